@@ -3,6 +3,8 @@
 
 mod alarms;
 pub(crate) mod automation;
+#[cfg(test)]
+mod bodies;
 pub(crate) mod commands;
 mod data;
 pub(crate) mod devices;
@@ -12,6 +14,7 @@ mod files;
 pub(crate) mod firmware;
 mod groups;
 pub(crate) mod jobs;
+mod older;
 mod ops;
 pub(crate) mod schema;
 mod templates;
@@ -34,6 +37,10 @@ macro_rules! resources {
         /// Puts the description of every resource into the document.
         fn describe(whole: &mut utoipa::openapi::OpenApi) {
             $(whole.merge(<$resource::Description as utoipa::OpenApi>::openapi());)+
+            older::describe(whole);
+            if let Some(description) = &mut whole.info.description {
+                description.push_str(&format!("\n\n{}", crate::http::extract::words::TABLE));
+            }
         }
     };
 }

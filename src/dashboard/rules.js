@@ -30,7 +30,7 @@ export async function load() {
   byId("alarms").hidden = alarms.length === 0;
   byId("alarm-list").replaceChildren(...alarms.map(alarm));
   const last = new Map();
-  for (const run of journal) if (!last.has(run.rule)) last.set(run.rule, run); // the newest comes first
+  for (const run of journal) if (!last.has(run.rule_id)) last.set(run.rule_id, run); // the newest comes first
   rows.clear();
   byId("rules").hidden = rules.length === 0 && broken.length === 0;
   byId("rule-rows").replaceChildren(...rules.map((rule) => row(rule, last.get(rule.id))));
@@ -73,7 +73,7 @@ function row(rule, run) {
 
 /** What came of the rule last: done, or why not. */
 function tell(cell, run) {
-  const { outcome, why, detail, reason, at, last_at: lastAt, device, count, id } = run;
+  const { outcome, why, detail, reason, at, last_at: lastAt, device_id: device, count, id } = run;
   const head = outcome === "not_run" ? `not run: ${why.replaceAll("_", " ")}` : outcome;
   const about = [new Date(lastAt ?? at).toLocaleString(), device ?? "", count > 1 ? `${count} times` : "", detail || reason || ""];
   const link = element("a", { href: `/api/automation/runs/${id}`, textContent: head });
@@ -83,7 +83,7 @@ function tell(cell, run) {
 
 /** Something happened: an event of kind `rule` or `alarm`. */
 export function happen({ kind, data }) {
-  const cell = kind === "rule" && data.outcome ? rows.get(data.rule) : null;
+  const cell = kind === "rule" && data.outcome ? rows.get(data.rule_id) : null;
   if (cell) tell(cell, data);
   else reloadSoon(); // an alarm, or other rules than are shown
 }

@@ -128,6 +128,9 @@ pub enum ApiError {
     /// The body has this `Content-Encoding`.
     #[error("the content encoding `{0}` is not supported: send the body uncompressed")]
     ContentEncoding(String),
+    /// The body is of this `Content-Type`, where JSON is read.
+    #[error("the body is `{0}`, and JSON is read here: send it with `Content-Type: application/json`")]
+    ContentType(String),
     /// The limit of connections, or of live sessions, is reached.
     #[error("too many connections, try again later")]
     TooManyConnections,
@@ -303,6 +306,7 @@ impl ApiError {
             Self::Host(_) => (StatusCode::MISDIRECTED_REQUEST, "host_not_allowed"),
             Self::RepeatedHeader(_) => (StatusCode::BAD_REQUEST, "repeated_header"),
             Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
+            Self::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections"),
             Self::Handshake(_) => (StatusCode::BAD_REQUEST, "not_a_websocket"),
             Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
@@ -342,6 +346,9 @@ impl ApiError {
         }
         if let Self::ContentEncoding(_) = self {
             response.insert_header((header::ACCEPT_ENCODING, "identity"));
+        }
+        if let Self::ContentType(_) = self {
+            response.insert_header((header::ACCEPT, "application/json")); // RFC 9110, 15.5.16
         }
         if let Self::NoSuchRange { size } = self {
             response.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));

@@ -124,7 +124,17 @@ async fn people_see_what_is_wrong_and_say_so() {
 
     let path = format!("/api/alarms/{hot}");
     let alarm = inside.json(&path).await;
-    let told = ["device_id", "rule_id", "type", "severity", "status", "acknowledged", "count", "rule", "run"];
+    let told = [
+        "device_id",
+        "rule_id",
+        "type",
+        "severity",
+        "status",
+        "acknowledged",
+        "count",
+        "last_rule_id",
+        "last_run_id",
+    ];
     assert_eq!(
         told.map(|field| alarm[field].clone()),
         [
@@ -217,7 +227,7 @@ async fn an_alarm_is_heard_live_by_who_cares_for_its_device() {
             (&event["data"]["step"], &event["data"]["alarm"]["device_id"]),
             (&json!("raised"), &device)
         );
-        assert_eq!((&event["cause"]["by"], &event["cause"]["run"]), (&json!("cool"), &json!(RUN)));
+        assert_eq!((&event["cause"]["by"], &event["cause"]["run_id"]), (&json!("cool"), &json!(RUN)));
     }
     let (reply, told) = oneshot::channel();
     let clear = ClearType { of: of("greenhouse"), alarm_type: "hot".into(), cause: cause(), reply };
@@ -279,10 +289,10 @@ async fn what_makes_no_sense_is_named() {
         ("/api/alarms?severity=high", 422, "severity"),
         ("/api/alarms?active=maybe", 422, "active"),
         ("/api/alarms?colour=red", 422, "colour"),
-        ("/api/alarms?device=a/b", 422, "device"),
+        ("/api/alarms?device=a/b", 422, "device_id"),
         ("/api/alarms?limit=0", 422, "limit"),
         ("/api/events?severity=high", 422, "severity"),
-        ("/api/automation/webhooks/deliveries?run=5", 422, "run"),
+        ("/api/automation/webhooks/deliveries?run=5", 422, "run_id"),
     ] {
         let refused = hub.get(path).await;
         assert_eq!(refused.status().as_u16(), status, "{path}");

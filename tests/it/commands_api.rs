@@ -324,7 +324,7 @@ async fn lists_come_in_pages_and_either_order() {
         ("/api/commands?status=done", 422, "status"),
         ("/api/commands?colour=red", 422, "colour"),
         ("/api/commands?from=soon", 422, "from"),
-        ("/api/commands?device=a/b", 422, "device"),
+        ("/api/commands?device=a/b", 422, "device_id"),
     ] {
         let refused = hub.get(path).await;
         assert_eq!(refused.status().as_u16(), status, "{path}");

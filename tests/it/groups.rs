@@ -254,7 +254,7 @@ async fn a_rule_about_a_group_means_all_under_it() {
     put(&hub, "/api/devices/fan", &json!({ "type": "fan" })).await;
     report(&hub, "other", &json!({ "temperature": 30 })).await;
     report(&hub, "sensor", &json!({ "temperature": 30 })).await;
-    assert_eq!(done(&hub, "hot").await["device"], "sensor");
+    assert_eq!(done(&hub, "hot").await["device_id"], "sensor");
     assert_eq!(hub.json("/api/devices/fan").await["desired"], json!({ "power": "on" }));
     assert_eq!(hub.json("/api/automation/rules/hot/runs").await.as_array().unwrap().len(), 1);
     let of_sensor = hub.json("/api/automation/rules?device=sensor").await;
@@ -267,13 +267,13 @@ async fn a_rule_about_a_group_means_all_under_it() {
     put(&hub, "/api/groups/yard", &json!({ "parent_group": "plant" })).await;
     report(&hub, "other", &json!({ "temperature": 20 })).await;
     report(&hub, "other", &json!({ "temperature": 31 })).await;
-    crate::support::rules::run_of(&hub, "hot", |run| run["device"] == "other").await;
+    crate::support::rules::run_of(&hub, "hot", |run| run["device_id"] == "other").await;
     let file: Value = json!({ "id": "hot", "triggers": { "numeric": { "device": { "group": "plant" }, "property": "temperature" }, "above": 28 }, "actions": [ { "log": "x" } ] });
     let (status, found) =
         send(&hub, Method::POST, "/api/automation/backtest", &json!({ "rule": file })).await;
     assert_eq!(status, StatusCode::OK, "{found}");
     let mut devices: Vec<_> =
-        found["runs"].as_array().unwrap().iter().map(|run| run["device"].as_str().unwrap()).collect();
+        found["runs"].as_array().unwrap().iter().map(|run| run["device_id"].as_str().unwrap()).collect();
     devices.sort_unstable();
     assert_eq!(devices, ["other", "sensor"]);
 }

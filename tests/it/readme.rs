@@ -38,7 +38,7 @@ const PRINTS: &[(&str, &str)] = &[
     ("rollouts", r#""pump-1""#),
     ("devices import pumps.csv", "2 lines: 2 created"),
     ("rules test", "hot for five minutes"),
-    ("journal?device=fan", r#""role":"left_alone""#),
+    ("journal?device_id=fan", r#""role":"left_alone""#),
 ];
 
 #[tokio::test]

@@ -157,7 +157,7 @@ async fn who_has_not_come_to_what_is_desired_is_found() {
     let drifting = hub.json("/api/devices/pump-1/status").await["convergence"].clone();
     // It subscribes to its commands alone: nobody could be told.
     assert_eq!((&drifting["converged"], &drifting["unmet"][0]["sync"]), (&json!(false), &json!("pending")));
-    assert_eq!(drifting["drifting_since"], drifting["unmet"][0]["since"]);
+    assert_eq!(drifting["drifting_since"], drifting["unmet"][0]["unmet_at"]);
 
     pump.say("desired/failed", r#"{"power": "no water"}"#).await;
     let failed = hub.json("/api/devices/pump-1/status").await["convergence"]["unmet"][0].clone();

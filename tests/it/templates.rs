@@ -41,14 +41,14 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
     let told = send(&hub, Method::POST, "/api/devices", &unknown, StatusCode::UNPROCESSABLE_ENTITY).await;
     assert_eq!(
         (&told["field"], &told["detail"]),
-        (&json!("template"), &json!("`template`: there is no template `fan`"))
+        (&json!("template_id"), &json!("`template_id`: there is no template `fan`"))
     );
     // Given later, by a job.
     register(&hub, "b").await;
     let given = |template: &str| json!({ "ids": ["b"], "action": { "template": template } });
     let bulk = "/api/devices/bulk";
     let told = send(&hub, Method::POST, bulk, &given("fan"), StatusCode::UNPROCESSABLE_ENTITY).await;
-    assert_eq!(told["field"], "action.template");
+    assert_eq!(told["field"], "action.template_id");
     send(&hub, Method::POST, bulk, &given("pump"), StatusCode::ACCEPTED).await;
     has_version(&hub, "b", 1).await;
     // Taken by one that registers itself and then says, by who claims it, what it is.
@@ -99,7 +99,7 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
     assert_eq!(hub.json("/api/templates/pump").await["version"], 1, "nothing was done");
     let changed = send(&hub, Method::PATCH, "/api/templates/pump", &change, StatusCode::OK).await;
     assert_eq!((&changed["version"], &changed["device_count"]), (&json!(2), &json!(3)));
-    assert!(changed["job"].is_string());
+    assert!(changed["job_id"].is_string());
     for device in ["a", "b", "pump-1"] {
         has_version(&hub, device, 2).await;
     }
@@ -119,7 +119,10 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
     let mut late = Device::connect(hub.mqtt.unwrap(), "pump-2").await.unwrap();
     let by_id = json!({ "applies_to": { "type": null } }); // its pattern of ids stays
     let put = send(&hub, Method::PATCH, "/api/templates/pump", &by_id, StatusCode::OK).await;
-    assert_eq!((&put["version"], &put["layer_version"], &put["job"]), (&json!(3), &json!(2), &Value::Null));
+    assert_eq!(
+        (&put["version"], &put["layer_version"], &put["job_id"]),
+        (&json!(3), &json!(2), &Value::Null)
+    );
     late.say("iot/devices/pump-2/data", r#"{"t": 20}"#).await;
     assert_eq!(twin(&hub, "pump-2").await["configuration"]["interval"], 30, "it took it as it appeared");
 
@@ -164,7 +167,7 @@ async fn the_rules_of_a_template_fire_for_its_devices_alone() {
     report(&hub, "other", &json!({ "t": 50 })).await;
     report(&hub, "ours", &json!({ "t": 50 })).await;
     let run = done(&hub, "template:pump:hot").await;
-    assert_eq!(run["device"], "ours", "{run}");
+    assert_eq!(run["device_id"], "ours", "{run}");
     eventually("it is wanted off", async || {
         (twin(&hub, "ours").await["desired"]["power"] == "off").then_some(())
     })
@@ -175,7 +178,7 @@ async fn the_rules_of_a_template_fire_for_its_devices_alone() {
     // It is the template's: switched by people, changed by the template.
     let path = "/api/automation/rules/template:pump:hot";
     let rule = hub.json(path).await;
-    assert_eq!((&rule["origin"], &rule["template"]), (&json!("template"), &json!("pump")));
+    assert_eq!((&rule["origin"], &rule["template_id"]), (&json!("template"), &json!("pump")));
     let listed = hub.json("/api/automation/rules?origin=template").await;
     assert_eq!(listed[0]["id"], "template:pump:hot");
     let mine = json!({ "triggers": [{ "every": "1h" }], "actions": [{ "log": "x" }] });

@@ -176,8 +176,8 @@ impl Alarm {
             ("cleared_by", text(&self.cleared_by)),
             ("acknowledged_at", time(self.acknowledged_at)),
             ("acknowledged_by", text(&self.acknowledged_by)),
-            ("rule", text(self.rule.as_ref().map(RuleId::as_str).unwrap_or_default())),
-            ("run", self.run.map_or(Json::Null, |run| run.to_string().into())),
+            ("last_rule_id", text(self.rule.as_ref().map(RuleId::as_str).unwrap_or_default())),
+            ("last_run_id", self.run.map_or(Json::Null, |run| run.to_string().into())),
         ];
         members.into_iter().collect()
     }

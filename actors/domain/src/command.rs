@@ -142,7 +142,7 @@ impl Command {
             response: None,
             attempts: 0,
             created_at: now,
-            expires_at: now.plus_millis(request.ttl_ms),
+            expires_at: now.plus_millis(request.ttl.ms()),
             updated_at: now,
             due: None,
             cause: cause.clone(),
@@ -159,7 +159,7 @@ impl Command {
             Step::Queued(_) => {} // the command began with it
             Step::Sent { attempt } => {
                 self.attempts = *attempt;
-                self.due = Some(now.plus_millis(self.request.timeout_ms));
+                self.due = Some(now.plus_millis(self.request.timeout.ms()));
                 self.come_to(CommandStatus::Sent, now, cause, None, None);
             }
             Step::Returned { reason, not_before, uncounted } => {
@@ -169,7 +169,7 @@ impl Command {
             }
             Step::Answered(Answer { status, response, reason }) => {
                 self.due =
-                    (*status == AnswerStatus::Delivered).then(|| now.plus_millis(self.request.timeout_ms));
+                    (*status == AnswerStatus::Delivered).then(|| now.plus_millis(self.request.timeout.ms()));
                 self.come_to((*status).into(), now, cause, reason.as_deref(), response.as_ref());
             }
             Step::Late(Answer { status, response, reason }) => {

@@ -1,9 +1,10 @@
 //! Durations as people write them: `90s`, `1h 30m`, `PT1H30M`; in rule files also `00:05:00`. The one grammar of
 //! options, bodies, queries, files and expressions.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::json::Json;
 
@@ -214,6 +215,13 @@ impl GivenDuration {
         }
     }
 
+    /// So many ms that nobody gave, in the largest units; nothing where they are negative.
+    #[must_use]
+    pub fn from_ms(ms: i64) -> Self {
+        let ms = ms.max(0);
+        Self { text: duration_text(ms).into(), ms }
+    }
+
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -231,11 +239,31 @@ impl Serialize for GivenDuration {
     }
 }
 
+/// As it is kept: a text, or, by earlier versions, a number of ms.
 impl<'de> Deserialize<'de> for GivenDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Box::<str>::deserialize(deserializer)?;
-        let ms = positive_ms(&text).map_err(serde::de::Error::custom)?;
-        Ok(Self { text, ms })
+        struct Kept;
+        impl de::Visitor<'_> for Kept {
+            type Value = GivenDuration;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<GivenDuration, E> {
+                let ms = duration_ms(text).map_err(E::custom)?;
+                Ok(GivenDuration { text: text.into(), ms })
+            }
+
+            fn visit_i64<E: de::Error>(self, ms: i64) -> Result<GivenDuration, E> {
+                Ok(GivenDuration::from_ms(ms))
+            }
+
+            fn visit_u64<E: de::Error>(self, ms: u64) -> Result<GivenDuration, E> {
+                Ok(GivenDuration::from_ms(i64::try_from(ms).unwrap_or(i64::MAX)))
+            }
+        }
+        deserializer.deserialize_any(Kept)
     }
 }
 

@@ -303,7 +303,7 @@ impl Recorded {
                 super::json::write_string(&mut out, &cause.by);
             }
             if let Some(run) = &cause.run {
-                let _ = write!(out, r#","run":"{}","depth":{}"#, run.id, run.depth);
+                let _ = write!(out, r#","run_id":"{}","depth":{}"#, run.id, run.depth);
             }
             if cause.retained {
                 out.push_str(r#","retained":true"#);

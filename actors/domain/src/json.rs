@@ -6,6 +6,7 @@
 mod difference;
 mod leave_out;
 mod number;
+mod reader;
 mod size;
 mod text;
 
@@ -21,6 +22,7 @@ use smallvec::SmallVec;
 pub use difference::difference;
 pub use leave_out::StandIn;
 pub use number::{EXACT, Number, compare_whole};
+pub use reader::{Misread, fields_of};
 pub use size::{LARGEST_DOCUMENT, MOST_MEMBERS, Size};
 pub use text::{bare, write_string};
 
@@ -426,7 +428,7 @@ impl Serialize for Object {
     }
 }
 
-/// Works with `serde_json` alone, and not inside `flatten` or tagged enums: those lose the digits.
+/// Works with `serde_json` and out of [`Json`] itself, and not inside `flatten` or tagged enums: those lose the digits.
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;

@@ -246,6 +246,8 @@ pub struct EventQuery {
     pub to: Option<Timestamp>,
     /// Only events after this `seq`.
     pub since: Option<u64>,
+    /// Only events before this `seq`.
+    pub before: Option<u64>,
     /// The number of events to skip first.
     pub offset: usize,
     pub limit: usize,

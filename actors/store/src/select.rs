@@ -103,6 +103,7 @@ pub(crate) fn wants(query: &EventQuery, recorded: &Recorded) -> bool {
         && (query.kinds.is_empty() || query.kinds.contains(&event.kind()))
         && query.at_least.is_none_or(|severity| event.severity() >= Some(severity))
         && query.since.is_none_or(|since| recorded.seq > since)
+        && query.before.is_none_or(|before| recorded.seq < before)
         && in_time(query.from, query.to, event.at)
 }
 

@@ -37,7 +37,7 @@ pub const SEVERITIES: &str = "info, warning, minor, major or critical";
     get,
     path = "/api/alarms",
     tag = "alarms",
-    params(AlarmListing, ("device" = Option<String>, Query, description = "The id of the device that they are about")),
+    params(AlarmListing, ("device_id" = Option<String>, Query, description = "The id of the device that they are about")),
     responses(
         (status = 200, description = "A page of alarms", body = [AlarmItem],
             headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
@@ -50,9 +50,9 @@ pub async fn list_alarms(
     mut params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let device = match params.text("device")? {
+    let device = match params.text("device_id")? {
         Some(id) => {
-            let id = DeviceId::parse(&id).map_err(|error| bad("device", error.to_string()))?;
+            let id = DeviceId::parse(&id).map_err(|error| bad("device_id", error.to_string()))?;
             Some(find(&access, &id).await?.number)
         }
         None => None,
@@ -175,7 +175,7 @@ fn query(mut params: Params) -> Result<AlarmQuery, FieldError> {
         acknowledged: params.value("acknowledged", "true or false")?,
         at_least: params.read("severity", SEVERITIES, Severity::parse)?,
         device: None,
-        rule: params.read("rule", "a rule's name", |text| RuleId::parse(text).ok())?,
+        rule: params.read("rule_id", "a rule's name", |text| RuleId::parse(text).ok())?,
         alarm_type: params.text("type")?,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(wrong("active=yes").field, "active");
         assert_eq!(wrong("acknowledged=1").field, "acknowledged");
         assert_eq!(wrong("severity=high").field, "severity");
-        assert_eq!(wrong("rule=a/b").field, "rule");
+        assert_eq!(wrong("rule=a/b").field, "rule_id");
         assert_eq!(wrong("from=soon").field, "from");
         assert_eq!(wrong("colour=red").code, "unknown_parameter");
     }

@@ -40,9 +40,9 @@ pub struct AlarmItem {
     acknowledged_by: Option<String>,
     /// The rule that raised it last.
     #[schema(example = "greenhouse-cool")]
-    rule: Option<String>,
+    last_rule_id: Option<String>,
     /// That rule's run.
-    run: Option<String>,
+    last_run_id: Option<String>,
 }
 
 /// A webhook that a rule sent.
@@ -89,7 +89,7 @@ pub struct AlarmListing {
     /// The alarm's type.
     r#type: Option<String>,
     /// The rule that raised it.
-    rule: Option<String>,
+    rule_id: Option<String>,
     /// By when it was raised first; inclusive. RFC 3339, a date, or epoch seconds.
     from: Option<String>,
     /// Exclusive; a date means to the end of that day.
@@ -107,7 +107,7 @@ pub struct DeliveryListing {
     /// `waiting`, `delivered` or `failed`.
     status: Option<String>,
     /// The run that sent it.
-    run: Option<String>,
+    run_id: Option<String>,
     /// From 1.
     page: Option<u64>,
     /// 20 by default, 1,000 at most.

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use twinhub_actors::backtest::{self, BacktestError, Outcome, Progress, Wish};
 use twinhub_actors::messages::automation::RuleRefusal;
-use twinhub_domain::duration::{EXAMPLES, positive_ms};
+use twinhub_domain::duration::{EXAMPLES, duration_text, positive_ms};
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::{DeviceId, Json, Object, Timestamp};
 use twinhub_rules::file::SecretNames;
@@ -19,18 +19,17 @@ use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, file};
 
 use super::run::number;
 use super::view;
-use crate::api::automation::schema::{BacktestResult, NewBacktest};
+use crate::api::automation::request::NewBacktest;
+use crate::api::automation::schema::BacktestResult;
 use crate::api::events::wants_stream;
 use crate::http::Access;
 use crate::http::extract::body::Body;
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{MOMENT, Params, moment};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 
-/// The fields of a request.
-pub const FIELDS: [&str; 7] = ["rule", "id", "file", "from", "to", "devices", "warm_up"];
-/// The default length of a backtest: a week, in ms.
+/// What is replayed where nothing is said: a week, in ms.
 const USUAL_MS: i64 = 7 * 86_400_000;
 /// Runs in an answer at most.
 const MOST_RUNS: usize = 10_000;
@@ -60,11 +59,11 @@ static AT_ONCE: Semaphore = Semaphore::const_new(2);
 pub async fn post_backtest(
     request: HttpRequest,
     params: Params,
-    Body(body): Body,
+    Body(wanted): Body<NewBacktest>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wish = wish(body, &access).await?;
+    let wish = wish(wanted, &access).await?;
     let permit =
         AT_ONCE.try_acquire().map_err(|_| ApiError::Busy("other backtests are under way: try again"))?;
     if !wants_stream(&request) {
@@ -116,28 +115,27 @@ fn frame(event: &str, data: &str) -> Bytes {
     format!("event: {event}\ndata: {data}\n\n").into()
 }
 
-async fn wish(body: Object, access: &Access) -> Result<Wish, ApiError> {
-    let mut fields = Fields::of(body, &FIELDS)?;
+async fn wish(wanted: NewBacktest, access: &Access) -> Result<Wish, ApiError> {
     let now = access.now();
-    let to = time(&mut fields, "to", true)?.unwrap_or(now);
-    let from = time(&mut fields, "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
+    let to = time(wanted.to.as_ref(), "to", true)?.unwrap_or(now);
+    let from = time(wanted.from.as_ref(), "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
     if from >= to {
         return Err(FieldError::bad("from", "must be before `to`").into());
     }
-    let devices = fields.texts("devices")?.map(device_ids).transpose()?;
-    let warm_up = warm_up(&mut fields)?;
+    let devices = wanted.device_ids.as_deref().map(device_ids).transpose()?;
+    let warm_up = warm_up(wanted.warm_up.as_deref())?;
     let running: Vec<Rule> =
         super::read(access).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
-    let rules = rules(&mut fields, &running, &access.settings().secrets)?;
+    let rules = rules(wanted, &running, &access.settings().secrets)?;
     let tree = access.tree();
     Ok(Wish { rules, running, from, to, warm_up, devices, tree })
 }
 
 /// The rules that the body brings along or names.
-fn rules(fields: &mut Fields, running: &[Rule], secrets: &SecretNames) -> Result<Vec<Rule>, ApiError> {
-    let id = fields.text("id")?;
-    let id = id.map(|id| RuleId::parse(&id).map_err(|detail| FieldError::bad("id", detail))).transpose()?;
-    match (fields.object("rule")?, fields.text("file")?, id) {
+fn rules(wanted: NewBacktest, running: &[Rule], secrets: &SecretNames) -> Result<Vec<Rule>, ApiError> {
+    let id = wanted.rule_id.map(|id| RuleId::parse(&id)).transpose();
+    let id = id.map_err(|detail| FieldError::bad("rule_id", detail))?;
+    match (wanted.rule, wanted.file, id) {
         (Some(_), Some(_), _) => Err(FieldError::bad("file", "either this or `rule`").into()),
         (Some(mut rule), None, id) => {
             if let Some(id) = id {
@@ -169,7 +167,7 @@ fn rules(fields: &mut Fields, running: &[Rule], secrets: &SecretNames) -> Result
             None => Err(ApiError::no_rule(id)),
         },
         (None, None, None) => Err(FieldError {
-            detail: "or `id` or `file` must be given".into(),
+            detail: "or `rule_id` or `file` must be given".into(),
             ..FieldError::missing("rule")
         }
         .into()),
@@ -184,15 +182,14 @@ fn wrong(problems: Vec<RuleProblem>, within: &str) -> ApiError {
     ApiError::Rule(RuleRefusal::Problems(placed.collect()))
 }
 
-fn device_ids(texts: Vec<Box<str>>) -> Result<Vec<DeviceId>, FieldError> {
-    let id = |text: Box<str>| {
-        DeviceId::parse(&text).map_err(|error| FieldError::bad("devices", error.to_string()))
-    };
-    texts.into_iter().map(id).collect()
+fn device_ids(texts: &[Box<str>]) -> Result<Vec<DeviceId>, FieldError> {
+    let id =
+        |text: &str| DeviceId::parse(text).map_err(|error| FieldError::bad("device_ids", error.to_string()));
+    texts.iter().map(|text| id(text)).collect()
 }
 
-fn time(fields: &mut Fields, name: &str, end: bool) -> Result<Option<Timestamp>, FieldError> {
-    let text = match fields.take(name) {
+fn time(given: Option<&Json>, name: &str, end: bool) -> Result<Option<Timestamp>, FieldError> {
+    let text = match given {
         None => return Ok(None),
         Some(Json::String(text)) => text.to_string(),
         Some(Json::Number(number)) => number.as_str().to_owned(),
@@ -204,8 +201,8 @@ fn time(fields: &mut Fields, name: &str, end: bool) -> Result<Option<Timestamp>,
     at.map(Some).ok_or_else(|| FieldError::bad(name, format!("expected {MOMENT}, found `{text}`")))
 }
 
-fn warm_up(fields: &mut Fields) -> Result<Option<i64>, FieldError> {
-    match fields.text("warm_up")?.as_deref() {
+fn warm_up(given: Option<&str>) -> Result<Option<i64>, FieldError> {
+    match given {
         None | Some("all") => Ok(None),
         Some(text) => positive_ms(text).map(Some).map_err(|error| {
             FieldError::bad("warm_up", format!("expected a duration such as {EXAMPLES}, or `all`: {error}"))
@@ -237,7 +234,7 @@ pub(crate) fn shown(wish: &Wish, found: &Outcome) -> Object {
         ("counts", Json::Object(counts.into_iter().map(|(word, count)| (word, number(count))).collect())),
         ("compared", compared.unwrap_or_default()),
         ("events", number(found.events)),
-        ("took_ms", number(found.took_ms)),
+        ("took", duration_text(i64::try_from(found.took_ms).unwrap_or(i64::MAX)).into()),
     ]
     .into_iter()
     .collect()
@@ -260,30 +257,30 @@ impl From<BacktestError> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::extract::read::read;
 
-    fn fields(text: &str) -> Fields {
-        Fields::any(twinhub_domain::payload::object(text.as_bytes()).unwrap())
+    fn body(text: &str) -> NewBacktest {
+        read(text.parse::<Json>().unwrap()).unwrap()
     }
 
     #[test]
     fn reads_times_and_warm_ups() {
-        let mut body = fields(r#"{"from": "2026-01-01", "to": 1767312000, "warm_up": "1d", "x": []}"#);
-        assert_eq!(time(&mut body, "from", false).unwrap().unwrap().to_string(), "2026-01-01T00:00:00.000Z");
-        assert_eq!(time(&mut body, "to", true).unwrap().unwrap().to_string(), "2026-01-02T00:00:00.000Z");
-        assert_eq!(time(&mut body, "x", true).unwrap_err().field, "x");
-        assert_eq!(warm_up(&mut body), Ok(Some(86_400_000)));
-        assert_eq!(warm_up(&mut fields(r#"{"warm_up": "all"}"#)), Ok(None));
-        assert_eq!(warm_up(&mut fields(r#"{"warm_up": "soon"}"#)).unwrap_err().field, "warm_up");
+        let NewBacktest { from, to, .. } = body(r#"{"start_date": "2026-01-01", "end_date": 1767312000}"#);
+        let at = |given: Option<Json>| time(given.as_ref(), "to", false).unwrap().unwrap().to_string();
+        assert_eq!((&*at(from), &*at(to)), ("2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"));
+        assert_eq!(time(Some(&Json::Bool(true)), "to", true).unwrap_err().field, "to");
+        assert_eq!(warm_up(Some("1d")), Ok(Some(86_400_000)));
+        assert_eq!(warm_up(Some("all")), Ok(None));
+        assert_eq!(warm_up(Some("soon")).unwrap_err().field, "warm_up");
     }
 
     #[test]
     fn says_which_rule_it_lacks() {
-        let wrong =
-            |text: &str| rules(&mut fields(text), &[], &SecretNames::default()).err().unwrap().problem();
+        let wrong = |text: &str| rules(body(text), &[], &SecretNames::default()).err().unwrap().problem();
         let told = |text: &str| serde_json::to_value(wrong(text)).unwrap();
         assert_eq!(told("{}")["field"], "rule");
         assert_eq!(told(r#"{"rule": {}, "file": "x"}"#)["field"], "file");
-        assert_eq!(told(r#"{"id": "nobody"}"#)["code"], "rule_not_found");
-        assert_eq!(told(r#"{"id": "a/b"}"#)["field"], "id");
+        assert_eq!(told(r#"{"rule_id": "nobody"}"#)["code"], "rule_not_found");
+        assert_eq!(told(r#"{"id": "a/b"}"#)["field"], "rule_id");
     }
 }

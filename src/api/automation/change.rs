@@ -9,9 +9,10 @@ use twinhub_rules::model::Origin;
 
 use super::rules::{find_rule, last_runs};
 use super::{ask, view};
-use crate::api::automation::schema::{NewRule, RuleDetail, RuleGone, RuleSwitch};
+use crate::api::automation::request::RuleSwitch;
+use crate::api::automation::schema::{NewRule, RuleDetail, RuleGone};
 use crate::http::Access;
-use crate::http::extract::body::{Body, Rule};
+use crate::http::extract::body::{Body, ObjectBody, Rule};
 use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match_content, tagged};
@@ -58,7 +59,7 @@ const LONGEST_NAME: usize = 64;
 )]
 pub async fn post_rule(
     params: Params,
-    Body(mut body): Body,
+    ObjectBody(mut body): ObjectBody,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
@@ -113,7 +114,7 @@ pub async fn put_rule(
     request: HttpRequest,
     Rule(id): Rule,
     params: Params,
-    Body(body): Body,
+    ObjectBody(body): ObjectBody,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
@@ -162,12 +163,10 @@ pub async fn patch_rule(
     request: HttpRequest,
     Rule(id): Rule,
     params: Params,
-    Body(body): Body,
+    Body(RuleSwitch { enabled }): Body<RuleSwitch>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    Fields::of(body.clone(), &SWITCHES)?;
-    let enabled = switch(&body)?.ok_or_else(|| FieldError::missing("enabled"))?;
     set_enabled(&access, id, enabled, if_match_content(&request)?).await
 }
 

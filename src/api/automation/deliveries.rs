@@ -47,7 +47,7 @@ pub async fn list_deliveries(
 fn query(mut params: Params) -> Result<DeliveryQuery, FieldError> {
     let query = DeliveryQuery {
         status: params.read("status", "waiting, delivered or failed", status)?,
-        run: params.read("run", "a run's id", RunId::parse)?,
+        run: params.read("run_id", "a run's id", RunId::parse)?,
         ..DeliveryQuery::default()
     };
     params.finish()?;
@@ -101,7 +101,7 @@ mod tests {
         let run = "01890a5d-ac96-774b-bcce-b302099a8057";
         assert_eq!(read(&format!("run={run}")).unwrap().run, RunId::parse(run));
         assert_eq!(read("status=done").unwrap_err().field, "status");
-        assert_eq!(read("run=5").unwrap_err().field, "run");
+        assert_eq!(read("run=5").unwrap_err().field, "run_id");
         assert_eq!(read("colour=red").unwrap_err().code, "unknown_parameter");
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_domain::DeviceId;
@@ -15,6 +15,7 @@ use super::{tests_begin, view};
 use crate::api::automation::schema::{BrokenFile, Checked, CheckedTest, WarningItem};
 use crate::http::Access;
 use crate::http::extract::body::Text;
+use crate::http::extract::paging::tell_whole;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem, RuleError};
 use crate::http::reply;
@@ -27,7 +28,11 @@ use crate::http::reply::array;
     tag = "automation",
     responses((status = 200, body = [BrokenFile]))
 )]
-pub async fn list_broken_files(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn list_broken_files(
+    request: HttpRequest,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let read = super::read(&access).await?;
     let broken: Vec<_> = read
@@ -35,7 +40,9 @@ pub async fn list_broken_files(params: Params, access: Access) -> Result<HttpRes
         .iter()
         .map(|(path, problems)| BrokenFile { path: path.to_string(), problems: errors(problems) })
         .collect();
-    Ok(reply::json(StatusCode::OK, &broken))
+    let mut response = HttpResponse::Ok();
+    tell_whole(&mut response, request.path(), broken.len());
+    Ok(response.json(&broken))
 }
 
 /// What people should look at: rules that write the same thing, circles, rules that can never fire, names of nobody.
@@ -45,10 +52,16 @@ pub async fn list_broken_files(params: Params, access: Access) -> Result<HttpRes
     tag = "automation",
     responses((status = 200, body = [WarningItem]))
 )]
-pub async fn list_warnings(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn list_warnings(
+    request: HttpRequest,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let read = super::read(&access).await?;
-    Ok(array(HttpResponse::Ok(), &read.warnings, |warning, out| view::warning(warning).write(out)))
+    let mut response = HttpResponse::Ok();
+    tell_whole(&mut response, request.path(), read.warnings.len());
+    Ok(array(response, &read.warnings, |warning, out| view::warning(warning).write(out)))
 }
 
 /// The JSON Schema of rule files, for editors.

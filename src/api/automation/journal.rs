@@ -85,7 +85,7 @@ pub async fn get_run(Run(id): Run, params: Params, access: Access) -> Result<Htt
     Ok(Document::of(&object).send(HttpResponse::Ok()))
 }
 
-/// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first. With `device=` those that
+/// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first. With `device_id=` those that
 /// the device fired, those that acted upon it, whatever came of that, and those that would have and did not; `role`
 /// says which. What acted upon an earlier device of the same id is not among them.
 #[utoipa::path(
@@ -94,7 +94,7 @@ pub async fn get_run(Run(id): Run, params: Params, access: Access) -> Result<Htt
     tag = "automation",
     params(
         JournalListing,
-        ("rule" = Option<String>, Query, description = "A rule's name"),
+        ("rule_id" = Option<String>, Query, description = "A rule's name"),
     ),
     responses(
         (status = 200, description = "A page of runs", body = [RunItem],
@@ -138,21 +138,21 @@ async fn list(
 }
 
 fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, RunQuery), FieldError> {
-    let device = params.text("device")?;
+    let device = params.text("device_id")?;
     let device = device
-        .map(|id| DeviceId::parse(&id).map_err(|error| bad("device", error.to_string())))
+        .map(|id| DeviceId::parse(&id).map_err(|error| bad("device_id", error.to_string())))
         .transpose()?;
-    let rule = match (rule, params.has("rule")) {
+    let rule = match (rule, params.has("rule_id")) {
         (None, true) => {
-            let named = params.text("rule")?;
-            named.map(|id| RuleId::parse(&id).map_err(|detail| bad("rule", detail))).transpose()?
+            let named = params.text("rule_id")?;
+            named.map(|id| RuleId::parse(&id).map_err(|detail| bad("rule_id", detail))).transpose()?
         }
         (rule, _) => rule,
     };
     let outcomes = params.words("outcome", &format!("one of {}", OUTCOMES.join(", ")), |word| {
         OUTCOMES.into_iter().find(|outcome| *outcome == word).map(str::to_owned)
     })?;
-    let parent = params.read("parent", "a run's id", RunId::parse)?;
+    let parent = params.read("parent_id", "a run's id", RunId::parse)?;
     let query = RunQuery {
         rule,
         device: None,
@@ -186,8 +186,8 @@ mod tests {
         assert!(wanted.newest_first && wanted.from.is_some());
         let wrong = |text: &str| read(text).unwrap_err().field;
         assert_eq!(wrong("outcome=well"), "outcome");
-        assert_eq!(wrong("rule=a/b"), "rule");
-        assert_eq!(wrong("parent=1"), "parent");
+        assert_eq!(wrong("rule=a/b"), "rule_id");
+        assert_eq!(wrong("parent=1"), "parent_id");
         assert_eq!(wrong("colour=red"), "colour");
         let of_one = query(Params::parse("rule=other"), Some(RuleId::parse("cool").unwrap()));
         assert_eq!(of_one.unwrap_err().code, "unknown_parameter", "the path says which");

@@ -6,6 +6,7 @@ pub(crate) mod deliveries;
 mod files;
 pub(crate) mod journal;
 mod mentions;
+pub(crate) mod request;
 mod rules;
 pub(crate) mod run;
 pub mod schema;

@@ -113,8 +113,8 @@ impl Filter {
     fn take(mut params: Params) -> Result<Self, FieldError> {
         let filter = Self {
             device: params
-                .text("device")?
-                .map(|id| DeviceId::parse(&id).map_err(|error| bad("device", error.to_string())))
+                .text("device_id")?
+                .map(|id| DeviceId::parse(&id).map_err(|error| bad("device_id", error.to_string())))
                 .transpose()?,
             kinds: params.words("type", &format!("one of {}", view::TRIGGERS.join(", ")), |word| {
                 view::TRIGGERS.into_iter().find(|kind| *kind == word)

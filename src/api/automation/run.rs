@@ -18,11 +18,11 @@ use twinhub_store::RunQuery;
 
 use super::rules::find_rule;
 use super::{ask, tests_begin, view};
-use crate::api::automation::schema::{RunAsked, RunItem, RunWish, TestVerdict};
+use crate::api::automation::request::RunWish;
+use crate::api::automation::schema::{RunAsked, RunItem, TestVerdict};
 use crate::api::commands::request;
 use crate::http::Access;
 use crate::http::extract::body::{OptionalBody, Rule};
-use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
@@ -54,12 +54,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub async fn run_rule(
     Rule(id): Rule,
     mut params: Params,
-    OptionalBody(body): OptionalBody,
+    OptionalBody(wish): OptionalBody<RunWish>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wait = params.read("wait", request::WAIT, request::wait)?.filter(|wait| !wait.is_zero());
     params.finish()?;
-    let unconditional = unconditional(body)?;
+    let unconditional = wish.and_then(|wish| wish.unconditional).unwrap_or_default();
     // Listen first: what is asked for after this cannot be missed.
     let live = match wait {
         Some(_) => Some(access.ask(Subscribe).await?),
@@ -69,7 +69,7 @@ pub async fn run_rule(
     let signal = Signal::Run { rule: id.clone(), unconditional };
     let seq = ask(&access, |reply| Tell { signal, cause: access.cause(), reply }).await??;
     let Some(live) = live else {
-        let told: Object = [("rule", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
+        let told: Object = [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
         return Ok(Document::of(&told).send(HttpResponse::Accepted()));
     };
     let entry = ended(&access, live, &id, seq, until).await?;
@@ -152,19 +152,6 @@ async fn last(access: &Access, rule: &RuleId) -> Result<Option<RunEntry>, ApiErr
     Ok(access.ask(ListRuns(query)).await??.runs.into_iter().next())
 }
 
-/// No body, an empty object, or `{"unconditional": true}`.
-fn unconditional(body: Option<Json>) -> Result<bool, FieldError> {
-    match body {
-        None | Some(Json::Null) => Ok(false),
-        Some(Json::Object(body)) => {
-            Ok(Fields::of(body, &["unconditional"])?.flag("unconditional")?.unwrap_or_default())
-        }
-        Some(other) => {
-            Err(FieldError::bad("unconditional", format!("expected an object, found {}", other.kind())))
-        }
-    }
-}
-
 /// A place in the sequence as JSON.
 pub(super) fn number(seq: u64) -> Json {
     i64::try_from(seq).unwrap_or(i64::MAX).into()
@@ -180,21 +167,5 @@ impl TestVerdict {
             failure: verdict.failure.clone(),
             failed_actions: verdict.failed_actions.clone(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_the_wish() {
-        let read = |text: &str| unconditional(Some(text.parse().unwrap()));
-        assert_eq!(unconditional(None), Ok(false));
-        assert_eq!(read("{}"), Ok(false));
-        assert_eq!(read(r#"{"unconditional": true}"#), Ok(true));
-        assert_eq!(read(r#"{"unconditional": 1}"#).unwrap_err().field, "unconditional");
-        assert_eq!(read(r#"{"force": true}"#).unwrap_err().code, "unknown_field");
-        assert_eq!(read("[]").unwrap_err().field, "unconditional");
     }
 }

@@ -35,8 +35,8 @@ pub struct RuleItem {
     /// Below the rules folder.
     #[schema(example = "greenhouse.yaml")]
     file: Option<String>,
-    /// Whose it is; it changes with that alone.
-    template: Option<String>,
+    /// The template that it is of; it changes with that alone.
+    template_id: Option<String>,
     mode: RuleMode,
     /// By whose clock it goes: its own `timezone`, its file's, or that of its first schedule; `UTC` without any.
     #[schema(example = "Europe/Berlin")]
@@ -72,7 +72,7 @@ pub struct LastRun {
     at: String,
     outcome: RunOutcome,
     /// The device that set it off.
-    device: Option<String>,
+    device_id: Option<String>,
 }
 
 /// A rule with all that is written in it.
@@ -117,12 +117,6 @@ pub struct NewRule {
     enabled_status: Option<bool>,
 }
 
-/// Whether a rule runs.
-#[derive(ToSchema)]
-pub struct RuleSwitch {
-    enabled: bool,
-}
-
 /// A rule was taken away.
 #[derive(ToSchema)]
 pub struct RuleGone {
@@ -130,17 +124,10 @@ pub struct RuleGone {
     message: String,
 }
 
-/// How a rule is to be run.
-#[derive(ToSchema)]
-pub struct RunWish {
-    /// Leave its conditions aside.
-    unconditional: Option<bool>,
-}
-
 /// A run that was asked for.
 #[derive(ToSchema)]
 pub struct RunAsked {
-    rule: String,
+    rule_id: String,
     /// The place in the sequence of what asked for it; the run names it as `trigger.seq`.
     seq: u64,
 }
@@ -158,10 +145,10 @@ pub struct RunItem {
     #[schema(example = "0198a5dd-ac96-774b-bcce-b302099a8057")]
     id: String,
     #[schema(example = "greenhouse-cool")]
-    rule: String,
+    rule_id: String,
     /// The device that set it off; null for a time, a topic, a person.
     #[schema(example = "greenhouse")]
-    device: Option<String>,
+    device_id: Option<String>,
     #[schema(format = DateTime)]
     at: String,
     #[schema(format = DateTime)]
@@ -181,7 +168,7 @@ pub struct RunItem {
     reason: Option<String>,
     actions: Vec<ActionItem>,
     /// The run that brought about what set this one off.
-    parent: Option<String>,
+    parent_id: Option<String>,
     /// How many runs stand above it.
     depth: u8,
     /// How many times in a row the same was found.
@@ -189,7 +176,7 @@ pub struct RunItem {
     /// When it was found last.
     #[schema(format = DateTime)]
     last_at: String,
-    /// Of several the first. Only where runs are listed with `device=`.
+    /// Of several the first. Only where runs are listed with `device_id=`.
     #[schema(nullable = false)]
     role: Option<RunRole>,
 }
@@ -239,7 +226,7 @@ pub struct ActionItem {
     path: String,
     #[schema(example = "command")]
     kind: String,
-    device: Option<String>,
+    device_id: Option<String>,
     /// What was asked for; null of a kind that asks for nothing more.
     data: serde_json::Value,
     #[schema(format = DateTime)]
@@ -327,26 +314,6 @@ pub struct TestVerdict {
     pub failed_actions: Vec<String>,
 }
 
-/// What is to be replayed: a rule, one that runs by its `id`, or the text of a rule file.
-#[derive(ToSchema)]
-#[schema(example = json!({"id": "greenhouse-cool", "from": "2026-01-01", "to": "2026-01-08"}))]
-pub struct NewBacktest {
-    rule: Option<Object>,
-    /// A rule that runs; with `file` which of its rules.
-    id: Option<String>,
-    /// The text of a rule file, YAML or JSON.
-    file: Option<String>,
-    /// Runs from here on, inclusive: RFC 3339, a date, epoch seconds; seven days ago by default.
-    from: Option<String>,
-    /// Up to here, exclusive; now by default.
-    to: Option<String>,
-    /// Only these devices.
-    devices: Option<Vec<String>>,
-    /// How much of what was before `from` is replayed, so that the twins are as they were: a duration, or `all`, which
-    /// is what is done when nothing is said.
-    warm_up: Option<String>,
-}
-
 /// What rules would have done.
 #[derive(ToSchema)]
 pub struct BacktestResult {
@@ -365,7 +332,9 @@ pub struct BacktestResult {
     compared: Option<Compared>,
     /// How many events were replayed.
     events: u64,
-    took_ms: u64,
+    /// How long that took.
+    #[schema(example = "1s 250ms")]
+    took: String,
 }
 
 /// Two versions of a rule over the same past.
@@ -382,7 +351,7 @@ pub struct Compared {
 #[into_params(parameter_in = Query)]
 pub struct RuleListing {
     /// Rules that look at this device or do something to it.
-    device: Option<String>,
+    device_id: Option<String>,
     /// With a trigger of one of these kinds: `numeric`, `changed`, `event`, `presence`, `command`, `alarm`, `cron`,
     /// `every`, `mqtt`, `webhook`.
     r#type: Option<String>,
@@ -403,12 +372,12 @@ pub struct RuleListing {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct JournalListing {
-    /// A device's id: runs that it set off, and runs with an action for it.
-    device: Option<String>,
+    /// Runs that this device set off, and runs with an action for it.
+    device_id: Option<String>,
     /// One or several of `running`, `done`, `failed`, `aborted`, `not_run`.
     outcome: Option<String>,
     /// Runs that this run brought about.
-    parent: Option<String>,
+    parent_id: Option<String>,
     /// Inclusive.
     from: Option<String>,
     /// Exclusive; a date means to the end of that day.

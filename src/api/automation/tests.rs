@@ -7,7 +7,7 @@ use twinhub_domain::run::RunId;
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, payload};
 use twinhub_rules::file;
 
-use super::{backtest, view};
+use super::view;
 use crate::api::openapi;
 
 fn described(schema: &str) -> BTreeSet<String> {
@@ -97,10 +97,4 @@ fn runs_are_described_as_they_are_written() {
     assert_eq!(described("RunItem"), all);
     let Some(Json::Object(trigger)) = not_run.get("trigger") else { panic!("no trigger") };
     assert_eq!(described("TriggerItem"), written(trigger));
-}
-
-#[test]
-fn wishes_are_described_as_they_are_read() {
-    let read: BTreeSet<_> = backtest::FIELDS.iter().map(|field| (*field).to_owned()).collect();
-    assert_eq!(described("NewBacktest"), read);
 }

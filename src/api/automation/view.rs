@@ -75,7 +75,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
         ("stopped_reason", stands.stopped.as_deref().map_or(Json::Null, Json::from)),
         ("origin", origin(&rule.origin).into()),
         ("file", file),
-        ("template", template),
+        ("template_id", template),
         ("mode", mode(rule.mode).into()),
         ("timezone", zone.name().into()),
         ("priority", i64::from(rule.priority).into()),
@@ -159,13 +159,13 @@ fn trigger_conditions(written: &Object) -> Json {
     Json::Object(["triggers", "conditions"].into_iter().filter_map(part).collect())
 }
 
-/// `{id, at, outcome, device}`
+/// `{id, at, outcome, device_id}`
 fn last_run(entry: &RunEntry) -> Json {
     let members = [
         ("id", Json::from(entry.id.to_string())),
         ("at", entry.at.to_string().into()),
         ("outcome", entry.outcome.as_str().into()),
-        ("device", entry.device.as_ref().map_or(Json::Null, |device| device.as_str().into())),
+        ("device_id", entry.device.as_ref().map_or(Json::Null, |device| device.as_str().into())),
     ];
     Json::Object(members.into_iter().collect())
 }

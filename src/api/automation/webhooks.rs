@@ -10,7 +10,7 @@ use super::ask;
 use super::run::number;
 use crate::api::automation::schema::Told;
 use crate::http::Access;
-use crate::http::extract::body::OptionalBody;
+use crate::http::extract::body::ForeignBody;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
@@ -32,7 +32,7 @@ use crate::http::reply::Document;
 pub async fn post_webhook(
     name: Path<String>,
     params: Params,
-    OptionalBody(body): OptionalBody,
+    ForeignBody(body): ForeignBody,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;

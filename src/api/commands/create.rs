@@ -9,8 +9,8 @@ use twinhub_actors::messages::archive::FindCommand;
 use twinhub_domain::{Command, CommandId, DeviceId, Input, Object};
 
 use super::watch::Watch;
-use crate::api::commands::request;
-use crate::api::commands::schema::{CommandAccepted, NewCommand};
+use crate::api::commands::request::{self, NewCommand};
+use crate::api::commands::schema::CommandAccepted;
 use crate::api::commands::view::{summary, whole};
 use crate::http::Access;
 use crate::http::extract::body::{Body, Device};
@@ -54,12 +54,12 @@ pub async fn post_command(
     request: HttpRequest,
     Device(device): Device,
     mut params: Params,
-    Body(body): Body,
+    Body(asked): Body<NewCommand>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wait = params.read("wait", request::WAIT, request::wait)?.filter(|wait| !wait.is_zero());
     params.finish()?;
-    let mut asked = request::request(body)?;
+    let mut asked = asked.request()?;
     asked.idempotency_key = key(&request)?;
 
     let until = wait.map(|wait| Instant::now() + wait);

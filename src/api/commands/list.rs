@@ -27,7 +27,7 @@ const STATUSES: &str = "pending, sent, delivered, executed, failed, rejected, ex
     get,
     path = "/api/commands",
     tag = "commands",
-    params(CommandListing, ("device" = Option<String>, Query, description = "A device's id")),
+    params(CommandListing, ("device_id" = Option<String>, Query, description = "A device's id")),
     responses(
         (status = 200, description = "A page of commands", body = [CommandItem],
             headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
@@ -40,9 +40,9 @@ pub async fn list_commands(
     mut params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let device = match params.text("device")? {
+    let device = match params.text("device_id")? {
         Some(id) => {
-            let id = DeviceId::parse(&id).map_err(|error| bad("device", error.to_string()))?;
+            let id = DeviceId::parse(&id).map_err(|error| bad("device_id", error.to_string()))?;
             Some(find(&access, &id).await?.number)
         }
         None => None,
@@ -152,7 +152,7 @@ fn query(mut params: Params) -> Result<CommandQuery, FieldError> {
     let query = CommandQuery {
         device: None,
         status: params.words("status", STATUSES, CommandStatus::parse)?,
-        command_type: params.text("type")?,
+        command_type: params.text("command_type")?,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         newest_first: params.newest_first(true)?,

@@ -6,16 +6,17 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use tokio::time::Instant;
 use twinhub_actors::access::Order;
-use twinhub_domain::{Answer, Command, CommandStatus, DeviceId, Input, Object, Timestamp, Twin};
+use twinhub_domain::payload::PayloadError;
+use twinhub_domain::{Answer, Command, CommandStatus, DeviceId, Input, Timestamp, Twin};
 
 use super::watch::Watch;
 use crate::api::commands::create::asked_for;
-use crate::api::commands::request;
-use crate::api::commands::schema::{CommandAnswer, CommandAnswered};
+use crate::api::commands::request::{self, CommandAnswer};
+use crate::api::commands::schema::CommandAnswered;
 use crate::api::commands::view::whole;
 use crate::http::Access;
 use crate::http::extract::body::{Body, DeviceCommand};
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{Document, array};
@@ -73,11 +74,11 @@ pub(crate) async fn wait_for_commands(
 pub async fn post_answer(
     DeviceCommand(device, id): DeviceCommand,
     params: Params,
-    Body(body): Body,
+    Body(said): Body<CommandAnswer>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let input = Input::Answer { id, answer: Box::new(answer(body)?), known: None };
+    let input = Input::Answer { id, answer: Box::new(answer(said)?), known: None };
     let taken = access.deliver(Order::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
     let late = !taken.repeated && command.history.last().is_some_and(|line| line.late);
@@ -95,7 +96,7 @@ fn wanted(mut params: Params) -> Result<Duration, FieldError> {
         let detail = "with `wait` it must be `pending`: the device asks what it is to do";
         return Err(bad("status", detail));
     }
-    for name in ["type", "from", "to", "page", "limit", "order"] {
+    for name in ["command_type", "from", "to", "page", "limit", "order"] {
         if params.has(name) {
             return Err(bad(name, "does not go with `wait`: the device gets all that it is to do"));
         }
@@ -104,12 +105,9 @@ fn wanted(mut params: Params) -> Result<Duration, FieldError> {
     Ok(wait)
 }
 
-fn answer(body: Object) -> Result<Answer, ApiError> {
-    let body = Fields::of(body, &["status", "response", "reason"])?.rest();
-    if body.get("status").is_none() {
-        return Err(FieldError::missing("status").into());
-    }
-    Ok(Answer::parse(body)?)
+fn answer(said: CommandAnswer) -> Result<Answer, PayloadError> {
+    let CommandAnswer { status, response, reason } = said;
+    Answer::new(&status, response, reason)
 }
 
 /// Those sent together by priority, then age, as they were sent; those sent before come before.
@@ -131,7 +129,7 @@ fn next_attempt(twin: &Twin, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use twinhub_domain::command::Step;
-    use twinhub_domain::{Cause, CommandId, CommandRequest, payload};
+    use twinhub_domain::{Cause, CommandId, CommandRequest, Json, Object};
     use uuid::Uuid;
 
     use super::*;
@@ -157,7 +155,9 @@ mod tests {
 
     #[test]
     fn reads_answers() {
-        let read = |text: &str| answer(payload::object(text.as_bytes()).unwrap());
+        let read = |text: &str| -> Result<Answer, ApiError> {
+            Ok(answer(crate::http::extract::read::read(text.parse::<Json>().unwrap())?)?)
+        };
         assert_eq!(
             read(r#"{"status": "executed", "response": 1.50}"#).unwrap().response.unwrap().to_string(),
             "1.50"
@@ -170,7 +170,7 @@ mod tests {
         check("{}", "missing_field", "`status`: must be given");
         check(r#"{"statsu": "executed"}"#, "unknown_field", "`statsu`: ");
         check(r#"{"status": "done"}"#, "bad_value", "`status`: `done` is none of");
-        check(r#"{"status": "failed", "reason": 5}"#, "wrong_type", "`reason`: expected a string");
+        check(r#"{"status": "failed", "reason": 5}"#, "bad_field", "`reason`: expected a string");
     }
 
     #[test]

@@ -1,15 +1,55 @@
-//! Requests for a command: the common parts of REST bodies and WebSocket frames.
+//! Asking for a command, and answering one: what REST bodies and WebSocket frames have in common.
 
 use std::time::Duration;
 
-use twinhub_domain::duration::duration_ms;
+use serde::Deserialize;
+use twinhub_domain::duration::{GivenDuration, duration_ms};
 use twinhub_domain::{CommandRequest, Json, Object};
+use utoipa::ToSchema;
 
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::read::{duration, filled};
 
-/// The fields of a request.
-pub const FIELDS: [&str; 7] =
-    ["command_type", "parameters", "priority", "ttl", "timeout", "max_attempts", "supersedes"];
+/// What a device is to do.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_type": "set_speed", "parameters": {"rpm": 1200}, "ttl": "1h"}))]
+pub struct NewCommand {
+    /// 1 to 128 bytes.
+    #[serde(deserialize_with = "filled")]
+    #[schema(example = "set_speed")]
+    pub command_type: Box<str>,
+    parameters: Option<Object>,
+    /// 0 to 9, 5 by default; higher ones go first.
+    #[schema(maximum = 9)]
+    priority: Option<u8>,
+    /// How long the device may still get it: a duration, or seconds; a day by default.
+    #[serde(default, deserialize_with = "duration")]
+    #[schema(value_type = Option<String>, example = "1h")]
+    ttl: Option<GivenDuration>,
+    /// How long each attempt waits for an answer: a duration, or seconds; `30s` by default.
+    #[serde(default, deserialize_with = "duration")]
+    #[schema(value_type = Option<String>, example = "30s")]
+    timeout: Option<GivenDuration>,
+    /// 1 to 20, 3 by default.
+    #[schema(minimum = 1, maximum = 20)]
+    max_attempts: Option<u8>,
+    /// Of those that wait with the same key, the newest alone is kept: the latest setpoint wins.
+    supersedes: Option<Box<str>>,
+}
+
+/// What became of a command, as its device says.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"status": "executed", "response": {"rpm": 1200}}))]
+pub struct CommandAnswer {
+    /// `delivered`, `executed`, `failed` or `rejected`.
+    pub status: Box<str>,
+    /// Any JSON.
+    #[schema(value_type = Option<Value>)]
+    pub response: Option<Json>,
+    pub reason: Option<Box<str>>,
+}
 
 /// The forms of a wait.
 pub const WAIT: &str = "seconds or a duration such as 5s, 60s at most";
@@ -17,16 +57,23 @@ pub const WAIT: &str = "seconds or a duration such as 5s, 60s at most";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_KEY: usize = 255;
 
-/// Reads a request.
-///
-/// # Errors
-/// Names the wrong field; an unknown one first of all.
-pub fn request(body: Object) -> Result<CommandRequest, FieldError> {
-    let body = Fields::of(body, &FIELDS)?.rest();
-    if body.get("command_type").is_none_or(|value| *value == Json::Null) {
-        return Err(FieldError::missing("command_type"));
+impl NewCommand {
+    /// The request that it is.
+    ///
+    /// # Errors
+    /// Names the field that is larger or smaller than it may be.
+    pub fn request(self) -> Result<CommandRequest, FieldError> {
+        let usual = CommandRequest::new(&self.command_type, self.parameters.unwrap_or_default());
+        let request = CommandRequest {
+            priority: self.priority.unwrap_or(usual.priority),
+            ttl: self.ttl.unwrap_or(usual.ttl),
+            timeout: self.timeout.unwrap_or(usual.timeout),
+            max_attempts: self.max_attempts.unwrap_or(usual.max_attempts),
+            supersedes: self.supersedes,
+            ..usual
+        };
+        request.checked().map_err(|(field, detail)| FieldError::bad(&field, detail))
     }
-    CommandRequest::parse(body).map_err(|(field, detail)| FieldError::bad(&field, detail))
 }
 
 /// An idempotency key: 1 to 255 characters of visible ASCII. `field` is its place.
@@ -53,14 +100,26 @@ pub fn wait(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::payload;
-
     use super::*;
+    use crate::http::extract::read::read;
+
+    fn request(text: &str) -> Result<CommandRequest, FieldError> {
+        read::<NewCommand>(text.parse::<Json>().unwrap())?.request()
+    }
+
+    #[test]
+    fn reads_what_is_asked() {
+        let text = r#"{"command_type": "go", "parameters": {"n": 1.50}, "ttl": "PT1H", "timeout": 2.5, "priority": 9}"#;
+        let asked = request(text).unwrap();
+        assert_eq!(Json::from(asked.parameters).to_string(), r#"{"n":1.50}"#);
+        assert_eq!((asked.ttl.text(), asked.timeout.text(), asked.priority), ("PT1H", "2s 500ms", 9));
+        assert_eq!(request(r#"{"command_type": "go", "ttl": null}"#).unwrap().ttl.text(), "1d");
+    }
 
     #[test]
     fn names_the_field_that_is_wrong() {
         let check = |text: &str, field: &str, code: &str| {
-            let error = request(payload::object(text.as_bytes()).unwrap()).unwrap_err();
+            let error = request(text).unwrap_err();
             assert_eq!((&*error.field, error.code), (field, code), "{text}");
         };
         check(r#"{"comand_type": "reboot"}"#, "comand_type", "unknown_field");
@@ -68,20 +127,11 @@ mod tests {
         check(r#"{"command_type": null}"#, "command_type", "missing_field");
         check(r#"{"command_type": " "}"#, "command_type", "bad_field");
         check(r#"{"command_type": "reboot", "priority": 10}"#, "priority", "bad_field");
+        check(r#"{"command_type": "reboot", "max_attempts": 0}"#, "max_attempts", "bad_field");
         check(r#"{"command_type": "reboot", "ttl": "soon"}"#, "ttl", "bad_field");
+        check(r#"{"command_type": "reboot", "ttl": "367d"}"#, "ttl", "bad_field");
         check(r#"{"command_type": "reboot", "parameters": [1]}"#, "parameters", "bad_field");
         check(r#"{"command_type": "reboot", "idempotency_key": "k"}"#, "idempotency_key", "unknown_field");
-    }
-
-    #[test]
-    fn knows_the_fields_that_the_domain_reads() {
-        for field in FIELDS {
-            let body: Object =
-                [("command_type", Json::from("x")), (field, Json::Bool(true))].into_iter().collect();
-            let (named, detail) = CommandRequest::parse(body).unwrap_err();
-            assert_eq!(named, field);
-            assert!(!detail.contains("no such field"), "{field}: {detail}");
-        }
     }
 
     #[test]

@@ -124,41 +124,6 @@ pub enum CommandsListed {
     ToDo(Vec<CommandToDo>),
 }
 
-/// What a device is to do.
-#[derive(ToSchema)]
-#[schema(example = json!({"command_type": "set_speed", "parameters": {"rpm": 1200}, "ttl": "1h"}))]
-pub struct NewCommand {
-    /// 1 to 128 bytes.
-    #[schema(example = "set_speed")]
-    command_type: String,
-    parameters: Option<Object>,
-    /// 0 to 9, 5 by default; higher ones go first.
-    #[schema(maximum = 9)]
-    priority: Option<u8>,
-    /// How long the device may still get it: a duration, or seconds; a day by default.
-    #[schema(example = "1h")]
-    ttl: Option<String>,
-    /// How long each attempt waits for an answer: a duration, or seconds; `30s` by default.
-    #[schema(example = "30s")]
-    timeout: Option<String>,
-    /// 1 to 20, 3 by default.
-    #[schema(minimum = 1, maximum = 20)]
-    max_attempts: Option<u8>,
-    /// Of those that wait with the same key, the newest alone is kept: the latest setpoint wins.
-    supersedes: Option<String>,
-}
-
-/// What became of a command, as its device says.
-#[derive(ToSchema)]
-#[schema(example = json!({"status": "executed", "response": {"rpm": 1200}}))]
-pub struct CommandAnswer {
-    /// `delivered`, `executed`, `failed` or `rejected`.
-    status: String,
-    /// Any JSON.
-    response: Option<Object>,
-    reason: Option<String>,
-}
-
 /// Which commands, in which order, which page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -166,8 +131,7 @@ pub struct CommandListing {
     /// One or several, parted by commas.
     #[param(example = "pending,sent")]
     status: Option<String>,
-    /// The `command_type`.
-    r#type: Option<String>,
+    command_type: Option<String>,
     /// By when it was asked for; inclusive. RFC 3339, a date, or epoch seconds.
     from: Option<String>,
     /// Exclusive; a date means to the end of that day.

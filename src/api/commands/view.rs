@@ -1,7 +1,6 @@
 //! A command as answers show it.
 
 use twinhub_domain::command::HistoryEntry;
-use twinhub_domain::duration::duration_text;
 use twinhub_domain::{Cause, Command, DeviceId, Json, Object, Timestamp};
 
 /// The command without its history: the form of lists.
@@ -20,8 +19,8 @@ pub fn summary(device: &DeviceId, command: &Command) -> Object {
         ("priority", i64::from(request.priority).into()),
         ("attempts", i64::from(command.attempts).into()),
         ("max_attempts", i64::from(request.max_attempts).into()),
-        ("ttl", duration_text(request.ttl_ms).into()),
-        ("timeout", duration_text(request.timeout_ms).into()),
+        ("ttl", request.ttl.text().into()),
+        ("timeout", request.timeout.text().into()),
         ("created_at", time(command.created_at)),
         ("expires_at", time(command.expires_at)),
         ("updated_at", time(command.updated_at)),

@@ -181,8 +181,8 @@ fn wanted(mut params: Params) -> Result<(HistoryQuery, HistoryPage), FieldError>
     }
     let mut query = HistoryQuery {
         device: DeviceNumber::default(),
-        from: params.start_time("start_date")?,
-        to: params.end_time("end_date")?,
+        from: params.start_time("from")?,
+        to: params.end_time("to")?,
         sensors: params.list("sensor_type"),
         limit: 0,
         newest_first: params.newest_first(true)?,
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(wrong("interval=5"), "interval");
         assert_eq!(wrong("interval=5m&agg=mean"), "agg");
         assert_eq!(wrong("agg=avg"), "agg");
-        assert_eq!(wrong("start_date=soon"), "start_date");
+        assert_eq!(wrong("start_date=soon"), "from");
         assert_eq!(wrong("limit=10001"), "limit");
         assert_eq!(wrong("page=0"), "page");
         assert_eq!(wrong("page=101"), "page");

@@ -44,7 +44,7 @@ impl HistoryPage {
             (None, None) => Start::Behind(0),
             (None, Some(0)) => return Err(bad("page", "pages are counted from 1")),
             (None, Some(page)) if page.saturating_mul(limit) > REACH => {
-                let detail = format!("reaches the first {REACH} alone: follow `Link`, or ask by `end_date`");
+                let detail = format!("reaches the first {REACH} alone: follow `Link`, or ask by `to`");
                 return Err(bad("page", detail));
             }
             (None, Some(page)) => Start::Behind((page - 1) * limit),

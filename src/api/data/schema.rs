@@ -89,9 +89,9 @@ pub enum HistoryAnswer {
 #[into_params(parameter_in = Query)]
 pub struct History {
     /// Inclusive. RFC 3339, a date, or epoch seconds.
-    start_date: Option<String>,
+    from: Option<String>,
     /// Exclusive; a date means to the end of that day.
-    end_date: Option<String>,
+    to: Option<String>,
     /// One or several, parted by commas.
     sensor_type: Option<String>,
     /// A duration: clock-aligned stretches.

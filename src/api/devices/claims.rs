@@ -5,16 +5,15 @@ use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_domain::twin::Registration;
-use twinhub_domain::{Input, Json, Object};
+use twinhub_domain::{Input, Json};
 
 use super::device::find;
-use super::register::{take_sections, take_template};
-use super::schema::{Claim, DeviceClaimed, DeviceItem, Listing};
+use super::request::Claim;
+use super::schema::{DeviceClaimed, DeviceItem, Listing};
 use crate::api::devices::list::{Said, list};
 use crate::api::groups::check_group;
 use crate::http::Access;
 use crate::http::extract::body::Body;
-use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{Document, add_readings};
@@ -54,8 +53,9 @@ pub async fn list_unclaimed(
         (status = 422, body = Problem),
     )
 )]
-pub async fn claim_device(Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
-    let (serial, mut patch) = claim(body)?;
+pub async fn claim_device(Body(claim): Body<Claim>, access: Access) -> Result<HttpResponse, ApiError> {
+    let serial = claim.serial_number.clone();
+    let mut patch = claim.patch();
     check_group(&access, &patch)?;
     let Some(found) = access.ask(FindSerial(serial.to_string())).await?? else {
         return Err(ApiError::NotFound { what: "device with serial number", name: serial.into() });
@@ -76,49 +76,17 @@ pub async fn claim_device(Body(body): Body, access: Access) -> Result<HttpRespon
     Ok(Document::of(&document).with("message", &"Device claimed").send(response))
 }
 
-/// The fields of a claim.
-pub(crate) const FIELDS: [&str; 11] = [
-    "serial_number",
-    "name",
-    "type",
-    "description",
-    "model",
-    "group_id",
-    "tags",
-    "configuration",
-    "settings",
-    "limits",
-    "template",
-];
-
-fn claim(body: Object) -> Result<(Box<str>, Object), FieldError> {
-    let mut fields = Fields::of(body, &FIELDS)?;
-    let serial = fields.needed_text("serial_number")?;
-    let mut patch = Object::default();
-    for field in ["name", "type", "description", "model", "group_id"] {
-        if let Some(text) = fields.text(field)? {
-            patch.insert(field, Json::String(text));
-        }
-    }
-    take_template(&mut fields, &mut patch);
-    take_sections(&mut fields, &mut patch, &["tags", "limits"])?;
-    Ok((serial, patch))
-}
-
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::payload;
-
     use super::*;
+    use crate::http::extract::read::read;
 
     #[test]
     fn reads_a_claim() {
-        let read = |text: &str| claim(payload::object(text.as_bytes()).unwrap());
-        let (serial, patch) = read(r#"{"serial_number": "TMP0603IF1WD", "name": "Hall"}"#).unwrap();
-        assert_eq!(
-            (&*serial, Json::Object(patch).to_string()),
-            ("TMP0603IF1WD", r#"{"name":"Hall"}"#.into())
-        );
+        let read = |text: &str| read::<Claim>(text.parse::<Json>().unwrap());
+        let claim = read(r#"{"serial_number": "TMP0603IF1WD", "name": "Hall"}"#).unwrap();
+        assert_eq!(&*claim.serial_number, "TMP0603IF1WD");
+        assert_eq!(Json::Object(claim.patch()).to_string(), r#"{"name":"Hall"}"#);
         assert_eq!(read(r#"{"name": "Hall"}"#).unwrap_err().field, "serial_number");
         assert_eq!(read(r#"{"serial_number": "x", "owner": "me"}"#).unwrap_err().field, "owner");
         assert_eq!(read(r#"{"serial_nunber": "x"}"#).unwrap_err().field, "serial_nunber");

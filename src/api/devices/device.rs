@@ -7,19 +7,18 @@ use twinhub_actors::access::Grant;
 use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
-use twinhub_domain::twin::{Change, Field};
-use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
+use twinhub_domain::twin::Change;
+use twinhub_domain::{DeviceId, Input, Json, Timestamp, Twin, Versions};
 use twinhub_store::{CommandQuery, Extent};
 use utoipa::ToSchema;
 
-use super::register::take_sections;
-use super::schema::{DeviceChange, DeviceDetail};
+use super::request::DeviceChange;
+use super::schema::DeviceDetail;
 use crate::api::commands::view::summary;
 use crate::api::groups::check_group;
 use crate::api::twin::document::etag;
 use crate::http::Access;
 use crate::http::extract::body::{Body, Device};
-use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::if_match;
 use crate::http::problem::{ApiError, Problem};
@@ -30,25 +29,6 @@ use crate::http::reply::{Document, add_readings};
 const RECENT: usize = 20;
 /// Commands shown with a device.
 const RECENT_COMMANDS: u64 = 10;
-
-/// The fields of a change.
-pub(crate) const FIELDS: [&str; 15] = [
-    "name",
-    "serial_number",
-    "type",
-    "description",
-    "model",
-    "ip_address",
-    "mac_address",
-    "group_id",
-    "tags",
-    "desired",
-    "configuration",
-    "settings",
-    "schedule",
-    "limits",
-    "template",
-];
 
 /// How much a device says.
 #[derive(Debug, Serialize, ToSchema)]
@@ -122,7 +102,7 @@ pub async fn get_device(
 pub async fn put_device(
     request: HttpRequest,
     device: Device,
-    body: Body,
+    body: Body<DeviceChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     change(&request, device, body, &access).await
@@ -146,7 +126,7 @@ pub async fn put_device(
 pub async fn patch_device(
     request: HttpRequest,
     device: Device,
-    body: Body,
+    body: Body<DeviceChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     change(&request, device, body, &access).await
@@ -203,26 +183,13 @@ pub(crate) async fn make(
 async fn change(
     request: &HttpRequest,
     Device(id): Device,
-    Body(body): Body,
+    Body(change): Body<DeviceChange>,
     access: &Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (patch, if_version) = (patch(body)?, if_match(request)?);
+    let (patch, if_version) = (change.patch(), if_match(request)?);
     check_group(access, &patch)?;
     let twin = make(access, id, if_version, Input::Change(Box::new(Change { patch }))).await?;
     detail(access, &twin).await
-}
-
-/// The change that a body asks for.
-pub(crate) fn patch(body: Object) -> Result<Object, FieldError> {
-    let mut fields = Fields::of(body, &FIELDS)?;
-    let mut patch = Object::default();
-    for field in Field::changeable().chain(["template"]) {
-        if let Some(value) = fields.take_even_null(field) {
-            patch.insert(field, value); // null takes it away; that it is a text otherwise, the twin itself says
-        }
-    }
-    take_sections(&mut fields, &mut patch, &["tags", "desired", "limits"])?;
-    Ok(patch)
 }
 
 async fn detail(access: &Access, twin: &Twin) -> Result<HttpResponse, ApiError> {
@@ -282,36 +249,4 @@ pub(crate) fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of ten thousand years are below 2^53")]
     let millis = (to.millis() - from.millis()).max(0) as f64;
     millis / 1_000.0
-}
-
-#[cfg(test)]
-mod tests {
-    use twinhub_domain::payload;
-
-    use super::*;
-
-    fn read(text: &str) -> Result<String, FieldError> {
-        patch(payload::object(text.as_bytes()).unwrap()).map(|patch| Json::Object(patch).to_string())
-    }
-
-    #[test]
-    fn reads_what_seed_004_sends() {
-        assert_eq!(
-            read(r#"{"name": "P", "description": "d", "settings": {"x": null}, "group_id": null}"#).unwrap(),
-            r#"{"configuration":{"x":null},"description":"d","group_id":null,"name":"P"}"#
-        );
-        assert_eq!(
-            read(r#"{"settings": {"heartbeat": null}, "schedule": null}"#).unwrap(),
-            r#"{"schedule":null,"settings":{"heartbeat":null}}"#
-        );
-        assert_eq!(read("{}").unwrap(), "{}");
-    }
-
-    #[test]
-    fn names_what_cannot_be_changed() {
-        for field in ["id", "version", "status", "reported", "token_hash", "claimed"] {
-            let error = read(&format!(r#"{{"{field}": "x"}}"#)).unwrap_err();
-            assert_eq!((&*error.field, error.code), (field, "unknown_field"));
-        }
-    }
 }

@@ -6,11 +6,12 @@ use twinhub_domain::fleet::{Lifecycle, Move};
 use twinhub_domain::{Input, Json, Object, Twin};
 
 use super::device::{find, make};
-use crate::api::firmware::schema::{DeviceLifecycle, NewLifecycle};
+use super::request::NewLifecycle;
+use crate::api::firmware::schema::DeviceLifecycle;
 use crate::api::twin::document::etag;
 use crate::http::Access;
 use crate::http::extract::body::{Body, Device};
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::if_match;
 use crate::http::problem::{ApiError, Problem};
@@ -63,22 +64,21 @@ pub async fn get_lifecycle(
 pub async fn put_lifecycle(
     request: HttpRequest,
     Device(id): Device,
-    Body(body): Body,
+    Body(lifecycle): Body<NewLifecycle>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (lifecycle, reason) = wanted(body)?;
+    let (lifecycle, reason) = wanted(lifecycle)?;
     let change = Input::SetLifecycle { state: lifecycle, reason };
     Ok(shown(&*make(&access, id, if_match(&request)?, change).await?))
 }
 
-fn wanted(body: Object) -> Result<(Lifecycle, Box<str>), FieldError> {
-    let mut fields = Fields::of(body, &["state", "reason"])?;
-    let word = fields.needed_text("state")?;
+fn wanted(lifecycle: NewLifecycle) -> Result<(Lifecycle, Box<str>), FieldError> {
+    let NewLifecycle { state: word, reason } = lifecycle;
     let state = Lifecycle::parse(&word).filter(|state| Move::to(*state).is_some()).ok_or_else(|| {
         let shown: String = word.chars().take(64).collect();
         FieldError::bad("state", format!("expected active, suspended or retired, found `{shown}`"))
     })?;
-    let reason = fields.text("reason")?.unwrap_or_default();
+    let reason = reason.unwrap_or_default();
     if reason.len() > LONGEST_REASON {
         return Err(FieldError::bad("reason", format!("{LONGEST_REASON} bytes at most")));
     }
@@ -97,14 +97,13 @@ fn shown(twin: &Twin) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::payload;
-
     use super::*;
+    use crate::http::extract::read::read;
 
     #[test]
     fn reads_what_is_wanted_and_names_what_is_wrong() {
         let check = |text: &str, expected: &str| {
-            let told = match wanted(payload::object(text.as_bytes()).unwrap()) {
+            let told = match read(text.parse::<Json>().unwrap()).and_then(wanted) {
                 Ok((state, reason)) => format!("{} {reason}", state.as_str()),
                 Err(error) => error.to_string(),
             };

@@ -102,7 +102,7 @@ pub(crate) fn asked(
 ) -> Result<Find, FieldError> {
     let group = match said.group {
         Some(group) => Some(group.to_owned()),
-        None => params.text("group")?,
+        None => params.text("group_id")?,
     };
     let subtree = params.value("subtree", "true or false")?.unwrap_or(true);
     let (sort, field, descending) =
@@ -113,7 +113,7 @@ pub(crate) fn asked(
         status: params.words("status", "online or offline", Status::parse)?,
         drifting_since: params.duration("drift")?.map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
-        template: params.text("template")?,
+        template: params.text("template_id")?,
         groups: match group {
             Some(group) if subtree => match &tree.subtree(&group)[..] {
                 [] => vec![group], // what can be no group's id is none: nobody stands in it

@@ -6,6 +6,7 @@ mod lifecycle;
 pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod register;
+pub(crate) mod request;
 pub mod schema;
 mod status;
 pub mod token;

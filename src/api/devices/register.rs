@@ -7,17 +7,16 @@ use twinhub_actors::access::Order;
 use twinhub_actors::clock::new_id_at;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::settings::DeviceSettings;
-use twinhub_domain::twin::{Field, Registration};
-use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp};
+use twinhub_domain::twin::Registration;
+use twinhub_domain::{DeviceId, Input, Object, Timestamp};
 use utoipa::ToSchema;
 
-use super::schema::NewDevice;
+use super::request::NewDevice;
 use super::token;
 use crate::api::groups::check_group;
 use crate::http::Access;
 use crate::http::extract::body::Body;
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::state::ServerInfo;
@@ -77,26 +76,6 @@ pub(crate) struct Wanted {
     pub patch: Object,
 }
 
-/// The fields of a registration.
-pub(crate) const FIELDS: [&str; 16] = [
-    "name",
-    "device_id",
-    "auth_token",
-    "serial_number",
-    "type",
-    "description",
-    "model",
-    "ip_address",
-    "mac_address",
-    "group_id",
-    "tags",
-    "configuration",
-    "settings",
-    "schedule",
-    "limits",
-    "template",
-];
-
 /// Registers a device. An id that was only seen on MQTT so far is adopted with all that it has said.
 #[utoipa::path(
     post,
@@ -111,8 +90,11 @@ pub(crate) const FIELDS: [&str; 16] = [
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn register_device(Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
-    let Wanted { id, name, serial, token, mut patch } = wanted(body)?;
+pub async fn register_device(
+    Body(device): Body<NewDevice>,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
+    let Wanted { id, name, serial, token, mut patch } = wanted(device)?;
     check_group(&access, &patch)?;
     let id = match id {
         Some(id) => id,
@@ -156,69 +138,16 @@ pub async fn register_device(Body(body): Body, access: Access) -> Result<HttpRes
 }
 
 /// The registration that a body asks for.
-pub(crate) fn wanted(body: Object) -> Result<Wanted, FieldError> {
-    let mut fields = Fields::of(body, &FIELDS)?;
-    let name = fields.needed_text("name")?;
-    let id = fields.text("device_id")?;
-    let id = id.map(|id| DeviceId::parse(&id)).transpose();
+pub(crate) fn wanted(device: NewDevice) -> Result<Wanted, FieldError> {
+    let id = device.device_id.as_deref().map(DeviceId::parse).transpose();
     let id = id.map_err(|error| FieldError::bad("device_id", error.to_string()))?;
-    let token = fields.text("auth_token")?;
+    let token = device.auth_token.clone();
     if token.as_ref().is_some_and(|token| !(token::SHORTEST..=token::LONGEST).contains(&token.len())) {
         let detail = format!("{} to {} bytes", token::SHORTEST, token::LONGEST);
         return Err(FieldError::bad("auth_token", detail));
     }
-    let mut patch: Object = [("name", Json::String(name.clone()))].into_iter().collect();
-    for field in Field::changeable().filter(|field| *field != "name") {
-        if let Some(text) = fields.text(field)? {
-            patch.insert(field, Json::String(text));
-        }
-    }
-    take_template(&mut fields, &mut patch);
-    take_sections(&mut fields, &mut patch, &["tags", "limits"])?;
-    let serial = patch.get("serial_number").and_then(Json::as_str).filter(|s| !s.is_empty()).map(Into::into);
-    Ok(Wanted { id, name, serial, token, patch })
-}
-
-/// Moves the template's id into `patch`. Null means none, also where one is meant for the device.
-pub(crate) fn take_template(fields: &mut Fields, patch: &mut Object) {
-    if let Some(template) = fields.take_even_null("template") {
-        patch.insert("template", template); // whether there is one, the twin itself says
-    }
-}
-
-/// Moves the object fields called `sections` into `patch`, and with them `configuration`, `schedule` and `settings`. Of
-/// the settings the hub keeps its own; all others are merged into the configuration, for clients that call the
-/// configuration so.
-pub(crate) fn take_sections(
-    fields: &mut Fields,
-    patch: &mut Object,
-    sections: &[&str],
-) -> Result<(), FieldError> {
-    for section in sections {
-        if let Some(object) = fields.object(section)? {
-            patch.insert(*section, object.into());
-        }
-    }
-    if let Some(schedule) = fields.take_even_null("schedule") {
-        patch.insert("schedule", schedule); // whether it is one, the twin itself says
-    }
-    let mut configuration = fields.object("configuration")?;
-    let mut settings = Object::default();
-    for (name, value) in fields.object("settings")?.iter().flat_map(Object::iter) {
-        // All are merge patches, so a null must stay one: entries are put in as they are.
-        let place = match DeviceSettings::NAMES.contains(&name) {
-            true => &mut settings,
-            false => configuration.get_or_insert_default(),
-        };
-        place.insert(name, value.clone());
-    }
-    if let Some(configuration) = configuration {
-        patch.insert("configuration", configuration.into());
-    }
-    if !settings.is_empty() {
-        patch.insert("settings", settings.into());
-    }
-    Ok(())
+    let serial = device.serial_number.clone().filter(|serial| !serial.is_empty());
+    Ok(Wanted { id, name: device.name.clone(), serial, token, patch: device.patch() })
 }
 
 /// An id for a device that brought none: UUIDv7, which sorts by time.
@@ -251,12 +180,12 @@ impl MqttAccess {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::payload;
+    use twinhub_domain::Json;
 
     use super::*;
 
     fn read(text: &str) -> Result<Wanted, FieldError> {
-        wanted(payload::object(text.as_bytes()).unwrap())
+        wanted(crate::http::extract::read::read(text.parse::<Json>().unwrap())?)
     }
 
     #[test]
@@ -268,27 +197,6 @@ mod tests {
                 "auth_token": "correct horse battery"}"#,
         );
         assert_eq!(seed_004.unwrap().token.as_deref(), Some("correct horse battery"));
-    }
-
-    #[test]
-    fn settings_are_ours_or_configuration() {
-        let check = |text: &str, expected: &str| {
-            let mut patch = read(text).unwrap().patch;
-            patch.remove("name");
-            assert_eq!(Json::from(patch).to_string(), expected, "{text}");
-        };
-        check(
-            r#"{"name": "P", "configuration": {"a": 1, "b": 2}, "settings": {"b": 3.0}}"#,
-            r#"{"configuration":{"a":1,"b":3.0}}"#,
-        );
-        check(
-            r#"{"name": "P", "settings": {"heartbeat": "90s", "in_flight": null, "colour": "red"}}"#,
-            r#"{"configuration":{"colour":"red"},"settings":{"heartbeat":"90s","in_flight":null}}"#,
-        );
-        let words = r#"{"settings":{"timezone":"UTC","words":["OFF","ON"]}}"#;
-        check(r#"{"name": "P", "settings": {"words": ["OFF", "ON"], "timezone": "UTC"}}"#, words);
-        check(r#"{"name": "P", "settings": {"in_flight": 2}}"#, r#"{"settings":{"in_flight":2}}"#);
-        check(r#"{"name": "P", "settings": {}, "schedule": []}"#, r#"{"schedule":[]}"#);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::api::data::schema::ReadingItem;
 use crate::api::schema::Object;
 use crate::api::schema::words::{Lifecycle, Mode, Presence, Quality};
 use crate::api::templates::schema::TemplateOfDevice;
-use crate::api::twin::schema::{ScheduleEntry, TwinDocument};
+use crate::api::twin::schema::TwinDocument;
 
 /// A device as lists show it.
 #[derive(ToSchema)]
@@ -140,79 +140,6 @@ pub struct DeviceStatus {
     refused_messages: u64,
 }
 
-/// A registration.
-#[derive(ToSchema)]
-pub struct NewDevice {
-    #[schema(example = "Pump in the hall")]
-    name: String,
-    /// 1 to 128 of `A-Z a-z 0-9 . _ : -`; made when none is given.
-    #[schema(example = "pump-1")]
-    device_id: Option<String>,
-    serial_number: Option<String>,
-    r#type: Option<String>,
-    description: Option<String>,
-    model: Option<String>,
-    ip_address: Option<String>,
-    mac_address: Option<String>,
-    /// 16 to 256 bytes; made when none is given.
-    auth_token: Option<String>,
-    group_id: Option<String>,
-    tags: Option<Object>,
-    configuration: Option<Object>,
-    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
-    settings: Option<Object>,
-    /// Entries, or a timetable by days; see `…/schedule`.
-    schedule: Option<Vec<ScheduleEntry>>,
-    /// By reading what it is expected to be, over what its template says.
-    limits: Option<Object>,
-    /// The id of its template. Null means none, also where one is meant for it.
-    template: Option<String>,
-}
-
-/// A change of a device; what is left out stays, null takes away.
-#[derive(ToSchema)]
-pub struct DeviceChange {
-    name: Option<String>,
-    serial_number: Option<String>,
-    r#type: Option<String>,
-    description: Option<String>,
-    model: Option<String>,
-    ip_address: Option<String>,
-    mac_address: Option<String>,
-    group_id: Option<String>,
-    tags: Option<Object>,
-    desired: Option<Object>,
-    configuration: Option<Object>,
-    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
-    settings: Option<Object>,
-    /// Entries, or a timetable by days; see `…/schedule`.
-    schedule: Option<Vec<ScheduleEntry>>,
-    /// By reading what it is expected to be, over what its template says.
-    limits: Option<Object>,
-    /// The id of its template. Null means none, also where one is meant for it.
-    template: Option<String>,
-}
-
-/// A claim.
-#[derive(ToSchema)]
-pub struct Claim {
-    #[schema(example = "TMP0603IF1WD")]
-    serial_number: String,
-    name: Option<String>,
-    r#type: Option<String>,
-    description: Option<String>,
-    model: Option<String>,
-    group_id: Option<String>,
-    tags: Option<Object>,
-    configuration: Option<Object>,
-    /// `heartbeat`, `in_flight` and `timezone` are the hub's; all others are merged into `configuration`.
-    settings: Option<Object>,
-    /// By reading what it is expected to be, over what its template says.
-    limits: Option<Object>,
-    /// The id of its template. Null means none, also where one is meant for it.
-    template: Option<String>,
-}
-
 /// Which devices, in which order, which page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -227,11 +154,11 @@ pub struct Listing {
     drift: Option<String>,
     r#type: Option<String>,
     /// Those of this group and of all groups under it.
-    group: Option<String>,
-    /// `false`: those of `group` itself alone.
+    group_id: Option<String>,
+    /// `false`: those of `group_id` itself alone.
     subtree: Option<bool>,
-    /// The id of a template: those that have it.
-    template: Option<String>,
+    /// Those that have this template.
+    template_id: Option<String>,
     claimed: Option<bool>,
     /// `manual` or `schedule`.
     mode: Option<String>,

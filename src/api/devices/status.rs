@@ -89,7 +89,7 @@ pub struct UnmetProperty {
     #[schema(value_type = words::Sync)]
     sync: &'static str,
     #[schema(value_type = String, format = DateTime)]
-    since: Timestamp,
+    unmet_at: Timestamp,
     /// Why it could not, where the device said so.
     reason: Option<String>,
 }
@@ -98,9 +98,9 @@ pub struct UnmetProperty {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeviceHealth {
     /// Messages with readings, a minute.
-    message_rate: f64,
+    messages_per_minute: f64,
     /// The part of its messages that could not be read, from 0 to 1.
-    error_rate: f64,
+    error_share: f64,
     /// Seconds since the device was last heard; null when it never was.
     staleness: Option<f64>,
     /// As reported.
@@ -208,7 +208,7 @@ impl Convergence {
         let unmet = twin.unmet().iter().map(|note| UnmetProperty {
             property: note.name.to_string(),
             sync: note.state(now).as_str(),
-            since: note.since,
+            unmet_at: note.since,
             reason: note.failed.as_ref().map(|(_, reason)| reason.to_string()),
         });
         let drifting_since = twin.drifting_since();
@@ -224,8 +224,8 @@ impl DeviceHealth {
             names.iter().find_map(|name| twin.reported.get(name)).map(|property| property.value.clone())
         };
         Self {
-            message_rate: messages / WINDOW_MINUTES,
-            error_rate: if errors > 0.0 { errors / (messages + errors) } else { 0.0 },
+            messages_per_minute: messages / WINDOW_MINUTES,
+            error_share: if errors > 0.0 { errors / (messages + errors) } else { 0.0 },
             staleness: twin.last_seen.map(|at| seconds_between(at, now)),
             battery: reported(&BATTERY),
             signal: reported(&SIGNAL),

@@ -6,7 +6,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_domain::alarm::Severity;
-use twinhub_domain::{DeviceId, DeviceNumber, Kind, Recorded};
+use twinhub_domain::{DeviceId, DeviceNumber, Kind};
 use twinhub_store::EventQuery;
 
 use super::alarms::SEVERITIES;
@@ -33,7 +33,7 @@ routes! {
 const USUAL: u64 = 20;
 
 /// Events of all devices: a list, or server-sent events for who accepts `text/event-stream`. A stream
-/// begins after `Last-Event-ID` or `since`, without a gap or a repeat, and takes `device` (a glob), `group` (with
+/// begins after `Last-Event-ID` or `since`, without a gap or a repeat, and takes `device_id` (a glob), `group_id` (with
 /// all groups under it), `kind` and `severity`.
 #[utoipa::path(
     get,
@@ -41,8 +41,8 @@ const USUAL: u64 = 20;
     tag = "events",
     params(
         EventListing,
-        ("device" = Option<String>, Query, description = "A device's id; for a stream also a glob: `pump-*`"),
-        ("group" = Option<String>, Query, description = "For a stream: events of this group's devices, and of those \
+        ("device_id" = Option<String>, Query, description = "A device's id; for a stream also a glob: `pump-*`"),
+        ("group_id" = Option<String>, Query, description = "For a stream: events of this group's devices, and of those \
             in all groups under it"),
         ("Last-Event-ID" = Option<u64>, Header, description = "A stream goes on after this event"),
     ),
@@ -62,9 +62,9 @@ pub async fn list_events(
     if wants_stream(&request) {
         return stream(&request, params, access).await;
     }
-    let device = match params.text("device")? {
+    let device = match params.text("device_id")? {
         Some(id) => {
-            let id = DeviceId::parse(&id).map_err(|error| bad("device", error.to_string()))?;
+            let id = DeviceId::parse(&id).map_err(|error| bad("device_id", error.to_string()))?;
             Some(find(&access, &id).await?.number)
         }
         None => None,
@@ -98,14 +98,11 @@ async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let query = EventQuery { device, ..wanted(params)? };
-    let next_page = (!query.newest_first).then_some(query.limit);
+    let (limit, newest_first) = (query.limit, query.newest_first);
     let events = access.ask(FindEvents(query)).await??;
     let mut response = HttpResponse::Ok();
-    if let Some(last) = events.last()
-        && next_page == Some(events.len())
-    {
-        response.insert_header((header::LINK, next_link(request.path(), &all, last)));
-    }
+    let next = events.last().filter(|_| events.len() == limit).map(|last| (last.seq, newest_first));
+    response.insert_header((header::LINK, links(request.path(), &all, next)));
     Ok(array(response, &events, |event, out| write_event(event, out)))
 }
 
@@ -122,6 +119,7 @@ fn wanted(mut params: Params) -> Result<EventQuery, FieldError> {
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         since,
+        before: params.value("before", "a sequence number")?,
         offset: 0,
         #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
         limit: limit(&mut params, USUAL, paging::MOST)? as usize,
@@ -152,12 +150,12 @@ async fn stream(request: &HttpRequest, mut params: Params, access: Access) -> Re
         id => Some(id.parse().map_err(|_| bad("Last-Event-ID", "expected a sequence number"))?),
     };
     let at_least = severity(&mut params)?;
-    let (devices, words) = (boxed(params.list("device")), boxed(params.list("kind")));
-    let group = params.text("group")?;
+    let (devices, words) = (boxed(params.list("device_id")), boxed(params.list("kind")));
+    let group = params.text("group_id")?;
     params.finish()?;
     let devices = (!devices.is_empty()).then_some(devices);
     let filter = Filter::new(devices.as_deref(), Some(&words)).map_err(|error| match &*error.field {
-        "devices" => bad("device", error.detail),
+        "devices" => bad("device_id", error.detail),
         _ => bad("kind", error.detail),
     })?;
     let filter = filter.at_least(at_least);
@@ -171,11 +169,29 @@ pub(super) fn wants_stream(request: &HttpRequest) -> bool {
     accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")))
 }
 
-fn next_link(path: &str, params: &[(String, String)], last: &Recorded) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(params.iter().filter(|(name, _)| name != "since" && name != "order"));
-    query.append_pair("since", &last.seq.to_string()).append_pair("order", "asc");
-    format!("<{path}?{}>; rel=\"next\"", query.finish())
+/// `first`, and `next` where there may be more: it goes on at a place in the sequence, so that what comes in meanwhile
+/// moves nothing.
+fn links(path: &str, params: &[(String, String)], next: Option<(u64, bool)>) -> String {
+    let link = |rel: &str, cursor: Option<(&str, u64)>| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let replaced = cursor.map(|(name, _)| name);
+        query.extend_pairs(params.iter().filter(|(name, _)| match replaced {
+            Some(replaced) => name != replaced && name != "order",
+            None => name != "before",
+        }));
+        if let Some((name, seq)) = cursor {
+            query.append_pair(name, &seq.to_string());
+            query.append_pair("order", if name == "before" { "desc" } else { "asc" });
+        }
+        let query = query.finish();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("<{path}{mark}{query}>; rel=\"{rel}\"")
+    };
+    let next = next.map(|(seq, newest_first)| if newest_first { ("before", seq) } else { ("since", seq) });
+    match next {
+        Some(next) => format!("{}, {}", link("first", None), link("next", Some(next))),
+        None => link("first", None),
+    }
 }
 
 fn boxed(words: Vec<String>) -> Vec<Box<str>> {
@@ -196,6 +212,20 @@ mod tests {
         assert_eq!(wanted(Params::parse("kind=weather")).unwrap_err().field, "kind");
         assert_eq!(wanted(Params::parse("severity=major")).unwrap().at_least, Some(Severity::Major));
         assert_eq!(wanted(Params::parse("severity=high")).unwrap_err().field, "severity");
+    }
+
+    #[test]
+    fn links_go_on_at_a_place_in_the_sequence() {
+        let params = [("kind".to_owned(), "twin".to_owned()), ("before".to_owned(), "9".to_owned())];
+        let of = |next| links("/e", &params, next).replace("&order", "|order");
+        assert_eq!(of(None), r#"</e?kind=twin>; rel="first""#);
+        assert_eq!(
+            of(Some((5, true))),
+            r#"</e?kind=twin>; rel="first", </e?kind=twin&before=5|order=desc>; rel="next""#
+        );
+        let forward = links("/e", &params[..1], Some((5, false)));
+        assert_eq!(forward, r#"</e?kind=twin>; rel="first", </e?kind=twin&since=5&order=asc>; rel="next""#);
+        assert_eq!(links("/e", &[], None), r#"</e>; rel="first""#);
     }
 
     #[test]

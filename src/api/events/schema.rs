@@ -45,6 +45,8 @@ pub struct EventListing {
     to: Option<String>,
     /// Only what came after this place in the sequence, oldest first.
     since: Option<u64>,
+    /// Only what came before this place in the sequence: so the `next` of a page goes on that has the newest first.
+    before: Option<u64>,
     /// 20 by default, 1,000 at most.
     limit: Option<u64>,
     /// `desc` (by default, without `since`) or `asc`.

@@ -1,6 +1,7 @@
 //! `/api/firmware`: the images that devices can be brought to, by URL or uploaded.
 
 mod file;
+pub(crate) mod request;
 mod rollout;
 pub mod schema;
 mod upload;
@@ -18,13 +19,12 @@ use twinhub_domain::{Json, Object};
 use uuid::Uuid;
 
 pub use file::Folder;
-#[cfg(test)]
-pub(super) use rollout::FIELDS as ROLLOUT_FIELDS;
 
-use crate::api::firmware::schema::{FirmwareItem, FirmwareListing, NewFirmware};
+use crate::api::firmware::request::NewFirmware;
+use crate::api::firmware::schema::{FirmwareItem, FirmwareListing};
 use crate::http::Access;
 use crate::http::extract::body::{Body, Named};
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match_content, tagged};
@@ -32,9 +32,7 @@ use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{Document, array};
 use crate::http::routes::routes;
 
-/// The fields of an image by URL.
-pub(super) const FIELDS: [&str; 7] = ["version", "model", "models", "url", "sha256", "size", "notes"];
-/// The most models of an image, and the longest name of each in bytes.
+/// An image is for so many models at most, each of so many bytes.
 const MOST_MODELS: usize = 100;
 const LONGEST_MODEL: usize = 128;
 const LONGEST_URL: usize = 2_048;
@@ -94,8 +92,8 @@ pub async fn list_firmware(
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn post_firmware(Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
-    let wanted = wanted(body)?;
+pub async fn post_firmware(Body(image): Body<NewFirmware>, access: Access) -> Result<HttpResponse, ApiError> {
+    let wanted = wanted(image)?;
     let image = Image { id: new_id(), created_at: access.now(), ..wanted };
     let image = add(&access, image).await?;
     Ok(created(&image, &access))
@@ -200,27 +198,25 @@ fn new_id() -> Box<str> {
     twinhub_actors::clock::new_id().to_string().into()
 }
 
-fn wanted(body: Object) -> Result<Image, FieldError> {
-    let mut fields = Fields::of(body, &FIELDS)?;
-    let version = version(&fields.needed_text("version")?)?;
-    let named = match (fields.texts("model")?, fields.texts("models")?) {
+fn wanted(image: NewFirmware) -> Result<Image, FieldError> {
+    let NewFirmware { version: text, model, models: several, url, sha256: hash, size, notes: said } = image;
+    let version = version(&text)?;
+    let named = match (model, several) {
         (Some(_), Some(_)) => {
             return Err(FieldError::bad("model", "says the same as `models`: give one of them"));
         }
         (one, several) => one.or(several).ok_or_else(|| FieldError::missing("models"))?,
     };
-    let url = fields.needed_text("url")?;
     if url.len() > LONGEST_URL || !url::Url::parse(&url).is_ok_and(|url| url.has_host()) {
         let shown: String = url.chars().take(64).collect();
         let expected = "an address with a scheme and a host, such as https://example.com/pump-1.5.0.bin";
         return Err(FieldError::bad("url", format!("expected {expected}, found `{shown}`")));
     }
-    let hash = sha256("sha256", &fields.needed_text("sha256")?)?;
-    let size = fields.count("size")?.ok_or_else(|| FieldError::missing("size"))?;
+    let hash = sha256("sha256", &hash)?;
     if size == 0 {
         return Err(FieldError::bad("size", "an image has one byte at least"));
     }
-    let notes = notes(fields.text("notes")?.unwrap_or_default())?;
+    let notes = notes(said.unwrap_or_default())?;
     Ok(Image {
         version,
         models: models("models", named)?,
@@ -302,9 +298,8 @@ fn remove(path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::payload;
-
     use super::*;
+    use crate::http::extract::read::read;
 
     const HASH: &str = "E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -312,7 +307,7 @@ mod tests {
         let text = format!(
             r#"{{"version": " v1.5.0 ", "url": "https://h/f.bin", "sha256": "{HASH}", "size": 7{more}}}"#
         );
-        let told = match wanted(payload::object(text.as_bytes()).unwrap()) {
+        let told = match read(text.parse::<Json>().unwrap()).and_then(wanted) {
             Ok(Image { version, models, sha256, .. }) => {
                 format!("{version} {} {}", models.join(","), &sha256[..4])
             }
@@ -340,7 +335,7 @@ mod tests {
         check(&with(r#""url": "file:///etc/passwd""#), "`url`: expected an address");
         check(&with(r#""sha256": "e3b0""#), "`sha256`: expected the SHA-256 hash");
         check(&with(r#""size": 0"#), "`size`: an image has one byte at least");
-        check(&with(r#""size": null"#), "`size`: must be given");
+        check(&with(r#""size": null"#), "`size`: expected a whole number, found null");
         check(&with(r#""colour": "red""#), "`colour`: there is no such field");
     }
 }

@@ -14,33 +14,21 @@ use twinhub_domain::fleet::{Image, JobAction, Rollout, Tree};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 
 use super::{find, url};
-use crate::api::firmware::schema::{NewRollout, RolloutPreview};
+use crate::api::firmware::request::{NewAbort, NewRollout};
+use crate::api::firmware::schema::RolloutPreview;
 use crate::api::jobs;
-use crate::api::jobs::bulk::{description, rate, refuse_slips};
+use crate::api::jobs::bulk::refuse_slips;
+use crate::api::jobs::request::{checked_description, checked_rate};
 use crate::api::jobs::schema::JobItem;
 use crate::api::jobs::selection::{Choice, Chosen};
 use crate::http::Access;
 use crate::http::extract::body::{Body, Named};
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 use crate::http::warnings;
 
-/// The fields of a body.
-pub(in crate::api) const FIELDS: [&str; 11] = [
-    "ids",
-    "filter",
-    "where",
-    "stages",
-    "abort",
-    "allow_downgrade",
-    "timeout",
-    "expires",
-    "rate",
-    "description",
-    "dry_run",
-];
 /// Twins read with one query.
 const AT_ONCE: usize = 500;
 /// Devices that a dry run shows of each kind.
@@ -55,8 +43,9 @@ struct Wanted {
     stages: Vec<u8>,
     abort: Option<Abort>,
     allow_downgrade: bool,
-    timeout_ms: i64,
-    expires: Timestamp,
+    timeout: GivenDuration,
+    /// When, and how long that is.
+    expires: (Timestamp, GivenDuration),
     rate: Option<f64>,
     description: Box<str>,
     dry_run: bool,
@@ -103,12 +92,12 @@ pub async fn post_rollout(
     request: HttpRequest,
     Named(id): Named,
     params: Params,
-    Body(body): Body,
+    Body(rollout): Body<NewRollout>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let now = access.now();
-    let wanted = wanted(body, &access.tree(), now)?;
+    let wanted = wanted(rollout, &access.tree(), now)?;
     let image = find(&access, id).await?;
     let matched = wanted.choice.devices(&request, &access).await?;
     if !wanted.dry_run {
@@ -127,9 +116,9 @@ pub async fn post_rollout(
         stages: wanted.stages,
         abort: wanted.abort,
         allow_downgrade: wanted.allow_downgrade,
-        timeout_ms: wanted.timeout_ms,
-        expires: wanted.expires,
-        life_ms: wanted.expires.millis() - now.millis(),
+        timeout: wanted.timeout,
+        expires: wanted.expires.0,
+        life: wanted.expires.1,
     };
     if wanted.dry_run {
         return Ok(preview(&rollout, plan, &warnings));
@@ -244,134 +233,106 @@ fn preview(rollout: &Rollout, plan: Plan, warnings: &[QueryWarning]) -> HttpResp
     Document::of(&object).send(HttpResponse::Ok())
 }
 
-fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
-    let mut fields = Fields::of(body, &FIELDS)?;
-    let choice = Choice::take(&mut fields, tree, now)?;
-    let timeout_ms = match fields.take("timeout") {
-        None => USUAL_TIMEOUT_MS,
-        Some(timeout) => {
-            let given = GivenDuration::of(&timeout).map(|given| given.ms());
-            given.and_then(|ms| within(ms, SHORTEST_TIMEOUT_MS..=i64::MAX)).map_err(|error| {
-                let expected = "expected a duration of a second or more such as 30m or 2h, or seconds";
-                FieldError::bad("timeout", format!("{expected}: {error}"))
-            })?
-        }
-    };
+fn wanted(rollout: NewRollout, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
     Ok(Wanted {
-        choice,
-        stages: stages(fields.take("stages"))?,
-        abort: abort(fields.take_even_null("abort"))?,
-        allow_downgrade: fields.flag("allow_downgrade")?.unwrap_or_default(),
-        timeout_ms,
-        expires: expires(fields.take("expires"), now)?,
-        rate: rate(&mut fields)?,
-        description: description(&mut fields)?,
-        dry_run: fields.flag("dry_run")?.unwrap_or_default(),
+        choice: Choice::of(rollout.ids, rollout.filter.as_deref(), rollout.r#where, tree, now)?,
+        stages: stages(rollout.stages)?,
+        abort: abort(rollout.abort)?,
+        allow_downgrade: rollout.allow_downgrade.unwrap_or_default(),
+        timeout: timeout(rollout.timeout)?,
+        expires: expires(rollout.expires, now)?,
+        rate: checked_rate(rollout.rate)?,
+        description: checked_description(rollout.description)?,
+        dry_run: rollout.dry_run.unwrap_or_default(),
     })
 }
 
-fn stages(given: Option<Json>) -> Result<Vec<u8>, FieldError> {
-    let bad = |detail: &str| FieldError::bad("stages", detail);
-    let stages: Vec<u8> = match given {
-        None => USUAL_STAGES.to_vec(),
-        Some(Json::Array(stages)) => {
-            let percent = |stage: &Json| match stage {
-                Json::Number(number) => number.as_str().parse().ok(),
-                _ => None,
-            };
-            let stages: Option<Vec<u8>> = stages.iter().map(percent).collect();
-            stages.ok_or_else(|| bad("expected whole percents such as [5, 25, 100]"))?
-        }
-        Some(other) => {
-            return Err(bad(&format!("expected percents such as [5, 25, 100], found {}", other.kind())));
-        }
-    };
-    check_stages(&stages).map_err(bad)?;
+fn timeout(given: Option<GivenDuration>) -> Result<GivenDuration, FieldError> {
+    let timeout = given.unwrap_or_else(|| GivenDuration::from_ms(USUAL_TIMEOUT_MS));
+    within(timeout.ms(), SHORTEST_TIMEOUT_MS..=i64::MAX).map_err(|error| {
+        let expected = "expected a duration of a second or more such as 30m or 2h, or seconds";
+        FieldError::bad("timeout", format!("{expected}: {error}"))
+    })?;
+    Ok(timeout)
+}
+
+fn stages(given: Option<Vec<u8>>) -> Result<Vec<u8>, FieldError> {
+    let stages = given.unwrap_or_else(|| USUAL_STAGES.to_vec());
+    check_stages(&stages).map_err(|detail| FieldError::bad("stages", detail))?;
     Ok(stages)
 }
 
 /// Null is never.
-fn abort(given: Option<Json>) -> Result<Option<Abort>, FieldError> {
-    let object = match given {
+fn abort(given: Option<Option<NewAbort>>) -> Result<Option<Abort>, FieldError> {
+    let NewAbort { share, min } = match given {
         None => return Ok(Some(USUAL_ABORT)),
-        Some(Json::Null) => return Ok(None),
-        Some(Json::Object(object)) => object,
-        Some(other) => {
-            return Err(FieldError::bad(
-                "abort",
-                format!("expected an object or null, found {}", other.kind()),
-            ));
-        }
+        Some(None) => return Ok(None),
+        Some(Some(abort)) => abort,
     };
-    let within = |error: FieldError| FieldError { field: format!("abort.{}", error.field), ..error };
-    let mut fields = Fields::of(object, &["rate", "min"]).map_err(within)?;
-    let rate = match fields.take("rate") {
-        None => USUAL_ABORT.rate,
-        Some(Json::Number(rate)) if rate.as_f64() > 0.0 && rate.as_f64() <= 1.0 => rate.as_f64(),
-        Some(_) => {
-            return Err(FieldError::bad(
-                "abort.rate",
-                "expected a part of those that are through: above 0, 1 at most",
-            ));
-        }
-    };
-    let min = fields.count("min").map_err(within)?.unwrap_or(USUAL_ABORT.min);
-    Ok(Some(Abort { rate, min }))
+    let share = share.unwrap_or(USUAL_ABORT.share);
+    if share <= 0.0 || share > 1.0 {
+        let detail = "expected a part of those that are through: above 0, 1 at most";
+        return Err(FieldError::bad("abort.share", detail));
+    }
+    Ok(Some(Abort { share, min: min.unwrap_or(USUAL_ABORT.min) }))
 }
 
-fn expires(given: Option<Json>, now: Timestamp) -> Result<Timestamp, FieldError> {
+fn expires(given: Option<Json>, now: Timestamp) -> Result<(Timestamp, GivenDuration), FieldError> {
+    let after = |life: GivenDuration| (now.plus_millis(life.ms()), life);
     let bad = |why: &str| {
         let expected = "expected a duration such as 7d, seconds, or an RFC 3339 time that is to come";
         FieldError::bad("expires", format!("{expected}{why}"))
     };
     match &given {
-        None => Ok(now.plus_millis(USUAL_LIFE_MS)),
+        None => Ok(after(GivenDuration::from_ms(USUAL_LIFE_MS))),
         Some(Json::String(text)) if text.contains(':') => {
-            Timestamp::parse_calendar(text).filter(|at| *at > now).ok_or_else(|| bad(""))
+            let at = Timestamp::parse_calendar(text).filter(|at| *at > now).ok_or_else(|| bad(""))?;
+            Ok((at, GivenDuration::from_ms(at.millis() - now.millis())))
         }
-        Some(given) => {
-            let given = GivenDuration::of(given).map_err(|error| bad(&format!(": {error}")))?;
-            Ok(now.plus_millis(given.ms()))
-        }
+        Some(given) => GivenDuration::of(given).map(after).map_err(|error| bad(&format!(": {error}"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::payload;
-
     use super::*;
 
     fn read(more: &str) -> Result<Wanted, FieldError> {
         let text = format!(r#"{{"ids": ["a"]{more}}}"#);
-        wanted(payload::object(text.as_bytes()).unwrap(), &Tree::default(), Timestamp::from_millis(0))
+        let rollout = crate::http::extract::read::read(text.parse::<Json>().unwrap())?;
+        wanted(rollout, &Tree::default(), Timestamp::from_millis(0))
     }
 
     #[test]
     fn reads_how_carefully() {
         let usual = read("").unwrap();
         assert_eq!((usual.stages, usual.abort), (vec![5, 25, 100], Some(USUAL_ABORT)));
-        assert_eq!((usual.timeout_ms, usual.expires), (3_600_000, Timestamp::from_millis(7 * 86_400_000)));
+        assert_eq!(
+            (usual.timeout.ms(), usual.expires.0),
+            (3_600_000, Timestamp::from_millis(7 * 86_400_000))
+        );
         assert!(!usual.allow_downgrade && !usual.dry_run);
-        let more = r#", "stages": [50, 100], "abort": {"rate": 0.5}, "timeout": "90s", "expires": "1970-01-02T00:00:00Z",
+        let more = r#", "stages": [50, 100], "abort": {"share": 0.5}, "timeout": "90s", "expires": "1970-01-02T00:00:00Z",
             "allow_downgrade": true, "rate": 2, "dry_run": true"#;
         let wanted = read(more).unwrap();
-        assert_eq!((wanted.stages, wanted.abort), (vec![50, 100], Some(Abort { rate: 0.5, min: 5 })));
-        assert_eq!((wanted.timeout_ms, wanted.expires), (90_000, Timestamp::from_millis(86_400_000)));
+        assert_eq!((wanted.stages, wanted.abort), (vec![50, 100], Some(Abort { share: 0.5, min: 5 })));
+        assert_eq!((wanted.timeout.ms(), wanted.expires.0), (90_000, Timestamp::from_millis(86_400_000)));
         assert!(wanted.allow_downgrade && wanted.dry_run);
         assert_eq!(read(r#", "abort": null"#).unwrap().abort, None);
-        assert_eq!(read(r#", "expires": 60"#).unwrap().expires, Timestamp::from_millis(60_000));
+        assert_eq!(read(r#", "expires": 60"#).unwrap().expires.0, Timestamp::from_millis(60_000));
     }
 
     #[test]
     fn names_what_is_wrong() {
         let check = |more: &str, field: &str| assert_eq!(read(more).unwrap_err().field, field, "{more}");
-        for stages in ["[]", "[5]", "[25, 5, 100]", "[0, 100]", "[5.5, 100]", "[5, 300]", "100", r#""all""#] {
+        for stages in ["[]", "[5]", "[25, 5, 100]", "[0, 100]", "100", r#""all""#] {
             check(&format!(r#", "stages": {stages}"#), "stages");
         }
+        check(r#", "stages": [5.5, 100]"#, "stages.0");
+        check(r#", "stages": [5, 300]"#, "stages.1");
         check(r#", "abort": 5"#, "abort");
-        check(r#", "abort": {"rate": 0}"#, "abort.rate");
-        check(r#", "abort": {"rate": 1.1}"#, "abort.rate");
+        check(r#", "abort": {"share": 0}"#, "abort.share");
+        check(r#", "abort": {"rate": 1.1}"#, "abort.share");
         check(r#", "abort": {"min": -1}"#, "abort.min");
         check(r#", "abort": {"max": 1}"#, "abort.max");
         check(r#", "timeout": "soon""#, "timeout");

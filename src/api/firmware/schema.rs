@@ -4,7 +4,6 @@
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::jobs::schema::QueryWarning;
-use crate::api::schema::Object;
 use crate::api::schema::words::{FirmwareState, Lifecycle};
 
 /// What a device runs, and how far it has come with what it is to run.
@@ -29,10 +28,10 @@ pub struct DeviceFirmware {
     reason: Option<String>,
     /// The image's id.
     #[schema(nullable = false)]
-    image: Option<String>,
+    image_id: Option<String>,
     /// The roll-out's id.
     #[schema(default = json!(null))]
-    job: Option<String>,
+    job_id: Option<String>,
 }
 
 /// Where a device stands in its life.
@@ -41,15 +40,6 @@ pub struct DeviceLifecycle {
     device_id: String,
     lifecycle: Lifecycle,
     version: u64,
-}
-
-/// Where a device is to stand in its life.
-#[derive(ToSchema)]
-#[schema(example = json!({"state": "suspended", "reason": "it floods us"}))]
-pub struct NewLifecycle {
-    /// `active`, `suspended` or `retired`; from `retired` there is no way back.
-    state: String,
-    reason: Option<String>,
 }
 
 /// A firmware image.
@@ -70,25 +60,6 @@ pub struct FirmwareItem {
     created_at: String,
     /// The hub has its bytes and serves them.
     file: bool,
-}
-
-/// An image that lies elsewhere.
-#[derive(ToSchema)]
-pub struct NewFirmware {
-    /// Dotted numbers, and what semantic versioning puts behind them.
-    #[schema(example = "1.5.0")]
-    version: String,
-    /// Or `models`.
-    #[schema(example = "P-100")]
-    model: Option<String>,
-    models: Option<Vec<String>>,
-    #[schema(example = "https://example.com/pump-1.5.0.bin")]
-    url: String,
-    /// 64 hexadecimal digits.
-    sha256: String,
-    /// Bytes.
-    size: u64,
-    notes: Option<String>,
 }
 
 /// Which images, which page.
@@ -116,35 +87,6 @@ pub struct Upload {
     /// Refused where the bytes hash to something else.
     sha256: Option<String>,
     notes: Option<String>,
-}
-
-/// How an image is to be rolled out: to devices in `ids`, or to all that fit.
-#[derive(ToSchema)]
-#[schema(example = json!({"where": {"type": "pump"}, "stages": [5, 25, 100], "abort": {"rate": 0.2, "min": 5}}))]
-pub struct NewRollout {
-    ids: Option<Vec<String>>,
-    /// An expression over the twin, as in rules.
-    filter: Option<String>,
-    /// The filters of the list of devices; an empty one means all, an empty value in it is refused.
-    r#where: Option<Object>,
-    /// Up to how many percent of the devices each stage goes: `[5, 25, 100]` by default.
-    stages: Option<Vec<u8>>,
-    /// `{"rate": 0.2, "min": 5}` by default: it is broken off when of those that are through a fifth has failed, once
-    /// five are through. Null: never.
-    abort: Option<Object>,
-    /// Also devices that run something newer, or that do not say what they run.
-    allow_downgrade: Option<bool>,
-    /// After how long without any progress a device has failed: a duration, or seconds; `1h` by default.
-    #[schema(example = "1h")]
-    timeout: Option<String>,
-    /// Who has not begun by then has failed: a duration, seconds, or a time; `7d` by default.
-    #[schema(example = "7d")]
-    expires: Option<String>,
-    /// Devices a second at most.
-    rate: Option<f64>,
-    description: Option<String>,
-    /// Only say who would get it, and who would not and why.
-    dry_run: Option<bool>,
 }
 
 /// A dry run of a roll-out.

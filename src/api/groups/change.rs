@@ -7,24 +7,23 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};
+use twinhub_domain::EntityTags;
 use twinhub_domain::fleet::{Expect, GroupId, GroupWish};
-use twinhub_domain::{EntityTags, Object};
 use utoipa::ToSchema;
 
 use super::{ask, view, wait};
-use crate::api::groups::schema::{GroupChange, GroupItem, NewGroup};
+use crate::api::groups::request::{GroupChange, NewGroup};
+use crate::api::groups::schema::GroupItem;
 use crate::http::Access;
 use crate::http::extract::body::{Body, Named};
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match_content, tagged};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::http::reply::Document;
 
-/// The fields of a change.
-pub const CHANGE: [&str; 5] = ["name", "description", "parent_group", "parent_id", "tags"];
-/// The longest wait of a client that has a group emptied: each of its devices moves for itself.
+/// So long somebody waits at most who has a group emptied: each of its devices moves for itself.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(600);
 
 /// A removal's answer.
@@ -58,9 +57,13 @@ pub struct GroupDeleted {
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn post_group(params: Params, Body(body): Body, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn post_group(
+    params: Params,
+    Body(group): Body<NewGroup>,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let mut wish = wish(body, &GroupWish::FIELDS)?;
+    let mut wish = group.wish()?;
     if wish.name.is_none() {
         return Err(FieldError::missing("name").into());
     }
@@ -91,7 +94,7 @@ pub async fn put_group(
     request: HttpRequest,
     group: Named,
     params: Params,
-    body: Body,
+    body: Body<GroupChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     change(&request, group, params, body, &access).await
@@ -121,7 +124,7 @@ pub async fn patch_group(
     request: HttpRequest,
     group: Named,
     params: Params,
-    body: Body,
+    body: Body<GroupChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     change(&request, group, params, body, &access).await
@@ -176,11 +179,11 @@ async fn change(
     request: &HttpRequest,
     Named(id): Named,
     params: Params,
-    Body(body): Body,
+    Body(body): Body<GroupChange>,
     access: &Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wish = wish(body, &CHANGE)?;
+    let wish = body.wish()?;
     let id = GroupId::as_kept(&id).ok_or_else(|| ApiError::no_group(&id))?;
     put(access, Some(id), wish, Expect::There, if_match_content(request)?).await
 }
@@ -202,12 +205,6 @@ async fn put(
         response.insert_header((header::LOCATION, format!("/api/groups/{}", stands.group.id)));
     }
     Ok(Document::of(&view::document(&stands)).send(response))
-}
-
-/// The change of a group that a body with these fields requests.
-pub(crate) fn wish(body: Object, known: &[&str]) -> Result<GroupWish, FieldError> {
-    let body = Fields::of(body, known)?.rest();
-    GroupWish::parse(body).map_err(|(field, detail)| FieldError::bad(&field, detail))
 }
 
 fn may_write(access: &Access) -> Result<(), ApiError> {

@@ -1,11 +1,9 @@
 //! `/api/groups`: groups of devices, as a tree, with counts.
 
 mod change;
+pub(crate) mod request;
 pub mod schema;
 pub(crate) mod view;
-
-#[cfg(test)]
-pub(crate) use change::CHANGE;
 
 use std::time::Duration;
 
@@ -19,8 +17,6 @@ use twinhub_actors::counters;
 use twinhub_actors::fleet::groups::Groups;
 use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGroup, ReadGroups};
 use twinhub_domain::{Json, Object};
-
-pub(crate) use change::wish;
 
 use crate::api::devices::list::{Said, list};
 use crate::api::devices::schema::{DeviceItem, Listing};
@@ -140,7 +136,7 @@ fn query(mut params: Params, paging: Paging) -> Result<GroupQuery, FieldError> {
         return Err(bad("q", "does not go with `tree`: what is found may stand anywhere"));
     }
     let query = GroupQuery {
-        parent: params.text("parent")?.map(|parent| Some(parent.into())),
+        parent: params.text("parent_group")?.map(|parent| Some(parent.into())),
         q,
         nested,
         offset: usize::try_from(paging.offset()).unwrap_or(usize::MAX),

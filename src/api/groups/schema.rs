@@ -69,43 +69,15 @@ pub struct SubtreeCounts {
     readings: BTreeMap<String, MeanReading>,
 }
 
-/// A new group.
-#[derive(ToSchema)]
-pub struct NewGroup {
-    /// 1 to 128 of `A-Z a-z 0-9 . _ : -`; made when none is given.
-    #[schema(example = "hall-2")]
-    id: Option<String>,
-    #[schema(example = "Hall 2")]
-    name: String,
-    description: Option<String>,
-    /// The id of the group that it stands under.
-    #[schema(example = "plant")]
-    parent_group: Option<String>,
-    /// The same by another name: one of them is said.
-    parent_id: Option<String>,
-    tags: Option<Object>,
-}
-
-/// A change of a group; what is left out stays, null takes away.
-#[derive(ToSchema)]
-pub struct GroupChange {
-    name: Option<String>,
-    description: Option<String>,
-    /// Null: to the top.
-    parent_group: Option<String>,
-    parent_id: Option<String>,
-    tags: Option<Object>,
-}
-
 /// Which groups.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct GroupListing {
     /// Those right under this one.
-    parent: Option<String>,
+    parent_group: Option<String>,
     /// Part of the id, name or description.
     q: Option<String>,
-    /// Nested: those at the top, or right under `parent`, each with its `children`.
+    /// Nested: those at the top, or right under `parent_group`, each with its `children`.
     tree: Option<bool>,
     /// From 1.
     page: Option<u64>,

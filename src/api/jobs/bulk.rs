@@ -7,27 +7,21 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::jobs::MakeJob;
 use twinhub_domain::fleet::{JobAction, Tree};
-use twinhub_domain::{Json, Object, Timestamp};
+use twinhub_domain::{Json, Timestamp};
 
 use crate::api::jobs;
-use crate::api::jobs::schema::{BulkPreview, JobItem, NewBulk};
+use crate::api::jobs::request::{NewBulk, checked_description, checked_rate};
+use crate::api::jobs::schema::{BulkPreview, JobItem};
 use crate::api::jobs::selection::{Choice, Chosen};
 use crate::http::Access;
 use crate::http::extract::body::Body;
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 use crate::http::warnings;
 
-/// The fields of a body.
-pub(crate) const FIELDS: [&str; 8] =
-    ["ids", "filter", "where", "action", "dry_run", "rate", "description", "confirm_count"];
-const LONGEST_DESCRIPTION: usize = 1_024;
-/// Faster than this is as fast as it goes.
-const HIGHEST_RATE: f64 = 1_000_000.0;
-
-/// A request for one action on many devices.
+/// What is to be done to whom.
 #[derive(Debug)]
 struct Wanted {
     choice: Choice,
@@ -60,20 +54,20 @@ struct Wanted {
 pub async fn post_bulk(
     request: HttpRequest,
     params: Params,
-    Body(body): Body,
+    Body(bulk): Body<NewBulk>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wanted = wanted(body, &access.tree(), access.now())?;
+    let wanted = wanted(bulk, &access.tree(), access.now())?;
     if let JobAction::Template(Some(id)) = &wanted.action
         && access.catalog().get(id).is_none()
     {
-        return Err(FieldError::bad("action.template", format!("there is no template `{id}`")).into());
+        return Err(FieldError::bad("action.template_id", format!("there is no template `{id}`")).into());
     }
     if let JobAction::Group(Some(id)) = &wanted.action
         && !access.tree().contains(id)
     {
-        return Err(FieldError::bad("action.group", format!("there is no group `{id}`")).into());
+        return Err(FieldError::bad("action.group_id", format!("there is no group `{id}`")).into());
     }
     let matched = wanted.choice.devices(&request, &access).await?;
     if wanted.dry_run {
@@ -108,48 +102,19 @@ pub async fn post_bulk(
     Ok(Document::of(&shown).send(response))
 }
 
-fn wanted(body: Object, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
-    let mut fields = Fields::of(body, &FIELDS)?;
-    let action = fields.object("action")?.ok_or_else(|| FieldError::missing("action"))?;
-    let action = action::read(action).map_err(|error| within("action", error))?;
-    let choice = Choice::take(&mut fields, tree, now)?;
-    let rate = rate(&mut fields)?;
-    let description = description(&mut fields)?;
+fn wanted(bulk: NewBulk, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
+    let action = bulk.action.action().map_err(|error| error.within("action"))?;
     Ok(Wanted {
-        choice,
+        choice: Choice::of(bulk.ids, bulk.filter.as_deref(), bulk.r#where, tree, now)?,
         action,
-        dry_run: fields.flag("dry_run")?.unwrap_or_default(),
-        rate,
-        description,
-        confirm_count: fields.count("confirm_count")?,
+        dry_run: bulk.dry_run.unwrap_or_default(),
+        rate: checked_rate(bulk.rate)?,
+        description: checked_description(bulk.description)?,
+        confirm_count: bulk.confirm_count,
     })
 }
 
-/// Devices a second at most.
-pub(crate) fn rate(fields: &mut Fields) -> Result<Option<f64>, FieldError> {
-    match fields.take("rate") {
-        None => Ok(None),
-        Some(Json::Number(rate)) if rate.as_f64() > 0.0 && rate.as_f64() <= HIGHEST_RATE => {
-            Ok(Some(rate.as_f64()))
-        }
-        Some(other) => {
-            let shown: String = other.to_string().chars().take(64).collect();
-            let detail = format!("expected devices a second, more than 0, found {shown}");
-            Err(FieldError::bad("rate", detail))
-        }
-    }
-}
-
-/// The description of a job.
-pub(crate) fn description(fields: &mut Fields) -> Result<Box<str>, FieldError> {
-    let description = fields.text("description")?.unwrap_or_default();
-    if description.len() > LONGEST_DESCRIPTION {
-        return Err(FieldError::bad("description", format!("{LONGEST_DESCRIPTION} bytes at most")));
-    }
-    Ok(description)
-}
-
-/// Refuses a filter that found no device and names a property that no device has: that is a slip.
+/// Refuses what found nobody by a filter that names what no device has: nobody means that.
 pub(crate) fn refuse_slips(chosen: &Chosen) -> Result<(), FieldError> {
     match chosen.warnings.first() {
         Some(warning) if chosen.devices.is_empty() => Err(FieldError {
@@ -174,20 +139,13 @@ fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
     }
 }
 
-/// An error of a field within another one; without a name it is that one's.
-fn within(outer: &str, error: FieldError) -> FieldError {
-    let field = if error.field.is_empty() { outer.into() } else { format!("{outer}.{}", error.field) };
-    FieldError { field, ..error }
-}
-
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::payload;
-
     use super::*;
 
     fn read(text: &str) -> Result<Wanted, FieldError> {
-        wanted(payload::object(text.as_bytes()).unwrap(), &Tree::default(), Timestamp::from_millis(0))
+        let bulk = crate::http::extract::read::read(text.parse::<Json>().unwrap())?;
+        wanted(bulk, &Tree::default(), Timestamp::from_millis(0))
     }
 
     #[test]

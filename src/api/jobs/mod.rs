@@ -1,6 +1,7 @@
 //! `/api/jobs`: actions on many devices, with their progress and the result of each device.
 
 pub(crate) mod bulk;
+pub(crate) mod request;
 pub mod schema;
 pub mod selection;
 
@@ -317,7 +318,6 @@ mod tests {
         let step = Step::new(id, StepState::Queued);
         let device = JobDevice { device, number: DeviceNumber(1), place: 0, step, at: now };
         assert_eq!(described("JobDeviceItem"), written(&item(&device, false)));
-        assert_eq!(described("NewBulk"), bulk::FIELDS.map(str::to_owned).into());
     }
 
     #[test]
@@ -333,9 +333,6 @@ mod tests {
         let says = |text: &str, word: &str| assert!(text.contains(&format!("`{word}")), "{word}: {text}");
         for kind in JobAction::KINDS {
             says(&listing, kind);
-        }
-        for kind in bulk::action::KINDS {
-            says(&property("NewBulk", "action"), kind);
         }
         for filter in parameters("/api/devices") {
             let name = filter["name"].as_str().unwrap();

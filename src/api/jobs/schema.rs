@@ -9,32 +9,6 @@ use utoipa::{IntoParams, ToSchema};
 use crate::api::schema::Object;
 use crate::api::schema::words::{JobDeviceState, JobKind, JobStatus};
 
-/// One thing to be done to many devices: to those in `ids`, or to all that fit `where`.
-#[derive(ToSchema)]
-#[schema(example = json!({"where": {"type": "pump", "status": ["online"]}, "action": {"desired": {"power": "on"}}}))]
-pub struct NewBulk {
-    /// Ids of devices.
-    ids: Option<Vec<String>>,
-    /// An expression over the twin, as in rules.
-    filter: Option<String>,
-    /// The filters of the list of devices: `status`, `type`, `template`, `group`, `subtree`, `claimed`, `lifecycle`,
-    /// `mode`, `q`, `drift`, and `tag: {"<name>": "<value>"}`. An empty one means all devices;
-    /// an empty value in it is refused.
-    r#where: Option<Object>,
-    /// One of `desired`, `tags`, `configuration` (merge patches), `command` (as it is sent to a device's commands),
-    /// `mode` (as it is put to a device's mode; `for` counts from the device's turn), `group` and `template` (an id, or
-    /// null) and `delete: true`.
-    action: Object,
-    /// Only say whom it would be done to, and what would change.
-    dry_run: Option<bool>,
-    /// Devices a second at most. Left out: as fast as it goes.
-    #[schema(exclusive_minimum = 0.0)]
-    rate: Option<f64>,
-    description: Option<String>,
-    /// For `delete`, which needs it: how many devices it will remove.
-    confirm_count: Option<u64>,
-}
-
 /// A dry run.
 #[derive(ToSchema)]
 pub struct BulkPreview {

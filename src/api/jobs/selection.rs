@@ -11,7 +11,7 @@ use twinhub_store::DeviceQuery;
 
 use crate::api::devices::list::{Said, asked, filter};
 use crate::http::Access;
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::problem::ApiError;
 
@@ -44,10 +44,14 @@ impl Choice {
     ///
     /// # Errors
     /// Names the field that is wrong. Nothing at all is no choice.
-    pub fn take(body: &mut Fields, tree: &Tree, now: Timestamp) -> Result<Self, FieldError> {
-        let (ids, fitting) = (body.texts("ids")?, body.object("where")?);
-        let filter = body.text("filter")?.map(|text| filter(&text)).transpose()?;
-        match (ids, filter, fitting) {
+    pub fn of(
+        ids: Option<Vec<Box<str>>>,
+        text: Option<&str>,
+        fitting: Option<Object>,
+        tree: &Tree,
+        now: Timestamp,
+    ) -> Result<Self, FieldError> {
+        match (ids, text.map(filter).transpose()?, fitting) {
             (None, None, None) => Err(FieldError {
                 detail: "say which devices, by `ids`, a `filter` or `where`: an empty `where` means all"
                     .into(),
@@ -178,14 +182,16 @@ fn plain(field: &str, value: &Json) -> Result<String, FieldError> {
 #[cfg(test)]
 mod tests {
     use twinhub_domain::fleet::Lifecycle;
-    use twinhub_domain::{Mode, Status, payload};
+    use twinhub_domain::{Mode, Status};
 
     use super::*;
+    use crate::api::jobs::request::NewBulk;
+    use crate::http::extract::read::read;
 
     fn take(text: &str) -> Result<Choice, FieldError> {
-        let object = payload::object(text.as_bytes()).unwrap();
-        let mut fields = Fields::of(object, &["ids", "filter", "where"]).unwrap();
-        Choice::take(&mut fields, &Tree::default(), Timestamp::from_millis(60_000))
+        let text = text.replacen('{', r#"{"action": {"delete": true}, "#, 1).replace(", }", "}");
+        let NewBulk { ids, filter, r#where, .. } = read(text.parse::<Json>().unwrap())?;
+        Choice::of(ids, filter.as_deref(), r#where, &Tree::default(), Timestamp::from_millis(60_000))
     }
 
     #[test]

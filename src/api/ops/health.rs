@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 use twinhub_actors::counters::get;
 use twinhub_domain::Timestamp;
+use twinhub_domain::duration::duration_text;
 use twinhub_mqtt::broker::BrokerFigures;
 use utoipa::ToSchema;
 
@@ -47,8 +48,9 @@ struct StorePart {
     seq: u64,
     commits: u64,
     commits_failed: u64,
-    /// On average, since the start.
-    commit_ms: f64,
+    /// How long a commit takes on average, since the start; `0s`: less than a millisecond.
+    #[schema(example = "3ms")]
+    commit_time: String,
     inputs_in_flight: u64,
 }
 
@@ -215,8 +217,8 @@ impl Parts {
         let (connections, most_connections) =
             (access.state.connections.count(), access.state.connections.most());
         let broken = counters.broken_rules.list();
-        #[expect(clippy::cast_precision_loss, reason = "a mean to look at")]
-        let commit_ms = (get(&counters.commit_micros) / commits.max(1)) as f64 / 1_000.0;
+        let micros = get(&counters.commit_micros) / commits.max(1);
+        let commit_time = duration_text(i64::try_from(micros / 1_000).unwrap_or(i64::MAX));
         Self {
             store: StorePart {
                 status: match (counters.store_lost.is_set(), get(&counters.store_failing)) {
@@ -227,7 +229,7 @@ impl Parts {
                 seq: get(&counters.seq),
                 commits,
                 commits_failed: get(&counters.commits_failed),
-                commit_ms,
+                commit_time,
                 inputs_in_flight: get(&counters.inputs_in_flight),
             },
             mqtt: MqttPart {

@@ -1,5 +1,6 @@
 //! `/api/templates`: the common properties of devices of a kind, written once.
 
+pub(crate) mod request;
 pub mod schema;
 
 use std::time::Duration;
@@ -13,18 +14,16 @@ use twinhub_actors::messages::templates::{
 };
 use twinhub_domain::text::{order_key, searched};
 use twinhub_domain::{Json, Object};
-use twinhub_rules::device_template::{FIELDS, Template};
+use twinhub_rules::device_template::Template;
 use twinhub_rules::veil::hide_in_rules;
 use twinhub_store::DeviceQuery;
 
 use crate::api::devices::list::{Said, list};
 use crate::api::devices::schema::{DeviceItem, Listing};
-use crate::api::templates::schema::{
-    NewTemplate, TemplateChange, TemplateChanged, TemplateItem, TemplateListing, TemplateRemoved,
-};
+use crate::api::templates::request::{NewTemplate, TemplateChange};
+use crate::api::templates::schema::{TemplateChanged, TemplateItem, TemplateListing, TemplateRemoved};
 use crate::http::Access;
 use crate::http::extract::body::{Body, Named};
-use crate::http::extract::fields::Fields;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition;
@@ -128,13 +127,12 @@ pub async fn get_template(
 )]
 pub async fn post_template(
     mut params: Params,
-    Body(body): Body,
+    Body(body): Body<NewTemplate>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
-    let mut fields = Fields::of(body.clone(), &FIELDS)?;
-    let id = fields.needed_text("id")?;
-    let wish = Wish { id: id.clone(), said: body, how: How::Make, if_version: None };
+    let id = body.id.clone();
+    let wish = Wish { id: id.clone(), said: body.members(), how: How::Make, if_version: None };
     if is_dry {
         return try_out(&access, params, wish).await;
     }
@@ -173,7 +171,7 @@ pub async fn put_template(
     request: HttpRequest,
     named: Named,
     params: Params,
-    body: Body,
+    body: Body<TemplateChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     change(&request, named, params, body, &access, How::Replace).await
@@ -206,7 +204,7 @@ pub async fn patch_template(
     request: HttpRequest,
     named: Named,
     params: Params,
-    body: Body,
+    body: Body<TemplateChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     change(&request, named, params, body, &access, How::Merge).await
@@ -246,7 +244,7 @@ pub async fn delete_template(
         ("id", Json::from(&*id)),
         ("deleted", true.into()),
         ("device_count", number(devices)),
-        ("job", job.map_or(Json::Null, |job| job.to_string().into())),
+        ("job_id", job.map_or(Json::Null, |job| job.to_string().into())),
         ("message", format!("template {id} is gone").into()),
     ];
     Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
@@ -275,27 +273,28 @@ pub async fn list_template_devices(
     if access.catalog().get(&id).is_none() {
         return Err(ApiError::no_template(&id));
     }
-    list(&request, params.with("template", &id), &access, Said::default()).await
+    list(&request, params.with("template_id", &id), &access, Said::default()).await
 }
 
 async fn change(
     request: &HttpRequest,
     Named(id): Named,
     mut params: Params,
-    Body(body): Body,
+    Body(body): Body<TemplateChange>,
     access: &Access,
     how: How,
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
-    Fields::of(body.clone(), &FIELDS)?;
-    let wish = Wish { id, said: body, how, if_version: if_match(request)? };
+    let wish = Wish { id, said: body.members(), how, if_version: if_match(request)? };
     if is_dry {
         return try_out(access, params, wish).await;
     }
     params.finish()?;
     let TemplateStood { template, devices, job } = put(access, wish).await?;
     let job = job.map(|job| job.to_string());
-    Ok(Document::of(&item(&template, devices)).with("job", &job).send(tagged(HttpResponse::Ok(), &template)))
+    Ok(Document::of(&item(&template, devices))
+        .with("job_id", &job)
+        .send(tagged(HttpResponse::Ok(), &template)))
 }
 
 async fn put(access: &Access, wish: Wish) -> Result<TemplateStood, ApiError> {

@@ -4,7 +4,7 @@
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::schema::Object;
-use crate::api::twin::schema::{DeviceSettings, ScheduleEntry, ScheduleKept};
+use crate::api::twin::schema::{DeviceSettings, ScheduleKept};
 
 /// What a device has of its template.
 #[derive(ToSchema)]
@@ -27,46 +27,6 @@ pub struct TemplateMatch {
     model: Option<String>,
     /// Of several that fit, the one with the highest wins, then the one that says more; 0 where nothing is said.
     priority: Option<i32>,
-}
-
-/// A new template.
-#[derive(ToSchema)]
-pub struct NewTemplate {
-    /// 1 to 64 of `A-Z a-z 0-9 . _ -`.
-    #[schema(example = "pump")]
-    id: String,
-    name: Option<String>,
-    description: Option<String>,
-    applies_to: Option<TemplateMatch>,
-    configuration: Option<Object>,
-    /// Entries, or a timetable by days.
-    schedule: Option<Vec<ScheduleEntry>>,
-    tags: Option<Object>,
-    /// By reading what it is expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
-    /// each if it is known; `{"power": {"words": ["OFF", "ON"]}}`: its words for false and true.
-    limits: Option<Object>,
-    settings: Option<DeviceSettings>,
-    /// The words for false and true of all properties, `["OFF", "ON"]`, or by property: `{"power": ["OFF", "ON"]}`. Short
-    /// for `settings.words` and for `words` in `limits`, where they are kept.
-    words: Option<Object>,
-    /// By name rules as in rule files. A trigger that says no device means those that have the template.
-    rules: Option<Object>,
-}
-
-/// A template as it is to be (PUT), or what is to be another of it (PATCH).
-#[derive(ToSchema)]
-pub struct TemplateChange {
-    id: Option<String>,
-    name: Option<String>,
-    description: Option<String>,
-    applies_to: Option<TemplateMatch>,
-    configuration: Option<Object>,
-    schedule: Option<Vec<ScheduleEntry>>,
-    tags: Option<Object>,
-    limits: Option<Object>,
-    settings: Option<DeviceSettings>,
-    words: Option<Object>,
-    rules: Option<Object>,
 }
 
 /// A template.
@@ -110,7 +70,7 @@ pub struct TemplateWithJob {
     #[serde(flatten)]
     template: TemplateItem,
     /// The job that brings the change to the devices; null where none has anything to take.
-    job: Option<String>,
+    job_id: Option<String>,
 }
 
 /// What a change would do.
@@ -143,7 +103,7 @@ pub struct TemplateRemoved {
     /// How many devices had it.
     device_count: u64,
     /// The job that takes it off them.
-    job: Option<String>,
+    job_id: Option<String>,
     message: String,
 }
 

@@ -3,20 +3,17 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_domain::twin::Change;
-use twinhub_domain::{Input, Object, Twin};
+use twinhub_domain::{Input, Twin};
 
-use super::schema::{TwinDocument, TwinPatch};
+use super::request::TwinPatch;
+use super::schema::TwinDocument;
 use crate::api::devices::device::{find, make};
 use crate::http::Access;
 use crate::http::extract::body::{Body, Device};
-use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match, if_none_match_tags};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
-
-/// The sections that a patch may have.
-const SECTIONS: [&str; 3] = ["desired", "tags", "configuration"];
 
 /// The twin's document; its version is the `ETag`.
 #[utoipa::path(
@@ -65,23 +62,12 @@ pub async fn get_twin(
 pub async fn patch_twin(
     request: HttpRequest,
     Device(id): Device,
-    Body(body): Body,
+    Body(patch): Body<TwinPatch>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (patch, if_version) = (patch(body)?, if_match(&request)?);
+    let (patch, if_version) = (patch.members(), if_match(&request)?);
     let change = Input::Change(Box::new(Change { patch }));
     Ok(document(&*make(&access, id, if_version, change).await?, &access))
-}
-
-fn patch(body: Object) -> Result<Object, FieldError> {
-    let mut fields = Fields::of(body, &SECTIONS)?;
-    let mut patch = Object::default();
-    for section in SECTIONS {
-        if let Some(object) = fields.object(section)? {
-            patch.insert(section, object.into());
-        }
-    }
-    Ok(patch)
 }
 
 fn document(twin: &Twin, access: &Access) -> HttpResponse {
@@ -97,11 +83,16 @@ pub(crate) fn etag(twin: &Twin) -> String {
 
 #[cfg(test)]
 mod tests {
+    use twinhub_domain::Json;
+
     use super::*;
 
     #[test]
     fn other_sections_are_named() {
-        let body = twinhub_domain::payload::object(br#"{"desired": {}, "reported": {}}"#).unwrap();
-        assert_eq!(patch(body).unwrap_err().field, "reported");
+        let read = |text: &str| crate::http::extract::read::read::<TwinPatch>(text.parse::<Json>().unwrap());
+        assert_eq!(read(r#"{"desired": {}, "reported": {}}"#).unwrap_err().field, "reported");
+        assert_eq!(read(r#"{"desired": []}"#).unwrap_err().field, "desired");
+        let patch = read(r#"{"desired": {"n": 1.50}, "tags": null}"#).unwrap().members();
+        assert_eq!(Json::from(patch).to_string(), r#"{"desired":{"n":1.50}}"#);
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod document;
 pub(crate) mod mode;
+pub(crate) mod request;
 mod schedule;
 pub mod schema;
 

@@ -2,15 +2,16 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_domain::duration::{EXAMPLES, GivenDuration};
+use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::{Input, Json, Mode, Object, Timestamp, Twin};
 
 use crate::api::devices::device::{find, make};
 use crate::api::twin::document::etag;
-use crate::api::twin::schema::{DeviceMode, NewMode};
+use crate::api::twin::request::NewMode;
+use crate::api::twin::schema::DeviceMode;
 use crate::http::Access;
 use crate::http::extract::body::{Body, Device};
-use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::if_match;
 use crate::http::problem::{ApiError, Problem};
@@ -55,21 +56,21 @@ pub async fn get_mode(Device(id): Device, params: Params, access: Access) -> Res
 pub async fn put_mode(
     request: HttpRequest,
     Device(id): Device,
-    Body(body): Body,
+    Body(mode): Body<NewMode>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (mode, end) = wanted(body)?;
+    let (mode, end) = wanted(mode)?;
     let until = end.map(|end| end.moment(access.now()));
     let change = Input::SetMode { mode, until };
     Ok(shown(&*make(&access, id, if_match(&request)?, change).await?))
 }
 
-/// The end of manual mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When manual mode ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     At(Timestamp),
-    /// This many ms after its start.
-    After(i64),
+    /// So long after it began.
+    After(GivenDuration),
 }
 
 impl End {
@@ -77,23 +78,21 @@ impl End {
     fn moment(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,
-            Self::After(millis) => now.plus_millis(millis),
+            Self::After(length) => now.plus_millis(length.ms()),
         }
     }
 }
 
-/// Reads `{mode, for | until}`.
+/// The mode and its end.
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub(crate) fn wanted(body: Object) -> Result<(Mode, Option<End>), FieldError> {
-    let mut fields = Fields::of(body, &["mode", "for", "until"])?;
-    let word = fields.needed_text("mode")?;
+pub(crate) fn wanted(wanted: NewMode) -> Result<(Mode, Option<End>), FieldError> {
+    let NewMode { mode: word, r#for: length, until } = wanted;
     let mode = Mode::parse(&word).ok_or_else(|| {
         let shown: String = word.chars().take(64).collect();
         FieldError::bad("mode", format!("expected manual or schedule, found `{shown}`"))
     })?;
-    let (length, until) = (fields.take("for"), fields.text("until")?);
     if mode == Mode::Schedule && (length.is_some() || until.is_some()) {
         let field = if length.is_some() { "for" } else { "until" };
         return Err(FieldError::bad(field, "only manual mode has an end: schedule mode goes on"));
@@ -102,12 +101,7 @@ pub(crate) fn wanted(body: Object) -> Result<(Mode, Option<End>), FieldError> {
         (Some(_), Some(_)) => {
             return Err(FieldError::bad("for", "says the same as `until`: give one of them"));
         }
-        (Some(length), None) => {
-            let given = GivenDuration::of(&length).map_err(|error| {
-                FieldError::bad("for", format!("expected a duration such as {EXAMPLES}, or seconds: {error}"))
-            })?;
-            Some(End::After(given.ms()))
-        }
+        (Some(length), None) => Some(End::After(length)),
         (None, Some(text)) => Some(End::At(moment(&text)?)),
         (None, None) => None,
     };
@@ -138,12 +132,11 @@ fn shown(twin: &Twin) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::payload;
-
     use super::*;
+    use crate::http::extract::read::read;
 
     fn check(text: &str, expected: &str) {
-        let told = match wanted(payload::object(text.as_bytes()).unwrap()) {
+        let told = match read(text.parse::<Json>().unwrap()).and_then(wanted) {
             Ok((mode, end)) => {
                 let until = end.map(|end| end.moment(Timestamp::from_millis(0)));
                 format!("{} {}", mode.as_str(), until.map_or("-".into(), |at| at.to_string()))

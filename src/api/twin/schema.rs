@@ -38,18 +38,6 @@ pub struct DeviceMode {
     version: u64,
 }
 
-/// Who is to drive the twin; `for` and `until` are two ways to say when manual mode ends.
-#[derive(ToSchema)]
-#[schema(example = json!({"mode": "manual", "for": "2h"}))]
-pub struct NewMode {
-    /// `manual` or `schedule`.
-    mode: String,
-    /// A duration, or seconds.
-    r#for: Option<String>,
-    #[schema(format = DateTime)]
-    until: Option<String>,
-}
-
 /// An entry of a schedule.
 #[derive(ToSchema)]
 pub struct ScheduleEntry {
@@ -103,8 +91,9 @@ pub struct ClockTrouble {
     state: String,
     /// The time that the device said.
     claimed_at: Option<String>,
+    /// When it was first found wrong.
     #[schema(format = DateTime)]
-    since: String,
+    at: String,
 }
 
 /// Entries or a timetable under a name.
@@ -174,15 +163,6 @@ pub struct TwinDocument {
     /// and their words for false and true: `{"power": {"words": ["OFF", "ON"]}}`
     limits: Object,
     firmware: DeviceFirmware,
-    /// Null while the device's clock is right: `{"state": "wrong", "claimed_at", "since"}`.
+    /// Null while the device's clock is right: `{"state": "wrong", "claimed_at", "at"}`.
     clock: Option<ClockTrouble>,
-}
-
-/// A merge patch (RFC 7396) onto the twin.
-#[derive(ToSchema)]
-#[schema(example = json!({"desired": {"power": "on"}}))]
-pub struct TwinPatch {
-    desired: Option<Object>,
-    tags: Option<Object>,
-    configuration: Option<Object>,
 }

@@ -150,10 +150,10 @@ async fn remote(
         "file": text, "from": from.to_string(), "to": to.to_string(), "warm_up": args.warm_up,
     });
     if let Some(rule) = &args.rule {
-        wish["id"] = rule.as_str().into();
+        wish["rule_id"] = rule.as_str().into();
     }
     if !args.devices.is_empty() {
-        wish["devices"] = args.devices.clone().into();
+        wish["device_ids"] = args.devices.clone().into();
     }
     let bar = progress_bar();
     let frames = hub.stream("/api/automation/backtest", &wish).await.map_err(CommandFailed::Broke)?;
@@ -236,7 +236,7 @@ async fn offline(
 fn print_result(result: &Json, zones: &Zones, runs_only: bool) -> anyhow::Result<()> {
     let is_told = |run: &&Json| !(runs_only && member(run, "outcome").as_str() == Some("not_run"));
     let report = |run: &Json| {
-        let zone = member(run, "rule").as_str().and_then(|rule| zones.get(rule).copied());
+        let zone = member(run, "rule_id").as_str().and_then(|rule| zones.get(rule).copied());
         run_report::run(run, zone.unwrap_or(Tz::UTC))
     };
     for run in items(member(result, "runs")).iter().filter(is_told) {
@@ -261,12 +261,12 @@ fn print_result(result: &Json, zones: &Zones, runs_only: bool) -> anyhow::Result
     let all: u64 = counts.into_iter().flat_map(Object::iter).map(|(_, count)| number(count)).sum();
     let not_run = number(member(member(result, "counts"), "not_run"));
     line(&format!(
-        "{} and {not_run} not run, from {} to {}; {} in {} ms",
+        "{} and {not_run} not run, from {} to {}; {} in {}",
         count(size(all - not_run), "run"),
         text("from"),
         text("to"),
         count(size(number(member(result, "events"))), "event"),
-        number(member(result, "took_ms")),
+        member(result, "took").as_str().unwrap_or_default(),
     ))?;
     if *compared == Json::Null {
         return line("no version of it runs to compare with");

@@ -31,7 +31,7 @@ pub fn run(run: &Json, zone: Tz) -> String {
     let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
     let moment = |value: &Json| moment_of(value.as_str().unwrap_or_default(), zone);
     let mut lines = Vec::new();
-    let device = member(run, "device").as_str().map_or_else(String::new, |device| format!("  {device}"));
+    let device = member(run, "device_id").as_str().map_or_else(String::new, |device| format!("  {device}"));
     let times = match number(member(run, "count")) {
         count if count > 1 => format!(", {count} times until {}", moment(member(run, "last_at"))),
         _ => String::new(),
@@ -39,7 +39,7 @@ pub fn run(run: &Json, zone: Tz) -> String {
     lines.push(format!(
         "{}  {}{device}  {}: {}{times}",
         moment(member(run, "at")),
-        text(member(run, "rule")),
+        text(member(run, "rule_id")),
         trigger(run),
         outcome(run)
     ));
@@ -54,7 +54,7 @@ pub fn run(run: &Json, zone: Tz) -> String {
     }
     for action in items(member(run, "actions")) {
         let device =
-            member(action, "device").as_str().map_or_else(String::new, |device| format!(" {device}"));
+            member(action, "device_id").as_str().map_or_else(String::new, |device| format!(" {device}"));
         let data = member(action, "data");
         let data = if *data == Json::Null { String::new() } else { format!(" {data}") };
         let detail =
@@ -127,11 +127,11 @@ mod tests {
     fn tells_a_run_with_its_reasons() {
         let text = reported(
             &json!({
-                "at": "2026-03-01T03:12:05.000Z", "rule": "cool", "device": "greenhouse", "kind": "trigger", "count": 1,
+                "at": "2026-03-01T03:12:05.000Z", "rule_id": "cool", "device_id": "greenhouse", "kind": "trigger", "count": 1,
                 "trigger": { "kind": "numeric", "data": { "property": "temperature", "value": 28.5 } },
                 "conditions": [{ "text": "fan.mode != \"manual\"", "holds": true,
                     "terms": [{ "values": { "fan.mode": "schedule" }, "holds": true }] }],
-                "actions": [{ "kind": "command", "device": "fan", "data": { "type": "set" }, "result": "ok" }],
+                "actions": [{ "kind": "command", "device_id": "fan", "data": { "type": "set" }, "result": "ok" }],
                 "outcome": "done",
             }),
             Tz::Europe__Madrid,
@@ -150,7 +150,7 @@ mod tests {
     fn tells_why_not_and_how_often() {
         let text = reported(
             &json!({
-                "at": "2026-03-01T03:12:05.000Z", "last_at": "2026-03-01T04:00:00.000Z", "rule": "cool", "device": null,
+                "at": "2026-03-01T03:12:05.000Z", "last_at": "2026-03-01T04:00:00.000Z", "rule_id": "cool", "device_id": null,
                 "kind": "release", "count": 12, "trigger": { "kind": "cron", "data": {} },
                 "conditions": [{ "text": "a.b", "holds": null, "terms": [{ "values": {}, "unknown": "no twin `a`" }] }],
                 "actions": [], "outcome": "not_run", "why": "unknown", "detail": "`a.b` is not known",

@@ -15,10 +15,10 @@ use twinhub_mqtt::dialects::dispositivos::{Dispositivo, View, id_of_serial};
 use super::failed::{Failed, NO_SERIAL};
 use super::{BY, device, find};
 use crate::http::Access;
-use crate::http::extract::body::Body;
+use crate::http::extract::body::ObjectBody;
 use crate::http::problem::ApiError;
 
-pub async fn add(body: Result<Body, Failed>, access: Access) -> Result<HttpResponse, Failed> {
+pub async fn add(body: Result<ObjectBody, Failed>, access: Access) -> Result<HttpResponse, Failed> {
     let document = document(body)?;
     let claimed = document.get("reclamado") == Some(&Json::Bool(true));
     let said = Dispositivo::read(document, Speaker::Registration { claimed })?;
@@ -35,7 +35,7 @@ pub async fn add(body: Result<Body, Failed>, access: Access) -> Result<HttpRespo
 
 pub async fn put(
     id: Path<String>,
-    body: Result<Body, Failed>,
+    body: Result<ObjectBody, Failed>,
     access: Access,
 ) -> Result<HttpResponse, Failed> {
     let said = Dispositivo::read(document(body)?, Speaker::App)?;
@@ -80,7 +80,7 @@ pub(super) fn answer<const N: usize>(
 }
 
 /// The body; an empty object is as good as none.
-fn document(body: Result<Body, Failed>) -> Result<Object, Failed> {
-    let Body(document) = body?;
+fn document(body: Result<ObjectBody, Failed>) -> Result<Object, Failed> {
+    let ObjectBody(document) = body?;
     if document.is_empty() { Err(Failed::no_data()) } else { Ok(document) }
 }

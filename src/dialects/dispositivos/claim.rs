@@ -10,11 +10,11 @@ use twinhub_mqtt::dialects::dispositivos::{Dispositivo, serial_number};
 use super::change::{answer, say};
 use super::failed::{Failed, NEVER_HEARD, NO_SERIAL};
 use crate::http::Access;
-use crate::http::extract::body::Body;
+use crate::http::extract::body::ObjectBody;
 use crate::http::problem::ApiError;
 
-pub async fn claim(body: Result<Body, Failed>, access: Access) -> Result<HttpResponse, Failed> {
-    let Body(document) = body?;
+pub async fn claim(body: Result<ObjectBody, Failed>, access: Access) -> Result<HttpResponse, Failed> {
+    let ObjectBody(document) = body?;
     let serial = serial_number(document.get("serial_number").cloned())
         .map_err(|error| Failed::told(error, NO_SERIAL))?;
     let said = Dispositivo::read(document, Speaker::Claim)?;

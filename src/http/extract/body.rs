@@ -9,6 +9,7 @@ use actix_web::web::{Bytes, BytesMut, Data, Path};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
+use mime::Mime;
 use serde::de::DeserializeOwned;
 use twinhub_domain::alarm::AlarmId;
 use twinhub_domain::fleet::JobId;
@@ -17,15 +18,24 @@ use twinhub_domain::payload::PayloadError;
 use twinhub_domain::run::{RuleId, RunId};
 use twinhub_domain::{CommandId, DeviceId, Json, Object};
 
+use super::read;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
 /// A body must have arrived within this time.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-/// A JSON object from the request's body. The content type does not matter.
+/// The request's body, a JSON object, as a struct.
 #[derive(Debug)]
-pub struct Body(pub Object);
+pub struct Body<T>(pub T);
+
+/// The request's body, a JSON object, as a struct; none where it is empty or null.
+#[derive(Debug)]
+pub struct OptionalBody<T>(pub Option<T>);
+
+/// A JSON object from the request's body, whose members its reader knows.
+#[derive(Debug)]
+pub struct ObjectBody(pub Object);
 
 /// Any JSON from the request's body.
 #[derive(Debug)]
@@ -63,20 +73,46 @@ pub struct Run(pub RunId);
 #[derive(Debug)]
 pub struct Named(pub Box<str>);
 
-/// Any JSON from the request's body, which may be empty.
+/// Any JSON from the request's body, which may be empty and of any type: of a sender that does not know us.
 #[derive(Debug)]
-pub struct OptionalBody(pub Option<Json>);
+pub struct ForeignBody(pub Option<Json>);
 
-/// Any text from the request's body.
+/// Any text from the request's body, of any type.
 #[derive(Debug)]
 pub struct Text(pub String);
 
-impl FromRequest for Body {
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes = read(request, payload);
+        let bytes = read_json(request, payload);
+        Box::pin(async move { Ok(Self(read::read(payload::object(&bytes.await?)?)?)) })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for OptionalBody<T> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read_json(request, payload);
+        Box::pin(async move {
+            let bytes = bytes.await?;
+            match bytes.trim_ascii() {
+                b"" | b"null" => Ok(Self(None)),
+                some => Ok(Self(Some(read::read(payload::object(some)?)?))),
+            }
+        })
+    }
+}
+
+impl FromRequest for ObjectBody {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read_json(request, payload);
         Box::pin(async move { Ok(Self(payload::object(&bytes.await?)?)) })
     }
 }
@@ -86,13 +122,40 @@ impl FromRequest for AnyBody {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes = read(request, payload);
+        let bytes = read_json(request, payload);
         Box::pin(async move { Ok(Self(Json::parse(&bytes.await?).map_err(PayloadError::from)?)) })
     }
 }
 
+/// The whole body, which must be JSON by its `Content-Type`.
+fn read_json(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
+    let (is_json, bytes) = (check_json(request), read_bytes(request, payload));
+    async move {
+        is_json?;
+        bytes.await
+    }
+}
+
+/// A body is JSON where its `Content-Type` says so (`application/json`, `application/merge-patch+json`, with whatever
+/// parameters), or where there is none.
+fn check_json(request: &HttpRequest) -> Result<(), ApiError> {
+    let Some(given) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
+    let text = String::from_utf8_lossy(given.as_bytes());
+    let is_json = |mime: Mime| {
+        mime.type_() == mime::APPLICATION
+            && (mime.subtype() == mime::JSON || mime.suffix() == Some(mime::JSON))
+    };
+    if text.trim().is_empty() || text.parse().is_ok_and(is_json) {
+        return Ok(());
+    }
+    Err(ApiError::ContentType(text.chars().take(128).collect()))
+}
+
 /// The whole body, in time and not longer than allowed.
-fn read(
+fn read_bytes(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
@@ -163,12 +226,12 @@ impl FromRequest for DeviceCommand {
     }
 }
 
-impl FromRequest for OptionalBody {
+impl FromRequest for ForeignBody {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes = read(request, payload);
+        let bytes = read_bytes(request, payload);
         Box::pin(async move {
             let bytes = bytes.await?;
             if bytes.trim_ascii().is_empty() {
@@ -227,7 +290,7 @@ impl FromRequest for Text {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes = read(request, payload);
+        let bytes = read_bytes(request, payload);
         Box::pin(async move {
             let text = String::from_utf8(bytes.await?.to_vec());
             text.map(Self).map_err(|_| ApiError::Body("it is no UTF-8".into()))
@@ -244,4 +307,31 @@ fn names<T: DeserializeOwned + 'static>(request: &HttpRequest, payload: &mut Pay
 /// What is no id of ours is no command's.
 fn command(id: &str) -> Result<CommandId, ApiError> {
     CommandId::parse(id).ok_or_else(|| ApiError::no_command(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn json_is_told_by_its_type() {
+        let check = |given: &str, is_json: bool| {
+            let request =
+                TestRequest::default().insert_header((header::CONTENT_TYPE, given)).to_http_request();
+            assert_eq!(check_json(&request).is_ok(), is_json, "{given}");
+        };
+        check("application/json", true);
+        check("Application/JSON; charset=utf-8", true);
+        check("application/merge-patch+json", true);
+        check("application/vnd.twin+json;version=1", true);
+        check("", true);
+        check("text/plain", false);
+        check("text/json", false);
+        check("application/x-www-form-urlencoded", false);
+        check("application/octet-stream", false);
+        check("json", false);
+        assert!(check_json(&TestRequest::default().to_http_request()).is_ok());
+    }
 }

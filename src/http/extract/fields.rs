@@ -35,6 +35,13 @@ impl FieldError {
     pub fn unknown(field: &str) -> Self {
         Self { field: field.to_owned(), detail: "there is no such field".into(), code: "unknown_field" }
     }
+
+    /// The field stands within another one; without a name it is that one.
+    #[must_use]
+    pub fn within(self, outer: &str) -> Self {
+        let field = if self.field.is_empty() { outer.into() } else { format!("{outer}.{}", self.field) };
+        Self { field, ..self }
+    }
 }
 
 impl Fields {

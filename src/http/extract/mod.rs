@@ -6,4 +6,6 @@ pub mod fields;
 pub(crate) mod paging;
 pub(crate) mod params;
 pub(crate) mod precondition;
+pub(crate) mod read;
 pub(crate) mod steady;
+pub(crate) mod words;

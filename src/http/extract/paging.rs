@@ -70,6 +70,12 @@ impl Paging {
     }
 }
 
+/// Adds `X-Total-Count` and `Link` for a list at `path` that is always told whole.
+pub fn tell_whole(response: &mut HttpResponseBuilder, path: &str, total: usize) {
+    response.insert_header(("X-Total-Count", total.to_string()));
+    response.insert_header((header::LINK, format!("<{path}>; rel=\"first\", <{path}>; rel=\"last\"")));
+}
+
 /// The parameter `limit`: `usual` when nothing is said, from 1 to `most`.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use twinhub_domain::clock::WrittenTime;
 use twinhub_domain::duration::{EXAMPLES, positive_ms};
 
 use crate::http::extract::fields::FieldError;
+use crate::http::extract::words::means;
 use crate::http::problem::ApiError;
 
 /// The query's parameters that were not taken yet, and all of them for links.
@@ -44,7 +45,7 @@ impl Params {
     /// Is the parameter there, and not taken yet?
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.left.iter().any(|(key, _)| key == name)
+        self.left.iter().any(|(key, _)| means(name, key))
     }
 
     /// The parameter's text; empty is the same as not there.
@@ -176,10 +177,11 @@ impl Params {
     fn take(&mut self, name: &str) -> Vec<String> {
         let mut taken = Vec::new();
         self.left.retain(|(key, value)| {
-            if key == name {
+            let is_meant = means(name, key);
+            if is_meant {
                 taken.push(value.clone());
             }
-            key != name
+            !is_meant
         });
         taken
     }
@@ -248,6 +250,18 @@ mod tests {
         );
         assert_eq!(params.duration("c").unwrap_err().field, "c");
         assert_eq!(params.duration("d"), Ok(None));
+    }
+
+    #[test]
+    fn older_words_are_read_as_the_word() {
+        let mut params = Params::parse("start_date=2026-01-01&end_date=2026-01-01&device=a&rule=x&rule_id=y");
+        let (from, to) = (params.start_time("from").unwrap(), params.end_time("to").unwrap());
+        assert_eq!(to.unwrap().millis() - from.unwrap().millis(), 86_400_000);
+        assert!(params.has("device_id"));
+        assert_eq!(params.text("device_id").unwrap().as_deref(), Some("a"));
+        let error = params.text("rule_id").unwrap_err();
+        assert_eq!((&*error.field, &*error.detail), ("rule_id", "is given twice"));
+        assert!(params.finish().is_ok());
     }
 
     #[test]

@@ -112,6 +112,66 @@ async fn whoever_lacks_a_permission_is_refused_on_its_routes_and_on_no_others() 
     }
 }
 
+/// Bodies of anybody who does not know us: their type is theirs.
+const FOREIGN: [&str; 1] = ["/api/automation/webhooks/{name}"];
+
+/// The methods and paths whose body is JSON, as the description says.
+fn json_bodies() -> HashSet<(String, String)> {
+    let document = serde_json::to_value(crate::api::openapi()).unwrap();
+    let mut bodies = HashSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let is_json = operation["requestBody"]["content"]["application/json"].is_object();
+            if is_json && !FOREIGN.contains(&path.as_str()) {
+                bodies.insert((method.to_uppercase(), path.clone()));
+            }
+        }
+    }
+    // Those of a dialect stand in no description.
+    for (method, path) in
+        [("POST", "/dispositivos"), ("PUT", "/dispositivos/{id}"), ("POST", "/dispositivos/reclamar")]
+    {
+        bodies.insert((method.into(), path.into()));
+    }
+    bodies
+}
+
+/// A route that reads JSON takes no other type, and says what it takes; all others do not look at it.
+#[actix_web::test]
+async fn a_json_body_of_another_type_is_refused_everywhere() {
+    let folder = TempDir::new().unwrap();
+    let state = state(&folder, Permissions::all()).await;
+    let app =
+        init_service(App::new().configure(|config| crate::http::configure(config, state.clone()))).await;
+    let mut bodies = json_bodies();
+    for operation in all_operations() {
+        let method = operation.method.allow().split(',').next().unwrap().to_owned();
+        let reads_json = bodies.remove(&(method.clone(), operation.path.clone()));
+        if method == "GET" || method == "DELETE" {
+            assert!(!reads_json, "{method} {}", operation.path);
+            continue;
+        }
+        let path = operation.path.replace("{command_id}", "01890a5d-ac96-774b-bcce-b302099a8057");
+        let path: Vec<_> =
+            path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect();
+        for (content_type, is_json) in [("text/plain", false), ("application/merge-patch+json", true)] {
+            let request = TestRequest::with_uri(&path.join("/"))
+                .method(http::Method::from_bytes(method.as_bytes()).unwrap())
+                .insert_header((http::header::CONTENT_TYPE, content_type))
+                .set_payload("{}")
+                .to_request();
+            let what = format!("{method} {} as {content_type}", operation.path);
+            let status = match within(&what, try_call_service(&app, request)).await {
+                Ok(response) => response.status(),
+                Err(error) => error.as_response_error().status_code(),
+            };
+            let is_refused = status == StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            assert_eq!(is_refused, reads_json && !is_json, "{what}: {status}");
+        }
+    }
+    assert!(bodies.is_empty(), "no route has these: {bodies:?}");
+}
+
 /// Or the second would never be asked.
 #[test]
 fn no_route_is_there_twice() {

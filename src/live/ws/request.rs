@@ -1,19 +1,21 @@
 //! Request frames, read field by field. A frame that makes no sense is answered with the field that is wrong and the
 //! reason; an unknown field is named first of all.
 
+use twinhub_domain::json::fields_of;
 use twinhub_domain::payload;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
 
 use super::frames;
-use crate::api::commands::request;
+use crate::api::commands::request::{self, NewCommand};
 use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::read::read;
 use crate::live::subscription::Filter;
 
 /// Ids of frames and subscriptions have at most this many bytes: they are sent with every event.
 const LONGEST_ID: usize = 128;
 
-const SUBSCRIBE: [&str; 5] = ["devices", "kinds", "group", "since", "snapshot"];
+const SUBSCRIBE: [&str; 6] = ["devices", "kinds", "group_id", "group", "since", "snapshot"];
 const DESIRED: [&str; 3] = ["device_id", "patch", "if_version"];
 /// Beside the fields of REST's body.
 const COMMAND: [&str; 3] = ["device_id", "idempotency_key", "wait"];
@@ -64,7 +66,7 @@ pub(super) fn parse(text: &[u8]) -> Result<RequestFrame, BadFrame> {
 fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, FieldError> {
     let Some(kind) = fields.text("type")? else {
         // It may be there under another name.
-        fields.only(&[&SUBSCRIBE[..], &DESIRED, &COMMAND, &request::FIELDS].concat())?;
+        fields.only(&[&SUBSCRIBE[..], &DESIRED, &COMMAND, fields_of::<NewCommand>()].concat())?;
         return Err(FieldError::missing("type"));
     };
     let needed = |id: Option<Box<str>>| id.ok_or_else(|| FieldError::missing("id"));
@@ -74,7 +76,7 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, Fie
             Ok(RequestFrame::Subscribe(SubscribeRequest {
                 id: needed(id)?,
                 filter: Filter::new(fields.texts("devices")?.as_deref(), fields.texts("kinds")?.as_deref())?,
-                group: fields.text("group")?,
+                group: group(&mut fields)?,
                 since: fields.count("since")?,
                 snapshot: fields.flag("snapshot")?.unwrap_or(false),
             }))
@@ -92,7 +94,7 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, Fie
                 if_version: fields.count("if_version")?,
             })
         }
-        "command" => command(id, fields.only(&[&COMMAND[..], &request::FIELDS].concat())?),
+        "command" => command(id, fields.only(&[&COMMAND[..], fields_of::<NewCommand>()].concat())?),
         "ping" => {
             fields.only(&[])?;
             Ok(RequestFrame::Ping { id })
@@ -118,9 +120,17 @@ fn command(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, Fie
         Some(Json::Number(seconds)) if request::wait(seconds.as_str()).is_some() => {}
         Some(_) => return Err(FieldError::bad("wait", format!("expected {}", request::WAIT))),
     }
-    let mut request = request::request(fields.rest())?;
+    let mut request = read::<NewCommand>(fields.rest())?.request()?;
     request.idempotency_key = key;
     Ok(RequestFrame::Command { id, device, request: Box::new(request) })
+}
+
+/// By its word, or the older one.
+fn group(fields: &mut Fields) -> Result<Option<Box<str>>, FieldError> {
+    match (fields.text("group_id")?, fields.text("group")?) {
+        (Some(_), Some(_)) => Err(FieldError::bad("group_id", "is given twice, by two names")),
+        (group, older) => Ok(group.or(older)),
+    }
 }
 
 fn device(fields: &mut Fields) -> Result<DeviceId, FieldError> {
@@ -155,13 +165,15 @@ impl BadFrame {
 
 /// The types of request frames, each with its members beside `type` and `id`.
 #[cfg(test)]
-pub(in crate::live) const REQUESTS: &[(&str, &[&[&str]])] = &[
-    ("subscribe", &[&SUBSCRIBE]),
-    ("unsubscribe", &[]),
-    ("desired", &[&DESIRED]),
-    ("command", &[&COMMAND, &request::FIELDS]),
-    ("ping", &[]),
-];
+pub(in crate::live) fn requests() -> [(&'static str, Vec<&'static str>); 5] {
+    [
+        ("subscribe", SUBSCRIBE.to_vec()),
+        ("unsubscribe", Vec::new()),
+        ("desired", DESIRED.to_vec()),
+        ("command", [&COMMAND[..], fields_of::<NewCommand>()].concat()),
+        ("ping", Vec::new()),
+    ]
+}
 
 /// True for a frame that makes sense.
 #[cfg(test)]
@@ -188,6 +200,7 @@ mod tests {
             "s1 ",
         );
         check(r#"{"type":"subscribe","id":"s1","group":"hall","snapshot":true}"#, "s1 ");
+        check(r#"{"type":"subscribe","id":"s1","group_id":"hall"}"#, "s1 ");
         check(r#"{"type":"unsubscribe","id":"s1"}"#, "s1 ");
         check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
         check(r#"{"type":"command","id":"c1","device_id":"a","command_type":"reboot","wait":"5s"}"#, "c1 ");
@@ -243,7 +256,7 @@ mod tests {
             panic!("no command");
         };
         assert_eq!(Json::from(request.parameters.clone()).to_string(), r#"{"x":1.50}"#);
-        assert_eq!((request.priority, request.ttl_ms), (9, 60_000));
+        assert_eq!((request.priority, request.ttl.ms()), (9, 60_000));
         assert_eq!(request.idempotency_key.as_deref(), Some("k"));
         for (more, field) in [
             (r#","priority":10"#, "`priority`"),

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{Object as ObjectSchema, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::commands::schema::NewCommand;
+use crate::api::commands::request::NewCommand;
 use crate::api::schema::Object;
 
 /// A request frame.

@@ -125,8 +125,8 @@ fn told(runs: &Value) -> Vec<Value> {
     runs.map(|run| {
         json!([
             run["id"],
-            run["rule"],
-            run["device"],
+            run["rule_id"],
+            run["device_id"],
             run["at"],
             run["kind"],
             run["trigger"]["data"],

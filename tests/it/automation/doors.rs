@@ -57,7 +57,7 @@ async fn a_webhook_comes_in() {
     assert_eq!(taken.status(), 202);
     let seq = taken.json::<Value>().await.unwrap()["seq"].clone();
     let entry = done(&hub, "bell").await;
-    assert_eq!((&entry["trigger"]["seq"], &entry["device"]), (&seq, &Value::Null));
+    assert_eq!((&entry["trigger"]["seq"], &entry["device_id"]), (&seq, &Value::Null));
     let alarm = &hub.json("/api/alarms").await[0];
     assert_eq!(
         (&alarm["message"], &alarm["rule_id"], &alarm["device_id"]),

@@ -36,7 +36,7 @@ async fn a_rule_in_a_file_runs_and_follows_its_file() {
     assert_eq!(command["parameters"]["was"], 28.5, "a text that is one expression gives its value");
     fan.answer(&command, &json!({ "status": "executed" })).await;
     let entry = done(&hub, "greenhouse-cool").await;
-    assert_eq!((&entry["device"], &entry["trigger"]["kind"]), (&json!("greenhouse"), &json!("numeric")));
+    assert_eq!((&entry["device_id"], &entry["trigger"]["kind"]), (&json!("greenhouse"), &json!("numeric")));
     assert_eq!(entry["actions"][0]["made"], command["id"]);
     let asked = hub.json(&format!("/api/commands/{}", command["id"].as_str().unwrap())).await;
     assert_eq!(asked["cause"]["source"], "rule", "{asked}");

@@ -33,7 +33,7 @@ async fn told(hub: &Hub, query: &str) -> (Vec<[String; 3]>, String) {
     let total = response.headers()["X-Total-Count"].to_str().unwrap().to_owned();
     let runs: Vec<Value> = response.json().await.unwrap();
     let word = |run: &Value, name: &str| run[name].as_str().unwrap_or("-").to_owned();
-    (runs.iter().map(|run| ["rule", "role", "outcome"].map(|name| word(run, name))).collect(), total)
+    (runs.iter().map(|run| ["rule_id", "role", "outcome"].map(|name| word(run, name))).collect(), total)
 }
 
 #[tokio::test]

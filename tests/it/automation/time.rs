@@ -91,7 +91,7 @@ async fn a_reload_leaves_what_waits_in_rules_that_do_not_change() {
     .await;
     report(&hub, "oven", &json!({ "temperature": 140 })).await;
     let entry = run_of(&hub, "hot", |run| run.to_string().contains("oven-too-hot")).await;
-    assert_eq!(entry["device"], "oven");
+    assert_eq!(entry["device_id"], "oven");
 }
 
 /// What the engine keeps, it keeps a moment after the commit that it is about.

@@ -74,7 +74,7 @@ async fn every_refusal_has_its_reason() {
     heat(30.0).await;
     let entry = run_of(&hub, "cool", |run| run["outcome"] == "failed").await;
     assert_eq!(
-        (&entry["actions"][0]["result"], &entry["actions"][0]["device"]),
+        (&entry["actions"][0]["result"], &entry["actions"][0]["device_id"]),
         (&json!("manual_mode"), &json!("fan"))
     );
 
@@ -88,14 +88,14 @@ async fn every_refusal_has_its_reason() {
 
     // The chain, from either end.
     let echo = done(&hub, "echo").await;
-    assert_eq!((&echo["parent"], &echo["depth"]), (&entry["id"], &json!(1)));
+    assert_eq!((&echo["parent_id"], &echo["depth"]), (&entry["id"], &json!(1)));
     let path = |run: &Value| format!("/api/automation/runs/{}", run["id"].as_str().unwrap());
     let below = hub.json(&path(&entry)).await;
     assert_eq!(below["below"][0]["id"], echo["id"]);
     let above = hub.json(&path(&echo)).await;
     assert_eq!((&above["above"][0]["id"], &above["below"]), (&entry["id"], &json!([])));
     let event = &hub.json("/api/devices/fan/events?kind=twin&limit=1").await[0];
-    assert_eq!((&event["cause"]["run"], &event["cause"]["source"]), (&entry["id"], &json!("rule")));
+    assert_eq!((&event["cause"]["run_id"], &event["cause"]["source"]), (&entry["id"], &json!("rule")));
 
     // Why did the fan start? What something else set off and what it set off itself are both there.
     let journal = hub.json("/api/automation/journal?device=fan&outcome=done").await;
@@ -133,11 +133,11 @@ async fn alarms_are_raised_seen_and_over_and_everybody_hears_of_it() {
     assert_eq!((&raised["data"]["step"], &raised["device_id"]), (&json!("raised"), &json!("greenhouse")));
     let alarm = raised["data"]["alarm"].clone();
     assert_eq!((&alarm["severity"], &alarm["message"]), (&json!("major"), &json!("Greenhouse 29.5 °C")));
-    let ended = |event: &Value| event["data"]["rule"] == "cool" && event["data"]["outcome"] == "done";
+    let ended = |event: &Value| event["data"]["rule_id"] == "cool" && event["data"]["outcome"] == "done";
     let run = hear(&mut subscriber, ended).await;
     assert_eq!(run["kind"], "rule");
     let shown = hub.json(&format!("/api/automation/runs/{}", run["data"]["id"].as_str().unwrap())).await;
-    assert_eq!((&shown["rule"], &shown["trigger"]), (&json!("cool"), &run["data"]["trigger"]));
+    assert_eq!((&shown["rule_id"], &shown["trigger"]), (&json!("cool"), &run["data"]["trigger"]));
 
     let path = format!("/api/alarms/{}", alarm["id"].as_str().unwrap());
     assert_eq!(hub.json("/api/alarms?active=true").await[0]["id"], alarm["id"]);
@@ -165,7 +165,7 @@ async fn alarms_are_raised_seen_and_over_and_everybody_hears_of_it() {
     assert_eq!(found.unwrap()["device_id"], Value::Null);
     register(&hub, "pump").await;
     let unheard = hear(&mut of_home, |_| true).await;
-    assert_eq!((&unheard["device_id"], &unheard["data"]["rule"]), (&json!("fan"), &json!("echo")));
+    assert_eq!((&unheard["device_id"], &unheard["data"]["rule_id"]), (&json!("fan"), &json!("echo")));
 }
 
 const CIRCLE: &str = r#"version: 1

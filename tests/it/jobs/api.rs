@@ -31,7 +31,7 @@ async fn a_dry_run_says_who_and_what_and_does_nothing() {
     assert_eq!(first[1]["change"], desired);
     let named = json!({ "ids": ["d1", "nobody"], "action": { "group": "hall" }, "dry_run": true });
     let (status, nowhere) = bulk(&hub, &named).await;
-    assert_eq!((status, &nowhere["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("action.group")));
+    assert_eq!((status, &nowhere["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("action.group_id")));
     hub.post("/api/groups", &json!({ "id": "hall", "name": "Hall" })).await;
     let (_, dry) = bulk(&hub, &named).await;
     assert_eq!((&dry["total"], &dry["unknown"]), (&json!(1), &json!(["nobody"])));

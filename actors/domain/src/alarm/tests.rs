@@ -83,8 +83,8 @@ fn says_who_and_when() {
         r#"{"acknowledged":true,"acknowledged_at":"1970-01-01T00:00:00.006Z","acknowledged_by":"user:ann","#
             .to_owned()
             + r#""cleared_at":"1970-01-01T00:00:00.007Z","cleared_by":"rule:cool","count":2,"device_id":"pump-1","#
-            + r#""id":"00000000-0000-0000-0000-000000000001","last_at":"1970-01-01T00:00:00.005Z","message":"minor","#
-            + r#""raised_at":"1970-01-01T00:00:00.001Z","rule":"cool","rule_id":null,"run":null,"severity":"minor","#
+            + r#""id":"00000000-0000-0000-0000-000000000001","last_at":"1970-01-01T00:00:00.005Z","last_rule_id":"cool","last_run_id":null,"message":"minor","#
+            + r#""raised_at":"1970-01-01T00:00:00.001Z","rule_id":null,"severity":"minor","#
             + r#""status":"cleared","type":"hot"}"#
     );
     // A clock that is set back turns no order round.

@@ -18,8 +18,7 @@ impl Answer {
         if bare(bytes).starts_with(b"{") {
             return Self::parse(payload::object(bytes)?);
         }
-        let status = status(&payload::word(bytes))?;
-        Ok(Self { status, response: None, reason: None })
+        Self::new(&payload::word(bytes), None, None)
     }
 
     /// The same of a document already parsed.
@@ -33,20 +32,28 @@ impl Answer {
             found: found.kind(),
         };
         let status = match fields.remove("status").unwrap_or_default() {
-            Json::String(word) => status(&word)?,
+            Json::String(word) => word,
             other => return Err(wrong("status", &other)),
         };
         let reason = match fields.remove("reason").unwrap_or_default() {
             Json::Null => None,
-            Json::String(reason) => Some(cut(reason)),
+            Json::String(reason) => Some(reason),
             other => return Err(wrong("reason", &other)),
         };
         let response = fields.remove("response").filter(|response| *response != Json::Null);
-        Ok(Self { status, response, reason })
+        Self::new(&status, response, reason)
+    }
+
+    /// An answer with this word for its status. A reason that is too long is cut.
+    ///
+    /// # Errors
+    /// The word is none of a status.
+    pub fn new(status: &str, response: Option<Json>, reason: Option<Box<str>>) -> Result<Self, PayloadError> {
+        Ok(Self { status: word(status)?, response, reason: reason.map(cut) })
     }
 }
 
-fn status(word: &str) -> Result<AnswerStatus, PayloadError> {
+fn word(word: &str) -> Result<AnswerStatus, PayloadError> {
     AnswerStatus::parse(&word.to_ascii_lowercase()).ok_or_else(|| PayloadError::BadValue {
         name: "status".into(),
         detail: format!(

@@ -14,10 +14,12 @@ pub struct CommandRequest {
     pub parameters: Object,
     /// 0 to 9; higher ones go first.
     pub priority: u8,
-    /// The time for which a device may still get it, in ms.
-    pub ttl_ms: i64,
-    /// The time that the hub waits for an answer to each attempt, in ms.
-    pub timeout_ms: i64,
+    /// How long a device may still get it.
+    #[serde(alias = "ttl_ms")]
+    pub ttl: GivenDuration,
+    /// How long the hub waits for an answer to each attempt.
+    #[serde(alias = "timeout_ms")]
+    pub timeout: GivenDuration,
     /// 1 to [`MOST_ATTEMPTS`].
     pub max_attempts: u8,
     /// Of those that wait with the same key, only the newest is kept: the latest setpoint wins.
@@ -40,6 +42,8 @@ const LONGEST_TYPE: usize = 128;
 const LONGEST_KEY: usize = 128;
 /// More attempts than this are no patience any more.
 pub const MOST_ATTEMPTS: u8 = 20;
+const PRIORITIES: &str = "a whole number from 0 to 9";
+const ATTEMPTS: &str = "a whole number from 1 to 20";
 
 impl CommandRequest {
     /// A request with the usual priority (5), time-to-live (a day), answer timeout (30 s) and attempts (3).
@@ -49,8 +53,8 @@ impl CommandRequest {
             command_type: command_type.into(),
             parameters,
             priority: USUAL_PRIORITY,
-            ttl_ms: USUAL_TTL_MS,
-            timeout_ms: USUAL_TIMEOUT_MS,
+            ttl: GivenDuration::from_ms(USUAL_TTL_MS),
+            timeout: GivenDuration::from_ms(USUAL_TIMEOUT_MS),
             max_attempts: USUAL_ATTEMPTS,
             supersedes: None,
             idempotency_key: None,
@@ -74,60 +78,82 @@ impl CommandRequest {
     pub fn parse(mut fields: Object) -> Result<Self, (String, String)> {
         const KNOWN: [&str; 7] =
             ["command_type", "parameters", "priority", "ttl", "timeout", "max_attempts", "supersedes"];
-        let bad = |field: &str, detail: String| (field.to_owned(), detail);
         if let Some((field, _)) = fields.iter().find(|(field, _)| !KNOWN.contains(field)) {
-            return Err(bad(field, "there is no such field".into()));
+            return Err(bad(field, "there is no such field"));
         }
         let mut take = |field: &str| fields.remove(field).filter(|value| *value != Json::Null);
         let command_type = match take("command_type") {
-            Some(Json::String(text)) if !text.trim().is_empty() && text.len() <= LONGEST_TYPE => text,
-            Some(Json::String(_)) => {
-                return Err(bad("command_type", format!("must have 1 to {LONGEST_TYPE} bytes")));
-            }
-            Some(other) => return Err(bad("command_type", expected("a string", &other))),
-            None => return Err(bad("command_type", "is needed".into())),
+            Some(Json::String(text)) => text,
+            Some(other) => return Err(bad("command_type", &expected("a string", &other))),
+            None => return Err(bad("command_type", "is needed")),
         };
         let parameters = match take("parameters") {
             None => Object::default(),
             Some(Json::Object(parameters)) => parameters,
-            Some(other) => return Err(bad("parameters", expected("an object", &other))),
+            Some(other) => return Err(bad("parameters", &expected("an object", &other))),
         };
         let mut request = Self::new(&command_type, parameters);
         if let Some(value) = take("priority") {
-            request.priority = whole(&value, 0, HIGHEST_PRIORITY)
-                .ok_or_else(|| bad("priority", expected("a whole number from 0 to 9", &value)))?;
+            request.priority = whole(&value).ok_or_else(|| bad("priority", &expected(PRIORITIES, &value)))?;
         }
         if let Some(value) = take("max_attempts") {
-            request.max_attempts = whole(&value, 1, MOST_ATTEMPTS)
-                .ok_or_else(|| bad("max_attempts", expected("a whole number from 1 to 20", &value)))?;
+            request.max_attempts =
+                whole(&value).ok_or_else(|| bad("max_attempts", &expected(ATTEMPTS, &value)))?;
         }
-        for (field, millis) in [("ttl", &mut request.ttl_ms), ("timeout", &mut request.timeout_ms)] {
+        for (field, given) in [("ttl", &mut request.ttl), ("timeout", &mut request.timeout)] {
             if let Some(value) = take(field) {
-                *millis = duration(&value).map_err(|error| {
-                    bad(field, format!("expected a duration such as {EXAMPLES}, or seconds: {error}"))
-                })?;
+                *given = GivenDuration::of(&value).map_err(|error| no_duration(field, &error))?;
             }
         }
         request.supersedes = match take("supersedes") {
             None => None,
-            Some(Json::String(key)) if !key.is_empty() && key.len() <= LONGEST_KEY => Some(key),
-            Some(Json::String(_)) => {
-                return Err(bad("supersedes", format!("must have 1 to {LONGEST_KEY} bytes")));
-            }
-            Some(other) => return Err(bad("supersedes", expected("a string", &other))),
+            Some(Json::String(key)) => Some(key),
+            Some(other) => return Err(bad("supersedes", &expected("a string", &other))),
         };
-        Ok(request)
+        request.checked()
     }
 
-    /// As events and answers show it; times in ms.
+    /// The request, where all in it is as large as it may be.
+    ///
+    /// # Errors
+    /// The field that is wrong, and what is wrong with it.
+    pub fn checked(self) -> Result<Self, (String, String)> {
+        let of_range = |field, range, number: u8| bad(field, &expected(range, &i64::from(number).into()));
+        if self.command_type.trim().is_empty() || self.command_type.len() > LONGEST_TYPE {
+            return Err(bad("command_type", &format!("must have 1 to {LONGEST_TYPE} bytes")));
+        }
+        if self.priority > HIGHEST_PRIORITY {
+            return Err(of_range("priority", PRIORITIES, self.priority));
+        }
+        if !(1..=MOST_ATTEMPTS).contains(&self.max_attempts) {
+            return Err(of_range("max_attempts", ATTEMPTS, self.max_attempts));
+        }
+        for (field, given) in [("ttl", &self.ttl), ("timeout", &self.timeout)] {
+            within(given.ms(), 1..=LONGEST_MS).map_err(|error| no_duration(field, &error))?;
+        }
+        if self.supersedes.as_ref().is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
+            return Err(bad("supersedes", &format!("must have 1 to {LONGEST_KEY} bytes")));
+        }
+        Ok(self)
+    }
+
+    /// The same is asked, in whatever words durations are given.
+    #[must_use]
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let lengths = |request: &Self| (request.ttl.ms(), request.timeout.ms());
+        let (ttl, timeout) = (self.ttl.clone(), self.timeout.clone());
+        lengths(self) == lengths(other) && *self == Self { ttl, timeout, ..other.clone() }
+    }
+
+    /// As events show it.
     #[must_use]
     pub fn to_object(&self) -> Object {
         let mut object: Object = [
             ("command_type", Json::from(&*self.command_type)),
             ("parameters", self.parameters.clone().into()),
             ("priority", i64::from(self.priority).into()),
-            ("ttl_ms", self.ttl_ms.into()),
-            ("timeout_ms", self.timeout_ms.into()),
+            ("ttl", self.ttl.text().into()),
+            ("timeout", self.timeout.text().into()),
             ("max_attempts", i64::from(self.max_attempts).into()),
         ]
         .into_iter()
@@ -141,13 +167,17 @@ impl CommandRequest {
     }
 }
 
-fn whole(value: &Json, least: u8, most: u8) -> Option<u8> {
-    let Json::Number(number) = value else { return None };
-    number.as_str().parse().ok().filter(|number| (least..=most).contains(number))
+fn bad(field: &str, detail: &str) -> (String, String) {
+    (field.to_owned(), detail.to_owned())
 }
 
-fn duration(value: &Json) -> Result<i64, BadDuration> {
-    within(GivenDuration::of(value)?.ms(), 1..=LONGEST_MS)
+fn whole(value: &Json) -> Option<u8> {
+    let Json::Number(number) = value else { return None };
+    number.as_str().parse().ok()
+}
+
+fn no_duration(field: &str, error: &BadDuration) -> (String, String) {
+    bad(field, &format!("expected a duration such as {EXAMPLES}, or seconds: {error}"))
 }
 
 /// Describes the value: texts and numbers as they are, a larger one by its type.

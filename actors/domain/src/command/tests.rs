@@ -97,7 +97,7 @@ fn reads_requests_and_names_what_is_wrong() {
         "timeout": 2.5, "max_attempts": 1, "supersedes": "speed"}"#;
     let request = CommandRequest::parse(object(text.as_bytes()).unwrap()).unwrap();
     assert_eq!(Json::from(request.parameters.clone()).to_string(), r#"{"rpm":1450.0}"#);
-    assert_eq!((request.priority, request.ttl_ms, request.timeout_ms), (9, 3_600_000, 2_500));
+    assert_eq!((request.priority, request.ttl.ms(), request.timeout.ms()), (9, 3_600_000, 2_500));
     assert_eq!((request.max_attempts, request.supersedes.as_deref()), (1, Some("speed")));
     refused(r#"{"colour": 1}"#, "colour: there is no such field");
     refused("{}", "command_type: is needed");
@@ -115,6 +115,29 @@ fn reads_requests_and_names_what_is_wrong() {
     let long = "it is longer than can be counted: write 1h, 30d";
     refused(&go(r#""timeout": 1e300"#), &format!("timeout: {duration}: {long}"));
     refused(&go(r#""supersedes": """#), "supersedes: must have 1 to 128 bytes");
+}
+
+#[test]
+fn requests_of_earlier_versions_are_read() {
+    let kept = r#"{"command_type":"go","parameters":{},"priority":5,"ttl_ms":3600000,"timeout_ms":1500,
+        "max_attempts":3}"#;
+    let request: CommandRequest = serde_json::from_str(kept).unwrap();
+    assert_eq!((request.ttl.text(), request.timeout.text()), ("1h", "1s 500ms"));
+    let now = serde_json::to_string(&request).unwrap();
+    assert!(now.contains(r#""ttl":"1h","timeout":"1s 500ms""#), "{now}");
+    assert_eq!(serde_json::from_str::<CommandRequest>(&now).unwrap(), request);
+}
+
+#[test]
+fn durations_stay_as_they_were_given_and_ask_the_same() {
+    let read = |ttl: &str| {
+        let text = format!(r#"{{"command_type": "go", "ttl": {ttl}}}"#);
+        CommandRequest::parse(object(text.as_bytes()).unwrap()).unwrap()
+    };
+    let (hour, minutes) = (read(r#""PT1H""#), read(r#""60m""#));
+    assert_eq!((hour.ttl.text(), minutes.ttl.text()), ("PT1H", "60m"));
+    assert!(hour.asks_the_same(&minutes) && hour != minutes);
+    assert!(!hour.asks_the_same(&read("3601")));
 }
 
 fn any_step() -> impl Strategy<Value = Step> {

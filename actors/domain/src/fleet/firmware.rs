@@ -8,7 +8,7 @@ use super::image::{Unfit, is_for, is_up};
 use super::job::{JobId, Step, StepState};
 use super::version::Version;
 use crate::clock::Timestamp;
-use crate::duration::duration_text;
+use crate::duration::{duration_ms, duration_text};
 use crate::json::{Json, Object};
 use crate::payload;
 use crate::payload::PayloadError;
@@ -270,7 +270,7 @@ impl FirmwareTask {
         if !self.models.is_empty() {
             given.insert("models", Json::Array(self.models.iter().cloned().map(Json::String).collect()));
         }
-        given.insert("timeout_ms", self.timeout_ms.into());
+        given.insert("timeout", duration_text(self.timeout_ms).into());
         given.insert("state", self.state.as_str().into());
         if self.down {
             given.insert("down", true.into());
@@ -304,7 +304,10 @@ impl FirmwareTask {
             at,
             furthest: None,
             reason: "".into(),
-            timeout_ms: number("timeout_ms")?,
+            timeout_ms: match given.get("timeout").and_then(Json::as_str) {
+                Some(timeout) => duration_ms(timeout).ok()?,
+                None => number("timeout_ms")?, // of an earlier version
+            },
             expires: given.get("deadline").and_then(Json::as_str).and_then(Timestamp::parse),
             down: given.get("down") == Some(&Json::Bool(true)),
         })
@@ -321,8 +324,8 @@ impl FirmwareTask {
             ("percent", percent),
             ("at", self.at.to_string().into()),
             ("reason", reason),
-            ("image", Json::String(self.image.clone())),
-            ("job", job(self.job)),
+            ("image_id", Json::String(self.image.clone())),
+            ("job_id", job(self.job)),
         ]
         .into_iter()
         .collect()

@@ -180,116 +180,94 @@ impl Group {
     }
 }
 
-impl GroupWish {
-    /// The fields of a wish. `parent_id` is `parent_group` by another name.
-    pub const FIELDS: [&str; 6] = ["id", "name", "description", "parent_group", "parent_id", "tags"];
+/// What somebody says of a group, by its fields: each left out, or null, or a value.
+#[derive(Clone, Debug, Default)]
+pub struct GroupSaid {
+    pub id: Option<Box<str>>,
+    pub name: Option<Option<Box<str>>>,
+    pub description: Option<Option<Box<str>>>,
+    /// Null or empty: to the top.
+    pub parent_group: Option<Option<Box<str>>>,
+    pub tags: Option<Object>,
+}
 
-    /// Reads a wish.
+impl GroupSaid {
+    /// What is wished, where all in it can be.
     ///
     /// # Errors
-    /// The wrong field, and its error; an unknown field first of all.
-    pub fn parse(mut fields: Object) -> Result<Self, (String, String)> {
-        if let Some((field, _)) = fields.iter().find(|(field, _)| !Self::FIELDS.contains(field)) {
-            return Err((field.to_owned(), "there is no such field".into()));
+    /// The field that is wrong, and what is wrong with it.
+    pub fn checked(self) -> Result<GroupWish, (&'static str, String)> {
+        for (field, said) in [("name", &self.name), ("description", &self.description)] {
+            let length = said.iter().flatten().map(|text| text.len()).max().unwrap_or_default();
+            if length > LONGEST_TEXT {
+                return Err((field, format!("{LONGEST_TEXT} bytes at most, this has {length}")));
+            }
         }
-        let id = text(&mut fields, "id")?
-            .flatten()
-            .map(|id| GroupId::parse(&id).map_err(|error| ("id".to_owned(), error.to_string())));
-        let name = match text(&mut fields, "name")? {
+        let id = self.id.map(|id| GroupId::parse(&id)).transpose();
+        let name = match self.name {
             None => None,
             Some(Some(name)) if !name.trim().is_empty() => Some(name),
-            Some(_) => return Err(("name".into(), "must not be empty".into())),
+            Some(_) => return Err(("name", "must not be empty".into())),
         };
-        let parent = match (parent(&mut fields, "parent_group")?, parent(&mut fields, "parent_id")?) {
-            (Some(_), Some(_)) => {
-                let detail = "is `parent_group` by another name: say one of them".into();
-                return Err(("parent_id".into(), detail));
-            }
-            (parent, other) => parent.or(other),
-        };
-        let tags = match fields.remove("tags") {
-            None | Some(Json::Null) => None,
-            Some(Json::Object(tags)) => Some(tags),
-            Some(other) => {
-                return Err(("tags".into(), format!("expected an object, found {}", other.kind())));
-            }
-        };
-        let description = text(&mut fields, "description")?.map(Option::unwrap_or_default);
-        Ok(Self { id: id.transpose()?, name, description, parent_group: parent, tags })
+        Ok(GroupWish {
+            id: id.map_err(|error| ("id", error.to_string()))?,
+            name,
+            description: self.description.map(Option::unwrap_or_default),
+            parent_group: self.parent_group.map(parent).transpose()?,
+            tags: self.tags,
+        })
     }
 }
 
-/// A given parent; an empty text is none. Its existence is checked where the groups are.
-fn parent(fields: &mut Object, field: &str) -> Result<Option<Option<GroupId>>, (String, String)> {
-    let Some(said) = text(fields, field)? else { return Ok(None) };
-    let Some(id) = said.filter(|id| !id.is_empty()) else { return Ok(Some(None)) };
+/// The parent that is said, if any. Whether there is such a group is seen where the groups are.
+fn parent(said: Option<Box<str>>) -> Result<Option<GroupId>, (&'static str, String)> {
+    let Some(id) = said.filter(|id| !id.is_empty()) else { return Ok(None) };
     match GroupId::as_kept(&id) {
-        Some(id) => Ok(Some(Some(id))),
-        None => Err((field.to_owned(), BadGroupId::TooLong(id.chars().count()).to_string())),
-    }
-}
-
-/// A given text, or null.
-fn text(fields: &mut Object, field: &str) -> Result<Option<Option<Box<str>>>, (String, String)> {
-    let bad = |detail: String| Err((field.to_owned(), detail));
-    match fields.remove(field) {
-        None => Ok(None),
-        Some(Json::Null) => Ok(Some(None)),
-        Some(Json::String(text)) if text.len() > LONGEST_TEXT => {
-            bad(format!("{LONGEST_TEXT} bytes at most, this has {}", text.len()))
-        }
-        Some(Json::String(text)) => Ok(Some(Some(text))),
-        Some(other) => bad(format!("expected a string, found {}", other.kind())),
+        Some(id) => Ok(Some(id)),
+        None => Err(("parent_group", BadGroupId::TooLong(id.chars().count()).to_string())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload;
-
-    fn wish(text: &str) -> Result<GroupWish, (String, String)> {
-        GroupWish::parse(payload::object(text.as_bytes()).unwrap())
-    }
 
     #[test]
-    fn reads_what_is_said_and_leaves_the_rest() {
-        let read = wish(r#"{"name": "Hall", "parent_id": "hq", "tags": {"floor": 2.50}}"#).unwrap();
+    fn a_wish_changes_what_it_says_and_leaves_the_rest() {
+        let wish = |said: GroupSaid| said.checked().unwrap();
+        let tags = [("floor", "2.50".parse().unwrap())].into_iter().collect();
+        let (name, parent) = (Some(Some("Hall".into())), Some(Some("hq".into())));
+        let read = wish(GroupSaid { name, parent_group: parent, tags: Some(tags), ..GroupSaid::default() });
         assert_eq!(read.parent_group, Some(GroupId::as_kept("hq")));
         let group = Group::new(GroupId::parse("hall").unwrap(), "old", Timestamp::from_millis(0));
         let group = group.changed(read, Timestamp::from_millis(5));
         assert_eq!(Group::from_object(&group.to_object()), Some(group.clone()));
         let tag = group.tag();
         assert_eq!(Group::from_object(&group.to_object()).unwrap().tag(), tag);
-        let top = group.changed(wish(r#"{"parent_group": null}"#).unwrap(), Timestamp::from_millis(6));
+        let to_top = wish(GroupSaid { parent_group: Some(None), ..GroupSaid::default() });
+        let top = group.changed(to_top, Timestamp::from_millis(6));
         assert_ne!(top.tag(), tag);
         assert_eq!((&*top.name, top.parent_group), ("Hall", None));
         assert_eq!(Json::from(top.tags).to_string(), r#"{"floor":2.50}"#);
-        assert_eq!(wish(r#"{"parent_group": ""}"#).unwrap().parent_group, Some(None));
+        let empty = wish(GroupSaid { parent_group: Some(Some("".into())), ..GroupSaid::default() });
+        assert_eq!(empty.parent_group, Some(None));
     }
 
     #[test]
     fn names_what_is_wrong() {
-        let check = |text: &str, field: &str, detail: &str| {
-            let (wrong, why) = wish(text).unwrap_err();
-            assert!(wrong == field && why.starts_with(detail), "{text}: {wrong}: {why}");
+        let check = |said: GroupSaid, field: &str, detail: &str| {
+            let (wrong, why) = said.checked().unwrap_err();
+            assert!(wrong == field && why.starts_with(detail), "{wrong}: {why}");
         };
-        check(r#"{"nam": "x", "name": 5}"#, "nam", "there is no such field");
-        check(r#"{"name": " "}"#, "name", "must not be empty");
-        check(r#"{"name": null}"#, "name", "must not be empty");
-        check(r#"{"name": 5}"#, "name", "expected a string, found a number");
-        check(r#"{"id": "a b"}"#, "id", "a group's id is made of");
-        check(r#"{"tags": []}"#, "tags", "expected an object, found an array");
-        check(r#"{"parent_group": 1}"#, "parent_group", "expected a string, found a number");
-        for field in ["parent_group", "parent_id"] {
-            let long = format!(r#"{{"{field}": "{}"}}"#, "x".repeat(129));
-            check(&long, field, "a group's id has 128 characters at most, this one has 129");
-        }
-        for both in
-            [r#"{"parent_group": "a", "parent_id": "b"}"#, r#"{"parent_id": "a", "parent_group": null}"#]
-        {
-            check(both, "parent_id", "is `parent_group` by another name");
-        }
+        let usual = GroupSaid::default;
+        check(GroupSaid { name: Some(Some(" ".into())), ..usual() }, "name", "must not be empty");
+        check(GroupSaid { name: Some(None), ..usual() }, "name", "must not be empty");
+        let long = Some(Some("x".repeat(5_000).into()));
+        check(GroupSaid { description: long, ..usual() }, "description", "4096 bytes at most, this has 5000");
+        check(GroupSaid { id: Some("a b".into()), ..usual() }, "id", "a group's id is made of");
+        let long = Some(Some("x".repeat(129).into()));
+        let detail = "a group's id has 128 characters at most, this one has 129";
+        check(GroupSaid { parent_group: long, ..usual() }, "parent_group", detail);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod version;
 
 pub use census::{Census, Counts, Standing};
 pub use firmware::{FirmwareReport, FirmwareState, FirmwareStep, FirmwareTask};
-pub use group::{BadGroupId, Group, GroupId, GroupWish};
+pub use group::{BadGroupId, Group, GroupId, GroupSaid, GroupWish};
 pub use image::{Image, Unfit};
 pub use job::{Job, JobAction, JobId, JobSignal, JobStatus, Step, StepState};
 pub use layer::Layer;

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::firmware::{FirmwareState, FirmwareTask};
 use super::job::{JobCounts, JobId, StepState};
 use crate::clock::Timestamp;
+use crate::duration::GivenDuration;
 
 /// An image that devices are brought to, and how carefully.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
+    #[serde(rename = "image_id", alias = "image")]
     pub image: Box<str>,
     pub version: Box<str>,
     /// The models of the image: patterns, as in it.
@@ -27,21 +29,23 @@ pub struct Rollout {
     pub abort: Option<Abort>,
     #[serde(default)]
     pub allow_downgrade: bool,
-    /// After how many ms without any progress a device has failed.
-    pub timeout_ms: i64,
-    /// Devices that have not begun by then have failed.
+    /// After how long without any progress a device has failed.
+    #[serde(alias = "timeout_ms")]
+    pub timeout: GivenDuration,
+    /// Who has not begun by then has failed.
     pub expires: Timestamp,
-    /// The time from its start or its retry to that, in ms.
-    #[serde(default = "usual_life")]
-    pub life_ms: i64,
+    /// So long it has for that, from when it is made or tried again.
+    #[serde(default = "usual_life", alias = "life_ms")]
+    pub life: GivenDuration,
 }
 
 /// The condition on which a roll-out ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Abort {
-    /// The share of failed devices among the finished ones: above 0, up to 1.
-    pub rate: f64,
-    /// The number of finished devices before which it does not count.
+    /// When of those that are through so large a part has failed: above 0, up to 1.
+    #[serde(alias = "rate")]
+    pub share: f64,
+    /// Not before so many are through.
     pub min: u64,
 }
 
@@ -60,12 +64,12 @@ pub enum Next {
 
 /// The default stages, in percent.
 pub const USUAL_STAGES: [u8; 3] = [5, 25, 100];
-pub const USUAL_ABORT: Abort = Abort { rate: 0.2, min: 5 };
-/// The time that a roll-out waits for devices that are away, by default.
+pub const USUAL_ABORT: Abort = Abort { share: 0.2, min: 5 };
+/// How long a roll-out waits for devices that are away, unless it is said otherwise.
 pub const USUAL_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
-fn usual_life() -> i64 {
-    USUAL_LIFE_MS
+fn usual_life() -> GivenDuration {
+    GivenDuration::from_ms(USUAL_LIFE_MS)
 }
 
 /// The last place of each stage, of this many devices: at least one in the first, and all in the last.
@@ -110,7 +114,7 @@ impl Rollout {
             at: Timestamp::default(),
             furthest: None,
             reason: "".into(),
-            timeout_ms: self.timeout_ms,
+            timeout_ms: self.timeout.ms(),
             expires: Some(self.expires),
             down: self.allow_downgrade,
         }
@@ -159,15 +163,15 @@ impl Rollout {
         let count = |counts: &JobCounts, state| counts.get(&state).copied().unwrap_or_default();
         let (works, failed) = (count(of_all, StepState::Done), count(of_all, StepState::Failed));
         let finished = works + failed;
-        if let Some(Abort { rate, min }) = self.abort
+        if let Some(Abort { share: most, min }) = self.abort
             && !expired
             && failed > 0
             && finished >= min
         {
             #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 devices")]
             let share = failed as f64 / finished as f64;
-            if share >= rate {
-                let (is, may) = (share * 100.0, rate * 100.0);
+            if share >= most {
+                let (is, may) = (share * 100.0, most * 100.0);
                 return Next::Abort(format!(
                     "{failed} of {finished} devices failed: {is:.0} %, and {may:.0} % end it"
                 ));
@@ -214,11 +218,11 @@ mod tests {
             size: 1,
             stages: stages.to_vec(),
             places: places(stages, devices),
-            abort: Some(Abort { rate: 0.2, min: 5 }),
+            abort: Some(Abort { share: 0.2, min: 5 }),
             allow_downgrade: false,
-            timeout_ms: 1,
+            timeout: GivenDuration::from_ms(1),
             expires: Timestamp::from_millis(9),
-            life_ms: 9,
+            life: GivenDuration::from_ms(9),
         }
     }
 

@@ -9,8 +9,10 @@ use crate::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunEntry {
     pub id: RunId,
+    #[serde(rename = "rule_id", alias = "rule")]
     pub rule: RuleId,
     /// The device that fired it; none for a time, a topic, a person.
+    #[serde(rename = "device_id", alias = "device")]
     pub device: Option<DeviceId>,
     #[serde(default)]
     pub number: DeviceNumber,
@@ -26,7 +28,8 @@ pub struct RunEntry {
     /// being written, so that it is filed under them too. The devices acted upon are in `actions`.
     #[serde(skip)]
     pub targets: Vec<DeviceId>,
-    /// The run that caused the event that fired this one.
+    /// The run that brought about what fired this one.
+    #[serde(rename = "parent_id", alias = "parent")]
     pub parent: Option<RunId>,
     /// The number of runs above it.
     pub depth: u8,
@@ -139,6 +142,7 @@ pub struct ActionSeen {
     pub path: Box<str>,
     /// `command`, `desired`, …
     pub kind: Box<str>,
+    #[serde(rename = "device_id", alias = "device")]
     pub device: Option<DeviceId>,
     /// The request.
     pub data: Json,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::id::RuleId;
+use crate::duration::duration_text;
 use crate::{Json, Object, Timestamp};
 
 /// An input of automation that is no device's.
@@ -25,13 +26,25 @@ pub enum Signal {
     /// A request to a rule's webhook.
     Webhook { name: Box<str>, body: Json },
     /// A person runs a rule by hand, its conditions left aside where `unconditional`.
-    Run { rule: RuleId, unconditional: bool },
-    /// A person, the API or a rule switches a rule on or off.
-    Enabled { rule: RuleId, enabled: bool },
-    /// Rules came, changed or went: their names, and the warnings about those that run now.
+    Run {
+        #[serde(rename = "rule_id")]
+        rule: RuleId,
+        unconditional: bool,
+    },
+    /// A person, the API or a rule says whether a rule runs.
+    Enabled {
+        #[serde(rename = "rule_id")]
+        rule: RuleId,
+        enabled: bool,
+    },
+    /// Rules came, changed or went: their names, and what people should look at in those that run now.
     Rules { loaded: Vec<RuleId>, changed: Vec<RuleId>, gone: Vec<RuleId>, warnings: Vec<Box<str>> },
     /// The breaker stopped a rule, or a panic did.
-    Stopped { rule: RuleId, why: Box<str> },
+    Stopped {
+        #[serde(rename = "rule_id")]
+        rule: RuleId,
+        why: Box<str>,
+    },
 }
 
 impl Signal {
@@ -41,7 +54,9 @@ impl Signal {
         let object = serde_json::to_vec(self).and_then(|bytes| serde_json::from_slice::<Object>(&bytes));
         let mut data = object.unwrap_or_default(); // never: its serde form is an object
         if let Self::ClockMoved { from, to, .. } = self {
-            data.insert("by_ms", to.millis().saturating_sub(from.millis()).into());
+            let by = to.millis().saturating_sub(from.millis());
+            let sign = if by < 0 { "-" } else { "" };
+            data.insert("by", format!("{sign}{}", duration_text(by.saturating_abs())).into());
         }
         data
     }
@@ -59,6 +74,7 @@ struct Members {
     payload: Option<Json>,
     name: Option<Box<str>>,
     body: Option<Json>,
+    #[serde(rename = "rule_id", alias = "rule")]
     rule: Option<RuleId>,
     unconditional: Option<bool>,
     enabled: Option<bool>,
@@ -91,7 +107,7 @@ impl<'de> Deserialize<'de> for Signal {
             why,
         } = Members::deserialize(deserializer)?;
         let missing = |name: &'static str| move || <D::Error as de::Error>::missing_field(name);
-        let rule = rule.ok_or_else(missing("rule"));
+        let rule = rule.ok_or_else(missing("rule_id"));
         // `null` reads as none, and is a value.
         Ok(match &*signal {
             "started" => Self::Started { down_since: down_since.ok_or_else(missing("down_since"))? },

@@ -173,9 +173,9 @@ fn layer_of(id: &Json, templates: &dyn Templates) -> Result<Option<Arc<Layer>>, 
         Json::Null => Ok(None),
         Json::String(id) => match templates.layer(id) {
             Some(layer) => Ok(Some(layer)),
-            None => invalid("template", format!("there is no template `{id}`")),
+            None => invalid("template_id", format!("there is no template `{id}`")),
         },
-        other => invalid("template", format!("expected a template's id, found {}", other.kind())),
+        other => invalid("template_id", format!("expected a template's id, found {}", other.kind())),
     }
 }
 

@@ -49,7 +49,7 @@ impl Twin {
         if let Some(key) = &request.idempotency_key
             && let Some(before) = known.map(|known| *known).or_else(|| self.command_with_key(key).cloned())
         {
-            if before.request != *request {
+            if !before.request.asks_the_same(&request) {
                 return Err(Refusal::KeyTaken { key: key.to_string(), id: before.id });
             }
             outcome.repeated = true;

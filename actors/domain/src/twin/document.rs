@@ -98,7 +98,7 @@ impl Twin {
             let state = note.map_or(SyncState::Applied, |note| note.state(now));
             about.insert("sync", state.as_str().into());
             if let Some(note) = note {
-                about.insert("since", time(note.since));
+                about.insert("unmet_at", time(note.since));
                 if let Some(sent_at) = note.sent_at {
                     about.insert("sent_at", time(sent_at));
                 }

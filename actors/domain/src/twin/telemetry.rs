@@ -168,7 +168,7 @@ impl Twin {
         let shown = [
             ("state", Json::from("wrong")),
             ("claimed_at", clock.claimed_at.to_string().into()),
-            ("since", clock.since.to_string().into()),
+            ("at", clock.since.to_string().into()),
         ];
         Json::Object(shown.into_iter().collect())
     }

@@ -10,6 +10,7 @@ use crate::file::select::name;
 use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
 use crate::model::Selector;
 use crate::template::JsonTemplate;
+use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
 
 /// Asks devices to do something.
@@ -105,8 +106,11 @@ impl Behaviour for CommandAction {
         let mut fields = self.options.clone();
         fields.insert("command_type", Json::from(&*self.command_type));
         fields.insert("parameters", context.document(&self.parameters)?);
-        let request = CommandRequest::parse(fields)
+        let mut request = CommandRequest::parse(fields)
             .map_err(|(field, detail)| ("invalid".into(), format!("`{field}`: {detail}")))?;
+        for given in [&mut request.ttl, &mut request.timeout] {
+            *given = GivenDuration::from_ms(given.ms()); // of a file only the length is kept
+        }
         context.each(&self.to, |device| Effect::Command { device, request: request.clone() })
     }
 

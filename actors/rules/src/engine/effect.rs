@@ -202,6 +202,8 @@ impl Effect {
         match self {
             Self::Command { request, .. } => {
                 details.insert("type", Json::from(&*request.command_type));
+                details.insert("ttl_ms", request.ttl.ms().into());
+                details.insert("timeout_ms", request.timeout.ms().into());
             }
             Self::Raise { of, .. } | Self::Clear { of, .. } => {
                 let (name, whose) = match of {

@@ -329,7 +329,7 @@ impl Jobs {
             return;
         };
         let (JobAction::Firmware(rollout), Some(stage)) = (&mut job.action, job.stage) else { return };
-        if *run.patient_until.get_or_insert(now.plus_millis(rollout.timeout_ms)) > now {
+        if *run.patient_until.get_or_insert(now.plus_millis(rollout.timeout.ms())) > now {
             return;
         }
         run.patient_until = None;

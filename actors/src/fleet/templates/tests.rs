@@ -178,7 +178,7 @@ async fn a_template_is_given_by_name_and_an_unknown_one_is_refused() {
     house.put("pump", r#"{"configuration": {"interval": 60}}"#, How::Make).await.unwrap();
     let refused = house.register("a", r#"{"template": "fan"}"#).await;
     let Err(HubError::Refused(Refusal::Invalid { field, detail })) = refused else { panic!("{refused:?}") };
-    assert_eq!((&*field, &*detail), ("template", "there is no template `fan`"));
+    assert_eq!((&*field, &*detail), ("template_id", "there is no template `fan`"));
     assert!(house.hub.read(&id("a")).await.unwrap().is_none(), "nothing came of it");
     house.register("a", r#"{"template": "pump", "configuration": {"own": 1}}"#).await.unwrap();
     assert_eq!(

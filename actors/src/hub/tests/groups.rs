@@ -8,7 +8,7 @@ use super::*;
 use crate::messages::groups::{
     DeleteGroup, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups, ReadTree,
 };
-use twinhub_domain::fleet::{Expect, GroupId, GroupWish, RecordKind};
+use twinhub_domain::fleet::{Expect, GroupId, GroupSaid, GroupWish, RecordKind};
 use twinhub_domain::{Event, Status};
 use twinhub_store::{Batch, DeviceQuery, MemoryStore};
 use twinhub_testkit::{FailingStore, ManualClock};
@@ -23,8 +23,21 @@ fn cause() -> Cause {
     Cause::new(Source::Rest, "user:ann")
 }
 
+fn said(body: &str) -> GroupWish {
+    let body = payload::object(body.as_bytes()).unwrap();
+    let text = |field: &str| body.get(field).map(|value| value.as_str().map(Into::into));
+    let said = GroupSaid {
+        id: None,
+        name: text("name"),
+        description: text("description"),
+        parent_group: text("parent_group"),
+        tags: body.get("tags").and_then(Json::as_object).cloned(),
+    };
+    said.checked().unwrap()
+}
+
 async fn put(hub: &Hub, id: &str, body: &str) -> Result<GroupStood, GroupRefusal> {
-    let wish = GroupWish::parse(payload::object(body.as_bytes()).unwrap()).unwrap();
+    let wish = said(body);
     let (reply, stood) = oneshot::channel();
     let put = PutGroup {
         id: GroupId::parse(id).ok(),

@@ -8,6 +8,7 @@ use super::*;
 use crate::layers::Layers;
 use twinhub_domain::cause::Source;
 use twinhub_domain::command::{CommandChange, Step};
+use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{
@@ -230,8 +231,8 @@ fn any_request() -> impl Strategy<Value = CommandRequest> {
             command_type,
             parameters,
             priority: numbers.0,
-            ttl_ms: numbers.1,
-            timeout_ms: numbers.2,
+            ttl: GivenDuration::from_ms(numbers.1),
+            timeout: GivenDuration::from_ms(numbers.2),
             max_attempts: numbers.3,
             supersedes,
             idempotency_key,

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::said::{Said, any_said, say};
 use super::support::*;
 use super::told::{tell_all, tell_order};
+use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Scalar, Timestamp};
 
@@ -116,8 +117,8 @@ impl Asked {
         let command_type = if *supersedes { "a" } else { "b" };
         CommandRequest {
             priority: *priority,
-            ttl_ms: *ttl_ms,
-            timeout_ms: *timeout_ms,
+            ttl: GivenDuration::from_ms(*ttl_ms),
+            timeout: GivenDuration::from_ms(*timeout_ms),
             max_attempts: *attempts,
             supersedes: supersedes.then(|| "s".into()),
             idempotency_key: key.map(|key| format!("k{key}").into()),

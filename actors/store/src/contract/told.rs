@@ -23,7 +23,8 @@ pub async fn tell_all(store: &dyn Store, devices: &[(String, DeviceNumber)], now
     writeln!(told, "replay {} {:?}", replayed.pruned, describe(&replayed.events)).unwrap();
     for limit in [3, 1_000] {
         for newest_first in [false, true] {
-            let query = EventQuery { limit, newest_first, since: Some(head.seq / 3), ..log() };
+            let before = newest_first.then_some(head.seq * 2 / 3);
+            let query = EventQuery { limit, newest_first, since: Some(head.seq / 3), before, ..log() };
             writeln!(told, "events {:?}", describe(&store.events(&query).await.unwrap())).unwrap();
         }
     }

@@ -183,6 +183,7 @@ fn select_rows(
         None => Some(kind().is_in(words(&query.kinds))),
     };
     let after = std::cmp::max(after, query.since.unwrap_or(0));
+    let up_to = query.before.map_or(up_to, |before| Ord::min(up_to, before.saturating_sub(1)));
     let condition = Condition::all()
         .add(event::Column::Seq.gt(int(after)))
         .add(event::Column::Seq.lte(int(up_to)))
@@ -202,7 +203,8 @@ fn select_rows(
 fn chunks_by_seq(query: &EventQuery, view: &View, device: DeviceNumber) -> Select<chunk::Entity> {
     let rows = chunks::in_time(device, query.from, query.to)
         .filter(chunk::Column::FirstSeq.lte(int(view.after())))
-        .filter(chunk::Column::LastSeq.gt(int(query.since.unwrap_or(0))));
+        .filter(chunk::Column::LastSeq.gt(int(query.since.unwrap_or(0))))
+        .filter(chunk::Column::FirstSeq.lt(int(query.before.unwrap_or(u64::MAX))));
     if query.newest_first {
         rows.order_by_desc(chunk::Column::LastSeq)
     } else {
@@ -223,6 +225,9 @@ fn journal_by_seq(query: &EventQuery, view: &View, kept_from: u64) -> Select<jou
         .filter(journal::Column::FirstSeq.lte(int(view.last())));
     if let Some(since) = query.since {
         rows = rows.filter(journal::Column::LastSeq.gt(int(since)));
+    }
+    if let Some(before) = query.before {
+        rows = rows.filter(journal::Column::FirstSeq.lt(int(before)));
     }
     if let Some(from) = query.from {
         rows = rows.filter(journal::Column::LastAt.gte(from.millis()));

@@ -7,18 +7,19 @@ use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::Lifecycle;
-use twinhub_domain::json::difference;
+use twinhub_domain::json::{difference, fields_of};
 use twinhub_domain::twin::{Change, NotTold, Registration};
 use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_rules::device_template;
 
 use super::{Done, Existing, Kind, Wish};
-use crate::api::devices::register;
 use crate::api::devices::register::{Wanted, make_id, wanted};
-use crate::api::devices::{device, token};
+use crate::api::devices::request::{DeviceChange, NewDevice};
+use crate::api::devices::token;
 use crate::api::groups::check_group;
 use crate::http::Access;
 use crate::http::extract::fields::{FieldError, Fields};
+use crate::http::extract::read::read;
 use crate::http::problem::ApiError;
 use crate::import_export::columns::{DEVICES, Table};
 
@@ -76,7 +77,7 @@ impl Devices {
 
     async fn register(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
         let Line { claimed, lifecycle, desired, rest } = line;
-        let Wanted { id, token, mut patch, .. } = wanted(rest)?;
+        let Wanted { id, token, mut patch, .. } = wanted(read(rest)?)?;
         check_group(&self.access, &patch)?;
         let id = self.device(id, row).await?;
         if let Some(desired) = desired {
@@ -162,7 +163,7 @@ impl Devices {
                 return Err(FieldError::bad("auth_token", detail).into());
             }
         }
-        let mut patch = device::patch(row)?;
+        let mut patch = read::<DeviceChange>(row)?.patch();
         check_group(&self.access, &patch)?;
         let (before, after) = (into_service(lifecycle), out_of_service(lifecycle));
         if after.is_some() {
@@ -197,7 +198,7 @@ impl Devices {
     /// Changes a device whose line has no name: that is no registration.
     async fn update_only(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
         let Line { lifecycle, rest, .. } = line;
-        let mut fields = Fields::of(rest, &register::FIELDS)?;
+        let mut fields = Fields::of(rest, fields_of::<NewDevice>())?;
         let id = fields.text("device_id")?.map(|id| DeviceId::parse(&id)).transpose();
         let id = id.map_err(|error| FieldError::bad("device_id", error.to_string()))?;
         let id = self.device(id, row).await?;
@@ -309,11 +310,11 @@ mod tests {
     fn all_that_can_be_registered_and_changed_can_be_imported() {
         let columns = || DEVICES.columns.iter().filter(|column| column.use_of != Use::ExportOnly);
         let known = |name: &str| columns().any(|column| column.name == name);
-        for field in register::FIELDS.iter().chain(&device::FIELDS) {
-            assert!(known(field), "{field}");
+        for field in [fields_of::<NewDevice>(), fields_of::<DeviceChange>()].concat() {
+            assert!(known(field) || field == "template_id", "{field}"); // `template` by its other name
         }
         for column in columns().filter(|column| !["claimed", "desired", "lifecycle"].contains(&column.name)) {
-            assert!(register::FIELDS.contains(&column.name), "{}", column.name);
+            assert!(fields_of::<NewDevice>().contains(&column.name), "{}", column.name);
         }
     }
 }

@@ -10,9 +10,11 @@ use twinhub_domain::fleet::{Expect, GroupId, GroupWish, Misplaced, Tree};
 use twinhub_domain::{Json, Object};
 
 use super::{Done, Existing, Kind, Waiting, Wish};
-use crate::api::groups::{ask, wish};
+use crate::api::groups::ask;
+use crate::api::groups::request::NewGroup;
 use crate::http::Access;
 use crate::http::extract::fields::FieldError;
+use crate::http::extract::read::read;
 use crate::http::problem::ApiError;
 use crate::import_export::Fault;
 use crate::import_export::columns::{GROUPS, Table};
@@ -61,7 +63,7 @@ impl Kind for Groups {
     const TABLE: &'static Table = &GROUPS;
 
     async fn take(&self, row: Object) -> Result<Done, ApiError> {
-        let mut wish = wish(row, &GroupWish::FIELDS)?;
+        let mut wish = read::<NewGroup>(row)?.wish()?;
         let id = wish.id.take();
         let may_change = self.existing == Existing::Update && id.is_some();
         if wish.name.is_none() && !may_change {

@@ -3,11 +3,11 @@
 use tokio::sync::oneshot;
 use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};
 use twinhub_domain::Object;
-use twinhub_rules::device_template::FIELDS;
 
 use super::{Done, Existing, Kind, Wish};
+use crate::api::templates::request::NewTemplate;
 use crate::http::Access;
-use crate::http::extract::fields::Fields;
+use crate::http::extract::read::read;
 use crate::http::problem::ApiError;
 use crate::import_export::columns::{TEMPLATES, Table};
 
@@ -46,7 +46,7 @@ impl Kind for Templates {
     const TABLE: &'static Table = &TEMPLATES;
 
     async fn take(&self, row: Object) -> Result<Done, ApiError> {
-        let id = Fields::of(row.clone(), &FIELDS)?.needed_text("id")?;
+        let id = read::<NewTemplate>(row.clone())?.id;
         match self.put(&id, row.clone(), How::Make).await {
             Ok(()) => Ok(Done::Created { id: id.into(), token: None }),
             Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Skip => {

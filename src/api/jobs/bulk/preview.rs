@@ -66,10 +66,10 @@ fn change(action: &JobAction, twin: &Twin) -> Object {
         }
         JobAction::Template(template) => {
             let wanted = template.clone().map_or(Json::Null, Json::String);
-            (twin.template_id() != template.as_deref()).then(|| ("template".to_owned(), wanted))
+            (twin.template_id() != template.as_deref()).then(|| ("template_id".to_owned(), wanted))
         }
-        JobAction::Refresh(template) => Some(("template".to_owned(), Json::String(template.clone()))),
-        JobAction::Mode { mode, until, for_ms } => (for_ms.is_some()
+        JobAction::Refresh(template) => Some(("template_id".to_owned(), Json::String(template.clone()))),
+        JobAction::Mode { mode, until, length } => (length.is_some()
             || (*mode, *until) != (twin.mode, twin.mode_until))
             .then(|| ("mode".to_owned(), mode.as_str().into())),
         JobAction::Command(request) => Some(("command".to_owned(), Json::from(&*request.command_type))),
@@ -111,10 +111,10 @@ mod tests {
         check(r#"{"group":"hall"}"#, "{}");
         check(r#"{"group":null}"#, r#"{"group_id":null}"#);
         check(r#"{"template":null}"#, "{}");
-        check(r#"{"template":"pump"}"#, r#"{"template":"pump"}"#);
+        check(r#"{"template":"pump"}"#, r#"{"template_id":"pump"}"#);
         check(r#"{"mode":{"mode":"schedule"}}"#, "{}");
         check(r#"{"mode":{"mode":"manual"}}"#, r#"{"mode":"manual"}"#);
-        check(r#"{"mode":{"mode":"manual","for_ms":1000}}"#, r#"{"mode":"manual"}"#);
+        check(r#"{"mode":{"mode":"manual","for":"1s"}}"#, r#"{"mode":"manual"}"#);
         check(r#"{"delete":true}"#, r#"{"delete":true}"#);
     }
 }

@@ -7,6 +7,7 @@ use super::JobId;
 use crate::Mode;
 use crate::clock::Timestamp;
 use crate::command::{CommandId, CommandRequest};
+use crate::duration::GivenDuration;
 use crate::json::{Json, Object};
 use crate::twin::{Change, Input};
 
@@ -21,17 +22,19 @@ pub enum JobAction {
         mode: Mode,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
-        /// The mode ends this many ms after the device's turn, whenever that comes: in place of `until`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        for_ms: Option<i64>,
+        /// It ends so long after the device's turn, whenever that comes: in place of `until`.
+        #[serde(default, skip_serializing_if = "Option::is_none", rename = "for", alias = "for_ms")]
+        length: Option<GivenDuration>,
     },
     /// A merge patch onto `tags`.
     Tags(Object),
     /// A merge patch onto `configuration`.
     Configuration(Object),
     /// The group that it is to be in; none: in no group.
+    #[serde(rename = "group_id", alias = "group")]
     Group(Option<Box<str>>),
     /// The template that it is to have; none: none any more.
+    #[serde(rename = "template_id", alias = "template")]
     Template(Option<Box<str>>),
     /// Devices that have the template of this id take its present layer, or lose it where the template is gone.
     Refresh(Box<str>),
@@ -89,8 +92,9 @@ impl JobAction {
             Self::Group(group) => change("group_id", group.clone().map_or(Json::Null, Json::String)),
             Self::Template(template) => change("template", template.clone().map_or(Json::Null, Json::String)),
             Self::Refresh(template) => Input::Refresh(template.clone()),
-            Self::Mode { mode, until, for_ms } => {
-                Input::SetMode { mode: *mode, until: for_ms.map(|millis| now.plus_millis(millis)).or(*until) }
+            Self::Mode { mode, until, length } => {
+                let end = length.as_ref().map(|length| now.plus_millis(length.ms()));
+                Input::SetMode { mode: *mode, until: end.or(*until) }
             }
             Self::Command(request) => {
                 let mut request = request.clone();
@@ -157,10 +161,10 @@ mod tests {
         check(r#"{"desired":{"n":1.50}}"#, "desired", r#"{"desired":{"n":1.50}}"#);
         check(r#"{"tags":{"floor":null}}"#, "tags", r#"{"tags":{"floor":null}}"#);
         check(r#"{"configuration":{"a":1}}"#, "configuration", r#"{"configuration":{"a":1}}"#);
-        check(r#"{"group":"hall"}"#, "group", r#"{"group_id":"hall"}"#);
-        check(r#"{"group":null}"#, "group", r#"{"group_id":null}"#);
-        check(r#"{"template":"pump"}"#, "template", r#"{"template":"pump"}"#);
-        check(r#"{"template":null}"#, "template", r#"{"template":null}"#);
+        check(r#"{"group_id":"hall"}"#, "group", r#"{"group_id":"hall"}"#);
+        check(r#"{"group_id":null}"#, "group", r#"{"group_id":null}"#);
+        check(r#"{"template_id":"pump"}"#, "template", r#"{"template":"pump"}"#);
+        check(r#"{"template_id":null}"#, "template", r#"{"template":null}"#);
         check(r#"{"refresh":"pump"}"#, "refresh", r#"Refresh("pump")"#);
         check(r#"{"mode":{"mode":"schedule"}}"#, "mode", "schedule None");
         check(
@@ -169,7 +173,13 @@ mod tests {
             "manual Some(Timestamp(1000))",
         );
         // From its turn on, not from when the job was made.
-        check(r#"{"mode":{"mode":"manual","for_ms":1000}}"#, "mode", "manual Some(Timestamp(6000))");
+        check(r#"{"mode":{"mode":"manual","for":"1s"}}"#, "mode", "manual Some(Timestamp(6000))");
+        for (earlier, now) in [(r#"{"group":"hall"}"#, "group_id"), (r#"{"template":null}"#, "template_id")] {
+            let action: JobAction = serde_json::from_str(earlier).unwrap();
+            assert!(serde_json::to_string(&action).unwrap().contains(now), "{earlier}");
+        }
+        let earlier: JobAction = serde_json::from_str(r#"{"mode":{"mode":"manual","for_ms":1000}}"#).unwrap();
+        assert_eq!(serde_json::to_string(&earlier).unwrap(), r#"{"mode":{"mode":"manual","for":"1s"}}"#);
         check(r#"{"delete":true}"#, "delete", "Delete");
         let request = serde_json::to_string(&CommandRequest::new("reboot", Object::default())).unwrap();
         let key = "job:00000000-0000-0000-0000-000000000000:2";

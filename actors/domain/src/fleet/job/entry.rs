@@ -93,7 +93,7 @@ impl Job {
             JobSignal::Retry => {
                 self.round += 1;
                 if let JobAction::Firmware(rollout) = &mut self.action {
-                    rollout.expires = now.plus_millis(rollout.life_ms);
+                    rollout.expires = now.plus_millis(rollout.life.ms());
                 }
                 self.sweeping = Some(Sweeping::Retry);
             }
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_job_is_read_as_it_was_kept() {
-        for action in [r#"{"desired":{"n":1.50}}"#, r#"{"delete":true}"#, r#"{"group":null}"#] {
+        for action in [r#"{"desired":{"n":1.50}}"#, r#"{"delete":true}"#, r#"{"group_id":null}"#] {
             let mut job = job(action);
             assert_eq!(Job::parse(&job.to_object()).unwrap(), job);
             assert!(job.take(JobSignal::Prepared, None, Timestamp::from_millis(1)));

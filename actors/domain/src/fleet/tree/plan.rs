@@ -56,7 +56,22 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::fleet::GroupSaid;
+    use crate::json::Json;
     use crate::payload;
+
+    fn said(body: &str) -> GroupWish {
+        let body = payload::object(body.as_bytes()).unwrap();
+        let text = |field: &str| body.get(field).map(|value| value.as_str().map(Into::into));
+        let said = GroupSaid {
+            id: None,
+            name: text("name"),
+            description: text("description"),
+            parent_group: text("parent_group"),
+            tags: body.get("tags").and_then(Json::as_object).cloned(),
+        };
+        said.checked().unwrap()
+    }
 
     fn id(id: &str) -> GroupId {
         GroupId::parse(id).unwrap()
@@ -66,21 +81,21 @@ mod tests {
     fn a_wish_makes_changes_or_is_refused() {
         let mut tree = Tree::default();
         let mut plan = |name: &str, wish: &str, expect: Expect| {
-            let wish = GroupWish::parse(payload::object(wish.as_bytes()).unwrap()).unwrap();
+            let wish = said(wish);
             let planned = tree.plan(id(name), wish, expect, Timestamp::from_millis(5))?;
             tree.put(Arc::new(planned.group.clone()));
             Ok((planned.is_new, planned.changes))
         };
         assert_eq!(plan("a", r#"{"name": "A"}"#, Expect::New), Ok((true, true)));
-        assert_eq!(plan("b", r#"{"name": "B", "parent_id": "a"}"#, Expect::Any), Ok((true, true)));
+        assert_eq!(plan("b", r#"{"name": "B", "parent_group": "a"}"#, Expect::Any), Ok((true, true)));
         assert_eq!(plan("a", r#"{"name": "A"}"#, Expect::Any), Ok((false, false)), "so it is already");
         assert_eq!(plan("a", r#"{"description": "d"}"#, Expect::There), Ok((false, true)));
         assert_eq!(plan("a", r#"{"name": "A"}"#, Expect::New), Err(Misplaced::Taken(id("a"))));
         assert_eq!(plan("c", r#"{"name": "C"}"#, Expect::There), Err(Misplaced::Unknown(id("c"))));
         assert_eq!(plan("c", "{}", Expect::Any), Err(Misplaced::NoName));
-        let away = plan("c", r#"{"name": "C", "parent_id": "x"}"#, Expect::Any);
+        let away = plan("c", r#"{"name": "C", "parent_group": "x"}"#, Expect::Any);
         assert_eq!(away, Err(Misplaced::NoParent(id("x"))));
-        let circle = plan("a", r#"{"parent_id": "b"}"#, Expect::Any).unwrap_err();
+        let circle = plan("a", r#"{"parent_group": "b"}"#, Expect::Any).unwrap_err();
         assert_eq!(circle.to_string(), "group `a` would stand under itself: a → b → a");
     }
 }

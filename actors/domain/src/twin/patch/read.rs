@@ -96,7 +96,8 @@ impl Skip {
 
 impl WrongClock {
     fn read(clock: &Object) -> Option<Self> {
-        Some(Self { claimed_at: time(clock.get("claimed_at")?)?, since: time(clock.get("since")?)? })
+        let since = clock.get("at").or_else(|| clock.get("since"))?; // as earlier versions wrote it
+        Some(Self { claimed_at: time(clock.get("claimed_at")?)?, since: time(since)? })
     }
 }
 

@@ -99,7 +99,7 @@ impl Skip {
 impl WrongClock {
     fn to_json(&self) -> Json {
         let Self { claimed_at, since } = self;
-        Json::Object([("claimed_at", time(*claimed_at)), ("since", time(*since))].into_iter().collect())
+        Json::Object([("claimed_at", time(*claimed_at)), ("at", time(*since))].into_iter().collect())
     }
 }
 

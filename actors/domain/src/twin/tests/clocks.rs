@@ -70,7 +70,7 @@ fn one_event_says_that_a_clock_is_wrong_and_one_that_it_is_right_again() {
     let wrong = hear(&mut twin, r#"{"t": 1, "timestamp": 7}"#, 0);
     assert_eq!(
         kinds(&wrong)[1],
-        r#"{"change":"device_clock","device_clock":{"claimed_at":"1970-01-01T00:00:07.000Z","since":"2026-11-29T12:00:00.000Z"}}"#
+        r#"{"change":"device_clock","device_clock":{"at":"2026-11-29T12:00:00.000Z","claimed_at":"1970-01-01T00:00:07.000Z"}}"#
     );
     assert_eq!(hear(&mut twin, r#"{"t": 1, "timestamp": 8}"#, 1_000).events.len(), 1, "told once");
     let document = twin.document(now()).get("clock").cloned().unwrap();

@@ -102,7 +102,7 @@ fn a_device_goes_through_all_of_it() {
     assert_eq!(steps(&comes_with(&mut scene, "v2.0")), ["done"]);
     assert_eq!(
         Json::from(scene.twin.firmware_shown()).to_string(),
-        r#"{"at":"1970-01-01T00:00:00.000Z","image":"2.0.0","job":"00000000-0000-0000-0000-000000000001","percent":null,"reason":null,"state":"updated","target":"2.0.0","version":"v2.0"}"#
+        r#"{"at":"1970-01-01T00:00:00.000Z","image_id":"2.0.0","job_id":"00000000-0000-0000-0000-000000000001","percent":null,"reason":null,"state":"updated","target":"2.0.0","version":"v2.0"}"#
     );
     assert_eq!(scene.twin.wake_at(at(0)), None);
 }

@@ -141,7 +141,7 @@ fn a_template_comes_with_a_registration_under_what_is_said_there() {
     // A template that nobody put there by its layer is nobody's.
     let refused = scene.try_input(change(r#"{"template": "fan"}"#), &cause());
     let Err(Refusal::Invalid { field, detail }) = refused else { panic!("{refused:?}") };
-    assert_eq!((&*field, &*detail), ("template", "there is no template `fan`"));
+    assert_eq!((&*field, &*detail), ("template_id", "there is no template `fan`"));
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn a_schedule_sets_and_commands() {
     let night = scene.wait(4 * HOUR);
     let command = &night[0].commands[0];
     assert_eq!((command.status, &*command.cause.by), (CommandStatus::Sent, "entry 1: 0 0 22 * * *"));
-    assert_eq!((&*command.request.command_type, command.request.ttl_ms), ("reboot", 3_600_000));
+    assert_eq!((&*command.request.command_type, command.request.ttl.ms()), ("reboot", 3_600_000));
     scene.answer(command.id, "executed");
     assert_eq!(scene.deadline(), Some(at(42 * HOUR)));
 }
