@@ -115,14 +115,14 @@ fn frame(event: &str, data: &str) -> Bytes {
     format!("event: {event}\ndata: {data}\n\n").into()
 }
 
-async fn wish(wanted: NewBacktest, access: &Access) -> Result<Wish, ApiError> {
+async fn wish(mut wanted: NewBacktest, access: &Access) -> Result<Wish, ApiError> {
     let now = access.now();
     let to = time(wanted.to.as_ref(), "to", true)?.unwrap_or(now);
     let from = time(wanted.from.as_ref(), "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
     if from >= to {
         return Err(FieldError::bad("from", "must be before `to`").into());
     }
-    let devices = wanted.device_ids.as_deref().map(device_ids).transpose()?;
+    let devices = wanted.device_ids.take().map(device_ids).transpose()?;
     let warm_up = warm_up(wanted.warm_up.as_deref())?;
     let running: Vec<Rule> =
         super::read(access).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
@@ -174,7 +174,7 @@ fn rules(wanted: NewBacktest, running: &[Rule], secrets: &SecretNames) -> Result
     }
 }
 
-/// The errors of the rule, by their places in the body.
+/// What is wrong with the rule, by its place in the body.
 fn wrong(problems: Vec<RuleProblem>, within: &str) -> ApiError {
     let placed = problems
         .into_iter()
@@ -182,10 +182,11 @@ fn wrong(problems: Vec<RuleProblem>, within: &str) -> ApiError {
     ApiError::Rule(RuleRefusal::Problems(placed.collect()))
 }
 
-fn device_ids(texts: &[Box<str>]) -> Result<Vec<DeviceId>, FieldError> {
-    let id =
-        |text: &str| DeviceId::parse(text).map_err(|error| FieldError::bad("device_ids", error.to_string()));
-    texts.iter().map(|text| id(text)).collect()
+fn device_ids(texts: Vec<Box<str>>) -> Result<Vec<DeviceId>, FieldError> {
+    let id = |text: Box<str>| {
+        DeviceId::parse(&text).map_err(|error| FieldError::bad("device_ids", error.to_string()))
+    };
+    texts.into_iter().map(id).collect()
 }
 
 fn time(given: Option<&Json>, name: &str, end: bool) -> Result<Option<Timestamp>, FieldError> {

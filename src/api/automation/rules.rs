@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(wrong("type=weather").field, "type");
         assert_eq!(wrong("origin=cloud").field, "origin");
         assert_eq!(wrong("status=sleeping").field, "status");
-        assert_eq!(wrong("device=a/b").field, "device");
+        assert_eq!(wrong("device=a/b").field, "device_id");
         assert_eq!(wrong("colour=red").code, "unknown_parameter");
         let filter = Filter::take(Params::parse("type=numeric,cron&enabled=true&origin=file&q=Fan")).unwrap();
         assert_eq!((filter.kinds, filter.q.as_deref()), (vec!["numeric", "cron"], Some("fan")));

@@ -261,11 +261,22 @@ impl Kind for Devices {
         let line = line(row.clone())?;
         row.remove("lifecycle");
         let has_name = line.rest.get("name").is_some_and(|name| *name != Json::Null);
-        if self.existing == Existing::Update && !has_name {
+        let done = if self.existing == Existing::Update && !has_name {
             self.update_only(&row, line).await
         } else {
             self.register(&row, line).await
+        };
+        done.map_err(by_its_column)
+    }
+}
+
+/// Files call a template's id `template`.
+fn by_its_column(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Hub(HubError::Refused(Refusal::Invalid { field, detail })) if field == "template_id" => {
+            FieldError::bad("template", detail).into()
         }
+        other => other,
     }
 }
 
