@@ -175,7 +175,7 @@ async fn two_who_raise_one_at_once_make_one_of_it() {
         "{told}"
     );
     assert!(told.contains(r#""data":{"alarm":{"acknowledged":false,"#), "{told}");
-    assert!(told.contains(r#""cause":{"source":"rule","by":"cool","run":"#), "{told}");
+    assert!(told.contains(r#""cause":{"source":"rule","by":"cool","run_id":"#), "{told}");
 }
 
 #[actix::test]

@@ -26,7 +26,7 @@ use crate::http::reply::array;
     get,
     path = "/api/automation/files",
     tag = "automation",
-    responses((status = 200, body = [BrokenFile]))
+    responses((status = 200, body = [BrokenFile], headers(("X-Total-Count" = u64, description = "How many there are"), ("Link" = String))))
 )]
 pub async fn list_broken_files(
     request: HttpRequest,
@@ -50,7 +50,7 @@ pub async fn list_broken_files(
     get,
     path = "/api/automation/warnings",
     tag = "automation",
-    responses((status = 200, body = [WarningItem]))
+    responses((status = 200, body = [WarningItem], headers(("X-Total-Count" = u64, description = "How many there are"), ("Link" = String))))
 )]
 pub async fn list_warnings(
     request: HttpRequest,

@@ -50,7 +50,7 @@ const USUAL: u64 = 20;
         (status = 200, description = "Events", content(
             ([EventItem] = "application/json"),
             (String = "text/event-stream"),
-        )),
+        ), headers(("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
         (status = 422, body = Problem),
     )
 )]
@@ -78,7 +78,11 @@ pub async fn list_events(
     path = "/api/devices/{id}/events",
     tag = "events",
     params(("id" = String, Path), EventListing),
-    responses((status = 200, body = [EventItem]), (status = 404, body = Problem), (status = 422, body = Problem))
+    responses(
+        (status = 200, body = [EventItem], headers(("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
+        (status = 404, body = Problem),
+        (status = 422, body = Problem),
+    )
 )]
 pub async fn list_device_events(
     request: HttpRequest,

@@ -23,6 +23,9 @@ pub enum ClientFrame {
         /// All kinds by default.
         kinds: Option<KindNames>,
         /// Devices of this group, and of all groups under it, alone.
+        group_id: Option<String>,
+        /// The older word for `group_id`.
+        #[schema(deprecated)]
         group: Option<String>,
         /// Events after this place in the sequence, then the live ones; from now on by default.
         since: Option<u64>,

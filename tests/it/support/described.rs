@@ -24,7 +24,7 @@ const HEADERS: [&str; 8] = [
     "x-request-id",
 ];
 /// Routes below `/api` that are not described.
-const BESIDES: [&str; 2] = ["/api/ws", "/api/openapi.json"];
+const BESIDES: [&str; 3] = ["/api/ws", "/api/openapi.json", "/api/asyncapi.json"];
 
 static NOTHING: Value = Value::Null;
 static DESCRIPTION: LazyLock<Description> = LazyLock::new(Description::read);

@@ -195,7 +195,7 @@ async fn a_template_is_given_by_name_and_an_unknown_one_is_refused() {
     {
         let refused = house.change("a", wrong).await;
         assert!(
-            matches!(refused, Err(HubError::Refused(Refusal::Invalid { field, .. })) if field == "template")
+            matches!(refused, Err(HubError::Refused(Refusal::Invalid { field, .. })) if field == "template_id")
         );
     }
 }

@@ -40,7 +40,7 @@ const STORED: [&str; 32] = [
     r#"{"told":false}"#,
     r#"{"failed":{"speed":"the belt is off"}}"#,
     r#"{"units":{"flow":"l/min","rpm":null}}"#,
-    r#"{"device_clock":{"claimed_at":"1970-01-01T00:00:00.000Z","since":"2026-01-01T12:00:00.000Z"}}"#,
+    r#"{"device_clock":{"at":"2026-01-01T12:00:00.000Z","claimed_at":"1970-01-01T00:00:00.000Z"}}"#,
     r#"{"clock_moved":-3600000}"#,
     r#"{"firmware":{"job":null,"percent":40,"state":"downloading","version":"1.3.0"}}"#,
     r#"{"firmware":{"job":null,"reason":"","state":"withdrawn","version":"1.3.0"}}"#,
@@ -55,6 +55,14 @@ fn what_is_stored_is_typed_and_written_as_it_was() {
         assert_eq!(Json::from(patch.to_object()).to_string(), text);
         assert_eq!(Patch::read(patch.to_object()), patch, "{text}");
     }
+}
+
+#[test]
+fn the_word_of_earlier_versions_for_when_a_clock_was_found_wrong_is_read() {
+    let earlier =
+        r#"{"device_clock":{"claimed_at":"1970-01-01T00:00:00.000Z","since":"2026-01-01T12:00:00.000Z"}}"#;
+    let now = r#"{"device_clock":{"at":"2026-01-01T12:00:00.000Z","claimed_at":"1970-01-01T00:00:00.000Z"}}"#;
+    assert_eq!(read(earlier), read(now));
 }
 
 /// An unknown mode must not become the default, nor a bad time none: it is shown, and the twin is as it was.
