@@ -20,11 +20,11 @@ const SAME_WISH: Duration = Duration::from_secs(1);
 /// What was there at the end and is not stored. Nobody has been told that it was.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfinished {
-    #[error("shut down while the store took nothing in: what was not acknowledged has to come again")]
+    #[error("shut down while the store took nothing in: unacknowledged messages have to come again")]
     NotCommitted,
     #[error("ended because another program writes to this hub's database: let one of the two use it")]
     Conflict,
-    #[error("ended at once by a second signal: what was not acknowledged has to come again")]
+    #[error("ended at once by a second signal: unacknowledged messages have to come again")]
     Hurried,
 }
 
@@ -126,7 +126,7 @@ impl Running {
         };
         let stored = timeout_at(until, in_order).await.unwrap_or(false);
         if timeout_at(until, link.close()).await.is_err() {
-            warn!("not everyone was told goodbye in time");
+            warn!("not every connection was closed in time");
         }
         let _ = timeout_at(until, store.close()).await; // a reader that is still at it holds nobody up
         info!(stored, "shut down");

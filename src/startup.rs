@@ -189,7 +189,7 @@ impl Application {
         if let Err(error) =
             firmware::tidy(&hub.of(Caller::Program, Source::Hub), &web_settings.firmware).await
         {
-            warn!(%error, "could not look for what broken uploads have left");
+            warn!(%error, "could not search for the remains of broken uploads");
         }
         let web = WebState::new(Arc::clone(&hub), Arc::clone(&link), info, &web_settings);
         let (server, _) = http::serve(listener, &web, &web_settings).map_err(StartError::Serve)?;

@@ -46,7 +46,7 @@ impl Archive {
         let is_new = std::mem::replace(&mut self.kept, doubt) != doubt;
         async move {
             if is_new && let Err(error) = store.doubt(doubt).await {
-                warn!(%error, "could not keep that the clock leapt ahead: a start before it is set right may delete data");
+                warn!(%error, "could not store that the clock leapt ahead: a start before it is set right may delete data");
             }
         }
     }

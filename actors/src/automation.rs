@@ -307,7 +307,7 @@ impl Automation {
         let Some(append) = self.pending.take(progress) else { return };
         // The journal does it before all that is told to it later; it tries for ever.
         if post(&self.around.journal, append).is_err() {
-            warn!("the journal is gone, what rules did last is made again at the next start");
+            warn!("the journal has stopped, the last rule runs are repeated at the next start");
         }
     }
 

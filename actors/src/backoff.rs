@@ -59,7 +59,7 @@ where
             Ok(answer) => return answer,
             Err(error) => {
                 tries += 1;
-                warn!(what, %error, "the store does not answer, asking it again");
+                warn!(what, %error, "the store does not answer, trying again");
                 tokio::time::sleep(STORE.wait(tries).unwrap_or(STORE.longest)).await;
             }
         }

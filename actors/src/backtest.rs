@@ -88,7 +88,7 @@ pub enum BacktestError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Hub(HubError),
-    #[error("the replay died of a fault of the program")]
+    #[error("the replay panicked")]
     Died,
 }
 

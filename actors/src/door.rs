@@ -141,7 +141,7 @@ impl Door {
         if let Err(error) = delivery.check_size(&message) {
             return delivery.reject(&message, error, receipt);
         }
-        // Where the interpreter is gone the hub is going down; the receipt says so as it is dropped.
+        // Where the interpreter is gone the hub is shutting down; the receipt says so as it is dropped.
         let _ = post(interpreter, Interpret { dialect, message, receipt, room });
     }
 
@@ -166,7 +166,7 @@ impl Door {
             receipt.settle(settled);
             drop(room);
         });
-        // Where the journal is gone the hub is going down; the receipt says so as it is dropped.
+        // Where the journal is gone the hub is shutting down; the receipt says so as it is dropped.
         let _ = post(
             &self.0.house.journal,
             Append::with_kept(vec![event], Vec::new(), Default::default(), receipt),
@@ -220,7 +220,7 @@ impl Intake for Door {
 
     fn heard(&self, devices: Vec<(DeviceId, Ear)>) {
         for (device, ear) in devices {
-            let _ = post(&self.0.house.supervisor, listens(device, ear)); // or the hub is going down
+            let _ = post(&self.0.house.supervisor, listens(device, ear)); // or the hub is shutting down
         }
     }
 

@@ -126,7 +126,7 @@ impl Interpreter {
             Err(Failed::Rejected(error)) => self.reject(id, origin, error),
             Err(Failed::Panicked) => {
                 let name = self.deps.dialects.name(id);
-                error!(dialect = name, topic = %origin.message.topic, "a dialect panicked, it begins again with what it kept");
+                error!(dialect = name, topic = %origin.message.topic, "a dialect panicked, restarting it with its bindings");
                 let effects = running.begin(name, now);
                 let detail = "the dialect panicked on this message".to_owned();
                 self.reject(id, origin, DecodeError::Other { reason: "poison", detail });
@@ -219,11 +219,11 @@ impl Running {
         match self.take(DialectEvent::Started(bindings), now) {
             Ok(effects) => effects,
             Err(Failed::Rejected(error)) => {
-                warn!(dialect = name, %error, "a dialect does not begin with what it kept");
+                warn!(dialect = name, %error, "a dialect does not start with its bindings");
                 Effects::default()
             }
             Err(Failed::Panicked) => {
-                error!(dialect = name, "a dialect panics as it begins, its messages are rejected");
+                error!(dialect = name, "a dialect panics at its start, its messages are rejected");
                 self.machine = None;
                 Effects::default()
             }

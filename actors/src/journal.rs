@@ -131,7 +131,7 @@ impl Journal {
     /// Stops for good where another program writes to the store, so the sequence is not ours any more. Outcomes that
     /// are not committed lose their receipts, so no sender has an acknowledgement for them.
     fn give_up(&mut self, problem: &StoreError) {
-        error!(%problem, "another program writes to this hub's database: stopping, what is not acknowledged has to come again");
+        error!(%problem, "another program writes to this hub's database: stopping, unacknowledged messages have to come again");
         self.closed = true;
         self.waiting.clear();
         self.sent.clear();

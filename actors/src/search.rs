@@ -308,7 +308,7 @@ impl Question {
     fn check_time(&self) -> Result<(), HubError> {
         match self.until {
             Some(until) if Instant::now() >= until => Err(HubError::Unavailable(
-                "the filter costs too much time: say by `group`, `type` or tags where to look",
+                "the filter costs too much time: narrow it by `group`, `type` or tags",
             )),
             _ => Ok(()),
         }

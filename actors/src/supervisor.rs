@@ -390,7 +390,7 @@ impl Handler<TwinStopped> for Supervisor {
     fn handle(&mut self, stopped: TwinStopped, ctx: &mut Context<Self>) {
         let TwinStopped { device, incarnation: gone, orderly } = stopped;
         if !orderly {
-            warn!(device_id = %device, "twin died, starting it again");
+            warn!(device_id = %device, "twin panicked, restarting it");
             self.died(&device);
         }
         match self.twins.get_mut(&device) {

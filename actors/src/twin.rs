@@ -229,7 +229,7 @@ impl TwinActor {
             pending: Arc::clone(&self.pending),
         };
         if post(&self.around.journal, append).is_err() {
-            warn!(device_id = %twin.id, "the journal is gone, an outcome is lost with it");
+            warn!(device_id = %twin.id, "the journal has stopped, an outcome is lost with it");
         }
         if deleted {
             let _ = post(&self.around.alarms, Forget { number: twin.number }); // or the hub goes down

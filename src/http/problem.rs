@@ -68,7 +68,7 @@ pub enum ApiError {
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
     /// A caller waited for the end of a command, and it has not come; the command goes on.
-    #[error("command `{id}` is {} still: it goes on", status.as_str())]
+    #[error("command `{id}` is still {}: it goes on", status.as_str())]
     CommandNotFinished { id: CommandId, status: CommandStatus },
     /// A rule was not taken, found or changed.
     #[error("{}", of_rule(.0))]
@@ -86,7 +86,7 @@ pub enum ApiError {
     #[error(transparent)]
     Group(#[from] GroupRefusal),
     /// A client waited for the end of a run, and it has not come; the run goes on.
-    #[error("the run that was asked for as event {seq} of rule `{rule}` has not come to its end: it goes on")]
+    #[error("the run of rule `{rule}`, requested as event {seq}, has not ended: it goes on")]
     RunNotFinished { rule: String, seq: u64 },
     /// A firmware image was not taken or removed.
     #[error(transparent)]

@@ -23,7 +23,7 @@ pub fn read(cell: &str) -> Result<Option<Json>, Fault> {
         ("TRUE", _) => Ok(Some(Json::Bool(true))),
         ("FALSE", _) => Ok(Some(Json::Bool(false))),
         (_, Some('{' | '[' | '"')) => json(text).map(Some).map_err(|fault| {
-            let hint = "a text that begins so stands in quotes, as \"[draft]\"";
+            let hint = "a text that begins so needs quotes, as \"[draft]\"";
             Fault { column: None, error: format!("{}: {hint}", fault.error), ..fault }
         }),
         _ => Ok(Some(Json::parse(text.as_bytes()).unwrap_or_else(|_| cell.into()))),

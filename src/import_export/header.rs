@@ -72,7 +72,7 @@ impl Header {
                 places.iter().find(|((other, key), _)| *other == meaning.column.name && is_whole(key))
             {
                 let detail = format!(
-                    "column {first} has something of `{section}` as well: all of it in one column, or a column for each key"
+                    "column {first} has keys of `{section}` as well: put all of it in one column, or each key in its own"
                 );
                 return Err(wrong("duplicate_column", detail));
             }

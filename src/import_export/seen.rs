@@ -28,8 +28,8 @@ impl Seen {
             let first = *self.0.entry((field, text.into())).or_insert(line);
             if first != line {
                 let detail = match *field {
-                    SECRET => format!("the same token stands in line {first} already"),
-                    _ => format!("`{text}` stands in line {first} already"),
+                    SECRET => format!("the same token is in line {first} already"),
+                    _ => format!("`{text}` is in line {first} already"),
                 };
                 return Err(FieldError { field: (*field).to_owned(), detail, code: "duplicate" });
             }

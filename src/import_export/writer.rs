@@ -31,7 +31,7 @@ struct CellSource {
 
 /// A row has a key that no other had when they were looked through.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}.{1}` has come up only now: the devices changed while they were exported")]
+#[error("`{0}.{1}` was not there at first: the devices changed while they were exported")]
 pub struct Unforeseen(&'static str, String);
 
 impl Keys {

@@ -76,7 +76,7 @@ async fn a_tree_is_made_looked_at_and_changed() {
     assert_eq!((&tree[0]["path"], &tree[0]["children"][0]["path"]), (&json!(["plant"]), &Value::Null));
 
     let circle = refused(&hub, Method::PATCH, "/api/groups/plant", &json!({ "parent_group": "room" })).await;
-    let told = "group `plant` would stand under itself: plant → hall → room → plant";
+    let told = "group `plant` would be under itself: plant → hall → room → plant";
     assert_eq!(circle, (409, "group_circle".into(), told.into()));
     let check = async |method: Method, path: &str, body: Value, status: u16, code: &str| {
         let (found, word, detail) = refused(&hub, method, path, &body).await;

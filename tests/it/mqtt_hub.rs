@@ -84,7 +84,7 @@ async fn waits_until_somebody_listens(place: &Place, at_first: &str) {
     let waits = until(hub, &asked, "pending").await;
     assert_eq!(
         (&waits["reason"], &waits["attempts"]),
-        (&json!("nobody subscribes to the device's commands"), &json!(0))
+        (&json!("no client subscribes to the device's commands"), &json!(0))
     );
     device.subscribe("$share/pool/iot/devices/+/commands").await.unwrap();
     let command = next_command(&mut device).await;

@@ -129,7 +129,7 @@ async fn who_names_what_no_device_has_is_told() {
     check(&[("filter", "battery < 20 && type == 'pump'"), ("sort", "battery")], &[]).await;
     check(
         &[("filter", "type==pump")],
-        &["quotes_missing: no device reports `pump`; a text stands in quotes: \"pump\""],
+        &["quotes_missing: no device reports `pump`; a text needs quotes: \"pump\""],
     )
     .await;
     check(&[("sort", "foo")], &["unknown_name: no device reports `foo`"]).await;
@@ -142,7 +142,7 @@ async fn who_names_what_no_device_has_is_told() {
     )
     .await;
     for (filter, detail) in [
-        ("status == online", "at character 11: a text stands in quotes: status == \"online\""),
+        ("status == online", "at character 11: a text needs quotes: status == \"online\""),
         (
             "status == 'onlin'",
             "at character 11: `status` is never \"onlin\", but one of online, offline; did you mean \"online\"?",

@@ -71,7 +71,7 @@ impl Unread {
         drop(levels);
         info!(
             topic = cut(topic),
-            hint, "nobody reads this topic, nor others that begin so: they are counted"
+            hint, "no dialect or rule reads this topic, nor others with its first level: they are counted"
         );
     }
 

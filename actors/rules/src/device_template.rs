@@ -387,10 +387,8 @@ fn checked(layer: Layer) -> Result<Layer, BadTemplate> {
     let mut text = String::new();
     object.write(&mut text);
     if text.len() > LARGEST_LAYER {
-        let detail = format!(
-            "what devices take of a template has {LARGEST_LAYER} bytes at most, this has {}",
-            text.len()
-        );
+        let detail =
+            format!("the layer of a template has {LARGEST_LAYER} bytes at most, this has {}", text.len());
         return bad("configuration", detail);
     }
     for section in ["configuration", "tags", "limits"] {

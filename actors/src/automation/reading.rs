@@ -91,7 +91,7 @@ pub async fn events(store: &dyn Store, mut after: u64, up_to: u64) -> Vec<Arc<Re
         let replayed =
             until_answered("the events that rules missed", || store.replay(after, up_to, EVENTS)).await;
         if replayed.pruned {
-            warn!(after, "events that rules had not seen are gone by retention");
+            warn!(after, "retention has deleted events that rules had not seen");
         }
         match replayed.events.last() {
             Some(last) => after = last.seq,

@@ -43,7 +43,7 @@ impl TemplateChanges {
             match parse_rule_with(body, secrets) {
                 Ok((rule, _)) => drop(taken.insert(id.clone(), (rule, record))),
                 Err(problems) => {
-                    warn!(rule = %id, ?problems, "a template's rule does not check out, leaving it");
+                    warn!(rule = %id, ?problems, "a template's rule is invalid, skipping it");
                 }
             }
         }

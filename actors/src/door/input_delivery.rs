@@ -184,7 +184,7 @@ impl InputDelivery {
             down(&delivery.0.deps.counters.inputs_in_flight);
             delivery.settled(attempt, settled, runtime);
         });
-        // Where the supervisor is gone the hub is going down; the receipt says so as it is dropped.
+        // Where the supervisor is gone the hub is shutting down; the receipt says so as it is dropped.
         let _ = post(
             &self.0.deps.supervisor,
             Deliver { device, input, cause, receipt, if_unknown, if_version: None, want_twin: false },

@@ -240,10 +240,10 @@ impl Groups {
             return;
         }
         let Some(id) = GroupId::as_kept(group) else {
-            warn!(group, "devices stand in a group whose id is too long to be one: move them to another");
+            warn!(group, "devices are in a group whose id is too long: move them to another");
             return;
         };
-        info!(group, "made a group that devices stand in and that nobody made");
+        info!(group, "made a missing group that devices are in");
         let made = Group::new(id, group, self.around.clock.now());
         self.commit(made, Cause::hub(), ctx, Box::new(|_, _| ()));
     }

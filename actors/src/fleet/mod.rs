@@ -68,7 +68,7 @@ async fn deliver(
     })
     .await;
     if matches!(settled, Err(NotTaken::Lost)) && around.supervisor.connected() {
-        warn!(device_id = %device, by = %cause.by, "a device's twin dies of what it is told, leaving it out");
+        warn!(device_id = %device, by = %cause.by, "a device's twin panicked on this input, skipping it");
     }
     settled
 }

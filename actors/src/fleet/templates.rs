@@ -52,7 +52,7 @@ impl Templates {
             let template = match Template::of_document(id, body) {
                 Ok(template) => Arc::new(template),
                 Err(problem) => {
-                    error!(template = %id, ?problem, "cannot read a template, leaving it alone");
+                    error!(template = %id, ?problem, "cannot read a template, skipping it");
                     continue;
                 }
             };

@@ -166,9 +166,7 @@ pub enum RuleRefusal {
     #[error("there is a rule `{0}` already")]
     Taken(RuleId),
     /// The rule is in a file, and is to be changed there.
-    #[error(
-        "rule `{id}` stands in the file {path}: change it there; here it can only be enabled and disabled"
-    )]
+    #[error("rule `{id}` is in the file {path}: change it there; here it can only be enabled and disabled")]
     InFile { id: RuleId, path: Arc<str> },
     /// The rule is a template's, and changes with that.
     #[error(

@@ -119,7 +119,7 @@ pub enum TemplateRefusal {
     Version { current: u64, expected: Versions },
     #[error(transparent)]
     Bad(#[from] BadTemplate),
-    #[error("the template `{id}` is in use (devices: {devices}): with force=true it is taken off them")]
+    #[error("the template `{id}` is in use (devices: {devices}): with force=true it is removed from them")]
     InUse { id: Box<str>, devices: u64 },
     #[error(transparent)]
     Store(#[from] StoreError),

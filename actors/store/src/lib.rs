@@ -280,7 +280,7 @@ pub enum StoreError {
     #[error("{operation}: {detail}")]
     Failed { operation: &'static str, detail: String },
     /// The operation may have been done.
-    #[error("{operation}, and it is not known whether it was done: {detail}")]
+    #[error("{operation}, outcome unknown: {detail}")]
     Unknown { operation: &'static str, detail: String },
     /// The stored data does not make sense to this program.
     #[error("{operation}: the stored data are damaged: {detail}")]

@@ -250,7 +250,7 @@ impl From<BacktestError> for ApiError {
         match error {
             BacktestError::Store(error) => Self::Store(error),
             BacktestError::Hub(error) => Self::Hub(error),
-            BacktestError::Died => Self::Fault("the replay died of a fault of the program"),
+            BacktestError::Died => Self::Fault("the replay panicked"),
         }
     }
 }

@@ -105,7 +105,7 @@ pub async fn post_rule(
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
-        (status = 409, description = "It stands in a file, or is of a template", body = Problem),
+        (status = 409, description = "It is in a file, or of a template", body = Problem),
         (status = 422, description = "As for a new one", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
@@ -236,7 +236,7 @@ pub async fn disable_rule(
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
-        (status = 409, description = "It stands in a file, or is of a template", body = Problem),
+        (status = 409, description = "It is in a file, or of a template", body = Problem),
     )
 )]
 pub async fn delete_rule(

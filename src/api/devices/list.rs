@@ -255,7 +255,7 @@ mod tests {
         check(
             "sort=1",
             "bad_parameter",
-            "at character 1: to sort by, one thing of a twin is named: temperature, tags.floor, last_seen",
+            "at character 1: an order names one property of a twin: temperature, tags.floor, last_seen",
         );
     }
 }

@@ -284,7 +284,7 @@ pub async fn tidy(hub: &Grant, folder: &Folder) -> Result<(), ApiError> {
         if name.starts_with(upload::UNFINISHED) {
             remove(&path);
         } else if !is_known(name) {
-            warn!(path = %path.display(), "a firmware file belongs to no image of this database, leaving it alone");
+            warn!(path = %path.display(), "a firmware file belongs to no image of this database, keeping it");
         }
     }
     Ok(())
@@ -292,7 +292,7 @@ pub async fn tidy(hub: &Grant, folder: &Folder) -> Result<(), ApiError> {
 
 fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
-        warn!(path = %path.display(), %error, "could not remove a firmware file that nobody needs");
+        warn!(path = %path.display(), %error, "could not remove an unused firmware file");
     }
 }
 

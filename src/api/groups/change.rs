@@ -85,7 +85,7 @@ pub async fn post_group(
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The group is none of those that `If-Match` names", body = Problem),
         (status = 404, description = "There is no such group", body = Problem),
-        (status = 409, description = "It would stand under itself: `detail` names the circle", body = Problem),
+        (status = 409, description = "It would be under itself: `detail` names the circle", body = Problem),
         (status = 422, description = "A field makes no sense, or there is no such parent", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
@@ -115,7 +115,7 @@ pub async fn put_group(
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The group is none of those that `If-Match` names", body = Problem),
         (status = 404, description = "There is no such group", body = Problem),
-        (status = 409, description = "It would stand under itself: `detail` names the circle", body = Problem),
+        (status = 409, description = "It would be under itself: `detail` names the circle", body = Problem),
         (status = 422, description = "A field makes no sense, or there is no such parent", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )

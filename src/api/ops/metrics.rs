@@ -108,7 +108,7 @@ impl Collector for Scrape {
             let labels = [("reason", reason)];
             ConstCounter::new(count).encode(by_reason.encode_family(&labels)?)?;
         }
-        let help = "Messages on topics that nobody reads, by their first level";
+        let help = "Messages on topics without a reader, by their first level";
         let mut by_level = encoder.encode_descriptor("messages_unread", help, None, MetricType::Counter)?;
         for level in self.0.unread().levels() {
             // A client chose it, and the encoder writes it as it is.
@@ -185,7 +185,11 @@ fn grown(c: &Counters) -> [Named; 26] {
             get(&c.messages_stale),
         ),
         ("frames_out", "Frames sent to live subscribers", get(&c.frames_out)),
-        ("subscribers_lagged", "Times a live subscriber was told that it lags", get(&c.subscribers_lagged)),
+        (
+            "subscribers_lagged",
+            "Times a live subscriber was notified that it lags",
+            get(&c.subscribers_lagged),
+        ),
         ("webhook_attempts", "Attempts at webhooks, whatever became of them", get(&c.webhook_attempts)),
         ("webhooks_delivered", "Webhooks that were delivered", get(&c.webhooks_delivered)),
         ("webhooks_failed", "Webhooks that were given up", get(&c.webhooks_failed)),

@@ -110,7 +110,7 @@ fn without(option: &'static str, command: Command) -> Command {
 }
 
 const REFUSED: &str =
-    "A line that is refused is told with its number, the field and the reason, and all others are in:";
+    "A refused line is reported with its number, the field and the reason; all others are imported:";
 
 const COLUMNS: &str = "CSV has a line of names above; `,`, `;` or tabs part the cells; a tag or the like has a column of its own:";
 

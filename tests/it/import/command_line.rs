@@ -110,8 +110,8 @@ async fn groups_stand_in_any_order_in_their_file() {
     assert_eq!(hub.json("/api/groups").await, json!([]));
     let told = command(&["groups", "import", &groups, "--url", &url], 1).await;
     let expected = format!(
-        "{groups}:302: parent_group: group `x` would stand under itself: x → y → x\n\
-         {groups}:303: parent_group: group `y` would stand under itself: y → x → y\n\
+        "{groups}:302: parent_group: group `x` would be under itself: x → y → x\n\
+         {groups}:303: parent_group: group `y` would be under itself: y → x → y\n\
          {groups}:304: parent_group: group `x` was refused, in line 302\n\
          {groups}:305: there is no group `nobody`\n\
          {groups}:306: id: `g-5` stands in line 296 already\n\

@@ -215,9 +215,9 @@ impl FirmwareTask {
             FirmwareState::Notified
                 if self.expires <= Some(self.at.plus_millis(self.timeout_ms)) && self.expires.is_some() =>
             {
-                "it was told, and had not begun in time".into()
+                "it was notified, and had not begun in time".into()
             }
-            FirmwareState::Notified => format!("it was told, and has not begun for {timeout}"),
+            FirmwareState::Notified => format!("it was notified, and has not begun for {timeout}"),
             state => format!("no progress for {timeout}: the last was `{}`", state.as_str()),
         }
     }

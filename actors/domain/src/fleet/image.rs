@@ -31,11 +31,11 @@ pub struct Image {
 /// Why a device does not get an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    #[error("it says no model, and the image is for {0}")]
+    #[error("the device reports no model, and the image is for {0}")]
     NoModel(String),
     #[error("its model is `{model}`, and the image is for {models}")]
     Model { model: String, models: String },
-    #[error("it says no version, so nobody knows whether {0} is newer")]
+    #[error("the device reports no version, so it is unknown whether {0} is newer")]
     NoVersion(Box<str>),
     #[error("its version `{version}` cannot be compared to {wanted}")]
     BadVersion { version: String, wanted: Box<str> },
@@ -165,7 +165,7 @@ mod tests {
         check("P1", "2.0", true, "it runs 2.0 already");
         check("P1", "2.0.1", false, "it runs 2.0.1, which is newer than 2.0.0");
         check("P1", "2.0.1", true, "fits");
-        check("P1", "", false, "it says no version, so nobody knows whether 2.0.0 is newer");
+        check("P1", "", false, "the device reports no version, so it is unknown whether 2.0.0 is newer");
         check("P1", "", true, "fits");
         check("P1", "spring", false, "its version `spring` cannot be compared to 2.0.0");
         check("P1", "spring", true, "fits");

@@ -32,7 +32,7 @@ pub enum Misplaced {
     #[error("there is no group `{0}`")]
     NoParent(GroupId),
     /// The groups on it, the one that is moved first and last.
-    #[error("group `{}` would stand under itself: {}", .0[0], way(.0))]
+    #[error("group `{}` would be under itself: {}", .0[0], way(.0))]
     Circle(Vec<GroupId>),
 }
 

@@ -52,7 +52,7 @@ impl Listeners for NotTold {
 }
 
 /// Why a command waits.
-const NOBODY_LISTENS: &str = "nobody subscribes to the device's commands";
+const NOBODY_LISTENS: &str = "no client subscribes to the device's commands";
 /// The wait before a broker that does not tell who listens is tried again; doubled for each further time.
 const FIRST_WAIT_MS: i64 = 1_000;
 const LONGEST_WAIT_MS: i64 = 30_000;

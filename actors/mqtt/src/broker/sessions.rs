@@ -261,7 +261,7 @@ impl Sessions {
                 return;
             }
             if self.common.router.is_connected(client).await {
-                warn!(%client, bytes = size, "client disconnected: it does not take what it subscribed to");
+                warn!(%client, bytes = size, "client disconnected: it does not read its subscribed messages");
                 self.connections.disconnect(client);
                 bytes -= size;
             }

@@ -42,7 +42,7 @@ pub fn unknown(
     let mut warnings = Vec::new();
     for (index, (id, by)) in unknown.into_iter().take(MOST_WARNINGS).enumerate() {
         let hint = if index < HINTED { hint(id, known.iter().copied()) } else { String::new() };
-        let message = format!("nobody has heard of a device `{id}`{hint}");
+        let message = format!("unknown device `{id}`{hint}");
         warnings.push(Warning::new("unknown_device", by.iter().map(|id| (*id).clone()), message));
     }
     for (id, by) in groups.into_iter().filter(|(id, _)| !is_group(id)).take(MOST_WARNINGS) {

@@ -128,7 +128,7 @@ impl Field {
             }
             _ => Err(BadExpression::new(
                 start,
-                "to sort by, one thing of a twin is named: temperature, tags.floor, last_seen",
+                "an order names one property of a twin: temperature, tags.floor, last_seen",
             )),
         }
     }

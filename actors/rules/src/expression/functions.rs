@@ -126,7 +126,7 @@ impl Function {
         let Some(row) = named.find(|row| fits(row.2)) else {
             return Err(match first.2 {
                 Style::Member => format!("`{name}` is written behind a dot: x.{name}(…)"),
-                _ => format!("`{name}` stands before what it is asked of: {name}(x)"),
+                _ => format!("`{name}` is called with its value: {name}(x)"),
             });
         };
         if !(row.3..=row.4).contains(&arguments) {

@@ -70,7 +70,7 @@ impl Mention {
         let near = nearest(&word, names.iter().map(|name| &**name).chain(words));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         let quotes =
-            if self.may_be_text { format!("; a text stands in quotes: \"{shown}\"") } else { String::new() };
+            if self.may_be_text { format!("; a text needs quotes: \"{shown}\"") } else { String::new() };
         told + &near + &quotes
     }
 
@@ -194,7 +194,7 @@ fn why_never(word: &str, values: &[&str], other: &Kind, written: &str) -> Option
         Kind::Name(name)
             if name.root == Root::Itself && matches!(&*name.path, [one] if values.contains(&&**one)) =>
         {
-            Some(format!("a text stands in quotes: {word} == \"{written}\""))
+            Some(format!("a text needs quotes: {word} == \"{written}\""))
         }
         Kind::Int(_) | Kind::Double(_) | Kind::Bool(_) => {
             Some(format!("`{word}` is a text, one of {all}, and never {written}"))

@@ -238,7 +238,7 @@ impl<'a> Parser<'a> {
     fn unexpected(&self, wanted: &str) -> BadExpression {
         let found = match self.word() {
             Word::End => "the expression ends here".to_owned(),
-            _ => format!("{} stands here", self.shown()),
+            _ => format!("{} is here", self.shown()),
         };
         Bad::new(self.start(), format!("{wanted}: {found}"))
     }

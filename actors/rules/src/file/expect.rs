@@ -47,11 +47,7 @@ fn one(c: &mut Checker, node: &Node) -> Option<Expected> {
         } else if effect.is_none() {
             effect = Some((key, value));
         } else {
-            c.flaw_key(
-                key,
-                "one thing is expected by one item: the second belongs to an item of its own",
-                None,
-            );
+            c.flaw_key(key, "an item has one expectation: the second needs an item of its own", None);
         }
     }
     let Some((key, value)) = effect else {

@@ -58,7 +58,7 @@ fn id_of(c: &mut Checker, key: &Key, node: &Node) -> Option<RuleId> {
     if let Some(own) = node.get("id")
         && own.as_text() != Some(id.as_str())
     {
-        c.flaw(own, format!("this rule is called `{id}` by the key that it stands under"));
+        c.flaw(own, format!("this rule's key is `{id}`"));
     }
     Some(id)
 }

@@ -39,7 +39,7 @@ pub(crate) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Sel
         match fired {
             Fired::ByDevice => return Some(Selector::Trigger),
             Fired::ByNone => {
-                c.flaw(node, "`trigger.device` is nobody here: no trigger of this rule is a device's");
+                c.flaw(node, "`trigger.device` is empty here: no trigger of this rule belongs to a device");
             }
             Fired::Not => c.flaw(node, "`trigger.device` can be said in actions only"),
         }

@@ -134,7 +134,7 @@ pub(crate) static RULE: Shape = Shape {
     name: "rule",
     what: "a rule",
     fields: &[
-        may("id", Kind::Name, "The rule's name: in a file the key that it stands under, in the API needed."),
+        may("id", Kind::Name, "The rule's name: in a file its key, in the API needed."),
         may("alias", Kind::Text, "What people call it."),
         may("description", Kind::Text, "What it is for."),
         may("enabled", Kind::Bool, "Whether it runs; true without it."),

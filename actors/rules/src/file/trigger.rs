@@ -254,10 +254,7 @@ fn mqtt(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
         let is_wild = level.contains(['+', '#']);
         let in_place = *level == "+" || (*level == "#" && index == last);
         if is_wild && !in_place {
-            c.flaw(
-                node,
-                "in a topic `+` stands for one whole level, and `#` for all that follow, at the end",
-            );
+            c.flaw(node, "in a topic `+` matches one whole level, and `#` all that follow, at the end");
             return None;
         }
     }

@@ -128,7 +128,7 @@ impl Builder<'_> {
                 self.pay(1, 0, &span)?;
                 let node = self.node(&span, Value::Flawed);
                 let message = format!(
-                    "in YAML `*{name}` stands for what is marked `&{name}`, and nothing is: a text that begins with `*` must be in quotes"
+                    "in YAML `*{name}` is an alias of `&{name}`, which is missing: a text that begins with `*` must be in quotes"
                 );
                 self.flaw(&node, message, Some(format!("\"*{name}\"")));
                 self.put(node, 0, &span)?;
@@ -203,7 +203,7 @@ impl Builder<'_> {
             return Err(problem(span, "a key is a text, and this is an alias"));
         }
         let Some(marked) = self.anchors.get(&anchor) else {
-            return Err(problem(span, "this alias stands within what it stands for"));
+            return Err(problem(span, "this alias is within its own anchor"));
         };
         let (nodes, bytes, depth) = marked.size();
         if self.open.len() + depth > DEEPEST + 1 {
@@ -222,7 +222,7 @@ impl Builder<'_> {
         if self.nodes > MOST_NODES || self.bytes > MOST_BYTES {
             return Err(problem(
                 span,
-                "the file has too many values, those that aliases stand for counted too: make two of it",
+                "the file has too many values, copies by aliases counted too: make two of it",
             ));
         }
         Ok(())
@@ -288,7 +288,7 @@ fn drop_repeats(entries: &mut Vec<(Key, Node)>, flaws: &mut Vec<Flaw>) {
             first.insert(key.text.clone(), (key.id, key.line));
             return true;
         };
-        let message = format!("`{}` is here twice: it stands in line {line} already", shorten(&key.text));
+        let message = format!("`{}` is a duplicate: it is in line {line} already", shorten(&key.text));
         flaws.push(Flaw { id: key.id, of, line: key.line, column: key.column, message, hint: None });
         false
     });

@@ -71,7 +71,7 @@ fn missing(expected: &Expected, sim: &Sim, from: usize, start: Timestamp) -> Str
     let is_like = |expected: &Expected| sim.done.iter().position(|done| does_fit(expected, done, start));
     if let Some(place) = is_like(&other_time) {
         if place < from {
-            return format!("came before what stands before it: {}", show(&sim.done[place], start));
+            return format!("came before the effect listed before it: {}", show(&sim.done[place], start));
         }
         return format!("came {}", after(sim.done[place].at, start));
     }

@@ -288,7 +288,7 @@ fn named_twins(text: &str) -> Result<Vec<DeviceId>, BadTemplate> {
         let rest = text[at + 5..].trim_start();
         let id = ['\'', '"'].into_iter().find_map(|mark| rest.strip_prefix(mark)?.split_once(mark));
         let id = id.and_then(|(id, _)| DeviceId::parse(id).ok()).ok_or_else(|| {
-            BadTemplate::new(at, "between `twin[` and `]` stands an id as a text, twin['pump-1']")
+            BadTemplate::new(at, "between `twin[` and `]` goes an id as a text, twin['pump-1']")
         })?;
         if !found.contains(&id) {
             found.push(id);

@@ -167,7 +167,7 @@ fn what_can_only_fail_is_found_when_the_template_is_read() {
     check(
         "{% if fan.power.startswith('o') %}x{% endif %}",
         "fan.power",
-        "values have no methods here: a filter stands behind `|`, fan.power | upper",
+        "values have no methods here: a filter follows `|`, fan.power | upper",
     );
     check(
         "{% for x in fan.list %}{{ loop.indx }}{% endfor %}",

@@ -42,7 +42,7 @@ pub async fn everything(around: &Around) -> Option<Begun> {
             limit: u64::MAX,
             ..DeviceQuery::default()
         };
-        let page = until_answered("who stands in groups", || around.store.devices(&query)).await;
+        let page = until_answered("the devices of groups", || around.store.devices(&query)).await;
         page.twins.iter().for_each(|twin| census.know(twin));
         first = last + 1;
     }

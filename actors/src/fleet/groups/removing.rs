@@ -121,8 +121,7 @@ async fn move_all(
     let mut all = 0;
     loop {
         // Those that were moved are not there any more, so it is the first page again.
-        let page =
-            until_answered("who stands in a group that is removed", || around.store.devices(&query)).await;
+        let page = until_answered("the devices of a removed group", || around.store.devices(&query)).await;
         if page.twins.is_empty() {
             return Ok(all);
         }
@@ -148,7 +147,7 @@ async fn move_one(
         Ok(_) => Ok(true),
         Err(NotTaken::Refused(Refusal::Unknown(_))) => Ok(false),
         Err(NotTaken::Refused(refusal)) => Err(format!("{device}: {refusal}")),
-        Err(NotTaken::Lost) => Err(format!("{device}: it was not told in time, see the log")),
+        Err(NotTaken::Lost) => Err(format!("{device}: its twin did not answer in time, see the log")),
     }
 }
 

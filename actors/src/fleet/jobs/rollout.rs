@@ -27,7 +27,9 @@ pub(super) async fn withdraw(around: Arc<Around>, job: JobId, reach: u64, input:
     loop {
         let states = [StepState::Queued, StepState::Notified];
         let query = JobDeviceQuery::stretch(job, &states, (from, reach), PAGE);
-        let page = until_answered("whom a roll-out calls back", || around.store.job_devices(&query)).await;
+        let page =
+            until_answered("the devices that a roll-out calls back", || around.store.job_devices(&query))
+                .await;
         let Some(last) = page.devices.last() else { return };
         from = last.place + 1;
         let call_back = |JobDevice { device, number, .. }| async move {

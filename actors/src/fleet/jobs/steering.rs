@@ -333,7 +333,7 @@ impl Jobs {
             return;
         }
         run.patient_until = None;
-        info!(job = %id, stage, devices, "nobody of a roll-out's stage is there, others join it");
+        info!(job = %id, stage, devices, "no device of a roll-out's stage is online, others join it");
         rollout.widen(stage, devices);
         self.go_further(id, ctx);
     }

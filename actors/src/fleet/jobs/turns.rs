@@ -161,7 +161,7 @@ impl Jobs {
                     ctx.run_later(wait, move |this, ctx| this.hand_out(turn, ctx));
                     return;
                 }
-                error!(job = %turn.job, device_id = %turn.device, "a device's twin dies of a job, leaving it out");
+                error!(job = %turn.job, device_id = %turn.device, "a device's twin panicked on a job's input, skipping it");
                 let why = format!("its twin died of it {} times: see the log", turn.tries);
                 self.give_up(turn, StepState::Failed, &why, ctx);
             }
@@ -358,7 +358,7 @@ impl Jobs {
                     job.counts = counts;
                 }
                 (Err(error), _) => {
-                    warn!(job = %id, %error, "could not count how a roll-out stands, telling what was counted last");
+                    warn!(job = %id, %error, "could not count a roll-out's devices, reporting the last count");
                     return then(this, ctx);
                 }
                 _ => return then(this, ctx),

@@ -89,7 +89,7 @@ impl Changing {
             body.insert(UNFINISHED, ROLL_OUT.into());
         }
         self.commit(&template.id, change, body, cause.clone()).await?;
-        info!(template = %template.id, version = template.version, by = %cause.by, "template taken in");
+        info!(template = %template.id, version = template.version, by = %cause.by, "template stored");
         let catalog = &self.around.catalog;
         catalog.set(catalog.now().with(Arc::clone(&template)));
         if before.as_ref().is_none_or(|before| before.rules != template.rules) {

@@ -114,7 +114,7 @@ async fn in_last_row(sql: &impl ConnectionTrait, column: journal::Column) -> Res
         .into_tuple()
         .one(sql)
         .await
-        .map_err(failed("read where the store stands"))
+        .map_err(failed("read the store's state"))
 }
 
 /// The largest value of a column with an index, 0 where there is no row.
@@ -129,7 +129,7 @@ pub async fn largest<E: EntityTrait>(
         .into_tuple()
         .one(sql)
         .await
-        .map_err(failed("read where the store stands"))?;
+        .map_err(failed("read the store's state"))?;
     Ok(largest.flatten().unwrap_or_default())
 }
 

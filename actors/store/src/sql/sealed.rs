@@ -72,7 +72,7 @@ pub async fn take_up(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(
         rules = rules.len(),
         templates = templates.len(),
         deliveries = deliveries.len(),
-        "sealing what was kept in clear"
+        "sealing rows that were in clear"
     );
     let turn = sql.begin().await.map_err(failed(SEAL))?;
     for row in rules {

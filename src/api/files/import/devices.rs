@@ -85,7 +85,7 @@ impl Devices {
         }
         if !claimed {
             if token.is_some() {
-                let detail = "a device that nobody has claimed has no token";
+                let detail = "an unclaimed device has no token";
                 return Err(FieldError::bad("auth_token", detail).into());
             }
             return self.appear(id, row, patch, lifecycle).await;

@@ -116,7 +116,7 @@ fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
         }
         let told = if above == id {
             way.push(id);
-            format!("group `{id}` would stand under itself: {}", way.join(" → "))
+            format!("group `{id}` would be under itself: {}", way.join(" → "))
         } else if let Some((line, _)) = of.get(parent) {
             format!("group `{parent}` was refused, in line {line}")
         } else {
@@ -149,10 +149,10 @@ mod tests {
         let waiting: Vec<_> = (1..).zip(&rows).map(|(line, row)| Waiting { line, row }).collect();
         let explained = explain(&waiting);
         let told = |line| explained.get(&line).map(|fault: &Fault| fault.error.as_str());
-        assert_eq!(told(1), Some("`parent_group`: group `a` would stand under itself: a → b → c → a"));
-        assert_eq!(told(3), Some("`parent_group`: group `c` would stand under itself: c → a → b → c"));
+        assert_eq!(told(1), Some("`parent_group`: group `a` would be under itself: a → b → c → a"));
+        assert_eq!(told(3), Some("`parent_group`: group `c` would be under itself: c → a → b → c"));
         assert_eq!(told(4), Some("`parent_group`: group `a` was refused, in line 1"));
         assert_eq!(told(5), None);
-        assert_eq!(told(6), Some("`parent_group`: group `f` would stand under itself: f → f"));
+        assert_eq!(told(6), Some("`parent_group`: group `f` would be under itself: f → f"));
     }
 }

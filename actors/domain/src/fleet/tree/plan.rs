@@ -96,6 +96,6 @@ mod tests {
         let away = plan("c", r#"{"name": "C", "parent_group": "x"}"#, Expect::Any);
         assert_eq!(away, Err(Misplaced::NoParent(id("x"))));
         let circle = plan("a", r#"{"parent_group": "b"}"#, Expect::Any).unwrap_err();
-        assert_eq!(circle.to_string(), "group `a` would stand under itself: a → b → a");
+        assert_eq!(circle.to_string(), "group `a` would be under itself: a → b → a");
     }
 }

@@ -72,11 +72,11 @@ fn nothing_stands_under_itself() {
         let refused = tree(HOUSE).check(&group(moved, parent)).err().map(|error| error.to_string());
         assert_eq!(refused.unwrap_or_default(), expected, "{moved} under {parent}");
     };
-    check("a", "c", "group `a` would stand under itself: a → b → c → a");
-    check("a", "b", "group `a` would stand under itself: a → b → a");
-    check("a", "a", "group `a` would stand under itself: a → a");
-    check("new", "new", "group `new` would stand under itself: new → new");
-    check("b", "c", "group `b` would stand under itself: b → c → b");
+    check("a", "c", "group `a` would be under itself: a → b → c → a");
+    check("a", "b", "group `a` would be under itself: a → b → a");
+    check("a", "a", "group `a` would be under itself: a → a");
+    check("new", "new", "group `new` would be under itself: new → new");
+    check("b", "c", "group `b` would be under itself: b → c → b");
     check("a", "x", "there is no group `x`");
     check("c", "a", "");
     check("a", "e", "");

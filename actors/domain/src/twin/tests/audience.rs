@@ -5,7 +5,7 @@ use super::scene::{Scene, mqtt, published, told};
 use super::*;
 use crate::command::{CommandId, CommandStatus as S};
 
-const NOBODY_LISTENS: Option<&str> = Some("nobody subscribes to the device's commands");
+const NOBODY_LISTENS: Option<&str> = Some("no client subscribes to the device's commands");
 
 /// A device that is there, and listens to nothing.
 fn deaf() -> Scene {

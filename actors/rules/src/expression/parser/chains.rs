@@ -21,7 +21,7 @@ impl<'a> Parser<'a> {
             Word::Ident("false") => Kind::Bool(false),
             Word::Ident("null") => Kind::Null,
             Word::Ident("not") if !self.is(".") => return Err(Bad::new(start, "`not` is written `!`")),
-            Word::Ident("in") => return Err(Bad::new(start, "`in` stands between two values")),
+            Word::Ident("in") => return Err(Bad::new(start, "`in` goes between two values")),
             Word::Ident(word) => return self.ident(word, start, end),
             Word::Sign("(") => {
                 let inner = self.expression()?;
@@ -102,13 +102,13 @@ impl<'a> Parser<'a> {
         self.expect("[", "`twin` is followed by an id: twin['pump-1']")?;
         let at = self.start();
         let Word::Text(id) = self.word().clone() else {
-            let detail = "between `twin[` and `]` stands an id as a text, twin['pump-1']: what a rule looks at \
+            let detail = "between `twin[` and `]` goes an id as a text, twin['pump-1']: what a rule looks at \
                           must be known before it runs (the device that fired it is `device`)";
             return Err(Bad::new(at, detail));
         };
         let id = DeviceId::parse(&id).map_err(|error| Bad::new(at, error.to_string()))?;
         self.at += 1;
-        self.expect("]", "between `twin[` and `]` stands one id as a text: a `]` is missing")?;
+        self.expect("]", "between `twin[` and `]` goes one id as a text: a `]` is missing")?;
         let _ = start;
         Ok(Some(Root::Device(id)))
     }

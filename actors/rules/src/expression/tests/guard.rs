@@ -43,7 +43,7 @@ fn says_what_is_wrong_and_where() {
     check(
         "twin[a.x].y",
         5,
-        "between `twin[` and `]` stands an id as a text, twin['pump-1']: what a rule looks at must \
+        "between `twin[` and `]` goes an id as a text, twin['pump-1']: what a rule looks at must \
         be known before it runs (the device that fired it is `device`)",
     );
     check("twin['a b'].y", 5, "a device id is made of A-Z a-z 0-9 . _ : - and this one has ` `");

@@ -199,12 +199,12 @@ impl<'a> Check<'a> {
                     self.arguments(&call.args)
                 }
                 Some((word, path)) if path.is_empty() => {
-                    let detail = format!("there is no function `{word}` here; a filter stands behind `|`");
+                    let detail = format!("there is no function `{word}` here; a filter follows `|`");
                     Err(wrong(start(expr), detail))
                 }
                 _ => Err(wrong(
                     start(expr),
-                    "values have no methods here: a filter stands behind `|`, fan.power | upper".into(),
+                    "values have no methods here: a filter follows `|`, fan.power | upper".into(),
                 )),
             },
             Expr::List(list) => list.items.iter().try_for_each(|item| self.value(item)),
