@@ -28,7 +28,7 @@ pub struct EventCause {
     by: Option<String>,
     /// The rule's run, where one brought it about.
     #[schema(nullable = false)]
-    run: Option<String>,
+    run_id: Option<String>,
     /// How many runs stand above that.
     #[schema(nullable = false)]
     depth: Option<u8>,

@@ -176,7 +176,7 @@ fn names_what_is_wrong_with_all_of_it() {
         "line 1, column 2: there is no column `colour` among devices: device_id, name,",
     );
     refused(b"\nname,type,name\n", "line 2, column 3: `name` is the name of column 1 already");
-    refused(b"tags.a,tags\n", "line 1, column 2: column 1 has something of `tags` as well");
+    refused(b"tags.a,tags\n", "line 1, column 2: column 1 has keys of `tags` as well");
     refused(b"name,\n", "line 1, column 2: a column has no name");
     refused(b"name,tags.\"\n", "line 1, column 2: `tags.\"`: not JSON: EOF while parsing a string");
     refused(b"n\xe4me\n", "line 1, column 2: not UTF-8: the byte 0xE4");
@@ -211,7 +211,7 @@ fn what_comes_up_too_late_is_not_left_out_silently() {
     let writer = Writer::new(&DEVICES, Format::Csv, false, &keys);
     assert!(writer.row(&row(r#"{"tags": {"a": 2}}"#)).is_ok());
     let error = writer.row(&row(r#"{"tags": {"b": 2}}"#)).unwrap_err().to_string();
-    assert!(error.starts_with("`tags.b` has come up"), "{error}");
+    assert!(error.starts_with("`tags.b` was not there at first"), "{error}");
 }
 
 #[test]

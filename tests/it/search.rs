@@ -268,7 +268,7 @@ async fn who_writes_a_filter_wrong_is_told_where() {
         ),
         ("filter", "batery.startsWidth('x')", "bad_filter", "did you mean `startsWith`?"),
         ("sort", "-battery +", "bad_parameter", "at character 11: a value is missing"),
-        ("sort", "5", "bad_parameter", "one thing of a twin is named"),
+        ("sort", "5", "bad_parameter", "an order names one property of a twin"),
     ] {
         let response = list(&hub, &[(parameter, text)]).await;
         assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY, "{text}");

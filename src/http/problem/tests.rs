@@ -31,7 +31,7 @@ fn names_the_command_that_it_is_about() {
     check(&error, 504, "command_not_finished", None);
     let problem = error.problem();
     assert_eq!((problem.command_id, problem.command_status), (Some(id.to_string()), Some("sent")));
-    assert_eq!(problem.detail, format!("command `{id}` is sent still: it goes on"));
+    assert_eq!(problem.detail, format!("command `{id}` is still sent: it goes on"));
     let response = error.error_response();
     assert_eq!(*response.headers().get(header::LOCATION).unwrap(), format!("/api/commands/{id}"));
     let taken = Refusal::KeyTaken { key: "k".into(), id };

@@ -180,7 +180,7 @@ async fn only_the_right_models_with_older_versions_get_it() {
         "odd its version `spring` cannot be compared to 1.1.0",
         "same it runs v1.1 already",
         "other its model is `Q`, and the image is for P",
-        "silent it says no version, so nobody knows whether 1.1.0 is newer",
+        "silent the device reports no version, so it is unknown whether 1.1.0 is newer",
         "nobody there is no device `nobody`",
     ];
     assert_eq!(why(&dry["first_skipped"]), reasons);

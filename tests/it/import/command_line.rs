@@ -24,7 +24,7 @@ async fn the_command_line_takes_files_in_and_out() {
     let told = command(&["devices", "import", &pumps, "--url", &url, "--report", &refused], 1).await;
     let expected = format!(
         "{pumps}:4503: device_id: a device id is made of A-Z a-z 0-9 . _ : - and this one has ` `\n\
-         {pumps}:4504: device_id: `pump-2` stands in line 2 already\n\
+         {pumps}:4504: device_id: `pump-2` is in line 2 already\n\
          4502 lines: 4500 created, 2 refused\n"
     );
     assert_eq!(told, expected);
@@ -114,7 +114,7 @@ async fn groups_stand_in_any_order_in_their_file() {
          {groups}:303: parent_group: group `y` would be under itself: y → x → y\n\
          {groups}:304: parent_group: group `x` was refused, in line 302\n\
          {groups}:305: there is no group `nobody`\n\
-         {groups}:306: id: `g-5` stands in line 296 already\n\
+         {groups}:306: id: `g-5` is in line 296 already\n\
          305 lines: 300 created, 5 refused\n"
     );
     assert_eq!(told.replace("parent_group: there is", "there is"), expected);

@@ -169,7 +169,7 @@ mod tests {
         check("P1", "", true, "fits");
         check("P1", "spring", false, "its version `spring` cannot be compared to 2.0.0");
         check("P1", "spring", true, "fits");
-        check("", "1.0", true, "it says no model, and the image is for P1, P2");
+        check("", "1.0", true, "the device reports no model, and the image is for P1, P2");
         check("P3", "1.0", false, "its model is `P3`, and the image is for P1, P2");
         check("p1", "1.0", false, "its model is `p1`, and the image is for P1, P2");
     }

@@ -321,8 +321,8 @@ fn names_of_nobody() {
     assert_eq!(
         messages,
         [
-            ("unknown_device", "nobody has heard of a device `fna`; did you mean `fan`?"),
-            ("unknown_device", "nobody has heard of a device `greenhuose`; did you mean `greenhouse`?"),
+            ("unknown_device", "unknown device `fna`; did you mean `fan`?"),
+            ("unknown_device", "unknown device `greenhuose`; did you mean `greenhouse`?"),
             ("unknown_group", "there is no group `upstairs`"),
             ("unknown_rule", "there is no rule `cool-al`; did you mean `cool-all`?"),
         ]

@@ -107,7 +107,9 @@ rules:
     let (first, _) = failure("expect: [ { command fan: , at: 4m } ]");
     assert!(first.unwrap().starts_with("expected command fan, and it came after 5m"));
     let (first, _) = failure("expect: [ log, command fan ]");
-    assert!(first.unwrap().starts_with("expected command fan, and it came before what stands before it"));
+    assert!(
+        first.unwrap().starts_with("expected command fan, and it came before the effect listed before it")
+    );
     let (first, second) = failure("expect: [ not command fan ]");
     assert!(first.unwrap().starts_with("expected not command fan, got command fan"));
     assert_eq!(second, None);

@@ -162,7 +162,7 @@ fn what_can_only_fail_is_found_when_the_template_is_read() {
     check(
         "{% for n in range(3) %}x{% endfor %}",
         "range",
-        "there is no function `range` here; a filter stands behind `|`",
+        "there is no function `range` here; a filter follows `|`",
     );
     check(
         "{% if fan.power.startswith('o') %}x{% endif %}",

@@ -300,8 +300,8 @@ mod tests {
     #[actix_rt::test]
     async fn what_stands_there_twice_is_told_with_both_lines() {
         let body = "device_id,serial_number\na,1\n\nb,1\na,2\n,\n";
-        let expected = "1 of 4; 4 duplicate `serial_number`: `1` stands in line 2 already; \
-            5 duplicate `device_id`: `a` stands in line 2 already; 6 missing_field `device_id`: must be given";
+        let expected = "1 of 4; 4 duplicate `serial_number`: `1` is in line 2 already; \
+            5 duplicate `device_id`: `a` is in line 2 already; 6 missing_field `device_id`: must be given";
         check(&[Ok(body)], expected).await;
     }
 

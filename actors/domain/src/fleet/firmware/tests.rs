@@ -68,9 +68,9 @@ fn what_waits_for_a_device_ends_with_the_roll_out_and_what_has_begun_when_it_sta
     check(S::Queued, None, None, "away: it was not there in time");
     check(S::Queued, Some(9_000_000), Some(9_000_000), "away: it was not there in time");
     check(S::Queued, Some(900_000), Some(900_000), "the roll-out's time was over before its turn came");
-    check(S::Notified, Some(9_000_000), Some(1_600_000), "it was told, and has not begun for 10m");
+    check(S::Notified, Some(9_000_000), Some(1_600_000), "it was notified, and has not begun for 10m");
     check(S::Notified, Some(1_300_000), Some(1_300_000), "it was notified, and had not begun in time");
-    check(S::Notified, None, Some(1_600_000), "it was told, and has not begun for 10m");
+    check(S::Notified, None, Some(1_600_000), "it was notified, and has not begun for 10m");
     check(S::Updating, Some(1_300_000), Some(1_600_000), "no progress for 10m: the last was `updating`");
     assert_eq!(task(S::Updated).deadline(), None);
     assert_eq!(task(S::Failed).deadline(), None);

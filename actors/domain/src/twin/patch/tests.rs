@@ -44,7 +44,7 @@ const STORED: [&str; 32] = [
     r#"{"clock_moved":-3600000}"#,
     r#"{"firmware":{"job":null,"percent":40,"state":"downloading","version":"1.3.0"}}"#,
     r#"{"firmware":{"job":null,"reason":"","state":"withdrawn","version":"1.3.0"}}"#,
-    r#"{"firmware":{"image":"i","job":null,"models":["P"],"sha256":"ab","size":7,"state":"queued","timeout_ms":1000,"url":"u","version":"2"}}"#,
+    r#"{"firmware":{"image":"i","job":null,"models":["P"],"sha256":"ab","size":7,"state":"queued","timeout":"1s","url":"u","version":"2"}}"#,
 ];
 
 #[test]
@@ -58,11 +58,19 @@ fn what_is_stored_is_typed_and_written_as_it_was() {
 }
 
 #[test]
-fn the_word_of_earlier_versions_for_when_a_clock_was_found_wrong_is_read() {
-    let earlier =
-        r#"{"device_clock":{"claimed_at":"1970-01-01T00:00:00.000Z","since":"2026-01-01T12:00:00.000Z"}}"#;
-    let now = r#"{"device_clock":{"at":"2026-01-01T12:00:00.000Z","claimed_at":"1970-01-01T00:00:00.000Z"}}"#;
-    assert_eq!(read(earlier), read(now));
+fn words_of_earlier_versions_are_read() {
+    for (earlier, now) in [
+        (
+            r#"{"device_clock":{"claimed_at":"1970-01-01T00:00:00.000Z","since":"2026-01-01T12:00:00.000Z"}}"#,
+            r#"{"device_clock":{"at":"2026-01-01T12:00:00.000Z","claimed_at":"1970-01-01T00:00:00.000Z"}}"#,
+        ),
+        (
+            r#"{"firmware":{"image":"i","job":null,"sha256":"ab","size":7,"state":"queued","timeout_ms":1000,"url":"u","version":"2"}}"#,
+            r#"{"firmware":{"image":"i","job":null,"sha256":"ab","size":7,"state":"queued","timeout":"1s","url":"u","version":"2"}}"#,
+        ),
+    ] {
+        assert_eq!(read(earlier), read(now), "{earlier}");
+    }
 }
 
 /// An unknown mode must not become the default, nor a bad time none: it is shown, and the twin is as it was.

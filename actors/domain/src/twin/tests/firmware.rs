@@ -154,7 +154,7 @@ fn who_stalls_has_failed_and_who_never_comes_is_away() {
         give(scene, 1, "2");
     };
     check(&away, 24 * HOUR, "away: it was not there in time");
-    check(&online, HOUR, "it was told, and has not begun for 1h");
+    check(&online, HOUR, "it was notified, and has not begun for 1h");
     let updating = |scene: &mut Scene| {
         online(scene);
         says(scene, r#"{"state": "updating"}"#);

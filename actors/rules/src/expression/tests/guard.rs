@@ -16,7 +16,7 @@ fn says_what_is_wrong_and_where() {
     check("a.x and b.x", 4, "`and` is written `&&`");
     check("not a.x", 0, "`not` is written `!`");
     check("a.x ==", 6, "a value is missing: the expression ends here");
-    check("a.x == )", 7, "a value is missing: `)` stands here");
+    check("a.x == )", 7, "a value is missing: `)` is here");
     check("(a.x", 4, "a `)` is missing: the expression ends here");
     check("a.x)", 3, "this `)` closes nothing");
     check("a.x b.x", 4, "an operator (`&&`, `||`, `==`, `<`…) is missing before `b`");

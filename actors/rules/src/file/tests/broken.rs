@@ -43,20 +43,13 @@ fn keys() {
     check("alias: a", TRIGGER, (3, 5), "", "a rule needs `actions`", "");
     check("actions:", TRIGGER, (3, 5), "/actions", "`actions` is empty", "");
     check("actions: []", TRIGGER, (3, 14), "/actions", "expected an action, found a list", "");
-    check(
-        "enabled: true\nenabled: false",
-        ACTIONS,
-        (4, 5),
-        "/enabled",
-        "here twice: it stands in line 3",
-        "",
-    );
+    check("enabled: true\nenabled: false", ACTIONS, (4, 5), "/enabled", "a duplicate: it is in line 3", "");
     let text = "version: 1\nrule:\n  a: { actions: { log: x } }\n";
     check_file(text, &[(2, 1, "/rule", "`rule` is no key of a rule file", "rules")]);
     let text = "rules:\n  \"a b\": { actions: { log: x } }\n";
     check_file(text, &[(2, 3, "/rules/a b", "a rule's name is made of", "")]);
     let text = "rules:\n  a: { id: b, actions: { log: x } }\n";
-    check_file(text, &[(2, 12, "/rules/a/id", "called `a` by the key", "")]);
+    check_file(text, &[(2, 12, "/rules/a/id", "rule's key is `a`", "")]);
 }
 
 #[test]

@@ -396,7 +396,7 @@ fn what_is_too_much_is_refused() {
     let text = "x".repeat(500_000);
     let long = format!("a: &a {text}\nb: [{}]\n", "*a, ".repeat(1_000));
     assert!(parse(&long).unwrap_err()[0].message.contains("too many values"));
-    assert!(parse("a: &a [*a]\n").unwrap_err()[0].message.contains("within what it stands for"));
+    assert!(parse("a: &a [*a]\n").unwrap_err()[0].message.contains("within its own anchor"));
     let deep = "a: ".repeat(3) + &"{b: ".repeat(40) + "c" + &"}".repeat(40);
     assert_eq!(parse(&deep).unwrap_err().len(), 1);
 }
