@@ -60,7 +60,7 @@ const WRONG: [(u64, &str, &str, &str); 23] = [
     (17, "device_id", "duplicate", "`pump-1` is in line 2 already"),
     (18, "serial_number", "duplicate", "`S-1` is in line 2 already"),
     (19, "auth_token", "bad_field", "16 to 256 bytes"),
-    (20, "auth_token", "bad_field", "nobody has claimed"),
+    (20, "auth_token", "bad_field", "an unclaimed device has no token"),
     (21, "", "bad_quotes", "goes on after the closing one"),
     (22, "", "device_exists", "`taken` is registered already"),
     (23, "", "serial_number_taken", "`OWNED` belongs to device `owner`"),
