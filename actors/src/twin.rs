@@ -79,7 +79,7 @@ impl Surroundings {
     }
 }
 
-/// See the module.
+/// The actor of one device's twin.
 pub struct TwinActor {
     /// Others read it too: see [`Roster`].
     twin: Own,

@@ -32,7 +32,7 @@ const QUESTIONS: [(&str, &[(&str, &str)]); 9] = [
     ("a part of the name alone", &[("q", "0042")]),
 ];
 
-/// See the module.
+/// Runs the cases of the search and reports their figures.
 pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let twins = bench.twins.min(TWINS);
     let dir = bench.disk_dir()?;

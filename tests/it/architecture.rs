@@ -393,6 +393,15 @@ fn no_type_is_spread_over_many_files() {
     assert!(files.is_empty(), "larger than {MOST_FILES_OF_A_TYPE} files: {files:#?}");
 }
 
+/// A reader who looks a type up finds what it is there, and not elsewhere.
+#[test]
+fn no_doc_comment_sends_its_reader_away() {
+    let empty = ["See the", "module."].join(" ");
+    let all = SOURCES.iter().flat_map(|place| sources(place));
+    let broken: Vec<_> = all.filter(|file| std::fs::read_to_string(file).unwrap().contains(&empty)).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
 /// A reader finds the thing by its noun: a doc comment names it first.
 #[test]
 fn doc_comments_begin_with_a_noun() {

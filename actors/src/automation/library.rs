@@ -11,7 +11,7 @@ use twinhub_rules::model::Origin;
 use twinhub_rules::{Problem, Rule, RuleFile};
 use twinhub_store::RuleRecord;
 
-/// See the module.
+/// The rules of all files and of the API.
 #[derive(Debug, Default)]
 pub struct Library {
     files: BTreeMap<Arc<str>, File>,

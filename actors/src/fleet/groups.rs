@@ -54,7 +54,7 @@ type Batch = Arc<[Arc<Recorded>]>;
 /// Something that must be true to the place in the sequence beside it.
 type Waits = (u64, Box<dyn FnOnce(&mut Groups, &mut Context<Groups>)>);
 
-/// See the module.
+/// The actor that keeps the tree of groups.
 pub struct Groups {
     shelf: Shelf,
     around: Arc<Around>,

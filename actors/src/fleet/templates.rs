@@ -21,7 +21,7 @@ use twinhub_domain::fleet::RecordKind;
 use twinhub_rules::device_template::{Catalog, Template};
 use twinhub_store::Record;
 
-/// See the module.
+/// The actor that keeps the templates.
 pub struct Templates {
     shelf: Shelf,
     around: Arc<Around>,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use twinhub_domain::Json;
 use twinhub_domain::fleet::Layer;
 
-/// See the module. There are as many as templates had different ones, not as many as devices.
+/// The layers in memory by their hashes. There are as many as templates had different ones, not as many as devices.
 #[derive(Debug, Default)]
 pub struct Layers(RwLock<HashMap<Box<str>, Known>>);
 

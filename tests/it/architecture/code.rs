@@ -1,6 +1,6 @@
 //! The code of a Rust file: without comments, and without what is there for tests alone. Strings stay as they are.
 
-/// See the module.
+/// The code of one Rust file.
 pub struct Code {
     /// The lines that have code, with their numbers from 1.
     pub lines: Vec<(usize, String)>,

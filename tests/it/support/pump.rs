@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::mqtt::Said;
 use super::{Device, Hub, within};
 
-/// See the module.
+/// A registered device that answers its commands.
 pub struct Pump {
     pub id: String,
     mqtt: Device,

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{Hub, eventually};
 
-/// See the module.
+/// A folder of rule files, removed with it.
 pub struct Rules(TempDir);
 
 impl Rules {

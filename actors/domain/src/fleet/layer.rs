@@ -10,7 +10,7 @@ use super::limits::Limits;
 use crate::json::{Json, Object};
 use crate::settings::DeviceSettings;
 
-/// See the module.
+/// The part of a template that devices take.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layer {
     /// The template's id.

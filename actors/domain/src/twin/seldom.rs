@@ -10,7 +10,7 @@ use super::Twin;
 use crate::clock::Timestamp;
 use crate::reading::Quality;
 
-/// See the module.
+/// The parts of a property that few properties have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Seldom {
     pub quality: Quality,

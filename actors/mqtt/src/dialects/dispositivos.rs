@@ -45,7 +45,7 @@ pub(super) const TOPIC: &str = "dispositivos/estado";
 /// The name of the notes in this dialect. Events and twins of earlier versions have it.
 const NOTE: &str = "dispositivo";
 
-/// See the module.
+/// The dialect of seed 003.
 pub(super) struct Dispositivos;
 
 impl Dialect for Dispositivos {

@@ -14,7 +14,7 @@ use twinhub_domain::fleet::Tree;
 use twinhub_domain::twin::{Common, Properties};
 use twinhub_domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, Twin};
 
-/// See the module.
+/// The twins that rules look at.
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub devices: HashMap<DeviceId, Known>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use twinhub_domain::fleet::{FleetChange, Group, RecordKind, Tree};
 use twinhub_store::{Store, StoreError};
 
-/// See the module.
+/// The committed tree, for readers in any thread.
 #[derive(Debug, Default)]
 pub struct TreeNow(RwLock<(u64, Arc<Tree>)>);
 

@@ -21,7 +21,7 @@ const UNFINISHED: &str = "unfinished";
 const ROLL_OUT: &str = "roll_out";
 const REMOVE: &str = "remove";
 
-/// See the module.
+/// A change of the templates under way.
 pub(super) struct Changing {
     pub shelf: Shelf,
     pub around: Arc<Around>,

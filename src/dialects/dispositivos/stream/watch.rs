@@ -25,7 +25,7 @@ const SHOWN: [&str; 10] = [
     "type",
 ];
 
-/// See the module.
+/// The filter of one client of the stream.
 #[derive(Debug)]
 pub struct Watch {
     serial: Option<String>,

@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::fleet::JobId;
 use crate::json::{Json, Object};
 
-/// See the module.
+/// A step of a device's update.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FirmwareStep {
     /// The device is to come to an image. The task as it begins: when it does, the event says.

@@ -7,7 +7,7 @@ use crate::command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, C
 use crate::fleet::Layer;
 use crate::json::Json;
 
-/// See the module. Time is in seconds from the start.
+/// A twin with a clock. Time is in seconds from the start.
 pub struct Scene {
     pub twin: Twin,
     pub now: i64,
