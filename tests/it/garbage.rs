@@ -32,6 +32,8 @@ async fn ten_thousand_payloads_of_many_kinds() {
     assert_eq!(rejected, COUNT, "every one was counted");
     assert_eq!(hub.metric("twinhub_inputs_committed_total").await, 0, "none was taken for a reading");
     let response = hub.get("/api/diagnostics/rejected?limit=1000").await;
+    let link = response.headers()["link"].to_str().unwrap();
+    assert!(link.starts_with("</api/diagnostics/rejected>; rel=\"first\""), "{link}");
     let counted: u64 = response.headers()["x-total-count"].to_str().unwrap().parse().unwrap();
     assert!(counted >= COUNT, "of a batch each part that is bad: {counted}");
     let kept: Vec<Value> = response.json().await.unwrap();

@@ -41,7 +41,7 @@ pub async fn list_broken_files(
         .map(|(path, problems)| BrokenFile { path: path.to_string(), problems: errors(problems) })
         .collect();
     let mut response = HttpResponse::Ok();
-    tell_whole(&mut response, request.path(), broken.len());
+    tell_whole(&mut response, request.path(), broken.len() as u64);
     Ok(response.json(&broken))
 }
 
@@ -60,7 +60,7 @@ pub async fn list_warnings(
     params.finish()?;
     let read = super::read(&access).await?;
     let mut response = HttpResponse::Ok();
-    tell_whole(&mut response, request.path(), read.warnings.len());
+    tell_whole(&mut response, request.path(), read.warnings.len() as u64);
     Ok(array(response, &read.warnings, |warning, out| view::warning(warning).write(out)))
 }
 

@@ -1,16 +1,13 @@
 //! `GET /api/diagnostics/rejected` and `…/unread`: messages that could not be read, and those on topics without a
 //! reader, to find out why a device is not heard.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::schema::{RejectedItem, UnreadItem};
 use crate::http::Access;
-use crate::http::extract::paging;
-use crate::http::extract::paging::limit;
+use crate::http::extract::paging::{self, limit, tell_whole};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
-use crate::http::reply;
 
 /// The last messages that could not be read, newest first; 1,000 are kept.
 #[utoipa::path(
@@ -20,18 +17,24 @@ use crate::http::reply;
     params(("limit" = Option<u64>, Query, description = "20 by default, 1,000 at most")),
     responses(
         (status = 200, body = [RejectedItem],
-            headers(("X-Total-Count" = u64, description = "How many there were since the start"))),
+            headers(("X-Total-Count" = u64, description = "How many there were since the start"), ("Link" = String))),
         (status = 422, body = Problem),
     )
 )]
-pub async fn list_rejected(mut params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn list_rejected(
+    request: HttpRequest,
+    mut params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     let limit = limit(&mut params, 20, paging::MOST)?;
     params.finish()?;
     let rejections = &access.rejections();
     #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
     let last = rejections.last(limit as usize);
     let total: u64 = rejections.by_reason().values().sum();
-    Ok(counted(reply::json(StatusCode::OK, &last), total))
+    let mut response = HttpResponse::Ok();
+    tell_whole(&mut response, request.path(), total);
+    Ok(response.json(&last))
 }
 
 /// Messages on topics that nobody reads, neither a convention nor a rule, by the first level of their topics, most first.
@@ -42,20 +45,18 @@ pub async fn list_rejected(mut params: Params, access: Access) -> Result<HttpRes
     tag = "diagnostics",
     responses(
         (status = 200, body = [UnreadItem],
-            headers(("X-Total-Count" = u64, description = "How many messages there were since the start"))),
+            headers(("X-Total-Count" = u64, description = "How many messages there were since the start"),
+                ("Link" = String))),
     )
 )]
-pub async fn list_unread(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn list_unread(
+    request: HttpRequest,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let unread = &access.unread();
-    Ok(counted(reply::json(StatusCode::OK, &unread.levels()), unread.total()))
-}
-
-fn counted(mut response: HttpResponse, total: u64) -> HttpResponse {
-    if let Ok(total) = total.to_string().parse() {
-        response
-            .headers_mut()
-            .insert(actix_web::http::header::HeaderName::from_static("x-total-count"), total);
-    }
-    response
+    let mut response = HttpResponse::Ok();
+    tell_whole(&mut response, request.path(), unread.total());
+    Ok(response.json(unread.levels()))
 }

@@ -11,7 +11,7 @@ const USUAL: u64 = 20;
 /// Items on a page at most.
 pub const MOST: u64 = 1_000;
 
-/// Which page.
+/// The page that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paging {
     /// From 1.
@@ -32,7 +32,7 @@ impl Paging {
         Ok(Self { page, limit: limit(params, USUAL, MOST)? })
     }
 
-    /// How many items come before this page.
+    /// The number of items before this page.
     #[must_use]
     pub fn offset(self) -> u64 {
         (self.page - 1).saturating_mul(self.limit)
@@ -71,7 +71,7 @@ impl Paging {
 }
 
 /// Adds `X-Total-Count` and `Link` for a list at `path` that is always told whole.
-pub fn tell_whole(response: &mut HttpResponseBuilder, path: &str, total: usize) {
+pub fn tell_whole(response: &mut HttpResponseBuilder, path: &str, total: u64) {
     response.insert_header(("X-Total-Count", total.to_string()));
     response.insert_header((header::LINK, format!("<{path}>; rel=\"first\", <{path}>; rel=\"last\"")));
 }

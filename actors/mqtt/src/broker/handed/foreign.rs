@@ -13,9 +13,16 @@ use twinhub_domain::CommandId;
 /// The commands that the broker has and that are not native.
 #[derive(Debug, Default)]
 pub(super) struct ForeignCommands {
-    by_topic: Mutex<HashMap<Box<str>, Vec<Foreign>>>,
+    held: Mutex<Held>,
     /// There are some: most hubs have none, and every packet to a client asks.
     some: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    by_topic: HashMap<Box<str>, Vec<Foreign>>,
+    /// The topics of those that still hold: every command that ends is looked for, and there may be very many.
+    topics: HashMap<CommandId, Box<str>>,
 }
 
 #[derive(Debug)]
@@ -30,27 +37,33 @@ struct Foreign {
 impl ForeignCommands {
     /// Notes a command before the broker gets it. Its earlier attempt is over.
     pub(super) fn note(&self, command: CommandId, topic: &str, payload: &Bytes, until: Option<Instant>) {
-        self.end(command);
         let foreign = Foreign { command, payload: payload.clone(), until, is_over: false };
-        let mut by_topic = self.lock();
-        by_topic.entry(topic.into()).or_default().push(foreign);
+        let mut held = self.lock();
+        held.end(command);
+        held.topics.insert(command, topic.into());
+        held.by_topic.entry(topic.into()).or_default().push(foreign);
         self.some.store(true, Ordering::Relaxed);
     }
 
     /// The command is over.
     pub(super) fn end(&self, command: CommandId) {
         if self.some.load(Ordering::Relaxed) {
-            let mut by_topic = self.lock();
-            let all = by_topic.values_mut().flatten();
-            all.filter(|foreign| foreign.command == command).for_each(|foreign| foreign.is_over = true);
+            self.lock().end(command);
         }
     }
 
     /// Lets go of those that the broker drops by itself, and of those that are over and have no end.
     pub(super) fn sweep(&self, now: Instant) {
-        let mut by_topic = self.lock();
+        let mut held = self.lock();
+        let Held { by_topic, topics } = &mut *held;
         by_topic.retain(|_, all| {
-            all.retain(|foreign| foreign.until.map_or(!foreign.is_over, |until| until > now));
+            all.retain(|foreign| {
+                let stays = foreign.until.map_or(!foreign.is_over, |until| until > now);
+                if !stays && !foreign.is_over {
+                    topics.remove(&foreign.command);
+                }
+                stays
+            });
             !all.is_empty()
         });
         self.some.store(!by_topic.is_empty(), Ordering::Relaxed);
@@ -61,8 +74,8 @@ impl ForeignCommands {
         if !self.some.load(Ordering::Relaxed) {
             return false;
         }
-        let by_topic = self.lock();
-        let Some(all) = by_topic.get(topic) else { return false };
+        let held = self.lock();
+        let Some(all) = held.by_topic.get(topic) else { return false };
         let Some(payload) = payload() else { return false };
         let now = Instant::now();
         let mut is_over = false;
@@ -75,8 +88,53 @@ impl ForeignCommands {
         is_over
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Vec<Foreign>>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         // Nothing in here panics while holding the lock.
-        self.by_topic.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn end(&mut self, command: CommandId) {
+        let Some(topic) = self.topics.remove(&command) else { return };
+        let all = self.by_topic.get_mut(&topic).into_iter().flatten();
+        all.filter(|foreign| foreign.command == command).for_each(|foreign| foreign.is_over = true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_held_beyond_its_end() {
+        let commands = ForeignCommands::default();
+        let now = Instant::now();
+        let id = |number| CommandId(uuid::Uuid::from_u128(number));
+        for (number, seconds) in [(1, Some(10)), (2, Some(20)), (3, None)] {
+            let until = seconds.map(|seconds| now + Duration::from_secs(seconds));
+            commands.note(id(number), "cmnd/lamp/POWER", &Bytes::from_static(b"ON"), until);
+        }
+        commands.note(
+            id(2),
+            "cmnd/lamp/POWER2",
+            &Bytes::from_static(b"ON"),
+            Some(now + Duration::from_secs(30)),
+        );
+        let counts = || {
+            let held = commands.lock();
+            (held.by_topic.values().map(Vec::len).sum::<usize>(), held.topics.len())
+        };
+        assert_eq!(counts(), (4, 3), "an earlier attempt is kept from devices until it ends");
+        commands.sweep(now + Duration::from_secs(10));
+        assert_eq!(counts(), (3, 2));
+        commands.end(id(3));
+        commands.sweep(now + Duration::from_secs(20));
+        assert_eq!(counts(), (1, 1));
+        commands.sweep(now + Duration::from_secs(30));
+        assert_eq!(counts(), (0, 0));
+        assert!(!commands.is_over("cmnd/lamp/POWER", || Some(b"ON")));
     }
 }
