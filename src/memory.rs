@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-/// How often. Longer than mimalloc keeps an empty page.
+/// The interval. Longer than mimalloc keeps an empty page.
 const EVERY: Duration = Duration::from_secs(2);
 /// The least that systems take: the thread does nothing.
 const STACK: usize = 16 * 1024;

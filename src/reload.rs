@@ -32,11 +32,11 @@ const PAYLOAD_LIMIT: &str = "mqtt-payload-limit";
 
 /// Reads anew what can be.
 pub struct Reload {
-    /// What was given on the command line and in the environment.
+    /// The options given on the command line and in the environment.
     given: Options,
-    /// What the hub was started with: of the keys that wait for a restart this holds.
+    /// The configuration that the hub was started with: of the keys that wait for a restart this holds.
     started: Config,
-    /// What was last taken over: of the keys that hold at once this holds.
+    /// The configuration that was last taken over: of the keys that hold at once this holds.
     held: Config,
 }
 
@@ -56,7 +56,7 @@ impl Reload {
         self.reload_rules(running).await;
     }
 
-    /// What holds by the file as it is now, and the keys in it that do not count.
+    /// The configuration that holds by the file as it is now, and the keys in it that do not count.
     fn read(&self) -> Result<(Config, Vec<String>), ConfigError> {
         let file = config::file_table(self.given.config.as_deref())?;
         Ok((Config::resolve(self.given.clone())?, self.given.override_in(&file)))

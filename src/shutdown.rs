@@ -11,13 +11,13 @@ use tracing::{info, warn};
 use crate::reload::Reload;
 use crate::startup::Running;
 
-/// How long all of it may take. What is not committed by then was never acknowledged, and comes again.
+/// The time that all of it may take. What is not committed by then was never acknowledged, and comes again.
 const WITHIN: Duration = Duration::from_millis(4_500);
 
 /// A signal that comes this soon after another is the same wish: a terminal and a supervisor may both tell.
 const SAME_WISH: Duration = Duration::from_secs(1);
 
-/// What was there at the end and is not stored. Nobody has been told that it was.
+/// The work that was there at the end and is not stored. Nobody has been told that it was.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfinished {
     #[error("shut down while the store took nothing in: unacknowledged messages have to come again")]

@@ -1,5 +1,5 @@
-//! What automation costs the store: commits with a run and what its rule keeps beside commits without, each
-//! durable (`synchronous=FULL`) before the next; and the reading of the past for a backtest.
+//! The cost of automation to the store: commits with a run and what its rule keeps beside commits without, each durable
+//! (`synchronous=FULL`) before the next; and the reading of the past for a backtest.
 //!
 //! ```sh
 //! cargo run --release -p twinhub-actors --example automation_cost [commits] [messages]

@@ -1,5 +1,5 @@
-//! What a command costs the store: commits of one input each, every one durable (`synchronous=FULL`) before
-//! the next, in a database of many devices and commands.
+//! The cost of a command to the store: commits of one input each, every one durable (`synchronous=FULL`) before the
+//! next, in a database of many devices and commands.
 //!
 //! ```sh
 //! cargo run --release -p twinhub-actors --example command_cost [devices] [commands]
@@ -37,7 +37,7 @@ struct Hub {
     outgoing: u64,
 }
 
-/// What commits of one kind took.
+/// The times that commits of one kind took.
 #[derive(Default)]
 struct Measured {
     times: Vec<Duration>,
@@ -131,7 +131,7 @@ impl Hub {
         Ok((asked, answered))
     }
 
-    /// What lists of commands take, in a database that has them all.
+    /// The times that lists of commands take, in a database that has them all.
     async fn questions(&self) -> Outcome<()> {
         println!("{:28} {:>8}", "list of 20 commands", "ms");
         let page = || CommandQuery { newest_first: true, limit: 20, ..CommandQuery::default() };

@@ -1,4 +1,4 @@
-//! What the expressions and templates of rules cost: `cargo run --release -p twinhub-actors --example rule_cost`.
+//! The cost of the expressions and templates of rules: `cargo run --release -p twinhub-actors --example rule_cost`.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! Which shape should the table of readings have? Three are filled with the same messages in the same batches,
-//! each batch durable (`synchronous=FULL`) before the next, and asked the same two questions.
+//! A comparison of shapes for the table of readings. Three are filled with the same messages in the same batches, each
+//! batch durable (`synchronous=FULL`) before the next, and asked the same two questions.
 //!
 //! ```sh
 //! cargo run --release -p twinhub-actors --example store_shapes [messages]
@@ -47,7 +47,7 @@ struct Message {
     values: [i64; 3],
 }
 
-/// What was measured of one shape.
+/// The measurements of one shape.
 struct Measured {
     shape: &'static str,
     ingest: Duration,

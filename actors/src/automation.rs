@@ -59,12 +59,12 @@ use twinhub_rules::file::SecretNames;
 use twinhub_rules::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput};
 use twinhub_store::{AutomationState, Progress, Store};
 
-/// What is to be kept gathers for so long: one commit for many runs, beside what they ask for.
+/// The time for which writes gather: one commit for many runs, beside what they ask for.
 const GATHER: Duration = Duration::from_millis(25);
 /// The place in the sequence is kept so often at least while it moves.
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);
 
-/// What automation works with.
+/// The parts that automation works with.
 pub struct Around {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
@@ -79,7 +79,7 @@ pub struct Around {
     pub listening: Arc<Listening>,
     /// The keys that webhooks are signed with.
     pub keys: Arc<RwLock<Keys>>,
-    /// What rules may sign with.
+    /// The secrets that rules may sign with.
     pub secrets: SecretNames,
 }
 
@@ -288,7 +288,7 @@ impl Automation {
         }));
     }
 
-    /// What is new is kept in a moment, with all that comes until then.
+    /// Keeps what is new in a moment, with all that comes until then.
     fn gather(&mut self, ctx: &mut Context<Self>) {
         self.pending.scopes.extend(self.engine.take_changes());
         if !self.pending.is_empty() && !self.pending.is_scheduled {
@@ -311,7 +311,7 @@ impl Automation {
         }
     }
 
-    /// What people should look at in the rules as they stand.
+    /// The warnings to people about the rules as they stand.
     fn warnings(&mut self) -> Vec<Warning> {
         self.announcements.warnings(&self.engine, self.around.clock.uptime_ms())
     }

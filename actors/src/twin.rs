@@ -65,7 +65,7 @@ pub struct Surroundings {
     pub lookups: Semaphore,
     /// The times of devices that are believed.
     pub window: Window,
-    /// What the twins in memory have in common.
+    /// The values that the twins in memory have in common.
     pub common: Mutex<Common>,
     pub counters: Arc<Counters>,
 }

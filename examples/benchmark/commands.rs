@@ -28,7 +28,7 @@ const ASKING: u32 = 20;
 const LOOKING: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What happened to the command with this id, and when.
+/// The id of a command that something happened to, and when.
 type Noted = (Vec<u8>, Instant);
 
 /// When each step was reached, by the command's id.

@@ -1,4 +1,4 @@
-//! What the disk alone takes: no commit is faster than that.
+//! The time that the disk alone takes: no commit is faster than that.
 
 use std::fs::File;
 use std::io::Write as _;

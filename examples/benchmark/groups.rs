@@ -17,10 +17,10 @@ const GROUPS: u64 = 1_000;
 /// Groups right under each.
 const UNDER: u64 = 10;
 const CONNECTIONS: usize = 50;
-/// How often the list is asked for.
+/// The number of requests for the list.
 const TIMES: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(900);
-/// What the list may take, in ms.
+/// The time that the list may take, in ms.
 const LIMIT: f64 = 20.0;
 
 /// Measures all of it.

@@ -13,7 +13,7 @@ pub struct Http {
     incoming: Vec<u8>,
 }
 
-/// What was answered.
+/// The answer to a request.
 pub struct Answer<'a> {
     pub status: u16,
     pub body: &'a [u8],

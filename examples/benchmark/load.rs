@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::mqtt::{Client, Message};
 
-/// How much is published, and how.
+/// The amount to publish, and the manner.
 #[derive(Clone, Copy)]
 pub struct Load {
     pub devices: u64,
@@ -95,7 +95,7 @@ pub fn topic(device: u64) -> String {
     format!("iot/devices/{}/data", name(device))
 }
 
-/// What a device is called.
+/// The name of a device.
 pub fn name(device: u64) -> String {
     format!("bench-{device:07}")
 }

@@ -77,14 +77,14 @@ enum Part {
     History,
 }
 
-/// What the measurements share.
+/// The context that the measurements share.
 struct Bench {
     program: PathBuf,
     dir: PathBuf,
     mosquitto: Option<Mosquitto>,
     /// Messages in an ingest measurement.
     messages: u64,
-    /// How long paced measurements last.
+    /// The duration of paced measurements.
     seconds: u32,
     twins: u64,
     readings: u64,

@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and a line of JSON for machines.
+//! The measurements, as a table for people and a line of JSON for machines.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ struct Row {
     aim: Aim,
 }
 
-/// What a number should be.
+/// The aim for a number.
 #[derive(Clone, Copy)]
 pub enum Aim {
     /// It is there to compare with.

@@ -1,4 +1,4 @@
-//! What is measured at rest: memory, start-up, history and lists.
+//! The measurements at rest: memory, start-up, history and lists.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What schedules cost while they wait: memory, beside the same hub without them, and processor time. Once
-//! after a restart, when nothing but what waits is in memory, and once with all twins there.
+//! The cost of schedules while they wait: memory, beside the same hub without them, and processor time. Once after a
+//! restart, when nothing but what waits is in memory, and once with all twins there.
 
 use std::time::{Duration, Instant};
 
@@ -22,10 +22,10 @@ const CONNECTIONS: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Bytes that a schedule may cost beyond its twin.
 const LIMIT: f64 = 200.0;
-/// What a waiting hub may take of a processor, in ms of each second.
+/// The processor time that a waiting hub may take, in ms of each second.
 const PROCESSOR: f64 = 5.0;
 
-/// What a hub takes while it waits.
+/// The memory and processor time of a hub while it waits.
 struct Rest {
     /// Bytes of memory, resident.
     resident: f64,
@@ -55,8 +55,8 @@ pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What a hub takes after its start, and once every twin is in memory; then, if asked, every twin is given
-/// its schedule.
+/// The cost of a hub after its start, and once every twin is in memory; then, if asked, every twin is given its
+/// schedule.
 async fn at_rest(
     bench: &Bench,
     dir: &TempDir,

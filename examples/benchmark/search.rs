@@ -19,7 +19,7 @@ const TWINS: u64 = 100_000;
 const REGISTERING: u64 = 64;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// What is asked, by what it is called.
+/// The questions, by their names.
 const QUESTIONS: [(&str, &[(&str, &str)]); 9] = [
     ("a reading below a value", &[("filter", "reported.temperature < 18.5")]),
     ("reading, status and tag", &[("filter", r#"humidity < 40 && status == "online" && tag.floor == "2""#)]),
@@ -90,7 +90,7 @@ fn path(question: &[(&str, &str)]) -> String {
     format!("/api/devices?{query}")
 }
 
-/// How many are found.
+/// The number of devices found.
 async fn found(hub: &Hub, question: &[(&str, &str)]) -> Result<u64> {
     let answer = hub.get(&path(question)).await?.error_for_status()?;
     let total = answer.headers().get("X-Total-Count").context("a list says how many there are")?;

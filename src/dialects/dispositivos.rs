@@ -52,5 +52,5 @@ async fn find(access: &Access, id: &Path<String>) -> Result<Twin, Failed> {
     found.twins.into_iter().next().ok_or_else(unknown)
 }
 
-/// What causes say of changes by these routes.
+/// The name in the causes of changes by these routes.
 const BY: &str = "dispositivos";

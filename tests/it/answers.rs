@@ -92,7 +92,7 @@ async fn malformed_requests_are_answered_and_counted() {
     assert_eq!(hub.metric("twinhub_http_malformed_total").await, 4);
 }
 
-/// What a client is told of a request that failed leads to what the log says of it, and the other way round.
+/// The answer to a request that failed leads to what the log says of it, and the other way round.
 #[tokio::test]
 async fn a_request_is_known_by_its_id_in_the_answer_the_problem_and_the_log() {
     let hub = House::new().with("--log", "info,twinhub::http=debug").start().await;

@@ -1,4 +1,4 @@
-//! Who may know whom: reads the sources and fails where an invariant of the design is broken.
+//! The rules on who may know whom: reads the sources and fails where an invariant of the design is broken.
 
 mod code;
 
@@ -214,7 +214,7 @@ const PURE: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// What other crates must not depend upon.
+/// The dependencies that other crates must not have.
 const NEVER: [(&str, &[&str]); 4] = [
     (
         "actors/Cargo.toml",
@@ -426,7 +426,7 @@ fn doc_comments_begin_with_a_noun() {
     assert!(broken.is_empty(), "the noun comes first:\n{}", broken.join("\n"));
 }
 
-/// What stands under `[dependencies]` of a manifest.
+/// The entries under `[dependencies]` of a manifest.
 fn dependencies(manifest: &str) -> Vec<String> {
     let text = std::fs::read_to_string(root().join(manifest)).unwrap();
     let table: toml::Table = text.parse().unwrap();

@@ -1,4 +1,4 @@
-//! What is configured wrongly is told in one clear line that names it, and the program ends with 2.
+//! A fault in the configuration is told in one clear line that names it, and the program ends with 2.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! What the embedded broker keeps over restarts, by power cut and by order, and what it says of its limits.
+//! The state that the embedded broker keeps over restarts, by power cut and by order, and its word on its limits.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Who comes from the Flask guide changes an address, and all goes on: its devices, its app's requests, its
-//! `curl` lines and its script.
+//! A user of the Flask guide changes an address, and all goes on: its devices, its app's requests, its `curl` lines and
+//! its script.
 
 use std::path::PathBuf;
 use std::process::Stdio;

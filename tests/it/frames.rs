@@ -1,4 +1,4 @@
-//! What WebSocket clients send: texts, whole or in parts, of a megabyte at most.
+//! Frames of WebSocket clients: texts, whole or in parts, of a megabyte at most.
 
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;

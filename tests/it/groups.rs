@@ -31,7 +31,7 @@ async fn put(hub: &Hub, path: &str, body: &Value) -> Value {
     changed
 }
 
-/// What is refused, as its status, code and text.
+/// The refusal, as its status, code and text.
 async fn refused(hub: &Hub, method: Method, path: &str, body: &Value) -> (u16, String, String) {
     let (status, problem) = send(hub, method, path, body).await;
     let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();

@@ -55,7 +55,7 @@ async fn import_to(hub: &Hub, what: &str, query: &str, body: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// What the program prints when it ends with this status.
+/// The output of the program when it ends with this status.
 async fn command(args: &[&str], status: i32) -> String {
     let output = run(args, &[]).await;
     let told = String::from_utf8(output.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! What devices send is taken in whole: every form and time that real ones use, with none lost to another's fault.
+//! Messages of devices are taken in whole: every form and time that real ones use, with none lost to another's fault.
 
 use serde_json::{Value, json};
 

@@ -54,7 +54,7 @@ async fn in_state(hub: &Hub, job: &str, state: &str) -> Vec<(String, Value)> {
     devices.as_array().unwrap().iter().map(of).collect()
 }
 
-/// How many changes of this device the job has brought about.
+/// The number of changes of this device that the job has brought about.
 async fn turns(hub: &Hub, job: &str, device: &str) -> usize {
     let events = hub.json(&format!("/api/devices/{device}/events?kind=twin&limit=1000")).await;
     let is_turn = |event: &&Value| event["cause"] == json!({ "source": "job", "by": job });

@@ -1,5 +1,5 @@
-//! What twinhub promises, told as stories: each starts the program as a user would, and speaks to it as
-//! devices and people do. `tests/run` runs them with everything else.
+//! The promises of twinhub, told as stories: each starts the program as a user would, and speaks to it as devices and
+//! people do. `tests/run` runs them with everything else.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;

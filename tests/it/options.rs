@@ -68,7 +68,7 @@ fn options() -> BTreeMap<String, Option<String>> {
     command.get_arguments().map(told).collect()
 }
 
-/// Those that can stand in a file.
+/// The options that can stand in a file.
 fn keys() -> BTreeSet<String> {
     options().into_keys().filter(|name| name != "config").collect()
 }
@@ -87,7 +87,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// What `twinhub config` prints.
+/// The output of `twinhub config`.
 async fn printed(args: &[&str], environment: &[(&str, &str)]) -> String {
     let output = run(&[&["config"], args].concat(), environment).await;
     let (out, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! Who runs the hub as a library puts in a dialect of their own: one that has to remember, and that speaks both ways.
+//! A user of the hub as a library puts in a dialect of their own: one that has to remember, and that speaks both ways.
 
 mod lamps;
 
@@ -30,7 +30,7 @@ use crate::support::mqtt::Said;
 use crate::support::{Device, Mosquitto, within};
 use lamps::Lamps;
 
-/// What a hub runs on, over its restarts.
+/// The ground that a hub runs on, over its restarts.
 struct Ground {
     folder: TempDir,
     clock: Arc<ManualClock>,

@@ -1,4 +1,4 @@
-//! What a client makes a change depend on: the version that it has seen.
+//! The condition that a client puts on a change: the version that it has seen.
 
 use futures_util::future::join_all;
 use reqwest::{Method, Response, StatusCode};
@@ -44,7 +44,7 @@ const WITHOUT: [(&str, &str); 2] = [
     ("delete /api/jobs/{id}", "only one that has come to its end is forgotten, and that never changes again"),
 ];
 
-/// What is malformed, and answered with 400.
+/// Malformed values, answered with 400.
 const MALFORMED: [&str; 3] = ["\"3", "abc", "*, \"3\""];
 
 #[tokio::test]

@@ -258,7 +258,7 @@ async fn a_broken_rule_file_degrades_health_and_is_named() {
     assert_eq!(rules(&hub).await, ["hot"]);
 }
 
-/// Who looks at the log alone sees alarms come and go.
+/// A reader of the log alone sees alarms come and go.
 #[tokio::test]
 async fn alarms_failed_runs_and_jobs_are_in_the_log() {
     let dir = tempfile::tempdir().unwrap();

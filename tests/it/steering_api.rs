@@ -1,4 +1,4 @@
-//! Who drives a device and when: modes, schedules, settings; whether it obeys and is there; and that who
+//! The drivers of a device and their times: modes, schedules, settings; whether it obeys and is there; and that whoever
 //! mistypes a field is told so.
 
 use reqwest::{Method, StatusCode};

@@ -1,4 +1,4 @@
-//! Which requests come in at all: those for a host that is ours, from pages that are ours or were named.
+//! The requests that come in at all: those for a host that is ours, from pages that are ours or were named.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What happened to a twin, and why.
+//! The events of a twin, and their causes.
 
 use std::sync::OnceLock;
 
@@ -38,7 +38,7 @@ pub enum Kind {
 /// One thing that happened to one twin. Applying a twin's events in order gives its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Whose it is; [`DeviceId::none`] and number 0 where it is no device's.
+    /// The event's device; [`DeviceId::none`] and number 0 where it is no device's.
     pub device: DeviceId,
     pub number: DeviceNumber,
     /// When it happened: for telemetry the device's own time if it gave one.
@@ -49,7 +49,7 @@ pub struct Event {
     pub cause: Cause,
 }
 
-/// What happened.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventBody {
     /// Readings came. `identity` is set where a repeat of the message can be known by it, `claimed` where the time
@@ -77,7 +77,7 @@ pub struct TwinChange {
     /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `clock`,
     /// `told`, `device_clock`, `deleted`.
     pub change: ChangeKind,
-    /// What of it becomes another.
+    /// The parts of the document that change.
     pub patch: Patch,
 }
 
@@ -195,7 +195,7 @@ impl Event {
         }
     }
 
-    /// How bad it is, where it is an alarm's.
+    /// The severity, where it is an alarm's.
     #[must_use]
     pub fn severity(&self) -> Option<Severity> {
         if let EventBody::Alarm(change) = &self.body { Some(change.alarm.severity) } else { None }

@@ -68,7 +68,7 @@ const REMOVED: &str = "the device was removed";
 pub struct Twin {
     pub id: DeviceId,
     pub number: DeviceNumber,
-    /// Who it is to people.
+    /// The device's identity to people.
     #[serde(default)]
     pub profile: Profile,
     pub claimed: bool,
@@ -77,9 +77,9 @@ pub struct Twin {
     pub last_seen: Option<Timestamp>,
     pub mode: Mode,
     pub mode_until: Option<Timestamp>,
-    /// What the device says it is.
+    /// The state that the device reports.
     pub reported: Properties,
-    /// What people and rules want it to be.
+    /// The state that people and rules want.
     pub desired: Properties,
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     pub tags: Object,
@@ -166,7 +166,7 @@ impl Twin {
         self.plan.as_deref()
     }
 
-    /// What is set for this device, by itself or by its template.
+    /// The settings for this device, its own or its template's.
     #[must_use]
     pub fn settings(&self) -> DeviceSettings {
         let mut settings = self.settings.as_deref().cloned().unwrap_or_default();

@@ -42,7 +42,7 @@ pub enum Leaf<'a> {
     Update,
 }
 
-/// Which attempt at which command a message to a device is; none where it is something else.
+/// The attempt at a command that a message to a device is; none where it is something else.
 #[must_use]
 pub fn attempt(payload: &[u8]) -> Option<CommandAttempt> {
     let message = Json::parse(payload).ok()?;

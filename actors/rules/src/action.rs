@@ -57,11 +57,11 @@ pub(crate) use self::wait::UNTIL;
 #[derive(Clone, Debug)]
 pub struct Action {
     pub kind: ActionKind,
-    /// What a failure does to the actions after it; none: the rule says.
+    /// The effect of a failure on the actions after it; none: the rule says.
     pub on_error: Option<OnError>,
 }
 
-/// What the rest of the program knows of a kind of action.
+/// The part of a kind of action that the rest of the program knows.
 pub(crate) trait Behaviour {
     /// Writes down all that distinguishes it from another action of its kind. Kept state is found by that: what is
     /// written for an action of earlier versions never changes.
@@ -83,7 +83,7 @@ pub(crate) trait Behaviour {
         Ok(Vec::new())
     }
 
-    /// What it asked for of `device`, read from the journal of a run that a restart cut short.
+    /// The effect that it asked for of `device`, read from the journal of a run that a restart cut short.
     fn read_back(
         &self,
         _context: &ActionContext<'_>,

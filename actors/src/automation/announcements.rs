@@ -1,4 +1,4 @@
-//! What people are told of the rules as a whole: which came, changed and went, what is wrong with them, and what should
+//! The news to people of the rules as a whole: which came, changed and went, what is wrong with them, and what should
 //! be looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,14 +15,14 @@ use twinhub_rules::{Engine, Problem, Rule, Twins as _};
 /// For so long what people should look at is not looked for again.
 const WARNINGS_LAST_MS: u64 = 5_000;
 
-/// What was told last.
+/// The last news told.
 #[derive(Default)]
 pub(super) struct Announcements {
     /// The rules, by name and fingerprint.
     rules: BTreeMap<RuleId, u64>,
-    /// What is wrong with rules.
+    /// The faults of rules.
     broken: BTreeSet<String>,
-    /// What people should look at, and when that was found, on the clock that only counts.
+    /// The warnings to people, and when they were found, on the clock that only counts.
     warnings: Option<(u64, Vec<Warning>)>,
 }
 
@@ -45,7 +45,7 @@ impl Announcements {
         self.broken = now;
     }
 
-    /// What has changed since it was told last; none where nothing has.
+    /// The changes since it was told last; none where nothing has changed.
     pub fn change(&mut self, engine: &Engine, uptime_ms: u64) -> Option<Signal> {
         let now: BTreeMap<RuleId, u64> =
             engine.rules().iter().map(|rule| (rule.id.clone(), rule.fingerprint)).collect();
@@ -66,8 +66,8 @@ impl Announcements {
         Some(Signal::Rules { loaded, changed, gone, warnings })
     }
 
-    /// What people should look at in the rules as they stand. Looking at ten thousand of them takes a while, so it
-    /// is looked for once, and again where devices may have come since.
+    /// The warnings to people about the rules as they stand. Looking at ten thousand of them takes a while, so they are
+    /// looked for once, and again where devices may have come since.
     pub fn warnings(&mut self, engine: &Engine, uptime_ms: u64) -> Vec<Warning> {
         if let Some((found, warnings)) = &self.warnings
             && uptime_ms.saturating_sub(*found) < WARNINGS_LAST_MS

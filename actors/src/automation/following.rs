@@ -1,4 +1,4 @@
-//! How the engine comes to see what happens: events in their order, and between them the time.
+//! The engine's view of what happens: events in their order, and between them the time.
 //!
 //! When it is late, after a stall or a sleep of the machine, it goes from deadline to deadline, and what comes of one
 //! is done before the next: then too it does what it would have done in time.
@@ -14,14 +14,14 @@ use twinhub_rules::Engine;
 
 /// A deadline that is told later than this is late.
 const LATE_MS: i64 = 1_000;
-/// What was asked for holds the time back no longer than this.
+/// Effects that were asked for hold the time back no longer than this.
 const LONGEST_HOLD_MS: u64 = 2_000;
 /// No more is read from the feed while so many events wait to be seen.
 const ENOUGH: usize = 10_000;
 
 type Batch = Arc<[Arc<Recorded>]>;
 
-/// How far the engine has come with what happens, and what it sees next.
+/// The place of the engine in what happens, and its next step.
 #[derive(Default)]
 pub(super) struct EventFollower {
     /// None while it is read from.
@@ -40,11 +40,11 @@ pub(super) struct EventFollower {
     pub comes_due: bool,
     /// The deadline that the timers know.
     pub armed: Option<Timestamp>,
-    /// How often it has seen that the clock was set.
+    /// The number of times that it has seen the clock set.
     pub moves: u32,
 }
 
-/// What the engine does next.
+/// The engine's next step.
 pub(super) enum NextStep {
     See(Arc<Recorded>),
     Advance(Timestamp),
@@ -67,7 +67,7 @@ impl EventFollower {
         }
     }
 
-    /// What the engine does next, as far as everything before it was seen.
+    /// The engine's next step, as far as everything before it was seen.
     pub fn next(&mut self, engine: &Engine, uptime_ms: u64) -> Option<NextStep> {
         let (until, is_event) = match (self.queue.front(), self.due) {
             (Some(recorded), _) => (time_before(engine, recorded), true),

@@ -32,7 +32,7 @@ struct File {
 }
 
 impl Library {
-    /// What the store knows beside the files.
+    /// Takes what the store knows beside the files.
     pub fn new(records: Vec<RuleRecord>, secrets: &SecretNames) -> Self {
         let mut library = Self::default();
         for record in records {
@@ -105,7 +105,7 @@ impl Library {
         self.all().find(|rule| rule.id == *id)
     }
 
-    /// What people said of a rule, where they did.
+    /// People's word on a rule, where they gave one.
     pub fn record(&self, id: &RuleId) -> Option<&RuleRecord> {
         self.records.get(id)
     }

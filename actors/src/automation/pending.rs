@@ -21,16 +21,16 @@ use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Tim
 use twinhub_rules::ScopeSnapshot;
 use twinhub_store::{Automation, Progress, RuleRecord};
 
-/// What the alarm of a rule that was stopped is called.
+/// The name of the alarm of a rule that was stopped.
 const STOPPED: &str = "rule-stopped";
 
-/// What the next checkpoint writes.
+/// The writes of the next checkpoint.
 #[derive(Default)]
 pub(super) struct PendingWrites {
     entries: BTreeMap<RunId, RunEntry>,
     pub events: Vec<Event>,
     pub scopes: Vec<ScopeSnapshot>,
-    /// What one rule said of another.
+    /// The word of one rule on another.
     pub rules: Vec<RuleRecord>,
     /// The last place in the sequence that was written as seen.
     pub written: u64,

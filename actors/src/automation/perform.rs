@@ -92,7 +92,7 @@ pub async fn perform(around: &Around, request: EffectRequest, is_new: bool) -> E
     }
 }
 
-/// What a rule has to say to the log.
+/// Writes a rule's message to the log.
 fn log(rule: &RuleId, level: LogLevel, message: &str) {
     match level {
         LogLevel::Debug => debug!(%rule, "{message}"),
@@ -114,7 +114,7 @@ pub async fn append(
     settled.await.unwrap_or(Err(NotTaken::Lost))
 }
 
-/// What becomes of what a device is told, however often its twin dies of it.
+/// The result of what a device is told, however often its twin dies of it.
 async fn deliver(
     around: &Around,
     device: &DeviceId,

@@ -1,4 +1,4 @@
-//! What the engine must know before it goes on, read from the store however often that takes.
+//! The knowledge that the engine needs before it goes on, read from the store however often that takes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What people ask of automation: rules made, changed, removed, switched, looked at and set off.
+//! People's requests to automation: rules made, changed, removed, switched, looked at and set off.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How automation begins, and begins again with other rules: what it needs is read from the store first.
+//! The start of automation, and its start anew with other rules: what it needs is read from the store first.
 
 use std::sync::{Arc, PoisonError};
 

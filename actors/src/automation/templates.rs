@@ -11,7 +11,7 @@ use twinhub_rules::Rule;
 use twinhub_rules::file::{SecretNames, parse_rule_with};
 use twinhub_store::RuleRecord;
 
-/// What becomes of the rules of templates when they are others.
+/// The changes of the rules of templates.
 pub(super) struct TemplateChanges {
     pub taken: BTreeMap<RuleId, (Rule, RuleRecord)>,
     pub gone: Vec<RuleId>,
@@ -56,7 +56,7 @@ impl TemplateChanges {
         self.taken.is_empty() && self.gone.is_empty()
     }
 
-    /// What is to be stored.
+    /// The records to be stored.
     pub fn records(&self) -> Vec<RuleRecord> {
         let no_more = |id: &RuleId| RuleRecord {
             id: id.clone(),

@@ -46,7 +46,7 @@ struct Settled {
     then: Then,
 }
 
-/// What is done once a change is durable and others see it.
+/// The work to do once a change is durable and others see it.
 type Then = Box<dyn FnOnce(&mut Groups, &mut Context<Groups>) + Send>;
 
 type Batch = Arc<[Arc<Recorded>]>;

@@ -25,12 +25,12 @@ use twinhub_store::Record;
 pub struct Templates {
     shelf: Shelf,
     around: Arc<Around>,
-    /// What was under way when the hub went down, until it goes on.
+    /// The changes under way when the hub went down, until they go on.
     unfinished: Vec<Unfinished>,
     helpers: Option<Helpers>,
 }
 
-/// Who does what templates mean.
+/// The actors that do what templates mean.
 #[derive(Clone)]
 pub(super) struct Helpers {
     pub automation: Recipient<TemplateRules>,

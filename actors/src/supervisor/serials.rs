@@ -8,10 +8,10 @@ use twinhub_store::{Store, StoreError};
 
 use super::Waiting;
 
-/// Whose the serial numbers are that were looked up, by the ids that were made of them; none: nobody's.
+/// The owners of the serial numbers that were looked up, by the ids that were made of them; none: nobody's.
 pub(super) type Owners = HashMap<DeviceId, Option<DeviceId>>;
 
-/// What becomes of the messages that wait for an id that the store does not know.
+/// The messages that wait for an id that the store does not know, by where they belong.
 pub(super) struct Sorted {
     /// For a device of another id.
     pub elsewhere: Option<(DeviceId, Vec<Waiting>)>,

@@ -1,4 +1,4 @@
-//! What tests stand on: a clock moved by hand, a store that fails on demand, and waits that come to an end.
+//! The ground that tests stand on: a clock moved by hand, a store that fails on demand, and waits that come to an end.
 
 mod patience;
 
@@ -87,7 +87,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// How a commit fails.
+/// The ways in which a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// [`StoreError::Failed`]: nothing was done.
@@ -114,14 +114,14 @@ type IsLast = dyn Fn(&Batch) -> bool + Send;
 
 #[derive(Default)]
 struct Plan {
-    /// How the next commits fail, in order.
+    /// The failures of the next commits, in order.
     next: Vec<Fault>,
-    /// How commits fail until it is healed.
+    /// The failure of all commits until it is healed.
     broken: Option<Fault>,
     /// After which commit it breaks.
     is_last: Option<Box<IsLast>>,
     reads_fail: bool,
-    /// How long a count of a job's devices takes.
+    /// The duration of a count of a job's devices.
     counting: Duration,
     commits: u64,
 }
@@ -201,14 +201,14 @@ impl FailingStore {
         self.job_devices_blocked.send_replace(true);
     }
 
-    /// What waits goes on.
+    /// Lets go on all that waits.
     pub fn unblock(&self) {
         self.blocked.send_replace(false);
         self.lists_blocked.send_replace(false);
         self.job_devices_blocked.send_replace(false);
     }
 
-    /// How often a commit was tried.
+    /// The number of commits tried.
     #[must_use]
     pub fn commits_tried(&self) -> u64 {
         self.plan().commits

@@ -5,11 +5,11 @@ use std::time::Duration;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, Message};
 
-/// How long a test waits for what comes at once in a program that works, in real time: more than a slow machine needs
-/// that builds something beside.
+/// The wait of a test for what comes at once in a program that works, in real time: more than a slow machine needs that
+/// builds something beside.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What comes of `soon`.
+/// The result of `soon`.
 ///
 /// # Panics
 /// After [`PATIENCE`], naming `what` it waited for.
@@ -44,7 +44,7 @@ pub async fn until_found<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>
     within(what, looking).await
 }
 
-/// What an actor answers to `message`.
+/// The answer of an actor to `message`.
 ///
 /// # Panics
 /// As [`within`], naming the message; and where the actor is gone.

@@ -29,7 +29,7 @@ use crate::http::extract::params::{MOMENT, Params, moment};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 
-/// What is replayed where nothing is said: a week, in ms.
+/// The stretch that is replayed where nothing is said: a week, in ms.
 const USUAL_MS: i64 = 7 * 86_400_000;
 /// Runs in an answer at most.
 const MOST_RUNS: usize = 10_000;
@@ -174,7 +174,7 @@ fn rules(wanted: NewBacktest, running: &[Rule], secrets: &SecretNames) -> Result
     }
 }
 
-/// What is wrong with the rule, by its place in the body.
+/// The faults of the rule, by their place in the body.
 fn wrong(problems: Vec<RuleProblem>, within: &str) -> ApiError {
     let placed = problems
         .into_iter()

@@ -141,7 +141,7 @@ fn name_of(status: u16) -> String {
     known.unwrap_or("Refused").split(' ').collect()
 }
 
-/// What a status means, in this API.
+/// The meaning of a status in this API.
 fn meaning(status: &str) -> &'static str {
     match status {
         "200" => "What was asked for",

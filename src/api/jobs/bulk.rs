@@ -21,7 +21,7 @@ use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 use crate::http::warnings;
 
-/// What is to be done to whom.
+/// The action that is wanted, and its devices.
 #[derive(Debug)]
 struct Wanted {
     choice: Choice,

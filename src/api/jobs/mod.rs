@@ -26,7 +26,7 @@ use crate::http::reply::{Document, array};
 use crate::http::routes::routes;
 
 const STATUSES: &str = "preparing, running, paused, done, canceled or failed";
-/// What of a roll-out is called done.
+/// The word for `done` in a roll-out.
 pub(in crate::api) const UPDATED: &str = "updated";
 const STATES: &str = "queued, asked, notified, downloading, downloaded, verified, updating, done, updated, \
      failed, skipped or canceled";

@@ -4,7 +4,7 @@ use twinhub_domain::json::write_string;
 use twinhub_domain::{Object, Twin};
 use twinhub_mqtt::dialects::dispositivos::{Moment, View};
 
-/// What a device is called that nobody has named.
+/// The texts shown of a device that nobody has named.
 const UNNAMED: [(&str, &str, &str); 3] =
     [("nombre", "name", "No definido"), ("tipo", "type", "generico"), ("modelo", "model", "desconocido")];
 

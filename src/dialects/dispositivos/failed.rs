@@ -13,7 +13,7 @@ use crate::http::problem::ApiError;
 #[error("{cause}")]
 pub struct Failed {
     cause: ApiError,
-    /// What to say where the cause alone does not.
+    /// The message where the cause alone has none.
     message: Option<&'static str>,
 }
 
@@ -24,7 +24,7 @@ const NOT_NOW: &str = "Servicio no disponible, inténtelo de nuevo";
 /// A claim names a device that was never heard.
 pub const NEVER_HEARD: &str = "Dispositivo no encontrado. Asegúrese de que haya sido detectado por MQTT";
 
-/// What the twin calls a field, and what it is called here.
+/// The twin's name of a field, and its name here.
 const FIELDS: [(&str, &str); 6] = [
     ("schedule", "configuracion.horarios"),
     ("configuration", "configuracion"),
@@ -45,7 +45,7 @@ impl Failed {
         PayloadError::NotAnObject("nothing").into()
     }
 
-    /// What was wrong, and whether the technical text says more.
+    /// The message on what was wrong, and whether the technical text says more.
     fn message(&self) -> (String, bool) {
         if let Some(message) = self.message {
             return (message.into(), false);

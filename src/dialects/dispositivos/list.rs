@@ -15,7 +15,7 @@ use crate::http::Access;
 /// Devices read, and sent, at once.
 const PAGE: u64 = 500;
 
-/// How a device is written into a list.
+/// The writer of a device into a list.
 type Write = fn(&Twin, &mut String);
 
 pub async fn all(access: Access) -> Result<HttpResponse, Failed> {

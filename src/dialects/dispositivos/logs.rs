@@ -23,7 +23,7 @@ const USUAL: u64 = 50;
 /// Lines on a page at most.
 const MOST: u64 = 200;
 
-/// Which lines: numbers from `last`, downwards.
+/// The lines of a page: numbers from `last`, downwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Page {
     /// From 1.
@@ -107,7 +107,7 @@ impl Page {
         })
     }
 
-    /// How many lines come before it.
+    /// The number of lines before it.
     fn before(self) -> u64 {
         (self.page - 1).saturating_mul(self.per_page)
     }

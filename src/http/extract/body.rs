@@ -1,4 +1,4 @@
-//! What requests bring along: the body as JSON, and the device and command that the path names.
+//! The parts of requests: the body as JSON, and the device and command that the path names.
 
 use std::future::{Ready, ready};
 use std::time::Duration;
@@ -69,7 +69,7 @@ pub struct JobNamed(pub JobId);
 #[derive(Debug)]
 pub struct Run(pub RunId);
 
-/// What the path names by any text: a group, a template, an image. Whether there is one, its actor says.
+/// A thing that the path names by any text: a group, a template, an image. Whether there is one, its actor says.
 #[derive(Debug)]
 pub struct Named(pub Box<str>);
 
@@ -298,13 +298,13 @@ impl FromRequest for Text {
     }
 }
 
-/// What the path names, one text or several.
+/// The names in the path, one text or several.
 fn names<T: DeserializeOwned + 'static>(request: &HttpRequest, payload: &mut Payload) -> Result<T, ApiError> {
     let path = Path::<T>::from_request(request, payload).into_inner();
     path.map(Path::into_inner).map_err(|_| ApiError::NoRoute(request.path().to_owned()))
 }
 
-/// What is no id of ours is no command's.
+/// A text that is no id of ours is no command's.
 fn command(id: &str) -> Result<CommandId, ApiError> {
     CommandId::parse(id).ok_or_else(|| ApiError::no_command(id))
 }

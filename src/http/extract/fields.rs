@@ -4,7 +4,7 @@
 
 use twinhub_domain::{Json, Object};
 
-/// What is wrong with one field or query parameter.
+/// The fault of one field or query parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {detail}")]
 pub struct FieldError {
@@ -60,7 +60,7 @@ impl Fields {
         Self(object)
     }
 
-    /// What is left may be `known` ones alone.
+    /// The fields that are left may be `known` ones alone.
     ///
     /// # Errors
     /// Names the first field that nobody knows.
@@ -71,7 +71,7 @@ impl Fields {
         Ok(self)
     }
 
-    /// What was not taken.
+    /// The fields that were not taken.
     #[must_use]
     pub fn rest(self) -> Object {
         self.0

@@ -196,7 +196,7 @@ impl FromRequest for Params {
     }
 }
 
-/// What a moment is given as.
+/// The forms in which a moment is given.
 pub const MOMENT: &str = "an RFC 3339 time, a date or epoch seconds";
 
 /// A parameter has a value that does not fit.

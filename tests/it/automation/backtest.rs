@@ -1,4 +1,4 @@
-//! What a rule would have done is what it did.
+//! A backtest finds what the rule did.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ async fn a_database_is_replayed_without_a_hub() {
     assert_eq!(nothing.status.code(), Some(2));
 }
 
-/// What can be compared of runs: everything but what belongs to having been done.
+/// The part of runs that can be compared: everything but what belongs to having been done.
 fn told(runs: &Value) -> Vec<Value> {
     let runs = runs.as_array().unwrap().iter();
     runs.map(|run| {

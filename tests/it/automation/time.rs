@@ -1,4 +1,4 @@
-//! What waits survives: `for` over a kill -9, both ways.
+//! Waits survive: `for` over a kill -9, both ways.
 
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ async fn a_reload_leaves_what_waits_in_rules_that_do_not_change() {
     assert_eq!(entry["device_id"], "oven");
 }
 
-/// What the engine keeps, it keeps a moment after the commit that it is about.
+/// The engine keeps its state a moment after the commit that it is about.
 async fn settled(hub: &crate::support::Hub) {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(hub.json("/api/automation/rules/hot").await["enabled"].as_bool().unwrap());

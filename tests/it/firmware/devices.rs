@@ -33,7 +33,7 @@ impl Board {
         self.say("firmware", &json!({ "state": state })).await;
     }
 
-    /// What it is told next of its firmware.
+    /// The next message to it on its firmware.
     async fn told(&mut self) -> Value {
         within("it is told", async {
             loop {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::support::hub::House;
 use crate::support::{Hub, eventually};
 
-/// What every image of these stories is made of.
+/// The bytes that every image of these stories is made of.
 pub fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|place| u8::try_from(place * 7 % 251).unwrap()).collect()
 }

@@ -10,7 +10,7 @@ use crate::support::hub::House;
 use crate::support::pump::register;
 use crate::support::{eventually, within};
 
-/// What is wrong with each line stands behind it: line, field, code and a part of the reason.
+/// The fault of each line stands behind it: line, field, code and a part of the reason.
 const BROKEN: &str = r#"device_id,name,type,serial_number,claimed,group_id,tags.floor,tags.room,configuration.interval,settings.heartbeat,settings.in_flight,desired.power,schedule,auth_token
 pump-1,Pump 1,pump,S-1,,hall,2,A,1.50,90s,2,on,"[{""cron"": ""0 7 * * *"", ""set"": {""power"": ""on""}}]",
 ,No id,pump,,,,,,,,,,,

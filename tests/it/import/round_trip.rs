@@ -1,4 +1,4 @@
-//! What is exported is imported as the same.
+//! An export is imported as the same.
 
 use serde_json::json;
 

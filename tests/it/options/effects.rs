@@ -1,4 +1,4 @@
-//! What each option does: the list of the tests that show it.
+//! The effect of each option: the list of the tests that show it.
 
 use std::collections::BTreeSet;
 

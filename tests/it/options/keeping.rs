@@ -69,7 +69,7 @@ async fn a_device_that_spoke_once_is_offline_after_a_silence() {
     .await;
 }
 
-/// What a subscriber is told first that wants all since the first event.
+/// The first message to a subscriber that wants all since the first event.
 async fn first_told(hub: &Hub) -> Value {
     let mut subscriber = Subscriber::connect(hub.http).await;
     subscriber.send(&json!({ "type": "subscribe", "id": "s", "since": 1 })).await;

@@ -26,7 +26,7 @@ const ASK_AFTER_MS: i64 = 30_000;
 pub struct Lamps {
     /// By `{bridge}/{short}`.
     lamps: BTreeMap<String, Lamp>,
-    /// What lamps are doing, by command.
+    /// The lamps that are doing something, by command.
     under_way: BTreeMap<CommandId, DeviceId>,
     /// The bridges whose lists came.
     lists: Vec<String>,
@@ -37,7 +37,7 @@ struct Lamp {
     ask_at: Option<Timestamp>,
 }
 
-/// How one lamp is told things.
+/// The voice that tells one lamp things.
 struct LampVoice {
     /// `lamps/{bridge}/{short}`
     root: String,

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::Block;
 use crate::support::{Hub, within};
 
-/// What each block finds when it begins. Commands that watch until Ctrl-C end with the first line that they print.
+/// The start of each block. Commands that watch until Ctrl-C end with the first line that they print.
 const PRELUDE: &str = r#"
 set -euo pipefail
 curl() {

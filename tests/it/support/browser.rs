@@ -15,7 +15,7 @@ use super::{PATIENCE, within};
 
 /// Debian calls it `chromium`, others `google-chrome`.
 const BROWSERS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-/// What a reader of the page sees of it.
+/// The text that a reader of the page sees.
 const READ: &str = r"document.body.innerText.replaceAll('\u200b', '')";
 
 /// A browser with one page open.
@@ -24,7 +24,7 @@ pub struct Browser {
     /// The page's, for calls to it.
     session: String,
     last_call: u64,
-    /// What happened while an answer was waited for.
+    /// The events that came while an answer was waited for.
     events: Vec<Value>,
     _child: Child,
     _profile: TempDir,
@@ -140,7 +140,7 @@ impl Browser {
         }
     }
 
-    /// What the browser says next.
+    /// The browser's next message.
     async fn next(&mut self) -> Value {
         loop {
             let frame = self.socket.next().await.expect("the browser lives").unwrap();

@@ -85,7 +85,7 @@ impl Description {
         Self { document, validators: Mutex::default() }
     }
 
-    /// What is said of an answer; nothing of those outside of the API, and of those without a body by nature.
+    /// The description of an answer; none of those outside of the API, and of those without a body by nature.
     fn answer(&self, method: &str, path: &str, status: u16) -> Option<Answer<'_>> {
         let is_api = path.starts_with("/api/") || ["/health", "/ready", "/metrics"].contains(&path);
         if !is_api || BESIDES.contains(&path) || method == "HEAD" || method == "OPTIONS" {
@@ -190,7 +190,7 @@ fn fits(template: &str, path: &str) -> bool {
     }
 }
 
-/// What is not as it is described is noticed.
+/// Differences from the description are noticed.
 #[test]
 fn differences_are_named() {
     let thing = json!({"type": "object", "required": ["a"], "properties": {

@@ -24,7 +24,7 @@ pub struct Hub {
     pub http: SocketAddr,
     /// The embedded broker's address.
     pub mqtt: Option<SocketAddr>,
-    /// What it printed for its user at the start.
+    /// The text that it printed for its user at the start.
     pub banner: String,
     client: ClientWithMiddleware,
     log: Arc<Mutex<Vec<String>>>,
@@ -179,7 +179,7 @@ fn command(program: &str) -> Command {
     command
 }
 
-/// What is printed at once; nothing follows it before the end.
+/// The text that is printed at once; nothing follows it before the end.
 async fn banner(child: &mut Child) -> String {
     let mut stdout = child.stdout.take().unwrap();
     let mut text = Vec::new();

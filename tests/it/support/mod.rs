@@ -1,4 +1,4 @@
-//! What stories are told with.
+//! The means by which stories are told.
 
 pub mod asyncapi;
 pub mod browser;

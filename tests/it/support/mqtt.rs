@@ -14,12 +14,12 @@ use super::within;
 pub struct Device {
     stream: TcpStream,
     incoming: Vec<u8>,
-    /// What was published and is not acknowledged, by packet id: the caller's name for it.
+    /// The unacknowledged messages, by packet id: the caller's name for each.
     waiting: HashMap<u16, u64>,
     next_id: u16,
 }
 
-/// What a broker says.
+/// A word of a broker.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Said {
     /// This message is acknowledged.
@@ -126,12 +126,12 @@ impl Device {
         }
     }
 
-    /// How many messages are not acknowledged yet.
+    /// The number of messages that are not acknowledged yet.
     pub fn unacknowledged(&self) -> usize {
         self.waiting.len()
     }
 
-    /// What the broker says next; messages are acknowledged on the way. May be given up half way.
+    /// The broker's next word; messages are acknowledged on the way. May be given up half way.
     pub async fn next(&mut self) -> Result<Said> {
         loop {
             let (first, body) = within("the broker says something", self.packet()).await?;

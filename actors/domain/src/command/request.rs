@@ -14,10 +14,10 @@ pub struct CommandRequest {
     pub parameters: Object,
     /// 0 to 9; higher ones go first.
     pub priority: u8,
-    /// How long a device may still get it.
+    /// The time for which a device may still get it.
     #[serde(alias = "ttl_ms")]
     pub ttl: GivenDuration,
-    /// How long the hub waits for an answer to each attempt.
+    /// The hub's wait for an answer to each attempt.
     #[serde(alias = "timeout_ms")]
     pub timeout: GivenDuration,
     /// 1 to [`MOST_ATTEMPTS`].

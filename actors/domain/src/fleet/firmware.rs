@@ -15,7 +15,7 @@ use crate::payload::PayloadError;
 
 pub use step::FirmwareStep;
 
-/// How far a device has come with an image.
+/// The progress of a device with an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FirmwareState {

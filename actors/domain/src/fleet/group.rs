@@ -180,7 +180,7 @@ impl Group {
     }
 }
 
-/// What somebody says of a group, by its fields: each left out, or null, or a value.
+/// A group's fields as somebody gives them: each left out, or null, or a value.
 #[derive(Clone, Debug, Default)]
 pub struct GroupSaid {
     pub id: Option<Box<str>>,
@@ -192,7 +192,7 @@ pub struct GroupSaid {
 }
 
 impl GroupSaid {
-    /// What is wished, where all in it can be.
+    /// The wish, where all in it can be.
     ///
     /// # Errors
     /// The field that is wrong, and what is wrong with it.

@@ -32,7 +32,7 @@ pub struct Rollout {
     /// After how long without any progress a device has failed.
     #[serde(alias = "timeout_ms")]
     pub timeout: GivenDuration,
-    /// Who has not begun by then has failed.
+    /// A device that has not begun by then has failed.
     pub expires: Timestamp,
     /// So long it has for that, from when it is made or tried again.
     #[serde(default = "usual_life", alias = "life_ms")]
@@ -65,7 +65,7 @@ pub enum Next {
 /// The default stages, in percent.
 pub const USUAL_STAGES: [u8; 3] = [5, 25, 100];
 pub const USUAL_ABORT: Abort = Abort { share: 0.2, min: 5 };
-/// How long a roll-out waits for devices that are away, unless it is said otherwise.
+/// The time for which a roll-out waits for devices that are away, unless it is said otherwise.
 pub const USUAL_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 fn usual_life() -> GivenDuration {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
 use super::{Json, Number};
 
-/// How `serde_json` calls what is to come as its text, which is how [`Json`] is read.
+/// The name by which `serde_json` asks for a value as its text, which is how [`Json`] is read.
 const AS_TEXT: &str = "$serde_json::private::";
 
 /// Why a value is not what a type wants. Where it stands, whoever reads it knows.
@@ -66,7 +66,7 @@ fn plain(expected: &str) -> String {
     }
 }
 
-/// What was found: a number by its digits where another number is expected.
+/// The value found: a number by its digits where another number is expected.
 fn shown(expected: &str, found: Unexpected<'_>) -> String {
     let is_number = expected.contains("number");
     match found {
@@ -164,7 +164,7 @@ pub fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     }
 }
 
-/// What only asks a type for its fields.
+/// A deserializer that only asks a type for its fields.
 struct Probe;
 
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Who listens to what a device is told: where nobody does, it waits and says why, and goes out when somebody does.
+//! Listeners to what a device is told: without one it waits and says why, and goes out when somebody listens.
 
 use super::{Outcome, Part, Patch, Publish, Twin, presence};
 use crate::Status;
@@ -9,7 +9,7 @@ use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::id::DeviceId;
 use crate::json::Object;
 
-/// What a device can listen to.
+/// The things that a device can listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ear {
     Commands,
@@ -17,7 +17,7 @@ pub enum Ear {
     Firmware,
 }
 
-/// Who listens there now.
+/// The listeners there now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// The broker does not tell. It is published, and the broker's answer may say that nobody was there.
@@ -31,12 +31,12 @@ pub enum Audience {
 
 /// Knows who listens, and in which words.
 pub trait Listeners {
-    /// Who listens to what `device` is told. Where that is less than is `wanted`, the twin is to be told with
+    /// The listeners to what `device` is told. Where that is less than is `wanted`, the twin is to be told with
     /// [`super::Input::Listens`] as soon as it is more.
     fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience;
 
-    /// What a native change of `twin` is called in the configuration of a device that looks for it there: a merge
-    /// patch onto the first level of `configuration`. Nothing where the device speaks no such dialect.
+    /// A native change of `twin` as the configuration of a device has it that looks for it there: a merge patch onto
+    /// the first level of `configuration`. Nothing where the device speaks no such dialect.
     fn echo(&self, _twin: &Twin, _patch: &Patch) -> Object {
         Object::default()
     }
@@ -115,7 +115,7 @@ impl Twin {
         self.step(outcome, id, step, now, cause);
     }
 
-    /// What is desired waits where nobody listens.
+    /// Desired values wait where nobody listens.
     pub(super) fn hold_desired(
         &mut self,
         outcome: &mut Outcome,

@@ -1,4 +1,4 @@
-//! What people say of a device: who it is, and what of its document is to change.
+//! People's words on a device: its identity, and the changes of its document.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::schedule::{BadSchedule, Entries};
 use crate::text::has_control;
 use crate::versions::Versions;
 
-/// Who a device is to people. Empty text means: not said.
+/// A device's identity to people. Empty text means: not said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Profile {
@@ -69,8 +69,8 @@ impl Profile {
         }
     }
 
-    /// What a status message's details change: what a field of the profile hears goes there, where it is new; all
-    /// else is reported state.
+    /// The patch of a status message's details: what a field of the profile hears goes there, where it is new; all else
+    /// is reported state.
     pub(super) fn patch_from_details(&self, details: Object) -> Patch {
         let mut patch = Patch::default();
         let mut reported = Object::default();
@@ -227,7 +227,7 @@ impl Twin {
         }
     }
 
-    /// What to call it: its name, or its id while it has none.
+    /// The name to call it by: its own, or its id while it has none.
     #[must_use]
     pub fn display_name(&self) -> &str {
         if self.profile.name.is_empty() { self.id.as_str() } else { &self.profile.name }

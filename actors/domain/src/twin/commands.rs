@@ -175,7 +175,7 @@ impl Twin {
             .is_some_and(|queue| queue.in_flight() < self.at_once() && queue.next(now).is_some())
     }
 
-    /// How many commands the device may have in hand.
+    /// The number of commands that the device may have in hand.
     fn at_once(&self) -> usize {
         self.settings.as_deref().and_then(|settings| settings.in_flight).unwrap_or(1).into()
     }
@@ -195,8 +195,7 @@ impl Twin {
         sent
     }
 
-    /// What the device was sent and has not acknowledged waits for its return; the attempt is not held
-    /// against it.
+    /// Commands that were sent and not acknowledged wait for the device's return; the attempt is not held against them.
     pub(super) fn take_commands_back(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
         for id in self.ids(|command| command.status.after(Signal::Return).is_some()) {
             let reason = "the device went away".into();
@@ -205,7 +204,7 @@ impl Twin {
         }
     }
 
-    /// What is to happen to commands because the time has come.
+    /// Does with commands what is due because the time has come.
     pub(super) fn time_commands(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
         for id in self.ids(|command| command.status == CommandStatus::Pending && command.expires_at <= now) {
             let reason = "its time to live was over before the device took it";

@@ -8,8 +8,8 @@ use super::{Properties, Twin};
 use crate::clock::Timestamp;
 use crate::json::{Json, Object};
 
-/// What is known of the desired properties that the device has not reported: in the order of their names,
-/// each once. One that it has reported has no note.
+/// The notes on the desired properties that the device has not reported: in the order of their names, each once. One
+/// that it has reported has no note.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Unmet(Vec<Note>);
@@ -28,7 +28,7 @@ pub struct Note {
     pub failed: Option<(Timestamp, Box<str>)>,
 }
 
-/// How far the device has come with a desired property.
+/// The device's progress with a desired property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncState {
     /// It is to be told when it is there.
@@ -127,7 +127,7 @@ fn reason_for<'a>(reasons: &'a Object, name: &str) -> Option<&'a Json> {
 }
 
 impl Note {
-    /// How far the device has come.
+    /// The device's progress.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> SyncState {
         match (self.sent_at, &self.failed) {
@@ -166,7 +166,7 @@ impl Twin {
         self.unmet.as_deref().and_then(Unmet::since)
     }
 
-    /// How far the device has come with the desired property called `name`; none where nothing is desired of it.
+    /// The device's progress with the desired property called `name`; none where nothing is desired of it.
     #[must_use]
     pub fn sync(&self, name: &str, now: Timestamp) -> Option<SyncState> {
         let (property, _) = self.desired.at_path(name)?;

@@ -8,7 +8,7 @@ use crate::json::{Json, Object};
 use crate::settings::DeviceSettings;
 use crate::words::TruthWords;
 
-/// What is reported, and which words mean the same there.
+/// The reported properties, and the words that mean the same there.
 #[derive(Clone, Copy)]
 pub(super) struct Comparison<'a> {
     reported: &'a Properties,
@@ -16,7 +16,7 @@ pub(super) struct Comparison<'a> {
     settings: Option<&'a DeviceSettings>,
 }
 
-/// What of a wanted value is missing.
+/// The missing part of a wanted value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Missing {
     Nothing,
@@ -27,7 +27,7 @@ pub(super) enum Missing {
 }
 
 impl Twin {
-    /// What of desired the device has not reported, in the shape in which it is desired.
+    /// The part of desired that the device has not reported, in the shape in which it is desired.
     #[must_use]
     pub fn delta(&self) -> Object {
         let comparison = self.comparison();
@@ -56,7 +56,7 @@ impl Twin {
 }
 
 impl Comparison<'_> {
-    /// What of a desired property is missing.
+    /// The missing part of a desired property.
     pub(super) fn missing(&self, wanted: &Property) -> Missing {
         // As nearly all are: one value at one place. A name with dots in it may be nested as well.
         let is_plain =

@@ -25,7 +25,7 @@ impl Twin {
         document
     }
 
-    /// Who it is and how it stands, without its properties: the part that lists show.
+    /// Its identity and status, without its properties: the part that lists show.
     #[must_use]
     pub fn head(&self, now: Timestamp) -> Object {
         let profile = &self.profile;

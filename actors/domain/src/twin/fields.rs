@@ -16,7 +16,7 @@ pub struct Field {
     form: Form,
 }
 
-/// Which requests may set a field.
+/// The requests that may set a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetBy {
     /// A registration, a claim, or a change.
@@ -27,17 +27,17 @@ pub enum SetBy {
     Nobody,
 }
 
-/// Which word of the device itself sets a field.
+/// The word of the device itself that sets a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// Whatever it says last.
     Always,
-    /// What it says while the field is empty: against what a person called it, a device's word is only reported.
+    /// Its word while the field is empty: against what a person called it, a device's word is only reported.
     First,
     Never,
 }
 
-/// How documents and lists show a field.
+/// The way in which documents and lists show a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// As a text, empty where it was not said.
@@ -50,11 +50,11 @@ pub enum Shown {
     Hidden,
 }
 
-/// What the text has to be.
+/// The form that the text must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Line,
-    /// What people read, and nobody looks for by its whole text, may have several lines.
+    /// Text for people, which nobody looks for as a whole, may have several lines.
     Lines,
     Ip,
     Mac,

@@ -58,7 +58,7 @@ impl Twin {
         Ok(())
     }
 
-    /// What has not begun is called back, and the roll-out's step is `to` then; what has begun goes on.
+    /// Calls back an update that has not begun, and the roll-out's step is `to` then; one that has begun goes on.
     pub(super) fn withdraw_update(
         &mut self,
         outcome: &mut Outcome,
@@ -141,8 +141,8 @@ impl Twin {
         }
     }
 
-    /// What follows from what the device runs, and from its being there, now that all is known that came with it.
-    /// One that turns up with the version is done, whatever it said before.
+    /// The consequences of the version that the device runs, and of its being there, now that all is known that came
+    /// with it. One that turns up with the version is done, whatever it said before.
     pub(super) fn settle_firmware(
         &mut self,
         outcome: &mut Outcome,
@@ -226,7 +226,7 @@ impl Twin {
         Some(FirmwareStep::Came { state, percent, version, job, reason: reason.into() })
     }
 
-    /// What happened, and with it what the device says that it runs.
+    /// Says the step, and with it the version that the device says that it runs.
     fn say_firmware(
         &mut self,
         outcome: &mut Outcome,

@@ -130,7 +130,7 @@ impl Twin {
         }
     }
 
-    /// What follows from all parts together.
+    /// The consequences of all parts together.
     fn conclude(&mut self, patch: &Patch, now: Timestamp) {
         if let Some(Part::Units(units)) = patch.get("units") {
             self.say_units(units);

@@ -1,4 +1,4 @@
-//! What can come to a twin, and what it can come to.
+//! The inputs to a twin, and their outcomes.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::reading::Telemetry;
 use crate::status::Mode;
 use crate::versions::Versions;
 
-/// What can come to a twin, from any door.
+/// An input to a twin, from any door.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Heard of for the first time, on MQTT: it registers itself, unclaimed.
@@ -101,16 +101,16 @@ pub enum Input {
     Delete,
 }
 
-/// What an input came to.
+/// The outcome of an input.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// What happened, in order. Empty when nothing did: a repeat, or a change that changes nothing.
+    /// The events, in order. Empty when nothing happened: a repeat, or a change that changes nothing.
     pub events: Vec<Event>,
-    /// What the device is to be told after the commit.
+    /// The messages to the device after the commit.
     pub publishes: Vec<Publish>,
     /// The commands that changed, as they are now; for a repeated request the one that it repeats.
     pub commands: Vec<Command>,
-    /// How far a job has come with this device.
+    /// The steps that jobs have come to with this device.
     pub steps: Vec<Step>,
     /// The input was a repeat of one already taken in.
     pub repeated: bool,
@@ -119,7 +119,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What another input came to, right after this.
+    /// Adds the outcome of another input, right after this.
     pub fn join(&mut self, later: Self) {
         let Self { events, publishes, commands, steps, repeated, rejected } = later;
         let is_configuration = |publish: &Publish| matches!(publish, Publish::Configuration(_));

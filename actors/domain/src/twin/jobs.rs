@@ -1,4 +1,4 @@
-//! What a twin's outcomes mean to the jobs that are behind them: its part of each job's record, made with what it
+//! The meaning of a twin's outcomes to the jobs that are behind them: its part of each job's record, made with what it
 //! is about, so that both become durable together.
 
 use super::{Input, Outcome, Twin};
@@ -7,7 +7,7 @@ use crate::command::{Command, CommandId, CommandStatus, Step as CommandStep};
 use crate::event::EventBody;
 use crate::fleet::{JobId, Step, StepState};
 
-/// Which job's turn an input is, and what is to be noted of it.
+/// The job whose turn an input is, and the note to be made of it.
 pub(super) enum Turn {
     /// No job's.
     None,
@@ -58,7 +58,7 @@ impl Twin {
     }
 }
 
-/// How far a job has come with the device that has this command to carry out.
+/// The step that a job has come to with the device that has this command to carry out.
 fn step_of(job: JobId, command: &Command) -> Step {
     let step = match command.status {
         CommandStatus::Pending | CommandStatus::Sent | CommandStatus::Delivered => {

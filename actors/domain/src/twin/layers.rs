@@ -31,13 +31,13 @@ impl Templates for NoTemplates {
     }
 }
 
-/// What a twin has that has a template, or limits of its own. Boxed: most have neither.
+/// The layers of a twin that has a template, or limits of its own. Boxed: most have neither.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Layers {
     #[serde(skip_serializing_if = "Option::is_none", with = "stored")]
     pub(super) layer: Option<Arc<Layer>>,
-    /// What the device said itself. Without a template it stands in the twin alone.
+    /// The device's own word. Without a template it stands in the twin alone.
     #[serde(skip_serializing_if = "Object::is_empty")]
     configuration: Object,
     #[serde(skip_serializing_if = "Object::is_empty")]
@@ -90,7 +90,7 @@ impl Twin {
         self.layer().map(|layer| &*layer.template)
     }
 
-    /// What its readings are expected to be, by its own word and its template's.
+    /// The values expected of its readings, by its own word and its template's.
     #[must_use]
     pub fn limits(&self) -> Limits {
         let Some(layers) = self.layers.as_deref() else { return Limits::default() };
@@ -100,7 +100,7 @@ impl Twin {
         }
     }
 
-    /// What it says itself, in the words of a registration. What its template says is not in it: the template is.
+    /// Its own words, as a registration has them. Its template's are not among them: the template is.
     #[must_use]
     pub fn said(&self) -> Object {
         let layers = self.layers.as_deref();
@@ -132,7 +132,7 @@ impl Twin {
         said
     }
 
-    /// What of the twin would be another with this layer: by section and key what it is and what it would be.
+    /// The differences that this layer would make to the twin: by section and key what it is and what it would be.
     #[must_use]
     pub fn difference(&self, layer: Option<Arc<Layer>>, now: Timestamp) -> Object {
         let mut after = self.clone();
@@ -169,7 +169,7 @@ impl Twin {
         self.layers.clone_from(&other.layers);
     }
 
-    /// What of it patterns of rules go by: its tags, with what they come of.
+    /// The part that patterns of rules go by: its tags, with what they come of.
     #[must_use]
     pub fn tags_with_layer(&self) -> Tags {
         let layers = self.layers.as_deref().filter(|layers| layers.layer.is_some());
@@ -308,7 +308,7 @@ impl Twin {
         }
     }
 
-    /// What it said itself, and its template's layer.
+    /// Its own words, and its template's layer.
     fn layered(&mut self) -> Option<(&mut Layers, Arc<Layer>)> {
         let layers = self.layers.as_deref_mut()?;
         let layer = layers.layer.clone()?;
@@ -333,7 +333,7 @@ impl Twin {
         self.layer().map_or(Json::Null, |layer| layer.shown().into())
     }
 
-    /// Which is whose, by section and key: `{"configuration": {"interval": {"from": "template"}}, …}`.
+    /// The source of each member, by section and key: `{"configuration": {"interval": {"from": "template"}}, …}`.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&'static str, Json)> {
         let (none, nothing) = (Layers::default(), Layer::default());
         let layers = self.layers.as_deref().unwrap_or(&none);
@@ -389,7 +389,7 @@ fn over(own: &Object, base: &Object) -> Object {
     all
 }
 
-/// Whose each of the members is that come of both.
+/// The source of each member of the two together.
 fn sources(own: &Object, base: &Object) -> Json {
     let source = |key: &str| match (own.get(key), base.get(key)) {
         (Some(_), None) => "device",

@@ -31,7 +31,7 @@ impl Twin {
         }
     }
 
-    /// What a device that is out of service says, and what it is to do, is refused; people may still look after it.
+    /// Refuses what a device that is out of service says and is to do; people may still look after it.
     pub(super) fn check_service(&self, input: &Input, cause: &Cause) -> Result<(), Refusal> {
         let Some(refusal) = out_of_service(self.lifecycle()) else { return Ok(()) };
         let drives = match input {

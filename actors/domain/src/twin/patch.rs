@@ -85,7 +85,7 @@ pub struct Skip {
 /// A device's clock that is plainly wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrongClock {
-    /// What it said when it was first found wrong.
+    /// The time that it said when it was first found wrong.
     pub claimed_at: Timestamp,
     /// When that was.
     pub since: Timestamp,
@@ -150,7 +150,7 @@ impl Patch {
         self.get(name).is_some_and(|part| !matches!(part, Part::Note(..)))
     }
 
-    /// What becomes of a text of the profile: empty where it is taken away, none where nothing is said of it.
+    /// The new text of a field of the profile: empty where it is taken away, none where nothing is said of it.
     #[must_use]
     pub fn text(&self, field: &str) -> Option<&str> {
         if let Part::Text(_, text) = self.get(field)? {
@@ -190,7 +190,7 @@ impl Patch {
         if let Part::Template(layer) = self.get("template")? { Some(layer.as_ref()) } else { None }
     }
 
-    /// What is noted under this name.
+    /// The note under this name.
     #[must_use]
     pub fn note(&self, name: &str) -> Option<&Json> {
         if let Part::Note(_, note) = self.get(name)? { Some(note) } else { None }

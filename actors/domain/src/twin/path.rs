@@ -34,7 +34,7 @@ impl Properties {
     }
 }
 
-/// What `path` leads to in a value, nested before flat; items of arrays by their place from 0.
+/// The value at `path` in another, nested before flat; items of arrays by their place from 0.
 #[must_use]
 pub fn inside<'a>(value: &'a Json, path: &str) -> Option<&'a Json> {
     match value {

@@ -9,14 +9,14 @@ use crate::clock::{CLOCK_JUMP_MS, Timestamp};
 use crate::event::EventBody;
 use crate::reading::FIRST_SET_MS;
 
-/// What is known of a device's comings and goings, once it has gone for the first time.
+/// The record of a device's comings and goings, once it has gone for the first time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// When it last came or went.
     pub changed_at: Timestamp,
     /// Why it last went: `reported` (its own word or its last will), `silent`, `suspended` or `retired`.
     pub disconnect_reason: Box<str>,
-    /// How often it went.
+    /// The number of its departures.
     pub disconnects: u32,
     /// When it went the last few times, the latest last.
     recent: Vec<Timestamp>,
@@ -38,7 +38,7 @@ pub const SHORTEST_SILENCE_MS: i64 = 60_000;
 /// The silence allowed, in ms, while too few messages have come to know a device's rhythm, unless it is set.
 pub const FIRST_SILENCE_MS: i64 = 10 * 60_000;
 
-/// How the hub hears: what a silence is judged by beside the device's own rhythm.
+/// The hub's hearing: the measure of a silence beside the device's own rhythm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hearing {
     /// Since when devices could make themselves heard: nobody is silent who could not speak.
@@ -127,7 +127,7 @@ impl Line {
 }
 
 impl Twin {
-    /// What is known of its comings and goings; none before it has gone for the first time.
+    /// The record of its comings and goings; none before it has gone for the first time.
     #[must_use]
     pub fn line(&self) -> Option<&Line> {
         self.line.as_deref()

@@ -38,7 +38,7 @@ pub struct Property {
     seldom: Option<Arc<Seldom>>,
 }
 
-/// How a reading came, beside the moment that it is filed under.
+/// The arrival of a reading, beside the moment that it is filed under.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     pub received: Timestamp,
@@ -80,7 +80,7 @@ impl Arrival {
             && known <= self.received.plus_millis(NEVER_BELIEVED_MS)
     }
 
-    /// How far the reading can be trusted: not wholly while nobody knows when it was taken.
+    /// The trust in the reading: not whole while nobody knows when it was taken.
     fn quality(self, reading: &Reading) -> Quality {
         match (Quality::of_score(reading.quality_score), self.claimed) {
             (Quality::Good, Some(_)) => Quality::Uncertain,
@@ -90,7 +90,7 @@ impl Arrival {
 }
 
 impl Properties {
-    /// How many there are.
+    /// The number of properties.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -119,7 +119,7 @@ impl Properties {
         self.0.iter().map(|p| (p.name.clone(), p.value.clone())).collect()
     }
 
-    /// How large they are as an object.
+    /// Their size as an object.
     #[must_use]
     pub fn size(&self) -> Size {
         self.0.iter().fold(Size::EMPTY, |size, p| size + Size::of_member(&p.name, p.value.size()))
@@ -282,13 +282,13 @@ impl Property {
         }
     }
 
-    /// How far the value can be trusted.
+    /// The trust in the value.
     #[must_use]
     pub fn quality(&self) -> Quality {
         self.seldom.as_ref().map_or(Quality::Good, |seldom| seldom.quality)
     }
 
-    /// Who said it, where that was no device.
+    /// The author of the value, where that was no device.
     #[must_use]
     pub fn by(&self) -> Option<&str> {
         self.seldom.as_ref()?.by.as_deref()

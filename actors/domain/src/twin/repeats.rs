@@ -18,8 +18,8 @@ pub struct Repeats {
     /// The latest own time of those that were let go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forgotten_to: Option<Timestamp>,
-    /// Those that carried an id and no time, the newest last. There is no time to look them up by, so the twin
-    /// alone can know them.
+    /// Messages that carried an id and no time, the newest last. There is no time to look them up by, so the twin alone
+    /// can know them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[expect(clippy::box_collection, reason = "most twins have none: a pointer each instead of three words")]
     untimed: Option<Box<Vec<u64>>>,

@@ -1,4 +1,4 @@
-//! How much room a twin has: none of its documents grows without end, whatever door a change comes through.
+//! The room that a twin has: none of its documents grows without end, whatever door a change comes through.
 
 use super::{Outcome, Part, Patch, Refusal, Rejected, Twin};
 use crate::cause::{Cause, Source};
@@ -6,7 +6,7 @@ use crate::json::{Json, Object, Size};
 use crate::payload::{check_property, shown};
 use crate::reading::{Reading, Scalar};
 
-/// What replaces a value and is no longer than this makes no document notably larger: no number is longer.
+/// A value that replaces another and is no longer than this makes no document notably larger: no number is longer.
 const SHORT: usize = 32;
 
 impl Twin {

@@ -1,5 +1,5 @@
-//! What few properties have beside their value and its times. Thousands of devices send `°C`, so there is one of each
-//! in memory where many twins are: what a property pays for is a pointer.
+//! The members that few properties have beside their value and its times. Thousands of devices send `°C`, so there is
+//! one of each in memory where many twins are: what a property pays for is a pointer.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::reading::Quality;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Seldom {
     pub quality: Quality,
-    /// Who said it, where that was no device.
+    /// The author of the value, where that was no device.
     pub by: Option<Box<str>>,
     pub units: Units,
     /// The time that the device said, where it is not believed.
@@ -36,7 +36,7 @@ const MOST_SHARED: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Common {
     known: HashSet<Arc<Seldom>>,
-    /// Those that found no room. As many as there is room for, and the unused are swept out once more.
+    /// The number of values that found no room. At as many as there is room for, the unused are swept out once more.
     turned_away: usize,
 }
 

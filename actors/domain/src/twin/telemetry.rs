@@ -25,7 +25,7 @@ pub struct Filed {
 /// A reading that was not taken in, while others of its message were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// Which reading.
+    /// The name of the reading.
     pub name: Box<str>,
     pub refusal: Refusal,
 }

@@ -1,6 +1,6 @@
-//! What is said in a dialect in which the twin has to be asked what it means: its mode, say, decides which part of a
-//! message counts. So the dialect translates it in the twin's turn, with the twin in view, and the twin checks and
-//! applies the meaning as it does any other input.
+//! Messages in a dialect in which the twin has to be asked what they mean: its mode, say, decides which part of one
+//! counts. So the dialect translates them in the twin's turn, with the twin in view, and the twin checks and applies
+//! the meaning as it does any other input.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub trait Translation: fmt::Debug + Send + Sync {
     fn translate(&self, twin: &Twin, now: Timestamp) -> Result<Meaning, Refusal>;
 }
 
-/// Who says it, and what for.
+/// The speaker, and the purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
     /// The device itself, which is known by its serial number.
@@ -49,7 +49,7 @@ pub enum Speaker {
 pub struct Meaning {
     /// As people change the document.
     pub change: Change,
-    /// Who drives the twin from now on; none: it stays as it is.
+    /// The mode from now on; none: it stays as it is.
     pub mode: Option<Mode>,
     /// A merge patch onto `reported`.
     pub reported: Object,

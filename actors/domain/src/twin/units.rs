@@ -67,7 +67,7 @@ fn collect(said: &Object, prefix: &str, into: &mut Vec<(String, Json)>) -> Optio
     Some(())
 }
 
-/// What `path` leads to in an object, nested before flat.
+/// The value at `path` in an object, nested before flat.
 fn in_object<'a>(object: &'a Object, path: &str) -> Option<&'a Json> {
     super::path::heads(path).find_map(|(head, rest)| {
         let found = object.get(head)?;

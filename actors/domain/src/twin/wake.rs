@@ -1,4 +1,4 @@
-//! What time does to a twin: a mode that ends, a silence too long, a command overdue, an entry of the schedule.
+//! The effects of time on a twin: a mode that ends, a silence too long, a command overdue, an entry of the schedule.
 
 use super::patch::{Part, Patch, Skip};
 use super::presence::{self, Hearing};
@@ -23,7 +23,7 @@ impl Twin {
         [self.mode_until, commands, schedule, firmware].into_iter().flatten().min()
     }
 
-    /// Who drives the twin changes; `until` ends a person's word by itself.
+    /// Changes who drives the twin; `until` ends a person's word by itself.
     pub(super) fn set_mode(
         &mut self,
         outcome: &mut Outcome,

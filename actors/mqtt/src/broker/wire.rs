@@ -181,7 +181,7 @@ pub(super) fn packet_id(packet: &[u8], header: usize) -> Option<u16> {
     Some(u16::from_be_bytes([id[0], id[1]]))
 }
 
-/// What follows the properties that `bytes` begin with.
+/// The bytes after the properties that `bytes` begin with.
 pub(super) fn after_properties(bytes: &[u8]) -> Option<&[u8]> {
     let mut read = Reader(bytes);
     read.properties()?;

@@ -53,8 +53,8 @@ pub trait Dialect: Send + Sync {
     /// their purpose.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing>;
 
-    /// What a native change of `twin` is called in the configuration of a device that looks for it there: a merge
-    /// patch onto the first level of `configuration`. Asked in the twin's turn, of every twin.
+    /// A native change of `twin` as the configuration of a device has it that looks for it there: a merge patch onto
+    /// the first level of `configuration`. Asked in the twin's turn, of every twin.
     fn echo(&self, _twin: &Twin, _patch: &Patch) -> Object {
         Object::default()
     }

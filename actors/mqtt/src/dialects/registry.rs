@@ -88,8 +88,8 @@ struct Topics {
     hub_filters: Vec<String>,
 }
 
-/// Who listens to what a device is told, and in which words: as the broker tells where that is said natively. Of topics of other dialects
-/// nothing is known.
+/// The listeners to what a device is told, and the words they know: as the broker tells where that is said natively. Of
+/// topics of other dialects nothing is known.
 pub struct Hearing<'a> {
     pub subscribers: &'a Subscribers,
     pub dialects: &'a Dialects,
@@ -217,7 +217,7 @@ impl Dialects {
         (None, Encoded { messages, keep: Vec::new() })
     }
 
-    /// What a native change of `twin` is called in the configuration, in all dialects that have words for it there.
+    /// A native change of `twin` as the configuration has it, in all dialects that have words for it there.
     #[must_use]
     pub fn echo(&self, twin: &Twin, patch: &Patch) -> Object {
         let mut echo = Object::default();

@@ -11,7 +11,7 @@ use twinhub_domain::{Json, Mode};
 #[derive(Clone, Debug)]
 pub struct Write<'a> {
     pub kind: WriteKind<'a>,
-    /// Whom it reaches; empty where it is no device's.
+    /// The devices that it reaches; empty where it is no device's.
     pub to: Vec<&'a Selector>,
     /// The effect comes when the trigger's condition ends (`on_release`).
     pub release: bool,

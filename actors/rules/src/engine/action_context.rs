@@ -1,4 +1,4 @@
-//! What an action is filled in with, and what it asks for then.
+//! The context that an action is filled in with, and its requests then.
 
 use super::Effect;
 use super::world::World;
@@ -19,14 +19,14 @@ pub(crate) struct ActionContext<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What an action asks for of one device, or of none.
+/// An action's request of one device, or of none.
 #[derive(Clone, Debug)]
 pub(crate) struct ActionRequest {
     pub device: Option<DeviceId>,
     pub what: Requested,
 }
 
-/// What is asked for.
+/// The thing asked for.
 #[derive(Clone, Debug)]
 pub(crate) enum Requested {
     Effect(Effect),
@@ -48,7 +48,7 @@ impl ActionRequest {
         Self { device: None, what: Requested::Run(rule) }
     }
 
-    /// What the journal of runs shows of it.
+    /// Its data in the journal of runs.
     pub fn data(&self) -> Object {
         match &self.what {
             Requested::Effect(effect) => effect.data(),
@@ -115,7 +115,7 @@ impl ActionContext<'_> {
         Ok(devices.into_iter().map(asked).collect())
     }
 
-    /// Whose an alarm is: of this device, or of the rule.
+    /// The originator of an alarm: this device, or the rule.
     pub fn originator(&self, device: Option<&DeviceId>) -> (Originator, DeviceNumber) {
         match device {
             None => (Originator::Rule(self.rule.id.clone()), DeviceNumber(0)),

@@ -22,7 +22,7 @@ pub(super) struct Arbiter<'a> {
 }
 
 impl Arbiter<'_> {
-    /// What the mode, the cooldown and the breaker say to a run whose conditions hold. `again`: it has waited for
+    /// The word of the mode, the cooldown and the breaker on a run whose conditions hold. `again`: it has waited for
     /// this decision.
     pub fn decide(
         &mut self,

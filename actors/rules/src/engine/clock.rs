@@ -8,7 +8,7 @@ use super::trigger_context::word;
 use crate::model::{Missed, Trigger, TriggerKind};
 use twinhub_domain::{Json, Timestamp};
 
-/// What was due within so many ms before the hub was up again is on time: a quick restart loses nothing.
+/// A time that was due within so many ms before the hub was up again is on time: a quick restart loses nothing.
 pub(super) const ON_TIME_MS: i64 = 10_000;
 
 /// So many times that passed are made up for at most, the last ones.
@@ -17,11 +17,11 @@ const MOST_MADE_UP: usize = 100;
 /// So many times that were passed over are counted at most.
 const MOST_COUNTED: usize = 10_000;
 
-/// What becomes of the times of a clock that passed.
+/// The fate of the times of a clock that passed.
 pub(super) struct Passed {
     /// The last of those that are passed over, and a sentence on all of them.
     pub over: Option<(Firing, String)>,
-    /// Those that are made up for, in order.
+    /// The times that are made up for, in order.
     pub made_up: Vec<Firing>,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn firing(index: &RuleIndex, rule: u32, number: u16, due: Timestamp, 
     firing
 }
 
-/// What becomes of the times of a rule's clock that passed between those that are dealt with and `now`.
+/// The fate of the times of a rule's clock that passed between those that are dealt with and `now`.
 pub(super) fn passed(
     index: &RuleIndex,
     rule: u32,

@@ -1,4 +1,4 @@
-//! How the time goes on: deadlines of latches and runs, and the times of clocks, each at its own time and in order.
+//! The passing of time: deadlines of latches and runs, and the times of clocks, each at its own time and in order.
 
 use super::clock::{self, ON_TIME_MS, Passed};
 use super::latch::Latch;

@@ -1,4 +1,4 @@
-//! What actions have done: each effect, the word for it, its data in the journal of runs, and what a test in a rule
+//! The effects of actions: each effect, the word for it, its data in the journal of runs, and what a test in a rule
 //! file may expect of it.
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use twinhub_domain::alarm::{Originator, Severity};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{CommandRequest, DeviceId, DeviceNumber, Json, Mode, Object, Timestamp};
 
-/// What is to be done.
+/// Something that is to be done.
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// `request` carries the idempotency key.
@@ -72,11 +72,11 @@ pub(crate) struct Expectable {
     /// See [`Effect::word`].
     pub word: &'static str,
     pub subject: Subject,
-    /// What else can be said of it: members of [`Effect::details`].
+    /// The other things that can be said of it: members of [`Effect::details`].
     pub members: &'static [&'static str],
 }
 
-/// How a test names the subject of an effect.
+/// The way in which a test names the subject of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// By a device's id.
@@ -139,7 +139,7 @@ impl Effect {
         }
     }
 
-    /// What the journal of runs shows of it. After a restart the effect is made of that again, by
+    /// The effect's data in the journal of runs. After a restart the effect is made of that again, by
     /// `Behaviour::read_back`.
     #[must_use]
     pub fn data(&self) -> Object {
@@ -176,7 +176,7 @@ impl Effect {
         members.into_iter().collect()
     }
 
-    /// What it is about, as tests name it.
+    /// The subject, as tests name it.
     pub(crate) fn subject(&self) -> &str {
         match self {
             Self::Command { device, .. } | Self::Desired { device, .. } | Self::Mode { device, .. } => {

@@ -52,7 +52,7 @@ impl Evaluator<'_> {
             .unwrap_or_else(|_| Err(("panic".into(), "it died: a fault of the program".to_owned())))
     }
 
-    /// What the action that a run stands at is filled in with.
+    /// The context for filling in the action that a run stands at.
     pub fn context<'b>(&'b self, key: ScopeKey, run: &'b RunState, now: Timestamp) -> ActionContext<'b> {
         let step = self.index.step_of_both(key.rule, run.list, run.at);
         ActionContext { world: self.world, rule: self.index.rule(key.rule), entry: &run.entry, step, now }

@@ -32,7 +32,7 @@ pub(super) struct Firing {
     pub data: Object,
     pub seq: Option<u64>,
     pub cause: Option<Cause>,
-    /// What distinguishes it from others of this trigger and device: a place in the sequence, a moment.
+    /// The number that distinguishes it from others of this trigger and device: a place in the sequence, a moment.
     pub what: i64,
     pub at: Timestamp,
     /// The trigger has a latch.
@@ -228,7 +228,7 @@ fn refusal_of(seen: &ConditionSeen, index: u16) -> Refusal {
     (WhyNot::Unknown, format!("{} is not known: {why}", seen.text), Some(index))
 }
 
-/// What `trigger` is in conditions and messages.
+/// The value of `trigger` in conditions and messages.
 pub(super) fn data<const N: usize>(id: &str, kind: &'static str, more: [(&'static str, Json); N]) -> Object {
     // There is always a value, and one before it: a message that names them is no mistake.
     let is_said =

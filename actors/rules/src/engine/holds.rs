@@ -1,4 +1,4 @@
-//! Which rules stand for what they wrote: while one of a higher priority holds a property or a type of command of a
+//! Rules that stand for what they wrote: while one of a higher priority holds a property or a type of command of a
 //! device, one of a lower does not write it.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! What of a rule's program those must know who send its webhooks.
+//! The part of a rule's program that the senders of its webhooks must know.
 
 use super::program::{self, List, Op};
 use crate::action::ActionKind;

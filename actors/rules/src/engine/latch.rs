@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use twinhub_domain::run::RunId;
 use twinhub_domain::{Cause, Json, Number, Timestamp};
 
-/// What is remembered of a trigger and a device. One that is armed is not remembered.
+/// The memory of a trigger and a device. One that is armed is not remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Latch {
@@ -33,7 +33,7 @@ pub(super) struct Pending {
     pub previous: Option<Json>,
 }
 
-/// How what a trigger looks at stands.
+/// The standing of what a trigger looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stands {
     /// As the trigger wants it.

@@ -14,7 +14,7 @@ use crate::model::{Trigger, TriggerKind};
 use twinhub_domain::schedule::CLOCK_WRONG_MS;
 use twinhub_domain::{Recorded, Timestamp};
 
-/// What was read of the clock within so many ms before it was set may come in after that.
+/// A time that was read of the clock within so many ms before it was set may come in after that.
 const STRAGGLERS_MS: i64 = 2_000;
 
 /// That the clock was set, for as long as what was read before may come in.

@@ -1,4 +1,4 @@
-//! What the engine says and is told: what is to be done, what came of it, what is to be stored.
+//! The engine's output and input: what is to be done, what came of it, what is to be stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use twinhub_domain::run::RuleId;
 use twinhub_domain::run::{RunEntry, RunId};
 use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber, Json};
 
-/// What came of a step: in the order in which it is to be done and told.
+/// The output of a step: in the order in which it is to be done and told.
 #[derive(Clone, Debug, Default)]
 pub struct EngineOutput {
     pub effects: Vec<EffectRequest>,
@@ -30,22 +30,22 @@ pub struct Entry {
 pub struct EffectRequest {
     pub id: EffectId,
     pub rule: RuleId,
-    /// What the twin writes down: the rule, the run and its depth.
+    /// The cause that the twin writes down: the rule, the run and its depth.
     pub cause: Cause,
     pub effect: Effect,
 }
 
-/// Which effect of which run. As text (`{run}:{step}:{nth}`) it is the idempotency key of what it asks for.
+/// The id of an effect of a run. As text (`{run}:{step}:{nth}`) it is the idempotency key of what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EffectId {
     pub run: RunId,
     /// The step in the rule's program.
     pub step: u32,
-    /// Which of the devices that the step is for.
+    /// The place of the device among those that the step is for.
     pub nth: u32,
 }
 
-/// How an effect went.
+/// The result of an effect.
 #[derive(Clone, Debug, Default)]
 pub struct EffectResult {
     /// The place in the sequence of what it brought about.
@@ -58,7 +58,7 @@ pub struct EffectResult {
     pub failed: Option<(Box<str>, String)>,
 }
 
-/// What of the engine is stored: of one rule and one device.
+/// The part of the engine that is stored: of one rule and one device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScopeSnapshot {
     pub rule: RuleId,
@@ -70,7 +70,7 @@ pub struct ScopeSnapshot {
     pub body: Option<Json>,
 }
 
-/// Which twins the engine must know before it can go on.
+/// The twins that the engine must know before it can go on.
 #[derive(Clone, Debug, Default)]
 pub struct MissingTwins {
     pub devices: Vec<DeviceId>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, ActionKind, ChooseAction};
 use crate::model::{Condition, Rule};
 
-/// Which of a rule's lists of actions.
+/// One of a rule's lists of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum List {

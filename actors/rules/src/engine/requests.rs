@@ -220,7 +220,7 @@ fn request(rule: &Rule, entry: &RunEntry, id: EffectId, mut effect: Effect) -> E
     EffectRequest { id, rule: entry.rule.clone(), cause: cause(rule, entry), effect }
 }
 
-/// What the world writes down as the cause of what a run of this rule does.
+/// The cause that the world writes down for what a run of this rule does.
 fn cause(rule: &Rule, entry: &RunEntry) -> Cause {
     let above = RunCause { id: entry.id, depth: entry.depth, even_in_manual: rule.even_in_manual };
     let mut cause = Cause::new(Source::Rule, entry.rule.as_str());
@@ -236,7 +236,7 @@ fn confirm_of(action: &Action) -> Option<i64> {
     }
 }
 
-/// What is known of an accepted command. The world that has none, as over the past, has done it.
+/// Notes an accepted command. The world that has none, as over the past, has done it.
 fn confirm_by(confirms: &mut Vec<Confirm>, nth: u32, command: Option<CommandId>) {
     match command {
         None => confirms.retain(|confirm| confirm.nth != nth || confirm.command.is_some()),

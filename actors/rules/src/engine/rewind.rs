@@ -56,7 +56,7 @@ enum Section {
     Desired,
 }
 
-/// What an event said, and of which moment.
+/// The properties that an event said, each with its moment.
 fn moments(event: &Event) -> Vec<(DeviceNumber, Section, &str, Timestamp)> {
     let of = |section, name, at| (event.number, section, name, at);
     match &event.body {

@@ -28,13 +28,13 @@ pub(super) struct RunState {
     pub confirms: Vec<Confirm>,
 }
 
-/// What a run waits for.
+/// The thing that a run waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Waits {
     /// Its turn.
     Turn(TurnWait),
-    /// What it asked for in its step to be answered.
+    /// The answers to what it asked for in its step.
     Acts {
         open: Vec<Open>,
         /// The stable word of the first that failed.
@@ -77,7 +77,7 @@ pub(super) struct Open {
     pub nth: u32,
     /// Its line among the entry's actions.
     pub line: u32,
-    /// Which of all effects it is that the engine asked for: after a restart they are done again in this order.
+    /// Its place among all effects that the engine asked for: after a restart they are done again in this order.
     #[serde(default)]
     pub order: u64,
 }
@@ -89,7 +89,7 @@ pub(super) struct Confirm {
     pub line: u32,
     pub device: DeviceId,
     pub command: Option<CommandId>,
-    /// What became of it.
+    /// The status that it came to.
     pub status: Option<CommandStatus>,
 }
 

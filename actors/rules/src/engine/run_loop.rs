@@ -21,7 +21,7 @@ pub(super) struct RunLoop<'a> {
     pub state: &'a mut EngineState,
 }
 
-/// What comes after a step.
+/// The course of a run after a step.
 pub(super) enum After {
     Next,
     /// It goes on at this step.

@@ -1,4 +1,4 @@
-//! What is remembered of a rule and a device, and of a rule as a whole.
+//! The memory of a rule and a device, and of a rule as a whole.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use super::run::{RunState, earlier};
 use twinhub_domain::run::{RunId, WhyNot};
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
-/// Which scope: ordered by device, so that all of one device's stand together.
+/// The key of a scope: ordered by device, so that all of one device's stand together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ScopeKey {
     /// 0: what is no device's.
@@ -16,7 +16,7 @@ pub(super) struct ScopeKey {
     pub rule: u32,
 }
 
-/// What is remembered of a rule and a device. One that is as it was at first is not kept.
+/// The memory of a rule and a device. One that is as it was at first is not kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct ScopeState {
     /// The device's id; none for what is no device's.
@@ -25,7 +25,7 @@ pub(super) struct ScopeState {
     /// By trigger; those that are not here are armed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latches: Vec<(u16, Latch)>,
-    /// Those that go on and those that wait for their turn, in the order in which they were fired.
+    /// The runs that go on and those that wait for their turn, in the order in which they were fired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunState>,
     /// It rests until then.
@@ -37,12 +37,12 @@ pub(super) struct ScopeState {
     /// The last entry, where it was one that did not run: the same again is counted there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folded: Option<Box<Folded>>,
-    /// What its rule has written, while it holds it.
+    /// The things that its rule has written, while it holds them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<(DeviceId, Hold)>,
 }
 
-/// What can be held: a property that was desired, a type of command.
+/// A thing that can be held: a property that was desired, a type of command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Hold {
@@ -50,7 +50,7 @@ pub(super) enum Hold {
     Command(Box<str>),
 }
 
-/// What is remembered of an entry so that the same again can be counted there.
+/// The memory of an entry, so that the same again can be counted there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Folded {
     pub id: RunId,
@@ -63,10 +63,10 @@ pub(super) struct Folded {
     pub condition: Option<u16>,
 }
 
-/// What is remembered of a rule as a whole.
+/// The memory of a rule as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct RuleState {
-    /// What people and other rules said.
+    /// The word of people and other rules.
     pub enabled: Option<bool>,
     /// Why it was stopped.
     pub stopped: Option<Box<str>>,

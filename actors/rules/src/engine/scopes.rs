@@ -20,7 +20,7 @@ pub(super) struct Scopes {
     /// By rule.
     pub rules: Vec<RuleState>,
     timers: ScopeTimers,
-    /// What the scopes hold.
+    /// The holds of the scopes.
     pub holds: Holds,
     /// Scopes that were changed and not looked after yet.
     touched: BTreeSet<ScopeKey>,
@@ -54,7 +54,7 @@ impl Scopes {
         &self.rules[rule as usize]
     }
 
-    /// What is remembered of a rule, to be changed.
+    /// The memory of a rule, to be changed.
     pub fn rule_mut(&mut self, rule: u32) -> &mut RuleState {
         self.touched.insert(ScopeKey::of_rule(rule));
         &mut self.rules[rule as usize]

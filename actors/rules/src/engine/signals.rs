@@ -1,4 +1,4 @@
-//! What signals fire: messages on topics, webhooks, and people who run a rule.
+//! The firings of signals: messages on topics, webhooks, and people who run a rule.
 
 use super::firing::{BY_HAND, Firing, data};
 use super::index::RuleIndex;
@@ -8,7 +8,7 @@ use crate::model::TriggerKind;
 use twinhub_domain::run::{RunKind, Signal};
 use twinhub_domain::{EventBody, Json, Recorded};
 
-/// What a signal fires. `runs` tells whether a rule does.
+/// The firings of a signal. `runs` tells whether a rule does.
 pub(super) fn fired(index: &RuleIndex, runs: &dyn Fn(u32) -> bool, recorded: &Recorded) -> Vec<Firing> {
     let event = &recorded.event;
     let EventBody::Signal(signal) = &event.body else { return Vec::new() };

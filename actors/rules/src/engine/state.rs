@@ -24,7 +24,7 @@ pub(super) struct EngineState {
     pub runs: RunIndex,
     /// So many effects were asked for.
     pub asked: u64,
-    /// What is still to be done within a step.
+    /// The work still to be done within a step.
     pub followups: VecDeque<Followup>,
     pub output: EngineOutput,
     pub counts: Counts,
@@ -47,7 +47,7 @@ pub(super) enum Followup {
     Turns(ScopeKey, Timestamp),
 }
 
-/// How much the engine has done since it began.
+/// The counts of what the engine has done since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Triggers that fired.

@@ -1,5 +1,5 @@
-//! Whom a rule's actions are for, whether they come to be done or not: a run that leaves a device alone is told of in
-//! that device's journal too.
+//! The devices that a rule's actions are for, whether they come to be done or not: a run that leaves a device alone is
+//! told of in that device's journal too.
 
 use std::collections::BTreeSet;
 

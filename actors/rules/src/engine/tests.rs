@@ -115,7 +115,7 @@ impl Sim {
         self.go_to(self.now.plus_millis(ms));
     }
 
-    /// What was done, as short texts with seconds after noon: `300 command fan`.
+    /// The effects done, as short texts with seconds after noon: `300 command fan`.
     pub(super) fn deeds(&self) -> Vec<String> {
         let text = |done: &scenario::sim::Done| {
             let what = match &done.effect {

@@ -9,7 +9,7 @@ use twinhub_domain::alarm::{AlarmChange, Originator};
 use twinhub_domain::command::CommandChange;
 use twinhub_domain::{DeviceId, Event, Json, Kind, Number, Object, Timestamp, Twin};
 
-/// How what a trigger looks at stands; none where that is not known.
+/// The standing of what a trigger looks at; none where that is not known.
 pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<Stands> {
     let is_so = |is_so: bool| Some(if is_so { Stands::Holds } else { Stands::Over });
     match &trigger.kind {
@@ -30,7 +30,7 @@ pub(super) fn stale(trigger: &Trigger, twin: &Twin, now: Timestamp) -> Option<St
     (age > *most).then(|| format!("the value is {} s old, and may be {} s", age / 1_000, most / 1_000))
 }
 
-/// What `trigger` is where a trigger looks at a state.
+/// The value of `trigger` where a trigger looks at a state.
 pub(super) fn state_data(trigger: &Trigger, twin: &Twin, previous: Option<Json>, now: Timestamp) -> Object {
     match &trigger.kind {
         TriggerKind::Numeric { property: name, above, below, .. } => {

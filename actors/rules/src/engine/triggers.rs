@@ -212,7 +212,7 @@ impl Triggers<'_> {
         self.state.fire(firing);
     }
 
-    /// What a trigger fired for is over.
+    /// Ends what a trigger fired for.
     fn release(&mut self, mut firing: Firing, ran: Option<RunId>) {
         let Some(ran) = ran else { return };
         if !self.index.rule(firing.rule).on_release.is_empty() {

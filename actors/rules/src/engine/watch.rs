@@ -1,4 +1,4 @@
-//! What watches a device: one short list, sorted so that a reading finds its triggers by its name.
+//! The triggers that watch a device: one short list, sorted so that a reading finds its triggers by its name.
 
 use super::index::RuleIndex;
 use crate::model::{Path, TriggerKind};
@@ -8,11 +8,11 @@ use crate::model::{Path, TriggerKind};
 pub(super) struct TriggerRef {
     pub rule: u32,
     pub trigger: u16,
-    /// What it looks at: one of the numbers below.
+    /// The class of what it looks at: one of the numbers below.
     pub class: u8,
 }
 
-/// What the device reports.
+/// A property that the device reports.
 pub(super) const REPORTED: u8 = 0;
 /// Another part of its document.
 pub(super) const DOCUMENT: u8 = 1;
@@ -39,7 +39,7 @@ pub(super) fn of_class(trigger_refs: &[TriggerRef], class: u8) -> &[TriggerRef] 
     &trigger_refs[from..to]
 }
 
-/// Those that look at the reported property `name`, or at something in it.
+/// The triggers that look at the reported property `name`, or at something in it.
 pub(super) fn of_property<'a>(
     trigger_refs: &'a [TriggerRef],
     name: &'a str,

@@ -20,11 +20,11 @@ pub(super) struct World {
     pub devices: HashMap<DeviceId, Known>,
     /// Devices that fit no pattern. Empty where there are no patterns.
     pub others: HashMap<DeviceNumber, Option<Box<Other>>>,
-    /// What is still to be told.
+    /// The missing twins still to be told of.
     wanted: MissingTwins,
     /// The groups as they stand at this place in the sequence.
     pub tree: Arc<Tree>,
-    /// What the twins have in common.
+    /// The values that the twins have in common.
     common: Common,
 }
 
@@ -237,7 +237,7 @@ fn fresh(event: &Event) -> Box<Twin> {
     Box::new(Twin::new(event.device.clone(), event.number, event.received_at))
 }
 
-/// What stands at a place in a twin's document; none where there is nothing.
+/// The value at a place in a twin's document; none where there is nothing.
 pub(super) fn value_at(twin: &Twin, path: &Path) -> Option<Json> {
     match path {
         Path::Reported(name) => property(&twin.reported, name).map(|(value, _)| value.clone()),
@@ -253,7 +253,7 @@ pub(super) fn value_at(twin: &Twin, path: &Path) -> Option<Json> {
     }
 }
 
-/// What a path leads to, nested before flat, and when it was last said.
+/// The value at a path, nested before flat, and the time when it was last said.
 pub(super) fn property<'a>(properties: &'a Properties, path: &str) -> Option<(&'a Json, Timestamp)> {
     properties.at_path(path).map(|(property, value)| (value, property.at))
 }

@@ -31,7 +31,7 @@ pub const HEAD: [&str; 15] = [
     "age",
 ];
 
-/// What a device said of itself, unless it reports a property by that name.
+/// The device's own word on itself, unless it reports a property by that name.
 pub(super) const FIRMWARE: &str = "firmware_version";
 
 /// These words of [`HEAD`] hold others.

@@ -8,7 +8,7 @@ use crate::scenario::{Expectation, Expected};
 use twinhub_domain::run::WhyNot;
 use twinhub_domain::{DeviceId, Json, Mode, Object};
 
-/// What is wrong, a sentence, and perhaps what was meant.
+/// The fault, a sentence, and perhaps what was meant.
 type Unclear = (String, Option<String>);
 
 /// Why a rule did not run.

@@ -26,7 +26,7 @@ pub(crate) fn everybody() -> Option<Selector> {
     Glob::parse("*").ok().map(Selector::Glob)
 }
 
-/// Which devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
+/// The devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
 pub(crate) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Selector> {
     if matches!(node.value, Value::Map(_)) {
         return by_nature(c, node);
@@ -48,7 +48,7 @@ pub(crate) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Sel
     device_or_glob(c, node, text)
 }
 
-/// Which devices and which place in their twins: `pump.temperature`, `{device, property}`.
+/// The devices and the place in their twins: `pump.temperature`, `{device, property}`.
 pub(crate) fn place(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<(Selector, Path)> {
     let node = map.get(key)?;
     if matches!(node.value, Value::Map(_)) {

@@ -1,4 +1,4 @@
-//! What may stand where: the tables by which files are checked and of which the JSON Schema is made.
+//! The shape of rule files: the tables by which files are checked and of which the JSON Schema is made.
 mod test;
 mod trigger;
 
@@ -94,7 +94,7 @@ pub(crate) const fn must(key: &'static str, kind: Kind, about: &'static str) -> 
     Field { key, kind, needed: true, about }
 }
 
-/// What every action may say.
+/// The field that every action may have.
 pub(crate) const ACTION_ON_ERROR: Field = may(
     "on_error",
     Kind::Word(ON_ERROR),

@@ -55,7 +55,7 @@ pub(crate) struct Sim {
 pub(crate) struct Done {
     pub at: Timestamp,
     pub effect: Effect,
-    /// What was wrong.
+    /// The fault, where there was one.
     pub failed: Option<Box<str>>,
 }
 

@@ -30,8 +30,8 @@ pub struct Test {
     pub until_ms: i64,
     /// The status that each command of a rule comes to, at once. `Pending`: none comes.
     pub commands: CommandStatus,
-    /// What must come of it. Those that are not `not` and no [`Expectation::NotRun`] must come in this
-    /// order; others may come between them unless `exactly`. None at all: nothing may be done.
+    /// The outcome that must come of it. Expectations that are not `not` and no [`Expectation::NotRun`] must come in
+    /// this order; others may come between them unless `exactly`. None at all: nothing may be done.
     pub expect: Vec<Expected>,
     /// No effect but the expected ones may come.
     pub exactly: bool,
@@ -109,13 +109,13 @@ pub struct Expected {
     pub details: Object,
 }
 
-/// What is looked for.
+/// The thing that is looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expectation {
     /// An effect with this word.
     Effect {
         word: &'static str,
-        /// What it is about; none: anything. The URL of a webhook and the message of a log are named by a part.
+        /// Its subject; none: anything. The URL of a webhook and the message of a log are named by a part.
         subject: Option<Box<str>>,
         by_part: bool,
         /// `mode fan manual`.

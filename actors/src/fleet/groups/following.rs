@@ -1,5 +1,5 @@
-//! How the census comes to see what happens: events in their order, and the twins of devices that come into a group
-//! and of which nothing is known yet. Pure.
+//! The census's view of what happens: events in their order, and the twins of devices that come into a group and of
+//! which nothing is known yet. Pure.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -32,18 +32,18 @@ pub(super) struct CensusFollower {
     /// Of these those that nobody reads yet.
     to_read: Vec<(DeviceId, DeviceNumber)>,
     reading: bool,
-    /// How often it has begun anew: what was asked for before that is not wanted any more.
+    /// The number of times that it has begun anew: what was asked for before that is not wanted any more.
     pub begun: u32,
 }
 
 /// A device whose twin is not read yet.
 struct Coming {
     since: u64,
-    /// What happened to it after that.
+    /// Its events after that.
     events: Vec<Arc<Recorded>>,
 }
 
-/// Whose first event an event is: it is then known what the device was before, which is nothing.
+/// The numbers that tell a device's first event: it is then known what the device was before, which is nothing.
 #[derive(Default)]
 struct Numbers {
     highest: i64,

@@ -1,4 +1,4 @@
-//! What the census must know before it follows, read from the store however often that takes.
+//! The knowledge that the census needs before it follows, read from the store however often that takes.
 
 use std::sync::Arc;
 

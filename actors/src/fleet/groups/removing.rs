@@ -1,5 +1,5 @@
-//! How groups go. One with devices and groups in it is emptied first, where that is asked for: all of them move to
-//! the group above, each as if a person had moved it. Should the hub go down half way, some have moved, the group is
+//! The removal of groups. One with devices and groups in it is emptied first, where that is asked for: all of them move
+//! to the group above, each as if a person had moved it. Should the hub go down half way, some have moved, the group is
 //! still there, and removing it again does the rest.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What people ask of the groups: made, changed and looked at.
+//! People's requests to the groups: made, changed and looked at.
 
 use std::collections::HashSet;
 use std::sync::Arc;

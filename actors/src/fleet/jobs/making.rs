@@ -11,7 +11,7 @@ use twinhub_store::{JobDevice, JobOp};
 /// Devices that are written down with one commit: more would make other traffic wait for it.
 pub(super) const AT_ONCE: usize = 500;
 
-/// What is still to be written down of a job.
+/// The parts of a job that are still to be written down.
 pub(super) struct JobParts {
     pub id: JobId,
     rows: std::vec::IntoIter<JobDevice>,

@@ -1,4 +1,4 @@
-//! How far a job has come: what was counted of its devices, and when it is counted again.
+//! The progress of a job: the counts of its devices, and when they are counted again.
 
 use tokio::time::Instant;
 
@@ -13,10 +13,10 @@ use twinhub_store::JobCounts;
 const COUNT_EVERY_MS: u64 = 250;
 /// It is told of so often at most.
 pub(super) const TELL_EVERY_MS: u64 = 1_000;
-/// What is known of a job's devices.
+/// The counts of a job's devices.
 pub(super) struct Counting {
     pub(super) counts: JobCounts,
-    /// How many changes of the job's devices were committed when it was counted; none: it was not.
+    /// The number of changes of the job's devices that were committed when it was counted; none: it was not.
     pub(super) as_of: Option<u64>,
     pub(super) at_ms: u64,
     /// The store is not asked again before this, by a clock that nobody moves: it measures the store.
@@ -26,7 +26,7 @@ pub(super) struct Counting {
     again: bool,
     /// A sweep is in `counts` and on its way to the store: what the store counts meanwhile is older.
     is_ahead: bool,
-    /// What waits for a count that is begun from now on.
+    /// The work that waits for a count that is begun from now on.
     pub(super) waiting: Vec<Then>,
     pub(super) told: JobCounts,
     pub(super) told_ms: u64,
@@ -71,7 +71,7 @@ impl Counting {
         !std::mem::take(&mut self.again)
     }
 
-    /// What was in one state is in another now, and soon in the store.
+    /// The devices in one state are in another now, and soon in the store.
     pub(super) fn sweep(&mut self, sweeping: Sweeping) {
         self.is_ahead = true;
         self.again = self.under_way;
@@ -99,7 +99,7 @@ impl Run {
     }
 }
 
-/// What is known of a job that is not under way.
+/// The known progress of a job that is not under way.
 pub(super) fn stored(job: &Job) -> Progress {
     Progress { counts: job.counts.clone(), total: job.total, ..Progress::default() }
 }

@@ -7,7 +7,7 @@ use super::steering::Wish;
 use twinhub_domain::fleet::job::Pace;
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
-/// How far a job has come that is under way: which of its devices have had their turns.
+/// The progress of a job that is under way: which of its devices have had their turns.
 pub(super) struct Run {
     /// Another one may stand in its place when an answer comes.
     pub(super) serial: u64,
@@ -23,7 +23,7 @@ pub(super) struct Run {
     /// Devices whose turn it is.
     pub(super) in_flight: usize,
     pub(super) waiting_for_pace: bool,
-    /// What people want of it and what cannot be done at once, in order.
+    /// The wishes of people that cannot be done at once, in order.
     pub(super) wishes: VecDeque<Wish>,
     /// Its devices are being written down, or many of them are changed at once: nobody gets a turn.
     pub(super) writing: bool,
@@ -32,7 +32,7 @@ pub(super) struct Run {
     pub(super) aborting: Option<String>,
     /// Of a roll-out in whose stage nobody is there: until when it waits for one to come.
     pub(super) patient_until: Option<Timestamp>,
-    /// Those that it never came to have failed.
+    /// The devices that it never came to have failed.
     pub(super) expired: bool,
 }
 

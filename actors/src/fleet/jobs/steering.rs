@@ -1,5 +1,5 @@
-//! What becomes of jobs: they are made, paused, resumed, canceled, tried again and forgotten, and roll-outs go on stage by
-//! stage, or are broken off.
+//! The course of jobs: they are made, paused, resumed, canceled, tried again and forgotten, and roll-outs go on stage
+//! by stage, or are broken off.
 //!
 //! What changes many of a job's devices at once waits until none of them has its turn: a device that is done must not
 //! be called canceled because the word for that was on its way first.
@@ -420,7 +420,7 @@ impl Jobs {
     }
 }
 
-/// What it is to a job; none for its end.
+/// Its signal to a job; none for its end.
 fn signal_of(steer: Steer) -> Option<JobSignal> {
     match steer {
         Steer::Pause => Some(JobSignal::Pause),

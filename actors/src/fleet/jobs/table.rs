@@ -128,7 +128,7 @@ impl JobTable {
         running
     }
 
-    /// Which of these has a turn after the one that had the last.
+    /// The job of these that has a turn after the one that had the last.
     pub fn serve(&mut self, running: &[JobId]) -> JobId {
         let after = running.partition_point(|id| Some(*id) <= self.served);
         let id = running[after % running.len()];

@@ -162,7 +162,7 @@ impl House {
         }
     }
 
-    /// How many events came of the job's turns, by device.
+    /// The number of events that came of the job's turns, by device.
     async fn turns(&self, id: JobId) -> BTreeMap<String, usize> {
         let all = Replay { after: 0, up_to: u64::MAX, limit: usize::MAX };
         let events = ask(&self.hub.archive, all).await.unwrap().events;

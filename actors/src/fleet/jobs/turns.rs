@@ -45,7 +45,7 @@ const COUNT_REST: u32 = 20;
 /// So often it is looked at whether something is to be counted or told.
 const TICK: Duration = Duration::from_millis(125);
 
-/// What goes on after a count.
+/// The work that goes on after a count.
 pub(super) type Then = Box<dyn FnOnce(&mut Jobs, &mut Context<Jobs>)>;
 
 /// A device's turn.

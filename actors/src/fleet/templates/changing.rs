@@ -16,7 +16,7 @@ use twinhub_domain::{Cause, Json, Object, Versions};
 use twinhub_mqtt::receipt;
 use twinhub_rules::device_template::{BadTemplate, Template};
 
-/// What stands in a record whose change has not come to the devices.
+/// The member of a record whose change has not come to the devices.
 const UNFINISHED: &str = "unfinished";
 const ROLL_OUT: &str = "roll_out";
 const REMOVE: &str = "remove";
@@ -30,7 +30,7 @@ pub(super) struct Changing {
 
 /// The job that brings a change to the devices.
 struct Bringing {
-    /// How many devices have the template.
+    /// The number of devices that have the template.
     devices: u64,
     /// None where no device has it.
     job: Option<JobId>,
@@ -38,7 +38,7 @@ struct Bringing {
     prepared: Option<oneshot::Receiver<JobTold>>,
 }
 
-/// What remains of a change that is durable, and that its devices are not sure to come to yet.
+/// The rest of a change that is durable, and that its devices are not sure to come to yet.
 pub(super) struct Remainder {
     left: Unfinished,
     prepared: Option<oneshot::Receiver<JobTold>>,
@@ -54,7 +54,7 @@ pub(super) enum Unfinished {
 }
 
 impl Unfinished {
-    /// What the record says.
+    /// The change that the record says.
     pub fn of(template: Arc<Template>, body: &Object) -> Option<Self> {
         match body.get(UNFINISHED).and_then(Json::as_str)? {
             REMOVE => Some(Self::Remove(template)),

@@ -1,5 +1,5 @@
-//! Which devices have a template. The search looks at each under its lock: one that took the template a moment ago is
-//! among them, and one that is about to take it finds it as it is now.
+//! The devices that have a template. The search looks at each under its lock: one that took the template a moment ago
+//! is among them, and one that is about to take it finds it as it is now.
 
 use super::Around;
 use crate::HubError;
@@ -11,7 +11,7 @@ use twinhub_store::DeviceQuery;
 /// Twins read at once.
 const PAGE: usize = 1_000;
 
-/// Those that have it, by their numbers, as is durable by now.
+/// The devices that have it, by their numbers, as is durable by now.
 pub(super) async fn of(around: &Around, id: &str) -> Result<Vec<(DeviceId, DeviceNumber)>, TemplateRefusal> {
     let query = DeviceQuery { template: Some(id.to_owned()), ..DeviceQuery::default() };
     let found = around.search.send(FindAll { query, filter: None }).await;

@@ -21,7 +21,7 @@ pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
     writer.finish(events.len() as u64)
 }
 
-/// What a change of a twin is stored as.
+/// The stored form of a change of a twin.
 fn document(body: &EventBody) -> Option<Object> {
     let EventBody::Twin(TwinChange { patch, .. }) = body else { return None };
     let mut document = patch.to_object();

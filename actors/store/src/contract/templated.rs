@@ -48,7 +48,7 @@ async fn lists_those_of_a_template() {
     }
 }
 
-/// What events say of a template's layer is there, and each layer once, whatever became of the template since.
+/// The template's layer that events speak of is there, and each layer once, whatever became of the template since.
 #[tokio::test]
 async fn a_layer_is_kept_once_and_found_by_the_events_that_have_it() {
     for mut fixture in Fixture::both().await {

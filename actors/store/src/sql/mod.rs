@@ -110,7 +110,7 @@ pub struct SqlOptions {
 /// Retention periods. They may change while the store is open.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeping {
-    /// How far back a subscriber can resume.
+    /// The time back to which a subscriber can resume.
     pub journal: Duration,
     /// None: for ever.
     pub readings: Option<Duration>,

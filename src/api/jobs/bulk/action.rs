@@ -101,7 +101,7 @@ fn checked(section: &str, patch: Object) -> Result<Object, FieldError> {
     }
 }
 
-/// How long it lasts counts from each device's turn.
+/// The length of a mode counts from each device's turn.
 fn of_mode(wanted: NewMode) -> Result<JobAction, FieldError> {
     let (mode, end) = mode::wanted(wanted)?;
     let (until, length) = match end {

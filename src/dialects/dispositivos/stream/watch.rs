@@ -1,4 +1,4 @@
-//! Which changes a client of the stream wants to see.
+//! The changes that a client of the stream wants to see.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What is stored is read into its types, written as it was, and never becomes something else unseen.
+//! Stored patches are read into their types, written as they were, and never become something else unseen.
 
 use super::*;
 use crate::cause::Cause;
@@ -11,7 +11,7 @@ fn read(text: &str) -> Patch {
     Patch::read(object(text.as_bytes()).unwrap())
 }
 
-/// What stands in the journal of earlier versions, a member each.
+/// Patches in the journal of earlier versions, a member each.
 const STORED: [&str; 32] = [
     r#"{"name":"Pump"}"#,
     r#"{"group_id":null}"#,

@@ -1,4 +1,4 @@
-//! What waits because nobody listens, and goes out when somebody does.
+//! Messages that wait because nobody listens, and go out when somebody does.
 
 use super::firmware::task;
 use super::scene::{Scene, mqtt, published, told};

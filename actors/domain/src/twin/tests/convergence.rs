@@ -49,7 +49,7 @@ fn drift_begins_when_they_part() {
     assert_eq!(scene.twin.drifting_since(), None);
 }
 
-/// What is wished for and said: places, whichever way they are written, and values, some of which are equal.
+/// Wishes and reports: places, whichever way they are written, and values, some of which are equal.
 const PLACES: [&str; 6] = ["a", "b", "c", "m.x", "m.y", "m.deep.z"];
 const VALUES: [&str; 14] = [
     "0", "1", "1.0", "1e0", "2.50", "25e-1", "3", "3.0", "30e-1", "\"on\"", "\"ON\"", "\"off\"", "true",
@@ -89,9 +89,9 @@ enum Form {
     Dated,
 }
 
-/// What holds for the whole of a device's life. It says what has members either nested or with dots: a nested report
-/// dates the whole of an object anew, also the members that it leaves out, so what was said of those with dots in
-/// between would seem older than it is.
+/// The habits of a device for the whole of its life. It says what has members either nested or with dots: a nested
+/// report dates the whole of an object anew, also the members that it leaves out, so what was said of those with dots
+/// in between would seem older than it is.
 #[derive(Clone, Copy, Debug)]
 struct Habit {
     /// Wishes are written with dots.

@@ -1,4 +1,4 @@
-//! What converges, whichever way it is written.
+//! Properties that converge, whichever way they are written.
 
 use super::scene::{Scene, mqtt, told};
 use super::*;

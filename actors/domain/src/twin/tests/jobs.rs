@@ -1,4 +1,4 @@
-//! What a twin notes for the jobs behind its inputs.
+//! The notes of a twin for the jobs behind its inputs.
 
 use uuid::Uuid;
 

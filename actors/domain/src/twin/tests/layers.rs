@@ -1,4 +1,4 @@
-//! What a device says lies over what its template says, and comes out again as it was.
+//! A device's own words lie over its template's, and come out again as they were.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl Scene {
         self.input(Input::Template { layer: text.map(layer), only_of: None }, &cause())
     }
 
-    /// What stands at a place of the document, such as `metadata/tags/floor/from`.
+    /// The value at a place of the document, such as `metadata/tags/floor/from`.
     fn shows(&self, place: &str) -> String {
         let document = self.twin.document(at(self.now));
         let (first, rest) = place.split_once('/').unwrap_or((place, ""));
@@ -209,7 +209,7 @@ fn limits_are_checked_over_the_template_that_comes_with_them() {
     assert_eq!(scene.shows("limits"), r#"{"h":{"unit":"%"},"t":{"max":40}}"#);
 }
 
-/// What may be said of one thing, by the device or by the template.
+/// The words possible on one thing, by the device or by the template.
 fn section() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         Just("{}"),

@@ -55,7 +55,7 @@ fn what_an_old_row_says_comes_out_right() {
     assert_eq!(serde_json::from_str::<Twin>(&old(&scene.twin)).unwrap().lifecycle(), Lifecycle::Active);
 }
 
-/// What is refused of a device in this state, and what is not.
+/// The inputs that are refused in this state, and those that are not.
 #[test]
 fn who_is_out_of_service_is_neither_heard_nor_driven() {
     let request = || Box::new(crate::CommandRequest::new("go", Object::default()));

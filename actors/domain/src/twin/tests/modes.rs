@@ -1,4 +1,4 @@
-//! Who drives a twin: modes, schedules and rules, as tables.
+//! Modes, schedules and rules as tables: who drives a twin.
 
 use super::scene::{Scene, id, told};
 use super::*;
@@ -51,7 +51,7 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(set_mode(&mut scene, Mode::Manual, None).unwrap().events, [], "it was so before");
 }
 
-/// Who may change what in which mode.
+/// The changes that each mode allows, and to whom.
 #[test]
 fn a_persons_word_rules() {
     let check = |mode: Mode, source: Source, expected: bool| {

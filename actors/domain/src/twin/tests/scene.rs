@@ -13,11 +13,11 @@ pub struct Scene {
     pub now: i64,
     /// The hub hears since then.
     pub heard_since: i64,
-    /// Who listens to what the device is told.
+    /// The listeners to what the device is told.
     pub audience: Audience,
     pub templates: Vec<Arc<Layer>>,
     made: u32,
-    /// What happened, all of it: the twin must be its fold.
+    /// The events, all of them: the twin must be their fold.
     pub events: Vec<Event>,
     /// Commands as the store would have them.
     pub stored: Vec<Command>,
@@ -81,7 +81,7 @@ impl Scene {
         self.try_input(input, cause).unwrap()
     }
 
-    /// What a twin's actor looks up before it takes such an input.
+    /// The input with what a twin's actor looks up before it takes it.
     fn with_known(&self, mut input: Input) -> Input {
         let stored = |wanted: &dyn Fn(&&Command) -> bool| {
             self.stored.iter().filter(wanted).max_by_key(|command| command.id).cloned().map(Box::new)
@@ -209,7 +209,7 @@ pub fn told(outcome: &Outcome) -> Option<String> {
     bodies.next_back().map(|body| body.get("delta").unwrap().to_string())
 }
 
-/// What an event says as JSON is read as what it was, but for a template, which shows by its id.
+/// An event as JSON is read as the event that it was, but for a template, which shows by its id.
 fn check_form(event: &Event) {
     let EventBody::Twin(TwinChange { patch, .. }) = &event.body else { return };
     let mut read = Patch::read(patch.to_object());

@@ -6,7 +6,7 @@ use super::scene::{Scene, mqtt};
 use super::*;
 use crate::event::EventBody;
 
-/// What the dialect's notes are called.
+/// The name of the dialect's notes.
 const NOTE: &str = "pidgin";
 
 /// A message in plain words: `change`, `mode`, `reported`, `readings`, `note`, `serial`; `unless` names a mode in

@@ -9,7 +9,7 @@
 use twinhub_domain::schedule::weekday;
 use twinhub_domain::{Json, Object};
 
-/// What the days are called in the timetable that comes out, Monday first.
+/// The names of the days in the timetable that comes out, Monday first.
 const WEEK: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// Rows of a timetable, by day.

@@ -1,4 +1,4 @@
-//! Which of `estado` and `encendido` counts: the mode says.
+//! The choice of `estado` or `encendido`: the mode makes it.
 
 use twinhub_domain::{Json, Mode};
 
@@ -13,7 +13,7 @@ pub(super) enum Rule {
     Free,
 }
 
-/// What was said of being on.
+/// The words said of being on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
     pub estado: Option<bool>,
@@ -23,7 +23,7 @@ pub(super) struct Said {
     pub configured: Option<bool>,
 }
 
-/// What comes of it; none: it stays as it is, or is as it was sent.
+/// The outcome; none: it stays as it is, or is as it was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Decided {
     pub estado: Option<bool>,
@@ -31,9 +31,9 @@ pub(super) struct Decided {
 }
 
 impl Rule {
-    /// What comes of an app's word. With both given the mode says which counts; one alone counts, and the
-    /// other follows it. In schedule mode an `encendido` that is only a part of the configuration sent along
-    /// does not count: it follows `estado`, which is `present` now.
+    /// The outcome of an app's word. With both given the mode says which counts; one alone counts, and the other
+    /// follows it. In schedule mode an `encendido` that is only a part of the configuration sent along does not count:
+    /// it follows `estado`, which is `present` now.
     pub fn of_app(self, said: Said, present: Option<bool>) -> Decided {
         let Said { estado, encendido, configured } = said;
         let counts = match self {
@@ -46,7 +46,7 @@ impl Rule {
         }
     }
 
-    /// What comes of a device's word. What it says it is, it is; in schedule mode `encendido` follows that.
+    /// The outcome of a device's word. What it says it is, it is; in schedule mode `encendido` follows that.
     pub fn of_device(self, said: Said, present: Option<bool>) -> Decided {
         let encendido = if self == Self::Horario { said.estado.or(present) } else { None };
         Decided { estado: said.estado, encendido }
@@ -77,7 +77,7 @@ pub(super) fn mode(modo: &Json) -> Option<Mode> {
     }
 }
 
-/// What `mode` is called.
+/// The name of `mode` in this dialect.
 pub(super) fn modo(mode: Mode) -> &'static str {
     match mode {
         Mode::Manual => "manual",

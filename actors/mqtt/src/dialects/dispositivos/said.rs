@@ -16,11 +16,11 @@ const TEXTS: [(&str, &str); 4] =
 /// `parametros.power` and so on.
 const TAKEN: [&str; 2] = ["power", "parametros"];
 
-/// What a device or an app of seed 003 says.
+/// A message of a device or an app of seed 003.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispositivo {
     pub speaker: Speaker,
-    /// Whose number it is; an app names the device otherwise.
+    /// The device's serial number; an app names the device otherwise.
     pub serial: Option<Box<str>>,
     /// `estado`: active or not; none where it was left out or was neither.
     pub active: Option<bool>,
@@ -30,7 +30,7 @@ pub struct Dispositivo {
     pub parameters: Option<Object>,
     /// Merged: `modo`, `encendido`, `horarios` and whatever else.
     pub configuration: Option<Object>,
-    /// What the parameters measure.
+    /// The measurements among the parameters.
     pub(super) readings: Vec<Reading>,
     /// `name`, `type`, `model`, `description` as the twin calls them.
     pub(super) profile: Object,

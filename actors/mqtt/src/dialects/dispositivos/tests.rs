@@ -15,7 +15,7 @@ use twinhub_domain::{
 struct Scene {
     twin: Twin,
     now: i64,
-    /// What happened, all of it: the twin must be its fold.
+    /// The events, all of them: the twin must be their fold.
     events: Vec<Event>,
 }
 

@@ -12,10 +12,10 @@ const NOT_PARAMETERS: [&str; 2] = ["power", "parametros"];
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a>(&'a Twin);
 
-/// What an event says of a device, as it was after it.
+/// A device after an event, as far as the event says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moment {
-    /// Which line of the device's log it is, from 1; none where it is none.
+    /// The number of the line in the device's log, from 1; none where it is none.
     pub entry: Option<u64>,
     /// `estado`; none: unknown.
     pub active: Option<bool>,
@@ -75,7 +75,7 @@ impl<'a> View<'a> {
         shown
     }
 
-    /// How many lines its log has.
+    /// The number of lines of its log.
     #[must_use]
     pub fn log_entries(self) -> u64 {
         let entries = self.0.note(NOTE).and_then(|note| note.get("entry"));
@@ -99,7 +99,7 @@ impl<'a> View<'a> {
 }
 
 impl Moment {
-    /// What `body` says in this dialect; none where it says nothing in it.
+    /// The moment that `body` says in this dialect; none where it says nothing in it.
     #[must_use]
     pub fn of(body: &EventBody) -> Option<Self> {
         let EventBody::Twin(change) = body else { return None };

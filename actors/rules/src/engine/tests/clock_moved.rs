@@ -10,7 +10,7 @@ const DAY: i64 = 24 * HOUR;
 /// By so much the clock is set: what is told of in the issue, and a first fix of a clock that began in 1970.
 const MOVES: [i64; 7] = [-2 * HOUR, -DAY, -400 * DAY, -20_512 * DAY, 2 * HOUR, 400 * DAY, 20_512 * DAY];
 
-/// What was done, in seconds after the clock was set, or before with a minus.
+/// The effects done, in seconds after the clock was set, or before with a minus.
 fn deeds_since(sim: &Sim, set_at: Timestamp, after: usize) -> Vec<String> {
     let seconds = |at: Timestamp| (at.millis() - set_at.millis()).div_euclid(1_000);
     sim.done[after..]
@@ -145,7 +145,7 @@ fn an_undated_reading_is_seen_although_the_clock_went_back() {
     }
 }
 
-/// What came in with the old time, and stands behind the move in the sequence, moves nothing forward again.
+/// An event that came in with the old time, and stands behind the move in the sequence, moves nothing forward again.
 #[test]
 fn an_event_that_was_on_its_way_is_taken_along() {
     let text = "  r: { triggers: { numeric: a.x, above: 1, for: 5m }, actions: { log: fired } }";

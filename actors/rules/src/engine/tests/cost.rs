@@ -1,4 +1,4 @@
-//! What rules cost that are not concerned, and what each takes up.
+//! The cost of rules that are not concerned, and the room that each takes up.
 
 use super::*;
 use twinhub_domain::Event;

@@ -100,7 +100,7 @@ fn ids(sim: &Sim) -> Vec<(String, String)> {
     sim.entries.iter().map(|entry| (entry.id.to_string(), line(entry))).collect()
 }
 
-/// What was done, by time: a hub that died of its work takes that up in another order.
+/// The effects done, by time: a hub that died of its work takes that up in another order.
 fn acts(sim: &Sim) -> Vec<String> {
     let mut acts: Vec<_> =
         sim.done.iter().map(|done| format!("{} {:?} {:?}", done.at, done.effect, done.failed)).collect();

@@ -12,7 +12,7 @@ const RULES: &str = r#"
 
 type Happens = fn(&mut Sim);
 
-/// What happens after the engine was last kept: each a second after the one before.
+/// The happenings after the engine was last kept: each a second after the one before.
 fn check(happens: &[Happens]) {
     check_after(&[|sim| sim.reports("a", "x", 1.0)], happens);
 }

@@ -1,4 +1,4 @@
-//! What a request for an effect is and what its answer does.
+//! The nature of a request for an effect, and the work of its answer.
 
 use super::*;
 

@@ -48,7 +48,7 @@ impl House {
         self.say(device, Input::Firmware(Box::new(report))).await;
     }
 
-    /// How far the device has come by its twin.
+    /// The device's progress by its twin.
     async fn firmware(&self, device: &str) -> String {
         let twin = self.hub.read(&id(device)).await.unwrap().unwrap();
         twin.firmware().map_or("none", |task| task.state.as_str()).into()
