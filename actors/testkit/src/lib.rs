@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
-pub use patience::{PATIENCE, ask, until, until_found, within};
+pub use patience::{PATIENCE, ask, until, until_found, until_found_in_time, within};
 
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};

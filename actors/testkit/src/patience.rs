@@ -1,9 +1,11 @@
 //! Waits that come to an end: a test of a broken program fails with the name of what it waited for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, Message};
+
+use crate::ManualClock;
 
 /// The wait of a test for what comes at once in a program that works, in real time: more than a slow machine needs that
 /// builds something beside.
@@ -42,6 +44,32 @@ pub async fn until_found<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>
         }
     };
     within(what, looking).await
+}
+
+/// Ms that pass on the clock of a test in each ms that it waits. Actors that look at their work several times a second see
+/// seconds pass between two looks; a machine that takes a minute lets no device fall silent meanwhile.
+const PASSING: i64 = 8;
+
+/// Waits until `look` finds something, while time passes on `clock`.
+///
+/// # Panics
+/// As [`within`].
+pub async fn until_found_in_time<T>(
+    what: &str,
+    clock: &ManualClock,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let (began, mut passed) = (Instant::now(), 0);
+    until_found(what, async || {
+        let found = look().await;
+        if found.is_none() {
+            let due = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX).saturating_mul(PASSING);
+            clock.advance(due - passed);
+            passed = due;
+        }
+        found
+    })
+    .await
 }
 
 /// The answer of an actor to `message`.

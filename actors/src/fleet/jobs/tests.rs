@@ -24,7 +24,9 @@ use twinhub_domain::{
     Recorded, Timestamp,
 };
 use twinhub_store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
-use twinhub_testkit::{FailingStore, Fault, ManualClock, ask, until, until_found, within};
+use twinhub_testkit::{
+    FailingStore, Fault, ManualClock, ask, until, until_found, until_found_in_time, within,
+};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -143,12 +145,10 @@ impl House {
         within(&format!("the job is {}", status.as_str()), reached).await
     }
 
-    /// Lets time pass, so many ms again and again, until the job is done.
-    async fn pass_until_done(&self, job: JobId, millis: i64) {
-        until_found("the job is done", async || {
-            let is_done = self.show(job).await.unwrap().job.status == JobStatus::Done;
-            self.clock.advance(if is_done { 0 } else { millis });
-            is_done.then_some(())
+    /// Lets time pass until the job is done.
+    async fn pass_until_done(&self, job: JobId) {
+        until_found_in_time("the job is done", &self.clock, async || {
+            (self.show(job).await.unwrap().job.status == JobStatus::Done).then_some(())
         })
         .await;
     }
@@ -242,7 +242,7 @@ async fn a_job_cut_short_by_a_crash_goes_on_with_those_who_had_no_turn() {
     let before = house.turns(job).await.len();
     assert!((20..120).contains(&before), "{before}");
     for job in [job, other] {
-        house.pass_until_done(job, 100).await;
+        house.pass_until_done(job).await;
         assert_eq!(counts(&house.until(job, JobStatus::Done).await), [("done", 120)]);
         let turns = house.turns(job).await;
         assert!(turns.len() == 120 && turns.values().all(|turns| *turns == 1), "{turns:?}");

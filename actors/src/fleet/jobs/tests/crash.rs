@@ -52,7 +52,7 @@ async fn a_cancel_that_was_cut_short_is_gone_on_with() {
 async fn a_retry_that_was_cut_short_is_gone_on_with() {
     let house = House::new().await;
     let job = house.make(ON, &nobody(), Some(5_000.0)).await;
-    house.pass_until_done(job, 100).await;
+    house.pass_until_done(job).await;
     house.until_stored(job, StepState::Failed, 1_300).await;
     house.steer_into_crash(job, Steer::Retry);
     house.until_stored(job, StepState::Queued, PART).await;
@@ -108,7 +108,7 @@ async fn a_large_job_is_removed_in_parts() {
 async fn what_a_removal_that_was_cut_short_has_left_can_be_tried_again_and_ends() {
     let house = House::new().await;
     let job = house.make(ON, &nobody(), Some(5_000.0)).await;
-    house.pass_until_done(job, 100).await;
+    house.pass_until_done(job).await;
     house.steer_into_crash(job, Steer::Remove);
     until_found("the first part of the job is gone", async || {
         (house.steps(job, &[]).await.len() == 800).then_some(())
@@ -117,6 +117,6 @@ async fn what_a_removal_that_was_cut_short_has_left_can_be_tried_again_and_ends(
 
     let house = house.again().await;
     house.steer(job, Steer::Retry).await.unwrap();
-    house.pass_until_done(job, 100).await;
+    house.pass_until_done(job).await;
     assert_eq!(counts(&house.show(job).await.unwrap()), [("failed", 800)]);
 }

@@ -26,12 +26,11 @@ async fn a_job_that_takes_long_to_count_comes_to_its_end() {
     house.store.slow_counts(Duration::from_millis(200));
     let job = house.make(&reboot(), &devices, None).await;
     let mut answer = house.steering(job, Steer::Cancel);
-    let canceled = until_found("the job is canceled", async || {
-        house.clock.advance(10);
+    let canceled = until_found_in_time("the job is canceled", &house.clock, async || {
         answer.try_recv().ok().map(Result::unwrap)
     })
     .await;
     assert_eq!(canceled.job.status, JobStatus::Canceled);
     let job = house.make(ON, &devices, None).await;
-    house.pass_until_done(job, 10).await;
+    house.pass_until_done(job).await;
 }

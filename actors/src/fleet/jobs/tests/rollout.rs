@@ -56,25 +56,17 @@ impl House {
 
     /// Lets time pass until the job stands so.
     async fn until_so(&self, job: JobId, is_so: impl Fn(&JobTold) -> bool) -> JobTold {
-        until_found("the job stands as it should", async || {
+        until_found_in_time("the job stands as it should", &self.clock, async || {
             let told = self.show(job).await.unwrap();
-            if is_so(&told) {
-                return Some(told);
-            }
-            self.clock.advance(50);
-            None
+            is_so(&told).then_some(told)
         })
         .await
     }
 
     /// Lets time pass until the device is to come to something.
     async fn until_task(&self, device: &str) {
-        until_found("the device is to come to something", async || {
-            if self.firmware(device).await != "none" {
-                return Some(());
-            }
-            self.clock.advance(50);
-            None
+        until_found_in_time("the device is to come to something", &self.clock, async || {
+            (self.firmware(device).await != "none").then_some(())
         })
         .await;
     }
