@@ -21,7 +21,7 @@ use crate::supervisor::Supervisor;
 use twinhub_domain::cause::Source;
 use twinhub_domain::json::bare;
 use twinhub_domain::receipt::{Receipt, Taken};
-use twinhub_domain::run::Signal;
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::twin::Ear;
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json};
 use twinhub_mqtt::Intake;
@@ -123,7 +123,7 @@ impl Door {
                 return self.signal(&message, receipt, room);
             }
             // Told to the journal before what the twin makes of it: durable no later than that.
-            self.signal(&message, Receipt::nobody(), None);
+            self.signal(&message, Receipt::ignored(), None);
         }
         if message.for_twins {
             self.read(message, receipt, room);
@@ -159,7 +159,7 @@ impl Door {
             number: DeviceNumber::default(),
             at: now,
             received_at: now,
-            body: EventBody::Signal(Box::new(Signal::Mqtt { topic, payload })),
+            body: EventBody::Signal(Box::new(AutomationSignal::Mqtt { topic, payload })),
             cause: Cause::new(Source::Mqtt, &message.topic),
         };
         let receipt = Receipt::new(move |settled| {
@@ -180,7 +180,7 @@ pub(crate) fn listens(device: DeviceId, ear: Ear) -> Deliver {
         device,
         input: Input::Listens(ear),
         cause: Cause::new(Source::Hub, "subscribed"),
-        receipt: Receipt::nobody(),
+        receipt: Receipt::ignored(),
         if_unknown: IfUnknown::Refuse,
         if_version: None,
         want_twin: false,

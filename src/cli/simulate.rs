@@ -1,17 +1,17 @@
 //! `twinhub simulate`: a fleet that behaves like one. It measures, does as it is told, follows what is
 //! desired of it, drops out and comes back.
 
-mod agenda;
+mod broker_connection;
+mod counters;
 mod desired;
 mod device;
 mod fetch;
 mod firmware;
-mod line;
 mod machine;
-mod orders;
+mod received_commands;
 mod rng;
 mod station;
-mod tally;
+mod timer_queue;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use twinhub_mqtt::link::BrokerAddress;
 
-use crate::config::Span;
+use crate::config::DurationValue;
 use crate::shutdown;
+use counters::FleetCounters;
 use device::SimulatedDevice;
 use station::Station;
-use tally::FleetCounters;
 
 /// The arguments of `simulate`.
 #[derive(Args, Clone, Debug)]
@@ -224,7 +224,7 @@ fn drop_outs(text: &str) -> Result<f64, String> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let Span(time) = text.parse()?;
+    let DurationValue(time) = text.parse()?;
     if time <= LONGEST_TIME { Ok(time) } else { Err("expected a day at most".into()) }
 }
 

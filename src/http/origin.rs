@@ -16,7 +16,7 @@ use crate::http::problem::ApiError;
 
 /// The origins that are let in besides our own.
 #[derive(Clone, Debug, Default)]
-pub struct Origins {
+pub struct AllowedOrigins {
     any: bool,
     listed: Vec<String>,
     /// The origin of the public address.
@@ -37,7 +37,7 @@ struct RequestSource<'a> {
     dest: Option<&'a str>,
 }
 
-impl Origins {
+impl AllowedOrigins {
     /// These origins, and that of `public_url`. `*` allows every origin except `null`, which sandboxed frames and
     /// files have: that must be listed itself.
     #[must_use]
@@ -144,9 +144,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn origins(named: &[&str]) -> Origins {
+    fn origins(named: &[&str]) -> AllowedOrigins {
         let named: Vec<_> = named.iter().map(|origin| origin.parse().unwrap()).collect();
-        Origins::new(&named, Some("https://hub.example.com/x"))
+        AllowedOrigins::new(&named, Some("https://hub.example.com/x"))
     }
 
     fn check(allowed: &[&str], origin: &str, expected: bool) {

@@ -46,7 +46,7 @@ impl Receipt {
 
     /// A receipt that is ignored.
     #[must_use]
-    pub fn nobody() -> Self {
+    pub fn ignored() -> Self {
         Self(None)
     }
 

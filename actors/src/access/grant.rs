@@ -15,7 +15,7 @@ use crate::hub::{Alive, Hub, Settings};
 use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
 use twinhub_domain::cause::Source;
-use twinhub_domain::fleet::Tree;
+use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::receipt::Taken;
 use twinhub_domain::{Cause, DeviceId, Input, Timestamp, Twin, Versions};
 use twinhub_mqtt::rejections::Rejections;
@@ -251,7 +251,7 @@ impl Grant {
 
     /// The tree of groups as it was last committed.
     #[must_use]
-    pub fn tree(&self) -> Arc<Tree> {
+    pub fn tree(&self) -> Arc<GroupTree> {
         self.hub.tree.now()
     }
 

@@ -25,7 +25,7 @@ use twinhub_mqtt::receipt;
 use twinhub_rules::engine::Delivery;
 use twinhub_rules::model::LogLevel;
 use twinhub_rules::{Effect, EffectId, EffectRequest, EffectResult};
-use twinhub_store::{Automation as Kept, DeliveryRecord, DeliveryStatus};
+use twinhub_store::{AutomationChanges as Kept, DeliveryRecord, DeliveryStatus};
 
 /// Does at once what takes no time; false where it takes some.
 pub fn at_once(request: &EffectRequest) -> bool {

@@ -36,7 +36,7 @@ use twinhub_domain::{
 use twinhub_mqtt::receipt;
 use twinhub_mqtt::{LinkError, LinkState, Published};
 use twinhub_store::sql::{SqlOptions, SqlStore};
-use twinhub_testkit::{FailingStore, Fault, ask, until, until_found, within};
+use twinhub_testkit::{CommitFault, FailingStore, ask, until, until_found, within};
 
 /// A way out that records publishes, and fails on demand.
 #[derive(Default)]
@@ -200,7 +200,7 @@ async fn a_receipt_is_settled_after_the_commit_and_not_before() {
 
 #[actix::test]
 async fn while_the_store_fails_nothing_is_acknowledged_and_afterwards_all_is_there() {
-    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+    for fault in [CommitFault::Failed, CommitFault::UnknownDone, CommitFault::UnknownNotDone] {
         let house =
             House::with(Settings { patience: Duration::from_millis(300), ..Settings::default() }).await;
         house.taken("a", r#"{"t": 1}"#).await;

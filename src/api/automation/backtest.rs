@@ -14,8 +14,8 @@ use twinhub_domain::duration::{EXAMPLES, duration_text, positive_ms};
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::{DeviceId, Json, Object, Timestamp};
 use twinhub_rules::file::SecretNames;
-use twinhub_rules::model::Origin;
-use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, file};
+use twinhub_rules::model::RuleOrigin;
+use twinhub_rules::{FileProblem as RuleProblem, Rule, RuleFile, file};
 
 use super::run::number;
 use super::view;
@@ -63,7 +63,7 @@ pub async fn post_backtest(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wish = wish(wanted, &access).await?;
+    let wish = backtest_request(wanted, &access).await?;
     let permit =
         AT_ONCE.try_acquire().map_err(|_| ApiError::Busy("other backtests are under way: try again"))?;
     if !wants_stream(&request) {
@@ -115,7 +115,7 @@ fn frame(event: &str, data: &str) -> Bytes {
     format!("event: {event}\ndata: {data}\n\n").into()
 }
 
-async fn wish(mut wanted: NewBacktest, access: &Access) -> Result<Wish, ApiError> {
+async fn backtest_request(mut wanted: NewBacktest, access: &Access) -> Result<Wish, ApiError> {
     let now = access.now();
     let to = time(wanted.to.as_ref(), "to", true)?.unwrap_or(now);
     let from = time(wanted.from.as_ref(), "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
@@ -148,7 +148,7 @@ fn rules(wanted: NewBacktest, running: &[Rule], secrets: &SecretNames) -> Result
             Ok(vec![rule])
         }
         (None, Some(text), id) => {
-            let origin = Origin::File("backtest".into());
+            let origin = RuleOrigin::File("backtest".into());
             let file = RuleFile::parse_with(&text, &origin, secrets);
             let mut rules = file.map_err(|problems| wrong(problems, ""))?.rules;
             if let Some(id) = id {
@@ -279,9 +279,9 @@ mod tests {
     fn says_which_rule_it_lacks() {
         let wrong = |text: &str| rules(body(text), &[], &SecretNames::default()).err().unwrap().problem();
         let told = |text: &str| serde_json::to_value(wrong(text)).unwrap();
-        assert_eq!(told("{}")["field"], "rule");
-        assert_eq!(told(r#"{"rule": {}, "file": "x"}"#)["field"], "file");
-        assert_eq!(told(r#"{"rule_id": "nobody"}"#)["code"], "rule_not_found");
-        assert_eq!(told(r#"{"id": "a/b"}"#)["field"], "rule_id");
+        assert_eq!(problem_of("{}")["field"], "rule");
+        assert_eq!(problem_of(r#"{"rule": {}, "file": "x"}"#)["field"], "file");
+        assert_eq!(problem_of(r#"{"rule_id": "nobody"}"#)["code"], "rule_not_found");
+        assert_eq!(problem_of(r#"{"id": "a/b"}"#)["field"], "rule_id");
     }
 }

@@ -5,14 +5,14 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{EntityTags, Json, Object};
-use twinhub_rules::model::Origin;
+use twinhub_rules::model::RuleOrigin;
 
 use super::rules::{find_rule, last_runs};
 use super::{ask, view};
 use crate::api::automation::request::RuleSwitch;
-use crate::api::automation::schema::{NewRule, RuleDetail, RuleGone};
+use crate::api::automation::schema::{NewRule, RuleDetail, RuleRemoved};
 use crate::http::Access;
-use crate::http::extract::body::{Body, ObjectBody, Rule};
+use crate::http::extract::body::{Body, ObjectBody, RulePath};
 use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match_content, tagged};
@@ -112,7 +112,7 @@ pub async fn post_rule(
 )]
 pub async fn put_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     ObjectBody(body): ObjectBody,
     access: Access,
@@ -131,8 +131,8 @@ pub async fn put_rule(
     }
     let (stands, _) = find_rule(&access, &id).await?;
     let mut body = match &stands.rule.origin {
-        Origin::File(_) | Origin::Template(_) => body, // it is told so
-        Origin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
+        RuleOrigin::File(_) | RuleOrigin::Template(_) => body, // it is told so
+        RuleOrigin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
     };
     body.insert("id", id.as_str().into());
     let stood = put(&access, body, Expect::There, if_tag).await?;
@@ -161,7 +161,7 @@ pub async fn put_rule(
 )]
 pub async fn patch_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     Body(RuleSwitch { enabled }): Body<RuleSwitch>,
     access: Access,
@@ -188,7 +188,7 @@ pub async fn patch_rule(
 )]
 pub async fn enable_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -214,7 +214,7 @@ pub async fn enable_rule(
 )]
 pub async fn disable_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -232,7 +232,7 @@ pub async fn disable_rule(
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the rule to remove, or a list of them"),
     ),
     responses(
-        (status = 200, body = RuleGone),
+        (status = 200, body = RuleRemoved),
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
@@ -241,7 +241,7 @@ pub async fn disable_rule(
 )]
 pub async fn delete_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {

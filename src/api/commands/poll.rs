@@ -9,13 +9,13 @@ use twinhub_actors::access::Order;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{Answer, Command, CommandStatus, DeviceId, Input, Timestamp, Twin};
 
-use super::watch::Watch;
+use super::command_watch::CommandWatch;
 use crate::api::commands::create::asked_for;
 use crate::api::commands::request::{self, CommandAnswer};
 use crate::api::commands::schema::CommandAnswered;
 use crate::api::commands::view::whole;
 use crate::http::Access;
-use crate::http::extract::body::{Body, DeviceCommand};
+use crate::http::extract::body::{Body, DeviceCommandPath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
@@ -33,8 +33,8 @@ pub(crate) async fn wait_for_commands(
     device: DeviceId,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let until = Instant::now() + wanted(params)?;
-    let mut watch = Watch::begin(access, &device, None)?;
+    let until = Instant::now() + waiting_time(params)?;
+    let mut watch = CommandWatch::begin(access, &device, None)?;
     loop {
         watch.forget();
         let poll = Order::new(device.clone(), Input::Poll).because("poll").with_twin();
@@ -72,7 +72,7 @@ pub(crate) async fn wait_for_commands(
     )
 )]
 pub async fn post_answer(
-    DeviceCommand(device, id): DeviceCommand,
+    DeviceCommandPath(device, id): DeviceCommandPath,
     params: Params,
     Body(said): Body<CommandAnswer>,
     access: Access,
@@ -90,7 +90,7 @@ pub async fn post_answer(
 
 /// The time that the device waits. Only `status=pending` goes with it: the device waits, and is handed its waiting
 /// commands.
-fn wanted(mut params: Params) -> Result<Duration, FieldError> {
+fn waiting_time(mut params: Params) -> Result<Duration, FieldError> {
     let wait = params.read("wait", request::WAIT, request::wait)?.unwrap_or_default();
     if params.list("status") != ["pending"] {
         let detail = "with `wait` it must be `pending`: the device asks what it is to do";
@@ -128,7 +128,7 @@ fn next_attempt(twin: &Twin, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::command::Step;
+    use twinhub_domain::command::CommandStep;
     use twinhub_domain::{Cause, CommandId, CommandRequest, Json, Object};
     use uuid::Uuid;
 
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn only_the_device_waits() {
         let check = |text: &str, expected: Result<u64, &str>| {
-            let wanted = wanted(Params::parse(text));
+            let wanted = waiting_time(Params::parse(text));
             let wanted = wanted.as_ref().map(Duration::as_secs).map_err(|error| &*error.field);
             assert_eq!(wanted, expected, "{text}");
         };
@@ -180,7 +180,7 @@ mod tests {
             request.priority = priority;
             let id = CommandId(Uuid::from_u128(n));
             let mut command = Command::new(id, request, Timestamp::from_millis(0), &Cause::hub());
-            command.redo(&Step::Sent { attempt: 1 }, Timestamp::from_millis(at), &Cause::hub());
+            command.redo(&CommandStep::Sent { attempt: 1 }, Timestamp::from_millis(at), &Cause::hub());
             command
         };
         let commands = in_sending_order(vec![sent(1, 5, 20), sent(2, 9, 20), sent(3, 0, 10), sent(4, 9, 20)]);

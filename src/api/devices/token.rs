@@ -35,16 +35,16 @@ pub fn make() -> Result<String, getrandom::Error> {
 /// The tokens that are being given just now: two devices must not be given the same one at the same moment, while the
 /// store knows of neither.
 #[derive(Debug, Default)]
-pub struct Giving(Mutex<HashSet<String>>);
+pub struct PendingTokens(Mutex<HashSet<String>>);
 
 /// A token that is being given, until this is dropped.
 #[derive(Debug)]
-pub struct Given<'a> {
-    giving: &'a Giving,
+pub struct PendingToken<'a> {
+    giving: &'a PendingTokens,
     hash: String,
 }
 
-impl Giving {
+impl PendingTokens {
     /// Begins to give `device` this token.
     ///
     /// # Errors
@@ -55,12 +55,12 @@ impl Giving {
         tokens: &Tokens,
         token: &str,
         device: &DeviceId,
-    ) -> Result<Given<'_>, ApiError> {
+    ) -> Result<PendingToken<'_>, ApiError> {
         let hash = tokens.hash(token);
         if !self.hashes().insert(hash.clone()) {
             return Err(ApiError::TokenTaken);
         }
-        let given = Given { giving: self, hash: hash.clone() };
+        let given = PendingToken { giving: self, hash: hash.clone() };
         // A device of an earlier version is known by the plain hash.
         for kept in [hash, plain(token)] {
             match hub.ask(FindToken(kept)).await?? {
@@ -76,7 +76,7 @@ impl Giving {
     }
 }
 
-impl Drop for Given<'_> {
+impl Drop for PendingToken<'_> {
     fn drop(&mut self) {
         self.giving.hashes().remove(&self.hash);
     }

@@ -14,11 +14,11 @@ use twinhub_domain::{Clock as _, Timestamp};
 use twinhub_mqtt::topics;
 use twinhub_mqtt::topics::Leaf;
 
-use super::agenda::Agenda;
+use super::broker_connection::{BrokerConnection, Incoming};
 use super::device::{DeviceMessage, SimulatedDevice};
 use super::fetch;
-use super::firmware::{Download, Fetch, FirmwareStep};
-use super::line::{BrokerLine, Incoming};
+use super::firmware::{Download, Fetch, UpdaterStep};
+use super::timer_queue::TimerQueue;
 use super::{SimulatedFleet, topic};
 
 /// A part of the fleet behind one connection.
@@ -26,14 +26,14 @@ pub(super) struct Station {
     fleet: Arc<SimulatedFleet>,
     members: Vec<StationMember>,
     by_id: HashMap<String, usize>,
-    agenda: Agenda<Task>,
+    agenda: TimerQueue<Task>,
     /// The way in for the outcome of downloads.
-    sender: mpsc::UnboundedSender<Fetched>,
-    fetched: mpsc::UnboundedReceiver<Fetched>,
+    sender: mpsc::UnboundedSender<DownloadOutcome>,
+    fetched: mpsc::UnboundedReceiver<DownloadOutcome>,
 }
 
 /// The outcome of a device's download.
-struct Fetched {
+struct DownloadOutcome {
     place: usize,
     job: String,
     came: Download,
@@ -83,7 +83,8 @@ impl Station {
         let by_id = devices.iter().enumerate().map(|(place, (_, device))| (device.id.clone(), place));
         let by_id = by_id.collect();
         let (sender, fetched) = mpsc::unbounded_channel();
-        let mut station = Self { fleet, members: Vec::new(), by_id, agenda: Agenda::new(), sender, fetched };
+        let mut station =
+            Self { fleet, members: Vec::new(), by_id, agenda: TimerQueue::new(), sender, fetched };
         for (place, (first, device)) in devices.into_iter().enumerate() {
             station.members.push(StationMember {
                 device,
@@ -120,7 +121,7 @@ impl Station {
     async fn connection(&mut self, ended: &mut watch::Receiver<bool>) -> ConnectionEnd {
         let Self { fleet, members, .. } = self;
         let first = &members[0].device.id; // no station is without a device
-        let mut line = BrokerLine::open(&fleet.broker, first, members.len(), Arc::clone(&fleet.tally));
+        let mut line = BrokerConnection::open(&fleet.broker, first, members.len(), Arc::clone(&fleet.tally));
         let mut connected = false;
         let ended = loop {
             tokio::select! {
@@ -133,7 +134,7 @@ impl Station {
                     Some(Incoming::Message { topic, payload }) => self.hear(&line, &topic, &payload),
                     None => break ConnectionEnd::Failed,
                 },
-                Some(Fetched { place, job, came }) = self.fetched.recv() => {
+                Some(DownloadOutcome { place, job, came }) = self.fetched.recv() => {
                     self.members[place].device.fetched(&job, came);
                 }
                 (at, task) = self.agenda.due(), if connected => {
@@ -157,7 +158,7 @@ impl Station {
     }
 
     /// The connection is there: everybody listens before saying so, or would miss the first word.
-    fn arrive(&mut self, line: &BrokerLine) {
+    fn arrive(&mut self, line: &BrokerConnection) {
         let ids = self.members.iter().map(|member| &member.device.id);
         line.subscribe(
             ids.flat_map(|id| ["desired", "commands", "firmware/update"].map(|about| topic(id, about))),
@@ -169,13 +170,13 @@ impl Station {
         }
     }
 
-    fn greet(&mut self, line: &BrokerLine, place: usize) {
+    fn greet(&mut self, line: &BrokerConnection, place: usize) {
         self.fleet.tally.here.fetch_add(1, Relaxed);
         let StationMember { device, broken_at, .. } = &self.members[place];
-        self.say(line, place, device.greet(*broken_at));
+        self.publish(line, place, device.greet(*broken_at));
     }
 
-    fn hear(&mut self, line: &BrokerLine, topic: &str, payload: &[u8]) {
+    fn hear(&mut self, line: &BrokerConnection, topic: &str, payload: &[u8]) {
         let Some(native) = topics::parse(topic) else { return };
         let Some(place) = self.by_id.get(native.device).copied() else { return };
         let member = &mut self.members[place];
@@ -187,7 +188,7 @@ impl Station {
                 let messages = member.device.hear_desired(payload);
                 if !messages.is_empty() {
                     self.fleet.tally.followed.fetch_add(1, Relaxed);
-                    self.say(line, place, messages);
+                    self.publish(line, place, messages);
                     self.measure(line, place);
                 }
             }
@@ -197,12 +198,12 @@ impl Station {
                     let at = Instant::now() + self.fleet.answer_delay;
                     self.agenda.put(at, Task::CarryOut(place, command));
                 }
-                self.say(line, place, reaction.messages);
+                self.publish(line, place, reaction.messages);
             }
             Leaf::Update => {
                 let Some((wanted, begins)) = member.device.hear_update(payload) else { return };
                 self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
-                self.say(line, place, vec![begins]);
+                self.publish(line, place, vec![begins]);
                 self.fetch(place, wanted);
             }
             _ => {}
@@ -210,7 +211,7 @@ impl Station {
     }
 
     /// Does what is due; tells where that ends the connection.
-    fn act(&mut self, line: &BrokerLine, at: Instant, task: Task) -> Option<ConnectionEnd> {
+    fn act(&mut self, line: &BrokerConnection, at: Instant, task: Task) -> Option<ConnectionEnd> {
         let (Task::Measure(place)
         | Task::CarryOut(place, _)
         | Task::DropOut(place)
@@ -233,7 +234,7 @@ impl Station {
             Task::CarryOut(_, command) => {
                 let messages = member.device.carry_out(&command, self.fleet.failure_rate, now);
                 self.fleet.tally.answered.fetch_add(1, Relaxed);
-                self.say(line, place, messages);
+                self.publish(line, place, messages);
             }
             Task::DropOut(_) if member.is_away => self.plan_drop_out(place, RESTART),
             Task::DropOut(_) => {
@@ -247,16 +248,16 @@ impl Station {
             }
             Task::Update(_) => {
                 let (message, next) = member.device.update(self.fleet.firmware_failure_rate);
-                self.say(line, place, message.into_iter().collect());
+                self.publish(line, place, message.into_iter().collect());
                 match next {
-                    FirmwareStep::Say(_) | FirmwareStep::Wait => {
+                    UpdaterStep::Say(_) | UpdaterStep::Wait => {
                         self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
                     }
                     // After what it says has gone out.
-                    FirmwareStep::Restart(_) => {
+                    UpdaterStep::Restart(_) => {
                         self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Restart(place));
                     }
-                    FirmwareStep::Last(_) | FirmwareStep::Nothing => {}
+                    UpdaterStep::Last(_) | UpdaterStep::Nothing => {}
                 }
             }
             Task::Restart(_) => {
@@ -279,7 +280,7 @@ impl Station {
     /// It goes for so long. Alone on its connection, it breaks that.
     fn leave(
         &mut self,
-        line: &BrokerLine,
+        line: &BrokerConnection,
         place: usize,
         away: Duration,
         now: Timestamp,
@@ -290,7 +291,7 @@ impl Station {
         let member = &mut self.members[place];
         (member.is_away, member.broken_at) = (true, Some(now));
         self.fleet.tally.here.fetch_sub(1, Relaxed);
-        self.say(line, place, vec![offline()]);
+        self.publish(line, place, vec![offline()]);
         self.agenda.put(Instant::now() + away, Task::Return(place));
         None
     }
@@ -304,11 +305,11 @@ impl Station {
         let (client, sender) = (self.fleet.http.clone(), self.sender.clone());
         tokio::spawn(async move {
             let came = fetch::fetch(&client, &wanted).await;
-            let _ = sender.send(Fetched { place, job: wanted.job, came }); // the fleet may be done
+            let _ = sender.send(DownloadOutcome { place, job: wanted.job, came }); // the fleet may be done
         });
     }
 
-    fn measure(&mut self, line: &BrokerLine, place: usize) {
+    fn measure(&mut self, line: &BrokerConnection, place: usize) {
         let time = MORNING + self.fleet.began.elapsed().as_secs_f64();
         let device = &mut self.members[place].device;
         let readings = device.measure(time);
@@ -317,9 +318,9 @@ impl Station {
         }
     }
 
-    fn say(&self, line: &BrokerLine, place: usize, messages: Vec<DeviceMessage>) {
+    fn publish(&self, line: &BrokerConnection, place: usize, messages: Vec<DeviceMessage>) {
         for message in messages {
-            if line.say(topic(&self.members[place].device.id, &message.about), message) {
+            if line.publish(topic(&self.members[place].device.id, &message.about), message) {
                 self.fleet.tally.sent.fetch_add(1, Relaxed);
             }
         }

@@ -4,8 +4,8 @@ mod step;
 
 use serde::{Deserialize, Serialize};
 
-use super::image::{Unfit, is_for, is_up};
-use super::job::{JobId, Step, StepState};
+use super::image::{ImageMismatch, is_for, is_up};
+use super::job::{JobId, JobStep, StepState};
 use super::version::Version;
 use crate::clock::Timestamp;
 use crate::duration::{duration_ms, duration_text};
@@ -58,7 +58,7 @@ pub struct FirmwareTask {
     pub at: Timestamp,
     /// The furthest that it was, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub furthest: Option<Furthest>,
+    pub furthest: Option<FurthestProgress>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub reason: Box<str>,
@@ -75,7 +75,7 @@ pub struct FirmwareTask {
 /// The furthest progress of a device with an update, and its time: a device that begins again and again makes no
 /// progress.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Furthest {
+pub struct FurthestProgress {
     pub state: FirmwareState,
     /// Of 100.
     pub percent: u8,
@@ -179,7 +179,7 @@ impl FirmwareTask {
         if state.is_waiting() {
             self.furthest = None;
         } else if self.furthest.is_none_or(|before| (state, percent) > (before.state, before.percent)) {
-            self.furthest = Some(Furthest { state, percent, at });
+            self.furthest = Some(FurthestProgress { state, percent, at });
         }
     }
 
@@ -224,9 +224,9 @@ impl FirmwareTask {
 
     /// The step of the roll-out that it has come to; none where it is of none.
     #[must_use]
-    pub fn step(&self) -> Option<Step> {
-        let step = Step::new(self.job?, self.state.step()).because(self.reason.clone());
-        Some(Step { percent: self.percent, ..step })
+    pub fn step(&self) -> Option<JobStep> {
+        let step = JobStep::new(self.job?, self.state.step()).because(self.reason.clone());
+        Some(JobStep { percent: self.percent, ..step })
     }
 
     /// Checks a device of this `model` that runs `version`: it may be another one by now than when it was chosen. One
@@ -234,7 +234,7 @@ impl FirmwareTask {
     ///
     /// # Errors
     /// The reason against it.
-    pub fn fits(&self, model: &str, version: &str) -> Result<(), Unfit> {
+    pub fn fits(&self, model: &str, version: &str) -> Result<(), ImageMismatch> {
         if !self.models.is_empty() {
             is_for(&self.models, model)?;
         }

@@ -41,7 +41,7 @@ pub struct Group {
 
 /// A requested change of a group. Members that are left out stay.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct GroupWish {
+pub struct GroupRequest {
     /// The id that it is to get; only where it is made.
     pub id: Option<GroupId>,
     pub name: Option<Box<str>>,
@@ -77,7 +77,7 @@ impl GroupId {
     /// The id of a group that devices are in already: before groups were stored any text could be one. None for a text
     /// that cannot be stored as an id at all.
     #[must_use]
-    pub fn as_kept(text: &str) -> Option<Self> {
+    pub fn as_stored(text: &str) -> Option<Self> {
         (!text.is_empty() && text.chars().count() <= LONGEST).then(|| Self(text.into()))
     }
 
@@ -123,7 +123,7 @@ impl Group {
 
     /// The group after a change.
     #[must_use]
-    pub fn changed(&self, wish: GroupWish, now: Timestamp) -> Self {
+    pub fn changed(&self, wish: GroupRequest, now: Timestamp) -> Self {
         let mut changed = Self { updated_at: now, ..self.clone() };
         if let Some(name) = wish.name {
             changed.name = name;
@@ -169,10 +169,10 @@ impl Group {
         let text = |field: &str| object.get(field).and_then(Json::as_str);
         let time = |field: &str| text(field).and_then(Timestamp::parse);
         Some(Self {
-            id: GroupId::as_kept(text("id")?)?,
+            id: GroupId::as_stored(text("id")?)?,
             name: text("name")?.into(),
             description: text("description").unwrap_or_default().into(),
-            parent_group: text("parent_group").and_then(GroupId::as_kept),
+            parent_group: text("parent_group").and_then(GroupId::as_stored),
             tags: object.get("tags").and_then(Json::as_object).cloned().unwrap_or_default(),
             created_at: time("created_at")?,
             updated_at: time("updated_at")?,
@@ -182,7 +182,7 @@ impl Group {
 
 /// A group's fields as somebody gives them: each left out, or null, or a value.
 #[derive(Clone, Debug, Default)]
-pub struct GroupSaid {
+pub struct GroupFields {
     pub id: Option<Box<str>>,
     pub name: Option<Option<Box<str>>>,
     pub description: Option<Option<Box<str>>>,
@@ -191,12 +191,12 @@ pub struct GroupSaid {
     pub tags: Option<Object>,
 }
 
-impl GroupSaid {
+impl GroupFields {
     /// The wish, where all in it can be.
     ///
     /// # Errors
     /// The field that is wrong, and what is wrong with it.
-    pub fn checked(self) -> Result<GroupWish, (&'static str, String)> {
+    pub fn checked(self) -> Result<GroupRequest, (&'static str, String)> {
         for (field, said) in [("name", &self.name), ("description", &self.description)] {
             let length = said.iter().flatten().map(|text| text.len()).max().unwrap_or_default();
             if length > LONGEST_TEXT {
@@ -209,7 +209,7 @@ impl GroupSaid {
             Some(Some(name)) if !name.trim().is_empty() => Some(name),
             Some(_) => return Err(("name", "must not be empty".into())),
         };
-        Ok(GroupWish {
+        Ok(GroupRequest {
             id: id.map_err(|error| ("id", error.to_string()))?,
             name,
             description: self.description.map(Option::unwrap_or_default),
@@ -222,7 +222,7 @@ impl GroupSaid {
 /// The parent that is said, if any. Whether there is such a group is seen where the groups are.
 fn parent(said: Option<Box<str>>) -> Result<Option<GroupId>, (&'static str, String)> {
     let Some(id) = said.filter(|id| !id.is_empty()) else { return Ok(None) };
-    match GroupId::as_kept(&id) {
+    match GroupId::as_stored(&id) {
         Some(id) => Ok(Some(id)),
         None => Err(("parent_group", BadGroupId::TooLong(id.chars().count()).to_string())),
     }
@@ -234,40 +234,45 @@ mod tests {
 
     #[test]
     fn a_wish_changes_what_it_says_and_leaves_the_rest() {
-        let wish = |said: GroupSaid| said.checked().unwrap();
+        let wish = |said: GroupFields| said.checked().unwrap();
         let tags = [("floor", "2.50".parse().unwrap())].into_iter().collect();
         let (name, parent) = (Some(Some("Hall".into())), Some(Some("hq".into())));
-        let read = wish(GroupSaid { name, parent_group: parent, tags: Some(tags), ..GroupSaid::default() });
-        assert_eq!(read.parent_group, Some(GroupId::as_kept("hq")));
+        let read =
+            wish(GroupFields { name, parent_group: parent, tags: Some(tags), ..GroupFields::default() });
+        assert_eq!(read.parent_group, Some(GroupId::as_stored("hq")));
         let group = Group::new(GroupId::parse("hall").unwrap(), "old", Timestamp::from_millis(0));
         let group = group.changed(read, Timestamp::from_millis(5));
         assert_eq!(Group::from_object(&group.to_object()), Some(group.clone()));
         let tag = group.tag();
         assert_eq!(Group::from_object(&group.to_object()).unwrap().tag(), tag);
-        let to_top = wish(GroupSaid { parent_group: Some(None), ..GroupSaid::default() });
+        let to_top = wish(GroupFields { parent_group: Some(None), ..GroupFields::default() });
         let top = group.changed(to_top, Timestamp::from_millis(6));
         assert_ne!(top.tag(), tag);
         assert_eq!((&*top.name, top.parent_group), ("Hall", None));
         assert_eq!(Json::from(top.tags).to_string(), r#"{"floor":2.50}"#);
-        let empty = wish(GroupSaid { parent_group: Some(Some("".into())), ..GroupSaid::default() });
+        let empty = wish(GroupFields { parent_group: Some(Some("".into())), ..GroupFields::default() });
         assert_eq!(empty.parent_group, Some(None));
     }
 
     #[test]
     fn names_what_is_wrong() {
-        let check = |said: GroupSaid, field: &str, detail: &str| {
+        let check = |said: GroupFields, field: &str, detail: &str| {
             let (wrong, why) = said.checked().unwrap_err();
             assert!(wrong == field && why.starts_with(detail), "{wrong}: {why}");
         };
-        let usual = GroupSaid::default;
-        check(GroupSaid { name: Some(Some(" ".into())), ..usual() }, "name", "must not be empty");
-        check(GroupSaid { name: Some(None), ..usual() }, "name", "must not be empty");
+        let usual = GroupFields::default;
+        check(GroupFields { name: Some(Some(" ".into())), ..usual() }, "name", "must not be empty");
+        check(GroupFields { name: Some(None), ..usual() }, "name", "must not be empty");
         let long = Some(Some("x".repeat(5_000).into()));
-        check(GroupSaid { description: long, ..usual() }, "description", "4096 bytes at most, this has 5000");
-        check(GroupSaid { id: Some("a b".into()), ..usual() }, "id", "a group's id is made of");
+        check(
+            GroupFields { description: long, ..usual() },
+            "description",
+            "4096 bytes at most, this has 5000",
+        );
+        check(GroupFields { id: Some("a b".into()), ..usual() }, "id", "a group's id is made of");
         let long = Some(Some("x".repeat(129).into()));
         let detail = "a group's id has 128 characters at most, this one has 129";
-        check(GroupSaid { parent_group: long, ..usual() }, "parent_group", detail);
+        check(GroupFields { parent_group: long, ..usual() }, "parent_group", detail);
     }
 
     #[test]
@@ -276,7 +281,7 @@ mod tests {
         assert_eq!(GroupId::parse(""), Err(BadGroupId::Empty));
         assert_eq!(GroupId::parse(&"x".repeat(129)), Err(BadGroupId::TooLong(129)));
         assert_eq!(GroupId::parse("Hall 2"), Err(BadGroupId::Character(' ')));
-        assert_eq!(GroupId::as_kept("Hall 2").unwrap().as_str(), "Hall 2");
-        assert_eq!(GroupId::as_kept(&"ä".repeat(129)), None);
+        assert_eq!(GroupId::as_stored("Hall 2").unwrap().as_str(), "Hall 2");
+        assert_eq!(GroupId::as_stored(&"ä".repeat(129)), None);
     }
 }

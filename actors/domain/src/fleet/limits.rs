@@ -21,7 +21,7 @@ pub struct Limits(Object);
 
 /// The expectations of one reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limit<'a> {
+pub struct ReadingLimit<'a> {
     pub min: Option<&'a Number>,
     pub max: Option<&'a Number>,
     pub unit: Option<&'a str>,
@@ -99,8 +99,8 @@ impl Limits {
     }
 
     /// The expectations, in the order of the readings' names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Limit<'_>)> {
-        self.0.iter().filter_map(|(reading, limit)| Some((reading, Limit::of(limit.as_object()?))))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, ReadingLimit<'_>)> {
+        self.0.iter().filter_map(|(reading, limit)| Some((reading, ReadingLimit::of(limit.as_object()?))))
     }
 
     /// As the document shows them.
@@ -110,7 +110,7 @@ impl Limits {
     }
 }
 
-impl<'a> Limit<'a> {
+impl<'a> ReadingLimit<'a> {
     fn of(limit: &'a Object) -> Self {
         Self {
             min: limit.get("min").and_then(Json::as_number),

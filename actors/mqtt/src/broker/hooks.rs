@@ -163,7 +163,7 @@ impl Hooks {
             for_rules: true,
             retained: false, // it comes from the device now; the broker keeps a copy for others
         };
-        self.intake.take(message, receipt.unwrap_or_else(Receipt::nobody), room);
+        self.intake.take(message, receipt.unwrap_or_else(Receipt::ignored), room);
     }
 
     /// The connection listens to these now.

@@ -13,15 +13,15 @@ use twinhub_domain::{DeviceNumber, Json, Timestamp};
 
 /// A scope as it is kept: of device 0 with what is remembered of the rule.
 #[derive(Debug, Default, Deserialize)]
-struct Body {
+struct StoredScope {
     #[serde(default)]
     scope: Option<ScopeState>,
     #[serde(default)]
-    rule: Option<OfRule>,
+    rule: Option<StoredRule>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct OfRule {
+struct StoredRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,8 +40,8 @@ impl EngineState {
                 return ScopeSnapshot { rule, device, fingerprint: 0, body: None };
             };
             let scope = self.scopes.get(ScopeKey { device, rule: place });
-            let of_rule = (device.0 == 0).then(|| OfRule::of(self.scopes.rule(place)));
-            let of_rule = of_rule.filter(|of_rule| *of_rule != OfRule::default());
+            let of_rule = (device.0 == 0).then(|| StoredRule::of(self.scopes.rule(place)));
+            let of_rule = of_rule.filter(|of_rule| *of_rule != StoredRule::default());
             let body = (scope.is_some() || of_rule.is_some()).then(|| to_json(scope, of_rule)).flatten();
             ScopeSnapshot { fingerprint: index.rule(place).fingerprint, rule, device, body }
         });
@@ -62,8 +62,9 @@ impl EngineState {
                 self.scopes.dirty.insert((rule, device));
                 continue;
             }
-            let body: Option<Body> = body.and_then(|body| serde_json::from_str(&body.to_string()).ok());
-            let Body { scope, rule: of_rule } = body.unwrap_or_default();
+            let body: Option<StoredScope> =
+                body.and_then(|body| serde_json::from_str(&body.to_string()).ok());
+            let StoredScope { scope, rule: of_rule } = body.unwrap_or_default();
             if let Some(of_rule) = of_rule.filter(|_| device.0 == 0) {
                 of_rule.restore(&mut self.scopes.rules[place as usize], index.rule(place));
             }
@@ -127,19 +128,19 @@ impl EngineState {
     }
 }
 
-fn to_json(scope: Option<&ScopeState>, of_rule: Option<OfRule>) -> Option<Json> {
+fn to_json(scope: Option<&ScopeState>, of_rule: Option<StoredRule>) -> Option<Json> {
     #[derive(Serialize)]
-    struct Out<'a> {
+    struct ScopeRow<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<&'a ScopeState>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        rule: Option<OfRule>,
+        rule: Option<StoredRule>,
     }
-    let bytes = serde_json::to_vec(&Out { scope, rule: of_rule }).ok()?;
+    let bytes = serde_json::to_vec(&ScopeRow { scope, rule: of_rule }).ok()?;
     Json::parse(&bytes).ok()
 }
 
-impl OfRule {
+impl StoredRule {
     fn of(state: &RuleState) -> Self {
         Self {
             enabled: state.enabled,

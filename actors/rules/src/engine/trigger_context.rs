@@ -2,16 +2,16 @@
 
 use super::firing::data;
 use super::index::becomes;
-use super::latch::{Stands, threshold};
-use super::world::{property, value_at};
+use super::latch::{TriggerLevel, threshold};
+use super::watched_twins::{property, value_at};
 use crate::model::{Path, Trigger, TriggerKind};
 use twinhub_domain::alarm::{AlarmChange, Originator};
 use twinhub_domain::command::CommandChange;
-use twinhub_domain::{DeviceId, Event, Json, Kind, Number, Object, Timestamp, Twin};
+use twinhub_domain::{DeviceId, Event, EventKind, Json, Number, Object, Timestamp, Twin};
 
 /// The standing of what a trigger looks at; none where that is not known.
-pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<Stands> {
-    let is_so = |is_so: bool| Some(if is_so { Stands::Holds } else { Stands::Over });
+pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<TriggerLevel> {
+    let is_so = |is_so: bool| Some(if is_so { TriggerLevel::Holds } else { TriggerLevel::Over });
     match &trigger.kind {
         TriggerKind::Numeric { property: name, above, below, release, .. } => {
             let number = property(&twin.reported, name)?.0.as_number()?;
@@ -91,7 +91,7 @@ pub(super) fn changed_data(
 
 pub(super) fn event_data(
     trigger: &Trigger,
-    kinds: &[Kind],
+    kinds: &[EventKind],
     wanted: &Object,
     event: &Event,
 ) -> Option<Object> {
@@ -100,7 +100,7 @@ pub(super) fn event_data(
         return None;
     }
     // What rules do is no event to a rule that did not ask for it: it would set itself off.
-    if kind == Kind::Rule && !kinds.contains(&Kind::Rule) {
+    if kind == EventKind::Rule && !kinds.contains(&EventKind::Rule) {
         return None;
     }
     let said = event.data();
@@ -122,14 +122,14 @@ pub(super) fn command_data(
     named: Option<Box<str>>,
     event: &Event,
 ) -> Option<Object> {
-    use twinhub_domain::command::Step;
+    use twinhub_domain::command::CommandStep;
     let TriggerKind::Command { command_type, status, .. } = &trigger.kind else { return None };
     let came_to = change.step.status();
-    if matches!(change.step, Step::Late(_)) || (!status.is_empty() && !status.contains(&came_to)) {
+    if matches!(change.step, CommandStep::Late(_)) || (!status.is_empty() && !status.contains(&came_to)) {
         return None;
     }
     let named = match &change.step {
-        Step::Queued(request) => Some(request.command_type.clone()),
+        CommandStep::Queued(request) => Some(request.command_type.clone()),
         _ => named,
     };
     if command_type.is_some() && *command_type != named {

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::RuleFile;
-use crate::model::Origin;
+use crate::model::RuleOrigin;
 
-fn verdicts(text: &str) -> Vec<Verdict> {
-    let file = RuleFile::parse(text, &Origin::Api).unwrap();
+fn verdicts(text: &str) -> Vec<ScenarioVerdict> {
+    let file = RuleFile::parse(text, &RuleOrigin::Api).unwrap();
     let start = Timestamp::parse("2026-06-01T12:00:00Z").unwrap();
     file.tests.iter().flat_map(|(of, test)| run(&file.rules, *of, &[test], start)).collect()
 }

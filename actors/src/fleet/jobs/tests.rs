@@ -18,13 +18,13 @@ use crate::messages::jobs::Steer;
 use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
 use twinhub_domain::cause::Source;
-use twinhub_domain::fleet::{JobAction, JobSignal, Step, StepState};
+use twinhub_domain::fleet::{JobAction, JobSignal, JobStep, StepState};
 use twinhub_domain::{
     Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
     Recorded, Timestamp,
 };
-use twinhub_store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
-use twinhub_testkit::{FailingStore, Fault, ManualClock, ask, until, until_found, within};
+use twinhub_store::{Batch, FleetChanges, JobDevice, JobDeviceQuery, MemoryStore, Store};
+use twinhub_testkit::{CommitFault, FailingStore, ManualClock, ask, until, until_found, within};
 
 const NOON: i64 = 1_767_268_800_000;
 
@@ -178,7 +178,7 @@ impl House {
         let query = JobDeviceQuery { states: states.to_vec(), ..JobDeviceQuery::of(id) };
         let page = self.memory.job_devices(&query).await.unwrap();
         let word = |device: JobDevice| {
-            let Step { state, detail, .. } = device.step;
+            let JobStep { state, detail, .. } = device.step;
             format!("{} {} {detail}", device.device, state.as_str()).trim_end().to_owned()
         };
         page.devices.into_iter().map(word).collect()
@@ -407,15 +407,15 @@ async fn what_a_crash_left_half_done_is_taken_up() {
         job.status = JobStatus::Done;
         job.counts = [(StepState::Done, 3)].into();
     });
-    let mut fleet = Fleet::default();
+    let mut fleet = FleetChanges::default();
     for job in [&preparing, &canceled, &over] {
         let (id, body) = (job.id.to_string().into(), Some(job.to_object()));
-        fleet.records.push(Record { kind: RecordKind::Job, id, body, updated_at: now });
+        fleet.records.push(FleetRecord { kind: RecordKind::Job, id, body, updated_at: now });
         let row = |place| JobDevice {
             device: id_of(place),
             number: DeviceNumber(900 + i64::try_from(place).unwrap()),
             place,
-            step: Step::new(job.id, StepState::Queued),
+            step: JobStep::new(job.id, StepState::Queued),
             at: now,
         };
         fleet.jobs.push(JobOp::Devices((0..3).map(row).collect()));
@@ -447,14 +447,14 @@ async fn what_a_crash_left_half_done_is_taken_up() {
 async fn the_oldest_jobs_are_forgotten() {
     let memory = Arc::new(MemoryStore::default());
     let now = Timestamp::from_millis(NOON);
-    let mut fleet = Fleet::default();
+    let mut fleet = FleetChanges::default();
     for n in 0..1_005 {
         let action: JobAction = serde_json::from_str(ON).unwrap();
         let mut job = Job::new(JobId(uuid::Uuid::from_u128(n)), action, "user:ann", 0, now);
         job.status = JobStatus::Done;
         job.ended_at = Some(now.plus_millis(i64::try_from(n).unwrap() - 5_000));
         let (id, body) = (job.id.to_string().into(), Some(job.to_object()));
-        fleet.records.push(Record { kind: RecordKind::Job, id, body, updated_at: now });
+        fleet.records.push(FleetRecord { kind: RecordKind::Job, id, body, updated_at: now });
     }
     memory.commit(&batch(now, fleet)).await.unwrap();
     let mut house = House::over(memory).await;
@@ -474,6 +474,6 @@ fn id_of(place: u64) -> DeviceId {
     id(&format!("gone{place}"))
 }
 
-fn batch(at: Timestamp, fleet: Fleet) -> Batch {
+fn batch(at: Timestamp, fleet: FleetChanges) -> Batch {
     Batch { fleet, ..Batch::empty(at) }
 }

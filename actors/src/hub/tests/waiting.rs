@@ -7,7 +7,8 @@ use super::*;
 use crate::messages::archive::{FindCommand, ListCommands};
 use crate::messages::feed::WatchCommands;
 use twinhub_domain::{
-    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
+    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, EventKind, Mode,
+    Status,
 };
 use twinhub_mqtt::receipt;
 use twinhub_store::{CommandQuery, MemoryStore};
@@ -127,7 +128,7 @@ impl Scene {
         let from = self.clock.now();
         self.clock.set(from.plus_millis(by_ms));
         ask(&self.hub.clock_watch, Tick).await;
-        self.until(|recorded| recorded.event.kind() == Kind::Hub).await;
+        self.until(|recorded| recorded.event.kind() == EventKind::Hub).await;
         until("the clock follows", async || self.clock.now() != from).await;
         self.tick().await;
     }
@@ -398,7 +399,7 @@ async fn a_failing_store_delays_what_is_due() {
     let mut scene = Scene::new().await;
     scene.say("a", "status", "online").await;
     let id = scene.asked("a", GO).await;
-    scene.store.break_commits(Fault::Failed);
+    scene.store.break_commits(CommitFault::Failed);
     scene.clock.advance(10_000);
     scene.tick().await;
     assert_eq!(scene.command(id).await.status, CommandStatus::Sent);

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};
 use twinhub_domain::Object;
 
-use super::{Done, Existing, Kind, Wish};
+use super::{IfExists, ImportOptions, LineOutcome, RecordImport};
 use crate::api::templates::request::NewTemplate;
 use crate::http::Access;
 use crate::http::extract::read::read;
@@ -12,15 +12,15 @@ use crate::http::problem::ApiError;
 use crate::import_export::columns::{TEMPLATES, Table};
 
 /// The import of templates.
-pub struct Templates {
+pub struct TemplateImport {
     access: Access,
-    existing: Existing,
+    existing: IfExists,
     dry_run: bool,
 }
 
-impl Templates {
+impl TemplateImport {
     /// Takes templates in as it is wished.
-    pub fn new(access: Access, wish: &Wish) -> Self {
+    pub fn new(access: Access, wish: &ImportOptions) -> Self {
         Self { access, existing: wish.existing, dry_run: wish.dry_run }
     }
 
@@ -42,19 +42,19 @@ impl Templates {
     }
 }
 
-impl Kind for Templates {
+impl RecordImport for TemplateImport {
     const TABLE: &'static Table = &TEMPLATES;
 
-    async fn take(&self, row: Object) -> Result<Done, ApiError> {
+    async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
         let id = read::<NewTemplate>(row.clone())?.id;
         match self.put(&id, row.clone(), How::Make).await {
-            Ok(()) => Ok(Done::Created { id: id.into(), token: None }),
-            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Skip => {
-                Ok(Done::Skipped)
+            Ok(()) => Ok(LineOutcome::Created { id: id.into(), token: None }),
+            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == IfExists::Skip => {
+                Ok(LineOutcome::Skipped)
             }
-            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Update => {
+            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == IfExists::Update => {
                 self.put(&id, row, How::Merge).await?;
-                Ok(Done::Updated { id: id.into() })
+                Ok(LineOutcome::Updated { id: id.into() })
             }
             Err(error) => Err(error),
         }
