@@ -109,7 +109,7 @@ struct SimulatedFleet {
     firmware_failure_rate: f64,
     http: reqwest::Client,
     began: Instant,
-    tally: Arc<FleetCounters>,
+    counters: Arc<FleetCounters>,
 }
 
 /// More connections than this and devices share one, as behind a gateway: a system gives a program 1,024
@@ -154,8 +154,8 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let _ = end.send(true); // fails where every station has ended
     let _ = tokio::time::timeout(GOODBYE, stations.join_all()).await; // the broker notices the rest
     bar.finish_and_clear();
-    println!("{}", fleet.tally.summary(fleet.began.elapsed()));
-    anyhow::ensure!(fleet.tally.sent.load(Relaxed) > 0, "no device reached the broker at {}", args.mqtt);
+    println!("{}", fleet.counters.summary(fleet.began.elapsed()));
+    anyhow::ensure!(fleet.counters.sent.load(Relaxed) > 0, "no device reached the broker at {}", args.mqtt);
     Ok(())
 }
 
@@ -174,7 +174,7 @@ impl SimulatedFleet {
             firmware_failure_rate,
             http: reqwest::Client::new(),
             began: Instant::now(),
-            tally: Arc::default(),
+            counters: Arc::default(),
         }
     }
 }
@@ -195,7 +195,7 @@ async fn show(bar: &ProgressBar, fleet: &SimulatedFleet) {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tick.tick().await;
-        bar.set_message(fleet.tally.line(fleet.began.elapsed()));
+        bar.set_message(fleet.counters.line(fleet.began.elapsed()));
         bar.tick();
     }
 }

@@ -80,7 +80,7 @@ impl AllowedOrigins {
             return Err(ApiError::RepeatedHeader("Origin"));
         }
         let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
-        let asked = RequestSource {
+        let source = RequestSource {
             reads: matches!(*request.method(), Method::GET | Method::HEAD),
             path: request.path(),
             host: host(request).unwrap_or_default(),
@@ -89,18 +89,18 @@ impl AllowedOrigins {
             mode: text(headers, "Sec-Fetch-Mode"),
             dest: text(headers, "Sec-Fetch-Dest"),
         };
-        self.judge(asked)
+        self.judge(source)
     }
 
-    fn judge(&self, asked: RequestSource<'_>) -> Result<(), ApiError> {
-        if let Some(origin) = asked.origin {
-            let lets_in = self.lets_in(origin, asked.host);
+    fn judge(&self, source: RequestSource<'_>) -> Result<(), ApiError> {
+        if let Some(origin) = source.origin {
+            let lets_in = self.lets_in(origin, source.host);
             return if lets_in { Ok(()) } else { Err(ApiError::Origin(origin.to_owned())) };
         }
-        match asked.site {
+        match source.site {
             // Other clients than browsers send no such header; `none` is an address that a person typed.
             None | Some("same-origin" | "none") => Ok(()),
-            Some(_) if asked.opens_a_page() => Ok(()),
+            Some(_) if source.opens_a_page() => Ok(()),
             // Another port of this machine is another origin on the `same-site`.
             Some(_) => Err(ApiError::CrossSite),
         }
@@ -229,9 +229,9 @@ mod tests {
     const LINK: RequestSource<'static> =
         RequestSource { path: "/", mode: Some("navigate"), dest: Some("document"), ..IMAGE };
 
-    fn judge(asked: RequestSource<'_>, expected: Result<(), &str>) {
-        let judged = origins(&["http://friend.example"]).judge(asked);
-        assert_eq!(judged.as_ref().copied().map_err(ApiError::code), expected, "{asked:?}");
+    fn judge(source: RequestSource<'_>, expected: Result<(), &str>) {
+        let judged = origins(&["http://friend.example"]).judge(source);
+        assert_eq!(judged.as_ref().copied().map_err(ApiError::code), expected, "{source:?}");
     }
 
     #[test]

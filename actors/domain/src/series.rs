@@ -393,7 +393,7 @@ mod tests {
             };
             fold.add("t", (Timestamp::from_millis(at), seq as u64, 0), &value);
         }
-        let told: Vec<_> = fold
+        let shown: Vec<_> = fold
             .finish(false, 10)
             .into_iter()
             .map(|b| {
@@ -407,7 +407,7 @@ mod tests {
             _ => "7",
         };
         let expected = [format!("-60000: {alone} of 1 7..7"), format!("60000: {expected} of 4 1.0..4")];
-        assert_eq!(told, expected, "{word}");
+        assert_eq!(shown, expected, "{word}");
     }
 
     #[test]

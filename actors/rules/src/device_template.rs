@@ -97,11 +97,11 @@ impl DeviceTemplate {
     /// The error.
     pub fn read(
         id: &str,
-        said: &Object,
+        specification: &Object,
         before: Option<&Self>,
         now: Timestamp,
     ) -> Result<Self, BadDeviceTemplate> {
-        Self::read_with(id, said, before, now, &SecretNames::default())
+        Self::read_with(id, specification, before, now, &SecretNames::default())
     }
 
     /// The same, where its rules may sign with other variables too.
@@ -110,12 +110,12 @@ impl DeviceTemplate {
     /// As [`DeviceTemplate::read`].
     pub fn read_with(
         id: &str,
-        said: &Object,
+        specification: &Object,
         before: Option<&Self>,
         now: Timestamp,
         secrets: &SecretNames,
     ) -> Result<Self, BadDeviceTemplate> {
-        let mut template = Self::read_any(id, said, before, now)?;
+        let mut template = Self::read_any(id, specification, before, now)?;
         let rules = before.map(|before| &before.rules);
         template.rules = redaction::restore(&template.rules, rules).map_err(BadDeviceTemplate::Rules)?;
         rules::check(&template.id, &template.rules, secrets).map_err(BadDeviceTemplate::Rules)?;
@@ -143,7 +143,7 @@ impl DeviceTemplate {
 
     fn read_any(
         id: &str,
-        said: &Object,
+        specification: &Object,
         before: Option<&Self>,
         now: Timestamp,
     ) -> Result<Self, BadDeviceTemplate> {
@@ -152,11 +152,11 @@ impl DeviceTemplate {
         let layer = Layer {
             template: id.into(),
             version,
-            configuration: object(said, "configuration")?,
-            schedule: schedule(said, now)?,
-            tags: object(said, "tags")?,
-            limits: limits(said)?,
-            settings: settings(said)?,
+            configuration: object(specification, "configuration")?,
+            schedule: schedule(specification, now)?,
+            tags: object(specification, "tags")?,
+            limits: limits(specification)?,
+            settings: settings(specification)?,
         };
         let layer = match before {
             Some(before) if layer.gives_the_same(&before.layer) => Arc::clone(&before.layer),
@@ -164,11 +164,11 @@ impl DeviceTemplate {
         };
         Ok(Self {
             id: id.into(),
-            name: text(said, "name")?,
-            description: text(said, "description")?,
-            applies_to: applies_to(said)?,
+            name: text(specification, "name")?,
+            description: text(specification, "description")?,
+            applies_to: applies_to(specification)?,
             layer,
-            rules: object(said, "rules")?,
+            rules: object(specification, "rules")?,
             version,
             created_at: before.map_or(now, |before| before.created_at),
             updated_at: now,
@@ -307,8 +307,8 @@ pub fn check_id(id: &str) -> Result<(), BadDeviceTemplate> {
     Ok(())
 }
 
-fn applies_to(said: &Object) -> Result<Option<TemplateMatcher>, BadDeviceTemplate> {
-    let of = match said.get("applies_to") {
+fn applies_to(specification: &Object) -> Result<Option<TemplateMatcher>, BadDeviceTemplate> {
+    let of = match specification.get("applies_to") {
         None | Some(Json::Null) => return Ok(None),
         Some(Json::Object(of)) => of,
         Some(other) => return bad("applies_to", format!("expected an object, found {}", other.kind())),
@@ -354,8 +354,8 @@ fn applies_to(said: &Object) -> Result<Option<TemplateMatcher>, BadDeviceTemplat
     Ok(Some(fits))
 }
 
-fn schedule(said: &Object, now: Timestamp) -> Result<Json, BadDeviceTemplate> {
-    match said.get("schedule") {
+fn schedule(specification: &Object, now: Timestamp) -> Result<Json, BadDeviceTemplate> {
+    match specification.get("schedule") {
         None | Some(Json::Null) => Ok(Json::Null),
         Some(entries) => match CompactSchedule::parse(entries, now) {
             Ok(plan) => Ok(plan.map_or_else(|| Json::Array(Box::default()), |plan| plan.entries())),
@@ -364,9 +364,9 @@ fn schedule(said: &Object, now: Timestamp) -> Result<Json, BadDeviceTemplate> {
     }
 }
 
-fn limits(said: &Object) -> Result<Limits, BadDeviceTemplate> {
-    let mut limits = object(said, "limits")?;
-    if let Some(Json::Object(by_property)) = said.get("words") {
+fn limits(specification: &Object) -> Result<Limits, BadDeviceTemplate> {
+    let mut limits = object(specification, "limits")?;
+    if let Some(Json::Object(by_property)) = specification.get("words") {
         for (property, words) in by_property.iter().filter(|(_, words)| **words != Json::Null) {
             TruthWords::check(words).map_err(|detail| field(&format!("words.{property}"), detail))?;
             let declared: Object = [("words", words.clone())].into_iter().collect();
@@ -378,9 +378,9 @@ fn limits(said: &Object) -> Result<Limits, BadDeviceTemplate> {
     checked.map_err(|(field, detail)| BadDeviceTemplate::Field { field, detail })
 }
 
-fn settings(said: &Object) -> Result<DeviceSettings, BadDeviceTemplate> {
-    let mut settings = object(said, "settings")?;
-    match said.get("words") {
+fn settings(specification: &Object) -> Result<DeviceSettings, BadDeviceTemplate> {
+    let mut settings = object(specification, "settings")?;
+    match specification.get("words") {
         None | Some(Json::Null | Json::Object(_)) => {}
         Some(words) => {
             TruthWords::check(words).map_err(|detail| field("words", detail))?;
@@ -411,8 +411,8 @@ fn checked(layer: Layer) -> Result<Layer, BadDeviceTemplate> {
 }
 
 /// A section without its nulls: a template has nothing that they could take away.
-fn object(said: &Object, section: &str) -> Result<Object, BadDeviceTemplate> {
-    match said.get(section) {
+fn object(specification: &Object, section: &str) -> Result<Object, BadDeviceTemplate> {
+    match specification.get(section) {
         None | Some(Json::Null) => Ok(Object::default()),
         Some(Json::Object(object)) => {
             let mut kept = Object::default();
@@ -423,8 +423,8 @@ fn object(said: &Object, section: &str) -> Result<Object, BadDeviceTemplate> {
     }
 }
 
-fn text(said: &Object, field: &str) -> Result<Box<str>, BadDeviceTemplate> {
-    match said.get(field) {
+fn text(specification: &Object, field: &str) -> Result<Box<str>, BadDeviceTemplate> {
+    match specification.get(field) {
         None | Some(Json::Null) => Ok("".into()),
         Some(Json::String(text)) if text.len() <= LONGEST_TEXT => Ok(text.clone()),
         Some(Json::String(text)) => {

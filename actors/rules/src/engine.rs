@@ -138,8 +138,8 @@ impl Engine {
     }
 
     /// Takes up what was kept. To be called after [`Engine::exchange`] and [`Engine::know`], before any event.
-    pub fn restore(&mut self, kept: Vec<ScopeSnapshot>) {
-        self.state.restore(&self.index, kept);
+    pub fn restore(&mut self, snapshots: Vec<ScopeSnapshot>) {
+        self.state.restore(&self.index, snapshots);
     }
 
     /// Takes twins that are ahead of the engine's place in the sequence back to before `past`, which is everything that

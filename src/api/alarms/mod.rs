@@ -145,8 +145,8 @@ pub async fn clear_alarm(
     changed(access.change(|reply| Clear { id, cause, reply }).await?, id)
 }
 
-fn changed(told: Option<Told>, id: AlarmId) -> Result<HttpResponse, ApiError> {
-    let alarm = told.and_then(|told| told.alarm);
+fn changed(changed_alarm: Option<Told>, id: AlarmId) -> Result<HttpResponse, ApiError> {
+    let alarm = changed_alarm.and_then(|changed_alarm| changed_alarm.alarm);
     Ok(shown(&alarm.ok_or_else(|| ApiError::no_alarm(id))?))
 }
 

@@ -69,8 +69,9 @@ pub async fn run_rule(
     let signal = AutomationSignal::Run { rule: id.clone(), unconditional };
     let seq = ask(&access, |reply| Tell { signal, cause: access.cause(), reply }).await??;
     let Some(live) = live else {
-        let told: Object = [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
-        return Ok(Document::of(&told).send(HttpResponse::Accepted()));
+        let document: Object =
+            [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
+        return Ok(Document::of(&document).send(HttpResponse::Accepted()));
     };
     let entry = ended(&access, live, &id, seq, until).await?;
     Ok(Document::of(&view::run(&entry)).send(HttpResponse::Ok()))
@@ -101,8 +102,8 @@ pub async fn test_rule(
         scenario::run(&rules, of, &tests.iter().collect::<Vec<_>>(), tests_begin())
     });
     let verdicts = verdicts.await.map_err(|_| ApiError::from(HubError::ShuttingDown))?;
-    let told: Vec<_> = verdicts.iter().map(TestVerdict::of).collect();
-    Ok(reply::json(StatusCode::OK, &told))
+    let document: Vec<_> = verdicts.iter().map(TestVerdict::of).collect();
+    Ok(reply::json(StatusCode::OK, &document))
 }
 
 /// The run that event `seq` asked for, at its end.

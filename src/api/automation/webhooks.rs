@@ -38,6 +38,6 @@ pub async fn post_webhook(
     params.finish()?;
     let signal = AutomationSignal::Webhook { name: name.into_inner().into(), body: body.unwrap_or_default() };
     let seq = ask(&access, |reply| Tell { signal, cause: access.cause(), reply }).await??;
-    let told: Object = [("seq", number(seq))].into_iter().collect();
-    Ok(Document::of(&told).send(HttpResponse::Accepted()))
+    let document: Object = [("seq", number(seq))].into_iter().collect();
+    Ok(Document::of(&document).send(HttpResponse::Accepted()))
 }

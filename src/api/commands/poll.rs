@@ -74,11 +74,11 @@ pub(crate) async fn wait_for_commands(
 pub async fn post_answer(
     DeviceCommandPath(device, id): DeviceCommandPath,
     params: Params,
-    Body(said): Body<CommandAnswer>,
+    Body(answered): Body<CommandAnswer>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let input = Input::Answer { id, answer: Box::new(answer(said)?), known: None };
+    let input = Input::Answer { id, answer: Box::new(answer(answered)?), known: None };
     let taken = access.deliver(Order::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
     let late = !taken.repeated && command.history.last().is_some_and(|line| line.late);
@@ -105,8 +105,8 @@ fn waiting_time(mut params: Params) -> Result<Duration, FieldError> {
     Ok(wait)
 }
 
-fn answer(said: CommandAnswer) -> Result<Answer, PayloadError> {
-    let CommandAnswer { status, response, reason } = said;
+fn answer(answered: CommandAnswer) -> Result<Answer, PayloadError> {
+    let CommandAnswer { status, response, reason } = answered;
     Answer::new(&status, response, reason)
 }
 

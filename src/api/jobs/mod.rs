@@ -73,7 +73,7 @@ pub async fn list_jobs(
     let page = access.answer(page).await?;
     let mut response = HttpResponse::Ok();
     paging.set_headers(&mut response, request.path(), &all, page.total as u64);
-    Ok(array(response, &page.jobs, |told, out| told.document().write(out)))
+    Ok(array(response, &page.jobs, |job_reply, out| job_reply.document().write(out)))
 }
 
 /// One job, with how many of its devices are in which state, how fast it goes, and when it will be done.
@@ -237,10 +237,10 @@ pub(crate) async fn make(
     access: &Access,
     make: impl FnOnce(oneshot::Sender<JobTold>, oneshot::Sender<JobTold>) -> MakeJob,
 ) -> Result<JobTold, ApiError> {
-    let ((reply, told), (prepared, whole)) = (oneshot::channel(), oneshot::channel());
+    let ((reply, job_reply), (prepared, whole)) = (oneshot::channel(), oneshot::channel());
     access.post(make(reply, prepared))?;
-    let told = access.answer(told).await?;
-    Ok(access.answer(whole).await.unwrap_or(told))
+    let job_reply = access.answer(job_reply).await?;
+    Ok(access.answer(whole).await.unwrap_or(job_reply))
 }
 
 async fn steered(
@@ -259,13 +259,13 @@ async fn steer(access: &Access, id: JobId, steer: Steer) -> Result<JobTold, ApiE
 }
 
 async fn find(access: &Access, id: JobId) -> Result<JobTold, ApiError> {
-    let (reply, told) = oneshot::channel();
+    let (reply, job_reply) = oneshot::channel();
     access.post(ShowJob { id, reply })?;
-    access.answer(told).await?.ok_or_else(|| ApiError::no_job(id))
+    access.answer(job_reply).await?.ok_or_else(|| ApiError::no_job(id))
 }
 
-fn shown(told: &JobTold) -> HttpResponse {
-    Document::of(&told.document()).send(HttpResponse::Ok())
+fn shown(job_reply: &JobTold) -> HttpResponse {
+    Document::of(&job_reply.document()).send(HttpResponse::Ok())
 }
 
 fn item(JobDevice { device, step, at, .. }: &JobDevice, is_rollout: bool) -> Object {
@@ -307,9 +307,9 @@ mod tests {
     fn jobs_are_described_as_they_are_written() {
         let (id, now) = (JobId(uuid::Uuid::nil()), Timestamp::default());
         let job = Job::new(id, JobAction::Delete, "rest", 0, now);
-        let mut told = written(&job.document(&JobProgress::default()));
-        told.extend(["unknown".into(), "warnings".into()]); // of a new one
-        assert_eq!(described("JobItem"), told);
+        let mut job_reply = written(&job.document(&JobProgress::default()));
+        job_reply.extend(["unknown".into(), "warnings".into()]); // of a new one
+        assert_eq!(described("JobItem"), job_reply);
         let device = DeviceId::parse("pump-1").unwrap();
         let step = JobStep::new(id, StepState::Queued);
         let device = JobDevice { device, number: DeviceNumber(1), place: 0, step, at: now };

@@ -55,14 +55,14 @@ impl BrokerConnection {
         broker: &BrokerAddress,
         device: &str,
         devices: usize,
-        tally: Arc<FleetCounters>,
+        counters: Arc<FleetCounters>,
     ) -> Self {
         let (client, eventloop) = AsyncClient::new(options(broker, device), ROOM);
         let (sender, incoming) = mpsc::channel(ROOM);
-        let (out, wanted) = mpsc::channel(ROOM + ROOM_A_DEVICE * devices);
+        let (out, requests) = mpsc::channel(ROOM + ROOM_A_DEVICE * devices);
         // Polled by a task of its own: to give up a poll half way would lose a connection in the making.
-        let polling = tokio::spawn(poll(eventloop, sender, tally));
-        let writing = tokio::spawn(write(client.clone(), wanted));
+        let polling = tokio::spawn(poll(eventloop, sender, counters));
+        let writing = tokio::spawn(write(client.clone(), requests));
         Self { incoming, out, client, polling, writing }
     }
 
@@ -129,7 +129,7 @@ fn options(broker: &BrokerAddress, device: &str) -> MqttOptions {
 }
 
 /// Moves the connection until it breaks, and tells what comes.
-async fn poll(mut eventloop: EventLoop, sender: mpsc::Sender<Incoming>, tally: Arc<FleetCounters>) {
+async fn poll(mut eventloop: EventLoop, sender: mpsc::Sender<Incoming>, counters: Arc<FleetCounters>) {
     while let Ok(event) = eventloop.poll().await {
         let incoming = match event {
             Event::Incoming(Packet::ConnAck(_)) => Incoming::Connected,
@@ -138,7 +138,7 @@ async fn poll(mut eventloop: EventLoop, sender: mpsc::Sender<Incoming>, tally: A
                 payload: publish.payload.to_vec(),
             },
             Event::Incoming(Packet::PubAck(_)) => {
-                tally.acknowledged.fetch_add(1, Relaxed);
+                counters.acknowledged.fetch_add(1, Relaxed);
                 continue;
             }
             _ => continue,
@@ -148,8 +148,8 @@ async fn poll(mut eventloop: EventLoop, sender: mpsc::Sender<Incoming>, tally: A
 }
 
 /// Hands on what is to go out, in order, as fast as the connection takes it.
-async fn write(client: AsyncClient, mut wanted: mpsc::Receiver<ConnectionRequest>) {
-    while let Some(out) = wanted.recv().await {
+async fn write(client: AsyncClient, mut requests: mpsc::Receiver<ConnectionRequest>) {
+    while let Some(out) = requests.recv().await {
         let done = match out {
             ConnectionRequest::Subscribe(filters) => client.subscribe_many(filters).await,
             ConnectionRequest::Publish { topic, message: DeviceMessage { payload, retain, .. } } => {

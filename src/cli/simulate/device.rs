@@ -146,8 +146,8 @@ impl SimulatedDevice {
     }
 
     /// Takes the outcome of a download.
-    pub(super) fn fetched(&mut self, job: &str, came: Download) {
-        self.firmware.fetched(job, came);
+    pub(super) fn fetched(&mut self, job: &str, outcome: Download) {
+        self.firmware.fetched(job, outcome);
     }
 
     /// Comes further with its firmware: what it says, and whether it goes on, restarts or is through.

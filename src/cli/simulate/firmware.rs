@@ -98,9 +98,9 @@ impl FirmwareUpdater {
     }
 
     /// The bytes really come, or came, or did not.
-    pub(super) fn fetched(&mut self, job: &str, came: Download) {
+    pub(super) fn fetched(&mut self, job: &str, outcome: Download) {
         if let Some(update) = self.update.as_mut().filter(|update| update.job == job) {
-            update.download = came;
+            update.download = outcome;
         }
     }
 

@@ -24,15 +24,15 @@ pub async fn add(
 ) -> Result<HttpResponse, RequestError> {
     let document = document(body)?;
     let claimed = document.get("reclamado") == Some(&Json::Bool(true));
-    let said = Dispositivo::read(document, Speaker::Registration { claimed })?;
-    let Some(serial) = said.serial.clone() else {
+    let device_message = Dispositivo::read(document, Speaker::Registration { claimed })?;
+    let Some(serial) = device_message.serial.clone() else {
         return Err(RequestError::with_message(ApiError::no_device(""), NO_SERIAL)); // `read` has seen to it
     };
     if let Some(holder) = access.ask(FindSerial(serial.to_string())).await?? {
         let device = holder.id.to_string();
         return Err(ApiError::SerialTaken { serial: serial.into(), device }.into());
     }
-    let twin = deliver(&access, id_of_serial(&serial)?, said, IfUnknown::Begin).await?;
+    let twin = deliver(&access, id_of_serial(&serial)?, device_message, IfUnknown::Begin).await?;
     Ok(answer(StatusCode::CREATED, "Dispositivo agregado", &twin, []))
 }
 
@@ -41,9 +41,9 @@ pub async fn put(
     body: Result<ObjectBody, RequestError>,
     access: Access,
 ) -> Result<HttpResponse, RequestError> {
-    let said = Dispositivo::read(document(body)?, Speaker::App)?;
+    let device_message = Dispositivo::read(document(body)?, Speaker::App)?;
     let known = find(&access, &id).await?;
-    let twin = deliver(&access, known.id, said, IfUnknown::Refuse).await?;
+    let twin = deliver(&access, known.id, device_message, IfUnknown::Refuse).await?;
     let view = View::of(&twin);
     let shown = [
         ("estado", Json::from(device::estado(view.estado()))),
@@ -56,10 +56,10 @@ pub async fn put(
 pub(super) async fn deliver(
     access: &Access,
     device: DeviceId,
-    said: Dispositivo,
+    device_message: Dispositivo,
     if_unknown: IfUnknown,
 ) -> Result<Box<Twin>, RequestError> {
-    let input = Input::Translate(Arc::new(said));
+    let input = Input::Translate(Arc::new(device_message));
     let taken = access
         .deliver(Order::new(device.clone(), input).because(BY).if_unknown(if_unknown).with_twin())
         .await?;

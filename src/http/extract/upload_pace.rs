@@ -14,7 +14,7 @@ const LEAST: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub struct Steady {
     waited: Duration,
-    came: usize,
+    received: usize,
 }
 
 /// A client sends too little.
@@ -36,8 +36,8 @@ impl Steady {
         let next = timeout(left, body.next()).await.map_err(|_| TooSlow)?;
         drop(waiting);
         if let Some(Ok(piece)) = &next {
-            self.came += piece.len();
-            if self.came >= LEAST {
+            self.received += piece.len();
+            if self.received >= LEAST {
                 *self = Self::default();
             }
         }

@@ -164,7 +164,7 @@ proptest! {
     #[test]
     fn history_is_a_fold(story in prop::collection::vec(happens(), 0..60)) {
         let mut book = ActiveAlarms::default();
-        let mut told: HashMap<AlarmId, Alarm> = HashMap::new();
+        let mut folded: HashMap<AlarmId, Alarm> = HashMap::new();
         let mut counts: HashMap<(u8, u8), u32> = HashMap::new();
         let mut ids: Vec<AlarmId> = Vec::new();
         for (step, now) in story.into_iter().zip(1i64..) {
@@ -188,7 +188,7 @@ proptest! {
                     change
                 }
                 AlarmInput::Acknowledge { nth } if !ids.is_empty() => {
-                    let change = told[&ids[nth % ids.len()]].acknowledge("user:bob", at(now));
+                    let change = folded[&ids[nth % ids.len()]].acknowledge("user:bob", at(now));
                     if let Some(change) = &change {
                         book.put(change.alarm.clone());
                     }
@@ -197,16 +197,16 @@ proptest! {
                 AlarmInput::Acknowledge { .. } => None,
             };
             let Some(AlarmChange { step, alarm }) = change else { continue };
-            prop_assert_eq!(step == AlarmStep::Raised, !told.contains_key(&alarm.id));
+            prop_assert_eq!(step == AlarmStep::Raised, !folded.contains_key(&alarm.id));
             prop_assert!(alarm.raised_at <= alarm.last_at);
             prop_assert_eq!(alarm.active, alarm.cleared_at.is_none());
             prop_assert_eq!(alarm.acknowledged, alarm.acknowledged_at.is_some());
             if step == AlarmStep::Raised {
                 ids.push(alarm.id);
             }
-            told.insert(alarm.id, alarm);
+            folded.insert(alarm.id, alarm);
         }
-        let active: Vec<&Alarm> = told.values().filter(|alarm| alarm.active).collect();
+        let active: Vec<&Alarm> = folded.values().filter(|alarm| alarm.active).collect();
         let keys: HashSet<_> = active.iter().map(|alarm| (&alarm.originator, &alarm.alarm_type)).collect();
         prop_assert_eq!(keys.len(), active.len());
         prop_assert_eq!(book.len(), active.len());

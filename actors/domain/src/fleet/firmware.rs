@@ -111,16 +111,16 @@ impl FirmwareState {
         Self::Failed,
     ];
 
-    /// The state after a device in this one has reported `said`; none where that is no news. It may skip states, and
+    /// The state after a device in this one has reported `reported`; none where that is no news. It may skip states, and
     /// begin the download again; it never leaves a final state.
     #[must_use]
-    pub fn after(self, said: Self) -> Option<Self> {
+    pub fn after(self, reported: Self) -> Option<Self> {
         use FirmwareState::{Downloading, Failed, Queued, Updated};
-        match (self, said) {
+        match (self, reported) {
             (Updated | Failed, _) | (_, Queued) => None,
             (_, Failed) => Some(Failed),
             (before, Downloading) if before > Downloading => Some(Downloading),
-            (before, said) => (said > before).then_some(said),
+            (before, reported) => (reported > before).then_some(reported),
         }
     }
 

@@ -123,18 +123,18 @@ impl Group {
 
     /// The group after a change.
     #[must_use]
-    pub fn changed(&self, wish: GroupRequest, now: Timestamp) -> Self {
+    pub fn changed(&self, request: GroupRequest, now: Timestamp) -> Self {
         let mut changed = Self { updated_at: now, ..self.clone() };
-        if let Some(name) = wish.name {
+        if let Some(name) = request.name {
             changed.name = name;
         }
-        if let Some(description) = wish.description {
+        if let Some(description) = request.description {
             changed.description = description;
         }
-        if let Some(parent) = wish.parent_group {
+        if let Some(parent) = request.parent_group {
             changed.parent_group = parent;
         }
-        if let Some(tags) = wish.tags {
+        if let Some(tags) = request.tags {
             changed.tags.merge(&tags);
         }
         changed
@@ -197,8 +197,8 @@ impl GroupFields {
     /// # Errors
     /// The field that is wrong, and what is wrong with it.
     pub fn checked(self) -> Result<GroupRequest, (&'static str, String)> {
-        for (field, said) in [("name", &self.name), ("description", &self.description)] {
-            let length = said.iter().flatten().map(|text| text.len()).max().unwrap_or_default();
+        for (field, fields) in [("name", &self.name), ("description", &self.description)] {
+            let length = fields.iter().flatten().map(|text| text.len()).max().unwrap_or_default();
             if length > LONGEST_TEXT {
                 return Err((field, format!("{LONGEST_TEXT} bytes at most, this has {length}")));
             }
@@ -220,8 +220,8 @@ impl GroupFields {
 }
 
 /// The parent that is said, if any. Whether there is such a group is seen where the groups are.
-fn parent(said: Option<Box<str>>) -> Result<Option<GroupId>, (&'static str, String)> {
-    let Some(id) = said.filter(|id| !id.is_empty()) else { return Ok(None) };
+fn parent(fields: Option<Box<str>>) -> Result<Option<GroupId>, (&'static str, String)> {
+    let Some(id) = fields.filter(|id| !id.is_empty()) else { return Ok(None) };
     match GroupId::as_stored(&id) {
         Some(id) => Ok(Some(id)),
         None => Err(("parent_group", BadGroupId::TooLong(id.chars().count()).to_string())),
@@ -234,30 +234,30 @@ mod tests {
 
     #[test]
     fn a_wish_changes_what_it_says_and_leaves_the_rest() {
-        let wish = |said: GroupFields| said.checked().unwrap();
+        let request = |fields: GroupFields| fields.checked().unwrap();
         let tags = [("floor", "2.50".parse().unwrap())].into_iter().collect();
         let (name, parent) = (Some(Some("Hall".into())), Some(Some("hq".into())));
         let read =
-            wish(GroupFields { name, parent_group: parent, tags: Some(tags), ..GroupFields::default() });
+            request(GroupFields { name, parent_group: parent, tags: Some(tags), ..GroupFields::default() });
         assert_eq!(read.parent_group, Some(GroupId::as_stored("hq")));
         let group = Group::new(GroupId::parse("hall").unwrap(), "old", Timestamp::from_millis(0));
         let group = group.changed(read, Timestamp::from_millis(5));
         assert_eq!(Group::from_object(&group.to_object()), Some(group.clone()));
         let tag = group.tag();
         assert_eq!(Group::from_object(&group.to_object()).unwrap().tag(), tag);
-        let to_top = wish(GroupFields { parent_group: Some(None), ..GroupFields::default() });
+        let to_top = request(GroupFields { parent_group: Some(None), ..GroupFields::default() });
         let top = group.changed(to_top, Timestamp::from_millis(6));
         assert_ne!(top.tag(), tag);
         assert_eq!((&*top.name, top.parent_group), ("Hall", None));
         assert_eq!(Json::from(top.tags).to_string(), r#"{"floor":2.50}"#);
-        let empty = wish(GroupFields { parent_group: Some(Some("".into())), ..GroupFields::default() });
+        let empty = request(GroupFields { parent_group: Some(Some("".into())), ..GroupFields::default() });
         assert_eq!(empty.parent_group, Some(None));
     }
 
     #[test]
     fn names_what_is_wrong() {
-        let check = |said: GroupFields, field: &str, detail: &str| {
-            let (wrong, why) = said.checked().unwrap_err();
+        let check = |fields: GroupFields, field: &str, detail: &str| {
+            let (wrong, why) = fields.checked().unwrap_err();
             assert!(wrong == field && why.starts_with(detail), "{wrong}: {why}");
         };
         let usual = GroupFields::default;

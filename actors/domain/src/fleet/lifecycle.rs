@@ -30,11 +30,11 @@ pub enum LifecycleTransition {
 impl Lifecycle {
     pub const ALL: [Self; 4] = [Self::Provisioned, Self::Active, Self::Suspended, Self::Retired];
 
-    /// The state of a device that a person has set to `said`, if to any.
+    /// The state of a device that a person has set to `set`, if to any.
     #[must_use]
-    pub fn of(said: Option<Self>, claimed: bool, heard: bool) -> Self {
+    pub fn of(set: Option<Self>, claimed: bool, heard: bool) -> Self {
         let begun = if claimed { Self::Provisioned } else { Self::Active }; // who registered itself has been heard
-        let stands = said.unwrap_or(begun);
+        let stands = set.unwrap_or(begun);
         if heard { stands.after(LifecycleTransition::Heard).unwrap_or(stands) } else { stands }
     }
 
@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn what_nobody_has_said_follows_from_what_happened() {
         use Lifecycle::{Active, Provisioned, Retired, Suspended};
-        let check = |said, claimed, heard, expected| {
-            assert_eq!(Lifecycle::of(said, claimed, heard), expected, "{said:?} {claimed} {heard}");
+        let check = |set, claimed, heard, expected| {
+            assert_eq!(Lifecycle::of(set, claimed, heard), expected, "{set:?} {claimed} {heard}");
         };
         check(None, false, false, Active);
         check(None, false, true, Active);

@@ -137,8 +137,8 @@ impl GroupStatistics {
         for property in twin.reported.iter() {
             let number = SummedNumber::of(property.value.as_number());
             let is_doubted = property.claimed_at().is_some();
-            let said = ReportedValue { at: property.at, number, is_doubted, arrival: None };
-            self.set(twin.number, &property.name, said);
+            let reported_value = ReportedValue { at: property.at, number, is_doubted, arrival: None };
+            self.set(twin.number, &property.name, reported_value);
         }
     }
 
@@ -175,8 +175,9 @@ impl GroupStatistics {
                 for Reading { name, value, .. } in readings {
                     let value = if let Scalar::Number(number) = value { Some(number) } else { None };
                     let (number, is_doubted) = (SummedNumber::of(value), claimed.is_some());
-                    let said = ReportedValue { at: event.at, number, is_doubted, arrival: Some(arrival) };
-                    self.set(event.number, name, said);
+                    let reported_value =
+                        ReportedValue { at: event.at, number, is_doubted, arrival: Some(arrival) };
+                    self.set(event.number, name, reported_value);
                 }
             }
             EventBody::Presence { status, .. } => self.change(event.number, |member| member.status = *status),
@@ -231,9 +232,9 @@ impl GroupStatistics {
                 Json::Null => self.unset(number, name),
                 value => {
                     let value = SummedNumber::of(value.as_number());
-                    let said =
+                    let reported_value =
                         ReportedValue { at: received_at, number: value, is_doubted: false, arrival: None };
-                    self.set(number, name, said);
+                    self.set(number, name, reported_value);
                 }
             }
         }
@@ -281,8 +282,8 @@ impl GroupStatistics {
     }
 
     /// Sets a device's reported value, unless that is late: a later reading is here already.
-    fn set(&mut self, number: DeviceNumber, name: &str, said: ReportedValue) {
-        let ReportedValue { at, number: value, is_doubted, arrival } = said;
+    fn set(&mut self, number: DeviceNumber, name: &str, reported_value: ReportedValue) {
+        let ReportedValue { at, number: value, is_doubted, arrival } = reported_value;
         let is_late = |known: &CountedProperty| {
             arrival.is_some_and(|arrival| arrival.is_late(at, known.at, known.is_doubted))
         };

@@ -50,7 +50,7 @@ pub fn conflicts(rules: &[&Rule], writes: &[Vec<RuleWrite<'_>>]) -> Vec<Warning>
         }
     }
     let mut search =
-        ConflictSearch { rules, writes, left: MOST_PAIRS, told: HashSet::new(), warnings: Vec::new() };
+        ConflictSearch { rules, writes, left: MOST_PAIRS, reported: HashSet::new(), warnings: Vec::new() };
     let mut ordered: Vec<_> = places.iter().collect();
     ordered.sort_by_key(|(key, _)| place_text(key)); // the order of a hash map is nobody's
     // Where all write the same there is no conflict, and most often all write the same.
@@ -79,7 +79,7 @@ struct ConflictSearch<'a> {
     rules: &'a [&'a Rule],
     writes: &'a [Vec<RuleWrite<'a>>],
     left: usize,
-    told: HashSet<(usize, usize, String)>,
+    reported: HashSet<(usize, usize, String)>,
     warnings: Vec<Warning>,
 }
 
@@ -147,7 +147,7 @@ impl ConflictSearch<'_> {
         let (a_value, b_value) = (value_text(a_effect), value_text(b_effect));
         let place = place_text(key);
         let pair = (a.rule.min(b.rule), a.rule.max(b.rule), place.clone());
-        if self.told.insert(pair) {
+        if self.reported.insert(pair) {
             let message = format!(
                 "`{}` and `{}` fire for the same thing and both write {place} of {whose}: {a_value} and \
                  {b_value}. Give one of them a higher priority, or a condition that leaves the other alone",

@@ -35,7 +35,7 @@ impl EngineState {
     /// The scopes that changed, as they are stored.
     pub fn take_changes(&mut self, index: &RuleIndex) -> Vec<ScopeSnapshot> {
         let dirty = std::mem::take(&mut self.scopes.dirty);
-        let kept = dirty.into_iter().map(|(rule, device)| {
+        let snapshots = dirty.into_iter().map(|(rule, device)| {
             let Some(place) = index.find(&rule) else {
                 return ScopeSnapshot { rule, device, fingerprint: 0, body: None };
             };
@@ -45,15 +45,15 @@ impl EngineState {
             let body = (scope.is_some() || of_rule.is_some()).then(|| to_json(scope, of_rule)).flatten();
             ScopeSnapshot { fingerprint: index.rule(place).fingerprint, rule, device, body }
         });
-        kept.collect()
+        snapshots.collect()
     }
 
     /// Takes up what was stored.
-    pub fn restore(&mut self, index: &RuleIndex, kept: Vec<ScopeSnapshot>) {
+    pub fn restore(&mut self, index: &RuleIndex, snapshots: Vec<ScopeSnapshot>) {
         for rule in &mut self.scopes.rules {
             rule.is_new = true;
         }
-        for ScopeSnapshot { rule, device, fingerprint, body } in kept {
+        for ScopeSnapshot { rule, device, fingerprint, body } in snapshots {
             let Some(place) = index.find(&rule) else {
                 self.scopes.dirty.insert((rule, device)); // nobody asks for it any more
                 continue;

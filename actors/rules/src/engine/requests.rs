@@ -27,21 +27,21 @@ impl RunLoop<'_> {
         run: &mut RunState,
         place: &ActionPath,
         action: &Action,
-        asked: Vec<ActionRequest>,
+        action_requests: Vec<ActionRequest>,
         at: Timestamp,
     ) -> StepResult {
         let word = action.kind.word();
-        if asked.is_empty() {
+        if action_requests.is_empty() {
             run.line(ActionLine::new(place, word, Json::Null, "skipped"), at).detail =
                 "no device fits".into();
             return StepResult::Next;
         }
         let (mut open, mut failed) = (Vec::new(), None);
         run.confirms.clear();
-        for (nth, mut asked) in (0u32..).zip(asked) {
-            let (held, is_some_left) = self.arbitrate(key, &mut asked);
-            let line = ActionLine::new(place, word, asked.data().into(), "waiting");
-            let line = run.line(line.of(asked.device.clone()), at);
+        for (nth, mut action_requests) in (0u32..).zip(action_requests) {
+            let (held, is_some_left) = self.arbitrate(key, &mut action_requests);
+            let line = ActionLine::new(place, word, action_requests.data().into(), "waiting");
+            let line = run.line(line.of(action_requests.device.clone()), at);
             if let Some(held) = held {
                 line.detail = format!("outranked: {held}").into();
             }
@@ -52,18 +52,18 @@ impl RunLoop<'_> {
             }
             let line = u32::try_from(run.entry.actions.len() - 1).unwrap_or(u32::MAX);
             let id = EffectId { run: run.entry.id, step: run.at, nth };
-            match asked.what {
+            match action_requests.what {
                 Requested::Run(rule) => self.call(run, &rule, id, at),
                 Requested::Effect(effect) => {
-                    if let (Some(_), Some(device)) = (confirm_of(action), asked.device) {
+                    if let (Some(_), Some(device)) = (confirm_of(action), action_requests.device) {
                         run.confirms.push(AwaitedCommand { nth, line, device, command: None, status: None });
                     }
                     let request = request(self.index.rule(key.rule), &run.entry, id, effect);
                     self.state.output.effects.push(request);
                 }
             }
-            self.state.asked += 1;
-            open.push(OpenRequest { nth, line, order: self.state.asked });
+            self.state.action_requests += 1;
+            open.push(OpenRequest { nth, line, order: self.state.action_requests });
         }
         if open.is_empty() {
             return self.failed(key, action, failed.as_deref().unwrap_or("outranked"));
@@ -74,9 +74,11 @@ impl RunLoop<'_> {
 
     /// Leaves out of what is asked what a rule of higher priority holds. Gives a sentence on what that was; with
     /// nothing left, there is nothing to ask.
-    fn arbitrate(&mut self, key: ScopeKey, asked: &mut ActionRequest) -> (Option<String>, bool) {
-        let Some(device) = asked.device.clone().filter(|_| self.index.is_ranked) else { return (None, true) };
-        match &mut asked.what {
+    fn arbitrate(&mut self, key: ScopeKey, action_requests: &mut ActionRequest) -> (Option<String>, bool) {
+        let Some(device) = action_requests.device.clone().filter(|_| self.index.is_ranked) else {
+            return (None, true);
+        };
+        match &mut action_requests.what {
             Requested::Effect(Effect::Command { request, .. }) => {
                 let command_type = &request.command_type;
                 match self.hold(key, (&device, HeldThing::Command(command_type.clone()))) {

@@ -103,14 +103,14 @@ pub(super) fn event_data(
     if kind == EventKind::Rule && !kinds.contains(&EventKind::Rule) {
         return None;
     }
-    let said = event.data();
-    if !has(&said, wanted) {
+    let members = event.data();
+    if !has(&members, wanted) {
         return None;
     }
     let seen = [
         ("device", id_or_null(&event.device)),
         ("event", kind.as_str().into()),
-        ("data", said.into()),
+        ("data", members.into()),
         ("at", event.at.to_string().into()),
     ];
     Some(data(&trigger.id, "event", seen))
@@ -161,7 +161,7 @@ pub(super) fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event)
         Originator::Device(id) => ("device", id.as_str().into()),
         Originator::Rule(rule) => ("rule", rule.as_str().into()),
     };
-    let said: Object = [
+    let members: Object = [
         ("type", Json::from(&*alarm.alarm_type)),
         ("severity", super::effect::severity_word(alarm.severity).into()),
         ("message", Json::from(&*alarm.message)),
@@ -171,7 +171,7 @@ pub(super) fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event)
     .into_iter()
     .collect();
     let seen = [
-        ("alarm", said.into()),
+        ("alarm", members.into()),
         ("value", Json::from(&*alarm.alarm_type)),
         of,
         ("at", event.at.to_string().into()),
@@ -179,11 +179,11 @@ pub(super) fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event)
     Some(data(&trigger.id, "alarm", seen))
 }
 
-/// Has `said` all members of `wanted`? Of objects in it, again those that are wanted.
-pub(super) fn has(said: &Object, wanted: &Object) -> bool {
-    wanted.iter().all(|(name, wanted)| match (said.get(name), wanted) {
-        (Some(Json::Object(said)), Json::Object(wanted)) => has(said, wanted),
-        (said, wanted) => said == Some(wanted),
+/// Has `members` all members of `wanted`? Of objects in it, again those that are wanted.
+pub(super) fn has(members: &Object, wanted: &Object) -> bool {
+    wanted.iter().all(|(name, wanted)| match (members.get(name), wanted) {
+        (Some(Json::Object(members)), Json::Object(wanted)) => has(members, wanted),
+        (members, wanted) => members == Some(wanted),
     })
 }
 

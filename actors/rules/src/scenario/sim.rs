@@ -31,7 +31,7 @@ pub(crate) struct Sim {
     rules: Vec<Rule>,
     twins: BTreeMap<DeviceId, Twin>,
     alarms: HashMap<(Originator, Box<str>), Alarm>,
-    kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
+    snapshots: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     pub now: Timestamp,
     names: u64,
     /// The status that commands come to.
@@ -67,7 +67,7 @@ impl Sim {
             rules: rules.to_vec(),
             twins: BTreeMap::new(),
             alarms: HashMap::new(),
-            kept: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             now,
             names: 0,
             commands,
@@ -194,7 +194,7 @@ impl Sim {
         let mut engine = Engine::new(self.engine.now());
         engine.exchange(self.rules.clone());
         self.twins.values().for_each(|twin| engine.know(twin.clone()));
-        engine.restore(self.kept.values().cloned().collect());
+        engine.restore(self.snapshots.values().cloned().collect());
         self.engine = engine;
         for request in self.engine.unanswered() {
             self.request(request);
@@ -204,7 +204,7 @@ impl Sim {
 
     #[cfg(test)]
     pub fn stored(&self) -> Vec<ScopeSnapshot> {
-        self.kept.values().cloned().collect()
+        self.snapshots.values().cloned().collect()
     }
 
     #[cfg(test)]
@@ -314,12 +314,12 @@ impl Sim {
     }
 
     fn store(&mut self) {
-        for kept in self.engine.take_changes() {
-            let name = (kept.rule.clone(), kept.device);
-            if kept.body.is_some() {
-                self.kept.insert(name, kept);
+        for snapshots in self.engine.take_changes() {
+            let name = (snapshots.rule.clone(), snapshots.device);
+            if snapshots.body.is_some() {
+                self.snapshots.insert(name, snapshots);
             } else {
-                self.kept.remove(&name);
+                self.snapshots.remove(&name);
             }
         }
     }

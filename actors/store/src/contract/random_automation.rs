@@ -34,7 +34,11 @@ pub fn any_automation() -> impl Strategy<Value = AutomationWrite> {
 }
 
 /// Says it in the next batch; the engine comes that far with it.
-pub fn write_automation(world: &mut TestFleet, device: Option<(&str, DeviceNumber)>, said: &AutomationWrite) {
+pub fn write_automation(
+    world: &mut TestFleet,
+    device: Option<(&str, DeviceNumber)>,
+    write: &AutomationWrite,
+) {
     let number = device.map_or(samples::NOBODY, |(_, number)| number);
     let name = |n: u8| format!("r{}", n % 3);
     let of = |n: u8| u32::from(n) + 100 * u32::try_from(number.0).unwrap();
@@ -64,7 +68,7 @@ pub fn write_automation(world: &mut TestFleet, device: Option<(&str, DeviceNumbe
     };
     world.automation.progress = Some(EngineProgress { seq: world.seq, time: world.now });
     let automation = &mut world.automation;
-    match said {
+    match write {
         AutomationWrite::Run(n, over, acted) => automation.runs.push(run(*n, *over, *acted)),
         AutomationWrite::Alarm(n, over) => automation.alarms.push(alarm(*n, *over)),
         AutomationWrite::Kept(rule, body) => {

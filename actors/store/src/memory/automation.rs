@@ -32,8 +32,8 @@ pub struct MemoryAutomation {
 
 impl MemoryAutomation {
     /// Applies a commit, in which the devices have these `numbers`.
-    pub fn take(&mut self, said: &AutomationChanges, numbers: &HashMap<&DeviceId, DeviceNumber>) {
-        let AutomationChanges { progress, kept, runs, alarms, rules, deliveries } = said;
+    pub fn take(&mut self, changes: &AutomationChanges, numbers: &HashMap<&DeviceId, DeviceNumber>) {
+        let AutomationChanges { progress, kept, runs, alarms, rules, deliveries } = changes;
         self.progress = progress.or(self.progress);
         for kept in kept {
             let key = (kept.rule.clone(), kept.device);

@@ -145,11 +145,11 @@ async fn write_rules<'a>(
 }
 
 /// The last value for each key.
-fn latest<'a, T, K: Eq + Hash>(said: &'a [T], key: impl Fn(&'a T) -> K) -> impl Iterator<Item = &'a T> {
-    let last: HashMap<K, usize> = said.iter().enumerate().map(|(place, one)| (key(one), place)).collect();
+fn latest<'a, T, K: Eq + Hash>(changes: &'a [T], key: impl Fn(&'a T) -> K) -> impl Iterator<Item = &'a T> {
+    let last: HashMap<K, usize> = changes.iter().enumerate().map(|(place, one)| (key(one), place)).collect();
     let mut places: Vec<usize> = last.into_values().collect();
     places.sort_unstable();
-    places.into_iter().filter_map(|place| said.get(place))
+    places.into_iter().filter_map(|place| changes.get(place))
 }
 
 fn to_snapshot(row: scope::Model) -> Result<ScopeSnapshot, StoreError> {

@@ -42,8 +42,8 @@ struct DeviceLine {
 
 impl DeviceImport {
     /// Takes devices in as it is wished.
-    pub fn new(access: Access, wish: &ImportOptions) -> Self {
-        Self { access, existing: wish.existing, dry_run: wish.dry_run, tokens: wish.tokens }
+    pub fn new(access: Access, options: &ImportOptions) -> Self {
+        Self { access, existing: options.existing, dry_run: options.dry_run, tokens: options.tokens }
     }
 
     /// The device with this serial number.

@@ -123,7 +123,7 @@ fn explain(waiting: &[DeferredLine<'_>]) -> HashMap<u64, LineFault> {
             way.push(above);
             above = next;
         }
-        let told = if above == id {
+        let refusal = if above == id {
             way.push(id);
             format!("group `{id}` would be under itself: {}", way.join(" → "))
         } else if let Some((line, _)) = of.get(parent) {
@@ -132,7 +132,7 @@ fn explain(waiting: &[DeferredLine<'_>]) -> HashMap<u64, LineFault> {
             continue; // it was told already
         };
         let code = if above == id { "group_circle" } else { "bad_field" };
-        let fault: LineFault = FieldError { field: "parent_group".into(), detail: told, code }.into();
+        let fault: LineFault = FieldError { field: "parent_group".into(), detail: refusal, code }.into();
         explained.insert(*line, fault);
     }
     explained
@@ -157,7 +157,7 @@ mod tests {
         let rows: Vec<Object> = rows.iter().map(|text| payload::object(text.as_bytes()).unwrap()).collect();
         let waiting: Vec<_> = (1..).zip(&rows).map(|(line, row)| DeferredLine { line, row }).collect();
         let explained = explain(&waiting);
-        let told = |line| explained.get(&line).map(|fault: &LineFault| fault.error.as_str());
+        let refusal = |line| explained.get(&line).map(|fault: &LineFault| fault.error.as_str());
         assert_eq!(refusal_in(1), Some("`parent_group`: group `a` would be under itself: a → b → c → a"));
         assert_eq!(refusal_in(3), Some("`parent_group`: group `c` would be under itself: c → a → b → c"));
         assert_eq!(refusal_in(4), Some("`parent_group`: group `a` was refused, in line 1"));

@@ -26,7 +26,7 @@ const MOST_LATER: usize = 100_000;
 /// A running import.
 struct ImportRun<K> {
     kind: Rc<K>,
-    wish: ImportOptions,
+    options: ImportOptions,
     reader: RowReader,
     seen: UniqueValues,
     flying: FuturesUnordered<LocalBoxFuture<'static, TriedLine>>,
@@ -57,22 +57,22 @@ struct TriedLine {
 pub(super) async fn run<K: RecordImport, E: std::fmt::Display>(
     kind: K,
     body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
-    wish: ImportOptions,
+    options: ImportOptions,
     limit: usize,
 ) -> Result<ImportReport, FileFault> {
     let mut run = ImportRun {
         kind: Rc::new(kind),
-        reader: RowReader::new(K::TABLE, wish.format, wish.first_line),
+        reader: RowReader::new(K::TABLE, options.format, options.first_line),
         seen: UniqueValues::default(),
         flying: FuturesUnordered::new(),
         later: Vec::new(),
         refusals: BTreeMap::new(),
         report: ImportReport {
-            dry_run: wish.dry_run,
-            tokens: wish.tokens.then(Vec::new),
+            dry_run: options.dry_run,
+            tokens: options.tokens.then(Vec::new),
             ..ImportReport::default()
         },
-        wish,
+        options,
     };
     run.all(body, limit).await?;
     run.retry().await;
@@ -208,7 +208,7 @@ impl<K: RecordImport> ImportRun<K> {
         self.report.refused += 1;
         let device_id = id.clone().filter(|_| K::TABLE.key == "device_id");
         self.refusals.insert(line, LineRefused { device_id, ..LineRefused::new(line, id, fault) });
-        if self.refusals.len() > self.wish.details {
+        if self.refusals.len() > self.options.details {
             self.refusals.pop_last(); // they come in as they end, and the first are told
         }
     }
@@ -264,8 +264,8 @@ mod tests {
     async fn report_of(pieces: &[Result<&str, &'static str>], details: usize, limit: usize) -> String {
         let pieces: Vec<_> =
             pieces.iter().map(|piece| piece.map(|text| Bytes::copy_from_slice(text.as_bytes()))).collect();
-        let wish = ImportOptions { details, ..ImportOptions::default() };
-        let report = run(ModelTree::default(), &mut stream::iter(pieces), wish, limit).await;
+        let options = ImportOptions { details, ..ImportOptions::default() };
+        let report = run(ModelTree::default(), &mut stream::iter(pieces), options, limit).await;
         let report = match report {
             Ok(report) => report,
             Err(fault) => return fault.to_string(),

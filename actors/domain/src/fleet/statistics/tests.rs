@@ -109,18 +109,18 @@ impl RandomFleet {
     }
 
     fn statistics(&self) -> GroupStatistics {
-        let mut census = GroupStatistics::default();
-        self.twins.values().for_each(|twin| census.count_device(twin));
-        census
+        let mut statistics = GroupStatistics::default();
+        self.twins.values().for_each(|twin| statistics.count_device(twin));
+        statistics
     }
 
     /// Follows these events; a twin that is requested is given in its present state.
-    fn follow(&self, census: &mut GroupStatistics, events: &[Event], seen: &mut BTreeSet<DeviceNumber>) {
+    fn follow(&self, statistics: &mut GroupStatistics, events: &[Event], seen: &mut BTreeSet<DeviceNumber>) {
         for event in events {
-            if census.see(event, seen.insert(event.number)) == MembershipEffect::Unknown
+            if statistics.see(event, seen.insert(event.number)) == MembershipEffect::Unknown
                 && let Some(twin) = self.twins.values().find(|twin| twin.number == event.number)
             {
-                census.count_device(twin);
+                statistics.count_device(twin);
             }
         }
     }
@@ -170,23 +170,23 @@ fn count<'a>(twins: impl Iterator<Item = &'a Twin>) -> DeviceStatistics {
     counts
 }
 
-fn check(census: &GroupStatistics, fleet: &RandomFleet) -> Result<(), TestCaseError> {
+fn check(statistics: &GroupStatistics, fleet: &RandomFleet) -> Result<(), TestCaseError> {
     let tree = tree();
     let top: Vec<&GroupId> = tree.children(None).collect();
-    let standings = census.standings(&tree.walk(top), |_| true);
+    let standings = statistics.standings(&tree.walk(top), |_| true);
     prop_assert_eq!(standings.len(), tree.len());
     for group in tree.iter() {
         let standing = &standings[&group.id];
-        prop_assert_eq!(standing, &census.standing(&tree, &group.id));
+        prop_assert_eq!(standing, &statistics.standing(&tree, &group.id));
         let stands = |twin: &&Twin| twin.profile.text("group_id") == group.id.as_str();
         let within = |twin: &&Twin| tree.is_within(twin.profile.text("group_id"), group.id.as_str());
         prop_assert_eq!(described(&standing.own), described(&count(fleet.twins.values().filter(stands))));
         prop_assert_eq!(described(&standing.subtree), described(&count(fleet.twins.values().filter(within))));
         prop_assert_eq!(standing.groups, tree.subtree(group.id.as_str()).len() as u64 - 1);
-        prop_assert_eq!(census.devices_of(group.id.as_str()), standing.own.total);
+        prop_assert_eq!(statistics.devices_of(group.id.as_str()), standing.own.total);
     }
     let in_groups = fleet.twins.values().filter(|twin| !twin.profile.text("group_id").is_empty());
-    prop_assert_eq!(census.len(), in_groups.count());
+    prop_assert_eq!(statistics.len(), in_groups.count());
     Ok(())
 }
 
@@ -195,17 +195,17 @@ proptest! {
 
     #[test]
     fn it_is_what_a_recount_finds(all in prop::collection::vec(does(), 0..80)) {
-        let (mut fleet, mut census, mut seen) = (RandomFleet::default(), GroupStatistics::default(), BTreeSet::new());
+        let (mut fleet, mut statistics, mut seen) = (RandomFleet::default(), GroupStatistics::default(), BTreeSet::new());
         for (device, what) in &all {
             let from = fleet.log.len();
             fleet.let_it(*device, what);
-            fleet.follow(&mut census, &fleet.log[from..], &mut seen);
-            check(&census, &fleet)?;
+            fleet.follow(&mut statistics, &fleet.log[from..], &mut seen);
+            check(&statistics, &fleet)?;
         }
         // Nothing of what came and went is left behind.
-        fleet.twins.values().for_each(|twin| census.forget(twin.number));
-        prop_assert!(census.is_empty() && census.tallies.is_empty());
-        prop_assert_eq!(census.groups().count(), 0);
+        fleet.twins.values().for_each(|twin| statistics.forget(twin.number));
+        prop_assert!(statistics.is_empty() && statistics.tallies.is_empty());
+        prop_assert_eq!(statistics.groups().count(), 0);
     }
 
     /// It begins with twins as they were at some time, and events from before that come again.
@@ -215,24 +215,24 @@ proptest! {
         read in 0..80_usize,
         back in 0..40_usize,
     ) {
-        let (mut fleet, mut census) = (RandomFleet::default(), GroupStatistics::default());
+        let (mut fleet, mut statistics) = (RandomFleet::default(), GroupStatistics::default());
         let mut from = 0;
         for (index, (device, what)) in all.iter().enumerate() {
             fleet.let_it(*device, what);
             if index == read.min(all.len() - 1) {
-                census = fleet.statistics();
+                statistics = fleet.statistics();
                 from = fleet.log.len().saturating_sub(back);
             }
         }
         let mut seen: BTreeSet<_> = fleet.log.iter().map(|event| event.number).collect();
-        fleet.follow(&mut census, &fleet.log[from..], &mut seen);
-        check(&census, &fleet)?;
+        fleet.follow(&mut statistics, &fleet.log[from..], &mut seen);
+        check(&statistics, &fleet)?;
     }
 }
 
 #[test]
 fn counters_of_64_bits_keep_their_last_digit() {
-    let mut census = GroupStatistics::default();
+    let mut statistics = GroupStatistics::default();
     let mut mean = |counters: &[&str]| {
         for (number, counter) in (1..).zip(counters) {
             let now = Timestamp::from_millis(1_000);
@@ -243,13 +243,13 @@ fn counters_of_64_bits_keep_their_last_digit() {
             twin.apply(begin, now, &Cause::hub()).unwrap();
             let said = payload::object(format!(r#"{{"n": {counter}}}"#).as_bytes()).unwrap();
             twin.apply(Input::Report(said), now, &Cause::hub()).unwrap();
-            census.count_device(&twin);
+            statistics.count_device(&twin);
         }
-        let standing = census.standing(&tree(), &GroupId::parse("a").unwrap());
+        let standing = statistics.standing(&tree(), &GroupId::parse("a").unwrap());
         let [(_, count, mean)] = &standing.subtree.readings[..] else { panic!("{standing:?}") };
         assert_eq!(*count, counters.len() as u64);
         let mean = mean.as_str().to_owned();
-        (1..).zip(counters).for_each(|(number, _)| census.forget(DeviceNumber(number)));
+        (1..).zip(counters).for_each(|(number, _)| statistics.forget(DeviceNumber(number)));
         mean
     };
     assert_eq!(mean(&["9007199254740993"]), "9007199254740993");

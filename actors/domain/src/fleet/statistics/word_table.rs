@@ -10,7 +10,7 @@ pub type WordNumber = u32;
 #[derive(Clone, Debug, Default)]
 pub struct WordTable {
     numbers: HashMap<Arc<str>, WordNumber>,
-    kept: Vec<(Arc<str>, u32)>,
+    words: Vec<(Arc<str>, u32)>,
     free: Vec<WordNumber>,
 }
 
@@ -18,18 +18,18 @@ impl WordTable {
     /// The number of a word that is used once more.
     pub fn intern(&mut self, text: &str) -> WordNumber {
         if let Some(word) = self.numbers.get(text) {
-            self.kept[*word as usize].1 += 1;
+            self.words[*word as usize].1 += 1;
             return *word;
         }
         let text: Arc<str> = text.into();
         let word = match self.free.pop() {
             Some(word) => {
-                self.kept[word as usize] = (Arc::clone(&text), 1);
+                self.words[word as usize] = (Arc::clone(&text), 1);
                 word
             }
             None => {
-                self.kept.push((Arc::clone(&text), 1));
-                u32::try_from(self.kept.len() - 1).unwrap_or(u32::MAX) // memory ends long before
+                self.words.push((Arc::clone(&text), 1));
+                u32::try_from(self.words.len() - 1).unwrap_or(u32::MAX) // memory ends long before
             }
         };
         self.numbers.insert(text, word);
@@ -38,7 +38,7 @@ impl WordTable {
 
     /// Releases one use of the word.
     pub fn release(&mut self, word: WordNumber) {
-        let (text, uses) = &mut self.kept[word as usize];
+        let (text, uses) = &mut self.words[word as usize];
         *uses -= 1;
         if *uses == 0 {
             self.numbers.remove(text);
@@ -54,6 +54,6 @@ impl WordTable {
 
     /// The word with this number.
     pub fn text(&self, word: WordNumber) -> &Arc<str> {
-        &self.kept[word as usize].0
+        &self.words[word as usize].0
     }
 }

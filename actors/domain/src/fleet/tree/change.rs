@@ -30,7 +30,7 @@ impl GroupTree {
     pub fn plan(
         &self,
         id: GroupId,
-        wish: GroupRequest,
+        request: GroupRequest,
         expect: GroupPrecondition,
         now: Timestamp,
     ) -> Result<PlannedGroup, TreeRefusal> {
@@ -39,9 +39,9 @@ impl GroupTree {
             (Some(_), GroupPrecondition::New) => return Err(TreeRefusal::Taken(id)),
             (before, _) => before,
         };
-        let group = match (before, &wish.name) {
-            (Some(before), _) => before.changed(wish, now),
-            (None, Some(name)) => Group::new(id, &name.clone(), now).changed(wish, now),
+        let group = match (before, &request.name) {
+            (Some(before), _) => before.changed(request, now),
+            (None, Some(name)) => Group::new(id, &name.clone(), now).changed(request, now),
             (None, None) => return Err(TreeRefusal::NoName),
         };
         self.check(&group)?;
@@ -80,9 +80,9 @@ mod tests {
     #[test]
     fn a_wish_makes_changes_or_is_refused() {
         let mut tree = GroupTree::default();
-        let mut plan = |name: &str, wish: &str, expect: GroupPrecondition| {
-            let wish = said(wish);
-            let planned = tree.plan(id(name), wish, expect, Timestamp::from_millis(5))?;
+        let mut plan = |name: &str, request: &str, expect: GroupPrecondition| {
+            let request = said(request);
+            let planned = tree.plan(id(name), request, expect, Timestamp::from_millis(5))?;
             tree.put(Arc::new(planned.group.clone()));
             Ok((planned.is_new, planned.changes))
         };
