@@ -21,7 +21,7 @@ use crate::messages::journal::Append;
 use crate::post::post;
 use crate::sparing::Sparing;
 use twinhub_domain::alarm::{ActiveAlarms, Alarm, AlarmChange, AlarmId, AlarmStep, Raised, Severity, who};
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use twinhub_store::{AlarmQuery, AutomationChanges, Store};
 
@@ -166,7 +166,7 @@ impl Alarms {
         let me = ctx.address();
         let receipt = Receipt::new(move |settled| {
             // Lost only when the hub goes down; then nobody may be told that it was done.
-            if let Ok(Taken { seq, .. }) = settled {
+            if let Ok(Accepted { seq, .. }) = settled {
                 let _ = post(&me, Settled { id });
                 reply(Some(Told { alarm: Some(alarm), seq }));
             }

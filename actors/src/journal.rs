@@ -21,7 +21,7 @@ use crate::messages::journal::{Append, Barrier, Close, Sent};
 use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
 use crate::post::post;
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Clock, CommandStatus, Recorded};
 use twinhub_store::{AutomationChanges, Batch, CommandRecord, FleetChanges, Head, JobOp, Store, StoreError};
 
@@ -63,7 +63,7 @@ struct Group {
 
 struct Owed {
     receipt: Receipt,
-    taken: Taken,
+    taken: Accepted,
     pending: Arc<std::sync::atomic::AtomicU32>,
 }
 

@@ -29,7 +29,7 @@ use crate::silence::HeardSince;
 use crate::timers::Timers;
 use twinhub_domain::fleet::JobStep;
 use twinhub_domain::reading::{ClockWindow, Telemetry};
-use twinhub_domain::receipt::{NotTaken, Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, NotAccepted, Receipt};
 use twinhub_domain::twin::{Common, Repeat};
 use twinhub_domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, EventKind, Input, Outcome, Outgoing, Publish,
@@ -143,7 +143,7 @@ impl TwinActor {
         let deleted = deleted && outcome.is_ok(); // or it was for one who had the id before, and this one lives on
         match outcome {
             // Woken too early, as most are: nobody waits to hear that nothing came of it.
-            Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Taken::default())),
+            Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Accepted::default())),
             Ok(outcome) => {
                 self.around.share(&mut twin);
                 self.commit(&twin, outcome, deleted, receipt, want_twin);
@@ -163,7 +163,7 @@ impl TwinActor {
                     up(&counters.messages_out_of_service);
                     counters.out_of_service.note(twin.number);
                 }
-                receipt.settle(Err(NotTaken::Refused(refusal)));
+                receipt.settle(Err(NotAccepted::Refused(refusal)));
             }
         }
         if deleted || is_of_life && !twin.lifecycle().is_out_of_service() {
@@ -199,7 +199,7 @@ impl TwinActor {
         // Readings are the many: the twin's row follows them later. All else is few and is written now.
         let beyond_readings = events.iter().any(|event: &Event| event.kind() != EventKind::Telemetry);
         let state = (beyond_readings && !deleted).then(|| Box::new(twin.clone()));
-        let taken = Taken {
+        let taken = Accepted {
             seq: None,
             version: twin.version,
             repeated,

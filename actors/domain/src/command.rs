@@ -13,10 +13,10 @@
 //! ```
 //! The first final status stays. A device's answer after that is recorded as late and changes nothing.
 
-mod answer;
 mod id;
 mod queue;
 mod request;
+mod result;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -105,9 +105,9 @@ pub enum CommandStep {
         uncounted: bool,
     },
     /// The device answered.
-    Answered(Answer),
+    Answered(CommandResult),
     /// The device answered after the command was final.
-    Late(Answer),
+    Late(CommandResult),
     /// The hub ended it: `failed`, `expired`, `timed_out`, `canceled` or `superseded`.
     Ended {
         status: CommandStatus,
@@ -120,7 +120,7 @@ pub enum CommandStep {
 
 /// A device's answer: `{"status": "executed", "response": …, "reason": "…"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct CommandResult {
     pub status: AnswerStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Json>,
@@ -167,12 +167,12 @@ impl Command {
                 self.due = *not_before;
                 self.set_status(CommandStatus::Pending, now, cause, Some(reason), None);
             }
-            CommandStep::Answered(Answer { status, response, reason }) => {
+            CommandStep::Answered(CommandResult { status, response, reason }) => {
                 self.due =
                     (*status == AnswerStatus::Delivered).then(|| now.plus_millis(self.request.timeout.ms()));
                 self.set_status((*status).into(), now, cause, reason.as_deref(), response.as_ref());
             }
-            CommandStep::Late(Answer { status, response, reason }) => {
+            CommandStep::Late(CommandResult { status, response, reason }) => {
                 if self.response.is_none() {
                     self.response.clone_from(response);
                 }
@@ -188,7 +188,7 @@ impl Command {
 
     /// Has this answer been recorded before? Devices repeat themselves: delivery is at least once.
     #[must_use]
-    pub fn has_answer(&self, answer: &Answer) -> bool {
+    pub fn has_answer(&self, answer: &CommandResult) -> bool {
         let told = CommandStatus::from(answer.status);
         self.history.iter().any(|line| {
             line.status == told

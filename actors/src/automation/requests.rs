@@ -13,7 +13,7 @@ use crate::messages::automation::{
     DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
     TemplateRules,
 };
-use twinhub_domain::receipt::Settled;
+use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{Cause, EntityTags, Event, Json};
 use twinhub_rules::file::parse_rule_with;
@@ -196,7 +196,7 @@ impl Automation {
         events: Vec<Event>,
         rules: Vec<RuleRecord>,
         ctx: &mut Context<Self>,
-        then: impl FnOnce(&mut Self, Settled, &mut Context<Self>) + 'static,
+        then: impl FnOnce(&mut Self, InputOutcome, &mut Context<Self>) + 'static,
     ) {
         let ids: Vec<RuleId> = rules.iter().map(|record| record.id.clone()).collect();
         self.library.begin_change(&ids);
@@ -212,7 +212,7 @@ impl Automation {
         events: Vec<Event>,
         kept: Kept,
         ctx: &mut Context<Self>,
-        then: impl FnOnce(&mut Self, Settled, &mut Context<Self>) + 'static,
+        then: impl FnOnce(&mut Self, InputOutcome, &mut Context<Self>) + 'static,
     ) {
         use actix::{ActorFutureExt as _, WrapFuture as _};
         let journal = self.around.journal.clone();

@@ -34,7 +34,7 @@ use crate::messages::groups::{GroupRefusal, GroupView};
 use crate::post::post;
 use twinhub_domain::fleet::tree::body_of_change;
 use twinhub_domain::fleet::{FleetChange, Group, GroupId, GroupTree, RecordChange, RecordKind};
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Cause, EventBody, Object, Recorded};
 
 /// A change of a group is durable now.
@@ -281,7 +281,7 @@ fn receipt(ctx: &mut Context<Groups>, change: Option<FleetChange>, then: Then) -
     let me = ctx.address();
     Receipt::new(move |settled| {
         // Lost only when the hub goes down; then nobody may be told that it was done.
-        if let Ok(Taken { seq, .. }) = settled {
+        if let Ok(Accepted { seq, .. }) = settled {
             let _ = post(&me, Settled { change: seq.zip(change), then });
         }
     })

@@ -32,7 +32,7 @@ use crate::messages::timers::ClockMoved;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::job::TurnTime;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus, RecordChange, RecordKind};
-use twinhub_domain::receipt::Settled;
+use twinhub_domain::receipt::InputOutcome;
 use twinhub_mqtt::receipt;
 use twinhub_store::{FleetRecord, JobOp};
 
@@ -235,7 +235,7 @@ fn is_over(told: &JobTold) -> bool {
 }
 
 /// If not, the hub goes down.
-fn is_durable(settled: &Result<Settled, oneshot::error::RecvError>) -> bool {
+fn is_durable(settled: &Result<InputOutcome, oneshot::error::RecvError>) -> bool {
     matches!(settled, Ok(Ok(_)))
 }
 

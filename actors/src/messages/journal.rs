@@ -7,7 +7,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use twinhub_domain::Outgoing;
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{DeviceNumber, Event, Twin};
 use twinhub_store::{AutomationChanges, CommandRecord, FleetChanges};
 
@@ -30,7 +30,7 @@ pub struct Append {
     pub fleet: Option<Box<FleetChanges>>,
     pub receipt: Receipt,
     /// The receipt's settlement; the journal adds the `seq`.
-    pub taken: Taken,
+    pub taken: Accepted,
     /// The number of its twin's outcomes that are not committed yet: one less after this.
     pub pending: Arc<AtomicU32>,
 }
@@ -60,7 +60,7 @@ impl Append {
             automation: None,
             fleet: None,
             receipt,
-            taken: Taken::default(),
+            taken: Accepted::default(),
             pending: Arc::new(AtomicU32::new(1)),
         }
     }

@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use tokio::time::Instant;
 use twinhub_actors::access::Order;
 use twinhub_domain::payload::PayloadError;
-use twinhub_domain::{Answer, Command, CommandStatus, DeviceId, Input, Timestamp, Twin};
+use twinhub_domain::{Command, CommandResult, CommandStatus, DeviceId, Input, Timestamp, Twin};
 
 use super::command_watch::CommandWatch;
 use crate::api::commands::create::asked_for;
@@ -105,9 +105,9 @@ fn waiting_time(mut params: Params) -> Result<Duration, FieldError> {
     Ok(wait)
 }
 
-fn answer(answered: CommandAnswer) -> Result<Answer, PayloadError> {
+fn answer(answered: CommandAnswer) -> Result<CommandResult, PayloadError> {
     let CommandAnswer { status, response, reason } = answered;
-    Answer::new(&status, response, reason)
+    CommandResult::new(&status, response, reason)
 }
 
 /// Those sent together by priority, then age, as they were sent; those sent before come before.
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn reads_answers() {
-        let read = |text: &str| -> Result<Answer, ApiError> {
+        let read = |text: &str| -> Result<CommandResult, ApiError> {
             Ok(answer(crate::http::extract::read::read(text.parse::<Json>().unwrap())?)?)
         };
         assert_eq!(

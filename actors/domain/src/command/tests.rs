@@ -143,7 +143,7 @@ fn durations_stay_as_they_were_given_and_ask_the_same() {
 fn any_step() -> impl Strategy<Value = CommandStep> {
     let answer = || {
         (0..4_usize, any::<Option<bool>>(), proptest::option::of("[a-z ]{0,8}")).prop_map(
-            |(status, response, reason)| Answer {
+            |(status, response, reason)| CommandResult {
                 status: [
                     AnswerStatus::Delivered,
                     AnswerStatus::Executed,

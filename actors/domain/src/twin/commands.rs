@@ -5,8 +5,8 @@ use super::{Listeners, Outcome, Publish, Refusal, Twin, presence};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::command::{
-    Answer, AnswerStatus, Command, CommandChange, CommandId, CommandQueue, CommandRequest, CommandStatus,
-    CommandStep, CommandTransition,
+    AnswerStatus, Command, CommandChange, CommandId, CommandQueue, CommandRequest, CommandResult,
+    CommandStatus, CommandStep, CommandTransition,
 };
 use crate::event::EventBody;
 use crate::outgoing::CommandAttempt;
@@ -78,7 +78,7 @@ impl Twin {
         &mut self,
         outcome: &mut Outcome,
         id: CommandId,
-        answer: Answer,
+        answer: CommandResult,
         known: Option<Box<Command>>,
         (now, cause): (Timestamp, &Cause),
     ) -> Result<(), Refusal> {
@@ -268,7 +268,7 @@ impl Twin {
         &mut self,
         outcome: &mut Outcome,
         mut command: Command,
-        answer: Answer,
+        answer: CommandResult,
         now: Timestamp,
         cause: &Cause,
     ) {

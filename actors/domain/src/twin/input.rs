@@ -8,7 +8,7 @@ use super::presence::Hearing;
 use super::telemetry::Rejected;
 use super::translation::{Speaker, Translation};
 use crate::clock::Timestamp;
-use crate::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
+use crate::command::{Command, CommandId, CommandRequest, CommandResult, CommandStatus};
 use crate::event::Event;
 use crate::fleet::{FirmwareReport, FirmwareTask, JobId, JobStep, Layer, Lifecycle, StepState};
 use crate::id::DeviceId;
@@ -61,7 +61,7 @@ pub enum Input {
     /// The device says what became of a command.
     Answer {
         id: CommandId,
-        answer: Box<Answer>,
+        answer: Box<CommandResult>,
         /// The command as the store has it, where it is final and the twin has let it go.
         known: Option<Box<Command>>,
     },

@@ -20,8 +20,8 @@ use crate::post::post;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{JobAction, JobSignal, JobStep, StepState};
 use twinhub_domain::{
-    Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
-    Recorded, Timestamp,
+    AnswerStatus, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, EventBody, Input, Json,
+    Object, Recorded, Timestamp,
 };
 use twinhub_store::{Batch, FleetChanges, JobDevice, JobDeviceQuery, MemoryStore, Store};
 use twinhub_testkit::{CommitFault, FailingStore, ManualClock, ask, until, until_found, within};
@@ -320,7 +320,7 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     let asked = house.memory.job_devices(&JobDeviceQuery::of(job)).await.unwrap().devices;
     let commands: Vec<CommandId> = asked.iter().map(|device| device.step.command.unwrap()).collect();
     for (n, status) in [(0, AnswerStatus::Executed), (1, AnswerStatus::Failed)] {
-        let answer = Box::new(Answer { status, response: None, reason: Some("so".into()) });
+        let answer = Box::new(CommandResult { status, response: None, reason: Some("so".into()) });
         let answer = Input::Answer { id: commands[n], answer, known: None };
         house.deliver(&format!("d{n}"), answer, IfUnknown::Refuse).await;
     }
@@ -341,7 +341,7 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     let again = JobDeviceQuery { device: Some(devices[1].1), ..JobDeviceQuery::of(job) };
     let again = house.memory.job_devices(&again).await.unwrap().devices[0].step.command.unwrap();
     assert!(!commands.contains(&again));
-    let answer = Box::new(Answer { status: AnswerStatus::Executed, response: None, reason: None });
+    let answer = Box::new(CommandResult { status: AnswerStatus::Executed, response: None, reason: None });
     house.deliver("d1", Input::Answer { id: again, answer, known: None }, IfUnknown::Refuse).await;
     house.clock.advance(1_000);
     assert_eq!(counts(&house.until(job, JobStatus::Done).await), [("done", 2), ("failed", 1)]);

@@ -54,11 +54,11 @@ fn speaking() -> Settings {
 }
 
 impl House {
-    fn rows(&self, payload: &str) -> Receiver<Settled> {
+    fn rows(&self, payload: &str) -> Receiver<InputOutcome> {
         self.arrive_on("rows", payload)
     }
 
-    fn arrive_on(&self, topic: &str, payload: &str) -> Receiver<Settled> {
+    fn arrive_on(&self, topic: &str, payload: &str) -> Receiver<InputOutcome> {
         let (receipt, settled) = receipt::channel();
         let message = Arrived {
             topic: topic.into(),

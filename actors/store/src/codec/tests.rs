@@ -12,8 +12,8 @@ use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{
-    Answer, AnswerStatus, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event,
-    EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
+    AnswerStatus, Cause, CommandId, CommandRequest, CommandResult, CommandStatus, DeviceId, DeviceNumber,
+    Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
 };
 
 /// Of events that name no layer.
@@ -80,8 +80,8 @@ fn a_message_takes_few_bytes() {
 #[test]
 fn steps_and_changes_come_back() {
     let answer =
-        |status| Answer { status, response: Some("3.10".parse().unwrap()), reason: Some("so".into()) };
-    let bare = |status| Answer { status, response: None, reason: None };
+        |status| CommandResult { status, response: Some("3.10".parse().unwrap()), reason: Some("so".into()) };
+    let bare = |status| CommandResult { status, response: None, reason: None };
     let at = Timestamp::from_millis(1_767_268_800_000);
     let request =
         CommandRequest { supersedes: Some("s".into()), ..CommandRequest::new("reboot", Object::default()) };
@@ -240,7 +240,7 @@ fn any_request() -> impl Strategy<Value = CommandRequest> {
     )
 }
 
-fn any_answer() -> impl Strategy<Value = Answer> {
+fn any_answer() -> impl Strategy<Value = CommandResult> {
     let status = prop::sample::select(vec![
         AnswerStatus::Delivered,
         AnswerStatus::Executed,
@@ -249,7 +249,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
     ]);
     // A response of null is none: so it is where answers come in.
     let response = prop::option::of(any_json()).prop_map(|response| response.filter(|r| *r != Json::Null));
-    (status, response, prop::option::of(any_text())).prop_map(|(status, response, reason)| Answer {
+    (status, response, prop::option::of(any_text())).prop_map(|(status, response, reason)| CommandResult {
         status,
         response,
         reason,

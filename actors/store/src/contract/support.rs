@@ -20,8 +20,8 @@ use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::twin::{Hearing, NotTold, Templates};
 use twinhub_domain::{
-    Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
-    Object, Recorded, Telemetry, Timestamp, Twin, payload,
+    Cause, Command, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, Event, Input, Json,
+    Mode, Object, Recorded, Telemetry, Timestamp, Twin, payload,
 };
 use twinhub_domain::{Outgoing, Purpose};
 
@@ -138,7 +138,7 @@ impl TestFleet {
     /// The device reports the result of a command.
     pub fn answer(&mut self, command: CommandId, answer: &str) {
         let Some((id, known)) = self.known(command) else { return };
-        let answer = Answer::read(answer.as_bytes()).unwrap();
+        let answer = CommandResult::read(answer.as_bytes()).unwrap();
         self.input(&id, Input::Answer { id: command, answer: Box::new(answer), known });
     }
 
