@@ -38,13 +38,13 @@ async fn next_command(device: &mut MqttDevice) -> Value {
 }
 
 /// A broker that a hub uses: its own, or Mosquitto.
-struct BrokerSetup {
+struct BrokerUnderTest {
     hub: HubProcess,
     broker: SocketAddr,
     _mosquitto: Option<Mosquitto>,
 }
 
-impl BrokerSetup {
+impl BrokerUnderTest {
     async fn embedded() -> Self {
         let hub = HubHome::new().start().await;
         let broker = hub.mqtt.unwrap();
@@ -60,16 +60,16 @@ impl BrokerSetup {
 
 #[tokio::test]
 async fn a_command_waits_until_somebody_listens() {
-    waits_until_somebody_listens(&BrokerSetup::embedded().await, "pending").await;
+    waits_until_somebody_listens(&BrokerUnderTest::embedded().await, "pending").await;
 }
 
 /// Mosquitto says so when it gets the command: it was `sent` for that moment.
 #[tokio::test]
 async fn a_command_waits_until_somebody_listens_on_an_outside_broker() {
-    waits_until_somebody_listens(&BrokerSetup::mosquitto().await, "sent").await;
+    waits_until_somebody_listens(&BrokerUnderTest::mosquitto().await, "sent").await;
 }
 
-async fn waits_until_somebody_listens(place: &BrokerSetup, at_first: &str) {
+async fn waits_until_somebody_listens(place: &BrokerUnderTest, at_first: &str) {
     let hub = &place.hub;
     let mut device = MqttDevice::connect(place.broker, "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
@@ -96,7 +96,7 @@ async fn waits_until_somebody_listens(place: &BrokerSetup, at_first: &str) {
 /// A program that keeps its session and one that listens are both there: the command goes into the session.
 #[tokio::test]
 async fn a_command_that_was_called_back_does_not_reach_a_session() {
-    let place = BrokerSetup::embedded().await;
+    let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
     let mut device = MqttDevice::connect_to_session(place.broker, "pump-1").await.unwrap();
     device.subscribe(COMMANDS).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_command_that_was_called_back_does_not_reach_a_session() {
 /// An outside broker keeps it no longer than the command lives.
 #[tokio::test]
 async fn a_command_that_expired_does_not_reach_a_session_of_an_outside_broker() {
-    let place = BrokerSetup::mosquitto().await;
+    let place = BrokerUnderTest::mosquitto().await;
     let hub = &place.hub;
     let mut device = MqttDevice::connect_to_session(place.broker, "pump-1").await.unwrap();
     device.subscribe(COMMANDS).await.unwrap();
@@ -166,7 +166,7 @@ fn millis(text: &str) -> f64 {
 
 #[tokio::test]
 async fn desired_state_waits_until_somebody_listens() {
-    let place = BrokerSetup::embedded().await;
+    let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
     let mut device = MqttDevice::connect(place.broker, "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
@@ -183,7 +183,7 @@ async fn desired_state_waits_until_somebody_listens() {
 
 #[tokio::test]
 async fn the_hub_alone_speaks_on_its_topics() {
-    let place = BrokerSetup::embedded().await;
+    let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
     register(hub, "pump-1").await;
     let mut forger = MqttDevice::connect(place.broker, "forger").await.unwrap();
@@ -199,7 +199,7 @@ async fn the_hub_alone_speaks_on_its_topics() {
 
 #[tokio::test]
 async fn what_nobody_reads_is_shown() {
-    let place = BrokerSetup::embedded().await;
+    let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
     let mut device = MqttDevice::connect(place.broker, "esp").await.unwrap();
     device.say("iot/devices/esp/temperature", "23.5").await;

@@ -51,7 +51,7 @@ pub enum Json {
 #[derive(Clone, Default, PartialEq)]
 pub struct Object(Vec<(Box<str>, Json)>);
 
-/// Why a text is no JSON that a twin can hold.
+/// The reason why a text is no JSON that a twin can hold.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     #[error("not JSON: {0}")]

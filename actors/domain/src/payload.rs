@@ -35,7 +35,7 @@ pub const LONGEST_UNIT: usize = 64;
 /// The number of characters of a value that an error quotes.
 const SHOWN: usize = 64;
 
-/// Why a payload, or a reading in it, was not read. `reason` is the stable word that rejections are counted by.
+/// The reason why a payload, or a reading in it, was not read. `reason` is the stable word that rejections are counted by.
 #[derive(Debug, thiserror::Error)]
 pub enum PayloadError {
     #[error(transparent)]

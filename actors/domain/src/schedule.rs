@@ -55,7 +55,7 @@ struct RepeatedTimes {
     until: Timestamp,
 }
 
-/// Why a document is no schedule.
+/// The reason why a document is no schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {detail}")]
 pub struct BadSchedule {

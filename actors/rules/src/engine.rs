@@ -267,7 +267,7 @@ impl Engine {
         Some(self.state.is_enabled(&self.index, self.index.find(rule)?))
     }
 
-    /// Why a rule was stopped, where it was.
+    /// The reason why a rule was stopped, where it was.
     #[must_use]
     pub fn stopped(&self, rule: &RuleId) -> Option<&str> {
         self.state.scopes.rule(self.index.find(rule)?).stopped.as_deref()

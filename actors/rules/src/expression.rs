@@ -61,7 +61,7 @@ struct Compiled {
     dependencies: Box<[Dependency]>,
 }
 
-/// Why a text is no expression: a sentence, and where in the text.
+/// The reason why a text is no expression: a sentence, and where in the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct BadExpression {
@@ -174,7 +174,7 @@ impl Expression {
     /// Its value, with its digits where it is a name and nothing else.
     ///
     /// # Errors
-    /// Why it is not known.
+    /// The reason why it is not known.
     pub(super) fn fill(&self, scope: &Scope<'_>) -> Result<Json, String> {
         let root = &self.0.root;
         let found = match &root.kind {

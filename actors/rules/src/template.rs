@@ -35,7 +35,7 @@ pub struct JsonTemplate {
     root: Option<Box<TemplateNode>>,
 }
 
-/// Why a text is no template, or could not be filled in.
+/// The reason why a text is no template, or could not be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct BadTextTemplate {

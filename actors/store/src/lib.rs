@@ -276,7 +276,7 @@ pub struct Replayed {
     pub pruned: bool,
 }
 
-/// Why the store did not answer.
+/// The reason why the store did not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Nothing of the operation was done.

@@ -1,4 +1,4 @@
-//! The line to the broker: one connection, moved by a task of its own, and what goes over it.
+//! The connection to the broker, moved by a task of its own, and what goes over it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,7 +25,7 @@ pub(super) struct BrokerConnection {
     writing: JoinHandle<()>,
 }
 
-/// A message of the line.
+/// A message of the connection.
 pub(super) enum Incoming {
     Connected,
     Message { topic: String, payload: Vec<u8> },
@@ -92,7 +92,7 @@ impl BrokerConnection {
     /// Sends the last messages and disconnects. Messages that wait to be written are dropped.
     pub(super) async fn hang_up(mut self, last: impl Iterator<Item = (String, DeviceMessage)>) {
         self.writing.abort();
-        self.incoming.close(); // nobody listens any more, and the line must not wait for that
+        self.incoming.close(); // nobody listens any more, and the connection must not wait for that
         for (topic, DeviceMessage { payload, retain, .. }) in last {
             let _ = self.client.publish(topic, QoS::AtLeastOnce, retain, payload).await;
         }

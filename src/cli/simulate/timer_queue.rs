@@ -1,4 +1,4 @@
-//! The agenda: tasks in the order of their times.
+//! The timer queue: tasks in the order of their times.
 
 use std::collections::BTreeMap;
 

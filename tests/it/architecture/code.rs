@@ -58,6 +58,30 @@ impl Code {
         }
         found
     }
+
+    /// The structs, enums, traits and aliases that are defined here, with their lines.
+    pub fn defined(&self) -> Vec<(usize, String)> {
+        let of = |(number, line): &(usize, String)| Some((*number, definition(line)?));
+        self.lines.iter().filter_map(of).collect()
+    }
+}
+
+/// The type that an item defines whose first line this is: an associated type, which is indented, is none.
+fn definition(line: &str) -> Option<String> {
+    let item = line.trim_start();
+    let item = match item.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(')')?.1.trim_start(),
+        Some(rest) if rest.starts_with(' ') => rest.trim_start(),
+        _ => item,
+    };
+    let (keyword, rest) = item.split_once(' ')?;
+    let is_type = match keyword {
+        "struct" | "enum" | "trait" | "union" => true,
+        "type" => line.len() == line.trim_start().len(),
+        _ => false,
+    };
+    let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    (is_type && name.starts_with(char::is_uppercase)).then_some(name)
 }
 
 /// The type that an `impl` with this head is counted for: what follows the word `impl`.

@@ -59,7 +59,7 @@ pub struct FirmwareTask {
     /// The furthest that it was, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub furthest: Option<FurthestProgress>,
-    /// Why it failed.
+    /// The reason why it failed.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub reason: Box<str>,
     /// After how many ms without any progress it has failed.
@@ -203,7 +203,7 @@ impl FirmwareTask {
         }
     }
 
-    /// Why it has failed, at its deadline.
+    /// The reason why it has failed, at its deadline.
     #[must_use]
     pub fn overdue(&self) -> String {
         let timeout = duration_text(self.timeout_ms);

@@ -14,7 +14,7 @@ use crate::json::{Json, Object};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(Arc<str>);
 
-/// Why a text is no group's id.
+/// The reason why a text is no group's id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadGroupId {
     #[error("a group's id must not be empty")]

@@ -28,7 +28,7 @@ pub struct Image {
     pub file: bool,
 }
 
-/// Why a device does not get an image.
+/// The reason why a device does not get an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageMismatch {
     #[error("the device reports no model, and the image is for {0}")]

@@ -53,7 +53,7 @@ pub enum StepState {
 pub struct JobStep {
     pub job: JobId,
     pub state: StepState,
-    /// Why, where it failed, was skipped or is held.
+    /// The reason, where it failed, was skipped or is held.
     pub detail: Box<str>,
     /// The device's progress by its own report, of 100.
     pub percent: Option<u8>,

@@ -13,7 +13,7 @@ use super::{Json, Number};
 /// The name by which `serde_json` asks for a value as its text, which is how [`Json`] is read.
 const AS_TEXT: &str = "$serde_json::private::";
 
-/// Why a value is not what a type wants. Where it stands, whoever reads it knows.
+/// The reason why a value is not what a type wants. Where it stands, whoever reads it knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonTypeError {
     #[error("there is no such field")]

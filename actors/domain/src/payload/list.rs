@@ -49,7 +49,7 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Those of one moment that do not follow each other stay apart: it is seldom, and their order is kept.
+    /// Samples of one moment that do not follow each other stay apart: it is seldom, and their order is kept.
     pub fn add(&mut self, reading: Reading, at: Option<ClaimedTime>) {
         let at = at.or_else(|| self.whole.at.clone());
         if let Some(last) = self.samples.last_mut()

@@ -46,7 +46,7 @@ pub(super) struct Firing {
     pub after: Option<RunId>,
 }
 
-/// Why not, a sentence, and which condition it was.
+/// The reason, a sentence, and which condition it was.
 pub(super) type RunRefusal = (WhyNot, String, Option<u16>);
 
 impl Firing {

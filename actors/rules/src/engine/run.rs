@@ -58,7 +58,7 @@ pub(super) enum RunWait {
     },
 }
 
-/// Why it is not its turn yet.
+/// The reason why it is not its turn yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TurnWait {

@@ -68,7 +68,7 @@ pub(super) struct FoldedEntry {
 pub(super) struct RuleState {
     /// The word of people and other rules.
     pub enabled: Option<bool>,
-    /// Why it was stopped.
+    /// The reason why it was stopped.
     pub stopped: Option<Box<str>>,
     /// Of its triggers by the clock: up to when they are dealt with, and when they are due next.
     pub clocks: Vec<ClockTrigger>,

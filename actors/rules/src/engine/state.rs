@@ -52,7 +52,7 @@ pub(super) enum Followup {
 pub struct EngineCounts {
     /// Triggers that fired.
     pub evaluations: u64,
-    /// Those of which a run came.
+    /// The ones that led to a run.
     pub runs: u64,
 }
 

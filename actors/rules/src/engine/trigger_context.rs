@@ -23,7 +23,7 @@ pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<TriggerLevel> {
     }
 }
 
-/// Why a trigger's value is too old to fire anything, where it is.
+/// The reason why a trigger's value is too old to fire anything, where it is.
 pub(super) fn stale(trigger: &Trigger, twin: &Twin, now: Timestamp) -> Option<String> {
     let TriggerKind::Numeric { property: name, max_age: Some(most), .. } = &trigger.kind else { return None };
     let age = now.millis() - property(&twin.reported, name)?.1.millis();

@@ -32,7 +32,7 @@ pub(super) fn sort(trigger_refs: &mut [TriggerRef], index: &RuleIndex) {
     trigger_refs.sort_by(|a, b| key(a).cmp(&key(b)));
 }
 
-/// Those of one class.
+/// The triggers of one class.
 pub(super) fn of_class(trigger_refs: &[TriggerRef], class: u8) -> &[TriggerRef] {
     let from = trigger_refs.partition_point(|trigger_ref| trigger_ref.class < class);
     let to = trigger_refs.partition_point(|trigger_ref| trigger_ref.class <= class);

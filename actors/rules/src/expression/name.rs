@@ -127,7 +127,7 @@ impl Name {
         }
     }
 
-    /// Why that is not known. `text` is the name as it is written.
+    /// The reason why that is not known. `text` is the name as it is written.
     pub fn why(&self, scope: &Scope<'_>, text: &str) -> Unknown {
         let path = &*self.path;
         if self.root == Root::Trigger {
@@ -217,7 +217,7 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
     Some(value.into())
 }
 
-/// Why [`in_twin`] found nothing.
+/// The reason why [`in_twin`] found nothing.
 fn why_not_in(twin: &Twin, path: &[Box<str>], text: &str) -> String {
     let id = &twin.id;
     let Some((first, rest)) = path.split_first() else {

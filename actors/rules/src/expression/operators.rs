@@ -112,7 +112,7 @@ impl Operator {
     }
 }
 
-/// Why an operator does not apply.
+/// The reason why an operator does not apply.
 pub enum OperatorError {
     /// The types do not fit together.
     Types,

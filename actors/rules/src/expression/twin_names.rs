@@ -22,7 +22,7 @@ pub fn is_more(word: &str) -> bool {
     MORE.contains(&word) || is_text(word) && !HEAD.contains(&word)
 }
 
-/// Those of them that are no text fields.
+/// The words among them that are no text fields.
 const MORE: [&str; 11] = [
     "number",
     "created_at",

@@ -11,7 +11,7 @@ use twinhub_domain::{DeviceId, Json, Mode, Object};
 /// The fault, a sentence, and perhaps what was meant.
 type Unclear = (String, Option<String>);
 
-/// Why a rule did not run.
+/// The reason why a rule did not run.
 const REASONS: [WhyNot; 10] = [
     WhyNot::Condition,
     WhyNot::Unknown,

@@ -1,6 +1,6 @@
 //! YAML text to a tree. JSON is YAML too.
 //!
-//! Whatever the text, this takes little memory: aliases are copies and count against one budget, and nothing is deeper
+//! Any text takes little memory: aliases are copies and count against one budget, and nothing is deeper
 //! than a document of ours may be.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Random doings: the durable store answers like the simple one, whenever order is made, whenever it is
+//! Random doings: the durable store answers like the simple one, whenever compaction runs, whenever it is
 //! opened again.
 
 use std::collections::BTreeMap;

@@ -51,7 +51,7 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     if has_events {
         store.in_doubt.store(false, Ordering::Release);
     }
-    drop(done); // only now may another write: who orders or commits next finds the tail complete
+    drop(done); // only now may another write: the next compaction or commit finds the memtable complete
     Ok(())
 }
 
@@ -151,7 +151,7 @@ async fn write_twins(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Resul
     let devices = twins.iter().map(|(_, twin)| rows::of_device(twin)).collect();
     list_columns::devices(sql, devices).await?;
     let states: Result<Vec<_>, _> = twins.iter().map(|(seq, twin)| rows::of_twin(*seq, 0, twin)).collect();
-    // How far its readings are in order stays as it is.
+    // The `seq` up to which its readings are compacted stays as it is.
     write::twins(sql, states?, &[twin::Column::Seq, twin::Column::State]).await?;
     list_columns::tags(sql, twins).await
 }

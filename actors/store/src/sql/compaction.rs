@@ -1,10 +1,10 @@
-//! Order made behind: the tail's readings go into chunks by device, its events into the twins' rows.
+//! Compaction, behind the commits: the memtable's readings go into chunks by device, its events into the twins' rows.
 //!
 //! It goes by slices of devices. A slice is read and made ready beside the writer, then written in one short
 //! transaction, so commits wait for the writing alone. A crash between two slices does no harm: each twin's row has the
 //! `seq` up to which its state (`seq`) and its chunks (`ordered_seq`) have come, and events at or below that are passed
 //! over when the slice comes again. Only when all slices are written does the watermark of the whole move, and then the
-//! tail drops the compacted events.
+//! memtable drops the compacted events.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use twinhub_domain::{DeviceNumber, EventBody, Recorded, Twin};
 const SLICE_DEVICES: usize = if cfg!(test) { 2 } else { 200 };
 const SLICE_MESSAGES: usize = 8_000;
 
-/// Compacts the events that the tail held when this began.
+/// Compacts the events that the memtable held when this began.
 pub async fn compact(store: &SqlStore) -> Result<(), StoreError> {
     let until = store.memtable.last();
     while let Some(frozen) = store.memtable.freeze() {
@@ -60,20 +60,20 @@ async fn compact_generations(store: &SqlStore, frozen: &MemtableView) -> Result<
 struct DeviceProgress {
     seq: i64,
     ordered: u64,
-    /// The row, where events of the tail are still to be folded onto it.
+    /// The row, where events of the memtable are still to be folded onto it.
     behind: Option<twin::Model>,
 }
 
 /// The rows to write for one device.
 struct PreparedDevice {
     number: DeviceNumber,
-    /// None where the rows have all of the tail's events in them: so it is with each new device, whose first
+    /// None where the rows have all of the memtable's events in them: so it is with each new device, whose first
     /// commit writes its state.
     rows: Option<DeviceRows>,
     chunks: Vec<Rewrite>,
 }
 
-/// The rows after the tail's events.
+/// The rows with the memtable's events folded in.
 struct DeviceRows {
     twin: twin::Model,
     device: device::Model,
@@ -99,7 +99,7 @@ async fn compact_slice(
             .filter(|e| e.seq > ordered && matches!(e.event.body, EventBody::Telemetry { .. }))
             .cloned()
             .collect();
-        // A device of which nothing is in order yet has no chunks to look for.
+        // A device of which nothing is compacted yet has no chunks to look for.
         let reader = (ordered > 0).then_some(&store.readers);
         let chunks = chunks::prepare(reader, device, readings).await?;
         let rows = fold(store, row.as_ref(), &events, frozen.last())?;

@@ -1,4 +1,4 @@
-//! Twins: their rows with the tail folded onto them.
+//! Twins: their rows with the memtable folded onto them.
 
 use std::collections::HashMap;
 

@@ -54,7 +54,7 @@ async fn gather(
     }
 }
 
-/// Telemetry comes from the tail and from chunks, everything else from its own rows.
+/// Telemetry comes from the memtable and from chunks, everything else from its own rows.
 async fn of_device(
     store: &SqlStore,
     query: &EventQuery,

@@ -1,4 +1,4 @@
-//! Readings over time: chunks and the tail as one.
+//! Readings over time: chunks and the memtable as one.
 
 use std::collections::HashSet;
 

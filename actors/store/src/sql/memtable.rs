@@ -1,10 +1,10 @@
 //! The memtable: committed events that are not compacted yet, the newest stretch of the sequence, whole and by device.
 //!
-//! The tail is a list of generations, the last of which grows. [`Memtable::freeze`] begins a new one; the earlier ones are
+//! The memtable is a list of generations, the last of which grows. [`Memtable::freeze`] begins a new one; the earlier ones are
 //! compacted at leisure, and [`Memtable::release`] drops them once the database has their events in order. One that is
 //! [`FULL`] grows no more either: a flood is compacted, and dropped, bit by bit. A reader takes a [`MemtableView`] **before**
 //! it looks into the database. The view holds on to its generations, so every event after [`MemtableView::after`] is found in
-//! it, and every one up to there is in order in the database, however far the compaction gets meanwhile: a reader that
+//! it, and every one up to there is compacted, however far the compaction gets meanwhile: a reader that
 //! ignores the chunks' events beyond `after` meets each event exactly once.
 
 use std::collections::{BTreeSet, HashMap};
@@ -24,7 +24,7 @@ pub type BatchEvents = Arc<[Arc<Recorded>]>;
 #[derive(Default)]
 pub struct Memtable(RwLock<MemtableState>);
 
-/// The tail as it was at a moment, and as far as its last generation has grown since.
+/// The memtable as it was at a moment, and as far as its last generation has grown since.
 pub struct MemtableView {
     generations: Vec<Arc<Generation>>,
     after: u64,
@@ -61,7 +61,7 @@ impl Default for MemtableState {
 }
 
 impl Memtable {
-    /// A tail after `ordered`, the last `seq` that is in order.
+    /// A memtable after `ordered`, the last compacted `seq`.
     pub fn new(ordered: u64, removed: HashMap<DeviceNumber, u64>) -> Self {
         Self(RwLock::new(MemtableState {
             generations: vec![Generation::new(ordered)],
@@ -100,7 +100,7 @@ impl Memtable {
         read(&self.0).last
     }
 
-    /// The tail as it is now.
+    /// The memtable as it is now.
     pub fn view(&self) -> MemtableView {
         let state = read(&self.0);
         MemtableView::of(state.generations.clone(), state.last, &state.removed)

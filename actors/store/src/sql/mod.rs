@@ -1,6 +1,6 @@
 //! The store in an SQL database, through sea-orm. SQLite so far; code for SQLite alone is in `sqlite.rs`.
 //!
-//! # Why a commit writes one row, and order is made behind
+//! # Why a commit writes one row, and is compacted later
 //! Readings are the many, so the shape of their table decides the speed of everything. Three shapes were
 //! filled with the same ten million readings (3,369,600 messages of 1,000 devices in turn, three readings
 //! each) in the same batches of 256 messages, each batch durable (`synchronous=FULL`) before the next, and
@@ -11,7 +11,7 @@
 //! |---|--:|--:|--:|--:|--:|
 //! | (a) a row a reading, by series and time, small keys | 9,190 | 27,571 | 306 MB | 5.5 ms | 0.03 ms |
 //! | (b) a row a message, packed, by device and time | 39,161 | 117,483 | 173 MB | 1.5 ms | 0.01 ms |
-//! | (c) a row a batch, order made behind, with that: this store | 116,335 | 349,004 | 343 MB | 6.3 ms | 0.38 ms |
+//! | (c) a row a batch, compacted later, compaction included: this store | 116,335 | 349,004 | 343 MB | 6.3 ms | 0.38 ms |
 //!
 //! (a) and (b) are bare statements by rusqlite; they touch as many pages a batch as it has devices, and each
 //! goes to the log whole. (c) is measured through [`Store`], and keeps more: units, causes, times of receipt,
@@ -22,13 +22,13 @@
 //! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few changes
 //!   that are no readings. Its events stay in memory, in the `memtable`.
 //! - Commands are rows of their own, one each, in their present state (`commands`). The columns of twins for lists are
-//!   written only where they differ (`listed`). A request for a command, its sending included, is a commit of half a
+//!   written only where they differ (`list_columns`). A request for a command, its sending included, is a commit of half a
 //!   millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
 //! - The fleet's data is rows: few records, and one row for each device of a job (`fleet`).
 //! - Automation's data is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
-//! - `order` makes chunks by device of the tail's readings and catches the twins' rows up, behind.
-//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and tail together. `memtable` says how each event is
-//!   met exactly once during a compaction; `order` says why a crash in its midst is harmless.
+//! - `compaction` writes the memtable's readings into chunks by device and catches the twins' rows up, behind.
+//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and memtable together. `memtable` says how each event is
+//!   met exactly once during a compaction; `compaction` says why a crash in its midst is harmless.
 
 mod alarms;
 mod automation;

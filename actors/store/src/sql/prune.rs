@@ -17,12 +17,12 @@ pub const WRONG_MS: i64 = 24 * 60 * 60 * 1000;
 /// Readings expire by the chunk, so there is no need to look more often.
 const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
 
-/// Deletes journal rows that are in order and older than their retention, and tombstones that no row of
+/// Deletes journal rows that are compacted and older than their retention, and tombstones that no row of
 /// the journal needs.
 pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     const PRUNE: &str = "prune journal";
     let until = now.plus_millis(-millis(store.keeping().journal)).millis();
-    // Not all is in order, though order was made just before: commits go on meanwhile.
+    // Not all is compacted, though compaction ran just before: commits go on meanwhile.
     let ordered = int(store.memtable.view().after());
     loop {
         let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()

@@ -1,4 +1,4 @@
-//! The census against a plain count of the twins, over whatever happens to them.
+//! Group statistics against a plain count of the twins, over whatever happens to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -136,7 +136,7 @@ fn events_are_done_and_taken_back() {
 }
 
 proptest! {
-    /// Whatever is moved where: the tree has the same ancestors as a plain look up the parents.
+    /// After any moves the tree has the same ancestors as a plain look up the parents.
     #[test]
     fn moves_keep_it_a_tree(moves in prop::collection::vec((0..8_usize, 0..9_usize), 0..60)) {
         const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
