@@ -12,7 +12,41 @@ const SHARED: [(&str, &str); 3] = [
 ];
 
 /// REMOVE THIS LIST: names that still wait for the renaming of `actors/src` and `actors/mqtt/src`.
-const NOT_YET: [&str; 0] = [];
+const NOT_YET: [&str; 33] = [
+    "Around",
+    "Ask",
+    "Backoff",
+    "Batch",
+    "Begin",
+    "Common",
+    "Group",
+    "Hearing",
+    "Inner",
+    "Job",
+    "Keys",
+    "Known",
+    "Line",
+    "Meaning",
+    "Order",
+    "Outcome",
+    "Phase",
+    "Place",
+    "Question",
+    "Reading",
+    "Reply",
+    "Rest",
+    "Rule",
+    "Said",
+    "Settled",
+    "State",
+    "Subscribe",
+    "Tell",
+    "Templates",
+    "Then",
+    "Turn",
+    "Waiting",
+    "Wish",
+];
 
 #[test]
 fn a_type_name_means_one_thing() {
@@ -42,6 +76,9 @@ fn types_are_known_by_their_definitions() {
     };
     check("pub struct A<T>(T);\nenum B {}\npub(crate) trait C: D {}", &[(1, "A"), (2, "B"), (3, "C")]);
     check("pub(in crate::a) type E = F;\nimpl G for H {\n    type I = J;\n}", &[(1, "E")]);
-    check("fn a() {\n    struct K;\n}\n// struct L;\n#[cfg(test)]\nmod tests {\n    struct M;\n}", &[(2, "K")]);
+    check(
+        "fn a() {\n    struct K;\n}\n// struct L;\n#[cfg(test)]\nmod tests {\n    struct M;\n}",
+        &[(2, "K")],
+    );
     check("let structure = 1;\nstruct_of(x);\ntypes();", &[]);
 }
