@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_kept_for_a_month_unless_said_otherwise() {
+    fn runs_are_kept_for_a_month_by_default() {
         let keep = |given, file| combine(given, None, file).unwrap().keep_runs;
         assert_eq!(keep("", ""), Duration::from_hours(30 * 24));
         assert_eq!(keep("keep-runs = '2d'", "keep-runs = 'never'"), Duration::from_hours(48));
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_where_they_are_said_to_be() {
+    fn rules_are_read_from_the_configured_folder() {
         let rules = |given, file| combine(given, None, file).unwrap().rules;
         assert_eq!(rules("rules = '/a'", "rules = '/b'"), Some("/a".into()));
         assert_eq!(rules("", "rules = '/b'"), Some("/b".into()));

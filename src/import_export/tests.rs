@@ -319,7 +319,7 @@ proptest! {
 
     /// Every line is a row or a fault, however the body is cut into pieces.
     #[test]
-    fn anything_is_taken_or_told(body in vec(prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), any::<u8>()], 0..80), size in 1_usize..20) {
+    fn any_text_is_read_or_refused(body in vec(prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), any::<u8>()], 0..80), size in 1_usize..20) {
         let body = [&b"name,tags.a\n"[..], &body].concat();
         for format in [Format::Jsonl, Format::Csv] {
             prop_assert_eq!(read(&body, Some(format), None, size), read(&body, Some(format), None, 4096));

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_told_where_the_client_can_resume() {
+    fn gaps_name_the_place_to_resume() {
         let written = |notification| {
             let mut out = String::new();
             write(&mut out, &notification);

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_takes_the_handles_of_the_others() {
+    fn no_kind_takes_the_handles_of_the_others() {
         let check = |handles, asked, http, mqtt| {
             assert_eq!(shares(handles, asked, 10_000), HandleShares { http, mqtt }, "{handles} {asked:?}");
         };

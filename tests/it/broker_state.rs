@@ -59,7 +59,7 @@ async fn acknowledged_retained_messages_last_over_kills_and_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_hears_what_a_deleted_device_retained() {
+async fn retained_messages_of_a_deleted_device_are_gone() {
     let house = HubHome::new();
     let hub = house.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();

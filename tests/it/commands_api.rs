@@ -57,7 +57,7 @@ async fn a_command_goes_to_the_device_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
-async fn who_waits_is_told_what_became_of_it() {
+async fn a_waiting_caller_gets_the_result() {
     let hub = HubHome::new().start().await;
     let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let reboot = json!({ "command_type": "reboot" });
@@ -89,7 +89,7 @@ async fn who_waits_is_told_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn who_waited_in_vain_is_told_where_the_command_is() {
+async fn a_caller_that_waited_in_vain_gets_the_location() {
     let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await; // and is not there
     let late = hub.post("/api/devices/pump-1/commands?wait=50ms", &json!({ "command_type": "reboot" })).await;

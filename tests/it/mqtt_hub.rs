@@ -198,7 +198,7 @@ async fn the_hub_alone_speaks_on_its_topics() {
 }
 
 #[tokio::test]
-async fn what_nobody_reads_is_shown() {
+async fn unread_topics_are_shown() {
     let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
     let mut device = MqttDevice::connect(place.broker, "esp").await.unwrap();

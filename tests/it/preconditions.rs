@@ -48,7 +48,7 @@ const WITHOUT: [(&str, &str); 2] = [
 const MALFORMED: [&str; 3] = ["\"3", "abc", "*, \"3\""];
 
 #[tokio::test]
-async fn whoever_promises_if_match_changes_nothing_of_another_version() {
+async fn if_match_of_another_version_changes_nothing() {
     let hub = HubHome::new().start().await;
     let image = make_one_of_each(&hub).await;
     for (count, (method, path, body)) in CHANGES.into_iter().enumerate() {

@@ -119,7 +119,7 @@ async fn versions_ids_and_umlauts_sort_and_are_found_as_people_mean_them() {
 }
 
 #[tokio::test]
-async fn who_names_what_no_device_has_is_told() {
+async fn a_name_that_no_device_has_is_reported() {
     let hub = HubHome::new().start().await;
     let registration = json!({ "type": "pump", "tags": { "floor": "2" } });
     device(&hub, "a", registration, json!({ "battery": 15 })).await;
@@ -249,7 +249,7 @@ async fn lists_are_true_to_what_readings_alone_have_changed() {
 }
 
 #[tokio::test]
-async fn who_writes_a_filter_wrong_is_told_where() {
+async fn a_wrong_filter_is_refused_with_its_place() {
     let hub = HubHome::new().start().await;
     for (parameter, text, code, detail) in [
         (

@@ -65,7 +65,7 @@ async fn it_comes_and_says_goodbye() {
 }
 
 #[tokio::test]
-async fn it_does_as_it_is_told_and_becomes_what_is_desired() {
+async fn it_obeys_commands_and_follows_its_desired_state() {
     let hub = HubHome::new().start().await;
     let options = ["--drop-outs", "0", "--failure-rate", "0", "--answer-delay", "1ms"];
     let story = async {

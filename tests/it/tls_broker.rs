@@ -12,7 +12,7 @@ use crate::support::hub::HubHome;
 use crate::support::{Mosquitto, MqttDevice, eventually, within};
 
 #[tokio::test]
-async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
+async fn only_brokers_of_a_trusted_authority_are_trusted() {
     let folder = TempDir::with_prefix("twinhub-tls-").unwrap();
     let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
     authority(&ours).await;

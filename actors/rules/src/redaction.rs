@@ -233,7 +233,7 @@ mod tests {
         "triggers": [{"webhook": "bell"}]}"#;
 
     #[test]
-    fn nobody_sees_secrets_and_who_sends_back_what_he_saw_keeps_them() {
+    fn secrets_are_hidden_and_their_placeholder_keeps_them() {
         let (rule, hidden) = (object(RULE), hide(&object(RULE)));
         let text = Json::from(hidden.clone()).to_string();
         for secret in ["s1", "s2", "s3", "Bearer b", "\"k\""] {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_said_replaces_the_one_before() {
+    fn a_new_secret_replaces_the_one_before() {
         let text = Json::from(hide(&object(RULE))).to_string();
         let text = text.replacen(r#""secret":{"set":true}"#, r#""secret":"new""#, 1);
         let restored = Json::from(restore(&object(&text), Some(&object(RULE))).unwrap()).to_string();

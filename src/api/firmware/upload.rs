@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_is_said_of_an_image() {
+    fn reads_the_description_of_an_image() {
         let check = |text: &str, expected: &str| {
             let told = match upload_options(Params::parse(text)) {
                 Ok((Image { version, models, notes, .. }, hash)) => {

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn all_words_are_said() {
+    fn all_words_are_described() {
         assert!(JobStatus::ALL.iter().all(|status| STATUSES.contains(status.as_str())));
         assert!(StepState::ALL.iter().all(|state| STATES.contains(state.as_str())));
     }

@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_told_by_its_type() {
+    fn json_is_known_by_its_type() {
         let check = |given: &str, is_json: bool| {
             let request =
                 TestRequest::default().insert_header((header::CONTENT_TYPE, given)).to_http_request();

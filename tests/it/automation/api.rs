@@ -99,7 +99,7 @@ fn cool_without_id() -> Value {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_with_its_pointer() {
+async fn all_errors_come_with_their_pointers() {
     let hub = HubHome::new().start().await;
     let mut wrong = cool();
     wrong["triggers"] = json!([{ "numeric": "greenhouse.temperature", "abve": 28 }]);

@@ -39,7 +39,7 @@ async fn line(args: &[&str], part: &str) -> String {
 }
 
 #[tokio::test]
-async fn data_lie_where_they_are_said_to() {
+async fn data_lie_in_the_configured_folder() {
     let dir = tempfile::tempdir().unwrap();
     let (database, key) = (dir.path().join("other.db"), dir.path().join("hub.key"));
     std::fs::write(&key, "0f".repeat(32)).unwrap(); // one that is named is not made
@@ -63,7 +63,7 @@ async fn data_lie_where_they_are_said_to() {
 }
 
 #[tokio::test]
-async fn the_log_is_as_loud_as_is_said() {
+async fn the_log_has_the_configured_level() {
     let hub = HubHome::new().with("--log", "trace").start().await;
     hub.logs(r#""level":"TRACE""#).await;
     hub.terminate().await;

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_changes_what_it_says_and_leaves_the_rest() {
+    fn a_request_changes_its_fields_and_no_others() {
         let request = |fields: GroupFields| fields.checked().unwrap();
         let tags = [("floor", "2.50".parse().unwrap())].into_iter().collect();
         let (name, parent) = (Some(Some("Hall".into())), Some(Some("hq".into())));

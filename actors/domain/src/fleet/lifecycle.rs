@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_said_follows_from_what_happened() {
+    fn an_unset_lifecycle_follows_from_events() {
         use Lifecycle::{Active, Provisioned, Retired, Suspended};
         let check = |set, claimed, heard, expected| {
             assert_eq!(Lifecycle::of(set, claimed, heard), expected, "{set:?} {claimed} {heard}");

@@ -306,7 +306,7 @@ fn what_can_never_be() {
 }
 
 #[test]
-fn names_of_nobody() {
+fn unknown_names() {
     let mut broken =
         rule("a", vec![above("greenhuose", "y", 1.0)], &["fan.mode != 'manual'"], vec![run("cool-al")]);
     push(

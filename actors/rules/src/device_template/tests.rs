@@ -83,7 +83,7 @@ fn names_the_field_that_is_wrong() {
 }
 
 #[test]
-fn errors_in_rules_are_told_by_their_places_in_the_template() {
+fn errors_in_rules_point_into_the_template() {
     let places = |rules: &str| match read("pump", &format!(r#"{{"rules": {rules}}}"#)) {
         Err(BadDeviceTemplate::Rules(problems)) => {
             problems.into_iter().map(|p| p.pointer).collect::<Vec<_>>()

@@ -151,7 +151,7 @@ pub(super) fn line(entry: &RunEntry) -> String {
 }
 
 #[test]
-fn a_rule_that_is_not_known_is_nobody() {
+fn an_unknown_rule_is_ignored() {
     let engine = Engine::new(noon());
     assert_eq!(engine.is_enabled(&rule_id("x")), None);
     assert_eq!(engine.stopped(&rule_id("x")), None);

@@ -34,7 +34,7 @@ fn the_shipped_rules_pass_their_tests() {
 }
 
 #[test]
-fn a_failed_action_is_told_with_its_reason() {
+fn a_failed_action_is_reported_with_its_reason() {
     let text = r#"
 version: 1
 rules:
@@ -53,7 +53,7 @@ rules:
 }
 
 #[test]
-fn an_action_that_failed_is_told_though_its_run_went_on() {
+fn a_failed_action_is_reported_though_its_run_went_on() {
     let text = r#"
 version: 1
 rules:

@@ -72,7 +72,7 @@ async fn what_is_committed_is_there_and_stays() {
 }
 
 #[tokio::test]
-async fn what_is_said_last_counts_and_what_comes_again_does_nothing() {
+async fn the_last_write_counts_and_a_repeat_does_nothing() {
     for fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         let done = run(1, "cool", None);
@@ -148,7 +148,7 @@ async fn the_last_run_of_each_rule_is_one_that_ran() {
 }
 
 #[tokio::test]
-async fn a_removed_device_takes_its_alarms_along_and_leaves_its_runs_to_nobody() {
+async fn a_removed_device_loses_its_alarms_and_its_runs_lose_their_device() {
     for mut fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         world.register("a", "{}");

@@ -18,7 +18,7 @@ async fn ids(fixture: &Fixture, query: CommandQuery) -> (Vec<CommandId>, u64) {
 }
 
 /// A record after all its steps, in a few words.
-fn told(record: &CommandRecord) -> String {
+fn described(record: &CommandRecord) -> String {
     let statuses: Vec<&str> = record.command.history.iter().map(|line| line.status.as_str()).collect();
     format!("{} {}: {}", record.device, record.command.request.command_type, statuses.join(" "))
 }
@@ -47,7 +47,7 @@ async fn a_command_is_kept_with_every_step() {
                 fixture.commit(&batch).await; // a second time does nothing
                 let found = fixture.store.command(command).await.unwrap().unwrap();
                 assert_eq!(found, world.commands[&command]);
-                assert_eq!(told(&found), format!("pump set_speed: {statuses}"));
+                assert_eq!(described(&found), format!("pump set_speed: {statuses}"));
                 fixture.reopen().await;
             }
             let page = fixture.store.commands(&commands()).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_command_is_kept_with_every_step() {
         fixture.commit(&world.batch()).await;
         fixture.reopen().await;
         let found = fixture.store.command(command).await.unwrap().unwrap();
-        assert_eq!(told(&found), "pump set_speed: pending sent delivered failed executed");
+        assert_eq!(described(&found), "pump set_speed: pending sent delivered failed executed");
         assert_eq!((found.command.status, found.command.history[4].late), (S::Failed, true));
         assert_eq!(found.command.response.unwrap().to_string(), r#"{"at":3.10}"#);
         assert_eq!(found.command.history[4].response.as_ref().unwrap().to_string(), "1e3");

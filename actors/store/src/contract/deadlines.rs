@@ -11,7 +11,7 @@ fn after_noon(millis: i64) -> Timestamp {
 }
 
 /// Each as `a wakes 5000, silent 0+3600000`, in ms after noon.
-fn told(deadlines: &[Deadline]) -> Vec<String> {
+fn described(deadlines: &[Deadline]) -> Vec<String> {
     let tell = |Deadline { device, wake_at, silence, .. }: &Deadline| {
         let wakes = wake_at.map(|at| format!(" wakes {}", at.millis() - NOON)).unwrap_or_default();
         let silent = silence
@@ -59,7 +59,7 @@ async fn deadlines_are_those_of_the_twins() {
                     after = last.number;
                     paged.extend(page);
                 }
-                assert_eq!(told(&paged), expected, "{limit}");
+                assert_eq!(described(&paged), expected, "{limit}");
             }
             assert_eq!(fixture.store.deadlines(DeviceNumber(i64::MAX), 9).await.unwrap(), []);
             assert_eq!(fixture.store.deadlines(DeviceNumber(0), 0).await.unwrap(), []);
@@ -74,12 +74,16 @@ async fn deadlines_are_those_of_the_twins() {
         world.presence("online", false);
         fixture.commit(&world.batch()).await;
         let left = fixture.store.deadlines(DeviceNumber(0), 9).await.unwrap();
-        assert_eq!(told(&left), [&*format!("hasty wakes {}", 24 * HOUR)], "its command waits for its return");
+        assert_eq!(
+            described(&left),
+            [&*format!("hasty wakes {}", 24 * HOUR)],
+            "its command waits for its return"
+        );
     }
 }
 
 #[tokio::test]
-async fn readings_move_a_silence_when_order_is_made() {
+async fn compaction_moves_the_deadline_of_a_silence() {
     for mut fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         for seconds in [0, 30, 30, 30] {
@@ -90,7 +94,7 @@ async fn readings_move_a_silence_when_order_is_made() {
         fixture.store.maintain(world.now).await.unwrap();
         for _ in 0..2 {
             let deadlines = fixture.store.deadlines(DeviceNumber(0), 9).await.unwrap();
-            assert_eq!(told(&deadlines), ["a silent 90000+90000"], "three of its intervals");
+            assert_eq!(described(&deadlines), ["a silent 90000+90000"], "three of its intervals");
             fixture.reopen().await;
         }
     }

@@ -87,7 +87,7 @@ async fn a_transaction_that_the_database_ends_by_itself_fails_cleanly() {
 }
 
 #[tokio::test]
-async fn the_past_is_pruned_and_said_to_be() {
+async fn the_past_is_pruned_and_reported_so() {
     let hour = 60 * 60 * 1000;
     let mut fixture = Fixture::sql_with(keeping_journal(Duration::from_hours(3))).await;
     let mut world = TestFleet::new();
@@ -140,7 +140,7 @@ async fn the_past_is_pruned_and_said_to_be() {
 }
 
 #[tokio::test]
-async fn readings_are_kept_as_long_as_is_said() {
+async fn readings_are_kept_for_their_retention() {
     let day = Duration::from_hours(24);
     let fixture =
         Fixture::sql_with(SqlOptions { keep_readings: Some(2 * day), ..SqlOptions::default() }).await;
@@ -194,7 +194,7 @@ async fn a_slow_device_does_not_get_a_row_for_each_message() {
 }
 
 #[tokio::test]
-async fn damage_is_told_and_harms_nobody_else() {
+async fn damage_is_reported_and_harms_no_other_device() {
     let fixture = Fixture::sql().await;
     let mut world = TestFleet::new();
     world.tell("a", r#"{"t": 1}"#);
@@ -227,7 +227,7 @@ async fn refuses_databases_that_it_cannot_keep_things_in() {
 
 /// While commits and the making of order go on, every reader meets each acknowledged message once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_meet_each_message_once_while_order_is_made() {
+async fn readers_meet_each_message_once_during_compaction() {
     const BATCHES: u64 = 120;
     let fixture = Fixture::sql().await;
     let store = Arc::clone(&fixture.store);

@@ -133,7 +133,7 @@ async fn goes_back_beyond_the_journal() {
 
 /// A backtest goes on while messages come, late ones too, and are put into order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_is_missed_or_met_twice_while_order_is_made() {
+async fn nothing_is_missed_or_met_twice_during_compaction() {
     let fixture = Fixture::sql().await;
     let store = Arc::clone(&fixture.store);
     let mut world = TestFleet::new();

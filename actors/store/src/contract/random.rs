@@ -242,7 +242,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn making_order_changes_no_answer(steps in prop::collection::vec(any_step(), 1..90)) {
+    fn compaction_changes_no_answer(steps in prop::collection::vec(any_step(), 1..90)) {
         runtime().block_on(async {
             let (world, memory, mut sql, devices) = run(&steps).await;
             let expected = dump_all(&*memory.store, &devices, world.now).await;

@@ -22,7 +22,7 @@ fn of(device: DeviceNumber) -> RunQuery {
 }
 
 #[tokio::test]
-async fn runs_are_of_who_fired_them_and_of_whom_they_acted_upon() {
+async fn a_run_belongs_to_its_firing_device_and_to_those_it_acted_upon() {
     for mut fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         world.register("greenhouse", "{}");
@@ -66,7 +66,7 @@ async fn runs_are_of_who_fired_them_and_of_whom_they_acted_upon() {
 }
 
 #[tokio::test]
-async fn a_run_is_of_those_whom_it_left_alone_too() {
+async fn a_run_belongs_to_the_devices_it_skipped_too() {
     for mut fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         world.register("sensor", "{}");

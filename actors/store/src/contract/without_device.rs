@@ -6,7 +6,7 @@ use crate::{EventQuery, Store};
 use twinhub_domain::{DeviceId, DeviceNumber, EventKind};
 
 #[tokio::test]
-async fn what_is_nobodys_makes_no_device() {
+async fn an_event_without_a_device_makes_none() {
     for mut fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         let first = world.happen(None, signal("plant/door"));
@@ -62,7 +62,7 @@ async fn what_is_nobodys_makes_no_device() {
 }
 
 #[tokio::test]
-async fn a_removed_device_takes_along_what_was_told_of_it() {
+async fn a_removed_device_takes_its_events_along() {
     for mut fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         world.tell("a", r#"{"t": 1}"#);

@@ -45,7 +45,7 @@ pub async fn doubt(store: &SqlStore, ClockDoubt { ahead_ms, for_ms }: ClockDoubt
 }
 
 /// Reads the events that are not compacted yet from the journal.
-pub async fn load_tail(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<Memtable, StoreError> {
+pub async fn load_memtable(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<Memtable, StoreError> {
     let ordered = meta_value(sql, meta::ORDERED_SEQ).await?.unwrap_or_default();
     let removed: HashMap<DeviceNumber, u64> = tombstone::Entity::find()
         .all(sql)

@@ -179,7 +179,7 @@ impl SqlStore {
         }
         let layers = LayerCache::default();
         layers::load(&readers, &layers).await?;
-        let memtable = head::load_tail(&readers, &layers).await?;
+        let memtable = head::load_memtable(&readers, &layers).await?;
         Ok(Arc::new(Self {
             writer: WriteConnection::new(url, options.busy_timeout),
             readers,

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn what_stands_there_twice_is_told_with_both_lines() {
+    async fn duplicates_are_reported_with_both_lines() {
         let body = "device_id,serial_number\na,1\n\nb,1\na,2\n,\n";
         let expected = "1 of 4; 4 duplicate `serial_number`: `1` is in line 2 already; \
             5 duplicate `device_id`: `a` is in line 2 already; 6 missing_field `device_id`: must be given";
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn so_many_refusals_are_told_in_full() {
+    async fn refusals_are_reported_in_full_up_to_a_limit() {
         let body = format!("model\n{}", "m\n".repeat(10));
         let told = report_of(&[Ok(&body)], 2, 10_000).await;
         assert!(told.ends_with("; 3 missing_field `device_id`: must be given; and 8"), "{told}");

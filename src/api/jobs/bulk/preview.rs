@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_would_change_is_told() {
+    fn only_changes_are_shown() {
         check(r#"{"desired":{"power":"on","a":{"b":1}}}"#, "{}");
         check(
             r#"{"desired":{"power":"off","a":{"b":1,"c":2}}}"#,

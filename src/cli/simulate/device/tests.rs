@@ -36,7 +36,7 @@ fn greets_with_what_it_is() {
 }
 
 #[test]
-fn does_as_it_is_told_once_and_answers_again() {
+fn obeys_a_command_once_and_answers_again() {
     let mut pump = pump();
     let first = pump.hear_command(START, at(1));
     assert_eq!(lines(&first.messages), [r#"commands/c1 {"status":"delivered"}"#]);

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_told_with_all_its_fields() {
+    fn a_job_is_shown_with_all_its_fields() {
         let mut job = job(r#"{"desired":{"n":1.50}}"#);
         job.counts = [(StepState::Queued, 3)].into();
         let counts = [(StepState::Done, 1), (StepState::Asked, 2)].into();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_had_no_turn_when_it_ends_early_gets_none() {
+    fn devices_without_a_turn_at_an_early_end_get_none() {
         let now = Timestamp::from_millis(5);
         for signals in [
             &[JobSignal::BreakOff][..],

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_makes_changes_or_is_refused() {
+    fn a_request_makes_changes_or_is_refused() {
         let mut tree = GroupTree::default();
         let mut plan = |name: &str, request: &str, expect: GroupPrecondition| {
             let request = said(request);

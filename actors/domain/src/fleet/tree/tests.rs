@@ -36,7 +36,7 @@ fn shape(tree: &GroupTree) -> String {
 const HOUSE: &str = "a b>a c>b d>a e";
 
 #[test]
-fn who_stands_under_whom() {
+fn parents_and_children() {
     let tree = tree(HOUSE);
     let subtree = |of: &str| tree.subtree(of).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     assert_eq!(subtree("a"), "a b c d");

@@ -161,7 +161,7 @@ proptest! {
 
     /// Over the nights when clocks are changed, occurrences are as documented: worked out here by trying.
     #[test]
-    fn nights_are_as_they_are_said_to_be(
+    fn nights_match_their_description(
         second in select(SECONDS.to_vec()),
         minute in field(0, 59),
         hour in field(0, 6),
@@ -236,7 +236,7 @@ fn by_the_minute(
 }
 
 #[test]
-fn times_at_the_ends_of_what_can_be_said() {
+fn times_at_the_ends_of_the_range() {
     for zone in ZONES {
         for cron in ["* * * * * *", "0 0 7 * * *", "0 0 0 29 2 Mon"] {
             let recurrence = recurrence(cron, zone);

@@ -165,7 +165,7 @@ fn what_waits_for_a_device_ends_when_its_group_moves_away() {
 /// The engine that lived through it, one that begins at the end with what is there then and goes back, and a backtest
 /// find the same runs.
 #[test]
-fn a_restart_and_a_backtest_know_where_groups_stood() {
+fn a_restart_and_a_backtest_know_earlier_parents_of_groups() {
     let mut sim = plant();
     let begun = sim.log.len();
     sim.reports("in-hall", "x", 5.0);

@@ -403,7 +403,7 @@ fn no_yaml() {
 }
 
 #[test]
-fn everything_wrong_is_told_in_the_order_of_the_text() {
+fn all_errors_are_reported_in_the_order_of_the_text() {
     let text = "\
 version: 3
 rules:

@@ -365,7 +365,7 @@ rules:
 }
 
 #[test]
-fn a_problem_in_an_alias_is_told_where_it_is_written_by_the_place_where_it_is_meant() {
+fn a_problem_in_an_alias_points_to_its_definition_and_its_use() {
     let text =
         "rules:\n  one: { alias: &a [x], actions: { log: x } }\n  two: { alias: *a, actions: { log: x } }\n";
     let problems = parse(text).unwrap_err();

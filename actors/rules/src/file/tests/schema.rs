@@ -207,7 +207,7 @@ fn every_key_of_the_tables_is_in_the_schema() {
 }
 
 #[test]
-fn key_words_are_nobody_elses_keys() {
+fn key_words_are_no_other_keys() {
     for family in [&TRIGGERS[..], ACTIONS, &CONDITIONS[..]] {
         for shape in family {
             for other in family {
