@@ -23,7 +23,7 @@ pub(super) struct EngineState {
     pub scopes: Scopes,
     pub runs: RunIndex,
     /// So many effects were asked for.
-    pub asked: u64,
+    pub action_requests: u64,
     /// The work still to be done within a step.
     pub followups: VecDeque<Followup>,
     pub output: EngineOutput,
@@ -143,7 +143,8 @@ impl EngineState {
                     confirm.command.into_iter().for_each(|command| self.runs.confirm(command, run.entry.id));
                 }
                 if let RunWait::Acts { open, .. } = &run.waits {
-                    self.asked = open.iter().map(|open| open.order).fold(self.asked, u64::max);
+                    self.action_requests =
+                        open.iter().map(|open| open.order).fold(self.action_requests, u64::max);
                 }
                 let on = waited_for(index, *key, run);
                 self.runs.wait(run.entry.id, index.rank(key.rule), key.device, on);

@@ -204,7 +204,7 @@ proptest! {
         }
         // Nothing of what came and went is left behind.
         fleet.twins.values().for_each(|twin| statistics.forget(twin.number));
-        prop_assert!(statistics.is_empty() && statistics.tallies.is_empty());
+        prop_assert!(statistics.is_empty() && statistics.counters.is_empty());
         prop_assert_eq!(statistics.groups().count(), 0);
     }
 
