@@ -38,10 +38,10 @@ impl RunLoop<'_> {
         }
         let (mut open, mut failed) = (Vec::new(), None);
         run.confirms.clear();
-        for (nth, mut action_requests) in (0u32..).zip(action_requests) {
-            let (held, is_some_left) = self.arbitrate(key, &mut action_requests);
-            let line = ActionLine::new(place, word, action_requests.data().into(), "waiting");
-            let line = run.line(line.of(action_requests.device.clone()), at);
+        for (nth, mut action_request) in (0u32..).zip(action_requests) {
+            let (held, is_some_left) = self.arbitrate(key, &mut action_request);
+            let line = ActionLine::new(place, word, action_request.data().into(), "waiting");
+            let line = run.line(line.of(action_request.device.clone()), at);
             if let Some(held) = held {
                 line.detail = format!("outranked: {held}").into();
             }
@@ -52,10 +52,10 @@ impl RunLoop<'_> {
             }
             let line = u32::try_from(run.entry.actions.len() - 1).unwrap_or(u32::MAX);
             let id = EffectId { run: run.entry.id, step: run.at, nth };
-            match action_requests.what {
+            match action_request.what {
                 Requested::Run(rule) => self.call(run, &rule, id, at),
                 Requested::Effect(effect) => {
-                    if let (Some(_), Some(device)) = (confirm_of(action), action_requests.device) {
+                    if let (Some(_), Some(device)) = (confirm_of(action), action_request.device) {
                         run.confirms.push(AwaitedCommand { nth, line, device, command: None, status: None });
                     }
                     let request = request(self.index.rule(key.rule), &run.entry, id, effect);
@@ -74,11 +74,11 @@ impl RunLoop<'_> {
 
     /// Leaves out of what is asked what a rule of higher priority holds. Gives a sentence on what that was; with
     /// nothing left, there is nothing to ask.
-    fn arbitrate(&mut self, key: ScopeKey, action_requests: &mut ActionRequest) -> (Option<String>, bool) {
-        let Some(device) = action_requests.device.clone().filter(|_| self.index.is_ranked) else {
+    fn arbitrate(&mut self, key: ScopeKey, action_request: &mut ActionRequest) -> (Option<String>, bool) {
+        let Some(device) = action_request.device.clone().filter(|_| self.index.is_ranked) else {
             return (None, true);
         };
-        match &mut action_requests.what {
+        match &mut action_request.what {
             Requested::Effect(Effect::Command { request, .. }) => {
                 let command_type = &request.command_type;
                 match self.hold(key, (&device, HeldThing::Command(command_type.clone()))) {
