@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// Prints events as they happen, one line each.
 #[derive(Parser)]
-struct Args {
+struct SubscribeArgs {
     /// The hub's WebSocket
     #[arg(long, default_value = "ws://127.0.0.1:8080/api/ws")]
     url: String,
@@ -36,7 +36,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() {
-    let mut args = Args::parse();
+    let mut args = SubscribeArgs::parse();
     loop {
         let Err(error) = follow(&mut args).await;
         eprintln!("{error}; trying again");
@@ -45,7 +45,7 @@ async fn main() {
 }
 
 /// Follows until the connection breaks. `since` moves along, so the next one goes on where this one ended.
-async fn follow(args: &mut Args) -> Result<std::convert::Infallible> {
+async fn follow(args: &mut SubscribeArgs) -> Result<std::convert::Infallible> {
     let (mut socket, _) = connect_async(&args.url).await?;
     let mut subscribe = json!({ "type": "subscribe", "id": "events" });
     for (name, wish) in [("devices", &args.devices), ("kinds", &args.kinds)] {
@@ -67,7 +67,7 @@ async fn follow(args: &mut Args) -> Result<std::convert::Infallible> {
     bail!("the connection broke")
 }
 
-fn hear(args: &mut Args, frame: &Value) -> Result<()> {
+fn hear(args: &mut SubscribeArgs, frame: &Value) -> Result<()> {
     let seq = |name: &str| frame[name].as_u64();
     match frame["type"].as_str() {
         Some("event") => {

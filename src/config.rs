@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
-use twinhub_domain::reading::Window;
+use twinhub_domain::reading::ClockWindow;
 use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
@@ -26,7 +26,8 @@ pub use file::table as file_table;
 pub use log_filter::LogFilter;
 pub use shown::report;
 pub use values::{
-    HostName, Limit, LogFormat, Mqtt, PublicUrl, Size, Span, UnknownDevices, WebOrigin, WebhookPlace,
+    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, UnknownDevicesOption,
+    WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -64,15 +65,15 @@ pub struct Options {
 
     /// The largest payload that is taken from a device [default: 1MiB]
     #[arg(long, env = "TWINHUB_MQTT_PAYLOAD_LIMIT", value_name = "SIZE")]
-    pub mqtt_payload_limit: Option<Size>,
+    pub mqtt_payload_limit: Option<ByteSize>,
 
     /// The largest retained message of the embedded broker [default: 8MiB]
     #[arg(long, env = "TWINHUB_MQTT_RETAINED_LIMIT", value_name = "SIZE")]
-    pub mqtt_retained_limit: Option<Size>,
+    pub mqtt_retained_limit: Option<ByteSize>,
 
     /// The memory of the embedded broker's retained messages, in all [default: 256MiB]
     #[arg(long, env = "TWINHUB_MQTT_RETAINED_TOTAL", value_name = "SIZE")]
-    pub mqtt_retained_total: Option<Size>,
+    pub mqtt_retained_total: Option<ByteSize>,
 
     /// Persistent sessions that the embedded broker keeps [default: 10000]
     #[arg(long, env = "TWINHUB_MQTT_SESSIONS", value_name = "COUNT", value_parser = values::parse_count)]
@@ -84,23 +85,23 @@ pub struct Options {
 
     /// The memory of the messages for an absent client [default: 1MiB]
     #[arg(long, env = "TWINHUB_MQTT_SESSION_LIMIT", value_name = "SIZE")]
-    pub mqtt_session_limit: Option<Size>,
+    pub mqtt_session_limit: Option<ByteSize>,
 
     /// The memory of the messages for all absent clients [default: 256MiB]
     #[arg(long, env = "TWINHUB_MQTT_SESSIONS_TOTAL", value_name = "SIZE")]
-    pub mqtt_sessions_total: Option<Size>,
+    pub mqtt_sessions_total: Option<ByteSize>,
 
     /// The treatment of devices that are not registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
-    pub unknown_devices: Option<UnknownDevices>,
+    pub unknown_devices: Option<UnknownDevicesOption>,
 
     /// The lead of a device's clock that is still believed, or `never` to believe any [default: 1d]
     #[arg(long, env = "TWINHUB_DEVICE_CLOCK_AHEAD", value_name = "TIME")]
-    pub device_clock_ahead: Option<Limit>,
+    pub device_clock_ahead: Option<DurationOrNever>,
 
     /// The age that a reading may have at the registration of its device, or `never` for any age [default: 3652d]
     #[arg(long, env = "TWINHUB_DEVICE_CLOCK_BEHIND", value_name = "TIME")]
-    pub device_clock_behind: Option<Limit>,
+    pub device_clock_behind: Option<DurationOrNever>,
 
     /// The folder with the rule files [default: rules, if there is one]
     #[arg(long, env = "TWINHUB_RULES", value_name = "DIR")]
@@ -128,7 +129,7 @@ pub struct Options {
 
     /// The largest request body that is read: `1MiB`, `512KiB`, or bytes [default: 1MiB]
     #[arg(long, env = "TWINHUB_BODY_LIMIT", value_name = "SIZE")]
-    pub body_limit: Option<Size>,
+    pub body_limit: Option<ByteSize>,
 
     /// The file with the hub's own key, which seals secrets; hubs of one cluster share it [default: secret.key in the data folder]
     #[arg(long, env = "TWINHUB_KEY_FILE", value_name = "FILE")]
@@ -136,7 +137,7 @@ pub struct Options {
 
     /// The largest firmware image that is taken in [default: 512MB]
     #[arg(long, env = "TWINHUB_FIRMWARE_LIMIT", value_name = "SIZE")]
-    pub firmware_limit: Option<Size>,
+    pub firmware_limit: Option<ByteSize>,
 
     /// Where devices find this server, for firmware that it serves [default: http:// and where it listens]
     #[arg(long, env = "TWINHUB_PUBLIC_URL", value_name = "URL")]
@@ -144,27 +145,27 @@ pub struct Options {
 
     /// The largest file that is imported at once [default: 256MiB]
     #[arg(long, env = "TWINHUB_IMPORT_LIMIT", value_name = "SIZE")]
-    pub import_limit: Option<Size>,
+    pub import_limit: Option<ByteSize>,
 
     /// The time that a twin may be idle before it leaves memory, or `never` [default: 15m, from 100,000 twins on]
     #[arg(long, env = "TWINHUB_IDLE_AFTER", value_name = "TIME")]
-    pub idle_after: Option<Limit>,
+    pub idle_after: Option<DurationOrNever>,
 
     /// After how long a silence a device is offline while fewer than two of its intervals are known [default: 10m]
     #[arg(long, env = "TWINHUB_FIRST_SILENCE", value_name = "TIME")]
-    pub first_silence: Option<Span>,
+    pub first_silence: Option<DurationValue>,
 
     /// The time that events are kept: so far back a subscriber can resume [default: 7d]
     #[arg(long, env = "TWINHUB_RETENTION", value_name = "TIME")]
-    pub retention: Option<Span>,
+    pub retention: Option<DurationValue>,
 
     /// The time that readings are kept, or `never` to keep them for good [default: never]
     #[arg(long, env = "TWINHUB_KEEP_READINGS", value_name = "TIME")]
-    pub keep_readings: Option<Limit>,
+    pub keep_readings: Option<DurationOrNever>,
 
     /// The time that runs of rules are kept, the last 1,000 of each rule at most; or `never` for no such time [default: 30d]
     #[arg(long, env = "TWINHUB_KEEP_RUNS", value_name = "TIME")]
-    pub keep_runs: Option<Limit>,
+    pub keep_runs: Option<DurationOrNever>,
 
     /// An environment variable, beside TWINHUB_SECRET_…, that rules may sign webhooks with; several times
     #[arg(long, env = "TWINHUB_RULE_SECRETS", value_name = "NAME", value_delimiter = ',')]
@@ -204,9 +205,9 @@ pub struct Config {
     pub mqtt_session_messages: usize,
     pub mqtt_session_limit: usize,
     pub mqtt_sessions_total: usize,
-    pub unknown_devices: UnknownDevices,
+    pub unknown_devices: UnknownDevicesOption,
     /// The times of devices that are believed.
-    pub window: Window,
+    pub window: ClockWindow,
     /// The folder with the rule files; none: there are none.
     pub rules: Option<PathBuf>,
     pub cors: Vec<WebOrigin>,
@@ -225,7 +226,7 @@ pub struct Config {
     pub public_url: Option<String>,
     pub import_limit: usize,
     /// None: as the hub thinks fit.
-    pub idle_after: Option<Limit>,
+    pub idle_after: Option<DurationOrNever>,
     pub first_silence: Duration,
     pub retention: Duration,
     /// None: for good.
@@ -298,8 +299,8 @@ impl Config {
         };
         let retained = RetainedLimits::default();
         let sessions = SessionLimits::default();
-        let bytes = |given: Option<Size>, file: Option<Size>, default| {
-            given.or(file).map_or(default, |Size(bytes)| bytes)
+        let bytes = |given: Option<ByteSize>, file: Option<ByteSize>, default| {
+            given.or(file).map_or(default, |ByteSize(bytes)| bytes)
         };
         let config = Self {
             listen: given.listen.or(file.listen).unwrap_or_else(|| loopback(HTTP_PORT)),
@@ -336,21 +337,24 @@ impl Config {
             http_connections: given.http_connections.or(file.http_connections).map(NonZeroUsize::get),
             log: given.log.or(file.log).unwrap_or_default(),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
-            body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |Size(bytes)| bytes),
+            body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |ByteSize(bytes)| bytes),
             key_file: given.key_file.or(file.key_file),
             firmware_limit: given
                 .firmware_limit
                 .or(file.firmware_limit)
-                .map_or(FIRMWARE_LIMIT, |Size(bytes)| bytes as u64),
+                .map_or(FIRMWARE_LIMIT, |ByteSize(bytes)| bytes as u64),
             public_url: given.public_url.or(file.public_url).map(|PublicUrl(url)| url),
-            import_limit: given.import_limit.or(file.import_limit).map_or(IMPORT_LIMIT, |Size(bytes)| bytes),
+            import_limit: given
+                .import_limit
+                .or(file.import_limit)
+                .map_or(IMPORT_LIMIT, |ByteSize(bytes)| bytes),
             idle_after: given.idle_after.or(file.idle_after),
             first_silence: given
                 .first_silence
                 .or(file.first_silence)
-                .map_or(FIRST_SILENCE, |Span(time)| time),
-            retention: given.retention.or(file.retention).map_or(RETENTION, |Span(time)| time),
-            keep_readings: given.keep_readings.or(file.keep_readings).and_then(Limit::duration),
+                .map_or(FIRST_SILENCE, |DurationValue(time)| time),
+            retention: given.retention.or(file.retention).map_or(RETENTION, |DurationValue(time)| time),
+            keep_readings: given.keep_readings.or(file.keep_readings).and_then(DurationOrNever::duration),
             keep_runs: given
                 .keep_runs
                 .or(file.keep_runs)
@@ -408,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_kept_for_a_month_unless_said_otherwise() {
+    fn runs_are_kept_for_a_month_by_default() {
         let keep = |given, file| combine(given, None, file).unwrap().keep_runs;
         assert_eq!(keep("", ""), Duration::from_hours(30 * 24));
         assert_eq!(keep("keep-runs = '2d'", "keep-runs = 'never'"), Duration::from_hours(48));
@@ -418,13 +422,13 @@ mod tests {
     #[test]
     fn the_window_of_device_clocks_can_be_set() {
         let window = |given, file| combine(given, None, file).unwrap().window;
-        assert_eq!(window("", ""), Window::default());
+        assert_eq!(window("", ""), ClockWindow::default());
         let both = window("device-clock-ahead = '2h'", "device-clock-behind = 'never'");
-        assert_eq!(both, Window { ahead_ms: 7_200_000, behind_ms: i64::MAX });
+        assert_eq!(both, ClockWindow { ahead_ms: 7_200_000, behind_ms: i64::MAX });
     }
 
     #[test]
-    fn rules_are_where_they_are_said_to_be() {
+    fn rules_are_read_from_the_configured_folder() {
         let rules = |given, file| combine(given, None, file).unwrap().rules;
         assert_eq!(rules("rules = '/a'", "rules = '/b'"), Some("/a".into()));
         assert_eq!(rules("", "rules = '/b'"), Some("/b".into()));

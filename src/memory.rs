@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(2);
 const STACK: usize = 16 * 1024;
 
 /// Gives back what is free, again and again.
-pub async fn give_back() {
+pub async fn release_free_memory() {
     loop {
         tokio::time::sleep(EVERY).await;
         // It allocates, or mimalloc would not know of it. Where no thread can be had, the next may.

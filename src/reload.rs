@@ -8,7 +8,7 @@
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config, ConfigError, Options};
-use crate::startup::Running;
+use crate::startup::RunningHub;
 use crate::telemetry;
 
 /// Keys that hold at once. Others wait for a restart.
@@ -48,7 +48,7 @@ impl Reload {
     }
 
     /// Does it.
-    pub async fn reload(&mut self, running: &Running) {
+    pub async fn reload(&mut self, running: &RunningHub) {
         match self.read() {
             Ok((config, overridden)) => self.take_over(running, config, &overridden),
             Err(error) => error!(%error, "configuration not reloaded, what held before still does"),
@@ -62,7 +62,7 @@ impl Reload {
         Ok((Config::resolve(self.given.clone())?, self.given.override_in(&file)))
     }
 
-    fn take_over(&mut self, running: &Running, mut config: Config, overridden: &[String]) {
+    fn take_over(&mut self, running: &RunningHub, mut config: Config, overridden: &[String]) {
         let is_at_once = |key: &String| AT_ONCE.contains(&key.as_str());
         let mut at_once = self.held.differs_in(&config);
         at_once.retain(is_at_once);
@@ -96,7 +96,7 @@ impl Reload {
         self.held = config;
     }
 
-    async fn reload_rules(&self, running: &Running) {
+    async fn reload_rules(&self, running: &RunningHub) {
         let Some(folder) = &self.started.rules else { return };
         let hub = &running.hub;
         if !hub.reload_rules(folder).await {

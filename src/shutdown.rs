@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use crate::reload::Reload;
-use crate::startup::Running;
+use crate::startup::RunningHub;
 
 /// The time that all of it may take. What is not committed by then was never acknowledged, and comes again.
 const WITHIN: Duration = Duration::from_millis(4_500);
@@ -19,7 +19,7 @@ const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// The work that was there at the end and is not stored. Nobody has been told that it was.
 #[derive(Debug, thiserror::Error)]
-pub enum Unfinished {
+pub enum UnstoredWork {
     #[error("shut down while the store took nothing in: unacknowledged messages have to come again")]
     NotCommitted,
     #[error("ended because another program writes to this hub's database: let one of the two use it")]
@@ -79,12 +79,12 @@ async fn second_signal() {
     signal().await;
 }
 
-impl Running {
+impl RunningHub {
     /// Serves until a signal comes, then shuts down. A second signal ends it at once. SIGHUP reads anew what can be.
     ///
     /// # Errors
     /// The store took nothing in at the end.
-    pub async fn until_signal(self, mut hang_up: HangUp, reload: &mut Reload) -> Result<(), Unfinished> {
+    pub async fn until_signal(self, mut hang_up: HangUp, reload: &mut Reload) -> Result<(), UnstoredWork> {
         let counters = Arc::clone(&self.hub.counters);
         let mut ends = pin!(signal());
         loop {
@@ -103,10 +103,10 @@ impl Running {
         }
         tokio::select! {
             ended = self.shut_down() => match ended {
-                Err(_) if counters.store_lost.is_set() => Err(Unfinished::Conflict),
+                Err(_) if counters.store_lost.is_set() => Err(UnstoredWork::Conflict),
                 ended => ended,
             },
-            () = second_signal() => Err(Unfinished::Hurried),
+            () = second_signal() => Err(UnstoredWork::Hurried),
         }
     }
 
@@ -114,7 +114,7 @@ impl Running {
     ///
     /// # Errors
     /// The store took nothing in at the end.
-    pub async fn shut_down(self) -> Result<(), Unfinished> {
+    pub async fn shut_down(self) -> Result<(), UnstoredWork> {
         let Self { hub, link, web, server, store, .. } = self;
         let until = Instant::now() + WITHIN;
         let in_order = async {
@@ -130,6 +130,6 @@ impl Running {
         }
         let _ = timeout_at(until, store.close()).await; // a reader that is still at it holds nobody up
         info!(stored, "shut down");
-        if stored { Ok(()) } else { Err(Unfinished::NotCommitted) }
+        if stored { Ok(()) } else { Err(UnstoredWork::NotCommitted) }
     }
 }

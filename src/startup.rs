@@ -32,7 +32,7 @@ use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
 
 use crate::api::devices::token::Tokens;
 use crate::api::firmware::{self, Folder};
-use crate::config::{self, Config, Limit, Mqtt};
+use crate::config::{self, Config, DurationOrNever, Mqtt};
 use crate::http::{self, Policy};
 use crate::startup::key::KeyError;
 use crate::startup::lock::{LockError, Locks};
@@ -41,8 +41,8 @@ use crate::state::{ServerInfo, WebSettings, WebState};
 /// Builds what runs.
 pub struct Application;
 
-/// The application while it runs. [`Running::until_signal`] and [`Running::shut_down`] end it.
-pub struct Running {
+/// The application while it runs. [`RunningHub::until_signal`] and [`RunningHub::shut_down`] end it.
+pub struct RunningHub {
     /// Where HTTP is served.
     pub http: SocketAddr,
     /// Where the embedded broker listens; none with an outside one.
@@ -129,7 +129,7 @@ impl Application {
     ///
     /// # Errors
     /// Names the port, file or folder that cannot be had.
-    pub async fn start(config: Config) -> Result<Running, StartError> {
+    pub async fn start(config: Config) -> Result<RunningHub, StartError> {
         // The locks first: a second twinhub names the owner of the data before it touches anything.
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
@@ -164,7 +164,7 @@ impl Application {
                 return Err(error);
             }
         };
-        let Connected { link, listens, host, port, url } = connected;
+        let DeviceLink { link, listens, host, port, url } = connected;
         let listeners: Vec<_> = std::iter::once(http).chain(listens).collect();
         hub.confine_webhooks(reach(&config, &listeners));
         hub.connect(Arc::clone(&link));
@@ -200,7 +200,7 @@ impl Application {
         info!(%http, mqtt, version = env!("CARGO_PKG_VERSION"), "serving");
         let largest_payload = largest_payload(&config);
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
-        Ok(Running {
+        Ok(RunningHub {
             http,
             mqtt: listens,
             hub,
@@ -215,7 +215,7 @@ impl Application {
     }
 }
 
-impl Running {
+impl RunningHub {
     /// Lets hold what of `config` can change while the hub runs.
     pub(crate) fn change(&self, config: &Config) {
         let Self { hub, store, http, mqtt, web, .. } = self;
@@ -252,7 +252,7 @@ impl Running {
 }
 
 /// The way to the devices.
-struct Connected {
+struct DeviceLink {
     link: Arc<dyn Link>,
     /// Where the embedded broker listens.
     listens: Option<SocketAddr>,
@@ -268,7 +268,7 @@ async fn connect(
     hub: &Hub,
     store: Arc<SqlStore>,
     most_clients: usize,
-) -> Result<Connected, StartError> {
+) -> Result<DeviceLink, StartError> {
     let intake = hub.door.clone();
     intake.limit_payloads(config.mqtt_payload_limit);
     match &config.mqtt {
@@ -285,7 +285,7 @@ async fn connect(
             let address = broker.local_addr();
             let (host, port) = (address.ip().to_string(), address.port());
             let url = format!("mqtt://{address}");
-            Ok(Connected { link: broker, listens: Some(address), host, port, url })
+            Ok(DeviceLink { link: broker, listens: Some(address), host, port, url })
         }
         Mqtt::Broker(address) => {
             let instance = instance::name(&config.data_dir)
@@ -295,7 +295,7 @@ async fn connect(
             let link_settings =
                 LinkSettings { largest_payload, ..LinkSettings::new(address.clone(), &instance) };
             let link = RumqttcLink::start(&link_settings, intake)?;
-            Ok(Connected { link, listens: None, host, port, url })
+            Ok(DeviceLink { link, listens: None, host, port, url })
         }
     }
 }
@@ -369,8 +369,8 @@ fn reach(config: &Config, listeners: &[SocketAddr]) -> Reach {
 
 fn unknown_devices(config: &Config) -> UnknownDevices {
     match config.unknown_devices {
-        config::UnknownDevices::Accept => UnknownDevices::Accept,
-        config::UnknownDevices::Reject => UnknownDevices::Reject,
+        config::UnknownDevicesOption::Accept => UnknownDevices::Accept,
+        config::UnknownDevicesOption::Reject => UnknownDevices::Reject,
     }
 }
 
@@ -386,8 +386,8 @@ fn settings(config: &Config) -> Settings {
     };
     // Who says how long does not want to wait for a hundred thousand twins.
     match config.idle_after {
-        Some(Limit::After(time)) => (settings.idle_after, settings.idle_above) = (Some(time), 0),
-        Some(Limit::Never) => settings.idle_after = None,
+        Some(DurationOrNever::After(time)) => (settings.idle_after, settings.idle_above) = (Some(time), 0),
+        Some(DurationOrNever::Never) => settings.idle_after = None,
         None => {}
     }
     settings
@@ -481,9 +481,9 @@ mod tests {
         };
         assert_eq!(left_in(3).await, (true, 1, 1));
         let short = config::Options {
-            retention: Some(config::Span(HOUR)),
-            keep_readings: Some(Limit::After(HOUR)),
-            keep_runs: Some(Limit::After(HOUR)),
+            retention: Some(config::DurationValue(HOUR)),
+            keep_readings: Some(DurationOrNever::After(HOUR)),
+            keep_runs: Some(DurationOrNever::After(HOUR)),
             ..options
         };
         running.change(&Config::resolve(short).unwrap());

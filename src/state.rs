@@ -11,9 +11,9 @@ use twinhub_domain::Timestamp;
 use twinhub_domain::cause::Source;
 use twinhub_mqtt::Link;
 
-use crate::api::devices::token::{Giving, Tokens};
+use crate::api::devices::token::{PendingTokens, Tokens};
 use crate::api::firmware::Folder;
-use crate::http::turns::SearchTurns;
+use crate::http::search_limiter::SearchLimiter;
 use crate::http::{HttpConnections, Policy};
 
 /// The settings of the web server.
@@ -57,9 +57,9 @@ pub struct WebState {
     pub connections: Arc<HttpConnections>,
     pub firmware: Folder,
     /// The turns of searches, by address.
-    pub turns: SearchTurns,
+    pub turns: SearchLimiter,
     /// Tokens that devices are being given.
-    pub giving: Giving,
+    pub giving: PendingTokens,
     pub tokens: Tokens,
     anonymous: Permissions,
     policy: RwLock<Arc<Policy>>,
@@ -76,8 +76,8 @@ impl WebState {
             connections: HttpConnections::new(settings.most_connections),
             info,
             firmware: settings.firmware.clone(),
-            turns: SearchTurns::default(),
-            giving: Giving::default(),
+            turns: SearchLimiter::default(),
+            giving: PendingTokens::default(),
             tokens: settings.tokens.clone(),
             anonymous: settings.anonymous,
             policy: RwLock::new(Arc::new(settings.policy.clone())),

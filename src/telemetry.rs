@@ -22,10 +22,10 @@ const QUIET: &str = "mqtt5=warn,mqtt5::broker::router=error,mqtt5::broker::stora
                      actix_http::h1::dispatcher=off,actix_http::h1::decoder=off";
 
 /// Puts another filter in the place of the one that holds; why it cannot.
-type Exchange = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+type ReplaceFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
 /// Set once, when the log starts.
-static EXCHANGE: OnceLock<Exchange> = OnceLock::new();
+static EXCHANGE: OnceLock<ReplaceFilter> = OnceLock::new();
 
 /// Starts the log.
 ///
@@ -43,7 +43,7 @@ pub fn start(filter: &LogFilter, format: LogFormat) -> Result<(), ParseError> {
     // Standard error may be a terminal that was closed: to complain of that there would be a panic.
     let log = log.log_internal_errors(false);
     let (filter, handle) = reload::Layer::new(filter);
-    let exchange: Exchange =
+    let exchange: ReplaceFilter =
         Box::new(move |filter| handle.reload(filter).map_err(|error: reload::Error| error.to_string()));
     let registry = tracing_subscriber::registry().with(DroppedMessages.with_filter(dropped_messages()));
     // Starting it twice in one process (tests do) leaves the first in place.

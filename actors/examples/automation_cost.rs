@@ -17,7 +17,7 @@ use twinhub_domain::{
     Timestamp,
 };
 use twinhub_rules::ScopeSnapshot;
-use twinhub_store::{Automation, Batch, Progress, SqlOptions, SqlStore, Store};
+use twinhub_store::{AutomationChanges, Batch, EngineProgress, SqlOptions, SqlStore, Store};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -27,7 +27,7 @@ const RULES: u64 = 1_000;
 const IN_BATCH: u64 = 256;
 const PAGE: usize = 50_000;
 
-struct Hub {
+struct AutomationHub {
     store: Arc<SqlStore>,
     seq: u64,
 }
@@ -39,7 +39,7 @@ async fn main() -> Outcome<()> {
     let messages = arguments.next().transpose()?.unwrap_or(1_000_000);
     let dir = tempfile::tempdir()?;
     let url = format!("sqlite:{}", dir.path().join("cost.db").display());
-    let mut hub = Hub { store: SqlStore::open(&url, SqlOptions::default()).await?, seq: 0 };
+    let mut hub = AutomationHub { store: SqlStore::open(&url, SqlOptions::default()).await?, seq: 0 };
     println!("{:44} {:>8} {:>8} {:>10}", "commit of", "p50 ms", "p99 ms", "kB written");
     hub.commits("a message of readings", commits, |_, _| Vec::new()).await?;
     hub.commits("the same, a run begun, and its scope", commits, |automation, n| {
@@ -53,20 +53,20 @@ async fn main() -> Outcome<()> {
     hub.past(messages).await
 }
 
-impl Hub {
+impl AutomationHub {
     async fn commits(
         &mut self,
         what: &str,
         count: u64,
-        say: impl Fn(&mut Automation, u64) -> Vec<EventBody>,
+        say: impl Fn(&mut AutomationChanges, u64) -> Vec<EventBody>,
     ) -> Outcome<()> {
         let (mut times, written_before) = (Vec::new(), written()?);
         for n in 0..count {
-            let mut automation = Automation::default();
+            let mut automation = AutomationChanges::default();
             let mut bodies = vec![message(n)?];
             bodies.extend(say(&mut automation, n));
             if !automation.is_empty() {
-                automation.progress = Some(Progress { seq: self.seq, time: at(n) });
+                automation.progress = Some(EngineProgress { seq: self.seq, time: at(n) });
             }
             let batch = self.batch(bodies, automation)?;
             let began = Instant::now();
@@ -84,7 +84,7 @@ impl Hub {
         for first in (0..messages).step_by(usize::try_from(IN_BATCH)?) {
             let last = messages.min(first + IN_BATCH);
             let bodies: Outcome<Vec<_>> = (first..last).map(message).collect();
-            let batch = self.batch(bodies?, Automation::default())?;
+            let batch = self.batch(bodies?, AutomationChanges::default())?;
             self.store.commit(&batch).await?;
             if first % (IN_BATCH * 200) == 0 {
                 self.store.maintain(at(last)).await?;
@@ -108,7 +108,7 @@ impl Hub {
         Ok(())
     }
 
-    fn batch(&mut self, bodies: Vec<EventBody>, automation: Automation) -> Outcome<Batch> {
+    fn batch(&mut self, bodies: Vec<EventBody>, automation: AutomationChanges) -> Outcome<Batch> {
         let device = DeviceId::parse("pump-1")?;
         let mut events = Vec::with_capacity(bodies.len());
         for body in bodies {
@@ -135,7 +135,7 @@ fn message(n: u64) -> Outcome<EventBody> {
 }
 
 /// Puts a run of one of many rules into `automation`; gives the event that tells of it.
-fn begin(automation: &mut Automation, n: u64, outcome: RunOutcome) -> Vec<EventBody> {
+fn begin(automation: &mut AutomationChanges, n: u64, outcome: RunOutcome) -> Vec<EventBody> {
     let Ok(rule) = RuleId::parse(&format!("rule-{}", n.wrapping_mul(7_919) % RULES)) else {
         return Vec::new();
     };

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use twinhub_domain::Outgoing;
 use twinhub_domain::cause::Source;
-use twinhub_domain::event::Kind;
+use twinhub_domain::event::EventKind;
 use twinhub_domain::twin::Registration;
 use twinhub_domain::{
-    Answer, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Input, Json, Object,
-    Recorded, Timestamp, Twin, payload,
+    Cause, CommandId, CommandRequest, CommandResult, CommandStatus, DeviceId, DeviceNumber, Input, Json,
+    Object, Recorded, Timestamp, Twin, payload,
 };
 use twinhub_store::{Batch, CommandQuery, CommandRecord, SqlOptions, SqlStore, Store};
 use uuid::Uuid;
@@ -29,7 +29,7 @@ const START: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 /// Devices registered with one commit.
 const AT_ONCE: usize = 1_000;
 
-struct Hub {
+struct CommandHub {
     store: Arc<SqlStore>,
     twins: Vec<Twin>,
     now: Timestamp,
@@ -39,7 +39,7 @@ struct Hub {
 
 /// The times that commits of one kind took.
 #[derive(Default)]
-struct Measured {
+struct CommitTimes {
     times: Vec<Duration>,
     bytes: u64,
 }
@@ -53,7 +53,7 @@ async fn main() -> Outcome<()> {
     let url = format!("sqlite:{}", dir.path().join("cost.db").display());
     let store = SqlStore::open(&url, SqlOptions::default()).await?;
     let now = Timestamp::from_millis(START);
-    let mut hub = Hub { store, twins: Vec::new(), now, seq: 0, outgoing: 0 };
+    let mut hub = CommandHub { store, twins: Vec::new(), now, seq: 0, outgoing: 0 };
     hub.register(devices).await?;
     println!("{devices} devices, {commands} commands");
     println!("{:28} {:>8} {:>8} {:>10}", "commit of", "p50 ms", "p99 ms", "kB written");
@@ -64,7 +64,7 @@ async fn main() -> Outcome<()> {
     hub.questions().await
 }
 
-impl Measured {
+impl CommitTimes {
     fn print(mut self, what: &str) {
         self.times.sort();
         let at = |part: usize| self.times[(self.times.len() - 1) * part / 100].as_secs_f64() * 1e3;
@@ -73,7 +73,7 @@ impl Measured {
     }
 }
 
-impl Hub {
+impl CommandHub {
     async fn register(&mut self, devices: usize) -> Outcome<()> {
         for device in 0..devices {
             let id = DeviceId::parse(&format!("device-{device}"))?;
@@ -96,8 +96,8 @@ impl Hub {
         Ok(self.store.maintain(self.now).await?)
     }
 
-    async fn readings(&mut self, count: usize) -> Outcome<Measured> {
-        let mut measured = Measured::default();
+    async fn readings(&mut self, count: usize) -> Outcome<CommitTimes> {
+        let mut measured = CommitTimes::default();
         for index in 0..count {
             let mut batch = self.batch();
             let telemetry = payload::telemetry(br#"{"temperature": 23.5, "humidity": 45.2}"#)?;
@@ -108,8 +108,8 @@ impl Hub {
         Ok(measured)
     }
 
-    async fn commands(&mut self, count: usize) -> Outcome<(Measured, Measured)> {
-        let (mut asked, mut answered) = (Measured::default(), Measured::default());
+    async fn commands(&mut self, count: usize) -> Outcome<(CommitTimes, CommitTimes)> {
+        let (mut asked, mut answered) = (CommitTimes::default(), CommitTimes::default());
         for index in 0..count {
             // Not one after the other, as the rows are.
             let device = index.wrapping_mul(7_919) % self.twins.len();
@@ -124,7 +124,7 @@ impl Hub {
             self.commit(&batch, &mut asked).await?;
             let mut batch = self.batch();
             batch.sent.push(self.outgoing);
-            let answer = Answer::read(br#"{"status": "executed", "response": {"rpm": 1200}}"#)?;
+            let answer = CommandResult::read(br#"{"status": "executed", "response": {"rpm": 1200}}"#)?;
             self.input(&mut batch, device, Input::Answer { id, answer: Box::new(answer), known: None })?;
             self.commit(&batch, &mut answered).await?;
         }
@@ -169,7 +169,7 @@ impl Hub {
             self.seq += 1;
             events.push(Arc::new(Recorded::new(self.seq, event)));
         }
-        if events.iter().any(|recorded| recorded.event.kind() != Kind::Telemetry) {
+        if events.iter().any(|recorded| recorded.event.kind() != EventKind::Telemetry) {
             batch.twins.retain(|(_, before)| before.number != twin.number);
             batch.twins.push((self.seq, twin.clone()));
         }
@@ -192,7 +192,7 @@ impl Hub {
         Ok(())
     }
 
-    async fn commit(&self, batch: &Batch, measured: &mut Measured) -> Outcome<()> {
+    async fn commit(&self, batch: &Batch, measured: &mut CommitTimes) -> Outcome<()> {
         let (before, began) = (written()?, Instant::now());
         self.store.commit(batch).await?;
         measured.times.push(began.elapsed());

@@ -6,7 +6,7 @@ use std::time::Instant;
 use twinhub_domain::twin::Input;
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin, payload};
 use twinhub_rules::expression::{Expression, Scope, Twins};
-use twinhub_rules::template::Template;
+use twinhub_rules::template::TextTemplate;
 
 struct One(Twin);
 
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for text in
         ["Greenhouse {{ trigger.value }} °C", "{% if pump.speed > 3 %}{{ pump.power | upper }}{% endif %}"]
     {
-        let template = Template::compile(text)?;
+        let template = TextTemplate::compile(text)?;
         measure(&format!("fill {text}"), 20_000, || {
             black_box(template.fill(black_box(&scope)).is_ok());
         });

@@ -40,7 +40,7 @@ const LONG: i64 = 0;
 const OTHER: i64 = 7;
 
 /// A message: what each shape is given.
-struct Message {
+struct ShapeMessage {
     device: i64,
     at: i64,
     /// In hundredths.
@@ -48,7 +48,7 @@ struct Message {
 }
 
 /// The measurements of one shape.
-struct Measured {
+struct ShapeCosts {
     shape: &'static str,
     ingest: Duration,
     bytes: u64,
@@ -71,7 +71,7 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-impl Measured {
+impl ShapeCosts {
     fn print(&self, messages: u64) {
         let Self { shape, ingest, bytes, day, last } = self;
         #[expect(clippy::cast_precision_loss, reason = "for reading")]
@@ -86,11 +86,11 @@ impl Measured {
     }
 }
 
-fn message(index: u64, messages: u64) -> Message {
+fn message(index: u64, messages: u64) -> ShapeMessage {
     let device = if index.is_multiple_of(EVERY) { LONG } else { 1 + signed(index % (DEVICES - 1)) };
     let at = START + signed(index * DAY_MS / messages);
     let noise = signed(index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56);
-    Message { device, at, values: [2_000 + noise, 4_500 + noise * 3, 101_300 + noise] }
+    ShapeMessage { device, at, values: [2_000 + noise, 4_500 + noise * 3, 101_300 + noise] }
 }
 
 /// Small numbers, for the database.
@@ -98,14 +98,14 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn batches(messages: u64) -> impl Iterator<Item = Vec<Message>> {
+fn batches(messages: u64) -> impl Iterator<Item = Vec<ShapeMessage>> {
     (0..messages).step_by(usize::from(BATCH)).map(move |first| {
         (first..messages.min(first + u64::from(BATCH))).map(|index| message(index, messages)).collect()
     })
 }
 
 /// (a) A row a reading, clustered by series and time, small integer keys.
-fn row_a_reading(path: &Path, messages: u64) -> Outcome<Measured> {
+fn row_a_reading(path: &Path, messages: u64) -> Outcome<ShapeCosts> {
     let mut sql = plain(path)?;
     sql.execute_batch(
         "CREATE TABLE readings (series INTEGER, at INTEGER, seq INTEGER, value REAL, \
@@ -147,11 +147,11 @@ fn row_a_reading(path: &Path, messages: u64) -> Outcome<Measured> {
         }
         Ok(found)
     })?;
-    Ok(Measured { shape: "(a) a row a reading, by series and time", ingest, bytes: size(path)?, day, last })
+    Ok(ShapeCosts { shape: "(a) a row a reading, by series and time", ingest, bytes: size(path)?, day, last })
 }
 
 /// (b) A row a message with its readings packed, clustered by device and time.
-fn row_a_message(path: &Path, messages: u64) -> Outcome<Measured> {
+fn row_a_message(path: &Path, messages: u64) -> Outcome<ShapeCosts> {
     let mut sql = plain(path)?;
     sql.execute_batch(
         "CREATE TABLE messages (device INTEGER, at INTEGER, seq INTEGER, body BLOB, \
@@ -199,11 +199,11 @@ fn row_a_message(path: &Path, messages: u64) -> Outcome<Measured> {
         let rows = query.query_map(params![OTHER], |row| row.get::<_, Vec<u8>>(1))?;
         Ok(rows.collect::<Result<Vec<_>, _>>()?.len() * 3)
     })?;
-    Ok(Measured { shape: "(b) a row a message, by device and time", ingest, bytes: size(path)?, day, last })
+    Ok(ShapeCosts { shape: "(b) a row a message, by device and time", ingest, bytes: size(path)?, day, last })
 }
 
 /// (c) A row a batch, order made behind: the store itself, the making of order included.
-async fn row_a_batch(path: &Path, messages: u64) -> Outcome<Measured> {
+async fn row_a_batch(path: &Path, messages: u64) -> Outcome<ShapeCosts> {
     let store = SqlStore::open(&format!("sqlite:{}", path.display()), SqlOptions::default()).await?;
     let mut seq = register(&store).await?;
     let mut ingest = Duration::ZERO;
@@ -252,7 +252,7 @@ async fn row_a_batch(path: &Path, messages: u64) -> Outcome<Measured> {
     days.sort();
     lasts.sort();
     let shape = "(c) a row a batch, order made behind";
-    Ok(Measured { shape, ingest, bytes: size(path)?, day: days[4], last: lasts[4] })
+    Ok(ShapeCosts { shape, ingest, bytes: size(path)?, day: days[4], last: lasts[4] })
 }
 
 async fn register(store: &SqlStore) -> Outcome<u64> {
@@ -282,7 +282,7 @@ fn of(events: Arc<[Arc<Recorded>]>, twins: Vec<(u64, Twin)>) -> Batch {
     Batch { events, twins, ..Batch::empty(at) }
 }
 
-fn event(message: &Message) -> Event {
+fn event(message: &ShapeMessage) -> Event {
     let reading = |((name, unit), hundredths): (&(&str, &str), &i64)| Reading {
         name: (*name).into(),
         value: Scalar::Number(

@@ -20,10 +20,10 @@ use crate::messages::alarms::{Acknowledge, Clear, ClearType, Forget, Raise, Told
 use crate::messages::journal::Append;
 use crate::post::post;
 use crate::sparing::Sparing;
-use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Book, Raised, Severity, who};
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::alarm::{ActiveAlarms, Alarm, AlarmChange, AlarmId, AlarmStep, Raised, Severity, who};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
-use twinhub_store::{AlarmQuery, Automation, Store};
+use twinhub_store::{AlarmQuery, AutomationChanges, Store};
 
 /// Alarms read from the store with one query.
 const PAGE: u64 = 1_000;
@@ -41,7 +41,7 @@ pub struct Alarms {
     clock: Arc<dyn Clock>,
     journal: Addr<Journal>,
     counters: Arc<Counters>,
-    book: Book,
+    book: ActiveAlarms,
     /// Alarms whose changes are on their way to the store, as they are after them, and the number of those changes. The
     /// store's rows of these are behind.
     unsettled: HashMap<AlarmId, (Alarm, u32)>,
@@ -84,7 +84,7 @@ impl Alarms {
             clock,
             journal,
             counters,
-            book: Book::default(),
+            book: ActiveAlarms::default(),
             unsettled: HashMap::new(),
             asked: HashMap::new(),
             gone: HashSet::new(),
@@ -162,11 +162,11 @@ impl Alarms {
             body: EventBody::Alarm(Box::new(change)),
             cause,
         };
-        let automation = Automation { alarms: vec![alarm.clone()], ..Automation::default() };
+        let automation = AutomationChanges { alarms: vec![alarm.clone()], ..AutomationChanges::default() };
         let me = ctx.address();
         let receipt = Receipt::new(move |settled| {
             // Lost only when the hub goes down; then nobody may be told that it was done.
-            if let Ok(Taken { seq, .. }) = settled {
+            if let Ok(Accepted { seq, .. }) = settled {
                 let _ = post(&me, Settled { id });
                 reply(Some(Told { alarm: Some(alarm), seq }));
             }
@@ -200,10 +200,10 @@ impl Alarms {
                 reply(Some(Told { alarm, seq: None }));
             }
         });
-        self.append(Vec::new(), Automation::default(), receipt);
+        self.append(Vec::new(), AutomationChanges::default(), receipt);
     }
 
-    fn append(&self, events: Vec<Event>, automation: Automation, receipt: Receipt) {
+    fn append(&self, events: Vec<Event>, automation: AutomationChanges, receipt: Receipt) {
         self.pending.fetch_add(1, Ordering::AcqRel);
         let append = Append {
             automation: (!automation.is_empty()).then(|| Box::new(automation)),
@@ -328,7 +328,11 @@ impl Handler<Forget> for Alarms {
         let cleared = late.filter_map(|alarm| alarm.clear(&who(&Cause::hub()), now));
         let alarms: Vec<Alarm> = cleared.map(|change| change.alarm).collect();
         if !alarms.is_empty() {
-            self.append(Vec::new(), Automation { alarms, ..Automation::default() }, Receipt::nobody());
+            self.append(
+                Vec::new(),
+                AutomationChanges { alarms, ..AutomationChanges::default() },
+                Receipt::ignored(),
+            );
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::messages::archive::{
 };
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::Clock;
-use twinhub_store::{Doubt, Head, Store};
+use twinhub_store::{ClockDoubt, Head, Store};
 
 /// The actor that reads from the store and maintains it.
 pub struct Archive {
@@ -24,7 +24,7 @@ pub struct Archive {
     clock: Arc<dyn Clock>,
     retention: RetentionClock,
     /// The doubt about the clock as it is stored.
-    kept: Doubt,
+    kept: ClockDoubt,
     maintain_every: Duration,
     /// The next making of order, or the wait for it.
     maintaining: Option<SpawnHandle>,

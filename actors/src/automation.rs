@@ -51,13 +51,13 @@ use crate::post::post;
 use crate::supervisor::Supervisor;
 use crate::timers::Timers;
 use crate::webhooks::Webhooks;
-use twinhub_domain::run::{RuleId, Signal};
+use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{Cause, Clock, Event, Recorded, Timestamp};
 use twinhub_mqtt::listening::Listening;
 use twinhub_rules::analysis::Warning;
 use twinhub_rules::file::SecretNames;
 use twinhub_rules::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput};
-use twinhub_store::{AutomationState, Progress, Store};
+use twinhub_store::{AutomationState, EngineProgress, Store};
 
 /// The time for which writes gather: one commit for many runs, beside what they ask for.
 const GATHER: Duration = Duration::from_millis(25);
@@ -303,7 +303,7 @@ impl Automation {
     /// Commits what is new, with the place up to which it is true.
     fn save(&mut self) {
         self.pending.scopes.extend(self.engine.take_changes());
-        let progress = Progress { seq: self.following.cursor, time: self.engine.now() };
+        let progress = EngineProgress { seq: self.following.cursor, time: self.engine.now() };
         let Some(append) = self.pending.take(progress) else { return };
         // The journal does it before all that is told to it later; it tries for ever.
         if post(&self.around.journal, append).is_err() {
@@ -316,7 +316,7 @@ impl Automation {
         self.announcements.warnings(&self.engine, self.around.clock.uptime_ms())
     }
 
-    fn signal(&self, signal: Signal, cause: Cause) -> Event {
+    fn signal(&self, signal: AutomationSignal, cause: Cause) -> Event {
         signal_event(&*self.around.clock, signal, cause)
     }
 }

@@ -19,7 +19,7 @@ use crate::HubError;
 use crate::access::Grant;
 use crate::automation::query_of;
 use crate::messages::archive::{FindEvents, ListDevices, LoadTwins, Past, RawHistory};
-use twinhub_domain::fleet::Tree;
+use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
@@ -58,7 +58,7 @@ pub struct Wish {
     pub devices: Option<Vec<DeviceId>>,
     /// The present groups. As with the properties of devices, earlier ones are known only where an event in the
     /// replayed time has them.
-    pub tree: Arc<Tree>,
+    pub tree: Arc<GroupTree>,
 }
 
 /// The progress of a backtest.

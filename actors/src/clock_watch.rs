@@ -19,7 +19,7 @@ use crate::messages::timers::{ClockMoved, Tick};
 use crate::post::post;
 use crate::timers::Timers;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
-use twinhub_domain::run::Signal;
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use twinhub_mqtt::receipt;
 
@@ -71,12 +71,13 @@ pub async fn tell(journal: &Addr<Journal>, ClockMoved { from, to }: ClockMoved, 
     let by_ms = to.millis().saturating_sub(from.millis());
     warn!(%from, %to, by_ms, while_down, "the clock was set: schedules and rules go on by the new time");
     let (receipt, settled) = receipt::channel();
-    let event = event(Signal::ClockMoved { from, to, while_down }, to);
-    let append = Append::with_kept(vec![event], Vec::new(), twinhub_store::Automation::default(), receipt);
+    let event = event(AutomationSignal::ClockMoved { from, to, while_down }, to);
+    let append =
+        Append::with_kept(vec![event], Vec::new(), twinhub_store::AutomationChanges::default(), receipt);
     post(journal, append).is_ok() && settled.await.is_ok_and(|settled| settled.is_ok())
 }
 
-fn event(signal: Signal, at: Timestamp) -> Event {
+fn event(signal: AutomationSignal, at: Timestamp) -> Event {
     Event {
         device: DeviceId::none(),
         number: DeviceNumber::default(),

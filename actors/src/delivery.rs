@@ -7,7 +7,7 @@ use crate::backoff::Backoff;
 use crate::messages::supervisor::Deliver;
 use crate::post::post;
 use crate::supervisor::Supervisor;
-use twinhub_domain::receipt::{NotTaken, Receipt, Settled};
+use twinhub_domain::receipt::{InputOutcome, NotAccepted, Receipt};
 use twinhub_mqtt::receipt;
 
 /// Delivers an input again as by `backoff` each time that it is lost because its twin died, and gives its settlement.
@@ -16,21 +16,21 @@ pub async fn deliver(
     supervisor: &Addr<Supervisor>,
     backoff: Backoff,
     mut input: impl FnMut(Receipt) -> Deliver,
-) -> Settled {
+) -> InputOutcome {
     let mut tries = 0;
     loop {
         let (receipt, settled) = receipt::channel();
         if post(supervisor, input(receipt)).is_err() {
-            return Err(NotTaken::Lost); // the hub is shutting down
+            return Err(NotAccepted::Lost); // the hub is shutting down
         }
         match settled.await {
-            Ok(Err(NotTaken::Lost)) | Err(_) => {}
+            Ok(Err(NotAccepted::Lost)) | Err(_) => {}
             Ok(settled) => return settled,
         }
         tries += 1;
         match backoff.wait(tries).filter(|_| supervisor.connected()) {
             Some(wait) => tokio::time::sleep(wait).await,
-            None => return Err(NotTaken::Lost),
+            None => return Err(NotAccepted::Lost),
         }
     }
 }

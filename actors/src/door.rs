@@ -20,8 +20,8 @@ use crate::silence::HeardSince;
 use crate::supervisor::Supervisor;
 use twinhub_domain::cause::Source;
 use twinhub_domain::json::bare;
-use twinhub_domain::receipt::{Receipt, Taken};
-use twinhub_domain::run::Signal;
+use twinhub_domain::receipt::{Accepted, Receipt};
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::twin::Ear;
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json};
 use twinhub_mqtt::Intake;
@@ -114,7 +114,7 @@ impl Door {
         let room = room.or_else(|| self.try_room());
         if message.fire_and_forget && room.is_none() {
             up(&self.0.house.counters.messages_shed);
-            receipt.settle(Ok(Taken::default()));
+            receipt.settle(Ok(Accepted::default()));
             return;
         }
         if message.for_rules && self.0.house.listening.hears(&message.topic) {
@@ -123,12 +123,12 @@ impl Door {
                 return self.signal(&message, receipt, room);
             }
             // Told to the journal before what the twin makes of it: durable no later than that.
-            self.signal(&message, Receipt::nobody(), None);
+            self.signal(&message, Receipt::ignored(), None);
         }
         if message.for_twins {
             self.read(message, receipt, room);
         } else {
-            receipt.settle(Ok(Taken::default())); // what nobody listens to any more
+            receipt.settle(Ok(Accepted::default())); // what nobody listens to any more
         }
     }
 
@@ -148,7 +148,7 @@ impl Door {
     /// Signals a message that rules are subscribed to. One that the broker had retained fires none, and makes no event.
     fn signal(&self, message: &Arrived, receipt: Receipt, room: Option<Room>) {
         if message.retained {
-            return receipt.settle(Ok(Taken::default()));
+            return receipt.settle(Ok(Accepted::default()));
         }
         let payload = Json::parse(&message.payload)
             .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(bare(&message.payload)).into()));
@@ -159,7 +159,7 @@ impl Door {
             number: DeviceNumber::default(),
             at: now,
             received_at: now,
-            body: EventBody::Signal(Box::new(Signal::Mqtt { topic, payload })),
+            body: EventBody::Signal(Box::new(AutomationSignal::Mqtt { topic, payload })),
             cause: Cause::new(Source::Mqtt, &message.topic),
         };
         let receipt = Receipt::new(move |settled| {
@@ -180,7 +180,7 @@ pub(crate) fn listens(device: DeviceId, ear: Ear) -> Deliver {
         device,
         input: Input::Listens(ear),
         cause: Cause::new(Source::Hub, "subscribed"),
-        receipt: Receipt::nobody(),
+        receipt: Receipt::ignored(),
         if_unknown: IfUnknown::Refuse,
         if_version: None,
         want_twin: false,

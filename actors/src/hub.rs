@@ -51,7 +51,7 @@ use crate::timers::Timers;
 use crate::twin::{LOOKUPS, Surroundings};
 use crate::webhooks::{self, Webhooks};
 use twinhub_domain::clock::CLOCK_JUMP_MS;
-use twinhub_domain::receipt::{NotTaken, Taken};
+use twinhub_domain::receipt::{Accepted, NotAccepted};
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Versions};
 use twinhub_mqtt::Link;
 use twinhub_mqtt::dialects::Dialects;
@@ -404,7 +404,7 @@ impl Hub {
         cause: Cause,
         if_unknown: IfUnknown,
         want_twin: bool,
-    ) -> Result<Taken, HubError> {
+    ) -> Result<Accepted, HubError> {
         self.deliver_to(None, device, input, cause, if_unknown, want_twin).await
     }
 
@@ -420,7 +420,7 @@ impl Hub {
         cause: Cause,
         if_unknown: IfUnknown,
         want_twin: bool,
-    ) -> Result<Taken, HubError> {
+    ) -> Result<Accepted, HubError> {
         if self.is_failing() {
             return Err(HubError::Unavailable("the store does not take anything in just now"));
         }
@@ -436,8 +436,8 @@ impl Hub {
                 want_twin,
             });
             settled.await.map_err(|lost| match lost {
-                NotTaken::Refused(refusal) => HubError::Refused(refusal),
-                NotTaken::Lost => HubError::Unavailable("the change was lost on its way"),
+                NotAccepted::Refused(refusal) => HubError::Refused(refusal),
+                NotAccepted::Lost => HubError::Unavailable("the change was lost on its way"),
             })
         });
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))

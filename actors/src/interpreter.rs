@@ -31,7 +31,7 @@ use twinhub_mqtt::dialects::{
 };
 use twinhub_mqtt::receipt;
 use twinhub_mqtt::{Arrived, Room};
-use twinhub_store::{Fleet, Record, Store, StoreError};
+use twinhub_store::{FleetChanges, FleetRecord, Store, StoreError};
 
 /// The shortest wait for a deadline, in ms: one in the past would come again at once.
 const SOONEST_MS: i64 = 10;
@@ -151,7 +151,7 @@ impl Interpreter {
         let is_appended = !records.is_empty() || !publishes.is_empty();
         let mut parts = receipt::split(whole, 1 + usize::from(is_appended));
         if is_appended && let Some(receipt) = parts.pop() {
-            let fleet = (!records.is_empty()).then(|| Box::new(Fleet { records, jobs: Vec::new() }));
+            let fleet = (!records.is_empty()).then(|| Box::new(FleetChanges { records, jobs: Vec::new() }));
             let append = Append { fleet, outgoing: publishes, ..Append::beside_twins(Vec::new(), receipt) };
             let _ = post(&self.deps.journal, append); // without it the hub shuts down, and the receipt tells
         }
@@ -164,7 +164,7 @@ impl Interpreter {
     }
 
     /// The bindings as the store keeps them.
-    fn records(&mut self, id: StatefulId, keep: Vec<Binding>) -> Vec<Record> {
+    fn records(&mut self, id: StatefulId, keep: Vec<Binding>) -> Vec<FleetRecord> {
         let (name, now) = (self.deps.dialects.name(id), self.deps.clock.now());
         let records = keep.iter().map(|binding| record(name, binding, now)).collect();
         if let Some(running) = self.running.get_mut(id.place()) {
@@ -260,7 +260,7 @@ impl Origin {
             for_twins: true,
             for_rules: false,
         };
-        Self { message, source: Source::Hub, receipt: Receipt::nobody(), room: None }
+        Self { message, source: Source::Hub, receipt: Receipt::ignored(), room: None }
     }
 }
 

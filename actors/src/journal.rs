@@ -21,9 +21,9 @@ use crate::messages::journal::{Append, Barrier, Close, Sent};
 use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
 use crate::post::post;
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Clock, CommandStatus, Recorded};
-use twinhub_store::{Automation, Batch, CommandRecord, Fleet, Head, JobOp, Store, StoreError};
+use twinhub_store::{AutomationChanges, Batch, CommandRecord, FleetChanges, Head, JobOp, Store, StoreError};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const COMMIT: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_secs(1));
@@ -63,7 +63,7 @@ struct Group {
 
 struct Owed {
     receipt: Receipt,
-    taken: Taken,
+    taken: Accepted,
     pending: Arc<std::sync::atomic::AtomicU32>,
 }
 
@@ -152,8 +152,8 @@ impl Journal {
             removed: Vec::new(),
             commands: Vec::new(),
             outgoing: Vec::new(),
-            automation: Automation::default(),
-            fleet: Fleet::default(),
+            automation: AutomationChanges::default(),
+            fleet: FleetChanges::default(),
             sent: std::mem::take(&mut self.sent),
         };
         let mut latest = HashMap::new();

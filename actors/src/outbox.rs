@@ -186,7 +186,7 @@ impl Outbox {
             PurposeKind::Desired => Input::Unheard(Ear::Desired),
             PurposeKind::Firmware => Input::Unheard(Ear::Firmware),
         };
-        let (cause, receipt) = (Cause::hub(), Receipt::nobody());
+        let (cause, receipt) = (Cause::hub(), Receipt::ignored());
         let (if_unknown, if_version) = (IfUnknown::Refuse, None);
         let deliver = Deliver { device, input, cause, receipt, if_unknown, if_version, want_twin: false };
         let _ = post(supervisor, deliver);

@@ -22,7 +22,7 @@ use crate::messages::twin::{PutAway, Read, Take};
 use crate::post::post;
 use crate::twin::{Surroundings, TwinActor};
 use serials::{Owners, Sorted};
-use twinhub_domain::receipt::NotTaken;
+use twinhub_domain::receipt::NotAccepted;
 use twinhub_domain::{DeviceId, DeviceNumber, Refusal, Twin};
 use twinhub_store::{Store, StoreError};
 
@@ -230,7 +230,7 @@ impl Supervisor {
                         && matches!(deliver.if_unknown, IfUnknown::Refuse | IfUnknown::RefuseUnless(_)) =>
                 {
                     up(&self.around().counters.inputs_refused);
-                    deliver.receipt.settle(Err(NotTaken::Refused(Refusal::Unknown(id.to_string()))));
+                    deliver.receipt.settle(Err(NotAccepted::Refused(Refusal::Unknown(id.to_string()))));
                 }
                 message => left.push(message),
             }

@@ -26,7 +26,7 @@ use crate::messages::timers::{Arm, ArmAutomation, ArmDialects, Begin, ClockMoved
 use crate::post::post;
 use crate::silence::HeardSince;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
-use twinhub_domain::receipt::{NotTaken, Receipt};
+use twinhub_domain::receipt::{NotAccepted, Receipt};
 use twinhub_domain::{Cause, Clock, CommandId, DeviceId, DeviceNumber, Input, Timestamp};
 use twinhub_store::{Deadline, Store};
 
@@ -247,7 +247,7 @@ impl Timers {
             cause: Cause::hub(),
             receipt: Receipt::new(move |settled| {
                 // Refused is one that is no more; lost is one that must not be forgotten.
-                if let Err(NotTaken::Lost) = settled {
+                if let Err(NotAccepted::Lost) = settled {
                     let _ = post(&me, again); // a hub that goes down reads it from the store again
                 }
             }),

@@ -27,18 +27,18 @@ use crate::post::post;
 use crate::roster::{Own, Roster};
 use crate::silence::HeardSince;
 use crate::timers::Timers;
-use twinhub_domain::fleet::Step;
-use twinhub_domain::reading::{Telemetry, Window};
-use twinhub_domain::receipt::{NotTaken, Receipt, Taken};
+use twinhub_domain::fleet::JobStep;
+use twinhub_domain::reading::{ClockWindow, Telemetry};
+use twinhub_domain::receipt::{Accepted, NotAccepted, Receipt};
 use twinhub_domain::twin::{Common, Repeat};
 use twinhub_domain::{
-    Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Outgoing, Publish,
+    Clock, Command, CommandId, DeviceId, DeviceNumber, Event, EventKind, Input, Outcome, Outgoing, Publish,
     Refusal, Timestamp, Twin,
 };
 use twinhub_mqtt::dialects::{Dialects, Encoded, Hearing};
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_rules::device_template::apply;
-use twinhub_store::{CommandRecord, Fleet, JobOp, Record, Store, StoreError};
+use twinhub_store::{CommandRecord, FleetChanges, FleetRecord, JobOp, Store, StoreError};
 
 /// Questions that twins put to the store at once.
 pub const LOOKUPS: usize = 8;
@@ -64,7 +64,7 @@ pub struct Surroundings {
     /// Room for questions to the store.
     pub lookups: Semaphore,
     /// The times of devices that are believed.
-    pub window: Window,
+    pub window: ClockWindow,
     /// The values that the twins in memory have in common.
     pub common: Mutex<Common>,
     pub counters: Arc<Counters>,
@@ -143,7 +143,7 @@ impl TwinActor {
         let deleted = deleted && outcome.is_ok(); // or it was for one who had the id before, and this one lives on
         match outcome {
             // Woken too early, as most are: nobody waits to hear that nothing came of it.
-            Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Taken::default())),
+            Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Accepted::default())),
             Ok(outcome) => {
                 self.around.share(&mut twin);
                 self.commit(&twin, outcome, deleted, receipt, want_twin);
@@ -163,7 +163,7 @@ impl TwinActor {
                     up(&counters.messages_out_of_service);
                     counters.out_of_service.note(twin.number);
                 }
-                receipt.settle(Err(NotTaken::Refused(refusal)));
+                receipt.settle(Err(NotAccepted::Refused(refusal)));
             }
         }
         if deleted || is_of_life && !twin.lifecycle().is_out_of_service() {
@@ -197,9 +197,9 @@ impl TwinActor {
     fn commit(&self, twin: &Twin, outcome: Outcome, deleted: bool, receipt: Receipt, want_twin: bool) {
         let Outcome { events, publishes, commands, steps, repeated, rejected } = outcome;
         // Readings are the many: the twin's row follows them later. All else is few and is written now.
-        let beyond_readings = events.iter().any(|event: &Event| event.kind() != Kind::Telemetry);
+        let beyond_readings = events.iter().any(|event: &Event| event.kind() != EventKind::Telemetry);
         let state = (beyond_readings && !deleted).then(|| Box::new(twin.clone()));
-        let taken = Taken {
+        let taken = Accepted {
             seq: None,
             version: twin.version,
             repeated,
@@ -236,13 +236,13 @@ impl TwinActor {
         }
     }
 
-    fn fleet(&self, number: DeviceNumber, steps: Vec<Step>) -> Fleet {
+    fn fleet(&self, number: DeviceNumber, steps: Vec<JobStep>) -> FleetChanges {
         if steps.is_empty() {
-            return Fleet::default();
+            return FleetChanges::default();
         }
         let at = self.around.clock.now();
         let jobs = steps.into_iter().map(|step| JobOp::Step { number, at, step }).collect();
-        Fleet { jobs, ..Fleet::default() }
+        FleetChanges { jobs, ..FleetChanges::default() }
     }
 
     /// Says something in the dialect that the device speaks. What that has to keep of it is committed with it.
@@ -251,7 +251,7 @@ impl TwinActor {
         device: &DeviceId,
         publish: Publish,
         outgoing: &mut Vec<Outgoing>,
-        records: &mut Vec<Record>,
+        records: &mut Vec<FleetRecord>,
     ) {
         let Surroundings { dialects, clock, interpreter, .. } = &*self.around;
         let (dialect, Encoded { messages, keep }) = dialects.encode(device, &publish);

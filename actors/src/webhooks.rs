@@ -45,7 +45,7 @@ use crate::reach::Reach;
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Clock, Timestamp};
-use twinhub_store::{Automation, DeliveryQuery, DeliveryRecord, DeliveryStatus, Store};
+use twinhub_store::{AutomationChanges, DeliveryQuery, DeliveryRecord, DeliveryStatus, Store};
 
 /// Gives the key that a rule's step signs with; none where it is not known (yet).
 pub type Keys = Arc<dyn Fn(&RuleId, u32) -> Option<String> + std::marker::Send + Sync>;
@@ -276,7 +276,7 @@ impl Webhooks {
             }
         });
         self.pending.fetch_add(1, Ordering::AcqRel);
-        let automation = Automation { deliveries: vec![record], ..Automation::default() };
+        let automation = AutomationChanges { deliveries: vec![record], ..AutomationChanges::default() };
         let append = Append {
             automation: Some(Box::new(automation)),
             pending: Arc::clone(&self.pending),

@@ -12,9 +12,9 @@ use crate::http::Http;
 use crate::ingest::count;
 use crate::live;
 use crate::load::{self, Load};
-use crate::mqtt::{Client, Message};
-use crate::program::Hub;
-use crate::report::{Aim, Report, at, millis};
+use crate::mqtt::{MqttClient, MqttMessage};
+use crate::program::MeasuredHub;
+use crate::report::{Aim, BenchmarkReport, at, millis};
 
 const DEVICES: u64 = 10_000;
 /// Jobs while the other traffic is measured, one after the other.
@@ -26,14 +26,14 @@ const LEAD: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measures both brokers.
-pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
     for (name, outside) in [("embedded", None), ("mosquitto", outside)] {
         if name == "mosquitto" && outside.is_none() {
             continue;
         }
         let dir = bench.disk_dir()?;
-        let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+        let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
         come_online(&hub).await?;
         let mut before = delays(&hub, Instant::now()).await?;
         let base = Instant::now();
@@ -74,9 +74,9 @@ pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// Every device says that it is online.
-async fn come_online(hub: &Hub) -> Result<()> {
+async fn come_online(hub: &MeasuredHub) -> Result<()> {
     let load = Load { devices: DEVICES, messages: DEVICES, connections: 50, window: 200 };
-    let online = |device, _| Message {
+    let online = |device, _| MqttMessage {
         topic: format!("iot/devices/{}/status", load::name(device)),
         payload: b"online".to_vec(),
     };
@@ -84,13 +84,13 @@ async fn come_online(hub: &Hub) -> Result<()> {
     hub.committed(count(DEVICES), PATIENCE).await
 }
 
-async fn delays(hub: &Hub, base: Instant) -> Result<Vec<(Duration, Duration)>> {
+async fn delays(hub: &MeasuredHub, base: Instant) -> Result<Vec<(Duration, Duration)>> {
     live::timed(hub.http, hub.mqtt, SECONDS, base).await
 }
 
 /// One job after the other, each with when it was asked for and when the last message of it came, from `base` on.
-async fn all_jobs(hub: &Hub, base: Instant, jobs: &mut Vec<(Duration, Duration)>) -> Result<()> {
-    let mut ears = Client::connect(hub.mqtt, "ears").await?;
+async fn all_jobs(hub: &MeasuredHub, base: Instant, jobs: &mut Vec<(Duration, Duration)>) -> Result<()> {
+    let mut ears = MqttClient::connect(hub.mqtt, "ears").await?;
     ears.subscribe("iot/devices/+/desired").await?;
     let mut http = Http::connect(hub.http).await?;
     for job in 0..JOBS {

@@ -16,9 +16,9 @@ use crate::disk;
 use crate::http::{self, Http};
 use crate::ingest::count;
 use crate::load;
-use crate::mqtt::{Client, Message};
-use crate::program::Hub;
-use crate::report::{Aim, Report, at, millis};
+use crate::mqtt::{MqttClient, MqttMessage};
+use crate::program::MeasuredHub;
+use crate::report::{Aim, BenchmarkReport, at, millis};
 use crate::websocket::{Subscriber, contains};
 
 const DEVICES: u64 = 1_000;
@@ -33,21 +33,21 @@ type Noted = (Vec<u8>, Instant);
 
 /// When each step was reached, by the command's id.
 #[derive(Default)]
-struct Seen {
+struct StepTimes {
     asked: HashMap<Vec<u8>, Instant>,
     told: HashMap<Vec<u8>, Instant>,
     looked_up: HashMap<Vec<u8>, Instant>,
 }
 
 /// Measures both brokers.
-pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
     for (name, outside) in [("embedded", None), ("mosquitto", outside)] {
         if name == "mosquitto" && outside.is_none() {
             continue;
         }
         let dir = bench.disk_dir()?;
-        let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+        let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
         let devices = devices(&hub).await?;
         let mut syncs = Vec::new();
         let seen = tokio::select! {
@@ -70,14 +70,14 @@ pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// A thousand devices, each on a connection of its own, that answer every command at once.
-async fn devices(hub: &Hub) -> Result<JoinSet<()>> {
+async fn devices(hub: &MeasuredHub) -> Result<JoinSet<()>> {
     let mut devices = JoinSet::new();
     for number in 0..DEVICES {
         let name = load::name(number);
-        let mut client = Client::connect(hub.mqtt, &name).await?;
+        let mut client = MqttClient::connect(hub.mqtt, &name).await?;
         client.subscribe(&format!("iot/devices/{name}/commands")).await?;
         let topic = format!("iot/devices/{name}/status");
-        let online = Message { topic, payload: b"online".to_vec() };
+        let online = MqttMessage { topic, payload: b"online".to_vec() };
         devices.spawn(async move {
             let serving = async {
                 client.publish_all(std::iter::once(online), 1).await?;
@@ -85,7 +85,7 @@ async fn devices(hub: &Hub) -> Result<JoinSet<()>> {
                     .serve(|topic, payload| {
                         let id = String::from_utf8_lossy(http::text(payload, "id")?).into_owned();
                         let payload = br#"{"status":"executed","response":{"power":"on"}}"#.to_vec();
-                        Some(Message { topic: format!("{topic}/{id}"), payload })
+                        Some(MqttMessage { topic: format!("{topic}/{id}"), payload })
                     })
                     .await
             };
@@ -98,7 +98,7 @@ async fn devices(hub: &Hub) -> Result<JoinSet<()>> {
     Ok(devices)
 }
 
-async fn measure(hub: &Hub, seconds: u32) -> Result<Seen> {
+async fn measure(hub: &MeasuredHub, seconds: u32) -> Result<StepTimes> {
     let commands = usize::try_from(PER_SECOND * seconds)?;
     let mut tasks = JoinSet::new();
     let (asked, mut all_asked) = mpsc::unbounded_channel();
@@ -129,7 +129,7 @@ async fn measure(hub: &Hub, seconds: u32) -> Result<Seen> {
     };
     let limit = PATIENCE + Duration::from_secs(seconds.into());
     timeout(limit, all).await.context("not every command came back")??;
-    let mut seen = Seen::default();
+    let mut seen = StepTimes::default();
     while let Ok((id, at)) = all_asked.try_recv() {
         seen.asked.insert(id, at);
     }

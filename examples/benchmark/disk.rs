@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::task::spawn_blocking;
 
-use crate::report::{Aim, Report, at, millis};
+use crate::report::{Aim, BenchmarkReport, at, millis};
 
 /// As many writes as the percentiles need.
 const WRITES: u32 = 500;
@@ -35,7 +35,7 @@ pub async fn meanwhile(dir: &Path, times: &mut Vec<Duration>) -> Result<()> {
 }
 
 /// Adds the percentiles of such times to the report.
-pub fn report(report: &mut Report, when: &str, mut times: Vec<Duration>) {
+pub fn report(report: &mut BenchmarkReport, when: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     for percent in [50, 99] {
         let name = format!("  write and fdatasync {when}, p{percent}");

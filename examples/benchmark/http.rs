@@ -14,7 +14,7 @@ pub struct Http {
 }
 
 /// The answer to a request.
-pub struct Answer<'a> {
+pub struct AnswerBody<'a> {
     pub status: u16,
     pub body: &'a [u8],
 }
@@ -28,7 +28,7 @@ impl Http {
     }
 
     /// Sends a request, with a JSON body unless that is empty, and waits for the answer.
-    pub async fn request(&mut self, method: &str, path: &str, body: &str) -> Result<Answer<'_>> {
+    pub async fn request(&mut self, method: &str, path: &str, body: &str) -> Result<AnswerBody<'_>> {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
@@ -39,7 +39,7 @@ impl Http {
         self.incoming.clear();
         loop {
             if let Some((status, body)) = whole(&self.incoming)? {
-                return Ok(Answer { status, body: &self.incoming[body] });
+                return Ok(AnswerBody { status, body: &self.incoming[body] });
             }
             if self.stream.read_buf(&mut self.incoming).await? == 0 {
                 return Err(Error::new(ErrorKind::UnexpectedEof, "the hub closed the connection"));

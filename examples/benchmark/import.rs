@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::Bench;
 use crate::ingest::count;
-use crate::program::Hub;
-use crate::report::{Aim, Report};
+use crate::program::MeasuredHub;
+use crate::report::{Aim, BenchmarkReport};
 
 const DEVICES: u64 = 100_000;
 
 /// Imports into an empty store, exports, and imports once more where all is there already.
-pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let devices = DEVICES.min(bench.twins);
     let dir = bench.disk_dir()?;
-    let hub = Hub::start(&bench.program, dir.path(), None).await?;
+    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
     let file = file(devices);
     let seconds = import(&hub, "format=csv", file, "created", devices).await?;
     let aim = if devices == DEVICES { Aim::Below(30.0) } else { Aim::None };
@@ -57,7 +57,7 @@ fn file(devices: u64) -> Vec<u8> {
 }
 
 /// Imports, and says how many seconds it took.
-async fn import(hub: &Hub, query: &str, file: Vec<u8>, what: &str, devices: u64) -> Result<f64> {
+async fn import(hub: &MeasuredHub, query: &str, file: Vec<u8>, what: &str, devices: u64) -> Result<f64> {
     let url = format!("http://{}/api/devices/import?{query}", hub.http);
     let began = Instant::now();
     let answer = reqwest::Client::new().post(url).body(file).send().await?.error_for_status()?;

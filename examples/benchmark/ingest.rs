@@ -13,15 +13,15 @@ use rusqlite::types::Value;
 
 use crate::Bench;
 use crate::load::Load;
-use crate::mqtt::Client;
-use crate::program::{BareBroker, COMMITTED, Hub};
-use crate::report::{Aim, Report};
+use crate::mqtt::MqttClient;
+use crate::program::{BareBroker, COMMITTED, MeasuredHub};
+use crate::report::{Aim, BenchmarkReport};
 
 const DEVICES: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One way to bring messages in.
-struct Way {
+struct IngestWay {
     name: &'static str,
     /// Mosquitto rather than the embedded broker.
     outside: bool,
@@ -31,24 +31,36 @@ struct Way {
     in_memory: bool,
 }
 
-const WAYS: [Way; 5] = [
-    Way { name: "mosquitto, 4 connections", outside: true, connections: 4, window: 1_000, in_memory: false },
-    Way {
+const WAYS: [IngestWay; 5] = [
+    IngestWay {
+        name: "mosquitto, 4 connections",
+        outside: true,
+        connections: 4,
+        window: 1_000,
+        in_memory: false,
+    },
+    IngestWay {
         name: "mosquitto, 4 connections, in memory",
         outside: true,
         connections: 4,
         window: 1_000,
         in_memory: true,
     },
-    Way { name: "embedded, 4 connections", outside: false, connections: 4, window: 1_000, in_memory: false },
-    Way {
+    IngestWay {
+        name: "embedded, 4 connections",
+        outside: false,
+        connections: 4,
+        window: 1_000,
+        in_memory: false,
+    },
+    IngestWay {
         name: "embedded, 1,000 connections",
         outside: false,
         connections: 1_000,
         window: 20,
         in_memory: false,
     },
-    Way {
+    IngestWay {
         name: "embedded, 1,000 connections, in memory",
         outside: false,
         connections: 1_000,
@@ -58,7 +70,7 @@ const WAYS: [Way; 5] = [
 ];
 
 /// Measures every way.
-pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     for way in &WAYS {
         let outside = match (way.outside, &bench.mosquitto) {
             (false, _) => None,
@@ -73,13 +85,18 @@ pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-async fn measure(bench: &Bench, report: &mut Report, way: &Way, outside: Option<SocketAddr>) -> Result<()> {
+async fn measure(
+    bench: &Bench,
+    report: &mut BenchmarkReport,
+    way: &IngestWay,
+    outside: Option<SocketAddr>,
+) -> Result<()> {
     let Some(dir) = (if way.in_memory { bench.memory_dir()? } else { Some(bench.disk_dir()?) }) else {
         return Ok(()); // no memory file system here
     };
     let load =
         Load { devices: DEVICES, messages: bench.messages, connections: way.connections, window: way.window };
-    let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
     // Let every device appear first: that happens once in its life.
     Load::hello(DEVICES, way.connections.max(50)).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(DEVICES), PATIENCE).await?;
@@ -90,7 +107,7 @@ async fn measure(bench: &Bench, report: &mut Report, way: &Way, outside: Option<
     let stored = count(load.messages) / began.elapsed().as_secs_f64();
     let batch = count(load.messages) / (hub.metric("twinhub_commits_total").await? - commits).max(1.0);
     hub.stop().await?;
-    let Way { name, in_memory, .. } = way;
+    let IngestWay { name, in_memory, .. } = way;
     report.add(
         format!("stored, {name}"),
         stored,
@@ -116,7 +133,7 @@ async fn measure(bench: &Bench, report: &mut Report, way: &Way, outside: Option<
 
 /// The same messages through the broker to one QoS 1 subscriber that does nothing with them.
 async fn broker_alone(broker: SocketAddr, load: Load) -> Result<f64> {
-    let mut subscriber = Client::connect(broker, "limit").await?;
+    let mut subscriber = MqttClient::connect(broker, "limit").await?;
     subscriber.subscribe("iot/devices/#").await?;
     let began = Instant::now();
     let received = tokio::spawn(async move { subscriber.receive(load.messages).await });

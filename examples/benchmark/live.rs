@@ -10,16 +10,16 @@ use tokio::time::timeout;
 
 use crate::Bench;
 use crate::load::{self, Load, topic};
-use crate::mqtt::Message;
-use crate::program::Hub;
-use crate::report::{Aim, Report, at, millis};
+use crate::mqtt::MqttMessage;
+use crate::program::MeasuredHub;
+use crate::report::{Aim, BenchmarkReport, at, millis};
 use crate::websocket::{Subscriber, contains};
 
 const DEVICES: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Publish → WebSocket at 1,000 messages a second.
-pub async fn latency(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn latency(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
     for (name, outside) in [("embedded", None), ("mosquitto", outside)] {
         if name == "mosquitto" && outside.is_none() {
@@ -43,7 +43,7 @@ pub async fn latency(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// 200 subscribers, 500 messages a second, each to all of them.
-pub async fn fan_out(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn fan_out(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     const SUBSCRIBERS: u32 = 200;
     const CONNECTIONS: u32 = 50;
     let each = 10 * bench.seconds;
@@ -84,9 +84,9 @@ pub async fn fan_out(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// A hub that knows a thousand devices.
-async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfile::TempDir, Hub)> {
+async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfile::TempDir, MeasuredHub)> {
     let dir = bench.disk_dir()?;
-    let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
     Load::hello(DEVICES, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(crate::ingest::count(DEVICES), PATIENCE).await?;
     Ok((dir, hub))
@@ -121,7 +121,7 @@ pub async fn timed(
         }
         Ok(times)
     });
-    let make = move |device, _| Message {
+    let make = move |device, _| MqttMessage {
         topic: topic(device),
         payload: format!(r#"{{"temperature":21.5,"humidity":40,"sent":{}}}"#, base.elapsed().as_micros())
             .into_bytes(),
@@ -139,7 +139,7 @@ async fn paced(
     connections: u32,
     period: Duration,
     each: u32,
-    make: impl Fn(u64, u64) -> Message + Clone + Send + Sync + 'static,
+    make: impl Fn(u64, u64) -> MqttMessage + Clone + Send + Sync + 'static,
 ) -> Result<JoinSet<()>> {
     let clients = load::connect(broker, connections.into()).await?;
     let start = Instant::now() + Duration::from_millis(50);

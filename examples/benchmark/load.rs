@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::mqtt::{Client, Message};
+use crate::mqtt::{MqttClient, MqttMessage};
 
 /// The amount to publish, and the manner.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ impl Load {
         self,
         broker: SocketAddr,
         patience: Duration,
-        make: impl Fn(u64, u64) -> Message + Send + Sync + 'static,
+        make: impl Fn(u64, u64) -> MqttMessage + Send + Sync + 'static,
     ) -> Result<Duration> {
         let make = Arc::new(make);
         let clients = connect(broker, self.connections).await?;
@@ -67,18 +67,18 @@ impl Load {
 }
 
 /// `count` connections.
-pub async fn connect(broker: SocketAddr, count: u64) -> Result<Vec<Client>> {
+pub async fn connect(broker: SocketAddr, count: u64) -> Result<Vec<MqttClient>> {
     let mut clients = Vec::new();
     for lane in 0..count {
-        clients.push(Client::connect(broker, &format!("load-{lane}")).await?);
+        clients.push(MqttClient::connect(broker, &format!("load-{lane}")).await?);
     }
     Ok(clients)
 }
 
 /// The `turn`th message of a device: three readings.
-pub fn reading(device: u64, turn: u64) -> Message {
+pub fn reading(device: u64, turn: u64) -> MqttMessage {
     let (tenths, percent) = (180 + (device + turn) % 90, 30 + (device * 7 + turn) % 50);
-    Message {
+    MqttMessage {
         topic: topic(device),
         payload: format!(
             r#"{{"temperature":{}.{},"humidity":{percent},"pressure":10{:02}.25}}"#,

@@ -32,12 +32,12 @@ use clap::{Parser, ValueEnum};
 use mqtt5::broker::{BrokerConfig, MqttBroker};
 use tempfile::TempDir;
 
-use crate::program::Mosquitto;
-use crate::report::Report;
+use crate::program::MosquittoProcess;
+use crate::report::BenchmarkReport;
 
 /// Measures twinhub.
 #[derive(Parser)]
-struct Args {
+struct BenchmarkArgs {
     /// End within a minute: fewer messages, twins and readings
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -46,7 +46,7 @@ struct Args {
     full: bool,
     /// Measure this only; may be given several times
     #[arg(long, value_name = "NAME")]
-    only: Vec<Part>,
+    only: Vec<BenchmarkPart>,
     /// The program to measure [default: the twinhub beside this benchmark]
     #[arg(long)]
     program: Option<PathBuf>,
@@ -61,7 +61,7 @@ struct Args {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
+enum BenchmarkPart {
     Idle,
     Ingest,
     Latency,
@@ -81,7 +81,7 @@ enum Part {
 struct Bench {
     program: PathBuf,
     dir: PathBuf,
-    mosquitto: Option<Mosquitto>,
+    mosquitto: Option<MosquittoProcess>,
     /// Messages in an ingest measurement.
     messages: u64,
     /// The duration of paced measurements.
@@ -105,11 +105,11 @@ impl Bench {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let args = Args::parse();
+    let args = BenchmarkArgs::parse();
     if let Some(address) = args.bare_broker {
         return bare_broker(address).await;
     }
-    let mut report = Report::default();
+    let mut report = BenchmarkReport::default();
     // Dropping what runs, here or by an error, ends every child process.
     let ended = tokio::select! {
         ended = measure(args, &mut report) => ended,
@@ -119,7 +119,7 @@ async fn main() -> Result<()> {
     ended
 }
 
-async fn measure(args: Args, report: &mut Report) -> Result<()> {
+async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()> {
     let here = std::env::current_exe()?;
     let beside = here.ancestors().nth(2).context("this benchmark lies in target/release/examples")?;
     let program = args.program.unwrap_or_else(|| beside.join("twinhub"));
@@ -130,32 +130,32 @@ async fn measure(args: Args, report: &mut Report) -> Result<()> {
     let bench = Bench {
         dir: args.dir.unwrap_or_else(|| program.parent().unwrap_or(beside).to_owned()),
         program: program.canonicalize()?,
-        mosquitto: Mosquitto::start().await?,
+        mosquitto: MosquittoProcess::start().await?,
         messages: args.messages.unwrap_or(messages),
         seconds,
         twins,
         readings,
     };
-    for part in Part::value_variants() {
+    for part in BenchmarkPart::value_variants() {
         if !args.only.is_empty() && !args.only.contains(part) {
             continue;
         }
         let name = part.to_possible_value().context("every part has a name")?;
         println!("{}", name.get_name());
         let done = match part {
-            Part::Idle => rest::idle(&bench, report).await,
-            Part::Ingest => ingest::run(&bench, report).await,
-            Part::Latency => live::latency(&bench, report).await,
-            Part::FanOut => live::fan_out(&bench, report).await,
-            Part::Commands => commands::run(&bench, report).await,
-            Part::Rules => rules::run(&bench, report).await,
-            Part::Bulk => bulk::run(&bench, report).await,
-            Part::Import => import::run(&bench, report).await,
-            Part::Many => rest::many(&bench, report).await,
-            Part::Schedules => schedules::run(&bench, report).await,
-            Part::Groups => groups::run(&bench, report).await,
-            Part::Search => search::run(&bench, report).await,
-            Part::History => rest::history(&bench, report).await,
+            BenchmarkPart::Idle => rest::idle(&bench, report).await,
+            BenchmarkPart::Ingest => ingest::run(&bench, report).await,
+            BenchmarkPart::Latency => live::latency(&bench, report).await,
+            BenchmarkPart::FanOut => live::fan_out(&bench, report).await,
+            BenchmarkPart::Commands => commands::run(&bench, report).await,
+            BenchmarkPart::Rules => rules::run(&bench, report).await,
+            BenchmarkPart::Bulk => bulk::run(&bench, report).await,
+            BenchmarkPart::Import => import::run(&bench, report).await,
+            BenchmarkPart::Many => rest::many(&bench, report).await,
+            BenchmarkPart::Schedules => schedules::run(&bench, report).await,
+            BenchmarkPart::Groups => groups::run(&bench, report).await,
+            BenchmarkPart::Search => search::run(&bench, report).await,
+            BenchmarkPart::History => rest::history(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }

@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 const CHUNK: usize = 32 * 1024;
 
 /// A message to publish.
-pub struct Message {
+pub struct MqttMessage {
     pub topic: String,
     pub payload: Vec<u8>,
 }
 
 /// A connection to a broker.
-pub struct Client {
+pub struct MqttClient {
     stream: TcpStream,
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
@@ -31,7 +31,7 @@ struct Packet {
     body: std::ops::Range<usize>,
 }
 
-impl Client {
+impl MqttClient {
     /// Connects with a clean session.
     pub async fn connect(broker: SocketAddr, client_id: &str) -> Result<Self> {
         let stream = TcpStream::connect(broker).await?;
@@ -49,7 +49,7 @@ impl Client {
     /// last one is acknowledged.
     pub async fn publish_all(
         &mut self,
-        mut messages: impl Iterator<Item = Message>,
+        mut messages: impl Iterator<Item = MqttMessage>,
         window: usize,
     ) -> Result<u64> {
         let (mut in_flight, mut acknowledged) = (0, 0_u64);
@@ -79,7 +79,7 @@ impl Client {
         start: Instant,
         period: std::time::Duration,
         count: u32,
-        mut make: impl FnMut(u32) -> Message,
+        mut make: impl FnMut(u32) -> MqttMessage,
     ) -> Result<()> {
         let (mut acknowledged, mut sent) = (0_u32, 0);
         while acknowledged < count {
@@ -133,7 +133,7 @@ impl Client {
 
     /// Takes in and acknowledges what comes, by topic and payload, and publishes what `reply` says to it at
     /// QoS 1, until the connection breaks.
-    pub async fn serve(&mut self, mut reply: impl FnMut(&str, &[u8]) -> Option<Message>) -> Result<()> {
+    pub async fn serve(&mut self, mut reply: impl FnMut(&str, &[u8]) -> Option<MqttMessage>) -> Result<()> {
         loop {
             read_more(&mut self.stream, &mut self.incoming).await?;
             let (mut used, mut replies) = (0, Vec::new());
@@ -152,7 +152,7 @@ impl Client {
         }
     }
 
-    fn put_publish(&mut self, message: &Message) {
+    fn put_publish(&mut self, message: &MqttMessage) {
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
         let mut head = Vec::with_capacity(message.topic.len() + 4);
         put_text(&mut head, &message.topic);

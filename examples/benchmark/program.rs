@@ -15,7 +15,7 @@ use tokio::time::timeout;
 const START: Duration = Duration::from_secs(60);
 
 /// A running hub.
-pub struct Hub {
+pub struct MeasuredHub {
     child: Child,
     pub http: SocketAddr,
     /// Where devices publish: the embedded broker, or the outside one.
@@ -26,7 +26,7 @@ pub struct Hub {
 }
 
 /// A running Mosquitto without limits on what is queued and in flight.
-pub struct Mosquitto {
+pub struct MosquittoProcess {
     _child: Child,
     _config: tempfile::NamedTempFile,
     pub address: SocketAddr,
@@ -38,7 +38,7 @@ pub struct BareBroker {
     pub address: SocketAddr,
 }
 
-impl Hub {
+impl MeasuredHub {
     /// Starts `program` on `data`, with the broker at `outside` or its own.
     pub async fn start(program: &Path, data: &Path, outside: Option<SocketAddr>) -> Result<Self> {
         let began = Instant::now();
@@ -155,7 +155,7 @@ impl Hub {
 /// The counter of inputs that are stored.
 pub const COMMITTED: &str = "twinhub_inputs_committed_total";
 
-impl Mosquitto {
+impl MosquittoProcess {
     /// Starts it, if this machine has one.
     pub async fn start() -> Result<Option<Self>> {
         let Some(program) =

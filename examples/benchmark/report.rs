@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 /// The results so far.
 #[derive(Default)]
-pub struct Report(Vec<Row>);
+pub struct BenchmarkReport(Vec<ReportRow>);
 
-struct Row {
+struct ReportRow {
     name: String,
     value: f64,
     unit: &'static str,
@@ -24,10 +24,10 @@ pub enum Aim {
     AtLeast(f64),
 }
 
-impl Report {
+impl BenchmarkReport {
     /// Adds a result, and shows it at once.
     pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, aim: Aim) {
-        let row = Row { name: name.into(), value, unit, aim };
+        let row = ReportRow { name: name.into(), value, unit, aim };
         println!("  {}", row.line());
         self.0.push(row);
     }
@@ -45,7 +45,7 @@ impl Report {
     }
 }
 
-impl Row {
+impl ReportRow {
     fn line(&self) -> String {
         let aim = match self.aim {
             Aim::None => String::new(),

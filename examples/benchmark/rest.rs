@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use crate::Bench;
 use crate::ingest::count;
 use crate::load::{self, Load};
-use crate::mqtt::Message;
-use crate::program::Hub;
-use crate::report::{Aim, Report};
+use crate::mqtt::MqttMessage;
+use crate::program::MeasuredHub;
+use crate::report::{Aim, BenchmarkReport};
 
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Half seconds without a new least until memory is at rest, and half seconds to wait for that at most:
@@ -18,9 +18,9 @@ const AT_REST: u32 = 20;
 const LONGEST_REST: u32 = 240;
 
 /// Start-up with an empty store, and the memory of an idle hub with a thousand devices.
-pub async fn idle(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn idle(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let dir = bench.disk_dir()?;
-    let hub = Hub::start(&bench.program, dir.path(), None).await?;
+    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
     report.add("start to ready, empty store", hub.started_in.as_secs_f64(), "s", Aim::Below(0.3));
     Load::hello(1_000, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(1_000.0, PATIENCE).await?;
@@ -29,7 +29,7 @@ pub async fn idle(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// Memory of many twins with three readings each; then the first page of their list, and a new start.
-pub async fn many(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn many(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     for (twins, memory, start) in [(100_000, 300.0, Aim::None), (1_000_000, 2_500.0, Aim::Below(5.0))] {
         if twins > bench.twins {
             println!("  {twins} twins: left out, ask for it with --full");
@@ -37,7 +37,7 @@ pub async fn many(bench: &Bench, report: &mut Report) -> Result<()> {
         }
         let dir = bench.disk_dir()?;
         let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
-        let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+        let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
         let connections = if outside.is_some() { 4 } else { 500 };
         Load::hello(twins, connections).publish(hub.mqtt, PATIENCE).await?;
         hub.committed(count(twins), PATIENCE).await?;
@@ -52,7 +52,7 @@ pub async fn many(bench: &Bench, report: &mut Report) -> Result<()> {
         );
         let aim = if twins == 100_000 { Aim::Below(20.0) } else { Aim::None };
         report.add(format!("list of devices, page 1 of {twins}"), page, "ms", aim);
-        let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+        let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
         report.add(format!("start to ready, {twins} devices"), hub.started_in.as_secs_f64(), "s", start);
         hub.stop().await?;
     }
@@ -60,23 +60,23 @@ pub async fn many(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// One device's day in 5-minute means, out of many readings.
-pub async fn history(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn history(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     /// A message every ten seconds: 8,640 a day, three readings each.
     const A_DAY: u64 = 8_640;
     const MIDNIGHT: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
     let dir = bench.disk_dir()?;
     let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
-    let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
     let connections = if outside.is_some() { 4 } else { 500 };
     // So many that each device stays on one connection, as devices do: over several its messages would
     // overtake each other by hundreds.
     let devices = (bench.readings / (3 * A_DAY)).max(1).next_multiple_of(connections);
     let load = Load { devices, messages: devices * A_DAY, connections, window: 500 };
     let made = |device: u64, turn: u64| {
-        let Message { topic, mut payload } = load::reading(device, turn);
+        let MqttMessage { topic, mut payload } = load::reading(device, turn);
         payload.pop();
         payload.extend(format!(r#","timestamp":{}}}"#, MIDNIGHT + 10 * turn).into_bytes());
-        Message { topic, payload }
+        MqttMessage { topic, payload }
     };
     load.publish_with(hub.mqtt, PATIENCE, made).await?;
     hub.committed(count(load.messages), PATIENCE).await?;
@@ -100,7 +100,7 @@ pub async fn history(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// Half of twenty answers came within this many milliseconds.
-pub async fn median(hub: &Hub, mut path: impl FnMut() -> String) -> Result<f64> {
+pub async fn median(hub: &MeasuredHub, mut path: impl FnMut() -> String) -> Result<f64> {
     let client = reqwest::Client::new();
     let mut times = Vec::new();
     for _ in 0..20 {
@@ -114,12 +114,12 @@ pub async fn median(hub: &Hub, mut path: impl FnMut() -> String) -> Result<f64> 
 }
 
 /// The resident memory, in MB, once the hub has done what it does behind.
-async fn settled(hub: &Hub) -> Result<f64> {
+async fn settled(hub: &MeasuredHub) -> Result<f64> {
     settled_for(hub, AT_REST).await
 }
 
 /// The same where so many half seconds without a new least are enough.
-pub async fn settled_for(hub: &Hub, at_rest: u32) -> Result<f64> {
+pub async fn settled_for(hub: &MeasuredHub, at_rest: u32) -> Result<f64> {
     let (mut least, mut since) = (f64::INFINITY, 0);
     for _ in 0..LONGEST_REST {
         tokio::time::sleep(Duration::from_millis(500)).await;

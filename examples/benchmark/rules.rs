@@ -14,9 +14,9 @@ use crate::Bench;
 use crate::disk;
 use crate::ingest::count;
 use crate::load::{self, Load};
-use crate::mqtt::{Client, Message};
-use crate::program::Hub;
-use crate::report::{Aim, Report, at, millis};
+use crate::mqtt::{MqttClient, MqttMessage};
+use crate::program::MeasuredHub;
+use crate::report::{Aim, BenchmarkReport, at, millis};
 use crate::rest::settled_for;
 
 /// Rules, each about a device of its own, in the measurement of how soon.
@@ -30,7 +30,7 @@ const DEVICES: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Measures all of it.
-pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
     for (name, outside) in [("embedded", None), ("mosquitto", outside)] {
         if name == "embedded" || outside.is_some() {
@@ -65,20 +65,20 @@ fn write_rules(data: &Path, rules: u64, device: impl Fn(u64) -> String) -> Resul
 /// From the reading that is published to the command that the device gets: two commits lie between.
 async fn how_soon(
     bench: &Bench,
-    report: &mut Report,
+    report: &mut BenchmarkReport,
     name: &str,
     outside: Option<std::net::SocketAddr>,
 ) -> Result<()> {
     let dir = bench.disk_dir()?;
     write_rules(dir.path(), WATCHED, load::name)?;
-    let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
     ensure!(hub.metric("twinhub_rules").await? >= count(WATCHED), "the rules are not loaded");
     Load::hello(WATCHED, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(WATCHED), PATIENCE).await?;
 
     let crossings = PER_SECOND * bench.seconds;
     let (told, mut sent) = mpsc::unbounded_channel();
-    let mut devices = Client::connect(hub.mqtt, "devices").await?;
+    let mut devices = MqttClient::connect(hub.mqtt, "devices").await?;
     devices.subscribe("iot/devices/+/commands").await?;
     let (heard, mut commanded) = mpsc::unbounded_channel();
     let listening = tokio::spawn(async move {
@@ -88,13 +88,13 @@ async fn how_soon(
                 let _ = heard.send((seen, Instant::now()));
                 let id = String::from_utf8_lossy(crate::http::text(payload, "id")?).into_owned();
                 let payload = br#"{"status":"executed"}"#.to_vec();
-                Some(Message { topic: format!("{topic}/{id}"), payload })
+                Some(MqttMessage { topic: format!("{topic}/{id}"), payload })
             })
             .await
     });
     let mut syncs = Vec::new();
     let publishing = async {
-        let mut client = Client::connect(hub.mqtt, "sensors").await?;
+        let mut client = MqttClient::connect(hub.mqtt, "sensors").await?;
         let start = Instant::now() + Duration::from_millis(100);
         let period = Duration::from_secs(1) / (2 * PER_SECOND);
         // Each crossing is followed by the way back, half a round of the devices later.
@@ -108,7 +108,7 @@ async fn how_soon(
                     ((turn + WATCHED / 2) % WATCHED, 20)
                 };
                 let payload = format!(r#"{{"temperature":{value}}}"#).into_bytes();
-                Message { topic: load::topic(device), payload }
+                MqttMessage { topic: load::topic(device), payload }
             })
             .await?;
         let mut reached = HashMap::new();
@@ -148,7 +148,7 @@ fn number(json: &[u8], name: &[u8]) -> Option<u64> {
 }
 
 /// Messages stored a second beside rules that they do not concern, and what those rules take of memory.
-async fn unconcerned(bench: &Bench, report: &mut Report) -> Result<()> {
+async fn unconcerned(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let mut best = [0.0_f64; UNCONCERNED.len()];
     for round in 0..ROUNDS {
         for place in 0..UNCONCERNED.len() {
@@ -168,7 +168,7 @@ async fn unconcerned(bench: &Bench, report: &mut Report) -> Result<()> {
     for rules in [0, 10_000] {
         let dir = bench.disk_dir()?;
         write_rules(dir.path(), rules, |rule| format!("elsewhere-{rule}"))?;
-        let hub = Hub::start(&bench.program, dir.path(), None).await?;
+        let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
         resident.push(settled_for(&hub, 20).await? * 1e6);
         hub.stop().await?;
     }
@@ -180,7 +180,7 @@ async fn unconcerned(bench: &Bench, report: &mut Report) -> Result<()> {
 async fn beside(bench: &Bench, rules: u64) -> Result<f64> {
     let dir = bench.disk_dir()?;
     write_rules(dir.path(), rules, |rule| format!("elsewhere-{rule}"))?;
-    let hub = Hub::start(&bench.program, dir.path(), None).await?;
+    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
     ensure!(hub.metric("twinhub_rules").await? >= count(rules), "the rules are not loaded");
     Load::hello(DEVICES, 4).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(DEVICES), PATIENCE).await?;
@@ -194,17 +194,17 @@ async fn beside(bench: &Bench, rules: u64) -> Result<f64> {
 }
 
 /// One rule over the readings of one device.
-async fn backtest(bench: &Bench, report: &mut Report) -> Result<()> {
+async fn backtest(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let readings = bench.readings.min(1_000_000);
     let dir = bench.disk_dir()?;
-    let hub = Hub::start(&bench.program, dir.path(), None).await?;
+    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
     let load = Load { devices: 1, messages: readings, connections: 1, window: 1_000 };
     let one = |device: u64, turn: u64| {
         // Up and down between 0 and 99: it crosses 90 once in 200 readings.
         let place = turn % 200;
         let value = if place < 100 { place } else { 199 - place };
         let payload = format!(r#"{{"temperature":{value},"id":"{turn}"}}"#).into_bytes();
-        Message { topic: load::topic(device), payload }
+        MqttMessage { topic: load::topic(device), payload }
     };
     load.publish_with(hub.mqtt, PATIENCE, one).await?;
     hub.committed(count(readings), PATIENCE).await?;

@@ -41,14 +41,14 @@ use crate::http::routes::{Method, Operation};
         (name = "templates", description = "What devices of a kind have in common"),
     ),
 )]
-struct Description;
+struct ApiDescription;
 
 const DESCRIPTION: &str = "/api/openapi.json";
 
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> Value {
-    let mut whole = Description::openapi();
+    let mut whole = ApiDescription::openapi();
     super::describe(&mut whole);
     name_permissions(&mut whole);
     let mut document = serde_json::to_value(&whole).unwrap_or_default(); // texts and numbers

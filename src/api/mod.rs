@@ -14,7 +14,7 @@ mod files;
 pub(crate) mod firmware;
 mod groups;
 pub(crate) mod jobs;
-mod older;
+mod older_words;
 mod ops;
 pub(crate) mod schema;
 mod templates;
@@ -37,7 +37,7 @@ macro_rules! resources {
         /// Puts the description of every resource into the document.
         fn describe(whole: &mut utoipa::openapi::OpenApi) {
             $(whole.merge(<$resource::Description as utoipa::OpenApi>::openapi());)+
-            older::describe(whole);
+            older_words::describe(whole);
             if let Some(description) = &mut whole.info.description {
                 description.push_str(&format!("\n\n{}", crate::http::extract::words::TABLE));
             }

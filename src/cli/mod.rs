@@ -168,7 +168,7 @@ fn serve(options: Options) -> Result<(), (u8, anyhow::Error)> {
         let mut reload = Reload::new(options, config.clone());
         let running = startup::Application::start(config).await.map_err(|error| (MISUSED, error.into()))?;
         print(&running.banner()).map_err(|error| (FAILED, error))?;
-        actix_rt::spawn(memory::give_back());
+        actix_rt::spawn(memory::release_free_memory());
         running.until_signal(hang_up, &mut reload).await.map_err(|error| (FAILED, error.into()))
     })
 }

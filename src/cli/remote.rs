@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_the_hub_said() {
+    fn shows_the_answer_of_the_hub() {
         let message =
             |text: &str| refused(&serde_json::from_str(text).unwrap()).map(|error| error.to_string());
         assert_eq!(message(r#"{"error": "no"}"#).as_deref(), Some("no"));

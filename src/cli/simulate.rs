@@ -1,17 +1,17 @@
 //! `twinhub simulate`: a fleet that behaves like one. It measures, does as it is told, follows what is
 //! desired of it, drops out and comes back.
 
-mod agenda;
+mod broker_connection;
+mod counters;
 mod desired;
 mod device;
 mod fetch;
 mod firmware;
-mod line;
 mod machine;
-mod orders;
+mod received_commands;
 mod rng;
 mod station;
-mod tally;
+mod timer_queue;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use twinhub_mqtt::link::BrokerAddress;
 
-use crate::config::Span;
+use crate::config::DurationValue;
 use crate::shutdown;
+use counters::FleetCounters;
 use device::SimulatedDevice;
 use station::Station;
-use tally::FleetCounters;
 
 /// The arguments of `simulate`.
 #[derive(Args, Clone, Debug)]
@@ -109,7 +109,7 @@ struct SimulatedFleet {
     firmware_failure_rate: f64,
     http: reqwest::Client,
     began: Instant,
-    tally: Arc<FleetCounters>,
+    counters: Arc<FleetCounters>,
 }
 
 /// More connections than this and devices share one, as behind a gateway: a system gives a program 1,024
@@ -154,8 +154,8 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let _ = end.send(true); // fails where every station has ended
     let _ = tokio::time::timeout(GOODBYE, stations.join_all()).await; // the broker notices the rest
     bar.finish_and_clear();
-    println!("{}", fleet.tally.summary(fleet.began.elapsed()));
-    anyhow::ensure!(fleet.tally.sent.load(Relaxed) > 0, "no device reached the broker at {}", args.mqtt);
+    println!("{}", fleet.counters.summary(fleet.began.elapsed()));
+    anyhow::ensure!(fleet.counters.sent.load(Relaxed) > 0, "no device reached the broker at {}", args.mqtt);
     Ok(())
 }
 
@@ -174,7 +174,7 @@ impl SimulatedFleet {
             firmware_failure_rate,
             http: reqwest::Client::new(),
             began: Instant::now(),
-            tally: Arc::default(),
+            counters: Arc::default(),
         }
     }
 }
@@ -195,7 +195,7 @@ async fn show(bar: &ProgressBar, fleet: &SimulatedFleet) {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tick.tick().await;
-        bar.set_message(fleet.tally.line(fleet.began.elapsed()));
+        bar.set_message(fleet.counters.line(fleet.began.elapsed()));
         bar.tick();
     }
 }
@@ -224,7 +224,7 @@ fn drop_outs(text: &str) -> Result<f64, String> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let Span(time) = text.parse()?;
+    let DurationValue(time) = text.parse()?;
     if time <= LONGEST_TIME { Ok(time) } else { Err("expected a day at most".into()) }
 }
 

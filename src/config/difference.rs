@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_put_together_are_told_apart() {
+    fn joined_keys_are_told_apart() {
         check("", "", "device-clock-behind = 'never'", &["device-clock-behind"]);
         check("", "data-dir = 'a'", "data-dir = 'b'", &["data-dir"]);
         check("", "database = 'sqlite:a'", "database = 'sqlite:b'", &["database"]);

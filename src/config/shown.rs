@@ -12,7 +12,7 @@ use twinhub_domain::duration::duration_text;
 use twinhub_mqtt::link::BrokerAddress;
 use url::Url;
 
-use super::{Config, ConfigError, Database, Limit, Mqtt, Options, file};
+use super::{Config, ConfigError, Database, DurationOrNever, Mqtt, Options, file};
 
 /// The text in the place of a password.
 const HIDDEN: &str = "***";
@@ -223,7 +223,7 @@ impl Config {
             ("firmware-limit", Some(size(*firmware_limit))),
             ("public-url", public_url),
             ("import-limit", bytes(import_limit)),
-            ("idle-after", idle_after.map(|after| limit(Limit::duration(after)))),
+            ("idle-after", idle_after.map(|after| limit(DurationOrNever::duration(after)))),
             ("first-silence", Some(span(*first_silence))),
             ("retention", Some(span(*retention))),
             ("keep-readings", Some(limit(*keep_readings))),

@@ -9,18 +9,18 @@ use clap::ValueEnum;
 use serde::Deserialize;
 use twinhub_actors::reach::Allowed;
 use twinhub_domain::duration::{EXAMPLES, duration_ms};
-use twinhub_domain::reading::Window;
+use twinhub_domain::reading::ClockWindow;
 use twinhub_mqtt::link::BrokerAddress;
 
 /// A duration: `500ms`, `15m`, `7d`, `1h 30m`, `PT1H30M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Span(pub Duration);
+pub struct DurationValue(pub Duration);
 
 /// A duration after which something happens, or `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Limit {
+pub enum DurationOrNever {
     Never,
     After(Duration),
 }
@@ -28,7 +28,7 @@ pub enum Limit {
 /// A number of bytes: `1048576`, `512KiB`, `1MiB`, `2MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Size(pub usize);
+pub struct ByteSize(pub usize);
 
 /// Where others find this server: `https://hub.example.com`, without a slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -71,7 +71,7 @@ pub enum Mqtt {
 /// The treatment of devices that are not registered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum UnknownDevices {
+pub enum UnknownDevicesOption {
     /// It registers itself, unclaimed
     #[default]
     Accept,
@@ -97,7 +97,7 @@ pub fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| format!("`{text}` is no number from 1 on"))
 }
 
-impl Limit {
+impl DurationOrNever {
     /// The time; none for never.
     #[must_use]
     pub fn duration(self) -> Option<Duration> {
@@ -110,17 +110,17 @@ impl Limit {
 
 /// The window of times that are believed: the lead of a device's clock, and the age of readings at registration.
 #[must_use]
-pub fn window(ahead: Option<Limit>, behind: Option<Limit>) -> Window {
-    let millis = |limit: Option<Limit>, usual: i64| match limit {
+pub fn window(ahead: Option<DurationOrNever>, behind: Option<DurationOrNever>) -> ClockWindow {
+    let millis = |limit: Option<DurationOrNever>, usual: i64| match limit {
         None => usual,
-        Some(Limit::Never) => i64::MAX,
-        Some(Limit::After(time)) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
+        Some(DurationOrNever::Never) => i64::MAX,
+        Some(DurationOrNever::After(time)) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
     };
-    let usual = Window::default();
-    Window { ahead_ms: millis(ahead, usual.ahead_ms), behind_ms: millis(behind, usual.behind_ms) }
+    let usual = ClockWindow::default();
+    ClockWindow { ahead_ms: millis(ahead, usual.ahead_ms), behind_ms: millis(behind, usual.behind_ms) }
 }
 
-impl FromStr for Span {
+impl FromStr for DurationValue {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -130,13 +130,13 @@ impl FromStr for Span {
     }
 }
 
-impl FromStr for Limit {
+impl FromStr for DurationOrNever {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "never" => Ok(Self::Never),
-            text => text.parse().map(|Span(time)| Self::After(time)),
+            text => text.parse().map(|DurationValue(time)| Self::After(time)),
         }
     }
 }
@@ -152,7 +152,7 @@ const UNITS: [(&str, usize); 7] = [
     ("B", 1),
 ];
 
-impl FromStr for Size {
+impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -272,7 +272,7 @@ macro_rules! from_string {
     )*};
 }
 
-from_string!(Span, Limit, Size, PublicUrl, HostName, WebOrigin, WebhookPlace, Mqtt);
+from_string!(DurationValue, DurationOrNever, ByteSize, PublicUrl, HostName, WebOrigin, WebhookPlace, Mqtt);
 
 #[cfg(test)]
 mod tests {
@@ -280,15 +280,15 @@ mod tests {
 
     #[test]
     fn durations() {
-        assert_eq!("15m".parse(), Ok(Span(Duration::from_secs(900))));
-        assert_eq!("7d".parse(), Ok(Span(Duration::from_secs(7 * 86_400))));
-        assert_eq!("never".parse(), Ok(Limit::Never));
-        assert_eq!("1h 30m".parse(), Ok(Limit::After(Duration::from_secs(5_400))));
+        assert_eq!("15m".parse(), Ok(DurationValue(Duration::from_secs(900))));
+        assert_eq!("7d".parse(), Ok(DurationValue(Duration::from_secs(7 * 86_400))));
+        assert_eq!("never".parse(), Ok(DurationOrNever::Never));
+        assert_eq!("1h 30m".parse(), Ok(DurationOrNever::After(Duration::from_secs(5_400))));
         for text in ["1h 30m", "1h30m", "90min", "90 minutes", "1.5h", "PT1H30M"] {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_secs(5_400))), "{text}");
+            assert_eq!(text.parse(), Ok(DurationValue(Duration::from_secs(5_400))), "{text}");
         }
-        assert_eq!("0".parse(), Ok(Span(Duration::ZERO)));
-        let error = "5".parse::<Span>().unwrap_err();
+        assert_eq!("0".parse(), Ok(DurationValue(Duration::ZERO)));
+        let error = "5".parse::<DurationValue>().unwrap_err();
         assert!(
             error.starts_with("expected a duration such as 90s, 1h 30m or PT1H30M: `5` has no unit"),
             "{error}"
@@ -297,12 +297,12 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!("1MiB".parse(), Ok(Size(1 << 20)));
-        assert_eq!("2 MB".parse(), Ok(Size(2_000_000)));
-        assert_eq!("512".parse(), Ok(Size(512)));
-        assert_eq!("7B".parse(), Ok(Size(7)));
-        assert!("much".parse::<Size>().is_err());
-        assert!("99999999999999999999GiB".parse::<Size>().is_err());
+        assert_eq!("1MiB".parse(), Ok(ByteSize(1 << 20)));
+        assert_eq!("2 MB".parse(), Ok(ByteSize(2_000_000)));
+        assert_eq!("512".parse(), Ok(ByteSize(512)));
+        assert_eq!("7B".parse(), Ok(ByteSize(7)));
+        assert!("much".parse::<ByteSize>().is_err());
+        assert!("99999999999999999999GiB".parse::<ByteSize>().is_err());
     }
 
     #[test]

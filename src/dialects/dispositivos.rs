@@ -5,9 +5,9 @@
 mod change;
 mod claim;
 mod device;
-mod failed;
 mod list;
 mod logs;
+mod request_error;
 mod stream;
 
 use actix_web::ResponseError as _;
@@ -20,7 +20,7 @@ use twinhub_store::DeviceQuery;
 use crate::http::Access;
 use crate::http::problem::ApiError;
 use crate::http::routes::{self, Method, Operation};
-use failed::Failed;
+use request_error::RequestError;
 
 /// The routes.
 pub(super) fn operations() -> Vec<Operation> {
@@ -40,12 +40,12 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// Serves them. What is refused is refused in this dialect.
 pub(super) fn configure(config: &mut ServiceConfig) {
-    routes::configure(config, operations(), |error| Failed::from(error).error_response());
+    routes::configure(config, operations(), |error| RequestError::from(error).error_response());
 }
 
 /// The twin of the number in the path, or the 404 that names it.
-async fn find(access: &Access, id: &Path<String>) -> Result<Twin, Failed> {
-    let unknown = || Failed::from(ApiError::no_device(id));
+async fn find(access: &Access, id: &Path<String>) -> Result<Twin, RequestError> {
+    let unknown = || RequestError::from(ApiError::no_device(id));
     let number = id.parse().map(DeviceNumber).map_err(|_| unknown())?;
     let query = DeviceQuery { numbers: Some((number, number)), limit: 1, ..DeviceQuery::default() };
     let found = access.ask(ListDevices(query)).await??;

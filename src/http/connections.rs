@@ -94,10 +94,10 @@ pub(super) struct ConnectionPlace {
 }
 
 /// A request in progress, until this is dropped.
-pub(super) struct Working<'a>(&'a HttpConnection);
+pub(super) struct RequestInProgress<'a>(&'a HttpConnection);
 
 /// A response on its way, until this is dropped.
-pub(super) struct Sending(Arc<HttpConnection>);
+pub(super) struct ResponseInProgress(Arc<HttpConnection>);
 
 /// A live session on a connection, until it is dropped.
 #[derive(Debug)]
@@ -345,15 +345,15 @@ impl HttpConnection {
     }
 
     /// Begins a request.
-    pub(super) fn work(&self) -> Working<'_> {
+    pub(super) fn work(&self) -> RequestInProgress<'_> {
         self.working.fetch_add(1, Ordering::Relaxed);
-        Working(self)
+        RequestInProgress(self)
     }
 
     /// Begins to send a response.
-    pub(super) fn send(self: &Arc<Self>) -> Sending {
+    pub(super) fn send(self: &Arc<Self>) -> ResponseInProgress {
         self.sending.fetch_add(1, Ordering::Relaxed);
-        Sending(Arc::clone(self))
+        ResponseInProgress(Arc::clone(self))
     }
 
     /// Something happened on it, such as bytes sent to the client: it is idle from now on at the earliest.
@@ -406,14 +406,14 @@ impl Drop for ConnectionPlace {
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for RequestInProgress<'_> {
     fn drop(&mut self) {
         self.0.spoke();
         self.0.working.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Drop for Sending {
+impl Drop for ResponseInProgress {
     fn drop(&mut self) {
         self.0.sending.fetch_sub(1, Ordering::Relaxed);
     }

@@ -10,9 +10,9 @@ pub mod problem;
 pub(crate) mod reply;
 mod requests;
 pub mod routes;
+pub(crate) mod search_limiter;
 mod sending;
 mod stream;
-pub(crate) mod turns;
 pub(crate) mod warnings;
 
 use std::io;
@@ -36,7 +36,7 @@ use tracing::debug;
 pub use connections::{HttpConnections, LiveSession};
 pub use extract::access::Access;
 pub use hosts::Hosts;
-pub use origin::{Origins, check_poll};
+pub use origin::{AllowedOrigins, check_poll};
 pub use policy::Policy;
 pub use requests::current_id;
 

@@ -16,7 +16,7 @@ use crate::http::problem::ApiError;
 
 /// The origins that are let in besides our own.
 #[derive(Clone, Debug, Default)]
-pub struct Origins {
+pub struct AllowedOrigins {
     any: bool,
     listed: Vec<String>,
     /// The origin of the public address.
@@ -37,7 +37,7 @@ struct RequestSource<'a> {
     dest: Option<&'a str>,
 }
 
-impl Origins {
+impl AllowedOrigins {
     /// These origins, and that of `public_url`. `*` allows every origin except `null`, which sandboxed frames and
     /// files have: that must be listed itself.
     #[must_use]
@@ -80,7 +80,7 @@ impl Origins {
             return Err(ApiError::RepeatedHeader("Origin"));
         }
         let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
-        let asked = RequestSource {
+        let source = RequestSource {
             reads: matches!(*request.method(), Method::GET | Method::HEAD),
             path: request.path(),
             host: host(request).unwrap_or_default(),
@@ -89,18 +89,18 @@ impl Origins {
             mode: text(headers, "Sec-Fetch-Mode"),
             dest: text(headers, "Sec-Fetch-Dest"),
         };
-        self.judge(asked)
+        self.judge(source)
     }
 
-    fn judge(&self, asked: RequestSource<'_>) -> Result<(), ApiError> {
-        if let Some(origin) = asked.origin {
-            let lets_in = self.lets_in(origin, asked.host);
+    fn judge(&self, source: RequestSource<'_>) -> Result<(), ApiError> {
+        if let Some(origin) = source.origin {
+            let lets_in = self.lets_in(origin, source.host);
             return if lets_in { Ok(()) } else { Err(ApiError::Origin(origin.to_owned())) };
         }
-        match asked.site {
+        match source.site {
             // Other clients than browsers send no such header; `none` is an address that a person typed.
             None | Some("same-origin" | "none") => Ok(()),
-            Some(_) if asked.opens_a_page() => Ok(()),
+            Some(_) if source.opens_a_page() => Ok(()),
             // Another port of this machine is another origin on the `same-site`.
             Some(_) => Err(ApiError::CrossSite),
         }
@@ -144,9 +144,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn origins(named: &[&str]) -> Origins {
+    fn origins(named: &[&str]) -> AllowedOrigins {
         let named: Vec<_> = named.iter().map(|origin| origin.parse().unwrap()).collect();
-        Origins::new(&named, Some("https://hub.example.com/x"))
+        AllowedOrigins::new(&named, Some("https://hub.example.com/x"))
     }
 
     fn check(allowed: &[&str], origin: &str, expected: bool) {
@@ -229,9 +229,9 @@ mod tests {
     const LINK: RequestSource<'static> =
         RequestSource { path: "/", mode: Some("navigate"), dest: Some("document"), ..IMAGE };
 
-    fn judge(asked: RequestSource<'_>, expected: Result<(), &str>) {
-        let judged = origins(&["http://friend.example"]).judge(asked);
-        assert_eq!(judged.as_ref().copied().map_err(ApiError::code), expected, "{asked:?}");
+    fn judge(source: RequestSource<'_>, expected: Result<(), &str>) {
+        let judged = origins(&["http://friend.example"]).judge(source);
+        assert_eq!(judged.as_ref().copied().map_err(ApiError::code), expected, "{source:?}");
     }
 
     #[test]

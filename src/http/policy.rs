@@ -1,14 +1,14 @@
 //! The policy of the web server: the pages and hosts that it lets in, and the limits of bodies. SIGHUP puts
 //! another policy in its place, which holds for requests that come from then on.
 
-use super::{Hosts, Origins};
+use super::{AllowedOrigins, Hosts};
 use crate::config::Config;
 
 /// The pages, hosts and bodies that the web server lets in.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The pages that are let in.
-    pub origins: Origins,
+    pub origins: AllowedOrigins,
     /// The host names of this hub.
     pub hosts: Hosts,
     /// Bytes of a request's body at most, unless it is one of those below.
@@ -25,7 +25,7 @@ impl Policy {
     pub fn of(config: &Config, public_url: &str) -> Self {
         let machine = gethostname::gethostname();
         Self {
-            origins: Origins::new(&config.cors, Some(public_url)),
+            origins: AllowedOrigins::new(&config.cors, Some(public_url)),
             hosts: Hosts::new(&machine.to_string_lossy(), Some(public_url), &config.hosts),
             body_limit: config.body_limit,
             import_limit: config.import_limit,

@@ -12,11 +12,11 @@ use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::jobs::JobRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
-use twinhub_domain::fleet::Misplaced;
+use twinhub_domain::fleet::TreeRefusal;
 use twinhub_domain::json::JsonError;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{BadDeviceId, CommandId, CommandStatus, Refusal};
-use twinhub_rules::device_template::BadTemplate;
+use twinhub_rules::device_template::BadDeviceTemplate;
 use twinhub_store::StoreError;
 use utoipa::ToSchema;
 
@@ -26,7 +26,7 @@ use self::refusals::{
     of_group_refusal, of_image_refusal, of_refusal, of_rule_refusal, of_store, of_template_refusal,
 };
 use crate::http::extract::fields::FieldError;
-use crate::import_export::{Fault, FileFault};
+use crate::import_export::{FileFault, LineFault};
 
 /// The reason why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -374,10 +374,10 @@ impl ApiError {
     }
 
     /// The faults of the rule, where it is about one.
-    fn problems(&self) -> Option<&[twinhub_rules::Problem]> {
+    fn problems(&self) -> Option<&[twinhub_rules::FileProblem]> {
         match self {
             Self::Rule(RuleRefusal::Problems(problems))
-            | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => Some(problems),
+            | Self::Template(TemplateRefusal::Bad(BadDeviceTemplate::Rules(problems))) => Some(problems),
             _ => None,
         }
     }
@@ -385,17 +385,19 @@ impl ApiError {
     fn field(&self) -> Option<String> {
         match self {
             Self::Rule(RuleRefusal::Problems(problems))
-            | Self::Template(TemplateRefusal::Bad(BadTemplate::Rules(problems))) => {
+            | Self::Template(TemplateRefusal::Bad(BadDeviceTemplate::Rules(problems))) => {
                 problems.first().map(|first| first.pointer.clone())
             }
-            Self::Template(TemplateRefusal::Bad(BadTemplate::Field { field, .. })) => Some(field.clone()),
+            Self::Template(TemplateRefusal::Bad(BadDeviceTemplate::Field { field, .. })) => {
+                Some(field.clone())
+            }
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
             Self::TokenTaken => Some("auth_token".into()),
             Self::Field(error) => Some(error.field.clone()),
-            Self::Group(GroupRefusal::Misplaced(Misplaced::NoParent(_) | Misplaced::Circle(_))) => {
+            Self::Group(GroupRefusal::Misplaced(TreeRefusal::NoParent(_) | TreeRefusal::Circle(_))) => {
                 Some("parent_group".into())
             }
-            Self::Group(GroupRefusal::Misplaced(Misplaced::NoName)) => Some("name".into()),
+            Self::Group(GroupRefusal::Misplaced(TreeRefusal::NoName)) => Some("name".into()),
             Self::File(file) => file.fault.field.clone(),
             Self::DeviceId(_) => Some("id".into()),
             Self::Payload(error) => error.field().map(Into::into),
@@ -427,19 +429,19 @@ fn of_rule(refusal: &RuleRefusal) -> String {
 /// The same of a template.
 fn of_template(refusal: &TemplateRefusal) -> String {
     match refusal {
-        TemplateRefusal::Bad(BadTemplate::Rules(problems)) => first_of(problems, refusal),
+        TemplateRefusal::Bad(BadDeviceTemplate::Rules(problems)) => first_of(problems, refusal),
         _ => refusal.to_string(),
     }
 }
 
-fn first_of(problems: &[twinhub_rules::Problem], refusal: &impl ToString) -> String {
+fn first_of(problems: &[twinhub_rules::FileProblem], refusal: &impl ToString) -> String {
     let Some(first) = problems.first() else { return refusal.to_string() };
     let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
     format!("{place}{}", first.sentence())
 }
 
 /// The refusal of one line of many.
-impl From<ApiError> for Fault {
+impl From<ApiError> for LineFault {
     fn from(error: ApiError) -> Self {
         Self { column: None, field: error.field(), code: error.code(), error: error.to_string() }
     }

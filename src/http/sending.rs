@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::web::Bytes;
 
-use super::connections::{HttpConnection, Sending};
+use super::connections::{HttpConnection, ResponseInProgress};
 
 /// A body of fewer bytes is sent at once, into the buffers of the system.
 const AT_ONCE: u64 = 16 << 10;
@@ -17,17 +17,17 @@ pub(super) fn watched(body: BoxBody, connection: &Arc<HttpConnection>) -> BoxBod
     match body.size() {
         BodySize::None => body,
         BodySize::Sized(length) if length < AT_ONCE => body,
-        _ => BoxBody::new(Watched { body, _sending: connection.send() }),
+        _ => BoxBody::new(GuardedBody { body, _sending: connection.send() }),
     }
 }
 
 /// The body is not turned into bytes, which would drop its guards.
-struct Watched {
+struct GuardedBody {
     body: BoxBody,
-    _sending: Sending,
+    _sending: ResponseInProgress,
 }
 
-impl MessageBody for Watched {
+impl MessageBody for GuardedBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {

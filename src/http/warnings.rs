@@ -22,7 +22,7 @@ pub fn to_json(warnings: &[QueryWarning]) -> Json {
 }
 
 /// Adds the header where there is something to warn of.
-pub fn tell(response: &mut HttpResponseBuilder, warnings: &[QueryWarning]) {
+pub fn set_header(response: &mut HttpResponseBuilder, warnings: &[QueryWarning]) {
     if !warnings.is_empty() {
         response.insert_header((HEADER, ascii(&to_json(warnings).to_string())));
     }

@@ -10,13 +10,13 @@
 
 use twinhub_domain::Json;
 
-use super::{Fault, json};
+use super::{LineFault, json};
 
 /// The value of a cell; none where it is empty.
 ///
 /// # Errors
 /// It begins as JSON does and is none: who means the text itself writes it as a JSON text.
-pub fn read(cell: &str) -> Result<Option<Json>, Fault> {
+pub fn read(cell: &str) -> Result<Option<Json>, LineFault> {
     let text = cell.trim();
     match (text, text.chars().next()) {
         (_, None) => Ok(None),
@@ -24,7 +24,7 @@ pub fn read(cell: &str) -> Result<Option<Json>, Fault> {
         ("FALSE", _) => Ok(Some(Json::Bool(false))),
         (_, Some('{' | '[' | '"')) => json(text).map(Some).map_err(|fault| {
             let hint = "a text that begins so needs quotes, as \"[draft]\"";
-            Fault { column: None, error: format!("{}: {hint}", fault.error), ..fault }
+            LineFault { column: None, error: format!("{}: {hint}", fault.error), ..fault }
         }),
         _ => Ok(Some(Json::parse(text.as_bytes()).unwrap_or_else(|_| cell.into()))),
     }
@@ -74,7 +74,7 @@ fn is_formula(text: &str) -> bool {
 ///
 /// # Errors
 /// It begins with a quote, and is no JSON text.
-pub(super) fn read_name(cell: &str) -> Result<Option<Json>, Fault> {
+pub(super) fn read_name(cell: &str) -> Result<Option<Json>, LineFault> {
     match cell {
         "" => Ok(None),
         "null" => Ok(Some(Json::Null)),
@@ -95,13 +95,13 @@ pub(super) fn write_name(name: &Json) -> String {
 
 /// The key that is meant by the part of a column's name after the dot. A key that begins or ends with a space,
 /// begins with a quote, has a line break or is empty stands there as a JSON text.
-pub(super) fn read_key(name: &str) -> Result<String, Fault> {
+pub(super) fn read_key(name: &str) -> Result<String, LineFault> {
     if !name.starts_with('"') {
         return Ok(name.to_owned());
     }
     match json(name)? {
         Json::String(key) => Ok(key.into()),
-        _ => Err(Fault::of_line("not_json", "not JSON: expected a text")), // it began with a quote
+        _ => Err(LineFault::of_line("not_json", "not JSON: expected a text")), // it began with a quote
     }
 }
 

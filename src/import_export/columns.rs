@@ -19,13 +19,13 @@ pub struct Table {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Column {
     pub name: &'static str,
-    pub shape: Shape,
-    pub use_of: Use,
+    pub shape: ColumnShape,
+    pub use_of: ColumnUse,
 }
 
 /// The form of a field in a cell of CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum ColumnShape {
     /// The text itself, whatever it looks like.
     Text,
     /// A text that names something else, or `null` for nothing.
@@ -40,7 +40,7 @@ pub enum Shape {
 
 /// The directions in which a field is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
+pub enum ColumnUse {
     /// It is exported, and taken in again.
     Both,
     /// It is exported where all is asked for, and passed over when it comes in: the hub itself says it.
@@ -57,12 +57,12 @@ impl Table {
     }
 }
 
-const fn both(name: &'static str, shape: Shape) -> Column {
-    Column { name, shape, use_of: Use::Both }
+const fn both(name: &'static str, shape: ColumnShape) -> Column {
+    Column { name, shape, use_of: ColumnUse::Both }
 }
 
 const fn export_only(name: &'static str) -> Column {
-    Column { name, shape: Shape::Text, use_of: Use::ExportOnly }
+    Column { name, shape: ColumnShape::Text, use_of: ColumnUse::ExportOnly }
 }
 
 /// Devices.
@@ -72,25 +72,25 @@ pub static DEVICES: Table = Table {
     unique: &["device_id", "serial_number", "auth_token"],
     whole: false,
     columns: &[
-        both("device_id", Shape::Text),
-        both("name", Shape::Text),
-        both("type", Shape::Text),
-        both("serial_number", Shape::Text),
-        both("model", Shape::Text),
-        both("description", Shape::Text),
-        both("group_id", Shape::Name),
-        both("template", Shape::Name),
-        both("ip_address", Shape::Text),
-        both("mac_address", Shape::Text),
-        both("claimed", Shape::Flag),
-        both("lifecycle", Shape::Text),
-        both("tags", Shape::Section),
-        both("configuration", Shape::Section),
-        both("settings", Shape::Section),
-        both("limits", Shape::Section),
-        both("desired", Shape::Section),
-        both("schedule", Shape::Json),
-        Column { name: "auth_token", shape: Shape::Text, use_of: Use::Taken },
+        both("device_id", ColumnShape::Text),
+        both("name", ColumnShape::Text),
+        both("type", ColumnShape::Text),
+        both("serial_number", ColumnShape::Text),
+        both("model", ColumnShape::Text),
+        both("description", ColumnShape::Text),
+        both("group_id", ColumnShape::Name),
+        both("template", ColumnShape::Name),
+        both("ip_address", ColumnShape::Text),
+        both("mac_address", ColumnShape::Text),
+        both("claimed", ColumnShape::Flag),
+        both("lifecycle", ColumnShape::Text),
+        both("tags", ColumnShape::Section),
+        both("configuration", ColumnShape::Section),
+        both("settings", ColumnShape::Section),
+        both("limits", ColumnShape::Section),
+        both("desired", ColumnShape::Section),
+        both("schedule", ColumnShape::Json),
+        Column { name: "auth_token", shape: ColumnShape::Text, use_of: ColumnUse::Taken },
         export_only("firmware_version"),
         export_only("status"),
         export_only("mode"),
@@ -108,16 +108,16 @@ pub static TEMPLATES: Table = Table {
     unique: &["id"],
     whole: false,
     columns: &[
-        both("id", Shape::Text),
-        both("name", Shape::Text),
-        both("description", Shape::Text),
-        both("applies_to", Shape::Section),
-        both("configuration", Shape::Section),
-        both("tags", Shape::Section),
-        both("limits", Shape::Section),
-        both("settings", Shape::Section),
-        both("schedule", Shape::Json),
-        both("rules", Shape::Section),
+        both("id", ColumnShape::Text),
+        both("name", ColumnShape::Text),
+        both("description", ColumnShape::Text),
+        both("applies_to", ColumnShape::Section),
+        both("configuration", ColumnShape::Section),
+        both("tags", ColumnShape::Section),
+        both("limits", ColumnShape::Section),
+        both("settings", ColumnShape::Section),
+        both("schedule", ColumnShape::Json),
+        both("rules", ColumnShape::Section),
         export_only("version"),
         export_only("created_at"),
         export_only("updated_at"),
@@ -131,11 +131,11 @@ pub static GROUPS: Table = Table {
     unique: &["id"],
     whole: true,
     columns: &[
-        both("id", Shape::Text),
-        both("name", Shape::Text),
-        both("description", Shape::Text),
-        both("parent_group", Shape::Name),
-        both("tags", Shape::Section),
+        both("id", ColumnShape::Text),
+        both("name", ColumnShape::Text),
+        both("description", ColumnShape::Text),
+        both("parent_group", ColumnShape::Name),
+        both("tags", ColumnShape::Section),
         export_only("created_at"),
         export_only("updated_at"),
     ],

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use twinhub_domain::{Json, Object};
 
-use super::columns::{Column, Shape, Table, Use};
-use super::{Fault, FileFault, cell, json};
+use super::columns::{Column, ColumnShape, ColumnUse, Table};
+use super::{FileFault, LineFault, cell, json};
 use crate::http::extract::fields::FieldError;
 
 /// The meanings of a file's columns, in their order.
@@ -56,7 +56,7 @@ impl Header {
         for (place, name) in (1..).zip(names) {
             let wrong = |code, error: String| FileFault {
                 line,
-                fault: Fault { column: Some(place), field: Some(name.trim().to_owned()), code, error },
+                fault: LineFault { column: Some(place), field: Some(name.trim().to_owned()), code, error },
             };
             let name = name.trim();
             if name.is_empty() {
@@ -101,11 +101,11 @@ impl Header {
     ///
     /// # Errors
     /// There are too many or too few of them, or one says what its column cannot.
-    pub fn row(&mut self, cells: Vec<String>) -> Result<Object, Fault> {
+    pub fn row(&mut self, cells: Vec<String>) -> Result<Object, LineFault> {
         let columns = self.columns();
         if cells.len() != columns {
             let detail = format!("{}, and {}", count(cells.len(), "cell"), count(columns, "column"));
-            return Err(Fault::of_line("bad_line", detail));
+            return Err(LineFault::of_line("bad_line", detail));
         }
         let mut row = Object::default();
         let mut sections: Vec<(&str, Object)> = Vec::new();
@@ -131,24 +131,24 @@ impl Header {
 }
 
 impl ColumnMeaning {
-    fn read(&mut self, text: String, decimal_comma: bool) -> Result<Option<Json>, Fault> {
+    fn read(&mut self, text: String, decimal_comma: bool) -> Result<Option<Json>, LineFault> {
         if decimal_comma && self.key.is_some() {
             return self.read_any(&text);
         }
-        let of_field = |fault: Fault| {
+        let of_field = |fault: LineFault| {
             let detail = format!("`{}`: {}", self.name, fault.error);
-            Fault { column: None, field: Some(self.name.clone()), code: "bad_field", error: detail }
+            LineFault { column: None, field: Some(self.name.clone()), code: "bad_field", error: detail }
         };
         match (self.column.use_of, self.column.shape) {
-            (Use::ExportOnly, _) => Ok(None),
-            (_, Shape::Text) => Ok((!text.is_empty()).then(|| cell::read_text(&text).into())),
-            (_, Shape::Name) => cell::read_name(&text).map_err(of_field),
-            (_, Shape::Section) if self.key.is_some() => cell::read(&text).map_err(of_field),
-            (_, Shape::Json | Shape::Section) => {
+            (ColumnUse::ExportOnly, _) => Ok(None),
+            (_, ColumnShape::Text) => Ok((!text.is_empty()).then(|| cell::read_text(&text).into())),
+            (_, ColumnShape::Name) => cell::read_name(&text).map_err(of_field),
+            (_, ColumnShape::Section) if self.key.is_some() => cell::read(&text).map_err(of_field),
+            (_, ColumnShape::Json | ColumnShape::Section) => {
                 let text = text.trim();
                 if text.is_empty() { Ok(None) } else { json(text).map(Some).map_err(of_field) }
             }
-            (_, Shape::Flag) => match text.trim() {
+            (_, ColumnShape::Flag) => match text.trim() {
                 "" => Ok(None),
                 word if word.eq_ignore_ascii_case("true") => Ok(Some(Json::Bool(true))),
                 word if word.eq_ignore_ascii_case("false") => Ok(Some(Json::Bool(false))),
@@ -162,7 +162,7 @@ impl ColumnMeaning {
     }
 
     /// A cell of a column of a section, where commas part no cells.
-    fn read_any(&mut self, text: &str) -> Result<Option<Json>, Fault> {
+    fn read_any(&mut self, text: &str) -> Result<Option<Json>, LineFault> {
         if !self.kept.has_text
             && let Some(number) = cell::read_decimal(text)
         {
@@ -193,15 +193,15 @@ fn meaning(table: &'static Table, name: &str) -> Result<ColumnMeaning, String> {
         return Ok(meaning(column, None));
     }
     if let Some((section, key)) = name.split_once('.')
-        && let Some(column) = table.column(section).filter(|column| column.shape == Shape::Section)
+        && let Some(column) = table.column(section).filter(|column| column.shape == ColumnShape::Section)
     {
         let key = cell::read_key(key).map_err(|fault| format!("`{name}`: {}", fault.error))?;
         return Ok(meaning(column, Some(key)));
     }
-    let known = table.columns.iter().filter(|column| column.use_of != Use::ExportOnly);
+    let known = table.columns.iter().filter(|column| column.use_of != ColumnUse::ExportOnly);
     let known: Vec<_> = known
         .map(|column| match column.shape {
-            Shape::Section => format!("{}.…", column.name),
+            ColumnShape::Section => format!("{}.…", column.name),
             _ => column.name.to_owned(),
         })
         .collect();

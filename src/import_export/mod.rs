@@ -1,7 +1,7 @@
 //! Export and import: rows of fields, as JSON Lines or as CSV. The API and the command
 //! line share it; it knows neither.
 //!
-//! A body is cut into records ([`records`]), each of which becomes one row ([`Reader`]): an object such as
+//! A body is cut into records ([`records`]), each of which becomes one row ([`RowReader`]): an object such as
 //! a registration's body. So what is imported is read, and refused, as what is posted.
 
 pub mod cell;
@@ -9,17 +9,17 @@ pub mod columns;
 mod header;
 mod reader;
 mod records;
-pub mod seen;
 #[cfg(test)]
 mod tests;
+pub mod unique_values;
 pub mod writer;
 
 use twinhub_domain::Json;
 use twinhub_domain::json::JsonError;
 
 pub use header::DecimalCommas;
-pub use reader::{Reader, Row};
-pub use writer::{Keys, Writer};
+pub use reader::{FileRow, RowReader};
+pub use writer::{RowWriter, SectionKeys};
 
 use crate::http::extract::fields::FieldError;
 
@@ -37,7 +37,7 @@ pub enum Format {
 
 /// The fault of a line, or of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct LineFault {
     /// The character of the line, from 1, where it is known.
     pub column: Option<usize>,
     /// The field or the column, where it is about one.
@@ -53,7 +53,7 @@ pub struct Fault {
 pub struct FileFault {
     /// From 1.
     pub line: u64,
-    pub fault: Fault,
+    pub fault: LineFault,
 }
 
 impl Format {
@@ -99,7 +99,7 @@ impl Format {
     }
 }
 
-impl Fault {
+impl LineFault {
     /// A fault of a line, and of no field of it.
     pub fn of_line(code: &'static str, error: impl Into<String>) -> Self {
         Self { column: None, field: None, code, error: error.into() }
@@ -122,26 +122,26 @@ impl Fault {
     }
 }
 
-impl From<FieldError> for Fault {
+impl From<FieldError> for LineFault {
     fn from(error: FieldError) -> Self {
         Self { column: None, error: error.to_string(), field: Some(error.field), code: error.code }
     }
 }
 
 /// Reads JSON that stands in one line.
-fn json(text: &str) -> Result<Json, Fault> {
+fn json(text: &str) -> Result<Json, LineFault> {
     Json::parse(text.as_bytes()).map_err(|error| match &error {
         JsonError::Syntax(syntax) => {
             let detail = syntax.to_string();
             let detail = detail.rsplit_once(" at line ").map_or(&*detail, |(detail, _)| detail);
             // Counted in bytes there, and by people in characters.
             let column = text.get(..syntax.column()).map_or(syntax.column(), |before| before.chars().count());
-            Fault::of_line("not_json", format!("not JSON: {detail}")).at(column.max(1))
+            LineFault::of_line("not_json", format!("not JSON: {detail}")).at(column.max(1))
         }
-        _ => Fault::of_line("bad_json", error.to_string()),
+        _ => LineFault::of_line("bad_json", error.to_string()),
     })
 }
 
-fn column(fault: &Fault) -> String {
+fn column(fault: &LineFault) -> String {
     fault.column.map_or_else(String::new, |column| format!(", column {column}"))
 }

@@ -2,10 +2,10 @@
 
 use twinhub_domain::{Json, Object};
 
-use super::columns::{Table, Use};
+use super::columns::{ColumnUse, Table};
 use super::header::{DecimalCommas, Header};
-use super::records::{self, Record, Records};
-use super::{Fault, FileFault, Format, json};
+use super::records::{self, LineRecord, Records};
+use super::{FileFault, Format, LineFault, json};
 
 /// Separators of cells: spreadsheets write the one that their country's decimal comma leaves free.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
@@ -20,15 +20,15 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A row, with where it stands.
 #[derive(Debug)]
-pub struct Row {
+pub struct FileRow {
     /// The line on which it begins, from 1.
     pub line: u64,
-    pub fields: Result<Object, Fault>,
+    pub fields: Result<Object, LineFault>,
 }
 
 /// Reads rows.
 #[derive(Debug)]
-pub struct Reader {
+pub struct RowReader {
     table: &'static Table,
     format: Option<Format>,
     first_line: Option<u64>,
@@ -41,7 +41,7 @@ pub struct Reader {
     ended: bool,
 }
 
-impl Reader {
+impl RowReader {
     /// A reader of rows of `table`. Without a format the first bytes say it. `first_line` is the number of
     /// the first line, or in CSV of the one after the header, where this is a part of a larger file.
     #[must_use]
@@ -92,7 +92,7 @@ impl Reader {
     ///
     /// # Errors
     /// Nothing of the file can be read.
-    pub fn next_row(&mut self) -> Result<Option<Row>, FileFault> {
+    pub fn next_row(&mut self) -> Result<Option<FileRow>, FileFault> {
         if self.records.is_none() && !self.open()? {
             return Ok(None);
         }
@@ -100,9 +100,9 @@ impl Reader {
             return Ok(None);
         }
         let record = self.records.as_mut().and_then(Records::next);
-        Ok(record.map(|Record { line, cells }| {
+        Ok(record.map(|LineRecord { line, cells }| {
             let fields = cells.and_then(|cells| self.row(cells));
-            Row { line, fields }
+            FileRow { line, fields }
         }))
     }
 
@@ -110,7 +110,7 @@ impl Reader {
     fn open(&mut self) -> Result<bool, FileFault> {
         self.pass_over_empty_lines();
         let line = self.line;
-        let refuse = |code, detail: &str| Err(FileFault { line, fault: Fault::of_line(code, detail) });
+        let refuse = |code, detail: &str| Err(FileFault { line, fault: LineFault::of_line(code, detail) });
         let bytes = &self.opening;
         if let Some((_, detail)) = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)) {
             return refuse("not_text", detail);
@@ -173,7 +173,7 @@ impl Reader {
     /// False while it is not there whole.
     fn read_header(&mut self) -> Result<bool, FileFault> {
         let Some(records) = &mut self.records else { return Ok(false) };
-        let Some(Record { line, cells }) = records.next() else { return Ok(false) };
+        let Some(LineRecord { line, cells }) = records.next() else { return Ok(false) };
         let names = cells.map_err(|fault| FileFault { line, fault })?;
         let header = Header::read(self.table, &names, line)?.with_decimal_comma(self.separator != b',');
         records.set_columns(header.columns());
@@ -184,20 +184,22 @@ impl Reader {
         Ok(true)
     }
 
-    fn row(&mut self, cells: Vec<String>) -> Result<Object, Fault> {
+    fn row(&mut self, cells: Vec<String>) -> Result<Object, LineFault> {
         if let Some(header) = &mut self.header {
             return header.row(cells);
         }
         match json(cells.first().map_or("", String::as_str))? {
             Json::Object(mut row) => {
-                for column in self.table.columns.iter().filter(|column| column.use_of == Use::ExportOnly) {
+                for column in
+                    self.table.columns.iter().filter(|column| column.use_of == ColumnUse::ExportOnly)
+                {
                     row.remove(column.name);
                 }
                 Ok(row)
             }
             other => {
                 let detail = format!("expected an object, found {}", other.kind());
-                Err(Fault::of_line("not_an_object", detail))
+                Err(LineFault::of_line("not_an_object", detail))
             }
         }
     }
@@ -241,7 +243,7 @@ mod tests {
 
     #[test]
     fn of_empty_lines_before_the_header_nothing_is_kept() {
-        let mut reader = Reader::new(&DEVICES, None, None);
+        let mut reader = RowReader::new(&DEVICES, None, None);
         reader.push(MARK);
         for _ in 0..1_000 {
             reader.push(b" \n\n\t\r\n");

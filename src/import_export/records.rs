@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Fault, Format};
+use super::{Format, LineFault};
 
 /// A record has at most this many bytes. A quote that is opened and never closed would otherwise take
 /// in all the rest.
@@ -16,11 +16,11 @@ const OVER_LINES: &str =
 
 /// A record, with where it stands.
 #[derive(Debug)]
-pub struct Record {
+pub struct LineRecord {
     /// The line on which it begins, from 1.
     pub line: u64,
     /// Its cells, or in JSON Lines one: the line.
-    pub cells: Result<Vec<String>, Fault>,
+    pub cells: Result<Vec<String>, LineFault>,
 }
 
 /// Cuts a body into records.
@@ -47,7 +47,7 @@ enum FirstRecord {
     /// A record of so many bytes, its line end with them.
     Whole(usize, Vec<Cell>),
     /// A line of so many bytes that is no record.
-    Broken(usize, Fault),
+    Broken(usize, LineFault),
     /// The beginning of a line that is too long.
     TooLong,
 }
@@ -99,7 +99,7 @@ impl Records {
 
     /// The next record that is there whole. Empty lines are none: each is done with as it is met, or a body of
     /// nothing else would be kept, and looked at again with each piece of it.
-    pub fn next(&mut self) -> Option<Record> {
+    pub fn next(&mut self) -> Option<LineRecord> {
         loop {
             let rest = &self.buffer[self.start..];
             if self.skipping {
@@ -138,7 +138,7 @@ impl Records {
                 self.line += line_breaks(&rest[..length]);
             }
             self.start += length;
-            return Some(Record { line, cells });
+            return Some(LineRecord { line, cells });
         }
     }
 
@@ -281,10 +281,10 @@ fn more(bytes: &[u8], at: usize, ended: bool) -> FirstRecord {
 /// wherever else what that takes in makes no sense.
 fn misquoted(bytes: &[u8], over_lines: Option<usize>, at: usize, detail: &str, ended: bool) -> FirstRecord {
     let (at, detail) = over_lines.map_or((at, detail), |quote| (quote, OVER_LINES));
-    broken(bytes, ended, Fault::of_line("bad_quotes", detail).at(character(bytes, at)))
+    broken(bytes, ended, LineFault::of_line("bad_quotes", detail).at(character(bytes, at)))
 }
 
-fn broken(bytes: &[u8], ended: bool, fault: Fault) -> FirstRecord {
+fn broken(bytes: &[u8], ended: bool, fault: LineFault) -> FirstRecord {
     match line_length(bytes, ended) {
         Some(length) => FirstRecord::Broken(length, fault),
         None if bytes.len() <= LONGEST => FirstRecord::More,
@@ -292,8 +292,8 @@ fn broken(bytes: &[u8], ended: bool, fault: Fault) -> FirstRecord {
     }
 }
 
-fn too_long() -> Fault {
-    Fault::of_line("too_long", format!("a line has {LONGEST} bytes at most"))
+fn too_long() -> LineFault {
+    LineFault::of_line("too_long", format!("a line has {LONGEST} bytes at most"))
 }
 
 /// The character of the first line that this byte begins, from 1.
@@ -301,14 +301,14 @@ fn character(bytes: &[u8], at: usize) -> usize {
     String::from_utf8_lossy(&bytes[..at]).chars().count() + 1
 }
 
-fn texts(bytes: &[u8], cells: &[Cell]) -> Result<Vec<String>, Fault> {
+fn texts(bytes: &[u8], cells: &[Cell]) -> Result<Vec<String>, LineFault> {
     let text = |cell: &Cell| match std::str::from_utf8(&bytes[cell.place.clone()]) {
         Ok(text) if cell.quoted => Ok(text.replace("\"\"", "\"")),
         Ok(text) => Ok(text.to_owned()),
         Err(error) => {
             let at = cell.place.start + error.valid_up_to();
             let detail = format!("not UTF-8: the byte 0x{:02X}", bytes[at]);
-            let fault = Fault::of_line("not_utf8", detail);
+            let fault = LineFault::of_line("not_utf8", detail);
             // Of a further line no character is told: the record is known by its first.
             if line_length(&bytes[..at], false).is_some() {
                 Err(fault)

@@ -4,12 +4,12 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use twinhub_domain::{Json, Object};
 
-use super::columns::{DEVICES, Shape, Table, Use};
-use super::{Format, Keys, Reader, Writer};
+use super::columns::{ColumnShape, ColumnUse, DEVICES, Table};
+use super::{Format, RowReader, RowWriter, SectionKeys};
 
 /// The rows of a body that comes in pieces of `size` bytes, one in a line; or what is wrong with all of it.
 fn read(body: &[u8], format: Option<Format>, first_line: Option<u64>, size: usize) -> String {
-    let mut reader = Reader::new(&DEVICES, format, first_line);
+    let mut reader = RowReader::new(&DEVICES, format, first_line);
     let mut shown = Vec::new();
     let mut pieces: Vec<Option<&[u8]>> = body.chunks(size).map(Some).collect();
     pieces.push(None);
@@ -82,7 +82,7 @@ fn a_decimal_comma_is_a_number_among_numbers() {
     );
     // Where commas part cells, it stands in quotes and is a text.
     check(b"name,desired.t\nP,\"21,5\"\n", &[r#"2: {"desired":{"t":"21,5"},"name":"P"}"#]);
-    let mut reader = Reader::new(&DEVICES, None, None);
+    let mut reader = RowReader::new(&DEVICES, None, None);
     reader.push(b"name;desired.t\nP;21,50\nQ;7\nR;1,5\n");
     while reader.next_row().unwrap().is_some() {}
     let commas: Vec<_> = reader.decimal_commas();
@@ -143,7 +143,7 @@ fn names_the_line_that_is_wrong() {
 
 #[test]
 fn cells_and_columns_are_counted() {
-    let mut reader = Reader::new(&DEVICES, None, None);
+    let mut reader = RowReader::new(&DEVICES, None, None);
     reader.push(b"name,type\nP\nQ,R,S\n");
     let shown: Vec<_> =
         std::iter::from_fn(|| reader.next_row().unwrap()).map(|row| row.fields.unwrap_err().error).collect();
@@ -193,7 +193,7 @@ fn a_part_of_a_file_counts_on() {
 
 #[test]
 fn rows_are_counted_by_the_lines_of_the_file() {
-    let mut reader = Reader::new(&DEVICES, None, None);
+    let mut reader = RowReader::new(&DEVICES, None, None);
     reader.push(b"\nname\n\nP\n\"Q\nR\"\n\n\"S\"T\nU");
     reader.end();
     let mut lines = Vec::new();
@@ -206,9 +206,9 @@ fn rows_are_counted_by_the_lines_of_the_file() {
 #[test]
 fn what_comes_up_too_late_is_not_left_out_silently() {
     let row = |text: &str| twinhub_domain::payload::object(text.as_bytes()).unwrap();
-    let mut keys = Keys::default();
-    keys.look(&DEVICES, &row(r#"{"tags": {"a": 1}}"#));
-    let writer = Writer::new(&DEVICES, Format::Csv, false, &keys);
+    let mut keys = SectionKeys::default();
+    keys.check(&DEVICES, &row(r#"{"tags": {"a": 1}}"#));
+    let writer = RowWriter::new(&DEVICES, Format::Csv, false, &keys);
     assert!(writer.row(&row(r#"{"tags": {"a": 2}}"#)).is_ok());
     let error = writer.row(&row(r#"{"tags": {"b": 2}}"#)).unwrap_err().to_string();
     assert!(error.starts_with("`tags.b` was not there at first"), "{error}");
@@ -224,9 +224,9 @@ fn very_many_keys_stand_in_one_column() {
 }
 
 fn written(table: &'static Table, format: Format, rows: &[Object]) -> Vec<u8> {
-    let mut keys = Keys::default();
-    rows.iter().for_each(|row| keys.look(table, row));
-    let writer = Writer::new(table, format, true, &keys);
+    let mut keys = SectionKeys::default();
+    rows.iter().for_each(|row| keys.check(table, row));
+    let writer = RowWriter::new(table, format, true, &keys);
     let mut body = writer.header();
     for row in rows {
         body.extend(writer.row(row).unwrap());
@@ -262,17 +262,17 @@ fn value() -> impl Strategy<Value = Json> {
 
 /// A row as an export makes one: what is empty is not there.
 fn row() -> impl Strategy<Value = Object> {
-    let fields = DEVICES.columns.iter().filter(|column| column.use_of == Use::Both);
+    let fields = DEVICES.columns.iter().filter(|column| column.use_of == ColumnUse::Both);
     let fields: Vec<BoxedStrategy<Option<(&str, Json)>>> = fields
         .map(|column| {
             let value = match column.shape {
-                Shape::Text => {
+                ColumnShape::Text => {
                     text().prop_filter("it is said", |text| !text.is_empty()).prop_map(Json::from).boxed()
                 }
-                Shape::Name => prop_oneof![text().prop_map(Json::from), Just(Json::Null)].boxed(),
-                Shape::Flag => any::<bool>().prop_map(Json::Bool).boxed(),
-                Shape::Json => vec(value(), 1..3).prop_map(|items| Json::Array(items.into())).boxed(),
-                Shape::Section => btree_map(text(), value(), 1..4)
+                ColumnShape::Name => prop_oneof![text().prop_map(Json::from), Just(Json::Null)].boxed(),
+                ColumnShape::Flag => any::<bool>().prop_map(Json::Bool).boxed(),
+                ColumnShape::Json => vec(value(), 1..3).prop_map(|items| Json::Array(items.into())).boxed(),
+                ColumnShape::Section => btree_map(text(), value(), 1..4)
                     .prop_map(|section| Json::Object(section.into_iter().collect()))
                     .boxed(),
             };
@@ -289,7 +289,7 @@ proptest! {
     fn what_is_written_is_read_as_the_same(rows in vec(row(), 1..5), size in 1_usize..200) {
         for format in [Format::Jsonl, Format::Csv] {
             let body = written(&DEVICES, format, &rows);
-            let mut reader = Reader::new(&DEVICES, Some(format), None);
+            let mut reader = RowReader::new(&DEVICES, Some(format), None);
             let mut back = Vec::new();
             for piece in body.chunks(size) {
                 reader.push(piece);
@@ -319,7 +319,7 @@ proptest! {
 
     /// Every line is a row or a fault, however the body is cut into pieces.
     #[test]
-    fn anything_is_taken_or_told(body in vec(prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), any::<u8>()], 0..80), size in 1_usize..20) {
+    fn any_text_is_read_or_refused(body in vec(prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), any::<u8>()], 0..80), size in 1_usize..20) {
         let body = [&b"name,tags.a\n"[..], &body].concat();
         for format in [Format::Jsonl, Format::Csv] {
             prop_assert_eq!(read(&body, Some(format), None, size), read(&body, Some(format), None, 4096));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twinhub_domain::{Json, Object};
 
-use super::columns::{Column, Shape, Table, Use};
+use super::columns::{Column, ColumnShape, ColumnUse, Table};
 use super::{Format, cell};
 
 /// A section with more keys than this stands in one column, as JSON.
@@ -12,11 +12,11 @@ const MOST_KEYS: usize = 500;
 
 /// The keys that the sections of rows have: what CSV has to know before its first line.
 #[derive(Debug, Default)]
-pub struct Keys(BTreeMap<&'static str, BTreeSet<Box<str>>>);
+pub struct SectionKeys(BTreeMap<&'static str, BTreeSet<Box<str>>>);
 
 /// Writes rows of a kind in a format.
 #[derive(Debug)]
-pub struct Writer {
+pub struct RowWriter {
     /// Of CSV; none: JSON Lines.
     columns: Option<Vec<CellSource>>,
     fields: Vec<&'static Column>,
@@ -34,10 +34,10 @@ struct CellSource {
 #[error("`{0}.{1}` was not there at first: the devices changed while they were exported")]
 pub struct Unforeseen(&'static str, String);
 
-impl Keys {
+impl SectionKeys {
     /// Looks at a row.
-    pub fn look(&mut self, table: &'static Table, row: &Object) {
-        for column in table.columns.iter().filter(|column| column.shape == Shape::Section) {
+    pub fn check(&mut self, table: &'static Table, row: &Object) {
+        for column in table.columns.iter().filter(|column| column.shape == ColumnShape::Section) {
             let known = self.0.entry(column.name).or_default();
             for (key, _) in row.get(column.name).and_then(Json::as_object).into_iter().flat_map(Object::iter)
             {
@@ -49,24 +49,24 @@ impl Keys {
     }
 }
 
-impl Writer {
+impl RowWriter {
     /// A writer of rows of `table`, with `all` of their fields or those that can be taken in again. `keys`
     /// are those of all rows that will come: CSV needs them.
     #[must_use]
-    pub fn new(table: &'static Table, format: Format, all: bool, keys: &Keys) -> Self {
+    pub fn new(table: &'static Table, format: Format, all: bool, keys: &SectionKeys) -> Self {
         let is_written = |column: &&Column| match column.use_of {
-            Use::Both => true,
-            Use::ExportOnly => all,
-            Use::Taken => false,
+            ColumnUse::Both => true,
+            ColumnUse::ExportOnly => all,
+            ColumnUse::Taken => false,
         };
         let fields: Vec<&Column> = table.columns.iter().filter(is_written).collect();
         let places = |column: &&'static Column| -> Vec<CellSource> {
             let place = |key| CellSource { column, key };
             match keys.0.get(column.name) {
-                Some(keys) if column.shape == Shape::Section && keys.len() <= MOST_KEYS => {
+                Some(keys) if column.shape == ColumnShape::Section && keys.len() <= MOST_KEYS => {
                     keys.iter().map(|key| place(Some(key.clone()))).collect()
                 }
-                None if column.shape == Shape::Section => Vec::new(),
+                None if column.shape == ColumnShape::Section => Vec::new(),
                 _ => vec![place(None)],
             }
         };
@@ -106,8 +106,10 @@ impl Writer {
                     let value = section.as_object().and_then(|section| section.get(key));
                     value.map_or_else(String::new, cell::write)
                 }
-                (None, Some(name)) if column.shape == Shape::Name => cell::write_name(name),
-                (None, Some(Json::String(text))) if column.shape == Shape::Text => cell::write_text(text),
+                (None, Some(name)) if column.shape == ColumnShape::Name => cell::write_name(name),
+                (None, Some(Json::String(text))) if column.shape == ColumnShape::Text => {
+                    cell::write_text(text)
+                }
                 (None, Some(value)) => value.to_string(),
             }
         });
@@ -115,7 +117,7 @@ impl Writer {
     }
 
     fn foreseen(&self, columns: &[CellSource], row: &Object) -> Result<(), Unforeseen> {
-        for column in self.fields.iter().filter(|column| column.shape == Shape::Section) {
+        for column in self.fields.iter().filter(|column| column.shape == ColumnShape::Section) {
             let Some(section) = row.get(column.name).and_then(Json::as_object) else { continue };
             let mut of_section = columns.iter().filter(|place| place.column == *column);
             let foreseen = of_section.by_ref().filter(|place| match &place.key {

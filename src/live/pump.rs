@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use twinhub_actors::counters::add;
 
-use super::subscription::{Ended, Gone, LiveSubscriptions, Notification, Outlet};
+use super::subscription::{FeedEnded, LiveSubscriptions, Notification, Outlet, SubscriberGone};
 
 /// The protocol of one subscriber: how notifications become frames.
 pub(crate) trait Transport {
@@ -27,7 +27,7 @@ pub(crate) trait Transport {
     fn heartbeat(&self) -> PingSchedule;
 
     /// The first item of the session, where there is one.
-    fn greeting(&mut self, _subscriptions: &LiveSubscriptions) -> Option<Frames<Self::Item>> {
+    fn greeting(&mut self, _subscriptions: &LiveSubscriptions) -> Option<CountedFrames<Self::Item>> {
         None
     }
 
@@ -46,7 +46,7 @@ pub(crate) trait Transport {
         &mut self,
         notifications: impl Iterator<Item = Notification>,
         subscriptions: &LiveSubscriptions,
-    ) -> Result<Option<Frames<Self::Item>>, Ended>;
+    ) -> Result<Option<CountedFrames<Self::Item>>, FeedEnded>;
 
     /// A ping; none when the client has been silent for too long, and is to be disconnected.
     fn ping(&mut self) -> Option<Self::Item>;
@@ -60,9 +60,9 @@ pub(crate) trait Transport {
     ///
     /// # Errors
     /// The client has left.
-    async fn request(&mut self, outlet: &Outlet<Self::Item>) -> Result<Self::Request, Gone> {
+    async fn request(&mut self, outlet: &Outlet<Self::Item>) -> Result<Self::Request, SubscriberGone> {
         outlet.left().await;
-        Err(Gone)
+        Err(SubscriberGone)
     }
 
     /// Answers a request.
@@ -84,7 +84,7 @@ pub(crate) enum PingSchedule {
 
 /// An item for the outlet, with the number of frames that the metrics count for it.
 #[derive(Debug)]
-pub(crate) struct Frames<T> {
+pub(crate) struct CountedFrames<T> {
     pub count: u64,
     pub item: T,
 }
@@ -92,7 +92,7 @@ pub(crate) struct Frames<T> {
 /// The answer to a request, and the notifications that follow it.
 #[derive(Debug)]
 pub(crate) struct TransportReply<T> {
-    pub frames: Option<Frames<T>>,
+    pub frames: Option<CountedFrames<T>>,
     pub notifications: Vec<Notification>,
 }
 
@@ -106,11 +106,11 @@ pub(crate) async fn run<T: Transport>(
     subscriptions: LiveSubscriptions,
     first: Option<Notification>,
     closing: watch::Receiver<bool>,
-) -> Result<(), Gone> {
-    let mut pump = Pump { transport, outlet, subscriptions, closing };
+) -> Result<(), SubscriberGone> {
+    let mut pump = LivePump { transport, outlet, subscriptions, closing };
     match pump.run(first).await {
-        Err(Stop::Gone) => Err(Gone),
-        Err(Stop::ShuttingDown) => match pump.transport.goodbye() {
+        Err(PumpEnd::Gone) => Err(SubscriberGone),
+        Err(PumpEnd::ShuttingDown) => match pump.transport.goodbye() {
             Some(goodbye) => pump.outlet.send(goodbye).await,
             None => Ok(()),
         },
@@ -118,7 +118,7 @@ pub(crate) async fn run<T: Transport>(
     }
 }
 
-struct Pump<T: Transport> {
+struct LivePump<T: Transport> {
     transport: T,
     outlet: Outlet<T::Item>,
     subscriptions: LiveSubscriptions,
@@ -126,13 +126,13 @@ struct Pump<T: Transport> {
 }
 
 /// The reason why a pump stops.
-enum Stop {
+enum PumpEnd {
     Gone,
     ShuttingDown,
 }
 
-impl<T: Transport> Pump<T> {
-    async fn run(&mut self, first: Option<Notification>) -> Result<Infallible, Stop> {
+impl<T: Transport> LivePump<T> {
+    async fn run(&mut self, first: Option<Notification>) -> Result<Infallible, PumpEnd> {
         if let Some(greeting) = self.transport.greeting(&self.subscriptions) {
             self.send(greeting).await?;
         }
@@ -144,11 +144,11 @@ impl<T: Transport> Pump<T> {
             // Every branch loses nothing when another one is first.
             let notifications = tokio::select! {
                 biased;
-                () = closed(closing) => return Err(Stop::ShuttingDown),
+                () = closed(closing) => return Err(PumpEnd::ShuttingDown),
                 () = ping.as_mut() => {
                     let Some(item) = transport.ping() else {
                         outlet.cut();
-                        return Err(Stop::Gone);
+                        return Err(PumpEnd::Gone);
                     };
                     outlet.offer(item); // where there is no room, plenty is on its way already
                     ping.as_mut().reset(heartbeat.next());
@@ -174,7 +174,7 @@ impl<T: Transport> Pump<T> {
         mut notifications: Vec<Notification>,
         heartbeat: PingSchedule,
         mut ping: Pin<&mut Sleep>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), PumpEnd> {
         notifications.retain(|notification| self.transport.wants(notification));
         let mut notifications = notifications.into_iter();
         while notifications.len() > 0 {
@@ -182,8 +182,8 @@ impl<T: Transport> Pump<T> {
             let frames = tokio::select! {
                 biased;
                 frames = self.transport.write(bundle, &self.subscriptions) => frames?,
-                () = closed(&mut self.closing) => return Err(Stop::ShuttingDown),
-                () = self.outlet.left() => return Err(Stop::Gone),
+                () = closed(&mut self.closing) => return Err(PumpEnd::ShuttingDown),
+                () = self.outlet.left() => return Err(PumpEnd::Gone),
             };
             if let Some(frames) = frames {
                 self.send(frames).await?;
@@ -193,7 +193,7 @@ impl<T: Transport> Pump<T> {
         Ok(())
     }
 
-    async fn send(&self, frames: Frames<T::Item>) -> Result<(), Gone> {
+    async fn send(&self, frames: CountedFrames<T::Item>) -> Result<(), SubscriberGone> {
         add(&self.subscriptions.counters().frames_out, frames.count);
         self.outlet.send(frames.item).await
     }
@@ -227,7 +227,7 @@ impl PingSchedule {
 
 impl<T> TransportReply<T> {
     /// These frames alone.
-    pub(crate) fn frames(frames: Frames<T>) -> Self {
+    pub(crate) fn frames(frames: CountedFrames<T>) -> Self {
         Self { frames: Some(frames), notifications: Vec::new() }
     }
 
@@ -237,14 +237,14 @@ impl<T> TransportReply<T> {
     }
 }
 
-impl From<Gone> for Stop {
-    fn from(Gone: Gone) -> Self {
+impl From<SubscriberGone> for PumpEnd {
+    fn from(SubscriberGone: SubscriberGone) -> Self {
         Self::Gone
     }
 }
 
-impl From<Ended> for Stop {
-    fn from(Ended: Ended) -> Self {
+impl From<FeedEnded> for PumpEnd {
+    fn from(FeedEnded: FeedEnded) -> Self {
         Self::ShuttingDown
     }
 }

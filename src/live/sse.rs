@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use twinhub_actors::HubError;
 use utoipa::ToSchema;
 
-use super::pump::{self, Frames, PingSchedule, Transport, TransportReply};
+use super::pump::{self, CountedFrames, PingSchedule, Transport, TransportReply};
 use crate::http::Access;
 use crate::http::problem::ApiError;
-use crate::live::subscription::{Ended, Filter, LiveSubscriptions, Notification, Outlet, in_group};
+use crate::live::subscription::{EventFilter, FeedEnded, LiveSubscriptions, Notification, Outlet, in_group};
 
 /// The interval of comments, which keep proxies from closing a quiet stream. The first one comes at once, and opens it.
 const PING_EVERY: Duration = Duration::from_secs(15);
@@ -31,7 +31,7 @@ pub(crate) const CHUNK: usize = 32;
 pub async fn open(
     request: &HttpRequest,
     access: Access,
-    mut filter: Filter,
+    mut filter: EventFilter,
     group: Option<String>,
     since: Option<u64>,
 ) -> Result<HttpResponse, ApiError> {
@@ -86,14 +86,14 @@ impl Transport for EventStream {
         &mut self,
         notifications: impl Iterator<Item = Notification>,
         _: &LiveSubscriptions,
-    ) -> Result<Option<Frames<Bytes>>, Ended> {
+    ) -> Result<Option<CountedFrames<Bytes>>, FeedEnded> {
         let mut text = String::with_capacity(notifications.size_hint().0 * 256);
         let mut count = 0;
         for notification in notifications {
             write(&mut text, &notification);
             count += 1;
         }
-        Ok(Some(Frames { count, item: text.into() }))
+        Ok(Some(CountedFrames { count, item: text.into() }))
     }
 
     fn ping(&mut self) -> Option<Bytes> {
@@ -154,7 +154,7 @@ mod tests {
     use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, Recorded, Status, Timestamp};
 
     use super::*;
-    use crate::live::subscription::Slots;
+    use crate::live::subscription::SubscriptionSlots;
 
     #[test]
     fn event_carries_its_place() {
@@ -170,7 +170,10 @@ mod tests {
         let mut out = String::new();
         write(
             &mut out,
-            &Notification::Event { slots: Slots::one(0), event: Arc::new(Recorded::new(7, event)) },
+            &Notification::Event {
+                slots: SubscriptionSlots::one(0),
+                event: Arc::new(Recorded::new(7, event)),
+            },
         );
         assert!(out.starts_with("id: 7\nevent: presence\ndata: {\"seq\":7,"), "{out}");
         assert!(out.ends_with("}\n\n"));
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_told_where_the_client_can_resume() {
+    fn gaps_name_the_place_to_resume() {
         let written = |notification| {
             let mut out = String::new();
             write(&mut out, &notification);
@@ -189,7 +192,7 @@ mod tests {
             "event: lagged\ndata: {\"missed\":17,\"resume\":1240}\n\n"
         );
         assert_eq!(
-            written(Notification::Resync { slots: Slots::one(0), seq: 5 }),
+            written(Notification::Resync { slots: SubscriptionSlots::one(0), seq: 5 }),
             "id: 5\nevent: resync\ndata: {\"seq\":5}\n\n"
         );
     }

@@ -13,14 +13,14 @@ const LEAST: usize = 16;
 
 /// Connection limits by kind, so that no kind takes the handles of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shares {
+pub(super) struct HandleShares {
     pub http: usize,
     pub mqtt: usize,
 }
 
 /// Raises the limit of file handles as far as allowed, divides it, and logs the result. `http` and `mqtt` are the
 /// configured limits.
-pub(super) fn share_out(http: Option<usize>, mqtt: usize) -> Shares {
+pub(super) fn share_out(http: Option<usize>, mqtt: usize) -> HandleShares {
     let handles = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
         Err(error) => {
@@ -40,14 +40,14 @@ pub(super) fn share_out(http: Option<usize>, mqtt: usize) -> Shares {
     shares
 }
 
-fn shares(handles: usize, http: Option<usize>, mqtt: usize) -> Shares {
+fn shares(handles: usize, http: Option<usize>, mqtt: usize) -> HandleShares {
     let free = handles.saturating_sub(RESERVE);
     let http = http.map_or_else(|| USUAL_HTTP.min(free / 3), |http| http.min(free.saturating_sub(LEAST)));
     let http = http.max(LEAST);
     let left = free.saturating_sub(http);
     // Sockets that are no clients yet take handles, too.
     let most = left.saturating_sub(most_strangers(mqtt.min(left))).max(LEAST);
-    Shares { http, mqtt: mqtt.min(most) }
+    HandleShares { http, mqtt: mqtt.min(most) }
 }
 
 #[cfg(test)]
@@ -55,9 +55,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_takes_the_handles_of_the_others() {
+    fn no_kind_takes_the_handles_of_the_others() {
         let check = |handles, asked, http, mqtt| {
-            assert_eq!(shares(handles, asked, 10_000), Shares { http, mqtt }, "{handles} {asked:?}");
+            assert_eq!(shares(handles, asked, 10_000), HandleShares { http, mqtt }, "{handles} {asked:?}");
         };
         check(1_048_576, None, 16_384, 10_000);
         check(usize::MAX, None, 16_384, 10_000);
@@ -69,7 +69,7 @@ mod tests {
         check(64, None, LEAST, LEAST);
         assert_eq!(shares(4_096, None, 1).mqtt, 1, "fewer than there could be are as many as were asked for");
         for handles in [300, 500, 1_024, 4_096, 65_536] {
-            let Shares { http, mqtt } = shares(handles, None, 10_000);
+            let HandleShares { http, mqtt } = shares(handles, None, 10_000);
             assert!(
                 RESERVE + http + mqtt + most_strangers(mqtt) <= handles,
                 "{handles}: sockets before their CONNECT"

@@ -66,12 +66,12 @@ impl Locks {
 }
 
 /// The reason why one lock file cannot be taken.
-enum Why {
+enum LockFailure {
     Held(Option<String>),
     Unusable(PathBuf, io::Error),
 }
 
-impl Why {
+impl LockFailure {
     fn about(self, what: &'static str, path: &Path, remedy: &'static str) -> LockError {
         match self {
             Self::Held(holder) => LockError::Held { what, path: path.into(), holder, remedy },
@@ -80,8 +80,8 @@ impl Why {
     }
 }
 
-fn lock(path: &Path) -> Result<File, Why> {
-    let unusable = |source| Why::Unusable(path.into(), source);
+fn lock(path: &Path) -> Result<File, LockFailure> {
+    let unusable = |source| LockFailure::Unusable(path.into(), source);
     // Not truncated: it may be another's, whose process id stands in it.
     let mut file = OpenOptions::new()
         .read(true)
@@ -92,7 +92,7 @@ fn lock(path: &Path) -> Result<File, Why> {
         .map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Why::Held(holder(&mut file))),
+        Err(TryLockError::WouldBlock) => return Err(LockFailure::Held(holder(&mut file))),
         Err(TryLockError::Error(source)) => return Err(unusable(source)),
     }
     let write = |file: &mut File| {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use twinhub::config::{Config, Options};
-use twinhub::startup::{Application, Running};
+use twinhub::startup::{Application, RunningHub};
 use twinhub_actors::access::{Ask, Caller};
 use twinhub_actors::messages::alarms::{ClearType, Raise};
 use twinhub_actors::messages::webhooks::Send;
@@ -21,19 +21,19 @@ use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json};
 use twinhub_rules::engine::Delivery;
 use twinhub_store::{DeliveryRecord, DeliveryStatus};
 
-use crate::support::hub::House;
-use crate::support::{Subscriber, eventually, within};
+use crate::support::hub::HubHome;
+use crate::support::{WebSocketSession, eventually, within};
 
 const RUN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// The program, started within the test.
-struct Inside {
-    running: Running,
+struct InProcessHub {
+    running: RunningHub,
     client: reqwest::Client,
     _folder: TempDir,
 }
 
-impl Inside {
+impl InProcessHub {
     async fn start() -> Self {
         let folder = TempDir::with_prefix("twinhub-test-").unwrap();
         let options = Options {
@@ -95,7 +95,7 @@ fn cool() -> RuleId {
 }
 
 /// Has an actor do something, as the program itself does.
-fn post<M: Ask>(running: &Running, message: M)
+fn post<M: Ask>(running: &RunningHub, message: M)
 where
     M::To: Handler<M>,
     Context<M::To>: ToEnvelope<M::To, M>,
@@ -114,7 +114,7 @@ fn of(device: &str) -> Originator {
 
 #[actix::test]
 async fn people_see_what_is_wrong_and_say_so() {
-    let inside = Inside::start().await;
+    let inside = InProcessHub::start().await;
     let number = inside.device("greenhouse").await;
     let hot = inside.raise(of("greenhouse"), number, "hot", Severity::Minor).await;
     assert_eq!(inside.raise(of("greenhouse"), number, "hot", Severity::Major).await, hot);
@@ -204,9 +204,9 @@ async fn people_see_what_is_wrong_and_say_so() {
 
 #[actix::test]
 async fn an_alarm_is_heard_live_by_who_cares_for_its_device() {
-    let inside = Inside::start().await;
+    let inside = InProcessHub::start().await;
     let (one, other) = (inside.device("greenhouse").await, inside.device("cellar").await);
-    let mut live = Subscriber::connect(inside.running.http).await;
+    let mut live = WebSocketSession::connect(inside.running.http).await;
     for (id, more) in [("all", json!({})), ("mine", json!({ "devices": ["green*"] }))] {
         let mut frame = json!({ "type": "subscribe", "id": id, "kinds": ["alarm"] });
         frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -240,7 +240,7 @@ async fn an_alarm_is_heard_live_by_who_cares_for_its_device() {
 
 #[actix::test]
 async fn webhooks_are_listed_with_what_became_of_them() {
-    let inside = Inside::start().await;
+    let inside = InProcessHub::start().await;
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let now = inside.running.hub.clock.now();
     let delivery = Delivery {
@@ -283,7 +283,8 @@ async fn webhooks_are_listed_with_what_became_of_them() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_named() {
-    let hub = House::new().with("--webhook-private-redirects=true", "--open-to-network=false").start().await;
+    let hub =
+        HubHome::new().with("--webhook-private-redirects=true", "--open-to-network=false").start().await;
     assert_eq!(hub.json("/api/alarms").await, json!([]));
     for (path, status, named) in [
         ("/api/alarms?severity=high", 422, "severity"),

@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
-use crate::support::{Device, Mosquitto, Subscriber, eventually, within};
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
+use crate::support::{Mosquitto, MqttDevice, WebSocketSession, eventually, within};
 
 #[tokio::test]
 async fn gone_for_a_while_and_back() {
     let mut mosquitto = Mosquitto::start().await;
-    let hub = House::new().on_broker(mosquitto.address).start().await;
-    let mut live = Subscriber::of_readings(hub.http, None).await;
-    let mut device = Device::connect(mosquitto.address, "pump-1").await.unwrap();
+    let hub = HubHome::new().on_broker(mosquitto.address).start().await;
+    let mut live = WebSocketSession::of_readings(hub.http, None).await;
+    let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/data", r#"{"n": 1}"#).await;
     assert_eq!(within("a reading", live.next()).await.unwrap()["data"]["n"], 1);
 
@@ -25,7 +25,7 @@ async fn gone_for_a_while_and_back() {
     assert!(changed.status().is_success());
 
     mosquitto.start_again().await;
-    let mut device = Device::connect(mosquitto.address, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     device.subscribe("iot/devices/pump-1/desired").await.unwrap();
     eventually("the hub is back", async || hub.is_connected().await.then_some(())).await;
     device.say("iot/devices/pump-1/data", r#"{"n": 2}"#).await;
@@ -34,7 +34,7 @@ async fn gone_for_a_while_and_back() {
     device.publish(0, "iot/devices/pump-1/get", b"").await.unwrap();
     let desired = within("what is desired", async {
         loop {
-            if let Said::Message { payload, .. } = device.next().await.unwrap() {
+            if let BrokerWord::Message { payload, .. } = device.next().await.unwrap() {
                 return serde_json::from_slice::<serde_json::Value>(&payload).unwrap();
             }
         }
@@ -50,9 +50,9 @@ async fn gone_for_a_while_and_back() {
 #[tokio::test]
 async fn what_was_published_while_the_hub_was_away_is_not_lost() {
     let mosquitto = Mosquitto::start().await;
-    let house = House::new().on_broker(mosquitto.address);
+    let house = HubHome::new().on_broker(mosquitto.address);
     assert!(house.start().await.terminate().await.success());
-    let mut device = Device::connect(mosquitto.address, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     for n in 0..500 {
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
     }

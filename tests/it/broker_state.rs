@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
-use crate::support::{Device, Hub, eventually, within};
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
+use crate::support::{HubProcess, MqttDevice, eventually, within};
 
 const MESSAGES: u64 = 400;
 const WINDOW: usize = 50;
@@ -16,32 +16,32 @@ fn topic(number: u64) -> String {
 }
 
 /// The retained messages below `announce`, until a message that is published now.
-async fn announced(hub: &Hub) -> BTreeSet<String> {
-    let mut app = Device::connect(hub.mqtt.unwrap(), "app").await.unwrap();
+async fn announced(hub: &HubProcess) -> BTreeSet<String> {
+    let mut app = MqttDevice::connect(hub.mqtt.unwrap(), "app").await.unwrap();
     app.subscribe("announce/#").await.unwrap();
-    let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();
+    let mut other = MqttDevice::connect(hub.mqtt.unwrap(), "other").await.unwrap();
     let mut found = BTreeSet::new();
     let retained = hub.metric("twinhub_mqtt_retained_messages").await;
     while (found.len() as u64) < retained {
-        if let Said::Message { topic, .. } = within("a retained message", app.next()).await.unwrap() {
+        if let BrokerWord::Message { topic, .. } = within("a retained message", app.next()).await.unwrap() {
             found.insert(topic);
         }
     }
     other.say("announce/end", "now").await;
     let last = within("the end", app.next()).await.unwrap();
-    assert_eq!(last, Said::Message { topic: "announce/end".into(), payload: b"now".to_vec() });
+    assert_eq!(last, BrokerWord::Message { topic: "announce/end".into(), payload: b"now".to_vec() });
     found
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_retained_messages_last_over_kills_and_restarts() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
     let mut acknowledged = BTreeSet::new();
     for number in 0..MESSAGES {
         while device.unacknowledged() >= WINDOW {
-            if let Said::Acknowledged(number) = within("a PUBACK", device.next()).await.unwrap() {
+            if let BrokerWord::Acknowledged(number) = within("a PUBACK", device.next()).await.unwrap() {
                 acknowledged.insert(topic(number));
             }
         }
@@ -59,10 +59,10 @@ async fn acknowledged_retained_messages_last_over_kills_and_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_hears_what_a_deleted_device_retained() {
-    let house = House::new();
+async fn retained_messages_of_a_deleted_device_are_gone() {
+    let house = HubHome::new();
     let hub = house.start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.retain(1, "iot/devices/pump-1/status", b"online").await.unwrap();
     within("a PUBACK", device.next()).await.unwrap();
     assert_eq!(hub.metric("twinhub_mqtt_retained_messages").await, 1);
@@ -80,11 +80,11 @@ async fn nobody_hears_what_a_deleted_device_retained() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_that_the_broker_is_full() {
-    let house = House::new().with("--mqtt-connections", "1");
+    let house = HubHome::new().with("--mqtt-connections", "1");
     let hub = house.start().await;
     assert_eq!(hub.json("/health").await["status"], "ok");
-    let first = Device::connect(hub.mqtt.unwrap(), "first").await.unwrap();
-    let refused = Device::connect(hub.mqtt.unwrap(), "second").await.err().unwrap().to_string();
+    let first = MqttDevice::connect(hub.mqtt.unwrap(), "first").await.unwrap();
+    let refused = MqttDevice::connect(hub.mqtt.unwrap(), "second").await.err().unwrap().to_string();
     assert!(refused.contains("[0, 3]"), "CONNACK, server unavailable: {refused}");
     let health = hub.json("/health").await;
     assert_eq!((&health["status"], &health["parts"]["mqtt"]["status"]), (&"degraded".into(), &"full".into()));
@@ -99,16 +99,16 @@ async fn health_says_that_the_broker_is_full() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_full_sessions_drop_are_counted() {
-    let house = House::new().with("--mqtt-session-messages", "10");
+    let house = HubHome::new().with("--mqtt-session-messages", "10");
     let hub = house.start().await;
-    let mut absent = Device::connect_to_session(hub.mqtt.unwrap(), "absent").await.unwrap();
+    let mut absent = MqttDevice::connect_to_session(hub.mqtt.unwrap(), "absent").await.unwrap();
     absent.subscribe("news/#").await.unwrap();
     drop(absent);
     eventually("it is seen to have gone", async || {
         (hub.metric("twinhub_mqtt_connections").await == 0).then_some(())
     })
     .await;
-    let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();
+    let mut other = MqttDevice::connect(hub.mqtt.unwrap(), "other").await.unwrap();
     for _ in 0..30 {
         other.say("news/x", "1").await;
     }

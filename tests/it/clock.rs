@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
-use crate::support::{Hub, Pump, eventually};
+use crate::support::hub::HubHome;
+use crate::support::{HubProcess, PumpDevice, eventually};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
 /// The clock on the wall of one program: `libfaketime` reads from a file by how much it is wrong.
-struct Wall(PathBuf);
+struct FakeWallClock(PathBuf);
 
-impl Wall {
+impl FakeWallClock {
     fn of(house: &Path) -> Self {
         let wall = Self(house.with_extension("faketimerc"));
         wall.is_wrong_by(0);
@@ -29,7 +29,7 @@ impl Wall {
         std::fs::rename(fresh, &self.0).unwrap();
     }
 
-    fn house(&self, house: House) -> House {
+    fn house(&self, house: HubHome) -> HubHome {
         house
             .in_environment("LD_PRELOAD", &library().display().to_string())
             .in_environment("FAKETIME_TIMESTAMP_FILE", &self.0.display().to_string())
@@ -46,7 +46,7 @@ fn library() -> PathBuf {
 }
 
 /// The last event of a kind that fits: its place and its time, in ms since 1970.
-async fn last(hub: &Hub, kind: &str, fits: impl Fn(&Value) -> bool) -> Option<(u64, String)> {
+async fn last(hub: &HubProcess, kind: &str, fits: impl Fn(&Value) -> bool) -> Option<(u64, String)> {
     let events = hub.json(&format!("/api/events?kind={kind}&limit=200")).await;
     let event = events.as_array().unwrap().iter().find(|event| fits(event))?;
     Some((event["seq"].as_u64().unwrap(), event["at"].as_str().unwrap().to_owned()))
@@ -65,7 +65,7 @@ fn moved(event: &Value) -> bool {
 }
 
 /// The clock was set: all that goes by it goes on, by the new time.
-async fn goes_on(hub: &Hub, pump: &mut Pump, after: u64, reading: u32) -> u64 {
+async fn goes_on(hub: &HubProcess, pump: &mut PumpDevice, after: u64, reading: u32) -> u64 {
     let (seq, at) = eventually("an event says so", async || {
         last(hub, "hub", moved).await.filter(|(seq, _)| *seq > after)
     })
@@ -87,11 +87,11 @@ async fn goes_on(hub: &Hub, pump: &mut Pump, after: u64, reading: u32) -> u64 {
 
 #[tokio::test]
 async fn a_clock_that_is_set_stops_nothing() {
-    let house = House::new();
-    let wall = Wall::of(&house.data);
+    let house = HubHome::new();
+    let wall = FakeWallClock::of(&house.data);
     let house = wall.house(house);
     let hub = house.start().await;
-    let mut pump = Pump::join(&hub, "pump-1").await;
+    let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let schedule = json!({ "schedule": [{ "cron": "* * * * * *", "set": { "n": 1 } }] });
     let set =
         hub.request(reqwest::Method::PATCH, "/api/devices/pump-1").json(&schedule).send().await.unwrap();
@@ -119,7 +119,7 @@ async fn a_clock_that_is_set_stops_nothing() {
     assert!(hub.terminate().await.success());
     wall.is_wrong_by(-400 * DAY);
     let hub = house.start().await;
-    let mut pump = Pump::connect(&hub, "pump-1").await;
+    let mut pump = PumpDevice::connect(&hub, "pump-1").await;
     goes_on(&hub, &mut pump, seq, 100).await;
     assert_eq!(hub.json(&command).await["status"], "pending");
     let readings =

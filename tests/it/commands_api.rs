@@ -3,16 +3,16 @@
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::pump::register;
-use crate::support::{Hub, Pump, Subscriber, eventually, within};
+use crate::support::{HubProcess, PumpDevice, WebSocketSession, eventually, within};
 
 const COMMANDS: &str = "/api/devices/pump-1/commands";
 
 #[tokio::test]
 async fn a_command_goes_to_the_device_and_its_answer_comes_back() {
-    let hub = House::new().start().await;
-    let mut pump = Pump::join(&hub, "pump-1").await;
+    let hub = HubHome::new().start().await;
+    let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let body = r#"{"command_type": "set_speed", "parameters": {"rpm": 1200.50}, "priority": 7, "ttl": "1h"}"#;
     let asked = hub.request(Method::POST, COMMANDS).body(body).send().await.unwrap();
     assert_eq!(asked.status(), StatusCode::ACCEPTED);
@@ -57,9 +57,9 @@ async fn a_command_goes_to_the_device_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
-async fn who_waits_is_told_what_became_of_it() {
-    let hub = House::new().start().await;
-    let mut pump = Pump::join(&hub, "pump-1").await;
+async fn a_waiting_caller_gets_the_result() {
+    let hub = HubHome::new().start().await;
+    let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let reboot = json!({ "command_type": "reboot" });
     let waiting = hub.post("/api/devices/pump-1/commands?wait=60s", &reboot);
     let answering = async {
@@ -89,8 +89,8 @@ async fn who_waits_is_told_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn who_waited_in_vain_is_told_where_the_command_is() {
-    let hub = House::new().start().await;
+async fn a_caller_that_waited_in_vain_gets_the_location() {
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await; // and is not there
     let late = hub.post("/api/devices/pump-1/commands?wait=50ms", &json!({ "command_type": "reboot" })).await;
     let location = late.headers()["location"].to_str().unwrap().to_owned();
@@ -104,7 +104,7 @@ async fn who_waited_in_vain_is_told_where_the_command_is() {
     assert_eq!(hub.json(&location).await["status"], "pending");
 
     // It goes on: the device gets it when it comes.
-    let mut pump = Pump::connect(&hub, "pump-1").await;
+    let mut pump = PumpDevice::connect(&hub, "pump-1").await;
     assert_eq!(pump.next_command().await["id"], id);
 
     for wrong in ["61s", "soon", "-1"] {
@@ -116,8 +116,8 @@ async fn who_waited_in_vain_is_told_where_the_command_is() {
 
 #[tokio::test]
 async fn the_same_key_and_body_are_the_same_command() {
-    let hub = House::new().start().await;
-    let mut pump = Pump::join(&hub, "pump-1").await;
+    let hub = HubHome::new().start().await;
+    let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let ask = async |key: &str, body: &str| {
         let request = hub.request(Method::POST, COMMANDS).header("Idempotency-Key", key);
         request.body(body.to_owned()).send().await.unwrap()
@@ -149,7 +149,7 @@ async fn the_same_key_and_body_are_the_same_command() {
 
 #[tokio::test]
 async fn a_command_can_be_called_back() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     let first = asked(&hub, &json!({ "command_type": "open" })).await;
     let second = asked(&hub, &json!({ "command_type": "close" })).await;
@@ -171,13 +171,13 @@ async fn a_command_can_be_called_back() {
             );
         }
     }
-    let mut pump = Pump::connect(&hub, "pump-1").await;
+    let mut pump = PumpDevice::connect(&hub, "pump-1").await;
     assert_eq!(pump.next_command().await["id"], second, "what was called back does not go out");
 }
 
 #[tokio::test]
 async fn a_device_without_mqtt_takes_its_commands_by_long_poll() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     let poll = async |wait: &str| hub.json(&format!("{COMMANDS}?status=pending&wait={wait}")).await;
     let answer = async |id: &Value, answer: Value| {
@@ -249,7 +249,7 @@ async fn a_device_without_mqtt_takes_its_commands_by_long_poll() {
 
 #[tokio::test]
 async fn a_device_that_hung_up_gets_it_with_its_next_poll() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     let path = format!("{COMMANDS}?status=pending&wait=60s");
     let polls = async || {
@@ -266,7 +266,7 @@ async fn a_device_that_hung_up_gets_it_with_its_next_poll() {
 
 #[tokio::test]
 async fn who_waits_is_let_go_when_the_hub_goes_down() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     register(&hub, "pump-2").await;
     let url = format!("http://{}/api/devices", hub.http);
@@ -291,19 +291,19 @@ async fn who_waits_is_let_go_when_the_hub_goes_down() {
 
 #[tokio::test]
 async fn a_device_that_polls_and_then_speaks_mqtt_is_published_to() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     hub.json(&format!("{COMMANDS}?status=pending&wait=0")).await;
     let waiting = asked(&hub, &json!({ "command_type": "open" })).await;
     assert_eq!(hub.json(COMMANDS).await[0]["status"], "pending", "nothing is published to who polls");
-    let mut pump = Pump::connect(&hub, "pump-1").await;
+    let mut pump = PumpDevice::connect(&hub, "pump-1").await;
     assert_eq!(pump.next_command().await["id"], waiting);
     assert_eq!(hub.json("/api/devices/pump-1/status").await["connection"]["via"], "mqtt");
 }
 
 #[tokio::test]
 async fn lists_come_in_pages_and_either_order() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     let mut ids = Vec::new();
     for n in 0..5 {
@@ -336,9 +336,9 @@ async fn lists_come_in_pages_and_either_order() {
 
 #[tokio::test]
 async fn a_websocket_asks_and_hears_what_becomes_of_it() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
-    let mut live = Subscriber::connect(hub.http).await;
+    let mut live = WebSocketSession::connect(hub.http).await;
     live.send(&json!({ "type": "subscribe", "id": "s", "kinds": ["command", "presence"] })).await;
     assert_eq!(next(&mut live).await["type"], "subscribed");
 
@@ -356,7 +356,7 @@ async fn a_websocket_asks_and_hears_what_becomes_of_it() {
     let again = next(&mut live).await;
     assert_eq!((&again["command_id"], &again["repeated"]), (&result["command_id"], &json!(true)));
 
-    let mut pump = Pump::connect(&hub, "pump-1").await;
+    let mut pump = PumpDevice::connect(&hub, "pump-1").await;
     // It gets the command as it subscribes, and says after that that it is there.
     assert_eq!(next(&mut live).await["data"]["status"], "sent");
     let came = next(&mut live).await;
@@ -388,7 +388,7 @@ async fn a_websocket_asks_and_hears_what_becomes_of_it() {
 }
 
 /// Asks pump-1 for something; the command's id.
-async fn asked(hub: &Hub, body: &Value) -> Value {
+async fn asked(hub: &HubProcess, body: &Value) -> Value {
     json_of(hub.post(COMMANDS, body).await, StatusCode::ACCEPTED).await["id"].clone()
 }
 
@@ -403,12 +403,12 @@ fn statuses(command: &Value) -> Vec<&str> {
     command["history"].as_array().unwrap().iter().map(|line| line["status"].as_str().unwrap()).collect()
 }
 
-async fn next(live: &mut Subscriber) -> Value {
+async fn next(live: &mut WebSocketSession) -> Value {
     within("a frame", live.next()).await.unwrap()
 }
 
 /// The next result and the next event, whichever comes first.
-async fn two(live: &mut Subscriber) -> (Value, Value) {
+async fn two(live: &mut WebSocketSession) -> (Value, Value) {
     let (one, other) = (next(live).await, next(live).await);
     if one["type"] == "result" { (one, other) } else { (other, one) }
 }

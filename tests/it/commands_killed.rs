@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::pump::register;
-use crate::support::{Dice, Hub, Pump, eventually};
+use crate::support::{Dice, HubProcess, PumpDevice, eventually};
 
 const COMMANDS: u64 = 200;
 const KILLS: u64 = 5;
 
 #[tokio::test]
 async fn in_every_state_that_is_not_final() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     register(&hub, "pending").await;
     let pending = ask(&hub, "pending", &json!({ "command_type": "go" })).await;
     let short = json!({ "command_type": "go", "timeout": "500ms", "max_attempts": 20 });
     let mut pumps = Vec::new();
     for id in ["sent", "delivered", "backing-off"] {
-        pumps.push(Pump::join(&hub, id).await);
+        pumps.push(PumpDevice::join(&hub, id).await);
     }
     let backing_off = ask(&hub, "backing-off", &short).await;
     pumps[2].next_command().await;
@@ -43,7 +43,7 @@ async fn in_every_state_that_is_not_final() {
     for (device, id, attempts) in
         [("pending", &pending, 1), ("sent", &sent, 2), ("backing-off", &backing_off, 2)]
     {
-        let mut pump = Pump::connect(&hub, device).await;
+        let mut pump = PumpDevice::connect(&hub, device).await;
         let command = pump.next_command().await;
         assert_eq!(command["id"], **id, "{device}");
         assert!(command["attempt"].as_u64().unwrap() >= attempts, "{device}: {command}");
@@ -51,7 +51,7 @@ async fn in_every_state_that_is_not_final() {
         until(&hub, id, "executed").await;
     }
     // With the device: it does not come again, and its answer is still waited for.
-    let mut pump = Pump::connect(&hub, "delivered").await;
+    let mut pump = PumpDevice::connect(&hub, "delivered").await;
     assert_eq!(command(&hub, &delivered).await["status"], "delivered");
     pump.answer(&in_hand, &json!({ "status": "executed", "response": 7 })).await;
     let done = until(&hub, &delivered, "executed").await;
@@ -63,7 +63,7 @@ async fn in_every_state_that_is_not_final() {
 /// the same key never makes two of one.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_the_middle_of_two_hundred() {
-    let house = House::new();
+    let house = HubHome::new();
     let mut hub = house.start().await;
     register(&hub, "pump-1").await;
     let mut device = obey(&hub).await;
@@ -104,8 +104,8 @@ async fn in_the_middle_of_two_hundred() {
 }
 
 /// A device that carries out whatever comes and says so.
-async fn obey(hub: &Hub) -> JoinHandle<()> {
-    let mut pump = Pump::connect(hub, "pump-1").await;
+async fn obey(hub: &HubProcess) -> JoinHandle<()> {
+    let mut pump = PumpDevice::connect(hub, "pump-1").await;
     tokio::spawn(async move {
         loop {
             let command = pump.next_command().await;
@@ -115,16 +115,16 @@ async fn obey(hub: &Hub) -> JoinHandle<()> {
     })
 }
 
-async fn ask(hub: &Hub, device: &str, body: &Value) -> String {
+async fn ask(hub: &HubProcess, device: &str, body: &Value) -> String {
     let asked = hub.post(&format!("/api/devices/{device}/commands"), body).await;
     assert_eq!(asked.status(), StatusCode::ACCEPTED);
     asked.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
 }
 
-async fn command(hub: &Hub, id: &str) -> Value {
+async fn command(hub: &HubProcess, id: &str) -> Value {
     hub.json(&format!("/api/commands/{id}")).await
 }
 
-async fn until(hub: &Hub, id: &str, status: &str) -> Value {
+async fn until(hub: &HubProcess, id: &str, status: &str) -> Value {
     eventually(status, async || Some(command(hub, id).await).filter(|found| found["status"] == status)).await
 }

@@ -5,14 +5,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::firmware::images;
-use crate::support::http::Connection;
-use crate::support::hub::House;
-use crate::support::{Device, Hub, Subscriber, eventually, within};
+use crate::support::http::KeptConnection;
+use crate::support::hub::HubHome;
+use crate::support::{HubProcess, MqttDevice, WebSocketSession, eventually, within};
 
 /// Connections that have asked something and are kept for more.
-async fn idle(hub: &Hub, count: usize) -> Vec<Connection> {
+async fn idle(hub: &HubProcess, count: usize) -> Vec<KeptConnection> {
     let ready = |_| async {
-        let mut connection = Connection::open(hub.http).await;
+        let mut connection = KeptConnection::open(hub.http).await;
         let answer = connection.ask(&["GET /ready HTTP/1.1", "Host: localhost"], "").await;
         assert_eq!(answer.expect("an answer").status, 200);
         connection
@@ -21,12 +21,12 @@ async fn idle(hub: &Hub, count: usize) -> Vec<Connection> {
 }
 
 /// Requests by a new connection are answered, and devices are acknowledged.
-async fn serves_everybody(hub: &Hub) {
-    let mut connection = Connection::open(hub.http).await;
+async fn serves_everybody(hub: &HubProcess) {
+    let mut connection = KeptConnection::open(hub.http).await;
     let answer = connection.ask(&["GET /health HTTP/1.1", "Host: localhost"], "").await;
     assert_eq!(answer.expect("an answer").status, 200);
     for name in ["a", "b", "c"] {
-        let mut device = within("MQTT", Device::connect(hub.mqtt.unwrap(), name)).await.unwrap();
+        let mut device = within("MQTT", MqttDevice::connect(hub.mqtt.unwrap(), name)).await.unwrap();
         device.say(&format!("iot/devices/{name}/data"), r#"{"temperature": 21.5}"#).await;
     }
 }
@@ -39,7 +39,7 @@ fn enough_handles() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_lock_nobody_out_where_a_shell_gives_few_handles() {
     enough_handles();
-    let hub = House::new().limited("ulimit -Sn 1024").start().await;
+    let hub = HubHome::new().limited("ulimit -Sn 1024").start().await;
     let mut idle = idle(&hub, 520).await;
     serves_everybody(&hub).await;
     let still = idle[0].ask(&["GET /ready HTTP/1.1", "Host: localhost"], "").await;
@@ -50,7 +50,7 @@ async fn idle_connections_lock_nobody_out_where_a_shell_gives_few_handles() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_go_where_there_are_no_more_handles() {
     enough_handles();
-    let hub = House::new().limited("ulimit -n 700").start().await;
+    let hub = HubHome::new().limited("ulimit -n 700").start().await;
     let most = hub.json("/health").await["parts"]["http"]["most_connections"].as_u64().unwrap();
     assert!(most < 300, "{most}");
     let _first = idle(&hub, 300).await;
@@ -67,7 +67,7 @@ async fn idle_connections_go_where_there_are_no_more_handles() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_is_not_idle_while_it_is_crowded() {
     enough_handles();
-    let hub = House::new().with("--http-connections", "16").start().await;
+    let hub = HubHome::new().with("--http-connections", "16").start().await;
     // More than lies in all buffers between the hub and a client that has not begun to read.
     let size = 24 << 20;
     let (status, image) = images::upload(&hub, "version=1&model=P", vec![7; size]).await;
@@ -93,7 +93,7 @@ async fn a_download_is_not_idle_while_it_is_crowded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn live_sessions_leave_room_for_requests() {
     enough_handles();
-    let hub = House::new().with("--http-connections", "64").start().await;
+    let hub = HubHome::new().with("--http-connections", "64").start().await;
     let websocket = [
         "GET /api/ws HTTP/1.1",
         "Host: localhost",
@@ -104,7 +104,7 @@ async fn live_sessions_leave_room_for_requests() {
     ];
     let mut sessions = Vec::new();
     let refused = loop {
-        let mut connection = Connection::open(hub.http).await;
+        let mut connection = KeptConnection::open(hub.http).await;
         let answer = connection.ask(&websocket, "").await.expect("an answer");
         if answer.status != 101 {
             break answer;
@@ -115,7 +115,7 @@ async fn live_sessions_leave_room_for_requests() {
     assert_eq!((refused.status, &*refused.code()), (503, "too_many_connections"));
     assert_eq!(sessions.len(), 56, "an eighth is for requests");
     let stream = ["GET /api/events HTTP/1.1", "Host: localhost", "Accept: text/event-stream"];
-    let answer = Connection::open(hub.http).await.ask(&stream, "").await.expect("an answer");
+    let answer = KeptConnection::open(hub.http).await.ask(&stream, "").await.expect("an answer");
     assert_eq!(answer.status, 503);
 
     let _idle = idle(&hub, 100).await;
@@ -128,8 +128,8 @@ async fn live_sessions_leave_room_for_requests() {
         (hub.metric("twinhub_subscribers").await == 0).then_some(())
     })
     .await;
-    let mut subscriber = Subscriber::of_readings(hub.http, None).await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "d").await.unwrap();
+    let mut subscriber = WebSocketSession::of_readings(hub.http, None).await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     device.say("iot/devices/d/data", r#"{"temperature": 21.5}"#).await;
     assert!(within("an event", subscriber.next()).await.is_some());
 }

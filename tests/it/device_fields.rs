@@ -5,8 +5,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use twinhub_domain::twin::fields::{FIELDS, Field, SetBy, Shown};
 
-use crate::support::Hub;
-use crate::support::hub::House;
+use crate::support::HubProcess;
+use crate::support::hub::HubHome;
 
 /// A value that the field can have.
 fn value_of(field: &Field) -> String {
@@ -18,13 +18,13 @@ fn value_of(field: &Field) -> String {
     }
 }
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value) -> StatusCode {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value) -> StatusCode {
     hub.request(method, path).json(body).send().await.unwrap().status()
 }
 
 #[tokio::test]
 async fn a_field_of_the_table_is_in_all_places() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     assert!(
         hub.post("/api/groups", &json!({ "id": "hall", "name": "The hall" })).await.status().is_success()
     );

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::hub::{House, Hub};
-use crate::support::{Device, Mosquitto, eventually, within};
+use crate::support::hub::{HubHome, HubProcess};
+use crate::support::{Mosquitto, MqttDevice, eventually, within};
 
 const TOPIC: &str = "dispositivos/estado";
 const SERIAL: &str = "TMP0603IF1WD";
@@ -25,8 +25,8 @@ const CLIENT: &str = include_str!("dispositivos/sse_client.py");
 
 #[tokio::test]
 async fn the_guide_s_own_lines_and_script() {
-    let hub = House::new().start().await;
-    let mut client = Client::start(&hub, &["--serial", SERIAL]).await;
+    let hub = HubHome::new().start().await;
+    let mut client = GuideClient::start(&hub, &["--serial", SERIAL]).await;
     assert_eq!(client.next().await, json!({}), "hello");
 
     let broker = hub.mqtt.unwrap();
@@ -85,8 +85,8 @@ async fn the_guide_s_own_lines_and_script() {
 
 #[tokio::test]
 async fn a_claim_and_what_can_be_wrong_with_it() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "d").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     device
         .say(TOPIC, r#"{"serial_number": "S1", "estado": "inactivo", "configuracion": {"intervalo": 5}}"#)
         .await;
@@ -124,7 +124,7 @@ async fn a_claim_and_what_can_be_wrong_with_it() {
 
 #[tokio::test]
 async fn devices_are_added_found_and_changed_by_number() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let body = json!({ "serial_number": "Nº 7/b", "nombre": "Riego", "tipo": "bomba", "estado": "activo",
         "configuracion": { "zona": 2 } });
     let added = hub.post("/dispositivos", &body).await;
@@ -138,7 +138,7 @@ async fn devices_are_added_found_and_changed_by_number() {
     assert_eq!(hub.post("/dispositivos", &claimed).await.status(), 201);
 
     // It speaks, and is the one that was added.
-    let mut device = Device::connect(hub.mqtt.unwrap(), "d").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     device
         .say(TOPIC, r#"{"serial_number": "Nº 7/b", "estado": "inactivo", "parametros": {"flujo": 1.50}}"#)
         .await;
@@ -186,8 +186,8 @@ async fn devices_are_added_found_and_changed_by_number() {
 
 #[tokio::test]
 async fn the_mode_says_which_word_counts() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "d").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     device.say(TOPIC, r#"{"serial_number": "S1", "estado": "inactivo"}"#).await;
     let on = json!({ "modo": "manual", "encendido": true });
     let off = json!({ "modo": "manual", "encendido": false });
@@ -238,9 +238,9 @@ async fn the_mode_says_which_word_counts() {
 
 #[tokio::test]
 async fn the_log_has_a_line_for_every_message_and_every_put() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "d").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     for n in 0..7 {
         let estado = if n % 2 == 0 { "activo" } else { "inactivo" };
         device
@@ -286,10 +286,10 @@ async fn the_log_has_a_line_for_every_message_and_every_put() {
 #[tokio::test]
 async fn a_device_that_is_registered_under_another_id_is_found_by_its_serial_number() {
     let mosquitto = Mosquitto::start().await;
-    let hub = House::new().on_broker(mosquitto.address).with("--unknown-devices", "reject").start().await;
+    let hub = HubHome::new().on_broker(mosquitto.address).with("--unknown-devices", "reject").start().await;
     let pump = json!({ "device_id": "pump-1", "name": "Pump", "serial_number": "S1" });
     assert_eq!(hub.post("/api/devices", &pump).await.status(), 201);
-    let mut device = Device::connect(mosquitto.address, "d").await.unwrap();
+    let mut device = MqttDevice::connect(mosquitto.address, "d").await.unwrap();
     for n in 0..20 {
         device
             .say(
@@ -314,8 +314,8 @@ async fn a_device_that_is_registered_under_another_id_is_found_by_its_serial_num
 
 #[tokio::test]
 async fn hundreds_of_devices_are_one_list() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "gateway").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "gateway").await.unwrap();
     const DEVICES: u64 = 1_001;
     for n in 0..DEVICES {
         while device.unacknowledged() >= 50 {
@@ -334,7 +334,7 @@ async fn hundreds_of_devices_are_one_list() {
     }
 }
 
-async fn put(hub: &Hub, id: i64, body: Value) -> Response {
+async fn put(hub: &HubProcess, id: i64, body: Value) -> Response {
     hub.request(Method::PUT, &format!("/dispositivos/{id}")).json(&body).send().await.unwrap()
 }
 
@@ -353,7 +353,7 @@ fn lines(log: &Value) -> Vec<(String, i64)> {
 }
 
 /// Runs a line of the guide at our address; what it prints is JSON, or nothing.
-async fn shell(hub: &Hub, line: &str) -> Value {
+async fn shell(hub: &HubProcess, line: &str) -> Value {
     let line = line.replace(GUIDE, &format!("http://{}", hub.http));
     let output = within("it ends", Command::new("sh").args(["-c", &line]).output()).await.unwrap();
     assert!(output.status.success(), "{line}: {output:?}");
@@ -361,14 +361,14 @@ async fn shell(hub: &Hub, line: &str) -> Value {
 }
 
 /// The guide's script, at our address.
-struct Client {
+struct GuideClient {
     printed: Lines<BufReader<ChildStdout>>,
     _child: Child,
     _dir: TempDir,
 }
 
-impl Client {
-    async fn start(hub: &Hub, args: &[&str]) -> Self {
+impl GuideClient {
+    async fn start(hub: &HubProcess, args: &[&str]) -> Self {
         let dir = TempDir::with_prefix("twinhub-sse-").unwrap();
         let script: PathBuf = dir.path().join("sse_client.py");
         std::fs::write(&script, CLIENT.replace(GUIDE, &format!("http://{}", hub.http))).unwrap();

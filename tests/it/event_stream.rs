@@ -3,17 +3,17 @@
 use reqwest::Response;
 use serde_json::json;
 
-use crate::support::hub::{House, Hub};
+use crate::support::hub::{HubHome, HubProcess};
 use crate::support::within;
 
 /// A stream that is being read.
-struct Stream {
+struct OpenStream {
     response: Response,
     text: String,
 }
 
-impl Stream {
-    async fn open(hub: &Hub, query: &str, last_event_id: Option<u64>) -> Self {
+impl OpenStream {
+    async fn open(hub: &HubProcess, query: &str, last_event_id: Option<u64>) -> Self {
         let path = format!("/api/events?kind=telemetry{query}");
         let mut request = hub.request(reqwest::Method::GET, &path).header("Accept", "text/event-stream");
         if let Some(last) = last_event_id {
@@ -46,19 +46,19 @@ impl Stream {
 
 #[tokio::test]
 async fn a_browser_that_reconnects_gets_what_it_has_not_seen() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
     for n in 0..5 {
         hub.post("/api/devices/a/data", &json!({ "n": n })).await;
     }
-    let all = Stream::open(&hub, "&since=0", None).await.ids(5).await;
+    let all = OpenStream::open(&hub, "&since=0", None).await.ids(5).await;
     assert!(all.is_sorted());
     // It repeats its address with the `since` of its first request, and says where it got to.
-    let rest = Stream::open(&hub, "&since=0", Some(all[2])).await.ids(2).await;
+    let rest = OpenStream::open(&hub, "&since=0", Some(all[2])).await.ids(2).await;
     assert_eq!(rest, all[3..]);
-    let rest = Stream::open(&hub, "", Some(all[3])).await.ids(1).await;
+    let rest = OpenStream::open(&hub, "", Some(all[3])).await.ids(1).await;
     assert_eq!(rest, all[4..]);
-    let mut live = Stream::open(&hub, "", None).await;
+    let mut live = OpenStream::open(&hub, "", None).await;
     hub.post("/api/devices/a/data", &json!({ "n": 9 })).await;
     assert!(live.ids(1).await[0] > all[4], "without either, from now on");
     let request = hub.request(reqwest::Method::GET, "/api/events").header("Accept", "text/event-stream");
@@ -69,10 +69,10 @@ async fn a_browser_that_reconnects_gets_what_it_has_not_seen() {
 /// A stream that is cut off looks like a fault of the network.
 #[tokio::test]
 async fn a_stream_ends_in_order_when_the_hub_shuts_down() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
     hub.post("/api/devices/a/data", &json!({ "n": 1 })).await;
-    let mut stream = Stream::open(&hub, "&since=0", None).await;
+    let mut stream = OpenStream::open(&hub, "&since=0", None).await;
     stream.ids(1).await;
     let ended = tokio::spawn(async move {
         while stream.response.chunk().await?.is_some() {}

@@ -4,27 +4,27 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use crate::support::hub::House;
-use crate::support::{Device, Hub, Mosquitto, eventually};
+use crate::support::hub::HubHome;
+use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually};
 
 const DATA: &str = "iot/devices/meter/data";
 
 #[tokio::test]
 async fn on_the_embedded_broker() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     a_message_that_is_sent_again_is_stored_once(&hub, hub.mqtt.unwrap()).await;
 }
 
 #[tokio::test]
 async fn on_mosquitto() {
     let mosquitto = Mosquitto::start().await;
-    let hub = House::new().on_broker(mosquitto.address).start().await;
+    let hub = HubHome::new().on_broker(mosquitto.address).start().await;
     a_message_that_is_sent_again_is_stored_once(&hub, mosquitto.address).await;
 }
 
 /// None of the messages has a time or an id of its own: to the hub two that are equal are two.
-async fn a_message_that_is_sent_again_is_stored_once(hub: &Hub, broker: SocketAddr) {
-    let mut device = Device::connect_to_session(broker, "meter").await.unwrap();
+async fn a_message_that_is_sent_again_is_stored_once(hub: &HubProcess, broker: SocketAddr) {
+    let mut device = MqttDevice::connect_to_session(broker, "meter").await.unwrap();
     device.begin_exactly_once(7, false, DATA, br#"{"n": 1}"#).await;
     device.begin_exactly_once(7, true, DATA, br#"{"n": 1}"#).await;
     device.end_exactly_once(7).await;
@@ -35,7 +35,7 @@ async fn a_message_that_is_sent_again_is_stored_once(hub: &Hub, broker: SocketAd
     // The connection is lost before the answer is heard.
     device.begin_exactly_once(8, false, DATA, br#"{"n": 2}"#).await;
     drop(device);
-    let mut device = Device::connect_to_session(broker, "meter").await.unwrap();
+    let mut device = MqttDevice::connect_to_session(broker, "meter").await.unwrap();
     device.begin_exactly_once(8, true, DATA, br#"{"n": 2}"#).await;
     device.end_exactly_once(8).await;
     // That it is over is said again, too.

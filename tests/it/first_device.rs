@@ -2,14 +2,14 @@
 
 use tokio::process::Command;
 
-use crate::support::hub::House;
-use crate::support::{Subscriber, within};
+use crate::support::hub::HubHome;
+use crate::support::{WebSocketSession, within};
 
 #[tokio::test]
 async fn what_it_prints_at_the_start_is_all_one_needs() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
-    let mut live = Subscriber::of_readings(hub.http, None).await;
+    let mut live = WebSocketSession::of_readings(hub.http, None).await;
 
     shell(line(&hub.banner, "mosquitto_pub ")).await;
     let event = within("the reading, live", live.next()).await.unwrap();
@@ -32,7 +32,7 @@ async fn what_it_prints_at_the_start_is_all_one_needs() {
 
 #[tokio::test]
 async fn the_page_the_documentation_and_the_descriptions_are_there() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     for (name, kind) in [("page ", "text/html"), ("API ", "text/html")] {
         let url = hub.banner.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap().trim();
         let response = within("an answer", reqwest::get(url)).await.unwrap();

@@ -3,50 +3,50 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::rules::{Rules, done, report};
-use crate::support::{Hub, Subscriber, eventually, within};
+use crate::support::{HubProcess, WebSocketSession, eventually, within};
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
     let response = hub.request(method, path).json(body).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
-async fn make(hub: &Hub, id: &str, parent: Option<&str>) -> Value {
+async fn make(hub: &HubProcess, id: &str, parent: Option<&str>) -> Value {
     let body = json!({ "id": id, "name": format!("The {id}"), "parent_group": parent });
     let (status, made) = send(hub, Method::POST, "/api/groups", &body).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     made
 }
 
-async fn device(hub: &Hub, id: &str, group: Option<&str>) {
+async fn device(hub: &HubProcess, id: &str, group: Option<&str>) {
     let body = json!({ "device_id": id, "name": id, "type": "pump", "group_id": group });
     let (status, made) = send(hub, Method::POST, "/api/devices", &body).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
 }
 
-async fn put(hub: &Hub, path: &str, body: &Value) -> Value {
+async fn put(hub: &HubProcess, path: &str, body: &Value) -> Value {
     let (status, changed) = send(hub, Method::PUT, path, body).await;
     assert_eq!(status, StatusCode::OK, "PUT {path}: {changed}");
     changed
 }
 
 /// The refusal, as its status, code and text.
-async fn refused(hub: &Hub, method: Method, path: &str, body: &Value) -> (u16, String, String) {
+async fn refused(hub: &HubProcess, method: Method, path: &str, body: &Value) -> (u16, String, String) {
     let (status, problem) = send(hub, method, path, body).await;
     let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
     (status.as_u16(), text("code"), text("detail"))
 }
 
 /// `plant` with `hall` in it and `room` in that, and `yard` beside.
-async fn plant(hub: &Hub) {
+async fn plant(hub: &HubProcess) {
     for (id, parent) in [("plant", None), ("hall", Some("plant")), ("room", Some("hall")), ("yard", None)] {
         make(hub, id, parent).await;
     }
 }
 
 /// Of a group: its own devices, its subtree's, and those of them that are online.
-async fn counts(hub: &Hub, id: &str) -> (u64, u64, u64) {
+async fn counts(hub: &HubProcess, id: &str) -> (u64, u64, u64) {
     let group = hub.json(&format!("/api/groups/{id}")).await;
     let number = |pointer: &str| group.pointer(pointer).unwrap().as_u64().unwrap();
     assert_eq!(number("/device_count"), number("/devices/total"));
@@ -60,7 +60,7 @@ fn ids(list: &Value, name: &str) -> String {
 
 #[tokio::test]
 async fn a_tree_is_made_looked_at_and_changed() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     plant(&hub).await;
     let hall = hub.json("/api/groups/hall").await;
     assert_eq!(hall["path"], json!(["plant", "hall"]));
@@ -108,7 +108,7 @@ async fn a_tree_is_made_looked_at_and_changed() {
 
 #[tokio::test]
 async fn counts_are_true_to_every_change_and_after_a_restart() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     plant(&hub).await;
     for (id, group) in [("a", Some("hall")), ("b", Some("room")), ("c", Some("room")), ("d", None)] {
@@ -127,7 +127,7 @@ async fn counts_are_true_to_every_change_and_after_a_restart() {
     report(&hub, "b", &json!({ "temperature": 21.5 })).await;
     put(&hub, "/api/devices/b/mode", &json!({ "mode": "manual" })).await;
     assert_eq!(counts(&hub, "plant").await, (0, 4, 2));
-    let read = async |hub: &Hub| {
+    let read = async |hub: &HubProcess| {
         let hall = hub.json("/api/groups/hall").await;
         assert_eq!(hall["readings"], json!({ "temperature": { "mean": 10.0, "count": 1 } }));
         assert_eq!(hall["subtree"]["readings"], json!({ "temperature": { "mean": 15.75, "count": 2 } }));
@@ -155,7 +155,7 @@ async fn counts_are_true_to_every_change_and_after_a_restart() {
 
 #[tokio::test]
 async fn a_group_goes_when_it_is_empty_or_by_force() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     plant(&hub).await;
     for n in 0..150 {
         device(&hub, &format!("d-{n}"), Some("hall")).await;
@@ -181,7 +181,7 @@ async fn a_group_goes_when_it_is_empty_or_by_force() {
 }
 
 /// The next event that is told, as its device or group and its kind.
-async fn told(subscriber: &mut Subscriber) -> (String, String) {
+async fn told(subscriber: &mut WebSocketSession) -> (String, String) {
     let frame = within("an event", subscriber.next()).await.unwrap();
     assert_eq!(frame["type"], "event", "{frame}");
     let name = frame["device_id"].as_str().or(frame["data"]["group"]["id"].as_str()).unwrap();
@@ -190,12 +190,12 @@ async fn told(subscriber: &mut Subscriber) -> (String, String) {
 
 #[tokio::test]
 async fn a_subscription_follows_devices_and_groups_that_move() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     plant(&hub).await;
     for (id, group) in [("a", "room"), ("b", "yard")] {
         device(&hub, id, Some(group)).await;
     }
-    let mut subscriber = Subscriber::connect(hub.http).await;
+    let mut subscriber = WebSocketSession::connect(hub.http).await;
     subscriber.send(&json!({ "type": "subscribe", "id": "n", "group": "nowhere" })).await;
     assert_eq!(subscriber.next().await.unwrap()["code"], "group_not_found");
     let wish = json!({ "type": "subscribe", "id": "s", "group": "plant", "kinds": ["telemetry", "fleet"], "snapshot": true });
@@ -246,7 +246,7 @@ rules:
 #[tokio::test]
 async fn a_rule_about_a_group_means_all_under_it() {
     let rules = Rules::of("hot.yaml", RULE);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     plant(&hub).await;
     for (id, group) in [("sensor", "room"), ("fan", "hall"), ("other", "yard")] {
         device(&hub, id, Some(group)).await;
@@ -281,7 +281,7 @@ async fn a_rule_about_a_group_means_all_under_it() {
 #[tokio::test]
 async fn a_removal_that_was_cut_off_is_done_again() {
     const DEVICES: u64 = 200;
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     plant(&hub).await;
     for n in 0..DEVICES {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Device;
-use crate::support::hub::{House, Hub};
+use crate::support::MqttDevice;
+use crate::support::hub::{HubHome, HubProcess};
 
-async fn history(hub: &Hub, device: &str, sensor: &str) -> Vec<Value> {
+async fn history(hub: &HubProcess, device: &str, sensor: &str) -> Vec<Value> {
     let path = format!("/api/devices/{device}/data?sensor_type={sensor}&order=asc");
     hub.json(&path).await.as_array().unwrap().clone()
 }
@@ -14,15 +14,15 @@ fn values(history: &[Value]) -> Vec<&Value> {
     history.iter().map(|reading| &reading["value"]).collect()
 }
 
-async fn rejected(hub: &Hub) -> Vec<String> {
+async fn rejected(hub: &HubProcess) -> Vec<String> {
     let rejected = hub.json("/api/diagnostics/rejected").await;
     rejected.as_array().unwrap().iter().map(|one| one["detail"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
 async fn one_bad_reading_takes_no_good_one_with_it() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "esp").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "esp").await.unwrap();
     let data = "iot/devices/esp/data";
     device
         .say(data, r#"{"sensor_readings":[{"sensor_type":"temperature","value":null},{"sensor_type":"h0","value":40}]}"#)
@@ -67,8 +67,8 @@ async fn one_bad_reading_takes_no_good_one_with_it() {
 
 #[tokio::test]
 async fn readings_of_several_moments_come_in_one_message() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "logger").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "logger").await.unwrap();
     let data = "iot/devices/logger/data";
     let batch = r#"[{"t": 1, "timestamp": "2026-01-01T12:00:00Z"}, {"t": 2, "timestamp": "2026-01-01T13:01:00.000+0100"},
         {"t": 3, "timestamp": 1767268920000000}]"#;
@@ -102,8 +102,8 @@ async fn readings_of_several_moments_come_in_one_message() {
 
 #[tokio::test]
 async fn five_pulses_within_a_millisecond_are_five() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "meter").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "meter").await.unwrap();
     for _ in 0..2 {
         for n in 0..5 {
             let pulse = format!(r#"{{"pulse":1,"timestamp":"2026-01-01T12:00:00.0001{n}0Z"}}"#);
@@ -115,8 +115,8 @@ async fn five_pulses_within_a_millisecond_are_five() {
 
 #[tokio::test]
 async fn what_stands_around_the_json_is_passed_over() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "c").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "c").await.unwrap();
     device.say("iot/devices/c/data", "{\"t\": 1}\0").await;
     device.say("iot/devices/c/state", "\u{feff}{\"power\": \"on\"}\0\0 rest of the buffer").await;
     device.say("iot/devices/c/status", "offline\0").await;
@@ -133,8 +133,8 @@ async fn what_stands_around_the_json_is_passed_over() {
 
 #[tokio::test]
 async fn a_clock_that_is_plainly_wrong_does_not_stop_a_twin() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "d").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     let data = "iot/devices/d/data";
     device.say(data, r#"{"temperature":20}"#).await;
     let first = history(&hub, "d", "temperature").await[0]["timestamp"].clone();
@@ -163,8 +163,8 @@ async fn a_clock_that_is_plainly_wrong_does_not_stop_a_twin() {
 
 #[tokio::test]
 async fn a_time_without_a_zone_needs_one() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "plc").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "plc").await.unwrap();
     device.say("iot/devices/plc/data", r#"{"t": 0}"#).await;
     let bare = json!({"t": 1, "timestamp": "2026-01-01 13:00:00"});
     let refused = hub.post("/api/devices/plc/data", &bare).await;
@@ -183,8 +183,8 @@ async fn a_time_without_a_zone_needs_one() {
 
 #[tokio::test]
 async fn a_document_that_is_too_large_is_refused_at_every_door() {
-    let hub = House::new().start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "w").await.unwrap();
+    let hub = HubHome::new().start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "w").await.unwrap();
     device.say("iot/devices/w/data", r#"{"t": 0}"#).await;
     let members: Vec<_> = (0..60_000).rev().map(|n| format!(r#""z{n:06}":1"#)).collect();
     let wide = format!("{{{}}}", members.join(","));

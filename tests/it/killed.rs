@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
-use crate::support::{Device, Dice, Hub, Mosquitto, Subscriber, within};
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
+use crate::support::{Dice, HubProcess, Mosquitto, MqttDevice, WebSocketSession, within};
 
 const MESSAGES: u64 = 20_000;
 const DEVICES: u64 = 20;
@@ -22,7 +22,7 @@ const WINDOW: usize = 200;
 #[tokio::test(flavor = "multi_thread")]
 async fn on_mosquitto() {
     let mosquitto = Mosquitto::start().await;
-    let house = House::new().on_broker(mosquitto.address);
+    let house = HubHome::new().on_broker(mosquitto.address);
     // The session at the broker must be there before the first message, as for any MQTT subscriber.
     let hub = house.start().await;
     let (broker, publishing) = publish(mosquitto.address);
@@ -33,7 +33,7 @@ async fn on_mosquitto() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_embedded_broker() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let (broker, publishing) = publish(hub.mqtt.unwrap());
     let hub = kill_and_resume(&house, hub, &broker, false).await;
@@ -44,17 +44,17 @@ async fn on_the_embedded_broker() {
 /// Follows the events from the first on; after so many as chance wants, kills the hub, starts it again
 /// and resumes behind the last event seen. Ends with the last event.
 async fn kill_and_resume(
-    house: &House,
-    first: Hub,
+    house: &HubHome,
+    first: HubProcess,
     broker: &watch::Sender<SocketAddr>,
     outside: bool,
-) -> Hub {
+) -> HubProcess {
     let mut dice = Dice::new();
     let mut moments: Vec<u64> = (0..KILLS).map(|_| dice.below(MESSAGES * 9 / 10)).collect();
     moments.sort_unstable();
     let mut moments = moments.into_iter().peekable();
     let mut hub = first;
-    let mut live = Subscriber::of_readings(hub.http, Some(0)).await;
+    let mut live = WebSocketSession::of_readings(hub.http, Some(0)).await;
     let (mut seen, mut seq) = (BTreeSet::new(), 0);
     while (seen.len() as u64) < MESSAGES {
         if moments.next_if(|moment| seen.len() as u64 >= *moment).is_some() {
@@ -65,7 +65,7 @@ async fn kill_and_resume(
             if !outside {
                 broker.send_replace(hub.mqtt.unwrap());
             }
-            live = Subscriber::of_readings(hub.http, Some(seq)).await;
+            live = WebSocketSession::of_readings(hub.http, Some(seq)).await;
         }
         let event = within("the next event", live.next()).await.expect("the hub lives");
         assert_eq!(event["type"], "event", "{event}");
@@ -95,7 +95,7 @@ fn publish(first: SocketAddr) -> (watch::Sender<SocketAddr>, JoinHandle<()>) {
 }
 
 async fn publish_until_broken(broker: SocketAddr, left: &mut BTreeSet<u64>) -> std::io::Result<()> {
-    let mut device = Device::connect(broker, "gateway").await?;
+    let mut device = MqttDevice::connect(broker, "gateway").await?;
     let mut next = left.clone().into_iter();
     while !left.is_empty() {
         while device.unacknowledged() < WINDOW {
@@ -104,14 +104,14 @@ async fn publish_until_broken(broker: SocketAddr, left: &mut BTreeSet<u64>) -> s
             let payload = format!(r#"{{"n":{n},"message_id":"m{n}","timestamp":{}}}"#, 1_767_225_600_000 + n);
             device.publish(n, &topic, payload.as_bytes()).await?;
         }
-        if let Said::Acknowledged(n) = device.next().await? {
+        if let BrokerWord::Acknowledged(n) = device.next().await? {
             left.remove(&n);
         }
     }
     Ok(())
 }
 
-async fn everything_is_stored_once(hub: &Hub) {
+async fn everything_is_stored_once(hub: &HubProcess) {
     for device in 0..DEVICES {
         let history = hub.json(&format!("/api/devices/killed-{device}/data?limit=10000&order=asc")).await;
         let stored: Vec<u64> =

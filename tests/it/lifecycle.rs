@@ -3,30 +3,30 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
 use crate::support::pump::register;
-use crate::support::{Device, Hub, eventually, within};
+use crate::support::{HubProcess, MqttDevice, eventually, within};
 
-async fn live(hub: &Hub, state: &str, status: StatusCode) -> Value {
+async fn live(hub: &HubProcess, state: &str, status: StatusCode) -> Value {
     let body = json!({ "state": state, "reason": "the story says so" });
     let answer = hub.request(Method::PUT, "/api/devices/pump-1/lifecycle").json(&body).send().await.unwrap();
     assert_eq!(answer.status(), status, "{state}");
     answer.json().await.unwrap()
 }
 
-async fn listed(hub: &Hub, state: &str) -> Value {
+async fn listed(hub: &HubProcess, state: &str) -> Value {
     let devices = hub.json(&format!("/api/devices?lifecycle={state}")).await;
     devices.as_array().unwrap().iter().map(|device| device["id"].clone()).collect()
 }
 
 #[tokio::test]
 async fn a_suspended_device_is_refused_and_counted_until_it_is_active_again() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     assert_eq!(hub.json("/api/devices/pump-1").await["lifecycle"], "provisioned");
     assert_eq!(listed(&hub, "provisioned").await, json!(["pump-1"]));
-    let mut mqtt = Device::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let mut mqtt = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     mqtt.say("iot/devices/pump-1/status", "online").await;
     mqtt.say("iot/devices/pump-1/data", r#"{"t": 1}"#).await;
     assert_eq!(hub.json("/api/devices/pump-1/lifecycle").await["lifecycle"], "active");
@@ -82,7 +82,7 @@ async fn a_suspended_device_is_refused_and_counted_until_it_is_active_again() {
 
 #[tokio::test]
 async fn a_retired_device_keeps_its_history_and_a_removed_one_says_how_much_it_had() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     register(&hub, "pump-1").await;
     for n in 0..10 {
@@ -132,10 +132,10 @@ async fn a_retired_device_keeps_its_history_and_a_removed_one_says_how_much_it_h
 /// A command that the broker has handed over goes with its device: nothing of it reaches who has the id next.
 #[tokio::test]
 async fn a_device_is_not_given_the_commands_of_a_removed_one_with_its_id() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     let topic = "iot/devices/pump-1/commands";
-    let mut old = Device::connect_to_session(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let mut old = MqttDevice::connect_to_session(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     old.subscribe(topic).await.unwrap();
     old.say("iot/devices/pump-1/status", "online").await;
     let go = json!({ "command_type": "go", "ttl": "10m", "timeout": "10m" });
@@ -143,7 +143,7 @@ async fn a_device_is_not_given_the_commands_of_a_removed_one_with_its_id() {
     old.take_unacknowledged(topic).await;
     drop(old); // without an acknowledgement: its session has the command
     register(&hub, "other").await;
-    let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();
+    let mut other = MqttDevice::connect(hub.mqtt.unwrap(), "other").await.unwrap();
     other.subscribe("iot/devices/other/commands").await.unwrap();
     other.say("iot/devices/other/status", "online").await;
     let removed = hub.request(Method::DELETE, "/api/devices/pump-1").send().await.unwrap();
@@ -152,17 +152,17 @@ async fn a_device_is_not_given_the_commands_of_a_removed_one_with_its_id() {
     assert_eq!(hub.post("/api/devices/other/commands", &go).await.status(), StatusCode::ACCEPTED);
     other.take_unacknowledged("iot/devices/other/commands").await;
 
-    let mut new = Device::connect_to_session(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let mut new = MqttDevice::connect_to_session(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     new.subscribe("iot/end").await.unwrap();
     other.say("iot/end", "now").await;
     let first = within("a message", new.next()).await.unwrap();
-    assert_eq!(first, Said::Message { topic: "iot/end".into(), payload: b"now".to_vec() });
+    assert_eq!(first, BrokerWord::Message { topic: "iot/end".into(), payload: b"now".to_vec() });
     assert_eq!(hub.get("/api/devices/pump-1").await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn a_device_is_not_told_the_configuration_of_a_removed_one_with_its_id() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let topic = "iot/devices/pump-1/configuration";
     let configure = async |interval: u32| {
         let body = json!({ "configuration": { "interval": interval } });
@@ -170,7 +170,7 @@ async fn a_device_is_not_told_the_configuration_of_a_removed_one_with_its_id() {
         assert_eq!(changed.status(), StatusCode::OK);
     };
     register(&hub, "pump-1").await;
-    let mut old = Device::connect(hub.mqtt.unwrap(), "old").await.unwrap();
+    let mut old = MqttDevice::connect(hub.mqtt.unwrap(), "old").await.unwrap();
     old.subscribe(topic).await.unwrap();
     configure(5).await;
     assert_eq!(told(&mut old).await, r#"{"interval":5}"#);
@@ -179,17 +179,17 @@ async fn a_device_is_not_told_the_configuration_of_a_removed_one_with_its_id() {
     assert_eq!(told(&mut old).await, "");
 
     register(&hub, "pump-1").await;
-    let mut new = Device::connect(hub.mqtt.unwrap(), "new").await.unwrap();
+    let mut new = MqttDevice::connect(hub.mqtt.unwrap(), "new").await.unwrap();
     new.subscribe(topic).await.unwrap();
     configure(7).await;
     assert_eq!(told(&mut new).await, r#"{"interval":7}"#, "and nothing before");
 }
 
 /// The next message, as text.
-async fn told(device: &mut Device) -> String {
+async fn told(device: &mut MqttDevice) -> String {
     within("a message", async {
         loop {
-            if let Said::Message { payload, .. } = device.next().await.unwrap() {
+            if let BrokerWord::Message { payload, .. } = device.next().await.unwrap() {
                 return String::from_utf8(payload).unwrap();
             }
         }

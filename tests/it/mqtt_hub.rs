@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
 use crate::support::pump::register;
-use crate::support::{Device, Hub, Mosquitto, eventually, within};
+use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually, within};
 
 const COMMANDS: &str = "iot/devices/pump-1/commands";
 
-async fn ask(hub: &Hub, more: Value) -> Value {
+async fn ask(hub: &HubProcess, more: Value) -> Value {
     let mut body = json!({ "command_type": "go" });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let asked = hub.post("/api/devices/pump-1/commands", &body).await;
@@ -21,15 +21,15 @@ async fn ask(hub: &Hub, more: Value) -> Value {
     asked.json().await.unwrap()
 }
 
-async fn until(hub: &Hub, command: &Value, status: &str) -> Value {
+async fn until(hub: &HubProcess, command: &Value, status: &str) -> Value {
     let path = format!("/api/commands/{}", command["id"].as_str().unwrap());
     eventually(status, async || Some(hub.json(&path).await).filter(|found| found["status"] == status)).await
 }
 
-async fn next_command(device: &mut Device) -> Value {
+async fn next_command(device: &mut MqttDevice) -> Value {
     within("a command", async {
         loop {
-            if let Said::Message { payload, .. } = device.next().await.unwrap() {
+            if let BrokerWord::Message { payload, .. } = device.next().await.unwrap() {
                 return serde_json::from_slice(&payload).unwrap();
             }
         }
@@ -38,40 +38,40 @@ async fn next_command(device: &mut Device) -> Value {
 }
 
 /// A broker that a hub uses: its own, or Mosquitto.
-struct Place {
-    hub: Hub,
+struct BrokerUnderTest {
+    hub: HubProcess,
     broker: SocketAddr,
     _mosquitto: Option<Mosquitto>,
 }
 
-impl Place {
+impl BrokerUnderTest {
     async fn embedded() -> Self {
-        let hub = House::new().start().await;
+        let hub = HubHome::new().start().await;
         let broker = hub.mqtt.unwrap();
         Self { hub, broker, _mosquitto: None }
     }
 
     async fn mosquitto() -> Self {
         let mosquitto = Mosquitto::start().await;
-        let hub = House::new().on_broker(mosquitto.address).start().await;
+        let hub = HubHome::new().on_broker(mosquitto.address).start().await;
         Self { hub, broker: mosquitto.address, _mosquitto: Some(mosquitto) }
     }
 }
 
 #[tokio::test]
 async fn a_command_waits_until_somebody_listens() {
-    waits_until_somebody_listens(&Place::embedded().await, "pending").await;
+    waits_until_somebody_listens(&BrokerUnderTest::embedded().await, "pending").await;
 }
 
 /// Mosquitto says so when it gets the command: it was `sent` for that moment.
 #[tokio::test]
 async fn a_command_waits_until_somebody_listens_on_an_outside_broker() {
-    waits_until_somebody_listens(&Place::mosquitto().await, "sent").await;
+    waits_until_somebody_listens(&BrokerUnderTest::mosquitto().await, "sent").await;
 }
 
-async fn waits_until_somebody_listens(place: &Place, at_first: &str) {
+async fn waits_until_somebody_listens(place: &BrokerUnderTest, at_first: &str) {
     let hub = &place.hub;
-    let mut device = Device::connect(place.broker, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(place.broker, "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
     eventually("it is online", async || {
         let response = hub.get("/api/devices/pump-1").await;
@@ -96,12 +96,12 @@ async fn waits_until_somebody_listens(place: &Place, at_first: &str) {
 /// A program that keeps its session and one that listens are both there: the command goes into the session.
 #[tokio::test]
 async fn a_command_that_was_called_back_does_not_reach_a_session() {
-    let place = Place::embedded().await;
+    let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
-    let mut device = Device::connect_to_session(place.broker, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect_to_session(place.broker, "pump-1").await.unwrap();
     device.subscribe(COMMANDS).await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
-    let mut logger = Device::connect(place.broker, "logger").await.unwrap();
+    let mut logger = MqttDevice::connect(place.broker, "logger").await.unwrap();
     logger.subscribe("#").await.unwrap();
     drop(device);
     let delete = async |command: &Value| {
@@ -115,7 +115,7 @@ async fn a_command_that_was_called_back_does_not_reach_a_session() {
     let expired = ask(hub, json!({ "ttl": "1s", "timeout": "1s", "max_attempts": 1 })).await;
     until(hub, &expired, "failed").await;
     let lives = ask(hub, json!({})).await;
-    let mut device = Device::connect_to_session(place.broker, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect_to_session(place.broker, "pump-1").await.unwrap();
     assert_eq!(next_command(&mut device).await["id"], lives["id"], "neither of those that are over");
     // A word that comes too late is recorded.
     let answer = format!("{COMMANDS}/{}", over["id"].as_str().unwrap());
@@ -128,9 +128,9 @@ async fn a_command_that_was_called_back_does_not_reach_a_session() {
 /// An outside broker keeps it no longer than the command lives.
 #[tokio::test]
 async fn a_command_that_expired_does_not_reach_a_session_of_an_outside_broker() {
-    let place = Place::mosquitto().await;
+    let place = BrokerUnderTest::mosquitto().await;
     let hub = &place.hub;
-    let mut device = Device::connect_to_session(place.broker, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect_to_session(place.broker, "pump-1").await.unwrap();
     device.subscribe(COMMANDS).await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
     drop(device);
@@ -152,7 +152,7 @@ async fn a_command_that_expired_does_not_reach_a_session_of_an_outside_broker() 
     })
     .await;
     let lives = ask(hub, json!({ "priority": 9 })).await;
-    let mut device = Device::connect_to_session(place.broker, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect_to_session(place.broker, "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/status", "offline").await;
     device.say("iot/devices/pump-1/status", "online").await;
     assert_eq!(next_command(&mut device).await["id"], lives["id"]);
@@ -166,9 +166,9 @@ fn millis(text: &str) -> f64 {
 
 #[tokio::test]
 async fn desired_state_waits_until_somebody_listens() {
-    let place = Place::embedded().await;
+    let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
-    let mut device = Device::connect(place.broker, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(place.broker, "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/status", "online").await;
     let patch = json!({ "desired": { "power": "on" } });
     let changed = hub.request(Method::PATCH, "/api/devices/pump-1/twin").json(&patch).send().await.unwrap();
@@ -183,10 +183,10 @@ async fn desired_state_waits_until_somebody_listens() {
 
 #[tokio::test]
 async fn the_hub_alone_speaks_on_its_topics() {
-    let place = Place::embedded().await;
+    let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
     register(hub, "pump-1").await;
-    let mut forger = Device::connect(place.broker, "forger").await.unwrap();
+    let mut forger = MqttDevice::connect(place.broker, "forger").await.unwrap();
     forger.say("iot/devices/pump-1/firmware/update", r#"{"url": "http://evil"}"#).await;
     let rejected = hub.json("/api/diagnostics/rejected").await;
     assert_eq!(
@@ -198,10 +198,10 @@ async fn the_hub_alone_speaks_on_its_topics() {
 }
 
 #[tokio::test]
-async fn what_nobody_reads_is_shown() {
-    let place = Place::embedded().await;
+async fn unread_topics_are_shown() {
+    let place = BrokerUnderTest::embedded().await;
     let hub = &place.hub;
-    let mut device = Device::connect(place.broker, "esp").await.unwrap();
+    let mut device = MqttDevice::connect(place.broker, "esp").await.unwrap();
     device.say("iot/devices/esp/temperature", "23.5").await;
     device.say("tele/plug/SENSOR", "{}").await;
     device.say("tele/plug/STATE", "{}").await;
@@ -218,9 +218,9 @@ async fn what_nobody_reads_is_shown() {
 #[tokio::test]
 async fn a_broker_that_drops_messages_is_shown() {
     let mosquitto = Mosquitto::as_installed().await;
-    let house = House::new().on_broker(mosquitto.address);
+    let house = HubHome::new().on_broker(mosquitto.address);
     assert!(house.start().await.terminate().await.success());
-    let mut device = Device::connect(mosquitto.address, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     for n in 0..1_200 {
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
     }

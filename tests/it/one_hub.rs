@@ -6,8 +6,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::support::hub::{House, run};
-use crate::support::{Device, eventually};
+use crate::support::hub::{HubHome, run};
+use crate::support::{MqttDevice, eventually};
 
 const FREE_PORTS: [&str; 6] = ["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log", "error"];
 
@@ -32,9 +32,9 @@ fn text(path: &Path) -> &str {
 
 #[tokio::test]
 async fn a_second_hub_on_one_folder_is_refused() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/data", r#"{"n": 1}"#).await;
     let holder = format!("process {}", hub.pid());
     is_refused(&with(&["--data-dir", text(&house.data)]), &["the data folder", text(&house.data), &holder])
@@ -46,7 +46,7 @@ async fn a_second_hub_on_one_folder_is_refused() {
 
 #[tokio::test]
 async fn two_folders_with_one_database_are_refused_too() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let other = tempfile::tempdir().unwrap();
     let database = house.data.join("twinhub.db");
@@ -58,7 +58,7 @@ async fn two_folders_with_one_database_are_refused_too() {
 
 #[tokio::test]
 async fn tables_are_not_changed_under_a_hub_that_runs() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let data = ["--data-dir", text(&house.data)];
     let holder = format!("process {}", hub.pid());
@@ -71,7 +71,7 @@ async fn tables_are_not_changed_under_a_hub_that_runs() {
 
 #[tokio::test]
 async fn a_killed_hub_does_not_block_the_next_start() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     hub.kill().await;
     assert!(house.data.join("lock").exists(), "it had no chance to remove it");
@@ -81,9 +81,9 @@ async fn a_killed_hub_does_not_block_the_next_start() {
 /// Somebody without a lock (an older version, a restored copy) writes to the database all the same.
 #[tokio::test]
 async fn a_hub_whose_sequence_is_taken_stops_instead_of_trying_for_ever() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/data", r#"{"n": 1}"#).await;
     let other = Connection::open(house.data.join("twinhub.db")).unwrap();
     other.busy_timeout(Duration::from_secs(5)).unwrap();

@@ -15,46 +15,46 @@ use twinhub::config::Options;
 use crate::support::hub::run;
 
 /// Said by the file, by the environment and by a flag, as keys of the file have it.
-struct Row(&'static str, [&'static str; 3]);
+struct OptionRow(&'static str, [&'static str; 3]);
 
-const ROWS: &[Row] = &[
-    Row("listen", ["'127.0.0.1:1'", "'127.0.0.1:2'", "'127.0.0.1:3'"]),
-    Row("data-dir", ["'/d1'", "'/d2'", "'/d3'"]),
-    Row("database", ["'sqlite:/1.db'", "'sqlite:/2.db'", "'sqlite:/3.db'"]),
-    Row("mqtt", ["'mqtt://h:1'", "'mqtt://h:2'", "'mqtts://h:3'"]),
-    Row("mqtt-listen", ["'127.0.0.1:4'", "'127.0.0.1:5'", "'127.0.0.1:6'"]),
-    Row("mqtt-connections", ["1", "2", "3"]),
-    Row("mqtt-payload-limit", ["'1KiB'", "'2KiB'", "'3KiB'"]),
-    Row("mqtt-retained-limit", ["'4KiB'", "'5KiB'", "'6KiB'"]),
-    Row("mqtt-retained-total", ["'7KiB'", "'8KiB'", "'9KiB'"]),
-    Row("mqtt-sessions", ["4", "5", "6"]),
-    Row("mqtt-session-messages", ["7", "8", "9"]),
-    Row("mqtt-session-limit", ["'1MiB'", "'2MiB'", "'3MiB'"]),
-    Row("mqtt-sessions-total", ["'4MiB'", "'5MiB'", "'6MiB'"]),
-    Row("unknown-devices", ["'reject'", "'accept'", "'reject'"]),
-    Row("device-clock-ahead", ["'1h'", "'2h'", "'never'"]),
-    Row("device-clock-behind", ["'3d'", "'never'", "'5d'"]),
-    Row("rules", ["'/r1'", "'/r2'", "'/r3'"]),
-    Row("cors", ["['http://a']", "['http://b', 'null']", "['*']"]),
-    Row("hosts", ["['a.example']", "['b.example', '*.c.example']", "['d.example']"]),
-    Row("http-connections", ["10", "20", "30"]),
-    Row("log", ["'debug'", "'info,sqlx=warn'", "'error'"]),
-    Row("log-format", ["'json'", "'text'", "'auto'"]),
-    Row("body-limit", ["'1kB'", "'2kB'", "'3kB'"]),
-    Row("key-file", ["'/k1'", "'/k2'", "'/k3'"]),
-    Row("firmware-limit", ["'4kB'", "'5kB'", "'6kB'"]),
-    Row("public-url", ["'https://a'", "'https://b'", "'https://c'"]),
-    Row("import-limit", ["'7kB'", "'8kB'", "'9kB'"]),
-    Row("idle-after", ["'1s'", "'never'", "'3s'"]),
-    Row("first-silence", ["'4s'", "'5s'", "'6s'"]),
-    Row("retention", ["'7s'", "'8s'", "'9s'"]),
-    Row("keep-readings", ["'10s'", "'never'", "'12s'"]),
-    Row("keep-runs", ["'13s'", "'14s'", "'never'"]),
-    Row("rule-secrets", ["['A']", "['B', 'C']", "['D']"]),
-    Row("webhook-allow", ["['a:1']", "['10.0.0.0/8', 'b']", "['::1']"]),
-    Row("webhook-private-redirects", ["true", "false", "true"]),
-    Row("open", ["true", "false", "true"]),
-    Row("open-to-network", ["true", "false", "true"]),
+const ROWS: &[OptionRow] = &[
+    OptionRow("listen", ["'127.0.0.1:1'", "'127.0.0.1:2'", "'127.0.0.1:3'"]),
+    OptionRow("data-dir", ["'/d1'", "'/d2'", "'/d3'"]),
+    OptionRow("database", ["'sqlite:/1.db'", "'sqlite:/2.db'", "'sqlite:/3.db'"]),
+    OptionRow("mqtt", ["'mqtt://h:1'", "'mqtt://h:2'", "'mqtts://h:3'"]),
+    OptionRow("mqtt-listen", ["'127.0.0.1:4'", "'127.0.0.1:5'", "'127.0.0.1:6'"]),
+    OptionRow("mqtt-connections", ["1", "2", "3"]),
+    OptionRow("mqtt-payload-limit", ["'1KiB'", "'2KiB'", "'3KiB'"]),
+    OptionRow("mqtt-retained-limit", ["'4KiB'", "'5KiB'", "'6KiB'"]),
+    OptionRow("mqtt-retained-total", ["'7KiB'", "'8KiB'", "'9KiB'"]),
+    OptionRow("mqtt-sessions", ["4", "5", "6"]),
+    OptionRow("mqtt-session-messages", ["7", "8", "9"]),
+    OptionRow("mqtt-session-limit", ["'1MiB'", "'2MiB'", "'3MiB'"]),
+    OptionRow("mqtt-sessions-total", ["'4MiB'", "'5MiB'", "'6MiB'"]),
+    OptionRow("unknown-devices", ["'reject'", "'accept'", "'reject'"]),
+    OptionRow("device-clock-ahead", ["'1h'", "'2h'", "'never'"]),
+    OptionRow("device-clock-behind", ["'3d'", "'never'", "'5d'"]),
+    OptionRow("rules", ["'/r1'", "'/r2'", "'/r3'"]),
+    OptionRow("cors", ["['http://a']", "['http://b', 'null']", "['*']"]),
+    OptionRow("hosts", ["['a.example']", "['b.example', '*.c.example']", "['d.example']"]),
+    OptionRow("http-connections", ["10", "20", "30"]),
+    OptionRow("log", ["'debug'", "'info,sqlx=warn'", "'error'"]),
+    OptionRow("log-format", ["'json'", "'text'", "'auto'"]),
+    OptionRow("body-limit", ["'1kB'", "'2kB'", "'3kB'"]),
+    OptionRow("key-file", ["'/k1'", "'/k2'", "'/k3'"]),
+    OptionRow("firmware-limit", ["'4kB'", "'5kB'", "'6kB'"]),
+    OptionRow("public-url", ["'https://a'", "'https://b'", "'https://c'"]),
+    OptionRow("import-limit", ["'7kB'", "'8kB'", "'9kB'"]),
+    OptionRow("idle-after", ["'1s'", "'never'", "'3s'"]),
+    OptionRow("first-silence", ["'4s'", "'5s'", "'6s'"]),
+    OptionRow("retention", ["'7s'", "'8s'", "'9s'"]),
+    OptionRow("keep-readings", ["'10s'", "'never'", "'12s'"]),
+    OptionRow("keep-runs", ["'13s'", "'14s'", "'never'"]),
+    OptionRow("rule-secrets", ["['A']", "['B', 'C']", "['D']"]),
+    OptionRow("webhook-allow", ["['a:1']", "['10.0.0.0/8', 'b']", "['::1']"]),
+    OptionRow("webhook-private-redirects", ["true", "false", "true"]),
+    OptionRow("open", ["true", "false", "true"]),
+    OptionRow("open-to-network", ["true", "false", "true"]),
 ];
 
 /// Options by name, with the defaults that the help tells.
@@ -98,7 +98,7 @@ async fn printed(args: &[&str], environment: &[(&str, &str)]) -> String {
 /// Each option holds what the place at `index` says, and it is said that it does.
 fn check(printed: &str, index: usize, place: &str) {
     let table: Table = printed.parse().unwrap_or_else(|error| panic!("{error}:\n{printed}"));
-    for Row(key, values) in ROWS {
+    for OptionRow(key, values) in ROWS {
         assert_eq!(table.get(*key), Some(&value(values[index])), "{key} in\n{printed}");
         let line = printed.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
         let told = line.rsplit_once("  # ").unwrap().1;
@@ -108,15 +108,15 @@ fn check(printed: &str, index: usize, place: &str) {
 
 #[tokio::test]
 async fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
-    let rows: BTreeSet<String> = ROWS.iter().map(|Row(key, _)| (*key).to_owned()).collect();
+    let rows: BTreeSet<String> = ROWS.iter().map(|OptionRow(key, _)| (*key).to_owned()).collect();
     assert_eq!(rows, keys(), "each option has a row");
-    for Row(key, [file, environment, flag]) in ROWS {
+    for OptionRow(key, [file, environment, flag]) in ROWS {
         assert!(file != environment && environment != flag, "{key}");
     }
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hub.toml");
-    let text: String = ROWS.iter().map(|Row(key, [file, ..])| format!("{key} = {file}\n")).collect();
+    let text: String = ROWS.iter().map(|OptionRow(key, [file, ..])| format!("{key} = {file}\n")).collect();
     std::fs::write(&path, text).unwrap();
     let named = ["--config", path.to_str().unwrap()];
     let file = printed(&named, &[]).await;
@@ -125,7 +125,7 @@ async fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
 
     let variables: Vec<(String, String)> = ROWS
         .iter()
-        .map(|Row(key, [_, said, _])| {
+        .map(|OptionRow(key, [_, said, _])| {
             (format!("TWINHUB_{}", key.replace('-', "_").to_uppercase()), plain(&value(said)))
         })
         .collect();
@@ -134,7 +134,7 @@ async fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
     check(&printed(&named, &environment).await, 1, "environment");
 
     let flags: Vec<String> =
-        ROWS.iter().map(|Row(key, [_, _, said])| format!("--{key}={}", plain(&value(said)))).collect();
+        ROWS.iter().map(|OptionRow(key, [_, _, said])| format!("--{key}={}", plain(&value(said)))).collect();
     let flags: Vec<&str> = named.into_iter().chain(flags.iter().map(String::as_str)).collect();
     check(&printed(&flags, &environment).await, 2, "flag");
     check(&printed(&flags, &[]).await, 2, "flag");

@@ -26,32 +26,32 @@ use twinhub_store::sql::{SqlOptions, SqlStore};
 use twinhub_store::{Batch, CommandQuery, Store as _};
 use twinhub_testkit::{FailingStore, ManualClock, until};
 
-use crate::support::mqtt::Said;
-use crate::support::{Device, Mosquitto, within};
+use crate::support::mqtt::BrokerWord;
+use crate::support::{Mosquitto, MqttDevice, within};
 use lamps::Lamps;
 
 /// The ground that a hub runs on, over its restarts.
-struct Ground {
+struct HubGround {
     folder: TempDir,
     clock: Arc<ManualClock>,
     /// None: the embedded broker.
     mosquitto: Option<Mosquitto>,
 }
 
-struct Running {
+struct LampHub {
     hub: Arc<Hub>,
     link: Arc<dyn Link>,
     store: Arc<FailingStore>,
     broker: SocketAddr,
 }
 
-impl Ground {
+impl HubGround {
     fn with(mosquitto: Option<Mosquitto>) -> Self {
         let clock = ManualClock::at(Timestamp::from_millis(1_800_000_000_000));
         Self { folder: TempDir::new().unwrap(), clock, mosquitto }
     }
 
-    async fn start(&self) -> Running {
+    async fn start(&self) -> LampHub {
         let url = format!("sqlite:{}", self.folder.path().join("twinhub.db").display());
         let sql = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
         let store = FailingStore::around(sql.clone());
@@ -80,18 +80,18 @@ impl Ground {
         };
         hub.connect(Arc::clone(&link));
         until("the link is up", async || link.state().connected).await;
-        Running { hub, link, store, broker }
+        LampHub { hub, link, store, broker }
     }
 }
 
-impl Running {
-    async fn bridge(&self) -> Device {
-        let mut bridge = Device::connect(self.broker, "bridge").await.unwrap();
+impl LampHub {
+    async fn bridge(&self) -> MqttDevice {
+        let mut bridge = MqttDevice::connect(self.broker, "bridge").await.unwrap();
         Self::listen(&mut bridge).await;
         bridge
     }
 
-    async fn listen(bridge: &mut Device) {
+    async fn listen(bridge: &mut MqttDevice) {
         bridge.subscribe("lamps/b/known").await.unwrap();
         bridge.subscribe("lamps/b/+/set").await.unwrap();
         bridge.subscribe("lamps/b/+/do").await.unwrap();
@@ -147,9 +147,9 @@ fn id(device: &str) -> DeviceId {
 }
 
 /// The next message that comes.
-async fn comes(bridge: &mut Device) -> String {
+async fn comes(bridge: &mut MqttDevice) -> String {
     loop {
-        if let Said::Message { topic, payload } = within("a message", bridge.next()).await.unwrap() {
+        if let BrokerWord::Message { topic, payload } = within("a message", bridge.next()).await.unwrap() {
             return format!("{topic} {}", String::from_utf8(payload).unwrap());
         }
     }
@@ -157,15 +157,15 @@ async fn comes(bridge: &mut Device) -> String {
 
 #[actix_rt::test]
 async fn a_dialect_that_remembers_speaks_both_ways_over_the_embedded_broker() {
-    a_dialect_that_remembers_speaks_both_ways(Ground::with(None)).await;
+    a_dialect_that_remembers_speaks_both_ways(HubGround::with(None)).await;
 }
 
 #[actix_rt::test]
 async fn a_dialect_that_remembers_speaks_both_ways_over_mosquitto() {
-    a_dialect_that_remembers_speaks_both_ways(Ground::with(Some(Mosquitto::start().await))).await;
+    a_dialect_that_remembers_speaks_both_ways(HubGround::with(Some(Mosquitto::start().await))).await;
 }
 
-async fn a_dialect_that_remembers_speaks_both_ways(ground: Ground) {
+async fn a_dialect_that_remembers_speaks_both_ways(ground: HubGround) {
     let running = ground.start().await;
     let mut bridge = running.bridge().await;
     bridge.say("lamps/b/1/is", "on").await;
@@ -204,11 +204,11 @@ async fn a_dialect_that_remembers_speaks_both_ways(ground: Ground) {
 
 #[actix_rt::test]
 async fn a_command_that_is_called_back_reaches_no_device_in_any_dialect() {
-    let ground = Ground::with(None);
+    let ground = HubGround::with(None);
     let running = ground.start().await;
     // Its session waits for it while it is away.
-    let mut bridge = Device::connect_to_session(running.broker, "bridge").await.unwrap();
-    Running::listen(&mut bridge).await;
+    let mut bridge = MqttDevice::connect_to_session(running.broker, "bridge").await.unwrap();
+    LampHub::listen(&mut bridge).await;
     bridge.say("lamps/b/list", r#"{"1": "kitchen", "2": "hall"}"#).await;
     assert_eq!(comes(&mut bridge).await, "lamps/b/known ");
     for (short, device) in [("1", "kitchen"), ("2", "hall")] {
@@ -223,7 +223,7 @@ async fn a_command_that_is_called_back_reaches_no_device_in_any_dialect() {
     running.reaches(wanted, CommandStatus::Sent).await;
     running.deliver("kitchen", Input::Cancel { id: over, known: None }).await;
     running.reaches(over, CommandStatus::Canceled).await;
-    let mut bridge = Device::connect_to_session(running.broker, "bridge").await.unwrap();
+    let mut bridge = MqttDevice::connect_to_session(running.broker, "bridge").await.unwrap();
     assert_eq!(comes(&mut bridge).await, "lamps/b/2/do blink");
     assert_eq!(running.link.state().withheld, 1);
     running.stop().await;
@@ -231,7 +231,7 @@ async fn a_command_that_is_called_back_reaches_no_device_in_any_dialect() {
 
 #[actix_rt::test]
 async fn a_message_for_two_twins_is_acknowledged_when_both_are_durable() {
-    let ground = Ground::with(None);
+    let ground = HubGround::with(None);
     let running = ground.start().await;
     let mut bridge = running.bridge().await;
     bridge.say("lamps/b/list", r#"{"1": "kitchen", "2": "hall"}"#).await;
@@ -250,7 +250,7 @@ async fn a_message_for_two_twins_is_acknowledged_when_both_are_durable() {
     bridge.subscribe("something/else").await.unwrap();
     assert_eq!(bridge.unacknowledged(), 1);
     running.store.heal();
-    assert_eq!(within("an acknowledgement", bridge.next()).await.unwrap(), Said::Acknowledged(1));
+    assert_eq!(within("an acknowledgement", bridge.next()).await.unwrap(), BrokerWord::Acknowledged(1));
     for device in ["kitchen", "hall"] {
         assert_eq!(running.twin(device).await.status, Status::Offline, "{device}");
     }
@@ -259,7 +259,7 @@ async fn a_message_for_two_twins_is_acknowledged_when_both_are_durable() {
 
 #[actix_rt::test]
 async fn a_dialect_is_woken_by_its_deadline() {
-    let ground = Ground::with(None);
+    let ground = HubGround::with(None);
     let running = ground.start().await;
     let mut bridge = running.bridge().await;
     bridge.say("lamps/b/list", r#"{"1": "kitchen", "2": "hall"}"#).await;

@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::{House, Hub};
-use crate::support::{Subscriber, within};
+use crate::support::hub::{HubHome, HubProcess};
+use crate::support::{WebSocketSession, within};
 
 /// Each route whose description promises `If-Match`, with a change that it makes, in the order in which they go.
 /// `{n}` is another number each time.
@@ -48,8 +48,8 @@ const WITHOUT: [(&str, &str); 2] = [
 const MALFORMED: [&str; 3] = ["\"3", "abc", "*, \"3\""];
 
 #[tokio::test]
-async fn whoever_promises_if_match_changes_nothing_of_another_version() {
-    let hub = House::new().start().await;
+async fn if_match_of_another_version_changes_nothing() {
+    let hub = HubHome::new().start().await;
     let image = make_one_of_each(&hub).await;
     for (count, (method, path, body)) in CHANGES.into_iter().enumerate() {
         let id = if path.starts_with("/api/firmware/") { &*image } else { "x" };
@@ -89,7 +89,7 @@ async fn whoever_promises_if_match_changes_nothing_of_another_version() {
 
 #[tokio::test]
 async fn whatever_changes_something_promises_if_match() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let document = hub.json("/api/openapi.json").await;
     let (mut promised, mut without) = (Vec::new(), Vec::new());
     for (name, operation) in operations(&document) {
@@ -121,7 +121,7 @@ async fn whatever_changes_something_promises_if_match() {
 
 #[tokio::test]
 async fn of_writers_who_saw_the_same_one_is_taken() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     make_one_of_each(&hub).await;
     let of_these = ["/api/devices/{id}/mode", "/api/groups/{id}", "/api/automation/rules/{id}"];
     for (_, path, body) in
@@ -146,9 +146,9 @@ async fn of_writers_who_saw_the_same_one_is_taken() {
 
 #[tokio::test]
 async fn a_change_over_websocket_can_depend_on_the_version_too() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "x", "name": "X" })).await;
-    let mut client = Subscriber::connect(hub.http).await;
+    let mut client = WebSocketSession::connect(hub.http).await;
     let version = version(&hub).await;
     let mut change = async |n: u64, if_version: u64| {
         let frame = json!({ "type": "desired", "id": format!("c{n}"), "device_id": "x", "patch": { "n": n },
@@ -168,12 +168,12 @@ async fn a_change_over_websocket_can_depend_on_the_version_too() {
     assert_eq!(hub.json("/api/devices/x/twin").await["desired"], json!({ "n": 2 }));
 }
 
-async fn version(hub: &Hub) -> u64 {
+async fn version(hub: &HubProcess) -> u64 {
     hub.json("/api/devices/x/twin").await["version"].as_u64().unwrap()
 }
 
 /// A device, a template, a group and a rule, all called `x`, and an image, whose id this is.
-async fn make_one_of_each(hub: &Hub) -> String {
+async fn make_one_of_each(hub: &HubProcess) -> String {
     let rule = json!({ "id": "x", "triggers": [{ "every": "1h" }], "actions": [{ "desired": "x", "set": { "n": 0 } }] });
     let image = json!({ "version": "1.0", "model": "P1", "url": "http://files/1.bin", "sha256": "0a".repeat(32), "size": 1 });
     let mut made = Value::Null;
@@ -193,13 +193,13 @@ async fn make_one_of_each(hub: &Hub) -> String {
 }
 
 /// The tag of what is there.
-async fn tag(hub: &Hub, path: &str) -> String {
+async fn tag(hub: &HubProcess, path: &str) -> String {
     let answer = hub.get(path).await;
     assert_eq!(answer.status(), StatusCode::OK, "{path}");
     answer.headers()["etag"].to_str().unwrap().to_owned()
 }
 
-async fn send(hub: &Hub, method: &str, path: &str, if_match: &str, body: &str) -> Response {
+async fn send(hub: &HubProcess, method: &str, path: &str, if_match: &str, body: &str) -> Response {
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
     let mut request = hub.request(method, path).header("If-Match", if_match);
     if !body.is_empty() {

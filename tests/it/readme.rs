@@ -7,8 +7,8 @@ use blocks::{Block, blocks};
 use serde_json::Value;
 use shell::Shell;
 
-use crate::support::hub::House;
-use crate::support::{Device, Hub, Mosquitto, eventually};
+use crate::support::hub::HubHome;
+use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually};
 
 /// Read while the test runs: an edit of the text needs no build.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -46,7 +46,7 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
     let dir = tempfile::TempDir::with_prefix("twinhub-readme-").unwrap();
     let rules = dir.path().join("rules");
     std::fs::create_dir(&rules).unwrap();
-    let hub = House::new().with("--rules", rules.to_str().unwrap()).start().await;
+    let hub = HubHome::new().with("--rules", rules.to_str().unwrap()).start().await;
     let shell = Shell::new(dir.path(), &hub);
 
     let mut unseen: Vec<&str> = PRINTS.iter().map(|(begins, _)| *begins).collect();
@@ -83,7 +83,7 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
 }
 
 /// Each payload that a device may send is taken.
-async fn take_payloads(hub: &Hub, block: &Block) {
+async fn take_payloads(hub: &HubProcess, block: &Block) {
     for payload in serde_json::Deserializer::from_str(&block.text).into_iter::<Value>() {
         let payload = payload.unwrap_or_else(|error| panic!("{block}\n{error}"));
         let response = hub.post("/api/devices/pump-1/data", &payload).await;
@@ -97,9 +97,9 @@ async fn take_payloads(hub: &Hub, block: &Block) {
 async fn keeps_everything(block: &Block) {
     const MESSAGES: u64 = 1_200;
     let mosquitto = Mosquitto::with(&block.text).await;
-    let house = House::new().on_broker(mosquitto.address);
+    let house = HubHome::new().on_broker(mosquitto.address);
     assert!(house.start().await.terminate().await.success());
-    let mut device = Device::connect(mosquitto.address, "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     for n in 0..MESSAGES {
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
     }

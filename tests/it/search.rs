@@ -4,11 +4,11 @@
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
-use crate::support::{Hub, eventually};
+use crate::support::hub::HubHome;
+use crate::support::{HubProcess, eventually};
 
 /// Registers a device and has it report.
-async fn device(hub: &Hub, id: &str, registration: Value, readings: Value) {
+async fn device(hub: &HubProcess, id: &str, registration: Value, readings: Value) {
     let mut body = json!({ "device_id": id, "name": id });
     body.as_object_mut().unwrap().extend(registration.as_object().unwrap().clone());
     assert_eq!(hub.post("/api/devices", &body).await.status(), StatusCode::CREATED, "{body}");
@@ -16,13 +16,13 @@ async fn device(hub: &Hub, id: &str, registration: Value, readings: Value) {
     assert!(said.status().is_success(), "{}", said.text().await.unwrap());
 }
 
-async fn list(hub: &Hub, query: &[(&str, &str)]) -> Response {
+async fn list(hub: &HubProcess, query: &[(&str, &str)]) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     hub.get(&format!("/api/devices?{query}")).await
 }
 
 /// The ids of a page, in its order, and how many there are on all pages.
-async fn found(hub: &Hub, query: &[(&str, &str)]) -> (String, u64) {
+async fn found(hub: &HubProcess, query: &[(&str, &str)]) -> (String, u64) {
     let response = list(hub, query).await;
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
@@ -32,7 +32,7 @@ async fn found(hub: &Hub, query: &[(&str, &str)]) -> (String, u64) {
     (page.iter().map(|device| device["id"].as_str().unwrap()).collect::<Vec<_>>().join(" "), total)
 }
 
-async fn check(hub: &Hub, filter: &str, sort: &str, expected: &str) {
+async fn check(hub: &HubProcess, filter: &str, sort: &str, expected: &str) {
     let total = expected.split_whitespace().count() as u64;
     let query: Vec<_> =
         [("filter", filter), ("sort", sort)].into_iter().filter(|(_, value)| !value.is_empty()).collect();
@@ -41,7 +41,7 @@ async fn check(hub: &Hub, filter: &str, sort: &str, expected: &str) {
 
 #[tokio::test]
 async fn devices_are_found_by_everything_in_them() {
-    let house = House::new();
+    let house = HubHome::new();
     let mut hub = house.start().await;
     let second = json!({ "type": "pump", "tags": { "floor": "2" }, "name": "Kühlpumpe" });
     device(&hub, "a", second, json!({ "battery": 15, "temperature": 21.5 })).await;
@@ -83,7 +83,7 @@ async fn devices_are_found_by_everything_in_them() {
 }
 
 /// The warnings of a list, each as its code and its detail.
-async fn warnings(hub: &Hub, query: &[(&str, &str)]) -> Vec<String> {
+async fn warnings(hub: &HubProcess, query: &[(&str, &str)]) -> Vec<String> {
     let response = list(hub, query).await;
     assert_eq!(response.status(), StatusCode::OK, "{query:?}");
     let Some(told) = response.headers().get("X-Warnings") else { return Vec::new() };
@@ -94,7 +94,7 @@ async fn warnings(hub: &Hub, query: &[(&str, &str)]) -> Vec<String> {
 
 #[tokio::test]
 async fn versions_ids_and_umlauts_sort_and_are_found_as_people_mean_them() {
-    let house = House::new();
+    let house = HubHome::new();
     let mut hub = house.start().await;
     for (id, name, version) in [
         ("climate-10", "Bu\u{308}ro", "1.2.0"),
@@ -119,8 +119,8 @@ async fn versions_ids_and_umlauts_sort_and_are_found_as_people_mean_them() {
 }
 
 #[tokio::test]
-async fn who_names_what_no_device_has_is_told() {
-    let hub = House::new().start().await;
+async fn a_name_that_no_device_has_is_reported() {
+    let hub = HubHome::new().start().await;
     let registration = json!({ "type": "pump", "tags": { "floor": "2" } });
     device(&hub, "a", registration, json!({ "battery": 15 })).await;
     let check = async |query: &[(&str, &str)], expected: &[&str]| {
@@ -176,7 +176,7 @@ async fn who_names_what_no_device_has_is_told() {
 
 #[tokio::test]
 async fn pages_lead_to_each_other() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     for n in 0..7 {
         device(&hub, &format!("d-{n}"), json!({}), json!({ "level": n * 10 })).await;
     }
@@ -198,7 +198,7 @@ async fn pages_lead_to_each_other() {
 
 #[tokio::test]
 async fn what_was_just_written_is_found() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     device(&hub, "a", json!({}), json!({ "round": 0 })).await;
     device(&hub, "b", json!({}), json!({ "round": 0 })).await;
     for round in 1..=30 {
@@ -224,7 +224,7 @@ async fn what_was_just_written_is_found() {
 
 #[tokio::test]
 async fn lists_are_true_to_what_readings_alone_have_changed() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     for id in ["a", "b"] {
         device(&hub, id, json!({}), json!({ "power": "off" })).await;
     }
@@ -249,8 +249,8 @@ async fn lists_are_true_to_what_readings_alone_have_changed() {
 }
 
 #[tokio::test]
-async fn who_writes_a_filter_wrong_is_told_where() {
-    let hub = House::new().start().await;
+async fn a_wrong_filter_is_refused_with_its_place() {
+    let hub = HubHome::new().start().await;
     for (parameter, text, code, detail) in [
         (
             "filter",

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::eventually;
-use crate::support::hub::{House, Hub, run};
-use crate::support::receiver::{Receiver, hmac};
+use crate::support::hub::{HubHome, HubProcess, run};
+use crate::support::receiver::{WebhookServer, hmac};
 
 const RULES: &str = "/api/automation/rules";
 /// Words that must not be found where they are not meant to be.
@@ -21,7 +21,7 @@ fn telling(url: &str) -> Value {
         { "webhook": url, "secret": WORDS[0], "headers": { "Authorization": WORDS[1], "X-Room": "kitchen" } }] })
 }
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value) -> (StatusCode, String) {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value) -> (StatusCode, String) {
     let response = hub.request(method, path).json(body).send().await.unwrap();
     (response.status(), response.text().await.unwrap())
 }
@@ -47,8 +47,8 @@ fn leaked(data: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn secrets_of_rules_are_write_only_and_kept_by_who_sends_back_what_was_read() {
-    let mut receiver = Receiver::start(&[]).await;
-    let house = House::new().with("--webhook-allow", "127.0.0.1");
+    let mut receiver = WebhookServer::start(&[]).await;
+    let house = HubHome::new().with("--webhook-allow", "127.0.0.1");
     let hub = house.start().await;
     let url = format!("http://{}/hook", receiver.address);
     let (status, made) = send(&hub, Method::POST, RULES, &telling(&url)).await;
@@ -89,7 +89,7 @@ async fn secrets_of_rules_are_write_only_and_kept_by_who_sends_back_what_was_rea
 
 #[tokio::test]
 async fn secrets_of_templates_are_write_only_too() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let mut rule = telling("https://hooks.example/1");
     rule.as_object_mut().unwrap().remove("id");
     rule["triggers"] = json!([{ "numeric": "temperature", "above": 100 }]);
@@ -116,7 +116,7 @@ async fn secrets_of_templates_are_write_only_too() {
 
 #[tokio::test]
 async fn a_password_in_an_address_is_refused_and_one_of_before_is_not_shown() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let with = |user: &str| {
         json!({ "id": "tell", "triggers": [{ "every": "1h" }],
@@ -151,7 +151,7 @@ async fn a_password_in_an_address_is_refused_and_one_of_before_is_not_shown() {
 
 #[tokio::test]
 async fn the_data_folder_is_its_owners_alone() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let files = ["twinhub.db", "twinhub.db-wal", "lock", "secret.key"];
     let modes = |files: [&str; 4]| files.map(|name| mode(&house.data.join(name)));
@@ -169,7 +169,7 @@ async fn the_data_folder_is_its_owners_alone() {
 
 #[tokio::test]
 async fn what_was_kept_in_clear_is_sealed_at_the_next_start_and_opens_with_its_key_alone() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let (status, told) = send(&hub, Method::POST, RULES, &telling("https://hooks.example/1")).await;
     assert_eq!(status, StatusCode::CREATED, "{told}");
@@ -199,8 +199,8 @@ async fn what_was_kept_in_clear_is_sealed_at_the_next_start_and_opens_with_its_k
 
 #[tokio::test]
 async fn webhooks_do_not_reach_this_machine_or_the_hub_itself() {
-    let receiver = Receiver::start(&[]).await;
-    let hub = House::new().with("--webhook-allow", "127.0.0.2,localhost").start().await;
+    let receiver = WebhookServer::start(&[]).await;
+    let hub = HubHome::new().with("--webhook-allow", "127.0.0.2,localhost").start().await;
     hub.post("/api/devices", &json!({ "device_id": "victim", "name": "Victim" })).await;
     let port = hub.http.port();
     let places = [
@@ -232,7 +232,7 @@ async fn webhooks_do_not_reach_this_machine_or_the_hub_itself() {
 
 #[tokio::test]
 async fn a_rule_may_not_sign_with_any_variable() {
-    let hub = House::new().with("--rule-secrets", "HOOK_KEY").start().await;
+    let hub = HubHome::new().with("--rule-secrets", "HOOK_KEY").start().await;
     let signed_with = |name: &str| {
         json!({ "id": name.to_lowercase(), "triggers": [{ "every": "1h" }],
             "actions": [{ "webhook": "https://hooks.example/1", "secret_env": name }] })

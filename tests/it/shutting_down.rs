@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
-use crate::support::{Device, Mosquitto, Subscriber, eventually};
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
+use crate::support::{Mosquitto, MqttDevice, WebSocketSession, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_on_the_embedded_broker() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
-    let live = Subscriber::of_readings(hub.http, None).await;
+    let live = WebSocketSession::of_readings(hub.http, None).await;
     let load: Vec<_> = (0..4).map(|lane| tokio::spawn(push(hub.mqtt.unwrap(), lane))).collect();
     eventually("the load is on", async || {
         (hub.metric("twinhub_inputs_committed_total").await > 1_000).then_some(())
@@ -40,9 +40,9 @@ async fn under_load_on_the_embedded_broker() {
 #[tokio::test]
 async fn on_an_outside_broker() {
     let mosquitto = Mosquitto::start().await;
-    let house = House::new().on_broker(mosquitto.address);
+    let house = HubHome::new().on_broker(mosquitto.address);
     let hub = house.start().await;
-    let mut device = Device::connect(mosquitto.address, "lane-0").await.unwrap();
+    let mut device = MqttDevice::connect(mosquitto.address, "lane-0").await.unwrap();
     device.say("iot/devices/lane-0/data", r#"{"n": 1}"#).await;
     let began = Instant::now();
     assert_eq!(hub.terminate().await.code(), Some(0));
@@ -59,13 +59,13 @@ async fn on_an_outside_broker() {
 /// Publishes flat out until the hub goes; what was acknowledged.
 async fn push(broker: SocketAddr, lane: usize) -> BTreeSet<u64> {
     let mut acknowledged = BTreeSet::new();
-    let mut device = Device::connect(broker, &format!("lane-{lane}")).await.unwrap();
+    let mut device = MqttDevice::connect(broker, &format!("lane-{lane}")).await.unwrap();
     let topic = format!("iot/devices/lane-{lane}/data");
     for n in 0.. {
         while device.unacknowledged() >= 100 {
             match device.next().await {
-                Ok(Said::Acknowledged(n)) => _ = acknowledged.insert(n),
-                Ok(Said::Message { .. }) => {}
+                Ok(BrokerWord::Acknowledged(n)) => _ = acknowledged.insert(n),
+                Ok(BrokerWord::Message { .. }) => {}
                 Err(_) => return acknowledged,
             }
         }
@@ -76,7 +76,7 @@ async fn push(broker: SocketAddr, lane: usize) -> BTreeSet<u64> {
     }
     // What the broker said before it went is still to be read.
     while let Ok(said) = device.next().await {
-        if let Said::Acknowledged(n) = said {
+        if let BrokerWord::Acknowledged(n) = said {
             acknowledged.insert(n);
         }
     }
@@ -84,7 +84,7 @@ async fn push(broker: SocketAddr, lane: usize) -> BTreeSet<u64> {
 }
 
 /// Everything that is stored of a lane, page by page.
-async fn stored(hub: &crate::support::Hub, lane: usize) -> BTreeSet<u64> {
+async fn stored(hub: &crate::support::HubProcess, lane: usize) -> BTreeSet<u64> {
     let mut stored = BTreeSet::new();
     let mut since = 0;
     loop {

@@ -2,22 +2,22 @@
 
 use serde_json::{Value, json};
 
-use crate::support::http::{Answer, ask};
-use crate::support::hub::{House, Hub};
-use crate::support::receiver::Receiver;
+use crate::support::http::{HttpAnswer, ask};
+use crate::support::hub::{HubHome, HubProcess};
+use crate::support::receiver::WebhookServer;
 use crate::support::rules::Rules;
-use crate::support::{Device, eventually};
+use crate::support::{MqttDevice, eventually};
 
 const RULE: &str = "version: 1\nrules:\n  hot:\n    triggers:\n      - numeric: room.temperature\n        above: 30\n    \
                     actions:\n      - alarm: hot\n";
 
-async fn rules(hub: &Hub) -> Vec<String> {
+async fn rules(hub: &HubProcess) -> Vec<String> {
     let rules: Value = hub.json("/api/automation/rules").await;
     rules.as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Sends SIGHUP and waits for the `count`th line of the log that says what came of it; that line.
-async fn reloaded(hub: &Hub, count: usize) -> Value {
+async fn reloaded(hub: &HubProcess, count: usize) -> Value {
     hub.signal("HUP").await;
     let lines = eventually("it says what was reloaded", async || {
         let is_told =
@@ -37,7 +37,7 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("log = 'info'\nunknown-devices = 'accept'\n");
     let house =
-        House::new().with("--config", file.to_str().unwrap()).with("--rules", folder.to_str().unwrap());
+        HubHome::new().with("--config", file.to_str().unwrap()).with("--rules", folder.to_str().unwrap());
     let hub = house.start().await;
 
     write(
@@ -47,7 +47,7 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
     assert_eq!(told["changed"], "log, retention, unknown-devices", "{told}");
     assert_eq!(told["needs_restart"], "mqtt-connections", "{told}");
     assert_eq!(told["overridden"], "listen", "the flag says something else: {told}");
-    let mut stranger = Device::connect(hub.mqtt.unwrap(), "stranger").await.unwrap();
+    let mut stranger = MqttDevice::connect(hub.mqtt.unwrap(), "stranger").await.unwrap();
     stranger.publish(1, "iot/devices/stranger/data", br#"{"n": 1}"#).await.unwrap();
     eventually("the stranger is refused", async || {
         let rejected = hub.json("/api/diagnostics/rejected").await;
@@ -82,7 +82,7 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
 }
 
 /// A request with this `Origin`, or none, for `localhost`.
-async fn with_origin(hub: &Hub, origin: Option<&str>) -> Answer {
+async fn with_origin(hub: &HubProcess, origin: Option<&str>) -> HttpAnswer {
     let origin = origin.map(|origin| format!("Origin: {origin}"));
     let lines: Vec<&str> =
         ["GET /api/devices HTTP/1.1", "Host: localhost"].into_iter().chain(origin.as_deref()).collect();
@@ -95,7 +95,7 @@ async fn sighup_lets_in_other_pages_and_hosts_and_bodies_of_other_sizes() {
     let file = dir.path().join("hub.toml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("");
-    let hub = House::new().with("--config", file.to_str().unwrap()).start().await;
+    let hub = HubHome::new().with("--config", file.to_str().unwrap()).start().await;
     let by_name = async || ask(hub.http, &["GET /ready HTTP/1.1", "Host: a.lab.example"], "").await.status;
     let allowed = async |origin: &str| {
         let answer = with_origin(&hub, Some(origin)).await;
@@ -110,7 +110,7 @@ async fn sighup_lets_in_other_pages_and_hosts_and_bodies_of_other_sizes() {
     assert_eq!(by_name().await, 421);
     assert_eq!(allowed("http://friend.example").await, refused);
     assert_eq!(with_origin(&hub, None).await.header("access-control-expose-headers"), None);
-    let mut device = Device::connect(hub.mqtt.unwrap(), "room").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "room").await.unwrap();
     let reading = format!(r#"{{"n": 1{}}}"#, " ".repeat(100));
     device.say("iot/devices/room/data", &reading).await;
 
@@ -156,7 +156,7 @@ async fn sighup_lets_in_other_pages_and_hosts_and_bodies_of_other_sizes() {
 
 #[tokio::test]
 async fn sighup_lets_webhooks_reach_other_places() {
-    let mut receiver = Receiver::start(&[]).await;
+    let mut receiver = WebhookServer::start(&[]).await;
     let text = format!(
         "version: 1\nrules:\n  tell:\n    triggers:\n      - webhook: bell\n    actions:\n      - webhook: \"http://{}/hook\"\n",
         receiver.address
@@ -164,7 +164,7 @@ async fn sighup_lets_webhooks_reach_other_places() {
     let (rules, dir) = (Rules::of("tell.yaml", &text), tempfile::tempdir().unwrap());
     let file = dir.path().join("hub.toml");
     std::fs::write(&file, "").unwrap();
-    let house = House::new().with("--config", file.to_str().unwrap()).with("--rules", rules.folder());
+    let house = HubHome::new().with("--config", file.to_str().unwrap()).with("--rules", rules.folder());
     let hub = house.start().await;
     let ring = async || {
         assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
@@ -195,7 +195,7 @@ async fn sighup_tells_of_what_holds_and_not_of_what_is_written() {
     let (file, folder) = (dir.path().join("hub.toml"), dir.path().join("rules"));
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("retention = '7d'\n");
-    let house = House::new().with("--config", file.to_str().unwrap()).with("--log", "info");
+    let house = HubHome::new().with("--config", file.to_str().unwrap()).with("--log", "info");
     let hub = house.start().await;
     write("retention = '168h'\nlog = 'trace'\n");
     let told = reloaded(&hub, 1).await;
@@ -216,7 +216,7 @@ async fn a_rules_folder_that_cannot_be_read_is_not_called_reloaded() {
     let folder = dir.path().join("rules");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("hot.yaml"), RULE).unwrap();
-    let hub = House::new().with("--rules", folder.to_str().unwrap()).start().await;
+    let hub = HubHome::new().with("--rules", folder.to_str().unwrap()).start().await;
     reloaded(&hub, 1).await;
     hub.logs("rule files reloaded").await;
     // In one step, so that the folder is never seen missing: that would be one without rules.
@@ -243,7 +243,7 @@ async fn a_broken_rule_file_degrades_health_and_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let write = |text: &str| std::fs::write(dir.path().join("hot.yaml"), text).unwrap();
     write(&RULE.replace("numeric", "numerik"));
-    let hub = House::new().with("--rules", dir.path().to_str().unwrap()).start().await;
+    let hub = HubHome::new().with("--rules", dir.path().to_str().unwrap()).start().await;
     let health = hub.json("/health").await;
     assert_eq!(health["status"], "degraded");
     assert_eq!(health["parts"]["automation"]["status"], "broken");
@@ -266,8 +266,8 @@ async fn alarms_failed_runs_and_jobs_are_in_the_log() {
         "{RULE}      - desired: nobody\n        set: {{ power: on }}\n    on_release:\n      - clear: hot\n"
     );
     std::fs::write(dir.path().join("hot.yaml"), rule).unwrap();
-    let hub = House::new().with("--rules", dir.path().to_str().unwrap()).start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "room").await.unwrap();
+    let hub = HubHome::new().with("--rules", dir.path().to_str().unwrap()).start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "room").await.unwrap();
     device.say("iot/devices/room/data", r#"{"temperature": 20}"#).await;
     device.say("iot/devices/room/data", r#"{"temperature": 31}"#).await;
     let raised = hub.logs("alarm raised").await;

@@ -4,11 +4,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::hub::{House, Hub, run, start};
-use crate::support::{Subscriber, eventually, within};
+use crate::support::hub::{HubHome, HubProcess, run, start};
+use crate::support::{WebSocketSession, eventually, within};
 
 /// Plays a fleet of `devices` with `options` while `story` is told.
-async fn with_fleet(hub: &Hub, devices: &str, options: &[&str], story: impl Future<Output = ()>) {
+async fn with_fleet(hub: &HubProcess, devices: &str, options: &[&str], story: impl Future<Output = ()>) {
     let broker = format!("mqtt://{}", hub.mqtt.unwrap());
     let mut args = vec!["simulate", "--mqtt", &broker, "--devices", devices, "--rate", "50"];
     args.extend(options);
@@ -18,7 +18,7 @@ async fn with_fleet(hub: &Hub, devices: &str, options: &[&str], story: impl Futu
     }
 }
 
-async fn is_online(hub: &Hub, device: &str) {
+async fn is_online(hub: &HubProcess, device: &str) {
     eventually("the device is there", async || {
         let answer = hub.get(&format!("/api/devices/{device}/twin")).await;
         let is_known = answer.status().is_success();
@@ -28,7 +28,7 @@ async fn is_online(hub: &Hub, device: &str) {
 }
 
 /// Has `device` do something, and gives the command once it is final.
-async fn command(hub: &Hub, device: &str, asked: Value) -> Value {
+async fn command(hub: &HubProcess, device: &str, asked: Value) -> Value {
     let path = format!("/api/devices/{device}/commands?wait=50s");
     let answer = hub.post(&path, &asked).await;
     assert_eq!(answer.status(), 200, "{asked}");
@@ -36,14 +36,14 @@ async fn command(hub: &Hub, device: &str, asked: Value) -> Value {
     hub.json(&format!("/api/commands/{id}")).await
 }
 
-async fn desire(hub: &Hub, device: &str, desired: Value) {
+async fn desire(hub: &HubProcess, device: &str, desired: Value) {
     let path = format!("/api/devices/{device}/twin");
     let request = hub.request(Method::PATCH, &path).json(&json!({ "desired": desired }));
     assert!(request.send().await.unwrap().status().is_success());
 }
 
 /// The `sync` of each desired property.
-async fn syncs(hub: &Hub, device: &str) -> Vec<(String, String)> {
+async fn syncs(hub: &HubProcess, device: &str) -> Vec<(String, String)> {
     let twin = hub.json(&format!("/api/devices/{device}/twin")).await;
     let desired = twin["metadata"]["desired"].as_object().unwrap().clone();
     desired.into_iter().map(|(name, known)| (name, known["sync"].as_str().unwrap().to_owned())).collect()
@@ -51,7 +51,7 @@ async fn syncs(hub: &Hub, device: &str) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn it_comes_and_says_goodbye() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let broker = format!("mqtt://{}", hub.mqtt.unwrap());
     let fleet = start(&["simulate", "--devices", "20", "--rate", "100", "--mqtt", &broker]);
     is_online(&hub, "door-19").await;
@@ -65,8 +65,8 @@ async fn it_comes_and_says_goodbye() {
 }
 
 #[tokio::test]
-async fn it_does_as_it_is_told_and_becomes_what_is_desired() {
-    let hub = House::new().start().await;
+async fn it_obeys_commands_and_follows_its_desired_state() {
+    let hub = HubHome::new().start().await;
     let options = ["--drop-outs", "0", "--failure-rate", "0", "--answer-delay", "1ms"];
     let story = async {
         is_online(&hub, "pump-3").await;
@@ -110,7 +110,7 @@ async fn it_does_as_it_is_told_and_becomes_what_is_desired() {
 
 #[tokio::test]
 async fn it_fails_as_often_as_it_is_to() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let options = ["--drop-outs", "0", "--failure-rate", "1", "--answer-delay", "0s"];
     let story = async {
         is_online(&hub, "climate-0").await;
@@ -123,9 +123,9 @@ async fn it_fails_as_often_as_it_is_to() {
 
 #[tokio::test]
 async fn it_drops_out_and_comes_back_and_does_what_it_missed() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let options = ["--drop-outs", "600", "--away", "50ms", "--failure-rate", "0", "--answer-delay", "20ms"];
-    let mut live = Subscriber::connect(hub.http).await;
+    let mut live = WebSocketSession::connect(hub.http).await;
     live.send(&json!({ "type": "subscribe", "id": "s", "kinds": ["presence"] })).await;
     let story = async {
         let mut expected = ["online", "offline", "online", "offline", "online"].into_iter().peekable();
@@ -151,7 +151,7 @@ async fn it_drops_out_and_comes_back_and_does_what_it_missed() {
 
 #[tokio::test]
 async fn it_takes_firmware_and_comes_back_with_it() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let options = [
         &["--drop-outs", "0", "--failure-rate", "0"][..],
         &["--firmware-step", "20ms", "--firmware-failure-rate", "0"],

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::hub::House;
-use crate::support::{Device, Subscriber, eventually, within};
+use crate::support::hub::HubHome;
+use crate::support::{MqttDevice, WebSocketSession, eventually, within};
 
 /// Enough to fill every buffer between the hub and a client that does not read.
 const MESSAGES: u64 = 12_000;
@@ -22,18 +22,18 @@ const WINDOW: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn among_fast_ones() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let fast: Vec<_> =
-        futures_util::future::join_all((0..3).map(|_| Subscriber::of_readings(hub.http, None)))
+        futures_util::future::join_all((0..3).map(|_| WebSocketSession::of_readings(hub.http, None)))
             .await
             .into_iter()
             .map(|subscriber| tokio::spawn(follow(subscriber)))
             .collect();
-    let slow = Slow::session(hub.http, None).await;
+    let slow = SlowSubscriber::session(hub.http, None).await;
     let dead = deaf(hub.http).await;
 
-    let mut slow = Slow { hub: hub.http, session: slow, seen: 0, has_lagged: false };
-    let mut device = Device::connect(hub.mqtt.unwrap(), "busy").await.unwrap();
+    let mut slow = SlowSubscriber { hub: hub.http, session: slow, seen: 0, has_lagged: false };
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "busy").await.unwrap();
     let mut since = Instant::now();
     for n in 0..MESSAGES {
         publish(&mut device, n).await;
@@ -59,7 +59,7 @@ async fn among_fast_ones() {
 }
 
 /// Counts events, which must come in order.
-async fn follow(mut subscriber: Subscriber) -> u64 {
+async fn follow(mut subscriber: WebSocketSession) -> u64 {
     let mut seen = 0;
     while seen < MESSAGES {
         let event = subscriber.next().await.expect("the hub does not close");
@@ -70,18 +70,18 @@ async fn follow(mut subscriber: Subscriber) -> u64 {
 }
 
 /// A subscriber that takes a few events now and then: who takes none for half a minute is cut off.
-struct Slow {
+struct SlowSubscriber {
     hub: SocketAddr,
-    session: Subscriber,
+    session: WebSocketSession,
     seen: u64,
     has_lagged: bool,
 }
 
-impl Slow {
+impl SlowSubscriber {
     /// With so little room that the hub notices each sip: a system says that there is room again when a part of all
     /// of it is free.
-    async fn session(hub: SocketAddr, since: Option<u64>) -> Subscriber {
-        Subscriber::of_readings_with_little_room(hub, since, 32 * 1_024).await
+    async fn session(hub: SocketAddr, since: Option<u64>) -> WebSocketSession {
+        WebSocketSession::of_readings_with_little_room(hub, since, 32 * 1_024).await
     }
 
     /// Reads on until it has seen so many events, without a gap. Where it is told that it lags, all the rest is to be
@@ -104,7 +104,7 @@ impl Slow {
 }
 
 /// Publishes message `n`, with no more than [`WINDOW`] on their way.
-async fn publish(device: &mut Device, n: u64) {
+async fn publish(device: &mut MqttDevice, n: u64) {
     while device.unacknowledged() >= WINDOW {
         device.next().await.unwrap();
     }
@@ -113,7 +113,7 @@ async fn publish(device: &mut Device, n: u64) {
 }
 
 /// Waits until all that it published is acknowledged.
-async fn settle(device: &mut Device) {
+async fn settle(device: &mut MqttDevice) {
     while device.unacknowledged() > 0 {
         device.next().await.unwrap();
     }

@@ -4,16 +4,16 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::pump::register;
-use crate::support::{Hub, Pump, eventually};
+use crate::support::{HubProcess, PumpDevice, eventually};
 
 const MODE: &str = "/api/devices/pump-1/mode";
 const SCHEDULE: &str = "/api/devices/pump-1/schedule";
 
 #[tokio::test]
 async fn a_persons_word_holds_as_long_as_it_says() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     let before = hub.json(MODE).await;
     assert_eq!((&before["mode"], &before["mode_until"]), (&json!("schedule"), &Value::Null));
@@ -53,7 +53,7 @@ async fn a_persons_word_holds_as_long_as_it_says() {
 
 #[tokio::test]
 async fn a_schedule_is_taken_in_every_form_and_shown_with_its_next_runs() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     assert_eq!(hub.json(SCHEDULE).await, json!([]));
     let entries = json!([
@@ -117,7 +117,7 @@ async fn a_schedule_is_taken_in_every_form_and_shown_with_its_next_runs() {
 
 #[tokio::test]
 async fn settings_and_schedules_come_with_the_device() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let body = json!({
         "device_id": "pump-1", "name": "Pump", "schedule": { "monday": [["07:00", "on"]] },
         "settings": { "heartbeat": "5m", "in_flight": 2, "colour": "red" },
@@ -147,9 +147,9 @@ async fn settings_and_schedules_come_with_the_device() {
 
 #[tokio::test]
 async fn who_has_not_come_to_what_is_desired_is_found() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-2").await; // of which nothing is desired, and which is never there
-    let mut pump = Pump::join(&hub, "pump-1").await;
+    let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let patch = json!({ "desired": { "power": "on" } });
     hub.request(Method::PATCH, "/api/devices/pump-1/twin").json(&patch).send().await.unwrap();
     eventually("it is listed", async || (ids(&hub, "drift=1ms").await == ["pump-1"]).then_some(())).await;
@@ -181,7 +181,7 @@ async fn who_has_not_come_to_what_is_desired_is_found() {
 
 #[tokio::test]
 async fn connected_and_last_seen_and_why_it_went_are_facts_apart() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     let connection = async || hub.json("/api/devices/pump-1/status").await["connection"].clone();
     let never = connection().await;
@@ -190,7 +190,7 @@ async fn connected_and_last_seen_and_why_it_went_are_facts_apart() {
         (&json!(false), &Value::Null, &Value::Null)
     );
 
-    let mut pump = Pump::connect(&hub, "pump-1").await;
+    let mut pump = PumpDevice::connect(&hub, "pump-1").await;
     let came = connection().await;
     assert_eq!(
         (&came["connected"], &came["via"], &came["disconnects"]),
@@ -215,7 +215,7 @@ async fn connected_and_last_seen_and_why_it_went_are_facts_apart() {
 
 #[tokio::test]
 async fn a_mistyped_field_is_named_before_one_that_is_missing() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "pump-1").await;
     for (method, path, body, field) in [
         (Method::POST, "/api/devices", json!({ "nam": "x" }), "nam"),
@@ -232,7 +232,7 @@ async fn a_mistyped_field_is_named_before_one_that_is_missing() {
     }
 }
 
-async fn put(hub: &Hub, path: &str, body: &Value, expected: StatusCode) -> Value {
+async fn put(hub: &HubProcess, path: &str, body: &Value, expected: StatusCode) -> Value {
     let response = hub.request(Method::PUT, path).json(body).send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
@@ -240,7 +240,7 @@ async fn put(hub: &Hub, path: &str, body: &Value, expected: StatusCode) -> Value
     serde_json::from_str(&text).unwrap()
 }
 
-async fn ids(hub: &Hub, query: &str) -> Vec<String> {
+async fn ids(hub: &HubProcess, query: &str) -> Vec<String> {
     let devices = hub.json(&format!("/api/devices?{query}")).await;
     devices.as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap().to_owned()).collect()
 }

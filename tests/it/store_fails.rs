@@ -8,18 +8,18 @@ use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
-use crate::support::{Device, Hub, eventually, within};
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
+use crate::support::{HubProcess, MqttDevice, eventually, within};
 
 const DATA: &str = "/api/devices/pump-1/data";
 const TOPIC: &str = "iot/devices/pump-1/data";
 
 #[tokio::test]
 async fn locked_by_another_program() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/calm/data", r#"{"n": 0}"#).await;
     device.say(TOPIC, r#"{"n": 1}"#).await;
 
@@ -33,8 +33,8 @@ async fn locked_by_another_program() {
 #[tokio::test]
 async fn full_disk() {
     let disk = SmallDisk::mount();
-    let hub = House::at(&disk.dir.path().join("data")).start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let hub = HubHome::at(&disk.dir.path().join("data")).start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/calm/data", r#"{"n": 0}"#).await;
     device.say(TOPIC, r#"{"n": 1}"#).await;
 
@@ -55,7 +55,7 @@ async fn full_disk() {
 }
 
 /// Publishes message 2, which must not be acknowledged, and sees people refused.
-async fn refuses(hub: &Hub, device: &mut Device) {
+async fn refuses(hub: &HubProcess, device: &mut MqttDevice) {
     device.publish(2, TOPIC, br#"{"n": 2, "message_id": "two"}"#).await.unwrap();
     eventually("the hub says that its store fails", async || hub.is_failing().await.then_some(())).await;
     assert_eq!(hub.json("/health").await["status"], "degraded");
@@ -81,9 +81,11 @@ async fn refuses(hub: &Hub, device: &mut Device) {
 }
 
 /// Sees message 2 acknowledged, and everything stored once.
-async fn recovers(hub: &Hub, device: &mut Device) {
-    within("the acknowledgement", async { while device.next().await.unwrap() != Said::Acknowledged(2) {} })
-        .await;
+async fn recovers(hub: &HubProcess, device: &mut MqttDevice) {
+    within("the acknowledgement", async {
+        while device.next().await.unwrap() != BrokerWord::Acknowledged(2) {}
+    })
+    .await;
     eventually("the hub is well again", async || (!hub.is_failing().await).then_some(())).await;
     assert_eq!(hub.post(DATA, &json!({ "n": 4 })).await.status(), StatusCode::CREATED);
     let history = hub.json(&format!("{DATA}?sensor_type=n&order=asc")).await;

@@ -4,15 +4,15 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::rules::{done, report};
-use crate::support::{Device, Hub, eventually};
+use crate::support::{HubProcess, MqttDevice, eventually};
 
 const TEMPLATES: &str = "/api/templates";
 
 #[tokio::test]
 async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let pump = json!({
         "id": "pump", "name": "Pumps", "applies_to": { "type": "pump", "id": "pump-*" },
@@ -52,7 +52,7 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
     send(&hub, Method::POST, bulk, &given("pump"), StatusCode::ACCEPTED).await;
     has_version(&hub, "b", 1).await;
     // Taken by one that registers itself and then says, by who claims it, what it is.
-    let mut device = Device::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/data", r#"{"t": 20}"#).await;
     assert_eq!(twin(&hub, "pump-1").await["template"], Value::Null);
     let claim = json!({ "serial_number": "pump-1", "type": "pump" });
@@ -116,7 +116,7 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
     for part in ["template", "configuration", "tags", "settings", "limits", "schedule"] {
         assert_eq!(again[part], a[part], "{part}");
     }
-    let mut late = Device::connect(hub.mqtt.unwrap(), "pump-2").await.unwrap();
+    let mut late = MqttDevice::connect(hub.mqtt.unwrap(), "pump-2").await.unwrap();
     let by_id = json!({ "applies_to": { "type": null } }); // its pattern of ids stays
     let put = send(&hub, Method::PATCH, "/api/templates/pump", &by_id, StatusCode::OK).await;
     assert_eq!(
@@ -154,7 +154,7 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
 
 #[tokio::test]
 async fn the_rules_of_a_template_fire_for_its_devices_alone() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let rules = json!({
         "hot": { "triggers": [{ "numeric": "t", "above": 40 }], "actions": [{ "desired": "trigger.device", "set": { "power": "off" } }] },
@@ -222,7 +222,7 @@ async fn the_rules_of_a_template_fire_for_its_devices_alone() {
 
 #[tokio::test]
 async fn a_devices_status_knows_what_is_expected_of_its_readings() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let limits = json!({
         "t": { "min": -10, "max": 40, "unit": "°C" }, "p": { "unit": "bar" }, "h": { "max": 100 }, "s": { "interval": "1ms" },
     });
@@ -262,20 +262,20 @@ async fn a_devices_status_knows_what_is_expected_of_its_readings() {
     assert_eq!(told["field"], "limits.t.min");
 }
 
-async fn register(hub: &Hub, device: &str) {
+async fn register(hub: &HubProcess, device: &str) {
     crate::support::pump::register(hub, device).await;
 }
 
-async fn twin(hub: &Hub, device: &str) -> Value {
+async fn twin(hub: &HubProcess, device: &str) -> Value {
     hub.json(&format!("/api/devices/{device}/twin")).await
 }
 
-async fn ids(hub: &Hub, path: &str) -> Vec<String> {
+async fn ids(hub: &HubProcess, path: &str) -> Vec<String> {
     let devices = hub.json(path).await;
     devices.as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn has_version(hub: &Hub, device: &str, version: u64) {
+async fn has_version(hub: &HubProcess, device: &str, version: u64) {
     eventually(&format!("{device} has version {version}"), async || {
         (twin(hub, device).await["template"]["version"] == version).then_some(())
     })
@@ -283,11 +283,11 @@ async fn has_version(hub: &Hub, device: &str, version: u64) {
 }
 
 /// Waits until the device is told this configuration.
-async fn told_configuration(device: &mut Device, expected: &Value) {
-    use crate::support::mqtt::Said;
+async fn told_configuration(device: &mut MqttDevice, expected: &Value) {
+    use crate::support::mqtt::BrokerWord;
     crate::support::within("it is told its configuration", async {
         loop {
-            if let Said::Message { topic, payload } = device.next().await.unwrap()
+            if let BrokerWord::Message { topic, payload } = device.next().await.unwrap()
                 && topic.ends_with("/configuration")
                 && serde_json::from_slice::<Value>(&payload).unwrap() == *expected
             {
@@ -298,7 +298,7 @@ async fn told_configuration(device: &mut Device, expected: &Value) {
     .await;
 }
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value, expected: StatusCode) -> Value {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value, expected: StatusCode) -> Value {
     let response = hub.request(method, path).json(body).send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();

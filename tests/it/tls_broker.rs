@@ -8,11 +8,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::hub::House;
-use crate::support::{Device, Mosquitto, eventually, within};
+use crate::support::hub::HubHome;
+use crate::support::{Mosquitto, MqttDevice, eventually, within};
 
 #[tokio::test]
-async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
+async fn only_brokers_of_a_trusted_authority_are_trusted() {
     let folder = TempDir::with_prefix("twinhub-tls-").unwrap();
     let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
     authority(&ours).await;
@@ -22,7 +22,7 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
     // Devices speak to it in the clear.
     let devices = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut mosquitto = tls_mosquitto(folder.path(), devices).await;
-    let hub = House::new()
+    let hub = HubHome::new()
         .with("--mqtt", &format!("mqtts://localhost:{}", mosquitto.address.port()))
         .in_environment("SSL_CERT_FILE", ours.join("authority.pem").to_str().unwrap())
         .start()
@@ -30,7 +30,8 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
     let stored = async |n: i64| {
         // Mosquitto opens its doors one after the other.
         let mut device =
-            eventually("devices can connect", async || Device::connect(devices, "pump-1").await.ok()).await;
+            eventually("devices can connect", async || MqttDevice::connect(devices, "pump-1").await.ok())
+                .await;
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
         eventually("the reading is stored", async || {
             let found: Value = hub.get("/api/devices/pump-1/data").await.json().await.ok()?;

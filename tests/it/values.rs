@@ -4,10 +4,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
-use crate::support::{Device, Hub, eventually};
+use crate::support::hub::HubHome;
+use crate::support::{HubProcess, MqttDevice, eventually};
 
-async fn patch(hub: &Hub, id: &str, body: &str) {
+async fn patch(hub: &HubProcess, id: &str, body: &str) {
     let request = hub.request(Method::PATCH, &format!("/api/devices/{id}"));
     let response =
         request.header("Content-Type", "application/json").body(body.to_owned()).send().await.unwrap();
@@ -15,16 +15,16 @@ async fn patch(hub: &Hub, id: &str, body: &str) {
     assert_eq!(status, StatusCode::OK, "{body}: {}", response.text().await.unwrap());
 }
 
-async fn twin(hub: &Hub, id: &str) -> Value {
+async fn twin(hub: &HubProcess, id: &str) -> Value {
     hub.json(&format!("/api/devices/{id}/twin")).await
 }
 
-async fn text(hub: &Hub, path: &str) -> String {
+async fn text(hub: &HubProcess, path: &str) -> String {
     hub.get(path).await.text().await.unwrap()
 }
 
 /// Waits until all that is desired of the device is reached.
-async fn converged(hub: &Hub, id: &str) {
+async fn converged(hub: &HubProcess, id: &str) {
     eventually(&format!("{id} has converged"), async || {
         (twin(hub, id).await["delta"] == json!({})).then_some(())
     })
@@ -33,7 +33,7 @@ async fn converged(hub: &Hub, id: &str) {
 
 #[tokio::test]
 async fn equal_values_converge_however_they_are_written() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     for (id, desired, topic, reported) in [
         ("zeros", r#"{"t":21.5}"#, "state", r#"{"t":21.500000000000000}"#),
@@ -42,7 +42,7 @@ async fn equal_values_converge_however_they_are_written() {
         ("nested", r#"{"motor":{"rpm":1450}}"#, "data", r#"{"motor":{"rpm":1450}}"#),
         ("flat", r#"{"motor.rpm":1450}"#, "state", r#"{"motor":{"rpm":1450}}"#),
     ] {
-        let mut device = Device::connect(hub.mqtt.unwrap(), id).await.unwrap();
+        let mut device = MqttDevice::connect(hub.mqtt.unwrap(), id).await.unwrap();
         device.say(&format!("iot/devices/{id}/data"), r#"{"seen":1}"#).await;
         patch(&hub, id, &format!(r#"{{"desired":{desired}}}"#)).await;
         assert_eq!(twin(&hub, id).await["delta"], serde_json::from_str::<Value>(desired).unwrap(), "{id}");
@@ -63,9 +63,9 @@ async fn equal_values_converge_however_they_are_written() {
 
 #[tokio::test]
 async fn declared_words_converge_after_the_declaration() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "plug").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "plug").await.unwrap();
     device.say("iot/devices/plug/state", r#"{"power":"on"}"#).await;
     patch(&hub, "plug", r#"{"desired":{"power":true}}"#).await;
     assert_eq!(twin(&hub, "plug").await["delta"], json!({ "power": true }), "undeclared words stay exact");
@@ -87,14 +87,14 @@ async fn declared_words_converge_after_the_declaration() {
 
 #[tokio::test]
 async fn counters_of_64_bits_keep_their_digits() {
-    let house = House::new();
+    let house = HubHome::new();
     let mut hub = house.start().await;
     for (id, counters) in [
         ("a", ["9007199254740992", "9007199254740993"]),
         ("b", ["18446744073709551614", "18446744073709551615"]),
         ("c", ["9007199254740991", "9007199254740992"]),
     ] {
-        let mut device = Device::connect(hub.mqtt.unwrap(), id).await.unwrap();
+        let mut device = MqttDevice::connect(hub.mqtt.unwrap(), id).await.unwrap();
         for (minute, counter) in counters.iter().enumerate() {
             let said = format!(r#"{{"n":{counter},"timestamp":"2026-01-01T12:00:0{minute}Z"}}"#);
             device.say(&format!("iot/devices/{id}/data"), &said).await;
@@ -137,9 +137,9 @@ async fn counters_of_64_bits_keep_their_digits() {
 
 #[tokio::test]
 async fn units_are_in_metadata_lists_and_events_and_last() {
-    let house = House::new();
+    let house = HubHome::new();
     let mut hub = house.start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "meter").await.unwrap();
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "meter").await.unwrap();
     device.say("iot/devices/meter/data", r#"{"flow":12.4,"units":{"flow":"l/min"}}"#).await;
     device.say("iot/devices/meter/state", r#"{"level":3,"units":{"level":"m"}}"#).await;
     eventually("both have come", async || {

@@ -11,7 +11,7 @@
 //!
 //! Clearing a cleared alarm and acknowledging an acknowledged one does nothing: the first word counts.
 
-mod book;
+mod active_alarms;
 mod change;
 
 use std::fmt;
@@ -23,7 +23,7 @@ use super::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use crate::cause::{Cause, Source};
 use crate::run::{RuleId, RunId};
 
-pub use book::Book;
+pub use active_alarms::ActiveAlarms;
 pub use change::Raised;
 
 /// An alarm's name, a `UUIDv7`.

@@ -1,6 +1,6 @@
 //! Time as data: milliseconds since 1970-01-01T00:00:00Z, and the one trait that gives it.
 
-mod written;
+mod written_time;
 
 use std::fmt;
 use std::num::NonZeroI64;
@@ -8,7 +8,7 @@ use std::num::NonZeroI64;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use written::WrittenTime;
+pub use written_time::WrittenTime;
 
 /// A moment, in milliseconds since the Unix epoch, UTC. Eight bytes, because a twin holds many; and as it is
 /// kept counted from [`START`], which makes it never zero, one that may be missing takes eight bytes too.

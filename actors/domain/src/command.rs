@@ -13,10 +13,10 @@
 //! ```
 //! The first final status stays. A device's answer after that is recorded as late and changes nothing.
 
-mod answer;
 mod id;
 mod queue;
 mod request;
+mod result;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -24,9 +24,9 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use id::CommandId;
-pub use queue::Queue;
+pub use queue::CommandQueue;
 pub use request::{CommandRequest, HIGHEST_PRIORITY, MOST_ATTEMPTS, USUAL_PRIORITY};
-pub use status::{AnswerStatus, CommandStatus, Signal};
+pub use status::{AnswerStatus, CommandStatus, CommandTransition};
 
 use super::clock::Timestamp;
 use super::json::{Json, Object};
@@ -84,13 +84,13 @@ pub struct HistoryEntry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandChange {
     pub id: CommandId,
-    pub step: Step,
+    pub step: CommandStep,
 }
 
 /// The steps a command goes through. Each is an event; a command is the fold of its steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Step {
+pub enum CommandStep {
     /// The command was requested.
     Queued(Box<CommandRequest>),
     /// The command was handed to the device: attempt number `attempt`.
@@ -105,9 +105,9 @@ pub enum Step {
         uncounted: bool,
     },
     /// The device answered.
-    Answered(Answer),
+    Answered(CommandResult),
     /// The device answered after the command was final.
-    Late(Answer),
+    Late(CommandResult),
     /// The hub ended it: `failed`, `expired`, `timed_out`, `canceled` or `superseded`.
     Ended {
         status: CommandStatus,
@@ -120,7 +120,7 @@ pub enum Step {
 
 /// A device's answer: `{"status": "executed", "response": …, "reason": "…"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct CommandResult {
     pub status: AnswerStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Json>,
@@ -149,46 +149,46 @@ impl Command {
             history: Vec::new(),
             request,
         };
-        command.note(CommandStatus::Pending, now, cause, None, None, false);
+        command.append_history(CommandStatus::Pending, now, cause, None, None, false);
         command
     }
 
     /// Takes a step after the first.
-    pub fn redo(&mut self, step: &Step, now: Timestamp, cause: &Cause) {
+    pub fn redo(&mut self, step: &CommandStep, now: Timestamp, cause: &Cause) {
         match step {
-            Step::Queued(_) => {} // the command began with it
-            Step::Sent { attempt } => {
+            CommandStep::Queued(_) => {} // the command began with it
+            CommandStep::Sent { attempt } => {
                 self.attempts = *attempt;
                 self.due = Some(now.plus_millis(self.request.timeout.ms()));
-                self.come_to(CommandStatus::Sent, now, cause, None, None);
+                self.set_status(CommandStatus::Sent, now, cause, None, None);
             }
-            Step::Returned { reason, not_before, uncounted } => {
+            CommandStep::Returned { reason, not_before, uncounted } => {
                 self.attempts -= u8::from(*uncounted && self.attempts > 0);
                 self.due = *not_before;
-                self.come_to(CommandStatus::Pending, now, cause, Some(reason), None);
+                self.set_status(CommandStatus::Pending, now, cause, Some(reason), None);
             }
-            Step::Answered(Answer { status, response, reason }) => {
+            CommandStep::Answered(CommandResult { status, response, reason }) => {
                 self.due =
                     (*status == AnswerStatus::Delivered).then(|| now.plus_millis(self.request.timeout.ms()));
-                self.come_to((*status).into(), now, cause, reason.as_deref(), response.as_ref());
+                self.set_status((*status).into(), now, cause, reason.as_deref(), response.as_ref());
             }
-            Step::Late(Answer { status, response, reason }) => {
+            CommandStep::Late(CommandResult { status, response, reason }) => {
                 if self.response.is_none() {
                     self.response.clone_from(response);
                 }
                 let (reason, response) = (reason.as_deref(), response.as_ref());
-                self.note((*status).into(), now, cause, reason, response, true);
+                self.append_history((*status).into(), now, cause, reason, response, true);
             }
-            Step::Ended { status, reason, .. } => {
+            CommandStep::Ended { status, reason, .. } => {
                 self.due = None;
-                self.come_to(*status, now, cause, Some(reason), None);
+                self.set_status(*status, now, cause, Some(reason), None);
             }
         }
     }
 
     /// Has this answer been recorded before? Devices repeat themselves: delivery is at least once.
     #[must_use]
-    pub fn has_answer(&self, answer: &Answer) -> bool {
+    pub fn has_answer(&self, answer: &CommandResult) -> bool {
         let told = CommandStatus::from(answer.status);
         self.history.iter().any(|line| {
             line.status == told
@@ -228,7 +228,7 @@ impl Command {
         message.into()
     }
 
-    fn come_to(
+    fn set_status(
         &mut self,
         status: CommandStatus,
         now: Timestamp,
@@ -242,10 +242,10 @@ impl Command {
         if response.is_some() {
             self.response = response.cloned();
         }
-        self.note(status, now, cause, reason, response, false);
+        self.append_history(status, now, cause, reason, response, false);
     }
 
-    fn note(
+    fn append_history(
         &mut self,
         status: CommandStatus,
         at: Timestamp,
@@ -269,7 +269,7 @@ impl Command {
     }
 }
 
-impl Step {
+impl CommandStep {
     /// The command's status after the step; for a late answer the status in that answer.
     #[must_use]
     pub fn status(&self) -> CommandStatus {
@@ -291,28 +291,28 @@ impl CommandChange {
                 .into_iter()
                 .collect();
         match &self.step {
-            Step::Queued(request) => data.merge(&request.to_object()),
-            Step::Sent { attempt } => {
+            CommandStep::Queued(request) => data.merge(&request.to_object()),
+            CommandStep::Sent { attempt } => {
                 data.insert("attempt", i64::from(*attempt).into());
             }
-            Step::Returned { reason, not_before, .. } => {
+            CommandStep::Returned { reason, not_before, .. } => {
                 data.insert("reason", Json::String(reason.clone()));
                 if let Some(not_before) = not_before {
                     data.insert("not_before", not_before.to_string().into());
                 }
             }
-            Step::Answered(answer) | Step::Late(answer) => {
+            CommandStep::Answered(answer) | CommandStep::Late(answer) => {
                 if let Some(response) = &answer.response {
                     data.insert("response", response.clone());
                 }
                 if let Some(reason) = &answer.reason {
                     data.insert("reason", Json::String(reason.clone()));
                 }
-                if matches!(self.step, Step::Late(_)) {
+                if matches!(self.step, CommandStep::Late(_)) {
                     data.insert("late", true.into());
                 }
             }
-            Step::Ended { reason, by, .. } => {
+            CommandStep::Ended { reason, by, .. } => {
                 data.insert("reason", Json::String(reason.clone()));
                 if let Some(by) = by {
                     data.insert("superseded_by", by.to_string().into());

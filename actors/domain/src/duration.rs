@@ -242,8 +242,8 @@ impl Serialize for GivenDuration {
 /// As it is kept: a text, or, by earlier versions, a number of ms.
 impl<'de> Deserialize<'de> for GivenDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Kept;
-        impl de::Visitor<'_> for Kept {
+        struct DurationVisitor;
+        impl de::Visitor<'_> for DurationVisitor {
             type Value = GivenDuration;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -263,7 +263,7 @@ impl<'de> Deserialize<'de> for GivenDuration {
                 Ok(GivenDuration::from_ms(i64::try_from(ms).unwrap_or(i64::MAX)))
             }
         }
-        deserializer.deserialize_any(Kept)
+        deserializer.deserialize_any(DurationVisitor)
     }
 }
 

@@ -12,7 +12,7 @@ use super::fleet::FleetChange;
 use super::id::{DeviceId, DeviceNumber};
 use super::json::{Json, Object};
 use super::reading::{Reading, Scalar};
-use super::run::{RunEntry, Signal};
+use super::run::{AutomationSignal, RunEntry};
 use crate::Status;
 use crate::twin::fields::TOKEN_HASH;
 use crate::twin::patch::Patch;
@@ -20,7 +20,7 @@ use crate::twin::patch::Patch;
 /// The kinds of events that a subscriber can choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum EventKind {
     Telemetry,
     Twin,
     Command,
@@ -68,7 +68,7 @@ pub enum EventBody {
     /// A group, a template, an image or a job changed.
     Fleet(Box<FleetChange>),
     /// Something came to automation from beyond the twins.
-    Signal(Box<Signal>),
+    Signal(Box<AutomationSignal>),
 }
 
 /// A change of the twin's document.
@@ -114,7 +114,7 @@ pub struct Recorded {
     rendered: OnceLock<Box<str>>,
 }
 
-impl Kind {
+impl EventKind {
     pub const ALL: [Self; 9] = [
         Self::Telemetry,
         Self::Twin,
@@ -182,16 +182,18 @@ impl ChangeKind {
 impl Event {
     /// The event's kind.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> EventKind {
         match &self.body {
-            EventBody::Telemetry { .. } => Kind::Telemetry,
-            EventBody::Twin(_) => Kind::Twin,
-            EventBody::Presence { .. } => Kind::Presence,
-            EventBody::Command(_) => Kind::Command,
-            EventBody::Alarm(_) => Kind::Alarm,
+            EventBody::Telemetry { .. } => EventKind::Telemetry,
+            EventBody::Twin(_) => EventKind::Twin,
+            EventBody::Presence { .. } => EventKind::Presence,
+            EventBody::Command(_) => EventKind::Command,
+            EventBody::Alarm(_) => EventKind::Alarm,
             EventBody::Fleet(change) => change.what.kind(),
-            EventBody::Signal(signal) if matches!(**signal, Signal::ClockMoved { .. }) => Kind::Hub,
-            EventBody::Rule(_) | EventBody::Signal(_) => Kind::Rule,
+            EventBody::Signal(signal) if matches!(**signal, AutomationSignal::ClockMoved { .. }) => {
+                EventKind::Hub
+            }
+            EventBody::Rule(_) | EventBody::Signal(_) => EventKind::Rule,
         }
     }
 

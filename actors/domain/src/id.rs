@@ -16,7 +16,7 @@ pub struct DeviceId(Arc<str>);
 #[serde(transparent)]
 pub struct DeviceNumber(pub i64);
 
-/// Why a text is no device id.
+/// The reason why a text is no device id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDeviceId {
     #[error("a device id must not be empty")]

@@ -4,7 +4,7 @@
 //! and its maps take over 600 bytes for one entry: with a million twins that is the memory limit.
 
 mod difference;
-mod leave_out;
+mod lenient;
 mod number;
 mod reader;
 mod size;
@@ -20,10 +20,10 @@ use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 pub use difference::difference;
-pub use leave_out::StandIn;
+pub use lenient::Replacement;
 pub use number::{EXACT, Number, compare_whole};
-pub use reader::{Misread, fields_of};
-pub use size::{LARGEST_DOCUMENT, MOST_MEMBERS, Size};
+pub use reader::{JsonTypeError, fields_of};
+pub use size::{DocumentSize, LARGEST_DOCUMENT, MOST_MEMBERS};
 pub use text::{bare, write_string};
 
 /// Deeper documents are refused: no real twin is so deep, and each level costs stack.
@@ -51,7 +51,7 @@ pub enum Json {
 #[derive(Clone, Default, PartialEq)]
 pub struct Object(Vec<(Box<str>, Json)>);
 
-/// Why a text is no JSON that a twin can hold.
+/// The reason why a text is no JSON that a twin can hold.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     #[error("not JSON: {0}")]
@@ -85,11 +85,11 @@ impl Json {
     /// Not UTF-8 or not JSON, or the whole is bad; nothing of it is used then.
     pub fn parse_leaving_out(
         bytes: &[u8],
-        stand_in: StandIn,
+        stand_in: Replacement,
         most: usize,
         bad: &mut Vec<(String, JsonError)>,
     ) -> Result<Option<Self>, JsonError> {
-        leave_out::parse(bare(bytes), stand_in, most, bad)
+        lenient::parse(bare(bytes), stand_in, most, bad)
     }
 
     /// `levels`: how many it may have below the first.
@@ -453,8 +453,8 @@ struct RawArray<'a>(Vec<&'a RawValue>);
 
 impl<'de> Deserialize<'de> for RawObject<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
             type Value = SmallVec<[(String, &'de RawValue); 8]>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -469,14 +469,14 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
                 Ok(entries)
             }
         }
-        deserializer.deserialize_map(Entries).map(Self)
+        deserializer.deserialize_map(ObjectVisitor).map(Self)
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawArray<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items;
-        impl<'de> Visitor<'de> for Items {
+        struct ArrayVisitor;
+        impl<'de> Visitor<'de> for ArrayVisitor {
             type Value = Vec<&'de RawValue>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -491,7 +491,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawArray<'a> {
                 Ok(items)
             }
         }
-        deserializer.deserialize_seq(Items).map(Self)
+        deserializer.deserialize_seq(ArrayVisitor).map(Self)
     }
 }
 

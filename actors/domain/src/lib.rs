@@ -31,13 +31,13 @@ pub mod words;
 
 pub use cause::{Cause, RunCause, Source};
 pub use clock::{Clock, Timestamp};
-pub use command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};
-pub use event::{Event, EventBody, Kind, Recorded, TwinChange};
+pub use command::{AnswerStatus, Command, CommandId, CommandRequest, CommandResult, CommandStatus};
+pub use event::{Event, EventBody, EventKind, Recorded, TwinChange};
 pub use id::{BadDeviceId, DeviceId, DeviceNumber};
 pub use json::{Json, Number, Object};
 pub use outgoing::{CommandAttempt, Outgoing, Purpose, PurposeKind};
 pub use reading::{Quality, Reading, Scalar, Telemetry};
-pub use run::{RuleId, RunEntry, RunId, Signal};
+pub use run::{AutomationSignal, RuleId, RunEntry, RunId};
 pub use status::{Mode, Status};
 pub use twin::{Input, Outcome, Publish, Refusal, Twin};
 pub use versions::{EntityTags, Versions};

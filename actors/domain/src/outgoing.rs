@@ -18,7 +18,7 @@ pub struct Outgoing {
     pub retain: bool,
     /// After this it must not go out any more: the twin no longer wants it said.
     pub until: Option<Timestamp>,
-    /// Whatever topic and payload the device's dialect gave it. None: no twin asks what becomes of it.
+    /// A topic and payload of the device's dialect. None: no twin asks what becomes of it.
     pub purpose: Option<Box<Purpose>>,
 }
 

@@ -19,7 +19,7 @@ mod list;
 use std::collections::{HashMap, HashSet};
 
 use super::clock::WrittenTime;
-use super::json::{Json, JsonError, Object, StandIn, bare};
+use super::json::{Json, JsonError, Object, Replacement, bare};
 use super::reading::{ClaimedTime, Reading, Scalar, Telemetry};
 
 pub use flat::scalars;
@@ -35,7 +35,7 @@ pub const LONGEST_UNIT: usize = 64;
 /// The number of characters of a value that an error quotes.
 const SHOWN: usize = 64;
 
-/// Why a payload, or a reading in it, was not read. `reason` is the stable word that rejections are counted by.
+/// The reason why a payload, or a reading in it, was not read. `reason` is the stable word that rejections are counted by.
 #[derive(Debug, thiserror::Error)]
 pub enum PayloadError {
     #[error(transparent)]
@@ -59,7 +59,7 @@ pub enum PayloadError {
 
 /// A parsed payload of readings.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct ParsedPayload {
     /// The readings by the moment that they are of, in the order of the message: nearly always one.
     pub samples: Vec<Telemetry>,
     /// The readings, or parts of a batch, that make no sense.
@@ -101,7 +101,7 @@ impl PayloadError {
     }
 }
 
-impl Heard {
+impl ParsedPayload {
     fn count(&self) -> usize {
         self.samples.iter().map(|sample| sample.readings.len()).sum::<usize>() + self.bad.len()
     }
@@ -136,8 +136,8 @@ impl Heard {
 /// Reads a payload of readings, in any form.
 ///
 /// # Errors
-/// No part of the payload can be used. Errors of single readings are in [`Heard::bad`].
-pub fn readings(bytes: &[u8]) -> Result<Heard, PayloadError> {
+/// No part of the payload can be used. Errors of single readings are in [`ParsedPayload::bad`].
+pub fn readings(bytes: &[u8]) -> Result<ParsedPayload, PayloadError> {
     let mut left_out = Vec::new();
     let payload = parse(bytes, in_readings, &mut left_out)?;
     let heard = readings_from(payload);
@@ -145,7 +145,7 @@ pub fn readings(bytes: &[u8]) -> Result<Heard, PayloadError> {
         return heard;
     }
     let mut heard = match heard {
-        Err(PayloadError::Empty) => Heard::default(), // what was in it is named
+        Err(PayloadError::Empty) => ParsedPayload::default(), // what was in it is named
         heard => heard?,
     };
     heard.name_left_out(left_out);
@@ -168,13 +168,13 @@ fn in_readings(path: &str, text: &str) -> Option<Json> {
 ///
 /// # Errors
 /// As [`readings`].
-pub fn readings_from(payload: Json) -> Result<Heard, PayloadError> {
+pub fn readings_from(payload: Json) -> Result<ParsedPayload, PayloadError> {
     match payload {
         Json::Object(payload) => match batch::of(payload) {
             Ok(heard) => heard?.finish(),
             Err(payload) => one(payload, "")?.finish(),
         },
-        Json::Array(items) => batch::read(items, "", batch::Envelope::default())?.finish(),
+        Json::Array(items) => batch::read(items, "", batch::BatchEnvelope::default())?.finish(),
         other => Err(PayloadError::NotAnObject(other.kind())),
     }
 }
@@ -184,7 +184,7 @@ pub fn readings_from(payload: Json) -> Result<Heard, PayloadError> {
 /// # Errors
 /// Names the first that is not.
 pub fn telemetry(bytes: &[u8]) -> Result<Telemetry, PayloadError> {
-    let Heard { mut samples, bad } = readings(bytes)?;
+    let ParsedPayload { mut samples, bad } = readings(bytes)?;
     match (samples.pop().filter(|_| samples.is_empty()), bad.into_iter().next()) {
         (_, Some(error)) => Err(error),
         (Some(telemetry), None) => Ok(telemetry),
@@ -225,7 +225,7 @@ pub fn word(bytes: &[u8]) -> String {
 
 fn parse(
     bytes: &[u8],
-    stand_in: StandIn,
+    stand_in: Replacement,
     left_out: &mut Vec<(String, JsonError)>,
 ) -> Result<Json, PayloadError> {
     let error = match Json::parse(bytes) {
@@ -241,9 +241,10 @@ fn parse(
 }
 
 /// The readings of an object that is no batch. `place` is its place in a batch: `[3].`.
-fn one(mut payload: Object, place: &str) -> Result<Heard, PayloadError> {
-    let mut heard = Heard::default();
-    let Beside { timestamp, message_id: id, sensor_readings, units } = Beside::take_from(&mut payload);
+fn one(mut payload: Object, place: &str) -> Result<ParsedPayload, PayloadError> {
+    let mut heard = ParsedPayload::default();
+    let PayloadMembers { timestamp, message_id: id, sensor_readings, units } =
+        PayloadMembers::take_from(&mut payload);
     let at = timestamp.map_or(Ok(None), |value| claim(value, || format!("{place}timestamp")))?;
     let message_id = message_id(id, place)?;
     let whole = Telemetry { at, message_id, ..Telemetry::default() };
@@ -268,7 +269,7 @@ fn one(mut payload: Object, place: &str) -> Result<Heard, PayloadError> {
 
 /// The members of a payload beside its readings.
 #[derive(Default)]
-struct Beside {
+struct PayloadMembers {
     timestamp: Option<Json>,
     message_id: Option<Json>,
     sensor_readings: Option<Json>,
@@ -276,7 +277,7 @@ struct Beside {
     units: Json,
 }
 
-impl Beside {
+impl PayloadMembers {
     fn take_from(payload: &mut Object) -> Self {
         let mut beside = Self::default();
         payload.retain(|key, value| {

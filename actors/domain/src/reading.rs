@@ -51,7 +51,7 @@ pub struct Telemetry {
     /// All of it is refused if one reading is; otherwise the others are taken in.
     pub strict: bool,
     /// The times that are believed.
-    pub window: Window,
+    pub window: ClockWindow,
 }
 
 /// The time of readings by the device's own clock.
@@ -64,7 +64,7 @@ pub struct ClaimedTime {
 
 /// The error of a device's clock up to which its time is believed; beyond it the time of arrival counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct ClockWindow {
     /// The limit ahead of the hub's clock, in ms.
     pub ahead_ms: i64,
     /// The limit before the device's registration, in ms: it may have gathered readings before.
@@ -75,13 +75,13 @@ const DAY_MS: i64 = 86_400_000;
 /// 2000-01-01: before it no clock of a device, or of the hub, was ever set.
 pub const FIRST_SET_MS: i64 = 946_684_800_000;
 
-impl Default for Window {
+impl Default for ClockWindow {
     fn default() -> Self {
         Self { ahead_ms: DAY_MS, behind_ms: 3_652 * DAY_MS }
     }
 }
 
-impl Window {
+impl ClockWindow {
     /// Believes any time.
     pub const ANY: Self = Self { ahead_ms: i64::MAX, behind_ms: i64::MAX };
 
@@ -231,8 +231,8 @@ mod tests {
         let at = |text: &str| Timestamp::parse(text).unwrap();
         let (now, registered) = (at("2026-11-29T12:00:00Z"), at("2026-06-01T00:00:00Z"));
         let check = |text: &str, expected: bool| {
-            assert_eq!(Window::default().holds(at(text), registered, now), expected, "{text}");
-            assert!(Window::ANY.holds(at(text), registered, now));
+            assert_eq!(ClockWindow::default().holds(at(text), registered, now), expected, "{text}");
+            assert!(ClockWindow::ANY.holds(at(text), registered, now));
         };
         check("2026-11-30T12:00:00Z", true);
         check("2026-11-30T12:00:00.001Z", false);
@@ -242,8 +242,8 @@ mod tests {
         check("1970-01-01T00:00:03Z", false);
         check("7", false);
         // A hub whose clock was never set, and a device that was registered while it was ahead.
-        assert!(Window::default().holds(now, at("1970-01-01T00:00:00Z"), at("1970-01-01T00:05:00Z")));
-        assert!(Window::default().holds(now, at("2040-01-01T00:00:00Z"), now));
-        assert!(!Window::default().holds(at("1999-12-31T23:59:59Z"), at("2001-01-01T00:00:00Z"), now));
+        assert!(ClockWindow::default().holds(now, at("1970-01-01T00:00:00Z"), at("1970-01-01T00:05:00Z")));
+        assert!(ClockWindow::default().holds(now, at("2040-01-01T00:00:00Z"), now));
+        assert!(!ClockWindow::default().holds(at("1999-12-31T23:59:59Z"), at("2001-01-01T00:00:00Z"), now));
     }
 }

@@ -1,16 +1,16 @@
 //! The receipt: an input carries it from its door to the commit, and its settlement releases the PUBACK, answers the
 //! REST caller or resolves a test's wait. It is settled once. One that is dropped unsettled, because an actor died with
-//! it, settles itself as [`NotTaken::Lost`]: nothing is ever left waiting.
+//! it, settles itself as [`NotAccepted::Lost`]: nothing is ever left waiting.
 
 use crate::twin::Rejected;
 use crate::{Command, Refusal, Twin};
 
 /// The outcome of an input.
-pub type Settled = Result<Taken, NotTaken>;
+pub type InputOutcome = Result<Accepted, NotAccepted>;
 
 /// The input is durable.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct Accepted {
     /// The place of its last event in the sequence; none where nothing happened.
     pub seq: Option<u64>,
     /// The twin's version after it.
@@ -27,7 +27,7 @@ pub struct Taken {
 
 /// The input changed nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
+pub enum NotAccepted {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The actor that held it died. It may be sent again.
@@ -36,22 +36,22 @@ pub enum NotTaken {
 }
 
 /// Settles an input, once.
-pub struct Receipt(Option<Box<dyn FnOnce(Settled) + Send>>);
+pub struct Receipt(Option<Box<dyn FnOnce(InputOutcome) + Send>>);
 
 impl Receipt {
     /// A receipt that calls `settle`, once, on whatever thread it is settled.
-    pub fn new(settle: impl FnOnce(Settled) + Send + 'static) -> Self {
+    pub fn new(settle: impl FnOnce(InputOutcome) + Send + 'static) -> Self {
         Self(Some(Box::new(settle)))
     }
 
     /// A receipt that is ignored.
     #[must_use]
-    pub fn nobody() -> Self {
+    pub fn ignored() -> Self {
         Self(None)
     }
 
     /// Settles the input.
-    pub fn settle(mut self, settled: Settled) {
+    pub fn settle(mut self, settled: InputOutcome) {
         if let Some(settle) = self.0.take() {
             settle(settled);
         }
@@ -61,7 +61,7 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if let Some(settle) = self.0.take() {
-            settle(Err(NotTaken::Lost));
+            settle(Err(NotAccepted::Lost));
         }
     }
 }

@@ -7,4 +7,4 @@ mod signal;
 
 pub use id::{RuleId, RunId};
 pub use record::{ActionSeen, ConditionSeen, RunEntry, RunKind, RunOutcome, TermSeen, TriggerSeen, WhyNot};
-pub use signal::Signal;
+pub use signal::AutomationSignal;

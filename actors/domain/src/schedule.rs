@@ -1,6 +1,6 @@
 //! The schedule of a twin: values to set and commands to send, by cron expressions in time zones.
 //!
-//! A [`Plan`] waits by the hundred thousand, so it is one text and two times; its entries are read when
+//! A [`CompactSchedule`] waits by the hundred thousand, so it is one text and two times; its entries are read when
 //! one is due, shown or changed, and nothing read stays.
 
 mod entry;
@@ -11,7 +11,7 @@ mod timetable;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use self::entry::{Entry, Missed};
+use self::entry::{MissedOccurrence, ParsedEntry};
 pub use self::recurrence::Recurrence;
 pub use self::timetable::weekday;
 use super::clock::{CLOCK_JUMP_MS, Timestamp};
@@ -32,7 +32,7 @@ const SHOWN_RUNS: usize = 3;
 
 /// The schedule of a twin, compact. It is never without entries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct CompactSchedule {
     /// A JSON array of checked entries, without the fields that are as they are by default.
     entries: Box<str>,
     /// Everything up to here has been run or passed over.
@@ -41,21 +41,21 @@ pub struct Plan {
     next: Option<Timestamp>,
     /// The clock was put back, and these times come again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    again: Option<Box<Again>>,
+    again: Option<Box<RepeatedTimes>>,
 }
 
 /// The entries of a schedule as events carry them: checked, each in full. There may be none.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entries(Box<[Json]>);
+pub struct ScheduleEntries(Box<[Json]>);
 
 /// Times that come again, because the clock was put back: after `from`, up to `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Again {
+struct RepeatedTimes {
     from: Timestamp,
     until: Timestamp,
 }
 
-/// Why a document is no schedule.
+/// The reason why a document is no schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {detail}")]
 pub struct BadSchedule {
@@ -66,7 +66,7 @@ pub struct BadSchedule {
 
 /// The action of an entry.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum ScheduleAction {
     /// A merge patch onto `desired`.
     Set(Object),
     /// A command as it was given, its fields checked.
@@ -75,36 +75,36 @@ pub enum Action {
 
 /// An occurrence whose time has come.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Due {
+pub struct DueOccurrence {
     /// The entry's place in the schedule, from 0.
     pub entry: usize,
     /// The entry's expression, normalised.
     pub cron: Box<str>,
     /// Its planned time.
     pub at: Timestamp,
-    pub action: Action,
+    pub action: ScheduleAction,
     /// Its planned time is more than [`LATE_MS`] ago.
     pub missed: bool,
 }
 
 /// The occurrences to run now.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct DueNow {
+pub struct DueOccurrences {
     /// To be run, in the order of their times, then of their entries.
-    pub runs: Vec<Due>,
+    pub runs: Vec<DueOccurrence>,
     /// Missed and not run, because the entry's `missed` is `skip`: the latest of each entry.
-    pub skipped: Vec<Due>,
-    /// Once these are dealt with, [`Plan::passed`] takes this.
+    pub skipped: Vec<DueOccurrence>,
+    /// Once these are dealt with, [`CompactSchedule::passed`] takes this.
     pub done: Timestamp,
 }
 
-impl Entries {
-    /// Checks and normalises a schedule, as [`Plan::parse`] does.
+impl ScheduleEntries {
+    /// Checks and normalises a schedule, as [`CompactSchedule::parse`] does.
     ///
     /// # Errors
     /// Names the field that does not fit.
     pub fn read(json: &Json, now: Timestamp) -> Result<Self, BadSchedule> {
-        match Plan::parse(json, now)?.map(|plan| plan.entries()) {
+        match CompactSchedule::parse(json, now)?.map(|plan| plan.entries()) {
             Some(Json::Array(entries)) => Ok(Self(entries)),
             _ => Ok(Self(Box::default())),
         }
@@ -114,7 +114,7 @@ impl Entries {
     #[must_use]
     pub fn stored(json: &Json) -> Option<Self> {
         let Json::Array(entries) = json else { return None };
-        Plan::parse(json, Timestamp::default()).ok()?;
+        CompactSchedule::parse(json, Timestamp::default()).ok()?;
         Some(Self(entries.clone()))
     }
 
@@ -126,12 +126,12 @@ impl Entries {
 
     /// The plan of them, set at `now`; none where there are none.
     #[must_use]
-    pub fn plan(&self, now: Timestamp) -> Option<Plan> {
-        Plan::parse(&self.to_json(), now).ok().flatten() // checked before
+    pub fn plan(&self, now: Timestamp) -> Option<CompactSchedule> {
+        CompactSchedule::parse(&self.to_json(), now).ok().flatten() // checked before
     }
 }
 
-impl Plan {
+impl CompactSchedule {
     /// Checks and normalises a schedule set at `now`: an array of entries, or a timetable by days
     /// (`{"lunes": [["07:00", true]]}`). None when it has no entries, and for null. The same input
     /// gives the same plan, and so do the entries of a plan.
@@ -168,8 +168,8 @@ impl Plan {
         if rows.is_empty() {
             return Ok(None);
         }
-        let entries: Vec<Entry> =
-            rows.iter().map(|(field, row)| Entry::read(row, field, zone)).collect::<Result<_, _>>()?;
+        let entries: Vec<ParsedEntry> =
+            rows.iter().map(|(field, row)| ParsedEntry::read(row, field, zone)).collect::<Result<_, _>>()?;
         let compact = entries.iter().map(|entry| entry.to_compact().into()).collect();
         let text = Json::Array(compact).to_string();
         Ok(Some(Self { entries: text.into(), done: now, next: first(&entries, now, None), again: None }))
@@ -187,7 +187,7 @@ impl Plan {
         self.next
     }
 
-    /// True when [`Plan::due`] must be called: an entry is due, or the clock was put right and runs in its future are
+    /// True when [`CompactSchedule::due`] must be called: an entry is due, or the clock was put right and runs in its future are
     /// to be forgotten. Costs nothing.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
@@ -206,7 +206,7 @@ impl Plan {
     pub fn document(&self, now: Timestamp) -> Json {
         let from = self.floor(now).max(now);
         let again = self.again_from(from);
-        let show = |(_, entry): &(usize, Entry)| {
+        let show = |(_, entry): &(usize, ParsedEntry)| {
             let runs = std::iter::successors(after(entry, from, again), |at| after(entry, *at, again));
             let runs = runs.take(SHOWN_RUNS).map(|at| at.to_string().into()).collect();
             let mut shown = entry.to_full();
@@ -224,9 +224,9 @@ impl Plan {
     /// hours, and one for once a day is not to run twice. When it goes back by more than [`CLOCK_WRONG_MS`], the
     /// schedule starts over from `now`, without its past.
     #[must_use]
-    pub fn due(&self, now: Timestamp) -> DueNow {
+    pub fn due(&self, now: Timestamp) -> DueOccurrences {
         let from = self.floor(now);
-        let mut due = DueNow { done: from.max(now), ..DueNow::default() };
+        let mut due = DueOccurrences { done: from.max(now), ..DueOccurrences::default() };
         if self.next.is_none_or(|next| next > now) {
             return due;
         }
@@ -236,7 +236,7 @@ impl Plan {
             let latest =
                 entry.latest(from, now).filter(|at| again.is_none_or(|again| !again.is_done(&entry, *at)));
             let Some(latest) = latest else { continue };
-            let occurrence = |at, missed| Due {
+            let occurrence = |at, missed| DueOccurrence {
                 entry: index,
                 cron: entry.recurrence.expression.text.clone(),
                 at,
@@ -244,10 +244,10 @@ impl Plan {
                 missed,
             };
             let on_time = latest > on_time_after;
-            if on_time || entry.missed == Missed::RunOnce {
+            if on_time || entry.missed == MissedOccurrence::RunOnce {
                 due.runs.push(occurrence(latest, !on_time));
             }
-            if entry.missed == Missed::Skip {
+            if entry.missed == MissedOccurrence::Skip {
                 let skipped = if on_time { entry.latest(from, on_time_after) } else { Some(latest) };
                 let skipped = skipped.filter(|at| again.is_none_or(|again| !again.is_done(&entry, *at)));
                 due.skipped.extend(skipped.map(|at| occurrence(at, true)));
@@ -275,28 +275,29 @@ impl Plan {
 
     /// The times that come again where everything up to `from` is done; none where the clock was not put back, or so
     /// far that it was wrong.
-    fn again_from(&self, from: Timestamp) -> Option<Again> {
+    fn again_from(&self, from: Timestamp) -> Option<RepeatedTimes> {
         let before = self.again.as_deref().copied();
         if from >= self.done {
             return before;
         }
         let until = before.map_or(self.done, |before| before.until.max(self.done));
         let from = before.map_or(from, |before| before.from.min(from));
-        (until.millis() - from.millis() <= CLOCK_WRONG_MS).then_some(Again { from, until })
+        (until.millis() - from.millis() <= CLOCK_WRONG_MS).then_some(RepeatedTimes { from, until })
     }
 
     /// The entries read anew, each with its place. They were checked when they were set: one that
     /// cannot be read any more, because its time zone was given up since, is left out.
-    fn read(&self) -> Vec<(usize, Entry)> {
+    fn read(&self) -> Vec<(usize, ParsedEntry)> {
         let Ok(Json::Array(items)) = self.entries.parse() else { return Vec::new() };
-        let entries = number(&items).into_iter().map(|(field, item)| Entry::read(&item, &field, Tz::UTC));
+        let entries =
+            number(&items).into_iter().map(|(field, item)| ParsedEntry::read(&item, &field, Tz::UTC));
         entries.enumerate().filter_map(|(index, entry)| Some((index, entry.ok()?))).collect()
     }
 }
 
-impl Again {
+impl RepeatedTimes {
     /// Was this occurrence of the entry the only one in the times that come again, and so done?
-    fn is_done(self, entry: &Entry, at: Timestamp) -> bool {
+    fn is_done(self, entry: &ParsedEntry, at: Timestamp) -> bool {
         at > self.from
             && at <= self.until
             && entry.after(self.from) == Some(at)
@@ -317,15 +318,15 @@ fn number(items: &[Json]) -> Vec<(String, Json)> {
 
 /// The first occurrence after `moment` that is not done.
 fn first<'a>(
-    entries: impl IntoIterator<Item = &'a Entry>,
+    entries: impl IntoIterator<Item = &'a ParsedEntry>,
     moment: Timestamp,
-    again: Option<Again>,
+    again: Option<RepeatedTimes>,
 ) -> Option<Timestamp> {
     entries.into_iter().filter_map(|entry| after(entry, moment, again)).min()
 }
 
 /// The entry's first occurrence after `moment` that is not done.
-fn after(entry: &Entry, moment: Timestamp, again: Option<Again>) -> Option<Timestamp> {
+fn after(entry: &ParsedEntry, moment: Timestamp, again: Option<RepeatedTimes>) -> Option<Timestamp> {
     let at = entry.after(moment)?;
     if again.is_some_and(|again| again.is_done(entry, at)) { entry.after(at) } else { Some(at) }
 }

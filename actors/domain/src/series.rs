@@ -95,16 +95,16 @@ pub struct BucketFold {
     interval_ms: i64,
     aggregate: Aggregate,
     /// By start and sensor.
-    buckets: BTreeMap<i64, BTreeMap<Box<str>, Gathered>>,
+    buckets: BTreeMap<i64, BTreeMap<Box<str>, BucketState>>,
     count: usize,
 }
 
 /// The place of a reading among all of its device: its time, its message's `seq`, its place in the message.
-pub type Place = (Timestamp, u64, usize);
+pub type ReadingPosition = (Timestamp, u64, usize);
 
 /// The state of one bucket so far. Only the values for its aggregate are kept.
 #[derive(Debug)]
-struct Gathered {
+struct BucketState {
     count: u64,
     min: Number,
     max: Number,
@@ -116,9 +116,9 @@ struct Gathered {
     /// The sum while every value is a whole number: exact, so that counters keep their last digits.
     whole_sum: Option<i128>,
     /// The first or last reading, where one of them is asked for.
-    edge: Option<(Place, Number)>,
+    edge: Option<(ReadingPosition, Number)>,
     /// Every value, where a percentile is asked for.
-    values: Vec<Value>,
+    values: Vec<SortableValue>,
 }
 
 impl BucketFold {
@@ -130,7 +130,7 @@ impl BucketFold {
     }
 
     /// Takes one reading in. A text has no place in a bucket and is passed over.
-    pub fn add(&mut self, sensor: &str, place: Place, value: &Scalar) {
+    pub fn add(&mut self, sensor: &str, place: ReadingPosition, value: &Scalar) {
         let flag;
         let number = match value {
             Scalar::Number(number) => number,
@@ -144,7 +144,7 @@ impl BucketFold {
         if let Some(gathered) = sensors.get_mut(sensor) {
             gathered.add(self.aggregate, place, number);
         } else {
-            sensors.insert(sensor.into(), Gathered::new(self.aggregate, place, number));
+            sensors.insert(sensor.into(), BucketState::new(self.aggregate, place, number));
             self.count += 1;
         }
     }
@@ -167,7 +167,7 @@ impl BucketFold {
     #[must_use]
     pub fn finish(self, newest_first: bool, limit: usize) -> Vec<Bucket> {
         let aggregate = self.aggregate;
-        let of_time = move |(start, sensors): (i64, BTreeMap<Box<str>, Gathered>)| {
+        let of_time = move |(start, sensors): (i64, BTreeMap<Box<str>, BucketState>)| {
             sensors.into_iter().map(move |(sensor, gathered)| gathered.into_bucket(sensor, start, aggregate))
         };
         let by_time = self.buckets.into_iter();
@@ -183,8 +183,8 @@ impl BucketFold {
     }
 }
 
-impl Gathered {
-    fn new(aggregate: Aggregate, place: Place, number: &Number) -> Self {
+impl BucketState {
+    fn new(aggregate: Aggregate, place: ReadingPosition, number: &Number) -> Self {
         let value = number.as_f64();
         let mut gathered = Self {
             count: 0,
@@ -202,7 +202,7 @@ impl Gathered {
         gathered
     }
 
-    fn add(&mut self, aggregate: Aggregate, place: Place, number: &Number) {
+    fn add(&mut self, aggregate: Aggregate, place: ReadingPosition, number: &Number) {
         let value = number.as_f64();
         self.count += 1;
         // Different doubles say which is less; counters that are the same double are told apart by their digits.
@@ -217,7 +217,7 @@ impl Gathered {
         }
         match aggregate {
             Aggregate::Avg | Aggregate::Sum => self.add_to_sum(value, number),
-            Aggregate::P50 | Aggregate::P95 => self.values.push(Value::of(value, number)),
+            Aggregate::P50 | Aggregate::P95 => self.values.push(SortableValue::of(value, number)),
             Aggregate::First if self.edge.as_ref().is_none_or(|(first, _)| place < *first) => {
                 self.edge = Some((place, number.clone()));
             }
@@ -271,12 +271,12 @@ impl Gathered {
 
 /// A value to sort: the nearest double, and the remainder of a whole number that no double holds.
 #[derive(Clone, Copy, Debug)]
-struct Value {
+struct SortableValue {
     nearest: f64,
     rest: i64,
 }
 
-impl Value {
+impl SortableValue {
     fn of(nearest: f64, number: &Number) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a double from 2^53 on is whole")]
         let lacks = |whole: i128| whole.saturating_sub(nearest as i128);
@@ -333,8 +333,8 @@ pub(super) fn mean(sum: i128, count: u64) -> Number {
 
 /// The value below which this percentage of the values lies, between two of them in proportion (SQL's
 /// `percentile_cont`).
-fn percentile(values: &mut [Value], percent: u32) -> Number {
-    values.sort_unstable_by(Value::order);
+fn percentile(values: &mut [SortableValue], percent: u32) -> Number {
+    values.sort_unstable_by(SortableValue::order);
     let Some(last) = values.len().checked_sub(1) else { return Number::from(0) };
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 readings in a bucket")]
     let place = last as f64 * (f64::from(percent) / 100.0);
@@ -351,7 +351,7 @@ fn percentile(values: &mut [Value], percent: u32) -> Number {
 }
 
 /// The value at this percentage of the way from one whole number to another; none where doubles are as exact.
-fn between_whole(low: Value, high: Value, percent: u64) -> Option<Number> {
+fn between_whole(low: SortableValue, high: SortableValue, percent: u64) -> Option<Number> {
     if low.nearest.abs().max(high.nearest.abs()) < EXACT {
         return None;
     }
@@ -393,7 +393,7 @@ mod tests {
             };
             fold.add("t", (Timestamp::from_millis(at), seq as u64, 0), &value);
         }
-        let told: Vec<_> = fold
+        let shown: Vec<_> = fold
             .finish(false, 10)
             .into_iter()
             .map(|b| {
@@ -407,7 +407,7 @@ mod tests {
             _ => "7",
         };
         let expected = [format!("-60000: {alone} of 1 7..7"), format!("60000: {expected} of 4 1.0..4")];
-        assert_eq!(told, expected, "{word}");
+        assert_eq!(shown, expected, "{word}");
     }
 
     #[test]

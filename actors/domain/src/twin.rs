@@ -50,12 +50,12 @@ pub use telemetry::{Filed, Rejected};
 pub use translation::{Meaning, Speaker, Translation};
 
 use super::clock::Timestamp;
-use super::command::Queue;
+use super::command::CommandQueue;
 use super::event::{ChangeKind, Event, EventBody, TwinChange};
 use super::fleet::{FirmwareTask, Lifecycle};
 use super::id::{DeviceId, DeviceNumber};
-use super::json::{Json, Object, Size};
-use super::schedule::Plan;
+use super::json::{DocumentSize, Json, Object};
+use super::schedule::CompactSchedule;
 use super::settings::DeviceSettings;
 use super::status::{Mode, Status};
 use crate::cause::{Cause, Source};
@@ -108,9 +108,9 @@ pub struct Twin {
     rhythm: Rhythm,
     // What most twins do not have stands apart: a million of them pay for one pointer each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    queue: Option<Box<Queue>>,
+    queue: Option<Box<CommandQueue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    plan: Option<Box<Plan>>,
+    plan: Option<Box<CompactSchedule>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<Box<DeviceSettings>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,7 +162,7 @@ impl Twin {
 
     /// When it does what by itself; none while nobody has said.
     #[must_use]
-    pub fn plan(&self) -> Option<&Plan> {
+    pub fn plan(&self) -> Option<&CompactSchedule> {
         self.plan.as_deref()
     }
 
@@ -247,7 +247,7 @@ impl Twin {
                 self.report(patch, outcome, now, cause);
             }
             Input::CouldNot(reasons) => {
-                if let Some(detail) = reasons.size().excess(Size::default()) {
+                if let Some(detail) = reasons.size().excess(DocumentSize::default()) {
                     return Err(Refusal::TooLarge { section: "failed".into(), detail });
                 }
                 self.come_online(outcome, HEARD, now, cause);

@@ -64,7 +64,7 @@ use super::intake::Intake;
 use super::receipt;
 use super::runtime::OwnRuntime;
 use super::{Link, LinkError, LinkState, Published, topics, whole_seconds};
-use twinhub_domain::receipt::Settled;
+use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::{Clock, CommandId, Outgoing};
 
 /// Room for the topic, properties and header of a packet, beside its payload.
@@ -293,7 +293,7 @@ impl Link for EmbeddedBroker {
 impl EmbeddedBroker {
     /// Retains a message of the hub. The message that announces a device's deletion also removes all that the device
     /// retained.
-    fn keep(&self, message: &Outgoing, packet: &PublishPacket) -> oneshot::Receiver<Settled> {
+    fn keep(&self, message: &Outgoing, packet: &PublishPacket) -> oneshot::Receiver<InputOutcome> {
         if let Some(device) = topics::farewell(message) {
             self.retained.clear_below(&device);
         }

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use twinhub_domain::receipt::{Receipt, Settled, Taken};
+use twinhub_domain::receipt::{Accepted, InputOutcome, Receipt};
 
 /// A receipt, and a receiver of its settlement.
 #[must_use]
-pub fn channel() -> (Receipt, oneshot::Receiver<Settled>) {
+pub fn channel() -> (Receipt, oneshot::Receiver<InputOutcome>) {
     let (sender, receiver) = oneshot::channel();
     let receipt = Receipt::new(move |settled| {
         let _ = sender.send(settled); // whoever waited may have gone
@@ -21,10 +21,10 @@ pub fn channel() -> (Receipt, oneshot::Receiver<Settled>) {
 #[must_use]
 pub fn split(whole: Receipt, parts: usize) -> Vec<Receipt> {
     if parts == 0 {
-        whole.settle(Ok(Taken::default()));
+        whole.settle(Ok(Accepted::default()));
         return Vec::new();
     }
-    let open = Open { receipt: whole, left: parts, settled: Ok(Taken::default()) };
+    let open = Open { receipt: whole, left: parts, settled: Ok(Accepted::default()) };
     let open = Arc::new(Mutex::new(Some(open)));
     let part = |_| {
         let open = Arc::clone(&open);
@@ -42,11 +42,11 @@ pub fn split(whole: Receipt, parts: usize) -> Vec<Receipt> {
 struct Open {
     receipt: Receipt,
     left: usize,
-    settled: Settled,
+    settled: InputOutcome,
 }
 
 /// Records the settlement of a part. After the last part, gives the whole and its settlement.
-fn take(open: &mut Option<Open>, part: Settled) -> Option<(Receipt, Settled)> {
+fn take(open: &mut Option<Open>, part: InputOutcome) -> Option<(Receipt, InputOutcome)> {
     let waiting = open.as_mut()?; // there is one until the last part
     match (&mut waiting.settled, part) {
         (Ok(all), Ok(part)) => all.seq = all.seq.max(part.seq),
@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use twinhub_domain::Refusal;
-    use twinhub_domain::receipt::NotTaken;
+    use twinhub_domain::receipt::NotAccepted;
 
     #[test]
     fn what_has_no_parts_is_settled_at_once() {
@@ -78,24 +78,24 @@ mod tests {
 
     #[test]
     fn a_whole_is_settled_with_its_last_part() {
-        let check = |parts: Vec<Settled>, expected: &str| {
+        let check = |parts: Vec<InputOutcome>, expected: &str| {
             let (told, settled) = mpsc::channel();
             let whole = Receipt::new(move |settled| told.send(settled.map(|taken| taken.seq)).unwrap());
             let receipts = split(whole, parts.len());
             for (receipt, part) in receipts.into_iter().zip(parts) {
                 assert!(settled.try_recv().is_err(), "not before the last");
                 match part {
-                    Err(NotTaken::Lost) => drop(receipt),
+                    Err(NotAccepted::Lost) => drop(receipt),
                     part => receipt.settle(part),
                 }
             }
             assert_eq!(format!("{:?}", settled.try_recv().unwrap()), expected);
         };
-        let taken = |seq| Ok(Taken { seq, ..Taken::default() });
+        let taken = |seq| Ok(Accepted { seq, ..Accepted::default() });
         check(vec![taken(Some(7))], "Ok(Some(7))");
         check(vec![taken(Some(9)), taken(None), taken(Some(8))], "Ok(Some(9))");
-        check(vec![taken(Some(1)), Err(NotTaken::Lost), taken(Some(2))], "Err(Lost)");
-        let refused = Err(NotTaken::Refused(Refusal::Retired));
-        check(vec![refused, Err(NotTaken::Lost)], "Err(Refused(Retired))");
+        check(vec![taken(Some(1)), Err(NotAccepted::Lost), taken(Some(2))], "Err(Lost)");
+        let refused = Err(NotAccepted::Refused(Refusal::Retired));
+        check(vec![refused, Err(NotAccepted::Lost)], "Err(Refused(Retired))");
     }
 }

@@ -16,7 +16,7 @@ use super::dialects::Dialects;
 use super::intake::{Arrived, Intake, Room};
 use super::listening::Listening;
 use super::subscribers::Subscribers;
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::retained::{RetainedChange, RetainedMessage};
 use twinhub_domain::twin::{Audience, Ear, Listeners as _};
 use twinhub_domain::{DeviceId, Timestamp};
@@ -149,7 +149,7 @@ impl Lying {
 
     /// Settles the message as stored.
     pub(super) fn settle(self) {
-        self.receipt.settle(Ok(Taken::default()));
+        self.receipt.settle(Ok(Accepted::default()));
         drop(self.room);
     }
 
@@ -225,7 +225,7 @@ impl Intake for Rubber {
     fn connected(&self) {}
 
     fn take(&self, _: Arrived, receipt: Receipt, _: Option<Room>) {
-        receipt.settle(Ok(Taken::default()));
+        receipt.settle(Ok(Accepted::default()));
     }
 
     fn refuse(&self, _: &str, _: &[u8], _: &'static str, _: String) {}

@@ -30,9 +30,9 @@ use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::shape::Shape;
+use crate::file::shape::MapShape;
 use crate::model::{Condition, OnError, Selector};
-use crate::template::{JsonTemplate, Template};
+use crate::template::{JsonTemplate, TextTemplate};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{DeviceId, Object};
 
@@ -99,7 +99,7 @@ pub(crate) trait Behaviour {
 pub enum Reference<'a> {
     /// The devices that it is for.
     Devices(&'a Selector),
-    Text(&'a Template),
+    Text(&'a TextTemplate),
     Document(&'a JsonTemplate),
     Condition(&'a Condition),
     /// Actions within it.
@@ -119,7 +119,7 @@ macro_rules! actions {
         }
 
         /// Their shapes in rule files, each with its key word first.
-        pub(crate) static ACTIONS: &[&Shape] = &[$($action::SHAPE,)*];
+        pub(crate) static ACTIONS: &[&MapShape] = &[$($action::SHAPE,)*];
 
         impl ActionKind {
             /// Reads the action that `map` is by its key word.

@@ -3,9 +3,9 @@
 //! It warns only of what it can show: where it is undecidable whether two selectors overlap or two conditions hold at
 //! once, it is silent. Ten thousand rules are compared by their writes and triggers, and not pair by pair.
 
-mod circle;
 mod conflict;
-mod never;
+mod cycles;
+mod dead_rules;
 mod overlap;
 mod unknown;
 mod writes;
@@ -13,7 +13,7 @@ mod writes;
 use super::action::{Action, each_action};
 use super::model::{Condition, Rule};
 use twinhub_domain::run::RuleId;
-use writes::{Write, writes};
+use writes::{RuleWrite, writes};
 
 pub(crate) use writes::WriteKind;
 
@@ -38,10 +38,10 @@ pub fn analyse(
     is_device: &dyn Fn(&str) -> bool,
     is_group: &dyn Fn(&str) -> bool,
 ) -> Vec<Warning> {
-    let writes: Vec<Vec<Write<'_>>> = rules.iter().map(|rule| writes(rule)).collect();
+    let writes: Vec<Vec<RuleWrite<'_>>> = rules.iter().map(|rule| writes(rule)).collect();
     let mut warnings = conflict::conflicts(rules, &writes);
-    warnings.extend(circle::circles(rules, &writes));
-    warnings.extend(never::never(rules));
+    warnings.extend(cycles::circles(rules, &writes));
+    warnings.extend(dead_rules::never(rules));
     warnings.extend(unknown::unknown(rules, is_device, is_group));
     warnings
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::engine::{Effect, EffectRequest, EffectResult, Engine, EngineOutput};
 use super::expression::Twins as _;
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::run::Signal;
 use twinhub_domain::run::{RunEntry, RunId, RunOutcome, WhyNot};
 use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Mode, Recorded, Timestamp};
 
@@ -48,8 +48,8 @@ impl Backtest {
         // What was due before is done before, each at its time: the world had answered by then.
         self.go_to(match &recorded.event.body {
             EventBody::Signal(signal) => match **signal {
-                Signal::Started { down_since } => down_since,
-                Signal::ClockMoved { from, .. } => from,
+                AutomationSignal::Started { down_since } => down_since,
+                AutomationSignal::ClockMoved { from, .. } => from,
                 _ => self.engine.by_new_clock(recorded.event.received_at),
             },
             _ => self.engine.by_new_clock(recorded.event.received_at),
@@ -128,9 +128,9 @@ fn is_empty(step: &EngineOutput) -> bool {
 }
 
 /// The identity of a run over two sets: the rule, the device, the time, and whether it ran or why it did not.
-type Name = (RuleId, Option<DeviceId>, DeviceNumber, Timestamp, Option<&'static str>);
+type RunIdentity = (RuleId, Option<DeviceId>, DeviceNumber, Timestamp, Option<&'static str>);
 
-fn name(entry: &RunEntry) -> Name {
+fn name(entry: &RunEntry) -> RunIdentity {
     let why: Option<WhyNot> = match entry.outcome {
         RunOutcome::NotRun { why, .. } => Some(why),
         _ => None,
@@ -141,7 +141,7 @@ fn name(entry: &RunEntry) -> Name {
 /// Compares the runs of one version of a rule with those of another.
 #[must_use]
 pub fn difference(first: &[RunEntry], second: &[RunEntry]) -> Difference {
-    let mut by_name: BTreeMap<Name, Vec<&RunEntry>> = BTreeMap::new();
+    let mut by_name: BTreeMap<RunIdentity, Vec<&RunEntry>> = BTreeMap::new();
     for entry in second.iter().rev() {
         by_name.entry(name(entry)).or_default().push(entry);
     }

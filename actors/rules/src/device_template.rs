@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use crate::file::SecretNames;
 use crate::model::Glob;
-use crate::{Problem, veil};
+use crate::{FileProblem, redaction};
 use twinhub_domain::Twin;
 use twinhub_domain::clock::Timestamp;
 use twinhub_domain::fleet::layer::Layer;
 use twinhub_domain::fleet::limits::Limits;
-use twinhub_domain::json::{Json, Object, Size};
+use twinhub_domain::json::{DocumentSize, Json, Object};
 use twinhub_domain::run::RuleId;
-use twinhub_domain::schedule::{BadSchedule, Plan};
+use twinhub_domain::schedule::{BadSchedule, CompactSchedule};
 use twinhub_domain::settings::DeviceSettings;
 use twinhub_domain::words::TruthWords;
 
@@ -46,12 +46,12 @@ const LARGEST_LAYER: usize = 64 * 1024;
 
 /// A template. Its version grows by one with each change.
 #[derive(Clone, Debug)]
-pub struct Template {
+pub struct DeviceTemplate {
     pub id: Box<str>,
     pub name: Box<str>,
     pub description: Box<str>,
     /// The devices that take it by themselves; none: it is only assigned by hand.
-    pub applies_to: Option<Match>,
+    pub applies_to: Option<TemplateMatcher>,
     /// The layer for devices. Its version is the template's by which the layer last changed.
     pub layer: Arc<Layer>,
     /// Rules for the devices that have it, by name, as they were written.
@@ -63,7 +63,7 @@ pub struct Template {
 
 /// A match of devices. All of its members must fit, and there is one at least.
 #[derive(Clone, Debug)]
-pub struct Match {
+pub struct TemplateMatcher {
     pub device_type: Option<Box<str>>,
     /// A pattern of ids.
     pub id: Option<Glob>,
@@ -75,53 +75,58 @@ pub struct Match {
 /// All templates there are, and in which order they are tried on devices.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    templates: BTreeMap<Box<str>, Arc<Template>>,
-    tried: Vec<Arc<Template>>,
+    templates: BTreeMap<Box<str>, Arc<DeviceTemplate>>,
+    tried: Vec<Arc<DeviceTemplate>>,
 }
 
 /// An error in a template's specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadTemplate {
+pub enum BadDeviceTemplate {
     /// `limits.temperature.min`, and the error there.
     #[error("`{field}`: {detail}")]
     Field { field: String, detail: String },
     /// Its rules, by JSON pointers into the template.
     #[error("the template's rules do not check out")]
-    Rules(Vec<Problem>),
+    Rules(Vec<FileProblem>),
 }
 
-impl Template {
-    /// The template of the specification `said` at `now`, as a change of `before` or anew.
+impl DeviceTemplate {
+    /// The template of the specification `specification` at `now`, as a change of `before` or anew.
     ///
     /// # Errors
     /// The error.
-    pub fn read(id: &str, said: &Object, before: Option<&Self>, now: Timestamp) -> Result<Self, BadTemplate> {
-        Self::read_with(id, said, before, now, &SecretNames::default())
+    pub fn read(
+        id: &str,
+        specification: &Object,
+        before: Option<&Self>,
+        now: Timestamp,
+    ) -> Result<Self, BadDeviceTemplate> {
+        Self::read_with(id, specification, before, now, &SecretNames::default())
     }
 
     /// The same, where its rules may sign with other variables too.
     ///
     /// # Errors
-    /// As [`Template::read`].
+    /// As [`DeviceTemplate::read`].
     pub fn read_with(
         id: &str,
-        said: &Object,
+        specification: &Object,
         before: Option<&Self>,
         now: Timestamp,
         secrets: &SecretNames,
-    ) -> Result<Self, BadTemplate> {
-        let mut template = Self::read_any(id, said, before, now)?;
+    ) -> Result<Self, BadDeviceTemplate> {
+        let mut template = Self::read_any(id, specification, before, now)?;
         let rules = before.map(|before| &before.rules);
-        template.rules = veil::restore(&template.rules, rules).map_err(BadTemplate::Rules)?;
-        rules::check(&template.id, &template.rules, secrets).map_err(BadTemplate::Rules)?;
+        template.rules = redaction::restore(&template.rules, rules).map_err(BadDeviceTemplate::Rules)?;
+        rules::check(&template.id, &template.rules, secrets).map_err(BadDeviceTemplate::Rules)?;
         Ok(template)
     }
 
-    /// The template that [`Template::document`] wrote. Its rules were checked once.
+    /// The template that [`DeviceTemplate::document`] wrote. Its rules were checked once.
     ///
     /// # Errors
-    /// As [`Template::read`].
-    pub fn of_document(id: &str, document: &Object) -> Result<Self, BadTemplate> {
+    /// As [`DeviceTemplate::read`].
+    pub fn of_document(id: &str, document: &Object) -> Result<Self, BadDeviceTemplate> {
         let mut template = Self::read_any(id, document, None, Timestamp::default())?;
         let whole = |name| match document.get(name) {
             Some(Json::Number(number)) => number.as_str().parse().unwrap_or(1),
@@ -136,17 +141,22 @@ impl Template {
         Ok(template)
     }
 
-    fn read_any(id: &str, said: &Object, before: Option<&Self>, now: Timestamp) -> Result<Self, BadTemplate> {
+    fn read_any(
+        id: &str,
+        specification: &Object,
+        before: Option<&Self>,
+        now: Timestamp,
+    ) -> Result<Self, BadDeviceTemplate> {
         check_id(id)?;
         let version = before.map_or(1, |before| before.version.saturating_add(1));
         let layer = Layer {
             template: id.into(),
             version,
-            configuration: object(said, "configuration")?,
-            schedule: schedule(said, now)?,
-            tags: object(said, "tags")?,
-            limits: limits(said)?,
-            settings: settings(said)?,
+            configuration: object(specification, "configuration")?,
+            schedule: schedule(specification, now)?,
+            tags: object(specification, "tags")?,
+            limits: limits(specification)?,
+            settings: settings(specification)?,
         };
         let layer = match before {
             Some(before) if layer.gives_the_same(&before.layer) => Arc::clone(&before.layer),
@@ -154,22 +164,22 @@ impl Template {
         };
         Ok(Self {
             id: id.into(),
-            name: text(said, "name")?,
-            description: text(said, "description")?,
-            applies_to: applies_to(said)?,
+            name: text(specification, "name")?,
+            description: text(specification, "description")?,
+            applies_to: applies_to(specification)?,
             layer,
-            rules: object(said, "rules")?,
+            rules: object(specification, "rules")?,
             version,
             created_at: before.map_or(now, |before| before.created_at),
             updated_at: now,
         })
     }
 
-    /// The template's specification, as [`Template::read`] takes it.
+    /// The template's specification, as [`DeviceTemplate::read`] takes it.
     #[must_use]
-    pub fn said(&self) -> Object {
+    pub fn specification(&self) -> Object {
         let layer = &*self.layer;
-        let applies_to = self.applies_to.as_ref().map_or(Json::Null, Match::document);
+        let applies_to = self.applies_to.as_ref().map_or(Json::Null, TemplateMatcher::document);
         [
             ("id", Json::from(&*self.id)),
             ("name", Json::from(&*self.name)),
@@ -189,7 +199,7 @@ impl Template {
     /// The same, with its versions and times.
     #[must_use]
     pub fn document(&self) -> Object {
-        let mut document = self.said();
+        let mut document = self.specification();
         document.insert("version", int(self.version));
         document.insert("layer_version", int(self.layer.version));
         document.insert("created_at", self.created_at.to_string().into());
@@ -207,7 +217,7 @@ impl Template {
     }
 }
 
-impl Match {
+impl TemplateMatcher {
     /// Is this device one of those?
     #[must_use]
     pub fn fits(&self, twin: &Twin) -> bool {
@@ -242,10 +252,10 @@ impl Match {
 impl Catalog {
     /// The catalog of these.
     #[must_use]
-    pub fn new(templates: impl IntoIterator<Item = Arc<Template>>) -> Self {
-        let templates: BTreeMap<Box<str>, Arc<Template>> =
+    pub fn new(templates: impl IntoIterator<Item = Arc<DeviceTemplate>>) -> Self {
+        let templates: BTreeMap<Box<str>, Arc<DeviceTemplate>> =
             templates.into_iter().map(|template| (template.id.clone(), template)).collect();
-        let mut tried: Vec<Arc<Template>> =
+        let mut tried: Vec<Arc<DeviceTemplate>> =
             templates.values().filter(|template| template.applies_to.is_some()).cloned().collect();
         // Of the same priority, who says more of devices before who says less; then by id, as they stand.
         tried.sort_by_key(|template| {
@@ -257,24 +267,24 @@ impl Catalog {
 
     /// The template of this id.
     #[must_use]
-    pub fn get(&self, id: &str) -> Option<&Arc<Template>> {
+    pub fn get(&self, id: &str) -> Option<&Arc<DeviceTemplate>> {
         self.templates.get(id)
     }
 
     /// All of them, in the order of their ids.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Template>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<DeviceTemplate>> {
         self.templates.values()
     }
 
     /// The template that this device takes by itself.
     #[must_use]
-    pub fn matching(&self, twin: &Twin) -> Option<&Arc<Template>> {
+    pub fn matching(&self, twin: &Twin) -> Option<&Arc<DeviceTemplate>> {
         self.tried.iter().find(|template| template.applies_to.as_ref().is_some_and(|of| of.fits(twin)))
     }
 
     /// The same with `template` in it, in the place of the one of its name.
     #[must_use]
-    pub fn with(&self, template: Arc<Template>) -> Self {
+    pub fn with(&self, template: Arc<DeviceTemplate>) -> Self {
         Self::new(self.templates.values().cloned().chain([template]))
     }
 
@@ -289,7 +299,7 @@ impl Catalog {
 ///
 /// # Errors
 /// The reason against it.
-pub fn check_id(id: &str) -> Result<(), BadTemplate> {
+pub fn check_id(id: &str) -> Result<(), BadDeviceTemplate> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if id.is_empty() || id.len() > LONGEST_ID || !id.chars().all(allowed) {
         return bad("id", format!("a template's id is 1 to {LONGEST_ID} of A-Z a-z 0-9 . _ -"));
@@ -297,16 +307,16 @@ pub fn check_id(id: &str) -> Result<(), BadTemplate> {
     Ok(())
 }
 
-fn applies_to(said: &Object) -> Result<Option<Match>, BadTemplate> {
-    let of = match said.get("applies_to") {
+fn applies_to(specification: &Object) -> Result<Option<TemplateMatcher>, BadDeviceTemplate> {
+    let of = match specification.get("applies_to") {
         None | Some(Json::Null) => return Ok(None),
         Some(Json::Object(of)) => of,
         Some(other) => return bad("applies_to", format!("expected an object, found {}", other.kind())),
     };
-    let mut fits = Match { device_type: None, id: None, model: None, priority: 0 };
+    let mut fits = TemplateMatcher { device_type: None, id: None, model: None, priority: 0 };
     for (name, value) in of.iter() {
         let place = format!("applies_to.{name}");
-        let word = |text: &str| -> Result<Box<str>, BadTemplate> {
+        let word = |text: &str| -> Result<Box<str>, BadDeviceTemplate> {
             if text.trim().is_empty() { bad(&place, "must not be empty".into()) } else { Ok(text.into()) }
         };
         match (name, value) {
@@ -344,19 +354,19 @@ fn applies_to(said: &Object) -> Result<Option<Match>, BadTemplate> {
     Ok(Some(fits))
 }
 
-fn schedule(said: &Object, now: Timestamp) -> Result<Json, BadTemplate> {
-    match said.get("schedule") {
+fn schedule(specification: &Object, now: Timestamp) -> Result<Json, BadDeviceTemplate> {
+    match specification.get("schedule") {
         None | Some(Json::Null) => Ok(Json::Null),
-        Some(entries) => match Plan::parse(entries, now) {
+        Some(entries) => match CompactSchedule::parse(entries, now) {
             Ok(plan) => Ok(plan.map_or_else(|| Json::Array(Box::default()), |plan| plan.entries())),
             Err(BadSchedule { field, detail }) => bad(&field, detail),
         },
     }
 }
 
-fn limits(said: &Object) -> Result<Limits, BadTemplate> {
-    let mut limits = object(said, "limits")?;
-    if let Some(Json::Object(by_property)) = said.get("words") {
+fn limits(specification: &Object) -> Result<Limits, BadDeviceTemplate> {
+    let mut limits = object(specification, "limits")?;
+    if let Some(Json::Object(by_property)) = specification.get("words") {
         for (property, words) in by_property.iter().filter(|(_, words)| **words != Json::Null) {
             TruthWords::check(words).map_err(|detail| field(&format!("words.{property}"), detail))?;
             let declared: Object = [("words", words.clone())].into_iter().collect();
@@ -365,12 +375,12 @@ fn limits(said: &Object) -> Result<Limits, BadTemplate> {
     }
     let limits = Limits::default().patched(&limits);
     let checked = limits.and_then(|limits| limits.check_ranges(limits.as_object()).map(|()| limits));
-    checked.map_err(|(field, detail)| BadTemplate::Field { field, detail })
+    checked.map_err(|(field, detail)| BadDeviceTemplate::Field { field, detail })
 }
 
-fn settings(said: &Object) -> Result<DeviceSettings, BadTemplate> {
-    let mut settings = object(said, "settings")?;
-    match said.get("words") {
+fn settings(specification: &Object) -> Result<DeviceSettings, BadDeviceTemplate> {
+    let mut settings = object(specification, "settings")?;
+    match specification.get("words") {
         None | Some(Json::Null | Json::Object(_)) => {}
         Some(words) => {
             TruthWords::check(words).map_err(|detail| field("words", detail))?;
@@ -378,11 +388,11 @@ fn settings(said: &Object) -> Result<DeviceSettings, BadTemplate> {
         }
     }
     let settings = DeviceSettings::default().patched(&settings);
-    settings.map_err(|(field, detail)| BadTemplate::Field { field, detail })
+    settings.map_err(|(field, detail)| BadDeviceTemplate::Field { field, detail })
 }
 
 /// The layer, if it is no larger than devices' rows can take.
-fn checked(layer: Layer) -> Result<Layer, BadTemplate> {
+fn checked(layer: Layer) -> Result<Layer, BadDeviceTemplate> {
     let object = layer.to_object();
     let mut text = String::new();
     object.write(&mut text);
@@ -393,7 +403,7 @@ fn checked(layer: Layer) -> Result<Layer, BadTemplate> {
     }
     for section in ["configuration", "tags", "limits"] {
         let size = object.get(section).map(Json::size).unwrap_or_default();
-        if let Some(detail) = size.excess(Size::default()) {
+        if let Some(detail) = size.excess(DocumentSize::default()) {
             return bad(section, detail);
         }
     }
@@ -401,8 +411,8 @@ fn checked(layer: Layer) -> Result<Layer, BadTemplate> {
 }
 
 /// A section without its nulls: a template has nothing that they could take away.
-fn object(said: &Object, section: &str) -> Result<Object, BadTemplate> {
-    match said.get(section) {
+fn object(specification: &Object, section: &str) -> Result<Object, BadDeviceTemplate> {
+    match specification.get(section) {
         None | Some(Json::Null) => Ok(Object::default()),
         Some(Json::Object(object)) => {
             let mut kept = Object::default();
@@ -413,8 +423,8 @@ fn object(said: &Object, section: &str) -> Result<Object, BadTemplate> {
     }
 }
 
-fn text(said: &Object, field: &str) -> Result<Box<str>, BadTemplate> {
-    match said.get(field) {
+fn text(specification: &Object, field: &str) -> Result<Box<str>, BadDeviceTemplate> {
+    match specification.get(field) {
         None | Some(Json::Null) => Ok("".into()),
         Some(Json::String(text)) if text.len() <= LONGEST_TEXT => Ok(text.clone()),
         Some(Json::String(text)) => {
@@ -424,12 +434,12 @@ fn text(said: &Object, field: &str) -> Result<Box<str>, BadTemplate> {
     }
 }
 
-fn bad<T>(field: &str, detail: String) -> Result<T, BadTemplate> {
+fn bad<T>(field: &str, detail: String) -> Result<T, BadDeviceTemplate> {
     Err(self::field(field, detail))
 }
 
-fn field(field: &str, detail: impl Into<String>) -> BadTemplate {
-    BadTemplate::Field { field: field.to_owned(), detail: detail.into() }
+fn field(field: &str, detail: impl Into<String>) -> BadDeviceTemplate {
+    BadDeviceTemplate::Field { field: field.to_owned(), detail: detail.into() }
 }
 
 #[expect(clippy::cast_possible_wrap, reason = "nobody changes a template 2^63 times")]

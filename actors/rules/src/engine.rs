@@ -1,12 +1,12 @@
 //! The engine: takes the events of the one sequence and the time, and gives back effects.
 //!
 //! # How time goes
-//! Its time goes back only where the hub's clock was set back ([`Signal::ClockMoved`](twinhub_domain::run::Signal)):
+//! Its time goes back only where the hub's clock was set back ([`AutomationSignal::ClockMoved`](twinhub_domain::run::AutomationSignal)):
 //! then every wait for the end of a time span waits for as long as before, and the clocks of rules go by the new time.
 //! [`Engine::observe`] first advances the time to when the event was received, with everything that is due before;
 //! [`Engine::advance`] advances it where nothing happens. Everything due runs at its own time, in order, however late
 //! the call comes: so the same events give the same runs whenever they come. Only
-//! [`Signal::Started`](twinhub_domain::run::Signal) is different: from `down_since` to it nothing was heard, and
+//! [`AutomationSignal::Started`](twinhub_domain::run::AutomationSignal) is different: from `down_since` to it nothing was heard, and
 //! everything due in between is treated by each rule's settings (`across_downtime`, `missed`).
 //!
 //! # What it keeps
@@ -30,19 +30,19 @@ mod action_context;
 mod arbitration;
 mod checkpoint;
 mod clock;
+mod clock_shift;
 mod due;
 mod effect;
 mod evaluator;
 mod firing;
-mod holds;
+mod group_changes;
+mod held_index;
 mod index;
 mod keys;
 mod latch;
-mod moved;
 mod output;
 mod program;
 mod refusal;
-mod regroup;
 mod requests;
 mod rewind;
 mod run;
@@ -56,10 +56,10 @@ mod stepper;
 mod targets;
 mod timers;
 mod trigger_context;
+mod trigger_ref;
 mod triggers;
-mod waiting;
-mod watch;
-mod world;
+mod waiting_runs;
+mod watched_twins;
 
 #[cfg(test)]
 mod tests;
@@ -70,20 +70,20 @@ use self::evaluator::Evaluator;
 use self::index::RuleIndex;
 use self::state::EngineState;
 use self::stepper::Stepper;
-use self::world::World;
+use self::watched_twins::WatchedTwins;
 use super::expression::Twins;
 use super::model::{Rule, TriggerKind};
-use twinhub_domain::fleet::Tree;
+use twinhub_domain::fleet::GroupTree;
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::run::Signal;
 use twinhub_domain::{EventBody, Recorded, Timestamp, Twin};
 
 pub use self::effect::{Delivery, Effect};
 pub use self::keys::webhook_keys;
 pub use self::output::{
-    EffectId, EffectRequest, EffectResult, EngineOutput, Entry, MissingTwins, ScopeSnapshot,
+    EffectId, EffectRequest, EffectResult, EngineOutput, JournalEntry, MissingTwins, ScopeSnapshot,
 };
-pub use self::state::Counts;
+pub use self::state::EngineCounts;
 
 pub(crate) use self::action_context::{ActionContext, ActionFault, ActionRequest};
 pub(crate) use self::effect::{EXPECTABLE, Expectable, Subject};
@@ -92,7 +92,7 @@ pub(crate) use self::effect::{EXPECTABLE, Expectable, Subject};
 #[derive(Debug, Default)]
 pub struct Engine {
     index: RuleIndex,
-    world: World,
+    world: WatchedTwins,
     state: EngineState,
 }
 
@@ -109,7 +109,7 @@ impl Engine {
     /// others are given up, and entries say so.
     pub fn exchange(&mut self, rules: Vec<Rule>) -> EngineOutput {
         let before = std::mem::replace(&mut self.index, RuleIndex::new(rules));
-        self.world.turn_to(&self.index, &before);
+        self.world.watch(&self.index, &before);
         self.state.take_over(&self.index, &before, self.state.now);
         self.output()
     }
@@ -122,13 +122,13 @@ impl Engine {
 
     /// Sets the groups as of the engine's place in the sequence. To be called before twins are set; the engine follows
     /// their changes.
-    pub fn know_groups(&mut self, tree: Arc<Tree>) {
+    pub fn know_groups(&mut self, tree: Arc<GroupTree>) {
         self.world.know_groups(tree);
     }
 
     /// The groups as it knows them.
     #[must_use]
-    pub fn groups(&self) -> &Arc<Tree> {
+    pub fn groups(&self) -> &Arc<GroupTree> {
         &self.world.tree
     }
 
@@ -138,8 +138,8 @@ impl Engine {
     }
 
     /// Takes up what was kept. To be called after [`Engine::exchange`] and [`Engine::know`], before any event.
-    pub fn restore(&mut self, kept: Vec<ScopeSnapshot>) {
-        self.state.restore(&self.index, kept);
+    pub fn restore(&mut self, snapshots: Vec<ScopeSnapshot>) {
+        self.state.restore(&self.index, snapshots);
     }
 
     /// Takes twins that are ahead of the engine's place in the sequence back to before `past`, which is everything that
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// Enables or disables `rule`; stored, and so kept over a reload. The signal
-    /// [`Enabled`](twinhub_domain::run::Signal::Enabled) does the same. The next step has its consequences.
+    /// [`Enabled`](twinhub_domain::run::AutomationSignal::Enabled) does the same. The next step has its consequences.
     pub fn set_enabled(&mut self, rule: &RuleId, enabled: bool) {
         let now = self.state.now;
         self.stepper().enable(rule, enabled, now);
@@ -159,7 +159,7 @@ impl Engine {
     /// The next event of the sequence.
     pub fn observe(&mut self, recorded: &Recorded) -> EngineOutput {
         let by_new_clock = self.state.moved.and_then(|moved| moved.translate(recorded));
-        let is_over = |moved: moved::Moved| moved.is_over(recorded.event.received_at);
+        let is_over = |moved: clock_shift::ClockShift| moved.is_over(recorded.event.received_at);
         if by_new_clock.is_none() && self.state.moved.is_some_and(is_over) {
             self.state.moved = None;
         }
@@ -178,7 +178,8 @@ impl Engine {
         match &event.body {
             EventBody::Signal(signal) => {
                 let mut stepper = self.stepper();
-                if !matches!(**signal, Signal::Started { .. } | Signal::ClockMoved { .. }) {
+                if !matches!(**signal, AutomationSignal::Started { .. } | AutomationSignal::ClockMoved { .. })
+                {
                     stepper.advance(event.received_at);
                 }
                 stepper.signal(signal, recorded);
@@ -189,7 +190,7 @@ impl Engine {
             }
             _ => {
                 self.stepper().advance(event.received_at);
-                if self.world.meet(event, &self.index) || !self.index.alarms.is_empty() {
+                if self.world.ensure_known(event, &self.index) || !self.index.alarms.is_empty() {
                     self.look_at(recorded);
                 }
             }
@@ -266,7 +267,7 @@ impl Engine {
         Some(self.state.is_enabled(&self.index, self.index.find(rule)?))
     }
 
-    /// Why a rule was stopped, where it was.
+    /// The reason why a rule was stopped, where it was.
     #[must_use]
     pub fn stopped(&self, rule: &RuleId) -> Option<&str> {
         self.state.scopes.rule(self.index.find(rule)?).stopped.as_deref()
@@ -281,7 +282,7 @@ impl Engine {
 
     /// Counts of its work since it began.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> EngineCounts {
         self.state.counts
     }
 
@@ -301,7 +302,7 @@ impl Engine {
         let hits = triggers::collect(&self.world, &self.index, event);
         let gone = self.world.fold(event, &self.index);
         let mut stepper = self.stepper();
-        if world::is_deletion(event) {
+        if watched_twins::is_deletion(event) {
             stepper.forget_device(event.number, event.received_at);
         }
         for (trigger_ref, number) in gone {
@@ -309,7 +310,7 @@ impl Engine {
         }
         stepper.look_at_hits(hits, recorded);
         if let EventBody::Command(change) = &event.body {
-            stepper.command_came(change, event.received_at);
+            stepper.command_progressed(change, event.received_at);
         }
         stepper.look_again(&event.device, event.received_at);
         // Where its time was ahead of the event's, what this began may be due.

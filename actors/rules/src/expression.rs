@@ -22,7 +22,6 @@ mod evaluation;
 mod facts;
 mod filter;
 mod functions;
-mod itself;
 mod lexer;
 mod mention;
 mod name;
@@ -30,6 +29,7 @@ mod operators;
 mod parser;
 mod text;
 mod tree;
+mod twin_names;
 mod value;
 
 use std::sync::Arc;
@@ -37,13 +37,13 @@ use std::sync::Arc;
 use self::evaluation::Evaluation;
 pub(super) use self::name::{Name, Root};
 use self::parser::{Names, Parser};
-use self::tree::{Kind, Node};
+use self::tree::{ExpressionKind, ExpressionNode};
 use self::value::Unknown;
 use twinhub_domain::run::TermSeen;
 use twinhub_domain::{DeviceId, Json, Object, Timestamp, Twin};
 
 pub use self::facts::{Bound, Fact};
-pub use self::filter::{Field, Filter, SortKey};
+pub use self::filter::{SortField, SortKey, TwinFilter};
 pub use self::mention::Mention;
 pub use self::name::{HEAD, member};
 
@@ -57,11 +57,11 @@ pub struct Expression(Arc<Compiled>);
 #[derive(Debug)]
 struct Compiled {
     text: Box<str>,
-    root: Node,
+    root: ExpressionNode,
     dependencies: Box<[Dependency]>,
 }
 
-/// Why a text is no expression: a sentence, and where in the text.
+/// The reason why a text is no expression: a sentence, and where in the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct BadExpression {
@@ -97,7 +97,7 @@ pub struct Scope<'a> {
 
 /// The outcome of an expression.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct Evaluated {
     /// None: it is not known.
     pub holds: Option<bool>,
     /// The parts between `&&`, `||`, `!` and `?:` that were evaluated, in order. Parts that earlier ones had settled
@@ -107,7 +107,7 @@ pub struct Verdict {
 
 /// A place that an expression names, for static analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct NamedPlace<'a> {
     /// None: the device that fired the rule.
     pub device: Option<&'a DeviceId>,
     /// The path behind the device: `["power"]`, `["desired", "power"]`, `["mode"]`.
@@ -123,7 +123,7 @@ impl Expression {
         let root = Parser::parse(text, Names::OfDevices)?;
         let mut dependencies = Vec::new();
         root.walk(&mut |node| {
-            if let Kind::Name(name) = &node.kind
+            if let ExpressionKind::Name(name) = &node.kind
                 && let Some(dependency) = name.dependency()
                 && !dependencies.contains(&dependency)
             {
@@ -146,12 +146,12 @@ impl Expression {
     }
 
     /// Calls `seen` with every place of a twin that it names.
-    pub fn places<'a>(&'a self, seen: &mut dyn FnMut(Place<'a>)) {
+    pub fn places<'a>(&'a self, seen: &mut dyn FnMut(NamedPlace<'a>)) {
         self.0.root.walk(&mut |node| {
-            if let Kind::Name(name) = &node.kind {
+            if let ExpressionKind::Name(name) = &node.kind {
                 match &name.root {
-                    Root::Device(id) => seen(Place { device: Some(id), path: &name.path }),
-                    Root::TriggerDevice => seen(Place { device: None, path: &name.path }),
+                    Root::Device(id) => seen(NamedPlace { device: Some(id), path: &name.path }),
+                    Root::TriggerDevice => seen(NamedPlace { device: None, path: &name.path }),
                     Root::Itself | Root::Trigger | Root::Now => {}
                 }
             }
@@ -162,23 +162,23 @@ impl Expression {
     #[must_use]
     pub fn constant(&self) -> Option<Option<bool>> {
         let mut named = false;
-        self.0.root.walk(&mut |node| named |= matches!(node.kind, Kind::Name(_)));
+        self.0.root.walk(&mut |node| named |= matches!(node.kind, ExpressionKind::Name(_)));
         if named {
             return None;
         }
         let nothing = Object::default();
-        let scope = Scope { twins: &Nobody, now: Timestamp::default(), trigger: &nothing, device: None };
+        let scope = Scope { twins: &NoTwins, now: Timestamp::default(), trigger: &nothing, device: None };
         Some(self.evaluate(&scope).holds)
     }
 
     /// Its value, with its digits where it is a name and nothing else.
     ///
     /// # Errors
-    /// Why it is not known.
+    /// The reason why it is not known.
     pub(super) fn fill(&self, scope: &Scope<'_>) -> Result<Json, String> {
         let root = &self.0.root;
         let found = match &root.kind {
-            Kind::Name(name) => {
+            ExpressionKind::Name(name) => {
                 let found = name.find(scope).map(|found| found.to_json());
                 found.ok_or_else(|| name.why(scope, root.text(&self.0.text)))
             }
@@ -190,26 +190,26 @@ impl Expression {
     /// Evaluates it. Values that are not known, that have another type than their use needs, or that cost too much are
     /// unknown, and the terms have the reason.
     #[must_use]
-    pub fn evaluate(&self, scope: &Scope<'_>) -> Verdict {
+    pub fn evaluate(&self, scope: &Scope<'_>) -> Evaluated {
         let mut evaluation = Evaluation::new(&self.0.text, scope);
         let holds = evaluation.condition(&self.0.root);
-        Verdict { holds, terms: evaluation.into_terms() }
+        Evaluated { holds, terms: evaluation.into_terms() }
     }
 }
 
 /// A lookup without twins.
-struct Nobody;
+struct NoTwins;
 
-impl Twins for Nobody {
+impl Twins for NoTwins {
     fn twin(&self, _id: &str) -> Option<&Twin> {
         None
     }
 }
 
 /// A lookup with one twin.
-pub(super) struct NobodyBut<'a>(pub &'a Twin);
+pub(super) struct OneTwin<'a>(pub &'a Twin);
 
-impl Twins for NobodyBut<'_> {
+impl Twins for OneTwin<'_> {
     fn twin(&self, id: &str) -> Option<&Twin> {
         Some(self.0).filter(|twin| twin.id.as_str() == id)
     }

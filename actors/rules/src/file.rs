@@ -27,9 +27,9 @@ mod yaml;
 use chrono_tz::Tz;
 
 use self::check::Checker;
-use self::node::Node;
-use self::yaml::Read;
-use super::model::{Origin, Rule};
+use self::node::YamlNode;
+use self::yaml::YamlDocument;
+use super::model::{Rule, RuleOrigin};
 use super::scenario::Test;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Json, Object};
@@ -54,7 +54,7 @@ pub struct RuleFile {
 
 /// Something that is wrong in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct FileProblem {
     /// From 1; 0 where it is not known, as with JSON from the API.
     pub line: u32,
     pub column: u32,
@@ -66,7 +66,7 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-impl Problem {
+impl FileProblem {
     /// The error, and the nearest right word where there is one.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -84,7 +84,7 @@ impl RuleFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, in the order of the text.
-    pub fn parse(text: &str, origin: &Origin) -> Result<Self, Vec<Problem>> {
+    pub fn parse(text: &str, origin: &RuleOrigin) -> Result<Self, Vec<FileProblem>> {
         Self::parse_with(text, origin, &SecretNames::default())
     }
 
@@ -92,12 +92,22 @@ impl RuleFile {
     ///
     /// # Errors
     /// As [`RuleFile::parse`].
-    pub fn parse_with(text: &str, origin: &Origin, secrets: &SecretNames) -> Result<Self, Vec<Problem>> {
+    pub fn parse_with(
+        text: &str,
+        origin: &RuleOrigin,
+        secrets: &SecretNames,
+    ) -> Result<Self, Vec<FileProblem>> {
         if text.len() > LARGEST {
             let message = format!("a rule file has {LARGEST} bytes at most, this one has {}", text.len());
-            return Err(vec![Problem { line: 1, column: 1, pointer: String::new(), message, hint: None }]);
+            return Err(vec![FileProblem {
+                line: 1,
+                column: 1,
+                pointer: String::new(),
+                message,
+                hint: None,
+            }]);
         }
-        let Read { root, flaws } = yaml::read(text).map_err(|problem| vec![problem])?;
+        let YamlDocument { root, flaws } = yaml::read(text).map_err(|problem| vec![problem])?;
         let Some(root) = root.filter(|root| !root.is_null()) else { return Ok(Self::default()) };
         let mut checker = Checker::new(flaws, secrets.clone());
         let file = rule::file(&mut checker, &root, origin);
@@ -129,7 +139,7 @@ impl RuleFile {
 ///
 /// # Errors
 /// Everything that is wrong with it, by JSON pointer.
-pub fn parse_rule(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
+pub fn parse_rule(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<FileProblem>> {
     parse_rule_with(rule, &SecretNames::default())
 }
 
@@ -137,14 +147,14 @@ pub fn parse_rule(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
 ///
 /// # Errors
 /// As [`parse_rule`].
-pub fn parse_rule_with(rule: &Object, secrets: &SecretNames) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
+pub fn parse_rule_with(rule: &Object, secrets: &SecretNames) -> Result<(Rule, Vec<Test>), Vec<FileProblem>> {
     // The other form signs nothing.
     if seed::is_seed(rule) { seed::parse(rule) } else { of_json(rule, secrets) }
 }
 
 /// Reads a rule of our own shape.
-fn of_json(json: &Object, secrets: &SecretNames) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
-    let root = Node::of_json(&Json::Object(json.clone()));
+fn of_json(json: &Object, secrets: &SecretNames) -> Result<(Rule, Vec<Test>), Vec<FileProblem>> {
+    let root = YamlNode::of_json(&Json::Object(json.clone()));
     let mut checker = Checker::new(Vec::new(), secrets.clone());
     let id = match root.get("id") {
         None => Err("a rule needs an `id`".to_owned()),
@@ -159,8 +169,8 @@ fn of_json(json: &Object, secrets: &SecretNames) -> Result<(Rule, Vec<Test>), Ve
         checker.flaw(root.get("id").unwrap_or(&root), detail);
     }
     let origin = match id.as_ref().and_then(RuleId::template) {
-        Some(template) => Origin::Template(template.into()),
-        None => Origin::Api,
+        Some(template) => RuleOrigin::Template(template.into()),
+        None => RuleOrigin::Api,
     };
     let read = id.and_then(|id| rule::rule(&mut checker, &root, id, Tz::UTC, &origin));
     match read {

@@ -14,13 +14,13 @@ pub mod engine;
 pub mod expression;
 pub mod file;
 pub mod model;
+pub mod redaction;
 pub mod scenario;
 pub mod template;
-pub mod veil;
 
 pub use action::{Action, ActionKind};
-pub use device_template::{BadTemplate, Catalog, Template};
+pub use device_template::{BadDeviceTemplate, Catalog, DeviceTemplate};
 pub use engine::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput, ScopeSnapshot};
-pub use expression::{BadExpression, Expression, Field, Filter, Scope, SortKey, Twins};
-pub use file::{Problem, RuleFile};
+pub use expression::{BadExpression, Expression, Scope, SortField, SortKey, TwinFilter, Twins};
+pub use file::{FileProblem, RuleFile};
 pub use model::{Rule, Selector};

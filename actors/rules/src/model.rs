@@ -12,7 +12,7 @@ use super::action::Action;
 use super::expression::Expression;
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::{CommandStatus, DeviceId, Json, Kind, Number, Object, Status};
+use twinhub_domain::{CommandStatus, DeviceId, EventKind, Json, Number, Object, Status};
 
 /// No pattern of ids that means something is longer, in bytes.
 const LONGEST_PATTERN: usize = 256;
@@ -24,7 +24,7 @@ pub struct Rule {
     /// Its display name; empty where it has only its id.
     pub alias: Box<str>,
     pub description: Box<str>,
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// The switch in its text. People and other rules can set another, which is stored apart.
     pub enabled: bool,
     pub mode: RunMode,
@@ -48,7 +48,7 @@ pub struct Rule {
     /// enabled and its place do not count.
     pub fingerprint: u64,
     /// The rule as it was written, as JSON: the API's answer.
-    pub source: Written,
+    pub source: SourceDocument,
 }
 
 impl Rule {
@@ -68,9 +68,9 @@ impl Rule {
 
 /// A document as it was written, seldom looked at: as text it takes a third of the memory that its parts take.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written(Arc<str>);
+pub struct SourceDocument(Arc<str>);
 
-impl Written {
+impl SourceDocument {
     /// The parsed document.
     #[must_use]
     pub fn object(&self) -> Object {
@@ -78,13 +78,13 @@ impl Written {
     }
 }
 
-impl From<Object> for Written {
+impl From<Object> for SourceDocument {
     fn from(object: Object) -> Self {
         Self(Json::Object(object).to_string().into())
     }
 }
 
-impl Default for Written {
+impl Default for SourceDocument {
     fn default() -> Self {
         Object::default().into()
     }
@@ -93,7 +93,7 @@ impl Default for Written {
 /// The origin of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Origin {
+pub enum RuleOrigin {
     /// A rule file, by its path below the rules folder: read-only for the API.
     File(Arc<str>),
     Api,
@@ -174,7 +174,7 @@ pub enum TriggerKind {
     Event {
         of: Selector,
         /// Empty: any.
-        kinds: Vec<Kind>,
+        kinds: Vec<EventKind>,
         /// Members that the event's `data` must have.
         data: Object,
     },
@@ -190,7 +190,7 @@ pub enum TriggerKind {
         becomes: AlarmBecomes,
     },
     /// At these times of the clock on the wall.
-    Cron { cron: Cron, missed: Missed, missed_within_ms: Option<i64> },
+    Cron { cron: Cron, missed: MissedTimes, missed_within_ms: Option<i64> },
     /// At every whole multiple of `every_ms` since 1970-01-01T00:00Z.
     Every { every_ms: i64 },
     /// A message on a topic (`+` and `#` as in MQTT). Retained ones fire nothing.
@@ -212,7 +212,7 @@ pub struct Cron {
 /// The treatment of times that passed while the hub was down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Missed {
+pub enum MissedTimes {
     #[default]
     Skip,
     /// The last of them is made up for.

@@ -8,14 +8,14 @@ pub mod test;
 #[cfg(test)]
 mod tests;
 
-pub use test::{Expectation, Expected, Given, Happening, Test};
+pub use test::{Expectation, Expected, GivenEvent, Happening, Test};
 
 use self::sim::Sim;
 use super::model::{AlarmBecomes, Rule};
 use twinhub_domain::alarm::{AlarmStep, Originator};
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::ChangeKind;
-use twinhub_domain::run::Signal;
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::twin::{Part, Patch};
 use twinhub_domain::{
     Cause, DeviceId, EventBody, Input, Object, Reading, Scalar, Status, Telemetry, Timestamp, TwinChange,
@@ -23,7 +23,7 @@ use twinhub_domain::{
 
 /// The verdict of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct ScenarioVerdict {
     pub name: String,
     /// None: it passed. Otherwise the expected effect, the actual one and its time.
     pub failure: Option<String>,
@@ -34,7 +34,7 @@ pub struct Verdict {
 /// Runs a rule's tests as if it were enabled, together with its file's other rules. Where a test has no start time, its
 /// clock begins at `start`.
 #[must_use]
-pub fn run(rules: &[Rule], of: usize, tests: &[&Test], start: Timestamp) -> Vec<Verdict> {
+pub fn run(rules: &[Rule], of: usize, tests: &[&Test], start: Timestamp) -> Vec<ScenarioVerdict> {
     let mut rules = rules.to_vec();
     let Some(rule) = rules.get_mut(of) else { return Vec::new() };
     rule.enabled = true; // what a rule would do can be tried before it is let run
@@ -42,7 +42,7 @@ pub fn run(rules: &[Rule], of: usize, tests: &[&Test], start: Timestamp) -> Vec<
     let verdict = |test: &&Test| {
         let start = test.start.unwrap_or(start);
         let sim = play(rules, rule, test, start);
-        Verdict {
+        ScenarioVerdict {
             name: test.name.clone(),
             failure: expect::check(test, rule, &sim, start),
             failed_actions: expect::failed_actions(rule, &sim, start),
@@ -145,15 +145,15 @@ fn happen(sim: &mut Sim, rule: &Rule, happening: &Happening) {
             sim.go_to(sim.now);
         }
         Happening::Mqtt { topic, payload } => {
-            let signal = Signal::Mqtt { topic: topic.clone(), payload: payload.clone() };
+            let signal = AutomationSignal::Mqtt { topic: topic.clone(), payload: payload.clone() };
             sim.signal(signal, &Cause::new(Source::Mqtt, topic));
         }
         Happening::Webhook { name, body } => {
-            let signal = Signal::Webhook { name: name.clone(), body: body.clone() };
+            let signal = AutomationSignal::Webhook { name: name.clone(), body: body.clone() };
             sim.signal(signal, &Cause::new(Source::Rest, name));
         }
         Happening::Run => {
-            sim.signal(Signal::Run { rule: rule.id.clone(), unconditional: false }, &person);
+            sim.signal(AutomationSignal::Run { rule: rule.id.clone(), unconditional: false }, &person);
         }
         Happening::Down { ms } => sim.down(*ms),
     }

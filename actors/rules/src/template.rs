@@ -9,7 +9,7 @@ mod jinja;
 mod parts;
 
 use self::jinja::Jinja;
-use self::parts::{Part, loop_names, parts};
+use self::parts::{TemplatePart, loop_names, parts};
 use super::expression::{Dependency, Expression, Scope};
 use twinhub_domain::{Json, Object};
 
@@ -21,7 +21,7 @@ pub const LONGEST: usize = 16_384;
 
 /// A text with something to fill in, compiled.
 #[derive(Clone, Debug)]
-pub struct Template {
+pub struct TextTemplate {
     text: Box<str>,
     filling: Filling,
 }
@@ -32,13 +32,13 @@ pub struct Template {
 pub struct JsonTemplate {
     json: Json,
     /// None: there is nothing to fill in.
-    root: Option<Box<Node>>,
+    root: Option<Box<TemplateNode>>,
 }
 
-/// Why a text is no template, or could not be filled in.
+/// The reason why a text is no template, or could not be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
-pub struct BadTemplate {
+pub struct BadTextTemplate {
     pub detail: String,
     /// In bytes from the start of the text, where that is known.
     pub at: usize,
@@ -62,19 +62,19 @@ enum Piece {
 
 /// A document's part with something to fill in.
 #[derive(Clone, Debug)]
-enum Node {
+enum TemplateNode {
     Fixed(Json),
-    Text(Template),
-    Array(Box<[Node]>),
-    Object(Box<[(Box<str>, Node)]>),
+    Text(TextTemplate),
+    Array(Box<[TemplateNode]>),
+    Object(Box<[(Box<str>, TemplateNode)]>),
 }
 
-impl Template {
+impl TextTemplate {
     /// Compiles `text`.
     ///
     /// # Errors
     /// The error and its place.
-    pub fn compile(text: &str) -> Result<Self, BadTemplate> {
+    pub fn compile(text: &str) -> Result<Self, BadTextTemplate> {
         let filling = if ["{{", "{%", "{#"].into_iter().any(|open| text.contains(open)) {
             Filling::compile(text)?
         } else {
@@ -107,7 +107,7 @@ impl Template {
     ///
     /// # Errors
     /// The template names a value that is not there, or costs too much.
-    pub fn fill(&self, scope: &Scope<'_>) -> Result<String, BadTemplate> {
+    pub fn fill(&self, scope: &Scope<'_>) -> Result<String, BadTextTemplate> {
         match &self.filling {
             Filling::Plain => Ok(self.text.to_string()),
             Filling::Pieces(pieces) => self.fill_pieces(pieces, scope),
@@ -116,17 +116,17 @@ impl Template {
     }
 
     /// Fills it in: with the expression's own value where it is one expression and nothing else.
-    fn fill_json(&self, scope: &Scope<'_>) -> Result<Json, BadTemplate> {
+    fn fill_json(&self, scope: &Scope<'_>) -> Result<Json, BadTextTemplate> {
         match &self.filling {
             Filling::Pieces(pieces) if let [Piece::Value(expression)] = &**pieces => {
-                expression.fill(scope).map_err(|detail| BadTemplate::new(0, detail))
+                expression.fill(scope).map_err(|detail| BadTextTemplate::new(0, detail))
             }
             Filling::Jinja(jinja) if jinja.is_one_expression() => jinja.fill_json(scope),
             _ => self.fill(scope).map(Json::from),
         }
     }
 
-    fn fill_pieces(&self, pieces: &[Piece], scope: &Scope<'_>) -> Result<String, BadTemplate> {
+    fn fill_pieces(&self, pieces: &[Piece], scope: &Scope<'_>) -> Result<String, BadTextTemplate> {
         let mut filled = String::with_capacity(self.text.len());
         let mut at = 0;
         for piece in pieces {
@@ -136,12 +136,12 @@ impl Template {
                     filled.push_str(self.text.get(*from as usize..at).unwrap_or_default());
                 }
                 Piece::Value(expression) => {
-                    let value = expression.fill(scope).map_err(|detail| BadTemplate::new(at, detail))?;
+                    let value = expression.fill(scope).map_err(|detail| BadTextTemplate::new(at, detail))?;
                     print(&value, &mut filled);
                 }
             }
             if filled.len() > LONGEST_FILLED {
-                return Err(BadTemplate::too_long());
+                return Err(BadTextTemplate::too_long());
             }
         }
         Ok(filled)
@@ -168,29 +168,30 @@ impl Template {
 }
 
 impl Filling {
-    fn compile(text: &str) -> Result<Self, BadTemplate> {
+    fn compile(text: &str) -> Result<Self, BadTextTemplate> {
         if text.len() > LONGEST {
             let detail = format!("a template has {LONGEST} bytes at most, and this one has {}", text.len());
-            return Err(BadTemplate::new(LONGEST, detail));
+            return Err(BadTextTemplate::new(LONGEST, detail));
         }
         let parts = parts(text)?;
         let mut pieces = Vec::new();
         for part in &parts {
             match part {
-                Part::Text { from, to } => {
+                TemplatePart::Text { from, to } => {
                     // Both fit: the text is short.
                     let fit = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
                     pieces.push(Piece::Text(fit(*from), fit(*to)));
                 }
-                Part::Print(print) if print.is_plain() => match Expression::compile(print.head(text)) {
+                TemplatePart::Print(print) if print.is_plain() => match Expression::compile(print.head(text))
+                {
                     Ok(expression) => pieces.push(Piece::Value(expression)),
                     Err(_) if print.needs_jinja(text) => break,
                     Err(bad) if loop_names(&parts, text).is_empty() => {
-                        return Err(BadTemplate::new(print.head_at() + bad.at, bad.detail));
+                        return Err(BadTextTemplate::new(print.head_at() + bad.at, bad.detail));
                     }
                     Err(_) => break,
                 },
-                Part::Print(_) | Part::Tag { .. } | Part::Comment { .. } => break,
+                TemplatePart::Print(_) | TemplatePart::Tag { .. } | TemplatePart::Comment { .. } => break,
             }
         }
         if pieces.len() == parts.len() {
@@ -205,9 +206,9 @@ impl JsonTemplate {
     ///
     /// # Errors
     /// The error, and the JSON pointer of the text.
-    pub fn compile(json: Json) -> Result<Self, (String, BadTemplate)> {
-        let root = Node::compile(&json, &mut String::new())?;
-        let root = if matches!(root, Node::Fixed(_)) { None } else { Some(Box::new(root)) };
+    pub fn compile(json: Json) -> Result<Self, (String, BadTextTemplate)> {
+        let root = TemplateNode::compile(&json, &mut String::new())?;
+        let root = if matches!(root, TemplateNode::Fixed(_)) { None } else { Some(Box::new(root)) };
         Ok(Self { json, root })
     }
 
@@ -236,19 +237,19 @@ impl JsonTemplate {
     /// Fills it in.
     ///
     /// # Errors
-    /// As [`Template::fill`].
-    pub fn fill(&self, scope: &Scope<'_>) -> Result<Json, BadTemplate> {
+    /// As [`TextTemplate::fill`].
+    pub fn fill(&self, scope: &Scope<'_>) -> Result<Json, BadTextTemplate> {
         self.root.as_ref().map_or_else(|| Ok(self.json.clone()), |root| root.fill(scope))
     }
 }
 
-impl Node {
-    fn compile(json: &Json, pointer: &mut String) -> Result<Self, (String, BadTemplate)> {
+impl TemplateNode {
+    fn compile(json: &Json, pointer: &mut String) -> Result<Self, (String, BadTextTemplate)> {
         let length = pointer.len();
         let fixed = |node: &Self| matches!(node, Self::Fixed(_));
         match json {
             Json::String(text) => {
-                let template = Template::compile(text).map_err(|bad| (pointer.clone(), bad))?;
+                let template = TextTemplate::compile(text).map_err(|bad| (pointer.clone(), bad))?;
                 Ok(if template.is_plain() { Self::Fixed(json.clone()) } else { Self::Text(template) })
             }
             Json::Array(items) => {
@@ -276,7 +277,7 @@ impl Node {
         }
     }
 
-    fn fill(&self, scope: &Scope<'_>) -> Result<Json, BadTemplate> {
+    fn fill(&self, scope: &Scope<'_>) -> Result<Json, BadTextTemplate> {
         Ok(match self {
             Self::Fixed(json) => json.clone(),
             Self::Text(template) => template.fill_json(scope)?,
@@ -304,7 +305,7 @@ impl Node {
     }
 }
 
-impl BadTemplate {
+impl BadTextTemplate {
     fn new(at: usize, detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), at }
     }

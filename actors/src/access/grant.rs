@@ -15,8 +15,8 @@ use crate::hub::{Alive, Hub, Settings};
 use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
 use twinhub_domain::cause::Source;
-use twinhub_domain::fleet::Tree;
-use twinhub_domain::receipt::Taken;
+use twinhub_domain::fleet::GroupTree;
+use twinhub_domain::receipt::Accepted;
 use twinhub_domain::{Cause, DeviceId, Input, Timestamp, Twin, Versions};
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::unread::Unread;
@@ -169,7 +169,7 @@ impl Grant {
     /// # Errors
     /// The caller lacks the permission, the twin refused the input, or it could not be made durable in time. It may
     /// become durable later all the same: no sender has had an acknowledgement.
-    pub async fn deliver(&self, order: Order) -> Result<Taken, HubError> {
+    pub async fn deliver(&self, order: Order) -> Result<Accepted, HubError> {
         self.demand(permission_for(&order.input))?;
         let Order { device, input, because, if_unknown, if_version, want_twin } = order;
         let mut cause = self.cause();
@@ -251,7 +251,7 @@ impl Grant {
 
     /// The tree of groups as it was last committed.
     #[must_use]
-    pub fn tree(&self) -> Arc<Tree> {
+    pub fn tree(&self) -> Arc<GroupTree> {
         self.hub.tree.now()
     }
 

@@ -17,7 +17,7 @@ use twinhub_domain::{Input, Recorded};
 use twinhub_mqtt::receipt;
 use twinhub_store::AlarmPage;
 use twinhub_store::sql::{SqlOptions, SqlStore};
-use twinhub_testkit::{FailingStore, Fault, ManualClock, ask, until, within};
+use twinhub_testkit::{CommitFault, FailingStore, ManualClock, ask, until, within};
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600_000;
@@ -287,7 +287,7 @@ async fn what_comes_before_the_store_answers_waits() {
 
 #[actix::test]
 async fn while_the_store_fails_nobody_is_told_and_afterwards_all_is_there() {
-    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+    for fault in [CommitFault::Failed, CommitFault::UnknownDone, CommitFault::UnknownNotDone] {
         let scene = Scene::new().await;
         let pump = scene.device("pump-1").await;
         scene.store.break_commits(fault);

@@ -8,9 +8,9 @@ use tracing::warn;
 
 use super::library::Library;
 use crate::counters::Counters;
-use twinhub_domain::run::{RuleId, Signal};
+use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_rules::analysis::{Warning, analyse, of_running};
-use twinhub_rules::{Engine, Problem, Rule, Twins as _};
+use twinhub_rules::{Engine, FileProblem, Rule, Twins as _};
 
 /// For so long what people should look at is not looked for again.
 const WARNINGS_LAST_MS: u64 = 5_000;
@@ -30,9 +30,9 @@ impl Announcements {
     /// Says in the log and in health what is wrong with rules, in the log once each.
     pub fn broken(&mut self, library: &Library, counters: &Counters) {
         let broken = library.broken();
-        let line = |path: &str, problem: &Problem| match problem {
-            Problem { line: 0, .. } => format!("{path}: {}", problem.sentence()),
-            Problem { line, column, .. } => format!("{path}:{line}:{column}: {}", problem.sentence()),
+        let line = |path: &str, problem: &FileProblem| match problem {
+            FileProblem { line: 0, .. } => format!("{path}: {}", problem.sentence()),
+            FileProblem { line, column, .. } => format!("{path}:{line}:{column}: {}", problem.sentence()),
         };
         let all =
             broken.iter().flat_map(|(path, problems)| problems.iter().map(move |each| line(path, each)));
@@ -40,13 +40,13 @@ impl Announcements {
         for told in now.difference(&self.broken) {
             warn!("{told}");
         }
-        let first = |(path, problems): &(Arc<str>, Vec<Problem>)| Some(line(path, problems.first()?));
+        let first = |(path, problems): &(Arc<str>, Vec<FileProblem>)| Some(line(path, problems.first()?));
         counters.broken_rules.set(broken.iter().filter_map(first).collect());
         self.broken = now;
     }
 
     /// The changes since it was told last; none where nothing has changed.
-    pub fn change(&mut self, engine: &Engine, uptime_ms: u64) -> Option<Signal> {
+    pub fn change(&mut self, engine: &Engine, uptime_ms: u64) -> Option<AutomationSignal> {
         let now: BTreeMap<RuleId, u64> =
             engine.rules().iter().map(|rule| (rule.id.clone(), rule.fingerprint)).collect();
         let before = std::mem::replace(&mut self.rules, now);
@@ -63,7 +63,7 @@ impl Announcements {
         }
         let warnings = self.warnings(engine, uptime_ms);
         let warnings = warnings.into_iter().map(|warning| warning.message.into()).collect();
-        Some(Signal::Rules { loaded, changed, gone, warnings })
+        Some(AutomationSignal::Rules { loaded, changed, gone, warnings })
     }
 
     /// The warnings to people about the rules as they stand. Looking at ten thousand of them takes a while, so they are

@@ -14,8 +14,8 @@ use super::Automation;
 use crate::messages::automation::{FileRead, LoadFiles};
 use crate::post::post;
 use twinhub_rules::file::SecretNames;
-use twinhub_rules::model::Origin;
-use twinhub_rules::{Problem, RuleFile};
+use twinhub_rules::model::RuleOrigin;
+use twinhub_rules::{FileProblem, RuleFile};
 
 /// A change is followed by others, as an editor writes: quiet for so long, it is read.
 const SETTLES_IN: Duration = Duration::from_millis(100);
@@ -76,7 +76,7 @@ fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> FileRead {
         .into();
     let read = match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => RuleFile::parse_with(&text, &Origin::File(Arc::clone(&name)), secrets),
+            Ok(text) => RuleFile::parse_with(&text, &RuleOrigin::File(Arc::clone(&name)), secrets),
             Err(_) => Err(vec![whole("the file is no UTF-8 text".into())]),
         },
         Err(error) => Err(vec![whole(format!("the file cannot be read: {error}"))]),
@@ -84,8 +84,8 @@ fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> FileRead {
     FileRead { path: name, read }
 }
 
-fn whole(message: String) -> Problem {
-    Problem { line: 0, column: 0, pointer: String::new(), message, hint: None }
+fn whole(message: String) -> FileProblem {
+    FileProblem { line: 0, column: 0, pointer: String::new(), message, hint: None }
 }
 
 /// Reads `folder` for `automation`, and again whenever something in it changes, until automation is gone. Returns

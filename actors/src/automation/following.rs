@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use twinhub_domain::run::Signal;
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::{EventBody, Recorded, Timestamp};
 use twinhub_rules::Engine;
 
@@ -90,7 +90,7 @@ impl EventFollower {
     pub fn see(&mut self, recorded: &Recorded) {
         self.cursor = recorded.seq;
         if let EventBody::Signal(signal) = &recorded.event.body
-            && matches!(**signal, Signal::ClockMoved { .. })
+            && matches!(**signal, AutomationSignal::ClockMoved { .. })
         {
             self.moves = self.moves.wrapping_add(1);
         }
@@ -121,8 +121,8 @@ fn time_before(engine: &Engine, recorded: &Recorded) -> Timestamp {
     let received = || engine.by_new_clock(recorded.event.received_at);
     match &recorded.event.body {
         EventBody::Signal(signal) => match **signal {
-            Signal::Started { down_since } => down_since,
-            Signal::ClockMoved { from, .. } => from,
+            AutomationSignal::Started { down_since } => down_since,
+            AutomationSignal::ClockMoved { from, .. } => from,
             _ => received(),
         },
         _ => received(),
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event};
     use twinhub_rules::RuleFile;
-    use twinhub_rules::model::Origin;
+    use twinhub_rules::model::RuleOrigin;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_millis(ms)
@@ -144,12 +144,12 @@ mod tests {
     fn engine() -> Engine {
         let text = "rules: { r: { triggers: { every: 1m }, actions: { log: x } } }";
         let mut engine = Engine::new(at(0));
-        engine.exchange(RuleFile::parse(text, &Origin::Api).unwrap().rules);
+        engine.exchange(RuleFile::parse(text, &RuleOrigin::Api).unwrap().rules);
         engine
     }
 
     fn event(seq: u64, received_at: Timestamp) -> Arc<Recorded> {
-        let body = EventBody::Signal(Box::new(Signal::Run {
+        let body = EventBody::Signal(Box::new(AutomationSignal::Run {
             rule: twinhub_domain::run::RuleId::parse("r").unwrap(),
             unconditional: false,
         }));

@@ -7,8 +7,8 @@ use crate::messages::automation::{Expect, FileRead, RuleRefusal};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Object, Timestamp};
 use twinhub_rules::file::{SecretNames, parse_rule_with};
-use twinhub_rules::model::Origin;
-use twinhub_rules::{Problem, Rule, RuleFile};
+use twinhub_rules::model::RuleOrigin;
+use twinhub_rules::{FileProblem, Rule, RuleFile};
 use twinhub_store::RuleRecord;
 
 /// The rules of all files and of the API.
@@ -19,7 +19,7 @@ pub struct Library {
     made: BTreeMap<RuleId, Rule>,
     records: BTreeMap<RuleId, RuleRecord>,
     /// Rules of the API that this program cannot read any more.
-    unread: BTreeMap<RuleId, Vec<Problem>>,
+    unread: BTreeMap<RuleId, Vec<FileProblem>>,
     /// Rules of which a change is on its way to the store, and how many changes.
     changing: BTreeMap<RuleId, usize>,
 }
@@ -28,7 +28,7 @@ pub struct Library {
 #[derive(Debug, Default)]
 struct File {
     rules: Vec<Rule>,
-    problems: Vec<Problem>,
+    problems: Vec<FileProblem>,
 }
 
 impl Library {
@@ -83,7 +83,7 @@ impl Library {
                     }
                 };
                 let pointer = format!("/rules/{}", rule.id);
-                problems.push(Problem { line: 0, column: 0, pointer, message, hint: None });
+                problems.push(FileProblem { line: 0, column: 0, pointer, message, hint: None });
                 false
             });
         }
@@ -116,7 +116,7 @@ impl Library {
     }
 
     /// Files that do not check out, and rules of the API that cannot be read.
-    pub fn broken(&self) -> Vec<(Arc<str>, Vec<Problem>)> {
+    pub fn broken(&self) -> Vec<(Arc<str>, Vec<FileProblem>)> {
         let files = self.files.iter().filter(|(_, file)| !file.problems.is_empty());
         let files = files.map(|(path, file)| (Arc::clone(path), file.problems.clone()));
         let made =
@@ -136,7 +136,7 @@ impl Library {
             };
         }
         match self.find(id).map(|rule| &rule.origin) {
-            Some(Origin::File(path)) if expect == Expect::There => {
+            Some(RuleOrigin::File(path)) if expect == Expect::There => {
                 Err(RuleRefusal::InFile { id: id.clone(), path: Arc::clone(path) })
             }
             Some(_) if expect == Expect::New => Err(RuleRefusal::Taken(id.clone())),

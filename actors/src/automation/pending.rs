@@ -16,10 +16,10 @@ use crate::sparing::Sparing;
 use twinhub_domain::alarm::{Originator, Severity};
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::receipt::Receipt;
-use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal};
+use twinhub_domain::run::{AutomationSignal, RuleId, RunEntry, RunId, RunOutcome};
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use twinhub_rules::ScopeSnapshot;
-use twinhub_store::{Automation, Progress, RuleRecord};
+use twinhub_store::{AutomationChanges, EngineProgress, RuleRecord};
 
 /// The name of the alarm of a rule that was stopped.
 const STOPPED: &str = "rule-stopped";
@@ -73,7 +73,7 @@ impl PendingWrites {
             reply: oneshot::channel().0, // nobody waits for it
         };
         let _ = post(&around.alarms, raise); // it goes with us
-        let signal = Signal::Stopped { rule: rule.clone(), why };
+        let signal = AutomationSignal::Stopped { rule: rule.clone(), why };
         self.events.push(signal_event(&*around.clock, signal, Cause::hub()));
     }
 
@@ -83,24 +83,24 @@ impl PendingWrites {
     }
 
     /// The commit of all that is pending, with the place up to which it is true; none where that changes nothing.
-    pub fn take(&mut self, progress: Progress) -> Option<Append> {
+    pub fn take(&mut self, progress: EngineProgress) -> Option<Append> {
         if self.is_empty() && progress.seq == self.written {
             return None;
         }
         self.written = progress.seq;
-        let kept = Automation {
+        let kept = AutomationChanges {
             progress: Some(progress),
             kept: std::mem::take(&mut self.scopes),
             runs: std::mem::take(&mut self.entries).into_values().collect(),
             rules: std::mem::take(&mut self.rules),
-            ..Automation::default()
+            ..AutomationChanges::default()
         };
-        Some(Append::with_kept(std::mem::take(&mut self.events), Vec::new(), kept, Receipt::nobody()))
+        Some(Append::with_kept(std::mem::take(&mut self.events), Vec::new(), kept, Receipt::ignored()))
     }
 }
 
 /// The event of a signal.
-pub(super) fn signal_event(clock: &dyn Clock, signal: Signal, cause: Cause) -> Event {
+pub(super) fn signal_event(clock: &dyn Clock, signal: AutomationSignal, cause: Cause) -> Event {
     let now = clock.now();
     let body = EventBody::Signal(Box::new(signal));
     let (device, number) = (DeviceId::none(), DeviceNumber::default());

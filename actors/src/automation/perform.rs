@@ -17,7 +17,7 @@ use crate::messages::webhooks::Send as SendWebhook;
 use crate::post::post;
 use twinhub_domain::Outgoing;
 use twinhub_domain::fingerprint::Fingerprint;
-use twinhub_domain::receipt::{NotTaken, Settled, Taken};
+use twinhub_domain::receipt::{Accepted, InputOutcome, NotAccepted};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::twin::Change;
 use twinhub_domain::{Cause, CommandId, DeviceId, Event, Input, Json, Object, Refusal};
@@ -25,7 +25,7 @@ use twinhub_mqtt::receipt;
 use twinhub_rules::engine::Delivery;
 use twinhub_rules::model::LogLevel;
 use twinhub_rules::{Effect, EffectId, EffectRequest, EffectResult};
-use twinhub_store::{Automation as Kept, DeliveryRecord, DeliveryStatus};
+use twinhub_store::{AutomationChanges as Kept, DeliveryRecord, DeliveryStatus};
 
 /// Does at once what takes no time; false where it takes some.
 pub fn at_once(request: &EffectRequest) -> bool {
@@ -108,10 +108,10 @@ pub async fn append(
     events: Vec<Event>,
     outgoing: Vec<Outgoing>,
     kept: Kept,
-) -> Settled {
+) -> InputOutcome {
     let (receipt, settled) = receipt::channel();
     let _ = post(journal, Append::with_kept(events, outgoing, kept, receipt)); // dropped, its receipt says so
-    settled.await.unwrap_or(Err(NotTaken::Lost))
+    settled.await.unwrap_or(Err(NotAccepted::Lost))
 }
 
 /// The result of what a device is told, however often its twin dies of it.
@@ -191,15 +191,15 @@ fn told(told: Option<Told>) -> EffectResult {
     }
 }
 
-fn result(settled: Settled) -> EffectResult {
+fn result(settled: InputOutcome) -> EffectResult {
     match settled {
-        Ok(Taken { seq, commands, .. }) => EffectResult {
+        Ok(Accepted { seq, commands, .. }) => EffectResult {
             seq,
             command: commands.first().map(|command| command.id),
             ..EffectResult::default()
         },
-        Err(NotTaken::Refused(refusal)) => EffectResult::failed(word(&refusal), refusal.to_string()),
-        Err(NotTaken::Lost) => EffectResult::failed("lost", "it was lost on its way"),
+        Err(NotAccepted::Refused(refusal)) => EffectResult::failed(word(&refusal), refusal.to_string()),
+        Err(NotAccepted::Lost) => EffectResult::failed("lost", "it was lost on its way"),
     }
 }
 

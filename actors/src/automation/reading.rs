@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::backoff::until_answered;
-use twinhub_domain::fleet::{Group, RecordKind, Tree};
+use twinhub_domain::fleet::{Group, GroupTree, RecordKind};
 use twinhub_domain::{Recorded, Twin};
 use twinhub_rules::Selector;
 use twinhub_rules::engine::MissingTwins;
@@ -23,13 +23,13 @@ pub struct Known {
 }
 
 /// The tree of groups, as of the last commit.
-pub async fn groups(store: &dyn Store) -> Tree {
+pub async fn groups(store: &dyn Store) -> GroupTree {
     let records = until_answered("the groups", || store.records(RecordKind::Group)).await;
-    Tree::new(records.iter().filter_map(|record| Group::from_object(record.body.as_ref()?)))
+    GroupTree::new(records.iter().filter_map(|record| Group::from_object(record.body.as_ref()?)))
 }
 
 /// The twins that `wanted` names or matches, as of the last commit.
-pub async fn twins(store: &dyn Store, wanted: MissingTwins, tree: &Tree) -> Known {
+pub async fn twins(store: &dyn Store, wanted: MissingTwins, tree: &GroupTree) -> Known {
     let MissingTwins { devices, selectors } = wanted;
     let mut known = Known::default();
     for ids in devices.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
@@ -71,7 +71,7 @@ fn is_of(selector: &Selector, twin: &Twin) -> bool {
 }
 
 /// The query that brings every device that `selector` matches, and perhaps more.
-pub fn query_of(selector: &Selector, tree: &Tree) -> DeviceQuery {
+pub fn query_of(selector: &Selector, tree: &GroupTree) -> DeviceQuery {
     match selector {
         Selector::Where { group, device_type, tags, template } => DeviceQuery {
             groups: group.iter().flat_map(|group| tree.subtree(group)).map(|id| id.to_string()).collect(),

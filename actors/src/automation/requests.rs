@@ -13,12 +13,12 @@ use crate::messages::automation::{
     DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
     TemplateRules,
 };
-use twinhub_domain::receipt::Settled;
-use twinhub_domain::run::{RuleId, Signal};
+use twinhub_domain::receipt::InputOutcome;
+use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{Cause, EntityTags, Event, Json};
 use twinhub_rules::file::parse_rule_with;
-use twinhub_rules::{Rule, veil};
-use twinhub_store::{Automation as Kept, RuleRecord};
+use twinhub_rules::{Rule, redaction};
+use twinhub_store::{AutomationChanges as Kept, RuleRecord};
 
 type Reply = oneshot::Sender<Result<RuleStood, RuleRefusal>>;
 
@@ -47,7 +47,7 @@ impl Automation {
         let id = body.get("id").and_then(Json::as_str).and_then(|id| RuleId::parse(id).ok());
         let before = id.and_then(|id| self.library.record(&id)).and_then(|record| record.body.as_ref());
         let before = before.filter(|_| expect != Expect::New);
-        let body = match veil::restore(&body, before) {
+        let body = match redaction::restore(&body, before) {
             Ok(body) => body,
             Err(problems) => return refuse(reply, RuleRefusal::Problems(problems)),
         };
@@ -106,7 +106,7 @@ impl Automation {
             return refuse(reply, refusal);
         }
         let record = self.library.switched(&id, enabled, self.around.clock.now());
-        let event = self.signal(Signal::Enabled { rule: id.clone(), enabled }, cause);
+        let event = self.signal(AutomationSignal::Enabled { rule: id.clone(), enabled }, cause);
         self.keep(vec![event], vec![record.clone()], ctx, move |this, settled, ctx| {
             if settled.is_err() {
                 return refuse(reply, RuleRefusal::Lost);
@@ -140,17 +140,17 @@ impl Automation {
         self.library.note(record.clone());
         self.engine.set_enabled(&id, enabled);
         self.announcements.forget_warnings();
-        let event = self.signal(Signal::Enabled { rule: id, enabled }, cause.clone());
+        let event = self.signal(AutomationSignal::Enabled { rule: id, enabled }, cause.clone());
         self.pending.events.push(event);
         self.pending.rules.push(record);
     }
 
     fn tell(&mut self, Tell { signal, cause, reply }: Tell, ctx: &mut Context<Self>) {
         let refusal = match &signal {
-            Signal::Run { rule, .. } if self.library.find(rule).is_none() => {
+            AutomationSignal::Run { rule, .. } if self.library.find(rule).is_none() => {
                 Some(RuleRefusal::Unknown(rule.clone()))
             }
-            Signal::Webhook { name, .. } if !self.engine.has_webhook(name) => {
+            AutomationSignal::Webhook { name, .. } if !self.engine.has_webhook(name) => {
                 Some(RuleRefusal::NoWebhook(name.to_string()))
             }
             _ => None,
@@ -196,7 +196,7 @@ impl Automation {
         events: Vec<Event>,
         rules: Vec<RuleRecord>,
         ctx: &mut Context<Self>,
-        then: impl FnOnce(&mut Self, Settled, &mut Context<Self>) + 'static,
+        then: impl FnOnce(&mut Self, InputOutcome, &mut Context<Self>) + 'static,
     ) {
         let ids: Vec<RuleId> = rules.iter().map(|record| record.id.clone()).collect();
         self.library.begin_change(&ids);
@@ -212,7 +212,7 @@ impl Automation {
         events: Vec<Event>,
         kept: Kept,
         ctx: &mut Context<Self>,
-        then: impl FnOnce(&mut Self, Settled, &mut Context<Self>) + 'static,
+        then: impl FnOnce(&mut Self, InputOutcome, &mut Context<Self>) + 'static,
     ) {
         use actix::{ActorFutureExt as _, WrapFuture as _};
         let journal = self.around.journal.clone();

@@ -13,7 +13,7 @@ use crate::messages::automation::LoadFiles;
 use crate::messages::feed::{Live, Subscribe};
 use twinhub_domain::Cause;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
-use twinhub_domain::run::Signal;
+use twinhub_domain::run::AutomationSignal;
 use twinhub_rules::engine::webhook_keys;
 use twinhub_rules::model::{Secret, TriggerKind};
 use twinhub_rules::{Engine, Rule};
@@ -80,9 +80,9 @@ impl Automation {
                 // That the clock was set back meanwhile is told before anybody starts, as far as the store knows the time:
                 // not where rules have seen a later one, and nothing happened since.
                 let signal = if is_ahead {
-                    Signal::ClockMoved { from: seen, to: now, while_down: true }
+                    AutomationSignal::ClockMoved { from: seen, to: now, while_down: true }
                 } else {
-                    Signal::Started { down_since: seen }
+                    AutomationSignal::Started { down_since: seen }
                 };
                 let event = this.signal(signal, Cause::hub());
                 // Before all else: what was due meanwhile is not to pass for something that falls due now.

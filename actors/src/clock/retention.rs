@@ -4,7 +4,7 @@
 //! who sees a wrong time may well start the hub again before setting it right.
 
 use twinhub_domain::Timestamp;
-use twinhub_store::Doubt;
+use twinhub_store::ClockDoubt;
 
 /// A leap by this much is doubted, for this long. In ms.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -13,7 +13,7 @@ const WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
 /// The time by which old data is deleted.
 #[derive(Debug, Default)]
 pub struct RetentionClock {
-    doubt: Doubt,
+    doubt: ClockDoubt,
     /// The clock that only counts, when it was looked at last.
     counted_ms: u64,
 }
@@ -21,14 +21,14 @@ pub struct RetentionClock {
 impl RetentionClock {
     /// Goes on with the stored doubt.
     #[must_use]
-    pub fn new(doubt: Doubt, uptime_ms: u64) -> Self {
+    pub fn new(doubt: ClockDoubt, uptime_ms: u64) -> Self {
         Self { doubt, counted_ms: uptime_ms }
     }
 
     /// The clock was set by `by_ms`; or that time passed while the hub was down, as far as the clock shows.
     pub fn moved(&mut self, by_ms: i64, uptime_ms: u64) {
         self.count(uptime_ms);
-        let Doubt { ahead_ms, for_ms } = &mut self.doubt;
+        let ClockDoubt { ahead_ms, for_ms } = &mut self.doubt;
         if by_ms > DAY_MS {
             *ahead_ms = ahead_ms.saturating_add(by_ms);
             *for_ms = 0;
@@ -47,7 +47,7 @@ impl RetentionClock {
 
     /// The doubt to store.
     #[must_use]
-    pub fn doubt(&self) -> Doubt {
+    pub fn doubt(&self) -> ClockDoubt {
         self.doubt
     }
 
@@ -62,7 +62,7 @@ impl RetentionClock {
     /// A leap that has been doubted for long enough is believed; one that was taken back is over.
     fn end(&mut self) {
         if self.doubt.for_ms >= WAIT_MS || self.doubt.ahead_ms == 0 {
-            self.doubt = Doubt::default();
+            self.doubt = ClockDoubt::default();
         }
     }
 }
@@ -87,11 +87,11 @@ mod tests {
         assert_eq!(clock.now(at(50 * YEAR + 5), 1_000), at(5));
         assert_eq!(clock.now(at(50 * YEAR + DAY_MS), 1_000 + WAIT_MS - 1), at(DAY_MS));
         assert_eq!(clock.now(at(50 * YEAR + DAY_MS), 1_000 + WAIT_MS), at(50 * YEAR + DAY_MS), "believed");
-        assert_eq!(clock.doubt(), Doubt::default());
+        assert_eq!(clock.doubt(), ClockDoubt::default());
         clock.moved(50 * YEAR, WAIT_MS);
         clock.moved(-50 * YEAR, WAIT_MS + 5);
         assert_eq!(clock.now(at(7), WAIT_MS + 6), at(7), "set right");
-        assert_eq!(clock.doubt(), Doubt::default());
+        assert_eq!(clock.doubt(), ClockDoubt::default());
         clock.moved(-50 * YEAR, WAIT_MS);
         assert_eq!(clock.now(at(7), WAIT_MS + 6), at(7), "a clock set back makes nothing old");
     }

@@ -16,7 +16,7 @@ use crate::post::post;
 use crate::supervisor::Supervisor;
 use twinhub_domain::cause::Source;
 use twinhub_domain::payload::PayloadError;
-use twinhub_domain::receipt::{NotTaken, Receipt, Settled, Taken};
+use twinhub_domain::receipt::{Accepted, InputOutcome, NotAccepted, Receipt};
 use twinhub_domain::twin::Rejected;
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Refusal};
 use twinhub_mqtt::dialects;
@@ -118,7 +118,7 @@ impl InputDelivery {
             DecodeError::Readings(bad) => {
                 up(&self.0.deps.counters.messages_rejected);
                 self.name_bad(message, bad.iter().map(|error| (error.reason(), error.to_string())));
-                receipt.settle(Ok(Taken::default()));
+                receipt.settle(Ok(Accepted::default()));
             }
             error => self.put_aside(message, receipt, error.reason(), error.to_string()),
         }
@@ -191,7 +191,7 @@ impl InputDelivery {
         );
     }
 
-    fn settled(&self, mut attempt: Attempt, settled: Settled, runtime: Option<Handle>) {
+    fn settled(&self, mut attempt: Attempt, settled: InputOutcome, runtime: Option<Handle>) {
         match settled {
             Ok(taken) => {
                 if !attempt.bad.is_empty() || !taken.rejected.is_empty() {
@@ -205,10 +205,10 @@ impl InputDelivery {
                 attempt.receipt.settle(Ok(taken));
                 drop(attempt.room);
             }
-            Err(NotTaken::Refused(refusal)) => {
+            Err(NotAccepted::Refused(refusal)) => {
                 self.put_aside(&attempt.message, attempt.receipt, reason(&refusal), refusal.to_string());
             }
-            Err(NotTaken::Lost) => {
+            Err(NotAccepted::Lost) => {
                 let Some(wait) = TRIES.wait(attempt.tries) else {
                     let detail = format!("its twin died of it {} times", attempt.tries);
                     return self.put_aside(&attempt.message, attempt.receipt, "poison", detail);
@@ -236,7 +236,7 @@ impl InputDelivery {
         };
         match found {
             Ok(Some((device, input))) => self.send(device, input, attempt),
-            Ok(None) => attempt.receipt.settle(Ok(Taken::default())), // it means the same, so there is one
+            Ok(None) => attempt.receipt.settle(Ok(Accepted::default())), // it means the same, so there is one
             Err(error) => self.reject(&attempt.message, error, attempt.receipt),
         }
     }
@@ -262,7 +262,7 @@ impl InputDelivery {
     /// Records a rejected message for people to see; it is acknowledged, or it would come again and again.
     fn put_aside(&self, message: &Arrived, receipt: Receipt, reason: &'static str, detail: String) {
         self.note_rejected(&message.topic, &message.payload, reason, detail);
-        receipt.settle(Ok(Taken::default()));
+        receipt.settle(Ok(Accepted::default()));
     }
 
     /// Counts a rejected message, and records the error for people to see.

@@ -15,7 +15,7 @@ use crate::post::post;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::{Image, Job, JobId, RecordChange, RecordKind, Version};
 use twinhub_domain::receipt::Receipt;
-use twinhub_store::Record;
+use twinhub_store::FleetRecord;
 
 /// An image's arrival or removal is durable, or was lost.
 #[derive(Message)]
@@ -97,7 +97,7 @@ impl Firmware {
 }
 
 /// The roll-out of this image that has not come to its end.
-fn user_of(image: &str, jobs: &[Record]) -> Option<JobId> {
+fn user_of(image: &str, jobs: &[FleetRecord]) -> Option<JobId> {
     let jobs = jobs.iter().filter_map(|record| Job::parse(record.body.as_ref()?).ok());
     let uses = |job: &Job| job.action.rollout().is_some_and(|rollout| &*rollout.image == image);
     jobs.filter(|job| !job.status.is_final()).find(uses).map(|job| job.id)

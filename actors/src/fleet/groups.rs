@@ -33,8 +33,8 @@ use crate::messages::groups::GroupStood;
 use crate::messages::groups::{GroupRefusal, GroupView};
 use crate::post::post;
 use twinhub_domain::fleet::tree::body_of_change;
-use twinhub_domain::fleet::{FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::fleet::{FleetChange, Group, GroupId, GroupTree, RecordChange, RecordKind};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Cause, EventBody, Object, Recorded};
 
 /// A change of a group is durable now.
@@ -61,7 +61,7 @@ pub struct Groups {
     /// The tree as it is committed, for everybody.
     tree: Arc<TreeNow>,
     /// With what is on its way to the store.
-    planned: Tree,
+    planned: GroupTree,
     /// Groups that are being emptied, to be removed.
     leaving: HashSet<GroupId>,
     following: CensusFollower,
@@ -76,7 +76,7 @@ impl Groups {
         Self {
             shelf: Shelf::new(RecordKind::Group, Arc::clone(&around)),
             around,
-            planned: Tree::clone(&tree.now()),
+            planned: GroupTree::clone(&tree.now()),
             tree,
             leaving: HashSet::new(),
             following: CensusFollower::default(),
@@ -171,7 +171,7 @@ impl Groups {
         };
         ctx.spawn(read.into_actor(self).map(move |(asked, twins), this, ctx| {
             if this.following.begun == begun {
-                let groups = this.following.know(asked, &twins);
+                let groups = this.following.count_device(asked, &twins);
                 groups.iter().for_each(|group| this.adopt(group, ctx));
                 this.after(ctx);
             }
@@ -239,7 +239,7 @@ impl Groups {
         if self.planned.contains(group) {
             return;
         }
-        let Some(id) = GroupId::as_kept(group) else {
+        let Some(id) = GroupId::as_stored(group) else {
             warn!(group, "devices are in a group whose id is too long: move them to another");
             return;
         };
@@ -281,7 +281,7 @@ fn receipt(ctx: &mut Context<Groups>, change: Option<FleetChange>, then: Then) -
     let me = ctx.address();
     Receipt::new(move |settled| {
         // Lost only when the hub goes down; then nobody may be told that it was done.
-        if let Ok(Taken { seq, .. }) = settled {
+        if let Ok(Accepted { seq, .. }) = settled {
             let _ = post(&me, Settled { change: seq.zip(change), then });
         }
     })

@@ -32,9 +32,9 @@ use crate::messages::timers::ClockMoved;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::job::TurnTime;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus, RecordChange, RecordKind};
-use twinhub_domain::receipt::Settled;
+use twinhub_domain::receipt::InputOutcome;
 use twinhub_mqtt::receipt;
-use twinhub_store::{JobOp, Record};
+use twinhub_store::{FleetRecord, JobOp};
 
 /// Jobs that came to their end are remembered, so many of them.
 const REMEMBERED: usize = 1_000;
@@ -70,7 +70,7 @@ impl Jobs {
         }
     }
 
-    fn take_up(&mut self, records: &[Record]) {
+    fn take_up(&mut self, records: &[FleetRecord]) {
         self.table.jobs.append(&mut parsed(records));
     }
 
@@ -212,7 +212,7 @@ impl Jobs {
     }
 }
 
-fn parsed(records: &[Record]) -> BTreeMap<JobId, Job> {
+fn parsed(records: &[FleetRecord]) -> BTreeMap<JobId, Job> {
     let mut jobs = BTreeMap::new();
     for record in records {
         let Some(body) = &record.body else { continue };
@@ -235,7 +235,7 @@ fn is_over(told: &JobTold) -> bool {
 }
 
 /// If not, the hub goes down.
-fn is_durable(settled: &Result<Settled, oneshot::error::RecvError>) -> bool {
+fn is_durable(settled: &Result<InputOutcome, oneshot::error::RecvError>) -> bool {
     matches!(settled, Ok(Ok(_)))
 }
 

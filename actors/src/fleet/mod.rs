@@ -23,7 +23,7 @@ use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::search::Search;
 use crate::supervisor::Supervisor;
-use twinhub_domain::receipt::{NotTaken, Settled};
+use twinhub_domain::receipt::{InputOutcome, NotAccepted};
 use twinhub_domain::{Cause, Clock, DeviceId, Input};
 use twinhub_rules::file::SecretNames;
 use twinhub_store::Store;
@@ -56,7 +56,7 @@ async fn deliver(
     input: &Input,
     cause: &Cause,
     if_unknown: IfUnknown,
-) -> Settled {
+) -> InputOutcome {
     let settled = delivery::deliver(&around.supervisor, TWIN.at_most(MOST_TRIES), |receipt| Deliver {
         device: device.clone(),
         input: input.clone(),
@@ -67,7 +67,7 @@ async fn deliver(
         want_twin: false,
     })
     .await;
-    if matches!(settled, Err(NotTaken::Lost)) && around.supervisor.connected() {
+    if matches!(settled, Err(NotAccepted::Lost)) && around.supervisor.connected() {
         warn!(device_id = %device, by = %cause.by, "a device's twin panicked on this input, skipping it");
     }
     settled

@@ -11,8 +11,8 @@ use crate::post::post;
 use twinhub_domain::fleet::{FleetChange, RecordChange, RecordKind};
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
-use twinhub_rules::veil::hide_in_rules;
-use twinhub_store::{Fleet, JobOp, Record};
+use twinhub_rules::redaction::hide_in_rules;
+use twinhub_store::{FleetChanges, FleetRecord, JobOp};
 
 /// A change of a record, in its stored form and in its event's form: the stored one also has the hub's own fields.
 pub struct Entry<'a> {
@@ -37,7 +37,7 @@ impl Shelf {
     }
 
     /// All that is on it, however often the store has to be asked.
-    pub async fn load(self) -> Vec<Record> {
+    pub async fn load(self) -> Vec<FleetRecord> {
         let what = format!("what is kept of each {}", self.kind.as_str());
         until_answered(&what, || self.around.store.records(self.kind)).await
     }
@@ -62,7 +62,7 @@ impl Shelf {
         let Entry { id, change, kept, told } = entry;
         let now = self.around.clock.now();
         let kept = (change != RecordChange::Removed).then_some(kept);
-        let record = Record { kind: self.kind, id: id.into(), body: kept, updated_at: now };
+        let record = FleetRecord { kind: self.kind, id: id.into(), body: kept, updated_at: now };
         let change = FleetChange { what: self.kind, id: id.into(), change, body: told };
         let event = Event {
             device: DeviceId::none(),
@@ -72,14 +72,14 @@ impl Shelf {
             body: EventBody::Fleet(Box::new(change)),
             cause,
         };
-        self.append(vec![event], Fleet { records: vec![record], jobs }, receipt);
+        self.append(vec![event], FleetChanges { records: vec![record], jobs }, receipt);
     }
 
     /// Keeps a record as `body` without a word of it.
     pub fn keep(&self, id: &str, body: Object, receipt: Receipt) {
         let updated_at = self.around.clock.now();
-        let record = Record { kind: self.kind, id: id.into(), body: Some(body), updated_at };
-        self.append(Vec::new(), Fleet { records: vec![record], jobs: Vec::new() }, receipt);
+        let record = FleetRecord { kind: self.kind, id: id.into(), body: Some(body), updated_at };
+        self.append(Vec::new(), FleetChanges { records: vec![record], jobs: Vec::new() }, receipt);
     }
 
     /// Waits until everything is durable that was sent to the journal before.
@@ -92,10 +92,10 @@ impl Shelf {
 
     /// Commits changes of a job's devices, without an event.
     pub fn note(&self, jobs: Vec<JobOp>, receipt: Receipt) {
-        self.append(Vec::new(), Fleet { records: Vec::new(), jobs }, receipt);
+        self.append(Vec::new(), FleetChanges { records: Vec::new(), jobs }, receipt);
     }
 
-    fn append(&self, events: Vec<Event>, fleet: Fleet, receipt: Receipt) {
+    fn append(&self, events: Vec<Event>, fleet: FleetChanges, receipt: Receipt) {
         let append = Append { fleet: Some(Box::new(fleet)), ..Append::beside_twins(events, receipt) };
         let _ = post(&self.around.journal, append); // without a journal the hub goes down, and the receipt tells
     }

@@ -18,8 +18,8 @@ use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::MakeJob;
 use crate::messages::templates::{Begin, DeleteTemplate, PutTemplate, TryTemplate};
 use twinhub_domain::fleet::RecordKind;
-use twinhub_rules::device_template::{Catalog, Template};
-use twinhub_store::Record;
+use twinhub_rules::device_template::{Catalog, DeviceTemplate};
+use twinhub_store::FleetRecord;
 
 /// The actor that keeps the templates.
 pub struct Templates {
@@ -45,11 +45,11 @@ impl Templates {
         Self { shelf, around, unfinished: Vec::new(), helpers: None }
     }
 
-    fn take_up(&mut self, records: &[Record]) {
+    fn take_up(&mut self, records: &[FleetRecord]) {
         let mut templates = Vec::new();
-        for Record { id, body, .. } in records {
+        for FleetRecord { id, body, .. } in records {
             let Some(body) = body else { continue };
-            let template = match Template::of_document(id, body) {
+            let template = match DeviceTemplate::of_document(id, body) {
                 Ok(template) => Arc::new(template),
                 Err(problem) => {
                     error!(template = %id, ?problem, "cannot read a template, skipping it");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::door::UnknownDevices;
 use crate::reach::Reach;
-use twinhub_domain::reading::Window;
+use twinhub_domain::reading::ClockWindow;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_mqtt::dialects::AddedDialects;
 use twinhub_rules::file::SecretNames;
@@ -37,7 +37,7 @@ pub struct Settings {
     /// The folder of the rule files; none: rules come over the API alone.
     pub rules: Option<PathBuf>,
     /// The times of devices that are believed.
-    pub window: Window,
+    pub window: ClockWindow,
     /// The destinations that webhooks may reach.
     pub webhooks: Reach,
     /// The keys that rules may sign with.
@@ -72,7 +72,7 @@ impl Default for Settings {
             arbiters: std::thread::available_parallelism().map_or(1, usize::from),
             feed_depth: 1_024,
             rules: None,
-            window: Window::default(),
+            window: ClockWindow::default(),
             webhooks: Reach::default(),
             secrets: SecretNames::default(),
             broker_tells: false,

@@ -28,15 +28,15 @@ use deadly_clock::DeadlyClock;
 use twinhub_domain::Outgoing;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::ChangeKind;
-use twinhub_domain::receipt::Settled;
+use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{
-    Answer, CommandId, EventBody, Json, Recorded, Refusal, Timestamp, Twin, TwinChange, payload,
+    CommandId, CommandResult, EventBody, Json, Recorded, Refusal, Timestamp, Twin, TwinChange, payload,
 };
 use twinhub_mqtt::receipt;
 use twinhub_mqtt::{LinkError, LinkState, Published};
 use twinhub_store::sql::{SqlOptions, SqlStore};
-use twinhub_testkit::{FailingStore, Fault, ask, until, until_found, within};
+use twinhub_testkit::{CommitFault, FailingStore, ask, until, until_found, within};
 
 /// A way out that records publishes, and fails on demand.
 #[derive(Default)]
@@ -122,7 +122,7 @@ impl House {
         Self::over(self.folder, self.hub.settings.clone()).await
     }
 
-    fn arrive(&self, device: &str, payload: &str) -> Receiver<Settled> {
+    fn arrive(&self, device: &str, payload: &str) -> Receiver<InputOutcome> {
         let (receipt, settled) = receipt::channel();
         let topic = format!("iot/devices/{device}/data").into();
         let payload = payload.to_owned().into();
@@ -138,17 +138,17 @@ impl House {
         settled
     }
 
-    async fn taken(&self, device: &str, payload: &str) -> Taken {
+    async fn taken(&self, device: &str, payload: &str) -> Accepted {
         within("the receipt of a message", self.arrive(device, payload)).await.unwrap().unwrap()
     }
 
-    async fn change(&self, device: &str, patch: &str, if_version: Option<u64>) -> Result<Taken, HubError> {
+    async fn change(&self, device: &str, patch: &str, if_version: Option<u64>) -> Result<Accepted, HubError> {
         let patch = payload::object(patch.as_bytes()).unwrap();
         let input = Input::Change(Box::new(Change { patch }));
         self.deliver_to(if_version, device, input, IfUnknown::Refuse).await
     }
 
-    async fn deliver(&self, device: &str, input: Input, if_unknown: IfUnknown) -> Result<Taken, HubError> {
+    async fn deliver(&self, device: &str, input: Input, if_unknown: IfUnknown) -> Result<Accepted, HubError> {
         self.deliver_to(None, device, input, if_unknown).await
     }
 
@@ -158,7 +158,7 @@ impl House {
         device: &str,
         input: Input,
         if_unknown: IfUnknown,
-    ) -> Result<Taken, HubError> {
+    ) -> Result<Accepted, HubError> {
         let (cause, if_version) = (Cause::new(Source::Rest, "user:ann"), if_version.map(Into::into));
         let delivered = self.hub.deliver_to(if_version, id(device), input, cause, if_unknown, true);
         within("the twin's answer", delivered).await
@@ -200,7 +200,7 @@ async fn a_receipt_is_settled_after_the_commit_and_not_before() {
 
 #[actix::test]
 async fn while_the_store_fails_nothing_is_acknowledged_and_afterwards_all_is_there() {
-    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+    for fault in [CommitFault::Failed, CommitFault::UnknownDone, CommitFault::UnknownNotDone] {
         let house =
             House::with(Settings { patience: Duration::from_millis(300), ..Settings::default() }).await;
         house.taken("a", r#"{"t": 1}"#).await;
@@ -379,7 +379,7 @@ async fn unknown_devices_can_be_refused() {
 async fn a_device_whose_first_word_is_refused_appears_with_the_next() {
     let house = House::new().await;
     let nothing = CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
-    let answer = Answer::read(br#"{"status": "executed"}"#).unwrap();
+    let answer = CommandResult::read(br#"{"status": "executed"}"#).unwrap();
     let input = Input::Answer { id: nothing, answer: Box::new(answer), known: None };
     let refused = house.deliver("a", input, IfUnknown::Appear).await;
     assert!(matches!(refused, Err(HubError::Refused(Refusal::NoCommand(_)))), "{refused:?}");

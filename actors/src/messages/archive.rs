@@ -9,8 +9,9 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Twin};
 use twinhub_store::{
-    AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery, DevicePage,
-    DeviceQuery, EventQuery, Extent, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, StoreError,
+    AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery,
+    DeviceDataCounts, DevicePage, DeviceQuery, EventQuery, JobDevicePage, JobDeviceQuery, Replayed, RunPage,
+    RunQuery, StoreError,
 };
 
 /// A page of devices.
@@ -45,7 +46,7 @@ pub struct FindEvents(pub EventQuery);
 
 /// The amount of one device's data.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Extent, StoreError>")]
+#[rtype(result = "Result<DeviceDataCounts, StoreError>")]
 pub struct HowMuch(pub DeviceNumber);
 
 /// A stretch of the sequence: events after `after`, up to and with `up_to`, `limit` at most.

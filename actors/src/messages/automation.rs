@@ -8,10 +8,10 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use twinhub_domain::fingerprint::Fingerprint;
-use twinhub_domain::run::{RuleId, Signal};
+use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{Cause, EntityTags, Json, Object, Timestamp};
 use twinhub_rules::analysis::Warning;
-use twinhub_rules::{Problem, Rule, RuleFile, veil};
+use twinhub_rules::{FileProblem, Rule, RuleFile, redaction};
 use twinhub_store::StoreError;
 
 /// The present rule files, whole: a file that is not in here any more is gone.
@@ -29,7 +29,7 @@ pub struct FileRead {
     /// Below the rules folder, with `/`.
     pub path: Arc<str>,
     /// The rules, or the errors: then the version that ran before goes on.
-    pub read: Result<RuleFile, Vec<Problem>>,
+    pub read: Result<RuleFile, Vec<FileProblem>>,
 }
 
 /// Asks for the present rules and files.
@@ -45,7 +45,7 @@ pub struct RulesRead {
     /// In the order of their names.
     pub rules: Vec<RuleStands>,
     /// Files that do not check out, and their errors.
-    pub broken: Vec<(Arc<str>, Vec<Problem>)>,
+    pub broken: Vec<(Arc<str>, Vec<FileProblem>)>,
     pub warnings: Vec<Warning>,
 }
 
@@ -70,7 +70,7 @@ impl RuleStands {
     #[must_use]
     pub fn tag(&self) -> Box<str> {
         let written = self.sent.clone().unwrap_or_else(|| self.rule.source.object());
-        let shown = Json::from(veil::hide(&written)).to_string();
+        let shown = Json::from(redaction::hide(&written)).to_string();
         let said_at = self.updated_at.map_or_else(String::new, |at| at.to_string());
         Fingerprint::default().field(shown.as_bytes()).field(said_at.as_bytes()).tag()
     }
@@ -141,7 +141,7 @@ pub struct EnableRule {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Tell {
-    pub signal: Signal,
+    pub signal: AutomationSignal,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
 }
@@ -179,7 +179,7 @@ pub enum RuleRefusal {
     #[error("rule `{0}` is being changed")]
     Changing(RuleId),
     #[error("the rule does not check out")]
-    Problems(Vec<Problem>),
+    Problems(Vec<FileProblem>),
     #[error("no rule has a webhook `{0}`")]
     NoWebhook(String),
     #[error(transparent)]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use actix::Message;
 use tokio::sync::oneshot;
 
-use twinhub_domain::fleet::{Expect, Group, GroupId, GroupWish, Misplaced, Standing, Tree};
+use twinhub_domain::fleet::{
+    Group, GroupId, GroupPrecondition, GroupRequest, GroupTree, SubtreeStatistics, TreeRefusal,
+};
 use twinhub_domain::{Cause, EntityTags};
 
 /// Makes or changes a group. Answered after the commit.
@@ -15,8 +17,8 @@ pub struct PutGroup {
     /// None: a new one, which gets an id of its own.
     pub id: Option<GroupId>,
     /// Its `id` is not looked at.
-    pub wish: GroupWish,
-    pub expect: Expect,
+    pub wish: GroupRequest,
+    pub expect: GroupPrecondition,
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
     pub cause: Cause,
@@ -75,7 +77,7 @@ pub struct ReadGroups {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadTree {
-    pub reply: oneshot::Sender<Arc<Tree>>,
+    pub reply: oneshot::Sender<Arc<GroupTree>>,
 }
 
 /// A query for groups. They come in the order of the tree: each before those under it, by their ids.
@@ -107,7 +109,7 @@ pub struct GroupView {
     pub path: Vec<GroupId>,
     /// The depth below the first of the requested groups.
     pub depth: usize,
-    pub standing: Standing,
+    pub standing: SubtreeStatistics,
 }
 
 /// Why a group was not made, changed or removed.
@@ -117,7 +119,7 @@ pub enum GroupRefusal {
     Unknown(Box<str>),
     /// The requested change is not possible.
     #[error(transparent)]
-    Misplaced(#[from] Misplaced),
+    Misplaced(#[from] TreeRefusal),
     #[error("the group is at version {current}, not {expected}")]
     Version { current: Box<str>, expected: EntityTags },
     #[error("group `{id}` is not empty (devices: {devices}, groups: {groups})")]

@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use twinhub_domain::fleet::job::Progress;
+use twinhub_domain::fleet::job::JobProgress;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Object};
 
@@ -85,7 +85,7 @@ pub enum Steer {
 #[derive(Clone, Debug)]
 pub struct JobTold {
     pub job: Job,
-    pub progress: Progress,
+    pub progress: JobProgress,
 }
 
 /// A page of jobs.

@@ -7,9 +7,9 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use twinhub_domain::Outgoing;
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{DeviceNumber, Event, Twin};
-use twinhub_store::{Automation, CommandRecord, Fleet};
+use twinhub_store::{AutomationChanges, CommandRecord, FleetChanges};
 
 /// A twin's outcome, to be committed; the receipt is settled with `taken` after that.
 #[derive(Debug, Message)]
@@ -25,12 +25,12 @@ pub struct Append {
     pub commands: Vec<CommandRecord>,
     pub outgoing: Vec<Outgoing>,
     /// Automation's part of the commit.
-    pub automation: Option<Box<Automation>>,
+    pub automation: Option<Box<AutomationChanges>>,
     /// The fleet's part of the commit.
-    pub fleet: Option<Box<Fleet>>,
+    pub fleet: Option<Box<FleetChanges>>,
     pub receipt: Receipt,
     /// The receipt's settlement; the journal adds the `seq`.
-    pub taken: Taken,
+    pub taken: Accepted,
     /// The number of its twin's outcomes that are not committed yet: one less after this.
     pub pending: Arc<AtomicU32>,
 }
@@ -41,7 +41,7 @@ impl Append {
     pub fn with_kept(
         events: Vec<Event>,
         outgoing: Vec<Outgoing>,
-        kept: Automation,
+        kept: AutomationChanges,
         receipt: Receipt,
     ) -> Self {
         let automation = (!kept.is_empty()).then(|| Box::new(kept));
@@ -60,7 +60,7 @@ impl Append {
             automation: None,
             fleet: None,
             receipt,
-            taken: Taken::default(),
+            taken: Accepted::default(),
             pending: Arc::new(AtomicU32::new(1)),
         }
     }

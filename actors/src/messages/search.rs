@@ -4,7 +4,7 @@ use actix::Message;
 
 use crate::HubError;
 use twinhub_domain::{DeviceId, DeviceNumber};
-use twinhub_rules::{Field, Filter};
+use twinhub_rules::{SortField, TwinFilter};
 use twinhub_store::{DevicePage, DeviceQuery};
 
 /// A page of the twins that `query` asks for and that `filter` is true of, each and all as of the last commit.
@@ -12,9 +12,9 @@ use twinhub_store::{DevicePage, DeviceQuery};
 #[rtype(result = "Result<Found, HubError>")]
 pub struct Find {
     pub query: DeviceQuery,
-    pub filter: Option<Filter>,
+    pub filter: Option<TwinFilter>,
     /// The order, in place of the query's own; in its direction. What is missing comes last in both.
-    pub sort: Option<Field>,
+    pub sort: Option<SortField>,
 }
 
 /// All such twins, by number; the query's order and page are ignored.
@@ -22,7 +22,7 @@ pub struct Find {
 #[rtype(result = "Result<FoundAll, HubError>")]
 pub struct FindAll {
     pub query: DeviceQuery,
-    pub filter: Option<Filter>,
+    pub filter: Option<TwinFilter>,
 }
 
 /// A page, with warnings for its asker.

@@ -9,7 +9,7 @@ use super::automation::TemplateRules;
 use super::jobs::MakeJob;
 use twinhub_domain::fleet::JobId;
 use twinhub_domain::{Cause, DeviceId, Object, Versions};
-use twinhub_rules::device_template::{BadTemplate, Template};
+use twinhub_rules::device_template::{BadDeviceTemplate, DeviceTemplate};
 use twinhub_store::StoreError;
 
 /// The hub is whole. Changes that were under way at its shutdown go on.
@@ -79,7 +79,7 @@ pub enum How {
 /// A template that was taken.
 #[derive(Debug)]
 pub struct TemplateStood {
-    pub template: Arc<Template>,
+    pub template: Arc<DeviceTemplate>,
     /// The number of its devices.
     pub devices: u64,
     /// The job that brings it to them as it is now, where there is something to be brought.
@@ -90,7 +90,7 @@ pub struct TemplateStood {
 #[derive(Debug)]
 pub struct Trial {
     /// As it would be.
-    pub template: Arc<Template>,
+    pub template: Arc<DeviceTemplate>,
     /// The number of its devices.
     pub devices: u64,
     /// The number of them that would be changed.
@@ -118,7 +118,7 @@ pub enum TemplateRefusal {
     #[error("the template is at version {current}, not {expected}")]
     Version { current: u64, expected: Versions },
     #[error(transparent)]
-    Bad(#[from] BadTemplate),
+    Bad(#[from] BadDeviceTemplate),
     #[error("the template `{id}` is in use (devices: {devices}): with force=true it is removed from them")]
     InUse { id: Box<str>, devices: u64 },
     #[error(transparent)]

@@ -9,9 +9,9 @@ use crate::testkit::close;
 use twinhub_domain::DeviceId;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{Cause, Input, Object, payload};
-use twinhub_rules::{Field, Filter};
+use twinhub_rules::{SortField, TwinFilter};
 use twinhub_store::MemoryStore;
-use twinhub_testkit::{FailingStore, Fault, ManualClock, ask, until};
+use twinhub_testkit::{CommitFault, FailingStore, ManualClock, ask, until};
 
 /// 2026-03-01T06:00:00Z
 const START: i64 = 1_772_344_800_000;
@@ -72,8 +72,8 @@ fn find(filter: &str, sort: &str, offset: u64, limit: u64) -> Find {
     let (sort, descending) = sort.strip_prefix('-').map_or((sort, false), |sort| (sort, true));
     Find {
         query: DeviceQuery { descending, offset, limit, ..DeviceQuery::default() },
-        filter: (!filter.is_empty()).then(|| Filter::compile(filter).unwrap()),
-        sort: (!sort.is_empty()).then(|| Field::compile(sort).unwrap()),
+        filter: (!filter.is_empty()).then(|| TwinFilter::compile(filter).unwrap()),
+        sort: (!sort.is_empty()).then(|| SortField::compile(sort).unwrap()),
     }
 }
 
@@ -119,7 +119,7 @@ async fn finds_in_memory_and_in_the_store_alike() {
         };
         assert_eq!(house.page(listed).await.unwrap().twins[0].id, device("b"));
         let query = DeviceQuery { device_type: Some("pump".into()), ..DeviceQuery::default() };
-        let all = FindAll { query, filter: Some(Filter::compile("battery < 20").unwrap()) };
+        let all = FindAll { query, filter: Some(TwinFilter::compile("battery < 20").unwrap()) };
         let all = ask(&house.hub.search, all).await.unwrap().devices;
         assert_eq!(all, [(device("a"), DeviceNumber(1))]);
         house = house.again().await;
@@ -234,7 +234,7 @@ async fn nothing_is_shown_that_is_not_durable() {
 async fn while_commits_fail_all_that_is_durable_is_found() {
     let house = some(Settings { patience: Duration::from_millis(200), ..Settings::default() }).await;
     house.found("", "").await;
-    house.store.break_commits(Fault::Failed);
+    house.store.break_commits(CommitFault::Failed);
     let taking = house.hub.deliver(
         device("b"),
         Input::Report(object(r#"{"battery": 1}"#)),
@@ -244,7 +244,7 @@ async fn while_commits_fail_all_that_is_durable_is_found() {
     );
     assert!(matches!(taking.await, Err(HubError::Unavailable(_))));
     for (filter, expected) in [("battery == 1", 0), ("battery < 20", 2)] {
-        let find = FindAll { filter: Some(Filter::compile(filter).unwrap()), ..FindAll::default() };
+        let find = FindAll { filter: Some(TwinFilter::compile(filter).unwrap()), ..FindAll::default() };
         let all = ask(&house.hub.search, find).await.unwrap();
         assert_eq!(all.devices.len(), expected, "{filter}");
     }

@@ -7,7 +7,7 @@ use crate::messages::search::{Find, QueryWarning};
 use crate::roster::{Present, Roster};
 use twinhub_domain::{Timestamp, Twin};
 use twinhub_rules::expression::Mention;
-use twinhub_rules::{Field, Filter};
+use twinhub_rules::{SortField, TwinFilter};
 
 /// The number of twins that are asked for similar names.
 const ASKED: usize = 2_000;
@@ -24,8 +24,8 @@ pub struct Unheard {
 
 impl Unheard {
     pub fn of(find: &Find) -> Self {
-        let filter = find.filter.iter().flat_map(Filter::mentions).map(|name| ("filter", name));
-        let sort = find.sort.iter().flat_map(Field::mentions).map(|name| ("sort", name.clone()));
+        let filter = find.filter.iter().flat_map(TwinFilter::mentions).map(|name| ("filter", name));
+        let sort = find.sort.iter().flat_map(SortField::mentions).map(|name| ("sort", name.clone()));
         let names = filter.chain(sort).map(|(field, name)| (field, name, AtomicBool::new(false)));
         Self { names: names.collect(), looked: AtomicBool::new(false) }
     }

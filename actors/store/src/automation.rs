@@ -11,9 +11,9 @@ use twinhub_rules::engine::Delivery;
 
 /// Automation's part of a commit. Of several values for the same thing in one batch the last counts.
 #[derive(Clone, Debug, Default)]
-pub struct Automation {
+pub struct AutomationChanges {
     /// The place in the sequence up to which the engine has come, and its time.
-    pub progress: Option<Progress>,
+    pub progress: Option<EngineProgress>,
     /// Scopes of the engine that changed. Those of removed devices are not taken any more.
     pub kept: Vec<ScopeSnapshot>,
     /// Runs, new or come further. Rule, device, beginning and parent of a run stay as they were told first, and so
@@ -27,7 +27,7 @@ pub struct Automation {
 
 /// The engine's progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct EngineProgress {
     pub seq: u64,
     pub time: Timestamp,
 }
@@ -144,12 +144,12 @@ pub struct DeliveryPage {
 /// The stored state that the engine loads at start.
 #[derive(Clone, Debug, Default)]
 pub struct AutomationState {
-    pub progress: Option<Progress>,
+    pub progress: Option<EngineProgress>,
     pub kept: Vec<ScopeSnapshot>,
     pub rules: Vec<RuleRecord>,
 }
 
-impl Automation {
+impl AutomationChanges {
     /// Is there nothing in it?
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,21 +1,21 @@
 //! The fleet's stored data, and the queries for it.
 
 pub use twinhub_domain::fleet::job::JobCounts;
-use twinhub_domain::fleet::{JobId, RecordKind, Step, StepState};
+use twinhub_domain::fleet::{JobId, JobStep, RecordKind, StepState};
 use twinhub_domain::{DeviceId, DeviceNumber, Object, Timestamp};
 
 /// The fleet's part of a commit.
 #[derive(Clone, Debug, Default)]
-pub struct Fleet {
+pub struct FleetChanges {
     /// Of several changes of one record the last counts.
-    pub records: Vec<Record>,
+    pub records: Vec<FleetRecord>,
     /// In order.
     pub jobs: Vec<JobOp>,
 }
 
 /// A group, a template, an image, a job or a dialect's binding, as it is now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Record {
+pub struct FleetRecord {
     pub kind: RecordKind,
     /// 128 characters at most.
     pub id: Box<str>,
@@ -31,16 +31,16 @@ pub enum JobOp {
     Devices(Vec<JobDevice>),
     /// The job came further with one of its devices. A device in a final state stays there, but for one that had failed
     /// and is done after all.
-    Step { number: DeviceNumber, at: Timestamp, step: Step },
+    Step { number: DeviceNumber, at: Timestamp, step: JobStep },
     /// All of its devices in one of these states, at one of these places, come into another.
-    Sweep(Sweep),
+    Sweep(StepSweep),
     /// Its devices from this place on, up to that, exclusive, are forgotten.
     Forget { job: JobId, places: (u64, u64) },
 }
 
 /// See [`JobOp::Sweep`].
 #[derive(Clone, Debug)]
-pub struct Sweep {
+pub struct StepSweep {
     pub job: JobId,
     pub from: Vec<StepState>,
     /// From this place on, up to that, exclusive.
@@ -58,7 +58,7 @@ pub struct JobDevice {
     /// Its place in the job's order, from 0.
     pub place: u64,
     /// The job's progress with the device.
-    pub step: Step,
+    pub step: JobStep,
     pub at: Timestamp,
 }
 
@@ -115,7 +115,7 @@ impl JobOp {
     }
 }
 
-impl Fleet {
+impl FleetChanges {
     /// Is there nothing in it?
     #[must_use]
     pub fn is_empty(&self) -> bool {

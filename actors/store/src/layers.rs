@@ -10,10 +10,10 @@ use twinhub_domain::fleet::Layer;
 
 /// The layers in memory by their hashes. There are as many as templates had different ones, not as many as devices.
 #[derive(Debug, Default)]
-pub struct Layers(RwLock<HashMap<Box<str>, Known>>);
+pub struct LayerCache(RwLock<HashMap<Box<str>, CachedLayer>>);
 
 #[derive(Debug)]
-struct Known {
+struct CachedLayer {
     layer: Arc<Layer>,
     /// It has a row of its own, by which events can name it.
     is_kept: bool,
@@ -27,7 +27,7 @@ pub fn key(layer: &Layer) -> Box<str> {
     digits.into()
 }
 
-impl Layers {
+impl LayerCache {
     /// The layer of this name.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Arc<Layer>> {
@@ -42,18 +42,18 @@ impl Layers {
             return known;
         }
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&all.entry(key).or_insert(Known { layer, is_kept: false }).layer)
+        Arc::clone(&all.entry(key).or_insert(CachedLayer { layer, is_kept: false }).layer)
     }
 
     /// Has this one a row of its own?
     #[must_use]
-    pub fn is_kept(&self, key: &str) -> bool {
+    pub fn is_stored(&self, key: &str) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).is_some_and(|known| known.is_kept)
     }
 
     /// This one has a row of its own now.
-    pub fn keep(&self, key: Box<str>, layer: Arc<Layer>) {
+    pub fn mark_stored(&self, key: Box<str>, layer: Arc<Layer>) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        all.entry(key).or_insert(Known { layer, is_kept: true }).is_kept = true;
+        all.entry(key).or_insert(CachedLayer { layer, is_kept: true }).is_kept = true;
     }
 }

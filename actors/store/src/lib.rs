@@ -18,10 +18,12 @@ pub mod select;
 pub mod sql;
 
 pub use automation::{
-    AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
-    DeliveryStatus, Progress, RuleRecord, RunPage, RunQuery,
+    AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
+    DeliveryStatus, EngineProgress, RuleRecord, RunPage, RunQuery,
 };
-pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
+pub use fleet::{
+    FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StepSweep,
+};
 pub use memory::MemoryStore;
 pub use retained::RetainedStore;
 pub use sql::{Keeping, SqlOptions, SqlStore};
@@ -37,7 +39,8 @@ use twinhub_domain::fleet::{JobId, Lifecycle, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{
-    Command, CommandId, CommandStatus, DeviceId, DeviceNumber, Kind, Mode, Recorded, Status, Timestamp, Twin,
+    Command, CommandId, CommandStatus, DeviceId, DeviceNumber, EventKind, Mode, Recorded, Status, Timestamp,
+    Twin,
 };
 
 /// One group commit: all of it becomes durable, or nothing.
@@ -54,8 +57,8 @@ pub struct Batch {
     /// Commands that changed, each once, as they are after the batch.
     pub commands: Vec<CommandRecord>,
     pub outgoing: Vec<Outgoing>,
-    pub automation: Automation,
-    pub fleet: Fleet,
+    pub automation: AutomationChanges,
+    pub fleet: FleetChanges,
     /// Outgoing messages that were delivered and can be forgotten.
     pub sent: Vec<u64>,
 }
@@ -71,8 +74,8 @@ impl Batch {
             removed: Vec::new(),
             commands: Vec::new(),
             outgoing: Vec::new(),
-            automation: Automation::default(),
-            fleet: Fleet::default(),
+            automation: AutomationChanges::default(),
+            fleet: FleetChanges::default(),
             sent: Vec::new(),
         }
     }
@@ -133,12 +136,12 @@ pub struct Head {
     /// The last moment that the store knows of; none where nothing was written.
     pub at: Option<Timestamp>,
     /// The last doubt about the clock.
-    pub doubt: Doubt,
+    pub doubt: ClockDoubt,
 }
 
 /// A leap ahead of the clock that is not believed yet: nothing is deleted by it. Nothing, where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Doubt {
+pub struct ClockDoubt {
     /// By how many ms the clock is ahead of the time that is believed.
     pub ahead_ms: i64,
     /// The uptime for which it has been doubted, in ms.
@@ -237,7 +240,7 @@ pub struct DevicePage {
 pub struct EventQuery {
     pub device: Option<DeviceNumber>,
     /// Empty means all.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<EventKind>,
     /// Of alarms, those of this severity or worse alone; other events have none.
     pub at_least: Option<Severity>,
     /// By the event's `at`: from here on, inclusive.
@@ -256,7 +259,7 @@ pub struct EventQuery {
 
 /// The amount of a device's data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
+pub struct DeviceDataCounts {
     pub readings: u64,
     /// Events of the log: all but telemetry.
     pub events: u64,
@@ -273,7 +276,7 @@ pub struct Replayed {
     pub pruned: bool,
 }
 
-/// Why the store did not answer.
+/// The reason why the store did not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Nothing of the operation was done.
@@ -335,7 +338,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<HashSet<u64>, StoreError>;
 
     /// The amount of this device's data. Reads all its readings: it may take a second for a long history.
-    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError>;
+    async fn extent(&self, device: DeviceNumber) -> Result<DeviceDataCounts, StoreError>;
 
     /// Events, filtered.
     async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError>;
@@ -393,7 +396,7 @@ pub trait Store: Send + Sync + 'static {
     async fn deliveries(&self, query: &DeliveryQuery) -> Result<DeliveryPage, StoreError>;
 
     /// All groups, templates, images or jobs, by their ids.
-    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError>;
+    async fn records(&self, kind: RecordKind) -> Result<Vec<FleetRecord>, StoreError>;
 
     /// A page of a job's devices.
     async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError>;
@@ -409,5 +412,5 @@ pub trait Store: Send + Sync + 'static {
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Keeps how far the clock is doubted, for the next start.
-    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError>;
+    async fn doubt(&self, doubt: ClockDoubt) -> Result<(), StoreError>;
 }

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use self::automation::Automated;
-use self::fleet::Kept;
+use self::automation::MemoryAutomation;
+use self::fleet::MemoryFleet;
 use super::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, Doubt, EventQuery, Extent, Head,
-    JobCounts, JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError, select,
+    AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery, CommandRecord,
+    Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery, DeviceSort, EventQuery,
+    FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, Store,
+    StoreError, select,
 };
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
@@ -23,17 +24,17 @@ use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::retained::RetainedMessage;
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
-use twinhub_domain::{CommandId, DeviceId, DeviceNumber, EventBody, Kind, Recorded, Timestamp, Twin};
+use twinhub_domain::{CommandId, DeviceId, DeviceNumber, EventBody, EventKind, Recorded, Timestamp, Twin};
 
 /// A store in memory, for tests. Nothing in it ever fails.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     keep_journal: Option<Duration>,
-    inner: Mutex<Inner>,
+    inner: Mutex<MemoryState>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct MemoryState {
     head: Head,
     /// The journal for replay: by batch, with the time of its commit.
     journal: Vec<(Timestamp, Vec<Arc<Recorded>>)>,
@@ -46,8 +47,8 @@ struct Inner {
     twins: BTreeMap<DeviceNumber, (u64, Twin)>,
     commands: BTreeMap<CommandId, CommandRecord>,
     outbox: BTreeMap<u64, Outgoing>,
-    automated: Automated,
-    fleet: Kept,
+    automated: MemoryAutomation,
+    fleet: MemoryFleet,
     retained: BTreeMap<Arc<str>, RetainedMessage>,
 }
 
@@ -58,7 +59,7 @@ impl MemoryStore {
         Self { keep_journal: Some(keep_journal), inner: Mutex::default() }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, MemoryState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,14 +175,14 @@ impl Store for MemoryStore {
         Ok(inner.of_device(device).filter_map(|recorded| select::message(recorded, &wanted)).collect())
     }
 
-    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {
+    async fn extent(&self, device: DeviceNumber) -> Result<DeviceDataCounts, StoreError> {
         let inner = self.inner();
         let readings = |recorded: &Arc<Recorded>| match &recorded.event.body {
             EventBody::Telemetry { readings, .. } => readings.len() as u64,
             _ => 0,
         };
         let is_its = |recorded: &&Arc<Recorded>| recorded.event.number == device;
-        Ok(Extent {
+        Ok(DeviceDataCounts {
             readings: inner.of_device(device).map(readings).sum(),
             events: inner.log.values().filter(is_its).count() as u64,
             commands: inner.commands.values().filter(|record| record.number == device).count() as u64,
@@ -301,7 +302,7 @@ impl Store for MemoryStore {
         Ok(self.inner().automated.deliveries(query))
     }
 
-    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
+    async fn records(&self, kind: RecordKind) -> Result<Vec<FleetRecord>, StoreError> {
         Ok(self.inner().fleet.records(kind))
     }
 
@@ -325,13 +326,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError> {
+    async fn doubt(&self, doubt: ClockDoubt) -> Result<(), StoreError> {
         self.inner().head.doubt = doubt;
         Ok(())
     }
 }
 
-impl Inner {
+impl MemoryState {
     fn commit(&mut self, batch: &Batch) {
         if let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) {
             if first.seq <= self.head.seq {
@@ -380,7 +381,7 @@ impl Inner {
             twin.redo(event);
             *seq = recorded.seq;
         }
-        if event.kind() == Kind::Telemetry {
+        if event.kind() == EventKind::Telemetry {
             self.by_device.entry(event.number).or_default().push(Arc::clone(recorded));
         } else {
             self.log.insert(recorded.seq, Arc::clone(recorded));

@@ -30,7 +30,7 @@ impl fmt::Debug for Seal {
     }
 }
 
-/// Why a sealed text cannot be read.
+/// The reason why a sealed text cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSeal {
     #[error("it is sealed, and not with this key")]

@@ -19,9 +19,10 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_store::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
-    JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
+    AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery, CommandRecord,
+    Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery, EventQuery,
+    FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, Store,
+    StoreError,
 };
 
 /// A clock that stands still until it is moved.
@@ -89,7 +90,7 @@ impl Clock for ManualClock {
 
 /// The ways in which a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum CommitFault {
     /// [`StoreError::Failed`]: nothing was done.
     Failed,
     /// [`StoreError::Unknown`], and it was done.
@@ -101,7 +102,7 @@ pub enum Fault {
 /// A store that fails on demand, around one that does not.
 pub struct FailingStore {
     inner: Arc<dyn Store>,
-    plan: Mutex<Plan>,
+    plan: Mutex<FaultPlan>,
     blocked: watch::Sender<bool>,
     lists_blocked: watch::Sender<bool>,
     job_devices_blocked: watch::Sender<bool>,
@@ -110,16 +111,16 @@ pub struct FailingStore {
 }
 
 /// Says whether a commit is the last that does not fail.
-type IsLast = dyn Fn(&Batch) -> bool + Send;
+type IsLastCommit = dyn Fn(&Batch) -> bool + Send;
 
 #[derive(Default)]
-struct Plan {
+struct FaultPlan {
     /// The failures of the next commits, in order.
-    next: Vec<Fault>,
+    next: Vec<CommitFault>,
     /// The failure of all commits until it is healed.
-    broken: Option<Fault>,
+    broken: Option<CommitFault>,
     /// After which commit it breaks.
-    is_last: Option<Box<IsLast>>,
+    is_last: Option<Box<IsLastCommit>>,
     reads_fail: bool,
     /// The duration of a count of a job's devices.
     counting: Duration,
@@ -141,7 +142,7 @@ impl FailingStore {
     }
 
     /// The next `count` commits fail so.
-    pub fn fail_next(&self, count: usize, fault: Fault) {
+    pub fn fail_next(&self, count: usize, fault: CommitFault) {
         self.plan().next.extend(std::iter::repeat_n(fault, count));
     }
 
@@ -151,7 +152,7 @@ impl FailingStore {
     }
 
     /// All commits fail so, until [`FailingStore::heal`].
-    pub fn break_commits(&self, fault: Fault) {
+    pub fn break_commits(&self, fault: CommitFault) {
         self.plan().broken = Some(fault);
     }
 
@@ -214,15 +215,15 @@ impl FailingStore {
         self.plan().commits
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, FaultPlan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next_fault(&self, batch: &Batch) -> Option<Fault> {
+    fn next_fault(&self, batch: &Batch) -> Option<CommitFault> {
         let mut plan = self.plan();
         plan.commits += 1;
         if plan.is_last.as_ref().is_some_and(|is_last| is_last(batch)) {
-            (plan.is_last, plan.broken) = (None, Some(Fault::Failed));
+            (plan.is_last, plan.broken) = (None, Some(CommitFault::Failed));
             return None;
         }
         if plan.next.is_empty() { plan.broken } else { Some(plan.next.remove(0)) }
@@ -253,9 +254,9 @@ impl Store for FailingStore {
         let _alive = self.may_write("commit").await?;
         match fault {
             None => self.inner.commit(batch).await,
-            Some(Fault::Failed) => Err(failed("commit")),
-            Some(Fault::UnknownNotDone) => Err(unknown("commit")),
-            Some(Fault::UnknownDone) => {
+            Some(CommitFault::Failed) => Err(failed("commit")),
+            Some(CommitFault::UnknownNotDone) => Err(unknown("commit")),
+            Some(CommitFault::UnknownDone) => {
                 self.inner.commit(batch).await?;
                 Err(unknown("commit"))
             }
@@ -312,7 +313,7 @@ impl Store for FailingStore {
         self.inner.has_messages(device, messages).await
     }
 
-    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {
+    async fn extent(&self, device: DeviceNumber) -> Result<DeviceDataCounts, StoreError> {
         self.may_read("extent")?;
         self.inner.extent(device).await
     }
@@ -396,7 +397,7 @@ impl Store for FailingStore {
         self.inner.deliveries(query).await
     }
 
-    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
+    async fn records(&self, kind: RecordKind) -> Result<Vec<FleetRecord>, StoreError> {
         self.may_read("records")?;
         self.inner.records(kind).await
     }
@@ -425,7 +426,7 @@ impl Store for FailingStore {
         self.inner.maintain(now).await
     }
 
-    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError> {
+    async fn doubt(&self, doubt: ClockDoubt) -> Result<(), StoreError> {
         self.may_read("doubt")?;
         let _alive = self.may_write("doubt").await?;
         self.inner.doubt(doubt).await
@@ -463,12 +464,12 @@ mod tests {
     async fn fails_as_it_is_told() {
         let memory = Arc::new(MemoryStore::default());
         let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
-        store.fail_next(1, Fault::Failed);
-        store.fail_next(1, Fault::UnknownNotDone);
+        store.fail_next(1, CommitFault::Failed);
+        store.fail_next(1, CommitFault::UnknownNotDone);
         assert!(matches!(store.commit(&empty()).await, Err(StoreError::Failed { .. })));
         assert!(matches!(store.commit(&empty()).await, Err(StoreError::Unknown { .. })));
         assert!(memory.outgoing().await.unwrap().is_empty());
-        store.break_commits(Fault::UnknownDone);
+        store.break_commits(CommitFault::UnknownDone);
         store.break_reads();
         assert!(matches!(store.commit(&empty()).await, Err(StoreError::Unknown { .. })));
         assert_eq!(memory.outgoing().await.unwrap().len(), 1);

@@ -13,7 +13,7 @@ use twinhub_store::AlarmQuery;
 use crate::api::alarms::schema::{AlarmItem, AlarmListing};
 use crate::api::devices::device::find;
 use crate::http::Access;
-use crate::http::extract::body::{AlarmNamed, Device};
+use crate::http::extract::body::{AlarmPath, DevicePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::{Params, bad};
@@ -75,7 +75,7 @@ pub async fn list_alarms(
 )]
 pub async fn list_device_alarms(
     request: HttpRequest,
-    Device(device): Device,
+    DevicePath(device): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -92,7 +92,7 @@ pub async fn list_device_alarms(
     responses((status = 200, body = AlarmItem), (status = 404, body = Problem))
 )]
 pub async fn get_alarm(
-    AlarmNamed(id): AlarmNamed,
+    AlarmPath(id): AlarmPath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -114,7 +114,7 @@ pub async fn get_alarm(
     )
 )]
 pub async fn acknowledge_alarm(
-    AlarmNamed(id): AlarmNamed,
+    AlarmPath(id): AlarmPath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -136,7 +136,7 @@ pub async fn acknowledge_alarm(
     )
 )]
 pub async fn clear_alarm(
-    AlarmNamed(id): AlarmNamed,
+    AlarmPath(id): AlarmPath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -145,8 +145,8 @@ pub async fn clear_alarm(
     changed(access.change(|reply| Clear { id, cause, reply }).await?, id)
 }
 
-fn changed(told: Option<Told>, id: AlarmId) -> Result<HttpResponse, ApiError> {
-    let alarm = told.and_then(|told| told.alarm);
+fn changed(changed_alarm: Option<Told>, id: AlarmId) -> Result<HttpResponse, ApiError> {
+    let alarm = changed_alarm.and_then(|changed_alarm| changed_alarm.alarm);
     Ok(shown(&alarm.ok_or_else(|| ApiError::no_alarm(id))?))
 }
 
@@ -165,7 +165,7 @@ async fn list(
     let query = AlarmQuery { device, offset: paging.offset(), limit: paging.limit, ..query(params)? };
     let page = access.ask(ListAlarms(query)).await??;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, page.total);
+    paging.set_headers(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.alarms, |alarm, out| alarm.document().write(out)))
 }
 

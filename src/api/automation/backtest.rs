@@ -14,8 +14,8 @@ use twinhub_domain::duration::{EXAMPLES, duration_text, positive_ms};
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::{DeviceId, Json, Object, Timestamp};
 use twinhub_rules::file::SecretNames;
-use twinhub_rules::model::Origin;
-use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, file};
+use twinhub_rules::model::RuleOrigin;
+use twinhub_rules::{FileProblem as RuleProblem, Rule, RuleFile, file};
 
 use super::run::number;
 use super::view;
@@ -59,18 +59,18 @@ static AT_ONCE: Semaphore = Semaphore::const_new(2);
 pub async fn post_backtest(
     request: HttpRequest,
     params: Params,
-    Body(wanted): Body<NewBacktest>,
+    Body(new_backtest): Body<NewBacktest>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wish = wish(wanted, &access).await?;
+    let query = backtest_request(new_backtest, &access).await?;
     let permit =
         AT_ONCE.try_acquire().map_err(|_| ApiError::Busy("other backtests are under way: try again"))?;
     if !wants_stream(&request) {
         // Whoever goes away ends it: this is dropped then.
-        let found = backtest::run(&access.grant(), wish.clone(), |_| {}).await?;
+        let found = backtest::run(&access.grant(), query.clone(), |_| {}).await?;
         drop(permit);
-        return Ok(Document::of(&shown(&wish, &found)).send(HttpResponse::Ok()));
+        return Ok(Document::of(&shown(&query, &found)).send(HttpResponse::Ok()));
     }
     let (frames, mut coming) = mpsc::channel::<Bytes>(8);
     actix_rt::spawn(async move {
@@ -78,7 +78,7 @@ pub async fn post_backtest(
         let gone = frames.clone();
         tokio::select! {
             () = gone.closed() => {}
-            () = stream(access, wish, frames) => {}
+            () = stream(access, query, frames) => {}
         }
     });
     let body = futures_util::stream::poll_fn(move |context| {
@@ -91,7 +91,7 @@ pub async fn post_backtest(
         .streaming(body))
 }
 
-async fn stream(access: Access, wish: Wish, frames: mpsc::Sender<Bytes>) {
+async fn stream(access: Access, query: Wish, frames: mpsc::Sender<Bytes>) {
     let mut told = Instant::now();
     let progress = |progress: Progress| {
         if told.elapsed() >= TELL_EVERY {
@@ -101,8 +101,8 @@ async fn stream(access: Access, wish: Wish, frames: mpsc::Sender<Bytes>) {
             let _ = frames.try_send(frame("progress", &data)); // the next says more
         }
     };
-    let last = match backtest::run(&access.grant(), wish.clone(), progress).await {
-        Ok(found) => frame("result", &Json::from(shown(&wish, &found)).to_string()),
+    let last = match backtest::run(&access.grant(), query.clone(), progress).await {
+        Ok(found) => frame("result", &Json::from(shown(&query, &found)).to_string()),
         Err(error) => {
             let problem = ApiError::from(error).problem();
             frame("error", &serde_json::to_string(&problem).unwrap_or_default()) // texts and a number
@@ -115,27 +115,27 @@ fn frame(event: &str, data: &str) -> Bytes {
     format!("event: {event}\ndata: {data}\n\n").into()
 }
 
-async fn wish(mut wanted: NewBacktest, access: &Access) -> Result<Wish, ApiError> {
+async fn backtest_request(mut new_backtest: NewBacktest, access: &Access) -> Result<Wish, ApiError> {
     let now = access.now();
-    let to = time(wanted.to.as_ref(), "to", true)?.unwrap_or(now);
-    let from = time(wanted.from.as_ref(), "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
+    let to = time(new_backtest.to.as_ref(), "to", true)?.unwrap_or(now);
+    let from = time(new_backtest.from.as_ref(), "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
     if from >= to {
         return Err(FieldError::bad("from", "must be before `to`").into());
     }
-    let devices = wanted.device_ids.take().map(device_ids).transpose()?;
-    let warm_up = warm_up(wanted.warm_up.as_deref())?;
+    let devices = new_backtest.device_ids.take().map(device_ids).transpose()?;
+    let warm_up = warm_up(new_backtest.warm_up.as_deref())?;
     let running: Vec<Rule> =
         super::read(access).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
-    let rules = rules(wanted, &running, &access.settings().secrets)?;
+    let rules = rules(new_backtest, &running, &access.settings().secrets)?;
     let tree = access.tree();
     Ok(Wish { rules, running, from, to, warm_up, devices, tree })
 }
 
 /// The rules that the body brings along or names.
-fn rules(wanted: NewBacktest, running: &[Rule], secrets: &SecretNames) -> Result<Vec<Rule>, ApiError> {
-    let id = wanted.rule_id.map(|id| RuleId::parse(&id)).transpose();
+fn rules(new_backtest: NewBacktest, running: &[Rule], secrets: &SecretNames) -> Result<Vec<Rule>, ApiError> {
+    let id = new_backtest.rule_id.map(|id| RuleId::parse(&id)).transpose();
     let id = id.map_err(|detail| FieldError::bad("rule_id", detail))?;
-    match (wanted.rule, wanted.file, id) {
+    match (new_backtest.rule, new_backtest.file, id) {
         (Some(_), Some(_), _) => Err(FieldError::bad("file", "either this or `rule`").into()),
         (Some(mut rule), None, id) => {
             if let Some(id) = id {
@@ -148,7 +148,7 @@ fn rules(wanted: NewBacktest, running: &[Rule], secrets: &SecretNames) -> Result
             Ok(vec![rule])
         }
         (None, Some(text), id) => {
-            let origin = Origin::File("backtest".into());
+            let origin = RuleOrigin::File("backtest".into());
             let file = RuleFile::parse_with(&text, &origin, secrets);
             let mut rules = file.map_err(|problems| wrong(problems, ""))?.rules;
             if let Some(id) = id {
@@ -212,7 +212,7 @@ fn warm_up(given: Option<&str>) -> Result<Option<i64>, FieldError> {
 }
 
 /// As it is answered.
-pub(crate) fn shown(wish: &Wish, found: &Outcome) -> Object {
+pub(crate) fn shown(query: &Wish, found: &Outcome) -> Object {
     let compared = found.compared.as_ref().map(|compared| {
         let members = [
             ("same", number(compared.same as u64)),
@@ -225,10 +225,10 @@ pub(crate) fn shown(wish: &Wish, found: &Outcome) -> Object {
     for run in &found.runs {
         *counts.entry(run.outcome.as_str()).or_default() += 1;
     }
-    let names = wish.rules.iter().map(|rule| Json::from(rule.id.as_str()));
+    let names = query.rules.iter().map(|rule| Json::from(rule.id.as_str()));
     [
-        ("from", Json::from(wish.from.to_string())),
-        ("to", wish.to.to_string().into()),
+        ("from", Json::from(query.from.to_string())),
+        ("to", query.to.to_string().into()),
         ("rules", Json::Array(names.collect())),
         ("runs", listed(&found.runs)),
         ("truncated", (found.runs.len() > MOST_RUNS).into()),
@@ -279,9 +279,9 @@ mod tests {
     fn says_which_rule_it_lacks() {
         let wrong = |text: &str| rules(body(text), &[], &SecretNames::default()).err().unwrap().problem();
         let told = |text: &str| serde_json::to_value(wrong(text)).unwrap();
-        assert_eq!(told("{}")["field"], "rule");
-        assert_eq!(told(r#"{"rule": {}, "file": "x"}"#)["field"], "file");
-        assert_eq!(told(r#"{"rule_id": "nobody"}"#)["code"], "rule_not_found");
-        assert_eq!(told(r#"{"id": "a/b"}"#)["field"], "rule_id");
+        assert_eq!(problem_of("{}")["field"], "rule");
+        assert_eq!(problem_of(r#"{"rule": {}, "file": "x"}"#)["field"], "file");
+        assert_eq!(problem_of(r#"{"rule_id": "nobody"}"#)["code"], "rule_not_found");
+        assert_eq!(problem_of(r#"{"id": "a/b"}"#)["field"], "rule_id");
     }
 }

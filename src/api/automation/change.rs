@@ -5,14 +5,14 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{EntityTags, Json, Object};
-use twinhub_rules::model::Origin;
+use twinhub_rules::model::RuleOrigin;
 
 use super::rules::{find_rule, last_runs};
 use super::{ask, view};
 use crate::api::automation::request::RuleSwitch;
-use crate::api::automation::schema::{NewRule, RuleDetail, RuleGone};
+use crate::api::automation::schema::{NewRule, RuleDetail, RuleRemoved};
 use crate::http::Access;
-use crate::http::extract::body::{Body, ObjectBody, Rule};
+use crate::http::extract::body::{Body, ObjectBody, RulePath};
 use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match_content, tagged};
@@ -63,8 +63,8 @@ pub async fn post_rule(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let said = switch(&body)?;
-    let stood = match body.get("id") {
+    let changes = switch(&body)?;
+    let rule_reply = match body.get("id") {
         Some(id) => {
             rule_id(id)?;
             put(&access, body, Expect::New, None).await?
@@ -81,11 +81,11 @@ pub async fn post_rule(
             }
         }
     };
-    let stood = switched(&access, stood, said).await?;
-    let id = &stood.stands.rule.id;
-    let mut response = tagged(HttpResponse::Created(), &stood.stands.tag());
+    let rule_reply = switched(&access, rule_reply, changes).await?;
+    let id = &rule_reply.stands.rule.id;
+    let mut response = tagged(HttpResponse::Created(), &rule_reply.stands.tag());
     response.insert_header((header::LOCATION, format!("/api/automation/rules/{id}")));
-    Ok(Document::of(&view::whole(&stood.stands, None, &stood.warnings)).send(response))
+    Ok(Document::of(&view::whole(&rule_reply.stands, None, &rule_reply.warnings)).send(response))
 }
 
 /// Changes a rule as a whole. In the form `trigger_conditions, actions, enabled_status` what is left out stays as
@@ -112,32 +112,32 @@ pub async fn post_rule(
 )]
 pub async fn put_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     ObjectBody(body): ObjectBody,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (said, if_tag) = (switch(&body)?, if_match_content(&request)?);
+    let (changes, if_tag) = (switch(&body)?, if_match_content(&request)?);
     if let Some(other) = body.get("id")
         && rule_id(other)? != id
     {
         return Err(FieldError::bad("id", format!("the rule is called `{id}`, and stays so")).into());
     }
-    if let Some(enabled) = said
+    if let Some(enabled) = changes
         && body.iter().all(|(key, _)| key == "id" || SWITCHES.contains(&key))
     {
         return set_enabled(&access, id, enabled, if_tag).await;
     }
     let (stands, _) = find_rule(&access, &id).await?;
     let mut body = match &stands.rule.origin {
-        Origin::File(_) | Origin::Template(_) => body, // it is told so
-        Origin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
+        RuleOrigin::File(_) | RuleOrigin::Template(_) => body, // it is told so
+        RuleOrigin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
     };
     body.insert("id", id.as_str().into());
-    let stood = put(&access, body, Expect::There, if_tag).await?;
-    let stood = switched(&access, stood, said).await?;
-    shown(&access, &stood, HttpResponse::Ok()).await
+    let rule_reply = put(&access, body, Expect::There, if_tag).await?;
+    let rule_reply = switched(&access, rule_reply, changes).await?;
+    shown(&access, &rule_reply, HttpResponse::Ok()).await
 }
 
 /// Says whether a rule runs. This is remembered over a restart, for rules of files too; a rule that was stopped
@@ -161,7 +161,7 @@ pub async fn put_rule(
 )]
 pub async fn patch_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     Body(RuleSwitch { enabled }): Body<RuleSwitch>,
     access: Access,
@@ -188,7 +188,7 @@ pub async fn patch_rule(
 )]
 pub async fn enable_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -214,7 +214,7 @@ pub async fn enable_rule(
 )]
 pub async fn disable_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -232,7 +232,7 @@ pub async fn disable_rule(
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the rule to remove, or a list of them"),
     ),
     responses(
-        (status = 200, body = RuleGone),
+        (status = 200, body = RuleRemoved),
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 412, description = "The rule is none of those that `If-Match` names", body = Problem),
@@ -241,7 +241,7 @@ pub async fn disable_rule(
 )]
 pub async fn delete_rule(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -258,9 +258,9 @@ async fn set_enabled(
     enabled: bool,
     if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
-    let stood =
+    let rule_reply =
         ask(access, |reply| EnableRule { id, enabled, if_tag, cause: access.cause(), reply }).await??;
-    shown(access, &stood, HttpResponse::Ok()).await
+    shown(access, &rule_reply, HttpResponse::Ok()).await
 }
 
 async fn put(
@@ -273,27 +273,31 @@ async fn put(
 }
 
 /// Sets the rule's switch where the body has one, whatever it was before.
-async fn switched(access: &Access, stood: RuleStood, said: Option<bool>) -> Result<RuleStood, ApiError> {
-    match said {
-        Some(enabled) if enabled != stood.stands.enabled => {
-            let id = stood.stands.rule.id.clone();
+async fn switched(
+    access: &Access,
+    rule_reply: RuleStood,
+    changes: Option<bool>,
+) -> Result<RuleStood, ApiError> {
+    match changes {
+        Some(enabled) if enabled != rule_reply.stands.enabled => {
+            let id = rule_reply.stands.rule.id.clone();
             let switch = |reply| EnableRule { id, enabled, if_tag: None, cause: access.cause(), reply };
             let switched = ask(access, switch).await??;
-            Ok(RuleStood { stands: switched.stands, warnings: stood.warnings })
+            Ok(RuleStood { stands: switched.stands, warnings: rule_reply.warnings })
         }
-        _ => Ok(stood),
+        _ => Ok(rule_reply),
     }
 }
 
 async fn shown(
     access: &Access,
-    stood: &RuleStood,
+    rule_reply: &RuleStood,
     response: HttpResponseBuilder,
 ) -> Result<HttpResponse, ApiError> {
-    let id = &stood.stands.rule.id;
+    let id = &rule_reply.stands.rule.id;
     let last = last_runs(access, vec![id.clone()]).await?;
-    let response = tagged(response, &stood.stands.tag());
-    Ok(Document::of(&view::whole(&stood.stands, last.get(id), &stood.warnings)).send(response))
+    let response = tagged(response, &rule_reply.stands.tag());
+    Ok(Document::of(&view::whole(&rule_reply.stands, last.get(id), &rule_reply.warnings)).send(response))
 }
 
 /// The switch, where the body has one.
@@ -311,38 +315,38 @@ fn rule_id(id: &Json) -> Result<RuleId, FieldError> {
 }
 
 /// The whole rule. In the other form, members that are left out stay; ours is given whole.
-fn whole(sent: Option<&Object>, source: &Object, said: Object) -> Result<Object, FieldError> {
+fn whole(sent: Option<&Object>, source: &Object, changes: Object) -> Result<Object, FieldError> {
     let is_foreign = |body: &Object| FOREIGN.iter().any(|key| body.get(key).is_some());
     let before = sent.filter(|sent| is_foreign(sent));
-    let is_part = said.iter().all(|(key, _)| FOREIGN_ALL.contains(&key));
+    let is_part = changes.iter().all(|(key, _)| FOREIGN_ALL.contains(&key));
     if let (Some(before), true) = (before, is_part) {
-        return Ok(laid_over(before, &said));
+        return Ok(laid_over(before, &changes));
     }
-    let says = |key: &str| said.get(key).is_some();
-    if !is_foreign(&said) || (says("actions") && (says("trigger_conditions") || says("schedule"))) {
-        return Ok(said);
+    let says = |key: &str| changes.get(key).is_some();
+    if !is_foreign(&changes) || (says("actions") && (says("trigger_conditions") || says("schedule"))) {
+        return Ok(changes);
     }
     if says("trigger_conditions") || says("schedule") {
         let detail = "the rule is written with `triggers` and `conditions`: say those, or all of it with its `actions`";
         return Err(FieldError::bad("trigger_conditions", detail));
     }
     // Our form, and whether it is to run in the words of the other.
-    let mut said = said;
+    let mut changes = changes;
     for name in SWITCHES {
-        said.remove(name);
+        changes.remove(name);
     }
-    Ok(laid_over(source, &said))
+    Ok(laid_over(source, &changes))
 }
 
 /// The earlier document, with the new members in place of its own.
-fn laid_over(before: &Object, said: &Object) -> Object {
+fn laid_over(before: &Object, changes: &Object) -> Object {
     let mut body = before.clone();
-    if SWITCHES.iter().any(|name| said.get(name).is_some()) {
+    if SWITCHES.iter().any(|name| changes.get(name).is_some()) {
         for name in SWITCHES {
             body.remove(name);
         }
     }
-    for (key, value) in said.iter() {
+    for (key, value) in changes.iter() {
         body.insert(key, value.clone());
     }
     body
@@ -397,12 +401,12 @@ mod tests {
 
     #[test]
     fn what_is_left_out_stays_in_the_other_form() {
-        let check = |sent: &str, source: &str, said: &str, expected: &str| {
-            let told = match whole(Some(&object(sent)), &object(source), object(said)) {
+        let check = |sent: &str, source: &str, changes: &str, expected: &str| {
+            let told = match whole(Some(&object(sent)), &object(source), object(changes)) {
                 Ok(body) => Json::from(body).to_string(),
                 Err(error) => error.field,
             };
-            assert_eq!(told, expected, "{said}");
+            assert_eq!(told, expected, "{changes}");
         };
         let (sent, source) =
             (r#"{"id": "a", "name": "A", "trigger_conditions": {"x": 1}}"#, r#"{"id": "a", "triggers": []}"#);

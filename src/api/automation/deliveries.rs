@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDeliveries;
 use twinhub_domain::run::RunId;
 use twinhub_domain::{Json, Object};
-use twinhub_rules::veil::without_password;
+use twinhub_rules::redaction::without_password;
 use twinhub_store::{DeliveryQuery, DeliveryRecord, DeliveryStatus};
 
 use crate::api::alarms::schema::{DeliveryItem, DeliveryListing};
@@ -40,7 +40,7 @@ pub async fn list_deliveries(
     let query = DeliveryQuery { offset: paging.offset(), limit: paging.limit, ..query(params)? };
     let page = access.ask(ListDeliveries(query)).await??;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, page.total);
+    paging.set_headers(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.deliveries, |record, out| item(record).write(out)))
 }
 

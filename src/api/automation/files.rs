@@ -8,13 +8,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_domain::DeviceId;
-use twinhub_rules::model::Origin;
-use twinhub_rules::{Problem as RuleProblem, Rule, RuleFile, analysis, file, scenario};
+use twinhub_rules::model::RuleOrigin;
+use twinhub_rules::{FileProblem as RuleProblem, Rule, RuleFile, analysis, file, scenario};
 
 use super::{tests_begin, view};
 use crate::api::automation::schema::{BrokenFile, Checked, CheckedTest, WarningItem};
 use crate::http::Access;
-use crate::http::extract::body::Text;
+use crate::http::extract::body::TextBody;
 use crate::http::extract::paging::tell_whole;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem, RuleError};
@@ -86,12 +86,16 @@ pub async fn get_schema(params: Params) -> Result<HttpResponse, ApiError> {
     request_body(content = String, description = "The text of a rule file", content_type = "application/yaml"),
     responses((status = 200, body = Checked), (status = 413, body = Problem))
 )]
-pub async fn check_file(params: Params, Text(text): Text, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn check_file(
+    params: Params,
+    TextBody(text): TextBody,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let running = super::read(&access).await?.rules;
     let secrets = access.settings().secrets.clone();
     let parsed = actix_web::web::block(move || {
-        RuleFile::parse_with(&text, &Origin::File("check".into()), &secrets).map(|file| {
+        RuleFile::parse_with(&text, &RuleOrigin::File("check".into()), &secrets).map(|file| {
             let tests = run_tests(&file);
             (file, tests)
         })

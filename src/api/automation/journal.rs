@@ -12,7 +12,7 @@ use crate::api::automation::deliveries::item;
 use crate::api::automation::schema::{JournalListing, RunDetail, RunItem};
 use crate::api::devices::device::find;
 use crate::http::Access;
-use crate::http::extract::body::{Rule, Run};
+use crate::http::extract::body::{RulePath, RunPath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::{Params, bad};
@@ -40,7 +40,7 @@ const MOST_BELOW: u64 = 100;
 )]
 pub async fn list_rule_runs(
     request: HttpRequest,
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -61,7 +61,7 @@ pub async fn list_rule_runs(
     params(("run" = String, Path, description = "The run's id")),
     responses((status = 200, body = RunDetail), (status = 404, body = Problem))
 )]
-pub async fn get_run(Run(id): Run, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn get_run(RunPath(id): RunPath, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let found = access.ask(FindRun(id)).await??;
     let run = found.ok_or_else(|| ApiError::NotFound { what: "run", name: id.to_string() })?;
@@ -133,7 +133,7 @@ async fn list(
     };
     let page = access.ask(ListRuns(query)).await??;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, page.total);
+    paging.set_headers(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.runs, |entry, out| view::run_of(entry, device).write(out)))
 }
 

@@ -5,7 +5,7 @@ mod change;
 pub(crate) mod deliveries;
 mod files;
 pub(crate) mod journal;
-mod mentions;
+mod related_rules;
 pub(crate) mod request;
 mod rules;
 pub(crate) mod run;

@@ -17,7 +17,7 @@ pub struct RuleSwitch {
 /// How a rule is to be run.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RunWish {
+pub struct RunRequest {
     /// Leave its conditions aside.
     pub unconditional: Option<bool>,
 }

@@ -9,12 +9,12 @@ use twinhub_domain::DeviceId;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::text::{order_key, searched};
 
-use super::mentions::{Placed, mentions};
+use super::related_rules::{TwinWithGroups, mentions};
 use super::view;
 use crate::api::automation::schema::{RuleDetail, RuleItem, RuleListing};
 use crate::api::devices::device::find;
 use crate::http::Access;
-use crate::http::extract::body::Rule;
+use crate::http::extract::body::RulePath;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::{Params, bad};
@@ -42,14 +42,14 @@ pub async fn list_rules(
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
-    let filter = Filter::take(params)?;
+    let filter = RuleListFilter::take(params)?;
     let device = match &filter.device {
         Some(id) => Some(find(&access, id).await?),
         None => None,
     };
     let RulesRead { rules, warnings, .. } = super::read(&access).await?;
     let tree = access.tree();
-    let placed = device.as_deref().map(|twin| Placed::new(twin, &tree));
+    let placed = device.as_deref().map(|twin| TwinWithGroups::new(twin, &tree));
     let mut fitting: Vec<_> =
         rules.into_iter().filter(|stands| filter.takes(stands, placed.as_ref())).collect();
     fitting.sort_by_cached_key(|stands| order_key(stands.rule.id.as_str(), usize::MAX));
@@ -57,7 +57,7 @@ pub async fn list_rules(
     let page: Vec<_> = fitting.iter().skip(paging.offset() as usize).take(paging.limit as usize).collect();
     let last = last_runs(&access, page.iter().map(|stands| stands.rule.id.clone()).collect()).await?;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, fitting.len() as u64);
+    paging.set_headers(&mut response, request.path(), &all, fitting.len() as u64);
     Ok(array(response, &page, |stands, out| {
         view::rule(stands, last.get(&stands.rule.id), &warnings).write(out);
     }))
@@ -74,7 +74,11 @@ pub async fn list_rules(
         (status = 404, body = Problem),
     )
 )]
-pub async fn get_rule(Rule(id): Rule, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn get_rule(
+    RulePath(id): RulePath,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let (stands, read) = find_rule(&access, &id).await?;
     let last = last_runs(&access, vec![id.clone()]).await?;
@@ -99,7 +103,7 @@ pub(super) async fn last_runs(
 }
 
 /// The filter of a list of rules.
-struct Filter {
+struct RuleListFilter {
     device: Option<DeviceId>,
     kinds: Vec<&'static str>,
     enabled: Option<bool>,
@@ -109,7 +113,7 @@ struct Filter {
     q: Option<String>,
 }
 
-impl Filter {
+impl RuleListFilter {
     fn take(mut params: Params) -> Result<Self, FieldError> {
         let filter = Self {
             device: params
@@ -132,7 +136,7 @@ impl Filter {
         Ok(filter)
     }
 
-    fn takes(&self, stands: &RuleStands, device: Option<&Placed<'_>>) -> bool {
+    fn takes(&self, stands: &RuleStands, device: Option<&TwinWithGroups<'_>>) -> bool {
         let rule = &*stands.rule;
         let is_kind =
             || rule.triggers.iter().any(|trigger| self.kinds.contains(&view::kind_of(&trigger.kind)));
@@ -154,14 +158,15 @@ mod tests {
 
     #[test]
     fn names_the_parameter_that_is_wrong() {
-        let wrong = |text: &str| Filter::take(Params::parse(text)).err().unwrap();
+        let wrong = |text: &str| RuleListFilter::take(Params::parse(text)).err().unwrap();
         assert_eq!(wrong("enabled=yes").field, "enabled");
         assert_eq!(wrong("type=weather").field, "type");
         assert_eq!(wrong("origin=cloud").field, "origin");
         assert_eq!(wrong("status=sleeping").field, "status");
         assert_eq!(wrong("device=a/b").field, "device_id");
         assert_eq!(wrong("colour=red").code, "unknown_parameter");
-        let filter = Filter::take(Params::parse("type=numeric,cron&enabled=true&origin=file&q=Fan")).unwrap();
+        let filter =
+            RuleListFilter::take(Params::parse("type=numeric,cron&enabled=true&origin=file&q=Fan")).unwrap();
         assert_eq!((filter.kinds, filter.q.as_deref()), (vec!["numeric", "cron"], Some("fan")));
     }
 }

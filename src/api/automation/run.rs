@@ -11,18 +11,18 @@ use twinhub_actors::messages::archive::ListRuns;
 use twinhub_actors::messages::automation::Tell;
 use twinhub_actors::messages::feed::{Live, Subscribe};
 use twinhub_domain::event::EventBody;
-use twinhub_domain::run::{RuleId, RunEntry, Signal};
+use twinhub_domain::run::{AutomationSignal, RuleId, RunEntry};
 use twinhub_domain::{Json, Object};
 use twinhub_rules::{file, scenario};
 use twinhub_store::RunQuery;
 
 use super::rules::find_rule;
 use super::{ask, tests_begin, view};
-use crate::api::automation::request::RunWish;
-use crate::api::automation::schema::{RunAsked, RunItem, TestVerdict};
+use crate::api::automation::request::RunRequest;
+use crate::api::automation::schema::{RunAccepted, RunItem, TestVerdict};
 use crate::api::commands::request;
 use crate::http::Access;
-use crate::http::extract::body::{OptionalBody, Rule};
+use crate::http::extract::body::{OptionalBody, RulePath};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
@@ -42,9 +42,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
         ("wait" = Option<String>, Query, description = "How long to wait for the end of the run: `5s`, or seconds; \
             60 s at most"),
     ),
-    request_body = Option<RunWish>,
+    request_body = Option<RunRequest>,
     responses(
-        (status = 202, description = "It is stored, and will be looked at", body = RunAsked),
+        (status = 202, description = "It is stored, and will be looked at", body = RunAccepted),
         (status = 200, description = "With `wait`: the run, or why there was none", body = RunItem),
         (status = 404, body = Problem),
         (status = 422, body = Problem),
@@ -52,9 +52,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
     )
 )]
 pub async fn run_rule(
-    Rule(id): Rule,
+    RulePath(id): RulePath,
     mut params: Params,
-    OptionalBody(wish): OptionalBody<RunWish>,
+    OptionalBody(wish): OptionalBody<RunRequest>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wait = params.read("wait", request::WAIT, request::wait)?.filter(|wait| !wait.is_zero());
@@ -66,11 +66,12 @@ pub async fn run_rule(
         None => None,
     };
     let until = Instant::now() + wait.unwrap_or_default();
-    let signal = Signal::Run { rule: id.clone(), unconditional };
+    let signal = AutomationSignal::Run { rule: id.clone(), unconditional };
     let seq = ask(&access, |reply| Tell { signal, cause: access.cause(), reply }).await??;
     let Some(live) = live else {
-        let told: Object = [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
-        return Ok(Document::of(&told).send(HttpResponse::Accepted()));
+        let document: Object =
+            [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
+        return Ok(Document::of(&document).send(HttpResponse::Accepted()));
     };
     let entry = ended(&access, live, &id, seq, until).await?;
     Ok(Document::of(&view::run(&entry)).send(HttpResponse::Ok()))
@@ -84,7 +85,11 @@ pub async fn run_rule(
     params(("id" = String, Path, description = "The rule's name")),
     responses((status = 200, body = [TestVerdict]), (status = 404, body = Problem))
 )]
-pub async fn test_rule(Rule(id): Rule, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn test_rule(
+    RulePath(id): RulePath,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let (stands, read) = find_rule(&access, &id).await?;
     let secrets = access.settings().secrets.clone();
@@ -97,8 +102,8 @@ pub async fn test_rule(Rule(id): Rule, params: Params, access: Access) -> Result
         scenario::run(&rules, of, &tests.iter().collect::<Vec<_>>(), tests_begin())
     });
     let verdicts = verdicts.await.map_err(|_| ApiError::from(HubError::ShuttingDown))?;
-    let told: Vec<_> = verdicts.iter().map(TestVerdict::of).collect();
-    Ok(reply::json(StatusCode::OK, &told))
+    let document: Vec<_> = verdicts.iter().map(TestVerdict::of).collect();
+    Ok(reply::json(StatusCode::OK, &document))
 }
 
 /// The run that event `seq` asked for, at its end.
@@ -160,7 +165,7 @@ pub(super) fn number(seq: u64) -> Json {
 impl TestVerdict {
     /// The view of a test's verdict.
     #[must_use]
-    pub fn of(verdict: &scenario::Verdict) -> Self {
+    pub fn of(verdict: &scenario::ScenarioVerdict) -> Self {
         Self {
             name: verdict.name.clone(),
             passed: verdict.failure.is_none(),

@@ -10,7 +10,7 @@ use crate::api::alarms::schema::DeliveryItem;
 use crate::api::schema::words::{
     RuleMode, RuleOrigin, RuleStatus, RunKind, RunOutcome, RunRole, TriggerKind, WhyNot,
 };
-use crate::api::schema::{Object, TriggerCause};
+use crate::api::schema::{AnyObject, TriggerCause};
 use crate::http::problem::RuleError;
 
 /// A rule.
@@ -82,7 +82,7 @@ pub struct RuleDetail {
     #[serde(flatten)]
     item: RuleItem,
     /// As it was written.
-    rule: Object,
+    rule: AnyObject,
 }
 
 /// A rule: the shape of rule files (`/api/automation/schema.json`), or the form `name, trigger_conditions, actions,
@@ -102,31 +102,31 @@ pub struct NewRule {
     enabled: Option<bool>,
     /// `single` (by default), `restart`, `queued` or `parallel`.
     mode: Option<String>,
-    triggers: Option<Vec<Object>>,
+    triggers: Option<Vec<AnyObject>>,
     /// Expressions, or objects with `all`, `any`, `not` or `time`; all must hold.
-    conditions: Option<Vec<Object>>,
-    actions: Option<Vec<Object>>,
-    on_release: Option<Vec<Object>>,
+    conditions: Option<Vec<AnyObject>>,
+    actions: Option<Vec<AnyObject>>,
+    on_release: Option<Vec<AnyObject>>,
     /// Of the other form.
     name: Option<String>,
     /// Of the other form: conditions nested in `and` and `or`.
-    trigger_conditions: Option<Object>,
+    trigger_conditions: Option<AnyObject>,
     /// Of the other form.
-    schedule: Option<Object>,
+    schedule: Option<AnyObject>,
     /// Of the other form.
     enabled_status: Option<bool>,
 }
 
 /// A rule was taken away.
 #[derive(ToSchema)]
-pub struct RuleGone {
+pub struct RuleRemoved {
     id: String,
     message: String,
 }
 
 /// A run that was asked for.
 #[derive(ToSchema)]
-pub struct RunAsked {
+pub struct RunAccepted {
     rule_id: String,
     /// The place in the sequence of what asked for it; the run names it as `trigger.seq`.
     seq: u64,
@@ -134,7 +134,7 @@ pub struct RunAsked {
 
 /// Something was taken in.
 #[derive(ToSchema)]
-pub struct Told {
+pub struct EventAccepted {
     /// Its place in the sequence.
     seq: u64,
 }
@@ -190,7 +190,7 @@ pub struct TriggerItem {
     kind: String,
     /// What the rule sees as `trigger`.
     #[schema(example = json!({"value": 28.5, "property": "temperature"}))]
-    data: Object,
+    data: AnyObject,
     /// The event's place in the sequence.
     seq: Option<u64>,
     cause: Option<TriggerCause>,
@@ -212,7 +212,7 @@ pub struct TermItem {
     text: String,
     /// What each name in it stood for.
     #[schema(example = json!({"fan.mode": "manual"}))]
-    values: Object,
+    values: AnyObject,
     holds: Option<bool>,
     /// Why it is not known.
     #[schema(nullable = false)]

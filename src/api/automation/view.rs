@@ -4,8 +4,8 @@ use twinhub_actors::messages::automation::RuleStands;
 use twinhub_domain::run::RunEntry;
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_rules::analysis::Warning;
-use twinhub_rules::model::{Origin, RunMode, TriggerKind};
-use twinhub_rules::{Rule, veil};
+use twinhub_rules::model::{RuleOrigin, RunMode, TriggerKind};
+use twinhub_rules::{Rule, redaction};
 
 /// The kinds of triggers, by the words they have in files.
 pub const TRIGGERS: [&str; 10] =
@@ -40,11 +40,11 @@ pub fn status(stands: &RuleStands) -> &'static str {
 
 /// `file`, `api` or `template`.
 #[must_use]
-pub fn origin(origin: &Origin) -> &'static str {
+pub fn origin(origin: &RuleOrigin) -> &'static str {
     match origin {
-        Origin::File(_) => "file",
-        Origin::Api => "api",
-        Origin::Template(_) => "template",
+        RuleOrigin::File(_) => "file",
+        RuleOrigin::Api => "api",
+        RuleOrigin::Template(_) => "template",
     }
 }
 
@@ -55,11 +55,11 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
     // In the words of whoever wrote it, in whichever form.
     let source = rule.source.object();
     let zone = rule.zone(&source);
-    let written = &veil::hide(&stands.sent.clone().unwrap_or(source));
+    let written = &redaction::hide(&stands.sent.clone().unwrap_or(source));
     let (file, template) = match &rule.origin {
-        Origin::File(path) => (Json::from(&**path), Json::Null),
-        Origin::Api => (Json::Null, Json::Null),
-        Origin::Template(id) => (Json::Null, Json::from(&**id)),
+        RuleOrigin::File(path) => (Json::from(&**path), Json::Null),
+        RuleOrigin::Api => (Json::Null, Json::Null),
+        RuleOrigin::Template(id) => (Json::Null, Json::from(&**id)),
     };
     let name = if rule.alias.is_empty() { rule.id.as_str() } else { &*rule.alias };
     let kinds = rule.triggers.iter().map(|trigger| Json::from(kind_of(&trigger.kind)));
@@ -97,7 +97,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
 #[must_use]
 pub fn whole(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let mut object = rule(stands, last, warnings);
-    object.insert("rule", veil::hide(&stands.rule.source.object()).into());
+    object.insert("rule", redaction::hide(&stands.rule.source.object()).into());
     object
 }
 

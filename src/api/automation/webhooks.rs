@@ -4,11 +4,11 @@ use actix_web::HttpResponse;
 use actix_web::web::Path;
 use twinhub_actors::messages::automation::Tell;
 use twinhub_domain::Object;
-use twinhub_domain::run::Signal;
+use twinhub_domain::run::AutomationSignal;
 
 use super::ask;
 use super::run::number;
-use crate::api::automation::schema::Told;
+use crate::api::automation::schema::EventAccepted;
 use crate::http::Access;
 use crate::http::extract::body::ForeignBody;
 use crate::http::extract::params::Params;
@@ -21,9 +21,9 @@ use crate::http::reply::Document;
     path = "/api/automation/webhooks/{name}",
     tag = "automation",
     params(("name" = String, Path, description = "The name in the trigger")),
-    request_body(content = crate::api::schema::Object, description = "Any JSON; none is null"),
+    request_body(content = crate::api::schema::AnyObject, description = "Any JSON; none is null"),
     responses(
-        (status = 202, description = "It is stored, and the rules will see it", body = Told),
+        (status = 202, description = "It is stored, and the rules will see it", body = EventAccepted),
         (status = 404, description = "No rule has a webhook of this name", body = Problem),
         (status = 400, description = "The body is no JSON", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
@@ -36,8 +36,8 @@ pub async fn post_webhook(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let signal = Signal::Webhook { name: name.into_inner().into(), body: body.unwrap_or_default() };
+    let signal = AutomationSignal::Webhook { name: name.into_inner().into(), body: body.unwrap_or_default() };
     let seq = ask(&access, |reply| Tell { signal, cause: access.cause(), reply }).await??;
-    let told: Object = [("seq", number(seq))].into_iter().collect();
-    Ok(Document::of(&told).send(HttpResponse::Accepted()))
+    let document: Object = [("seq", number(seq))].into_iter().collect();
+    Ok(Document::of(&document).send(HttpResponse::Accepted()))
 }

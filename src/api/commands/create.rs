@@ -8,12 +8,12 @@ use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::FindCommand;
 use twinhub_domain::{Command, CommandId, DeviceId, Input, Object};
 
-use super::watch::Watch;
+use super::command_watch::CommandWatch;
 use crate::api::commands::request::{self, NewCommand};
 use crate::api::commands::schema::CommandAccepted;
 use crate::api::commands::view::{summary, whole};
 use crate::http::Access;
-use crate::http::extract::body::{Body, Device};
+use crate::http::extract::body::{Body, DevicePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
@@ -52,7 +52,7 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 )]
 pub async fn post_command(
     request: HttpRequest,
-    Device(device): Device,
+    DevicePath(device): DevicePath,
     mut params: Params,
     Body(asked): Body<NewCommand>,
     access: Access,
@@ -64,7 +64,7 @@ pub async fn post_command(
 
     let until = wait.map(|wait| Instant::now() + wait);
     let id = CommandId(twinhub_actors::clock::new_id());
-    let watch = until.map(|_| Watch::begin(&access, &device, Some(id))).transpose()?;
+    let watch = until.map(|_| CommandWatch::begin(&access, &device, Some(id))).transpose()?;
     let input = Input::Command { id, request: Box::new(asked), known: None, is_new: false };
     let taken = access.deliver(Order::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
@@ -92,7 +92,7 @@ pub(crate) fn asked_for(id: CommandId, repeated: bool, commands: Vec<Command>) -
 async fn final_form(
     access: &Access,
     device: &DeviceId,
-    mut watch: Watch,
+    mut watch: CommandWatch,
     watched: CommandId,
     command: Command,
     until: Instant,
@@ -100,7 +100,7 @@ async fn final_form(
     let (id, mut status) = (command.id, command.status);
     if id != watched && !status.is_final() {
         // It repeats another one, of which nothing was heard so far: watch first, then look.
-        watch = Watch::begin(access, device, Some(id))?;
+        watch = CommandWatch::begin(access, device, Some(id))?;
         let found = access.ask(FindCommand(id)).await??;
         status = found.map_or(status, |record| record.command.status);
     }

@@ -11,7 +11,7 @@ use crate::api::commands::create::asked_for;
 use crate::api::commands::schema::{CommandDetail, CommandItem, CommandListing, CommandsListed};
 use crate::api::commands::view::{summary, whole};
 use crate::api::devices::device::find;
-use crate::http::extract::body::{Command, Device};
+use crate::http::extract::body::{CommandPath, DevicePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::{Params, bad};
@@ -75,7 +75,7 @@ pub async fn list_commands(
 )]
 pub async fn list_device_commands(
     request: HttpRequest,
-    Device(device): Device,
+    DevicePath(device): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -96,7 +96,7 @@ pub async fn list_device_commands(
     responses((status = 200, body = CommandDetail), (status = 404, body = Problem))
 )]
 pub async fn get_command(
-    Command(id): Command,
+    CommandPath(id): CommandPath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -119,7 +119,7 @@ pub async fn get_command(
     )
 )]
 pub async fn cancel_command(
-    Command(id): Command,
+    CommandPath(id): CommandPath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -142,7 +142,7 @@ async fn list(
     let query = CommandQuery { device, offset: paging.offset(), limit: paging.limit, ..query(params)? };
     let page = access.ask(ListCommands(query)).await??;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, page.total);
+    paging.set_headers(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.commands, |CommandRecord { device, command, .. }, out| {
         summary(device, command).write(out);
     }))

@@ -1,12 +1,12 @@
 //! Commands: devices are asked to do something, and answer.
 
+pub(crate) mod command_watch;
 pub(crate) mod create;
 mod list;
 mod poll;
 pub(crate) mod request;
 pub mod schema;
 pub(crate) mod view;
-pub(crate) mod watch;
 
 use crate::http::routes::routes;
 

@@ -7,15 +7,15 @@ use actix_web::HttpResponse;
 use tokio::time::Instant;
 use twinhub_actors::access::Order;
 use twinhub_domain::payload::PayloadError;
-use twinhub_domain::{Answer, Command, CommandStatus, DeviceId, Input, Timestamp, Twin};
+use twinhub_domain::{Command, CommandResult, CommandStatus, DeviceId, Input, Timestamp, Twin};
 
-use super::watch::Watch;
+use super::command_watch::CommandWatch;
 use crate::api::commands::create::asked_for;
 use crate::api::commands::request::{self, CommandAnswer};
 use crate::api::commands::schema::CommandAnswered;
 use crate::api::commands::view::whole;
 use crate::http::Access;
-use crate::http::extract::body::{Body, DeviceCommand};
+use crate::http::extract::body::{Body, DeviceCommandPath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
@@ -33,8 +33,8 @@ pub(crate) async fn wait_for_commands(
     device: DeviceId,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let until = Instant::now() + wanted(params)?;
-    let mut watch = Watch::begin(access, &device, None)?;
+    let until = Instant::now() + waiting_time(params)?;
+    let mut watch = CommandWatch::begin(access, &device, None)?;
     loop {
         watch.forget();
         let poll = Order::new(device.clone(), Input::Poll).because("poll").with_twin();
@@ -72,13 +72,13 @@ pub(crate) async fn wait_for_commands(
     )
 )]
 pub async fn post_answer(
-    DeviceCommand(device, id): DeviceCommand,
+    DeviceCommandPath(device, id): DeviceCommandPath,
     params: Params,
-    Body(said): Body<CommandAnswer>,
+    Body(answered): Body<CommandAnswer>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let input = Input::Answer { id, answer: Box::new(answer(said)?), known: None };
+    let input = Input::Answer { id, answer: Box::new(answer(answered)?), known: None };
     let taken = access.deliver(Order::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
     let late = !taken.repeated && command.history.last().is_some_and(|line| line.late);
@@ -90,7 +90,7 @@ pub async fn post_answer(
 
 /// The time that the device waits. Only `status=pending` goes with it: the device waits, and is handed its waiting
 /// commands.
-fn wanted(mut params: Params) -> Result<Duration, FieldError> {
+fn waiting_time(mut params: Params) -> Result<Duration, FieldError> {
     let wait = params.read("wait", request::WAIT, request::wait)?.unwrap_or_default();
     if params.list("status") != ["pending"] {
         let detail = "with `wait` it must be `pending`: the device asks what it is to do";
@@ -105,9 +105,9 @@ fn wanted(mut params: Params) -> Result<Duration, FieldError> {
     Ok(wait)
 }
 
-fn answer(said: CommandAnswer) -> Result<Answer, PayloadError> {
-    let CommandAnswer { status, response, reason } = said;
-    Answer::new(&status, response, reason)
+fn answer(answered: CommandAnswer) -> Result<CommandResult, PayloadError> {
+    let CommandAnswer { status, response, reason } = answered;
+    CommandResult::new(&status, response, reason)
 }
 
 /// Those sent together by priority, then age, as they were sent; those sent before come before.
@@ -128,7 +128,7 @@ fn next_attempt(twin: &Twin, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::command::Step;
+    use twinhub_domain::command::CommandStep;
     use twinhub_domain::{Cause, CommandId, CommandRequest, Json, Object};
     use uuid::Uuid;
 
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn only_the_device_waits() {
         let check = |text: &str, expected: Result<u64, &str>| {
-            let wanted = wanted(Params::parse(text));
+            let wanted = waiting_time(Params::parse(text));
             let wanted = wanted.as_ref().map(Duration::as_secs).map_err(|error| &*error.field);
             assert_eq!(wanted, expected, "{text}");
         };
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn reads_answers() {
-        let read = |text: &str| -> Result<Answer, ApiError> {
+        let read = |text: &str| -> Result<CommandResult, ApiError> {
             Ok(answer(crate::http::extract::read::read(text.parse::<Json>().unwrap())?)?)
         };
         assert_eq!(
@@ -180,7 +180,7 @@ mod tests {
             request.priority = priority;
             let id = CommandId(Uuid::from_u128(n));
             let mut command = Command::new(id, request, Timestamp::from_millis(0), &Cause::hub());
-            command.redo(&Step::Sent { attempt: 1 }, Timestamp::from_millis(at), &Cause::hub());
+            command.redo(&CommandStep::Sent { attempt: 1 }, Timestamp::from_millis(at), &Cause::hub());
             command
         };
         let commands = in_sending_order(vec![sent(1, 5, 20), sent(2, 9, 20), sent(3, 0, 10), sent(4, 9, 20)]);

@@ -78,8 +78,8 @@ fn time(at: Timestamp) -> Json {
 #[cfg(test)]
 mod tests {
     use twinhub_domain::cause::Source;
-    use twinhub_domain::command::Step;
-    use twinhub_domain::{Answer, AnswerStatus, CommandId, CommandRequest};
+    use twinhub_domain::command::CommandStep;
+    use twinhub_domain::{AnswerStatus, CommandId, CommandRequest, CommandResult};
 
     use super::*;
 
@@ -91,10 +91,10 @@ mod tests {
         let person = Cause::new(Source::Rest, "user:ann");
         let mut command = Command::new(id, CommandRequest::new("set_speed", parameters), at, &person);
         let topic = Cause::new(Source::Mqtt, "iot/devices/pump-1/commands/x");
-        command.redo(&Step::Sent { attempt: 1 }, at, &Cause::hub());
+        command.redo(&CommandStep::Sent { attempt: 1 }, at, &Cause::hub());
         let response = Some("{\"speed\":1.50}".parse().unwrap());
-        let answer = Answer { status: AnswerStatus::Executed, response, reason: None };
-        command.redo(&Step::Answered(answer), at, &topic);
+        let answer = CommandResult { status: AnswerStatus::Executed, response, reason: None };
+        command.redo(&CommandStep::Answered(answer), at, &topic);
 
         let device = DeviceId::parse("pump-1").unwrap();
         let shown = Json::from(whole(&device, &command)).to_string();

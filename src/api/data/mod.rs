@@ -10,17 +10,17 @@ use twinhub_actors::HubError;
 use twinhub_actors::access::Order;
 use twinhub_actors::messages::archive::{BucketHistory, RawHistory};
 use twinhub_domain::payload;
-use twinhub_domain::payload::{Heard, PayloadError};
+use twinhub_domain::payload::{ParsedPayload, PayloadError};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::Rejected;
 use twinhub_domain::{DeviceNumber, Input};
 use utoipa::ToSchema;
 
 use self::page::HistoryPage;
-use crate::api::data::schema::{History, HistoryAnswer, ReadingsBody};
+use crate::api::data::schema::{HistoryAnswer, HistoryParams, ReadingsBody};
 use crate::api::devices::device::find;
 use crate::http::Access;
-use crate::http::extract::body::{AnyBody, Device};
+use crate::http::extract::body::{AnyBody, DevicePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::limit;
 use crate::http::extract::params::{Params, bad};
@@ -40,7 +40,7 @@ const MOST: u64 = 10_000;
 
 /// Readings that were stored.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Stored {
+pub struct StoredReadings {
     device_id: String,
     /// The place in the one sequence, of a batch that of its last; null where nothing new was in it.
     seq: Option<u64>,
@@ -84,23 +84,23 @@ pub struct RejectedReading {
     ),
     request_body = ReadingsBody,
     responses(
-        (status = 201, description = "Stored", body = Stored),
-        (status = 200, description = "Had been stored before", body = Stored),
-        (status = 207, description = "Stored in part (with `partial`)", body = Stored),
+        (status = 201, description = "Stored", body = StoredReadings),
+        (status = 200, description = "Had been stored before", body = StoredReadings),
+        (status = 207, description = "Stored in part (with `partial`)", body = StoredReadings),
         (status = 404, description = "No such device: register it first", body = Problem),
         (status = 422, description = "A reading makes no sense: all that do not are named", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
 pub async fn post_data(
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     mut params: Params,
     AnyBody(body): AnyBody,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let partial = params.value("partial", "true or false")?.unwrap_or(false);
     params.finish()?;
-    let Heard { mut samples, bad } = payload::readings_from(body)?;
+    let ParsedPayload { mut samples, bad } = payload::readings_from(body)?;
     samples.iter_mut().for_each(|sample| sample.strict = !partial);
     let count: usize = samples.iter().map(|sample| sample.readings.len()).sum();
     let input = match Input::of_readings(samples) {
@@ -116,7 +116,7 @@ pub async fn post_data(
         false if !rejected.is_empty() => (StatusCode::MULTI_STATUS, "stored in part"),
         false => (StatusCode::CREATED, "stored"),
     };
-    let stored = Stored {
+    let stored = StoredReadings {
         device_id: id.to_string(),
         seq: taken.seq,
         version: taken.version,
@@ -145,7 +145,7 @@ impl RejectedReading {
     get,
     path = "/api/devices/{id}/data",
     tag = "data",
-    params(("id" = String, Path), History),
+    params(("id" = String, Path), HistoryParams),
     responses(
         (status = 200, description = "Readings; with `interval` buckets instead", body = HistoryAnswer,
             headers(("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
@@ -155,12 +155,12 @@ impl RejectedReading {
 )]
 pub async fn get_data(
     request: HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
-    let (wanted, page) = wanted(params)?;
+    let (wanted, page) = history_query(params)?;
     let device = find(&access, &id).await?.number;
     let query = HistoryQuery { device, ..wanted };
     Ok(if query.interval_ms == 0 {
@@ -172,7 +172,7 @@ pub async fn get_data(
     })
 }
 
-fn wanted(mut params: Params) -> Result<(HistoryQuery, HistoryPage), FieldError> {
+fn history_query(mut params: Params) -> Result<(HistoryQuery, HistoryPage), FieldError> {
     let interval = params.duration("interval")?;
     let words = "avg, min, max, sum, count, first, last, p50 or p95";
     let aggregate = params.read("agg", words, Aggregate::parse)?;
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn reads_what_is_wanted() {
-        let (query, page) = wanted(Params::parse(
+        let (query, page) = history_query(Params::parse(
             "start_date=2026-01-01&end_date=2026-01-01&sensor_type=temperature,humidity&interval=5m&agg=p95",
         ))
         .unwrap();
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn names_the_parameter_that_is_wrong() {
-        let wrong = |text: &str| wanted(Params::parse(text)).unwrap_err().field;
+        let wrong = |text: &str| history_query(Params::parse(text)).unwrap_err().field;
         assert_eq!(wrong("interval=5"), "interval");
         assert_eq!(wrong("interval=5m&agg=mean"), "agg");
         assert_eq!(wrong("agg=avg"), "agg");

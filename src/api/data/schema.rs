@@ -3,30 +3,30 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::{Object, ScalarValue};
+use crate::api::schema::{AnyObject, ScalarValue};
 
 /// Readings of one moment, or a batch of them: at most 1,000 readings in all.
 #[derive(ToSchema)]
 #[serde(untagged)]
 pub enum ReadingsBody {
-    One(Readings),
-    Batch(Vec<Readings>),
+    One(ReadingsDocument),
+    Batch(Vec<ReadingsDocument>),
 }
 
 /// Readings: flat, by name, or as a list. Numbers, booleans and texts; nested ones are joined with dots.
 #[derive(ToSchema)]
 #[schema(example = json!({"temperature": 23.5, "humidity": 55, "pressure": 1013.25}))]
-pub struct Readings {
+pub struct ReadingsDocument {
     /// When they were taken: RFC 3339 (also `+0100`, or without a zone where `settings.timezone` says which), or epoch
     /// seconds, ms, µs or ns. Left out, it is now. One that no clock can mean is kept as `claimed_at`, and it is now.
     timestamp: Option<String>,
     /// By which a repeat is known.
     message_id: Option<String>,
     /// Units by name, for the flat form.
-    units: Option<Object>,
+    units: Option<AnyObject>,
     sensor_readings: Option<Vec<SensorReading>>,
     /// A batch: each item as a body of its own, or one of `sensor_readings`.
-    readings: Option<Vec<Object>>,
+    readings: Option<Vec<AnyObject>>,
     device_status: Option<String>,
 }
 
@@ -87,7 +87,7 @@ pub enum HistoryAnswer {
 /// Which stretch of a history, and what to make of it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct History {
+pub struct HistoryParams {
     /// Inclusive. RFC 3339, a date, or epoch seconds.
     from: Option<String>,
     /// Exclusive; a date means to the end of that day.

@@ -10,7 +10,7 @@ use twinhub_domain::{Input, Json};
 use super::device::find;
 use super::request::Claim;
 use super::schema::{DeviceClaimed, DeviceItem, Listing};
-use crate::api::devices::list::{Said, list};
+use crate::api::devices::list::{FixedQuery, list};
 use crate::api::groups::check_group;
 use crate::http::Access;
 use crate::http::extract::body::Body;
@@ -36,7 +36,7 @@ pub async fn list_unclaimed(
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &access, Said { claimed: Some(false), ..Said::default() }).await
+    list(&request, params, &access, FixedQuery { claimed: Some(false), ..FixedQuery::default() }).await
 }
 
 /// Claims the device with this serial number, or with this id while it has none.

@@ -9,7 +9,7 @@ use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::Change;
 use twinhub_domain::{DeviceId, Input, Json, Timestamp, Twin, Versions};
-use twinhub_store::{CommandQuery, Extent};
+use twinhub_store::{CommandQuery, DeviceDataCounts};
 use utoipa::ToSchema;
 
 use super::request::DeviceChange;
@@ -18,7 +18,7 @@ use crate::api::commands::view::summary;
 use crate::api::groups::check_group;
 use crate::api::twin::document::etag;
 use crate::http::Access;
-use crate::http::extract::body::{Body, Device};
+use crate::http::extract::body::{Body, DevicePath};
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::if_match;
 use crate::http::problem::{ApiError, Problem};
@@ -75,7 +75,7 @@ pub struct Removed {
     )
 )]
 pub async fn get_device(
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -101,7 +101,7 @@ pub async fn get_device(
 )]
 pub async fn put_device(
     request: HttpRequest,
-    device: Device,
+    device: DevicePath,
     body: Body<DeviceChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -125,7 +125,7 @@ pub async fn put_device(
 )]
 pub async fn patch_device(
     request: HttpRequest,
-    device: Device,
+    device: DevicePath,
     body: Body<DeviceChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -148,12 +148,12 @@ pub async fn patch_device(
 )]
 pub async fn delete_device(
     request: HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let if_version = if_match(&request)?;
     let number = find(&access, &id).await?.number;
-    let Extent { readings, events, commands, alarms } = access.ask(HowMuch(number)).await??;
+    let DeviceDataCounts { readings, events, commands, alarms } = access.ask(HowMuch(number)).await??;
     access.deliver(Order::new(id.clone(), Input::Delete).if_version(if_version)).await?;
     let message = format!("Device {id} was removed with its data, commands and credentials");
     let removed = Removed { readings, events, commands, alarms };
@@ -182,7 +182,7 @@ pub(crate) async fn make(
 
 async fn change(
     request: &HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     Body(change): Body<DeviceChange>,
     access: &Access,
 ) -> Result<HttpResponse, ApiError> {

@@ -2,7 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_domain::fleet::{Lifecycle, Move};
+use twinhub_domain::fleet::{Lifecycle, LifecycleTransition};
 use twinhub_domain::{Input, Json, Object, Twin};
 
 use super::device::{find, make};
@@ -10,7 +10,7 @@ use super::request::NewLifecycle;
 use crate::api::firmware::schema::DeviceLifecycle;
 use crate::api::twin::document::etag;
 use crate::http::Access;
-use crate::http::extract::body::{Body, Device};
+use crate::http::extract::body::{Body, DevicePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::if_match;
@@ -32,7 +32,7 @@ const LONGEST_REASON: usize = 1_024;
     )
 )]
 pub async fn get_lifecycle(
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -63,21 +63,23 @@ pub async fn get_lifecycle(
 )]
 pub async fn put_lifecycle(
     request: HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     Body(lifecycle): Body<NewLifecycle>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (lifecycle, reason) = wanted(lifecycle)?;
+    let (lifecycle, reason) = lifecycle_change(lifecycle)?;
     let change = Input::SetLifecycle { state: lifecycle, reason };
     Ok(shown(&*make(&access, id, if_match(&request)?, change).await?))
 }
 
-fn wanted(lifecycle: NewLifecycle) -> Result<(Lifecycle, Box<str>), FieldError> {
+fn lifecycle_change(lifecycle: NewLifecycle) -> Result<(Lifecycle, Box<str>), FieldError> {
     let NewLifecycle { state: word, reason } = lifecycle;
-    let state = Lifecycle::parse(&word).filter(|state| Move::to(*state).is_some()).ok_or_else(|| {
-        let shown: String = word.chars().take(64).collect();
-        FieldError::bad("state", format!("expected active, suspended or retired, found `{shown}`"))
-    })?;
+    let state = Lifecycle::parse(&word)
+        .filter(|state| LifecycleTransition::to(*state).is_some())
+        .ok_or_else(|| {
+            let shown: String = word.chars().take(64).collect();
+            FieldError::bad("state", format!("expected active, suspended or retired, found `{shown}`"))
+        })?;
     let reason = reason.unwrap_or_default();
     if reason.len() > LONGEST_REASON {
         return Err(FieldError::bad("reason", format!("{LONGEST_REASON} bytes at most")));

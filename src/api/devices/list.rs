@@ -3,11 +3,11 @@
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::search::{Find, Found};
+use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::fleet::Lifecycle;
-use twinhub_domain::fleet::Tree;
 use twinhub_domain::{Mode, Status, Timestamp};
 use twinhub_rules::expression::BadExpression;
-use twinhub_rules::{Field, Filter};
+use twinhub_rules::{SortField, TwinFilter};
 use twinhub_store::{DeviceQuery, DeviceSort};
 
 use super::schema::{DeviceItem, Listing};
@@ -52,12 +52,12 @@ pub async fn list_devices(
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &access, Said::default()).await
+    list(&request, params, &access, FixedQuery::default()).await
 }
 
 /// Parts of the query that are fixed, and not parameters.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Said<'a> {
+pub(crate) struct FixedQuery<'a> {
     pub claimed: Option<bool>,
     pub group: Option<&'a str>,
 }
@@ -67,13 +67,13 @@ pub(crate) async fn list(
     request: &HttpRequest,
     mut params: Params,
     access: &Access,
-    said: Said<'_>,
+    fixed: FixedQuery<'_>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
     let paging = Paging::take(&mut params)?;
     let tree = access.tree();
     let now = access.now();
-    let mut find = asked(params, said, &tree, now)?;
+    let mut find = device_search(params, fixed, &tree, now)?;
     (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
     let Found { page, warnings } =
         if find.filter.is_none() && find.sort.is_none() && find.query.is_for_lists() {
@@ -85,8 +85,8 @@ pub(crate) async fn list(
             access.ask(find).await??
         };
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, page.total);
-    warnings::tell(&mut response, &warnings);
+    paging.set_headers(&mut response, request.path(), &all, page.total);
+    warnings::set_header(&mut response, &warnings);
     Ok(array(response, &page.twins, |twin, out| summary(twin, now).write(out)))
 }
 
@@ -94,13 +94,13 @@ pub(crate) async fn list(
 ///
 /// # Errors
 /// Names the parameter that is wrong.
-pub(crate) fn asked(
+pub(crate) fn device_search(
     mut params: Params,
-    said: Said<'_>,
-    tree: &Tree,
+    fixed: FixedQuery<'_>,
+    tree: &GroupTree,
     now: Timestamp,
 ) -> Result<Find, FieldError> {
-    let group = match said.group {
+    let group = match fixed.group {
         Some(group) => Some(group.to_owned()),
         None => params.text("group_id")?,
     };
@@ -122,7 +122,7 @@ pub(crate) fn asked(
             group => group.into_iter().collect(),
         },
         grouped: None,
-        claimed: match said.claimed {
+        claimed: match fixed.claimed {
             Some(claimed) => Some(claimed),
             None => params.value("claimed", "true or false")?,
         },
@@ -154,18 +154,18 @@ fn q(params: &mut Params) -> Result<Option<String>, FieldError> {
 }
 
 /// A filter, as a parameter or a field gives it.
-pub(crate) fn filter(text: &str) -> Result<Filter, FieldError> {
-    let compiled = Filter::compile(text).and_then(|filter| filter.check().map(|()| filter));
+pub(crate) fn filter(text: &str) -> Result<TwinFilter, FieldError> {
+    let compiled = TwinFilter::compile(text).and_then(|filter| filter.check().map(|()| filter));
     compiled.map_err(|bad| at_its_place("filter", "bad_filter", text, &bad))
 }
 
 /// The order of a list: a key of lists, or any value of a twin; and whether it is reversed.
-fn order(text: &str) -> Result<(DeviceSort, Option<Field>, bool), FieldError> {
+fn order(text: &str) -> Result<(DeviceSort, Option<SortField>, bool), FieldError> {
     let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
     if let Some((_, sort)) = SORTS.iter().find(|(known, _)| *known == name) {
         return Ok((*sort, None, descending));
     }
-    let field = Field::compile(name);
+    let field = SortField::compile(name);
     let field = field.map_err(|bad| {
         let bad = BadExpression { at: bad.at + text.len() - name.len(), ..bad };
         at_its_place("sort", "bad_parameter", text, &bad)
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn asked_by(text: &str) -> Result<Find, FieldError> {
-        asked(Params::parse(text), Said::default(), &Tree::default(), Timestamp::default())
+        device_search(Params::parse(text), FixedQuery::default(), &GroupTree::default(), Timestamp::default())
     }
 
     #[test]

@@ -67,7 +67,7 @@ struct MqttTopics {
 
 /// A registration, read from a body.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct DeviceRegistration {
     pub id: Option<DeviceId>,
     pub name: Box<str>,
     pub serial: Option<Box<str>>,
@@ -94,7 +94,7 @@ pub async fn register_device(
     Body(device): Body<NewDevice>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let Wanted { id, name, serial, token, mut patch } = wanted(device)?;
+    let DeviceRegistration { id, name, serial, token, mut patch } = device_registration(device)?;
     check_group(&access, &patch)?;
     let id = match id {
         Some(id) => id,
@@ -138,7 +138,7 @@ pub async fn register_device(
 }
 
 /// The registration that a body asks for.
-pub(crate) fn wanted(device: NewDevice) -> Result<Wanted, FieldError> {
+pub(crate) fn device_registration(device: NewDevice) -> Result<DeviceRegistration, FieldError> {
     let id = device.device_id.as_deref().map(DeviceId::parse).transpose();
     let id = id.map_err(|error| FieldError::bad("device_id", error.to_string()))?;
     let token = device.auth_token.clone();
@@ -147,7 +147,7 @@ pub(crate) fn wanted(device: NewDevice) -> Result<Wanted, FieldError> {
         return Err(FieldError::bad("auth_token", detail));
     }
     let serial = device.serial_number.clone().filter(|serial| !serial.is_empty());
-    Ok(Wanted { id, name: device.name.clone(), serial, token, patch: device.patch() })
+    Ok(DeviceRegistration { id, name: device.name.clone(), serial, token, patch: device.patch() })
 }
 
 /// An id for a device that brought none: UUIDv7, which sorts by time.
@@ -184,8 +184,8 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Wanted, FieldError> {
-        wanted(crate::http::extract::read::read(text.parse::<Json>().unwrap())?)
+    fn read(text: &str) -> Result<DeviceRegistration, FieldError> {
+        device_registration(crate::http::extract::read::read(text.parse::<Json>().unwrap())?)
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
 use super::device::DeviceMetrics;
-use super::status::{Connection, Connectivity, Convergence, DeviceHealth, Waiting};
+use super::status::{Connectivity, Convergence, DeviceConnection, DeviceHealth, UnfinishedCommands};
 use crate::api::commands::schema::CommandItem;
 use crate::api::data::schema::ReadingItem;
-use crate::api::schema::Object;
+use crate::api::schema::AnyObject;
 use crate::api::schema::words::{Lifecycle, Mode, Presence, Quality};
 use crate::api::templates::schema::TemplateOfDevice;
 use crate::api::twin::schema::TwinDocument;
@@ -33,8 +33,8 @@ pub struct DeviceItem {
     ip_address: Option<String>,
     mac_address: Option<String>,
     firmware_version: Option<String>,
-    tags: Object,
-    configuration: Object,
+    tags: AnyObject,
+    configuration: AnyObject,
     template: Option<TemplateOfDevice>,
     /// False while it was only seen on MQTT.
     claimed: bool,
@@ -129,11 +129,11 @@ pub struct DeviceStatus {
     #[schema(format = DateTime)]
     mode_until: Option<String>,
     /// What it reports.
-    operational_state: Object,
+    operational_state: AnyObject,
     version: u64,
     connectivity: Connectivity,
-    connection: Connection,
-    commands: Waiting,
+    connection: DeviceConnection,
+    commands: UnfinishedCommands,
     convergence: Convergence,
     health: DeviceHealth,
     /// Messages refused since the device went out of service, or since the hub started.

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use serde::Serialize;
 use twinhub_actors::messages::archive::FindEvents;
-use twinhub_domain::{Json, Kind, Status, Timestamp, Twin};
+use twinhub_domain::{EventKind, Json, Status, Timestamp, Twin};
 use twinhub_store::EventQuery;
 use utoipa::ToSchema;
 
@@ -11,7 +11,7 @@ use super::device::{find, seconds_between};
 use super::limits::{ReadingHealth, Unhealthy, judged};
 use crate::api::schema::words;
 use crate::http::Access;
-use crate::http::extract::body::Device;
+use crate::http::extract::body::DevicePath;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
@@ -39,7 +39,7 @@ pub struct Connectivity {
 
 /// The device's line to the hub: its comings and goings.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Connection {
+pub struct DeviceConnection {
     connected: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     last_seen: Option<Timestamp>,
@@ -62,7 +62,7 @@ pub struct Connection {
 
 /// Its commands that are not final.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Waiting {
+pub struct UnfinishedCommands {
     /// For their turn, for the device, or for their next attempt.
     waiting: usize,
     /// With the device.
@@ -124,7 +124,7 @@ pub struct DeviceHealth {
     responses((status = 200, body = super::schema::DeviceStatus), (status = 404, body = Problem))
 )]
 pub async fn get_device_status(
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -133,7 +133,7 @@ pub async fn get_device_status(
     let now = access.now();
     let recent = EventQuery {
         device: Some(twin.number),
-        kinds: vec![Kind::Telemetry],
+        kinds: vec![EventKind::Telemetry],
         from: Some(now.plus_millis(-WINDOW_MS)),
         limit: MOST_COUNTED,
         newest_first: true,
@@ -157,8 +157,8 @@ pub async fn get_device_status(
     Ok(Document::of(&status.into_iter().collect())
         .with("version", &twin.version)
         .with("connectivity", &Connectivity::of(&twin, now))
-        .with("connection", &Connection::of(&twin, access.settings().first_silence_ms(), now))
-        .with("commands", &Waiting::of(&twin))
+        .with("connection", &DeviceConnection::of(&twin, access.settings().first_silence_ms(), now))
+        .with("commands", &UnfinishedCommands::of(&twin))
         .with("convergence", &Convergence::of(&twin, now))
         .with("health", &DeviceHealth::of(&twin, messages, errors, readings, now))
         .with("refused_messages", &access.counters().out_of_service.of(twin.number))
@@ -177,7 +177,7 @@ impl Connectivity {
     }
 }
 
-impl Connection {
+impl DeviceConnection {
     fn of(twin: &Twin, first_silence_ms: i64, now: Timestamp) -> Self {
         let line = twin.line();
         #[expect(clippy::cast_precision_loss, reason = "a heartbeat is far below 2^53 ms")]
@@ -196,7 +196,7 @@ impl Connection {
     }
 }
 
-impl Waiting {
+impl UnfinishedCommands {
     fn of(twin: &Twin) -> Self {
         let in_flight = twin.commands().iter().filter(|command| command.status.is_in_flight()).count();
         Self { waiting: twin.commands().len() - in_flight, in_flight }

@@ -35,16 +35,16 @@ pub fn make() -> Result<String, getrandom::Error> {
 /// The tokens that are being given just now: two devices must not be given the same one at the same moment, while the
 /// store knows of neither.
 #[derive(Debug, Default)]
-pub struct Giving(Mutex<HashSet<String>>);
+pub struct PendingTokens(Mutex<HashSet<String>>);
 
 /// A token that is being given, until this is dropped.
 #[derive(Debug)]
-pub struct Given<'a> {
-    giving: &'a Giving,
+pub struct PendingToken<'a> {
+    pending: &'a PendingTokens,
     hash: String,
 }
 
-impl Giving {
+impl PendingTokens {
     /// Begins to give `device` this token.
     ///
     /// # Errors
@@ -55,15 +55,15 @@ impl Giving {
         tokens: &Tokens,
         token: &str,
         device: &DeviceId,
-    ) -> Result<Given<'_>, ApiError> {
+    ) -> Result<PendingToken<'_>, ApiError> {
         let hash = tokens.hash(token);
         if !self.hashes().insert(hash.clone()) {
             return Err(ApiError::TokenTaken);
         }
-        let given = Given { giving: self, hash: hash.clone() };
+        let given = PendingToken { pending: self, hash: hash.clone() };
         // A device of an earlier version is known by the plain hash.
-        for kept in [hash, plain(token)] {
-            match hub.ask(FindToken(kept)).await?? {
+        for stored in [hash, plain(token)] {
+            match hub.ask(FindToken(stored)).await?? {
                 Some(holder) if holder != *device => return Err(ApiError::TokenTaken),
                 _ => {}
             }
@@ -76,9 +76,9 @@ impl Giving {
     }
 }
 
-impl Drop for Given<'_> {
+impl Drop for PendingToken<'_> {
     fn drop(&mut self) {
-        self.giving.hashes().remove(&self.hash);
+        self.pending.hashes().remove(&self.hash);
     }
 }
 
@@ -107,11 +107,11 @@ impl Tokens {
         }
     }
 
-    /// Is it the token of which `kept` is kept? Those of an earlier version are taken too, and stay as they are.
+    /// Is it the token of which `stored` is kept? Those of an earlier version are taken too, and stay as they are.
     #[must_use]
-    pub fn is_its_own(&self, kept: &str, token: &str) -> bool {
-        let expected = if kept.starts_with(KEYED) { self.hash(token) } else { plain(token) };
-        bool::from(kept.as_bytes().ct_eq(expected.as_bytes()))
+    pub fn is_its_own(&self, stored: &str, token: &str) -> bool {
+        let expected = if stored.starts_with(KEYED) { self.hash(token) } else { plain(token) };
+        bool::from(stored.as_bytes().ct_eq(expected.as_bytes()))
     }
 }
 
@@ -146,11 +146,11 @@ mod tests {
     fn tokens_are_known_by_the_key_and_those_of_before_too() {
         let (ours, other) = ([1, 2].map(|byte| Tokens::new(Arc::new(Seal::new(&[byte; 32])))), "another");
         let [ours, elsewhere] = ours;
-        let kept = ours.hash("correct horse battery");
-        assert!(kept.starts_with("hmac1:") && kept.len() == 70, "{kept}");
-        assert!(ours.is_its_own(&kept, "correct horse battery"));
-        assert!(!ours.is_its_own(&kept, other));
-        assert!(!elsewhere.is_its_own(&kept, "correct horse battery"), "without the key it says nothing");
+        let stored = ours.hash("correct horse battery");
+        assert!(stored.starts_with("hmac1:") && stored.len() == 70, "{stored}");
+        assert!(ours.is_its_own(&stored, "correct horse battery"));
+        assert!(!ours.is_its_own(&stored, other));
+        assert!(!elsewhere.is_its_own(&stored, "correct horse battery"), "without the key it says nothing");
         assert!(ours.is_its_own(&plain("correct horse battery"), "correct horse battery"));
         assert!(!ours.is_its_own(&plain("correct horse battery"), other));
         assert!(!ours.is_its_own("", other));

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use twinhub_actors::messages::groups::GroupView;
 use twinhub_domain::alarm::{Alarm, AlarmId, Originator, Raised, Severity};
-use twinhub_domain::command::Step;
-use twinhub_domain::fleet::{FirmwareTask, Group, GroupId, Image, Standing};
+use twinhub_domain::command::CommandStep;
+use twinhub_domain::fleet::{FirmwareTask, Group, GroupId, Image, SubtreeStatistics};
 use twinhub_domain::run::{RuleId, RunId};
-use twinhub_domain::schedule::Plan;
+use twinhub_domain::schedule::CompactSchedule;
 use twinhub_domain::{
-    Answer, AnswerStatus, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Json, Object,
-    Timestamp, Twin,
+    AnswerStatus, Cause, Command, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, Json,
+    Object, Timestamp, Twin,
 };
 use twinhub_rules::engine::Delivery;
 use twinhub_store::{DeliveryRecord, DeliveryStatus};
@@ -47,8 +47,8 @@ fn commands_are_described_as_they_are_written() {
     let (id, request) = (CommandId(uuid::Uuid::nil()), CommandRequest::new("reboot", Object::default()));
     let mut command = Command::new(id, request, Timestamp::default(), &Cause::hub());
     let (reason, response) = (Some("why".into()), Some(Json::Null));
-    let answer = Answer { status: AnswerStatus::Executed, response, reason };
-    command.redo(&Step::Late(answer), Timestamp::default(), &Cause::hub());
+    let answer = CommandResult { status: AnswerStatus::Executed, response, reason };
+    command.redo(&CommandStep::Late(answer), Timestamp::default(), &Cause::hub());
     let mut whole = view::whole(&device, &command);
     let Some(Json::Array(history)) = whole.remove("history") else { panic!("no history") };
     assert_eq!(described("CommandItem"), written(&whole));
@@ -113,7 +113,7 @@ fn firmware_is_described_as_it_is_written() {
 #[test]
 fn groups_are_described_as_they_are_written() {
     let group = Group::new(GroupId::parse("hall").unwrap(), "Hall", Timestamp::default());
-    let standing = Standing::default();
+    let standing = SubtreeStatistics::default();
     let path = vec![group.id.clone()];
     let view = GroupView { group: group.into(), path, depth: 0, standing };
     let document = groups::view::document(&view);
@@ -130,7 +130,7 @@ fn groups_are_described_as_they_are_written() {
 #[test]
 fn schedules_are_described_as_they_are_written() {
     let entry = r#"[{"cron": "0 7 * * *", "set": {"power": "on"}}, {"cron": "0 7 * * *", "command": {"command_type": "x"}}]"#;
-    let plan = Plan::parse(&entry.parse().unwrap(), Timestamp::default()).unwrap().unwrap();
+    let plan = CompactSchedule::parse(&entry.parse().unwrap(), Timestamp::default()).unwrap().unwrap();
     let members = |entries: Json| {
         let Json::Array(entries) = entries else { panic!("no entries") };
         entries.iter().flat_map(|entry| written(entry.as_object().unwrap())).collect::<BTreeSet<_>>()

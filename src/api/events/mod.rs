@@ -6,14 +6,14 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_domain::alarm::Severity;
-use twinhub_domain::{DeviceId, DeviceNumber, Kind};
+use twinhub_domain::{DeviceId, DeviceNumber, EventKind};
 use twinhub_store::EventQuery;
 
 use super::alarms::SEVERITIES;
 use crate::api::devices::device::find;
 use crate::api::events::schema::{EventItem, EventListing};
 use crate::http::Access;
-use crate::http::extract::body::Device;
+use crate::http::extract::body::DevicePath;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging;
 use crate::http::extract::paging::limit;
@@ -22,7 +22,7 @@ use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{array, write_event};
 use crate::http::routes::routes;
 use crate::live::sse;
-use crate::live::subscription::{Filter, kinds_named};
+use crate::live::subscription::{EventFilter, kinds_named};
 
 routes! {
     Read: self::list_device_events,
@@ -86,7 +86,7 @@ pub async fn list_events(
 )]
 pub async fn list_device_events(
     request: HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -101,7 +101,7 @@ async fn list(
     device: Option<DeviceNumber>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
-    let query = EventQuery { device, ..wanted(params)? };
+    let query = EventQuery { device, ..event_query(params)? };
     let (limit, newest_first) = (query.limit, query.newest_first);
     let events = access.ask(FindEvents(query)).await??;
     let mut response = HttpResponse::Ok();
@@ -110,11 +110,11 @@ async fn list(
     Ok(array(response, &events, |event, out| write_event(event, out)))
 }
 
-fn wanted(mut params: Params) -> Result<EventQuery, FieldError> {
+fn event_query(mut params: Params) -> Result<EventQuery, FieldError> {
     let since = params.value("since", "a sequence number")?;
     let (mut kinds, at_least) = (kinds(&mut params)?, severity(&mut params)?);
     if at_least.is_some() && kinds.is_empty() {
-        kinds.push(Kind::Alarm); // nothing else has a severity
+        kinds.push(EventKind::Alarm); // nothing else has a severity
     }
     let query = EventQuery {
         device: None,
@@ -134,7 +134,7 @@ fn wanted(mut params: Params) -> Result<EventQuery, FieldError> {
     Ok(query)
 }
 
-fn kinds(params: &mut Params) -> Result<Vec<Kind>, FieldError> {
+fn kinds(params: &mut Params) -> Result<Vec<EventKind>, FieldError> {
     let words = boxed(params.list("kind"));
     if words.is_empty() {
         return Ok(Vec::new());
@@ -158,7 +158,7 @@ async fn stream(request: &HttpRequest, mut params: Params, access: Access) -> Re
     let group = params.text("group_id")?;
     params.finish()?;
     let devices = (!devices.is_empty()).then_some(devices);
-    let filter = Filter::new(devices.as_deref(), Some(&words)).map_err(|error| match &*error.field {
+    let filter = EventFilter::new(devices.as_deref(), Some(&words)).map_err(|error| match &*error.field {
         "devices" => bad("device_id", error.detail),
         _ => bad("kind", error.detail),
     })?;
@@ -209,13 +209,13 @@ mod tests {
 
     #[test]
     fn reads_what_is_wanted() {
-        let query = wanted(Params::parse("kind=twin,telemetry&limit=5")).unwrap();
-        assert_eq!(query.kinds, [Kind::Telemetry, Kind::Twin]);
+        let query = event_query(Params::parse("kind=twin,telemetry&limit=5")).unwrap();
+        assert_eq!(query.kinds, [EventKind::Telemetry, EventKind::Twin]);
         assert!(query.newest_first);
-        assert!(!wanted(Params::parse("since=5")).unwrap().newest_first);
-        assert_eq!(wanted(Params::parse("kind=weather")).unwrap_err().field, "kind");
-        assert_eq!(wanted(Params::parse("severity=major")).unwrap().at_least, Some(Severity::Major));
-        assert_eq!(wanted(Params::parse("severity=high")).unwrap_err().field, "severity");
+        assert!(!event_query(Params::parse("since=5")).unwrap().newest_first);
+        assert_eq!(event_query(Params::parse("kind=weather")).unwrap_err().field, "kind");
+        assert_eq!(event_query(Params::parse("severity=major")).unwrap().at_least, Some(Severity::Major));
+        assert_eq!(event_query(Params::parse("severity=high")).unwrap_err().field, "severity");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Twin};
 use twinhub_store::{DeviceQuery, DeviceSort};
 
 use crate::api::devices::list;
-use crate::api::devices::list::Said;
+use crate::api::devices::list::FixedQuery;
 use crate::api::devices::schema::Listing;
 use crate::api::files::schema::Exporting;
 use crate::http::Access;
@@ -22,8 +22,8 @@ use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::warnings;
-use crate::import_export::columns::{DEVICES, Shape, Table, Use};
-use crate::import_export::{Format, Keys, Writer};
+use crate::import_export::columns::{ColumnShape, ColumnUse, DEVICES, Table};
+use crate::import_export::{Format, RowWriter, SectionKeys};
 
 /// Devices that are read at once: by number, and by id.
 const PAGE: u64 = 1_000;
@@ -32,12 +32,12 @@ const SHORT_PAGE: usize = 500;
 /// Devices by number, page by page: all that match, however many there are.
 struct Pages {
     access: Access,
-    which: Which,
+    which: ExportedDevices,
 }
 
 /// The devices to export.
 #[derive(Clone)]
-enum Which {
+enum ExportedDevices {
     /// Those of the query, which has them by their numbers.
     Query(DeviceQuery),
     /// The devices that a filter found, from a place on.
@@ -61,32 +61,33 @@ pub async fn export_devices(
     mut params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (format, all) = wanted(&mut params)?;
+    let (format, all) = export_options(&mut params)?;
     if params.has("sort") {
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
-    let Find { query, filter, .. } = list::asked(params, Said::default(), &access.tree(), access.now())?;
+    let Find { query, filter, .. } =
+        list::device_search(params, FixedQuery::default(), &access.tree(), access.now())?;
     let mut warnings = Vec::new();
     let which = match filter {
-        None => Which::by_number(query),
+        None => ExportedDevices::by_number(query),
         Some(_) => {
             let _turn = access.state.turns.take(&request).await?;
             let found = access.ask(FindAll { query, filter }).await??;
             warnings = found.warnings;
-            Which::Found(found.devices.into_iter().map(|(id, _)| id).collect(), 0)
+            ExportedDevices::Found(found.devices.into_iter().map(|(id, _)| id).collect(), 0)
         }
     };
     let templates = access.catalog().iter().next().is_some();
     let mut pages = Pages { access: access.clone(), which: which.clone() };
-    let mut keys = Keys::default();
+    let mut keys = SectionKeys::default();
     if format == Format::Csv {
         // The names of all columns stand first, so all devices are looked through twice.
         while let Some(twins) = pages.next().await? {
-            twins.iter().for_each(|twin| keys.look(&DEVICES, &row(twin, templates)));
+            twins.iter().for_each(|twin| keys.check(&DEVICES, &row(twin, templates)));
         }
         pages.which = which.up_to(&pages.which);
     }
-    let writer = Writer::new(&DEVICES, format, all, &keys);
+    let writer = RowWriter::new(&DEVICES, format, all, &keys);
     let begun = Bytes::from(writer.header());
     let first = pages.next().await?; // a store that does not answer is told while that can still be told
     let rest = stream::try_unfold((pages, writer, first), move |(mut pages, writer, ahead)| async move {
@@ -101,12 +102,12 @@ pub async fn export_devices(
     });
     let body = stream::iter((!begun.is_empty()).then_some(Ok::<_, ApiError>(begun))).chain(rest);
     let mut response = file(&DEVICES, format);
-    warnings::tell(&mut response, &warnings);
+    warnings::set_header(&mut response, &warnings);
     Ok(response.streaming(body))
 }
 
 /// The format, and whether all is asked for.
-fn wanted(params: &mut Params) -> Result<(Format, bool), FieldError> {
+fn export_options(params: &mut Params) -> Result<(Format, bool), FieldError> {
     let format = params.read("format", "jsonl or csv", Format::parse)?.unwrap_or(Format::Jsonl);
     Ok((format, params.value("all", "true or false")?.unwrap_or_default()))
 }
@@ -140,11 +141,11 @@ pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
     if !twin.desired.is_empty() {
         row.insert("desired", twin.desired.to_object().into());
     }
-    for column in DEVICES.columns.iter().filter(|column| column.use_of != Use::Taken) {
+    for column in DEVICES.columns.iter().filter(|column| column.use_of != ColumnUse::Taken) {
         // A name of its own is not told from the id that stands in for one, and need not be.
         let value = match (column.shape, head.get(column.name)) {
-            (Shape::Section | Shape::Json, _) | (_, None | Some(Json::Null)) => continue,
-            (Shape::Name, _) if column.name == "template" => continue,
+            (ColumnShape::Section | ColumnShape::Json, _) | (_, None | Some(Json::Null)) => continue,
+            (ColumnShape::Name, _) if column.name == "template" => continue,
             (_, Some(Json::String(text))) if text.is_empty() => continue,
             (_, Some(value)) => value,
         };
@@ -156,7 +157,7 @@ pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
     row
 }
 
-impl Which {
+impl ExportedDevices {
     fn by_number(query: DeviceQuery) -> Self {
         let numbers = Some((DeviceNumber(0), DeviceNumber(i64::MAX)));
         let order = (DeviceSort::Number, false);
@@ -188,7 +189,7 @@ impl Pages {
     /// The next devices; none after the last.
     async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
         match &mut self.which {
-            Which::Query(query) => {
+            ExportedDevices::Query(query) => {
                 let page = self.access.ask(ListDevices(query.clone())).await??;
                 let Some(last) = page.twins.last() else { return Ok(None) };
                 if let Some((from, _)) = &mut query.numbers {
@@ -196,7 +197,7 @@ impl Pages {
                 }
                 Ok(Some(page.twins))
             }
-            Which::Found(ids, place) => {
+            ExportedDevices::Found(ids, place) => {
                 let these: Vec<_> = ids.iter().skip(*place).take(SHORT_PAGE).cloned().collect();
                 if these.is_empty() {
                     return Ok(None);
@@ -243,14 +244,14 @@ mod tests {
             "version",
         ];
         assert_eq!(said, expected);
-        let writer = Writer::new(&DEVICES, Format::Jsonl, false, &Keys::default());
+        let writer = RowWriter::new(&DEVICES, Format::Jsonl, false, &SectionKeys::default());
         let line = String::from_utf8(writer.row(&row).unwrap()).unwrap();
         let begin =
             r#"{"claimed":true,"desired":{"power":"on"},"device_id":"pump-1","name":"Pump","schedule":[{"#;
         assert!(line.starts_with(begin), "{line}");
         assert!(line.ends_with("\"settings\":{\"heartbeat\":\"90s\"},\"tags\":{\"floor\":2}}\n"), "{line}");
         // In CSV all but the sections are as they are: sections must be objects.
-        assert!(DEVICES.columns.iter().all(|column| column.shape != Shape::Section
+        assert!(DEVICES.columns.iter().all(|column| column.shape != ColumnShape::Section
             || row.get(column.name).is_none_or(|value| value.as_object().is_some())));
     }
 }

@@ -22,15 +22,15 @@ use crate::http::Access;
 use crate::http::extract::body::promised;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{Params, bad};
-use crate::http::extract::steady::Steady;
+use crate::http::extract::upload_pace::Steady;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::import_export::columns::Table;
-use crate::import_export::{Fault, FileFault, Format, MOST_DETAILS};
-use devices::Devices;
-use groups::Groups;
+use crate::import_export::{FileFault, Format, LineFault, MOST_DETAILS};
+use devices::DeviceImport;
+use groups::GroupImport;
 pub use report::ImportReport;
-use templates::Templates;
+use templates::TemplateImport;
 
 /// The default number of refusals that are listed in full.
 const DETAILS: usize = 1_000;
@@ -39,7 +39,7 @@ const DRAINED: usize = 16 << 20;
 
 /// The treatment of a line about a thing that exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Existing {
+pub(super) enum IfExists {
     #[default]
     Refuse,
     Update,
@@ -48,9 +48,9 @@ pub(super) enum Existing {
 
 /// The options of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct ImportOptions {
     pub format: Option<Format>,
-    pub existing: Existing,
+    pub existing: IfExists,
     pub dry_run: bool,
     pub tokens: bool,
     pub first_line: Option<u64>,
@@ -58,35 +58,35 @@ pub(super) struct Wish {
 }
 
 /// A kind of record that is imported line by line.
-pub(super) trait Kind: 'static {
+pub(super) trait RecordImport: 'static {
     /// Its fields.
     const TABLE: &'static Table;
 
     /// Takes in a line.
-    async fn take(&self, row: Object) -> Result<Done, ApiError>;
+    async fn import(&self, row: Object) -> Result<LineOutcome, ApiError>;
 
     /// Is the line to be tried again once the others are in? For lines that may come before those that they need.
-    fn may_come_later(&self, _refused: &ApiError) -> bool {
+    fn may_be_deferred(&self, _refused: &ApiError) -> bool {
         false
     }
 
     /// The reasons for lines that were to be tried again and never came in, where more is known than each one's own
     /// error.
-    fn explain(_waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
+    fn explain(_waiting: &[DeferredLine<'_>]) -> HashMap<u64, LineFault> {
         HashMap::new()
     }
 }
 
 /// A line that waits for others.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting<'a> {
+pub(super) struct DeferredLine<'a> {
     pub line: u64,
     pub row: &'a Object,
 }
 
 /// The outcome of a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Done {
+pub(super) enum LineOutcome {
     Created {
         id: String,
         /// The token that was made for it.
@@ -117,9 +117,9 @@ pub async fn import_devices(
     body: Payload,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let wish = wish(params)?;
-    let devices = Devices::new(access.clone(), &wish);
-    import(&request, wish, devices, body, &access).await
+    let options = import_options(params)?;
+    let devices = DeviceImport::new(access.clone(), &options);
+    import(&request, options, devices, body, &access).await
 }
 
 /// Takes groups in, each line as POST, or with `existing=update` PUT, takes one in. They may stand in any order.
@@ -141,9 +141,9 @@ pub async fn import_groups(
     body: Payload,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let wish = wish(params)?.without_tokens()?;
-    let groups = Groups::new(access.clone(), &wish);
-    import(&request, wish, groups, body, &access).await
+    let options = import_options(params)?.without_tokens()?;
+    let groups = GroupImport::new(access.clone(), &options);
+    import(&request, options, groups, body, &access).await
 }
 
 /// Takes templates in, each line as POST, or with `existing=update` PATCH, takes one in.
@@ -165,15 +165,15 @@ pub async fn import_templates(
     body: Payload,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let wish = wish(params)?.without_tokens()?;
-    let templates = Templates::new(access.clone(), &wish);
-    import(&request, wish, templates, body, &access).await
+    let options = import_options(params)?.without_tokens()?;
+    let templates = TemplateImport::new(access.clone(), &options);
+    import(&request, options, templates, body, &access).await
 }
 
 /// Imports the body of a request.
-async fn import<K: Kind>(
+async fn import<K: RecordImport>(
     request: &HttpRequest,
-    mut wish: Wish,
+    mut options: ImportOptions,
     kind: K,
     mut body: Payload,
     access: &Access,
@@ -183,11 +183,11 @@ async fn import<K: Kind>(
         return Err(ApiError::TooLarge { limit });
     }
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    wish.format = wish.format.or_else(|| media_type.and_then(Format::of_media_type));
+    options.format = options.format.or_else(|| media_type.and_then(Format::of_media_type));
     let (told, hears) = oneshot::channel();
     // Beside the request: who breaks off has the handler dropped, and the log is to say how far it came.
     actix_rt::spawn(async move {
-        let done = run::run(kind, &mut body, wish, limit).await;
+        let done = run::run(kind, &mut body, options, limit).await;
         log(K::TABLE, &done);
         if done.is_err() {
             drain(&mut body).await;
@@ -224,33 +224,33 @@ async fn drain<E>(body: &mut (impl Stream<Item = Result<actix_web::web::Bytes, E
     }
 }
 
-fn wish(mut params: Params) -> Result<Wish, FieldError> {
-    let wish = Wish {
+fn import_options(mut params: Params) -> Result<ImportOptions, FieldError> {
+    let options = ImportOptions {
         format: params.read("format", "jsonl or csv", Format::parse)?,
-        existing: params.read("existing", "refuse, update or skip", Existing::parse)?.unwrap_or_default(),
+        existing: params.read("existing", "refuse, update or skip", IfExists::parse)?.unwrap_or_default(),
         dry_run: params.value("dry_run", "true or false")?.unwrap_or_default(),
         tokens: params.value("tokens", "true or false")?.unwrap_or_default(),
         first_line: params.value("first_line", "the number of a line")?,
         details: params.value("details", "a whole number")?.unwrap_or(DETAILS),
     };
     params.finish()?;
-    if wish.details > MOST_DETAILS {
+    if options.details > MOST_DETAILS {
         return Err(bad("details", format!("{MOST_DETAILS} at most")));
     }
-    if wish.first_line == Some(0) {
+    if options.first_line == Some(0) {
         return Err(bad("first_line", "lines are counted from 1"));
     }
-    Ok(wish)
+    Ok(options)
 }
 
-impl Wish {
+impl ImportOptions {
     /// The same for records without tokens.
     fn without_tokens(self) -> Result<Self, FieldError> {
         if self.tokens { Err(bad("tokens", "only devices have tokens")) } else { Ok(self) }
     }
 }
 
-impl Existing {
+impl IfExists {
     /// The word for it, read.
     fn parse(word: &str) -> Option<Self> {
         match word {
@@ -268,14 +268,14 @@ mod tests {
 
     #[test]
     fn reads_how_it_is_to_be_done() {
-        let read = |query: &str| wish(Params::parse(query));
-        let usual = Wish { details: DETAILS, ..Wish::default() };
+        let read = |query: &str| import_options(Params::parse(query));
+        let usual = ImportOptions { details: DETAILS, ..ImportOptions::default() };
         assert_eq!(read("").unwrap(), usual);
         let all =
             read("format=csv&existing=skip&dry_run=true&tokens=true&first_line=2001&details=5").unwrap();
-        let expected = Wish {
+        let expected = ImportOptions {
             format: Some(Format::Csv),
-            existing: Existing::Skip,
+            existing: IfExists::Skip,
             dry_run: true,
             tokens: true,
             first_line: Some(2_001),

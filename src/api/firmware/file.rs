@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::{find, remove};
 use crate::http::Access;
-use crate::http::extract::body::Named;
+use crate::http::extract::body::NamePath;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match_tags, if_none_match_tags};
 use crate::http::problem::{ApiError, Problem};
@@ -82,7 +82,7 @@ impl Folder {
 )]
 pub async fn get_file(
     request: HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -98,11 +98,12 @@ pub async fn get_file(
     if if_none_match_tags(&request).is_some_and(|tags| tags.match_weakly(&image.sha256)) {
         return Ok(head(StatusCode::NOT_MODIFIED, &tag).finish());
     }
-    let asked = asked(&request, &tag).map_or(Asked::Whole, |text| Asked::read(text, image.size));
+    let asked = requested_range(&request, &tag)
+        .map_or(RequestedRange::Whole, |text| RequestedRange::read(text, image.size));
     let (status, from, length) = match asked {
-        Asked::Whole => (StatusCode::OK, 0, image.size),
-        Asked::Part { from, length } => (StatusCode::PARTIAL_CONTENT, from, length),
-        Asked::Nothing => return Err(ApiError::NoSuchRange { size: image.size }),
+        RequestedRange::Whole => (StatusCode::OK, 0, image.size),
+        RequestedRange::Part { from, length } => (StatusCode::PARTIAL_CONTENT, from, length),
+        RequestedRange::Nothing => return Err(ApiError::NoSuchRange { size: image.size }),
     };
     let file = open(&access.state.firmware.file(&image.id), image.size, from).await.map_err(|error| {
         warn!(image = %image.id, %error, "a firmware file cannot be read");
@@ -131,7 +132,7 @@ fn head(status: StatusCode, tag: &EntityTag) -> HttpResponseBuilder {
 }
 
 /// The range that is asked for of this file: only a GET has one, and only of the file that `If-Range` names.
-fn asked<'a>(request: &'a HttpRequest, tag: &EntityTag) -> Option<&'a str> {
+fn requested_range<'a>(request: &'a HttpRequest, tag: &EntityTag) -> Option<&'a str> {
     let of_this = request.headers().get(header::IF_RANGE).is_none_or(|of| *of == *tag.to_string());
     let range = request.headers().get(header::RANGE).filter(|_| of_this && request.method() == Method::GET);
     range.and_then(|range| range.to_str().ok())
@@ -139,7 +140,7 @@ fn asked<'a>(request: &'a HttpRequest, tag: &EntityTag) -> Option<&'a str> {
 
 /// The requested part of a file.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked {
+enum RequestedRange {
     Whole,
     Part {
         from: u64,
@@ -150,7 +151,7 @@ enum Asked {
     Nothing,
 }
 
-impl Asked {
+impl RequestedRange {
     /// Reads a `Range` of a file of `size` bytes: one range of bytes. Anything else counts as no range (RFC 9110,
     /// 14.2).
     fn read(text: &str, size: u64) -> Self {
@@ -204,8 +205,10 @@ mod tests {
 
     #[test]
     fn reads_one_range_and_passes_over_the_rest() {
-        let check = |text: &str, expected: Asked| assert_eq!(Asked::read(text, 1_000), expected, "{text}");
-        let part = |from, length| Asked::Part { from, length };
+        let check = |text: &str, expected: RequestedRange| {
+            assert_eq!(RequestedRange::read(text, 1_000), expected, "{text}")
+        };
+        let part = |from, length| RequestedRange::Part { from, length };
         check("bytes=0-0", part(0, 1));
         check("bytes=0-999", part(0, 1_000));
         check("Bytes= 10-19", part(10, 10));
@@ -215,12 +218,12 @@ mod tests {
         check("bytes=-10", part(990, 10));
         check("bytes=-5000", part(0, 1_000));
         for beyond in ["bytes=1000-", "bytes=1000-1001", "bytes=-0", "bytes=99999999999999999999-"] {
-            check(beyond, Asked::Nothing);
+            check(beyond, RequestedRange::Nothing);
         }
         for other in
             ["items=0-5", "bytes", "bytes=", "bytes=-", "bytes=5-4", "bytes=0-1,5-6", "bytes=+1-2", "0-5"]
         {
-            check(other, Asked::Whole);
+            check(other, RequestedRange::Whole);
         }
     }
 }

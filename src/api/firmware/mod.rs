@@ -23,7 +23,7 @@ pub use file::Folder;
 use crate::api::firmware::request::NewFirmware;
 use crate::api::firmware::schema::{FirmwareItem, FirmwareListing};
 use crate::http::Access;
-use crate::http::extract::body::{Body, Named};
+use crate::http::extract::body::{Body, NamePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::Params;
@@ -73,7 +73,7 @@ pub async fn list_firmware(
     let list = ListImages { model, version, offset: size(paging.offset()), limit: size(paging.limit) };
     let page = access.ask(list).await?;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, page.total as u64);
+    paging.set_headers(&mut response, request.path(), &all, page.total as u64);
     Ok(array(response, &page.images, |image, out| item(image, &access).write(out)))
 }
 
@@ -93,7 +93,7 @@ pub async fn list_firmware(
     )
 )]
 pub async fn post_firmware(Body(image): Body<NewFirmware>, access: Access) -> Result<HttpResponse, ApiError> {
-    let wanted = wanted(image)?;
+    let wanted = image_of(image)?;
     let image = Image { id: new_id(), created_at: access.now(), ..wanted };
     let image = add(&access, image).await?;
     Ok(created(&image, &access))
@@ -111,7 +111,7 @@ pub async fn post_firmware(Body(image): Body<NewFirmware>, access: Access) -> Re
     )
 )]
 pub async fn get_firmware(
-    Named(id): Named,
+    NamePath(id): NamePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -139,7 +139,7 @@ pub async fn get_firmware(
 )]
 pub async fn delete_firmware(
     request: HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -198,7 +198,7 @@ fn new_id() -> Box<str> {
     twinhub_actors::clock::new_id().to_string().into()
 }
 
-fn wanted(image: NewFirmware) -> Result<Image, FieldError> {
+fn image_of(image: NewFirmware) -> Result<Image, FieldError> {
     let NewFirmware { version: text, model, models: several, url, sha256: hash, size, notes: said } = image;
     let version = version(&text)?;
     let named = match (model, several) {

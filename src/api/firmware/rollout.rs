@@ -10,7 +10,7 @@ use twinhub_actors::messages::search::QueryWarning;
 use twinhub_domain::duration::{GivenDuration, within};
 use twinhub_domain::fleet::firmware::USUAL_TIMEOUT_MS;
 use twinhub_domain::fleet::rollout::{Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places};
-use twinhub_domain::fleet::{Image, JobAction, Rollout, Tree};
+use twinhub_domain::fleet::{GroupTree, Image, JobAction, Rollout};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, Twin};
 
 use super::{find, url};
@@ -20,9 +20,9 @@ use crate::api::jobs;
 use crate::api::jobs::bulk::refuse_slips;
 use crate::api::jobs::request::{checked_description, checked_rate};
 use crate::api::jobs::schema::JobItem;
-use crate::api::jobs::selection::{Choice, Chosen};
+use crate::api::jobs::selection::{DeviceSelection, SelectedDevices};
 use crate::http::Access;
-use crate::http::extract::body::{Body, Named};
+use crate::http::extract::body::{Body, NamePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
@@ -38,8 +38,8 @@ const SHORTEST_TIMEOUT_MS: i64 = 1_000;
 
 /// A request for a roll-out.
 #[derive(Debug)]
-struct Wanted {
-    choice: Choice,
+struct RolloutRequest {
+    choice: DeviceSelection,
     stages: Vec<u8>,
     abort: Option<Abort>,
     allow_downgrade: bool,
@@ -53,7 +53,7 @@ struct Wanted {
 
 /// The devices that get the image, and those that do not, with the reason.
 #[derive(Default)]
-struct Plan {
+struct RolloutPlan {
     devices: Vec<(DeviceId, DeviceNumber)>,
     /// The first of them, as a dry run shows them.
     first: Vec<Json>,
@@ -62,7 +62,7 @@ struct Plan {
 
 /// Some of the devices that get it.
 #[derive(Default)]
-struct Part {
+struct RolloutShare {
     devices: Vec<(DeviceId, DeviceNumber)>,
     first: Vec<Json>,
 }
@@ -90,14 +90,14 @@ struct Part {
 )]
 pub async fn post_rollout(
     request: HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     params: Params,
     Body(rollout): Body<NewRollout>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let now = access.now();
-    let wanted = wanted(rollout, &access.tree(), now)?;
+    let wanted = rollout_request(rollout, &access.tree(), now)?;
     let image = find(&access, id).await?;
     let matched = wanted.choice.devices(&request, &access).await?;
     if !wanted.dry_run {
@@ -145,8 +145,14 @@ pub async fn post_rollout(
 
 /// Sorts the devices: first those that are online, so that a stage tries the image at once, then those that are away;
 /// all in their order.
-async fn plan(access: &Access, image: &Image, matched: Chosen, down: bool) -> Result<Plan, ApiError> {
-    let (mut plan, mut there, mut away) = (Plan::default(), Part::default(), Part::default());
+async fn plan(
+    access: &Access,
+    image: &Image,
+    matched: SelectedDevices,
+    down: bool,
+) -> Result<RolloutPlan, ApiError> {
+    let (mut plan, mut there, mut away) =
+        (RolloutPlan::default(), RolloutShare::default(), RolloutShare::default());
     for some in matched.devices.chunks(AT_ONCE) {
         let ids = some.iter().map(|(id, _)| id.clone()).collect();
         let twins = access.ask(LoadTwins(ids)).await??;
@@ -172,7 +178,7 @@ async fn plan(access: &Access, image: &Image, matched: Chosen, down: bool) -> Re
     Ok(plan)
 }
 
-impl Part {
+impl RolloutShare {
     fn take(&mut self, twin: &Twin) {
         if self.first.len() < SHOWN {
             self.first.push(shown(twin));
@@ -203,7 +209,7 @@ fn why_not(image: &Image, twin: &Twin, down: bool) -> Option<String> {
         .map(|unfit| unfit.to_string())
 }
 
-fn preview(rollout: &Rollout, plan: Plan, warnings: &[QueryWarning]) -> HttpResponse {
+fn preview(rollout: &Rollout, plan: RolloutPlan, warnings: &[QueryWarning]) -> HttpResponse {
     let skipped = plan.skipped.iter().take(SHOWN).map(|(id, _, why)| {
         let id = id.as_str();
         Json::Object(
@@ -233,9 +239,13 @@ fn preview(rollout: &Rollout, plan: Plan, warnings: &[QueryWarning]) -> HttpResp
     Document::of(&object).send(HttpResponse::Ok())
 }
 
-fn wanted(rollout: NewRollout, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
-    Ok(Wanted {
-        choice: Choice::of(rollout.ids, rollout.filter.as_deref(), rollout.r#where, tree, now)?,
+fn rollout_request(
+    rollout: NewRollout,
+    tree: &GroupTree,
+    now: Timestamp,
+) -> Result<RolloutRequest, FieldError> {
+    Ok(RolloutRequest {
+        choice: DeviceSelection::of(rollout.ids, rollout.filter.as_deref(), rollout.r#where, tree, now)?,
         stages: stages(rollout.stages)?,
         abort: abort(rollout.abort)?,
         allow_downgrade: rollout.allow_downgrade.unwrap_or_default(),
@@ -297,10 +307,10 @@ fn expires(given: Option<Json>, now: Timestamp) -> Result<(Timestamp, GivenDurat
 mod tests {
     use super::*;
 
-    fn read(more: &str) -> Result<Wanted, FieldError> {
+    fn read(more: &str) -> Result<RolloutRequest, FieldError> {
         let text = format!(r#"{{"ids": ["a"]{more}}}"#);
         let rollout = crate::http::extract::read::read(text.parse::<Json>().unwrap())?;
-        wanted(rollout, &Tree::default(), Timestamp::from_millis(0))
+        rollout_request(rollout, &GroupTree::default(), Timestamp::from_millis(0))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::jobs::schema::QueryWarning;
+use crate::api::jobs::schema::QueryWarningItem;
 use crate::api::schema::words::{FirmwareState, Lifecycle};
 
 /// What a device runs, and how far it has come with what it is to run.
@@ -105,7 +105,7 @@ pub struct RolloutPreview {
     stages: Vec<RolloutStage>,
     /// Where the filter names what no device has.
     #[schema(nullable = false)]
-    warnings: Option<Vec<QueryWarning>>,
+    warnings: Option<Vec<QueryWarningItem>>,
 }
 
 /// A device that would get it.

@@ -18,7 +18,7 @@ use crate::http::Access;
 use crate::http::extract::body::promised;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{Params, bad};
-use crate::http::extract::steady::Steady;
+use crate::http::extract::upload_pace::Steady;
 use crate::http::problem::{ApiError, Problem};
 
 /// The prefix of a file that is not whole yet; no id begins so.
@@ -48,15 +48,15 @@ pub async fn upload_firmware(
     payload: Payload,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (wanted, hash) = wanted(params)?;
+    let (wanted, hash) = upload_options(params)?;
     let limit = access.state.policy().firmware_limit;
     if promised(&request).is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
     let id = new_id();
     let unfinished =
-        Unfinished::begin(access.state.firmware.path(), &id).await.map_err(|error| broken(&error))?;
-    let Came { size, sha256: found } = receive(payload, &unfinished.path, limit).await?;
+        UnfinishedFile::begin(access.state.firmware.path(), &id).await.map_err(|error| broken(&error))?;
+    let ReceivedFile { size, sha256: found } = receive(payload, &unfinished.path, limit).await?;
     if size == 0 {
         return Err(FieldError::bad("body", "an image has one byte at least").into());
     }
@@ -78,7 +78,7 @@ pub async fn upload_firmware(
     }
 }
 
-fn wanted(mut params: Params) -> Result<(Image, Option<Box<str>>), FieldError> {
+fn upload_options(mut params: Params) -> Result<(Image, Option<Box<str>>), FieldError> {
     let text = params.text("version")?.ok_or_else(|| bad("version", "must be given"))?;
     let version = version(&text)?;
     let named = [params.list("model"), params.list("models")].concat();
@@ -90,12 +90,12 @@ fn wanted(mut params: Params) -> Result<(Image, Option<Box<str>>), FieldError> {
 }
 
 /// The received bytes, all of them in the file.
-struct Came {
+struct ReceivedFile {
     size: u64,
     sha256: Box<str>,
 }
 
-async fn receive(mut payload: Payload, path: &Path, limit: u64) -> Result<Came, ApiError> {
+async fn receive(mut payload: Payload, path: &Path, limit: u64) -> Result<ReceivedFile, ApiError> {
     let mut file = File::create(path).await.map_err(|error| broken(&error))?;
     let (mut size, mut hash, mut steady) = (0, Sha256::new(), Steady::default());
     while let Some(bytes) = steady.next(&mut payload).await.map_err(|_| ApiError::SlowBody)? {
@@ -109,7 +109,7 @@ async fn receive(mut payload: Payload, path: &Path, limit: u64) -> Result<Came, 
     }
     file.sync_all().await.map_err(|error| broken(&error))?;
     let sha256 = hex(&hash.finalize());
-    Ok(Came { size, sha256: sha256.into() })
+    Ok(ReceivedFile { size, sha256: sha256.into() })
 }
 
 fn too_large(limit: u64) -> ApiError {
@@ -122,11 +122,11 @@ fn broken(error: &std::io::Error) -> ApiError {
 }
 
 /// A file that is being written; removed unless it is finished.
-struct Unfinished {
+struct UnfinishedFile {
     path: PathBuf,
 }
 
-impl Unfinished {
+impl UnfinishedFile {
     async fn begin(folder: &Path, id: &str) -> std::io::Result<Self> {
         tokio::fs::create_dir_all(folder).await?;
         Ok(Self { path: folder.join(format!("{UNFINISHED}{id}")) })
@@ -143,7 +143,7 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for UnfinishedFile {
     fn drop(&mut self) {
         if !self.path.as_os_str().is_empty() {
             let _ = std::fs::remove_file(&self.path); // it may not have been made yet; the next start looks again
@@ -156,9 +156,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_is_said_of_an_image() {
+    fn reads_the_description_of_an_image() {
         let check = |text: &str, expected: &str| {
-            let told = match wanted(Params::parse(text)) {
+            let told = match upload_options(Params::parse(text)) {
                 Ok((Image { version, models, notes, .. }, hash)) => {
                     format!("{version} {} {notes} {}", models.join(","), hash.is_some())
                 }

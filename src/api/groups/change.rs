@@ -8,14 +8,14 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};
 use twinhub_domain::EntityTags;
-use twinhub_domain::fleet::{Expect, GroupId, GroupWish};
+use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest};
 use utoipa::ToSchema;
 
 use super::{ask, view, wait};
 use crate::api::groups::request::{GroupChange, NewGroup};
 use crate::api::groups::schema::GroupItem;
 use crate::http::Access;
-use crate::http::extract::body::{Body, Named};
+use crate::http::extract::body::{Body, NamePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match_content, tagged};
@@ -63,11 +63,11 @@ pub async fn post_group(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let mut wish = group.wish()?;
-    if wish.name.is_none() {
+    let mut requested = group.group_request()?;
+    if requested.name.is_none() {
         return Err(FieldError::missing("name").into());
     }
-    put(&access, wish.id.take(), wish, Expect::New, None).await
+    put(&access, requested.id.take(), requested, GroupPrecondition::New, None).await
 }
 
 /// Changes what the body names; the rest stays.
@@ -92,7 +92,7 @@ pub async fn post_group(
 )]
 pub async fn put_group(
     request: HttpRequest,
-    group: Named,
+    group: NamePath,
     params: Params,
     body: Body<GroupChange>,
     access: Access,
@@ -122,7 +122,7 @@ pub async fn put_group(
 )]
 pub async fn patch_group(
     request: HttpRequest,
-    group: Named,
+    group: NamePath,
     params: Params,
     body: Body<GroupChange>,
     access: Access,
@@ -152,7 +152,7 @@ pub async fn patch_group(
 )]
 pub async fn delete_group(
     request: HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     mut params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -177,27 +177,27 @@ pub async fn delete_group(
 
 async fn change(
     request: &HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     params: Params,
     Body(body): Body<GroupChange>,
     access: &Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wish = body.wish()?;
-    let id = GroupId::as_kept(&id).ok_or_else(|| ApiError::no_group(&id))?;
-    put(access, Some(id), wish, Expect::There, if_match_content(request)?).await
+    let requested = body.group_request()?;
+    let id = GroupId::as_stored(&id).ok_or_else(|| ApiError::no_group(&id))?;
+    put(access, Some(id), requested, GroupPrecondition::There, if_match_content(request)?).await
 }
 
 async fn put(
     access: &Access,
     id: Option<GroupId>,
-    wish: GroupWish,
-    expect: Expect,
+    requested: GroupRequest,
+    expect: GroupPrecondition,
     if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
     may_write(access)?;
     let cause = access.cause();
-    let stood = ask(access, |reply| PutGroup { id, wish, expect, if_tag, cause, reply }).await??;
+    let stood = ask(access, |reply| PutGroup { id, requested, expect, if_tag, cause, reply }).await??;
     let GroupStood { view: stands, made } = stood;
     let response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
     let mut response = tagged(response, &stands.group.tag());

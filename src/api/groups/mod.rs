@@ -18,11 +18,11 @@ use twinhub_actors::fleet::groups::Groups;
 use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGroup, ReadGroups};
 use twinhub_domain::{Json, Object};
 
-use crate::api::devices::list::{Said, list};
+use crate::api::devices::list::{FixedQuery, list};
 use crate::api::devices::schema::{DeviceItem, Listing};
 use crate::api::groups::schema::{GroupItem, GroupListing};
 use crate::http::Access;
-use crate::http::extract::body::Named;
+use crate::http::extract::body::NamePath;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::{Params, bad};
@@ -65,7 +65,7 @@ pub async fn list_groups(
     let nested = query.nested;
     let GroupPage { groups, total } = ask(&access, |reply| ReadGroups { query, reply }).await??;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, total);
+    paging.set_headers(&mut response, request.path(), &all, total);
     Ok(match nested {
         true => response.content_type("application/json").body(view::nested(&groups)),
         false => array(response, &groups, |group, out| view::document(group).write(out)),
@@ -83,7 +83,11 @@ pub async fn list_groups(
         (status = 404, body = Problem),
     )
 )]
-pub async fn get_group(Named(id): Named, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn get_group(
+    NamePath(id): NamePath,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let found = ask(&access, |reply| ReadGroup { id: id.clone(), reply }).await?;
     let view: GroupView = found.ok_or_else(|| ApiError::no_group(&id))?;
@@ -106,14 +110,14 @@ pub async fn get_group(Named(id): Named, params: Params, access: Access) -> Resu
 )]
 pub async fn list_group_devices(
     request: HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     if !access.tree().contains(&id) {
         return Err(ApiError::no_group(&id));
     }
-    list(&request, params, &access, Said { group: Some(&id), ..Said::default() }).await
+    list(&request, params, &access, FixedQuery { group: Some(&id), ..FixedQuery::default() }).await
 }
 
 /// Checks that the group that `patch` names exists: a device may be only in such a one.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use twinhub_domain::Object;
-use twinhub_domain::fleet::{GroupSaid, GroupWish};
+use twinhub_domain::fleet::{GroupFields, GroupRequest};
 use utoipa::ToSchema;
 
 use crate::http::extract::fields::FieldError;
@@ -50,9 +50,9 @@ impl NewGroup {
     ///
     /// # Errors
     /// Names the field that is wrong.
-    pub fn wish(self) -> Result<GroupWish, FieldError> {
+    pub fn group_request(self) -> Result<GroupRequest, FieldError> {
         let Self { id, name, description, parent_group, tags } = self;
-        checked(GroupSaid { id, name, description, parent_group, tags })
+        checked(GroupFields { id, name, description, parent_group, tags })
     }
 }
 
@@ -61,13 +61,13 @@ impl GroupChange {
     ///
     /// # Errors
     /// Names the field that is wrong.
-    pub fn wish(self) -> Result<GroupWish, FieldError> {
+    pub fn group_request(self) -> Result<GroupRequest, FieldError> {
         let Self { name, description, parent_group, tags } = self;
-        checked(GroupSaid { id: None, name, description, parent_group, tags })
+        checked(GroupFields { id: None, name, description, parent_group, tags })
     }
 }
 
-fn checked(said: GroupSaid) -> Result<GroupWish, FieldError> {
+fn checked(said: GroupFields) -> Result<GroupRequest, FieldError> {
     said.checked().map_err(|(field, detail)| FieldError::bad(field, detail))
 }
 
@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn names_what_is_wrong() {
         let check = |text: &str, field: &str, detail: &str| {
-            let wish = read::<NewGroup>(text.parse::<Json>().unwrap()).and_then(NewGroup::wish);
-            let error = wish.unwrap_err();
+            let requested = read::<NewGroup>(text.parse::<Json>().unwrap()).and_then(NewGroup::group_request);
+            let error = requested.unwrap_err();
             assert!(error.field == field && error.detail.starts_with(detail), "{text}: {error}");
         };
         check(r#"{"nam": "x"}"#, "nam", "there is no such field");

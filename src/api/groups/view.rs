@@ -1,7 +1,7 @@
 //! Groups as answers show them.
 
 use twinhub_actors::messages::groups::GroupView;
-use twinhub_domain::fleet::Counts;
+use twinhub_domain::fleet::DeviceStatistics;
 use twinhub_domain::{Json, Mode, Object, Status};
 
 /// A group with its counts.
@@ -47,7 +47,7 @@ pub fn nested(groups: &[GroupView]) -> String {
     text
 }
 
-fn devices(counts: &Counts) -> Object {
+fn devices(counts: &DeviceStatistics) -> Object {
     let by_status =
         Status::ALL.iter().map(|status| (status.as_str(), count(counts.by_status[*status as usize])));
     let by_mode = Mode::ALL.iter().map(|mode| (mode.as_str(), count(counts.by_mode[*mode as usize])));
@@ -62,7 +62,7 @@ fn devices(counts: &Counts) -> Object {
     .collect()
 }
 
-fn readings(counts: &Counts) -> Object {
+fn readings(counts: &DeviceStatistics) -> Object {
     let mut readings = Object::default();
     for (name, devices, mean) in &counts.readings {
         let of: Object =
@@ -80,14 +80,14 @@ fn count(number: u64) -> Json {
 mod tests {
     use std::sync::Arc;
 
-    use twinhub_domain::fleet::{Group, GroupId, Standing};
+    use twinhub_domain::fleet::{Group, GroupId, SubtreeStatistics};
     use twinhub_domain::{Number, Timestamp};
 
     use super::*;
 
     fn view(id: &str, depth: usize) -> GroupView {
         let group = Group::new(GroupId::parse(id).unwrap(), id, Timestamp::from_millis(0));
-        let own = Counts {
+        let own = DeviceStatistics {
             total: 2,
             by_status: [0, 2],
             by_mode: [1, 1],
@@ -95,7 +95,7 @@ mod tests {
             readings: vec![("t".into(), 2, Number::from_f64(21.5).unwrap())],
         };
         let path = ["a", id].map(|id| GroupId::parse(id).unwrap()).into();
-        let standing = Standing { subtree: own.clone(), own, groups: 3 };
+        let standing = SubtreeStatistics { subtree: own.clone(), own, groups: 3 };
         GroupView { group: Arc::new(group), path, depth, standing }
     }
 

@@ -6,13 +6,13 @@ mod preview;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::jobs::MakeJob;
-use twinhub_domain::fleet::{JobAction, Tree};
+use twinhub_domain::fleet::{GroupTree, JobAction};
 use twinhub_domain::{Json, Timestamp};
 
 use crate::api::jobs;
 use crate::api::jobs::request::{NewBulk, checked_description, checked_rate};
 use crate::api::jobs::schema::{BulkPreview, JobItem};
-use crate::api::jobs::selection::{Choice, Chosen};
+use crate::api::jobs::selection::{DeviceSelection, SelectedDevices};
 use crate::http::Access;
 use crate::http::extract::body::Body;
 use crate::http::extract::fields::FieldError;
@@ -23,8 +23,8 @@ use crate::http::warnings;
 
 /// The action that is wanted, and its devices.
 #[derive(Debug)]
-struct Wanted {
-    choice: Choice,
+struct BulkRequest {
+    choice: DeviceSelection,
     action: JobAction,
     dry_run: bool,
     rate: Option<f64>,
@@ -58,7 +58,7 @@ pub async fn post_bulk(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let wanted = wanted(bulk, &access.tree(), access.now())?;
+    let wanted = bulk_request(bulk, &access.tree(), access.now())?;
     if let JobAction::Template(Some(id)) = &wanted.action
         && access.catalog().get(id).is_none()
     {
@@ -78,7 +78,7 @@ pub async fn post_bulk(
         confirm(wanted.confirm_count, matched.devices.len() as u64)?;
     }
     access.check_store()?;
-    let Chosen { devices, unknown, warnings } = matched;
+    let SelectedDevices { devices, unknown, warnings } = matched;
     let told = jobs::make(&access, |reply, prepared| MakeJob {
         action: wanted.action,
         description: wanted.description,
@@ -102,10 +102,10 @@ pub async fn post_bulk(
     Ok(Document::of(&shown).send(response))
 }
 
-fn wanted(bulk: NewBulk, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldError> {
+fn bulk_request(bulk: NewBulk, tree: &GroupTree, now: Timestamp) -> Result<BulkRequest, FieldError> {
     let action = bulk.action.action().map_err(|error| error.within("action"))?;
-    Ok(Wanted {
-        choice: Choice::of(bulk.ids, bulk.filter.as_deref(), bulk.r#where, tree, now)?,
+    Ok(BulkRequest {
+        choice: DeviceSelection::of(bulk.ids, bulk.filter.as_deref(), bulk.r#where, tree, now)?,
         action,
         dry_run: bulk.dry_run.unwrap_or_default(),
         rate: checked_rate(bulk.rate)?,
@@ -115,7 +115,7 @@ fn wanted(bulk: NewBulk, tree: &Tree, now: Timestamp) -> Result<Wanted, FieldErr
 }
 
 /// Refuses what found nobody by a filter that names what no device has: nobody means that.
-pub(crate) fn refuse_slips(chosen: &Chosen) -> Result<(), FieldError> {
+pub(crate) fn refuse_slips(chosen: &SelectedDevices) -> Result<(), FieldError> {
     match chosen.warnings.first() {
         Some(warning) if chosen.devices.is_empty() => Err(FieldError {
             field: warning.field.into(),
@@ -143,9 +143,9 @@ fn confirm(confirmed: Option<u64>, matched: u64) -> Result<(), ApiError> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Wanted, FieldError> {
+    fn read(text: &str) -> Result<BulkRequest, FieldError> {
         let bulk = crate::http::extract::read::read(text.parse::<Json>().unwrap())?;
-        wanted(bulk, &Tree::default(), Timestamp::from_millis(0))
+        bulk_request(bulk, &GroupTree::default(), Timestamp::from_millis(0))
     }
 
     #[test]

@@ -17,7 +17,7 @@ use twinhub_store::{JobDevice, JobDeviceQuery};
 
 use crate::api::jobs::schema::{JobDeviceItem, JobItem, JobListing, JobRemoved};
 use crate::http::Access;
-use crate::http::extract::body::JobNamed;
+use crate::http::extract::body::JobPath;
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
@@ -72,8 +72,8 @@ pub async fn list_jobs(
     access.post(ListJobs { status, kinds, offset, limit, reply })?;
     let page = access.answer(page).await?;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, page.total as u64);
-    Ok(array(response, &page.jobs, |told, out| told.document().write(out)))
+    paging.set_headers(&mut response, request.path(), &all, page.total as u64);
+    Ok(array(response, &page.jobs, |job_reply, out| job_reply.document().write(out)))
 }
 
 /// One job, with how many of its devices are in which state, how fast it goes, and when it will be done.
@@ -84,11 +84,7 @@ pub async fn list_jobs(
     params(("id" = String, Path, description = "The job's id")),
     responses((status = 200, body = JobItem), (status = 404, body = Problem))
 )]
-pub async fn get_job(
-    JobNamed(id): JobNamed,
-    params: Params,
-    access: Access,
-) -> Result<HttpResponse, ApiError> {
+pub async fn get_job(JobPath(id): JobPath, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     Ok(shown(&find(&access, id).await?))
 }
@@ -114,7 +110,7 @@ pub async fn get_job(
 )]
 pub async fn list_job_devices(
     request: HttpRequest,
-    JobNamed(id): JobNamed,
+    JobPath(id): JobPath,
     mut params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -128,7 +124,7 @@ pub async fn list_job_devices(
     let query = JobDeviceQuery { states, offset, limit, ..JobDeviceQuery::of(id) };
     let page = access.ask(ListJobDevices(query)).await??;
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, page.total);
+    paging.set_headers(&mut response, request.path(), &all, page.total);
     Ok(array(response, &page.devices, |device, out| item(device, is_rollout).write(out)))
 }
 
@@ -146,7 +142,7 @@ pub async fn list_job_devices(
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn pause_job(job: JobNamed, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn pause_job(job: JobPath, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     steered(job, params, &access, Steer::Pause).await
 }
 
@@ -163,7 +159,7 @@ pub async fn pause_job(job: JobNamed, params: Params, access: Access) -> Result<
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn resume_job(job: JobNamed, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn resume_job(job: JobPath, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     steered(job, params, &access, Steer::Resume).await
 }
 
@@ -181,7 +177,7 @@ pub async fn resume_job(job: JobNamed, params: Params, access: Access) -> Result
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn cancel_job(job: JobNamed, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn cancel_job(job: JobPath, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     steered(job, params, &access, Steer::Cancel).await
 }
 
@@ -199,7 +195,7 @@ pub async fn cancel_job(job: JobNamed, params: Params, access: Access) -> Result
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
-pub async fn retry_job(job: JobNamed, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn retry_job(job: JobPath, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     let asked = find(&access, job.0).await?.job;
     if let Some(rollout) = asked.action.rollout().filter(|_| asked.status.is_final())
         && access.ask(FindImage(rollout.image.clone())).await?.is_none()
@@ -223,7 +219,7 @@ pub async fn retry_job(job: JobNamed, params: Params, access: Access) -> Result<
     )
 )]
 pub async fn remove_job(
-    JobNamed(id): JobNamed,
+    JobPath(id): JobPath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -241,14 +237,14 @@ pub(crate) async fn make(
     access: &Access,
     make: impl FnOnce(oneshot::Sender<JobTold>, oneshot::Sender<JobTold>) -> MakeJob,
 ) -> Result<JobTold, ApiError> {
-    let ((reply, told), (prepared, whole)) = (oneshot::channel(), oneshot::channel());
+    let ((reply, job_reply), (prepared, whole)) = (oneshot::channel(), oneshot::channel());
     access.post(make(reply, prepared))?;
-    let told = access.answer(told).await?;
-    Ok(access.answer(whole).await.unwrap_or(told))
+    let job_reply = access.answer(job_reply).await?;
+    Ok(access.answer(whole).await.unwrap_or(job_reply))
 }
 
 async fn steered(
-    JobNamed(id): JobNamed,
+    JobPath(id): JobPath,
     params: Params,
     access: &Access,
     how: Steer,
@@ -263,13 +259,13 @@ async fn steer(access: &Access, id: JobId, steer: Steer) -> Result<JobTold, ApiE
 }
 
 async fn find(access: &Access, id: JobId) -> Result<JobTold, ApiError> {
-    let (reply, told) = oneshot::channel();
+    let (reply, job_reply) = oneshot::channel();
     access.post(ShowJob { id, reply })?;
-    access.answer(told).await?.ok_or_else(|| ApiError::no_job(id))
+    access.answer(job_reply).await?.ok_or_else(|| ApiError::no_job(id))
 }
 
-fn shown(told: &JobTold) -> HttpResponse {
-    Document::of(&told.document()).send(HttpResponse::Ok())
+fn shown(job_reply: &JobTold) -> HttpResponse {
+    Document::of(&job_reply.document()).send(HttpResponse::Ok())
 }
 
 fn item(JobDevice { device, step, at, .. }: &JobDevice, is_rollout: bool) -> Object {
@@ -291,8 +287,8 @@ fn item(JobDevice { device, step, at, .. }: &JobDevice, is_rollout: bool) -> Obj
 mod tests {
     use std::collections::BTreeSet;
 
-    use twinhub_domain::fleet::job::Progress;
-    use twinhub_domain::fleet::{Job, Step};
+    use twinhub_domain::fleet::job::JobProgress;
+    use twinhub_domain::fleet::{Job, JobStep};
     use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
     use super::*;
@@ -311,11 +307,11 @@ mod tests {
     fn jobs_are_described_as_they_are_written() {
         let (id, now) = (JobId(uuid::Uuid::nil()), Timestamp::default());
         let job = Job::new(id, JobAction::Delete, "rest", 0, now);
-        let mut told = written(&job.document(&Progress::default()));
-        told.extend(["unknown".into(), "warnings".into()]); // of a new one
-        assert_eq!(described("JobItem"), told);
+        let mut job_reply = written(&job.document(&JobProgress::default()));
+        job_reply.extend(["unknown".into(), "warnings".into()]); // of a new one
+        assert_eq!(described("JobItem"), job_reply);
         let device = DeviceId::parse("pump-1").unwrap();
-        let step = Step::new(id, StepState::Queued);
+        let step = JobStep::new(id, StepState::Queued);
         let device = JobDevice { device, number: DeviceNumber(1), place: 0, step, at: now };
         assert_eq!(described("JobDeviceItem"), written(&item(&device, false)));
     }
@@ -343,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn all_words_are_said() {
+    fn all_words_are_described() {
         assert!(JobStatus::ALL.iter().all(|status| STATUSES.contains(status.as_str())));
         assert!(StepState::ALL.iter().all(|state| STATES.contains(state.as_str())));
     }

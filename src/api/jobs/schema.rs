@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::Object;
+use crate::api::schema::AnyObject;
 use crate::api::schema::words::{JobDeviceState, JobKind, JobStatus};
 
 /// A dry run.
@@ -22,12 +22,12 @@ pub struct BulkPreview {
     unknown: Vec<String>,
     /// Where the filter names what no device has.
     #[schema(nullable = false)]
-    warnings: Option<Vec<QueryWarning>>,
+    warnings: Option<Vec<QueryWarningItem>>,
 }
 
 /// What is allowed, and probably not what was meant.
 #[derive(ToSchema)]
-pub struct QueryWarning {
+pub struct QueryWarningItem {
     /// `unknown_name`: no device has what is named; `quotes_missing`: nor this, which stands where a text may.
     #[schema(example = "unknown_name")]
     code: String,
@@ -46,7 +46,7 @@ pub struct BulkPreviewItem {
     name: String,
     /// What would change, as a merge patch onto the twin; empty where all is so already.
     #[schema(example = json!({"desired": {"power": "on"}}))]
-    change: Object,
+    change: AnyObject,
 }
 
 /// A job.
@@ -56,7 +56,7 @@ pub struct JobItem {
     id: String,
     kind: JobKind,
     #[schema(example = json!({"desired": {"power": "on"}}))]
-    action: Object,
+    action: AnyObject,
     description: String,
     /// Who made it: `user:ann`, or the door: `rest`.
     by: String,
@@ -92,7 +92,7 @@ pub struct JobItem {
     unknown: Option<Vec<String>>,
     /// Told when it is made: where the filter names what no device has.
     #[schema(nullable = false)]
-    warnings: Option<Vec<QueryWarning>>,
+    warnings: Option<Vec<QueryWarningItem>>,
 }
 
 /// A device of a job.

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use actix_web::HttpRequest;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::search::{FindAll, FoundAll, QueryWarning};
-use twinhub_domain::fleet::Tree;
+use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_store::DeviceQuery;
 
-use crate::api::devices::list::{Said, asked, filter};
+use crate::api::devices::list::{FixedQuery, device_search, filter};
 use crate::http::Access;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 1_000;
 
 /// A selection of devices.
 #[derive(Clone, Debug)]
-pub enum Choice {
+pub enum DeviceSelection {
     /// These, in this order.
     Ids(Vec<DeviceId>),
     /// All devices that match when they are searched.
@@ -29,7 +29,7 @@ pub enum Choice {
 
 /// The devices that were meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chosen {
+pub struct SelectedDevices {
     /// Each once: by number, or in the order in which they were named.
     pub devices: Vec<(DeviceId, DeviceNumber)>,
     /// Devices that were named and are unknown.
@@ -38,7 +38,7 @@ pub struct Chosen {
     pub warnings: Vec<QueryWarning>,
 }
 
-impl Choice {
+impl DeviceSelection {
     /// Takes the fields of the selection out of `body`: `ids`, or `filter` and `where`, which has the filters of the
     /// list of devices (`{"status": ["online"], "tag": {"floor": 2}}`); an empty `where` means all devices.
     ///
@@ -48,7 +48,7 @@ impl Choice {
         ids: Option<Vec<Box<str>>>,
         text: Option<&str>,
         fitting: Option<Object>,
-        tree: &Tree,
+        tree: &GroupTree,
         now: Timestamp,
     ) -> Result<Self, FieldError> {
         match (ids, text.map(filter).transpose()?, fitting) {
@@ -74,13 +74,13 @@ impl Choice {
     ///
     /// # Errors
     /// The store does not answer, or the twins found are not durable in time.
-    pub async fn devices(self, request: &HttpRequest, access: &Access) -> Result<Chosen, ApiError> {
+    pub async fn devices(self, request: &HttpRequest, access: &Access) -> Result<SelectedDevices, ApiError> {
         let ids = match self {
             Self::Found(find) => {
                 let _turn =
                     if find.filter.is_some() { Some(access.state.turns.take(request).await?) } else { None };
                 let FoundAll { devices, warnings } = access.ask(*find).await??;
-                return Ok(Chosen { devices, unknown: Vec::new(), warnings });
+                return Ok(SelectedDevices { devices, unknown: Vec::new(), warnings });
             }
             Self::Ids(ids) => ids,
         };
@@ -89,7 +89,7 @@ impl Choice {
             let twins = access.ask(LoadTwins(some.to_vec())).await??;
             numbers.extend(twins.into_iter().map(|twin| (twin.id, twin.number)));
         }
-        let mut chosen = Chosen::default();
+        let mut chosen = SelectedDevices::default();
         for id in ids {
             match numbers.get(&id) {
                 Some(number) => chosen.devices.push((id, *number)),
@@ -115,7 +115,7 @@ fn each_once(ids: &[Box<str>]) -> Result<Vec<DeviceId>, FieldError> {
 
 /// The filters of the list of devices as an object: read by the list itself. There an empty value means all; in an
 /// action on devices it is more likely that a value was left out than that all are meant.
-fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery, FieldError> {
+fn filters(fitting: &Object, tree: &GroupTree, now: Timestamp) -> Result<DeviceQuery, FieldError> {
     let mut text = form_urlencoded::Serializer::new(String::new());
     for (field, value) in fitting.iter() {
         match value {
@@ -141,7 +141,7 @@ fn filters(fitting: &Object, tree: &Tree, now: Timestamp) -> Result<DeviceQuery,
             }
         }
     }
-    match asked(Params::parse(&text.finish()), Said::default(), tree, now) {
+    match device_search(Params::parse(&text.finish()), FixedQuery::default(), tree, now) {
         Ok(find) if find.query.is_all() && !fitting.is_empty() => {
             Err(FieldError::bad("where", "says nothing of which devices: an empty one means all"))
         }
@@ -188,17 +188,25 @@ mod tests {
     use crate::api::jobs::request::NewBulk;
     use crate::http::extract::read::read;
 
-    fn take(text: &str) -> Result<Choice, FieldError> {
+    fn take(text: &str) -> Result<DeviceSelection, FieldError> {
         let text = text.replacen('{', r#"{"action": {"delete": true}, "#, 1).replace(", }", "}");
         let NewBulk { ids, filter, r#where, .. } = read(text.parse::<Json>().unwrap())?;
-        Choice::of(ids, filter.as_deref(), r#where, &Tree::default(), Timestamp::from_millis(60_000))
+        DeviceSelection::of(
+            ids,
+            filter.as_deref(),
+            r#where,
+            &GroupTree::default(),
+            Timestamp::from_millis(60_000),
+        )
     }
 
     #[test]
     fn ids_are_meant_once_each_and_in_their_order() {
-        let Choice::Ids(ids) = take(r#"{"ids": ["b", "a", "b"]}"#).unwrap() else { panic!("these are ids") };
+        let DeviceSelection::Ids(ids) = take(r#"{"ids": ["b", "a", "b"]}"#).unwrap() else {
+            panic!("these are ids")
+        };
         assert_eq!(ids.iter().map(DeviceId::as_str).collect::<Vec<_>>(), ["b", "a"]);
-        assert!(matches!(take(r#"{"ids": []}"#), Ok(Choice::Ids(none)) if none.is_empty()));
+        assert!(matches!(take(r#"{"ids": []}"#), Ok(DeviceSelection::Ids(none)) if none.is_empty()));
     }
 
     #[test]
@@ -206,7 +214,7 @@ mod tests {
         let text = r#"{"filter": "battery < 20", "where": {"status": ["online", "unknown"], "drift": "10s",
             "type": "pump & fan", "group": "g", "claimed": true, "mode": "manual", "lifecycle": "active",
             "template": "t", "tag": {"floor": 2, "wing": "a,b"}, "q": "x"}}"#;
-        let Choice::Found(find) = take(text).unwrap() else { panic!("this is to be found") };
+        let DeviceSelection::Found(find) = take(text).unwrap() else { panic!("this is to be found") };
         let FindAll { query, filter } = *find;
         assert_eq!(filter.unwrap().text(), "battery < 20");
         assert_eq!(query.status, [Status::Online, Status::Offline]);
@@ -221,7 +229,7 @@ mod tests {
         let tag = |tag: &str, value: &str| (tag.to_owned(), value.to_owned());
         assert_eq!(query.tags, [tag("floor", "2"), tag("wing", "a,b")]);
         for all in [r#"{"filter": "true"}"#, r#"{"where": {}}"#] {
-            assert!(matches!(take(all), Ok(Choice::Found(_))), "{all}");
+            assert!(matches!(take(all), Ok(DeviceSelection::Found(_))), "{all}");
         }
     }
 

@@ -24,12 +24,12 @@ pub struct Health {
     #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
     uptime_seconds: f64,
-    parts: Parts,
+    parts: HealthParts,
 }
 
 /// How its parts are.
 #[derive(Debug, Serialize, ToSchema)]
-struct Parts {
+struct HealthParts {
     store: StorePart,
     mqtt: MqttPart,
     http: HttpPart,
@@ -172,8 +172,8 @@ pub async fn get_ready(access: Access) -> HttpResponse {
 
 impl Health {
     fn of(access: &Access) -> Self {
-        let parts = Parts::of(access);
-        let Parts { store, mqtt, http, twins, feed, automation } = &parts;
+        let parts = HealthParts::of(access);
+        let HealthParts { store, mqtt, http, twins, feed, automation } = &parts;
         let well = [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status];
         let started_at = access.state.info.started_at;
         Self {
@@ -208,7 +208,7 @@ impl BrokerPart {
     }
 }
 
-impl Parts {
+impl HealthParts {
     fn of(access: &Access) -> Self {
         let (counters, alive) = (access.counters(), access.alive());
         let link = access.state.link.state();

@@ -123,7 +123,7 @@ impl Collector for Scrape {
 /// Encodes the embedded broker's figures.
 fn encode_broker(encoder: &mut DescriptorEncoder<'_>, broker: &BrokerFigures) -> fmt::Result {
     let BrokerFigures { most_connections, connections_refused, retained, sessions } = broker;
-    let now: [Named; 6] = [
+    let now: [NamedCounter; 6] = [
         ("mqtt_connections_limit", "MQTT clients that can be served at once", *most_connections),
         ("mqtt_retained_messages", "Retained messages", retained.messages),
         ("mqtt_retained_bytes", "About what retained messages take in memory", retained.bytes),
@@ -134,7 +134,7 @@ fn encode_broker(encoder: &mut DescriptorEncoder<'_>, broker: &BrokerFigures) ->
     for (name, help, value) in now {
         gauge(encoder, name, help, value)?;
     }
-    let since: [Named; 4] = [
+    let since: [NamedCounter; 4] = [
         (
             "mqtt_connections_refused",
             "MQTT clients refused because there were too many",
@@ -156,10 +156,10 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
     gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
 }
 
-type Named = (&'static str, &'static str, u64);
+type NamedCounter = (&'static str, &'static str, u64);
 
 /// Counters.
-fn grown(c: &Counters) -> [Named; 26] {
+fn grown(c: &Counters) -> [NamedCounter; 26] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
         ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
@@ -203,7 +203,7 @@ fn grown(c: &Counters) -> [Named; 26] {
 }
 
 /// Gauges.
-fn present(c: &Counters) -> [Named; 8] {
+fn present(c: &Counters) -> [NamedCounter; 8] {
     [
         ("inputs_in_flight", "Inputs on their way to a commit", get(&c.inputs_in_flight)),
         ("store_failing", "1 while the store fails", get(&c.store_failing)),

@@ -62,7 +62,7 @@ words! {
     /// Whether an alarm holds.
     AlarmStatus: ["active", "cleared"];
     /// What an event tells of. `fleet`: groups, templates, firmware; `hub`: its clock was set.
-    EventKind: event::Kind::ALL.map(event::Kind::as_str);
+    EventKind: event::EventKind::ALL.map(event::EventKind::as_str);
     /// What a job does; `refresh`: devices take their template as it is now; `firmware`: a roll-out.
     JobKind: fleet::JobAction::KINDS;
     /// How a job stands.

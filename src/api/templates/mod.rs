@@ -14,16 +14,16 @@ use twinhub_actors::messages::templates::{
 };
 use twinhub_domain::text::{order_key, searched};
 use twinhub_domain::{Json, Object};
-use twinhub_rules::device_template::Template;
-use twinhub_rules::veil::hide_in_rules;
+use twinhub_rules::device_template::DeviceTemplate;
+use twinhub_rules::redaction::hide_in_rules;
 use twinhub_store::DeviceQuery;
 
-use crate::api::devices::list::{Said, list};
+use crate::api::devices::list::{FixedQuery, list};
 use crate::api::devices::schema::{DeviceItem, Listing};
 use crate::api::templates::request::{NewTemplate, TemplateChange};
 use crate::api::templates::schema::{TemplateChanged, TemplateItem, TemplateListing, TemplateRemoved};
 use crate::http::Access;
-use crate::http::extract::body::{Body, Named};
+use crate::http::extract::body::{Body, NamePath};
 use crate::http::extract::paging::Paging;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition;
@@ -71,11 +71,11 @@ pub async fn list_templates(
     let q = params.text("q")?.map(|text| searched(&text));
     params.finish()?;
     let catalog = access.catalog();
-    let says = |template: &&Template| {
+    let says = |template: &&DeviceTemplate| {
         let part = |text: &str| q.as_deref().is_none_or(|q| searched(text).contains(q));
         part(&template.id) || part(&template.name) || part(&template.description)
     };
-    let mut found: Vec<&Template> = catalog.iter().map(|template| &**template).filter(says).collect();
+    let mut found: Vec<&DeviceTemplate> = catalog.iter().map(|template| &**template).filter(says).collect();
     found.sort_by_cached_key(|template| order_key(&template.id, usize::MAX));
     let (offset, limit) = (count(paging.offset()), count(paging.limit));
     let mut items = Vec::new();
@@ -83,7 +83,7 @@ pub async fn list_templates(
         items.push(item(template, devices_of(&access, &template.id).await?));
     }
     let mut response = HttpResponse::Ok();
-    paging.tell(&mut response, request.path(), &all, found.len() as u64);
+    paging.set_headers(&mut response, request.path(), &all, found.len() as u64);
     Ok(array(response, &items, Object::write))
 }
 
@@ -99,7 +99,7 @@ pub async fn list_templates(
     )
 )]
 pub async fn get_template(
-    Named(id): Named,
+    NamePath(id): NamePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -169,7 +169,7 @@ pub async fn post_template(
 )]
 pub async fn put_template(
     request: HttpRequest,
-    named: Named,
+    named: NamePath,
     params: Params,
     body: Body<TemplateChange>,
     access: Access,
@@ -202,7 +202,7 @@ pub async fn put_template(
 )]
 pub async fn patch_template(
     request: HttpRequest,
-    named: Named,
+    named: NamePath,
     params: Params,
     body: Body<TemplateChange>,
     access: Access,
@@ -231,7 +231,7 @@ pub async fn patch_template(
 )]
 pub async fn delete_template(
     request: HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     mut params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -266,19 +266,19 @@ pub async fn delete_template(
 )]
 pub async fn list_template_devices(
     request: HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     if access.catalog().get(&id).is_none() {
         return Err(ApiError::no_template(&id));
     }
-    list(&request, params.with("template_id", &id), &access, Said::default()).await
+    list(&request, params.with("template_id", &id), &access, FixedQuery::default()).await
 }
 
 async fn change(
     request: &HttpRequest,
-    Named(id): Named,
+    NamePath(id): NamePath,
     mut params: Params,
     Body(body): Body<TemplateChange>,
     access: &Access,
@@ -333,13 +333,13 @@ async fn devices_of(access: &Access, id: &str) -> Result<u64, ApiError> {
 }
 
 /// The template as lists show it.
-fn item(template: &Template, devices: u64) -> Object {
+fn item(template: &DeviceTemplate, devices: u64) -> Object {
     let mut item = hide_in_rules(&template.document());
     item.insert("device_count", number(devices));
     item
 }
 
-fn tagged(response: HttpResponseBuilder, template: &Template) -> HttpResponseBuilder {
+fn tagged(response: HttpResponseBuilder, template: &DeviceTemplate) -> HttpResponseBuilder {
     precondition::tagged(response, &template.version.to_string())
 }
 

@@ -5,7 +5,7 @@ use twinhub_domain::{Json, Object};
 use utoipa::ToSchema;
 
 use super::schema::TemplateMatch;
-use crate::api::twin::schema::{DeviceSettings, ScheduleEntry};
+use crate::api::twin::schema::{DeviceSettingsItem, ScheduleEntry};
 use crate::http::extract::read::{even_null, filled, given_members};
 
 /// A new template.
@@ -41,7 +41,7 @@ pub struct NewTemplate {
     #[schema(value_type = Option<Object>)]
     limits: Option<Json>,
     #[serde(default, deserialize_with = "even_null")]
-    #[schema(value_type = Option<DeviceSettings>)]
+    #[schema(value_type = Option<DeviceSettingsItem>)]
     settings: Option<Json>,
     /// The words for false and true of all properties, `["OFF", "ON"]`, or by property: `{"power": ["OFF", "ON"]}`. Short
     /// for `settings.words` and for `words` in `limits`, where they are kept.
@@ -83,7 +83,7 @@ pub struct TemplateChange {
     #[schema(value_type = Option<Object>)]
     limits: Option<Json>,
     #[serde(default, deserialize_with = "even_null")]
-    #[schema(value_type = Option<DeviceSettings>)]
+    #[schema(value_type = Option<DeviceSettingsItem>)]
     settings: Option<Json>,
     #[serde(default, deserialize_with = "even_null")]
     #[schema(value_type = Option<Value>)]

@@ -3,8 +3,8 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::Object;
-use crate::api::twin::schema::{DeviceSettings, ScheduleKept};
+use crate::api::schema::AnyObject;
+use crate::api::twin::schema::{DeviceSettingsItem, ScheduleKept};
 
 /// What a device has of its template.
 #[derive(ToSchema)]
@@ -36,13 +36,13 @@ pub struct TemplateItem {
     name: String,
     description: String,
     applies_to: Option<TemplateMatch>,
-    configuration: Object,
+    configuration: AnyObject,
     /// Null where it has none.
     schedule: Option<Vec<ScheduleKept>>,
-    tags: Object,
-    limits: Object,
-    settings: DeviceSettings,
-    rules: Object,
+    tags: AnyObject,
+    limits: AnyObject,
+    settings: DeviceSettingsItem,
+    rules: AnyObject,
     /// Grows by one with every change; the `ETag`.
     version: u64,
     /// The version by which what devices take last changed: those that are up to date show it.
@@ -92,7 +92,7 @@ pub struct TemplateTrial {
 pub struct TemplateDifference {
     device_id: String,
     /// By section and key: `{"configuration": {"interval": {"from": 60, "to": 30}}}`; `schedule` as a whole.
-    changes: Object,
+    changes: AnyObject,
 }
 
 /// A template that is gone.

@@ -9,7 +9,7 @@ use super::request::TwinPatch;
 use super::schema::TwinDocument;
 use crate::api::devices::device::{find, make};
 use crate::http::Access;
-use crate::http::extract::body::{Body, Device};
+use crate::http::extract::body::{Body, DevicePath};
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match, if_none_match_tags};
 use crate::http::problem::{ApiError, Problem};
@@ -29,7 +29,7 @@ use crate::http::reply::Document;
 )]
 pub async fn get_twin(
     request: HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -61,7 +61,7 @@ pub async fn get_twin(
 )]
 pub async fn patch_twin(
     request: HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     Body(patch): Body<TwinPatch>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {

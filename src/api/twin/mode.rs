@@ -10,7 +10,7 @@ use crate::api::twin::document::etag;
 use crate::api::twin::request::NewMode;
 use crate::api::twin::schema::DeviceMode;
 use crate::http::Access;
-use crate::http::extract::body::{Body, Device};
+use crate::http::extract::body::{Body, DevicePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::if_match;
@@ -28,7 +28,11 @@ use crate::http::reply::Document;
         (status = 404, body = Problem),
     )
 )]
-pub async fn get_mode(Device(id): Device, params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn get_mode(
+    DevicePath(id): DevicePath,
+    params: Params,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     Ok(shown(&*find(&access, &id).await?))
 }
@@ -55,11 +59,11 @@ pub async fn get_mode(Device(id): Device, params: Params, access: Access) -> Res
 )]
 pub async fn put_mode(
     request: HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     Body(mode): Body<NewMode>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let (mode, end) = wanted(mode)?;
+    let (mode, end) = mode_request(mode)?;
     let until = end.map(|end| end.moment(access.now()));
     let change = Input::SetMode { mode, until };
     Ok(shown(&*make(&access, id, if_match(&request)?, change).await?))
@@ -67,13 +71,13 @@ pub async fn put_mode(
 
 /// When manual mode ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum ManualModeEnd {
     At(Timestamp),
     /// So long after it began.
     After(GivenDuration),
 }
 
-impl End {
+impl ManualModeEnd {
     /// The moment of the end, if the mode begins `now`.
     fn moment(self, now: Timestamp) -> Timestamp {
         match self {
@@ -87,7 +91,7 @@ impl End {
 ///
 /// # Errors
 /// Names the field that is wrong.
-pub(crate) fn wanted(wanted: NewMode) -> Result<(Mode, Option<End>), FieldError> {
+pub(crate) fn mode_request(wanted: NewMode) -> Result<(Mode, Option<ManualModeEnd>), FieldError> {
     let NewMode { mode: word, r#for: length, until } = wanted;
     let mode = Mode::parse(&word).ok_or_else(|| {
         let shown: String = word.chars().take(64).collect();
@@ -101,8 +105,8 @@ pub(crate) fn wanted(wanted: NewMode) -> Result<(Mode, Option<End>), FieldError>
         (Some(_), Some(_)) => {
             return Err(FieldError::bad("for", "says the same as `until`: give one of them"));
         }
-        (Some(length), None) => Some(End::After(length)),
-        (None, Some(text)) => Some(End::At(moment(&text)?)),
+        (Some(length), None) => Some(ManualModeEnd::After(length)),
+        (None, Some(text)) => Some(ManualModeEnd::At(moment(&text)?)),
         (None, None) => None,
     };
     Ok((mode, end))

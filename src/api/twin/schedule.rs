@@ -2,7 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_domain::schedule::Plan;
+use twinhub_domain::schedule::CompactSchedule;
 use twinhub_domain::twin::Change;
 use twinhub_domain::{Input, Json, Twin};
 
@@ -10,7 +10,7 @@ use crate::api::devices::device::{find, make};
 use crate::api::twin::document::etag;
 use crate::api::twin::schema::{NewSchedule, ScheduleShown};
 use crate::http::Access;
-use crate::http::extract::body::{AnyBody, Device};
+use crate::http::extract::body::{AnyBody, DevicePath};
 use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::if_match;
@@ -32,7 +32,7 @@ const WRAPPERS: [&str; 2] = ["schedule", "horarios"];
     )
 )]
 pub async fn get_schedule(
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -62,7 +62,7 @@ pub async fn get_schedule(
 )]
 pub async fn put_schedule(
     request: HttpRequest,
-    Device(id): Device,
+    DevicePath(id): DevicePath,
     AnyBody(body): AnyBody,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
@@ -89,7 +89,7 @@ fn entries(body: Json) -> Result<Json, FieldError> {
 fn shown(twin: &Twin, access: &Access) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((header::ETAG, etag(twin)));
-    let entries = match twin.plan().map(|plan: &Plan| plan.document(access.now())) {
+    let entries = match twin.plan().map(|plan: &CompactSchedule| plan.document(access.now())) {
         Some(Json::Array(entries)) => entries,
         _ => Box::default(),
     };

@@ -10,11 +10,11 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::is_standard;
-use super::report::Report;
+use super::report::ImportReportView;
 use super::upload::FileUpload;
 use crate::cli::remote::{HUB, Remote};
 use crate::import_export::columns::Table;
-use crate::import_export::{Format, Reader};
+use crate::import_export::{Format, RowReader};
 
 /// The arguments of `import`.
 #[derive(Args, Debug)]
@@ -104,8 +104,8 @@ pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
     let name = if is_standard(&args.file) { "stdin".into() } else { args.file.display().to_string() };
     let (mut input, size) = open(&args.file).with_context(|| format!("cannot read {name}"))?;
     let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map(Format::from);
-    let mut reader = Reader::new(table, format, None);
-    let report = Report::new(&name, args.report.as_deref(), args.tokens)?;
+    let mut reader = RowReader::new(table, format, None);
+    let report = ImportReportView::new(&name, args.report.as_deref(), args.tokens)?;
     let mut upload = FileUpload::new(table, hub, &args, report);
     let mut progress = ImportProgress::new(size);
     let mut piece = vec![0; PIECE];
@@ -160,7 +160,7 @@ impl ImportProgress {
         Self { bar, began: Instant::now(), shown: Instant::now() }
     }
 
-    fn show(&mut self, read: u64, report: &Report) {
+    fn show(&mut self, read: u64, report: &ImportReportView) {
         let rate = u128::from(report.lines) * 1_000 / self.began.elapsed().as_millis().max(1);
         let shown = format!("{} lines, {rate}/s, {} refused", report.lines, report.refused);
         if !std::io::stderr().is_terminal() && self.shown.elapsed() >= PROGRESS_EVERY {

@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::rules::print::line;
-use crate::import_export::{DecimalCommas, Fault};
+use crate::import_export::{DecimalCommas, LineFault};
 
 /// Refused lines on the screen where a file has all of them.
 const SHOWN: u64 = 50;
 
 /// The report of one import.
-pub struct Report {
+pub struct ImportReportView {
     /// The name of the imported file.
     name: String,
     file: Option<(BufWriter<File>, String)>,
@@ -31,7 +31,7 @@ pub struct Report {
     waiting: Vec<Value>,
 }
 
-impl Report {
+impl ImportReportView {
     /// About the file called `name`; written to `file`, too. Tokens in it are private, and shown only
     /// once: what the file has of an import that was broken off stays there.
     ///
@@ -59,8 +59,8 @@ impl Report {
     }
 
     /// A line that need not be sent.
-    pub fn refuse_here(&mut self, number: u64, id: Option<&str>, fault: &Fault) {
-        let Fault { column, field, code, error } = fault;
+    pub fn refuse_here(&mut self, number: u64, id: Option<&str>, fault: &LineFault) {
+        let LineFault { column, field, code, error } = fault;
         let mut refused = json!({ "line": number, "id": id, "field": field, "code": code, "error": error });
         if let Some(column) = column {
             refused["column"] = (*column).into();
@@ -120,7 +120,7 @@ impl Report {
             line(&format!("… and {} more, which the hub does not tell one by one", self.untold))?;
         }
         for read in commas {
-            line(&commas_told(read))?;
+            line(&commas_note(read))?;
         }
         line(&self.summary())?;
         Ok(self.refused == 0)
@@ -132,7 +132,7 @@ impl Report {
         let column = refused["column"].as_u64().map_or_else(String::new, |column| format!(":{column}"));
         let text = |name: &str| refused[name].as_str().unwrap_or_default().to_owned();
         let field = refused["field"].as_str().map(str::to_owned);
-        let fault = Fault { column: None, field, code: "", error: text("error") };
+        let fault = LineFault { column: None, field, code: "", error: text("error") };
         let place = match fault.field.as_deref() {
             Some(field) if !field.is_empty() => format!("{field}: "),
             _ => String::new(),
@@ -167,7 +167,7 @@ impl Report {
 }
 
 /// `desired.setpoint: 120 decimal commas read as numbers, `21,5` as 21.5`
-fn commas_told(DecimalCommas { column, cells, example, read_as }: &DecimalCommas) -> String {
+fn commas_note(DecimalCommas { column, cells, example, read_as }: &DecimalCommas) -> String {
     let (commas, numbers) = if *cells == 1 { ("comma", "a number") } else { ("commas", "numbers") };
     format!("{column}: {cells} decimal {commas} read as {numbers}, `{example}` as {read_as}")
 }
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn says_where_and_what() {
-        let report = Report::new("pumps.csv", None, false).unwrap();
+        let report = ImportReportView::new("pumps.csv", None, false).unwrap();
         let check = |refused: Value, expected: &str| assert_eq!(report.refusal(&refused), expected);
         check(
             json!({ "line": 17, "field": "group_id", "error": "`group_id`: there is no group `hall`" }),
@@ -215,15 +215,15 @@ mod tests {
             example: "21,5".into(),
             read_as: "21.5".into(),
         };
-        assert_eq!(commas_told(&read(4)), "desired.t: 4 decimal commas read as numbers, `21,5` as 21.5");
-        assert_eq!(commas_told(&read(1)), "desired.t: 1 decimal comma read as a number, `21,5` as 21.5");
+        assert_eq!(commas_note(&read(4)), "desired.t: 4 decimal commas read as numbers, `21,5` as 21.5");
+        assert_eq!(commas_note(&read(1)), "desired.t: 1 decimal comma read as a number, `21,5` as 21.5");
     }
 
     #[test]
     fn counts_what_there_was() {
-        let mut report = Report::new("pumps.csv", None, false).unwrap();
+        let mut report = ImportReportView::new("pumps.csv", None, false).unwrap();
         assert_eq!(report.summary(), "0 lines: nothing to do");
-        report.refuse_here(2, Some("a"), &Fault::of_line("bad_line", "2 cells, and 3 columns"));
+        report.refuse_here(2, Some("a"), &LineFault::of_line("bad_line", "2 cells, and 3 columns"));
         report.take(&json!({ "lines": 4, "created": 3, "skipped": 1, "refused": 0 })).unwrap();
         assert_eq!(report.summary(), "5 lines: 3 created, 1 skipped, 1 refused");
         let broken =
@@ -238,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.jsonl");
         std::fs::write(&path, "of before\n").unwrap();
-        let mut report = Report::new("pumps.csv", Some(&path), true).unwrap();
+        let mut report = ImportReportView::new("pumps.csv", Some(&path), true).unwrap();
         let made = json!({ "line": 2, "device_id": "a", "auth_token": "secret" });
         report.take(&json!({ "lines": 1, "created": 1, "tokens": [made] })).unwrap();
         let kept = || std::fs::read_to_string(&path).unwrap();
@@ -249,13 +249,13 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         drop(report);
-        Report::new("pumps.csv", Some(&path), false).unwrap();
+        ImportReportView::new("pumps.csv", Some(&path), false).unwrap();
         assert_eq!(kept(), "", "what has no tokens can be told again");
     }
 
     #[test]
     fn what_the_hub_does_not_tell_is_counted() {
-        let mut report = Report::new("groups.csv", None, false).unwrap();
+        let mut report = ImportReportView::new("groups.csv", None, false).unwrap();
         report.take(&json!({ "lines": 5, "refused": 5, "more_refusals": 5 })).unwrap();
         assert_eq!((report.untold, report.summary()), (5, "5 lines: 5 refused".into()));
     }

@@ -8,11 +8,11 @@ use serde_json::Value;
 use twinhub_domain::Json;
 
 use super::import::ImportArgs;
-use super::report::Report;
+use super::report::ImportReportView;
 use crate::cli::remote::Remote;
 use crate::import_export::columns::Table;
-use crate::import_export::seen::Seen;
-use crate::import_export::{Format, MOST_DETAILS, Row};
+use crate::import_export::unique_values::UniqueValues;
+use crate::import_export::{FileRow, Format, MOST_DETAILS};
 
 /// Lines in a request.
 const LINES: usize = 2_000;
@@ -27,18 +27,18 @@ pub struct FileUpload {
     hub: Remote,
     /// Where they go, with all but the number of the first line.
     path: String,
-    seen: Seen,
+    seen: UniqueValues,
     body: Vec<u8>,
     lines: usize,
     /// The number of the body's first line, and of the one that would come next.
     first: u64,
     next: u64,
-    pub report: Report,
+    pub report: ImportReportView,
 }
 
 impl FileUpload {
     /// To this hub, as it is asked for.
-    pub fn new(table: &'static Table, hub: Remote, args: &ImportArgs, report: Report) -> Self {
+    pub fn new(table: &'static Table, hub: Remote, args: &ImportArgs, report: ImportReportView) -> Self {
         let details = if table.whole { MOST_DETAILS } else { LINES };
         let path = format!(
             "/api/{}/import?format={}&existing={}&dry_run={}&tokens={}&details={details}",
@@ -52,7 +52,7 @@ impl FileUpload {
             table,
             hub,
             path,
-            seen: Seen::default(),
+            seen: UniqueValues::default(),
             body: Vec::new(),
             lines: 0,
             first: 0,
@@ -62,13 +62,13 @@ impl FileUpload {
     }
 
     /// Puts a row beside the others, unless it is seen here already that it is none.
-    pub fn take(&mut self, Row { line, fields }: Row) {
+    pub fn take(&mut self, FileRow { line, fields }: FileRow) {
         let row = match fields {
             Ok(row) => row,
             Err(fault) => return self.report.refuse_here(line, None, &fault),
         };
         // The hub sees a part of the file alone: what stands there twice is seen here.
-        if let Err(error) = self.seen.look(self.table, &row, line) {
+        if let Err(error) = self.seen.check(self.table, &row, line) {
             let id = row.get(self.table.key).and_then(Json::as_str);
             return self.report.refuse_here(line, id, &error.into());
         }
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::cli::remote::HUB;
-    use crate::import_export::Reader;
+    use crate::import_export::RowReader;
     use crate::import_export::columns::DEVICES;
 
     #[derive(Parser)]
@@ -123,9 +123,9 @@ mod tests {
     /// The bodies that go out, of a file whose first request is full after `first` rows.
     fn bodies(file: &str, first: usize) -> Vec<(u64, String)> {
         let ImportCommand { args } = ImportCommand::parse_from(["import", "pumps.csv"]);
-        let report = Report::new("pumps.csv", None, false).unwrap();
+        let report = ImportReportView::new("pumps.csv", None, false).unwrap();
         let mut upload = FileUpload::new(&DEVICES, Remote::new(HUB).unwrap(), &args, report);
-        let mut reader = Reader::new(&DEVICES, None, None);
+        let mut reader = RowReader::new(&DEVICES, None, None);
         reader.push(file.as_bytes());
         reader.end();
         let mut bodies = Vec::new();

@@ -29,7 +29,7 @@ use crate::http::extract::params::{MOMENT, moment};
 use crate::startup::lock::Locks;
 
 /// By whose clocks rules go, by their names.
-type Zones = HashMap<String, Tz>;
+type RuleZones = HashMap<String, Tz>;
 
 /// The arguments of `rules backtest`.
 #[derive(Args, Debug)]
@@ -92,7 +92,7 @@ pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, CommandFail
     let sources = sources::read(std::slice::from_ref(&args.file), None, &secrets(&config))?;
     let wrong = check::problems(&sources);
     if !wrong.is_empty() {
-        wrong.iter().try_for_each(|problem| say(problem))?;
+        wrong.iter().try_for_each(|problem| print_line(problem))?;
         return Ok(false);
     }
     let rules: Vec<Rule> = sources
@@ -105,7 +105,7 @@ pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, CommandFail
         let what = args.rule.as_deref().map_or("rule".into(), |rule| format!("rule `{rule}`"));
         return Err(CommandFailed::Misused(anyhow!("there is no {what} in {}", args.file.display())));
     }
-    let zones: Zones =
+    let zones: RuleZones =
         rules.iter().map(|rule| (rule.id.to_string(), rule.zone(&rule.source.object()))).collect();
     let now = SystemClock.now();
     let to = match &args.to {
@@ -233,7 +233,7 @@ async fn offline(
     Ok(shown(&wish, &outcome).into())
 }
 
-fn print_result(result: &Json, zones: &Zones, runs_only: bool) -> anyhow::Result<()> {
+fn print_result(result: &Json, zones: &RuleZones, runs_only: bool) -> anyhow::Result<()> {
     let is_told = |run: &&Json| !(runs_only && member(run, "outcome").as_str() == Some("not_run"));
     let report = |run: &Json| {
         let zone = member(run, "rule_id").as_str().and_then(|rule| zones.get(rule).copied());

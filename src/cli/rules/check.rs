@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use twinhub_rules::Problem;
+use twinhub_rules::FileProblem;
 use twinhub_rules::analysis::Warning;
 
 use super::print::{count, line};
@@ -98,6 +98,6 @@ fn document(sources: &[RuleSource], warnings: &[Warning]) -> Value {
     json!({ "ok": sources.iter().all(|source| source.read.is_ok()), "files": files, "warnings": warnings })
 }
 
-fn found(source: &RuleSource) -> &[Problem] {
+fn found(source: &RuleSource) -> &[FileProblem] {
     source.read.as_ref().err().map_or(&[], Vec::as_slice)
 }

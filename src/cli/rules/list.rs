@@ -45,9 +45,9 @@ pub async fn run(args: ListRulesArgs, config: &Config) -> Result<bool, CommandFa
                 ]);
             }
         }
-        say(&table(HEADS, &rows, "no rules"))?;
+        print_line(&table(HEADS, &rows, "no rules"))?;
         let wrong = check::problems(&sources);
-        wrong.iter().try_for_each(|problem| say(problem))?;
+        wrong.iter().try_for_each(|problem| print_line(problem))?;
         return Ok(wrong.is_empty());
     }
     let hub = Remote::new(&args.url).map_err(CommandFailed::Misused)?;
@@ -62,13 +62,13 @@ pub async fn run(args: ListRulesArgs, config: &Config) -> Result<bool, CommandFa
             break;
         }
     }
-    say(&table(HEADS, &rules.iter().map(row).collect::<Vec<_>>(), "no rules"))?;
+    print_line(&table(HEADS, &rules.iter().map(row).collect::<Vec<_>>(), "no rules"))?;
     let (broken, _) = hub.get("/api/automation/files").await.map_err(CommandFailed::Broke)?;
     let broken: Vec<_> =
         broken.as_array().into_iter().flatten().filter_map(|file| file["path"].as_str()).collect();
     if !broken.is_empty() {
         let files = count(broken.len(), "file");
-        say(&format!(
+        print_line(&format!(
             "{files} not as they stand, but as they were: {} (twinhub rules check)",
             broken.join(", ")
         ))?;

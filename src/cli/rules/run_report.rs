@@ -88,7 +88,7 @@ fn trigger(run: &Json) -> String {
 
 fn outcome(run: &Json) -> String {
     let say = |name: &str| member(run, name).as_str().filter(|text| !text.is_empty());
-    match (say("outcome"), say("why"), say("detail").or_else(|| say("reason"))) {
+    match (print_line("outcome"), print_line("why"), print_line("detail").or_else(|| print_line("reason"))) {
         (Some("not_run"), Some(why), Some(detail)) => format!("not run, {why}: {detail}"),
         (Some("not_run"), Some(why), None) => format!("not run, {why}"),
         (Some(outcome), _, Some(reason)) => format!("{outcome}: {reason}"),

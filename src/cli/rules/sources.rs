@@ -9,8 +9,8 @@ use twinhub_domain::run::RuleId;
 use twinhub_rules::analysis;
 use twinhub_rules::analysis::Warning;
 use twinhub_rules::file::SecretNames;
-use twinhub_rules::model::Origin;
-use twinhub_rules::{Problem, Rule, RuleFile};
+use twinhub_rules::model::RuleOrigin;
+use twinhub_rules::{FileProblem, Rule, RuleFile};
 
 use super::CommandFailed;
 
@@ -22,7 +22,7 @@ pub struct RuleSource {
     /// As people name it: `rules/hall.yaml`.
     pub path: String,
     pub text: String,
-    pub read: Result<RuleFile, Vec<Problem>>,
+    pub read: Result<RuleFile, Vec<FileProblem>>,
 }
 
 /// Reads the files and all files in the folders that are named, or those of the rules folder.
@@ -93,12 +93,12 @@ impl RuleSource {
     }
 
     fn of(path: String, text: String, secrets: &SecretNames) -> Self {
-        let read = RuleFile::parse_with(&text, &Origin::File(path.as_str().into()), secrets);
+        let read = RuleFile::parse_with(&text, &RuleOrigin::File(path.as_str().into()), secrets);
         Self { path, text, read }
     }
 
     /// A problem as compilers report it, with its line.
-    pub fn describe(&self, problem: &Problem) -> String {
+    pub fn describe(&self, problem: &FileProblem) -> String {
         self.point(problem.line, problem.column, &problem.sentence())
     }
 
@@ -164,8 +164,8 @@ pub fn warnings(sources: &[RuleSource]) -> Vec<Warning> {
     analysis::analyse(&rules, &|_| true, &|_| true)
 }
 
-fn at(line: u32, column: u32, pointer: &str, message: String) -> Problem {
-    Problem { line, column, pointer: pointer.into(), message, hint: None }
+fn at(line: u32, column: u32, pointer: &str, message: String) -> FileProblem {
+    FileProblem { line, column, pointer: pointer.into(), message, hint: None }
 }
 
 #[cfg(test)]

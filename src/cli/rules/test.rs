@@ -27,7 +27,7 @@ pub fn run(args: &TestArgs, config: &Config) -> Result<bool, CommandFailed> {
     let sources = sources::read(&args.paths, config.rules.clone(), &secrets(config))?;
     let say = |text: &str| line(text).map_err(CommandFailed::Broke);
     let wrong = check::problems(&sources);
-    wrong.iter().try_for_each(|problem| say(problem))?;
+    wrong.iter().try_for_each(|problem| print_line(problem))?;
     let (mut passed, mut failed) = (0, 0);
     for source in &sources {
         for Tested { rule, name, failure, failed_actions } in test(source, args.rule.as_deref()) {
@@ -35,21 +35,21 @@ pub fn run(args: &TestArgs, config: &Config) -> Result<bool, CommandFailed> {
             match failure {
                 None => {
                     passed += 1;
-                    say(&format!("ok      {path}  {rule}: {name}"))?;
+                    print_line(&format!("ok      {path}  {rule}: {name}"))?;
                     for failed in failed_actions {
-                        say(&indented(&format!("an action failed {failed}")))?;
+                        print_line(&indented(&format!("an action failed {failed}")))?;
                     }
                 }
                 Some(failure) => {
                     failed += 1;
-                    say(&format!("FAILED  {path}  {rule}: {name}\n{}", indented(&failure)))?;
+                    print_line(&format!("FAILED  {path}  {rule}: {name}\n{}", indented(&failure)))?;
                 }
             }
         }
     }
     let broken =
         if wrong.is_empty() { String::new() } else { format!(", {}", count(wrong.len(), "problem")) };
-    say(&format!("{passed} passed, {failed} failed{broken}"))?;
+    print_line(&format!("{passed} passed, {failed} failed{broken}"))?;
     Ok(failed == 0 && wrong.is_empty())
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::machine::{Machine, Set};
+use super::machine::{Machine, SetOutcome};
 
 /// The desired state as a device knows it.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct DesiredState {
 
 /// The outcome of a message.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Followed {
+pub(super) enum DesiredOutcome {
     Unreadable,
     /// It is older than what was followed before.
     PassedOver,
@@ -31,16 +31,16 @@ impl DesiredState {
     /// Follows a message such as `{"version": 42, "desired": {…}, "delta": {…}}`. All of `desired` counts,
     /// not the `delta` alone: that was made from what the hub had heard by then, and a report may have
     /// crossed it on the way.
-    pub(super) fn follow(&mut self, machine: &mut Machine, message: &[u8]) -> Followed {
+    pub(super) fn follow(&mut self, machine: &mut Machine, message: &[u8]) -> DesiredOutcome {
         let Ok(Value::Object(mut message)) = serde_json::from_slice(message) else {
-            return Followed::Unreadable;
+            return DesiredOutcome::Unreadable;
         };
         let version = message.get("version").and_then(Value::as_u64);
         let (Some(version), Some(Value::Object(desired))) = (version, message.remove("desired")) else {
-            return Followed::Unreadable;
+            return DesiredOutcome::Unreadable;
         };
         if version < self.version {
-            return Followed::PassedOver;
+            return DesiredOutcome::PassedOver;
         }
         self.version = version;
         let delta = message.get("delta").and_then(Value::as_object);
@@ -48,11 +48,11 @@ impl DesiredState {
         for (name, value) in desired {
             let before = self.state(machine).remove(&name);
             match machine.set(&name, &value) {
-                Set::Done => {}
-                Set::NotMine => {
+                SetOutcome::Done => {}
+                SetOutcome::NotMine => {
                     self.others.insert(name.clone(), value);
                 }
-                Set::Impossible(why) => {
+                SetOutcome::Impossible(why) => {
                     failed.insert(name, why.into());
                     continue;
                 }
@@ -63,7 +63,7 @@ impl DesiredState {
                 reported.insert(name, now);
             }
         }
-        Followed::Now { reported, failed }
+        DesiredOutcome::Now { reported, failed }
     }
 
     /// Forgets the last version: the hub may have begun to count anew.
@@ -95,9 +95,9 @@ mod tests {
         let mut shown = String::new();
         for message in messages {
             shown = match desired.follow(&mut machine, message.as_bytes()) {
-                Followed::Unreadable => "unreadable".into(),
-                Followed::PassedOver => "passed over".into(),
-                Followed::Now { reported, failed } => {
+                DesiredOutcome::Unreadable => "unreadable".into(),
+                DesiredOutcome::PassedOver => "passed over".into(),
+                DesiredOutcome::Now { reported, failed } => {
                     format!("{} {}", Value::Object(reported), Value::Object(failed))
                 }
             };
@@ -138,9 +138,9 @@ mod tests {
 
         let mut machine = Machine::new(3, &mut Rng::new(1, 3));
         let mut desired = DesiredState::default();
-        assert_ne!(desired.follow(&mut machine, off_3.as_bytes()), Followed::PassedOver);
+        assert_ne!(desired.follow(&mut machine, off_3.as_bytes()), DesiredOutcome::PassedOver);
         desired.begin_anew();
-        assert_ne!(desired.follow(&mut machine, ON_2.as_bytes()), Followed::PassedOver);
+        assert_ne!(desired.follow(&mut machine, ON_2.as_bytes()), DesiredOutcome::PassedOver);
     }
 
     #[test]

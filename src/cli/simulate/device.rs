@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 use twinhub_domain::Timestamp;
 
-use super::desired::{DesiredState, Followed};
-use super::firmware::{Download, Fetch, FirmwareStep, FirmwareUpdater};
+use super::desired::{DesiredOutcome, DesiredState};
+use super::firmware::{Download, Fetch, FirmwareUpdater, UpdaterStep};
 use super::machine::{CommandOutcome, DAY, Machine, round};
-use super::orders::{CommandArrival, ReceivedCommands};
+use super::received_commands::{CommandArrival, ReceivedCommands};
 use super::rng::Rng;
 
 /// One device of the fleet.
@@ -35,7 +35,7 @@ pub(super) struct DeviceMessage {
 
 /// Its reaction to a command.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Reaction {
+pub(super) struct CommandReaction {
     pub(super) messages: Vec<DeviceMessage>,
     /// The command to be carried out when its time has come.
     pub(super) carry_out: Option<String>,
@@ -64,7 +64,7 @@ impl SimulatedDevice {
     pub(super) fn greet(&self, broken_at: Option<Timestamp>) -> Vec<DeviceMessage> {
         let (version, model) = (self.firmware.version(), format!("sim-{}", self.machine.kind()));
         let online = json!({ "status": "online", "firmware_version": version, "model": model });
-        let mut messages = vec![DeviceMessage { retain: true, ..say("status", &online) }];
+        let mut messages = vec![DeviceMessage { retain: true, ..message("status", &online) }];
         if let Some(broken_at) = broken_at {
             messages.extend(self.orders.perhaps_unheard(broken_at).map(|(id, report)| answer(id, report)));
         }
@@ -82,18 +82,18 @@ impl SimulatedDevice {
         if !matches!(self.machine, Machine::Pump { .. }) {
             readings.insert("battery".into(), round(self.battery, 1).into()); // a pump has a cable
         }
-        say("data", &Value::Object(readings))
+        message("data", &Value::Object(readings))
     }
 
     /// Hears a command.
-    pub(super) fn hear_command(&mut self, message: &[u8], now: Timestamp) -> Reaction {
+    pub(super) fn hear_command(&mut self, message: &[u8], now: Timestamp) -> CommandReaction {
         match self.orders.take(message, now) {
-            CommandArrival::Unreadable => Reaction::default(),
+            CommandArrival::Unreadable => CommandReaction::default(),
             CommandArrival::Answer { id, answer: report } => {
-                Reaction { messages: vec![answer(&id, &report)], carry_out: None }
+                CommandReaction { messages: vec![answer(&id, &report)], carry_out: None }
             }
             CommandArrival::New { id, answer: report } => {
-                Reaction { messages: vec![answer(&id, &report)], carry_out: Some(id) }
+                CommandReaction { messages: vec![answer(&id, &report)], carry_out: Some(id) }
             }
         }
     }
@@ -128,36 +128,36 @@ impl SimulatedDevice {
 
     /// Hears what is desired of it; nothing to say where that is old or was so already.
     pub(super) fn hear_desired(&mut self, message: &[u8]) -> Vec<DeviceMessage> {
-        let Followed::Now { reported, failed } = self.desired.follow(&mut self.machine, message) else {
+        let DesiredOutcome::Now { reported, failed } = self.desired.follow(&mut self.machine, message) else {
             return Vec::new();
         };
         [("state", reported), ("desired/failed", failed)]
             .into_iter()
             .filter(|(_, report)| !report.is_empty())
-            .map(|(about, report)| say(about, &Value::Object(report)))
+            .map(|(about, report)| message(about, &Value::Object(report)))
             .collect()
     }
 
     /// Hears that it is to come to other firmware: what it has to fetch, where it begins, and what it says.
     pub(super) fn hear_update(&mut self, message: &[u8]) -> Option<(Fetch, DeviceMessage)> {
         let fetch = self.firmware.hear(message)?;
-        let begins = say("firmware", &json!({ "state": "downloading", "percent": 0, "job": fetch.job }));
+        let begins = message("firmware", &json!({ "state": "downloading", "percent": 0, "job": fetch.job }));
         Some((fetch, begins))
     }
 
     /// Takes the outcome of a download.
-    pub(super) fn fetched(&mut self, job: &str, came: Download) {
-        self.firmware.fetched(job, came);
+    pub(super) fn fetched(&mut self, job: &str, outcome: Download) {
+        self.firmware.fetched(job, outcome);
     }
 
     /// Comes further with its firmware: what it says, and whether it goes on, restarts or is through.
-    pub(super) fn update(&mut self, failure_rate: f64) -> (Option<DeviceMessage>, FirmwareStep) {
+    pub(super) fn update(&mut self, failure_rate: f64) -> (Option<DeviceMessage>, UpdaterStep) {
         let next = self.firmware.step(failure_rate, &mut self.rng);
         let report = match &next {
-            FirmwareStep::Say(report) | FirmwareStep::Last(report) | FirmwareStep::Restart(report) => {
-                Some(say("firmware", report))
+            UpdaterStep::Say(report) | UpdaterStep::Last(report) | UpdaterStep::Restart(report) => {
+                Some(message("firmware", report))
             }
-            FirmwareStep::Wait | FirmwareStep::Nothing => None,
+            UpdaterStep::Wait | UpdaterStep::Nothing => None,
         };
         (report, next)
     }
@@ -179,15 +179,15 @@ impl SimulatedDevice {
     }
 
     fn report(&self) -> DeviceMessage {
-        say("state", &Value::Object(self.desired.state(&self.machine)))
+        message("state", &Value::Object(self.desired.state(&self.machine)))
     }
 }
 
 fn answer(command: &str, answer: &Value) -> DeviceMessage {
-    say(&format!("commands/{command}"), answer)
+    message(&format!("commands/{command}"), answer)
 }
 
-fn say(about: &str, payload: &Value) -> DeviceMessage {
+fn message(about: &str, payload: &Value) -> DeviceMessage {
     DeviceMessage { about: about.into(), payload: payload.to_string(), retain: false }
 }
 

@@ -13,14 +13,14 @@ const PERCENTS: [u8; 4] = [25, 50, 75, 100];
 #[derive(Clone, Debug)]
 pub(super) struct FirmwareUpdater {
     version: String,
-    update: Option<Update>,
+    update: Option<FirmwareUpdate>,
     /// The roll-out that it began last: a second message about it has no effect.
     begun: Option<String>,
 }
 
 /// An image that it is on its way to.
 #[derive(Clone, Debug, PartialEq)]
-struct Update {
+struct FirmwareUpdate {
     job: String,
     version: String,
     sha256: String,
@@ -59,7 +59,7 @@ pub(super) struct Fetch {
 
 /// Its next step.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum FirmwareStep {
+pub(super) enum UpdaterStep {
     /// It says this, and goes on.
     Say(Value),
     /// It says this, and that is all.
@@ -93,20 +93,20 @@ impl FirmwareUpdater {
         let (version, url, sha256) = (text("version")?, text("url")?, text("sha256")?);
         let (stage, download) = (Stage::Downloading(0), Download::Pretended);
         self.begun = Some(job.clone()).filter(|job| !job.is_empty());
-        self.update = Some(Update { job: job.clone(), version, sha256, stage, download });
+        self.update = Some(FirmwareUpdate { job: job.clone(), version, sha256, stage, download });
         Some(Fetch { job, url, size: task["size"].as_u64().unwrap_or(u64::MAX) })
     }
 
     /// The bytes really come, or came, or did not.
-    pub(super) fn fetched(&mut self, job: &str, came: Download) {
+    pub(super) fn fetched(&mut self, job: &str, outcome: Download) {
         if let Some(update) = self.update.as_mut().filter(|update| update.job == job) {
-            update.download = came;
+            update.download = outcome;
         }
     }
 
     /// Takes the next step, at `failure_rate` (0 to 1) into the wrong direction.
-    pub(super) fn step(&mut self, failure_rate: f64, rng: &mut Rng) -> FirmwareStep {
-        let Some(update) = &mut self.update else { return FirmwareStep::Nothing };
+    pub(super) fn step(&mut self, failure_rate: f64, rng: &mut Rng) -> UpdaterStep {
+        let Some(update) = &mut self.update else { return UpdaterStep::Nothing };
         let report = |state: &str| json!({ "state": state, "job": update.job });
         let stage = match (update.stage, &update.download) {
             (Stage::Downloading(_), Download::Broken(why)) => {
@@ -116,11 +116,11 @@ impl FirmwareUpdater {
             (Stage::Downloading(report), _) if report < PERCENTS.len() => {
                 let percent = PERCENTS[report];
                 update.stage = Stage::Downloading(report + 1);
-                return FirmwareStep::Say(
+                return UpdaterStep::Say(
                     json!({ "state": "downloading", "percent": percent, "job": update.job }),
                 );
             }
-            (Stage::Downloading(_), Download::UnderWay) => return FirmwareStep::Wait,
+            (Stage::Downloading(_), Download::UnderWay) => return UpdaterStep::Wait,
             (Stage::Downloading(_), _) => Stage::Downloaded,
             (Stage::Downloaded, Download::Came(hash)) if *hash != update.sha256 => {
                 let why = format!("what came hashes to {hash}");
@@ -131,7 +131,7 @@ impl FirmwareUpdater {
                 return self.fail("the flash memory does not take it");
             }
             (Stage::Verified, _) => Stage::Updating,
-            (Stage::Updating, _) => return FirmwareStep::Nothing, // it has restarted
+            (Stage::Updating, _) => return UpdaterStep::Nothing, // it has restarted
         };
         let progress = report(match stage {
             Stage::Downloading(_) => "downloading",
@@ -141,17 +141,17 @@ impl FirmwareUpdater {
         });
         update.stage = stage;
         if stage != Stage::Updating {
-            return FirmwareStep::Say(progress);
+            return UpdaterStep::Say(progress);
         }
         self.version.clone_from(&update.version);
         self.update = None;
-        FirmwareStep::Restart(progress)
+        UpdaterStep::Restart(progress)
     }
 
-    fn fail(&mut self, why: &str) -> FirmwareStep {
+    fn fail(&mut self, why: &str) -> UpdaterStep {
         let job = self.update.take().map(|update| update.job);
         self.begun = None; // told to, it tries again
-        FirmwareStep::Last(json!({ "state": "failed", "reason": why, "job": job }))
+        UpdaterStep::Last(json!({ "state": "failed", "reason": why, "job": job }))
     }
 }
 
@@ -168,12 +168,12 @@ mod tests {
         firmware.fetched("j", download.clone());
         loop {
             match firmware.step(failure_rate, &mut rng) {
-                FirmwareStep::Say(report) => shown.push(report),
-                FirmwareStep::Last(report) | FirmwareStep::Restart(report) => {
+                UpdaterStep::Say(report) => shown.push(report),
+                UpdaterStep::Last(report) | UpdaterStep::Restart(report) => {
                     shown.push(report);
                     break;
                 }
-                FirmwareStep::Wait | FirmwareStep::Nothing => break,
+                UpdaterStep::Wait | UpdaterStep::Nothing => break,
             }
         }
         let word = |report: &Value| {
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(firmware.hear(TOLD), None, "and after it is done");
         assert_eq!(firmware.hear(br#"{"cancel":true,"job":"k","version":"3"}"#), None);
         assert_eq!(firmware.hear(b"nonsense"), None);
-        assert_eq!(firmware.step(0.0, &mut Rng::new(1, 0)), FirmwareStep::Nothing);
+        assert_eq!(firmware.step(0.0, &mut Rng::new(1, 0)), UpdaterStep::Nothing);
         let other = br#"{"job":"k","version":"3","url":"x","sha256":"a","size":1}"#;
         assert!(firmware.hear(other).is_some(), "another roll-out");
     }

@@ -20,7 +20,7 @@ pub(super) enum Machine {
 
 /// The outcome of setting one property.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Set {
+pub(super) enum SetOutcome {
     Done,
     /// It is a property of the machine, and it can never have this value. Why.
     Impossible(String),
@@ -120,7 +120,7 @@ impl Machine {
     }
 
     /// Sets a property.
-    pub(super) fn set(&mut self, name: &str, value: &Value) -> Set {
+    pub(super) fn set(&mut self, name: &str, value: &Value) -> SetOutcome {
         match (self, name) {
             (Self::Climate { target, .. }, "target") => match value.as_f64() {
                 Some(celsius) if TARGETS.contains(&celsius) => *target = celsius,
@@ -136,11 +136,11 @@ impl Machine {
                 _ => return impossible("power is `on` or `off`", value),
             },
             (machine, name) if machine.measures(name) => {
-                return Set::Impossible(format!("{name} is measured, not set"));
+                return SetOutcome::Impossible(format!("{name} is measured, not set"));
             }
-            _ => return Set::NotMine,
+            _ => return SetOutcome::NotMine,
         }
-        Set::Done
+        SetOutcome::Done
     }
 
     /// Does what a command says.
@@ -187,9 +187,9 @@ impl Machine {
 
     fn command_set(&mut self, name: &str, value: &Value) -> CommandOutcome {
         match self.set(name, value) {
-            Set::Done => CommandOutcome::Executed(Value::Object(self.state())),
-            Set::Impossible(why) => CommandOutcome::Rejected(why),
-            Set::NotMine => CommandOutcome::Rejected(format!("a {} has no `{name}`", self.kind())),
+            SetOutcome::Done => CommandOutcome::Executed(Value::Object(self.state())),
+            SetOutcome::Impossible(why) => CommandOutcome::Rejected(why),
+            SetOutcome::NotMine => CommandOutcome::Rejected(format!("a {} has no `{name}`", self.kind())),
         }
     }
 
@@ -215,9 +215,9 @@ pub(super) fn round(value: f64, digits: i32) -> f64 {
     (value * scale).round() / scale
 }
 
-fn impossible(why: &str, value: &Value) -> Set {
+fn impossible(why: &str, value: &Value) -> SetOutcome {
     let shown: String = value.to_string().chars().take(64).collect();
-    Set::Impossible(format!("{why}, not {shown}"))
+    SetOutcome::Impossible(format!("{why}, not {shown}"))
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -14,11 +14,11 @@ use twinhub_domain::{Clock as _, Timestamp};
 use twinhub_mqtt::topics;
 use twinhub_mqtt::topics::Leaf;
 
-use super::agenda::Agenda;
+use super::broker_connection::{BrokerConnection, Incoming};
 use super::device::{DeviceMessage, SimulatedDevice};
 use super::fetch;
-use super::firmware::{Download, Fetch, FirmwareStep};
-use super::line::{BrokerLine, Incoming};
+use super::firmware::{Download, Fetch, UpdaterStep};
+use super::timer_queue::TimerQueue;
 use super::{SimulatedFleet, topic};
 
 /// A part of the fleet behind one connection.
@@ -26,17 +26,17 @@ pub(super) struct Station {
     fleet: Arc<SimulatedFleet>,
     members: Vec<StationMember>,
     by_id: HashMap<String, usize>,
-    agenda: Agenda<Task>,
+    timers: TimerQueue<Task>,
     /// The way in for the outcome of downloads.
-    sender: mpsc::UnboundedSender<Fetched>,
-    fetched: mpsc::UnboundedReceiver<Fetched>,
+    sender: mpsc::UnboundedSender<DownloadOutcome>,
+    fetched: mpsc::UnboundedReceiver<DownloadOutcome>,
 }
 
 /// The outcome of a device's download.
-struct Fetched {
+struct DownloadOutcome {
     place: usize,
     job: String,
-    came: Download,
+    outcome: Download,
 }
 
 struct StationMember {
@@ -83,7 +83,8 @@ impl Station {
         let by_id = devices.iter().enumerate().map(|(place, (_, device))| (device.id.clone(), place));
         let by_id = by_id.collect();
         let (sender, fetched) = mpsc::unbounded_channel();
-        let mut station = Self { fleet, members: Vec::new(), by_id, agenda: Agenda::new(), sender, fetched };
+        let mut station =
+            Self { fleet, members: Vec::new(), by_id, timers: TimerQueue::new(), sender, fetched };
         for (place, (first, device)) in devices.into_iter().enumerate() {
             station.members.push(StationMember {
                 device,
@@ -91,7 +92,7 @@ impl Station {
                 broken_at: None,
                 waiting: Vec::new(),
             });
-            station.agenda.put(first, Task::Measure(place));
+            station.timers.put(first, Task::Measure(place));
             station.plan_drop_out(place, Duration::ZERO);
         }
         station
@@ -105,7 +106,7 @@ impl Station {
                 ConnectionEnd::Done => return,
                 ConnectionEnd::DropOut(wait) => wait,
                 ConnectionEnd::Failed => {
-                    self.fleet.tally.failed.fetch_add(1, Relaxed);
+                    self.fleet.counters.failed.fetch_add(1, Relaxed);
                     self.members.iter_mut().for_each(|member| member.device.lose_broker());
                     TRY_AGAIN
                 }
@@ -120,24 +121,25 @@ impl Station {
     async fn connection(&mut self, ended: &mut watch::Receiver<bool>) -> ConnectionEnd {
         let Self { fleet, members, .. } = self;
         let first = &members[0].device.id; // no station is without a device
-        let mut line = BrokerLine::open(&fleet.broker, first, members.len(), Arc::clone(&fleet.tally));
+        let mut broker =
+            BrokerConnection::open(&fleet.broker, first, members.len(), Arc::clone(&fleet.counters));
         let mut connected = false;
         let ended = loop {
             tokio::select! {
                 _ = ended.wait_for(|ended| *ended) => break ConnectionEnd::Done,
-                incoming = line.next() => match incoming {
+                incoming = broker.next() => match incoming {
                     Some(Incoming::Connected) => {
                         connected = true;
-                        self.arrive(&line);
+                        self.arrive(&broker);
                     }
-                    Some(Incoming::Message { topic, payload }) => self.hear(&line, &topic, &payload),
+                    Some(Incoming::Message { topic, payload }) => self.hear(&broker, &topic, &payload),
                     None => break ConnectionEnd::Failed,
                 },
-                Some(Fetched { place, job, came }) = self.fetched.recv() => {
-                    self.members[place].device.fetched(&job, came);
+                Some(DownloadOutcome { place, job, outcome }) = self.fetched.recv() => {
+                    self.members[place].device.fetched(&job, outcome);
                 }
-                (at, task) = self.agenda.due(), if connected => {
-                    if let Some(ended) = self.act(&line, at, task) {
+                (at, task) = self.timers.due(), if connected => {
+                    if let Some(ended) = self.act(&broker, at, task) {
                         break ended;
                     }
                 }
@@ -146,10 +148,10 @@ impl Station {
         if connected {
             let now = SystemClock.now();
             let here = || self.members.iter().filter(|member| !member.is_away);
-            self.fleet.tally.here.fetch_sub(here().count() as u64, Relaxed);
+            self.fleet.counters.here.fetch_sub(here().count() as u64, Relaxed);
             if matches!(ended, ConnectionEnd::Done) {
                 let goodbye = |member: &StationMember| (topic(&member.device.id, "status"), offline());
-                line.hang_up(here().map(goodbye)).await;
+                broker.hang_up(here().map(goodbye)).await;
             }
             self.members.iter_mut().for_each(|member| member.broken_at = Some(now));
         }
@@ -157,25 +159,25 @@ impl Station {
     }
 
     /// The connection is there: everybody listens before saying so, or would miss the first word.
-    fn arrive(&mut self, line: &BrokerLine) {
+    fn arrive(&mut self, broker: &BrokerConnection) {
         let ids = self.members.iter().map(|member| &member.device.id);
-        line.subscribe(
+        broker.subscribe(
             ids.flat_map(|id| ["desired", "commands", "firmware/update"].map(|about| topic(id, about))),
         );
         for place in 0..self.members.len() {
             if !self.members[place].is_away {
-                self.greet(line, place);
+                self.greet(broker, place);
             }
         }
     }
 
-    fn greet(&mut self, line: &BrokerLine, place: usize) {
-        self.fleet.tally.here.fetch_add(1, Relaxed);
+    fn greet(&mut self, broker: &BrokerConnection, place: usize) {
+        self.fleet.counters.here.fetch_add(1, Relaxed);
         let StationMember { device, broken_at, .. } = &self.members[place];
-        self.say(line, place, device.greet(*broken_at));
+        self.publish(broker, place, device.greet(*broken_at));
     }
 
-    fn hear(&mut self, line: &BrokerLine, topic: &str, payload: &[u8]) {
+    fn hear(&mut self, broker: &BrokerConnection, topic: &str, payload: &[u8]) {
         let Some(native) = topics::parse(topic) else { return };
         let Some(place) = self.by_id.get(native.device).copied() else { return };
         let member = &mut self.members[place];
@@ -186,23 +188,23 @@ impl Station {
             Leaf::Desired => {
                 let messages = member.device.hear_desired(payload);
                 if !messages.is_empty() {
-                    self.fleet.tally.followed.fetch_add(1, Relaxed);
-                    self.say(line, place, messages);
-                    self.measure(line, place);
+                    self.fleet.counters.followed.fetch_add(1, Relaxed);
+                    self.publish(broker, place, messages);
+                    self.measure(broker, place);
                 }
             }
             Leaf::Commands => {
                 let reaction = member.device.hear_command(payload, SystemClock.now());
                 if let Some(command) = reaction.carry_out {
                     let at = Instant::now() + self.fleet.answer_delay;
-                    self.agenda.put(at, Task::CarryOut(place, command));
+                    self.timers.put(at, Task::CarryOut(place, command));
                 }
-                self.say(line, place, reaction.messages);
+                self.publish(broker, place, reaction.messages);
             }
             Leaf::Update => {
                 let Some((wanted, begins)) = member.device.hear_update(payload) else { return };
-                self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
-                self.say(line, place, vec![begins]);
+                self.timers.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
+                self.publish(broker, place, vec![begins]);
                 self.fetch(place, wanted);
             }
             _ => {}
@@ -210,7 +212,7 @@ impl Station {
     }
 
     /// Does what is due; tells where that ends the connection.
-    fn act(&mut self, line: &BrokerLine, at: Instant, task: Task) -> Option<ConnectionEnd> {
+    fn act(&mut self, broker: &BrokerConnection, at: Instant, task: Task) -> Option<ConnectionEnd> {
         let (Task::Measure(place)
         | Task::CarryOut(place, _)
         | Task::DropOut(place)
@@ -224,53 +226,53 @@ impl Station {
                 // Late by whole periods, it leaves out as many: the fleet keeps its rhythm.
                 let period = self.fleet.period;
                 let late = at.elapsed().as_secs_f64() / period.as_secs_f64();
-                self.agenda.put(at + period.mul_f64(late.floor() + 1.0), task);
+                self.timers.put(at + period.mul_f64(late.floor() + 1.0), task);
                 if !member.is_away {
-                    self.measure(line, place);
+                    self.measure(broker, place);
                 }
             }
             Task::CarryOut(_, command) if member.is_away => member.waiting.push(command),
             Task::CarryOut(_, command) => {
                 let messages = member.device.carry_out(&command, self.fleet.failure_rate, now);
-                self.fleet.tally.answered.fetch_add(1, Relaxed);
-                self.say(line, place, messages);
+                self.fleet.counters.answered.fetch_add(1, Relaxed);
+                self.publish(broker, place, messages);
             }
             Task::DropOut(_) if member.is_away => self.plan_drop_out(place, RESTART),
             Task::DropOut(_) => {
                 let away = self.fleet.away.mul_f64(member.device.absence());
-                self.fleet.tally.dropped_out.fetch_add(1, Relaxed);
+                self.fleet.counters.dropped_out.fetch_add(1, Relaxed);
                 self.plan_drop_out(place, away);
-                return self.leave(line, place, away, now);
+                return self.leave(broker, place, away, now);
             }
             Task::Update(_) if member.is_away => {
-                self.agenda.put(Instant::now() + self.fleet.firmware_step, task);
+                self.timers.put(Instant::now() + self.fleet.firmware_step, task);
             }
             Task::Update(_) => {
                 let (message, next) = member.device.update(self.fleet.firmware_failure_rate);
-                self.say(line, place, message.into_iter().collect());
+                self.publish(broker, place, message.into_iter().collect());
                 match next {
-                    FirmwareStep::Say(_) | FirmwareStep::Wait => {
-                        self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
+                    UpdaterStep::Say(_) | UpdaterStep::Wait => {
+                        self.timers.put(Instant::now() + self.fleet.firmware_step, Task::Update(place));
                     }
                     // After what it says has gone out.
-                    FirmwareStep::Restart(_) => {
-                        self.agenda.put(Instant::now() + self.fleet.firmware_step, Task::Restart(place));
+                    UpdaterStep::Restart(_) => {
+                        self.timers.put(Instant::now() + self.fleet.firmware_step, Task::Restart(place));
                     }
-                    FirmwareStep::Last(_) | FirmwareStep::Nothing => {}
+                    UpdaterStep::Last(_) | UpdaterStep::Nothing => {}
                 }
             }
             Task::Restart(_) => {
-                self.fleet.tally.updated.fetch_add(1, Relaxed);
+                self.fleet.counters.updated.fetch_add(1, Relaxed);
                 if !member.is_away {
-                    return self.leave(line, place, RESTART, now); // if not, it comes back with the new version anyhow
+                    return self.leave(broker, place, RESTART, now); // if not, it comes back with the new version anyhow
                 }
             }
             Task::Return(_) => {
                 member.is_away = false;
                 for command in std::mem::take(&mut member.waiting) {
-                    self.agenda.put(Instant::now(), Task::CarryOut(place, command));
+                    self.timers.put(Instant::now(), Task::CarryOut(place, command));
                 }
-                self.greet(line, place);
+                self.greet(broker, place);
             }
         }
         None
@@ -279,7 +281,7 @@ impl Station {
     /// It goes for so long. Alone on its connection, it breaks that.
     fn leave(
         &mut self,
-        line: &BrokerLine,
+        broker: &BrokerConnection,
         place: usize,
         away: Duration,
         now: Timestamp,
@@ -289,9 +291,9 @@ impl Station {
         }
         let member = &mut self.members[place];
         (member.is_away, member.broken_at) = (true, Some(now));
-        self.fleet.tally.here.fetch_sub(1, Relaxed);
-        self.say(line, place, vec![offline()]);
-        self.agenda.put(Instant::now() + away, Task::Return(place));
+        self.fleet.counters.here.fetch_sub(1, Relaxed);
+        self.publish(broker, place, vec![offline()]);
+        self.timers.put(Instant::now() + away, Task::Return(place));
         None
     }
 
@@ -303,24 +305,24 @@ impl Station {
         self.members[place].device.fetched(&wanted.job, Download::UnderWay);
         let (client, sender) = (self.fleet.http.clone(), self.sender.clone());
         tokio::spawn(async move {
-            let came = fetch::fetch(&client, &wanted).await;
-            let _ = sender.send(Fetched { place, job: wanted.job, came }); // the fleet may be done
+            let outcome = fetch::fetch(&client, &wanted).await;
+            let _ = sender.send(DownloadOutcome { place, job: wanted.job, outcome }); // the fleet may be done
         });
     }
 
-    fn measure(&mut self, line: &BrokerLine, place: usize) {
+    fn measure(&mut self, broker: &BrokerConnection, place: usize) {
         let time = MORNING + self.fleet.began.elapsed().as_secs_f64();
         let device = &mut self.members[place].device;
         let readings = device.measure(time);
-        if line.mention(topic(&device.id, &readings.about), readings) {
-            self.fleet.tally.sent.fetch_add(1, Relaxed);
+        if broker.mention(topic(&device.id, &readings.about), readings) {
+            self.fleet.counters.sent.fetch_add(1, Relaxed);
         }
     }
 
-    fn say(&self, line: &BrokerLine, place: usize, messages: Vec<DeviceMessage>) {
+    fn publish(&self, broker: &BrokerConnection, place: usize, messages: Vec<DeviceMessage>) {
         for message in messages {
-            if line.say(topic(&self.members[place].device.id, &message.about), message) {
-                self.fleet.tally.sent.fetch_add(1, Relaxed);
+            if broker.publish(topic(&self.members[place].device.id, &message.about), message) {
+                self.fleet.counters.sent.fetch_add(1, Relaxed);
             }
         }
     }
@@ -328,7 +330,7 @@ impl Station {
     /// The next time it drops out, after it is back from an absence of `away`.
     fn plan_drop_out(&mut self, place: usize, away: Duration) {
         if let Some(seconds) = self.members[place].device.drops_out_after(self.fleet.drop_outs) {
-            self.agenda.put(Instant::now() + away + Duration::from_secs_f64(seconds), Task::DropOut(place));
+            self.timers.put(Instant::now() + away + Duration::from_secs_f64(seconds), Task::DropOut(place));
         }
     }
 }

@@ -12,35 +12,38 @@ use twinhub_domain::twin::Speaker;
 use twinhub_domain::{DeviceId, Input, Json, Object, Twin};
 use twinhub_mqtt::dialects::dispositivos::{Dispositivo, View, id_of_serial};
 
-use super::failed::{Failed, NO_SERIAL};
+use super::request_error::{NO_SERIAL, RequestError};
 use super::{BY, device, find};
 use crate::http::Access;
 use crate::http::extract::body::ObjectBody;
 use crate::http::problem::ApiError;
 
-pub async fn add(body: Result<ObjectBody, Failed>, access: Access) -> Result<HttpResponse, Failed> {
+pub async fn add(
+    body: Result<ObjectBody, RequestError>,
+    access: Access,
+) -> Result<HttpResponse, RequestError> {
     let document = document(body)?;
     let claimed = document.get("reclamado") == Some(&Json::Bool(true));
-    let said = Dispositivo::read(document, Speaker::Registration { claimed })?;
-    let Some(serial) = said.serial.clone() else {
-        return Err(Failed::told(ApiError::no_device(""), NO_SERIAL)); // `read` has seen to it
+    let device_message = Dispositivo::read(document, Speaker::Registration { claimed })?;
+    let Some(serial) = device_message.serial.clone() else {
+        return Err(RequestError::with_message(ApiError::no_device(""), NO_SERIAL)); // `read` has seen to it
     };
     if let Some(holder) = access.ask(FindSerial(serial.to_string())).await?? {
         let device = holder.id.to_string();
         return Err(ApiError::SerialTaken { serial: serial.into(), device }.into());
     }
-    let twin = say(&access, id_of_serial(&serial)?, said, IfUnknown::Begin).await?;
+    let twin = deliver(&access, id_of_serial(&serial)?, device_message, IfUnknown::Begin).await?;
     Ok(answer(StatusCode::CREATED, "Dispositivo agregado", &twin, []))
 }
 
 pub async fn put(
     id: Path<String>,
-    body: Result<ObjectBody, Failed>,
+    body: Result<ObjectBody, RequestError>,
     access: Access,
-) -> Result<HttpResponse, Failed> {
-    let said = Dispositivo::read(document(body)?, Speaker::App)?;
+) -> Result<HttpResponse, RequestError> {
+    let device_message = Dispositivo::read(document(body)?, Speaker::App)?;
     let known = find(&access, &id).await?;
-    let twin = say(&access, known.id, said, IfUnknown::Refuse).await?;
+    let twin = deliver(&access, known.id, device_message, IfUnknown::Refuse).await?;
     let view = View::of(&twin);
     let shown = [
         ("estado", Json::from(device::estado(view.estado()))),
@@ -50,13 +53,13 @@ pub async fn put(
 }
 
 /// Delivers it, and gives the twin back as it is after it.
-pub(super) async fn say(
+pub(super) async fn deliver(
     access: &Access,
     device: DeviceId,
-    said: Dispositivo,
+    device_message: Dispositivo,
     if_unknown: IfUnknown,
-) -> Result<Box<Twin>, Failed> {
-    let input = Input::Translate(Arc::new(said));
+) -> Result<Box<Twin>, RequestError> {
+    let input = Input::Translate(Arc::new(device_message));
     let taken = access
         .deliver(Order::new(device.clone(), input).because(BY).if_unknown(if_unknown).with_twin())
         .await?;
@@ -80,7 +83,7 @@ pub(super) fn answer<const N: usize>(
 }
 
 /// The body; an empty object is as good as none.
-fn document(body: Result<ObjectBody, Failed>) -> Result<Object, Failed> {
+fn document(body: Result<ObjectBody, RequestError>) -> Result<Object, RequestError> {
     let ObjectBody(document) = body?;
-    if document.is_empty() { Err(Failed::no_data()) } else { Ok(document) }
+    if document.is_empty() { Err(RequestError::no_data()) } else { Ok(document) }
 }

@@ -7,20 +7,23 @@ use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::Speaker;
 use twinhub_mqtt::dialects::dispositivos::{Dispositivo, serial_number};
 
-use super::change::{answer, say};
-use super::failed::{Failed, NEVER_HEARD, NO_SERIAL};
+use super::change::{answer, deliver};
+use super::request_error::{NEVER_HEARD, NO_SERIAL, RequestError};
 use crate::http::Access;
 use crate::http::extract::body::ObjectBody;
 use crate::http::problem::ApiError;
 
-pub async fn claim(body: Result<ObjectBody, Failed>, access: Access) -> Result<HttpResponse, Failed> {
+pub async fn claim(
+    body: Result<ObjectBody, RequestError>,
+    access: Access,
+) -> Result<HttpResponse, RequestError> {
     let ObjectBody(document) = body?;
     let serial = serial_number(document.get("serial_number").cloned())
-        .map_err(|error| Failed::told(error, NO_SERIAL))?;
+        .map_err(|error| RequestError::with_message(error, NO_SERIAL))?;
     let said = Dispositivo::read(document, Speaker::Claim)?;
     let Some(found) = access.ask(FindSerial(serial.to_string())).await?? else {
-        return Err(Failed::told(ApiError::no_device(serial), NEVER_HEARD));
+        return Err(RequestError::with_message(ApiError::no_device(serial), NEVER_HEARD));
     };
-    let twin = say(&access, found.id, said, IfUnknown::Refuse).await?;
+    let twin = deliver(&access, found.id, said, IfUnknown::Refuse).await?;
     Ok(answer(StatusCode::OK, "Dispositivo reclamado correctamente", &twin, []))
 }

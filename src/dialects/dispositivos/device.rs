@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_named_it_yet() {
+    fn is_unnamed() {
         let twin = twin();
         assert_eq!(
             written(|out| write(&twin, out)),

@@ -8,7 +8,7 @@ use twinhub_actors::messages::archive::ListDevices;
 use twinhub_domain::{DeviceNumber, Twin};
 use twinhub_store::DeviceQuery;
 
-use super::failed::Failed;
+use super::request_error::RequestError;
 use super::{device, find};
 use crate::http::Access;
 
@@ -16,17 +16,17 @@ use crate::http::Access;
 const PAGE: u64 = 500;
 
 /// The writer of a device into a list.
-type Write = fn(&Twin, &mut String);
+type DeviceWriter = fn(&Twin, &mut String);
 
-pub async fn all(access: Access) -> Result<HttpResponse, Failed> {
+pub async fn all(access: Access) -> Result<HttpResponse, RequestError> {
     list(access, None, device::write).await
 }
 
-pub async fn unclaimed(access: Access) -> Result<HttpResponse, Failed> {
+pub async fn unclaimed(access: Access) -> Result<HttpResponse, RequestError> {
     list(access, Some(false), device::write_unclaimed).await
 }
 
-pub async fn one(id: Path<String>, access: Access) -> Result<HttpResponse, Failed> {
+pub async fn one(id: Path<String>, access: Access) -> Result<HttpResponse, RequestError> {
     let twin = find(&access, &id).await?;
     let mut body = String::with_capacity(512);
     device::write(&twin, &mut body);
@@ -35,7 +35,11 @@ pub async fn one(id: Path<String>, access: Access) -> Result<HttpResponse, Faile
 
 /// The first page is read before the answer begins, so that a store that fails is still an error; the others
 /// while it is sent.
-async fn list(access: Access, claimed: Option<bool>, write: Write) -> Result<HttpResponse, Failed> {
+async fn list(
+    access: Access,
+    claimed: Option<bool>,
+    write: DeviceWriter,
+) -> Result<HttpResponse, RequestError> {
     let first = page(&access, claimed, None).await?;
     let rest = stream::unfold(Some((first, true)), move |page_to_send| {
         let access = access.clone();
@@ -60,14 +64,14 @@ async fn page(
     access: &Access,
     claimed: Option<bool>,
     after: Option<DeviceNumber>,
-) -> Result<Vec<Twin>, Failed> {
+) -> Result<Vec<Twin>, RequestError> {
     let first = after.map_or(DeviceNumber(i64::MIN), |after| DeviceNumber(after.0.saturating_add(1)));
     let numbers = Some((first, DeviceNumber(i64::MAX)));
     let query = DeviceQuery { numbers, claimed, limit: PAGE, ..DeviceQuery::default() };
     Ok(access.ask(ListDevices(query)).await??.twins)
 }
 
-fn written(twins: &[Twin], is_first: bool, write: Write) -> String {
+fn written(twins: &[Twin], is_first: bool, write: DeviceWriter) -> String {
     let mut text = String::with_capacity(16 + twins.len() * 384);
     if is_first {
         text.push('[');

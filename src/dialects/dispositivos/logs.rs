@@ -8,11 +8,11 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::web::Path;
 use twinhub_actors::messages::archive::FindEvents;
-use twinhub_domain::{DeviceNumber, Json, Kind, Object, Recorded};
+use twinhub_domain::{DeviceNumber, EventKind, Json, Object, Recorded};
 use twinhub_mqtt::dialects::dispositivos::{Moment, View};
 use twinhub_store::EventQuery;
 
-use super::failed::Failed;
+use super::request_error::RequestError;
 use super::{device, find};
 use crate::http::Access;
 use crate::http::extract::fields::FieldError;
@@ -25,14 +25,18 @@ const MOST: u64 = 200;
 
 /// The lines of a page: numbers from `last`, downwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Page {
+struct LogPage {
     /// From 1.
     page: u64,
     per_page: u64,
 }
 
-pub async fn logs(id: Path<String>, mut params: Params, access: Access) -> Result<HttpResponse, Failed> {
-    let page = Page::take(&mut params)?;
+pub async fn logs(
+    id: Path<String>,
+    mut params: Params,
+    access: Access,
+) -> Result<HttpResponse, RequestError> {
+    let page = LogPage::take(&mut params)?;
     let twin = find(&access, &id).await?;
     let total = View::of(&twin).log_entries();
     let lines = read(&access, twin.number, page, total).await?;
@@ -52,9 +56,9 @@ pub async fn logs(id: Path<String>, mut params: Params, access: Access) -> Resul
 async fn read(
     access: &Access,
     device: DeviceNumber,
-    page: Page,
+    page: LogPage,
     total: u64,
-) -> Result<Vec<Arc<Recorded>>, Failed> {
+) -> Result<Vec<Arc<Recorded>>, RequestError> {
     let before = page.before();
     // The number of the page's first line; lines that came since `total` was read have larger ones.
     let Some(newest) = total.checked_sub(before).filter(|newest| *newest > 0) else { return Ok(Vec::new()) };
@@ -63,7 +67,7 @@ async fn read(
     loop {
         let query = EventQuery {
             device: Some(device),
-            kinds: vec![Kind::Twin],
+            kinds: vec![EventKind::Twin],
             offset,
             limit,
             newest_first: true,
@@ -94,7 +98,7 @@ fn line(recorded: &Recorded) -> Option<Object> {
     Some(members.into_iter().collect())
 }
 
-impl Page {
+impl LogPage {
     /// The page that the parameters name. Who asks for less than one, or for more than there may be, gets the
     /// nearest; other parameters are nobody's business.
     fn take(params: &mut Params) -> Result<Self, FieldError> {
@@ -128,14 +132,14 @@ mod tests {
     #[test]
     fn pages_are_taken_as_they_come() {
         let check = |query: &str, page: u64, per_page: u64| {
-            let taken = Page::take(&mut Params::parse(query)).unwrap();
-            assert_eq!(taken, Page { page, per_page }, "{query}");
+            let taken = LogPage::take(&mut Params::parse(query)).unwrap();
+            assert_eq!(taken, LogPage { page, per_page }, "{query}");
         };
         check("", 1, 50);
         check("page=3&per_page=10&x=y", 3, 10);
         check("per_page=1000", 1, 200);
         check("page=0&per_page=-5", 1, 1);
         check("page=9223372036854775807&per_page=200", i64::MAX.unsigned_abs(), 200);
-        assert_eq!(Page::take(&mut Params::parse("page=uno")).unwrap_err().field, "page");
+        assert_eq!(LogPage::take(&mut Params::parse("page=uno")).unwrap_err().field, "page");
     }
 }

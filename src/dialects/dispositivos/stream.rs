@@ -1,7 +1,7 @@
 //! `GET /stream/dispositivos`: each device, whole, whenever it has changed; as server-sent events, over the
 //! same subscription as `/api/events`.
 
-mod watch;
+mod client_filter;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,14 +19,14 @@ use twinhub_domain::{DeviceId, Recorded, Twin};
 use twinhub_mqtt::dialects::dispositivos::Moment;
 
 use super::device;
-use super::failed::Failed;
+use super::request_error::RequestError;
 use crate::http::Access;
 use crate::http::extract::params::Params;
 use crate::http::problem::ApiError;
-use crate::live::pump::{self, Frames, PingSchedule, Transport, TransportReply};
+use crate::live::pump::{self, CountedFrames, PingSchedule, Transport, TransportReply};
 use crate::live::sse::{self, CHUNK, ROOM};
-use crate::live::subscription::{Ended, Filter, LiveSubscriptions, Notification, Outlet};
-use watch::Watch;
+use crate::live::subscription::{EventFilter, FeedEnded, LiveSubscriptions, Notification, Outlet};
+use client_filter::ClientFilter;
 
 /// After so long a silence a ping says that the line still stands.
 const PING_AFTER: Duration = Duration::from_secs(25);
@@ -39,7 +39,7 @@ const PING: Bytes = Bytes::from_static(b"event: ping\ndata: {}\n\n");
 /// One client's stream of devices.
 struct DeviceStream {
     hub: Grant,
-    watch: Watch,
+    watch: ClientFilter,
     ping_after: Duration,
 }
 
@@ -47,11 +47,11 @@ pub async fn stream(
     request: HttpRequest,
     mut params: Params,
     access: Access,
-) -> Result<HttpResponse, Failed> {
+) -> Result<HttpResponse, RequestError> {
     let session = access.state.connections.hold(&request)?;
     let subscriptions = subscribe(&access).await?;
     // Whose the serial number is, is asked after that: what changes from now on, the events say.
-    let watch = Watch::new(&access, params.text("serial")?, params.text("reclamado")?).await?;
+    let watch = ClientFilter::new(&access, params.text("serial")?, params.text("reclamado")?).await?;
     let (outlet, chunks) = Outlet::new(ROOM, Some(session));
     let stream = DeviceStream { hub: access.grant(), watch, ping_after: PING_AFTER };
     let closing = access.state.closing();
@@ -69,7 +69,7 @@ async fn subscribe(hub: &Grant) -> Result<LiveSubscriptions, ApiError> {
         return Err(ApiError::from(HubError::ShuttingDown));
     };
     let mut subscriptions = subscriptions.resuming();
-    let filter = Filter::new(None, Some(&["twin".into()]))?;
+    let filter = EventFilter::new(None, Some(&["twin".into()]))?;
     let _ = subscriptions.subscribe("dispositivos", filter, None, false); // the first is never one too many
     Ok(subscriptions)
 }
@@ -84,8 +84,8 @@ impl Transport for DeviceStream {
         PingSchedule::AfterSilence(self.ping_after)
     }
 
-    fn greeting(&mut self, _: &LiveSubscriptions) -> Option<Frames<Bytes>> {
-        Some(Frames { count: 0, item: HELLO })
+    fn greeting(&mut self, _: &LiveSubscriptions) -> Option<CountedFrames<Bytes>> {
+        Some(CountedFrames { count: 0, item: HELLO })
     }
 
     fn wants(&mut self, notification: &Notification) -> bool {
@@ -102,11 +102,11 @@ impl Transport for DeviceStream {
         &mut self,
         notifications: impl Iterator<Item = Notification>,
         _: &LiveSubscriptions,
-    ) -> Result<Option<Frames<Bytes>>, Ended> {
+    ) -> Result<Option<CountedFrames<Bytes>>, FeedEnded> {
         let events: Vec<_> = notifications.filter_map(Notification::into_event).collect();
-        let twins = load(&self.hub, &events).await.ok_or(Ended)?;
+        let twins = load(&self.hub, &events).await.ok_or(FeedEnded)?;
         let (count, text) = updates(&twins, &events, &self.watch);
-        Ok((count > 0).then(|| Frames { count, item: text.into() }))
+        Ok((count > 0).then(|| CountedFrames { count, item: text.into() }))
     }
 
     fn ping(&mut self) -> Option<Bytes> {
@@ -136,11 +136,11 @@ async fn load(hub: &Grant, events: &[Arc<Recorded>]) -> Option<HashMap<DeviceId,
 
 /// A line for each event, with the device as it was after it: its state and parameters are the event's own,
 /// however many have come since. Gives how many lines there are.
-fn updates(twins: &HashMap<DeviceId, Twin>, events: &[Arc<Recorded>], watch: &Watch) -> (u64, String) {
+fn updates(twins: &HashMap<DeviceId, Twin>, events: &[Arc<Recorded>], watch: &ClientFilter) -> (u64, String) {
     let mut text = String::with_capacity(events.len() * 384);
     let mut lines = 0;
     for recorded in events {
-        let Some(twin) = twins.get(&recorded.event.device).filter(|twin| watch.is_wanted(twin)) else {
+        let Some(twin) = twins.get(&recorded.event.device).filter(|twin| watch.passes(twin)) else {
             continue; // removed meanwhile, or not asked for
         };
         let moment = Moment::of(&recorded.event.body);

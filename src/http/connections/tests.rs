@@ -23,7 +23,7 @@ fn make_room(connections: &HttpConnections, now: u64) -> u64 {
 }
 
 #[test]
-fn while_there_is_room_nobody_has_to_go() {
+fn nothing_is_closed_while_there_is_room() {
     let connections = HttpConnections::new(16);
     let places = entered(&connections, 11);
     assert_eq!(make_room(&connections, 99_999), 0);
@@ -60,7 +60,7 @@ fn when_full_the_longest_quiet_go_and_who_comes_has_room() {
 }
 
 #[test]
-fn connections_at_work_stay_and_who_comes_beyond_them_is_told() {
+fn working_connections_stay_and_further_ones_are_refused() {
     let connections = HttpConnections::new(4);
     let mut places = entered(&connections, 4);
     let at_work: Vec<_> = places.iter().map(|place| Arc::clone(&place.connection)).collect();

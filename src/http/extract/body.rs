@@ -43,35 +43,35 @@ pub struct AnyBody(pub Json);
 
 /// The device that the path names; its id is well formed.
 #[derive(Debug)]
-pub struct Device(pub DeviceId);
+pub struct DevicePath(pub DeviceId);
 
 /// The command that the path names.
 #[derive(Debug)]
-pub struct Command(pub CommandId);
+pub struct CommandPath(pub CommandId);
 
 /// The alarm that the path names.
 #[derive(Debug)]
-pub struct AlarmNamed(pub AlarmId);
+pub struct AlarmPath(pub AlarmId);
 
 /// The device that the path names, and the command that it names behind it.
 #[derive(Debug)]
-pub struct DeviceCommand(pub DeviceId, pub CommandId);
+pub struct DeviceCommandPath(pub DeviceId, pub CommandId);
 
 /// The rule that the path names.
 #[derive(Debug)]
-pub struct Rule(pub RuleId);
+pub struct RulePath(pub RuleId);
 
 /// The job that the path names.
 #[derive(Debug)]
-pub struct JobNamed(pub JobId);
+pub struct JobPath(pub JobId);
 
 /// The run that the path names.
 #[derive(Debug)]
-pub struct Run(pub RunId);
+pub struct RunPath(pub RunId);
 
 /// A thing that the path names by any text: a group, a template, an image. Whether there is one, its actor says.
 #[derive(Debug)]
-pub struct Named(pub Box<str>);
+pub struct NamePath(pub Box<str>);
 
 /// Any JSON from the request's body, which may be empty and of any type: of a sender that does not know us.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ pub struct ForeignBody(pub Option<Json>);
 
 /// Any text from the request's body, of any type.
 #[derive(Debug)]
-pub struct Text(pub String);
+pub struct TextBody(pub String);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     type Error = ApiError;
@@ -187,7 +187,7 @@ async fn gather(mut payload: Payload, limit: usize) -> Result<Bytes, ApiError> {
     Ok(bytes.freeze())
 }
 
-impl FromRequest for Device {
+impl FromRequest for DevicePath {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -196,7 +196,7 @@ impl FromRequest for Device {
     }
 }
 
-impl FromRequest for Command {
+impl FromRequest for CommandPath {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -205,7 +205,7 @@ impl FromRequest for Command {
     }
 }
 
-impl FromRequest for AlarmNamed {
+impl FromRequest for AlarmPath {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -216,7 +216,7 @@ impl FromRequest for AlarmNamed {
     }
 }
 
-impl FromRequest for DeviceCommand {
+impl FromRequest for DeviceCommandPath {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -242,7 +242,7 @@ impl FromRequest for ForeignBody {
     }
 }
 
-impl FromRequest for Rule {
+impl FromRequest for RulePath {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -253,7 +253,7 @@ impl FromRequest for Rule {
     }
 }
 
-impl FromRequest for JobNamed {
+impl FromRequest for JobPath {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -264,7 +264,7 @@ impl FromRequest for JobNamed {
     }
 }
 
-impl FromRequest for Run {
+impl FromRequest for RunPath {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -276,7 +276,7 @@ impl FromRequest for Run {
     }
 }
 
-impl FromRequest for Named {
+impl FromRequest for NamePath {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
@@ -285,7 +285,7 @@ impl FromRequest for Named {
     }
 }
 
-impl FromRequest for Text {
+impl FromRequest for TextBody {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_told_by_its_type() {
+    fn json_is_known_by_its_type() {
         let check = |given: &str, is_json: bool| {
             let request =
                 TestRequest::default().insert_header((header::CONTENT_TYPE, given)).to_http_request();

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_named() {
+    fn unknown_fields_are_named() {
         let body = fields(r#"{"name": "Pump", "colour": "red"}"#);
         assert_eq!(body.only(&["name"]).unwrap_err(), FieldError::unknown("colour"));
         let mut body = fields(r#"{"name": "Pump", "colour": "red"}"#).only(&["colour", "name"]).unwrap();

@@ -7,5 +7,5 @@ pub(crate) mod paging;
 pub(crate) mod params;
 pub(crate) mod precondition;
 pub(crate) mod read;
-pub(crate) mod steady;
+pub(crate) mod upload_pace;
 pub(crate) mod words;

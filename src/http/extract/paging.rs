@@ -39,7 +39,7 @@ impl Paging {
     }
 
     /// Adds `X-Total-Count` and `Link` (RFC 8288: first, prev, next, last) for a list at `path`.
-    pub fn tell(
+    pub fn set_headers(
         self,
         response: &mut HttpResponseBuilder,
         path: &str,

@@ -8,22 +8,22 @@ use crate::http::problem::ApiError;
 
 /// The tags of a condition.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Tags<'a> {
+pub(crate) enum ConditionTags<'a> {
     /// `*`: whatever is there.
     Any,
     /// A list of entity tags, as many headers as it came in.
-    List(Vec<Tag<'a>>),
+    List(Vec<ConditionTag<'a>>),
 }
 
 /// One entity tag: `"42"`, or `W/"42"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tag<'a> {
+pub(crate) struct ConditionTag<'a> {
     pub weak: bool,
     /// Between the quotes.
     pub text: &'a str,
 }
 
-impl Tags<'_> {
+impl ConditionTags<'_> {
     /// Is one of them this strong tag, where weak ones never match? So `If-Match` compares.
     pub(crate) fn match_strongly(&self, text: &str) -> bool {
         match self {
@@ -48,8 +48,8 @@ impl Tags<'_> {
 /// The header is no list of entity tags.
 pub(crate) fn if_match(request: &HttpRequest) -> Result<Option<Versions>, ApiError> {
     Ok(match if_match_tags(request)? {
-        None | Some(Tags::Any) => None,
-        Some(Tags::List(tags)) => {
+        None | Some(ConditionTags::Any) => None,
+        Some(ConditionTags::List(tags)) => {
             let strong = tags.iter().filter(|tag| !tag.weak);
             Some(strong.filter_map(|tag| version(tag.text)).collect())
         }
@@ -62,8 +62,8 @@ pub(crate) fn if_match(request: &HttpRequest) -> Result<Option<Versions>, ApiErr
 /// The header is no list of entity tags.
 pub(crate) fn if_match_content(request: &HttpRequest) -> Result<Option<EntityTags>, ApiError> {
     Ok(match if_match_tags(request)? {
-        None | Some(Tags::Any) => None,
-        Some(Tags::List(tags)) => {
+        None | Some(ConditionTags::Any) => None,
+        Some(ConditionTags::List(tags)) => {
             let strong = tags.iter().filter(|tag| !tag.weak);
             Some(strong.map(|tag| tag.text.into()).collect())
         }
@@ -80,13 +80,13 @@ pub(crate) fn tagged(mut response: HttpResponseBuilder, tag: &str) -> HttpRespon
 ///
 /// # Errors
 /// The header is no list of entity tags.
-pub(crate) fn if_match_tags(request: &HttpRequest) -> Result<Option<Tags<'_>>, ApiError> {
+pub(crate) fn if_match_tags(request: &HttpRequest) -> Result<Option<ConditionTags<'_>>, ApiError> {
     tags(request, header::IF_MATCH).map_err(|text| ApiError::IfMatch(text.to_owned()))
 }
 
 /// The tags of `If-None-Match`. A header that cannot be read is ignored: the whole answer comes then, which is never
 /// wrong.
-pub(crate) fn if_none_match_tags(request: &HttpRequest) -> Option<Tags<'_>> {
+pub(crate) fn if_none_match_tags(request: &HttpRequest) -> Option<ConditionTags<'_>> {
     tags(request, header::IF_NONE_MATCH).ok().flatten()
 }
 
@@ -95,7 +95,7 @@ fn version(text: &str) -> Option<u64> {
     text.parse().ok().filter(|version: &u64| version.to_string() == text)
 }
 
-fn tags(request: &HttpRequest, name: HeaderName) -> Result<Option<Tags<'_>>, &str> {
+fn tags(request: &HttpRequest, name: HeaderName) -> Result<Option<ConditionTags<'_>>, &str> {
     let mut list = Vec::new();
     let mut is_there = false;
     let values = || request.headers().get_all(&name);
@@ -103,7 +103,7 @@ fn tags(request: &HttpRequest, name: HeaderName) -> Result<Option<Tags<'_>>, &st
         let text = value.to_str().map_err(|_| "it is not ASCII")?;
         if text.trim() == "*" && !is_there {
             return match values().count() {
-                1 => Ok(Some(Tags::Any)),
+                1 => Ok(Some(ConditionTags::Any)),
                 _ => Err(text),
             };
         }
@@ -114,12 +114,12 @@ fn tags(request: &HttpRequest, name: HeaderName) -> Result<Option<Tags<'_>>, &st
         false => Ok(None),
         // Somebody meant to name one: a variable that is empty must not make a guarded write an unguarded one.
         true if list.is_empty() => Err("it is empty"),
-        true => Ok(Some(Tags::List(list))),
+        true => Ok(Some(ConditionTags::List(list))),
     }
 }
 
 /// Reads tags parted by commas; empty items are passed over, as RFC 9110 has it. None where something else is there.
-fn read_list<'a>(text: &'a str, list: &mut Vec<Tag<'a>>) -> Option<()> {
+fn read_list<'a>(text: &'a str, list: &mut Vec<ConditionTag<'a>>) -> Option<()> {
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',']);
@@ -136,15 +136,15 @@ fn read_list<'a>(text: &'a str, list: &mut Vec<Tag<'a>>) -> Option<()> {
 }
 
 /// Reads one tag. Beyond the standard, the bare `42` that people type.
-fn read_tag(text: &str) -> Option<(Tag<'_>, &str)> {
+fn read_tag(text: &str) -> Option<(ConditionTag<'_>, &str)> {
     let (weak, quoted) = text.strip_prefix("W/").map_or((false, text), |rest| (true, rest));
     if let Some(inner) = quoted.strip_prefix('"') {
         let (text, behind) = inner.split_once('"')?;
         let is_etag = text.bytes().all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte));
-        return is_etag.then_some((Tag { weak, text }, behind));
+        return is_etag.then_some((ConditionTag { weak, text }, behind));
     }
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (end > 0).then(|| (Tag { weak: false, text: &text[..end] }, &text[end..]))
+    (end > 0).then(|| (ConditionTag { weak: false, text: &text[..end] }, &text[end..]))
 }
 
 #[cfg(test)]

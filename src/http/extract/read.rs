@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde_path_to_error::{Path, Segment};
 use twinhub_domain::duration::{EXAMPLES, GivenDuration};
-use twinhub_domain::json::Misread;
+use twinhub_domain::json::JsonTypeError;
 use twinhub_domain::{Json, Object};
 
 use crate::http::extract::fields::FieldError;
@@ -18,10 +18,12 @@ pub fn read<T: DeserializeOwned>(json: impl Into<Json>) -> Result<T, FieldError>
     serde_path_to_error::deserialize(json.into()).map_err(|error| {
         let path = text(error.path());
         match error.into_inner() {
-            Misread::Unknown(field) => FieldError::unknown(&below(path, &field)),
-            Misread::Missing(field) => FieldError::missing(&below(path, field)),
-            Misread::Twice(field) => FieldError::bad(&below(path, field), "is given twice, by two names"),
-            Misread::Bad(detail) => FieldError::bad(&path, detail),
+            JsonTypeError::Unknown(field) => FieldError::unknown(&below(path, &field)),
+            JsonTypeError::Missing(field) => FieldError::missing(&below(path, field)),
+            JsonTypeError::Twice(field) => {
+                FieldError::bad(&below(path, field), "is given twice, by two names")
+            }
+            JsonTypeError::Bad(detail) => FieldError::bad(&path, detail),
         }
     })
 }
@@ -122,7 +124,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Pump {
+    struct PumpBody {
         #[serde(deserialize_with = "filled")]
         name: Box<str>,
         #[serde(default, deserialize_with = "texts", alias = "id")]
@@ -134,10 +136,10 @@ mod tests {
         #[serde(default, deserialize_with = "duration", rename = "for")]
         length: Option<GivenDuration>,
         #[serde(default)]
-        part: Option<Box<Pump>>,
+        part: Option<Box<PumpBody>>,
     }
 
-    fn pump(text: &str) -> Result<Pump, FieldError> {
+    fn pump(text: &str) -> Result<PumpBody, FieldError> {
         read(text.parse::<Json>().unwrap())
     }
 

@@ -6,8 +6,8 @@ use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
 use twinhub_actors::messages::templates::TemplateRefusal;
 use twinhub_domain::Refusal;
-use twinhub_domain::fleet::Misplaced;
-use twinhub_rules::device_template::BadTemplate;
+use twinhub_domain::fleet::TreeRefusal;
+use twinhub_rules::device_template::BadDeviceTemplate;
 use twinhub_store::StoreError;
 
 pub(crate) fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
@@ -52,8 +52,10 @@ pub(crate) fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'s
         TemplateRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "template_not_found"),
         TemplateRefusal::Taken(_) => (StatusCode::CONFLICT, "template_exists"),
         TemplateRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
-        TemplateRefusal::Bad(BadTemplate::Field { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
-        TemplateRefusal::Bad(BadTemplate::Rules(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
+        TemplateRefusal::Bad(BadDeviceTemplate::Field { .. }) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "bad_field")
+        }
+        TemplateRefusal::Bad(BadDeviceTemplate::Rules(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
         TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
         TemplateRefusal::Store(error) => of_store(error),
         TemplateRefusal::Unavailable(_) | TemplateRefusal::Lost => {
@@ -64,13 +66,13 @@ pub(crate) fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'s
 
 pub(crate) fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static str) {
     match refusal {
-        GroupRefusal::Unknown(_) | GroupRefusal::Misplaced(Misplaced::Unknown(_)) => {
+        GroupRefusal::Unknown(_) | GroupRefusal::Misplaced(TreeRefusal::Unknown(_)) => {
             (StatusCode::NOT_FOUND, "group_not_found")
         }
-        GroupRefusal::Misplaced(Misplaced::Taken(_)) => (StatusCode::CONFLICT, "group_exists"),
-        GroupRefusal::Misplaced(Misplaced::NoName) => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
-        GroupRefusal::Misplaced(Misplaced::NoParent(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
-        GroupRefusal::Misplaced(Misplaced::Circle(_)) => (StatusCode::CONFLICT, "group_circle"),
+        GroupRefusal::Misplaced(TreeRefusal::Taken(_)) => (StatusCode::CONFLICT, "group_exists"),
+        GroupRefusal::Misplaced(TreeRefusal::NoName) => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
+        GroupRefusal::Misplaced(TreeRefusal::NoParent(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
+        GroupRefusal::Misplaced(TreeRefusal::Circle(_)) => (StatusCode::CONFLICT, "group_circle"),
         GroupRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
         GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
         GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),

@@ -52,7 +52,7 @@ impl RuleError {
 
     /// The problem in an answer.
     #[must_use]
-    pub fn of(problem: &twinhub_rules::Problem) -> Self {
+    pub fn of(problem: &twinhub_rules::FileProblem) -> Self {
         let known = |place: u32| (place > 0).then_some(place);
         Self {
             pointer: problem.pointer.clone(),

@@ -40,7 +40,7 @@ fn names_the_command_that_it_is_about() {
 
 #[test]
 fn names_everything_that_is_wrong_with_a_rule() {
-    let problem = |pointer: &str, hint: Option<&str>| twinhub_rules::Problem {
+    let problem = |pointer: &str, hint: Option<&str>| twinhub_rules::FileProblem {
         line: 0,
         column: 0,
         pointer: pointer.into(),

@@ -89,7 +89,7 @@ async fn walk(anonymous: Permissions) -> Vec<(Operation, StatusCode)> {
 }
 
 #[actix_web::test]
-async fn whoever_has_all_permissions_is_let_in_everywhere() {
+async fn all_permissions_open_all_routes() {
     for (operation, status) in walk(Permissions::all()).await {
         let what = (operation.path, operation.method);
         assert!(
@@ -101,7 +101,7 @@ async fn whoever_has_all_permissions_is_let_in_everywhere() {
 }
 
 #[actix_web::test]
-async fn whoever_lacks_a_permission_is_refused_on_its_routes_and_on_no_others() {
+async fn a_missing_permission_closes_its_routes_and_no_others() {
     for permission in Permission::ALL {
         for (operation, status) in walk(Permissions::all().without(permission)).await {
             // A handler may ask for more than its route says, so others are looked at with all permissions alone.

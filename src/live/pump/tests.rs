@@ -13,19 +13,19 @@ use twinhub_store::MemoryStore;
 use twinhub_testkit::{ManualClock, within};
 
 use super::*;
-use crate::live::subscription::Filter;
+use crate::live::subscription::EventFilter;
 
 const LONG: Duration = Duration::from_secs(3_600);
 
 /// Writes the places of events, without the unlucky one.
-struct Numbers {
+struct PlaceWriter {
     heartbeat: PingSchedule,
     unlucky: u64,
     /// It never gets done with writing.
     is_stuck: bool,
 }
 
-impl Transport for Numbers {
+impl Transport for PlaceWriter {
     type Item = String;
     type Request = Infallible;
 
@@ -35,8 +35,8 @@ impl Transport for Numbers {
         self.heartbeat
     }
 
-    fn greeting(&mut self, _: &LiveSubscriptions) -> Option<Frames<String>> {
-        Some(Frames { count: 0, item: "hello".into() })
+    fn greeting(&mut self, _: &LiveSubscriptions) -> Option<CountedFrames<String>> {
+        Some(CountedFrames { count: 0, item: "hello".into() })
     }
 
     fn wants(&mut self, notification: &Notification) -> bool {
@@ -47,13 +47,13 @@ impl Transport for Numbers {
         &mut self,
         notifications: impl Iterator<Item = Notification>,
         _: &LiveSubscriptions,
-    ) -> Result<Option<Frames<String>>, Ended> {
+    ) -> Result<Option<CountedFrames<String>>, FeedEnded> {
         if self.is_stuck {
             std::future::pending::<()>().await;
         }
         let places: Vec<_> =
             notifications.filter_map(Notification::into_event).map(|event| event.seq.to_string()).collect();
-        Ok(Some(Frames { count: places.len() as u64, item: places.join(" ") }))
+        Ok(Some(CountedFrames { count: places.len() as u64, item: places.join(" ") }))
     }
 
     fn ping(&mut self) -> Option<String> {
@@ -85,10 +85,10 @@ async fn hub_with_readings(count: u64) -> (Grant, Vec<u64>) {
 /// Runs a pump over all readings of the hub.
 async fn begin(
     hub: &Grant,
-    transport: Numbers,
-) -> (impl Future<Output = Result<(), Gone>> + use<>, mpsc::Receiver<String>, watch::Sender<bool>) {
+    transport: PlaceWriter,
+) -> (impl Future<Output = Result<(), SubscriberGone>> + use<>, mpsc::Receiver<String>, watch::Sender<bool>) {
     let mut subscriptions = LiveSubscriptions::open(hub).await.unwrap();
-    let filter = Filter::new(None, Some(&["telemetry".into()])).unwrap();
+    let filter = EventFilter::new(None, Some(&["telemetry".into()])).unwrap();
     subscriptions.subscribe("s", filter, Some(0), false).unwrap();
     let (outlet, items) = Outlet::new(8, None);
     let (close, closing) = watch::channel(false);
@@ -103,7 +103,7 @@ async fn next(items: &mut mpsc::Receiver<String>) -> String {
 async fn wanted_notifications_go_out_in_bundles_and_goodbye_is_last() {
     let (hub, places) = hub_with_readings(5).await;
     let heartbeat = PingSchedule::AfterSilence(LONG);
-    let transport = Numbers { heartbeat, unlucky: places[2], is_stuck: false };
+    let transport = PlaceWriter { heartbeat, unlucky: places[2], is_stuck: false };
     let (pump, mut items, close) = begin(&hub, transport).await;
     let pump = actix_rt::spawn(pump);
     assert_eq!(next(&mut items).await, "hello");
@@ -119,7 +119,7 @@ async fn wanted_notifications_go_out_in_bundles_and_goodbye_is_last() {
 #[actix_web::test]
 async fn stuck_write_holds_up_neither_leaving_nor_shutting_down() {
     let (hub, _) = hub_with_readings(1).await;
-    let stuck = || Numbers { heartbeat: PingSchedule::AfterSilence(LONG), unlucky: 0, is_stuck: true };
+    let stuck = || PlaceWriter { heartbeat: PingSchedule::AfterSilence(LONG), unlucky: 0, is_stuck: true };
     let (pump, mut items, close) = begin(&hub, stuck()).await;
     let pump = actix_rt::spawn(pump);
     assert_eq!(next(&mut items).await, "hello");
@@ -131,7 +131,7 @@ async fn stuck_write_holds_up_neither_leaving_nor_shutting_down() {
     let pump = actix_rt::spawn(pump);
     assert_eq!(next(&mut items).await, "hello");
     drop(items);
-    assert_eq!(within("the pump ends", pump).await.unwrap(), Err(Gone));
+    assert_eq!(within("the pump ends", pump).await.unwrap(), Err(SubscriberGone));
 }
 
 #[actix_web::test]
@@ -139,7 +139,8 @@ async fn steady_ping_comes_at_once_and_one_after_silence_does_not() {
     let (hub, _) = hub_with_readings(0).await;
     let wait = Duration::from_secs(10);
     for (heartbeat, first) in [(PingSchedule::Every(wait), 0), (PingSchedule::AfterSilence(wait), 10)] {
-        let (pump, mut items, _close) = begin(&hub, Numbers { heartbeat, unlucky: 0, is_stuck: false }).await;
+        let (pump, mut items, _close) =
+            begin(&hub, PlaceWriter { heartbeat, unlucky: 0, is_stuck: false }).await;
         tokio::time::pause();
         let began = Instant::now();
         let pump = actix_rt::spawn(pump);

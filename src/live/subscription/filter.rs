@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use twinhub_domain::alarm::Severity;
-use twinhub_domain::{DeviceId, Kind, Recorded, Twin};
+use twinhub_domain::{DeviceId, EventKind, Recorded, Twin};
 
 use super::globs::Globs;
 use super::group::Subtree;
@@ -22,7 +22,7 @@ const META: [char; 8] = ['*', '?', '[', ']', '{', '}', '!', '\\'];
 
 /// The events of a subscription. A part that is left out lets all pass.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct EventFilter {
     devices: DeviceFilter,
     kinds: Kinds,
     /// Alarms of this severity or worse, and nothing else.
@@ -43,7 +43,7 @@ enum DeviceFilter {
 #[derive(Clone, Copy, Debug)]
 struct Kinds(u16);
 
-impl Filter {
+impl EventFilter {
     /// Devices by pattern (`*`, `?`, `[a-c]`, `{a,b}`) and kinds by name; none of either means all.
     ///
     /// # Errors
@@ -82,9 +82,9 @@ impl Filter {
     }
 
     /// The devices of those groups, each with its own.
-    pub(super) fn meet(&mut self, members: impl IntoIterator<Item = (DeviceId, Box<str>)>) {
+    pub(super) fn set_members(&mut self, members: impl IntoIterator<Item = (DeviceId, Box<str>)>) {
         if let Some(group) = &mut self.group {
-            group.meet(members);
+            group.set_members(members);
         }
     }
 
@@ -101,7 +101,7 @@ impl Filter {
 
     /// Does this event pass? The event by which a device leaves the group does. Events without a device pass
     /// only where no devices are named.
-    pub fn takes(&mut self, recorded: &Recorded) -> bool {
+    pub fn passes(&mut self, recorded: &Recorded) -> bool {
         let event = &recorded.event;
         let in_group = self.group.as_mut().is_none_or(|group| group.passes(recorded));
         in_group
@@ -159,19 +159,19 @@ impl Kinds {
     fn parse(words: &[Box<str>]) -> Result<Self, FieldError> {
         let mut bits = 0;
         for word in words {
-            bits |= Kind::parse(word).map(Self::bit).ok_or_else(|| {
-                let known = Kind::ALL.map(Kind::as_str).join(", ");
+            bits |= EventKind::parse(word).map(Self::bit).ok_or_else(|| {
+                let known = EventKind::ALL.map(EventKind::as_str).join(", ");
                 FieldError::bad("kinds", format!("`{word}` is none of {known}"))
             })?;
         }
         Ok(if words.is_empty() { Self::default() } else { Self(bits) })
     }
 
-    fn has(self, kind: Kind) -> bool {
+    fn has(self, kind: EventKind) -> bool {
         self.0 & Self::bit(kind) != 0
     }
 
-    fn bit(kind: Kind) -> u16 {
+    fn bit(kind: EventKind) -> u16 {
         1 << kind as u16 // there are nine
     }
 }
@@ -186,8 +186,8 @@ impl Default for Kinds {
 ///
 /// # Errors
 /// Names the one that is none.
-pub fn kinds_named(words: &[Box<str>]) -> Result<Vec<Kind>, FieldError> {
-    Kinds::parse(words).map(|kinds| Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).collect())
+pub fn kinds_named(words: &[Box<str>]) -> Result<Vec<EventKind>, FieldError> {
+    Kinds::parse(words).map(|kinds| EventKind::ALL.into_iter().filter(|kind| kinds.has(*kind)).collect())
 }
 
 #[cfg(test)]
@@ -214,13 +214,13 @@ mod tests {
         )
     }
 
-    fn came(seq: u64, device: &str) -> Recorded {
+    fn arrived(seq: u64, device: &str) -> Recorded {
         event(seq, device, EventBody::Presence { status: Status::Online, reason: "heard".into() })
     }
 
     fn check(devices: &[&str], id: &str, expected: bool) {
-        let mut filter = Filter::new(Some(&words(devices)), None).unwrap();
-        assert_eq!(filter.takes(&came(1, id)), expected, "{devices:?} on {id}");
+        let mut filter = EventFilter::new(Some(&words(devices)), None).unwrap();
+        assert_eq!(filter.passes(&arrived(1, id)), expected, "{devices:?} on {id}");
     }
 
     #[test]
@@ -237,21 +237,24 @@ mod tests {
 
     #[test]
     fn events_without_a_device_pass_only_where_none_is_named() {
-        let signal = twinhub_domain::run::Signal::Rules {
+        let signal = twinhub_domain::run::AutomationSignal::Rules {
             loaded: Vec::new(),
             changed: Vec::new(),
             gone: Vec::new(),
             warnings: Vec::new(),
         };
-        let mut recorded = came(1, "a");
+        let mut recorded = arrived(1, "a");
         (recorded.event.device, recorded.event.number) = (DeviceId::none(), DeviceNumber(0));
         recorded.event.body = EventBody::Signal(Box::new(signal));
         assert!(recorded.json_members().contains(r#""kind":"rule","device_id":null,"#));
-        assert!(Filter::default().takes(&recorded));
-        assert!(Filter::new(None, Some(&words(&["rule"]))).unwrap().takes(&recorded));
-        assert!(!Filter::new(None, Some(&words(&["alarm", "telemetry"]))).unwrap().takes(&recorded));
+        assert!(EventFilter::default().passes(&recorded));
+        assert!(EventFilter::new(None, Some(&words(&["rule"]))).unwrap().passes(&recorded));
+        assert!(!EventFilter::new(None, Some(&words(&["alarm", "telemetry"]))).unwrap().passes(&recorded));
         for patterns in [["a", "b"], ["**", "x"], ["{,a}", "x"]] {
-            assert!(!Filter::new(Some(&words(&patterns)), None).unwrap().takes(&recorded), "{patterns:?}");
+            assert!(
+                !EventFilter::new(Some(&words(&patterns)), None).unwrap().passes(&recorded),
+                "{patterns:?}"
+            );
         }
     }
 
@@ -259,19 +262,19 @@ mod tests {
     fn ids_and_patterns_stand_side_by_side() {
         let ids = (0..1_000).map(|n| format!("pump-{n}").into());
         let texts: Vec<Box<str>> = ids.chain(["fan-*".into()]).collect();
-        let mut filter = Filter::new(Some(&texts), None).unwrap();
+        let mut filter = EventFilter::new(Some(&texts), None).unwrap();
         assert_eq!(filter.patterns(), 1, "an id is no pattern");
         assert_eq!(filter.named(), None, "there are more than those that are named");
-        assert!(filter.takes(&came(1, "pump-999")) && filter.takes(&came(2, "fan-7")));
-        assert!(!filter.takes(&came(3, "pump-1000")));
+        assert!(filter.passes(&arrived(1, "pump-999")) && filter.passes(&arrived(2, "fan-7")));
+        assert!(!filter.passes(&arrived(3, "pump-1000")));
     }
 
     #[test]
     fn picks_kinds() {
-        let mut filter = Filter::new(None, Some(&words(&["telemetry", "twin"]))).unwrap();
-        assert!(!filter.takes(&came(1, "a")));
-        let mut filter = Filter::new(None, Some(&words(&["presence"]))).unwrap();
-        assert!(filter.takes(&came(1, "a")));
+        let mut filter = EventFilter::new(None, Some(&words(&["telemetry", "twin"]))).unwrap();
+        assert!(!filter.passes(&arrived(1, "a")));
+        let mut filter = EventFilter::new(None, Some(&words(&["presence"]))).unwrap();
+        assert!(filter.passes(&arrived(1, "a")));
     }
 
     fn alarm(device: DeviceId, severity: Severity) -> Recorded {
@@ -290,18 +293,18 @@ mod tests {
     #[test]
     fn picks_alarms_by_severity() {
         let pump = DeviceId::parse("pump-1").unwrap();
-        let mut filter = Filter::default().at_least(Some(Severity::Minor));
-        assert!(filter.takes(&alarm(pump.clone(), Severity::Critical)));
-        assert!(filter.takes(&alarm(pump.clone(), Severity::Minor)));
-        assert!(!filter.takes(&alarm(pump, Severity::Warning)));
-        assert!(!filter.takes(&came(1, "pump-1")), "what is no alarm has no severity");
+        let mut filter = EventFilter::default().at_least(Some(Severity::Minor));
+        assert!(filter.passes(&alarm(pump.clone(), Severity::Critical)));
+        assert!(filter.passes(&alarm(pump.clone(), Severity::Minor)));
+        assert!(!filter.passes(&alarm(pump, Severity::Warning)));
+        assert!(!filter.passes(&arrived(1, "pump-1")), "what is no alarm has no severity");
     }
 
     #[test]
     fn alarms_without_a_device_pass_only_where_none_is_named() {
         let check = |devices: Option<&[&str]>, of: DeviceId, expected: bool| {
-            let mut filter = Filter::new(devices.map(words).as_deref(), None).unwrap();
-            assert_eq!(filter.takes(&alarm(of, Severity::Major)), expected, "{devices:?}");
+            let mut filter = EventFilter::new(devices.map(words).as_deref(), None).unwrap();
+            assert_eq!(filter.passes(&alarm(of, Severity::Major)), expected, "{devices:?}");
         };
         let pump = DeviceId::parse("pump-1").unwrap();
         check(None, DeviceId::none(), true);
@@ -312,22 +315,22 @@ mod tests {
         check(Some(&["pump-*"]), pump.clone(), true);
         check(Some(&["fan"]), pump, false);
         let group = Subtree::new("hall", Arc::default(), 0);
-        assert!(!Filter::default().within(group).takes(&alarm(DeviceId::none(), Severity::Major)));
+        assert!(!EventFilter::default().within(group).passes(&alarm(DeviceId::none(), Severity::Major)));
     }
 
     #[test]
     fn names_the_part_that_makes_no_sense() {
-        assert_eq!(Filter::new(Some(&words(&["pump-[1"])), None).unwrap_err().field, "devices");
-        assert_eq!(Filter::new(Some(&words(&["a/b"])), None).unwrap_err().field, "devices");
+        assert_eq!(EventFilter::new(Some(&words(&["pump-[1"])), None).unwrap_err().field, "devices");
+        assert_eq!(EventFilter::new(Some(&words(&["a/b"])), None).unwrap_err().field, "devices");
         let many = |pattern: &str, count: usize| {
             let texts: Vec<Box<str>> = (0..count).map(|n| format!("{pattern}{n}").into()).collect();
-            Filter::new(Some(&texts), None).map(|filter| filter.patterns()).map_err(|error| error.detail)
+            EventFilter::new(Some(&texts), None).map(|filter| filter.patterns()).map_err(|error| error.detail)
         };
         assert_eq!(many("*-", 256), Ok(256));
         assert_eq!(many("*-", 257), Err("256 patterns at most, these are 257".into()));
         assert_eq!(many("p-", 1_001), Err("1000 ids at most, these are 1001".into()));
         assert_eq!(many(&"*".repeat(256), 1), Err("a pattern has 256 bytes at most".into()));
-        let error = Filter::new(None, Some(&words(&["weather"]))).unwrap_err();
+        let error = EventFilter::new(None, Some(&words(&["weather"]))).unwrap_err();
         assert!(error.detail.starts_with("`weather` is none of telemetry, twin"), "{error}");
     }
 }

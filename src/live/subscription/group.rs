@@ -8,11 +8,11 @@ use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::groups::ReadTree;
 use twinhub_domain::event::{ChangeKind, EventBody, TwinChange};
-use twinhub_domain::fleet::{FleetChange, GroupId, RecordChange, RecordKind, Tree};
+use twinhub_domain::fleet::{FleetChange, GroupId, GroupTree, RecordChange, RecordKind};
 use twinhub_domain::{DeviceId, Recorded, Twin};
 use twinhub_store::{DeviceQuery, DeviceSort, StoreError};
 
-use super::filter::Filter;
+use super::filter::EventFilter;
 use crate::http::problem::ApiError;
 
 /// Members read at once.
@@ -22,7 +22,7 @@ const PAGE: u64 = 1_000;
 #[derive(Clone, Debug)]
 pub(super) struct Subtree {
     id: Box<str>,
-    tree: Arc<Tree>,
+    tree: Arc<GroupTree>,
     /// By device, the group that it is in.
     members: HashMap<DeviceId, Box<str>>,
     /// It is as of this event, or later; earlier events change nothing of it.
@@ -33,7 +33,7 @@ pub(super) struct Subtree {
 
 impl Subtree {
     /// A group in this tree, without members yet.
-    pub fn new(id: &str, tree: Arc<Tree>, as_of: u64) -> Self {
+    pub fn new(id: &str, tree: Arc<GroupTree>, as_of: u64) -> Self {
         let unread = tree.subtree(id).iter().map(|id| id.as_str().into()).collect();
         Self { id: id.into(), tree, members: HashMap::new(), as_of, unread }
     }
@@ -49,7 +49,7 @@ impl Subtree {
     }
 
     /// The devices of those groups, as they stand now.
-    pub fn meet(&mut self, twins: impl IntoIterator<Item = (DeviceId, Box<str>)>) {
+    pub fn set_members(&mut self, twins: impl IntoIterator<Item = (DeviceId, Box<str>)>) {
         self.members.extend(twins);
         self.unread.clear();
     }
@@ -118,7 +118,12 @@ impl Subtree {
 ///
 /// # Errors
 /// There is no such group, or the store does not answer.
-pub async fn in_group(hub: &Grant, filter: Filter, group: &str, as_of: u64) -> Result<Filter, ApiError> {
+pub async fn in_group(
+    hub: &Grant,
+    filter: EventFilter,
+    group: &str,
+    as_of: u64,
+) -> Result<EventFilter, ApiError> {
     let (reply, tree) = tokio::sync::oneshot::channel();
     hub.post(ReadTree { reply })?;
     let tree = match tokio::time::timeout(hub.settings().patience, tree).await {
@@ -130,7 +135,7 @@ pub async fn in_group(hub: &Grant, filter: Filter, group: &str, as_of: u64) -> R
     }
     let mut subtree = Subtree::new(group, tree, as_of);
     let members = members_of(hub, subtree.unread()).await??;
-    subtree.meet(members);
+    subtree.set_members(members);
     Ok(filter.within(subtree))
 }
 
@@ -183,12 +188,12 @@ mod tests {
     }
 
     /// `plant` with `hall` under it, and `yard` beside it; `a` stands in `hall`. As of event 10.
-    fn plant() -> Filter {
-        let tree = Tree::new([group("plant", ""), group("hall", "plant"), group("yard", "")]);
+    fn plant() -> EventFilter {
+        let tree = GroupTree::new([group("plant", ""), group("hall", "plant"), group("yard", "")]);
         let mut subtree = Subtree::new("plant", Arc::new(tree), 10);
         assert_eq!(subtree.unread().join(" "), "plant hall");
-        subtree.meet([(DeviceId::parse("a").unwrap(), "hall".into())]);
-        Filter::default().within(subtree)
+        subtree.set_members([(DeviceId::parse("a").unwrap(), "hall".into())]);
+        EventFilter::default().within(subtree)
     }
 
     fn event(seq: u64, device: &str, body: EventBody) -> Recorded {
@@ -198,7 +203,7 @@ mod tests {
         Recorded::new(seq, Event { device, number, at, received_at: at, body, cause: Cause::hub() })
     }
 
-    fn came(seq: u64, device: &str) -> Recorded {
+    fn arrived(seq: u64, device: &str) -> Recorded {
         event(seq, device, EventBody::Presence { status: Status::Online, reason: "heard".into() })
     }
 
@@ -216,36 +221,42 @@ mod tests {
     #[test]
     fn follows_devices_that_move() {
         let mut filter = plant();
-        assert!(filter.takes(&came(11, "a")));
-        assert!(!filter.takes(&came(12, "b")));
-        assert!(filter.takes(&moved(13, "b", "plant".into())), "heard joining");
-        assert!(filter.takes(&came(14, "b")));
-        assert!(filter.takes(&moved(15, "b", "hall".into())), "it moves within");
-        assert!(filter.takes(&moved(16, "a", Json::Null)), "heard leaving");
-        assert!(!filter.takes(&came(17, "a")));
-        assert!(!filter.takes(&moved(18, "c", "yard".into())));
-        assert!(!filter.takes(&moved(5, "c", "hall".into())), "the past is not the present");
+        assert!(filter.passes(&arrived(11, "a")));
+        assert!(!filter.passes(&arrived(12, "b")));
+        assert!(filter.passes(&moved(13, "b", "plant".into())), "heard joining");
+        assert!(filter.passes(&arrived(14, "b")));
+        assert!(filter.passes(&moved(15, "b", "hall".into())), "it moves within");
+        assert!(filter.passes(&moved(16, "a", Json::Null)), "heard leaving");
+        assert!(!filter.passes(&arrived(17, "a")));
+        assert!(!filter.passes(&moved(18, "c", "yard".into())));
+        assert!(!filter.passes(&moved(5, "c", "hall".into())), "the past is not the present");
         let deleted = TwinChange::empty(ChangeKind::Deleted);
-        assert!(filter.takes(&event(19, "b", EventBody::Twin(deleted))));
-        assert!(!filter.takes(&came(20, "b")));
+        assert!(filter.passes(&event(19, "b", EventBody::Twin(deleted))));
+        assert!(!filter.passes(&arrived(20, "b")));
     }
 
     #[test]
     fn follows_groups_that_move() {
         let mut filter = plant();
-        assert!(filter.takes(&regrouped(11, RecordChange::Made, &group("room", "hall"))));
+        assert!(filter.passes(&regrouped(11, RecordChange::Made, &group("room", "hall"))));
         assert!(filter.unread().is_empty());
-        assert!(filter.takes(&moved(12, "b", "room".into())));
-        assert!(filter.takes(&regrouped(13, RecordChange::Changed, &group("hall", "yard"))), "heard leaving");
-        assert!(!filter.takes(&came(14, "a")) && !filter.takes(&came(15, "b")), "they went with it");
-        assert!(!filter.takes(&moved(16, "c", "room".into())));
-        assert!(!filter.takes(&regrouped(17, RecordChange::Changed, &group("room", "yard"))));
-        assert!(filter.takes(&regrouped(18, RecordChange::Changed, &group("yard", "plant"))), "heard coming");
+        assert!(filter.passes(&moved(12, "b", "room".into())));
+        assert!(
+            filter.passes(&regrouped(13, RecordChange::Changed, &group("hall", "yard"))),
+            "heard leaving"
+        );
+        assert!(!filter.passes(&arrived(14, "a")) && !filter.passes(&arrived(15, "b")), "they went with it");
+        assert!(!filter.passes(&moved(16, "c", "room".into())));
+        assert!(!filter.passes(&regrouped(17, RecordChange::Changed, &group("room", "yard"))));
+        assert!(
+            filter.passes(&regrouped(18, RecordChange::Changed, &group("yard", "plant"))),
+            "heard coming"
+        );
         let mut unread = filter.unread().to_vec();
         unread.sort();
         assert_eq!(unread.join(" "), "hall room yard");
-        filter.meet([(DeviceId::parse("c").unwrap(), "room".into())]);
-        assert!(filter.unread().is_empty() && filter.takes(&came(19, "c")));
+        filter.set_members([(DeviceId::parse("c").unwrap(), "room".into())]);
+        assert!(filter.unread().is_empty() && filter.passes(&arrived(19, "c")));
     }
 
     #[test]
@@ -256,7 +267,7 @@ mod tests {
             change: RecordChange::Made,
             body: Default::default(),
         };
-        assert!(!plant().takes(&event(11, "", EventBody::Fleet(Box::new(template)))));
-        assert!(!plant().takes(&regrouped(11, RecordChange::Made, &group("shed", "yard"))));
+        assert!(!plant().passes(&event(11, "", EventBody::Fleet(Box::new(template)))));
+        assert!(!plant().passes(&regrouped(11, RecordChange::Made, &group("shed", "yard"))));
     }
 }

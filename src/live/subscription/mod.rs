@@ -27,12 +27,12 @@ use twinhub_domain::{Recorded, Twin};
 use twinhub_store::Replayed;
 
 use filter::MOST_PATTERNS;
-pub use filter::{Filter, kinds_named};
+pub use filter::{EventFilter, kinds_named};
 pub use group::in_group;
-pub use outlet::{Gone, Outlet};
+pub use outlet::{Outlet, SubscriberGone};
 use snapshot::Snapshot;
 
-/// Subscriptions in one session at most; a set of them fits the bits of [`Slots`].
+/// Subscriptions in one session at most; a set of them fits the bits of [`SubscriptionSlots`].
 pub const MOST_SUBSCRIPTIONS: usize = 64;
 /// Events read from the store at once.
 const PAGE: usize = 500;
@@ -54,19 +54,19 @@ pub struct LiveSubscriptions {
 
 /// Subscriptions of a session, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Slots(u64);
+pub struct SubscriptionSlots(u64);
 
 /// A notification for a session.
 #[derive(Debug)]
 pub enum Notification {
     /// An event, and the subscriptions that take it.
-    Event { slots: Slots, event: Arc<Recorded> },
+    Event { slots: SubscriptionSlots, event: Arc<Recorded> },
     /// A page of twins in their present state; `last` is true on the last page.
     Snapshot { slot: usize, twins: Vec<Twin>, last: bool },
     /// `missed` events were skipped; a subscription since `resume` brings them.
     Lagged { missed: u64, resume: u64 },
     /// The past asked for is gone: later events come after `seq`.
-    Resync { slots: Slots, seq: u64 },
+    Resync { slots: SubscriptionSlots, seq: u64 },
 }
 
 impl Notification {
@@ -80,7 +80,7 @@ impl Notification {
 /// The feed has ended: the hub is shutting down.
 #[derive(Debug, thiserror::Error)]
 #[error("the hub is shutting down")]
-pub struct Ended;
+pub struct FeedEnded;
 
 /// The reason why there is no further subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +107,7 @@ impl NotSubscribed {
 
 struct Subscription {
     id: Box<str>,
-    filter: Filter,
+    filter: EventFilter,
     /// Events up to this place are not wanted.
     after: u64,
     /// Events up to this place were sent; later ones, up to the cursor, are in the store.
@@ -127,8 +127,8 @@ impl LiveSubscriptions {
     ///
     /// # Errors
     /// The hub is shutting down.
-    pub async fn open(hub: &Grant) -> Result<Self, Ended> {
-        let Live { seq, events } = hub.ask(Subscribe).await.map_err(|_| Ended)?;
+    pub async fn open(hub: &Grant) -> Result<Self, FeedEnded> {
+        let Live { seq, events } = hub.ask(Subscribe).await.map_err(|_| FeedEnded)?;
         let counters = hub.counters();
         up(&counters.subscribers);
         let (hub, slots) = (hub.clone(), Vec::new());
@@ -162,7 +162,7 @@ impl LiveSubscriptions {
     pub fn subscribe(
         &mut self,
         id: &str,
-        filter: Filter,
+        filter: EventFilter,
         since: Option<u64>,
         snapshot: bool,
     ) -> Result<(u64, Option<Notification>), NotSubscribed> {
@@ -192,7 +192,8 @@ impl LiveSubscriptions {
             behind: Some(after).filter(|after| *after < self.cursor),
             snapshot: snapshot.then(Snapshot::default),
         });
-        let first = resync.then(|| Notification::Resync { slots: Slots::one(slot), seq: self.cursor });
+        let first =
+            resync.then(|| Notification::Resync { slots: SubscriptionSlots::one(slot), seq: self.cursor });
         Ok((after, first))
     }
 
@@ -205,7 +206,7 @@ impl LiveSubscriptions {
     }
 
     /// The ids of these subscriptions; those that have ended meanwhile are left out.
-    pub fn ids(&self, slots: Slots) -> impl Iterator<Item = &str> {
+    pub fn ids(&self, slots: SubscriptionSlots) -> impl Iterator<Item = &str> {
         slots.iter().filter_map(|slot| self.slots.get(slot)?.as_ref()).map(|one| &*one.id)
     }
 
@@ -213,12 +214,12 @@ impl LiveSubscriptions {
     ///
     /// # Errors
     /// The feed has ended.
-    pub async fn next(&mut self) -> Result<Vec<Notification>, Ended> {
+    pub async fn next(&mut self) -> Result<Vec<Notification>, FeedEnded> {
         let unread =
             |slot: &Option<Subscription>| slot.as_ref().is_some_and(|one| !one.filter.unread().is_empty());
         if let Some(slot) = self.slots.iter().position(unread) {
             self.detained = true;
-            self.meet(slot).await?;
+            self.set_members(slot).await?;
             return Ok(Vec::new());
         }
         let with_snapshot = |slot: &Option<Subscription>| slot.as_ref().is_some_and(|s| s.snapshot.is_some());
@@ -234,10 +235,10 @@ impl LiveSubscriptions {
     }
 
     /// Reads the devices of groups that have come under a subscription's group.
-    async fn meet(&mut self, slot: usize) -> Result<(), Ended> {
+    async fn set_members(&mut self, slot: usize) -> Result<(), FeedEnded> {
         let Some(one) = &mut self.slots[slot] else { return Ok(()) };
-        match group::members_of(&self.hub, one.filter.unread()).await.map_err(|_| Ended)? {
-            Ok(members) => one.filter.meet(members),
+        match group::members_of(&self.hub, one.filter.unread()).await.map_err(|_| FeedEnded)? {
+            Ok(members) => one.filter.set_members(members),
             Err(error) => {
                 warn!(%error, "reading a group's devices failed, trying again");
                 tokio::time::sleep(RETRY).await;
@@ -246,11 +247,11 @@ impl LiveSubscriptions {
         Ok(())
     }
 
-    async fn snapshot(&mut self, slot: usize) -> Result<Vec<Notification>, Ended> {
+    async fn snapshot(&mut self, slot: usize) -> Result<Vec<Notification>, FeedEnded> {
         let Some(Subscription { filter, snapshot: Some(snapshot), .. }) = &mut self.slots[slot] else {
             return Ok(Vec::new());
         };
-        let Some(page) = snapshot.page(&self.hub, filter).await.map_err(|_| Ended)? else {
+        let Some(page) = snapshot.page(&self.hub, filter).await.map_err(|_| FeedEnded)? else {
             tokio::time::sleep(RETRY).await;
             return Ok(Vec::new());
         };
@@ -262,9 +263,9 @@ impl LiveSubscriptions {
         Ok(vec![Notification::Snapshot { slot, twins: page.twins, last: page.last }])
     }
 
-    async fn replay(&mut self, after: u64) -> Result<Vec<Notification>, Ended> {
+    async fn replay(&mut self, after: u64) -> Result<Vec<Notification>, FeedEnded> {
         let page = Replay { after, up_to: self.cursor, limit: PAGE };
-        let replayed = match self.hub.ask(page).await.map_err(|_| Ended)? {
+        let replayed = match self.hub.ask(page).await.map_err(|_| FeedEnded)? {
             Ok(replayed) => replayed,
             Err(error) => {
                 warn!(%error, "replay failed, trying again");
@@ -301,18 +302,18 @@ impl LiveSubscriptions {
         notifications
     }
 
-    async fn live(&mut self) -> Result<Vec<Notification>, Ended> {
+    async fn live(&mut self) -> Result<Vec<Notification>, FeedEnded> {
         let batch = loop {
             match self.live.recv().await {
                 Ok(batch) => break batch,
                 Err(RecvError::Lagged(_)) => {} // the next batch shows by its `seq` how much was missed
-                Err(RecvError::Closed) => return Err(Ended),
+                Err(RecvError::Closed) => return Err(FeedEnded),
             }
         };
-        Ok(self.take_live(&batch))
+        Ok(self.live_notifications(&batch))
     }
 
-    fn take_live(&mut self, batch: &[Arc<Recorded>]) -> Vec<Notification> {
+    fn live_notifications(&mut self, batch: &[Arc<Recorded>]) -> Vec<Notification> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Vec::new() };
         let mut notifications = Vec::with_capacity(batch.len());
         let missed = first.seq.saturating_sub(self.cursor + 1);
@@ -343,13 +344,13 @@ impl LiveSubscriptions {
         notifications
     }
 
-    fn taking(&mut self, event: &Recorded, wants: impl Fn(&Subscription) -> bool) -> Slots {
-        let mut slots = Slots::default();
+    fn taking(&mut self, event: &Recorded, wants: impl Fn(&Subscription) -> bool) -> SubscriptionSlots {
+        let mut slots = SubscriptionSlots::default();
         for (slot, one) in self.slots.iter_mut().enumerate() {
             if let Some(one) = one
                 && wants(one)
             {
-                if one.filter.takes(event) {
+                if one.filter.passes(event) {
                     slots.add(slot);
                 }
                 if !one.is_ready() {
@@ -360,8 +361,8 @@ impl LiveSubscriptions {
         slots
     }
 
-    fn having(&self, which: impl Fn(&Subscription) -> bool) -> Slots {
-        let mut slots = Slots::default();
+    fn having(&self, which: impl Fn(&Subscription) -> bool) -> SubscriptionSlots {
+        let mut slots = SubscriptionSlots::default();
         for (slot, one) in self.slots.iter().enumerate() {
             if one.as_ref().is_some_and(&which) {
                 slots.add(slot);
@@ -377,7 +378,7 @@ impl Drop for LiveSubscriptions {
     }
 }
 
-impl Slots {
+impl SubscriptionSlots {
     /// This one alone.
     #[must_use]
     pub fn one(slot: usize) -> Self {

@@ -22,7 +22,7 @@ pub struct Outlet<T> {
 /// The subscriber is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the subscriber is gone")]
-pub struct Gone;
+pub struct SubscriberGone;
 
 impl<T> Outlet<T> {
     /// An outlet with room for `room` items, over the connection of `session`.
@@ -36,13 +36,13 @@ impl<T> Outlet<T> {
     ///
     /// # Errors
     /// The subscriber left, or read nothing for 30 s and was disconnected.
-    pub async fn send(&self, item: T) -> Result<(), Gone> {
+    pub async fn send(&self, item: T) -> Result<(), SubscriberGone> {
         match tokio::time::timeout(STALLED_AFTER, self.items.send(item)).await {
-            Ok(sent) => sent.map_err(|_| Gone),
+            Ok(sent) => sent.map_err(|_| SubscriberGone),
             Err(_) => {
                 info!(after = ?STALLED_AFTER, "subscriber reads nothing, disconnected");
                 self.cut();
-                Err(Gone)
+                Err(SubscriberGone)
             }
         }
     }
@@ -74,7 +74,7 @@ mod tests {
         let (outlet, _receiver) = Outlet::new(1, None);
         assert_eq!(outlet.send(1).await, Ok(()));
         let started = tokio::time::Instant::now();
-        assert_eq!(outlet.send(2).await, Err(Gone));
+        assert_eq!(outlet.send(2).await, Err(SubscriberGone));
         assert_eq!(started.elapsed(), STALLED_AFTER);
     }
 
@@ -83,6 +83,6 @@ mod tests {
         let (outlet, receiver) = Outlet::new(1, None);
         drop(receiver);
         outlet.left().await;
-        assert_eq!(outlet.send(1).await, Err(Gone));
+        assert_eq!(outlet.send(1).await, Err(SubscriberGone));
     }
 }

@@ -9,7 +9,7 @@ use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
 use twinhub_domain::{DeviceId, DeviceNumber, Twin};
 use twinhub_store::{DeviceQuery, StoreError};
 
-use super::filter::Filter;
+use super::filter::EventFilter;
 
 /// Twins read, and sent, at once.
 const PAGE: usize = 200;
@@ -34,7 +34,7 @@ impl Snapshot {
     pub(super) async fn page(
         &mut self,
         hub: &Grant,
-        filter: &Filter,
+        filter: &EventFilter,
     ) -> Result<Option<SnapshotPage>, HubError> {
         let page = match filter.named() {
             Some(ids) => self.named(hub, ids, filter).await?,
@@ -47,7 +47,7 @@ impl Snapshot {
         &mut self,
         hub: &Grant,
         ids: &HashSet<DeviceId>,
-        filter: &Filter,
+        filter: &EventFilter,
     ) -> Result<Result<SnapshotPage, StoreError>, HubError> {
         let ids = ids.iter().cloned().collect(); // bounded by the filter
         Ok(hub.ask(LoadTwins(ids)).await?.map(|mut twins| {
@@ -59,7 +59,7 @@ impl Snapshot {
     async fn listed(
         &mut self,
         hub: &Grant,
-        filter: &Filter,
+        filter: &EventFilter,
     ) -> Result<Result<SnapshotPage, StoreError>, HubError> {
         let query = DeviceQuery {
             groups: filter.groups(),

@@ -22,7 +22,7 @@ async fn hub() -> Grant {
 }
 
 /// Stores `count` readings, one a commit, and returns the place of the last.
-async fn say(hub: &Grant, count: u64) -> u64 {
+async fn publish_events(hub: &Grant, count: u64) -> u64 {
     let mut seq = 0;
     for _ in 0..count {
         let reading = payload::telemetry(br#"{"t": 1}"#).unwrap();
@@ -56,23 +56,23 @@ fn all(after: u64, last: u64) -> Vec<u64> {
 #[actix_web::test]
 async fn the_past_and_then_the_present_without_a_gap_or_a_repeat() {
     let hub = hub().await;
-    let past = say(&hub, 10).await;
+    let past = publish_events(&hub, 10).await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     assert_eq!(subscriptions.seq(), past);
-    subscriptions.subscribe("s", Filter::default(), Some(3), false).unwrap();
+    subscriptions.subscribe("s", EventFilter::default(), Some(3), false).unwrap();
     assert_eq!(hear(&mut subscriptions, past).await, all(3, past));
-    let present = say(&hub, 3).await;
+    let present = publish_events(&hub, 3).await;
     assert_eq!(hear(&mut subscriptions, present).await, all(past, present));
 }
 
 #[actix_web::test]
 async fn catching_up_causes_no_lag() {
     let hub = hub().await;
-    let past = say(&hub, 5).await;
+    let past = publish_events(&hub, 5).await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
-    subscriptions.subscribe("s", Filter::default(), Some(0), false).unwrap();
+    subscriptions.subscribe("s", EventFilter::default(), Some(0), false).unwrap();
     assert_eq!(hear(&mut subscriptions, past).await, all(0, past));
-    let last = say(&hub, 10 * DEPTH as u64).await; // the feed has overflowed meanwhile
+    let last = publish_events(&hub, 10 * DEPTH as u64).await; // the feed has overflowed meanwhile
     assert_eq!(hear(&mut subscriptions, last).await, all(past, last));
 }
 
@@ -80,16 +80,16 @@ async fn catching_up_causes_no_lag() {
 async fn slow_session_gets_the_place_to_resume() {
     let hub = hub().await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
-    subscriptions.subscribe("s", Filter::default(), None, false).unwrap();
-    let first = say(&hub, 1).await;
+    subscriptions.subscribe("s", EventFilter::default(), None, false).unwrap();
+    let first = publish_events(&hub, 1).await;
     assert_eq!(hear(&mut subscriptions, first).await, all(0, first));
-    let last = say(&hub, 10 * DEPTH as u64).await;
+    let last = publish_events(&hub, 10 * DEPTH as u64).await;
     let notifications = within("a notification", subscriptions.next()).await.unwrap();
     let Some(&Notification::Lagged { missed, resume }) = notifications.first() else {
         panic!("{notifications:?}")
     };
     assert_eq!((resume, missed), (first, last - first - DEPTH as u64));
-    subscriptions.subscribe("again", Filter::default(), Some(resume), false).unwrap();
+    subscriptions.subscribe("again", EventFilter::default(), Some(resume), false).unwrap();
     let mut again = Vec::new();
     while again.last() != Some(&last) {
         for notification in within("a notification", subscriptions.next()).await.unwrap() {
@@ -106,10 +106,10 @@ async fn slow_session_gets_the_place_to_resume() {
 async fn resuming_session_reads_missed_events_from_the_store() {
     let hub = hub().await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap().resuming();
-    subscriptions.subscribe("s", Filter::default(), None, false).unwrap();
-    let first = say(&hub, 1).await;
+    subscriptions.subscribe("s", EventFilter::default(), None, false).unwrap();
+    let first = publish_events(&hub, 1).await;
     assert_eq!(hear(&mut subscriptions, first).await, all(0, first));
-    let last = say(&hub, 10 * DEPTH as u64).await;
+    let last = publish_events(&hub, 10 * DEPTH as u64).await;
     assert_eq!(hear(&mut subscriptions, last).await, all(first, last));
     assert_eq!(get(&hub.counters().subscribers_lagged), 1);
 }
@@ -117,12 +117,12 @@ async fn resuming_session_reads_missed_events_from_the_store() {
 #[actix_web::test]
 async fn place_beyond_the_last_commit_is_another_past() {
     let hub = hub().await;
-    let last = say(&hub, 2).await;
+    let last = publish_events(&hub, 2).await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
-    let (seq, first) = subscriptions.subscribe("s", Filter::default(), Some(last + 9), false).unwrap();
+    let (seq, first) = subscriptions.subscribe("s", EventFilter::default(), Some(last + 9), false).unwrap();
     assert_eq!(seq, last);
     assert!(matches!(first, Some(Notification::Resync { seq, .. }) if seq == last), "{first:?}");
-    let (seq, first) = subscriptions.subscribe("here", Filter::default(), Some(last), false).unwrap();
+    let (seq, first) = subscriptions.subscribe("here", EventFilter::default(), Some(last), false).unwrap();
     assert!(seq == last && first.is_none(), "nothing is missing: {first:?}");
 }
 
@@ -131,18 +131,18 @@ async fn place_beyond_the_last_commit_is_another_past() {
 async fn events_before_since_are_not_sent_again() {
     let hub = hub().await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
-    let past = say(&hub, DEPTH as u64 - 1).await;
-    subscriptions.subscribe("s", Filter::default(), Some(past - 1), false).unwrap();
+    let past = publish_events(&hub, DEPTH as u64 - 1).await;
+    subscriptions.subscribe("s", EventFilter::default(), Some(past - 1), false).unwrap();
     assert_eq!(hear(&mut subscriptions, past).await, [past]);
 }
 
 #[actix_web::test]
 async fn pruned_past_resyncs_only_subscriptions_that_miss_some_of_it() {
     let hub = hub().await;
-    let last = say(&hub, 10).await;
+    let last = publish_events(&hub, 10).await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     for (id, since) in [("lacks", last - 4), ("has", last - 3)] {
-        subscriptions.subscribe(id, Filter::default(), Some(since), false).unwrap();
+        subscriptions.subscribe(id, EventFilter::default(), Some(since), false).unwrap();
     }
     let page = Replay { after: last - 3, up_to: last, limit: PAGE };
     let Replayed { events, .. } = hub.ask(page).await.unwrap().unwrap();
@@ -151,9 +151,13 @@ async fn pruned_past_resyncs_only_subscriptions_that_miss_some_of_it() {
         Notification::Resync { slots, seq } => Some((*slots, *seq)),
         _ => None,
     };
-    assert_eq!(notifications.first().and_then(resync), Some((Slots::one(0), last)), "{notifications:?}");
+    assert_eq!(
+        notifications.first().and_then(resync),
+        Some((SubscriptionSlots::one(0), last)),
+        "{notifications:?}"
+    );
     let has = notifications.iter().filter_map(|notification| match notification {
-        Notification::Event { slots, event } if *slots == Slots::one(1) => Some(event.seq),
+        Notification::Event { slots, event } if *slots == SubscriptionSlots::one(1) => Some(event.seq),
         _ => None,
     });
     assert_eq!(has.collect::<Vec<_>>(), all(last - 3, last));
@@ -164,15 +168,15 @@ async fn one_event_for_several_subscriptions_is_sent_once() {
     let hub = hub().await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
     for id in ["a", "b"] {
-        subscriptions.subscribe(id, Filter::default(), None, false).unwrap();
+        subscriptions.subscribe(id, EventFilter::default(), None, false).unwrap();
     }
     let none = [Box::from("fan-*")];
-    subscriptions.subscribe("c", Filter::new(Some(&none), None).unwrap(), None, false).unwrap();
+    subscriptions.subscribe("c", EventFilter::new(Some(&none), None).unwrap(), None, false).unwrap();
     assert_eq!(
-        subscriptions.subscribe("a", Filter::default(), None, false).unwrap_err(),
+        subscriptions.subscribe("a", EventFilter::default(), None, false).unwrap_err(),
         NotSubscribed::Taken
     );
-    say(&hub, 1).await;
+    publish_events(&hub, 1).await;
     let notifications = within("a notification", subscriptions.next()).await.unwrap();
     let Some(Notification::Event { slots, .. }) = notifications.first() else { panic!("{notifications:?}") };
     assert_eq!(subscriptions.ids(*slots).collect::<Vec<_>>(), ["a", "b"]);
@@ -182,9 +186,9 @@ async fn one_event_for_several_subscriptions_is_sent_once() {
 #[actix_web::test]
 async fn a_snapshot_comes_before_the_events() {
     let hub = hub().await;
-    let last = say(&hub, 2).await;
+    let last = publish_events(&hub, 2).await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
-    subscriptions.subscribe("s", Filter::default(), Some(0), true).unwrap();
+    subscriptions.subscribe("s", EventFilter::default(), Some(0), true).unwrap();
     let notifications = within("a notification", subscriptions.next()).await.unwrap();
     let Some(Notification::Snapshot { slot: 0, twins, last: true }) = notifications.first() else {
         panic!("{notifications:?}")
@@ -197,15 +201,19 @@ async fn a_snapshot_comes_before_the_events() {
 async fn all_subscriptions_of_a_session_share_its_patterns() {
     let hub = hub().await;
     let mut subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
-    let patterns = |count: usize| -> Filter {
+    let patterns = |count: usize| -> EventFilter {
         let texts: Vec<Box<str>> = (0..count).map(|n| format!("*-{n}").into()).collect();
-        Filter::new(Some(&texts), None).unwrap()
+        EventFilter::new(Some(&texts), None).unwrap()
     };
     let mut subscribe = |id, filter| subscriptions.subscribe(id, filter, None, false).map(|_| ());
     assert_eq!(subscribe("a", patterns(200)), Ok(()));
     assert_eq!(subscribe("b", patterns(57)), Err(NotSubscribed::TooManyPatterns));
     assert_eq!(subscribe("b", patterns(56)), Ok(()));
-    assert_eq!(subscribe("c", Filter::new(Some(&["pump-1".into()]), None).unwrap()), Ok(()), "an id is none");
+    assert_eq!(
+        subscribe("c", EventFilter::new(Some(&["pump-1".into()]), None).unwrap()),
+        Ok(()),
+        "an id is none"
+    );
     assert!(subscriptions.unsubscribe("a"));
     assert_eq!(subscriptions.subscribe("d", patterns(200), None, false).map(|_| ()), Ok(()));
 }

@@ -10,7 +10,7 @@ use super::frames;
 use crate::api::commands::request::{self, NewCommand};
 use crate::http::extract::fields::{FieldError, Fields};
 use crate::http::extract::read::read;
-use crate::live::subscription::Filter;
+use crate::live::subscription::EventFilter;
 
 /// Ids of frames and subscriptions have at most this many bytes: they are sent with every event.
 const LONGEST_ID: usize = 128;
@@ -34,7 +34,7 @@ pub(super) enum RequestFrame {
 #[derive(Debug)]
 pub(super) struct SubscribeRequest {
     pub id: Box<str>,
-    pub filter: Filter,
+    pub filter: EventFilter,
     pub group: Option<Box<str>>,
     pub since: Option<u64>,
     pub snapshot: bool,
@@ -75,7 +75,10 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, Fie
             let mut fields = fields.only(&SUBSCRIBE)?;
             Ok(RequestFrame::Subscribe(SubscribeRequest {
                 id: needed(id)?,
-                filter: Filter::new(fields.texts("devices")?.as_deref(), fields.texts("kinds")?.as_deref())?,
+                filter: EventFilter::new(
+                    fields.texts("devices")?.as_deref(),
+                    fields.texts("kinds")?.as_deref(),
+                )?,
                 group: group(&mut fields)?,
                 since: fields.count("since")?,
                 snapshot: fields.flag("snapshot")?.unwrap_or(false),

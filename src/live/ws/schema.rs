@@ -1,13 +1,13 @@
 //! Request frames as the AsyncAPI document describes them; [`super::request`] reads them.
 #![expect(dead_code, reason = "described, never made: frames are read field by field")]
 
-use twinhub_domain::Kind;
+use twinhub_domain::EventKind;
 use utoipa::openapi::schema::{Object as ObjectSchema, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::commands::request::NewCommand;
-use crate::api::schema::Object;
+use crate::api::schema::AnyObject;
 
 /// A request frame.
 #[derive(ToSchema)]
@@ -44,7 +44,7 @@ pub enum ClientFrame {
         id: Option<String>,
         device_id: String,
         /// A merge patch (RFC 7396) onto `desired`.
-        patch: Object,
+        patch: AnyObject,
         /// The version that the twin must have; any by default.
         if_version: Option<u64>,
     },
@@ -102,7 +102,7 @@ pub struct KindName;
 
 impl PartialSchema for KindName {
     fn schema() -> RefOr<Schema> {
-        let words = Kind::ALL.map(Kind::as_str);
+        let words = EventKind::ALL.map(EventKind::as_str);
         ObjectSchema::builder().schema_type(Type::String).enum_values(Some(words)).into()
     }
 }

@@ -19,8 +19,10 @@ use super::request::{RequestFrame, SubscribeRequest};
 use super::{changes, frames};
 use crate::http::Access;
 use crate::http::problem::ApiError;
-use crate::live::pump::{self, Frames, PingSchedule, Transport, TransportReply};
-use crate::live::subscription::{Ended, Gone, LiveSubscriptions, Notification, Outlet, Slots, in_group};
+use crate::live::pump::{self, CountedFrames, PingSchedule, Transport, TransportReply};
+use crate::live::subscription::{
+    FeedEnded, LiveSubscriptions, Notification, Outlet, SubscriberGone, SubscriptionSlots, in_group,
+};
 
 /// Frames that are passed to the actor at once.
 pub(super) const BUNDLE: usize = 32;
@@ -55,7 +57,8 @@ pub(super) async fn run(
         return;
     };
     let socket = WebSocket::new(access.grant().by_way_of(Source::WebSocket), requests, last_heard);
-    let Err(Gone) = pump::run(socket, outlet, subscriptions, None, access.state.closing()).await else {
+    let Err(SubscriberGone) = pump::run(socket, outlet, subscriptions, None, access.state.closing()).await
+    else {
         return;
     };
     debug!("websocket client left");
@@ -66,7 +69,7 @@ struct WebSocket {
     requests: mpsc::Receiver<RequestFrame>,
     last_heard: LastHeard,
     /// The beginning of the last event frame: nearly always the next one begins the same.
-    prefix: (Slots, String),
+    prefix: (SubscriptionSlots, String),
     /// Answers to changes that wait for their commit.
     changes: FuturesOrdered<LocalBoxFuture<'static, String>>,
 }
@@ -88,7 +91,7 @@ impl Transport for WebSocket {
         PingSchedule::Every(PING_EVERY)
     }
 
-    fn greeting(&mut self, subscriptions: &LiveSubscriptions) -> Option<Frames<SocketItem>> {
+    fn greeting(&mut self, subscriptions: &LiveSubscriptions) -> Option<CountedFrames<SocketItem>> {
         Some(one(frames::hello(subscriptions.seq(), self.hub.now())))
     }
 
@@ -96,10 +99,10 @@ impl Transport for WebSocket {
         &mut self,
         notifications: impl Iterator<Item = Notification>,
         subscriptions: &LiveSubscriptions,
-    ) -> Result<Option<Frames<SocketItem>>, Ended> {
+    ) -> Result<Option<CountedFrames<SocketItem>>, FeedEnded> {
         let mut texts = Vec::with_capacity(notifications.size_hint().0);
         texts.extend(notifications.map(|notification| self.frame(&notification, subscriptions)));
-        Ok(Some(Frames { count: texts.len() as u64, item: SocketItem::Texts(texts) }))
+        Ok(Some(CountedFrames { count: texts.len() as u64, item: SocketItem::Texts(texts) }))
     }
 
     fn ping(&mut self) -> Option<SocketItem> {
@@ -114,11 +117,11 @@ impl Transport for WebSocket {
         Some(SocketItem::ShuttingDown)
     }
 
-    async fn request(&mut self, _: &Outlet<SocketItem>) -> Result<SessionRequest, Gone> {
+    async fn request(&mut self, _: &Outlet<SocketItem>) -> Result<SessionRequest, SubscriberGone> {
         tokio::select! {
             biased;
             frame = self.requests.recv(), if self.changes.len() < MOST_AT_ONCE => {
-                frame.map(SessionRequest::Frame).ok_or(Gone) // the actor has ended with its connection
+                frame.map(SessionRequest::Frame).ok_or(SubscriberGone) // the actor has ended with its connection
             }
             Some(answer) = self.changes.next(), if !self.changes.is_empty() => Ok(SessionRequest::Settled(answer)),
             else => std::future::pending().await, // not reached: one of the two is always open
@@ -196,7 +199,7 @@ impl WebSocket {
                 frames::event(&self.prefix.1, event)
             }
             Notification::Snapshot { slot, twins, last } => {
-                let id = subscriptions.ids(Slots::one(*slot)).next().unwrap_or_default();
+                let id = subscriptions.ids(SubscriptionSlots::one(*slot)).next().unwrap_or_default();
                 frames::snapshot(id, twins, *last, self.hub.now())
             }
             Notification::Lagged { missed, resume } => frames::lagged(*missed, *resume),
@@ -205,8 +208,8 @@ impl WebSocket {
     }
 }
 
-fn one(frame: String) -> Frames<SocketItem> {
-    Frames { count: 1, item: SocketItem::Texts(vec![frame]) }
+fn one(frame: String) -> CountedFrames<SocketItem> {
+    CountedFrames { count: 1, item: SocketItem::Texts(vec![frame]) }
 }
 
 fn reply(frame: String) -> TransportReply<SocketItem> {
@@ -247,7 +250,7 @@ mod tests {
     /// More than all frames that a session sends here before they are read.
     const ROOM: usize = 100;
 
-    async fn session(last_heard: &LastHeard) -> (impl Future<Output = Result<(), Gone>>, Peer) {
+    async fn session(last_heard: &LastHeard) -> (impl Future<Output = Result<(), SubscriberGone>>, Peer) {
         let clock = ManualClock::at(Timestamp::from_millis(0));
         let hub = Hub::start(Arc::new(MemoryStore::default()), clock, Settings::default()).await.unwrap();
         let hub = hub.of(Caller::Anonymous, Source::WebSocket);
@@ -275,7 +278,7 @@ mod tests {
         last_heard.now();
         let began = Instant::now();
         let ended = tokio::time::timeout(10 * SILENT_FOR, pump).await;
-        assert_eq!(ended.expect("it ends"), Err(Gone));
+        assert_eq!(ended.expect("it ends"), Err(SubscriberGone));
         let after = began.elapsed();
         assert!(after > SILENT_FOR && after <= SILENT_FOR + PING_EVERY, "{after:?}");
         let mut pings = 0;

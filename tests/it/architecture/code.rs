@@ -10,7 +10,7 @@ pub struct Code {
 
 /// A character and what it stands in.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum CharKind {
     Code,
     Comment,
     /// Or a character in quotes.
@@ -58,6 +58,30 @@ impl Code {
         }
         found
     }
+
+    /// The structs, enums, traits and aliases that are defined here, with their lines.
+    pub fn defined(&self) -> Vec<(usize, String)> {
+        let of = |(number, line): &(usize, String)| Some((*number, definition(line)?));
+        self.lines.iter().filter_map(of).collect()
+    }
+}
+
+/// The type that an item defines whose first line this is: an associated type, which is indented, is none.
+fn definition(line: &str) -> Option<String> {
+    let item = line.trim_start();
+    let item = match item.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(')')?.1.trim_start(),
+        Some(rest) if rest.starts_with(' ') => rest.trim_start(),
+        _ => item,
+    };
+    let (keyword, rest) = item.split_once(' ')?;
+    let is_type = match keyword {
+        "struct" | "enum" | "trait" | "union" => true,
+        "type" => line.len() == line.trim_start().len(),
+        _ => false,
+    };
+    let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    (is_type && name.starts_with(char::is_uppercase)).then_some(name)
 }
 
 /// The type that an `impl` with this head is counted for: what follows the word `impl`.
@@ -101,7 +125,7 @@ pub fn read(text: &str) -> Code {
     let mut shown: Vec<char> = chars
         .iter()
         .zip(&kinds)
-        .map(|(c, kind)| if *kind == Kind::Comment && *c != '\n' { ' ' } else { *c })
+        .map(|(c, kind)| if *kind == CharKind::Comment && *c != '\n' { ' ' } else { *c })
         .collect();
     let mut test_modules = Vec::new();
     let mut at = 0;
@@ -125,20 +149,20 @@ pub fn read(text: &str) -> Code {
     Code { lines: lines.map(|(number, line)| (number, line.to_owned())).collect(), test_modules }
 }
 
-fn kinds(chars: &[char]) -> Vec<Kind> {
-    let mut kinds = vec![Kind::Code; chars.len()];
+fn kinds(chars: &[char]) -> Vec<CharKind> {
+    let mut kinds = vec![CharKind::Code; chars.len()];
     let mut at = 0;
     while at < chars.len() {
         let (kind, end) = match (chars[at], chars.get(at + 1)) {
-            ('/', Some('/')) => (Kind::Comment, find(chars, at, |c| c == '\n')),
-            ('/', Some('*')) => (Kind::Comment, block_end(chars, at)),
-            ('"', _) => (Kind::Text, quoted_end(chars, at, '"')),
+            ('/', Some('/')) => (CharKind::Comment, find(chars, at, |c| c == '\n')),
+            ('/', Some('*')) => (CharKind::Comment, block_end(chars, at)),
+            ('"', _) => (CharKind::Text, quoted_end(chars, at, '"')),
             ('r', Some('"' | '#')) if raw_end(chars, at).is_some() && !in_word(chars, at) => {
-                (Kind::Text, raw_end(chars, at).unwrap_or(at + 1))
+                (CharKind::Text, raw_end(chars, at).unwrap_or(at + 1))
             }
-            ('\'', Some('\\')) => (Kind::Text, quoted_end(chars, at, '\'')),
-            ('\'', Some(_)) if chars.get(at + 2) == Some(&'\'') => (Kind::Text, at + 3),
-            _ => (Kind::Code, at + 1),
+            ('\'', Some('\\')) => (CharKind::Text, quoted_end(chars, at, '\'')),
+            ('\'', Some(_)) if chars.get(at + 2) == Some(&'\'') => (CharKind::Text, at + 3),
+            _ => (CharKind::Code, at + 1),
         };
         let end = end.min(chars.len());
         kinds[at..end].fill(kind);
@@ -191,8 +215,8 @@ fn raw_end(chars: &[char], from: usize) -> Option<usize> {
 }
 
 /// Where the attribute ends that begins here and has what follows be there for tests alone.
-fn test_attribute(chars: &[char], kinds: &[Kind], at: usize) -> Option<usize> {
-    if kinds[at] != Kind::Code || chars[at] != '#' {
+fn test_attribute(chars: &[char], kinds: &[CharKind], at: usize) -> Option<usize> {
+    if kinds[at] != CharKind::Code || chars[at] != '#' {
         return None;
     }
     let end = closing(chars, kinds, at + 1)?;
@@ -202,9 +226,9 @@ fn test_attribute(chars: &[char], kinds: &[Kind], at: usize) -> Option<usize> {
 }
 
 /// Behind the bracket that closes the one at `at`.
-fn closing(chars: &[char], kinds: &[Kind], at: usize) -> Option<usize> {
+fn closing(chars: &[char], kinds: &[CharKind], at: usize) -> Option<usize> {
     let mut depth = 0_i32;
-    for (index, c) in chars.iter().enumerate().skip(at).filter(|(index, _)| kinds[*index] == Kind::Code) {
+    for (index, c) in chars.iter().enumerate().skip(at).filter(|(index, _)| kinds[*index] == CharKind::Code) {
         match c {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth -= 1,
@@ -218,7 +242,7 @@ fn closing(chars: &[char], kinds: &[Kind], at: usize) -> Option<usize> {
 }
 
 /// Where the item ends that begins at `from`, maybe with further attributes.
-fn item_end(chars: &[char], kinds: &[Kind], from: usize) -> usize {
+fn item_end(chars: &[char], kinds: &[CharKind], from: usize) -> usize {
     let mut start = find(chars, from, |c| !c.is_whitespace());
     while chars.get(start) == Some(&'#') {
         let end = closing(chars, kinds, start + 1).unwrap_or(chars.len());
@@ -238,7 +262,7 @@ fn item_end(chars: &[char], kinds: &[Kind], from: usize) -> usize {
     let to_semicolon = TO_SEMICOLON.contains(&first) && !is_function;
     let mut at = start;
     while at < chars.len() {
-        if kinds[at] != Kind::Code {
+        if kinds[at] != CharKind::Code {
             at += 1;
             continue;
         }

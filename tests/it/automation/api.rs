@@ -3,10 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::pump::register;
 use crate::support::rules::{done, report};
-use crate::support::{Hub, eventually};
+use crate::support::{HubProcess, eventually};
 
 const RULES: &str = "/api/automation/rules";
 
@@ -22,7 +22,7 @@ fn cool() -> Value {
 
 #[tokio::test]
 async fn a_rule_is_made_changed_and_taken_away() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     register(&hub, "fan").await;
     register(&hub, "greenhouse").await;
@@ -99,8 +99,8 @@ fn cool_without_id() -> Value {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_with_its_pointer() {
-    let hub = House::new().start().await;
+async fn all_errors_come_with_their_pointers() {
+    let hub = HubHome::new().start().await;
     let mut wrong = cool();
     wrong["triggers"] = json!([{ "numeric": "greenhouse.temperature", "abve": 28 }]);
     wrong["conditions"] = json!(["fan.mode !="]);
@@ -133,7 +133,7 @@ async fn everything_that_is_wrong_is_told_with_its_pointer() {
 
 #[tokio::test]
 async fn conflicts_and_strangers_are_warned_of() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "fan").await;
     register(&hub, "greenhouse").await;
     send(&hub, Method::POST, RULES, &cool(), StatusCode::CREATED).await;
@@ -167,7 +167,7 @@ async fn conflicts_and_strangers_are_warned_of() {
 
 #[tokio::test]
 async fn the_form_of_other_programs_is_taken_and_given_back() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "fan").await;
     register(&hub, "hall").await;
     let conditions = json!({ "operator": "AND", "conditions": [
@@ -219,7 +219,7 @@ async fn the_form_of_other_programs_is_taken_and_given_back() {
 
 #[tokio::test]
 async fn a_rule_is_run_by_hand() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "fan").await;
     send(&hub, Method::POST, RULES, &cool(), StatusCode::CREATED).await;
     let path = "/api/automation/rules/cool/run";
@@ -250,12 +250,12 @@ async fn a_rule_is_run_by_hand() {
     assert_eq!(told["field"], "force");
 }
 
-async fn ids(hub: &Hub, query: &str) -> Vec<String> {
+async fn ids(hub: &HubProcess, query: &str) -> Vec<String> {
     let rules = hub.json(&format!("{RULES}?{query}")).await;
     rules.as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value, expected: StatusCode) -> Value {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value, expected: StatusCode) -> Value {
     let mut request = hub.request(method, path);
     if !body.is_null() {
         request = request.json(body);

@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
 use crate::support::pump::register;
-use crate::support::receiver::{Receiver, hmac};
+use crate::support::receiver::{WebhookServer, hmac};
 use crate::support::rules::{Rules, done, report};
-use crate::support::{Device, Mosquitto, eventually, within};
+use crate::support::{Mosquitto, MqttDevice, eventually, within};
 
 #[tokio::test]
 async fn a_webhook_goes_out_signed_and_again_until_it_is_taken() {
-    let mut receiver = Receiver::start(&[503]).await;
+    let mut receiver = WebhookServer::start(&[503]).await;
     let text = format!(
         "version: 1\nrules:\n  tell:\n    triggers:\n      - numeric: oven.temperature\n        above: 100\n    \
          actions:\n      - webhook: \"http://{}/hook\"\n        secret: s3cret\n        headers: {{ X-Room: kitchen }}\n        \
@@ -19,7 +19,7 @@ async fn a_webhook_goes_out_signed_and_again_until_it_is_taken() {
         receiver.address
     );
     let rules = Rules::of("tell.yaml", &text);
-    let house = House::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
+    let house = HubHome::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
     let hub = house.start().await;
     register(&hub, "oven").await;
     report(&hub, "oven", &json!({ "temperature": 120.5 })).await;
@@ -51,7 +51,7 @@ async fn a_webhook_comes_in() {
     let text = "version: 1\nrules:\n  bell:\n    triggers:\n      - webhook: door-bell\n    conditions:\n      \
                 - trigger.payload.button == 1\n    actions:\n      - alarm: bell\n        severity: info\n        message: \"{{ trigger.payload.who }}\"\n";
     let rules = Rules::of("bell.yaml", text);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     let path = "/api/automation/webhooks/door-bell";
     let taken = hub.post(path, &json!({ "button": 1, "who": "Ann" })).await;
     assert_eq!(taken.status(), 202);
@@ -83,7 +83,7 @@ rules:
 #[tokio::test]
 async fn foreign_topics_are_heard_and_answered_on_the_embedded_broker() {
     let rules = Rules::of("bridge.yaml", FOREIGN);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     let broker = hub.mqtt.unwrap();
     bridged(&hub, broker).await;
 }
@@ -92,7 +92,7 @@ async fn foreign_topics_are_heard_and_answered_on_the_embedded_broker() {
 async fn foreign_topics_are_heard_and_answered_on_an_outside_broker() {
     let rules = Rules::of("bridge.yaml", FOREIGN);
     let mosquitto = Mosquitto::start().await;
-    let hub = House::new().with("--rules", rules.folder()).on_broker(mosquitto.address).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).on_broker(mosquitto.address).start().await;
     bridged(&hub, mosquitto.address).await;
 
     // A topic that is listened to later is heard as well.
@@ -102,7 +102,7 @@ async fn foreign_topics_are_heard_and_answered_on_an_outside_broker() {
         hub.get("/api/automation/rules/later").await.status().is_success().then_some(())
     })
     .await;
-    let mut button = Device::connect(mosquitto.address, "button-2").await.unwrap();
+    let mut button = MqttDevice::connect(mosquitto.address, "button-2").await.unwrap();
     eventually("it is heard", async || {
         button.say("shelly/1/2", r#"{"lamp": "hall"}"#).await;
         let runs = hub.json("/api/automation/rules/later/runs").await;
@@ -111,14 +111,14 @@ async fn foreign_topics_are_heard_and_answered_on_an_outside_broker() {
     .await;
 }
 
-async fn bridged(hub: &crate::support::Hub, broker: std::net::SocketAddr) {
-    let mut lamp = Device::connect(broker, "lamp").await.unwrap();
+async fn bridged(hub: &crate::support::HubProcess, broker: std::net::SocketAddr) {
+    let mut lamp = MqttDevice::connect(broker, "lamp").await.unwrap();
     lamp.subscribe("lamp/+/set").await.unwrap();
-    let mut button = Device::connect(broker, "button").await.unwrap();
+    let mut button = MqttDevice::connect(broker, "button").await.unwrap();
     button.say("zigbee2mqtt/button/action", r#"{"lamp": "kitchen"}"#).await;
     let said = within("the lamp is told", async {
         loop {
-            if let Said::Message { topic, payload } = lamp.next().await.unwrap() {
+            if let BrokerWord::Message { topic, payload } = lamp.next().await.unwrap() {
                 return (topic, serde_json::from_slice::<Value>(&payload).unwrap());
             }
         }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::hub::{House, run};
+use crate::support::hub::{HubHome, run};
 use crate::support::rules::{Rules, done, report};
-use crate::support::{Hub, Pump, eventually};
+use crate::support::{HubProcess, PumpDevice, eventually};
 
 const GREENHOUSE: &str = r#"version: 1
 rules:
@@ -23,9 +23,9 @@ rules:
 #[tokio::test]
 async fn a_rule_in_a_file_runs_and_follows_its_file() {
     let rules = Rules::of("greenhouse.yaml", GREENHOUSE);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
-    let mut fan = Pump::join(&hub, "fan").await;
-    let mut greenhouse = Pump::join(&hub, "greenhouse").await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let mut fan = PumpDevice::join(&hub, "fan").await;
+    let mut greenhouse = PumpDevice::join(&hub, "greenhouse").await;
     let rule = hub.json("/api/automation/rules/greenhouse-cool").await;
     assert_eq!((&rule["origin"], &rule["file"]), (&json!("file"), &json!("greenhouse.yaml")));
     assert_eq!((&rule["name"], &rule["status"]), (&json!("Cool the greenhouse"), &json!("running")));
@@ -91,7 +91,7 @@ async fn a_rule_in_a_file_runs_and_follows_its_file() {
 }
 
 /// The rule whose source has `word` in it runs.
-async fn until_read(hub: &Hub, word: &str) {
+async fn until_read(hub: &HubProcess, word: &str) {
     eventually("the file is read", async || {
         let rule = hub.json("/api/automation/rules/greenhouse-cool").await;
         rule["rule"].to_string().contains(word).then_some(())
@@ -102,7 +102,7 @@ async fn until_read(hub: &Hub, word: &str) {
 #[tokio::test]
 async fn rules_of_files_are_switched_and_nothing_else_and_that_is_remembered() {
     let rules = Rules::of("greenhouse.yaml", GREENHOUSE);
-    let house = House::new().with("--rules", rules.folder());
+    let house = HubHome::new().with("--rules", rules.folder());
     let hub = house.start().await;
     let rule = "/api/automation/rules/greenhouse-cool";
     let refused = hub.request(reqwest::Method::DELETE, rule).send().await.unwrap();
@@ -188,7 +188,7 @@ async fn files_are_checked_for_programs_and_listed() {
     let offline = run(&["rules", "list", "--offline", "--rules", rules.folder()], &[]).await;
     let told = String::from_utf8(offline.stdout).unwrap();
     assert!(told.contains("greenhouse-cool  enabled  numeric") && told.contains("hall.yml"), "{told}");
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     let online = run(&["rules", "list", "--url", &format!("http://{}", hub.http)], &[]).await;
     let told = String::from_utf8(online.stdout).unwrap();
     assert!(told.contains("greenhouse-cool  running  numeric") && told.contains("hall.yml"), "{told}");

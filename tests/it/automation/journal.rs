@@ -3,10 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report, run_of};
-use crate::support::{Hub, eventually};
+use crate::support::{HubProcess, eventually};
 
 const HOUSE: &str = r#"version: 1
 rules:
@@ -27,7 +27,7 @@ rules:
 "#;
 
 /// Of each run its rule, its role and what came of it; and how many there are on all pages.
-async fn told(hub: &Hub, query: &str) -> (Vec<[String; 3]>, String) {
+async fn told(hub: &HubProcess, query: &str) -> (Vec<[String; 3]>, String) {
     let response = hub.get(&format!("/api/automation/{query}")).await;
     assert_eq!(response.status(), 200);
     let total = response.headers()["X-Total-Count"].to_str().unwrap().to_owned();
@@ -39,7 +39,7 @@ async fn told(hub: &Hub, query: &str) -> (Vec<[String; 3]>, String) {
 #[tokio::test]
 async fn a_device_is_told_what_it_set_off_and_what_was_done_to_it() {
     let rules = Rules::of("house.yaml", HOUSE);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }
@@ -94,7 +94,7 @@ rules:
 #[tokio::test]
 async fn a_device_is_told_why_nothing_was_done_to_it() {
     let rules = Rules::of("house.yaml", EMPTY_HOUSE);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }

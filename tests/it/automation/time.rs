@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::eventually;
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::rules::{Rules, done, report, run_of};
 
 fn rule(across: &str) -> String {
@@ -18,7 +18,7 @@ fn rule(across: &str) -> String {
 #[tokio::test]
 async fn what_must_stay_so_goes_on_over_a_kill() {
     let rules = Rules::of("oven.yaml", &rule("hold"));
-    let house = House::new().with("--rules", rules.folder());
+    let house = HubHome::new().with("--rules", rules.folder());
     let hub = house.start().await;
     hub.post("/api/devices", &json!({ "device_id": "oven", "name": "Oven" })).await;
     let reported = hub.post("/api/devices/oven/data", &json!({ "temperature": 120 })).await;
@@ -48,7 +48,7 @@ async fn what_must_stay_so_goes_on_over_a_kill() {
 #[tokio::test]
 async fn what_must_stay_so_begins_again_after_a_kill_where_it_says_so() {
     let rules = Rules::of("oven.yaml", &rule("restart"));
-    let house = House::new().with("--rules", rules.folder());
+    let house = HubHome::new().with("--rules", rules.folder());
     let hub = house.start().await;
     hub.post("/api/devices", &json!({ "device_id": "oven", "name": "Oven" })).await;
     report(&hub, "oven", &json!({ "temperature": 120 })).await;
@@ -67,7 +67,7 @@ async fn what_must_stay_so_begins_again_after_a_kill_where_it_says_so() {
 #[tokio::test]
 async fn a_reload_leaves_what_waits_in_rules_that_do_not_change() {
     let rules = Rules::of("oven.yaml", &rule("hold"));
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     hub.post("/api/devices", &json!({ "device_id": "oven", "name": "Oven" })).await;
     report(&hub, "oven", &json!({ "temperature": 120 })).await;
     rules.write(
@@ -95,12 +95,12 @@ async fn a_reload_leaves_what_waits_in_rules_that_do_not_change() {
 }
 
 /// The engine keeps its state a moment after the commit that it is about.
-async fn settled(hub: &crate::support::Hub) {
+async fn settled(hub: &crate::support::HubProcess) {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(hub.json("/api/automation/rules/hot").await["enabled"].as_bool().unwrap());
 }
 
-async fn first_reading(hub: &crate::support::Hub) -> serde_json::Value {
+async fn first_reading(hub: &crate::support::HubProcess) -> serde_json::Value {
     hub.json("/api/devices/oven/data?order=asc&limit=1").await[0]["timestamp"].clone()
 }
 

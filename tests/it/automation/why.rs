@@ -3,10 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, done, not_run, report, run_of};
-use crate::support::{Subscriber, eventually, within};
+use crate::support::{WebSocketSession, eventually, within};
 
 const HOUSE: &str = r#"version: 1
 rules:
@@ -36,7 +36,7 @@ rules:
 #[tokio::test]
 async fn every_refusal_has_its_reason() {
     let rules = Rules::of("house.yaml", HOUSE);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }
@@ -114,15 +114,15 @@ async fn every_refusal_has_its_reason() {
 #[tokio::test]
 async fn alarms_are_raised_seen_and_over_and_everybody_hears_of_it() {
     let rules = Rules::of("house.yaml", HOUSE);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }
     report(&hub, "home", &json!({ "occupied": false, "guests": 0 })).await;
-    let mut subscriber = Subscriber::connect(hub.http).await;
+    let mut subscriber = WebSocketSession::connect(hub.http).await;
     subscriber.send(&json!({ "type": "subscribe", "id": "s", "kinds": ["rule", "alarm"] })).await;
     assert_eq!(subscriber.next().await.unwrap()["type"], "subscribed");
-    let mut of_home = Subscriber::connect(hub.http).await;
+    let mut of_home = WebSocketSession::connect(hub.http).await;
     of_home
         .send(&json!({ "type": "subscribe", "id": "s", "kinds": ["rule"], "devices": ["home", "fan"] }))
         .await;
@@ -184,7 +184,7 @@ rules:
 #[tokio::test]
 async fn rules_in_a_circle_are_stopped_alone_and_begin_anew_when_a_person_says_so() {
     let rules = Rules::of("circle.yaml", CIRCLE);
-    let hub = House::new().with("--rules", rules.folder()).start().await;
+    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
     register(&hub, "lamp").await;
     let warned = hub.json("/api/automation/warnings").await;
     assert!(warned.as_array().unwrap().iter().any(|warning| warning["code"] == "circle"), "{warned}");
@@ -213,7 +213,7 @@ async fn rules_in_a_circle_are_stopped_alone_and_begin_anew_when_a_person_says_s
     assert_eq!((&again["status"], &again["stopped_reason"]), (&json!("running"), &Value::Null));
 }
 
-async fn hear(subscriber: &mut Subscriber, fits: impl Fn(&Value) -> bool) -> Value {
+async fn hear(subscriber: &mut WebSocketSession, fits: impl Fn(&Value) -> bool) -> Value {
     within("an event", async {
         loop {
             let frame = subscriber.next().await.expect("the session lasts");

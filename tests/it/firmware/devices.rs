@@ -4,20 +4,20 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::images::{bytes, hash, upload};
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
-use crate::support::{Device, Hub, eventually, within};
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
+use crate::support::{HubProcess, MqttDevice, eventually, within};
 
 /// A device that takes firmware.
 struct Board {
     id: String,
-    mqtt: Device,
+    mqtt: MqttDevice,
 }
 
 impl Board {
     /// Connects a device of model P, and has it say what it runs.
-    async fn join(hub: &Hub, id: &str, version: &str) -> Self {
-        let mut mqtt = Device::connect(hub.mqtt.unwrap(), id).await.unwrap();
+    async fn join(hub: &HubProcess, id: &str, version: &str) -> Self {
+        let mut mqtt = MqttDevice::connect(hub.mqtt.unwrap(), id).await.unwrap();
         mqtt.subscribe(&format!("iot/devices/{id}/firmware/update")).await.unwrap();
         let mut board = Self { id: id.into(), mqtt };
         let status = json!({ "status": "online", "firmware_version": version, "model": "P" });
@@ -37,7 +37,7 @@ impl Board {
     async fn told(&mut self) -> Value {
         within("it is told", async {
             loop {
-                if let Said::Message { payload, .. } = self.mqtt.next().await.unwrap() {
+                if let BrokerWord::Message { payload, .. } = self.mqtt.next().await.unwrap() {
                     return serde_json::from_slice(&payload).unwrap();
                 }
             }
@@ -46,13 +46,13 @@ impl Board {
     }
 }
 
-async fn image(hub: &Hub, version: &str) -> String {
+async fn image(hub: &HubProcess, version: &str) -> String {
     let (status, image) = upload(hub, &format!("version={version}&model=P"), bytes(70_000)).await;
     assert_eq!(status, StatusCode::CREATED);
     image["id"].as_str().unwrap().to_owned()
 }
 
-async fn roll_out(hub: &Hub, image: &str, how: Value) -> String {
+async fn roll_out(hub: &HubProcess, image: &str, how: Value) -> String {
     let answer = hub.post(&format!("/api/firmware/{image}/rollouts"), &how).await;
     let status = answer.status();
     let job: Value = answer.json().await.unwrap();
@@ -60,7 +60,7 @@ async fn roll_out(hub: &Hub, image: &str, how: Value) -> String {
     job["id"].as_str().unwrap().to_owned()
 }
 
-async fn until(hub: &Hub, job: &str, status: &str) -> Value {
+async fn until(hub: &HubProcess, job: &str, status: &str) -> Value {
     eventually(&format!("the job is {status}"), async || {
         let told = hub.json(&format!("/api/jobs/{job}")).await;
         (told["status"] == status).then_some(told)
@@ -68,7 +68,7 @@ async fn until(hub: &Hub, job: &str, status: &str) -> Value {
     .await
 }
 
-async fn states(hub: &Hub, job: &str) -> Vec<String> {
+async fn states(hub: &HubProcess, job: &str) -> Vec<String> {
     let devices = hub.json(&format!("/api/jobs/{job}/devices?limit=100")).await;
     let told = devices.as_array().unwrap().iter().map(|device| {
         format!("{} {}", device["device_id"].as_str().unwrap(), device["state"].as_str().unwrap())
@@ -78,7 +78,7 @@ async fn states(hub: &Hub, job: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_device_downloads_an_image_and_comes_back_with_it() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let mut board = Board::join(&hub, "board-1", "1.0.0").await;
     let id = image(&hub, "1.1.0").await;
     let job = roll_out(&hub, &id, json!({ "ids": ["board-1"] })).await;
@@ -130,7 +130,7 @@ async fn a_device_downloads_an_image_and_comes_back_with_it() {
 
 #[tokio::test]
 async fn a_device_that_failed_is_done_when_it_comes_back_with_the_version() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let mut board = Board::join(&hub, "board-1", "1.0.0").await;
     let id = image(&hub, "1.1.0").await;
@@ -150,7 +150,7 @@ async fn a_device_that_failed_is_done_when_it_comes_back_with_the_version() {
 
 #[tokio::test]
 async fn only_the_right_models_with_older_versions_get_it() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let mut boards = Vec::new();
     for (device, version) in [("old", "1.0.0"), ("same", "v1.1"), ("newer", "1.2.0-rc.1"), ("odd", "spring")]
     {
@@ -201,7 +201,7 @@ async fn only_the_right_models_with_older_versions_get_it() {
 
 #[tokio::test]
 async fn a_rollout_stops_at_its_failure_rate_and_calls_back_what_has_not_begun() {
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     let mut boards = Vec::new();
     for n in 0..8 {
         boards.push(Board::join(&hub, &format!("b{n}"), "1").await);
@@ -232,7 +232,7 @@ async fn a_rollout_stops_at_its_failure_rate_and_calls_back_what_has_not_begun()
 
 #[tokio::test]
 async fn a_rollout_finishes_with_devices_away() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let mut there = Board::join(&hub, "there", "1").await;
     for device in ["late", "lost"] {

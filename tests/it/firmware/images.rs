@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::hub::House;
-use crate::support::{Hub, eventually};
+use crate::support::hub::HubHome;
+use crate::support::{HubProcess, eventually};
 
 /// The bytes that every image of these stories is made of.
 pub fn bytes(length: usize) -> Vec<u8> {
@@ -21,7 +21,7 @@ pub fn hash(bytes: &[u8]) -> String {
 }
 
 /// Uploads an image, and gives what the hub says of it.
-pub async fn upload(hub: &Hub, query: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
+pub async fn upload(hub: &HubProcess, query: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
     let path = format!("/api/firmware/upload?{query}");
     let answer = hub.request(Method::POST, &path).body(bytes).send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())
@@ -34,7 +34,7 @@ fn files(data: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn an_image_is_uploaded_served_in_ranges_and_removed() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let content = bytes(300_000);
     let query =
@@ -121,7 +121,7 @@ async fn an_image_is_uploaded_served_in_ranges_and_removed() {
 
 #[tokio::test]
 async fn images_that_lie_elsewhere_are_listed_by_model_and_version() {
-    let hub = House::new().with("--public-url", "https://hub.example.com/").start().await;
+    let hub = HubHome::new().with("--public-url", "https://hub.example.com/").start().await;
     let image = |version: &str, models: Value| {
         let url = format!("https://example.com/{version}.bin");
         json!({ "version": version, "models": models, "url": url, "sha256": hash(b"x"), "size": 1 })
@@ -167,7 +167,7 @@ async fn images_that_lie_elsewhere_are_listed_by_model_and_version() {
 
 #[tokio::test]
 async fn a_broken_upload_leaves_nothing_behind() {
-    let house = House::new().with("--firmware-limit", "100kB");
+    let house = HubHome::new().with("--firmware-limit", "100kB");
     let hub = house.start().await;
     let (status, wrong) =
         upload(&hub, &format!("version=1&model=P&sha256={}", hash(b"other")), bytes(1_000)).await;
@@ -213,14 +213,14 @@ async fn a_broken_upload_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn another_database_takes_no_image_away() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     let content = bytes(1_000);
     let (_, image) = upload(&hub, "version=1&model=P", content.clone()).await;
     let path = format!("/api/firmware/{}/file", image["id"].as_str().unwrap());
     hub.kill().await;
     let url = format!("sqlite:{}?mode=rwc", house.data.join("other.db").display());
-    let other = House::at(&house.data).with("--database", &url).start().await;
+    let other = HubHome::at(&house.data).with("--database", &url).start().await;
     assert_eq!(other.json("/api/firmware").await, json!([]));
     other.kill().await;
     let hub = house.start().await;

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{devices, in_state, make, show, turns, until};
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::{Dice, eventually};
 
 const DEVICES: usize = 400;
@@ -14,7 +14,7 @@ const KILLS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_device_has_its_turn_once() {
-    let house = House::new();
+    let house = HubHome::new();
     let mut hub = house.start().await;
     let ids = devices(&hub, DEVICES).await;
     let body = |action| json!({ "ids": ids, "action": action, "rate": 100 });

@@ -1,12 +1,12 @@
 //! Options of the embedded broker.
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
-use crate::support::{Device, Hub, Mosquitto, eventually, within};
+use crate::support::hub::HubHome;
+use crate::support::mqtt::BrokerWord;
+use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually, within};
 
 /// A client that has subscribed and gone.
-async fn leave(hub: &Hub, name: &str) {
-    let mut absent = Device::connect_to_session(hub.mqtt.unwrap(), name).await.unwrap();
+async fn leave(hub: &HubProcess, name: &str) {
+    let mut absent = MqttDevice::connect_to_session(hub.mqtt.unwrap(), name).await.unwrap();
     absent.subscribe(&format!("news/{name}")).await.unwrap();
     drop(absent);
     eventually("it is seen to have gone", async || {
@@ -18,9 +18,9 @@ async fn leave(hub: &Hub, name: &str) {
 #[tokio::test]
 async fn a_broker_that_runs_elsewhere() {
     let mosquitto = Mosquitto::start().await;
-    let hub = House::new().with("--mqtt", &format!("mqtt://{}", mosquitto.address)).start().await;
+    let hub = HubHome::new().with("--mqtt", &format!("mqtt://{}", mosquitto.address)).start().await;
     assert_eq!(hub.mqtt, None, "there is no embedded one then");
-    let mut device = Device::connect(mosquitto.address, "room").await.unwrap();
+    let mut device = MqttDevice::connect(mosquitto.address, "room").await.unwrap();
     device.say("iot/devices/room/data", r#"{"n": 1}"#).await;
     eventually("its reading is stored", async || {
         hub.get("/api/devices/room").await.status().is_success().then_some(())
@@ -30,8 +30,8 @@ async fn a_broker_that_runs_elsewhere() {
 
 #[tokio::test]
 async fn the_largest_payload() {
-    let hub = House::new().with("--mqtt-payload-limit", "100B").start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "room").await.unwrap();
+    let hub = HubHome::new().with("--mqtt-payload-limit", "100B").start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "room").await.unwrap();
     let reading = |length: usize| format!("{:<length$}", r#"{"n": 1}"#);
     device.say("iot/devices/room/data", &reading(100)).await;
     assert_eq!(hub.metric("twinhub_messages_rejected_total").await, 0);
@@ -43,13 +43,13 @@ async fn the_largest_payload() {
 
 #[tokio::test]
 async fn the_largest_retained_message() {
-    let hub = House::new().with("--mqtt-retained-limit", "10B").start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
+    let hub = HubHome::new().with("--mqtt-retained-limit", "10B").start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
     for (topic, payload, kept) in
         [("a/small", "0123456789", 1), ("a/large", "0123456789x", 1), ("a/b", "0", 2)]
     {
         device.retain(1, topic, payload.as_bytes()).await.unwrap();
-        assert_eq!(within("a PUBACK", device.next()).await.unwrap(), Said::Acknowledged(1));
+        assert_eq!(within("a PUBACK", device.next()).await.unwrap(), BrokerWord::Acknowledged(1));
         assert_eq!(hub.metric("twinhub_mqtt_retained_messages").await, kept, "{topic}");
     }
     assert_eq!(hub.metric("twinhub_mqtt_retained_refused_total").await, 1);
@@ -57,11 +57,11 @@ async fn the_largest_retained_message() {
 
 #[tokio::test]
 async fn all_retained_messages() {
-    let hub = House::new().with("--mqtt-retained-total", "20KiB").start().await;
-    let mut device = Device::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
+    let hub = HubHome::new().with("--mqtt-retained-total", "20KiB").start().await;
+    let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
     for n in 0..5 {
         device.retain(1, &format!("a/{n}"), &[b'x'; 8_000]).await.unwrap();
-        assert_eq!(within("a PUBACK", device.next()).await.unwrap(), Said::Acknowledged(1));
+        assert_eq!(within("a PUBACK", device.next()).await.unwrap(), BrokerWord::Acknowledged(1));
     }
     assert_eq!(hub.metric("twinhub_mqtt_retained_messages").await, 2);
     assert_eq!(hub.metric("twinhub_mqtt_retained_refused_total").await, 3);
@@ -69,7 +69,7 @@ async fn all_retained_messages() {
 
 #[tokio::test]
 async fn how_many_sessions() {
-    let hub = House::new().with("--mqtt-sessions", "2").start().await;
+    let hub = HubHome::new().with("--mqtt-sessions", "2").start().await;
     for name in ["a", "b", "c", "d"] {
         leave(&hub, name).await;
     }
@@ -82,9 +82,9 @@ async fn how_many_sessions() {
 
 #[tokio::test]
 async fn what_an_absent_client_may_have_waiting() {
-    let hub = House::new().with("--mqtt-session-limit", "20KiB").start().await;
+    let hub = HubHome::new().with("--mqtt-session-limit", "20KiB").start().await;
     leave(&hub, "a").await;
-    let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();
+    let mut other = MqttDevice::connect(hub.mqtt.unwrap(), "other").await.unwrap();
     for _ in 0..5 {
         other.say("news/a", &"x".repeat(8_000)).await;
     }
@@ -97,11 +97,11 @@ async fn what_an_absent_client_may_have_waiting() {
 
 #[tokio::test]
 async fn what_all_absent_clients_may_have_waiting() {
-    let hub = House::new().with("--mqtt-sessions-total", "20KiB").start().await;
+    let hub = HubHome::new().with("--mqtt-sessions-total", "20KiB").start().await;
     for name in ["a", "b", "c"] {
         leave(&hub, name).await;
     }
-    let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();
+    let mut other = MqttDevice::connect(hub.mqtt.unwrap(), "other").await.unwrap();
     for name in ["a", "b", "c"] {
         other.say(&format!("news/{name}"), &"x".repeat(8_000)).await;
     }

@@ -3,10 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
+use crate::support::hub::HubHome;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report};
-use crate::support::{Hub, Subscriber, eventually, within};
+use crate::support::{HubProcess, WebSocketSession, eventually, within};
 
 /// The time by a device's clock, which is right.
 #[expect(clippy::disallowed_methods, reason = "devices ask their own clocks")]
@@ -15,7 +15,7 @@ fn now() -> DateTime<Utc> {
 }
 
 /// Has a device of its own say something at a time so far from now; the time that it is stored under, as far from now.
-async fn stored(hub: &Hub, device: &str, days: i64) -> i64 {
+async fn stored(hub: &HubProcess, device: &str, days: i64) -> i64 {
     let at = now() + TimeDelta::days(days);
     register(hub, device).await;
     report(hub, device, &json!({ "n": 1, "timestamp": at.to_rfc3339() })).await;
@@ -27,14 +27,14 @@ async fn stored(hub: &Hub, device: &str, days: i64) -> i64 {
 
 #[tokio::test]
 async fn times_of_devices_are_believed_within_a_window() {
-    let narrow = House::new().with("--device-clock-ahead", "3d").with("--device-clock-behind", "30d");
+    let narrow = HubHome::new().with("--device-clock-ahead", "3d").with("--device-clock-behind", "30d");
     let hub = narrow.start().await;
     assert_eq!(stored(&hub, "a-little-ahead", 2).await, 2);
     assert_eq!(stored(&hub, "far-ahead", 5).await, 0, "the time of arrival");
     assert_eq!(stored(&hub, "a-little-behind", -20).await, -20);
     assert_eq!(stored(&hub, "far-behind", -60).await, 0);
     hub.terminate().await;
-    let wide = House::new().with("--device-clock-ahead", "never").with("--device-clock-behind", "never");
+    let wide = HubHome::new().with("--device-clock-ahead", "never").with("--device-clock-behind", "never");
     let hub = wide.start().await;
     assert_eq!(stored(&hub, "far-ahead", 5).await, 5);
     assert_eq!(stored(&hub, "far-behind", -6_000).await, -6_000, "before the ten years that are usual");
@@ -43,7 +43,7 @@ async fn times_of_devices_are_believed_within_a_window() {
 #[tokio::test]
 async fn idle_twins_leave_memory() {
     let (soon, never) =
-        (House::new().with("--idle-after", "1ms"), House::new().with("--idle-after", "never"));
+        (HubHome::new().with("--idle-after", "1ms"), HubHome::new().with("--idle-after", "never"));
     let (soon, never) = (soon.start().await, never.start().await);
     for hub in [&soon, &never] {
         for device in ["a", "b", "c"] {
@@ -52,7 +52,7 @@ async fn idle_twins_leave_memory() {
         }
     }
     let in_memory =
-        async |hub: &Hub| hub.json("/health").await["parts"]["twins"]["in_memory"].as_u64().unwrap();
+        async |hub: &HubProcess| hub.json("/health").await["parts"]["twins"]["in_memory"].as_u64().unwrap();
     eventually("they leave", async || (in_memory(&soon).await == 0).then_some(())).await;
     assert_eq!(in_memory(&never).await, 3);
     assert_eq!(soon.json("/api/devices/a/twin").await["reported"]["n"], 1, "and come back");
@@ -60,7 +60,7 @@ async fn idle_twins_leave_memory() {
 
 #[tokio::test]
 async fn a_device_that_spoke_once_is_offline_after_a_silence() {
-    let hub = House::new().with("--first-silence", "1s").start().await;
+    let hub = HubHome::new().with("--first-silence", "1s").start().await;
     register(&hub, "a").await;
     report(&hub, "a", &json!({ "n": 1 })).await;
     eventually("it is offline", async || {
@@ -70,8 +70,8 @@ async fn a_device_that_spoke_once_is_offline_after_a_silence() {
 }
 
 /// The first message to a subscriber that wants all since the first event.
-async fn first_told(hub: &Hub) -> Value {
-    let mut subscriber = Subscriber::connect(hub.http).await;
+async fn first_told(hub: &HubProcess) -> Value {
+    let mut subscriber = WebSocketSession::connect(hub.http).await;
     subscriber.send(&json!({ "type": "subscribe", "id": "s", "since": 1 })).await;
     let subscribed = within("an answer", subscriber.next()).await.unwrap();
     assert_eq!(subscribed["type"], "subscribed");
@@ -80,7 +80,8 @@ async fn first_told(hub: &Hub) -> Value {
 
 #[tokio::test]
 async fn old_events_go() {
-    let (short, usual) = (House::new().with("--retention", "1s").start().await, House::new().start().await);
+    let (short, usual) =
+        (HubHome::new().with("--retention", "1s").start().await, HubHome::new().start().await);
     for hub in [&short, &usual] {
         register(hub, "a").await;
         report(hub, "a", &json!({ "n": 1 })).await;
@@ -95,14 +96,14 @@ async fn old_events_go() {
 
 #[tokio::test]
 async fn old_readings_go() {
-    let house = House::new();
+    let house = HubHome::new();
     let hub = house.start().await;
     register(&hub, "a").await;
     let old = (now() - TimeDelta::days(90)).to_rfc3339();
     report(&hub, "a", &json!({ "n": 1, "timestamp": old })).await;
     report(&hub, "a", &json!({ "n": 2 })).await;
     hub.terminate().await;
-    let readings = async |hub: &Hub| {
+    let readings = async |hub: &HubProcess| {
         let readings: Value = hub.json("/api/devices/a/data?sensor_type=n&start_date=2000-01-01").await;
         readings
             .as_array()
@@ -111,10 +112,10 @@ async fn old_readings_go() {
             .map(|reading| reading["value"].as_u64().unwrap())
             .collect::<Vec<_>>()
     };
-    let hub = House::at(&house.data).with("--keep-readings", "never").start().await;
+    let hub = HubHome::at(&house.data).with("--keep-readings", "never").start().await;
     assert_eq!(readings(&hub).await, [2, 1]);
     hub.terminate().await;
-    let hub = House::at(&house.data).with("--keep-readings", "30d").start().await;
+    let hub = HubHome::at(&house.data).with("--keep-readings", "30d").start().await;
     eventually("the old one goes", async || (readings(&hub).await == [2]).then_some(())).await;
 }
 
@@ -122,18 +123,19 @@ async fn old_readings_go() {
 async fn old_runs_go() {
     let text = "version: 1\nrules:\n  bell:\n    triggers:\n      - webhook: bell\n    actions:\n      - log: rings\n";
     let rules = Rules::of("bell.yaml", text);
-    let house = House::new().with("--rules", rules.folder());
+    let house = HubHome::new().with("--rules", rules.folder());
     let hub = house.start().await;
     assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
     crate::support::rules::done(&hub, "bell").await;
     hub.terminate().await;
-    let count = async |hub: &Hub| {
+    let count = async |hub: &HubProcess| {
         let runs: Value = hub.json("/api/automation/rules/bell/runs").await;
         runs.as_array().unwrap().len()
     };
-    let kept = House::at(&house.data).with("--rules", rules.folder()).start().await;
+    let kept = HubHome::at(&house.data).with("--rules", rules.folder()).start().await;
     assert_eq!(count(&kept).await, 1);
     kept.terminate().await;
-    let hub = House::at(&house.data).with("--rules", rules.folder()).with("--keep-runs", "1s").start().await;
+    let hub =
+        HubHome::at(&house.data).with("--rules", rules.folder()).with("--keep-runs", "1s").start().await;
     eventually("it goes", async || (count(&hub).await == 0).then_some(())).await;
 }

@@ -7,11 +7,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::support::hub::{House, run};
+use crate::support::hub::{HubHome, run};
 use crate::support::pump::register;
-use crate::support::receiver::Receiver;
+use crate::support::receiver::WebhookServer;
 use crate::support::rules::{Rules, report};
-use crate::support::{Hub, eventually, within};
+use crate::support::{HubProcess, eventually, within};
 
 /// The first line of its log with `part` in it, of a hub that is started with these options, and ended then.
 async fn line(args: &[&str], part: &str) -> String {
@@ -39,12 +39,12 @@ async fn line(args: &[&str], part: &str) -> String {
 }
 
 #[tokio::test]
-async fn data_lie_where_they_are_said_to() {
+async fn data_lie_in_the_configured_folder() {
     let dir = tempfile::tempdir().unwrap();
     let (database, key) = (dir.path().join("other.db"), dir.path().join("hub.key"));
     std::fs::write(&key, "0f".repeat(32)).unwrap(); // one that is named is not made
     let url = format!("sqlite://{}?mode=rwc", database.display());
-    let house = House::new().with("--database", &url).with("--key-file", key.to_str().unwrap());
+    let house = HubHome::new().with("--database", &url).with("--key-file", key.to_str().unwrap());
     let hub = house.start().await;
     register(&hub, "a").await;
     report(&hub, "a", &json!({ "n": 1 })).await;
@@ -63,11 +63,11 @@ async fn data_lie_where_they_are_said_to() {
 }
 
 #[tokio::test]
-async fn the_log_is_as_loud_as_is_said() {
-    let hub = House::new().with("--log", "trace").start().await;
+async fn the_log_has_the_configured_level() {
+    let hub = HubHome::new().with("--log", "trace").start().await;
     hub.logs(r#""level":"TRACE""#).await;
     hub.terminate().await;
-    let hub = House::new().start().await;
+    let hub = HubHome::new().start().await;
     register(&hub, "a").await;
     report(&hub, "a", &json!({ "n": 1 })).await;
     let quiet = |line: &String| !line.contains(r#""level":"TRACE""#) && !line.contains(r#""level":"DEBUG""#);
@@ -87,7 +87,7 @@ async fn the_log_is_text_or_json() {
 
 #[tokio::test]
 async fn the_largest_body() {
-    let hub = House::new().with("--body-limit", "100B").start().await;
+    let hub = HubHome::new().with("--body-limit", "100B").start().await;
     let posted = async |length: usize| {
         let body = format!("{:<length$}", r#"{"device_id": "a", "name": "A"}"#);
         hub.request(reqwest::Method::POST, "/api/devices").body(body).send().await.unwrap().status().as_u16()
@@ -126,7 +126,7 @@ async fn redirecting(to: std::net::SocketAddr) -> std::net::SocketAddr {
     address
 }
 
-async fn deliveries(hub: &Hub, status: &str) -> Value {
+async fn deliveries(hub: &HubProcess, status: &str) -> Value {
     eventually("a delivery", async || {
         let deliveries = hub.json("/api/automation/webhooks/deliveries").await;
         (deliveries[0]["status"] == status).then_some(deliveries)
@@ -136,7 +136,7 @@ async fn deliveries(hub: &Hub, status: &str) -> Value {
 
 #[tokio::test]
 async fn webhooks_are_redirected_inward_where_that_is_allowed() {
-    let mut receiver = Receiver::start(&[]).await;
+    let mut receiver = WebhookServer::start(&[]).await;
     let first = redirecting(receiver.address).await;
     let rules = Rules::of(
         "tell.yaml",
@@ -144,8 +144,8 @@ async fn webhooks_are_redirected_inward_where_that_is_allowed() {
             "version: 1\nrules:\n  tell:\n    triggers:\n      - webhook: bell\n    actions:\n      - webhook: \"http://{first}/hook\"\n"
         ),
     );
-    let house = || House::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
-    let ring = async |hub: &Hub| {
+    let house = || HubHome::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
+    let ring = async |hub: &HubProcess| {
         assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
     };
     let hub = house().start().await;

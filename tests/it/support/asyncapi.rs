@@ -7,12 +7,12 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 /// The checks of both directions, made once.
-static FRAMES: LazyLock<Frames> = LazyLock::new(|| {
+static FRAMES: LazyLock<FrameSchemas> = LazyLock::new(|| {
     let document = twinhub::live::asyncapi();
-    Frames { requests: validators(&document, "request"), of_hub: validators(&document, "notify") }
+    FrameSchemas { requests: validators(&document, "request"), of_hub: validators(&document, "notify") }
 });
 
-struct Frames {
+struct FrameSchemas {
     requests: HashMap<String, Validator>,
     of_hub: HashMap<String, Validator>,
 }

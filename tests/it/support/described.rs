@@ -27,7 +27,7 @@ const HEADERS: [&str; 8] = [
 const BESIDES: [&str; 3] = ["/api/ws", "/api/openapi.json", "/api/asyncapi.json"];
 
 static NOTHING: Value = Value::Null;
-static DESCRIPTION: LazyLock<Description> = LazyLock::new(Description::read);
+static DESCRIPTION: LazyLock<ApiDocument> = LazyLock::new(ApiDocument::read);
 
 /// A client's middleware that holds answers against the description.
 pub struct Described;
@@ -58,14 +58,14 @@ fn or_fail<T>(checked: Result<T, String>) -> T {
 }
 
 /// The document, with the validators that were needed so far.
-struct Description {
+struct ApiDocument {
     document: Value,
     validators: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
 /// An answer, and what is said of it.
-struct Answer<'a> {
-    description: &'a Description,
+struct DescribedAnswer<'a> {
+    description: &'a ApiDocument,
     /// `GET /api/devices/{id}: 200`
     name: String,
     /// None of a route or method that is not described: then a problem document alone may come.
@@ -73,7 +73,7 @@ struct Answer<'a> {
     status: u16,
 }
 
-impl Description {
+impl ApiDocument {
     /// Asks the program for it.
     fn read() -> Self {
         let printed = Command::new(super::hub::PROGRAM).arg("openapi").output().unwrap();
@@ -86,7 +86,7 @@ impl Description {
     }
 
     /// The description of an answer; none of those outside of the API, and of those without a body by nature.
-    fn answer(&self, method: &str, path: &str, status: u16) -> Option<Answer<'_>> {
+    fn answer(&self, method: &str, path: &str, status: u16) -> Option<DescribedAnswer<'_>> {
         let is_api = path.starts_with("/api/") || ["/health", "/ready", "/metrics"].contains(&path);
         if !is_api || BESIDES.contains(&path) || method == "HEAD" || method == "OPTIONS" {
             return None;
@@ -98,7 +98,12 @@ impl Description {
         });
         let (template, item) = found.map_or((path, &NOTHING), |(template, item)| (&**template, item));
         let responses = item[method.to_lowercase()].get("responses");
-        Some(Answer { description: self, name: format!("{method} {template}: {status}"), responses, status })
+        Some(DescribedAnswer {
+            description: self,
+            name: format!("{method} {template}: {status}"),
+            responses,
+            status,
+        })
     }
 
     fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
@@ -117,7 +122,7 @@ impl Description {
     }
 }
 
-impl Answer<'_> {
+impl DescribedAnswer<'_> {
     /// Checks status, content type and headers, and gives the schema of the body where that is JSON.
     fn check_head(&self, headers: &HeaderMap) -> Result<Option<Value>, String> {
         let name = &self.name;
@@ -198,7 +203,7 @@ fn differences_are_named() {
     }});
     let problem = json!({"type": "object", "properties": {"code": {"type": "string"}}});
     let content = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}});
-    let description = Description::new(json!({
+    let description = ApiDocument::new(json!({
         "paths": {"/api/{id}": {"get": {"responses": {"200": {"content": content}, "204": {}}}}},
         "components": {"schemas": {"Thing": thing, "Problem": problem}},
     }));

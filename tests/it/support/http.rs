@@ -10,27 +10,27 @@ use super::within;
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     pub status: u16,
     head: String,
     pub body: String,
 }
 
 /// A connection that is kept.
-pub struct Connection(TcpStream);
+pub struct KeptConnection(TcpStream);
 
 /// Sends a request whose head is `lines` and reads the answer, on a connection of its own.
-pub async fn ask(hub: SocketAddr, lines: &[&str], body: &str) -> Answer {
-    Connection::open(hub).await.ask(lines, body).await.expect("an answer")
+pub async fn ask(hub: SocketAddr, lines: &[&str], body: &str) -> HttpAnswer {
+    KeptConnection::open(hub).await.ask(lines, body).await.expect("an answer")
 }
 
-impl Connection {
+impl KeptConnection {
     pub async fn open(hub: SocketAddr) -> Self {
         Self(within("a connection", TcpStream::connect(hub)).await.unwrap())
     }
 
     /// Sends a request and reads the answer; none where the hub closes instead.
-    pub async fn ask(&mut self, lines: &[&str], body: &str) -> Option<Answer> {
+    pub async fn ask(&mut self, lines: &[&str], body: &str) -> Option<HttpAnswer> {
         let length =
             if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let request = format!("{}\r\n{length}\r\n{body}", lines.join("\r\n"));
@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// The head, and as much of a body as it promises. Streams have none.
-    async fn answer(&mut self, has_body: bool) -> Option<Answer> {
+    async fn answer(&mut self, has_body: bool) -> Option<HttpAnswer> {
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -64,7 +64,7 @@ impl Connection {
         };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut answer = Answer { status, head, body: String::new() };
+        let mut answer = HttpAnswer { status, head, body: String::new() };
         let length: usize = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         while has_body && bytes.len() < end + 4 + length {
             if self.0.read_buf(&mut bytes).await.ok()? == 0 {
@@ -76,7 +76,7 @@ impl Connection {
     }
 }
 
-impl Answer {
+impl HttpAnswer {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         let fits = |line: &&str| line.split_once(':').is_some_and(|(key, _)| key.eq_ignore_ascii_case(name));

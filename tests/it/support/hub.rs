@@ -19,7 +19,7 @@ use super::{eventually, within};
 pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_twinhub");
 
 /// A running twinhub.
-pub struct Hub {
+pub struct HubProcess {
     child: Child,
     pub http: SocketAddr,
     /// The embedded broker's address.
@@ -34,7 +34,7 @@ pub struct Hub {
 }
 
 /// Where a hub keeps its data, and how it is started; the same for every start.
-pub struct House {
+pub struct HubHome {
     /// Kept as long as the house or a hub in it.
     dir: Option<Arc<TempDir>>,
     pub data: PathBuf,
@@ -44,7 +44,7 @@ pub struct House {
     limit: String,
 }
 
-impl House {
+impl HubHome {
     /// A new, empty one.
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();
@@ -90,7 +90,7 @@ impl House {
     }
 
     /// Starts a hub in it and waits until it is ready.
-    pub async fn start(&self) -> Hub {
+    pub async fn start(&self) -> HubProcess {
         let mut child = command("sh")
             .args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.limit), PROGRAM])
             .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
@@ -131,7 +131,7 @@ impl House {
         let client = ClientBuilder::new(client).with(Described).build();
         let (http, mqtt) = (address("http").unwrap(), address("mqtt"));
         let _dir = self.dir.clone();
-        let hub = Hub { child, http, mqtt, banner, client, log: lines, reading, _dir };
+        let hub = HubProcess { child, http, mqtt, banner, client, log: lines, reading, _dir };
         eventually("it is ready", async || hub.get("/ready").await.status().is_success().then_some(())).await;
         if hub.mqtt.is_none() {
             eventually("it reaches its broker", async || hub.is_connected().await.then_some(())).await;
@@ -148,14 +148,14 @@ pub async fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
 }
 
 /// The program while it does something else than serve.
-pub struct Running(Child);
+pub struct OtherProcess(Child);
 
 /// Starts the program, to be ended later.
-pub fn start(args: &[&str]) -> Running {
-    Running(program().args(args).stdout(Stdio::null()).spawn().unwrap())
+pub fn start(args: &[&str]) -> OtherProcess {
+    OtherProcess(program().args(args).stdout(Stdio::null()).spawn().unwrap())
 }
 
-impl Running {
+impl OtherProcess {
     /// Asks it to end, as a service manager does.
     pub async fn terminate(mut self) -> ExitStatus {
         send_term(&self.0).await;
@@ -192,7 +192,7 @@ async fn banner(child: &mut Child) -> String {
     String::from_utf8(text).unwrap()
 }
 
-impl Hub {
+impl HubProcess {
     /// A request to be filled and sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.http))

@@ -15,11 +15,11 @@ pub mod websocket;
 use std::time::{Duration, Instant};
 
 pub use browser::Browser;
-pub use hub::Hub;
+pub use hub::HubProcess;
 pub use mosquitto::Mosquitto;
-pub use mqtt::Device;
-pub use pump::Pump;
-pub use websocket::Subscriber;
+pub use mqtt::MqttDevice;
+pub use pump::PumpDevice;
+pub use websocket::WebSocketSession;
 
 /// Nothing that works takes longer, even on a busy machine and unoptimized.
 pub const PATIENCE: Duration = Duration::from_secs(60);

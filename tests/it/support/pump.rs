@@ -5,33 +5,33 @@ use std::collections::VecDeque;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::mqtt::Said;
-use super::{Device, Hub, within};
+use super::mqtt::BrokerWord;
+use super::{HubProcess, MqttDevice, within};
 
 /// A registered device that answers its commands.
-pub struct Pump {
+pub struct PumpDevice {
     pub id: String,
-    mqtt: Device,
+    mqtt: MqttDevice,
     /// Commands that came while something else was waited for, as their text.
     came: VecDeque<String>,
 }
 
 /// Registers the device `id`.
-pub async fn register(hub: &Hub, id: &str) {
+pub async fn register(hub: &HubProcess, id: &str) {
     let created = hub.post("/api/devices", &json!({ "device_id": id, "name": id })).await;
     assert_eq!(created.status(), StatusCode::CREATED);
 }
 
-impl Pump {
+impl PumpDevice {
     /// Registers a device, connects it and has it say that it is there.
-    pub async fn join(hub: &Hub, id: &str) -> Self {
+    pub async fn join(hub: &HubProcess, id: &str) -> Self {
         register(hub, id).await;
         Self::connect(hub, id).await
     }
 
     /// Connects a device that is registered, and has it say that it is there.
-    pub async fn connect(hub: &Hub, id: &str) -> Self {
-        let mut mqtt = Device::connect(hub.mqtt.unwrap(), id).await.unwrap();
+    pub async fn connect(hub: &HubProcess, id: &str) -> Self {
+        let mut mqtt = MqttDevice::connect(hub.mqtt.unwrap(), id).await.unwrap();
         mqtt.subscribe(&format!("iot/devices/{id}/commands")).await.unwrap();
         let mut pump = Self { id: id.into(), mqtt, came: VecDeque::new() };
         pump.say("status", "online").await;
@@ -72,8 +72,8 @@ impl Pump {
     /// A command, or none for an acknowledgement.
     async fn heard(&mut self) -> Option<String> {
         match within("the broker says something", self.mqtt.next()).await.unwrap() {
-            Said::Acknowledged(_) => None,
-            Said::Message { payload, .. } => Some(String::from_utf8(payload).unwrap()),
+            BrokerWord::Acknowledged(_) => None,
+            BrokerWord::Message { payload, .. } => Some(String::from_utf8(payload).unwrap()),
         }
     }
 }

@@ -10,19 +10,19 @@ use tokio::sync::mpsc;
 use super::within;
 
 /// A server that answers 200 to everything, or first something else.
-pub struct Receiver {
+pub struct WebhookServer {
     pub address: SocketAddr,
-    came: mpsc::UnboundedReceiver<Request>,
+    came: mpsc::UnboundedReceiver<CapturedRequest>,
 }
 
 /// A request as it came.
 #[derive(Debug)]
-pub struct Request {
+pub struct CapturedRequest {
     head: String,
     pub body: String,
 }
 
-impl Receiver {
+impl WebhookServer {
     /// One that answers the first requests with these statuses.
     pub async fn start(first: &'static [u16]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -44,12 +44,12 @@ impl Receiver {
     }
 
     /// The next request.
-    pub async fn next(&mut self) -> Request {
+    pub async fn next(&mut self) -> CapturedRequest {
         within("a request", self.came.recv()).await.unwrap()
     }
 }
 
-impl Request {
+impl CapturedRequest {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         let fits = |line: &&str| line.split_once(':').is_some_and(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -62,18 +62,18 @@ impl Request {
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Request> {
+async fn read(stream: &mut TcpStream) -> Option<CapturedRequest> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-            let request = Request { head, body: String::new() };
+            let request = CapturedRequest { head, body: String::new() };
             let length: usize = request.header("content-length").map_or(0, |length| length.parse().unwrap());
             while bytes.len() < end + 4 + length {
                 stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
             }
             let body = String::from_utf8(bytes[end + 4..].to_vec()).unwrap();
-            return Some(Request { body, ..request });
+            return Some(CapturedRequest { body, ..request });
         }
         stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
     }

@@ -13,13 +13,13 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::{asyncapi, within};
 
 /// A session.
-pub struct Subscriber {
+pub struct WebSocketSession {
     socket: WebSocketStream<TcpStream>,
     /// By id, how a request frame differs from the document: such frames are refused.
     sent: HashMap<String, Option<String>>,
 }
 
-impl Subscriber {
+impl WebSocketSession {
     /// Connects, and is greeted.
     pub async fn connect(hub: SocketAddr) -> Self {
         Self::greeted(hub, TcpStream::connect(hub).await.unwrap()).await

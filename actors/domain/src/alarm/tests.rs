@@ -115,7 +115,7 @@ fn severities_stand_in_order_and_have_names() {
 
 #[test]
 fn a_new_device_of_an_old_name_has_its_own_alarms() {
-    let mut book = Book::default();
+    let mut book = ActiveAlarms::default();
     book.raise(id(1), raised(Severity::Major), at(1));
     let again = book.raise(id(2), Raised { number: DeviceNumber(2), ..raised(Severity::Major) }, at(2));
     assert_eq!((again.step, again.alarm.id, book.len()), (AlarmStep::Raised, id(2), 1));
@@ -124,7 +124,7 @@ fn a_new_device_of_an_old_name_has_its_own_alarms() {
 
 #[test]
 fn what_is_forgotten_is_only_the_devices_own() {
-    let mut book = Book::default();
+    let mut book = ActiveAlarms::default();
     book.raise(id(1), raised(Severity::Major), at(1));
     let of = Originator::Rule(RuleId::parse("cool").unwrap());
     book.raise(id(2), Raised { of, number: DeviceNumber(0), ..raised(Severity::Major) }, at(1));
@@ -135,19 +135,19 @@ fn what_is_forgotten_is_only_the_devices_own() {
 
 /// Something that can happen to a few alarms.
 #[derive(Clone, Debug)]
-enum Happens {
+enum AlarmInput {
     Raise { of: u8, alarm_type: u8, severity: Severity },
     Clear { of: u8, alarm_type: u8 },
     Acknowledge { nth: usize },
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
+fn happens() -> impl Strategy<Value = AlarmInput> {
     let severity = prop::sample::select(Severity::ALL.to_vec());
     prop_oneof![
         3 => (0..3u8, 0..2u8, severity)
-            .prop_map(|(of, alarm_type, severity)| Happens::Raise { of, alarm_type, severity }),
-        1 => (0..3u8, 0..2u8).prop_map(|(of, alarm_type)| Happens::Clear { of, alarm_type }),
-        1 => (0..20usize).prop_map(|nth| Happens::Acknowledge { nth }),
+            .prop_map(|(of, alarm_type, severity)| AlarmInput::Raise { of, alarm_type, severity }),
+        1 => (0..3u8, 0..2u8).prop_map(|(of, alarm_type)| AlarmInput::Clear { of, alarm_type }),
+        1 => (0..20usize).prop_map(|nth| AlarmInput::Acknowledge { nth }),
     ]
 }
 
@@ -163,13 +163,13 @@ proptest! {
     /// is its state, so history is a fold.
     #[test]
     fn history_is_a_fold(story in prop::collection::vec(happens(), 0..60)) {
-        let mut book = Book::default();
-        let mut told: HashMap<AlarmId, Alarm> = HashMap::new();
+        let mut book = ActiveAlarms::default();
+        let mut folded: HashMap<AlarmId, Alarm> = HashMap::new();
         let mut counts: HashMap<(u8, u8), u32> = HashMap::new();
         let mut ids: Vec<AlarmId> = Vec::new();
         for (step, now) in story.into_iter().zip(1i64..) {
             let change = match step {
-                Happens::Raise { of: who, alarm_type, severity } => {
+                AlarmInput::Raise { of: who, alarm_type, severity } => {
                     *counts.entry((who, alarm_type)).or_default() += 1;
                     let raised = Raised {
                         of: of(who),
@@ -181,32 +181,32 @@ proptest! {
                     prop_assert_eq!(change.alarm.severity, severity);
                     Some(change)
                 }
-                Happens::Clear { of: who, alarm_type } => {
+                AlarmInput::Clear { of: who, alarm_type } => {
                     let was = counts.remove(&(who, alarm_type)).is_some();
                     let change = book.clear(&of(who), &alarm_type.to_string(), "user:ann", at(now));
                     prop_assert_eq!(change.is_some(), was);
                     change
                 }
-                Happens::Acknowledge { nth } if !ids.is_empty() => {
-                    let change = told[&ids[nth % ids.len()]].acknowledge("user:bob", at(now));
+                AlarmInput::Acknowledge { nth } if !ids.is_empty() => {
+                    let change = folded[&ids[nth % ids.len()]].acknowledge("user:bob", at(now));
                     if let Some(change) = &change {
                         book.put(change.alarm.clone());
                     }
                     change
                 }
-                Happens::Acknowledge { .. } => None,
+                AlarmInput::Acknowledge { .. } => None,
             };
             let Some(AlarmChange { step, alarm }) = change else { continue };
-            prop_assert_eq!(step == AlarmStep::Raised, !told.contains_key(&alarm.id));
+            prop_assert_eq!(step == AlarmStep::Raised, !folded.contains_key(&alarm.id));
             prop_assert!(alarm.raised_at <= alarm.last_at);
             prop_assert_eq!(alarm.active, alarm.cleared_at.is_none());
             prop_assert_eq!(alarm.acknowledged, alarm.acknowledged_at.is_some());
             if step == AlarmStep::Raised {
                 ids.push(alarm.id);
             }
-            told.insert(alarm.id, alarm);
+            folded.insert(alarm.id, alarm);
         }
-        let active: Vec<&Alarm> = told.values().filter(|alarm| alarm.active).collect();
+        let active: Vec<&Alarm> = folded.values().filter(|alarm| alarm.active).collect();
         let keys: HashSet<_> = active.iter().map(|alarm| (&alarm.originator, &alarm.alarm_type)).collect();
         prop_assert_eq!(keys.len(), active.len());
         prop_assert_eq!(book.len(), active.len());

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, CommandChange, CommandId, CommandStatus, Step};
+use super::{Command, CommandChange, CommandId, CommandStatus, CommandStep};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 
 /// The commands of one device that are not final.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Queue(Vec<Command>);
+pub struct CommandQueue(Vec<Command>);
 
-impl Queue {
+impl CommandQueue {
     /// The commands, the oldest first.
     #[must_use]
     pub fn commands(&self) -> &[Command] {
@@ -64,7 +64,7 @@ impl Queue {
     /// Takes a step of a command, and gives the command as it is after it. A final one leaves the queue.
     pub fn redo(&mut self, change: &CommandChange, now: Timestamp, cause: &Cause) -> Option<Command> {
         let CommandChange { id, step } = change;
-        if let Step::Queued(request) = step {
+        if let CommandStep::Queued(request) = step {
             self.0.push(Command::new(*id, (**request).clone(), now, cause));
             return self.0.last().cloned();
         }

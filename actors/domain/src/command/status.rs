@@ -40,7 +40,7 @@ pub enum AnswerStatus {
 
 /// The transitions of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub enum CommandTransition {
     /// Its turn has come and its device is there.
     Send,
     /// The attempt was not answered in time, and there is another.
@@ -73,26 +73,33 @@ impl CommandStatus {
 
     /// The status after `signal`; none where the transition is not allowed.
     #[must_use]
-    pub fn after(self, signal: Signal) -> Option<Self> {
+    pub fn after(self, signal: CommandTransition) -> Option<Self> {
         use CommandStatus as S;
         match (self, signal) {
-            (S::Pending, Signal::Send) => Some(S::Sent),
-            (S::Sent, Signal::Retry | Signal::Return) => Some(S::Pending),
+            (S::Pending, CommandTransition::Send) => Some(S::Sent),
+            (S::Sent, CommandTransition::Retry | CommandTransition::Return) => Some(S::Pending),
             // A device may answer what it was sent before: the hub has called it pending since.
-            (S::Pending | S::Sent | S::Delivered, Signal::Answer(answer)) => match answer {
+            (S::Pending | S::Sent | S::Delivered, CommandTransition::Answer(answer)) => match answer {
                 AnswerStatus::Delivered if self == S::Delivered => None,
                 answer => Some(answer.into()),
             },
-            (S::Sent, Signal::GiveUp) => Some(S::Failed),
-            (S::Delivered, Signal::GiveUp) => Some(S::TimedOut),
-            (S::Pending, Signal::Expire) => Some(S::Expired),
-            (S::Pending, Signal::Supersede) => Some(S::Superseded),
-            (S::Pending | S::Sent | S::Delivered, Signal::Cancel) => Some(S::Canceled),
-            (S::Pending, Signal::Retry | Signal::Return | Signal::GiveUp)
-            | (S::Sent, Signal::Send | Signal::Expire | Signal::Supersede)
+            (S::Sent, CommandTransition::GiveUp) => Some(S::Failed),
+            (S::Delivered, CommandTransition::GiveUp) => Some(S::TimedOut),
+            (S::Pending, CommandTransition::Expire) => Some(S::Expired),
+            (S::Pending, CommandTransition::Supersede) => Some(S::Superseded),
+            (S::Pending | S::Sent | S::Delivered, CommandTransition::Cancel) => Some(S::Canceled),
+            (
+                S::Pending,
+                CommandTransition::Retry | CommandTransition::Return | CommandTransition::GiveUp,
+            )
+            | (S::Sent, CommandTransition::Send | CommandTransition::Expire | CommandTransition::Supersede)
             | (
                 S::Delivered,
-                Signal::Send | Signal::Retry | Signal::Return | Signal::Expire | Signal::Supersede,
+                CommandTransition::Send
+                | CommandTransition::Retry
+                | CommandTransition::Return
+                | CommandTransition::Expire
+                | CommandTransition::Supersede,
             ) => None,
             (
                 S::Executed

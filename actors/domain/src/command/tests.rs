@@ -18,18 +18,18 @@ fn cause() -> Cause {
     Cause::new(Source::Rest, "")
 }
 
-const SIGNALS: [Signal; 11] = [
-    Signal::Send,
-    Signal::Retry,
-    Signal::Return,
-    Signal::Answer(AnswerStatus::Delivered),
-    Signal::Answer(AnswerStatus::Executed),
-    Signal::Answer(AnswerStatus::Failed),
-    Signal::Answer(AnswerStatus::Rejected),
-    Signal::GiveUp,
-    Signal::Expire,
-    Signal::Cancel,
-    Signal::Supersede,
+const SIGNALS: [CommandTransition; 11] = [
+    CommandTransition::Send,
+    CommandTransition::Retry,
+    CommandTransition::Return,
+    CommandTransition::Answer(AnswerStatus::Delivered),
+    CommandTransition::Answer(AnswerStatus::Executed),
+    CommandTransition::Answer(AnswerStatus::Failed),
+    CommandTransition::Answer(AnswerStatus::Rejected),
+    CommandTransition::GiveUp,
+    CommandTransition::Expire,
+    CommandTransition::Cancel,
+    CommandTransition::Supersede,
 ];
 
 /// The status after each signal of [`SIGNALS`] from each status; `-` is none.
@@ -60,16 +60,16 @@ fn every_status_has_its_word() {
 
 #[test]
 fn priority_goes_first_then_age() {
-    let mut queue = Queue::default();
+    let mut queue = CommandQueue::default();
     for (number, priority) in [(1, 5), (2, 9), (3, 0), (4, 9), (5, 5)] {
         let request = CommandRequest { priority, ..CommandRequest::new("go", Object::default()) };
-        let change = CommandChange { id: id(number), step: Step::Queued(Box::new(request)) };
+        let change = CommandChange { id: id(number), step: CommandStep::Queued(Box::new(request)) };
         queue.redo(&change, at(i64::try_from(number).unwrap()), &cause());
     }
     let mut order = Vec::new();
     while let Some(next) = queue.next(at(10)).map(|command| command.id) {
         order.push(next);
-        let done = Step::Ended { status: CommandStatus::Canceled, reason: "".into(), by: None };
+        let done = CommandStep::Ended { status: CommandStatus::Canceled, reason: "".into(), by: None };
         queue.redo(&CommandChange { id: next, step: done }, at(10), &cause());
     }
     assert_eq!(order, [id(2), id(4), id(1), id(5), id(3)]);
@@ -80,7 +80,7 @@ fn priority_goes_first_then_age() {
 fn a_history_keeps_its_beginning_and_its_end() {
     let mut command = Command::new(id(1), CommandRequest::new("go", Object::default()), at(0), &cause());
     for second in 1..500 {
-        command.redo(&Step::Sent { attempt: 1 }, at(second), &cause());
+        command.redo(&CommandStep::Sent { attempt: 1 }, at(second), &cause());
     }
     assert_eq!(command.history.len(), LONGEST_HISTORY);
     assert_eq!((command.history[0].at, command.history[LONGEST_HISTORY - 1].at), (at(0), at(499)));
@@ -140,10 +140,10 @@ fn durations_stay_as_they_were_given_and_ask_the_same() {
     assert!(!hour.asks_the_same(&read("3601")));
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = CommandStep> {
     let answer = || {
         (0..4_usize, any::<Option<bool>>(), proptest::option::of("[a-z ]{0,8}")).prop_map(
-            |(status, response, reason)| Answer {
+            |(status, response, reason)| CommandResult {
                 status: [
                     AnswerStatus::Delivered,
                     AnswerStatus::Executed,
@@ -156,16 +156,17 @@ fn any_step() -> impl Strategy<Value = Step> {
         )
     };
     prop_oneof![
-        "[a-z]{1,8}".prop_map(|word| Step::Queued(Box::new(CommandRequest::new(&word, Object::default())))),
-        any::<u8>().prop_map(|attempt| Step::Sent { attempt }),
-        (any::<Option<i32>>(), any::<bool>()).prop_map(|(at, uncounted)| Step::Returned {
+        "[a-z]{1,8}"
+            .prop_map(|word| CommandStep::Queued(Box::new(CommandRequest::new(&word, Object::default())))),
+        any::<u8>().prop_map(|attempt| CommandStep::Sent { attempt }),
+        (any::<Option<i32>>(), any::<bool>()).prop_map(|(at, uncounted)| CommandStep::Returned {
             reason: "gone".into(),
             not_before: at.map(|at| Timestamp::from_millis(at.into())),
             uncounted,
         }),
-        answer().prop_map(Step::Answered),
-        answer().prop_map(Step::Late),
-        (0..10_usize, any::<Option<u64>>()).prop_map(|(status, by)| Step::Ended {
+        answer().prop_map(CommandStep::Answered),
+        answer().prop_map(CommandStep::Late),
+        (0..10_usize, any::<Option<u64>>()).prop_map(|(status, by)| CommandStep::Ended {
             status: CommandStatus::ALL[status],
             reason: "over".into(),
             by: by.map(|by| id(by.into())),

@@ -4,8 +4,8 @@ mod step;
 
 use serde::{Deserialize, Serialize};
 
-use super::image::{Unfit, is_for, is_up};
-use super::job::{JobId, Step, StepState};
+use super::image::{ImageMismatch, is_for, is_up};
+use super::job::{JobId, JobStep, StepState};
 use super::version::Version;
 use crate::clock::Timestamp;
 use crate::duration::{duration_ms, duration_text};
@@ -58,8 +58,8 @@ pub struct FirmwareTask {
     pub at: Timestamp,
     /// The furthest that it was, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub furthest: Option<Furthest>,
-    /// Why it failed.
+    pub furthest: Option<FurthestProgress>,
+    /// The reason why it failed.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub reason: Box<str>,
     /// After how many ms without any progress it has failed.
@@ -75,7 +75,7 @@ pub struct FirmwareTask {
 /// The furthest progress of a device with an update, and its time: a device that begins again and again makes no
 /// progress.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Furthest {
+pub struct FurthestProgress {
     pub state: FirmwareState,
     /// Of 100.
     pub percent: u8,
@@ -111,16 +111,16 @@ impl FirmwareState {
         Self::Failed,
     ];
 
-    /// The state after a device in this one has reported `said`; none where that is no news. It may skip states, and
+    /// The state after a device in this one has reported `reported`; none where that is no news. It may skip states, and
     /// begin the download again; it never leaves a final state.
     #[must_use]
-    pub fn after(self, said: Self) -> Option<Self> {
+    pub fn after(self, reported: Self) -> Option<Self> {
         use FirmwareState::{Downloading, Failed, Queued, Updated};
-        match (self, said) {
+        match (self, reported) {
             (Updated | Failed, _) | (_, Queued) => None,
             (_, Failed) => Some(Failed),
             (before, Downloading) if before > Downloading => Some(Downloading),
-            (before, said) => (said > before).then_some(said),
+            (before, reported) => (reported > before).then_some(reported),
         }
     }
 
@@ -179,7 +179,7 @@ impl FirmwareTask {
         if state.is_waiting() {
             self.furthest = None;
         } else if self.furthest.is_none_or(|before| (state, percent) > (before.state, before.percent)) {
-            self.furthest = Some(Furthest { state, percent, at });
+            self.furthest = Some(FurthestProgress { state, percent, at });
         }
     }
 
@@ -203,7 +203,7 @@ impl FirmwareTask {
         }
     }
 
-    /// Why it has failed, at its deadline.
+    /// The reason why it has failed, at its deadline.
     #[must_use]
     pub fn overdue(&self) -> String {
         let timeout = duration_text(self.timeout_ms);
@@ -224,9 +224,9 @@ impl FirmwareTask {
 
     /// The step of the roll-out that it has come to; none where it is of none.
     #[must_use]
-    pub fn step(&self) -> Option<Step> {
-        let step = Step::new(self.job?, self.state.step()).because(self.reason.clone());
-        Some(Step { percent: self.percent, ..step })
+    pub fn step(&self) -> Option<JobStep> {
+        let step = JobStep::new(self.job?, self.state.step()).because(self.reason.clone());
+        Some(JobStep { percent: self.percent, ..step })
     }
 
     /// Checks a device of this `model` that runs `version`: it may be another one by now than when it was chosen. One
@@ -234,7 +234,7 @@ impl FirmwareTask {
     ///
     /// # Errors
     /// The reason against it.
-    pub fn fits(&self, model: &str, version: &str) -> Result<(), Unfit> {
+    pub fn fits(&self, model: &str, version: &str) -> Result<(), ImageMismatch> {
         if !self.models.is_empty() {
             is_for(&self.models, model)?;
         }

@@ -14,7 +14,7 @@ use crate::json::{Json, Object};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(Arc<str>);
 
-/// Why a text is no group's id.
+/// The reason why a text is no group's id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadGroupId {
     #[error("a group's id must not be empty")]
@@ -41,7 +41,7 @@ pub struct Group {
 
 /// A requested change of a group. Members that are left out stay.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct GroupWish {
+pub struct GroupRequest {
     /// The id that it is to get; only where it is made.
     pub id: Option<GroupId>,
     pub name: Option<Box<str>>,
@@ -77,7 +77,7 @@ impl GroupId {
     /// The id of a group that devices are in already: before groups were stored any text could be one. None for a text
     /// that cannot be stored as an id at all.
     #[must_use]
-    pub fn as_kept(text: &str) -> Option<Self> {
+    pub fn as_stored(text: &str) -> Option<Self> {
         (!text.is_empty() && text.chars().count() <= LONGEST).then(|| Self(text.into()))
     }
 
@@ -123,18 +123,18 @@ impl Group {
 
     /// The group after a change.
     #[must_use]
-    pub fn changed(&self, wish: GroupWish, now: Timestamp) -> Self {
+    pub fn changed(&self, request: GroupRequest, now: Timestamp) -> Self {
         let mut changed = Self { updated_at: now, ..self.clone() };
-        if let Some(name) = wish.name {
+        if let Some(name) = request.name {
             changed.name = name;
         }
-        if let Some(description) = wish.description {
+        if let Some(description) = request.description {
             changed.description = description;
         }
-        if let Some(parent) = wish.parent_group {
+        if let Some(parent) = request.parent_group {
             changed.parent_group = parent;
         }
-        if let Some(tags) = wish.tags {
+        if let Some(tags) = request.tags {
             changed.tags.merge(&tags);
         }
         changed
@@ -169,10 +169,10 @@ impl Group {
         let text = |field: &str| object.get(field).and_then(Json::as_str);
         let time = |field: &str| text(field).and_then(Timestamp::parse);
         Some(Self {
-            id: GroupId::as_kept(text("id")?)?,
+            id: GroupId::as_stored(text("id")?)?,
             name: text("name")?.into(),
             description: text("description").unwrap_or_default().into(),
-            parent_group: text("parent_group").and_then(GroupId::as_kept),
+            parent_group: text("parent_group").and_then(GroupId::as_stored),
             tags: object.get("tags").and_then(Json::as_object).cloned().unwrap_or_default(),
             created_at: time("created_at")?,
             updated_at: time("updated_at")?,
@@ -182,7 +182,7 @@ impl Group {
 
 /// A group's fields as somebody gives them: each left out, or null, or a value.
 #[derive(Clone, Debug, Default)]
-pub struct GroupSaid {
+pub struct GroupFields {
     pub id: Option<Box<str>>,
     pub name: Option<Option<Box<str>>>,
     pub description: Option<Option<Box<str>>>,
@@ -191,14 +191,14 @@ pub struct GroupSaid {
     pub tags: Option<Object>,
 }
 
-impl GroupSaid {
+impl GroupFields {
     /// The wish, where all in it can be.
     ///
     /// # Errors
     /// The field that is wrong, and what is wrong with it.
-    pub fn checked(self) -> Result<GroupWish, (&'static str, String)> {
-        for (field, said) in [("name", &self.name), ("description", &self.description)] {
-            let length = said.iter().flatten().map(|text| text.len()).max().unwrap_or_default();
+    pub fn checked(self) -> Result<GroupRequest, (&'static str, String)> {
+        for (field, fields) in [("name", &self.name), ("description", &self.description)] {
+            let length = fields.iter().flatten().map(|text| text.len()).max().unwrap_or_default();
             if length > LONGEST_TEXT {
                 return Err((field, format!("{LONGEST_TEXT} bytes at most, this has {length}")));
             }
@@ -209,7 +209,7 @@ impl GroupSaid {
             Some(Some(name)) if !name.trim().is_empty() => Some(name),
             Some(_) => return Err(("name", "must not be empty".into())),
         };
-        Ok(GroupWish {
+        Ok(GroupRequest {
             id: id.map_err(|error| ("id", error.to_string()))?,
             name,
             description: self.description.map(Option::unwrap_or_default),
@@ -220,9 +220,9 @@ impl GroupSaid {
 }
 
 /// The parent that is said, if any. Whether there is such a group is seen where the groups are.
-fn parent(said: Option<Box<str>>) -> Result<Option<GroupId>, (&'static str, String)> {
-    let Some(id) = said.filter(|id| !id.is_empty()) else { return Ok(None) };
-    match GroupId::as_kept(&id) {
+fn parent(fields: Option<Box<str>>) -> Result<Option<GroupId>, (&'static str, String)> {
+    let Some(id) = fields.filter(|id| !id.is_empty()) else { return Ok(None) };
+    match GroupId::as_stored(&id) {
         Some(id) => Ok(Some(id)),
         None => Err(("parent_group", BadGroupId::TooLong(id.chars().count()).to_string())),
     }
@@ -233,41 +233,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_changes_what_it_says_and_leaves_the_rest() {
-        let wish = |said: GroupSaid| said.checked().unwrap();
+    fn a_request_changes_its_fields_and_no_others() {
+        let request = |fields: GroupFields| fields.checked().unwrap();
         let tags = [("floor", "2.50".parse().unwrap())].into_iter().collect();
         let (name, parent) = (Some(Some("Hall".into())), Some(Some("hq".into())));
-        let read = wish(GroupSaid { name, parent_group: parent, tags: Some(tags), ..GroupSaid::default() });
-        assert_eq!(read.parent_group, Some(GroupId::as_kept("hq")));
+        let read =
+            request(GroupFields { name, parent_group: parent, tags: Some(tags), ..GroupFields::default() });
+        assert_eq!(read.parent_group, Some(GroupId::as_stored("hq")));
         let group = Group::new(GroupId::parse("hall").unwrap(), "old", Timestamp::from_millis(0));
         let group = group.changed(read, Timestamp::from_millis(5));
         assert_eq!(Group::from_object(&group.to_object()), Some(group.clone()));
         let tag = group.tag();
         assert_eq!(Group::from_object(&group.to_object()).unwrap().tag(), tag);
-        let to_top = wish(GroupSaid { parent_group: Some(None), ..GroupSaid::default() });
+        let to_top = request(GroupFields { parent_group: Some(None), ..GroupFields::default() });
         let top = group.changed(to_top, Timestamp::from_millis(6));
         assert_ne!(top.tag(), tag);
         assert_eq!((&*top.name, top.parent_group), ("Hall", None));
         assert_eq!(Json::from(top.tags).to_string(), r#"{"floor":2.50}"#);
-        let empty = wish(GroupSaid { parent_group: Some(Some("".into())), ..GroupSaid::default() });
+        let empty = request(GroupFields { parent_group: Some(Some("".into())), ..GroupFields::default() });
         assert_eq!(empty.parent_group, Some(None));
     }
 
     #[test]
     fn names_what_is_wrong() {
-        let check = |said: GroupSaid, field: &str, detail: &str| {
-            let (wrong, why) = said.checked().unwrap_err();
+        let check = |fields: GroupFields, field: &str, detail: &str| {
+            let (wrong, why) = fields.checked().unwrap_err();
             assert!(wrong == field && why.starts_with(detail), "{wrong}: {why}");
         };
-        let usual = GroupSaid::default;
-        check(GroupSaid { name: Some(Some(" ".into())), ..usual() }, "name", "must not be empty");
-        check(GroupSaid { name: Some(None), ..usual() }, "name", "must not be empty");
+        let usual = GroupFields::default;
+        check(GroupFields { name: Some(Some(" ".into())), ..usual() }, "name", "must not be empty");
+        check(GroupFields { name: Some(None), ..usual() }, "name", "must not be empty");
         let long = Some(Some("x".repeat(5_000).into()));
-        check(GroupSaid { description: long, ..usual() }, "description", "4096 bytes at most, this has 5000");
-        check(GroupSaid { id: Some("a b".into()), ..usual() }, "id", "a group's id is made of");
+        check(
+            GroupFields { description: long, ..usual() },
+            "description",
+            "4096 bytes at most, this has 5000",
+        );
+        check(GroupFields { id: Some("a b".into()), ..usual() }, "id", "a group's id is made of");
         let long = Some(Some("x".repeat(129).into()));
         let detail = "a group's id has 128 characters at most, this one has 129";
-        check(GroupSaid { parent_group: long, ..usual() }, "parent_group", detail);
+        check(GroupFields { parent_group: long, ..usual() }, "parent_group", detail);
     }
 
     #[test]
@@ -276,7 +281,7 @@ mod tests {
         assert_eq!(GroupId::parse(""), Err(BadGroupId::Empty));
         assert_eq!(GroupId::parse(&"x".repeat(129)), Err(BadGroupId::TooLong(129)));
         assert_eq!(GroupId::parse("Hall 2"), Err(BadGroupId::Character(' ')));
-        assert_eq!(GroupId::as_kept("Hall 2").unwrap().as_str(), "Hall 2");
-        assert_eq!(GroupId::as_kept(&"ä".repeat(129)), None);
+        assert_eq!(GroupId::as_stored("Hall 2").unwrap().as_str(), "Hall 2");
+        assert_eq!(GroupId::as_stored(&"ä".repeat(129)), None);
     }
 }

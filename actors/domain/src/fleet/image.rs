@@ -28,9 +28,9 @@ pub struct Image {
     pub file: bool,
 }
 
-/// Why a device does not get an image.
+/// The reason why a device does not get an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum ImageMismatch {
     #[error("the device reports no model, and the image is for {0}")]
     NoModel(String),
     #[error("its model is `{model}`, and the image is for {models}")]
@@ -50,7 +50,7 @@ impl Image {
     ///
     /// # Errors
     /// The reason against it.
-    pub fn fits(&self, model: &str, version: &str, down: bool) -> Result<(), Unfit> {
+    pub fn fits(&self, model: &str, version: &str, down: bool) -> Result<(), ImageMismatch> {
         is_for(&self.models, model)?;
         is_up(&self.version, version, down)
     }
@@ -89,14 +89,14 @@ impl Image {
 ///
 /// # Errors
 /// The reason against it.
-pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), Unfit> {
+pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), ImageMismatch> {
     if models.iter().any(|pattern| is_like(pattern, model)) {
         return Ok(());
     }
     let models = models.join(", ");
     Err(match model {
-        "" => Unfit::NoModel(models),
-        model => Unfit::Model { model: model.into(), models },
+        "" => ImageMismatch::NoModel(models),
+        model => ImageMismatch::Model { model: model.into(), models },
     })
 }
 
@@ -104,18 +104,18 @@ pub fn is_for(models: &[Box<str>], model: &str) -> Result<(), Unfit> {
 ///
 /// # Errors
 /// The reason against it.
-pub fn is_up(wanted: &str, version: &str, down: bool) -> Result<(), Unfit> {
+pub fn is_up(wanted: &str, version: &str, down: bool) -> Result<(), ImageMismatch> {
     if Version::is_same(version, wanted) {
-        return Err(Unfit::Same(version.into()));
+        return Err(ImageMismatch::Same(version.into()));
     }
     if down {
         return Ok(());
     }
     match (Version::parse(version), Version::parse(wanted)) {
         (Some(runs), Some(wanted)) if runs < wanted => Ok(()),
-        (Some(_), Some(_)) => Err(Unfit::Newer { version: version.into(), wanted: wanted.into() }),
-        _ if version.is_empty() => Err(Unfit::NoVersion(wanted.into())),
-        _ => Err(Unfit::BadVersion { version: version.into(), wanted: wanted.into() }),
+        (Some(_), Some(_)) => Err(ImageMismatch::Newer { version: version.into(), wanted: wanted.into() }),
+        _ if version.is_empty() => Err(ImageMismatch::NoVersion(wanted.into())),
+        _ => Err(ImageMismatch::BadVersion { version: version.into(), wanted: wanted.into() }),
     }
 }
 

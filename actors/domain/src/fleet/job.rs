@@ -2,8 +2,8 @@
 
 mod action;
 mod entry;
-mod pace;
 mod progress;
+mod rate_limiter;
 mod status;
 
 use std::fmt;
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use action::JobAction;
-pub use entry::{Job, Sweeping};
-pub use pace::{Pace, TurnTime};
-pub use progress::{JobCounts, Progress, Speed};
+pub use entry::{Job, JobSweep};
+pub use progress::{JobCounts, JobProgress, JobSpeed};
+pub use rate_limiter::{RateLimiter, TurnTime};
 pub use status::{JobSignal, JobStatus};
 
 use crate::command::CommandId;
@@ -50,10 +50,10 @@ pub enum StepState {
 /// A step of a job with the device of the twin. It becomes durable with its effect: in one commit, so that no crash
 /// makes a device's turn come twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Step {
+pub struct JobStep {
     pub job: JobId,
     pub state: StepState,
-    /// Why, where it failed, was skipped or is held.
+    /// The reason, where it failed, was skipped or is held.
     pub detail: Box<str>,
     /// The device's progress by its own report, of 100.
     pub percent: Option<u8>,
@@ -128,7 +128,7 @@ impl StepState {
     }
 }
 
-impl Step {
+impl JobStep {
     /// A step without further details.
     #[must_use]
     pub fn new(job: JobId, state: StepState) -> Self {

@@ -18,7 +18,7 @@ pub enum Lifecycle {
 
 /// The transitions of the lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
+pub enum LifecycleTransition {
     /// The device was heard.
     Heard,
     /// A person activates it.
@@ -30,24 +30,29 @@ pub enum Move {
 impl Lifecycle {
     pub const ALL: [Self; 4] = [Self::Provisioned, Self::Active, Self::Suspended, Self::Retired];
 
-    /// The state of a device that a person has set to `said`, if to any.
+    /// The state of a device that a person has set to `set`, if to any.
     #[must_use]
-    pub fn of(said: Option<Self>, claimed: bool, heard: bool) -> Self {
+    pub fn of(set: Option<Self>, claimed: bool, heard: bool) -> Self {
         let begun = if claimed { Self::Provisioned } else { Self::Active }; // who registered itself has been heard
-        let stands = said.unwrap_or(begun);
-        if heard { stands.after(Move::Heard).unwrap_or(stands) } else { stands }
+        let stands = set.unwrap_or(begun);
+        if heard { stands.after(LifecycleTransition::Heard).unwrap_or(stands) } else { stands }
     }
 
     /// The state after a transition; none where that is not allowed.
     #[must_use]
-    pub fn after(self, step: Move) -> Option<Self> {
+    pub fn after(self, step: LifecycleTransition) -> Option<Self> {
         match (self, step) {
-            (Self::Provisioned | Self::Active, Move::Heard | Move::Activate)
-            | (Self::Suspended, Move::Activate) => Some(Self::Active),
-            (Self::Provisioned | Self::Active | Self::Suspended, Move::Suspend) => Some(Self::Suspended),
-            (_, Move::Retire) => Some(Self::Retired),
-            (Self::Suspended | Self::Retired, Move::Heard)
-            | (Self::Retired, Move::Activate | Move::Suspend) => None,
+            (
+                Self::Provisioned | Self::Active,
+                LifecycleTransition::Heard | LifecycleTransition::Activate,
+            )
+            | (Self::Suspended, LifecycleTransition::Activate) => Some(Self::Active),
+            (Self::Provisioned | Self::Active | Self::Suspended, LifecycleTransition::Suspend) => {
+                Some(Self::Suspended)
+            }
+            (_, LifecycleTransition::Retire) => Some(Self::Retired),
+            (Self::Suspended | Self::Retired, LifecycleTransition::Heard)
+            | (Self::Retired, LifecycleTransition::Activate | LifecycleTransition::Suspend) => None,
         }
     }
 
@@ -75,7 +80,7 @@ impl Lifecycle {
     }
 }
 
-impl Move {
+impl LifecycleTransition {
     /// The transition by which a person sets a device to this state; none where people cannot.
     #[must_use]
     pub fn to(state: Lifecycle) -> Option<Self> {
@@ -96,7 +101,12 @@ mod tests {
     fn every_move_from_every_state() {
         use Lifecycle::{Active, Provisioned, Retired, Suspended};
         let check = |from: Lifecycle, expected: [Option<Lifecycle>; 4]| {
-            let moves = [Move::Heard, Move::Activate, Move::Suspend, Move::Retire];
+            let moves = [
+                LifecycleTransition::Heard,
+                LifecycleTransition::Activate,
+                LifecycleTransition::Suspend,
+                LifecycleTransition::Retire,
+            ];
             assert_eq!(moves.map(|step| from.after(step)), expected, "{from:?}");
         };
         //                   heard         activate      suspend          retire
@@ -107,10 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_said_follows_from_what_happened() {
+    fn an_unset_lifecycle_follows_from_events() {
         use Lifecycle::{Active, Provisioned, Retired, Suspended};
-        let check = |said, claimed, heard, expected| {
-            assert_eq!(Lifecycle::of(said, claimed, heard), expected, "{said:?} {claimed} {heard}");
+        let check = |set, claimed, heard, expected| {
+            assert_eq!(Lifecycle::of(set, claimed, heard), expected, "{set:?} {claimed} {heard}");
         };
         check(None, false, false, Active);
         check(None, false, true, Active);
@@ -128,7 +138,7 @@ mod tests {
         for state in Lifecycle::ALL {
             assert_eq!(Lifecycle::parse(state.as_str()), Some(state));
             assert_eq!(
-                Move::to(state).and_then(|step| Lifecycle::Active.after(step)).is_some(),
+                LifecycleTransition::to(state).and_then(|step| Lifecycle::Active.after(step)).is_some(),
                 state != Lifecycle::Provisioned
             );
         }

@@ -21,7 +21,7 @@ pub struct Limits(Object);
 
 /// The expectations of one reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limit<'a> {
+pub struct ReadingLimit<'a> {
     pub min: Option<&'a Number>,
     pub max: Option<&'a Number>,
     pub unit: Option<&'a str>,
@@ -99,8 +99,8 @@ impl Limits {
     }
 
     /// The expectations, in the order of the readings' names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Limit<'_>)> {
-        self.0.iter().filter_map(|(reading, limit)| Some((reading, Limit::of(limit.as_object()?))))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, ReadingLimit<'_>)> {
+        self.0.iter().filter_map(|(reading, limit)| Some((reading, ReadingLimit::of(limit.as_object()?))))
     }
 
     /// As the document shows them.
@@ -110,7 +110,7 @@ impl Limits {
     }
 }
 
-impl<'a> Limit<'a> {
+impl<'a> ReadingLimit<'a> {
     fn of(limit: &'a Object) -> Self {
         Self {
             min: limit.get("min").and_then(Json::as_number),
@@ -125,20 +125,20 @@ impl<'a> Limit<'a> {
     #[must_use]
     pub fn judge(
         &self,
-        came: Option<(&Json, Timestamp)>,
+        latest: Option<(&Json, Timestamp)>,
         unit: Option<&str>,
         since: Timestamp,
         now: Timestamp,
     ) -> Judgement {
         let has_range = self.min.is_some() || self.max.is_some();
-        let out_of_range = came.is_some_and(|(value, _)| match value.as_number() {
+        let out_of_range = latest.is_some_and(|(value, _)| match value.as_number() {
             Some(value) => self.min.is_some_and(|min| value < min) || self.max.is_some_and(|max| value > max),
             None => has_range,
         });
-        let last = came.map_or(since, |(_, at)| at);
+        let last = latest.map_or(since, |(_, at)| at);
         Judgement {
             out_of_range,
-            wrong_unit: matches!((self.unit, unit), (Some(wanted), Some(came)) if wanted != came),
+            wrong_unit: matches!((self.unit, unit), (Some(wanted), Some(latest)) if wanted != latest),
             overdue: self
                 .interval_ms
                 .is_some_and(|interval| last.plus_millis(interval.saturating_mul(INTERVALS)) < now),
@@ -246,9 +246,9 @@ mod tests {
         let limits = limits(r#"{"t": {"min": 0, "max": 40, "unit": "°C", "interval": "10s"}}"#);
         let (_, limit) = limits.iter().next().unwrap();
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
-        let judge = |value: &str, unit: Option<&str>, came: i64| {
+        let judge = |value: &str, unit: Option<&str>, latest: i64| {
             let value: Json = value.parse().unwrap();
-            let judged = limit.judge(Some((&value, at(came))), unit, at(0), at(100));
+            let judged = limit.judge(Some((&value, at(latest))), unit, at(0), at(100));
             (judged.out_of_range, judged.wrong_unit, judged.overdue)
         };
         assert_eq!(judge("40", Some("°C"), 100), (false, false, false));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Kind;
+use crate::event::EventKind;
 use crate::json::{Json, Object};
 
 /// The kinds of durable records beside the devices, few of each.
@@ -53,8 +53,8 @@ impl RecordKind {
 
     /// The kind of its events.
     #[must_use]
-    pub fn kind(self) -> Kind {
-        if self == Self::Job { Kind::Job } else { Kind::Fleet }
+    pub fn kind(self) -> EventKind {
+        if self == Self::Job { EventKind::Job } else { EventKind::Fleet }
     }
 }
 

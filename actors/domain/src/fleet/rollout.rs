@@ -51,7 +51,7 @@ pub struct Abort {
 
 /// The decision on a roll-out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum RolloutDecision {
     /// Go on without a change.
     Wait,
     /// The stage is well through: the next one, from 1, begins.
@@ -159,7 +159,7 @@ impl Rollout {
         of_stage: &JobCounts,
         of_all: &JobCounts,
         expired: bool,
-    ) -> Next {
+    ) -> RolloutDecision {
         let count = |counts: &JobCounts, state| counts.get(&state).copied().unwrap_or_default();
         let (works, failed) = (count(of_all, StepState::Done), count(of_all, StepState::Failed));
         let finished = works + failed;
@@ -172,7 +172,7 @@ impl Rollout {
             let share = failed as f64 / finished as f64;
             if share >= most {
                 let (is, may) = (share * 100.0, most * 100.0);
-                return Next::Abort(format!(
+                return RolloutDecision::Abort(format!(
                     "{failed} of {finished} devices failed: {is:.0} %, and {may:.0} % end it"
                 ));
             }
@@ -182,22 +182,22 @@ impl Rollout {
             *count > 0 && !state.is_final() && *state != StepState::Queued
         };
         if !through || is_last || of_stage.iter().any(under_way) {
-            return Next::Wait;
+            return RolloutDecision::Wait;
         }
         let (done, failed) = (count(of_stage, StepState::Done), count(of_stage, StepState::Failed));
         let away = count(of_stage, StepState::Queued);
         let (total, (_, end)) = (self.places.last().copied().unwrap_or_default(), self.stage(stage));
         let missing = self.size(stage).saturating_sub(failed);
         match (done, away, failed) {
-            (0, 0, 0) | (1.., ..) => Next::Stage(stage + 1), // it went well, or there was nobody to try it on
-            (0, 1.., _) if works > 0 => Next::Stage(stage + 1), // the stages before have shown that it works
-            (0, 1.., _) if expired => Next::Wait,
-            (0, 0, _) if expired => Next::Stage(stage + 1),
+            (0, 0, 0) | (1.., ..) => RolloutDecision::Stage(stage + 1), // it went well, or there was nobody to try it on
+            (0, 1.., _) if works > 0 => RolloutDecision::Stage(stage + 1), // the stages before have shown that it works
+            (0, 1.., _) if expired => RolloutDecision::Wait,
+            (0, 0, _) if expired => RolloutDecision::Stage(stage + 1),
             (0, ..) if away == 0 || missing == 0 => {
-                Next::Abort(format!("none of stage {stage} was updated: {failed} failed"))
+                RolloutDecision::Abort(format!("none of stage {stage} was updated: {failed} failed"))
             }
-            (0, ..) if end < total => Next::Widen(missing.min(total - end)),
-            (0, ..) => Next::Wait, // all have their turn: one of them is to come
+            (0, ..) if end < total => RolloutDecision::Widen(missing.min(total - end)),
+            (0, ..) => RolloutDecision::Wait, // all have their turn: one of them is to come
         }
     }
 }
@@ -280,10 +280,10 @@ mod tests {
                 &counts(of_all),
                 false,
             ) {
-                Next::Wait => "wait".into(),
-                Next::Stage(stage) => format!("stage {stage}"),
-                Next::Widen(devices) => format!("{devices} others"),
-                Next::Abort(why) => why,
+                RolloutDecision::Wait => "wait".into(),
+                RolloutDecision::Stage(stage) => format!("stage {stage}"),
+                RolloutDecision::Widen(devices) => format!("{devices} others"),
+                RolloutDecision::Abort(why) => why,
             };
             assert_eq!(told, expected, "stage {stage}: {of_stage}; all: {of_all}");
         };
@@ -311,28 +311,31 @@ mod tests {
         let well = rollout(&USUAL_STAGES, 100);
         assert_eq!(
             well.next(1, false, &counts("5 done"), &counts("5 done"), false),
-            Next::Wait,
+            RolloutDecision::Wait,
             "not all had their turn"
         );
         let away = counts("9 failed");
         assert_eq!(
             well.next(3, true, &away, &away, true),
-            Next::Wait,
+            RolloutDecision::Wait,
             "they were away, and its time is over"
         );
         let all_away = Rollout { places: vec![100, 100, 100], ..well.clone() };
-        assert_eq!(all_away.next(1, true, &counts("100 queued"), &counts("100 queued"), false), Next::Wait);
+        assert_eq!(
+            all_away.next(1, true, &counts("100 queued"), &counts("100 queued"), false),
+            RolloutDecision::Wait
+        );
         assert_eq!(
             well.next(1, true, &counts("5 queued"), &counts("5 queued"), true),
-            Next::Wait,
+            RolloutDecision::Wait,
             "they fail"
         );
         let careless = Rollout { abort: None, ..well };
         let careless = |both: &str| careless.next(1, true, &counts(both), &counts(both), false);
-        assert_eq!(careless("1 done 9 failed"), Next::Stage(2));
-        assert_eq!(careless("9 queued 4 failed"), Next::Widen(1));
+        assert_eq!(careless("1 done 9 failed"), RolloutDecision::Stage(2));
+        assert_eq!(careless("9 queued 4 failed"), RolloutDecision::Widen(1));
         let why = "none of stage 1 was updated: 5 failed"; // as many as were to try it
-        assert_eq!(careless("9 queued 5 failed"), Next::Abort(why.into()));
+        assert_eq!(careless("9 queued 5 failed"), RolloutDecision::Abort(why.into()));
     }
 
     proptest! {
@@ -377,19 +380,19 @@ mod tests {
                 given = to.min(total);
                 let (of_stage, of_all) = (count(&states, (from, to)), count(&states, (0, total)));
                 match rollout.next(stage, true, &of_stage, &of_all, false) {
-                    Next::Stage(next) => {
+                    RolloutDecision::Stage(next) => {
                         prop_assert_eq!(next, stage + 1);
                         stage = next;
                     }
-                    Next::Widen(more) => {
+                    RolloutDecision::Widen(more) => {
                         prop_assert!(more > 0 && !of_all.contains_key(&StepState::Done), "{} {:?}", stage, of_all);
                         rollout.widen(stage, more);
                     }
-                    Next::Wait => {
+                    RolloutDecision::Wait => {
                         prop_assert!(given == total || stage as usize == stages.len(), "{} {:?}", stage, of_stage);
                         return Ok(());
                     }
-                    Next::Abort(_) => {
+                    RolloutDecision::Abort(_) => {
                         prop_assert!(of_all.get(&StepState::Failed).is_some_and(|failed| *failed > 0));
                         return Ok(());
                     }

@@ -1,6 +1,6 @@
 //! The tree of groups.
 
-mod plan;
+mod change;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::record::{FleetChange, RecordChange, RecordKind};
 use crate::json::{Json, Object};
 use crate::text::order_key;
 
-pub use plan::{Expect, Planned};
+pub use change::{GroupPrecondition, PlannedGroup};
 
 /// Groups by their ids, each under its parent. There is no circle in it.
 #[derive(Clone, Debug, Default)]
-pub struct Tree {
+pub struct GroupTree {
     groups: BTreeMap<GroupId, Arc<Group>>,
     /// By parent, in the order of their ids, `floor-2` before `floor-10`; those at the top have none.
     children: BTreeMap<Option<GroupId>, BTreeSet<(String, GroupId)>>,
@@ -22,7 +22,7 @@ pub struct Tree {
 
 /// The reason why a group cannot be changed, or cannot have its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Misplaced {
+pub enum TreeRefusal {
     #[error("there is no group `{0}`")]
     Unknown(GroupId),
     #[error("there is a group `{0}` already")]
@@ -40,7 +40,7 @@ pub enum Misplaced {
 /// taken back.
 const PARENT_WAS: &str = "parent_was";
 
-impl Tree {
+impl GroupTree {
     /// A tree of these groups. A group whose place is impossible, because the store was tampered with, comes to the
     /// top.
     #[must_use]
@@ -108,7 +108,7 @@ impl Tree {
     pub fn subtree(&self, id: &str) -> Vec<GroupId> {
         match self.groups.get_key_value(id) {
             Some((id, _)) => self.walk([id]).into_iter().map(|(id, _)| id.clone()).collect(),
-            None => GroupId::as_kept(id).into_iter().collect(),
+            None => GroupId::as_stored(id).into_iter().collect(),
         }
     }
 
@@ -151,21 +151,21 @@ impl Tree {
     ///
     /// # Errors
     /// There is no such parent, or the group would be under itself.
-    pub fn check(&self, group: &Group) -> Result<(), Misplaced> {
+    pub fn check(&self, group: &Group) -> Result<(), TreeRefusal> {
         let Some(parent) = &group.parent_group else { return Ok(()) };
         if *parent != group.id && !self.contains(parent.as_str()) {
-            return Err(Misplaced::NoParent(parent.clone()));
+            return Err(TreeRefusal::NoParent(parent.clone()));
         }
         if !self.is_within(parent.as_str(), group.id.as_str()) {
             return Ok(());
         }
         // From the group down to what it is to stand under, and back.
         let above = self.upward(parent.as_str()).take_while(|id| *id != group.id.as_str());
-        let mut circle: Vec<GroupId> = above.filter_map(GroupId::as_kept).collect();
+        let mut circle: Vec<GroupId> = above.filter_map(GroupId::as_stored).collect();
         circle.push(group.id.clone());
         circle.reverse();
         circle.push(group.id.clone());
-        Err(Misplaced::Circle(circle))
+        Err(TreeRefusal::Circle(circle))
     }
 
     /// Puts a group at its place. It must have been checked.
@@ -220,7 +220,7 @@ impl Tree {
             RecordChange::Removed => self.put_or_top(group),
             RecordChange::Changed | RecordChange::Progressed => {
                 if let Some(was) = change.body.get(PARENT_WAS) {
-                    let parent_group = was.as_str().and_then(GroupId::as_kept);
+                    let parent_group = was.as_str().and_then(GroupId::as_stored);
                     self.put_or_top(Group { parent_group, ..group });
                 }
             }

@@ -22,13 +22,13 @@ pub const LONGEST_VERSION: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identifier {
     /// Numbers come before words.
-    Number(Number),
+    Number(VersionNumber),
     Word(Box<str>),
 }
 
 /// Digits without zeros in front: of any length, longer is larger.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Number(Box<str>);
+struct VersionNumber(Box<str>);
 
 impl Version {
     /// Reads a text as a version; none where it is none.
@@ -94,7 +94,7 @@ impl Version {
 impl Identifier {
     fn of(word: &str) -> Self {
         match digits(word) {
-            Some(digits) => Self::Number(Number(digits)),
+            Some(digits) => Self::Number(VersionNumber(digits)),
             None => Self::Word(word.into()),
         }
     }
@@ -106,13 +106,13 @@ fn digits(text: &str) -> Option<Box<str>> {
     is_number.then(|| text.trim_start_matches('0').into())
 }
 
-impl Ord for Number {
+impl Ord for VersionNumber {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.0.len(), &self.0).cmp(&(other.0.len(), &other.0))
     }
 }
 
-impl PartialOrd for Number {
+impl PartialOrd for VersionNumber {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -120,8 +120,9 @@ impl PartialOrd for Number {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        let numbers =
-            |version: &Self| -> Vec<Number> { version.numbers.iter().cloned().map(Number).collect() };
+        let numbers = |version: &Self| -> Vec<VersionNumber> {
+            version.numbers.iter().cloned().map(VersionNumber).collect()
+        };
         // Those that are 0 at the end are gone, so a list that goes on is larger.
         numbers(self).cmp(&numbers(other)).then_with(|| match (self.pre.is_empty(), other.pre.is_empty()) {
             (true, true) => Ordering::Equal,

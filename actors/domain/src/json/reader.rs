@@ -13,9 +13,9 @@ use super::{Json, Number};
 /// The name by which `serde_json` asks for a value as its text, which is how [`Json`] is read.
 const AS_TEXT: &str = "$serde_json::private::";
 
-/// Why a value is not what a type wants. Where it stands, whoever reads it knows.
+/// The reason why a value is not what a type wants. Where it stands, whoever reads it knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Misread {
+pub enum JsonTypeError {
     #[error("there is no such field")]
     Unknown(Box<str>),
     #[error("must be given")]
@@ -27,7 +27,7 @@ pub enum Misread {
     Bad(String),
 }
 
-impl de::Error for Misread {
+impl de::Error for JsonTypeError {
     fn custom<T: Display>(detail: T) -> Self {
         Self::Bad(detail.to_string())
     }
@@ -84,9 +84,9 @@ fn shown(expected: &str, found: Unexpected<'_>) -> String {
 }
 
 impl<'de> Deserializer<'de> for Json {
-    type Error = Misread;
+    type Error = JsonTypeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonTypeError> {
         match self {
             Self::Null => visitor.visit_unit(),
             Self::Bool(value) => visitor.visit_bool(value),
@@ -100,7 +100,7 @@ impl<'de> Deserializer<'de> for Json {
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonTypeError> {
         match self {
             Self::Null => visitor.visit_none(),
             some => visitor.visit_some(some),
@@ -111,7 +111,7 @@ impl<'de> Deserializer<'de> for Json {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Misread> {
+    ) -> Result<V::Value, JsonTypeError> {
         if name.starts_with(AS_TEXT) {
             // Handed over as `serde_json` hands over its own values.
             return visitor.visit_map(MapDeserializer::new(iter::once((name, self.to_string()))));
@@ -124,10 +124,10 @@ impl<'de> Deserializer<'de> for Json {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Misread> {
+    ) -> Result<V::Value, JsonTypeError> {
         match self {
             Self::String(word) => visitor.visit_enum(String::from(word).into_deserializer()),
-            other => Err(Misread::Bad(format!("expected a string, found {}", other.kind()))),
+            other => Err(JsonTypeError::Bad(format!("expected a string, found {}", other.kind()))),
         }
     }
 
@@ -137,7 +137,7 @@ impl<'de> Deserializer<'de> for Json {
     }
 }
 
-impl IntoDeserializer<'_, Misread> for Json {
+impl IntoDeserializer<'_, JsonTypeError> for Json {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -145,7 +145,7 @@ impl IntoDeserializer<'_, Misread> for Json {
     }
 }
 
-fn visit_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, Misread> {
+fn visit_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, JsonTypeError> {
     if let Ok(whole) = number.as_str().parse::<u64>() {
         return visitor.visit_u64(whole);
     }
@@ -158,34 +158,34 @@ fn visit_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::
 /// The names by which the struct `T` knows its fields, those of earlier versions too; none where it is no struct.
 #[must_use]
 pub fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
-    match T::deserialize(Probe) {
-        Err(Probed::Fields(fields)) => fields,
+    match T::deserialize(FieldProbe) {
+        Err(FieldProbeResult::Fields(fields)) => fields,
         _ => &[],
     }
 }
 
 /// A deserializer that only asks a type for its fields.
-struct Probe;
+struct FieldProbe;
 
 #[derive(Debug, thiserror::Error)]
-enum Probed {
+enum FieldProbeResult {
     #[error("{0:?}")]
     Fields(&'static [&'static str]),
     #[error("it is no struct")]
     NoStruct,
 }
 
-impl de::Error for Probed {
+impl de::Error for FieldProbeResult {
     fn custom<T: Display>(_: T) -> Self {
         Self::NoStruct
     }
 }
 
-impl<'de> Deserializer<'de> for Probe {
-    type Error = Probed;
+impl<'de> Deserializer<'de> for FieldProbe {
+    type Error = FieldProbeResult;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Probed> {
-        Err(Probed::NoStruct)
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, FieldProbeResult> {
+        Err(FieldProbeResult::NoStruct)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -193,8 +193,8 @@ impl<'de> Deserializer<'de> for Probe {
         _: &'static str,
         fields: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Probed> {
-        Err(Probed::Fields(fields))
+    ) -> Result<V::Value, FieldProbeResult> {
+        Err(FieldProbeResult::Fields(fields))
     }
 
     forward_to_deserialize_any! {
@@ -210,7 +210,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Pump {
+    struct TestPump {
         name: Box<str>,
         #[serde(alias = "speed")]
         rpm: Option<u8>,
@@ -218,18 +218,18 @@ mod tests {
         tags: Option<Object>,
         any: Option<Json>,
         #[serde(default)]
-        parts: Vec<Pump>,
+        parts: Vec<TestPump>,
     }
 
-    fn read(text: &str) -> Result<Pump, Misread> {
-        Pump::deserialize(text.parse::<Json>().unwrap())
+    fn read(text: &str) -> Result<TestPump, JsonTypeError> {
+        TestPump::deserialize(text.parse::<Json>().unwrap())
     }
 
     #[test]
     fn free_members_keep_their_digits() {
         let text =
             r#"{"name": "p", "tags": {"n": 1.50}, "any": [12345678901234567890123, null], "share": 1}"#;
-        let Pump { name, tags, any, share, .. } = read(text).unwrap();
+        let TestPump { name, tags, any, share, .. } = read(text).unwrap();
         assert_eq!((&*name, share), ("p", Some(1.0)));
         assert_eq!(Json::from(tags.unwrap()).to_string(), r#"{"n":1.50}"#);
         assert_eq!(any.unwrap().to_string(), "[12345678901234567890123,null]");
@@ -239,17 +239,18 @@ mod tests {
 
     #[test]
     fn a_struct_is_asked_for_its_fields() {
-        assert_eq!(fields_of::<Pump>(), ["name", "rpm", "speed", "share", "tags", "any", "parts"]);
-        assert!(fields_of::<Vec<Pump>>().is_empty());
+        assert_eq!(fields_of::<TestPump>(), ["name", "rpm", "speed", "share", "tags", "any", "parts"]);
+        assert!(fields_of::<Vec<TestPump>>().is_empty());
     }
 
     #[test]
     fn says_what_is_wrong() {
-        let bad = |detail: &str| Misread::Bad(detail.into());
-        let check = |text: &str, expected: Misread| assert_eq!(read(text).unwrap_err(), expected, "{text}");
-        check("{}", Misread::Missing("name"));
-        check(r#"{"nam": "p"}"#, Misread::Unknown("nam".into()));
-        check(r#"{"name": "p", "rpm": 1, "speed": 1}"#, Misread::Twice("rpm"));
+        let bad = |detail: &str| JsonTypeError::Bad(detail.into());
+        let check =
+            |text: &str, expected: JsonTypeError| assert_eq!(read(text).unwrap_err(), expected, "{text}");
+        check("{}", JsonTypeError::Missing("name"));
+        check(r#"{"nam": "p"}"#, JsonTypeError::Unknown("nam".into()));
+        check(r#"{"name": "p", "rpm": 1, "speed": 1}"#, JsonTypeError::Twice("rpm"));
         check(r#"{"name": 5}"#, bad("expected a string, found a number"));
         check(r#"{"name": null}"#, bad("expected a string, found null"));
         check(r#"{"name": "p", "rpm": 1.5}"#, bad("expected a whole number, found 1.5"));

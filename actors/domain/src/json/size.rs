@@ -10,14 +10,14 @@ pub const LARGEST_DOCUMENT: usize = 64 * 1024;
 
 /// The size of a document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
+pub struct DocumentSize {
     /// As compact JSON text whose strings need no escapes.
     pub bytes: usize,
     /// Members of its objects, on all levels together.
     pub members: usize,
 }
 
-impl Size {
+impl DocumentSize {
     /// Of `{}`.
     pub const EMPTY: Self = Self { bytes: 2, members: 0 };
 
@@ -49,7 +49,7 @@ impl Size {
     }
 }
 
-impl std::ops::Add for Size {
+impl std::ops::Add for DocumentSize {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -62,26 +62,27 @@ impl std::ops::Add for Size {
 impl Json {
     /// Its size.
     #[must_use]
-    pub fn size(&self) -> Size {
+    pub fn size(&self) -> DocumentSize {
         let bytes = match self {
             Self::Null => 4,
             Self::Bool(value) => 5 - usize::from(*value),
             Self::Number(number) => number.as_str().len(),
             Self::String(text) => text.len() + 2,
             Self::Array(items) => {
-                let commas = Size { bytes: 2 + items.len(), members: 0 };
+                let commas = DocumentSize { bytes: 2 + items.len(), members: 0 };
                 return items.iter().fold(commas, |size, item| size + item.size());
             }
             Self::Object(object) => return object.size(),
         };
-        Size { bytes, members: 0 }
+        DocumentSize { bytes, members: 0 }
     }
 }
 
 impl Object {
     /// Its size.
     #[must_use]
-    pub fn size(&self) -> Size {
-        self.iter().fold(Size::EMPTY, |size, (key, value)| size + Size::of_member(key, value.size()))
+    pub fn size(&self) -> DocumentSize {
+        self.iter()
+            .fold(DocumentSize::EMPTY, |size, (key, value)| size + DocumentSize::of_member(key, value.size()))
     }
 }

@@ -80,12 +80,12 @@ fn members_in_descending_order_are_read() {
 #[test]
 fn sizes_are_those_of_the_text() {
     for text in ["{}", r#"{"a":1,"b":[1,"x",null,true,false],"c":{"d":{"e":-1.50}}}"#, "[]", "[[],{}]"] {
-        let Size { bytes, members } = json(text).size();
+        let DocumentSize { bytes, members } = json(text).size();
         assert!(bytes.abs_diff(text.len()) <= 8, "{text}: {bytes}"); // a comma more for each container
         assert_eq!(members, text.matches(':').count(), "{text}");
     }
-    let before = Size { bytes: 70_000, members: 2_000 };
-    assert!(before.excess(Size::default()).is_some());
+    let before = DocumentSize { bytes: 70_000, members: 2_000 };
+    assert!(before.excess(DocumentSize::default()).is_some());
     assert_eq!(before.excess(before), None, "what is too large already may stay so");
 }
 

@@ -1,7 +1,8 @@
 //! Batches: several payloads in one message, `[…]` or `{"readings": […]}`.
 
 use super::{
-    Beside, Heard, MOST_READINGS, PayloadError, check_value, claim, flat, list, message_id, one, shown,
+    MOST_READINGS, ParsedPayload, PayloadError, PayloadMembers, check_value, claim, flat, list, message_id,
+    one, shown,
 };
 use crate::json::{Json, Object};
 use crate::reading::{ClaimedTime, Telemetry};
@@ -9,7 +10,7 @@ use crate::twin::inside;
 
 /// The members that all payloads of a batch share.
 #[derive(Default)]
-pub(super) struct Envelope {
+pub(super) struct BatchEnvelope {
     /// The time of payloads without one of their own.
     at: Option<ClaimedTime>,
     id: Option<Box<str>>,
@@ -21,7 +22,7 @@ pub(super) struct Envelope {
 
 /// Reads `{"readings": […], "timestamp"?, "message_id"?, "units"?}`; gives the object back where it is no batch. A
 /// device may have a reading of that name: a batch is an array with an object in it.
-pub(super) fn of(mut payload: Object) -> Result<Result<Heard, PayloadError>, Object> {
+pub(super) fn of(mut payload: Object) -> Result<Result<ParsedPayload, PayloadError>, Object> {
     let is_batch = match payload.get("readings") {
         Some(Json::Array(items)) => items.iter().any(|item| matches!(item, Json::Object(_))),
         _ => false,
@@ -31,27 +32,31 @@ pub(super) fn of(mut payload: Object) -> Result<Result<Heard, PayloadError>, Obj
     }
     match payload.remove("readings") {
         Some(Json::Array(items)) => {
-            Ok(Envelope::read(payload).and_then(|envelope| read(items, "readings", envelope)))
+            Ok(BatchEnvelope::read(payload).and_then(|envelope| read(items, "readings", envelope)))
         }
         _ => Err(payload), // it was one a moment ago
     }
 }
 
-impl Envelope {
+impl BatchEnvelope {
     fn read(mut beside: Object) -> Result<Self, PayloadError> {
-        let Beside { timestamp, message_id: id, units, .. } = Beside::take_from(&mut beside);
+        let PayloadMembers { timestamp, message_id: id, units, .. } = PayloadMembers::take_from(&mut beside);
         let at = timestamp.map_or(Ok(None), |value| claim(value, || "timestamp".into()))?;
         Ok(Self { at, id: message_id(id, "")?, units, beside })
     }
 }
 
 /// Reads the payloads in `items`, each flat, with `sensor_readings`, or a single reading of that form.
-pub(super) fn read(items: Box<[Json]>, place: &str, envelope: Envelope) -> Result<Heard, PayloadError> {
+pub(super) fn read(
+    items: Box<[Json]>,
+    place: &str,
+    envelope: BatchEnvelope,
+) -> Result<ParsedPayload, PayloadError> {
     if items.len() > MOST_READINGS {
         return Err(PayloadError::TooMany);
     }
-    let Envelope { at, id, units, beside } = envelope;
-    let mut heard = Heard::default();
+    let BatchEnvelope { at, id, units, beside } = envelope;
+    let mut heard = ParsedPayload::default();
     for (index, item) in items.into_iter().enumerate() {
         let place = format!("{place}[{index}]");
         match read_one(item, &place) {
@@ -87,8 +92,8 @@ pub(super) fn read(items: Box<[Json]>, place: &str, envelope: Envelope) -> Resul
 }
 
 /// Gives the readings that name no unit that of the envelope.
-fn name_units(units: &Json, heard: &mut Heard) {
-    let Heard { samples, bad } = heard;
+fn name_units(units: &Json, heard: &mut ParsedPayload) {
+    let ParsedPayload { samples, bad } = heard;
     for sample in samples {
         sample.readings.retain_mut(|reading| {
             if reading.unit.is_none() {
@@ -103,13 +108,13 @@ fn name_units(units: &Json, heard: &mut Heard) {
     }
 }
 
-fn read_one(item: Json, place: &str) -> Result<Heard, PayloadError> {
+fn read_one(item: Json, place: &str) -> Result<ParsedPayload, PayloadError> {
     match item {
         Json::Object(item) if list::is_reading(&item) => {
             let mut groups = list::Samples { whole: Telemetry::default(), samples: Vec::new() };
             let (reading, at) = list::reading(Json::Object(item), || place.to_owned())?;
             groups.add(reading, at);
-            Ok(Heard { samples: groups.samples, bad: Vec::new() })
+            Ok(ParsedPayload { samples: groups.samples, bad: Vec::new() })
         }
         Json::Object(item) => one(item, &format!("{place}.")),
         other => Err(PayloadError::WrongType {

@@ -1,6 +1,6 @@
 //! The form with `sensor_readings`: each names its quantity, and perhaps its time.
 
-use super::{Heard, MOST_READINGS, PayloadError, check, claim};
+use super::{MOST_READINGS, ParsedPayload, PayloadError, check, claim};
 use crate::json::{Json, Object};
 use crate::reading::{ClaimedTime, Reading, Scalar, Telemetry};
 
@@ -10,7 +10,7 @@ pub(super) fn read(
     mut beside: Object,
     whole: Telemetry,
     place: &str,
-    heard: &mut Heard,
+    heard: &mut ParsedPayload,
 ) -> Result<(), PayloadError> {
     if items.len() > MOST_READINGS {
         return Err(PayloadError::TooMany);
@@ -49,7 +49,7 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Those of one moment that do not follow each other stay apart: it is seldom, and their order is kept.
+    /// Samples of one moment that do not follow each other stay apart: it is seldom, and their order is kept.
     pub fn add(&mut self, reading: Reading, at: Option<ClaimedTime>) {
         let at = at.or_else(|| self.whole.at.clone());
         if let Some(last) = self.samples.last_mut()

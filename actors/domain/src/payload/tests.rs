@@ -5,7 +5,7 @@ use super::*;
 /// Every sample on a line of its own, with its errors behind it.
 fn check(payload: &str, expected: &str) {
     let told = match readings(payload.as_bytes()) {
-        Ok(Heard { samples, bad }) => {
+        Ok(ParsedPayload { samples, bad }) => {
             let samples = samples.iter().map(|sample| {
                 let readings = sample.readings.iter().map(|r| {
                     let unit = r.unit.as_deref().unwrap_or_default();

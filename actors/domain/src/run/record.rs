@@ -38,7 +38,7 @@ pub struct RunEntry {
     pub last_at: Timestamp,
 }
 
-/// Why actions were looked at.
+/// The reason why actions were looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunKind {
@@ -84,7 +84,7 @@ pub struct TermSeen {
     /// The value of each name in it; unknown ones are left out.
     pub values: Object,
     pub holds: Option<bool>,
-    /// Why it is not known.
+    /// The reason why it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<Box<str>>,
 }
@@ -110,7 +110,7 @@ pub enum RunOutcome {
     },
 }
 
-/// Why a rule did not run.
+/// The reason why a rule did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhyNot {

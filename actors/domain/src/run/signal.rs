@@ -10,7 +10,7 @@ use crate::{Json, Object, Timestamp};
 /// An input of automation that is no device's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "signal", rename_all = "snake_case")]
-pub enum Signal {
+pub enum AutomationSignal {
     /// The hub is up again: nothing was heard since `down_since`.
     Started { down_since: Timestamp },
     /// The hub's clock was set: it showed `from`, and then `to`. `while_down`: the hub was down when it was, so how
@@ -47,7 +47,7 @@ pub enum Signal {
     },
 }
 
-impl Signal {
+impl AutomationSignal {
     /// The event's `data` on the wire.
     #[must_use]
     pub fn data(&self) -> Object {
@@ -64,7 +64,7 @@ impl Signal {
 
 /// All members that any signal has: serde's own way with tagged enums would lose the digits of numbers.
 #[derive(Deserialize)]
-struct Members {
+struct SignalMembers {
     signal: Box<str>,
     down_since: Option<Timestamp>,
     from: Option<Timestamp>,
@@ -85,9 +85,9 @@ struct Members {
     why: Option<Box<str>>,
 }
 
-impl<'de> Deserialize<'de> for Signal {
+impl<'de> Deserialize<'de> for AutomationSignal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Members {
+        let SignalMembers {
             signal,
             down_since,
             from,
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Signal {
             gone,
             warnings,
             why,
-        } = Members::deserialize(deserializer)?;
+        } = SignalMembers::deserialize(deserializer)?;
         let missing = |name: &'static str| move || <D::Error as de::Error>::missing_field(name);
         let rule = rule.ok_or_else(missing("rule_id"));
         // `null` reads as none, and is a value.

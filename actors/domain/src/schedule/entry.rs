@@ -2,25 +2,25 @@
 
 use chrono_tz::Tz;
 
-use super::expression::Expression;
+use super::expression::CronExpression;
 use super::recurrence::Recurrence;
-use super::{Action, BadSchedule};
+use super::{BadSchedule, ScheduleAction};
 use crate::clock::Timestamp;
 use crate::command::CommandRequest;
 use crate::json::{Json, Object};
 
 /// An entry that has been read.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ParsedEntry {
     pub recurrence: Recurrence,
-    pub action: Action,
-    pub missed: Missed,
+    pub action: ScheduleAction,
+    pub missed: MissedOccurrence,
     pub enabled: bool,
 }
 
 /// The treatment of a missed occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missed {
+pub(super) enum MissedOccurrence {
     Skip,
     RunOnce,
 }
@@ -28,7 +28,7 @@ pub(super) enum Missed {
 /// The fields of an entry. `next_runs` is shown by us; a document that comes back may hold it.
 const FIELDS: [&str; 7] = ["cron", "timezone", "set", "command", "missed", "enabled", "next_runs"];
 
-impl Entry {
+impl ParsedEntry {
     /// Reads the entry at `field` (`schedule[2]`) of the document. `zone` is for one that names none.
     ///
     /// # Errors
@@ -45,23 +45,23 @@ impl Entry {
 
         let cron = said("cron").ok_or_else(|| BadSchedule::new(at("cron"), "is needed"))?;
         let cron = cron.as_str().ok_or_else(|| expected(at("cron"), "a string", cron))?;
-        let expression = Expression::parse(cron).map_err(|detail| BadSchedule::new(at("cron"), detail))?;
+        let expression =
+            CronExpression::parse(cron).map_err(|detail| BadSchedule::new(at("cron"), detail))?;
         let zone = said("timezone").map_or(Ok(zone), |name| self::zone(name, &at("timezone")))?;
         let action = match (said("set"), said("command")) {
-            (Some(Json::Object(set)), None) if !set.is_empty() => Action::Set(set.clone()),
+            (Some(Json::Object(set)), None) if !set.is_empty() => ScheduleAction::Set(set.clone()),
             (Some(other), None) => return Err(expected(at("set"), "an object that is not empty", other)),
             (None, Some(Json::Object(command))) => {
                 check_command(command, &at("command"))?;
-                Action::Command(command.clone())
+                ScheduleAction::Command(command.clone())
             }
             (None, Some(other)) => return Err(expected(at("command"), "an object", other)),
             _ => return Err(BadSchedule::new(field, "needs exactly one of `set` and `command`")),
         };
         let missed = match said("missed") {
-            None => Missed::Skip,
-            Some(word) => {
-                Missed::parse(word).ok_or_else(|| expected(at("missed"), "skip or run_once", word))?
-            }
+            None => MissedOccurrence::Skip,
+            Some(word) => MissedOccurrence::parse(word)
+                .ok_or_else(|| expected(at("missed"), "skip or run_once", word))?,
         };
         let enabled = match said("enabled") {
             None => true,
@@ -77,7 +77,7 @@ impl Entry {
         if self.recurrence.zone == Tz::UTC {
             entry.remove("timezone");
         }
-        if self.missed == Missed::Skip {
+        if self.missed == MissedOccurrence::Skip {
             entry.remove("missed");
         }
         if self.enabled {
@@ -89,8 +89,8 @@ impl Entry {
     /// The entry with every field.
     pub fn to_full(&self) -> Object {
         let (name, action) = match &self.action {
-            Action::Set(set) => ("set", set),
-            Action::Command(command) => ("command", command),
+            ScheduleAction::Set(set) => ("set", set),
+            ScheduleAction::Command(command) => ("command", command),
         };
         [
             ("cron", Json::from(&*self.recurrence.expression.text)),
@@ -114,7 +114,7 @@ impl Entry {
     }
 }
 
-impl Missed {
+impl MissedOccurrence {
     fn as_str(self) -> &'static str {
         match self {
             Self::Skip => "skip",

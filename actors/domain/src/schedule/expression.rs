@@ -6,7 +6,7 @@ use cron::{Schedule, TimeUnitSpec as _};
 
 /// A cron expression that has been read.
 #[derive(Clone, Debug)]
-pub(super) struct Expression {
+pub(super) struct CronExpression {
     /// In six fields (seconds, minutes, hours, days of the month, months, weekdays), or seven where years are given.
     /// Weekdays are names.
     pub text: Box<str>,
@@ -45,7 +45,7 @@ const SHORTHANDS: [(&str, &str); 7] = [
     ("@annually", "0 0 0 1 1 *"),
 ];
 
-impl Expression {
+impl CronExpression {
     /// Reads five fields (as in crontab: the second is 0), six (seconds first), seven (years last), or
     /// a shorthand such as `@daily`.
     ///

@@ -6,18 +6,18 @@
 use chrono::{DateTime, Days, MappedLocalTime, NaiveDateTime, Offset as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{GapInfo, Tz};
 
-use super::expression::Expression;
+use super::expression::CronExpression;
 use crate::clock::Timestamp;
 
 /// The moments at which an expression happens in a zone.
 #[derive(Clone, Debug)]
 pub struct Recurrence {
-    pub(super) expression: Expression,
+    pub(super) expression: CronExpression,
     pub(super) zone: Tz,
 }
 
 /// A wall time in a zone.
-enum Wall {
+enum WallTime {
     /// An ordinary one.
     Once(DateTime<Utc>),
     /// The clocks were put back over it: it comes twice.
@@ -37,14 +37,14 @@ impl Recurrence {
     /// # Errors
     /// A sentence for people.
     pub fn parse(text: &str, zone: Tz) -> Result<Self, String> {
-        Ok(Self { expression: Expression::parse(text)?, zone })
+        Ok(Self { expression: CronExpression::parse(text)?, zone })
     }
 
     /// The first occurrence after `moment`; none when there is no more (expressions end with 2100).
     ///
     /// An expression about times of day happens once a day at each of them: in spring's gap at the first moment after
     /// it (all that fall into the gap together), in autumn's overlap in the first of the two halves. One about elapsed
-    /// time ([`Expression::elapsed`]) goes on through both halves of the overlap, and has nothing in the gap. That is
+    /// time ([`CronExpression::elapsed`]) goes on through both halves of the overlap, and has nothing in the gap. That is
     /// the rule of Vixie's cron.
     #[must_use]
     pub fn after(&self, moment: Timestamp) -> Option<Timestamp> {
@@ -75,7 +75,7 @@ impl Recurrence {
 
     fn fixed_after(&self, moment: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut wall = self.wall(moment);
-        if let Wall::Twice(first, second) = self.read(wall)?
+        if let WallTime::Twice(first, second) = self.read(wall)?
             && first < second
             && moment >= second
         {
@@ -84,7 +84,7 @@ impl Recurrence {
             wall = change.naive_utc() + self.offset(first) - SECOND;
         }
         match self.read(self.next_wall(wall)?)? {
-            Wall::Once(at) | Wall::Twice(at, _) | Wall::Never(at) => Some(at),
+            WallTime::Once(at) | WallTime::Twice(at, _) | WallTime::Never(at) => Some(at),
         }
     }
 
@@ -109,9 +109,9 @@ impl Recurrence {
         let mut wall = self.wall(moment);
         for _ in 0..MOST_GAPS {
             match self.read(self.next_wall(wall)?)? {
-                Wall::Once(at) => return Some(at),
-                Wall::Twice(first, second) => return Some(if first > moment { first } else { second }),
-                Wall::Never(end) => wall = self.wall(end) - SECOND,
+                WallTime::Once(at) => return Some(at),
+                WallTime::Twice(first, second) => return Some(if first > moment { first } else { second }),
+                WallTime::Never(end) => wall = self.wall(end) - SECOND,
             }
         }
         None
@@ -121,13 +121,13 @@ impl Recurrence {
         self.expression.schedule.after(&wall.and_utc()).next().map(|next| next.naive_utc())
     }
 
-    fn read(&self, wall: NaiveDateTime) -> Option<Wall> {
+    fn read(&self, wall: NaiveDateTime) -> Option<WallTime> {
         Some(match self.zone.from_local_datetime(&wall) {
-            MappedLocalTime::Single(at) => Wall::Once(at.to_utc()),
+            MappedLocalTime::Single(at) => WallTime::Once(at.to_utc()),
             MappedLocalTime::Ambiguous(one, other) => {
-                Wall::Twice(one.min(other).to_utc(), one.max(other).to_utc())
+                WallTime::Twice(one.min(other).to_utc(), one.max(other).to_utc())
             }
-            MappedLocalTime::None => Wall::Never(GapInfo::new(&wall, &self.zone)?.end?.to_utc()),
+            MappedLocalTime::None => WallTime::Never(GapInfo::new(&wall, &self.zone)?.end?.to_utc()),
         })
     }
 

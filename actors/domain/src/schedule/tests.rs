@@ -6,7 +6,7 @@ mod plans;
 mod properties;
 mod timetables;
 
-use super::{BadSchedule, Plan};
+use super::{BadSchedule, CompactSchedule};
 use crate::clock::Timestamp;
 use crate::json::Json;
 
@@ -20,8 +20,8 @@ fn json(text: &str) -> Json {
 }
 
 /// The plan of a schedule set at `now`.
-fn plan(schedule: &str, now: &str) -> Plan {
-    Plan::parse(&json(schedule), at(now)).unwrap().unwrap()
+fn plan(schedule: &str, now: &str) -> CompactSchedule {
+    CompactSchedule::parse(&json(schedule), at(now)).unwrap().unwrap()
 }
 
 /// An entry that switches on.
@@ -31,7 +31,7 @@ fn switch(cron: &str, zone: &str) -> String {
 
 /// The refusal of a schedule.
 fn refusal(schedule: &str) -> BadSchedule {
-    Plan::parse(&json(schedule), at("2026-01-01T00:00:00Z")).unwrap_err()
+    CompactSchedule::parse(&json(schedule), at("2026-01-01T00:00:00Z")).unwrap_err()
 }
 
 /// The text at `key` of each item.

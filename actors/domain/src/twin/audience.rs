@@ -4,7 +4,7 @@ use super::{Outcome, Part, Patch, Publish, Twin, presence};
 use crate::Status;
 use crate::cause::Cause;
 use crate::clock::Timestamp;
-use crate::command::{CommandId, CommandStatus, Step};
+use crate::command::{CommandId, CommandStatus, CommandStep};
 use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::id::DeviceId;
 use crate::json::Object;
@@ -90,7 +90,8 @@ impl Twin {
             .map(|command| command.id)
             .collect();
         for id in waits {
-            let step = Step::Returned { reason: NOBODY_LISTENS.into(), not_before: None, uncounted: false };
+            let step =
+                CommandStep::Returned { reason: NOBODY_LISTENS.into(), not_before: None, uncounted: false };
             self.step(outcome, id, step, now, cause);
         }
     }
@@ -111,7 +112,7 @@ impl Twin {
         let doubled = 1_i64.checked_shl(before.count().try_into().unwrap_or(u32::MAX)).unwrap_or(i64::MAX);
         let wait = FIRST_WAIT_MS.saturating_mul(doubled).clamp(FIRST_WAIT_MS, LONGEST_WAIT_MS);
         let not_before = Some(now.plus_millis(wait));
-        let step = Step::Returned { reason: NOBODY_LISTENS.into(), not_before, uncounted: true };
+        let step = CommandStep::Returned { reason: NOBODY_LISTENS.into(), not_before, uncounted: true };
         self.step(outcome, id, step, now, cause);
     }
 

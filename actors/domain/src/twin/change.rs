@@ -9,7 +9,7 @@ use super::{Part, Patch, Refusal, Templates, Twin};
 use crate::clock::Timestamp;
 use crate::fleet::Layer;
 use crate::json::{Json, Object};
-use crate::schedule::{BadSchedule, Entries};
+use crate::schedule::{BadSchedule, ScheduleEntries};
 use crate::text::has_control;
 use crate::versions::Versions;
 
@@ -203,11 +203,11 @@ fn invalid<T>(field: &str, detail: String) -> Result<T, Refusal> {
 }
 
 /// The entries, checked; none where nothing is to be said of them any more.
-pub(super) fn schedule(entries: &Json, now: Timestamp) -> Result<Option<Entries>, Refusal> {
+pub(super) fn schedule(entries: &Json, now: Timestamp) -> Result<Option<ScheduleEntries>, Refusal> {
     if *entries == Json::Null {
         return Ok(None);
     }
-    match Entries::read(entries, now) {
+    match ScheduleEntries::read(entries, now) {
         Ok(entries) => Ok(Some(entries)),
         Err(BadSchedule { field, detail }) => Err(Refusal::Invalid { field, detail }),
     }

@@ -5,8 +5,8 @@ use super::{Listeners, Outcome, Publish, Refusal, Twin, presence};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::command::{
-    Answer, AnswerStatus, Command, CommandChange, CommandId, CommandRequest, CommandStatus, Queue, Signal,
-    Step,
+    AnswerStatus, Command, CommandChange, CommandId, CommandQueue, CommandRequest, CommandResult,
+    CommandStatus, CommandStep, CommandTransition,
 };
 use crate::event::EventBody;
 use crate::outgoing::CommandAttempt;
@@ -23,7 +23,7 @@ impl Twin {
     /// Its commands that are not final, the oldest first.
     #[must_use]
     pub fn commands(&self) -> &[Command] {
-        self.queue.as_deref().map_or(&[], Queue::commands)
+        self.queue.as_deref().map_or(&[], CommandQueue::commands)
     }
 
     /// The command with this id, while it is not final.
@@ -61,9 +61,16 @@ impl Twin {
             return Err(Refusal::QueueFull(MOST_WAITING));
         }
         for older in older {
-            self.end(outcome, older, Signal::Supersede, "a newer one came", Some(id), (now, cause));
+            self.end(
+                outcome,
+                older,
+                CommandTransition::Supersede,
+                "a newer one came",
+                Some(id),
+                (now, cause),
+            );
         }
-        self.step(outcome, id, Step::Queued(request), now, cause);
+        self.step(outcome, id, CommandStep::Queued(request), now, cause);
         Ok(())
     }
 
@@ -71,13 +78,13 @@ impl Twin {
         &mut self,
         outcome: &mut Outcome,
         id: CommandId,
-        answer: Answer,
+        answer: CommandResult,
         known: Option<Box<Command>>,
         (now, cause): (Timestamp, &Cause),
     ) -> Result<(), Refusal> {
         if let Some(command) = self.command(id) {
-            if command.status.after(Signal::Answer(answer.status)).is_some() {
-                self.step(outcome, id, Step::Answered(answer), now, cause);
+            if command.status.after(CommandTransition::Answer(answer.status)).is_some() {
+                self.step(outcome, id, CommandStep::Answered(answer), now, cause);
             } else {
                 outcome.repeated = true;
                 outcome.commands.push(command.clone());
@@ -98,7 +105,7 @@ impl Twin {
     /// Calls all of them back.
     pub(super) fn cancel_all(&mut self, outcome: &mut Outcome, reason: &str, now: Timestamp, cause: &Cause) {
         for id in self.ids(|_| true) {
-            self.end(outcome, id, Signal::Cancel, reason, None, (now, cause));
+            self.end(outcome, id, CommandTransition::Cancel, reason, None, (now, cause));
         }
     }
 
@@ -116,7 +123,7 @@ impl Twin {
                 } else {
                     "called back"
                 };
-                self.end(outcome, id, Signal::Cancel, why, None, (now, cause));
+                self.end(outcome, id, CommandTransition::Cancel, why, None, (now, cause));
                 Ok(())
             }
             (None, Some(known)) => Err(Refusal::CommandFinal { id, status: known.status }),
@@ -189,7 +196,7 @@ impl Twin {
             && let Some(next) = queue.next(now)
         {
             let (id, attempt) = (next.id, next.attempts + 1);
-            self.step(outcome, id, Step::Sent { attempt }, now, cause);
+            self.step(outcome, id, CommandStep::Sent { attempt }, now, cause);
             sent.push(id);
         }
         sent
@@ -197,9 +204,9 @@ impl Twin {
 
     /// Commands that were sent and not acknowledged wait for the device's return; the attempt is not held against them.
     pub(super) fn take_commands_back(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
-        for id in self.ids(|command| command.status.after(Signal::Return).is_some()) {
+        for id in self.ids(|command| command.status.after(CommandTransition::Return).is_some()) {
             let reason = "the device went away".into();
-            let step = Step::Returned { reason, not_before: None, uncounted: true };
+            let step = CommandStep::Returned { reason, not_before: None, uncounted: true };
             self.step(outcome, id, step, now, cause);
         }
     }
@@ -208,7 +215,7 @@ impl Twin {
     pub(super) fn time_commands(&mut self, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
         for id in self.ids(|command| command.status == CommandStatus::Pending && command.expires_at <= now) {
             let reason = "its time to live was over before the device took it";
-            self.end(outcome, id, Signal::Expire, reason, None, (now, cause));
+            self.end(outcome, id, CommandTransition::Expire, reason, None, (now, cause));
         }
         let overdue =
             |command: &Command| command.status.is_in_flight() && command.due.is_some_and(|due| due <= now);
@@ -222,15 +229,15 @@ impl Twin {
         let (attempts, most) = (command.attempts, command.request.max_attempts);
         if command.status == CommandStatus::Delivered {
             let reason = "the device had it, and did not say what became of it";
-            self.end(outcome, id, Signal::GiveUp, reason, None, (now, cause));
+            self.end(outcome, id, CommandTransition::GiveUp, reason, None, (now, cause));
         } else if attempts >= most {
             let reason = match attempts {
                 1 => "no answer to the only attempt".to_owned(),
                 attempts => format!("no answer to {attempts} attempts"),
             };
-            self.end(outcome, id, Signal::GiveUp, &reason, None, (now, cause));
+            self.end(outcome, id, CommandTransition::GiveUp, &reason, None, (now, cause));
         } else {
-            let step = Step::Returned {
+            let step = CommandStep::Returned {
                 reason: format!("no answer to attempt {attempts}").into(),
                 not_before: Some(now.plus_millis(back_off_ms(attempts))),
                 uncounted: false,
@@ -246,7 +253,7 @@ impl Twin {
         now: Timestamp,
         cause: &Cause,
     ) -> Option<Command> {
-        if matches!(change.step, Step::Late(_)) {
+        if matches!(change.step, CommandStep::Late(_)) {
             return None; // the twin has let it go
         }
         let queue = self.queue.get_or_insert_default();
@@ -261,11 +268,11 @@ impl Twin {
         &mut self,
         outcome: &mut Outcome,
         mut command: Command,
-        answer: Answer,
+        answer: CommandResult,
         now: Timestamp,
         cause: &Cause,
     ) {
-        let step = Step::Late(answer);
+        let step = CommandStep::Late(answer);
         command.redo(&step, now, cause);
         self.step(outcome, command.id, step, now, cause);
         outcome.commands.push(command);
@@ -275,20 +282,20 @@ impl Twin {
         &mut self,
         outcome: &mut Outcome,
         id: CommandId,
-        signal: Signal,
+        signal: CommandTransition,
         reason: &str,
         by: Option<CommandId>,
         (now, cause): (Timestamp, &Cause),
     ) {
         let Some(status) = self.command(id).and_then(|command| command.status.after(signal)) else { return };
-        self.step(outcome, id, Step::Ended { status, reason: reason.into(), by }, now, cause);
+        self.step(outcome, id, CommandStep::Ended { status, reason: reason.into(), by }, now, cause);
     }
 
     pub(super) fn step(
         &mut self,
         outcome: &mut Outcome,
         id: CommandId,
-        step: Step,
+        step: CommandStep,
         now: Timestamp,
         cause: &Cause,
     ) {

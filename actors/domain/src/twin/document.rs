@@ -4,7 +4,7 @@ use super::fields::{FIELDS, Shown};
 use super::{Properties, Property, SyncState, Twin};
 use crate::clock::Timestamp;
 use crate::json::{Json, Object};
-use crate::schedule::Plan;
+use crate::schedule::CompactSchedule;
 
 impl Twin {
     /// The whole document at `now`: identity, status, both sides with their delta and metadata.
@@ -17,7 +17,10 @@ impl Twin {
         document.insert("desired", desired.into());
         document.insert("reported", reported.into());
         document.insert("metadata", self.metadata(now).into());
-        document.insert("schedule", self.plan().map_or_else(|| Json::Array(Box::default()), Plan::entries));
+        document.insert(
+            "schedule",
+            self.plan().map_or_else(|| Json::Array(Box::default()), CompactSchedule::entries),
+        );
         document.insert("settings", self.settings().to_object().into());
         document.insert("limits", self.limits().as_object().clone().into());
         document.insert("firmware", self.firmware_shown().into());

@@ -6,7 +6,7 @@ use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::fleet::firmware::{has_come, is_newer};
-use crate::fleet::{FirmwareReport, FirmwareState, FirmwareStep, FirmwareTask, JobId, Step, StepState};
+use crate::fleet::{FirmwareReport, FirmwareState, FirmwareStep, FirmwareTask, JobId, JobStep, StepState};
 use crate::json::{Json, Object};
 
 /// The field of the profile, and of what devices report, that says what runs.
@@ -50,7 +50,7 @@ impl Twin {
             }
             if let (true, Some(job)) = (before.state.is_waiting(), before.job) {
                 let why = "another update took its place";
-                outcome.steps.push(Step::new(job, StepState::Canceled).because(why));
+                outcome.steps.push(JobStep::new(job, StepState::Canceled).because(why));
             }
         }
         self.say_firmware(outcome, Some(FirmwareStep::given(task)), None, now, cause);
@@ -73,7 +73,7 @@ impl Twin {
         let (was_told, cancel) = (task.state == FirmwareState::Notified, task.message(true));
         let withdrawn = withdrawal(task, reason);
         self.say_firmware(outcome, Some(withdrawn), None, now, cause);
-        outcome.steps.extend(job.map(|job| Step::new(job, to).because(reason)));
+        outcome.steps.extend(job.map(|job| JobStep::new(job, to).because(reason)));
         if was_told {
             outcome.publishes.push(Publish::Firmware(cancel));
         }
@@ -108,7 +108,7 @@ impl Twin {
             outcome.publishes.push(Publish::Firmware(task.message(true)));
         }
         let withdrawn = withdrawal(task, reason);
-        outcome.steps.extend(job.map(|job| Step::new(job, StepState::Skipped).because(reason)));
+        outcome.steps.extend(job.map(|job| JobStep::new(job, StepState::Skipped).because(reason)));
         self.say_firmware(outcome, Some(withdrawn), None, now, cause);
     }
 
@@ -257,7 +257,7 @@ pub(super) fn asks(input: &Input) -> bool {
 }
 
 /// Of what happened at once the last counts.
-fn keep_last(steps: &mut Vec<Step>) {
+fn keep_last(steps: &mut Vec<JobStep>) {
     let mut seen = Vec::new();
     steps.reverse();
     steps.retain(|step| {

@@ -6,7 +6,7 @@ use super::properties::Arrival;
 use super::{Part, Patch, Twin, presence};
 use crate::cause::{Cause, Source};
 use crate::clock::Timestamp;
-use crate::command::{Command, Step};
+use crate::command::{Command, CommandStep};
 use crate::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::reading::Reading;
 
@@ -55,7 +55,7 @@ impl Twin {
                 }
             }
             EventBody::Command(change) => {
-                let answered = matches!(change.step, Step::Answered(_) | Step::Late(_));
+                let answered = matches!(change.step, CommandStep::Answered(_) | CommandStep::Late(_));
                 if answered && event.cause.source == Source::Mqtt {
                     self.last_seen = self.last_seen.max(Some(received));
                 }

@@ -8,9 +8,9 @@ use super::presence::Hearing;
 use super::telemetry::Rejected;
 use super::translation::{Speaker, Translation};
 use crate::clock::Timestamp;
-use crate::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
+use crate::command::{Command, CommandId, CommandRequest, CommandResult, CommandStatus};
 use crate::event::Event;
-use crate::fleet::{FirmwareReport, FirmwareTask, JobId, Layer, Lifecycle, Step, StepState};
+use crate::fleet::{FirmwareReport, FirmwareTask, JobId, JobStep, Layer, Lifecycle, StepState};
 use crate::id::DeviceId;
 use crate::json::{Json, Object};
 use crate::outgoing::{CommandAttempt, Purpose, PurposeKind};
@@ -61,7 +61,7 @@ pub enum Input {
     /// The device says what became of a command.
     Answer {
         id: CommandId,
-        answer: Box<Answer>,
+        answer: Box<CommandResult>,
         /// The command as the store has it, where it is final and the twin has let it go.
         known: Option<Box<Command>>,
     },
@@ -111,7 +111,7 @@ pub struct Outcome {
     /// The commands that changed, as they are now; for a repeated request the one that it repeats.
     pub commands: Vec<Command>,
     /// The steps that jobs have come to with this device.
-    pub steps: Vec<Step>,
+    pub steps: Vec<JobStep>,
     /// The input was a repeat of one already taken in.
     pub repeated: bool,
     /// Readings that were not taken in, while others of the message were.

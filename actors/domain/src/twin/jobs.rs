@@ -3,9 +3,9 @@
 
 use super::{Input, Outcome, Twin};
 use crate::cause::Cause;
-use crate::command::{Command, CommandId, CommandStatus, Step as CommandStep};
+use crate::command::{Command, CommandId, CommandStatus, CommandStep};
 use crate::event::EventBody;
-use crate::fleet::{JobId, Step, StepState};
+use crate::fleet::{JobId, JobStep, StepState};
 
 /// The job whose turn an input is, and the note to be made of it.
 pub(super) enum Turn {
@@ -33,7 +33,7 @@ impl Twin {
     pub(super) fn note_jobs(&self, outcome: &mut Outcome, turn: &Turn) {
         match *turn {
             Turn::None => {}
-            Turn::Whole(job) => outcome.steps.push(Step::new(job, StepState::Done)),
+            Turn::Whole(job) => outcome.steps.push(JobStep::new(job, StepState::Done)),
             Turn::Command(job, id) => {
                 let repeated = outcome.repeated;
                 let asked = outcome.commands.iter().find(|command| repeated || command.id == id);
@@ -59,12 +59,12 @@ impl Twin {
 }
 
 /// The step that a job has come to with the device that has this command to carry out.
-fn step_of(job: JobId, command: &Command) -> Step {
+fn step_of(job: JobId, command: &Command) -> JobStep {
     let step = match command.status {
         CommandStatus::Pending | CommandStatus::Sent | CommandStatus::Delivered => {
-            Step::new(job, StepState::Asked)
+            JobStep::new(job, StepState::Asked)
         }
-        CommandStatus::Executed => Step::new(job, StepState::Done),
+        CommandStatus::Executed => JobStep::new(job, StepState::Done),
         CommandStatus::Failed
         | CommandStatus::Rejected
         | CommandStatus::Expired
@@ -73,8 +73,8 @@ fn step_of(job: JobId, command: &Command) -> Step {
         | CommandStatus::Superseded => {
             let (status, reason) = (command.status.as_str(), command.reason.as_deref());
             let detail = reason.map_or_else(|| status.to_owned(), |reason| format!("{status}: {reason}"));
-            Step::new(job, StepState::Failed).because(detail)
+            JobStep::new(job, StepState::Failed).because(detail)
         }
     };
-    Step { command: Some(command.id), ..step }
+    JobStep { command: Some(command.id), ..step }
 }

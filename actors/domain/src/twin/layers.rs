@@ -13,7 +13,7 @@ use crate::event::ChangeKind;
 use crate::fleet::layer::{Layer, stored};
 use crate::fleet::limits::Limits;
 use crate::json::{Json, Object};
-use crate::schedule::{Entries, Plan};
+use crate::schedule::{CompactSchedule, ScheduleEntries};
 use crate::settings::DeviceSettings;
 
 /// Knows the templates' layers.
@@ -118,7 +118,7 @@ impl Twin {
         ];
         let sections = sections.into_iter().filter(|(_, section)| !section.is_empty());
         let mut said: Object = sections.map(|(name, section)| (name, Json::Object(section))).collect();
-        let entries = self.plan().map(Plan::entries);
+        let entries = self.plan().map(CompactSchedule::entries);
         let schedule = match layered {
             Some(own) => own.own_schedule.then(|| entries.unwrap_or_else(|| Json::Array(Box::default()))),
             None => entries,
@@ -137,7 +137,8 @@ impl Twin {
     pub fn difference(&self, layer: Option<Arc<Layer>>, now: Timestamp) -> Object {
         let mut after = self.clone();
         after.take_layer(layer, now);
-        let entries = |twin: &Self| twin.plan().map_or_else(|| Json::Array(Box::default()), Plan::entries);
+        let entries =
+            |twin: &Self| twin.plan().map_or_else(|| Json::Array(Box::default()), CompactSchedule::entries);
         let sections = |twin: &Self| {
             [
                 ("configuration", twin.configuration.clone()),
@@ -293,7 +294,7 @@ impl Twin {
         self.layers = (*layers != Layers::default()).then_some(layers);
     }
 
-    pub(super) fn say_schedule(&mut self, entries: Option<&Entries>, now: Timestamp) {
+    pub(super) fn say_schedule(&mut self, entries: Option<&ScheduleEntries>, now: Timestamp) {
         let own = entries.and_then(|entries| entries.plan(now)).map(Box::new);
         match self.layered() {
             Some((layers, layer)) if entries.is_none() => {
@@ -374,8 +375,8 @@ impl Tags {
     }
 }
 
-fn plan(entries: &Json, now: Timestamp) -> Option<Box<Plan>> {
-    Plan::parse(entries, now).ok().flatten().map(Box::new)
+fn plan(entries: &Json, now: Timestamp) -> Option<Box<CompactSchedule>> {
+    CompactSchedule::parse(entries, now).ok().flatten().map(Box::new)
 }
 
 /// A template's words stay in its layer, which all its devices share; thousands of twins need no copy.

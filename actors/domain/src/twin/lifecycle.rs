@@ -4,7 +4,7 @@ use super::{Outcome, Publish, Refusal, Twin, presence};
 use crate::cause::{Cause, Source};
 use crate::clock::Timestamp;
 use crate::event::{ChangeKind, EventBody, TwinChange};
-use crate::fleet::{Lifecycle, Move};
+use crate::fleet::{Lifecycle, LifecycleTransition};
 use crate::twin::Input;
 use crate::twin::fields::TOKEN_HASH;
 use crate::twin::patch::{LifecycleStep, Part};
@@ -62,7 +62,7 @@ impl Twin {
         (now, cause): (Timestamp, &Cause),
     ) -> Result<(), Refusal> {
         let was = self.lifecycle();
-        let Some(step) = Move::to(state) else {
+        let Some(step) = LifecycleTransition::to(state) else {
             let detail = "expected active, suspended or retired: provisioned is who was never heard";
             return Err(Refusal::Invalid { field: "state".into(), detail: detail.into() });
         };

@@ -13,7 +13,7 @@ use crate::Mode;
 use crate::clock::Timestamp;
 use crate::fleet::{FirmwareStep, Layer, Lifecycle};
 use crate::json::{Json, Object};
-use crate::schedule::Entries;
+use crate::schedule::ScheduleEntries;
 
 /// The parts of a change, each at most once, in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,7 +37,7 @@ pub enum Part {
     Settings(Object),
     Limits(Object),
     /// None: the device says nothing of its schedule any more, and its template's shows.
-    Schedule(Option<Entries>),
+    Schedule(Option<ScheduleEntries>),
     /// Up to when the schedule has been run or passed over.
     ScheduleDone(Timestamp),
     /// Entries of the schedule that came due and were passed over.

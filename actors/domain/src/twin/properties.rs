@@ -10,7 +10,7 @@ use super::path::{heads, inside};
 use super::seldom::{Common, Seldom, Units};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
-use crate::json::{Json, Object, Size};
+use crate::json::{DocumentSize, Json, Object};
 use crate::reading::{Quality, Reading};
 
 /// A patch of so many entries is applied one by one; a larger one in one walk over both sides.
@@ -121,8 +121,10 @@ impl Properties {
 
     /// Their size as an object.
     #[must_use]
-    pub fn size(&self) -> Size {
-        self.0.iter().fold(Size::EMPTY, |size, p| size + Size::of_member(&p.name, p.value.size()))
+    pub fn size(&self) -> DocumentSize {
+        self.0
+            .iter()
+            .fold(DocumentSize::EMPTY, |size, p| size + DocumentSize::of_member(&p.name, p.value.size()))
     }
 
     /// Takes a reading's value, unless a later one is here already. True when the value is another. A reading without

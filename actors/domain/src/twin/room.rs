@@ -2,7 +2,7 @@
 
 use super::{Outcome, Part, Patch, Refusal, Rejected, Twin};
 use crate::cause::{Cause, Source};
-use crate::json::{Json, Object, Size};
+use crate::json::{DocumentSize, Json, Object};
 use crate::payload::{check_property, shown};
 use crate::reading::{Reading, Scalar};
 
@@ -31,7 +31,7 @@ impl Twin {
         let too_large = |detail| Err(Refusal::TooLarge { section: section.to_owned(), detail });
         let brought = patch.size();
         // Of the patch alone: nulls are members that events carry, too.
-        if let Some(detail) = (Size { bytes: 0, ..brought }).excess(Size::default()) {
+        if let Some(detail) = (DocumentSize { bytes: 0, ..brought }).excess(DocumentSize::default()) {
             return too_large(detail);
         }
         let own = self.layers.as_deref();
@@ -41,7 +41,7 @@ impl Twin {
             "desired" => self.desired.size(),
             "tags" => layered.map_or(&self.tags, |own| own.tags()).size(),
             "configuration" => layered.map_or(&self.configuration, |own| own.configuration()).size(),
-            _ => own.map_or(Size::EMPTY, |own| own.own_limits().size()),
+            _ => own.map_or(DocumentSize::EMPTY, |own| own.own_limits().size()),
         };
         if !before.may_exceed_with(brought) {
             return Ok(());
@@ -69,7 +69,7 @@ impl Twin {
         patch: &Object,
         readings: &mut Vec<Reading>,
     ) -> Vec<(Reading, String)> {
-        if readings.iter().all(|reading| self.growth(reading) == Size::default()) {
+        if readings.iter().all(|reading| self.growth(reading) == DocumentSize::default()) {
             return Vec::new();
         }
         let before = self.reported.size();
@@ -78,13 +78,14 @@ impl Twin {
             let mut after = self.reported.to_object();
             after.merge(patch);
             let after = after.size();
-            size = Size { bytes: size.bytes.max(after.bytes), members: size.members.max(after.members) };
+            size =
+                DocumentSize { bytes: size.bytes.max(after.bytes), members: size.members.max(after.members) };
         }
         let mut refused = Vec::new();
         readings.retain(|reading| {
             let growth = self.growth(reading);
             match (size + growth).excess(before) {
-                Some(detail) if growth != Size::default() => {
+                Some(detail) if growth != DocumentSize::default() => {
                     refused.push((reading.clone(), detail));
                     false
                 }
@@ -121,16 +122,16 @@ impl Twin {
         bad.into_iter().next().map_or(Ok(()), |first| Err(first.refusal))
     }
 
-    fn growth(&self, reading: &Reading) -> Size {
+    fn growth(&self, reading: &Reading) -> DocumentSize {
         let bytes = match &reading.value {
             Scalar::Number(number) => number.as_str().len(),
             Scalar::Bool(_) => 5,
             Scalar::Text(text) => text.len() + 2,
         };
         match self.reported.get(&reading.name) {
-            None => Size::of_member(&reading.name, Size { bytes, members: 0 }),
-            Some(_) if bytes <= SHORT => Size::default(),
-            Some(had) => Size { bytes: bytes.saturating_sub(had.value.size().bytes), members: 0 },
+            None => DocumentSize::of_member(&reading.name, DocumentSize { bytes, members: 0 }),
+            Some(_) if bytes <= SHORT => DocumentSize::default(),
+            Some(had) => DocumentSize { bytes: bytes.saturating_sub(had.value.size().bytes), members: 0 },
         }
     }
 }

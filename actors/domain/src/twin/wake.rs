@@ -10,7 +10,7 @@ use crate::command::{CommandId, CommandRequest};
 use crate::event::ChangeKind;
 use crate::fleet::FirmwareTask;
 use crate::json::Json;
-use crate::schedule::{Action, Due, DueNow, Plan};
+use crate::schedule::{CompactSchedule, DueOccurrence, DueOccurrences, ScheduleAction};
 
 impl Twin {
     /// When it is next to be woken for something that is known to the store, if nothing else happens.
@@ -18,7 +18,7 @@ impl Twin {
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         let commands = self.queue.as_deref().and_then(|queue| queue.deadline(now));
-        let schedule = self.plan.as_deref().filter(|_| !self.is_retired()).and_then(Plan::next);
+        let schedule = self.plan.as_deref().filter(|_| !self.is_retired()).and_then(CompactSchedule::next);
         let firmware = self.firmware().and_then(FirmwareTask::deadline);
         [self.mode_until, commands, schedule, firmware].into_iter().flatten().min()
     }
@@ -98,9 +98,10 @@ impl Twin {
         else {
             return;
         };
-        let DueNow { runs, skipped, done } = plan.due(now);
+        let DueOccurrences { runs, skipped, done } = plan.due(now);
         let is_suspended = self.lifecycle().is_out_of_service();
-        let is_manual = |due: &Due| is_suspended || manual_until.is_some_and(|until| due.at < until);
+        let is_manual =
+            |due: &DueOccurrence| is_suspended || manual_until.is_some_and(|until| due.at < until);
         let (refused, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_manual);
         let not_run: Box<[Skip]> = skipped
             .iter()
@@ -121,7 +122,7 @@ impl Twin {
             let cause = Cause::new(Source::Schedule, &format!("entry {}: {}", due.entry, due.cron));
             let mut patch: Patch = [mark.clone()].into_iter().collect();
             let mut kind = ChangeKind::Scheduled;
-            if let Action::Set(desired) = &due.action {
+            if let ScheduleAction::Set(desired) = &due.action {
                 if self.check_section("desired", desired).is_ok() {
                     patch.set(Part::Desired(desired.clone()));
                 } else {
@@ -130,7 +131,7 @@ impl Twin {
                 }
             }
             self.update(outcome, kind, patch, now, &cause);
-            if let Action::Command(command) = &due.action {
+            if let ScheduleAction::Command(command) = &due.action {
                 let request = CommandRequest::of_schedule(command);
                 // A full queue is the only refusal; what waits there already is the answer to it.
                 let _ = self.ask(outcome, first_id.nth(next_id), Box::new(request), None, (now, &cause));
@@ -145,7 +146,7 @@ impl Twin {
     }
 }
 
-fn passed_over(due: &Due, reason: &str) -> Skip {
+fn passed_over(due: &DueOccurrence, reason: &str) -> Skip {
     Skip { entry: due.entry, at: due.at, reason: reason.into() }
 }
 

@@ -23,7 +23,7 @@ use crate::intake::{Arrived, Intake, Room};
 use crate::line::Fate;
 use crate::listening::Listening;
 use crate::receipt::split;
-use twinhub_domain::receipt::{Receipt, Settled, Taken};
+use twinhub_domain::receipt::{Accepted, InputOutcome, Receipt};
 
 tokio::task_local! {
     /// The connection that runs in this task. The broker calls the hooks from the connection's own task and passes only
@@ -115,7 +115,7 @@ impl Hooks {
     /// Has the acknowledgement wait at the gate until the receipt is settled. None for a message of QoS 2 that
     /// came before: it is acknowledged with the first.
     fn admit(&self, gate: &Arc<Gate>, packet_id: u16, event: &ClientPublishEvent) -> Option<Receipt> {
-        let fate = |settled: Settled| if settled.is_ok() { Fate::Stored } else { Fate::Lost };
+        let fate = |settled: InputOutcome| if settled.is_ok() { Fate::Stored } else { Fate::Lost };
         let ticket = gate.admit(packet_id);
         let gate = Arc::clone(gate);
         if event.qos != QoS::ExactlyOnce {
@@ -150,7 +150,7 @@ impl Hooks {
             (false, true) => receipt,
             (false, false) => {
                 if let Some(receipt) = receipt {
-                    receipt.settle(Ok(Taken::default()));
+                    receipt.settle(Ok(Accepted::default()));
                 }
                 return;
             }
@@ -163,7 +163,7 @@ impl Hooks {
             for_rules: true,
             retained: false, // it comes from the device now; the broker keeps a copy for others
         };
-        self.intake.take(message, receipt.unwrap_or_else(Receipt::nobody), room);
+        self.intake.take(message, receipt.unwrap_or_else(Receipt::ignored), room);
     }
 
     /// The connection listens to these now.

@@ -22,7 +22,7 @@ use tracing::{error, info};
 pub(super) use self::index::Cursor;
 use self::index::{Index, Peeked, size, size_of_parts};
 use super::persistence::{PersistenceError, RetainedPersistence};
-use twinhub_domain::receipt::{Receipt, Taken};
+use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::retained::{RetainedChange, RetainedMessage};
 use twinhub_domain::{Clock, Timestamp};
 
@@ -297,7 +297,7 @@ impl Retained {
         state.waiting = wait;
         drop(state);
         for (_, receipt) in done {
-            receipt.settle(Ok(Taken::default()));
+            receipt.settle(Ok(Accepted::default()));
         }
     }
 

@@ -107,7 +107,7 @@ impl Wills {
                 for_twins: true,
                 for_rules: true,
             };
-            self.intake.take(message, Receipt::nobody(), None);
+            self.intake.take(message, Receipt::ignored(), None);
         } else {
             self.intake.unread(&packet.topic_name);
         }

@@ -8,7 +8,7 @@ use twinhub_domain::json::bare;
 use twinhub_domain::payload;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::status::UNKNOWN;
-use twinhub_domain::{Answer, CommandId, DeviceId, Input, Object, Outgoing, Publish, Status};
+use twinhub_domain::{CommandId, CommandResult, DeviceId, Input, Object, Outgoing, Publish, Status};
 
 /// The native dialect: `iot/devices/{id}/…`.
 pub(super) struct Native;
@@ -84,7 +84,7 @@ fn decode(native: NativeTopic<'_>, payload: &[u8]) -> Result<Decoded, DecodeErro
         Leaf::Answer(command) => {
             let id = CommandId::parse(command)
                 .ok_or_else(|| DecodeError::BadCommandId(command.chars().take(SHOWN).collect()))?;
-            Input::Answer { id, answer: Box::new(Answer::read(payload)?), known: None }
+            Input::Answer { id, answer: Box::new(CommandResult::read(payload)?), known: None }
         }
         Leaf::Firmware => Input::Firmware(Box::new(FirmwareReport::read(payload)?)),
         Leaf::Desired | Leaf::Commands | Leaf::Configuration | Leaf::Update => {

@@ -96,7 +96,7 @@ impl Poller {
                 return;
             }
         }
-        let receipt = if fire_and_forget { Receipt::nobody() } else { self.shared.acks.receipt(&publish) };
+        let receipt = if fire_and_forget { Receipt::ignored() } else { self.shared.acks.receipt(&publish) };
         let topic: Arc<str> = String::from_utf8_lossy(&publish.topic).into();
         let For { twins: for_twins, rules: for_rules } = ears::whom(&publish, &topic, &self.listening);
         let message = Arrived {

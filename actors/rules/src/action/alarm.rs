@@ -7,9 +7,9 @@ use crate::file::action::{Setting, device, template};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::name;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, SEVERITIES, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, SEVERITIES, ValueKind, may, must};
 use crate::model::Selector;
-use crate::template::Template;
+use crate::template::TextTemplate;
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::{DeviceId, Json, Object};
 
@@ -18,19 +18,19 @@ use twinhub_domain::{DeviceId, Json, Object};
 pub struct AlarmAction {
     pub alarm_type: Box<str>,
     pub severity: Severity,
-    pub message: Template,
+    pub message: TextTemplate,
     pub of: Option<Selector>,
 }
 
 impl AlarmAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "alarm_action",
         what: "an alarm action",
         fields: &[
-            must("alarm", Kind::Text, "The alarm's type; of one device and type there is one."),
-            may("severity", Kind::Word(SEVERITIES), "How bad it is; warning without it."),
-            may("message", Kind::Template, "What people read; without it the type."),
-            may("device", Kind::Selector, "Whose; without it the device that fired the rule."),
+            must("alarm", ValueKind::Text, "The alarm's type; of one device and type there is one."),
+            may("severity", ValueKind::Word(SEVERITIES), "How bad it is; warning without it."),
+            may("message", ValueKind::Template, "What people read; without it the type."),
+            may("device", ValueKind::Selector, "Whose; without it the device that fired the rule."),
             ACTION_ON_ERROR,
         ],
     };
@@ -42,9 +42,9 @@ impl AlarmAction {
         let message = match map.get("message") {
             Some(node) => template(c, node),
             // Its type is not to be filled in: what looks like a template in it is none.
-            None => {
-                alarm_type.as_deref().and_then(|name| Template::compile(&name.replace(['{', '}'], "")).ok())
-            }
+            None => alarm_type
+                .as_deref()
+                .and_then(|name| TextTemplate::compile(&name.replace(['{', '}'], "")).ok()),
         };
         Some(Self { alarm_type: alarm_type?, severity, message: message?, of })
     }

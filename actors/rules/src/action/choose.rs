@@ -5,7 +5,7 @@ use crate::file::action::{MOST, Setting, actions, needed};
 use crate::file::check::{Checker, Map, items};
 use crate::file::condition::together;
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, may, must};
 use crate::model::Condition;
 
 /// Does the actions of the first branch that holds.
@@ -16,22 +16,22 @@ pub struct ChooseAction {
 }
 
 /// One of the branches.
-pub(crate) static BRANCH: Shape = Shape {
+pub(crate) static BRANCH: MapShape = MapShape {
     name: "branch",
     what: "a branch",
     fields: &[
-        must("when", Kind::Conditions, "All must hold."),
-        must("do", Kind::Actions, "What is done then."),
+        must("when", ValueKind::Conditions, "All must hold."),
+        must("do", ValueKind::Actions, "What is done then."),
     ],
 };
 
 impl ChooseAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "choose_action",
         what: "a choose action",
         fields: &[
-            must("choose", Kind::Branches, "The first of these that holds."),
-            may("else", Kind::Actions, "Where none does."),
+            must("choose", ValueKind::Branches, "The first of these that holds."),
+            may("else", ValueKind::Actions, "Where none does."),
             ACTION_ON_ERROR,
         ],
     };

@@ -7,7 +7,7 @@ use crate::file::action::{Setting, device};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::name;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, may, must};
 use crate::model::Selector;
 use twinhub_domain::{DeviceId, Object};
 
@@ -19,12 +19,12 @@ pub struct ClearAction {
 }
 
 impl ClearAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "clear_action",
         what: "a clear action",
         fields: &[
-            must("clear", Kind::Text, "The type of the alarm that is over."),
-            may("device", Kind::Selector, "Whose; without it the device that fired the rule."),
+            must("clear", ValueKind::Text, "The type of the alarm that is over."),
+            may("device", ValueKind::Selector, "Whose; without it the device that fired the rule."),
             ACTION_ON_ERROR,
         ],
     };

@@ -7,7 +7,7 @@ use crate::file::action::{Setting, device, filled_map};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::name;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, may, must};
 use crate::model::Selector;
 use crate::template::JsonTemplate;
 use twinhub_domain::duration::GivenDuration;
@@ -25,23 +25,27 @@ pub struct CommandAction {
 }
 
 impl CommandAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "command_action",
         what: "a command action",
         fields: &[
-            must("command", Kind::Selector, "Who is to do something."),
-            must("type", Kind::Text, "What."),
-            may("parameters", Kind::Object, "With what; texts may be templates."),
-            may("ttl", Kind::Duration, "How long a device may still get it; 24h without it."),
+            must("command", ValueKind::Selector, "Who is to do something."),
+            must("type", ValueKind::Text, "What."),
+            may("parameters", ValueKind::Object, "With what; texts may be templates."),
+            may("ttl", ValueKind::Duration, "How long a device may still get it; 24h without it."),
             may(
                 "timeout",
-                Kind::Duration,
+                ValueKind::Duration,
                 "How long an answer to each attempt is waited for; 30s without it.",
             ),
-            may("priority", Kind::Whole(0, 9), "Higher ones go first; 5 without it."),
-            may("max_attempts", Kind::Whole(1, 20), "3 without it."),
-            may("supersedes", Kind::Text, "Of those that wait with the same key only the newest is kept."),
-            may("confirm", Kind::Duration, "The next action waits this long for it to be done."),
+            may("priority", ValueKind::Whole(0, 9), "Higher ones go first; 5 without it."),
+            may("max_attempts", ValueKind::Whole(1, 20), "3 without it."),
+            may(
+                "supersedes",
+                ValueKind::Text,
+                "Of those that wait with the same key only the newest is kept.",
+            ),
+            may("confirm", ValueKind::Duration, "The next action waits this long for it to be done."),
             ACTION_ON_ERROR,
         ],
     };

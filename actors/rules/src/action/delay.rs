@@ -4,7 +4,7 @@ use super::Behaviour;
 use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, must};
 
 /// Goes on after a time.
 #[derive(Clone, Debug)]
@@ -13,11 +13,11 @@ pub struct DelayAction {
 }
 
 impl DelayAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "delay_action",
         what: "a delay action",
         fields: &[
-            must("delay", Kind::Offset, "Go on after this time. It survives restarts. 0s: at once."),
+            must("delay", ValueKind::Offset, "Go on after this time. It survives restarts. 0s: at once."),
             ACTION_ON_ERROR,
         ],
     };

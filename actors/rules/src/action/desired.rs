@@ -6,7 +6,7 @@ use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, device, filled_map};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, must};
 use crate::model::Selector;
 use crate::template::{JsonTemplate, has_placeholders};
 use twinhub_domain::{DeviceId, Json, Object};
@@ -19,12 +19,12 @@ pub struct DesiredAction {
 }
 
 impl DesiredAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "desired_action",
         what: "a desired action",
         fields: &[
-            must("desired", Kind::Selector, "Who is to come to another state."),
-            must("set", Kind::Object, "Merged onto what is desired; texts may be templates."),
+            must("desired", ValueKind::Selector, "Who is to come to another state."),
+            must("set", ValueKind::Object, "Merged onto what is desired; texts may be templates."),
             ACTION_ON_ERROR,
         ],
     };

@@ -5,25 +5,25 @@ use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, template};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, may, must};
 use crate::model::LogLevel;
-use crate::template::Template;
+use crate::template::TextTemplate;
 use twinhub_domain::{DeviceId, Json, Object};
 
 /// Writes a line into the hub's log.
 #[derive(Clone, Debug)]
 pub struct LogAction {
     pub level: LogLevel,
-    pub message: Template,
+    pub message: TextTemplate,
 }
 
 impl LogAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "log_action",
         what: "a log action",
         fields: &[
-            must("log", Kind::Template, "What the log says."),
-            may("level", Kind::Word(&["debug", "info", "warn", "error"]), "How loud; info without it."),
+            must("log", ValueKind::Template, "What the log says."),
+            may("level", ValueKind::Word(&["debug", "info", "warn", "error"]), "How loud; info without it."),
             ACTION_ON_ERROR,
         ],
     };

@@ -6,7 +6,7 @@ use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, device};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, MODES, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, MODES, MapShape, ValueKind, may, must};
 use crate::model::Selector;
 use twinhub_domain::{DeviceId, Json, Mode, Object, Timestamp};
 
@@ -20,17 +20,17 @@ pub struct ModeAction {
 }
 
 impl ModeAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "mode_action",
         what: "a mode action",
         fields: &[
-            must("mode", Kind::Selector, "Whose mode it is."),
+            must("mode", ValueKind::Selector, "Whose mode it is."),
             must(
                 "to",
-                Kind::Word(MODES),
+                ValueKind::Word(MODES),
                 "Who drives the device: people (manual), or schedules and rules (schedule).",
             ),
-            may("for", Kind::Duration, "After this time it is as it was."),
+            may("for", ValueKind::Duration, "After this time it is as it was."),
             ACTION_ON_ERROR,
         ],
     };

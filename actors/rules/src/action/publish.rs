@@ -6,9 +6,9 @@ use crate::engine::{ActionContext, ActionFault, ActionRequest, Effect};
 use crate::file::action::{Setting, document, template};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, may, must};
 use crate::model::Selector;
-use crate::template::{JsonTemplate, Template, has_placeholder};
+use crate::template::{JsonTemplate, TextTemplate, has_placeholder};
 use twinhub_domain::{DeviceId, Json, Object};
 
 /// MQTT's own limit, in bytes.
@@ -17,19 +17,19 @@ const LONGEST_TOPIC: usize = 65_535;
 /// Sends a message to a topic.
 #[derive(Clone, Debug)]
 pub struct PublishAction {
-    pub topic: Template,
+    pub topic: TextTemplate,
     pub payload: JsonTemplate,
     pub retain: bool,
 }
 
 impl PublishAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "publish_action",
         what: "a publish action",
         fields: &[
-            must("publish", Kind::Template, "The topic."),
-            may("payload", Kind::Json, "The message; texts may be templates."),
-            may("retain", Kind::Bool, "The broker keeps it."),
+            must("publish", ValueKind::Template, "The topic."),
+            may("payload", ValueKind::Json, "The message; texts may be templates."),
+            may("retain", ValueKind::Bool, "The broker keeps it."),
             ACTION_ON_ERROR,
         ],
     };

@@ -7,7 +7,7 @@ use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::rule_id;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, must};
 use crate::model::Selector;
 use twinhub_domain::run::RuleId;
 
@@ -18,10 +18,10 @@ pub struct RunAction {
 }
 
 impl RunAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "run_action",
         what: "a run action",
-        fields: &[must("run", Kind::Name, "Another rule, whose conditions must hold."), ACTION_ON_ERROR],
+        fields: &[must("run", ValueKind::Name, "Another rule, whose conditions must hold."), ACTION_ON_ERROR],
     };
 
     pub(super) fn read(c: &mut Checker, map: &Map<'_>, _: Setting) -> Option<Self> {

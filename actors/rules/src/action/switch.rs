@@ -6,7 +6,7 @@ use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
 use crate::file::select::rule_id;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, must};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{DeviceId, Object};
 
@@ -23,10 +23,10 @@ pub struct DisableAction {
 }
 
 impl EnableAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "enable_action",
         what: "an enable action",
-        fields: &[must("enable", Kind::Name, "A rule."), ACTION_ON_ERROR],
+        fields: &[must("enable", ValueKind::Name, "A rule."), ACTION_ON_ERROR],
     };
 
     pub(super) fn read(c: &mut Checker, map: &Map<'_>, _: Setting) -> Option<Self> {
@@ -35,10 +35,10 @@ impl EnableAction {
 }
 
 impl DisableAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "disable_action",
         what: "a disable action",
-        fields: &[must("disable", Kind::Name, "A rule."), ACTION_ON_ERROR],
+        fields: &[must("disable", ValueKind::Name, "A rule."), ACTION_ON_ERROR],
     };
 
     pub(super) fn read(c: &mut Checker, map: &Map<'_>, _: Setting) -> Option<Self> {

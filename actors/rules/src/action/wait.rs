@@ -5,7 +5,7 @@ use crate::file::action::Setting;
 use crate::file::check::{Checker, Map};
 use crate::file::condition::together;
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::shape::{ACTION_ON_ERROR, Field, Kind, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, KeyShape, MapShape, ValueKind, may, must};
 use crate::model::Condition;
 
 /// Goes on as soon as a condition holds.
@@ -16,24 +16,24 @@ pub struct WaitAction {
     pub timeout: Option<i64>,
 }
 
-const TIMEOUT: Field = may(
+const TIMEOUT: KeyShape = may(
     "timeout",
-    Kind::Offset,
+    ValueKind::Offset,
     "After this time the run ends, or goes on where `on_error` says continue. 0s: unless it holds already.",
 );
 
 /// The long form of what stands at `wait`.
-pub(crate) static UNTIL: Shape = Shape {
+pub(crate) static UNTIL: MapShape = MapShape {
     name: "until",
     what: "a wait",
-    fields: &[must("until", Kind::Conditions, "Go on as soon as this holds."), TIMEOUT],
+    fields: &[must("until", ValueKind::Conditions, "Go on as soon as this holds."), TIMEOUT],
 };
 
 impl WaitAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "wait_action",
         what: "a wait action",
-        fields: &[must("wait", Kind::Wait, "Go on as soon as this holds."), TIMEOUT, ACTION_ON_ERROR],
+        fields: &[must("wait", ValueKind::Wait, "Go on as soon as this holds."), TIMEOUT, ACTION_ON_ERROR],
     };
 
     pub(super) fn read(c: &mut Checker, map: &Map<'_>, setting: Setting) -> Option<Self> {

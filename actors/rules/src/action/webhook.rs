@@ -7,11 +7,11 @@ use crate::engine::{ActionContext, ActionFault, ActionRequest, Delivery, Effect}
 use crate::file::action::{Setting, document, template};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
-use crate::file::node::Node;
+use crate::file::node::YamlNode;
 use crate::file::secrets::SecretNames;
-use crate::file::shape::{ACTION_ON_ERROR, Kind, Shape, may, must};
+use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, may, must};
 use crate::model::Secret;
-use crate::template::{JsonTemplate, Template, has_placeholder};
+use crate::template::{JsonTemplate, TextTemplate, has_placeholder};
 use twinhub_domain::{DeviceId, Json, Object};
 
 const USUAL_TIMEOUT_MS: i64 = 10_000;
@@ -22,10 +22,10 @@ const USUAL_ATTEMPTS: i64 = 5;
 /// Sends a request to a URL.
 #[derive(Clone, Debug)]
 pub struct WebhookAction {
-    pub url: Template,
+    pub url: TextTemplate,
     /// `POST`, `PUT`, `PATCH`, `DELETE` or `GET`.
     pub method: Box<str>,
-    pub headers: Vec<(Box<str>, Template)>,
+    pub headers: Vec<(Box<str>, TextTemplate)>,
     /// Sent as JSON; none: the run's head.
     pub body: Option<JsonTemplate>,
     /// The key that the body is signed with.
@@ -36,18 +36,18 @@ pub struct WebhookAction {
 }
 
 impl WebhookAction {
-    pub(super) const SHAPE: &Shape = &Shape {
+    pub(super) const SHAPE: &MapShape = &MapShape {
         name: "webhook_action",
         what: "a webhook action",
         fields: &[
-            must("webhook", Kind::Template, "The URL, http or https."),
-            may("method", Kind::Word(&["POST", "PUT", "PATCH", "DELETE", "GET"]), "POST without it."),
-            may("headers", Kind::Headers, "Headers by name; values may be templates."),
-            may("body", Kind::Json, "Sent as JSON; texts may be templates. Without it the run's head."),
-            may("secret", Kind::Text, "The key that the body is signed with (HMAC-SHA256)."),
-            may("secret_env", Kind::Text, "The environment variable that holds it."),
-            may("timeout", Kind::Duration, "For each attempt; 10s without it, 1m at most."),
-            may("max_attempts", Kind::Whole(1, 20), "5 without it."),
+            must("webhook", ValueKind::Template, "The URL, http or https."),
+            may("method", ValueKind::Word(&["POST", "PUT", "PATCH", "DELETE", "GET"]), "POST without it."),
+            may("headers", ValueKind::Headers, "Headers by name; values may be templates."),
+            may("body", ValueKind::Json, "Sent as JSON; texts may be templates. Without it the run's head."),
+            may("secret", ValueKind::Text, "The key that the body is signed with (HMAC-SHA256)."),
+            may("secret_env", ValueKind::Text, "The environment variable that holds it."),
+            may("timeout", ValueKind::Duration, "For each attempt; 10s without it, 1m at most."),
+            may("max_attempts", ValueKind::Whole(1, 20), "5 without it."),
             ACTION_ON_ERROR,
         ],
     };
@@ -150,7 +150,7 @@ impl Behaviour for WebhookAction {
     }
 }
 
-fn url(c: &mut Checker, node: &Node) -> Option<Template> {
+fn url(c: &mut Checker, node: &YamlNode) -> Option<TextTemplate> {
     let url = template(c, node)?;
     let text = url.text();
     let is_fit = if has_placeholder(text) {
@@ -165,13 +165,13 @@ fn url(c: &mut Checker, node: &Node) -> Option<Template> {
     Some(url)
 }
 
-fn headers(c: &mut Checker, map: &Map<'_>) -> Vec<(Box<str>, Template)> {
+fn headers(c: &mut Checker, map: &Map<'_>) -> Vec<(Box<str>, TextTemplate)> {
     let Some(node) = map.get("headers") else { return Vec::new() };
     let Some(entries) = node.as_map() else {
         c.expected(node, "headers by name");
         return Vec::new();
     };
-    let mut headers: Vec<(Box<str>, Template)> = Vec::new();
+    let mut headers: Vec<(Box<str>, TextTemplate)> = Vec::new();
     for (name, value) in entries {
         // RFC 9110: a token.
         let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);

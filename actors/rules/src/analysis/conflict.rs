@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::overlap;
-use super::writes::{Write, WriteKind};
+use super::writes::{RuleWrite, WriteKind};
 use super::{MOST_WARNINGS, Warning};
 use crate::model::{Rule, Selector};
 use twinhub_domain::{Json, Mode};
@@ -13,7 +13,7 @@ const MOST_PAIRS: usize = 2_000_000;
 
 /// The target of a write, without its devices.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Key<'a> {
+enum WriteTarget<'a> {
     Desired(&'a str),
     Command(&'a str),
     Mode,
@@ -21,20 +21,20 @@ enum Key<'a> {
 
 /// The writer: the rule, and the place of its write.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Writer {
+struct TargetWriter {
     rule: usize,
     write: usize,
 }
 
 /// The writers of one target.
 #[derive(Default)]
-struct Writers<'a> {
-    by_device: HashMap<&'a str, Vec<Writer>>,
-    by_pattern: Vec<(Writer, &'a Selector)>,
+struct TargetWriters<'a> {
+    by_device: HashMap<&'a str, Vec<TargetWriter>>,
+    by_pattern: Vec<(TargetWriter, &'a Selector)>,
 }
 
-pub fn conflicts(rules: &[&Rule], writes: &[Vec<Write<'_>>]) -> Vec<Warning> {
-    let mut places: HashMap<Key<'_>, Writers<'_>> = HashMap::new();
+pub fn conflicts(rules: &[&Rule], writes: &[Vec<RuleWrite<'_>>]) -> Vec<Warning> {
+    let mut places: HashMap<WriteTarget<'_>, TargetWriters<'_>> = HashMap::new();
     for (rule, its) in writes.iter().enumerate() {
         for (write, it) in its.iter().enumerate() {
             let Some(key) = key(&it.kind) else { continue };
@@ -42,14 +42,15 @@ pub fn conflicts(rules: &[&Rule], writes: &[Vec<Write<'_>>]) -> Vec<Warning> {
             for to in &it.to {
                 match to {
                     Selector::Device(id) => {
-                        writers.by_device.entry(id.as_str()).or_default().push(Writer { rule, write });
+                        writers.by_device.entry(id.as_str()).or_default().push(TargetWriter { rule, write });
                     }
-                    pattern => writers.by_pattern.push((Writer { rule, write }, *pattern)),
+                    pattern => writers.by_pattern.push((TargetWriter { rule, write }, *pattern)),
                 }
             }
         }
     }
-    let mut search = Search { rules, writes, left: MOST_PAIRS, told: HashSet::new(), warnings: Vec::new() };
+    let mut search =
+        ConflictSearch { rules, writes, left: MOST_PAIRS, reported: HashSet::new(), warnings: Vec::new() };
     let mut ordered: Vec<_> = places.iter().collect();
     ordered.sort_by_key(|(key, _)| place_text(key)); // the order of a hash map is nobody's
     // Where all write the same there is no conflict, and most often all write the same.
@@ -64,27 +65,27 @@ pub fn conflicts(rules: &[&Rule], writes: &[Vec<Write<'_>>]) -> Vec<Warning> {
     search.warnings
 }
 
-impl Writers<'_> {
-    fn differ(&self, writes: &[Vec<Write<'_>>]) -> bool {
+impl TargetWriters<'_> {
+    fn differ(&self, writes: &[Vec<RuleWrite<'_>>]) -> bool {
         let mut all =
             self.by_device.values().flatten().chain(self.by_pattern.iter().map(|(writer, _)| writer));
-        let effect = |writer: &Writer| &writes[writer.rule][writer.write].kind;
+        let effect = |writer: &TargetWriter| &writes[writer.rule][writer.write].kind;
         let Some(first) = all.next() else { return false };
         all.any(|other| !same(effect(first), effect(other)))
     }
 }
 
-struct Search<'a> {
+struct ConflictSearch<'a> {
     rules: &'a [&'a Rule],
-    writes: &'a [Vec<Write<'a>>],
+    writes: &'a [Vec<RuleWrite<'a>>],
     left: usize,
-    told: HashSet<(usize, usize, String)>,
+    reported: HashSet<(usize, usize, String)>,
     warnings: Vec<Warning>,
 }
 
-impl Search<'_> {
+impl ConflictSearch<'_> {
     /// Compares the writers that name the device, among themselves.
-    fn named(&mut self, key: &Key<'_>, writers: &Writers<'_>) {
+    fn named(&mut self, key: &WriteTarget<'_>, writers: &TargetWriters<'_>) {
         let mut devices: Vec<_> = writers.by_device.iter().collect();
         devices.sort_by_key(|(id, _)| **id);
         for (id, here) in devices {
@@ -100,7 +101,7 @@ impl Search<'_> {
     }
 
     /// Compares the writers to patterns with those that name a device, and among themselves.
-    fn patterns(&mut self, key: &Key<'_>, writers: &Writers<'_>) {
+    fn patterns(&mut self, key: &WriteTarget<'_>, writers: &TargetWriters<'_>) {
         let mut devices: Vec<_> = writers.by_device.iter().collect();
         devices.sort_by_key(|(id, _)| **id);
         for (index, (a, pattern)) in writers.by_pattern.iter().enumerate() {
@@ -130,7 +131,7 @@ impl Search<'_> {
         self.left > 0 && self.warnings.len() < MOST_WARNINGS
     }
 
-    fn pair(&mut self, key: &Key<'_>, a: Writer, b: Writer, whose: &str) {
+    fn pair(&mut self, key: &WriteTarget<'_>, a: TargetWriter, b: TargetWriter, whose: &str) {
         if a.rule == b.rule {
             return;
         }
@@ -146,7 +147,7 @@ impl Search<'_> {
         let (a_value, b_value) = (value_text(a_effect), value_text(b_effect));
         let place = place_text(key);
         let pair = (a.rule.min(b.rule), a.rule.max(b.rule), place.clone());
-        if self.told.insert(pair) {
+        if self.reported.insert(pair) {
             let message = format!(
                 "`{}` and `{}` fire for the same thing and both write {place} of {whose}: {a_value} and \
                  {b_value}. Give one of them a higher priority, or a condition that leaves the other alone",
@@ -172,11 +173,11 @@ fn meet(a: &Rule, b: &Rule) -> bool {
     })
 }
 
-fn key<'a>(effect: &WriteKind<'a>) -> Option<Key<'a>> {
+fn key<'a>(effect: &WriteKind<'a>) -> Option<WriteTarget<'a>> {
     Some(match effect {
-        WriteKind::Desired { name, .. } => Key::Desired(name),
-        WriteKind::Command { command_type, .. } => Key::Command(command_type),
-        WriteKind::Mode(_) => Key::Mode,
+        WriteKind::Desired { name, .. } => WriteTarget::Desired(name),
+        WriteKind::Command { command_type, .. } => WriteTarget::Command(command_type),
+        WriteKind::Mode(_) => WriteTarget::Mode,
         WriteKind::Raise { .. }
         | WriteKind::Clear { .. }
         | WriteKind::Publish { .. }
@@ -195,11 +196,11 @@ fn same(a: &WriteKind<'_>, b: &WriteKind<'_>) -> bool {
     }
 }
 
-fn place_text(key: &Key<'_>) -> String {
+fn place_text(key: &WriteTarget<'_>) -> String {
     match key {
-        Key::Desired(name) => format!("desired `{name}`"),
-        Key::Command(command_type) => format!("the command `{command_type}`"),
-        Key::Mode => "the mode".into(),
+        WriteTarget::Desired(name) => format!("desired `{name}`"),
+        WriteTarget::Command(command_type) => format!("the command `{command_type}`"),
+        WriteTarget::Mode => "the mode".into(),
     }
 }
 

@@ -232,15 +232,15 @@ pub fn times_exclude(a: &Rule, b: &Rule) -> bool {
     times(a).iter().any(|a| others.iter().any(|b| spans_exclude(a, b)))
 }
 
-type Span = (Option<TimeOfDay>, Option<TimeOfDay>, Vec<Weekday>, Tz);
+type DailyTimes = (Option<TimeOfDay>, Option<TimeOfDay>, Vec<Weekday>, Tz);
 
-fn spans_exclude(a: &Span, b: &Span) -> bool {
+fn spans_exclude(a: &DailyTimes, b: &DailyTimes) -> bool {
     const DAY: u32 = 86_400;
     if a.3 != b.3 {
         return false;
     }
     // As spans within one day, one over midnight being two.
-    let spans = |span: &Span| {
+    let spans = |span: &DailyTimes| {
         let from = span.0.map_or(0, |time| time.0);
         let to = span.1.map_or(DAY, |time| time.0);
         if from > to { vec![(from, DAY), (0, to)] } else { vec![(from, to)] }

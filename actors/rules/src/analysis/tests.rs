@@ -9,10 +9,10 @@ use super::*;
 use crate::Expression;
 use crate::action::{ActionKind, AlarmAction, ClearAction, CommandAction, DesiredAction, RunAction};
 use crate::model::{
-    AlarmBecomes, Breaker, Cron, Glob, Missed, OnError, Origin, Path, RunMode, Selector, TimeOfDay, Trigger,
-    TriggerKind,
+    AlarmBecomes, Breaker, Cron, Glob, MissedTimes, OnError, Path, RuleOrigin, RunMode, Selector, TimeOfDay,
+    Trigger, TriggerKind,
 };
-use crate::template::{JsonTemplate, Template};
+use crate::template::{JsonTemplate, TextTemplate};
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::schedule::Recurrence;
 use twinhub_domain::{DeviceId, Json, Number, Object, Status};
@@ -24,7 +24,7 @@ fn rule(id: &str, triggers: Vec<TriggerKind>, conditions: &[&str], actions: Vec<
         id: RuleId::parse(id).unwrap(),
         alias: "".into(),
         description: "".into(),
-        origin: Origin::Api,
+        origin: RuleOrigin::Api,
         enabled: true,
         mode: RunMode::Single,
         max: 10,
@@ -100,7 +100,7 @@ fn cron(text: &str) -> TriggerKind {
     let recurrence = Arc::new(Recurrence::parse(text, Tz::Europe__Berlin).unwrap());
     TriggerKind::Cron {
         cron: Cron { text: text.into(), recurrence, zone: chrono_tz::UTC },
-        missed: Missed::Skip,
+        missed: MissedTimes::Skip,
         missed_within_ms: None,
     }
 }
@@ -121,7 +121,7 @@ fn command(device: &str, parameters: &str) -> ActionKind {
 }
 
 fn raise(alarm_type: &str) -> ActionKind {
-    let message = Template::compile("{{ trigger.value }}").unwrap();
+    let message = TextTemplate::compile("{{ trigger.value }}").unwrap();
     let (alarm_type, severity) = (alarm_type.into(), Severity::Major);
     ActionKind::Alarm(AlarmAction { alarm_type, severity, message, of: None })
 }
@@ -248,7 +248,7 @@ fn circles() {
     check(&[raises.clone(), answers], &["circle a b"]);
     let on_device = |id: &str, waits: &str, raises: &str| {
         let mut of_x = rule(id, vec![alarmed(waits)], &[], vec![]);
-        let message = Template::compile("x").unwrap();
+        let message = TextTemplate::compile("x").unwrap();
         let kind = ActionKind::Alarm(AlarmAction {
             alarm_type: raises.into(),
             severity: Severity::Major,
@@ -306,7 +306,7 @@ fn what_can_never_be() {
 }
 
 #[test]
-fn names_of_nobody() {
+fn unknown_names() {
     let mut broken =
         rule("a", vec![above("greenhuose", "y", 1.0)], &["fan.mode != 'manual'"], vec![run("cool-al")]);
     push(

@@ -9,7 +9,7 @@ use twinhub_domain::{Json, Mode};
 
 /// An effect of a rule.
 #[derive(Clone, Debug)]
-pub struct Write<'a> {
+pub struct RuleWrite<'a> {
     pub kind: WriteKind<'a>,
     /// The devices that it reaches; empty where it is no device's.
     pub to: Vec<&'a Selector>,
@@ -48,13 +48,13 @@ pub enum WriteKind<'a> {
 }
 
 /// A rule's effects, those of `on_release` too.
-pub fn writes(rule: &Rule) -> Vec<Write<'_>> {
+pub fn writes(rule: &Rule) -> Vec<RuleWrite<'_>> {
     let mut writes = Vec::new();
     for (actions, release) in [(&rule.actions, false), (&rule.on_release, true)] {
         each_action(actions, &mut |action| {
             action.kind.behaviour().writes(&mut |kind, to| {
                 let to = to.map(|to| devices(rule, to)).unwrap_or_default();
-                writes.push(Write { kind, to, release });
+                writes.push(RuleWrite { kind, to, release });
             });
         });
     }

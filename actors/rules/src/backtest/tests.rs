@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::RuleFile;
-use crate::model::Origin;
+use crate::model::RuleOrigin;
 use twinhub_domain::{Cause, Event, EventBody, Reading, Scalar, Twin};
 
 fn at(ms: i64) -> Timestamp {
@@ -14,7 +14,7 @@ fn engine(above: i64) -> Engine {
         "version: 1\nrules:\n  r: {{ triggers: {{ numeric: a.x, above: {above} }}, actions: {{ desired: b, set: {{ p: 1 }} }} }}"
     );
     let mut engine = Engine::new(at(0));
-    engine.exchange(RuleFile::parse(&text, &Origin::Api).unwrap().rules);
+    engine.exchange(RuleFile::parse(&text, &RuleOrigin::Api).unwrap().rules);
     for (number, id) in [(1, "a"), (2, "b")] {
         engine.know(Twin::new(DeviceId::parse(id).unwrap(), DeviceNumber(number), at(0)));
     }

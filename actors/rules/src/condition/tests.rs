@@ -5,9 +5,9 @@ use crate::Expression;
 use crate::expression::Twins;
 use twinhub_domain::{Object, Twin};
 
-struct Nobody;
+struct NoDevices;
 
-impl Twins for Nobody {
+impl Twins for NoDevices {
     fn twin(&self, _id: &str) -> Option<&Twin> {
         None
     }
@@ -16,7 +16,7 @@ impl Twins for Nobody {
 fn seen(condition: &Condition, at: &str) -> ConditionSeen {
     let trigger: Object = [("value", 5_i64.into())].into_iter().collect();
     let now = Timestamp::parse(at).unwrap();
-    condition.evaluate(&Scope { twins: &Nobody, now, trigger: &trigger, device: None })
+    condition.evaluate(&Scope { twins: &NoDevices, now, trigger: &trigger, device: None })
 }
 
 fn time(after: &str, before: &str, weekdays: &[Weekday]) -> Condition {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Catalog, Template};
+use super::{Catalog, DeviceTemplate};
 use twinhub_domain::cause::{Cause, Source};
 use twinhub_domain::event::{ChangeKind, EventBody, TwinChange};
 use twinhub_domain::fleet::Layer;
@@ -26,12 +26,12 @@ pub fn apply(
     listeners: &dyn Listeners,
     catalog: impl Fn() -> Arc<Catalog>,
 ) -> Result<Outcome, Refusal> {
-    let is_said = says_template(&input);
+    let is_said = names_template(&input);
     if let Input::Refresh(id) = input {
         let layer = catalog().layer(&id);
         input = Input::Template { layer, only_of: Some(id) };
     }
-    let templates = AsTheyAre(&catalog);
+    let templates = CurrentTemplates(&catalog);
     let mut outcome = twin.apply_before(listeners, &templates, input, now, cause)?;
     let is_told = || outcome.events.iter().any(|event| is_telling(&event.body));
     if !is_said
@@ -40,7 +40,7 @@ pub fn apply(
         && let Some(template) = catalog().matching(twin)
     {
         let cause = Cause::new(Source::Hub, &format!("template {}", template.id));
-        outcome.join(twin.apply_before(listeners, &templates, give(template), now, &cause)?);
+        outcome.join(twin.apply_before(listeners, &templates, assignment(template), now, &cause)?);
     }
     Ok(outcome)
 }
@@ -52,16 +52,16 @@ impl Templates for Catalog {
 }
 
 /// The templates as they are when they are asked for.
-struct AsTheyAre<'a, F>(&'a F);
+struct CurrentTemplates<'a, F>(&'a F);
 
-impl<F: Fn() -> Arc<Catalog>> Templates for AsTheyAre<'_, F> {
+impl<F: Fn() -> Arc<Catalog>> Templates for CurrentTemplates<'_, F> {
     fn layer(&self, id: &str) -> Option<Arc<Layer>> {
         (self.0)().layer(id)
     }
 }
 
 /// Does the input name the template that the device is to have, or remove it?
-fn says_template(input: &Input) -> bool {
+fn names_template(input: &Input) -> bool {
     match input {
         Input::Register(registration) | Input::Claim(registration) => {
             registration.patch.get("template").is_some()
@@ -72,7 +72,7 @@ fn says_template(input: &Input) -> bool {
     }
 }
 
-fn give(template: &Template) -> Input {
+fn assignment(template: &DeviceTemplate) -> Input {
     Input::Template { layer: Some(Arc::clone(&template.layer)), only_of: None }
 }
 

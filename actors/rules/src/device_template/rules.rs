@@ -4,7 +4,7 @@
 //! without a dot), `{property: motor.rpm}` without a `device`, `event` and `alarm` without one, and `presence` and
 //! `command` with nothing behind them. A trigger with devices means those.
 
-use crate::Problem;
+use crate::FileProblem;
 use crate::file::{SecretNames, parse_rule_with};
 use twinhub_domain::json::{Json, Object};
 use twinhub_domain::run::RuleId;
@@ -19,7 +19,7 @@ const KINDS: [&str; 10] =
 ///
 /// # Errors
 /// Everything that is wrong with them, by pointers into the template.
-pub(super) fn check(template: &str, rules: &Object, secrets: &SecretNames) -> Result<(), Vec<Problem>> {
+pub(super) fn check(template: &str, rules: &Object, secrets: &SecretNames) -> Result<(), Vec<FileProblem>> {
     if rules.len() > MOST {
         let message = format!("a template has {MOST} rules at most, this one has {}", rules.len());
         return Err(vec![problem("/rules".into(), message)]);
@@ -43,8 +43,10 @@ pub(super) fn check(template: &str, rules: &Object, secrets: &SecretNames) -> Re
             problems.push(problem(format!("{place}/id"), message.into()));
         }
         if let Err(wrong) = parse_rule_with(&whole(template, &id, rule), secrets) {
-            let within =
-                |problem: Problem| Problem { pointer: format!("{place}{}", problem.pointer), ..problem };
+            let within = |problem: FileProblem| FileProblem {
+                pointer: format!("{place}{}", problem.pointer),
+                ..problem
+            };
             problems.extend(wrong.into_iter().map(within));
         }
     }
@@ -83,12 +85,12 @@ fn of_devices(trigger: &Json, ours: impl Fn() -> Json) -> Json {
             let place = [("device", ours()), ("property", Json::String(property.clone()))];
             whole.insert(kind, Json::Object(place.into_iter().collect()));
         }
-        ("numeric" | "changed", Some(Json::Object(place))) if !says(place, "device") => {
+        ("numeric" | "changed", Some(Json::Object(place))) if !has_value(place, "device") => {
             let mut place = place.clone();
             place.insert("device", ours());
             whole.insert(kind, place.into());
         }
-        ("event" | "alarm", _) if !says(trigger, "device") => {
+        ("event" | "alarm", _) if !has_value(trigger, "device") => {
             whole.insert("device", ours());
         }
         ("presence" | "command", None | Some(Json::Null)) => {
@@ -102,10 +104,10 @@ fn of_devices(trigger: &Json, ours: impl Fn() -> Json) -> Json {
     whole.into()
 }
 
-fn says(object: &Object, key: &str) -> bool {
+fn has_value(object: &Object, key: &str) -> bool {
     object.get(key).is_some_and(|value| *value != Json::Null)
 }
 
-fn problem(pointer: String, message: String) -> Problem {
-    Problem { line: 0, column: 0, pointer, message, hint: None }
+fn problem(pointer: String, message: String) -> FileProblem {
+    FileProblem { line: 0, column: 0, pointer, message, hint: None }
 }

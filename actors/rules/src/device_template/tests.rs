@@ -1,22 +1,22 @@
 use super::*;
 use crate::file::parse_rule;
-use crate::model::{Origin, Selector, TriggerKind};
+use crate::model::{RuleOrigin, Selector, TriggerKind};
 use twinhub_domain::fleet::Layer;
 use twinhub_domain::payload::object;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Input};
 
-fn said(text: &str) -> Object {
+fn specification(text: &str) -> Object {
     object(text.as_bytes()).unwrap()
 }
 
-fn read(id: &str, text: &str) -> Result<Template, BadTemplate> {
-    Template::read(id, &said(text), None, Timestamp::from_millis(0))
+fn read(id: &str, text: &str) -> Result<DeviceTemplate, BadDeviceTemplate> {
+    DeviceTemplate::read(id, &specification(text), None, Timestamp::from_millis(0))
 }
 
 fn twin(id: &str, profile: &str) -> Twin {
     let mut twin = Twin::new(DeviceId::parse(id).unwrap(), DeviceNumber(1), Timestamp::from_millis(0));
-    let registration = Registration { patch: said(profile) };
+    let registration = Registration { patch: specification(profile) };
     twin.apply(Input::Register(Box::new(registration)), Timestamp::from_millis(0), &Cause::hub()).unwrap();
     twin
 }
@@ -31,27 +31,27 @@ fn a_template_is_read_as_it_is_written() {
     let first = read("pump", PUMP).unwrap();
     assert_eq!((first.version, first.layer.version), (1, 1));
     assert_eq!(Json::from(first.layer.configuration.clone()).to_string(), r#"{"interval":60.0}"#);
-    let again = Template::of_document("pump", &first.document()).unwrap();
+    let again = DeviceTemplate::of_document("pump", &first.document()).unwrap();
     assert_eq!(again.document(), first.document());
     assert_eq!(again.layer, first.layer);
 
     // A change that devices do not see leaves their layer as it is.
-    let mut change = first.said();
+    let mut change = first.specification();
     change.insert("name", "Big pumps".into());
-    let second = Template::read("pump", &change, Some(&first), Timestamp::from_millis(1)).unwrap();
+    let second = DeviceTemplate::read("pump", &change, Some(&first), Timestamp::from_millis(1)).unwrap();
     assert_eq!((second.version, second.layer.version), (2, 1));
     assert!(Arc::ptr_eq(&second.layer, &first.layer));
-    change.insert("tags", said(r#"{"floor": 3}"#).into());
-    let third = Template::read("pump", &change, Some(&second), Timestamp::from_millis(2)).unwrap();
+    change.insert("tags", specification(r#"{"floor": 3}"#).into());
+    let third = DeviceTemplate::read("pump", &change, Some(&second), Timestamp::from_millis(2)).unwrap();
     assert_eq!((third.version, third.layer.version), (3, 3));
     assert_eq!(third.created_at, first.created_at);
-    assert_eq!(Template::of_document("pump", &third.document()).unwrap().document(), third.document());
+    assert_eq!(DeviceTemplate::of_document("pump", &third.document()).unwrap().document(), third.document());
 }
 
 #[test]
 fn names_the_field_that_is_wrong() {
     let wrong = |id: &str, text: &str| match read(id, text) {
-        Err(BadTemplate::Field { field, .. }) => field,
+        Err(BadDeviceTemplate::Field { field, .. }) => field,
         other => panic!("{text}: {other:?}"),
     };
     for (text, field) in [
@@ -83,9 +83,11 @@ fn names_the_field_that_is_wrong() {
 }
 
 #[test]
-fn errors_in_rules_are_told_by_their_places_in_the_template() {
+fn errors_in_rules_point_into_the_template() {
     let places = |rules: &str| match read("pump", &format!(r#"{{"rules": {rules}}}"#)) {
-        Err(BadTemplate::Rules(problems)) => problems.into_iter().map(|p| p.pointer).collect::<Vec<_>>(),
+        Err(BadDeviceTemplate::Rules(problems)) => {
+            problems.into_iter().map(|p| p.pointer).collect::<Vec<_>>()
+        }
         other => panic!("{rules}: {other:?}"),
     };
     assert_eq!(
@@ -110,7 +112,7 @@ fn a_trigger_that_says_no_device_means_those_of_the_template() {
         let (id, body) = template.whole_rules().next().unwrap();
         assert_eq!((id.as_str(), id.template()), ("template:pump:r", Some("pump")));
         let (rule, _) = parse_rule(&body).unwrap();
-        assert_eq!(rule.origin, Origin::Template("pump".into()));
+        assert_eq!(rule.origin, RuleOrigin::Template("pump".into()));
         let of = match &rule.triggers[0].kind {
             TriggerKind::Numeric { of, .. }
             | TriggerKind::Changed { of, .. }
@@ -189,11 +191,11 @@ fn a_templates_words_hold_for_its_devices() {
             pump.apply(input, at, &Cause::hub()).unwrap();
             Json::Object(pump.delta()).to_string()
         };
-        input(Input::Change(Box::new(Change { patch: said(r#"{"desired": {"power": true}}"#) })));
-        input(Input::Report(said(r#"{"power": "on"}"#)));
+        input(Input::Change(Box::new(Change { patch: specification(r#"{"desired": {"power": true}}"#) })));
+        input(Input::Report(specification(r#"{"power": "on"}"#)));
         let template = read("switch", &format!(r#"{{"words": {words}}}"#)).unwrap();
-        assert!(template.said().get("words").is_none(), "it is kept in settings or limits");
-        let again = Template::read("switch", &template.said(), None, at).unwrap();
+        assert!(template.specification().get("words").is_none(), "it is kept in settings or limits");
+        let again = DeviceTemplate::read("switch", &template.specification(), None, at).unwrap();
         assert_eq!(again.layer, template.layer);
         let layer = Some(template.layer);
         assert_eq!(input(Input::Template { layer, only_of: None }), "{}", "{words}");

@@ -1,17 +1,17 @@
 //! The context that an action is filled in with, and its requests then.
 
 use super::Effect;
-use super::world::World;
+use super::watched_twins::WatchedTwins;
 use crate::expression::{Scope, Twins as _};
 use crate::model::{Rule, Selector};
-use crate::template::{BadTemplate, JsonTemplate, Template};
+use crate::template::{BadTextTemplate, JsonTemplate, TextTemplate};
 use twinhub_domain::alarm::Originator;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 
 /// The run that an action belongs to, and the devices as the engine knows them.
 pub(crate) struct ActionContext<'a> {
-    pub(super) world: &'a World,
+    pub(super) world: &'a WatchedTwins,
     pub(super) rule: &'a Rule,
     pub(super) entry: &'a RunEntry,
     /// The step that sends the action's request, counted over both of the rule's programs.
@@ -71,12 +71,12 @@ impl ActionContext<'_> {
     }
 
     /// Fills a text in.
-    pub fn text(&self, template: &Template) -> Result<String, ActionFault> {
+    pub fn text(&self, template: &TextTemplate) -> Result<String, ActionFault> {
         template.fill(&self.scope(self.now)).map_err(fault)
     }
 
     /// Fills a text in as of the moment when the run was fired.
-    pub fn text_as_fired(&self, template: &Template) -> Result<String, ActionFault> {
+    pub fn text_as_fired(&self, template: &TextTemplate) -> Result<String, ActionFault> {
         template.fill(&self.scope(self.entry.at)).map_err(fault)
     }
 
@@ -157,6 +157,6 @@ impl ActionContext<'_> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
-fn fault(bad: BadTemplate) -> ActionFault {
+fn fault(bad: BadTextTemplate) -> ActionFault {
     ("template".into(), bad.to_string())
 }

@@ -1,12 +1,12 @@
 //! The arbitration of runs: run modes, cooldown, the breaker, the queue.
 
-use super::firing::Refusal;
+use super::firing::RunRefusal;
 use super::index::RuleIndex;
-use super::run::{RunState, TurnWait, Waits};
+use super::run::{RunState, RunWait, TurnWait};
 use super::run_loop::RunLoop;
 use super::scope::ScopeKey;
 use super::state::EngineState;
-use super::world::World;
+use super::watched_twins::WatchedTwins;
 use crate::model::RunMode;
 use twinhub_domain::Timestamp;
 use twinhub_domain::run::{RunId, RunKind, WhyNot};
@@ -17,7 +17,7 @@ const MOST_UNDECIDED: usize = 1_000;
 /// Decides which firings become runs, and when.
 pub(super) struct Arbiter<'a> {
     pub index: &'a RuleIndex,
-    pub world: &'a World,
+    pub world: &'a WatchedTwins,
     pub state: &'a mut EngineState,
 }
 
@@ -30,15 +30,15 @@ impl Arbiter<'_> {
         mut run: RunState,
         at: Timestamp,
         again: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RunRefusal> {
         let rule = self.index.rule(key.rule);
         let max = usize::from(rule.max.max(1));
         let (mut going, mut queued, mut undecided) = (0, 0, 0);
         if let Some(scope) = self.state.scopes.get(key) {
             for other in &scope.runs {
                 match other.waits {
-                    Waits::Turn(TurnWait::Queued) => queued += 1,
-                    Waits::Turn(TurnWait::Undecided) => undecided += 1,
+                    RunWait::Turn(TurnWait::Queued) => queued += 1,
+                    RunWait::Turn(TurnWait::Undecided) => undecided += 1,
                     _ => going += usize::from(other.is_main()),
                 }
             }
@@ -69,7 +69,7 @@ impl Arbiter<'_> {
                 return Err(self.refuse_run(key, run, WhyNot::TooMany, &format!("{queued} wait already")));
             }
             RunMode::Queued if going > 0 => {
-                run.waits = Waits::Turn(TurnWait::Queued);
+                run.waits = RunWait::Turn(TurnWait::Queued);
                 self.state.say(run.entry.clone(), true);
                 self.state.put_run(key, run);
                 return Ok(());
@@ -89,7 +89,7 @@ impl Arbiter<'_> {
         hurries && (rule.mode != RunMode::Parallel || going >= usize::from(rule.max.max(1)))
     }
 
-    fn begin(&mut self, key: ScopeKey, mut run: RunState, at: Timestamp) -> Result<(), Refusal> {
+    fn begin(&mut self, key: ScopeKey, mut run: RunState, at: Timestamp) -> Result<(), RunRefusal> {
         let breaker = self.index.rule(key.rule).breaker;
         let from = run.fired_at().plus_millis(-breaker.within_ms);
         let device = run.entry.device.clone();
@@ -112,7 +112,7 @@ impl Arbiter<'_> {
         }
         self.state.counts.runs += 1;
         self.state.runs.remember(&run.entry);
-        run.waits = Waits::Acts { open: Vec::new(), failed: None };
+        run.waits = RunWait::Acts { open: Vec::new(), failed: None };
         self.start(key, run, at);
         Ok(())
     }
@@ -128,29 +128,29 @@ impl Arbiter<'_> {
         let id = run.entry.id;
         let goes_on = |run: &RunState| run.entry.id == after;
         if self.state.scopes.get(key).is_some_and(|scope| scope.runs.iter().any(goes_on)) {
-            run.waits = Waits::Turn(TurnWait::After(after));
+            run.waits = RunWait::Turn(TurnWait::After(after));
             self.state.put_run(key, run);
         } else {
-            run.waits = Waits::Acts { open: Vec::new(), failed: None };
+            run.waits = RunWait::Acts { open: Vec::new(), failed: None };
             self.start(key, run, at);
         }
         id
     }
 
     /// Lets those begin whose turn has come.
-    pub fn give_turns(&mut self, key: ScopeKey, at: Timestamp) {
+    pub fn start_waiting(&mut self, key: ScopeKey, at: Timestamp) {
         while let Some(id) = self.next_turn(key) {
             let Some((_, mut run)) = self.state.take_run(id) else { return };
             match run.waits {
-                Waits::Turn(TurnWait::Undecided) => {
+                RunWait::Turn(TurnWait::Undecided) => {
                     // What comes of it is told by its entry.
                     let _ = self.decide(key, run, at, true);
                 }
-                Waits::Turn(TurnWait::Queued) => {
+                RunWait::Turn(TurnWait::Queued) => {
                     let _ = self.begin(key, run, at);
                 }
                 _ => {
-                    run.waits = Waits::Acts { open: Vec::new(), failed: None };
+                    run.waits = RunWait::Acts { open: Vec::new(), failed: None };
                     self.start(key, run, at);
                 }
             }
@@ -162,9 +162,9 @@ impl Arbiter<'_> {
         let is_busy = runs.iter().any(RunState::is_main);
         let is_unsettled = self.is_unsettled(key);
         let may = |run: &&RunState| match run.waits {
-            Waits::Turn(TurnWait::Undecided) => !is_unsettled,
-            Waits::Turn(TurnWait::Queued) => !is_busy,
-            Waits::Turn(TurnWait::After(before)) => !runs.iter().any(|other| other.entry.id == before),
+            RunWait::Turn(TurnWait::Undecided) => !is_unsettled,
+            RunWait::Turn(TurnWait::Queued) => !is_busy,
+            RunWait::Turn(TurnWait::After(before)) => !runs.iter().any(|other| other.entry.id == before),
             _ => false,
         };
         runs.iter().find(may).map(|run| run.entry.id)

@@ -13,15 +13,15 @@ use twinhub_domain::{DeviceNumber, Json, Timestamp};
 
 /// A scope as it is kept: of device 0 with what is remembered of the rule.
 #[derive(Debug, Default, Deserialize)]
-struct Body {
+struct StoredScope {
     #[serde(default)]
     scope: Option<ScopeState>,
     #[serde(default)]
-    rule: Option<OfRule>,
+    rule: Option<StoredRule>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct OfRule {
+struct StoredRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,25 +35,25 @@ impl EngineState {
     /// The scopes that changed, as they are stored.
     pub fn take_changes(&mut self, index: &RuleIndex) -> Vec<ScopeSnapshot> {
         let dirty = std::mem::take(&mut self.scopes.dirty);
-        let kept = dirty.into_iter().map(|(rule, device)| {
+        let snapshots = dirty.into_iter().map(|(rule, device)| {
             let Some(place) = index.find(&rule) else {
                 return ScopeSnapshot { rule, device, fingerprint: 0, body: None };
             };
             let scope = self.scopes.get(ScopeKey { device, rule: place });
-            let of_rule = (device.0 == 0).then(|| OfRule::of(self.scopes.rule(place)));
-            let of_rule = of_rule.filter(|of_rule| *of_rule != OfRule::default());
+            let of_rule = (device.0 == 0).then(|| StoredRule::of(self.scopes.rule(place)));
+            let of_rule = of_rule.filter(|of_rule| *of_rule != StoredRule::default());
             let body = (scope.is_some() || of_rule.is_some()).then(|| to_json(scope, of_rule)).flatten();
             ScopeSnapshot { fingerprint: index.rule(place).fingerprint, rule, device, body }
         });
-        kept.collect()
+        snapshots.collect()
     }
 
     /// Takes up what was stored.
-    pub fn restore(&mut self, index: &RuleIndex, kept: Vec<ScopeSnapshot>) {
+    pub fn restore(&mut self, index: &RuleIndex, snapshots: Vec<ScopeSnapshot>) {
         for rule in &mut self.scopes.rules {
             rule.is_new = true;
         }
-        for ScopeSnapshot { rule, device, fingerprint, body } in kept {
+        for ScopeSnapshot { rule, device, fingerprint, body } in snapshots {
             let Some(place) = index.find(&rule) else {
                 self.scopes.dirty.insert((rule, device)); // nobody asks for it any more
                 continue;
@@ -62,8 +62,9 @@ impl EngineState {
                 self.scopes.dirty.insert((rule, device));
                 continue;
             }
-            let body: Option<Body> = body.and_then(|body| serde_json::from_str(&body.to_string()).ok());
-            let Body { scope, rule: of_rule } = body.unwrap_or_default();
+            let body: Option<StoredScope> =
+                body.and_then(|body| serde_json::from_str(&body.to_string()).ok());
+            let StoredScope { scope, rule: of_rule } = body.unwrap_or_default();
             if let Some(of_rule) = of_rule.filter(|_| device.0 == 0) {
                 of_rule.restore(&mut self.scopes.rules[place as usize], index.rule(place));
             }
@@ -127,19 +128,19 @@ impl EngineState {
     }
 }
 
-fn to_json(scope: Option<&ScopeState>, of_rule: Option<OfRule>) -> Option<Json> {
+fn to_json(scope: Option<&ScopeState>, of_rule: Option<StoredRule>) -> Option<Json> {
     #[derive(Serialize)]
-    struct Out<'a> {
+    struct ScopeRow<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<&'a ScopeState>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        rule: Option<OfRule>,
+        rule: Option<StoredRule>,
     }
-    let bytes = serde_json::to_vec(&Out { scope, rule: of_rule }).ok()?;
+    let bytes = serde_json::to_vec(&ScopeRow { scope, rule: of_rule }).ok()?;
     Json::parse(&bytes).ok()
 }
 
-impl OfRule {
+impl StoredRule {
     fn of(state: &RuleState) -> Self {
         Self {
             enabled: state.enabled,

@@ -3,9 +3,9 @@
 
 use super::firing::{Firing, data};
 use super::index::RuleIndex;
-use super::scope::Clock;
+use super::scope::ClockTrigger;
 use super::trigger_context::word;
-use crate::model::{Missed, Trigger, TriggerKind};
+use crate::model::{MissedTimes, Trigger, TriggerKind};
 use twinhub_domain::{Json, Timestamp};
 
 /// A time that was due within so many ms before the hub was up again is on time: a quick restart loses nothing.
@@ -18,7 +18,7 @@ const MOST_MADE_UP: usize = 100;
 const MOST_COUNTED: usize = 10_000;
 
 /// The fate of the times of a clock that passed.
-pub(super) struct Passed {
+pub(super) struct PassedTimes {
     /// The last of those that are passed over, and a sentence on all of them.
     pub over: Option<(Firing, String)>,
     /// The times that are made up for, in order.
@@ -39,11 +39,11 @@ pub(super) fn next(trigger: &Trigger, after: Timestamp) -> Option<Timestamp> {
 }
 
 /// The clocks of a rule that begins at `now`.
-pub(super) fn clocks(index: &RuleIndex, rule: u32, now: Timestamp) -> Vec<Clock> {
+pub(super) fn clocks(index: &RuleIndex, rule: u32, now: Timestamp) -> Vec<ClockTrigger> {
     let triggers = (0u16..).zip(index.rule(rule).triggers.iter());
     let by_clock =
         triggers.filter(|(_, t)| matches!(t.kind, TriggerKind::Cron { .. } | TriggerKind::Every { .. }));
-    by_clock.map(|(number, t)| Clock { trigger: number, done: now, next: next(t, now) }).collect()
+    by_clock.map(|(number, t)| ClockTrigger { trigger: number, done: now, next: next(t, now) }).collect()
 }
 
 /// The firing of a trigger by the clock whose time was `due`.
@@ -61,14 +61,14 @@ pub(super) fn firing(index: &RuleIndex, rule: u32, number: u16, due: Timestamp, 
 pub(super) fn passed(
     index: &RuleIndex,
     rule: u32,
-    clock: &Clock,
+    clock: &ClockTrigger,
     (now, why): (Timestamp, &'static str),
-) -> Passed {
+) -> PassedTimes {
     let (number, done) = (clock.trigger, clock.done);
     let trigger = &index.rule(rule).triggers[usize::from(number)];
     let (missed, within) = match &trigger.kind {
         TriggerKind::Cron { missed, missed_within_ms, .. } => (*missed, *missed_within_ms),
-        _ => (Missed::Skip, None),
+        _ => (MissedTimes::Skip, None),
     };
     let on_time = now.plus_millis(-ON_TIME_MS);
     let worth = within.map_or(done, |within| now.plus_millis(-within));
@@ -76,13 +76,13 @@ pub(super) fn passed(
     let mut after = done;
     while let Some(at) = next(trigger, after).filter(|at| *at <= now) {
         after = at;
-        let is_worth = at >= on_time || (missed != Missed::Skip && at >= worth);
+        let is_worth = at >= on_time || (missed != MissedTimes::Skip && at >= worth);
         if is_worth {
             due.push(at);
         }
-        let keep = if missed == Missed::RunAll { MOST_MADE_UP } else { 1 };
+        let keep = if missed == MissedTimes::RunAll { MOST_MADE_UP } else { 1 };
         // Under `skip` all that is on time runs, and under `run_once` the last of all.
-        let too_many = missed != Missed::Skip && due.len() > keep;
+        let too_many = missed != MissedTimes::Skip && due.len() > keep;
         let dropped = if too_many { Some(due.remove(0)) } else { (!is_worth).then_some(at) };
         if let Some(dropped) = dropped {
             passed += 1;
@@ -92,7 +92,8 @@ pub(super) fn passed(
             // So many: nobody asks how many exactly. Where the last are made up for, as far back as they come.
             let apart = (at.millis() - done.millis()) / i64::try_from(passed).unwrap_or(i64::MAX);
             let needed = apart.saturating_mul(2 * i64::try_from(MOST_MADE_UP).unwrap_or(i64::MAX));
-            let from = if missed == Missed::Skip { on_time } else { now.plus_millis(-needed).min(on_time) };
+            let from =
+                if missed == MissedTimes::Skip { on_time } else { now.plus_millis(-needed).min(on_time) };
             after = after.max(from.plus_millis(-1));
         }
     }
@@ -106,5 +107,5 @@ pub(super) fn passed(
         firing.made_up = *at < on_time;
         firing
     };
-    Passed { over, made_up: due.iter().map(made_up).collect() }
+    PassedTimes { over, made_up: due.iter().map(made_up).collect() }
 }

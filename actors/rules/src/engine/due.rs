@@ -1,6 +1,6 @@
 //! The passing of time: deadlines of latches and runs, and the times of clocks, each at its own time and in order.
 
-use super::clock::{self, ON_TIME_MS, Passed};
+use super::clock::{self, ON_TIME_MS, PassedTimes};
 use super::latch::Latch;
 use super::scope::ScopeKey;
 use super::state::Followup;
@@ -97,7 +97,7 @@ impl Stepper<'_> {
             if !was_there || !is_enabled {
                 continue;
             }
-            let Passed { over, made_up } = clock::passed(self.index, rule, &clock, (now, why));
+            let PassedTimes { over, made_up } = clock::passed(self.index, rule, &clock, (now, why));
             if let Some((firing, detail)) = over {
                 self.state.follow_up(Followup::PassOver(Box::new(firing), WhyNot::Missed, detail));
             }

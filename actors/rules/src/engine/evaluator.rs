@@ -6,7 +6,7 @@ use super::action_context::{ActionContext, ActionFault, ActionRequest};
 use super::index::RuleIndex;
 use super::run::RunState;
 use super::scope::ScopeKey;
-use super::world::World;
+use super::watched_twins::WatchedTwins;
 use crate::action::ActionKind;
 use crate::expression::Scope;
 use crate::model::Condition;
@@ -16,14 +16,14 @@ use twinhub_domain::run::{ConditionSeen, RuleId, RunEntry};
 /// Reads the rules and the twins, and changes nothing.
 pub(super) struct Evaluator<'a> {
     pub index: &'a RuleIndex,
-    pub world: &'a World,
+    pub world: &'a WatchedTwins,
     /// A rule that dies when it is looked at. Only in tests.
     pub dies: Option<&'a RuleId>,
 }
 
 /// An evaluation died: a fault of the program.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Died;
+pub(super) struct EvaluationPanic;
 
 impl Evaluator<'_> {
     /// Evaluates a condition of a run's rule.
@@ -33,7 +33,7 @@ impl Evaluator<'_> {
         condition: &Condition,
         entry: &RunEntry,
         now: Timestamp,
-    ) -> Result<ConditionSeen, Died> {
+    ) -> Result<ConditionSeen, EvaluationPanic> {
         let (trigger, device) = (&entry.trigger.data, entry.device.as_ref());
         let scope = Scope { twins: self.world, now, trigger, device };
         self.guard(rule, || condition.evaluate(&scope))
@@ -59,11 +59,11 @@ impl Evaluator<'_> {
     }
 
     /// Runs what belongs to a rule so that its death is the rule's alone.
-    pub fn guard<T>(&self, rule: u32, what: impl FnOnce() -> T) -> Result<T, Died> {
+    pub fn guard<T>(&self, rule: u32, what: impl FnOnce() -> T) -> Result<T, EvaluationPanic> {
         catch_unwind(AssertUnwindSafe(|| {
             assert!(self.dies != Some(&self.index.rule(rule).id), "a rule that dies in a test");
             what()
         }))
-        .map_err(|_| Died)
+        .map_err(|_| EvaluationPanic)
     }
 }

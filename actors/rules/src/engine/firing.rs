@@ -4,7 +4,7 @@ use super::arbitration::Arbiter;
 use super::evaluator::Evaluator;
 use super::index::RuleIndex;
 use super::program::List;
-use super::run::{RunState, TurnWait, Waits};
+use super::run::{RunState, RunWait, TurnWait};
 use super::scope::ScopeKey;
 use super::state::Followup;
 use super::{EffectId, EffectResult};
@@ -46,8 +46,8 @@ pub(super) struct Firing {
     pub after: Option<RunId>,
 }
 
-/// Why not, a sentence, and which condition it was.
-pub(super) type Refusal = (WhyNot, String, Option<u16>);
+/// The reason, a sentence, and which condition it was.
+pub(super) type RunRefusal = (WhyNot, String, Option<u16>);
 
 impl Firing {
     /// One of an ordinary trigger.
@@ -123,7 +123,7 @@ impl Firing {
             entry,
             list: if kind == RunKind::Release { List::OnRelease } else { List::Actions },
             at: 0,
-            waits: Waits::Turn(TurnWait::Undecided),
+            waits: RunWait::Turn(TurnWait::Undecided),
             latch,
             made_up,
             shifted_ms: 0,
@@ -157,7 +157,7 @@ impl Arbiter<'_> {
         self.refuse(key, run, &(why, detail, None));
     }
 
-    fn decide_firing(&mut self, firing: Firing) -> Result<RunId, Refusal> {
+    fn decide_firing(&mut self, firing: Firing) -> Result<RunId, RunRefusal> {
         self.state.counts.evaluations += 1;
         let (rule, at) = (firing.rule, firing.at);
         let (unconditional, after) = (firing.unconditional, firing.after);
@@ -196,7 +196,7 @@ impl Arbiter<'_> {
         self.decide(key, run, at, false).map(|()| id)
     }
 
-    fn ask_conditions(&self, rule: u32, entry: &mut RunEntry) -> Result<(), Refusal> {
+    fn ask_conditions(&self, rule: u32, entry: &mut RunEntry) -> Result<(), RunRefusal> {
         let conditions = &self.index.rule(rule).conditions;
         let evaluator = Evaluator { index: self.index, world: self.world, dies: self.state.dies() };
         let mut refusal = None;
@@ -215,11 +215,11 @@ impl Arbiter<'_> {
     }
 }
 
-fn died() -> Refusal {
+fn died() -> RunRefusal {
     (WhyNot::Panic, "the evaluation died: a fault of the program".to_owned(), None)
 }
 
-fn refusal_of(seen: &ConditionSeen, index: u16) -> Refusal {
+fn refusal_of(seen: &ConditionSeen, index: u16) -> RunRefusal {
     if seen.holds == Some(false) {
         return (WhyNot::Condition, format!("{} does not hold", seen.text), Some(index));
     }

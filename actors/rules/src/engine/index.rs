@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::program::{List, Op, compile};
 use super::targets;
-use super::watch::{self, TriggerRef};
+use super::trigger_ref::{self, TriggerRef};
 use crate::action::{Action, Reference};
 use crate::expression::Dependency;
 use crate::model::{AlarmBecomes, Path, Rule, Selector, Trigger, TriggerKind};
-use twinhub_domain::fleet::Tree;
+use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::twin::Tags;
 use twinhub_domain::{DeviceId, Twin};
@@ -59,7 +59,7 @@ struct Programs {
 
 /// By what patterns find a device.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Profile {
+pub(super) struct DeviceAttributes {
     /// The group that it stands in, and all above that.
     pub groups: Box<[Box<str>]>,
     pub device_type: Box<str>,
@@ -150,21 +150,21 @@ impl RuleIndex {
         self.by_rank[place(rank)]
     }
 
-    /// Everything that watches a device, in the order that [`watch::sort`] gives it.
-    pub fn watch(&self, id: &DeviceId, profile: &Profile) -> Vec<TriggerRef> {
+    /// Everything that watches a device, in the order that [`trigger_ref::sort`] gives it.
+    pub fn watch(&self, id: &DeviceId, profile: &DeviceAttributes) -> Vec<TriggerRef> {
         let mut trigger_refs = self.named.get(id).cloned().unwrap_or_default();
         for pattern in &self.patterns {
             if !pattern.trigger_refs.is_empty() && fits(&pattern.selector, id, profile) {
                 trigger_refs.extend(&pattern.trigger_refs);
             }
         }
-        watch::sort(&mut trigger_refs, self);
+        trigger_ref::sort(&mut trigger_refs, self);
         trigger_refs.shrink_to_fit();
         trigger_refs
     }
 
     /// Must the engine know this device's twin?
-    pub fn needs(&self, id: &DeviceId, profile: &Profile) -> bool {
+    pub fn needs(&self, id: &DeviceId, profile: &DeviceAttributes) -> bool {
         self.named.contains_key(id)
             || self.patterns.iter().any(|pattern| fits(&pattern.selector, id, profile))
     }
@@ -190,16 +190,16 @@ impl RuleIndex {
     fn index_trigger(&mut self, rule: u32, trigger: u16, content: &Trigger) {
         let trigger_ref = |class| TriggerRef { rule, trigger, class };
         let (of, class) = match &content.kind {
-            TriggerKind::Numeric { of, .. } => (of, watch::REPORTED),
-            TriggerKind::Changed { of, path: Path::Reported(_), .. } => (of, watch::REPORTED),
-            TriggerKind::Changed { of, .. } => (of, watch::DOCUMENT),
-            TriggerKind::Event { of, .. } => (of, watch::EVENT),
-            TriggerKind::Presence { of, .. } => (of, watch::PRESENCE),
-            TriggerKind::Command { of, .. } => (of, watch::COMMAND),
-            TriggerKind::Alarm { of: Some(of), .. } => (of, watch::ALARM),
-            TriggerKind::Alarm { of: None, .. } => return self.alarms.push(trigger_ref(watch::ALARM)),
-            TriggerKind::Mqtt { .. } => return self.topics.push(trigger_ref(watch::NONE)),
-            TriggerKind::Webhook { .. } => return self.webhooks.push(trigger_ref(watch::NONE)),
+            TriggerKind::Numeric { of, .. } => (of, trigger_ref::REPORTED),
+            TriggerKind::Changed { of, path: Path::Reported(_), .. } => (of, trigger_ref::REPORTED),
+            TriggerKind::Changed { of, .. } => (of, trigger_ref::DOCUMENT),
+            TriggerKind::Event { of, .. } => (of, trigger_ref::EVENT),
+            TriggerKind::Presence { of, .. } => (of, trigger_ref::PRESENCE),
+            TriggerKind::Command { of, .. } => (of, trigger_ref::COMMAND),
+            TriggerKind::Alarm { of: Some(of), .. } => (of, trigger_ref::ALARM),
+            TriggerKind::Alarm { of: None, .. } => return self.alarms.push(trigger_ref(trigger_ref::ALARM)),
+            TriggerKind::Mqtt { .. } => return self.topics.push(trigger_ref(trigger_ref::NONE)),
+            TriggerKind::Webhook { .. } => return self.webhooks.push(trigger_ref(trigger_ref::NONE)),
             TriggerKind::Cron { .. } | TriggerKind::Every { .. } => {
                 if self.clocks.last() != Some(&rule) {
                     self.clocks.push(rule);
@@ -251,7 +251,7 @@ impl RuleIndex {
 }
 
 /// Does this selector choose this device? One that means the device that fired chooses none.
-pub(super) fn fits(selector: &Selector, id: &DeviceId, profile: &Profile) -> bool {
+pub(super) fn fits(selector: &Selector, id: &DeviceId, profile: &DeviceAttributes) -> bool {
     match selector {
         Selector::Device(named) => named == id,
         Selector::Glob(glob) => glob.matcher.is_match(id.as_str()),
@@ -282,8 +282,8 @@ fn text(selector: &Selector) -> String {
     }
 }
 
-impl Profile {
-    pub fn of(twin: &Twin, tree: &Tree) -> Self {
+impl DeviceAttributes {
+    pub fn of(twin: &Twin, tree: &GroupTree) -> Self {
         Self {
             groups: Self::groups_of(twin, tree),
             device_type: twin.profile.device_type.clone(),
@@ -292,7 +292,7 @@ impl Profile {
     }
 
     /// The groups of a twin from its own upward; of one in no group none.
-    pub fn groups_of(twin: &Twin, tree: &Tree) -> Box<[Box<str>]> {
+    pub fn groups_of(twin: &Twin, tree: &GroupTree) -> Box<[Box<str>]> {
         let group = twin.profile.text("group_id");
         if group.is_empty() { Box::default() } else { tree.upward(group).map(Into::into).collect() }
     }

@@ -35,7 +35,7 @@ pub(super) struct Pending {
 
 /// The standing of what a trigger looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stands {
+pub(super) enum TriggerLevel {
     /// As the trigger wants it.
     Holds,
     /// Not so, but it has not come back far enough to arm the trigger again.
@@ -51,18 +51,18 @@ pub(super) fn threshold(
     above: Option<&Number>,
     below: Option<&Number>,
     release: Option<&Number>,
-) -> Stands {
+) -> TriggerLevel {
     let (holds, back) = match (above, below) {
         (Some(above), Some(below)) if above < below => (value > above && value < below, true),
         (Some(above), Some(below)) => (value > above || value < below, true),
         (Some(above), None) => (value > above, release.is_none_or(|release| value <= release)),
         (None, Some(below)) => (value < below, release.is_none_or(|release| value >= release)),
-        (None, None) => return Stands::Over,
+        (None, None) => return TriggerLevel::Over,
     };
     match (holds, back) {
-        (true, _) => Stands::Holds,
-        (false, true) => Stands::Over,
-        (false, false) => Stands::Between,
+        (true, _) => TriggerLevel::Holds,
+        (false, true) => TriggerLevel::Over,
+        (false, false) => TriggerLevel::Between,
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn thresholds() {
-        use Stands::{Between, Holds, Over};
+        use TriggerLevel::{Between, Holds, Over};
         let check = |value: f64, above: Option<f64>, below: Option<f64>, release: Option<f64>, expected| {
             let number = |value: f64| Number::from_f64(value).unwrap();
             let [above, below, release] = [above, below, release].map(|bound| bound.map(number));

@@ -13,14 +13,14 @@ use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber, Json};
 pub struct EngineOutput {
     pub effects: Vec<EffectRequest>,
     /// Entries of the journal of runs, new ones and ones that came further (the same id again).
-    pub entries: Vec<Entry>,
+    pub entries: Vec<JournalEntry>,
     /// Rules that were stopped: by the breaker or by a panic.
     pub stopped: Vec<(RuleId, Box<str>)>,
 }
 
 /// An entry, and whether people are to be told of it: not where it only counts a repeat.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct JournalEntry {
     pub entry: RunEntry,
     pub tell: bool,
 }

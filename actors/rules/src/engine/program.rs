@@ -20,21 +20,21 @@ pub(super) enum List {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     /// Does the action that stands there.
-    Do(Place),
+    Do(ActionPath),
     /// Goes on with the next step if the branch's condition holds, else with the step `otherwise`.
     Branch {
-        choose: Place,
+        choose: ActionPath,
         branch: u16,
         otherwise: u32,
     },
     /// No branch held, and nothing stands for that.
-    NoBranch(Place),
+    NoBranch(ActionPath),
     Jump(u32),
 }
 
 /// Where an action stands: its place in the list; then, by turns, the branch and the place in that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place(Box<[u16]>);
+pub(super) struct ActionPath(Box<[u16]>);
 
 /// The branch that is taken when none holds.
 const OTHERWISE: u16 = u16::MAX;
@@ -66,7 +66,7 @@ pub(super) fn compile(actions: &[Action]) -> Box<[Op]> {
 fn add(actions: &[Action], above: &[u16], ops: &mut Vec<Op>) {
     for (index, action) in actions.iter().enumerate() {
         let here: Vec<u16> = above.iter().copied().chain([small(index)]).collect();
-        let place = Place(here.as_slice().into());
+        let place = ActionPath(here.as_slice().into());
         let ActionKind::Choose(ChooseAction { branches, otherwise }) = &action.kind else {
             ops.push(Op::Do(place));
             continue;
@@ -106,7 +106,7 @@ fn step(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-impl Place {
+impl ActionPath {
     /// The action that stands here; none where the rule has another shape than the place was made for.
     pub fn action<'a>(&self, list: &'a [Action]) -> Option<&'a Action> {
         let (first, rest) = self.0.split_first()?;

@@ -1,22 +1,22 @@
 //! Rules that did not run, and why; the same again is counted.
 
 use super::arbitration::Arbiter;
-use super::firing::Refusal;
+use super::firing::RunRefusal;
 use super::latch::Latch;
-use super::run::{RunState, TurnWait, Waits};
-use super::scope::{Folded, ScopeKey};
+use super::run::{RunState, RunWait, TurnWait};
+use super::scope::{FoldedEntry, ScopeKey};
 use super::targets;
 use twinhub_domain::run::{RunId, RunOutcome, WhyNot};
 
 impl Arbiter<'_> {
-    pub fn refuse_run(&mut self, key: ScopeKey, run: RunState, why: WhyNot, detail: &str) -> Refusal {
+    pub fn refuse_run(&mut self, key: ScopeKey, run: RunState, why: WhyNot, detail: &str) -> RunRefusal {
         let refusal = (why, detail.to_owned(), None);
         self.refuse(key, run, &refusal);
         refusal
     }
 
     /// Says that a rule did not run. The same again is counted where it was said first.
-    pub fn refuse(&mut self, key: ScopeKey, run: RunState, (why, detail, condition): &Refusal) {
+    pub fn refuse(&mut self, key: ScopeKey, run: RunState, (why, detail, condition): &RunRefusal) {
         self.mark_latch(key, &run, None);
         self.state.runs.remove(run.entry.id);
         let device = run.entry.device.clone();
@@ -28,10 +28,11 @@ impl Arbiter<'_> {
         // What was to be done after it is not: it did not run.
         scope
             .runs
-            .retain(|other| !matches!(other.waits, Waits::Turn(TurnWait::After(before)) if before == id));
+            .retain(|other| !matches!(other.waits, RunWait::Turn(TurnWait::After(before)) if before == id));
         let index = entry.trigger.index;
-        let same =
-            |folded: &Folded| folded.why == *why && folded.condition == *condition && folded.index == index;
+        let same = |folded: &FoldedEntry| {
+            folded.why == *why && folded.condition == *condition && folded.index == index
+        };
         let mut tell = true;
         match scope.folded.as_deref_mut().filter(|folded| same(folded)) {
             Some(folded) => {
@@ -41,7 +42,7 @@ impl Arbiter<'_> {
             }
             None => {
                 let (id, at) = (entry.id, entry.at);
-                let folded = Folded { id, at, count: 1, index, why: *why, condition: *condition };
+                let folded = FoldedEntry { id, at, count: 1, index, why: *why, condition: *condition };
                 scope.folded = Some(Box::new(folded));
             }
         }

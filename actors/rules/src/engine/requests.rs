@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::action_context::{ActionRequest, Requested};
 use super::evaluator::Evaluator;
 use super::firing::{BY_RULE, Firing, data};
-use super::program::Place;
-use super::run::{ActionLine, Confirm, Open, RunState, Waits};
-use super::run_loop::{After, RunLoop};
-use super::scope::{Hold, ScopeKey};
+use super::program::ActionPath;
+use super::run::{ActionLine, AwaitedCommand, OpenRequest, RunState, RunWait};
+use super::run_loop::{RunLoop, StepResult};
+use super::scope::{HeldThing, ScopeKey};
 use super::scopes::Scopes;
 use super::state::Followup;
 use super::{Effect, EffectId, EffectRequest, EffectResult};
@@ -25,23 +25,23 @@ impl RunLoop<'_> {
         &mut self,
         key: ScopeKey,
         run: &mut RunState,
-        place: &Place,
+        place: &ActionPath,
         action: &Action,
-        asked: Vec<ActionRequest>,
+        action_requests: Vec<ActionRequest>,
         at: Timestamp,
-    ) -> After {
+    ) -> StepResult {
         let word = action.kind.word();
-        if asked.is_empty() {
+        if action_requests.is_empty() {
             run.line(ActionLine::new(place, word, Json::Null, "skipped"), at).detail =
                 "no device fits".into();
-            return After::Next;
+            return StepResult::Next;
         }
         let (mut open, mut failed) = (Vec::new(), None);
         run.confirms.clear();
-        for (nth, mut asked) in (0u32..).zip(asked) {
-            let (held, is_some_left) = self.arbitrate(key, &mut asked);
-            let line = ActionLine::new(place, word, asked.data().into(), "waiting");
-            let line = run.line(line.of(asked.device.clone()), at);
+        for (nth, mut action_request) in (0u32..).zip(action_requests) {
+            let (held, is_some_left) = self.arbitrate(key, &mut action_request);
+            let line = ActionLine::new(place, word, action_request.data().into(), "waiting");
+            let line = run.line(line.of(action_request.device.clone()), at);
             if let Some(held) = held {
                 line.detail = format!("outranked: {held}").into();
             }
@@ -52,34 +52,36 @@ impl RunLoop<'_> {
             }
             let line = u32::try_from(run.entry.actions.len() - 1).unwrap_or(u32::MAX);
             let id = EffectId { run: run.entry.id, step: run.at, nth };
-            match asked.what {
+            match action_request.what {
                 Requested::Run(rule) => self.call(run, &rule, id, at),
                 Requested::Effect(effect) => {
-                    if let (Some(_), Some(device)) = (confirm_of(action), asked.device) {
-                        run.confirms.push(Confirm { nth, line, device, command: None, status: None });
+                    if let (Some(_), Some(device)) = (confirm_of(action), action_request.device) {
+                        run.confirms.push(AwaitedCommand { nth, line, device, command: None, status: None });
                     }
                     let request = request(self.index.rule(key.rule), &run.entry, id, effect);
                     self.state.output.effects.push(request);
                 }
             }
-            self.state.asked += 1;
-            open.push(Open { nth, line, order: self.state.asked });
+            self.state.action_requests += 1;
+            open.push(OpenRequest { nth, line, order: self.state.action_requests });
         }
         if open.is_empty() {
             return self.failed(key, action, failed.as_deref().unwrap_or("outranked"));
         }
-        run.waits = Waits::Acts { open, failed };
-        After::Waits
+        run.waits = RunWait::Acts { open, failed };
+        StepResult::Waits
     }
 
     /// Leaves out of what is asked what a rule of higher priority holds. Gives a sentence on what that was; with
     /// nothing left, there is nothing to ask.
-    fn arbitrate(&mut self, key: ScopeKey, asked: &mut ActionRequest) -> (Option<String>, bool) {
-        let Some(device) = asked.device.clone().filter(|_| self.index.is_ranked) else { return (None, true) };
-        match &mut asked.what {
+    fn arbitrate(&mut self, key: ScopeKey, action_request: &mut ActionRequest) -> (Option<String>, bool) {
+        let Some(device) = action_request.device.clone().filter(|_| self.index.is_ranked) else {
+            return (None, true);
+        };
+        match &mut action_request.what {
             Requested::Effect(Effect::Command { request, .. }) => {
                 let command_type = &request.command_type;
-                match self.hold(key, (&device, Hold::Command(command_type.clone()))) {
+                match self.hold(key, (&device, HeldThing::Command(command_type.clone()))) {
                     Some(holder) => (Some(format!("{holder} holds {command_type} of {device}")), false),
                     None => (None, true),
                 }
@@ -88,7 +90,7 @@ impl RunLoop<'_> {
                 let names: Vec<Box<str>> = set.iter().map(|(name, _)| name.into()).collect();
                 let mut refused = Vec::new();
                 for name in names {
-                    if let Some(holder) = self.hold(key, (&device, Hold::Property(name.clone()))) {
+                    if let Some(holder) = self.hold(key, (&device, HeldThing::Property(name.clone()))) {
                         refused.push(format!("{holder} holds {name} of {device}"));
                         set.remove(&name);
                     }
@@ -101,7 +103,7 @@ impl RunLoop<'_> {
     }
 
     /// Holds it, unless a rule of higher priority does: gives that rule.
-    fn hold(&mut self, key: ScopeKey, (device, hold): (&DeviceId, Hold)) -> Option<RuleId> {
+    fn hold(&mut self, key: ScopeKey, (device, hold): (&DeviceId, HeldThing)) -> Option<RuleId> {
         let held = (device.clone(), hold);
         let holder = self.state.scopes.holds.above(self.index, key, &held).cloned();
         if holder.is_none() {
@@ -136,7 +138,7 @@ impl RunLoop<'_> {
     /// An effect that was asked for was done, or could not be.
     pub fn answer(&mut self, id: EffectId, result: EffectResult, at: Timestamp) {
         let Some((key, mut run)) = self.state.take_run(id.run) else { return };
-        let Waits::Acts { open, failed } = &mut run.waits else { return self.state.put_run(key, run) };
+        let RunWait::Acts { open, failed } = &mut run.waits else { return self.state.put_run(key, run) };
         let place = open.iter().position(|open| open.nth == id.nth);
         let (Some(place), true) = (place, run.at == id.step) else { return self.state.put_run(key, run) };
         let line = &mut run.entry.actions[open.remove(place).line as usize];
@@ -169,15 +171,15 @@ impl RunLoop<'_> {
         let Some(action) = self.action(key, &run) else {
             return self.finish(key, run, RunOutcome::Done, at);
         };
-        let Waits::Acts { failed, .. } = &mut run.waits else { return };
+        let RunWait::Acts { failed, .. } = &mut run.waits else { return };
         if let Some(word) = failed.take()
-            && let After::End(outcome) = self.failed(key, action, &word)
+            && let StepResult::End(outcome) = self.failed(key, action, &word)
         {
             return self.finish(key, run, outcome, at);
         }
         match (confirm_of(action), run.confirms.is_empty()) {
             (Some(ms), false) => {
-                run.waits = Waits::Confirm { until: at.plus_millis(ms) };
+                run.waits = RunWait::Confirm { until: at.plus_millis(ms) };
                 self.confirmed(key, run, at);
             }
             _ => self.go_on(key, run, at),
@@ -193,7 +195,7 @@ impl Evaluator<'_> {
         for (key, scope) in &scopes.by_key {
             for run in &scope.runs {
                 let action = self.index.action(key.rule, run.list, run.at);
-                let (Waits::Acts { open, .. }, Some(action)) = (&run.waits, action) else { continue };
+                let (RunWait::Acts { open, .. }, Some(action)) = (&run.waits, action) else { continue };
                 let context = self.context(*key, run, run.entry.at);
                 for open in open {
                     let Some(line) = run.entry.actions.get(open.line as usize) else { continue };
@@ -237,7 +239,7 @@ fn confirm_of(action: &Action) -> Option<i64> {
 }
 
 /// Notes an accepted command. The world that has none, as over the past, has done it.
-fn confirm_by(confirms: &mut Vec<Confirm>, nth: u32, command: Option<CommandId>) {
+fn confirm_by(confirms: &mut Vec<AwaitedCommand>, nth: u32, command: Option<CommandId>) {
     match command {
         None => confirms.retain(|confirm| confirm.nth != nth || confirm.command.is_some()),
         Some(command) => {

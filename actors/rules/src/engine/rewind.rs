@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::index::RuleIndex;
-use super::world::{World, is_deletion};
+use super::watched_twins::{WatchedTwins, is_deletion};
 use twinhub_domain::event::ChangeKind;
 use twinhub_domain::twin::{Arrival, Part, Properties};
 use twinhub_domain::{
@@ -16,7 +16,7 @@ use twinhub_domain::{
     Timestamp, Twin, TwinChange,
 };
 
-impl World {
+impl WatchedTwins {
     /// Takes the twins back to before these events, which are all that happened up to where they stand.
     pub fn rewind<'a>(
         &mut self,
@@ -40,7 +40,7 @@ impl World {
                 known.twin = None; // it did not exist
             } else if !is_deletion(event) {
                 let is_first = &mut |name: &str| seen.insert((event.device.clone(), name.into()));
-                take_back(twin, event, is_first, &moments);
+                revert(twin, event, is_first, &moments);
             }
         }
         self.ungroup(&regrouped, now, index);
@@ -48,23 +48,24 @@ impl World {
 }
 
 /// The properties that the events to take back said: of which device, which, and of which moment.
-type Moments<'a> = HashSet<(DeviceNumber, Section, &'a str, Timestamp)>;
+type Moments<'a> = HashSet<(DeviceNumber, PropertySection, &'a str, Timestamp)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Section {
+enum PropertySection {
     Reported,
     Desired,
 }
 
 /// The properties that an event said, each with its moment.
-fn moments(event: &Event) -> Vec<(DeviceNumber, Section, &str, Timestamp)> {
+fn moments(event: &Event) -> Vec<(DeviceNumber, PropertySection, &str, Timestamp)> {
     let of = |section, name, at| (event.number, section, name, at);
     match &event.body {
         EventBody::Telemetry { readings, .. } => {
-            readings.iter().map(|reading| of(Section::Reported, &*reading.name, event.at)).collect()
+            readings.iter().map(|reading| of(PropertySection::Reported, &*reading.name, event.at)).collect()
         }
         EventBody::Twin(TwinChange { patch, .. }) => {
-            let sections = [(Section::Reported, patch.reported()), (Section::Desired, patch.desired())];
+            let sections =
+                [(PropertySection::Reported, patch.reported()), (PropertySection::Desired, patch.desired())];
             let said = sections.into_iter().filter_map(|(section, said)| Some((section, said?)));
             said.flat_map(|(section, said)| said.iter().map(move |(name, _)| (section, name)))
                 .map(|(section, name)| of(section, name, event.received_at))
@@ -75,12 +76,13 @@ fn moments(event: &Event) -> Vec<(DeviceNumber, Section, &str, Timestamp)> {
 }
 
 /// Takes back what an event said, where `is_first` says that none before it did.
-fn take_back(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> bool, moments: &Moments<'_>) {
+fn revert(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> bool, moments: &Moments<'_>) {
     match &event.body {
         EventBody::Telemetry { readings, .. } => {
             for reading in readings.iter().filter(|reading| is_first(&format!("reported.{}", reading.name))) {
                 let value = Json::from(reading.value.clone());
-                let is_said = |at| moments.contains(&(event.number, Section::Reported, &*reading.name, at));
+                let is_said =
+                    |at| moments.contains(&(event.number, PropertySection::Reported, &*reading.name, at));
                 property(&mut twin.reported, &reading.name, (&value, event.at, true), &is_said);
             }
         }
@@ -92,7 +94,7 @@ fn take_back(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> b
         }
         EventBody::Twin(TwinChange { patch, .. }) => {
             for part in patch.parts() {
-                take_part_back(twin, part, event, is_first, moments);
+                revert_part(twin, part, event, is_first, moments);
             }
         }
         EventBody::Command(_)
@@ -103,7 +105,7 @@ fn take_back(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> b
     }
 }
 
-fn take_part_back(
+fn revert_part(
     twin: &mut Twin,
     part: &Part,
     event: &Event,
@@ -115,8 +117,8 @@ fn take_part_back(
         Part::Reported(said) | Part::Desired(said) => {
             for (name, value) in said.iter().filter(|(name, _)| first(name)) {
                 let (properties, of) = match part {
-                    Part::Reported(_) => (&mut twin.reported, Section::Reported),
-                    _ => (&mut twin.desired, Section::Desired),
+                    Part::Reported(_) => (&mut twin.reported, PropertySection::Reported),
+                    _ => (&mut twin.desired, PropertySection::Desired),
                 };
                 let is_said = |at| moments.contains(&(event.number, of, name, at));
                 property(properties, name, (value, event.received_at, false), &is_said);

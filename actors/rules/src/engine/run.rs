@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::program::{List, Place};
+use super::program::{ActionPath, List};
 use twinhub_domain::run::{ActionSeen, RunEntry, RunId, RunKind};
 use twinhub_domain::{CommandId, CommandStatus, DeviceId, Json, Timestamp};
 
@@ -13,7 +13,7 @@ pub(super) struct RunState {
     pub list: List,
     /// The step of the program that it stands at.
     pub at: u32,
-    pub waits: Waits,
+    pub waits: RunWait,
     /// The trigger whose latch it was fired by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latch: Option<u16>,
@@ -25,18 +25,18 @@ pub(super) struct RunState {
     pub shifted_ms: i64,
     /// Commands of this step that are to be executed before it goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub confirms: Vec<Confirm>,
+    pub confirms: Vec<AwaitedCommand>,
 }
 
 /// The thing that a run waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Waits {
+pub(super) enum RunWait {
     /// Its turn.
     Turn(TurnWait),
     /// The answers to what it asked for in its step.
     Acts {
-        open: Vec<Open>,
+        open: Vec<OpenRequest>,
         /// The stable word of the first that failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failed: Option<Box<str>>,
@@ -58,7 +58,7 @@ pub(super) enum Waits {
     },
 }
 
-/// Why it is not its turn yet.
+/// The reason why it is not its turn yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TurnWait {
@@ -73,7 +73,7 @@ pub(super) enum TurnWait {
 
 /// A request that is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Open {
+pub(super) struct OpenRequest {
     pub nth: u32,
     /// Its line among the entry's actions.
     pub line: u32,
@@ -84,7 +84,7 @@ pub(super) struct Open {
 
 /// A command that is waited for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Confirm {
+pub(super) struct AwaitedCommand {
     pub nth: u32,
     pub line: u32,
     pub device: DeviceId,
@@ -95,7 +95,7 @@ pub(super) struct Confirm {
 
 /// A line of a run's entry.
 pub(super) struct ActionLine<'a> {
-    place: &'a Place,
+    place: &'a ActionPath,
     /// The word for its action.
     kind: &'a str,
     device: Option<DeviceId>,
@@ -105,7 +105,7 @@ pub(super) struct ActionLine<'a> {
 
 impl<'a> ActionLine<'a> {
     /// One about no device.
-    pub fn new(place: &'a Place, kind: &'a str, data: Json, result: &'a str) -> Self {
+    pub fn new(place: &'a ActionPath, kind: &'a str, data: Json, result: &'a str) -> Self {
         Self { place, kind, device: None, data, result }
     }
 
@@ -143,15 +143,15 @@ impl RunState {
     /// When it goes on though nothing happens.
     pub fn due(&self) -> Option<Timestamp> {
         match self.waits {
-            Waits::Turn(_) | Waits::Acts { .. } => None,
-            Waits::Delay { until } | Waits::Confirm { until } => Some(until),
-            Waits::Condition { until, look } => earlier(until, look),
+            RunWait::Turn(_) | RunWait::Acts { .. } => None,
+            RunWait::Delay { until } | RunWait::Confirm { until } => Some(until),
+            RunWait::Condition { until, look } => earlier(until, look),
         }
     }
 
     /// Has it begun?
     pub fn is_going(&self) -> bool {
-        !matches!(self.waits, Waits::Turn(_))
+        !matches!(self.waits, RunWait::Turn(_))
     }
 
     /// Is it going on with its rule's actions?
@@ -161,7 +161,7 @@ impl RunState {
 
     /// Is it about to come to its end or to a wait?
     pub fn is_hurrying(&self) -> bool {
-        self.is_main() && matches!(self.waits, Waits::Acts { .. })
+        self.is_main() && matches!(self.waits, RunWait::Acts { .. })
     }
 }
 

@@ -11,16 +11,16 @@ use twinhub_domain::{CommandId, DeviceId, DeviceNumber};
 const MOST_LAST_RUNS: usize = 1_024;
 
 /// A run that waits for a condition, in the order in which such runs are looked at: by the rank of their rules.
-type Waiting = (u32, DeviceNumber, RunId);
+type WaitingRun = (u32, DeviceNumber, RunId);
 
 /// Finds runs.
 #[derive(Debug, Default)]
 pub(super) struct RunIndex {
     scopes: HashMap<RunId, ScopeKey>,
     /// Runs that wait for a condition, by the device that it looks at.
-    waiting: HashMap<DeviceId, BTreeSet<Waiting>>,
+    waiting: HashMap<DeviceId, BTreeSet<WaitingRun>>,
     /// The same by run.
-    waits: HashMap<RunId, (Waiting, Box<[DeviceId]>)>,
+    waits: HashMap<RunId, (WaitingRun, Box<[DeviceId]>)>,
     /// Runs that wait for a command to be executed.
     confirming: HashMap<CommandId, RunId>,
     /// The last runs: by them a circle is told from what hangs on it. Not stored: a circle comes round again.

@@ -2,13 +2,13 @@
 
 use super::evaluator::Evaluator;
 use super::index::RuleIndex;
-use super::program::{Op, Place};
-use super::run::{ActionLine, RunState, Waits};
+use super::program::{ActionPath, Op};
+use super::run::{ActionLine, RunState, RunWait};
 use super::scope::ScopeKey;
 use super::state::{EngineState, Followup};
 use super::targets;
-use super::waiting::next_look;
-use super::world::World;
+use super::waiting_runs::next_look;
+use super::watched_twins::WatchedTwins;
 use crate::action::{Action, ActionKind, DelayAction, WaitAction};
 use crate::model::OnError;
 use twinhub_domain::run::{RunId, RunKind, RunOutcome};
@@ -17,12 +17,12 @@ use twinhub_domain::{Json, Object, Timestamp};
 /// Drives the runs that have begun.
 pub(super) struct RunLoop<'a> {
     pub index: &'a RuleIndex,
-    pub world: &'a World,
+    pub world: &'a WatchedTwins,
     pub state: &'a mut EngineState,
 }
 
 /// The course of a run after a step.
-pub(super) enum After {
+pub(super) enum StepResult {
     Next,
     /// It goes on at this step.
     At(u32),
@@ -38,33 +38,33 @@ impl<'a> RunLoop<'a> {
         let (rule, program) = (index.rule(key.rule), index.program(key.rule, run.list));
         loop {
             let after = match program.get(run.at as usize) {
-                None => After::End(RunOutcome::Done),
-                Some(Op::Jump(to)) => After::At(*to),
+                None => StepResult::End(RunOutcome::Done),
+                Some(Op::Jump(to)) => StepResult::At(*to),
                 Some(Op::NoBranch(place)) => {
                     let line = run.line(ActionLine::new(place, "choose", Json::Null, "skipped"), at);
                     line.detail = "no branch holds".into();
-                    After::Next
+                    StepResult::Next
                 }
                 Some(Op::Branch { choose, branch, otherwise }) => {
                     self.branch(key, &mut run, choose, *branch, *otherwise, at)
                 }
                 Some(Op::Do(place)) => match place.action(run.list.of(rule)) {
                     Some(action) => self.step(key, &mut run, place, action, at),
-                    None => After::Next,
+                    None => StepResult::Next,
                 },
             };
             match after {
-                After::Next => run.at += 1,
-                After::At(step) => run.at = step,
-                After::Waits => {
-                    if !matches!(run.waits, Waits::Acts { .. }) {
+                StepResult::Next => run.at += 1,
+                StepResult::At(step) => run.at = step,
+                StepResult::Waits => {
+                    if !matches!(run.waits, RunWait::Acts { .. }) {
                         self.state.say(run.entry.clone(), false); // people can see what it waits for
                         self.state.follow_up(Followup::Turns(key, at)); // others know now how it stands
                     }
                     self.state.link_wait(index, key, &run);
                     return self.state.put_run(key, run);
                 }
-                After::End(outcome) => return self.finish(key, run, outcome, at),
+                StepResult::End(outcome) => return self.finish(key, run, outcome, at),
             }
         }
     }
@@ -90,22 +90,22 @@ impl<'a> RunLoop<'a> {
         &mut self,
         key: ScopeKey,
         run: &mut RunState,
-        choose: &Place,
+        choose: &ActionPath,
         branch: u16,
         otherwise: u32,
         at: Timestamp,
-    ) -> After {
+    ) -> StepResult {
         let list = run.list.of(self.index.rule(key.rule));
-        let Some(condition) = choose.condition(list, branch) else { return After::At(otherwise) };
+        let Some(condition) = choose.condition(list, branch) else { return StepResult::At(otherwise) };
         match self.evaluator().condition(key.rule, condition, &run.entry, at) {
             Err(_) => self.die(key, at),
             Ok(seen) if seen.holds == Some(true) => {
                 let taken = [("branch", Json::from(i64::from(branch))), ("if", Json::String(seen.text))];
                 let taken: Object = taken.into_iter().collect();
                 run.line(ActionLine::new(choose, "choose", taken.into(), "ok"), at);
-                After::Next
+                StepResult::Next
             }
-            Ok(_) => After::At(otherwise),
+            Ok(_) => StepResult::At(otherwise),
         }
     }
 
@@ -113,18 +113,18 @@ impl<'a> RunLoop<'a> {
         &mut self,
         key: ScopeKey,
         run: &mut RunState,
-        place: &Place,
+        place: &ActionPath,
         action: &Action,
         at: Timestamp,
-    ) -> After {
+    ) -> StepResult {
         let word = action.kind.word();
         match &action.kind {
             ActionKind::Delay(DelayAction { ms }) => {
                 let until = at.plus_millis(*ms);
                 let data: Object = [("until", Json::from(until.to_string()))].into_iter().collect();
                 run.line(ActionLine::new(place, word, data.into(), "waiting"), at);
-                run.waits = Waits::Delay { until };
-                After::Waits
+                run.waits = RunWait::Delay { until };
+                StepResult::Waits
             }
             ActionKind::Wait(WaitAction { until, timeout }) => {
                 let Ok(seen) = self.evaluator().condition(key.rule, until, &run.entry, at) else {
@@ -134,11 +134,11 @@ impl<'a> RunLoop<'a> {
                 let data: Object = [("until", Json::String(seen.text))].into_iter().collect();
                 run.line(ActionLine::new(place, word, data.into(), if holds { "ok" } else { "waiting" }), at);
                 if holds {
-                    return After::Next;
+                    return StepResult::Next;
                 }
                 let deadline = timeout.map(|ms| at.plus_millis(ms));
-                run.waits = Waits::Condition { until: deadline, look: next_look(until, at) };
-                After::Waits
+                run.waits = RunWait::Condition { until: deadline, look: next_look(until, at) };
+                StepResult::Waits
             }
             kind => match self.evaluator().ask(key, run, kind, at) {
                 Err((fault, detail)) => {
@@ -154,7 +154,7 @@ impl<'a> RunLoop<'a> {
     /// Goes on with the step after the one that it stands at.
     pub fn go_on(&mut self, key: ScopeKey, mut run: RunState, at: Timestamp) {
         run.at += 1;
-        run.waits = Waits::Acts { open: Vec::new(), failed: None };
+        run.waits = RunWait::Acts { open: Vec::new(), failed: None };
         run.confirms.clear();
         self.state.follow_up(Followup::Drive(run.entry.id, at));
         self.state.put_run(key, run);
@@ -166,7 +166,7 @@ impl<'a> RunLoop<'a> {
             return self.finish(key, run, RunOutcome::Done, at);
         };
         match self.failed(key, action, word) {
-            After::End(outcome) => self.finish(key, run, outcome, at),
+            StepResult::End(outcome) => self.finish(key, run, outcome, at),
             _ => self.go_on(key, run, at),
         }
     }
@@ -176,16 +176,16 @@ impl<'a> RunLoop<'a> {
         self.index.action(key.rule, run.list, run.at)
     }
 
-    pub fn failed(&self, key: ScopeKey, action: &Action, word: &str) -> After {
+    pub fn failed(&self, key: ScopeKey, action: &Action, word: &str) -> StepResult {
         match action.on_error.unwrap_or(self.index.rule(key.rule).on_error) {
-            OnError::Stop => After::End(RunOutcome::Failed { reason: word.into() }),
-            OnError::Continue => After::Next,
+            OnError::Stop => StepResult::End(RunOutcome::Failed { reason: word.into() }),
+            OnError::Continue => StepResult::Next,
         }
     }
 
-    pub fn die(&mut self, key: ScopeKey, at: Timestamp) -> After {
+    pub fn die(&mut self, key: ScopeKey, at: Timestamp) -> StepResult {
         self.state.stop(self.index, key.rule, "an action died: a fault of the program", at);
-        After::End(RunOutcome::Failed { reason: "panic".into() })
+        StepResult::End(RunOutcome::Failed { reason: "panic".into() })
     }
 
     pub fn evaluator(&self) -> Evaluator<'_> {

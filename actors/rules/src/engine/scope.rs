@@ -36,23 +36,23 @@ pub(super) struct ScopeState {
     pub recent: Vec<Timestamp>,
     /// The last entry, where it was one that did not run: the same again is counted there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folded: Option<Box<Folded>>,
+    pub folded: Option<Box<FoldedEntry>>,
     /// The things that its rule has written, while it holds them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held: Vec<(DeviceId, Hold)>,
+    pub held: Vec<(DeviceId, HeldThing)>,
 }
 
 /// A thing that can be held: a property that was desired, a type of command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Hold {
+pub(super) enum HeldThing {
     Property(Box<str>),
     Command(Box<str>),
 }
 
 /// The memory of an entry, so that the same again can be counted there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Folded {
+pub(super) struct FoldedEntry {
     pub id: RunId,
     pub at: Timestamp,
     pub count: u32,
@@ -68,17 +68,17 @@ pub(super) struct Folded {
 pub(super) struct RuleState {
     /// The word of people and other rules.
     pub enabled: Option<bool>,
-    /// Why it was stopped.
+    /// The reason why it was stopped.
     pub stopped: Option<Box<str>>,
     /// Of its triggers by the clock: up to when they are dealt with, and when they are due next.
-    pub clocks: Vec<Clock>,
+    pub clocks: Vec<ClockTrigger>,
     /// It was not there when the hub went down: it missed nothing.
     pub is_new: bool,
 }
 
 /// A trigger by the clock.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Clock {
+pub(super) struct ClockTrigger {
     pub trigger: u16,
     pub done: Timestamp,
     pub next: Option<Timestamp>,

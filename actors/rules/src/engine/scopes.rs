@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::next;
-use super::holds::Holds;
+use super::held_index::HeldIndex;
 use super::index::RuleIndex;
 use super::latch::Latch;
 use super::run::earlier;
-use super::scope::{Hold, RuleState, ScopeKey, ScopeState};
+use super::scope::{HeldThing, RuleState, ScopeKey, ScopeState};
 use super::timers::ScopeTimers;
 use crate::model::AcrossDowntime;
 use twinhub_domain::run::RuleId;
@@ -21,7 +21,7 @@ pub(super) struct Scopes {
     pub rules: Vec<RuleState>,
     timers: ScopeTimers,
     /// The holds of the scopes.
-    pub holds: Holds,
+    pub holds: HeldIndex,
     /// Scopes that were changed and not looked after yet.
     touched: BTreeSet<ScopeKey>,
     /// Scopes whose stored form is behind.
@@ -85,7 +85,7 @@ impl Scopes {
     }
 
     /// A scope stands for what it wrote.
-    pub fn hold(&mut self, key: ScopeKey, held: (DeviceId, Hold)) {
+    pub fn hold(&mut self, key: ScopeKey, held: (DeviceId, HeldThing)) {
         let scope = self.entry(key, None);
         if !scope.held.contains(&held) {
             scope.held.push(held.clone());

@@ -3,9 +3,9 @@
 use super::firing::{BY_HAND, Firing, data};
 use super::index::RuleIndex;
 use super::trigger_context::has;
-use super::watch::TriggerRef;
+use super::trigger_ref::TriggerRef;
 use crate::model::TriggerKind;
-use twinhub_domain::run::{RunKind, Signal};
+use twinhub_domain::run::{AutomationSignal, RunKind};
 use twinhub_domain::{EventBody, Json, Recorded};
 
 /// The firings of a signal. `runs` tells whether a rule does.
@@ -14,7 +14,7 @@ pub(super) fn fired(index: &RuleIndex, runs: &dyn Fn(u32) -> bool, recorded: &Re
     let EventBody::Signal(signal) = &event.body else { return Vec::new() };
     let at = Json::from(event.received_at.to_string());
     match &**signal {
-        Signal::Mqtt { topic, payload } if !event.cause.retained => {
+        AutomationSignal::Mqtt { topic, payload } if !event.cause.retained => {
             let fits = |found: &&TriggerRef| match &index.trigger(**found).kind {
                 TriggerKind::Mqtt { topic: filter, payload: wanted } => {
                     topic_fits(filter, topic)
@@ -31,7 +31,7 @@ pub(super) fn fired(index: &RuleIndex, runs: &dyn Fn(u32) -> bool, recorded: &Re
             let found = index.topics.iter().filter(fits).filter(|found| runs(found.rule));
             found.map(|found| firing(index, *found, "mqtt", seen.clone(), recorded)).collect()
         }
-        Signal::Webhook { name, body } => {
+        AutomationSignal::Webhook { name, body } => {
             let fits = |found: &&TriggerRef| match &index.trigger(**found).kind {
                 TriggerKind::Webhook { name: of } => of == name,
                 _ => false,
@@ -45,7 +45,7 @@ pub(super) fn fired(index: &RuleIndex, runs: &dyn Fn(u32) -> bool, recorded: &Re
             let found = index.webhooks.iter().filter(fits).filter(|found| runs(found.rule));
             found.map(|found| firing(index, *found, "webhook", seen.clone(), recorded)).collect()
         }
-        Signal::Run { rule, unconditional } => {
+        AutomationSignal::Run { rule, unconditional } => {
             let Some(rule) = index.find(rule) else { return Vec::new() };
             let device = (!event.device.is_none()).then(|| (event.device.clone(), event.number));
             let name = device.as_ref().map_or(Json::Null, |(id, _)| id.as_str().into());

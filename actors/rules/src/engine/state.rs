@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
+use super::clock_shift::ClockShift;
 use super::firing::Firing;
 use super::index::RuleIndex;
-use super::moved::Moved;
-use super::run::{RunState, Waits};
+use super::run::{RunState, RunWait};
 use super::run_index::RunIndex;
 use super::scope::ScopeKey;
 use super::scopes::Scopes;
-use super::waiting::waited_for;
-use super::{EffectId, EffectResult, EngineOutput, Entry};
+use super::waiting_runs::waited_for;
+use super::{EffectId, EffectResult, EngineOutput, JournalEntry};
 use twinhub_domain::Timestamp;
 use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, WhyNot};
 
@@ -19,15 +19,15 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, WhyNot};
 pub(super) struct EngineState {
     pub now: Timestamp,
     /// The clock was set a moment ago.
-    pub moved: Option<Moved>,
+    pub moved: Option<ClockShift>,
     pub scopes: Scopes,
     pub runs: RunIndex,
     /// So many effects were asked for.
-    pub asked: u64,
+    pub action_requests: u64,
     /// The work still to be done within a step.
     pub followups: VecDeque<Followup>,
     pub output: EngineOutput,
-    pub counts: Counts,
+    pub counts: EngineCounts,
     /// A rule that dies when it is looked at.
     #[cfg(test)]
     pub dies: Option<RuleId>,
@@ -49,10 +49,10 @@ pub(super) enum Followup {
 
 /// The counts of what the engine has done since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct EngineCounts {
     /// Triggers that fired.
     pub evaluations: u64,
-    /// Those of which a run came.
+    /// The ones that led to a run.
     pub runs: u64,
 }
 
@@ -94,7 +94,7 @@ impl EngineState {
                 said.entry = entry;
                 said.entry.targets.extend(targets);
             }
-            None => self.output.entries.push(Entry { entry, tell }),
+            None => self.output.entries.push(JournalEntry { entry, tell }),
         }
     }
 
@@ -142,8 +142,9 @@ impl EngineState {
                 for confirm in run.confirms.iter().filter(|confirm| confirm.status.is_none()) {
                     confirm.command.into_iter().for_each(|command| self.runs.confirm(command, run.entry.id));
                 }
-                if let Waits::Acts { open, .. } = &run.waits {
-                    self.asked = open.iter().map(|open| open.order).fold(self.asked, u64::max);
+                if let RunWait::Acts { open, .. } = &run.waits {
+                    self.action_requests =
+                        open.iter().map(|open| open.order).fold(self.action_requests, u64::max);
                 }
                 let on = waited_for(index, *key, run);
                 self.runs.wait(run.entry.id, index.rank(key.rule), key.device, on);

@@ -6,18 +6,18 @@ use super::run_loop::RunLoop;
 use super::scope::ScopeKey;
 use super::signals;
 use super::state::{EngineState, Followup};
-use super::triggers::{Hit, Triggers};
-use super::watch::TriggerRef;
-use super::world::World;
+use super::trigger_ref::TriggerRef;
+use super::triggers::{TriggerCandidate, Triggers};
+use super::watched_twins::WatchedTwins;
 use twinhub_domain::command::CommandChange;
-use twinhub_domain::run::{RuleId, Signal};
+use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp};
 
 /// Takes a step: has triggers fire, runs begin and go on, until nothing is left to do. Triggers, arbitration and run
 /// loop know those after them in this list, and tell those before them by [`Followup`]s.
 pub(super) struct Stepper<'a> {
     pub index: &'a RuleIndex,
-    pub world: &'a World,
+    pub world: &'a WatchedTwins,
     pub state: &'a mut EngineState,
 }
 
@@ -30,14 +30,14 @@ impl Stepper<'_> {
                 Followup::PassOver(firing, why, detail) => self.arbiter().pass_over(*firing, why, detail),
                 Followup::Drive(run, at) => self.run_loop().drive(run, at),
                 Followup::Answer(id, result, at) => self.run_loop().answer(id, result, at),
-                Followup::Turns(key, at) => self.arbiter().give_turns(key, at),
+                Followup::Turns(key, at) => self.arbiter().start_waiting(key, at),
             }
         }
         self.state.settle(self.index);
     }
 
     /// Looks at the triggers that an event may concern, now that the twin has taken it in.
-    pub fn look_at_hits(&mut self, hits: Vec<Hit>, recorded: &Recorded) {
+    pub fn look_at_hits(&mut self, hits: Vec<TriggerCandidate>, recorded: &Recorded) {
         for hit in hits {
             self.triggers().look_at(hit, recorded);
             self.drain();
@@ -45,8 +45,8 @@ impl Stepper<'_> {
     }
 
     /// A command came further: it may be one that a run waits for.
-    pub fn command_came(&mut self, change: &CommandChange, at: Timestamp) {
-        self.run_loop().command_came(change, at);
+    pub fn command_progressed(&mut self, change: &CommandChange, at: Timestamp) {
+        self.run_loop().command_progressed(change, at);
         self.drain();
     }
 
@@ -59,12 +59,14 @@ impl Stepper<'_> {
     }
 
     /// Takes a signal in.
-    pub fn signal(&mut self, signal: &Signal, recorded: &Recorded) {
+    pub fn signal(&mut self, signal: &AutomationSignal, recorded: &Recorded) {
         let at = recorded.event.received_at;
         match signal {
-            Signal::Started { down_since } => return self.started(*down_since, at),
-            Signal::ClockMoved { from, to, while_down } => return self.moved(*from, *to, *while_down),
-            Signal::Enabled { rule, enabled } => self.enable(rule, *enabled, at),
+            AutomationSignal::Started { down_since } => return self.started(*down_since, at),
+            AutomationSignal::ClockMoved { from, to, while_down } => {
+                return self.moved(*from, *to, *while_down);
+            }
+            AutomationSignal::Enabled { rule, enabled } => self.enable(rule, *enabled, at),
             _ => {
                 let runs = |rule| self.state.is_enabled(self.index, rule);
                 for firing in signals::fired(self.index, &runs, recorded) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::index::RuleIndex;
 use super::program::List;
-use super::world::World;
+use super::watched_twins::WatchedTwins;
 use crate::action::{Action, Reference, each_action};
 use crate::model::{Rule, Selector};
 use twinhub_domain::DeviceId;
@@ -55,7 +55,7 @@ pub(super) fn named(index: &RuleIndex, rule: u32, list: List) -> Vec<DeviceId> {
 }
 
 /// The devices that the actions of a list are for, each once.
-pub(super) fn all(index: &RuleIndex, world: &World, rule: u32, list: List) -> Vec<DeviceId> {
+pub(super) fn all(index: &RuleIndex, world: &WatchedTwins, rule: u32, list: List) -> Vec<DeviceId> {
     let mut found = BTreeSet::new();
     for selector in index.targets(rule, list) {
         found.extend(world.choose(selector, None));

@@ -15,7 +15,7 @@ mod why;
 
 use super::*;
 use crate::RuleFile;
-use crate::model::Origin;
+use crate::model::RuleOrigin;
 use crate::scenario;
 use crate::scenario::sim::Sim;
 use twinhub_domain::cause::Source;
@@ -30,7 +30,7 @@ pub(super) fn noon() -> Timestamp {
 }
 
 pub(super) fn read(text: &str) -> RuleFile {
-    match RuleFile::parse(text, &Origin::Api) {
+    match RuleFile::parse(text, &RuleOrigin::Api) {
         Ok(file) => file,
         Err(problems) => panic!("{problems:#?}\n{text}"),
     }
@@ -117,7 +117,7 @@ impl Sim {
 
     /// The effects done, as short texts with seconds after noon: `300 command fan`.
     pub(super) fn deeds(&self) -> Vec<String> {
-        let text = |done: &scenario::sim::Done| {
+        let text = |done: &scenario::sim::PerformedEffect| {
             let what = match &done.effect {
                 Effect::Desired { device, set } => format!("desired {device} {}", Json::from(set.clone())),
                 Effect::Mode { device, mode, .. } => format!("mode {device} {}", mode.as_str()),
@@ -151,7 +151,7 @@ pub(super) fn line(entry: &RunEntry) -> String {
 }
 
 #[test]
-fn a_rule_that_is_not_known_is_nobody() {
+fn an_unknown_rule_is_ignored() {
     let engine = Engine::new(noon());
     assert_eq!(engine.is_enabled(&rule_id("x")), None);
     assert_eq!(engine.stopped(&rule_id("x")), None);

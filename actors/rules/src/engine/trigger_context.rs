@@ -2,16 +2,16 @@
 
 use super::firing::data;
 use super::index::becomes;
-use super::latch::{Stands, threshold};
-use super::world::{property, value_at};
+use super::latch::{TriggerLevel, threshold};
+use super::watched_twins::{property, value_at};
 use crate::model::{Path, Trigger, TriggerKind};
 use twinhub_domain::alarm::{AlarmChange, Originator};
 use twinhub_domain::command::CommandChange;
-use twinhub_domain::{DeviceId, Event, Json, Kind, Number, Object, Timestamp, Twin};
+use twinhub_domain::{DeviceId, Event, EventKind, Json, Number, Object, Timestamp, Twin};
 
 /// The standing of what a trigger looks at; none where that is not known.
-pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<Stands> {
-    let is_so = |is_so: bool| Some(if is_so { Stands::Holds } else { Stands::Over });
+pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<TriggerLevel> {
+    let is_so = |is_so: bool| Some(if is_so { TriggerLevel::Holds } else { TriggerLevel::Over });
     match &trigger.kind {
         TriggerKind::Numeric { property: name, above, below, release, .. } => {
             let number = property(&twin.reported, name)?.0.as_number()?;
@@ -23,7 +23,7 @@ pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<Stands> {
     }
 }
 
-/// Why a trigger's value is too old to fire anything, where it is.
+/// The reason why a trigger's value is too old to fire anything, where it is.
 pub(super) fn stale(trigger: &Trigger, twin: &Twin, now: Timestamp) -> Option<String> {
     let TriggerKind::Numeric { property: name, max_age: Some(most), .. } = &trigger.kind else { return None };
     let age = now.millis() - property(&twin.reported, name)?.1.millis();
@@ -91,7 +91,7 @@ pub(super) fn changed_data(
 
 pub(super) fn event_data(
     trigger: &Trigger,
-    kinds: &[Kind],
+    kinds: &[EventKind],
     wanted: &Object,
     event: &Event,
 ) -> Option<Object> {
@@ -100,17 +100,17 @@ pub(super) fn event_data(
         return None;
     }
     // What rules do is no event to a rule that did not ask for it: it would set itself off.
-    if kind == Kind::Rule && !kinds.contains(&Kind::Rule) {
+    if kind == EventKind::Rule && !kinds.contains(&EventKind::Rule) {
         return None;
     }
-    let said = event.data();
-    if !has(&said, wanted) {
+    let members = event.data();
+    if !has(&members, wanted) {
         return None;
     }
     let seen = [
         ("device", id_or_null(&event.device)),
         ("event", kind.as_str().into()),
-        ("data", said.into()),
+        ("data", members.into()),
         ("at", event.at.to_string().into()),
     ];
     Some(data(&trigger.id, "event", seen))
@@ -122,14 +122,14 @@ pub(super) fn command_data(
     named: Option<Box<str>>,
     event: &Event,
 ) -> Option<Object> {
-    use twinhub_domain::command::Step;
+    use twinhub_domain::command::CommandStep;
     let TriggerKind::Command { command_type, status, .. } = &trigger.kind else { return None };
     let came_to = change.step.status();
-    if matches!(change.step, Step::Late(_)) || (!status.is_empty() && !status.contains(&came_to)) {
+    if matches!(change.step, CommandStep::Late(_)) || (!status.is_empty() && !status.contains(&came_to)) {
         return None;
     }
     let named = match &change.step {
-        Step::Queued(request) => Some(request.command_type.clone()),
+        CommandStep::Queued(request) => Some(request.command_type.clone()),
         _ => named,
     };
     if command_type.is_some() && *command_type != named {
@@ -161,7 +161,7 @@ pub(super) fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event)
         Originator::Device(id) => ("device", id.as_str().into()),
         Originator::Rule(rule) => ("rule", rule.as_str().into()),
     };
-    let said: Object = [
+    let members: Object = [
         ("type", Json::from(&*alarm.alarm_type)),
         ("severity", super::effect::severity_word(alarm.severity).into()),
         ("message", Json::from(&*alarm.message)),
@@ -171,7 +171,7 @@ pub(super) fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event)
     .into_iter()
     .collect();
     let seen = [
-        ("alarm", said.into()),
+        ("alarm", members.into()),
         ("value", Json::from(&*alarm.alarm_type)),
         of,
         ("at", event.at.to_string().into()),
@@ -179,11 +179,11 @@ pub(super) fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event)
     Some(data(&trigger.id, "alarm", seen))
 }
 
-/// Has `said` all members of `wanted`? Of objects in it, again those that are wanted.
-pub(super) fn has(said: &Object, wanted: &Object) -> bool {
-    wanted.iter().all(|(name, wanted)| match (said.get(name), wanted) {
-        (Some(Json::Object(said)), Json::Object(wanted)) => has(said, wanted),
-        (said, wanted) => said == Some(wanted),
+/// Has `members` all members of `wanted`? Of objects in it, again those that are wanted.
+pub(super) fn has(members: &Object, wanted: &Object) -> bool {
+    wanted.iter().all(|(name, wanted)| match (members.get(name), wanted) {
+        (Some(Json::Object(members)), Json::Object(wanted)) => has(members, wanted),
+        (members, wanted) => members == Some(wanted),
     })
 }
 

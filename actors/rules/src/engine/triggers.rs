@@ -2,14 +2,14 @@
 
 use super::firing::Firing;
 use super::index::RuleIndex;
-use super::latch::{Latch, Pending, Stands};
+use super::latch::{Latch, Pending, TriggerLevel};
 use super::scope::ScopeKey;
 use super::state::{EngineState, Followup};
 use super::trigger_context::{
     alarm_data, changed_data, command_data, event_data, stale, stands, state_data, word,
 };
-use super::watch::{self, TriggerRef};
-use super::world::{World, property, value_at};
+use super::trigger_ref::{self, TriggerRef};
+use super::watched_twins::{WatchedTwins, property, value_at};
 use crate::expression::Twins as _;
 use crate::model::{Trigger, TriggerKind};
 use twinhub_domain::run::{RunId, RunKind, WhyNot};
@@ -17,7 +17,7 @@ use twinhub_domain::twin::Arrival;
 use twinhub_domain::{DeviceId, Event, EventBody, Json, Object, Recorded, Timestamp, Twin, TwinChange};
 
 /// A trigger that an event may concern, and what it looks at as it was before.
-pub(super) struct Hit {
+pub(super) struct TriggerCandidate {
     trigger_ref: TriggerRef,
     before: Option<Json>,
     /// The event is a reading that came late: the twin is past it.
@@ -27,7 +27,7 @@ pub(super) struct Hit {
 }
 
 /// The triggers that an event may concern. To be called before the twin takes it in.
-pub(super) fn collect(world: &World, index: &RuleIndex, event: &Event) -> Vec<Hit> {
+pub(super) fn collect(world: &WatchedTwins, index: &RuleIndex, event: &Event) -> Vec<TriggerCandidate> {
     let mut hits = Vec::new();
     if event.cause.retained {
         return hits; // it says how things stood
@@ -37,7 +37,7 @@ pub(super) fn collect(world: &World, index: &RuleIndex, event: &Event) -> Vec<Hi
     let watch = known.map_or(&[][..], |known| &known.watch);
     let mut add =
         |trigger_ref: TriggerRef, before: Option<Json>, is_late: bool, command_type: Option<Box<str>>| {
-            hits.push(Hit { trigger_ref, before, is_late, command_type });
+            hits.push(TriggerCandidate { trigger_ref, before, is_late, command_type });
         };
     let arrival = match event.body {
         EventBody::Telemetry { claimed, .. } => Some(Arrival { received: event.received_at, claimed }),
@@ -52,8 +52,9 @@ pub(super) fn collect(world: &World, index: &RuleIndex, event: &Event) -> Vec<Hi
                 Arrival::is_late(arrival, event.at, known, property.claimed_at().is_some())
             })
         };
-        for trigger_ref in watch::of_property(watch, name, index) {
-            let before = twin.and_then(|twin| property(&twin.reported, watch::property(trigger_ref, index)));
+        for trigger_ref in trigger_ref::of_property(watch, name, index) {
+            let before =
+                twin.and_then(|twin| property(&twin.reported, trigger_ref::property(trigger_ref, index)));
             let is_late = twin.zip(arrival).is_some_and(|(twin, arrival)| is_late(twin, arrival));
             add(trigger_ref, before.map(|(value, _)| value.clone()), is_late, None);
         }
@@ -67,7 +68,7 @@ pub(super) fn collect(world: &World, index: &RuleIndex, event: &Event) -> Vec<Hi
         _ => {}
     }
     if matches!(event.body, EventBody::Twin(_) | EventBody::Presence { .. }) {
-        for trigger_ref in watch::of_class(watch, watch::DOCUMENT) {
+        for trigger_ref in trigger_ref::of_class(watch, trigger_ref::DOCUMENT) {
             if let TriggerKind::Changed { path, .. } = &index.trigger(*trigger_ref).kind {
                 let before = twin.and_then(|twin| value_at(twin, path));
                 add(*trigger_ref, before, false, None);
@@ -77,23 +78,23 @@ pub(super) fn collect(world: &World, index: &RuleIndex, event: &Event) -> Vec<Hi
     match &event.body {
         EventBody::Presence { .. } => {
             let before = twin.map(|twin| Json::from(twin.status.as_str()));
-            let trigger_refs = watch::of_class(watch, watch::PRESENCE);
+            let trigger_refs = trigger_ref::of_class(watch, trigger_ref::PRESENCE);
             trigger_refs.iter().for_each(|trigger_ref| add(*trigger_ref, before.clone(), false, None));
         }
         EventBody::Command(change) => {
-            let trigger_refs = watch::of_class(watch, watch::COMMAND);
+            let trigger_refs = trigger_ref::of_class(watch, trigger_ref::COMMAND);
             let known = || twin.and_then(|twin| twin.command(change.id));
             let named =
                 if trigger_refs.is_empty() { None } else { known().map(|c| c.request.command_type.clone()) };
             trigger_refs.iter().for_each(|trigger_ref| add(*trigger_ref, None, false, named.clone()));
         }
         EventBody::Alarm(_) => {
-            let trigger_refs = watch::of_class(watch, watch::ALARM).iter().chain(&index.alarms);
+            let trigger_refs = trigger_ref::of_class(watch, trigger_ref::ALARM).iter().chain(&index.alarms);
             trigger_refs.for_each(|trigger_ref| add(*trigger_ref, None, false, None));
         }
         _ => {}
     }
-    for trigger_ref in watch::of_class(watch, watch::EVENT) {
+    for trigger_ref in trigger_ref::of_class(watch, trigger_ref::EVENT) {
         add(*trigger_ref, None, false, None);
     }
     if hits.len() > 1 {
@@ -106,13 +107,13 @@ pub(super) fn collect(world: &World, index: &RuleIndex, event: &Event) -> Vec<Hi
 /// Looks at triggers, and fires them.
 pub(super) struct Triggers<'a> {
     pub index: &'a RuleIndex,
-    pub world: &'a World,
+    pub world: &'a WatchedTwins,
     pub state: &'a mut EngineState,
 }
 
 impl Triggers<'_> {
     /// Looks at a trigger that an event may concern, now that the twin has taken it in.
-    pub fn look_at(&mut self, hit: Hit, recorded: &Recorded) {
+    pub fn look_at(&mut self, hit: TriggerCandidate, recorded: &Recorded) {
         let event = &recorded.event;
         if !self.state.is_enabled(self.index, hit.trigger_ref.rule) {
             return;
@@ -158,7 +159,7 @@ impl Triggers<'_> {
     }
 
     /// A trigger that looks at a state. `comes`: the state may have come about with this event.
-    fn look_at_state(&mut self, hit: &Hit, trigger: &Trigger, comes: bool, recorded: &Recorded) {
+    fn look_at_state(&mut self, hit: &TriggerCandidate, trigger: &Trigger, comes: bool, recorded: &Recorded) {
         let event = &recorded.event;
         let (number, at) = (hit.trigger_ref.trigger, event.received_at);
         let key = ScopeKey { device: event.number, rule: hit.trigger_ref.rule };
@@ -173,7 +174,7 @@ impl Triggers<'_> {
             Firing::new(key.rule, number, word, device, data, at).by(recorded.seq, &event.cause)
         };
         match (latch, stands) {
-            (None, Some(Stands::Holds)) if comes => match trigger.for_ms {
+            (None, Some(TriggerLevel::Holds)) if comes => match trigger.for_ms {
                 Some(for_ms) => {
                     let pending = Pending {
                         since: at,
@@ -187,10 +188,10 @@ impl Triggers<'_> {
                 }
                 None => self.fire_latch(firing(), stale(trigger, twin, at)),
             },
-            (Some(Latch::Pending(_)), stands) if stands != Some(Stands::Holds) => {
+            (Some(Latch::Pending(_)), stands) if stands != Some(TriggerLevel::Holds) => {
                 self.state.scopes.entry(key, None).set_latch(number, None);
             }
-            (Some(Latch::Fired { ran }), Some(Stands::Over)) => {
+            (Some(Latch::Fired { ran }), Some(TriggerLevel::Over)) => {
                 let ran = *ran;
                 self.state.scopes.entry(key, None).set_latch(number, None);
                 self.release(firing(), ran);
@@ -236,7 +237,7 @@ impl Triggers<'_> {
         let trigger = self.index.rule(key.rule).triggers.get(usize::from(number));
         let (Some(device), Some(trigger)) = (device, trigger) else { return };
         let Some(twin) = self.world.twin(device.as_str()) else { return };
-        if stands(trigger, twin) != Some(Stands::Holds) {
+        if stands(trigger, twin) != Some(TriggerLevel::Holds) {
             return;
         }
         let stale = stale(trigger, twin, at);

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::operators::{Operator, Problem};
-use super::tree::{Each, Kind, Node};
+use super::operators::{Operator, OperatorError};
+use super::tree::{Each, ExpressionKind, ExpressionNode};
 use super::value::{Unknown, Value};
 use super::{Scope, TermSeen};
 use twinhub_domain::Object;
@@ -30,7 +30,7 @@ pub struct Evaluation<'s, 'a> {
     terms: Option<Vec<TermSeen>>,
 }
 
-type Known<'a> = Result<Value<'a>, Unknown>;
+type MaybeKnown<'a> = Result<Value<'a>, Unknown>;
 
 impl<'s, 'a> Evaluation<'s, 'a> {
     pub fn new(text: &'s str, scope: &'s Scope<'a>) -> Self {
@@ -48,12 +48,12 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// The truth of `node`; its terms are written down.
-    pub fn condition(&mut self, node: &'a Node) -> Option<bool> {
+    pub fn condition(&mut self, node: &'a ExpressionNode) -> Option<bool> {
         match &node.kind {
-            Kind::Not(of) => self.condition(of).map(|holds| !holds),
-            Kind::And(parts) => self.chain(parts, false),
-            Kind::Or(parts) => self.chain(parts, true),
-            Kind::Choose(parts) => {
+            ExpressionKind::Not(of) => self.condition(of).map(|holds| !holds),
+            ExpressionKind::And(parts) => self.chain(parts, false),
+            ExpressionKind::Or(parts) => self.chain(parts, true),
+            ExpressionKind::Choose(parts) => {
                 let (condition, yes, no) = &**parts;
                 match self.condition(condition) {
                     Some(true) => self.condition(yes),
@@ -69,7 +69,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// A chain that is settled by the first part that comes to `settled`.
-    fn chain(&mut self, parts: &'a [Node], settled: bool) -> Option<bool> {
+    fn chain(&mut self, parts: &'a [ExpressionNode], settled: bool) -> Option<bool> {
         let mut holds = Some(!settled);
         for part in parts {
             match self.condition(part) {
@@ -81,7 +81,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         holds
     }
 
-    fn term(&mut self, node: &'a Node) -> Option<bool> {
+    fn term(&mut self, node: &'a ExpressionNode) -> Option<bool> {
         let found = self.truth(node);
         let Some(terms) = &mut self.terms else { return found.ok() };
         let values = std::mem::take(&mut self.values);
@@ -93,7 +93,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         holds
     }
 
-    fn truth(&mut self, node: &'a Node) -> Result<bool, Unknown> {
+    fn truth(&mut self, node: &'a ExpressionNode) -> Result<bool, Unknown> {
         match self.value(node)? {
             Value::Bool(holds) => Ok(holds),
             other => Err(self.not_a(node, &other, "true or false")),
@@ -101,22 +101,22 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// The value of `node`, to be shown as a whole.
-    pub fn whole(&mut self, node: &'a Node) -> Known<'a> {
+    pub fn whole(&mut self, node: &'a ExpressionNode) -> MaybeKnown<'a> {
         let value = self.value(node)?;
         self.spend(cost(&value))?;
         Ok(value)
     }
 
     /// The value of `node`.
-    fn value(&mut self, node: &'a Node) -> Known<'a> {
+    fn value(&mut self, node: &'a ExpressionNode) -> MaybeKnown<'a> {
         self.spend(1)?;
         match &node.kind {
-            Kind::Null => Ok(Value::Null),
-            Kind::Bool(value) => Ok(Value::Bool(*value)),
-            Kind::Int(value) => Ok(Value::Int(*value)),
-            Kind::Double(value) => Ok(Value::Double(*value)),
-            Kind::Text(text) => self.own_text(text),
-            Kind::Name(name) => {
+            ExpressionKind::Null => Ok(Value::Null),
+            ExpressionKind::Bool(value) => Ok(Value::Bool(*value)),
+            ExpressionKind::Int(value) => Ok(Value::Int(*value)),
+            ExpressionKind::Double(value) => Ok(Value::Double(*value)),
+            ExpressionKind::Text(text) => self.own_text(text),
+            ExpressionKind::Name(name) => {
                 self.spend(NAME)?;
                 let text = node.text(self.text);
                 let found = name.find(self.scope);
@@ -130,7 +130,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
                 }
                 Ok(value)
             }
-            Kind::Local(which) => {
+            ExpressionKind::Local(which) => {
                 let local = self.locals.get(usize::from(*which));
                 if let Some(Value::Text(Cow::Owned(text))) = local {
                     let bytes = text.len(); // they are copied
@@ -139,26 +139,26 @@ impl<'s, 'a> Evaluation<'s, 'a> {
                 let local = self.locals.get(usize::from(*which)).cloned();
                 local.ok_or_else(|| "nothing has that name".into()) // never: the parser saw to it
             }
-            Kind::List(items) => {
+            ExpressionKind::List(items) => {
                 let items: Result<Vec<_>, _> = items.iter().map(|item| self.value(item)).collect();
                 Ok(Value::List(items?.into()))
             }
-            Kind::Map(entries) => {
+            ExpressionKind::Map(entries) => {
                 let mut map = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
                     map.push((self.value(key)?, self.value(value)?));
                 }
                 Ok(Value::Map(map.into()))
             }
-            Kind::Member(parts) => {
+            ExpressionKind::Member(parts) => {
                 let of = self.value(&parts.0)?;
                 let key = Value::Text(Cow::Borrowed(&parts.1));
                 self.member(&parts.0, &of, &key, &parts.1)
             }
-            Kind::Index(parts) => self.index(&parts.0, &parts.1),
-            Kind::Has(of) => self.has(of),
-            Kind::Not(of) => Ok(Value::Bool(!self.truth(of)?)),
-            Kind::Negate(of) => match self.value(of)? {
+            ExpressionKind::Index(parts) => self.index(&parts.0, &parts.1),
+            ExpressionKind::Has(of) => self.has(of),
+            ExpressionKind::Not(of) => Ok(Value::Bool(!self.truth(of)?)),
+            ExpressionKind::Negate(of) => match self.value(of)? {
                 Value::Int(value) => {
                     value.checked_neg().map(Value::Int).ok_or_else(|| "the number becomes too large".into())
                 }
@@ -166,17 +166,17 @@ impl<'s, 'a> Evaluation<'s, 'a> {
                 Value::Span(ms) => Ok(Value::Span(ms.saturating_neg())),
                 other => Err(self.not_a(of, &other, "a number")),
             },
-            Kind::Binary(operator, parts) => self.binary(*operator, &parts.0, &parts.1),
-            Kind::And(parts) => self.inner_chain(parts, false),
-            Kind::Or(parts) => self.inner_chain(parts, true),
-            Kind::Choose(parts) => {
+            ExpressionKind::Binary(operator, parts) => self.binary(*operator, &parts.0, &parts.1),
+            ExpressionKind::And(parts) => self.inner_chain(parts, false),
+            ExpressionKind::Or(parts) => self.inner_chain(parts, true),
+            ExpressionKind::Choose(parts) => {
                 if self.truth(&parts.0)? {
                     self.value(&parts.1)
                 } else {
                     self.value(&parts.2)
                 }
             }
-            Kind::Call(function, arguments) => {
+            ExpressionKind::Call(function, arguments) => {
                 let values: Result<Vec<_>, _> = arguments.iter().map(|node| self.value(node)).collect();
                 let values = values?;
                 values.iter().try_for_each(|value| self.spend(cost(value)))?;
@@ -189,23 +189,28 @@ impl<'s, 'a> Evaluation<'s, 'a> {
                     Err(Unknown(format!("`{}` cannot be: {}", node.text(self.text), kinds.join(", "))))
                 })
             }
-            Kind::Matches(parts) => match self.value(&parts.0)? {
+            ExpressionKind::Matches(parts) => match self.value(&parts.0)? {
                 Value::Text(text) => {
                     self.spend(cost(&Value::Text(text.clone())))?;
                     Ok(Value::Bool(parts.1.is_match(&text)))
                 }
                 other => Err(self.not_a(&parts.0, &other, "text")),
             },
-            Kind::Each(each, parts) => self.each(*each, &parts.0, &parts.1),
+            ExpressionKind::Each(each, parts) => self.each(*each, &parts.0, &parts.1),
         }
     }
 
-    fn own_text(&mut self, text: &'a str) -> Known<'a> {
+    fn own_text(&mut self, text: &'a str) -> MaybeKnown<'a> {
         self.spend(steps_of(text.len()))?;
         Ok(Value::Text(Cow::Borrowed(text)))
     }
 
-    fn binary(&mut self, operator: Operator, left: &'a Node, right: &'a Node) -> Known<'a> {
+    fn binary(
+        &mut self,
+        operator: Operator,
+        left: &'a ExpressionNode,
+        right: &'a ExpressionNode,
+    ) -> MaybeKnown<'a> {
         let (a, b) = (self.value(left)?, self.value(right)?);
         self.spend(cost(&a).saturating_add(cost(&b)))?;
         if is_version(left) || is_version(right) {
@@ -217,9 +222,9 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         operator.apply(&a, &b).map_err(|problem| {
             let (left_text, right_text) = (left.text(self.text), right.text(self.text));
             self.unknown(|| match problem {
-                Problem::Other(why) => format!("`{left_text}` with `{right_text}`: {why}"),
-                Problem::NotIn => format!("`{right_text}` is {}, not a list", b.kind()),
-                Problem::Types => match (&left.kind, &right.kind) {
+                OperatorError::Other(why) => format!("`{left_text}` with `{right_text}`: {why}"),
+                OperatorError::NotIn => format!("`{right_text}` is {}, not a list", b.kind()),
+                OperatorError::Types => match (&left.kind, &right.kind) {
                     // What is written out is right; what came is not.
                     (other, literal) if is_literal(literal) && !is_literal(other) => {
                         format!("`{left_text}` is {}, not {}", a.kind(), b.kind())
@@ -234,7 +239,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// As [`Evaluation::chain`], within a value.
-    fn inner_chain(&mut self, parts: &'a [Node], settled: bool) -> Known<'a> {
+    fn inner_chain(&mut self, parts: &'a [ExpressionNode], settled: bool) -> MaybeKnown<'a> {
         let mut unknown = None;
         for part in parts {
             match self.truth(part) {
@@ -246,7 +251,13 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         unknown.map_or(Ok(Value::Bool(!settled)), Err)
     }
 
-    fn member(&self, node: &'a Node, of: &Value<'a>, key: &Value<'a>, shown: &str) -> Known<'a> {
+    fn member(
+        &self,
+        node: &'a ExpressionNode,
+        of: &Value<'a>,
+        key: &Value<'a>,
+        shown: &str,
+    ) -> MaybeKnown<'a> {
         let text = node.text(self.text);
         match of {
             Value::Object(_) | Value::Map(_) => {
@@ -256,7 +267,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         }
     }
 
-    fn index(&mut self, of: &'a Node, index: &'a Node) -> Known<'a> {
+    fn index(&mut self, of: &'a ExpressionNode, index: &'a ExpressionNode) -> MaybeKnown<'a> {
         let (value, key) = (self.value(of)?, self.value(index)?);
         let text = of.text(self.text);
         match (&value, &key) {
@@ -270,9 +281,9 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     }
 
     /// Is it there? Its object may be missing too.
-    fn has(&mut self, of: &'a Node) -> Known<'a> {
+    fn has(&mut self, of: &'a ExpressionNode) -> MaybeKnown<'a> {
         let found = match &of.kind {
-            Kind::Name(name) => {
+            ExpressionKind::Name(name) => {
                 let text = of.text(self.text);
                 let found = name.find(self.scope);
                 if let Some(found) = found.as_ref().filter(|_| self.terms.is_some()) {
@@ -286,7 +297,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         Ok(Value::Bool(found))
     }
 
-    fn each(&mut self, each: Each, range: &'a Node, body: &'a Node) -> Known<'a> {
+    fn each(&mut self, each: Each, range: &'a ExpressionNode, body: &'a ExpressionNode) -> MaybeKnown<'a> {
         let of = self.value(range)?;
         self.spend(cost(&of))?;
         let Some(items) = of.range() else { return Err(self.not_a(range, &of, "a list")) };
@@ -323,7 +334,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
         })
     }
 
-    fn not_a(&self, node: &'a Node, value: &Value<'_>, wanted: &str) -> Unknown {
+    fn not_a(&self, node: &'a ExpressionNode, value: &Value<'_>, wanted: &str) -> Unknown {
         self.unknown(|| format!("`{}` is {}, not {wanted}", node.text(self.text), value.kind()))
     }
 
@@ -347,18 +358,23 @@ impl<'s, 'a> Evaluation<'s, 'a> {
 }
 
 /// Does it name a version? Such a text is compared as one: `1.2.0` comes before `1.10.0`.
-fn is_version(node: &Node) -> bool {
+fn is_version(node: &ExpressionNode) -> bool {
     match &node.kind {
-        Kind::Name(name) => name.is_version(),
-        Kind::Member(parts) => Version::is_named(&parts.1),
+        ExpressionKind::Name(name) => name.is_version(),
+        ExpressionKind::Member(parts) => Version::is_named(&parts.1),
         _ => false,
     }
 }
 
-fn is_literal(kind: &Kind) -> bool {
+fn is_literal(kind: &ExpressionKind) -> bool {
     matches!(
         kind,
-        Kind::Bool(_) | Kind::Int(_) | Kind::Double(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_)
+        ExpressionKind::Bool(_)
+            | ExpressionKind::Int(_)
+            | ExpressionKind::Double(_)
+            | ExpressionKind::Text(_)
+            | ExpressionKind::List(_)
+            | ExpressionKind::Map(_)
     )
 }
 

@@ -3,7 +3,7 @@
 
 use super::name::{Name, Root};
 use super::operators::Operator;
-use super::tree::{Kind, Node};
+use super::tree::{ExpressionKind, ExpressionNode};
 use super::{DeviceId, Expression};
 use twinhub_domain::{Json, Number};
 
@@ -82,16 +82,16 @@ impl Expression {
     }
 }
 
-fn collect(node: &Node, holds: bool, facts: &mut Vec<Fact>) {
+fn collect(node: &ExpressionNode, holds: bool, facts: &mut Vec<Fact>) {
     match &node.kind {
-        Kind::And(parts) if holds => parts.iter().for_each(|part| collect(part, true, facts)),
-        Kind::Or(parts) if !holds => parts.iter().for_each(|part| collect(part, false, facts)),
-        Kind::Not(of) => collect(of, !holds, facts),
-        Kind::Name(name) => facts.extend(fact(name, Bound::Is(holds.into()))),
-        Kind::Binary(operator, parts) => {
+        ExpressionKind::And(parts) if holds => parts.iter().for_each(|part| collect(part, true, facts)),
+        ExpressionKind::Or(parts) if !holds => parts.iter().for_each(|part| collect(part, false, facts)),
+        ExpressionKind::Not(of) => collect(of, !holds, facts),
+        ExpressionKind::Name(name) => facts.extend(fact(name, Bound::Is(holds.into()))),
+        ExpressionKind::Binary(operator, parts) => {
             let (name, literal, operator) = match (&parts.0.kind, &parts.1.kind) {
-                (Kind::Name(name), literal) => (name, literal, *operator),
-                (literal, Kind::Name(name)) => (name, literal, turned(*operator)),
+                (ExpressionKind::Name(name), literal) => (name, literal, *operator),
+                (literal, ExpressionKind::Name(name)) => (name, literal, turned(*operator)),
                 _ => return,
             };
             let bound = json(literal).and_then(|literal| bound(operator, literal, holds));
@@ -141,12 +141,12 @@ fn turned(operator: Operator) -> Operator {
     }
 }
 
-fn json(kind: &Kind) -> Option<Json> {
+fn json(kind: &ExpressionKind) -> Option<Json> {
     Some(match kind {
-        Kind::Bool(value) => (*value).into(),
-        Kind::Int(value) => Json::Number(Number::whole(*value)),
-        Kind::Double(value) => Json::Number(Number::from_f64(*value)?),
-        Kind::Text(text) => Json::String(text.clone()),
+        ExpressionKind::Bool(value) => (*value).into(),
+        ExpressionKind::Int(value) => Json::Number(Number::whole(*value)),
+        ExpressionKind::Double(value) => Json::Number(Number::from_f64(*value)?),
+        ExpressionKind::Text(text) => Json::String(text.clone()),
         _ => return None,
     })
 }

@@ -8,9 +8,9 @@ use super::evaluation::Evaluation;
 use super::mention::{self, Mention};
 use super::name::{Name, Root};
 use super::parser::{Names, Parser};
-use super::tree::{Kind, Node};
+use super::tree::{ExpressionKind, ExpressionNode};
 use super::value::Value;
-use super::{BadExpression, Nobody, Scope, Twins};
+use super::{BadExpression, NoTwins, Scope, Twins};
 use twinhub_domain::fleet::Version;
 use twinhub_domain::text::order_key;
 use twinhub_domain::{Object, Timestamp, Twin};
@@ -20,20 +20,20 @@ const KEY: usize = 190;
 
 /// A filter: `reported.battery < 20 && status == "online" && tag.floor == "2"`. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Filter(Arc<Source>);
+pub struct TwinFilter(Arc<FilterSource>);
 
 #[derive(Debug)]
-struct Source {
+struct FilterSource {
     text: Box<str>,
-    root: Node,
+    root: ExpressionNode,
 }
 
 /// A property of a twin, to sort by: `reported.temperature`, `tags.floor`, `battery`.
 #[derive(Clone, Debug)]
-pub struct Field(Arc<Key>);
+pub struct SortField(Arc<SortSource>);
 
 #[derive(Debug)]
-struct Key {
+struct SortSource {
     name: Name,
     mentions: Vec<Mention>,
 }
@@ -51,7 +51,7 @@ pub enum SortKey {
     Missing,
 }
 
-impl Filter {
+impl TwinFilter {
     /// Compiles `text`.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Filter {
     /// expression that is no condition.
     pub fn compile(text: &str) -> Result<Self, BadExpression> {
         let root = Parser::parse(text, Names::OfTwin)?;
-        let filter = Self(Arc::new(Source { text: text.into(), root }));
+        let filter = Self(Arc::new(FilterSource { text: text.into(), root }));
         if filter.constant() == Some(None) {
             let why = "this is neither true nor false of any twin: write a condition, battery < 20";
             return Err(BadExpression::new(filter.0.root.start(), why));
@@ -101,20 +101,20 @@ impl Filter {
     /// Its constant value, where it names nothing.
     fn constant(&self) -> Option<Option<bool>> {
         let mut named = false;
-        self.0.root.walk(&mut |node| named |= matches!(node.kind, Kind::Name(_)));
+        self.0.root.walk(&mut |node| named |= matches!(node.kind, ExpressionKind::Name(_)));
         let nothing = Object::default();
-        let scope = Scope { twins: &Nobody, now: Timestamp::default(), trigger: &nothing, device: None };
+        let scope = Scope { twins: &NoTwins, now: Timestamp::default(), trigger: &nothing, device: None };
         (!named).then(|| self.holds(&scope))
     }
 }
 
-impl PartialEq for Filter {
+impl PartialEq for TwinFilter {
     fn eq(&self, other: &Self) -> bool {
         self.text() == other.text()
     }
 }
 
-impl Field {
+impl SortField {
     /// The property that `text` names, as in a filter.
     ///
     /// # Errors
@@ -123,8 +123,8 @@ impl Field {
         let root = Parser::parse(text, Names::OfTwin)?;
         let (start, mentions) = (root.start(), mention::mentions(text, &root));
         match root.kind {
-            Kind::Name(name) if name.root == Root::Itself => {
-                Ok(Self(Arc::new(Key { name: *name, mentions })))
+            ExpressionKind::Name(name) if name.root == Root::Itself => {
+                Ok(Self(Arc::new(SortSource { name: *name, mentions })))
             }
             _ => Err(BadExpression::new(
                 start,
@@ -235,9 +235,9 @@ impl SortKey {
 }
 
 /// The one twin that is looked at, whatever it is called.
-struct Only<'a>(&'a Twin);
+struct AnyNameTwin<'a>(&'a Twin);
 
-impl Twins for Only<'_> {
+impl Twins for AnyNameTwin<'_> {
     fn twin(&self, _id: &str) -> Option<&Twin> {
         Some(self.0)
     }
@@ -245,5 +245,5 @@ impl Twins for Only<'_> {
 
 pub(super) fn look<T>(twin: &Twin, now: Timestamp, with: impl FnOnce(&Scope<'_>) -> T) -> T {
     let nothing = Object::default();
-    with(&Scope { twins: &Only(twin), now, trigger: &nothing, device: Some(&twin.id) })
+    with(&Scope { twins: &AnyNameTwin(twin), now, trigger: &nothing, device: Some(&twin.id) })
 }

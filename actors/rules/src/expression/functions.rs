@@ -34,12 +34,12 @@ pub enum Function {
     Lower,
     Upper,
     Trim,
-    Part(Part),
+    Part(TimePart),
 }
 
 /// A part of a time, or of a length of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum TimePart {
     FullYear,
     /// From 0.
     Month,
@@ -59,7 +59,7 @@ pub enum Part {
 
 /// The call form of a function.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
+enum CallStyle {
     /// `size(x)`
     Global,
     /// `x.contains(y)`
@@ -67,41 +67,41 @@ enum Style {
     Either,
 }
 
-type Row = (&'static str, Function, Style, usize, usize);
+type FunctionRow = (&'static str, Function, CallStyle, usize, usize);
 
 /// Name, function, style, and how many arguments it takes at least and at most, the one before the dot counted.
-const ALL: [Row; 31] = [
-    ("size", Function::Size, Style::Either, 1, 1),
-    ("contains", Function::Contains, Style::Member, 2, 2),
-    ("startsWith", Function::StartsWith, Style::Member, 2, 2),
-    ("endsWith", Function::EndsWith, Style::Member, 2, 2),
-    ("int", Function::Int, Style::Global, 1, 1),
-    ("uint", Function::Int, Style::Global, 1, 1),
-    ("double", Function::Double, Style::Global, 1, 1),
-    ("string", Function::Text, Style::Global, 1, 1),
-    ("bool", Function::Bool, Style::Global, 1, 1),
-    ("duration", Function::Duration, Style::Global, 1, 1),
-    ("timestamp", Function::Timestamp, Style::Global, 1, 1),
-    ("abs", Function::Abs, Style::Global, 1, 1),
-    ("min", Function::Min, Style::Global, 1, 16),
-    ("max", Function::Max, Style::Global, 1, 16),
-    ("round", Function::Round, Style::Global, 1, 2),
-    ("floor", Function::Floor, Style::Global, 1, 1),
-    ("ceil", Function::Ceil, Style::Global, 1, 1),
-    ("lowerAscii", Function::Lower, Style::Member, 1, 1),
-    ("upperAscii", Function::Upper, Style::Member, 1, 1),
-    ("trim", Function::Trim, Style::Member, 1, 1),
-    ("getFullYear", Function::Part(Part::FullYear), Style::Member, 1, 2),
-    ("getMonth", Function::Part(Part::Month), Style::Member, 1, 2),
-    ("getDate", Function::Part(Part::Date), Style::Member, 1, 2),
-    ("getDayOfMonth", Function::Part(Part::DayOfMonth), Style::Member, 1, 2),
-    ("getDayOfWeek", Function::Part(Part::DayOfWeek), Style::Member, 1, 2),
-    ("getDayOfYear", Function::Part(Part::DayOfYear), Style::Member, 1, 2),
-    ("getHours", Function::Part(Part::Hours), Style::Member, 1, 2),
-    ("getMinutes", Function::Part(Part::Minutes), Style::Member, 1, 2),
-    ("getSeconds", Function::Part(Part::Seconds), Style::Member, 1, 2),
-    ("getMilliseconds", Function::Part(Part::Milliseconds), Style::Member, 1, 2),
-    ("abs", Function::Abs, Style::Member, 1, 1),
+const ALL: [FunctionRow; 31] = [
+    ("size", Function::Size, CallStyle::Either, 1, 1),
+    ("contains", Function::Contains, CallStyle::Member, 2, 2),
+    ("startsWith", Function::StartsWith, CallStyle::Member, 2, 2),
+    ("endsWith", Function::EndsWith, CallStyle::Member, 2, 2),
+    ("int", Function::Int, CallStyle::Global, 1, 1),
+    ("uint", Function::Int, CallStyle::Global, 1, 1),
+    ("double", Function::Double, CallStyle::Global, 1, 1),
+    ("string", Function::Text, CallStyle::Global, 1, 1),
+    ("bool", Function::Bool, CallStyle::Global, 1, 1),
+    ("duration", Function::Duration, CallStyle::Global, 1, 1),
+    ("timestamp", Function::Timestamp, CallStyle::Global, 1, 1),
+    ("abs", Function::Abs, CallStyle::Global, 1, 1),
+    ("min", Function::Min, CallStyle::Global, 1, 16),
+    ("max", Function::Max, CallStyle::Global, 1, 16),
+    ("round", Function::Round, CallStyle::Global, 1, 2),
+    ("floor", Function::Floor, CallStyle::Global, 1, 1),
+    ("ceil", Function::Ceil, CallStyle::Global, 1, 1),
+    ("lowerAscii", Function::Lower, CallStyle::Member, 1, 1),
+    ("upperAscii", Function::Upper, CallStyle::Member, 1, 1),
+    ("trim", Function::Trim, CallStyle::Member, 1, 1),
+    ("getFullYear", Function::Part(TimePart::FullYear), CallStyle::Member, 1, 2),
+    ("getMonth", Function::Part(TimePart::Month), CallStyle::Member, 1, 2),
+    ("getDate", Function::Part(TimePart::Date), CallStyle::Member, 1, 2),
+    ("getDayOfMonth", Function::Part(TimePart::DayOfMonth), CallStyle::Member, 1, 2),
+    ("getDayOfWeek", Function::Part(TimePart::DayOfWeek), CallStyle::Member, 1, 2),
+    ("getDayOfYear", Function::Part(TimePart::DayOfYear), CallStyle::Member, 1, 2),
+    ("getHours", Function::Part(TimePart::Hours), CallStyle::Member, 1, 2),
+    ("getMinutes", Function::Part(TimePart::Minutes), CallStyle::Member, 1, 2),
+    ("getSeconds", Function::Part(TimePart::Seconds), CallStyle::Member, 1, 2),
+    ("getMilliseconds", Function::Part(TimePart::Milliseconds), CallStyle::Member, 1, 2),
+    ("abs", Function::Abs, CallStyle::Member, 1, 1),
 ];
 
 /// Names that the parser itself handles, for the nearest name.
@@ -113,7 +113,7 @@ impl Function {
     /// # Errors
     /// A sentence: it is not there, is called otherwise, or takes another number of arguments.
     pub fn find(name: &str, member: bool, arguments: usize) -> Result<Self, String> {
-        let fits = |style: Style| style == Style::Either || (style == Style::Member) == member;
+        let fits = |style: CallStyle| style == CallStyle::Either || (style == CallStyle::Member) == member;
         let mut named = ALL.iter().filter(|row| row.0 == name).peekable();
         let Some(first) = named.peek().copied() else {
             let names = ALL.iter().map(|row| row.0).chain(MACROS);
@@ -125,7 +125,7 @@ impl Function {
         };
         let Some(row) = named.find(|row| fits(row.2)) else {
             return Err(match first.2 {
-                Style::Member => format!("`{name}` is written behind a dot: x.{name}(…)"),
+                CallStyle::Member => format!("`{name}` is written behind a dot: x.{name}(…)"),
                 _ => format!("`{name}` is called with its value: {name}(x)"),
             });
         };
@@ -247,7 +247,7 @@ impl Function {
     }
 }
 
-impl Part {
+impl TimePart {
     fn of<'a>(self, value: &Value<'a>, zone: Option<&Value<'a>>) -> Option<Result<Value<'a>, Unknown>> {
         if let (Value::Span(ms), None) = (value, zone) {
             let part = match self {

@@ -6,14 +6,14 @@ use super::text;
 /// A word, with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token<'a> {
-    pub word: Word<'a>,
+    pub word: TokenKind<'a>,
     pub start: usize,
     pub end: usize,
 }
 
 /// The kinds of words.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Word<'a> {
+pub enum TokenKind<'a> {
     Ident(&'a str),
     Int(i128),
     Double(f64),
@@ -35,7 +35,7 @@ pub fn words(text: &str) -> Result<Vec<Token<'_>>, BadExpression> {
     loop {
         at = skip_blank(text, at);
         let Some(first) = text[at..].chars().next() else {
-            words.push(Token { word: Word::End, start: at, end: at });
+            words.push(Token { word: TokenKind::End, start: at, end: at });
             return Ok(words);
         };
         let (word, end) = word(text, at, first)?;
@@ -56,20 +56,20 @@ fn skip_blank(text: &str, mut at: usize) -> usize {
     }
 }
 
-fn word(text: &str, at: usize, first: char) -> Result<(Word<'_>, usize), BadExpression> {
+fn word(text: &str, at: usize, first: char) -> Result<(TokenKind<'_>, usize), BadExpression> {
     let rest = &text[at..];
     if let Some(quoted) = text::quoted(text, at)? {
-        return Ok((Word::Text(quoted.text), quoted.end));
+        return Ok((TokenKind::Text(quoted.text), quoted.end));
     }
     if first.is_ascii_alphabetic() || first == '_' {
         let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        return Ok((Word::Ident(&rest[..length]), at + length));
+        return Ok((TokenKind::Ident(&rest[..length]), at + length));
     }
     if first.is_ascii_digit() || (first == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
         return number(text, at);
     }
     if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
-        return Ok((Word::Sign(sign), at + sign.len()));
+        return Ok((TokenKind::Sign(sign), at + sign.len()));
     }
     Err(BadExpression::new(
         at,
@@ -86,13 +86,13 @@ fn word(text: &str, at: usize, first: char) -> Result<(Word<'_>, usize), BadExpr
     ))
 }
 
-fn number(text: &str, at: usize) -> Result<(Word<'_>, usize), BadExpression> {
+fn number(text: &str, at: usize) -> Result<(TokenKind<'_>, usize), BadExpression> {
     let rest = &text[at..];
     if let Some(hex) = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X")) {
         let digits = hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len());
         let value = i128::from_str_radix(&hex[..digits], 16)
             .map_err(|_| BadExpression::new(at, "this is no number in base 16"))?;
-        return end_of_number(text, at, at + 2 + digits, Word::Int(value));
+        return end_of_number(text, at, at + 2 + digits, TokenKind::Int(value));
     }
     let count = |from: usize| rest[from..].bytes().take_while(u8::is_ascii_digit).count();
     let mut end = count(0);
@@ -112,9 +112,9 @@ fn number(text: &str, at: usize) -> Result<(Word<'_>, usize), BadExpression> {
     let digits = &rest[..end];
     let word = if !whole {
         let value: Option<f64> = digits.parse().ok();
-        value.filter(|value| value.is_finite()).map(Word::Double)
+        value.filter(|value| value.is_finite()).map(TokenKind::Double)
     } else {
-        digits.parse().ok().map(Word::Int)
+        digits.parse().ok().map(TokenKind::Int)
     };
     let word = word.ok_or_else(|| BadExpression::new(at, format!("the number {digits} is too large")))?;
     end_of_number(text, at, at + end, word)
@@ -125,8 +125,8 @@ fn end_of_number<'a>(
     text: &str,
     at: usize,
     end: usize,
-    word: Word<'a>,
-) -> Result<(Word<'a>, usize), BadExpression> {
+    word: TokenKind<'a>,
+) -> Result<(TokenKind<'a>, usize), BadExpression> {
     let rest = &text[end..];
     let tail = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
     match &rest[..tail] {

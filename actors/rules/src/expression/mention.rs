@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::filter::look;
-use super::itself::{is_more, more};
 use super::name::{Name, Root, SECTIONS};
 use super::operators::Operator;
-use super::tree::{Kind, Node};
+use super::tree::{ExpressionKind, ExpressionNode};
+use super::twin_names::{is_more, more};
 use super::{HEAD, Scope};
 use twinhub_domain::status::UNKNOWN;
 use twinhub_domain::{Object, Timestamp, Twin};
@@ -29,7 +29,7 @@ pub struct Mention {
 
 /// The part of a twin in which a device would have the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum TwinSection {
     Reported,
     Desired,
     Tags,
@@ -47,10 +47,10 @@ impl Mention {
     pub fn collect(&self, twin: &Twin, names: &mut BTreeSet<Box<str>>) {
         let keys = |object: &Object| object.iter().map(|(key, _)| key.into()).collect::<Vec<Box<str>>>();
         match self.place().0 {
-            Place::Reported => names.extend(twin.reported.iter().map(|property| property.name.clone())),
-            Place::Desired => names.extend(twin.desired.iter().map(|property| property.name.clone())),
-            Place::Tags => names.extend(keys(&twin.tags)),
-            Place::Configuration => names.extend(keys(&twin.configuration)),
+            TwinSection::Reported => names.extend(twin.reported.iter().map(|property| property.name.clone())),
+            TwinSection::Desired => names.extend(twin.desired.iter().map(|property| property.name.clone())),
+            TwinSection::Tags => names.extend(keys(&twin.tags)),
+            TwinSection::Configuration => names.extend(keys(&twin.configuration)),
         }
     }
 
@@ -60,12 +60,12 @@ impl Mention {
         let (place, word) = self.place();
         let shown: String = word.chars().take(SHOWN).collect();
         let told = match place {
-            Place::Reported => format!("no device reports `{shown}`"),
-            Place::Desired => format!("no device has a desired `{shown}`"),
-            Place::Tags => format!("no device has a tag `{shown}`"),
-            Place::Configuration => format!("no device has `{shown}` in its configuration"),
+            TwinSection::Reported => format!("no device reports `{shown}`"),
+            TwinSection::Desired => format!("no device has a desired `{shown}`"),
+            TwinSection::Tags => format!("no device has a tag `{shown}`"),
+            TwinSection::Configuration => format!("no device has `{shown}` in its configuration"),
         };
-        let is_word = place == Place::Reported && self.name.path.len() == 1;
+        let is_word = place == TwinSection::Reported && self.name.path.len() == 1;
         let words: Vec<&str> = HEAD.into_iter().chain(more()).filter(|_| is_word).collect();
         let near = nearest(&word, names.iter().map(|name| &**name).chain(words));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -80,34 +80,34 @@ impl Mention {
         self.may_be_text
     }
 
-    fn place(&self) -> (Place, String) {
+    fn place(&self) -> (TwinSection, String) {
         let (first, rest) =
             self.name.path.split_first().map_or(("", &[][..]), |(first, rest)| (&**first, rest));
         match first {
-            "reported" => (Place::Reported, rest.join(".")),
-            "desired" => (Place::Desired, rest.join(".")),
-            "tag" | "tags" => (Place::Tags, rest.join(".")),
-            "configuration" => (Place::Configuration, rest.join(".")),
-            _ => (Place::Reported, self.name.path.join(".")),
+            "reported" => (TwinSection::Reported, rest.join(".")),
+            "desired" => (TwinSection::Desired, rest.join(".")),
+            "tag" | "tags" => (TwinSection::Tags, rest.join(".")),
+            "configuration" => (TwinSection::Configuration, rest.join(".")),
+            _ => (TwinSection::Reported, self.name.path.join(".")),
         }
     }
 }
 
 /// The names in `root` that devices may have or not, each once, in the order in which they are written.
-pub(super) fn mentions(source: &str, root: &Node) -> Vec<Mention> {
+pub(super) fn mentions(source: &str, root: &ExpressionNode) -> Vec<Mention> {
     let (mut found, mut compared) = (BTreeMap::new(), BTreeSet::new());
     root.walk(&mut |node| match &node.kind {
         // Two names side by side: one of them may be a text.
-        Kind::Binary(operator, sides) if operator.equates() || operator.orders() => {
+        ExpressionKind::Binary(operator, sides) if operator.equates() || operator.orders() => {
             for (one, other) in [(&sides.0, &sides.1), (&sides.1, &sides.0)] {
-                if let (Kind::Name(one_name), Kind::Name(_)) = (&one.kind, &other.kind)
+                if let (ExpressionKind::Name(one_name), ExpressionKind::Name(_)) = (&one.kind, &other.kind)
                     && one_name.path.len() == 1
                 {
                     compared.insert(one.start());
                 }
             }
         }
-        Kind::Name(name) if may_be_missing(name) => {
+        ExpressionKind::Name(name) if may_be_missing(name) => {
             let may_be_text = compared.contains(&node.start());
             let mention = Mention { name: (**name).clone(), text: node.text(source).into(), may_be_text };
             found.entry(node.start()).or_insert(mention);
@@ -142,23 +142,27 @@ fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
 }
 
 /// An error, with its place, in a comparison of a word of the twin that has few values, such as `status`.
-pub(super) fn impossible(source: &str, root: &Node) -> Option<(usize, String)> {
+pub(super) fn impossible(source: &str, root: &ExpressionNode) -> Option<(usize, String)> {
     let mut wrong: Option<(usize, String)> = None;
     root.walk(&mut |node| {
-        let Kind::Binary(operator, sides) = &node.kind else { return };
-        let pairs: Vec<(&Node, &Node)> = match (operator, &sides.1.kind) {
-            (Operator::In, Kind::List(items)) => items.iter().map(|item| (&sides.0, item)).collect(),
+        let ExpressionKind::Binary(operator, sides) = &node.kind else { return };
+        let pairs: Vec<(&ExpressionNode, &ExpressionNode)> = match (operator, &sides.1.kind) {
+            (Operator::In, ExpressionKind::List(items)) => {
+                items.iter().map(|item| (&sides.0, item)).collect()
+            }
             (operator, _) if operator.equates() => vec![(&sides.0, &sides.1), (&sides.1, &sides.0)],
             _ => return,
         };
         for (one, other) in pairs {
-            let Kind::Name(name) = &one.kind else { continue };
+            let ExpressionKind::Name(name) = &one.kind else { continue };
             let [word] = &*name.path else { continue };
             if name.root != Root::Itself {
                 continue;
             }
             let why = match (&**word, &other.kind) {
-                ("claimed", Kind::Text(_)) => Some("`claimed` is true or false, and no text".to_owned()),
+                ("claimed", ExpressionKind::Text(_)) => {
+                    Some("`claimed` is true or false, and no text".to_owned())
+                }
                 (word, kind) => {
                     values_of(word).and_then(|values| why_never(word, values, kind, other.text(source)))
                 }
@@ -181,22 +185,22 @@ fn values_of(word: &str) -> Option<&'static [&'static str]> {
     })
 }
 
-fn why_never(word: &str, values: &[&str], other: &Kind, written: &str) -> Option<String> {
+fn why_never(word: &str, values: &[&str], other: &ExpressionKind, written: &str) -> Option<String> {
     let all = values.join(", ");
     match other {
-        Kind::Text(text) if **text == *UNKNOWN && word == "status" => None, // of earlier versions
-        Kind::Text(text) if !values.contains(&&**text) => {
+        ExpressionKind::Text(text) if **text == *UNKNOWN && word == "status" => None, // of earlier versions
+        ExpressionKind::Text(text) if !values.contains(&&**text) => {
             let near = nearest(text, values.iter().copied());
             let near = near.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
             let text: String = text.chars().take(SHOWN).collect();
             Some(format!("`{word}` is never \"{text}\", but one of {all}{near}"))
         }
-        Kind::Name(name)
+        ExpressionKind::Name(name)
             if name.root == Root::Itself && matches!(&*name.path, [one] if values.contains(&&**one)) =>
         {
             Some(format!("a text needs quotes: {word} == \"{written}\""))
         }
-        Kind::Int(_) | Kind::Double(_) | Kind::Bool(_) => {
+        ExpressionKind::Int(_) | ExpressionKind::Double(_) | ExpressionKind::Bool(_) => {
             Some(format!("`{word}` is a text, one of {all}, and never {written}"))
         }
         _ => None,

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::operators::Operator;
-use super::tree::{Kind, Node};
+use super::tree::{ExpressionKind, ExpressionNode};
 use super::value::{Unknown, Value};
-use super::{Dependency, Scope, itself};
+use super::{Dependency, Scope, twin_names};
 use twinhub_domain::fleet::Version;
 use twinhub_domain::json::Number;
 use twinhub_domain::status::UNKNOWN;
@@ -59,7 +59,7 @@ pub enum Root {
 
 /// The value of a name.
 #[derive(Clone, Debug)]
-pub enum Found<'a> {
+pub enum NameValue<'a> {
     /// With its digits as they came.
     Json(&'a Json),
     Value(Value<'a>),
@@ -87,7 +87,7 @@ impl Name {
                 Err("`trigger` is not a value: write trigger.value, trigger.device, trigger.property…".into())
             }
             (Root::Itself, None) => Err(format!("`{text}` is the twin itself: write {text}.power, or power")),
-            (Root::Itself, Some(first)) => itself::check(first, self.path.len(), text),
+            (Root::Itself, Some(first)) => twin_names::check(first, self.path.len(), text),
             (_, None) => Err(format!(
                 "`{text}` is a device and not a value: write {text}.power, {text}.status… (an id with `-` \
                  in it is written twin['{text}-1'], a text \"{text}\")"
@@ -116,16 +116,18 @@ impl Name {
     }
 
     /// Its value in `scope`; none where that is not known.
-    pub fn find<'a>(&self, scope: &Scope<'a>) -> Option<Found<'a>> {
+    pub fn find<'a>(&self, scope: &Scope<'a>) -> Option<NameValue<'a>> {
         match &self.root {
             Root::Now => Some(Value::Time(scope.now).into()),
             Root::Trigger => in_trigger(scope.trigger, &self.path),
-            Root::Itself => itself::find(scope.twins.twin(scope.device?.as_str())?, &self.path, scope.now),
+            Root::Itself => {
+                twin_names::find(scope.twins.twin(scope.device?.as_str())?, &self.path, scope.now)
+            }
             Root::TriggerDevice | Root::Device(_) => in_twin(self.twin(scope).ok()?, &self.path, scope.now),
         }
     }
 
-    /// Why that is not known. `text` is the name as it is written.
+    /// The reason why that is not known. `text` is the name as it is written.
     pub fn why(&self, scope: &Scope<'_>, text: &str) -> Unknown {
         let path = &*self.path;
         if self.root == Root::Trigger {
@@ -146,7 +148,7 @@ impl Name {
     }
 }
 
-impl<'a> Found<'a> {
+impl<'a> NameValue<'a> {
     /// To calculate with.
     pub fn value(&self) -> Value<'a> {
         match self {
@@ -164,24 +166,24 @@ impl<'a> Found<'a> {
     }
 }
 
-impl<'a> From<Value<'a>> for Found<'a> {
+impl<'a> From<Value<'a>> for NameValue<'a> {
     fn from(value: Value<'a>) -> Self {
         Self::Value(value)
     }
 }
 
-fn in_trigger<'a>(trigger: &'a Object, path: &[Box<str>]) -> Option<Found<'a>> {
+fn in_trigger<'a>(trigger: &'a Object, path: &[Box<str>]) -> Option<NameValue<'a>> {
     let found = member(trigger, path)?;
     Some(match (path, found) {
         ([at], Json::String(text)) if **at == *"at" => {
-            Timestamp::parse(text).map_or(Found::Json(found), |at| Value::Time(at).into())
+            Timestamp::parse(text).map_or(NameValue::Json(found), |at| Value::Time(at).into())
         }
-        _ => Found::Json(found),
+        _ => NameValue::Json(found),
     })
 }
 
 /// The value of `path` in `twin`. An unknown costs nothing here: a filter asks each of thousands.
-pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
+pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<NameValue<'a>> {
     let (first, rest) = path.split_first()?;
     if !rest.is_empty() && !SECTIONS.contains(&&**first) && HEAD.contains(&&**first) {
         return None; // it has no parts
@@ -191,8 +193,8 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
         "desired" => return property(&twin.desired, rest, now),
         "tags" if rest.is_empty() => Value::Object(&twin.tags),
         "configuration" if rest.is_empty() => Value::Object(&twin.configuration),
-        "tags" => return member(&twin.tags, rest).map(Found::Json),
-        "configuration" => return member(&twin.configuration, rest).map(Found::Json),
+        "tags" => return member(&twin.tags, rest).map(NameValue::Json),
+        "configuration" => return member(&twin.configuration, rest).map(NameValue::Json),
         "mode" => word(twin.mode.as_str())?,
         "status" => word(twin.status.as_str())?,
         "name" => word(twin.display_name())?,
@@ -207,7 +209,7 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
         _ => {
             return property(&twin.reported, path, now).or_else(|| match path {
                 // What it said of itself, by its status or its registration.
-                [name] if **name == *FIRMWARE => word(twin.profile.text(FIRMWARE)).map(Found::from),
+                [name] if **name == *FIRMWARE => word(twin.profile.text(FIRMWARE)).map(NameValue::from),
                 _ => None,
             });
         }
@@ -215,7 +217,7 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
     Some(value.into())
 }
 
-/// Why [`in_twin`] found nothing.
+/// The reason why [`in_twin`] found nothing.
 fn why_not_in(twin: &Twin, path: &[Box<str>], text: &str) -> String {
     let id = &twin.id;
     let Some((first, rest)) = path.split_first() else {
@@ -235,7 +237,7 @@ fn why_not_in(twin: &Twin, path: &[Box<str>], text: &str) -> String {
 
 /// Where a status is compared with the word of earlier versions for a device that was never heard, it is compared with
 /// `offline`, the present status of such a device. A property that a device reports by this name is not changed.
-pub fn read_old_status(operator: Operator, one: &mut Node, other: &mut Node) {
+pub fn read_old_status(operator: Operator, one: &mut ExpressionNode, other: &mut ExpressionNode) {
     if !operator.equates() && operator != Operator::In {
         return;
     }
@@ -244,21 +246,21 @@ pub fn read_old_status(operator: Operator, one: &mut Node, other: &mut Node) {
         (false, true) => one,
         _ => return,
     };
-    let read = |node: &mut Node| {
-        if let Kind::Text(word) = &mut node.kind
+    let read = |node: &mut ExpressionNode| {
+        if let ExpressionKind::Text(word) = &mut node.kind
             && **word == *UNKNOWN
         {
             *word = Status::Offline.as_str().into();
         }
     };
     match &mut asked.kind {
-        Kind::List(items) => items.iter_mut().for_each(read),
+        ExpressionKind::List(items) => items.iter_mut().for_each(read),
         _ => read(asked),
     }
 }
 
-fn is_status(node: &Node) -> bool {
-    let Kind::Name(name) = &node.kind else { return false };
+fn is_status(node: &ExpressionNode) -> bool {
+    let ExpressionKind::Name(name) = &node.kind else { return false };
     let is_of_twin = matches!(name.root, Root::Itself | Root::Device(_) | Root::TriggerDevice);
     is_of_twin && matches!(&*name.path, [word] if **word == *"status")
 }
@@ -270,20 +272,20 @@ pub(super) fn word(word: &str) -> Option<Value<'_>> {
 
 /// The value at `path`, nested before flat (`motor.rpm` may be a member of one property, or one by itself), or the
 /// metadata of the property that it lies in.
-pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp) -> Option<Found<'a>> {
+pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp) -> Option<NameValue<'a>> {
     if let [name] = path {
         // One part is one name, also where it has dots in it: `reported['motor.rpm']`.
         let named = of.get(name).map(|property| &property.value);
         let found = named.or_else(|| of.at_path(name).map(|(_, value)| value));
-        return found.map(Found::Json);
+        return found.map(NameValue::Json);
     }
     let joined = path.join(".");
     if let Some((_, value)) = of.at_path(&joined) {
-        return Some(Found::Json(value));
+        return Some(NameValue::Json(value));
     }
     let (of_what, word) = joined.rsplit_once('.')?;
     let (property, _) = of.at_path(of_what)?;
-    Some(Found::Value(match word {
+    Some(NameValue::Value(match word {
         "quality" => Value::Text(Cow::Borrowed(property.quality().as_str())),
         "unit" => Value::Text(Cow::Borrowed(of.unit_at(of_what)?)),
         "age" => seconds(property.at, now),

@@ -77,42 +77,43 @@ impl Operator {
     }
 
     /// Applies it. An error about a type names neither side: the caller knows them.
-    pub fn apply<'a>(self, left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Problem> {
+    pub fn apply<'a>(self, left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, OperatorError> {
         let ordered = |fits: fn(Ordering) -> bool| {
-            let order = left.compare(right).ok_or(Problem::Types)?;
+            let order = left.compare(right).ok_or(OperatorError::Types)?;
             Ok(Value::Bool(order.is_some_and(fits)))
         };
         match self {
-            Self::Equal => Ok(Value::Bool(left.equals(right).ok_or(Problem::Types)?)),
-            Self::NotEqual => Ok(Value::Bool(!left.equals(right).ok_or(Problem::Types)?)),
+            Self::Equal => Ok(Value::Bool(left.equals(right).ok_or(OperatorError::Types)?)),
+            Self::NotEqual => Ok(Value::Bool(!left.equals(right).ok_or(OperatorError::Types)?)),
             Self::Less => ordered(Ordering::is_lt),
             Self::LessOrEqual => ordered(Ordering::is_le),
             Self::Greater => ordered(Ordering::is_gt),
             Self::GreaterOrEqual => ordered(Ordering::is_ge),
-            Self::In => right.contains(left).map(Value::Bool).ok_or(Problem::NotIn),
+            Self::In => right.contains(left).map(Value::Bool).ok_or(OperatorError::NotIn),
             Self::Add => add(left, right),
             Self::Subtract => subtract(left, right),
             Self::Multiply => numbers(left, right, i128::checked_mul, |a, b| a * b),
             Self::Divide => match (left, right) {
                 // 6 / 2 is whole, 5 / 2 is not: see the module's beginning.
-                (Value::Int(a), Value::Int(b)) if *b != 0 && a.checked_rem(*b) == Some(0) => {
-                    a.checked_div(*b).map(Value::Int).ok_or(Problem::Other("the number becomes too large"))
-                }
-                (_, Value::Int(0)) => Err(Problem::Other("it divides by zero")),
-                (_, Value::Double(zero)) if *zero == 0.0 => Err(Problem::Other("it divides by zero")),
+                (Value::Int(a), Value::Int(b)) if *b != 0 && a.checked_rem(*b) == Some(0) => a
+                    .checked_div(*b)
+                    .map(Value::Int)
+                    .ok_or(OperatorError::Other("the number becomes too large")),
+                (_, Value::Int(0)) => Err(OperatorError::Other("it divides by zero")),
+                (_, Value::Double(zero)) if *zero == 0.0 => Err(OperatorError::Other("it divides by zero")),
                 _ => numbers(left, right, |_, _| None, |a, b| a / b),
             },
             Self::Modulo => match right {
-                Value::Int(0) => Err(Problem::Other("it divides by zero")),
-                Value::Double(zero) if *zero == 0.0 => Err(Problem::Other("it divides by zero")),
+                Value::Int(0) => Err(OperatorError::Other("it divides by zero")),
+                Value::Double(zero) if *zero == 0.0 => Err(OperatorError::Other("it divides by zero")),
                 _ => numbers(left, right, i128::checked_rem, |a, b| a % b),
             },
         }
     }
 }
 
-/// Why an operator does not apply.
-pub enum Problem {
+/// The reason why an operator does not apply.
+pub enum OperatorError {
     /// The types do not fit together.
     Types,
     /// The right side is nothing that something could be in.
@@ -120,7 +121,7 @@ pub enum Problem {
     Other(&'static str),
 }
 
-impl From<&'static str> for Problem {
+impl From<&'static str> for OperatorError {
     fn from(why: &'static str) -> Self {
         Self::Other(why)
     }
@@ -132,11 +133,11 @@ impl From<&'static str> for Unknown {
     }
 }
 
-fn add<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Problem> {
+fn add<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, OperatorError> {
     match (left, right) {
         (Value::Text(a), Value::Text(b)) => {
             if a.len() + b.len() > LONGEST_TEXT {
-                return Err(Problem::Other("the text becomes too long"));
+                return Err(OperatorError::Other("the text becomes too long"));
             }
             Ok(Value::Text(format!("{a}{b}").into()))
         }
@@ -148,7 +149,7 @@ fn add<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Problem> {
     }
 }
 
-fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Problem> {
+fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, OperatorError> {
     let between = |a: Timestamp, b: Timestamp| a.millis().saturating_sub(b.millis());
     match (left, right) {
         (Value::Time(a), Value::Time(b)) => Ok(Value::Span(between(*a, *b))),
@@ -157,7 +158,7 @@ fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, Proble
         (Value::Time(_), Value::Text(_)) | (Value::Text(_), Value::Time(_)) => {
             match (left.as_time(), right.as_time()) {
                 (Some(a), Some(b)) => Ok(Value::Span(between(a, b))),
-                _ => Err(Problem::Types),
+                _ => Err(OperatorError::Types),
             }
         }
         _ => numbers(left, right, i128::checked_sub, |a, b| a - b),
@@ -169,13 +170,13 @@ fn numbers<'a>(
     right: &Value<'a>,
     whole: fn(i128, i128) -> Option<i128>,
     other: fn(f64, f64) -> f64,
-) -> Result<Value<'a>, Problem> {
+) -> Result<Value<'a>, OperatorError> {
     if let (Value::Int(a), Value::Int(b)) = (left, right)
         && let Some(result) = whole(*a, *b)
     {
         return Ok(Value::Int(result));
     }
-    let (Some(a), Some(b)) = (left.as_f64(), right.as_f64()) else { return Err(Problem::Types) };
+    let (Some(a), Some(b)) = (left.as_f64(), right.as_f64()) else { return Err(OperatorError::Types) };
     // A whole number that becomes too large goes on as the nearest other.
     let result = other(a, b);
     if result.is_finite() { Ok(Value::Double(result)) } else { Err("the number becomes too large".into()) }

@@ -3,10 +3,10 @@
 mod calls;
 mod chains;
 
-use super::itself;
-use super::lexer::{Token, Word, words};
+use super::lexer::{Token, TokenKind, words};
 use super::operators::Operator;
-use super::tree::{Kind, Node};
+use super::tree::{ExpressionKind, ExpressionNode};
+use super::twin_names;
 use super::{BadExpression, BadExpression as Bad, LONGEST};
 
 /// Parts lie at most so deep within each other. Each level costs a few hundred bytes of stack, here and in the
@@ -43,7 +43,7 @@ pub enum Names {
 
 impl<'a> Parser<'a> {
     /// The tree of `text`.
-    pub fn parse(text: &'a str, names: Names) -> Result<Node, BadExpression> {
+    pub fn parse(text: &'a str, names: Names) -> Result<ExpressionNode, BadExpression> {
         if text.len() > LONGEST {
             let detail =
                 format!("an expression has {LONGEST} bytes at most, and this one has {}", text.len());
@@ -51,7 +51,7 @@ impl<'a> Parser<'a> {
         }
         let words = words(text)?;
         let mut parser = Self { text, words, at: 0, depth: 0, nodes: 0, locals: Vec::new(), names };
-        if parser.word() == &Word::End {
+        if parser.word() == &TokenKind::End {
             return Err(Bad::new(0, "there is no expression here"));
         }
         let root = parser.expression()?;
@@ -60,7 +60,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `a ? b : c`, and everything that binds stronger.
-    fn expression(&mut self) -> Result<Node, BadExpression> {
+    fn expression(&mut self) -> Result<ExpressionNode, BadExpression> {
         self.deeper(|parser| {
             let condition = parser.logic("||")?;
             if !parser.take("?") {
@@ -71,12 +71,12 @@ impl<'a> Parser<'a> {
             let no = parser.expression()?;
             let (start, end) = (condition.start(), no.end());
             let depth = condition.depth.max(yes.depth).max(no.depth);
-            parser.node(Kind::Choose(Box::new((condition, yes, no))), start, end, depth)
+            parser.node(ExpressionKind::Choose(Box::new((condition, yes, no))), start, end, depth)
         })
     }
 
     /// A chain of `||`, or of `&&`.
-    fn logic(&mut self, sign: &'static str) -> Result<Node, BadExpression> {
+    fn logic(&mut self, sign: &'static str) -> Result<ExpressionNode, BadExpression> {
         let next = |parser: &mut Self| if sign == "||" { parser.logic("&&") } else { parser.binary(LOOSEST) };
         let first = next(self)?;
         if !self.is(sign) {
@@ -89,51 +89,56 @@ impl<'a> Parser<'a> {
             depth = depth.max(part.depth);
             parts.push(part);
         }
-        let end = parts.last().map_or(start, Node::end);
+        let end = parts.last().map_or(start, ExpressionNode::end);
         let parts = parts.into_boxed_slice();
-        self.node(if sign == "||" { Kind::Or(parts) } else { Kind::And(parts) }, start, end, depth)
+        self.node(
+            if sign == "||" { ExpressionKind::Or(parts) } else { ExpressionKind::And(parts) },
+            start,
+            end,
+            depth,
+        )
     }
 
     /// A chain of operators that bind as strongly as `least` or stronger.
-    fn binary(&mut self, least: u8) -> Result<Node, BadExpression> {
+    fn binary(&mut self, least: u8) -> Result<ExpressionNode, BadExpression> {
         let mut left = self.unary()?;
         while let Some((operator, strength)) = self.operator().filter(|(_, strength)| *strength >= least) {
-            let chained = matches!(left.kind, Kind::Binary(before, _) if before.orders());
+            let chained = matches!(left.kind, ExpressionKind::Binary(before, _) if before.orders());
             if operator.orders() && chained && !self.bracketed(&left) {
                 return Err(Bad::new(self.start(), "comparisons do not chain: write `a < b && b < c`"));
             }
             self.at += 1;
             let mut right = self.deeper(|parser| parser.binary(strength + 1))?;
             if self.names == Names::OfTwin && operator.equates() {
-                itself::tag_as_text(self.text, &mut left, &mut right);
+                twin_names::tag_as_text(self.text, &mut left, &mut right);
             }
             super::name::read_old_status(operator, &mut left, &mut right);
             let (start, end) = (left.start(), right.end());
             let depth = left.depth.max(right.depth);
-            left = self.node(Kind::Binary(operator, Box::new((left, right))), start, end, depth)?;
+            left = self.node(ExpressionKind::Binary(operator, Box::new((left, right))), start, end, depth)?;
         }
         Ok(left)
     }
 
     /// `!a`, `-a`.
-    fn unary(&mut self) -> Result<Node, BadExpression> {
+    fn unary(&mut self) -> Result<ExpressionNode, BadExpression> {
         let start = self.start();
         if self.take("!") {
             let of = self.deeper(Self::unary)?;
             let (end, depth) = (of.end(), of.depth);
-            return self.node(Kind::Not(Box::new(of)), start, end, depth);
+            return self.node(ExpressionKind::Not(Box::new(of)), start, end, depth);
         }
         if self.is("-") {
             self.at += 1;
             let end = self.words[self.at].end;
-            if let Word::Int(value) = *self.word() {
+            if let TokenKind::Int(value) = *self.word() {
                 self.at += 1;
-                let node = self.node(Kind::Int(-value), start, end, 0)?;
+                let node = self.node(ExpressionKind::Int(-value), start, end, 0)?;
                 return self.tail(node);
             }
             let of = self.deeper(Self::unary)?;
             let (end, depth) = (of.end(), of.depth);
-            return self.node(Kind::Negate(Box::new(of)), start, end, depth);
+            return self.node(ExpressionKind::Negate(Box::new(of)), start, end, depth);
         }
         let node = self.primary()?;
         self.tail(node)
@@ -141,25 +146,25 @@ impl<'a> Parser<'a> {
 
     fn operator(&self) -> Option<(Operator, u8)> {
         match self.word() {
-            Word::Sign(sign) => Operator::parse(sign),
-            Word::Ident("in") => Operator::parse("in"),
+            TokenKind::Sign(sign) => Operator::parse(sign),
+            TokenKind::Ident("in") => Operator::parse("in"),
             _ => None,
         }
     }
 
     /// Is `node` in brackets of its own?
-    fn bracketed(&self, node: &Node) -> bool {
+    fn bracketed(&self, node: &ExpressionNode) -> bool {
         let before = self.words.iter().rev().find(|word| word.end <= node.start());
         let after = self.words.iter().find(|word| word.start >= node.end());
-        matches!(before.map(|word| &word.word), Some(Word::Sign("(")))
-            && matches!(after.map(|word| &word.word), Some(Word::Sign(")")))
+        matches!(before.map(|word| &word.word), Some(TokenKind::Sign("(")))
+            && matches!(after.map(|word| &word.word), Some(TokenKind::Sign(")")))
     }
 
     /// Goes one level deeper.
     fn deeper(
         &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<Node, BadExpression>,
-    ) -> Result<Node, BadExpression> {
+        parse: impl FnOnce(&mut Self) -> Result<ExpressionNode, BadExpression>,
+    ) -> Result<ExpressionNode, BadExpression> {
         if self.depth >= DEEPEST {
             return Err(self.too_deep());
         }
@@ -170,7 +175,13 @@ impl<'a> Parser<'a> {
     }
 
     /// A part whose parts lie `below` deep.
-    fn node(&mut self, kind: Kind, start: usize, end: usize, below: u8) -> Result<Node, BadExpression> {
+    fn node(
+        &mut self,
+        kind: ExpressionKind,
+        start: usize,
+        end: usize,
+        below: u8,
+    ) -> Result<ExpressionNode, BadExpression> {
         self.nodes += 1;
         if self.nodes > MOST_NODES {
             return Err(Bad::new(
@@ -181,7 +192,7 @@ impl<'a> Parser<'a> {
         if below >= DEEPEST {
             return Err(self.too_deep());
         }
-        Ok(Node::new(kind, start, end, below + 1))
+        Ok(ExpressionNode::new(kind, start, end, below + 1))
     }
 
     fn too_deep(&self) -> BadExpression {
@@ -189,7 +200,7 @@ impl<'a> Parser<'a> {
         Bad::new(self.start(), detail)
     }
 
-    fn word(&self) -> &Word<'a> {
+    fn word(&self) -> &TokenKind<'a> {
         &self.words[self.at].word // the last is the end, and nothing goes beyond that
     }
 
@@ -204,7 +215,7 @@ impl<'a> Parser<'a> {
     }
 
     fn is(&self, sign: &str) -> bool {
-        matches!(self.word(), Word::Sign(found) if *found == sign)
+        matches!(self.word(), TokenKind::Sign(found) if *found == sign)
     }
 
     /// Takes `sign` if it is the next word.
@@ -224,11 +235,11 @@ impl<'a> Parser<'a> {
         Err(Bad::new(
             at,
             match self.word() {
-                Word::End => return Ok(()),
-                Word::Ident("and") => "`and` is written `&&`".into(),
-                Word::Ident("or") => "`or` is written `||`".into(),
-                Word::Ident("is") => "`is` is written `==`".into(),
-                Word::Sign(sign @ (")" | "]" | "}")) => format!("this `{sign}` closes nothing"),
+                TokenKind::End => return Ok(()),
+                TokenKind::Ident("and") => "`and` is written `&&`".into(),
+                TokenKind::Ident("or") => "`or` is written `||`".into(),
+                TokenKind::Ident("is") => "`is` is written `==`".into(),
+                TokenKind::Sign(sign @ (")" | "]" | "}")) => format!("this `{sign}` closes nothing"),
                 _ => format!("an operator (`&&`, `||`, `==`, `<`…) is missing before {}", self.shown()),
             },
         ))
@@ -237,7 +248,7 @@ impl<'a> Parser<'a> {
     /// The error about the next word: `wanted` names the expected one.
     fn unexpected(&self, wanted: &str) -> BadExpression {
         let found = match self.word() {
-            Word::End => "the expression ends here".to_owned(),
+            TokenKind::End => "the expression ends here".to_owned(),
             _ => format!("{} is here", self.shown()),
         };
         Bad::new(self.start(), format!("{wanted}: {found}"))

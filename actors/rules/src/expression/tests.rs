@@ -11,7 +11,7 @@ use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{Cause, DeviceNumber, Input, payload};
 
 /// Some twins, at a time: seconds after [`START`].
-pub struct World {
+pub struct TestTwins {
     twins: Vec<Twin>,
     pub trigger: Object,
     pub now: Timestamp,
@@ -29,13 +29,13 @@ fn object(text: &str) -> Object {
     payload::object(text.as_bytes()).unwrap()
 }
 
-impl Twins for World {
+impl Twins for TestTwins {
     fn twin(&self, id: &str) -> Option<&Twin> {
         self.twins.iter().find(|twin| twin.id.as_str() == id)
     }
 }
 
-impl World {
+impl TestTwins {
     /// `pump` (online, full of values), `pump-1`, `fan` (registered, never heard); `pump` fired.
     pub fn new() -> Self {
         let mut world = Self {
@@ -91,7 +91,7 @@ impl World {
         Scope { twins: self, now: self.now, trigger: &self.trigger, device: self.device.as_ref() }
     }
 
-    pub fn verdict(&self, text: &str) -> Verdict {
+    pub fn verdict(&self, text: &str) -> Evaluated {
         let expression = compile(text);
         let (scope, compiled) = (self.scope(), &expression.0);
         let verdict = expression.evaluate(&scope);
@@ -108,7 +108,7 @@ fn compile(text: &str) -> Expression {
 
 #[test]
 fn holds_or_not() {
-    let world = World::new();
+    let world = TestTwins::new();
     let check = |text: &str, expected: bool| {
         let verdict = world.verdict(text);
         assert_eq!(verdict.holds, Some(expected), "{text}: {:?}", verdict.terms);
@@ -189,7 +189,7 @@ fn holds_or_not() {
 
 #[test]
 fn unknown_and_why() {
-    let world = World::new();
+    let world = TestTwins::new();
     let check = |text: &str, why: &str| {
         let verdict = world.verdict(text);
         assert_eq!(verdict.holds, None, "{text}");
@@ -222,7 +222,7 @@ fn unknown_and_why() {
     check("pump.speed.all(x, true)", "`pump.speed` is a number, not a list");
     check("timestamp(pump.power) < now", "\"on\" is no time");
     check("duration(pump.power) < duration('1s')", "\"on\" is no length of time");
-    let mut nobody = World::new();
+    let mut nobody = TestTwins::new();
     nobody.device = None;
     assert_eq!(
         nobody.verdict("device.power == 'on'").terms[0].unknown.as_deref(),
@@ -232,7 +232,7 @@ fn unknown_and_why() {
 
 #[test]
 fn the_terms_say_what_was_seen() {
-    let world = World::new();
+    let world = TestTwins::new();
     let seen = |text: &str| {
         let terms = world.verdict(text).terms;
         let terms = terms

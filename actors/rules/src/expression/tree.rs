@@ -8,42 +8,42 @@ use super::operators::Operator;
 
 /// A part, with its place in the text.
 #[derive(Debug)]
-pub struct Node {
+pub struct ExpressionNode {
     // Sixteen bits do: see `LONGEST`.
     start: u16,
     end: u16,
     /// The depth of nested parts, this one counted.
     pub depth: u8,
-    pub kind: Kind,
+    pub kind: ExpressionKind,
 }
 
 /// The kinds of parts.
 #[derive(Debug)]
-pub enum Kind {
+pub enum ExpressionKind {
     Null,
     Bool(bool),
     Int(i128),
     Double(f64),
     Text(Box<str>),
-    List(Box<[Node]>),
-    Map(Box<[(Node, Node)]>),
+    List(Box<[ExpressionNode]>),
+    Map(Box<[(ExpressionNode, ExpressionNode)]>),
     Name(Box<Name>),
     /// A variable of `all`, `exists`, …, by its number from outside.
     Local(u8),
-    Member(Box<(Node, Box<str>)>),
-    Index(Box<(Node, Node)>),
+    Member(Box<(ExpressionNode, Box<str>)>),
+    Index(Box<(ExpressionNode, ExpressionNode)>),
     /// Is it there?
-    Has(Box<Node>),
-    Not(Box<Node>),
-    Negate(Box<Node>),
-    Binary(Operator, Box<(Node, Node)>),
-    And(Box<[Node]>),
-    Or(Box<[Node]>),
-    Choose(Box<(Node, Node, Node)>),
-    Call(Function, Box<[Node]>),
-    Matches(Box<(Node, Regex)>),
+    Has(Box<ExpressionNode>),
+    Not(Box<ExpressionNode>),
+    Negate(Box<ExpressionNode>),
+    Binary(Operator, Box<(ExpressionNode, ExpressionNode)>),
+    And(Box<[ExpressionNode]>),
+    Or(Box<[ExpressionNode]>),
+    Choose(Box<(ExpressionNode, ExpressionNode, ExpressionNode)>),
+    Call(Function, Box<[ExpressionNode]>),
+    Matches(Box<(ExpressionNode, Regex)>),
     /// A range, and the expression for each of its items.
-    Each(Each, Box<(Node, Node)>),
+    Each(Each, Box<(ExpressionNode, ExpressionNode)>),
 }
 
 /// The operation on each item.
@@ -56,9 +56,9 @@ pub enum Each {
     Filter,
 }
 
-impl Node {
+impl ExpressionNode {
     /// A part of the text from `start` to `end`. Both fit: the text was found short enough before.
-    pub fn new(kind: Kind, start: usize, end: usize, depth: u8) -> Self {
+    pub fn new(kind: ExpressionKind, start: usize, end: usize, depth: u8) -> Self {
         let fit = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
         Self { start: fit(start), end: fit(end), depth, kind }
     }
@@ -80,30 +80,35 @@ impl Node {
     pub fn walk<'n>(&'n self, seen: &mut dyn FnMut(&'n Self)) {
         seen(self);
         match &self.kind {
-            Kind::Null
-            | Kind::Bool(_)
-            | Kind::Int(_)
-            | Kind::Double(_)
-            | Kind::Text(_)
-            | Kind::Name(_)
-            | Kind::Local(_) => {}
-            Kind::List(items) | Kind::And(items) | Kind::Or(items) | Kind::Call(_, items) => {
+            ExpressionKind::Null
+            | ExpressionKind::Bool(_)
+            | ExpressionKind::Int(_)
+            | ExpressionKind::Double(_)
+            | ExpressionKind::Text(_)
+            | ExpressionKind::Name(_)
+            | ExpressionKind::Local(_) => {}
+            ExpressionKind::List(items)
+            | ExpressionKind::And(items)
+            | ExpressionKind::Or(items)
+            | ExpressionKind::Call(_, items) => {
                 items.iter().for_each(|item| item.walk(seen));
             }
-            Kind::Map(entries) => {
+            ExpressionKind::Map(entries) => {
                 for (key, value) in entries {
                     key.walk(seen);
                     value.walk(seen);
                 }
             }
-            Kind::Has(of) | Kind::Not(of) | Kind::Negate(of) => of.walk(seen),
-            Kind::Member(parts) => parts.0.walk(seen),
-            Kind::Matches(parts) => parts.0.walk(seen),
-            Kind::Index(parts) | Kind::Binary(_, parts) | Kind::Each(_, parts) => {
+            ExpressionKind::Has(of) | ExpressionKind::Not(of) | ExpressionKind::Negate(of) => of.walk(seen),
+            ExpressionKind::Member(parts) => parts.0.walk(seen),
+            ExpressionKind::Matches(parts) => parts.0.walk(seen),
+            ExpressionKind::Index(parts)
+            | ExpressionKind::Binary(_, parts)
+            | ExpressionKind::Each(_, parts) => {
                 parts.0.walk(seen);
                 parts.1.walk(seen);
             }
-            Kind::Choose(parts) => {
+            ExpressionKind::Choose(parts) => {
                 parts.0.walk(seen);
                 parts.1.walk(seen);
                 parts.2.walk(seen);

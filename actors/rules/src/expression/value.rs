@@ -26,7 +26,7 @@ pub enum Value<'a> {
     Map(Rc<[(Value<'a>, Value<'a>)]>),
 }
 
-/// Why a value is not known: a sentence without its full stop.
+/// The reason why a value is not known: a sentence without its full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown(pub String);
 

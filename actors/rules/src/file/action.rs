@@ -3,11 +3,11 @@
 use chrono_tz::Tz;
 
 use super::check::{Checker, Map, items};
-use super::node::{Node, Value};
+use super::node::{YamlNode, YamlValue};
 use super::select::{Fired, selector};
 use crate::action::{ACTIONS, Action, ActionKind};
 use crate::model::Selector;
-use crate::template::{BadTemplate, JsonTemplate, Template};
+use crate::template::{BadTextTemplate, JsonTemplate, TextTemplate};
 use twinhub_domain::{Json, Object};
 
 /// So many actions stand in one list.
@@ -21,7 +21,7 @@ pub(crate) struct Setting {
 }
 
 /// One action or a list of them.
-pub(crate) fn actions(c: &mut Checker, node: &Node, setting: Setting) -> Vec<Action> {
+pub(crate) fn actions(c: &mut Checker, node: &YamlNode, setting: Setting) -> Vec<Action> {
     let items = items(node);
     if let Some(beyond) = items.get(MOST) {
         c.flaw(beyond, format!("{MOST} actions at most stand in one list"));
@@ -33,13 +33,13 @@ pub(crate) fn actions(c: &mut Checker, node: &Node, setting: Setting) -> Vec<Act
 /// The actions at `key`, one at least.
 pub(crate) fn needed(c: &mut Checker, map: &Map<'_>, key: &str, setting: Setting) -> Vec<Action> {
     let Some(node) = map.get(key) else { return Vec::new() };
-    if matches!(&node.value, Value::List(items) if items.is_empty()) {
+    if matches!(&node.value, YamlValue::List(items) if items.is_empty()) {
         c.expected(node, "an action");
     }
     actions(c, node, setting)
 }
 
-fn action(c: &mut Checker, node: &Node, setting: Setting) -> Option<Action> {
+fn action(c: &mut Checker, node: &YamlNode, setting: Setting) -> Option<Action> {
     let map = c.variant(node, ACTIONS, "an action")?;
     let on_error = c.word(&map, "on_error");
     ActionKind::read(c, &map, setting).map(|kind| Action { kind, on_error })
@@ -63,10 +63,10 @@ pub(crate) fn filled_map(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Js
 }
 
 /// A document whose texts may be templates.
-pub(crate) fn document(c: &mut Checker, node: &Node) -> Option<JsonTemplate> {
+pub(crate) fn document(c: &mut Checker, node: &YamlNode) -> Option<JsonTemplate> {
     match JsonTemplate::compile(node.to_json()) {
         Ok(template) => Some(template),
-        Err((pointer, BadTemplate { detail, at })) => {
+        Err((pointer, BadTextTemplate { detail, at })) => {
             c.flaw_within(node.at(&pointer).unwrap_or(node), at, detail);
             None
         }
@@ -74,11 +74,11 @@ pub(crate) fn document(c: &mut Checker, node: &Node) -> Option<JsonTemplate> {
 }
 
 /// A text that may be a template.
-pub(crate) fn template(c: &mut Checker, node: &Node) -> Option<Template> {
+pub(crate) fn template(c: &mut Checker, node: &YamlNode) -> Option<TextTemplate> {
     let text = c.text_of(node)?;
-    match Template::compile(text) {
+    match TextTemplate::compile(text) {
         Ok(template) => Some(template),
-        Err(BadTemplate { detail, at }) => {
+        Err(BadTextTemplate { detail, at }) => {
             c.flaw_within(node, at, detail);
             None
         }

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as Unfit, StrDeserializer};
 
-use super::Problem;
+use super::FileProblem;
 use super::hint::{nearest, nearest_key};
-use super::node::{Key, Node, Value};
+use super::node::{YamlKey, YamlNode, YamlValue};
 use super::secrets::SecretNames;
-use super::shape::{CONDITIONS, Field, Kind, Shape, TRIGGERS};
-use super::yaml::Flaw;
+use super::shape::{CONDITIONS, KeyShape, MapShape, TRIGGERS, ValueKind};
+use super::yaml::YamlFlaw;
 use crate::action::ACTIONS;
 use twinhub_domain::duration::{BadDuration, LONGEST_MS, amount_ms, file_duration_ms, within};
 use twinhub_domain::{DeviceId, Json, Number};
@@ -26,7 +26,7 @@ const DURATION: &str = "a duration such as 90s, 1h 30m, 00:05:00 or { minutes: 5
 /// Everything that was found.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
-    found: Vec<Flaw>,
+    found: Vec<YamlFlaw>,
     /// The number of further problems.
     more: usize,
     pub secrets: SecretNames,
@@ -35,13 +35,13 @@ pub(crate) struct Checker {
 /// A map that has the keys it may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Map<'n> {
-    pub node: &'n Node,
-    pub shape: &'static Shape,
+    pub node: &'n YamlNode,
+    pub shape: &'static MapShape,
 }
 
 impl<'n> Map<'n> {
     /// The value at `key`, null being nothing.
-    pub fn get(&self, key: &str) -> Option<&'n Node> {
+    pub fn get(&self, key: &str) -> Option<&'n YamlNode> {
         debug_assert!(self.shape.field(key).is_some(), "{} has no key {key}", self.shape.name);
         self.node.get(key)
     }
@@ -51,36 +51,36 @@ impl<'n> Map<'n> {
         self.node.as_map().is_some_and(|entries| entries.iter().any(|(other, _)| *other.text == *key))
     }
 
-    fn field(&self, key: &str) -> Option<(&'static Field, &'n Node)> {
+    fn field(&self, key: &str) -> Option<(&'static KeyShape, &'n YamlNode)> {
         Some((self.shape.field(key)?, self.get(key)?))
     }
 }
 
 impl Checker {
     /// A checker that knows of these already.
-    pub fn new(found: Vec<Flaw>, secrets: SecretNames) -> Self {
+    pub fn new(found: Vec<YamlFlaw>, secrets: SecretNames) -> Self {
         Self { found, more: 0, secrets }
     }
 
     /// Something is wrong with a value.
-    pub fn flaw(&mut self, node: &Node, message: impl Into<String>) {
+    pub fn flaw(&mut self, node: &YamlNode, message: impl Into<String>) {
         self.flaw_at((node.id, node.line, node.column), message.into(), None);
     }
 
     /// The same, with a suggestion.
-    pub fn flaw_hint(&mut self, node: &Node, message: impl Into<String>, hint: Option<String>) {
+    pub fn flaw_hint(&mut self, node: &YamlNode, message: impl Into<String>, hint: Option<String>) {
         self.flaw_at((node.id, node.line, node.column), message.into(), hint);
     }
 
     /// Something is wrong with a key.
-    pub fn flaw_key(&mut self, key: &Key, message: impl Into<String>, hint: Option<String>) {
+    pub fn flaw_key(&mut self, key: &YamlKey, message: impl Into<String>, hint: Option<String>) {
         self.flaw_at((key.id, key.line, key.column), message.into(), hint);
     }
 
     /// Reports an error in a text, `at` bytes after its beginning.
-    pub fn flaw_within(&mut self, node: &Node, at: usize, message: impl Into<String>) {
+    pub fn flaw_within(&mut self, node: &YamlNode, at: usize, message: impl Into<String>) {
         let mut column = node.column;
-        if let Value::Scalar(scalar) = &node.value
+        if let YamlValue::Scalar(scalar) = &node.value
             && let Some(inset) = scalar.inset
         {
             let before = scalar.text.char_indices().take_while(|(index, _)| *index < at).count();
@@ -91,20 +91,20 @@ impl Checker {
 
     fn flaw_at(&mut self, (id, line, column): (u32, u32, u32), message: String, hint: Option<String>) {
         if self.found.len() < MOST_PROBLEMS {
-            self.found.push(Flaw { id, of: id, line, column, message, hint });
+            self.found.push(YamlFlaw { id, of: id, line, column, message, hint });
         } else {
             self.more += 1;
         }
     }
 
     /// Reports an unexpected value.
-    pub fn expected(&mut self, node: &Node, what: &str) {
+    pub fn expected(&mut self, node: &YamlNode, what: &str) {
         self.expected_hint(node, what, None);
     }
 
     /// The same, with a suggestion.
-    pub fn expected_hint(&mut self, node: &Node, what: &str, hint: Option<String>) {
-        if !matches!(node.value, Value::Flawed) {
+    pub fn expected_hint(&mut self, node: &YamlNode, what: &str, hint: Option<String>) {
+        if !matches!(node.value, YamlValue::Flawed) {
             self.flaw_hint(node, format!("expected {what}, found {}", node.kind()), hint);
         }
     }
@@ -115,17 +115,17 @@ impl Checker {
     }
 
     /// Everything that was found, in the order of the text.
-    pub fn finish(mut self, root: &Node) -> Vec<Problem> {
+    pub fn finish(mut self, root: &YamlNode) -> Vec<FileProblem> {
         self.found.sort_by_key(|flaw| flaw.id);
         let mut pointers: HashMap<u32, String> =
             self.found.iter().map(|flaw| (flaw.of, String::new())).collect();
         point(root, &mut String::new(), &mut pointers);
-        let mut problems: Vec<Problem> = self
+        let mut problems: Vec<FileProblem> = self
             .found
             .into_iter()
-            .map(|Flaw { of, line, column, message, hint, .. }| {
+            .map(|YamlFlaw { of, line, column, message, hint, .. }| {
                 let pointer = pointers.get(&of).cloned().unwrap_or_default();
-                Problem { line, column, pointer, message, hint }
+                FileProblem { line, column, pointer, message, hint }
             })
             .collect();
         if self.more > 0
@@ -137,7 +137,7 @@ impl Checker {
     }
 
     /// Reads a map of this shape: unknown and missing keys are reported.
-    pub fn map<'n>(&mut self, node: &'n Node, shape: &'static Shape) -> Option<Map<'n>> {
+    pub fn map<'n>(&mut self, node: &'n YamlNode, shape: &'static MapShape) -> Option<Map<'n>> {
         let Some(entries) = node.as_map() else {
             let keys = listed(shape.fields.iter().map(|field| field.key));
             self.expected(node, &format!("{}: a map with keys such as {keys}", shape.what));
@@ -171,7 +171,12 @@ impl Checker {
     }
 
     /// A map of one of these shapes, known by its key word.
-    pub fn variant<'n>(&mut self, node: &'n Node, shapes: &[&'static Shape], what: &str) -> Option<Map<'n>> {
+    pub fn variant<'n>(
+        &mut self,
+        node: &'n YamlNode,
+        shapes: &[&'static MapShape],
+        what: &str,
+    ) -> Option<Map<'n>> {
         let words = || shapes.iter().map(|shape| shape.word());
         let Some(entries) = node.as_map() else {
             self.expected(node, &format!("{what}, a map with one of the keys {}", listed(words())));
@@ -210,7 +215,7 @@ impl Checker {
     }
 
     /// A text.
-    pub fn text_of<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
+    pub fn text_of<'n>(&mut self, node: &'n YamlNode) -> Option<&'n str> {
         let text = node.as_text();
         if text.is_none() {
             self.expected(node, "a text");
@@ -221,7 +226,7 @@ impl Checker {
     /// The boolean at `key`.
     pub fn bool(&mut self, map: &Map<'_>, key: &str) -> Option<bool> {
         let node = map.get(key)?;
-        if let Value::Scalar(scalar) = &node.value
+        if let YamlValue::Scalar(scalar) = &node.value
             && let Some(value) = scalar.as_bool()
         {
             return Some(value);
@@ -238,14 +243,14 @@ impl Checker {
     /// The number at `key`.
     pub fn number(&mut self, map: &Map<'_>, key: &str) -> Option<Number> {
         let node = map.get(key)?;
-        let Value::Scalar(scalar) = &node.value else {
+        let YamlValue::Scalar(scalar) = &node.value else {
             self.expected(node, "a number");
             return None;
         };
         if let Some(number) = scalar.as_number() {
             return Some(number);
         }
-        let bare = super::node::Scalar { plain: true, ..scalar.clone() }.as_number();
+        let bare = super::node::YamlScalar { plain: true, ..scalar.clone() }.as_number();
         let hint = bare.map(|number| format!("{} without quotes", number.as_str()));
         self.expected_hint(node, "a number", hint);
         None
@@ -254,9 +259,9 @@ impl Checker {
     /// The whole number at `key`, within the bounds of the table.
     pub fn whole(&mut self, map: &Map<'_>, key: &str) -> Option<i64> {
         let (field, node) = map.field(key)?;
-        let Kind::Whole(from, to) = field.kind else { return None };
+        let ValueKind::Whole(from, to) = field.kind else { return None };
         let number = match &node.value {
-            Value::Scalar(scalar) => scalar.as_number().and_then(|number| number.as_str().parse().ok()),
+            YamlValue::Scalar(scalar) => scalar.as_number().and_then(|number| number.as_str().parse().ok()),
             _ => None,
         };
         let within = number.filter(|number| (from..=to).contains(number));
@@ -271,14 +276,14 @@ impl Checker {
     /// The duration at `key`, in ms.
     pub fn duration(&mut self, map: &Map<'_>, key: &str) -> Option<i64> {
         let (field, node) = map.field(key)?;
-        self.duration_of(node, if matches!(field.kind, Kind::Offset) { 0 } else { 1 })
+        self.duration_of(node, if matches!(field.kind, ValueKind::Offset) { 0 } else { 1 })
     }
 
     /// A duration of `least` ms at least.
-    pub fn duration_of(&mut self, node: &Node, least: i64) -> Option<i64> {
+    pub fn duration_of(&mut self, node: &YamlNode, least: i64) -> Option<i64> {
         let read = match &node.value {
-            Value::Scalar(scalar) if !scalar.is_null() => file_duration_ms(&scalar.text),
-            Value::Map(entries) => self.units(entries)?,
+            YamlValue::Scalar(scalar) if !scalar.is_null() => file_duration_ms(&scalar.text),
+            YamlValue::Map(entries) => self.units(entries)?,
             _ => {
                 self.expected(node, DURATION);
                 return None;
@@ -294,7 +299,7 @@ impl Checker {
     }
 
     /// The duration in a map of numbers by their units. None: a key is wrong, and was reported.
-    fn units(&mut self, entries: &[(Key, Node)]) -> Option<Result<i64, BadDuration>> {
+    fn units(&mut self, entries: &[(YamlKey, YamlNode)]) -> Option<Result<i64, BadDuration>> {
         let mut total = if entries.is_empty() { Err(BadDuration::Empty) } else { Ok(0_i64) };
         for (key, value) in entries {
             if !UNIT_KEYS.contains(&&*key.text) {
@@ -318,21 +323,21 @@ impl Checker {
     /// The value of the word at `key`, one of those in the table.
     pub fn word<T: for<'de> Deserialize<'de>>(&mut self, map: &Map<'_>, key: &str) -> Option<T> {
         let (field, node) = map.field(key)?;
-        let (Kind::Word(words) | Kind::Words(words)) = field.kind else { return None };
+        let (ValueKind::Word(words) | ValueKind::Words(words)) = field.kind else { return None };
         self.word_of(node, words)
     }
 
     /// The words at `key`, one or a list.
     pub fn words<T: for<'de> Deserialize<'de>>(&mut self, map: &Map<'_>, key: &str) -> Vec<T> {
         let Some((field, node)) = map.field(key) else { return Vec::new() };
-        let Kind::Words(words) = field.kind else { return Vec::new() };
+        let ValueKind::Words(words) = field.kind else { return Vec::new() };
         items(node).iter().filter_map(|item| self.word_of(item, words)).collect()
     }
 
     /// The value of one of these words.
     pub fn word_of<T: for<'de> Deserialize<'de>>(
         &mut self,
-        node: &Node,
+        node: &YamlNode,
         words: &[&'static str],
     ) -> Option<T> {
         let text = node.as_text().unwrap_or_default();
@@ -350,11 +355,11 @@ impl Checker {
 
     /// The document at `key`.
     pub fn json(&mut self, map: &Map<'_>, key: &str) -> Option<Json> {
-        map.get(key).map(Node::to_json)
+        map.get(key).map(YamlNode::to_json)
     }
 
     /// A device's id.
-    pub fn device(&mut self, node: &Node) -> Option<DeviceId> {
+    pub fn device(&mut self, node: &YamlNode) -> Option<DeviceId> {
         let text = self.text_of(node)?;
         match DeviceId::parse(text) {
             Ok(id) => Some(id),
@@ -367,9 +372,9 @@ impl Checker {
 }
 
 /// One or a list of them.
-pub(crate) fn items(node: &Node) -> &[Node] {
+pub(crate) fn items(node: &YamlNode) -> &[YamlNode] {
     match &node.value {
-        Value::List(items) => items,
+        YamlValue::List(items) => items,
         _ => std::slice::from_ref(node),
     }
 }
@@ -389,7 +394,7 @@ fn as_deserializer(text: &str) -> StrDeserializer<'_, Unfit> {
 }
 
 /// The error about a key that a map of this shape does not have.
-fn unknown(key: &str, shape: &'static Shape) -> (String, Option<String>) {
+fn unknown(key: &str, shape: &'static MapShape) -> (String, Option<String>) {
     let shown: String = key.chars().take(64).collect();
     let keys = || shape.fields.iter().map(|field| field.key);
     for family in [&TRIGGERS[..], ACTIONS, &CONDITIONS[..]] {
@@ -411,20 +416,20 @@ fn unknown(key: &str, shape: &'static Shape) -> (String, Option<String>) {
 }
 
 /// Fills in the JSON pointers of those values and keys that are asked for.
-fn point(node: &Node, path: &mut String, pointers: &mut HashMap<u32, String>) {
+fn point(node: &YamlNode, path: &mut String, pointers: &mut HashMap<u32, String>) {
     if let Some(pointer) = pointers.get_mut(&node.id) {
         pointer.clone_from(path);
     }
     let length = path.len();
     match &node.value {
-        Value::List(items) => {
+        YamlValue::List(items) => {
             for (index, item) in items.iter().enumerate() {
                 let _ = write!(path, "/{index}"); // to a String: cannot fail
                 point(item, path, pointers);
                 path.truncate(length);
             }
         }
-        Value::Map(entries) => {
+        YamlValue::Map(entries) => {
             for (key, value) in entries {
                 path.push('/');
                 path.push_str(&key.text.replace('~', "~0").replace('/', "~1"));
@@ -435,6 +440,6 @@ fn point(node: &Node, path: &mut String, pointers: &mut HashMap<u32, String>) {
                 path.truncate(length);
             }
         }
-        Value::Scalar(_) | Value::Flawed => {}
+        YamlValue::Scalar(_) | YamlValue::Flawed => {}
     }
 }

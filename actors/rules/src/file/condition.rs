@@ -5,7 +5,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::check::{Checker, Map, items};
 use super::hint::nearest;
-use super::node::{Node, Value};
+use super::node::{YamlNode, YamlValue};
 use super::shape::{CONDITIONS, TIME};
 use crate::expression::Expression;
 use crate::model::{Condition, TimeOfDay};
@@ -18,7 +18,7 @@ const WEEK: [Weekday; 7] =
 const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// One condition or a list of them.
-pub(crate) fn conditions(c: &mut Checker, node: &Node, zone: Tz) -> Vec<Condition> {
+pub(crate) fn conditions(c: &mut Checker, node: &YamlNode, zone: Tz) -> Vec<Condition> {
     let items = items(node);
     if let Some(beyond) = items.get(MOST) {
         c.flaw(beyond, format!("{MOST} conditions at most stand side by side"));
@@ -33,7 +33,7 @@ pub(crate) fn together(c: &mut Checker, map: &Map<'_>, key: &str, zone: Tz) -> O
     let mut all = conditions(c, node, zone);
     match all.len() {
         0 => {
-            if matches!(&node.value, Value::List(items) if items.is_empty()) {
+            if matches!(&node.value, YamlValue::List(items) if items.is_empty()) {
                 c.expected(node, "a condition");
             }
             None
@@ -44,16 +44,16 @@ pub(crate) fn together(c: &mut Checker, map: &Map<'_>, key: &str, zone: Tz) -> O
 }
 
 /// One condition.
-pub(crate) fn condition(c: &mut Checker, node: &Node, zone: Tz) -> Option<Condition> {
+pub(crate) fn condition(c: &mut Checker, node: &YamlNode, zone: Tz) -> Option<Condition> {
     match &node.value {
-        Value::Scalar(scalar) if !scalar.is_null() => match Expression::compile(&scalar.text) {
+        YamlValue::Scalar(scalar) if !scalar.is_null() => match Expression::compile(&scalar.text) {
             Ok(expression) => Some(Condition::Expression(expression)),
             Err(error) => {
                 c.flaw_within(node, error.at, error.detail);
                 None
             }
         },
-        Value::Map(entries) => {
+        YamlValue::Map(entries) => {
             let is_word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
             if let Some((key, _)) = entries.first()
                 && !is_word(&key.text)
@@ -72,13 +72,13 @@ pub(crate) fn condition(c: &mut Checker, node: &Node, zone: Tz) -> Option<Condit
     }
 }
 
-fn held_together(c: &mut Checker, node: &Node, zone: Tz) -> Option<Condition> {
+fn held_together(c: &mut Checker, node: &YamlNode, zone: Tz) -> Option<Condition> {
     let map = c.variant(node, &CONDITIONS, "a condition that is no expression")?;
     let inner = map.get(map.shape.word())?;
     match map.shape.word() {
         "time" => time(c, inner, zone),
         "not" => {
-            if matches!(inner.value, Value::List(_)) {
+            if matches!(inner.value, YamlValue::List(_)) {
                 let hint = Some("not: { any: […] }".into());
                 c.flaw_hint(inner, "`not` takes one condition: say whether all or any of these", hint);
                 return None;
@@ -87,7 +87,7 @@ fn held_together(c: &mut Checker, node: &Node, zone: Tz) -> Option<Condition> {
         }
         word => {
             let several = conditions(c, inner, zone);
-            if several.is_empty() && matches!(&inner.value, Value::List(items) if items.is_empty()) {
+            if several.is_empty() && matches!(&inner.value, YamlValue::List(items) if items.is_empty()) {
                 c.expected(inner, "conditions");
             }
             Some(if word == "all" { Condition::All(several) } else { Condition::Any(several) })
@@ -95,7 +95,7 @@ fn held_together(c: &mut Checker, node: &Node, zone: Tz) -> Option<Condition> {
     }
 }
 
-fn time(c: &mut Checker, node: &Node, zone: Tz) -> Option<Condition> {
+fn time(c: &mut Checker, node: &YamlNode, zone: Tz) -> Option<Condition> {
     let map = c.map(node, &TIME)?;
     let after = time_of_day(c, &map, "after");
     let before = time_of_day(c, &map, "before");
@@ -159,7 +159,7 @@ fn weekdays(c: &mut Checker, map: &Map<'_>) -> Vec<Weekday> {
             }
         }
     }
-    if matches!(&node.value, Value::List(items) if items.is_empty()) {
+    if matches!(&node.value, YamlValue::List(items) if items.is_empty()) {
         c.expected(node, "days such as Mon-Fri");
     }
     WEEK.into_iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(day, _)| day).collect()

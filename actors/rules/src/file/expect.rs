@@ -2,7 +2,7 @@
 
 use super::check::{Checker, items, listed};
 use super::hint::nearest;
-use super::node::{Node, Value};
+use super::node::{YamlNode, YamlValue};
 use crate::engine::{EXPECTABLE, Expectable, Subject};
 use crate::scenario::{Expectation, Expected};
 use twinhub_domain::run::WhyNot;
@@ -11,7 +11,7 @@ use twinhub_domain::{DeviceId, Json, Mode, Object};
 /// The fault, a sentence, and perhaps what was meant.
 type Unclear = (String, Option<String>);
 
-/// Why a rule did not run.
+/// The reason why a rule did not run.
 const REASONS: [WhyNot; 10] = [
     WhyNot::Condition,
     WhyNot::Unknown,
@@ -26,15 +26,15 @@ const REASONS: [WhyNot; 10] = [
 ];
 
 /// One or a list of them; `nothing` for none.
-pub(super) fn expected(c: &mut Checker, node: &Node) -> Vec<Expected> {
+pub(super) fn expected(c: &mut Checker, node: &YamlNode) -> Vec<Expected> {
     if node.as_text() == Some("nothing") {
         return Vec::new();
     }
     items(node).iter().filter_map(|item| one(c, item)).collect()
 }
 
-fn one(c: &mut Checker, node: &Node) -> Option<Expected> {
-    let Value::Map(entries) = &node.value else {
+fn one(c: &mut Checker, node: &YamlNode) -> Option<Expected> {
+    let YamlValue::Map(entries) = &node.value else {
         let text = c.text_of(node)?;
         let (not, what) = read(text).map_err(|(message, hint)| c.flaw_hint(node, message, hint)).ok()?;
         return Some(Expected { text: text.into(), not, what, at_ms: None, details: Object::default() });
@@ -60,7 +60,7 @@ fn one(c: &mut Checker, node: &Node) -> Option<Expected> {
 }
 
 /// The members that it must have.
-fn details(c: &mut Checker, text: &str, node: &Node) -> Object {
+fn details(c: &mut Checker, text: &str, node: &YamlNode) -> Object {
     if node.is_null() {
         return Object::default();
     }

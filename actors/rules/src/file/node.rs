@@ -7,28 +7,28 @@ use twinhub_domain::{Json, Number, Object};
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub(crate) struct YamlNode {
     /// Its place in the order of the text, keys being counted too.
     pub id: u32,
     /// From 1; 0 where it came without a text.
     pub line: u32,
     pub column: u32,
-    pub value: Value,
+    pub value: YamlValue,
 }
 
 /// The kinds of values.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
-    Scalar(Scalar),
-    List(Vec<Node>),
-    Map(Vec<(Key, Node)>),
+pub(crate) enum YamlValue {
+    Scalar(YamlScalar),
+    List(Vec<YamlNode>),
+    Map(Vec<(YamlKey, YamlNode)>),
     /// Something that was complained of already.
     Flawed,
 }
 
 /// A text, or a scalar whose type is not decided yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Scalar {
+pub(crate) struct YamlScalar {
     pub text: Box<str>,
     /// The scalar has no quotes, so it may be a number, a boolean or nothing.
     pub plain: bool,
@@ -39,14 +39,14 @@ pub(crate) struct Scalar {
 
 /// A key and its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Key {
+pub(crate) struct YamlKey {
     pub id: u32,
     pub line: u32,
     pub column: u32,
     pub text: Box<str>,
 }
 
-impl Node {
+impl YamlNode {
     /// The tree of a document that came without a text.
     pub fn of_json(json: &Json) -> Self {
         Self::number(json, &mut 0)
@@ -58,21 +58,24 @@ impl Node {
             *next
         };
         let id = take();
-        let scalar = |text: &str, plain| Value::Scalar(Scalar { text: text.into(), plain, inset: None });
+        let scalar =
+            |text: &str, plain| YamlValue::Scalar(YamlScalar { text: text.into(), plain, inset: None });
         let value = match json {
             Json::Null => scalar("null", true),
             Json::Bool(value) => scalar(if *value { "true" } else { "false" }, true),
             Json::Number(number) => scalar(number.as_str(), true),
             Json::String(text) => scalar(text, false),
-            Json::Array(items) => Value::List(items.iter().map(|item| Self::number(item, next)).collect()),
+            Json::Array(items) => {
+                YamlValue::List(items.iter().map(|item| Self::number(item, next)).collect())
+            }
             Json::Object(object) => {
                 let mut entries = Vec::with_capacity(object.len());
                 for (key, value) in object.iter() {
                     *next += 1;
-                    let key = Key { id: *next, line: 0, column: 0, text: key.into() };
+                    let key = YamlKey { id: *next, line: 0, column: 0, text: key.into() };
                     entries.push((key, Self::number(value, next)));
                 }
-                Value::Map(entries)
+                YamlValue::Map(entries)
             }
         };
         Self { id, line: 0, column: 0, value }
@@ -81,33 +84,33 @@ impl Node {
     /// The document that it is: numbers with the digits they have, words without quotes as texts.
     pub fn to_json(&self) -> Json {
         match &self.value {
-            Value::Scalar(scalar) => scalar.to_json(),
-            Value::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
-            Value::Map(entries) => {
+            YamlValue::Scalar(scalar) => scalar.to_json(),
+            YamlValue::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
+            YamlValue::Map(entries) => {
                 let object: Object =
                     entries.iter().map(|(key, node)| (key.text.clone(), node.to_json())).collect();
                 object.into()
             }
-            Value::Flawed => Json::Null,
+            YamlValue::Flawed => Json::Null,
         }
     }
 
     /// Is the value nothing?
     pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+        matches!(&self.value, YamlValue::Scalar(scalar) if scalar.is_null())
     }
 
     /// The text of a scalar, in quotes or not.
     pub fn as_text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
+            YamlValue::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
             _ => None,
         }
     }
 
     /// The entries of a map.
-    pub fn as_map(&self) -> Option<&[(Key, Self)]> {
-        if let Value::Map(entries) = &self.value { Some(entries) } else { None }
+    pub fn as_map(&self) -> Option<&[(YamlKey, Self)]> {
+        if let YamlValue::Map(entries) = &self.value { Some(entries) } else { None }
     }
 
     /// The value at `key` of a map, null being nothing.
@@ -122,9 +125,9 @@ impl Node {
         for part in pointer.split('/').skip(1) {
             let part = part.replace("~1", "/").replace("~0", "~");
             node = match &node.value {
-                Value::List(items) => items.get(part.parse::<usize>().ok()?)?,
-                Value::Map(entries) => &entries.iter().find(|(key, _)| *key.text == *part)?.1,
-                Value::Scalar(_) | Value::Flawed => return None,
+                YamlValue::List(items) => items.get(part.parse::<usize>().ok()?)?,
+                YamlValue::Map(entries) => &entries.iter().find(|(key, _)| *key.text == *part)?.1,
+                YamlValue::Scalar(_) | YamlValue::Flawed => return None,
             };
         }
         Some(node)
@@ -142,14 +145,14 @@ impl Node {
             depth = depth.max(inner_depth);
         };
         match &self.value {
-            Value::Scalar(scalar) => bytes += scalar.text.len(),
-            Value::List(items) => items.iter().for_each(add),
-            Value::Map(entries) => {
+            YamlValue::Scalar(scalar) => bytes += scalar.text.len(),
+            YamlValue::List(items) => items.iter().for_each(add),
+            YamlValue::Map(entries) => {
                 entries.iter().for_each(|(_, node)| add(node));
                 nodes += entries.len();
                 bytes += entries.iter().map(|(key, _)| key.text.len()).sum::<usize>();
             }
-            Value::Flawed => {}
+            YamlValue::Flawed => {}
         }
         (nodes, bytes, depth + 1)
     }
@@ -157,11 +160,11 @@ impl Node {
     /// The name of its type: `a list`, `the text "on"`.
     pub fn kind(&self) -> String {
         match &self.value {
-            Value::List(_) => "a list".into(),
-            Value::Map(_) => "a map of keys and values".into(),
-            Value::Flawed => "nothing".into(),
-            Value::Scalar(scalar) if scalar.is_null() => "nothing".into(),
-            Value::Scalar(scalar) => {
+            YamlValue::List(_) => "a list".into(),
+            YamlValue::Map(_) => "a map of keys and values".into(),
+            YamlValue::Flawed => "nothing".into(),
+            YamlValue::Scalar(scalar) if scalar.is_null() => "nothing".into(),
+            YamlValue::Scalar(scalar) => {
                 let short: String = scalar.text.chars().take(40).collect();
                 let more = if short.len() < scalar.text.len() { "…" } else { "" };
                 match scalar.to_json() {
@@ -173,7 +176,7 @@ impl Node {
     }
 }
 
-impl Scalar {
+impl YamlScalar {
     /// Is it nothing: no text at all, `~` or `null`?
     pub fn is_null(&self) -> bool {
         self.plain && matches!(&*self.text, "" | "~" | "null" | "Null" | "NULL")

@@ -6,13 +6,13 @@ use super::action::{Setting, actions, needed};
 use super::check::{Checker, Map};
 use super::condition::{conditions, zone};
 use super::fingerprint::fingerprint;
-use super::node::{Key, Node};
+use super::node::{YamlKey, YamlNode};
 use super::select::Fired;
 use super::shape::{BREAKER, FILE, RULE};
 use super::tests_of::tests;
 use super::trigger::{gives_device, triggers};
 use super::{MOST_RULES, RuleFile};
-use crate::model::{Breaker, Origin, Rule, RunMode, Written};
+use crate::model::{Breaker, Rule, RuleOrigin, RunMode, SourceDocument};
 use crate::scenario::Test;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Json, Object};
@@ -21,7 +21,7 @@ use twinhub_domain::{Json, Object};
 const USUAL_MAX: u16 = 10;
 
 /// A whole file.
-pub(super) fn file(c: &mut Checker, root: &Node, origin: &Origin) -> RuleFile {
+pub(super) fn file(c: &mut Checker, root: &YamlNode, origin: &RuleOrigin) -> RuleFile {
     let mut file = RuleFile::default();
     let Some(map) = c.map(root, &FILE) else { return file };
     c.whole(&map, "version");
@@ -47,7 +47,7 @@ pub(super) fn file(c: &mut Checker, root: &Node, origin: &Origin) -> RuleFile {
 }
 
 /// A rule's id in a file: the key. The rule's own `id` must be the same.
-fn id_of(c: &mut Checker, key: &Key, node: &Node) -> Option<RuleId> {
+fn id_of(c: &mut Checker, key: &YamlKey, node: &YamlNode) -> Option<RuleId> {
     let id = match RuleId::parse(&key.text) {
         Ok(id) => id,
         Err(detail) => {
@@ -66,10 +66,10 @@ fn id_of(c: &mut Checker, key: &Key, node: &Node) -> Option<RuleId> {
 /// A rule and its tests. `zone` is its file's.
 pub(super) fn rule(
     c: &mut Checker,
-    node: &Node,
+    node: &YamlNode,
     id: RuleId,
     file_zone: Tz,
-    origin: &Origin,
+    origin: &RuleOrigin,
 ) -> Option<(Rule, Vec<Test>)> {
     let map = c.map(node, &RULE)?;
     let zone = zone(c, &map).unwrap_or(file_zone);
@@ -99,7 +99,7 @@ pub(super) fn rule(
         actions: done.into(),
         on_release: on_release.into(),
         fingerprint: 0,
-        source: Written::default(),
+        source: SourceDocument::default(),
     };
     rule.fingerprint = fingerprint(&rule);
     rule.source = source(&map, &rule.id, zone).into();

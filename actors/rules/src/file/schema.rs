@@ -3,7 +3,7 @@
 use serde_json::{Map as Members, Value, json};
 
 use super::check::UNIT_KEYS;
-use super::shape::{self, CONDITIONS, FILE, Kind, STEP, Shape, TRIGGERS};
+use super::shape::{self, CONDITIONS, FILE, MapShape, STEP, TRIGGERS, ValueKind};
 use crate::action::ACTIONS;
 
 /// The JSON Schema of rule files, for editors. One rule alone, as the API takes it, is `#/$defs/rule`.
@@ -50,7 +50,7 @@ fn duration() -> Value {
     })
 }
 
-fn of_shape(shape: &Shape) -> Value {
+fn of_shape(shape: &MapShape) -> Value {
     let properties: Members<String, Value> = shape
         .fields
         .iter()
@@ -77,53 +77,57 @@ fn of_shape(shape: &Shape) -> Value {
     schema
 }
 
-fn of_kind(kind: Kind) -> Value {
+fn of_kind(kind: ValueKind) -> Value {
     match kind {
-        Kind::Text | Kind::Template => json!({ "type": ["string", "number", "boolean"] }),
-        Kind::Name => json!({ "type": ["string", "integer"], "pattern": "^[A-Za-z0-9._:-]{1,128}$" }),
-        Kind::Bool => json!({ "type": "boolean" }),
-        Kind::Number => json!({ "type": "number" }),
-        Kind::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
-        Kind::Duration | Kind::Offset => json!({ "$ref": "#/$defs/duration" }),
-        Kind::Moment => json!({ "type": "string", "format": "date-time" }),
-        Kind::TimeOfDay => json!({ "type": "string", "pattern": "^[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2})?$" }),
-        Kind::Weekdays => json!({ "anyOf": [{ "type": "string" }, list(json!({ "type": "string" }))] }),
-        Kind::Zone | Kind::Cron => json!({ "type": "string" }),
-        Kind::Word(words) => json!({ "enum": words }),
-        Kind::Words(words) => one_or_more(json!({ "enum": words })),
-        Kind::Json => json!({}),
-        Kind::Object => json!({ "type": "object" }),
-        Kind::Selector => {
+        ValueKind::Text | ValueKind::Template => json!({ "type": ["string", "number", "boolean"] }),
+        ValueKind::Name => json!({ "type": ["string", "integer"], "pattern": "^[A-Za-z0-9._:-]{1,128}$" }),
+        ValueKind::Bool => json!({ "type": "boolean" }),
+        ValueKind::Number => json!({ "type": "number" }),
+        ValueKind::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
+        ValueKind::Duration | ValueKind::Offset => json!({ "$ref": "#/$defs/duration" }),
+        ValueKind::Moment => json!({ "type": "string", "format": "date-time" }),
+        ValueKind::TimeOfDay => {
+            json!({ "type": "string", "pattern": "^[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2})?$" })
+        }
+        ValueKind::Weekdays => json!({ "anyOf": [{ "type": "string" }, list(json!({ "type": "string" }))] }),
+        ValueKind::Zone | ValueKind::Cron => json!({ "type": "string" }),
+        ValueKind::Word(words) => json!({ "enum": words }),
+        ValueKind::Words(words) => one_or_more(json!({ "enum": words })),
+        ValueKind::Json => json!({}),
+        ValueKind::Object => json!({ "type": "object" }),
+        ValueKind::Selector => {
             json!({ "anyOf": [{ "type": ["string", "integer"] }, { "$ref": "#/$defs/devices" }] })
         }
-        Kind::Place => json!({
+        ValueKind::Place => json!({
             "anyOf": [{ "type": ["string", "number"], "pattern": "\\." }, { "$ref": "#/$defs/place" }],
         }),
-        Kind::Headers => json!({ "type": "object", "additionalProperties": of_kind(Kind::Template) }),
-        Kind::Triggers => one_or_more(json!({ "$ref": "#/$defs/trigger" })),
-        Kind::Conditions => one_or_more(json!({ "$ref": "#/$defs/condition" })),
-        Kind::Condition => json!({ "$ref": "#/$defs/condition" }),
-        Kind::Actions => one_or_more(json!({ "$ref": "#/$defs/action" })),
-        Kind::Branches => one_or_more(json!({ "$ref": "#/$defs/branch" })),
-        Kind::Wait => json!({ "anyOf": [of_kind(Kind::Conditions), { "$ref": "#/$defs/until" }] }),
-        Kind::Rules => json!({
+        ValueKind::Headers => {
+            json!({ "type": "object", "additionalProperties": of_kind(ValueKind::Template) })
+        }
+        ValueKind::Triggers => one_or_more(json!({ "$ref": "#/$defs/trigger" })),
+        ValueKind::Conditions => one_or_more(json!({ "$ref": "#/$defs/condition" })),
+        ValueKind::Condition => json!({ "$ref": "#/$defs/condition" }),
+        ValueKind::Actions => one_or_more(json!({ "$ref": "#/$defs/action" })),
+        ValueKind::Branches => one_or_more(json!({ "$ref": "#/$defs/branch" })),
+        ValueKind::Wait => json!({ "anyOf": [of_kind(ValueKind::Conditions), { "$ref": "#/$defs/until" }] }),
+        ValueKind::Rules => json!({
             "type": "object",
             "propertyNames": { "pattern": "^[A-Za-z0-9._:-]{1,128}$" },
             "additionalProperties": { "$ref": "#/$defs/rule" },
         }),
-        Kind::Tests => one_or_more(json!({ "$ref": "#/$defs/test" })),
-        Kind::Facts => json!({
+        ValueKind::Tests => one_or_more(json!({ "$ref": "#/$defs/test" })),
+        ValueKind::Facts => json!({
             "type": "object",
             "patternProperties": { "\\.": {} },
             "additionalProperties": false,
         }),
-        Kind::Steps => one_or_more(json!({ "$ref": "#/$defs/step" })),
-        Kind::Expect => one_or_more(json!({ "type": ["string", "object"] })),
-        Kind::Map(shape) => json!({ "$ref": format!("#/$defs/{}", shape.name) }),
+        ValueKind::Steps => one_or_more(json!({ "$ref": "#/$defs/step" })),
+        ValueKind::Expect => one_or_more(json!({ "type": ["string", "object"] })),
+        ValueKind::Map(shape) => json!({ "$ref": format!("#/$defs/{}", shape.name) }),
     }
 }
 
-fn refs(shapes: &[&Shape]) -> Vec<Value> {
+fn refs(shapes: &[&MapShape]) -> Vec<Value> {
     shapes.iter().map(|shape| json!({ "$ref": format!("#/$defs/{}", shape.name) })).collect()
 }
 

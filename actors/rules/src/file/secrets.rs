@@ -11,7 +11,7 @@ const PREFIX: &str = "TWINHUB_SECRET_";
 pub struct SecretNames(Arc<[String]>);
 
 impl SecretNames {
-    /// Those of the default, and `others`, from an operator's list.
+    /// The default ones, and `others`, from an operator's list.
     #[must_use]
     pub fn with(others: &[String]) -> Self {
         Self(others.into())

@@ -3,10 +3,10 @@
 
 use super::check::{Checker, Map, items, listed};
 use super::hint::nearest;
-use super::node::{Node, Scalar, Value};
+use super::node::{YamlNode, YamlScalar, YamlValue};
 use super::secrets::SecretNames;
-use super::shape::{Field, Kind, SEVERITIES, Shape};
-use super::{Problem, of_json};
+use super::shape::{KeyShape, MapShape, SEVERITIES, ValueKind};
+use super::{FileProblem, of_json};
 use crate::model::Rule;
 use crate::scenario::Test;
 use twinhub_domain::json::{EXACT, write_string};
@@ -17,68 +17,68 @@ const DEEPEST: usize = 8;
 /// The most conditions of a rule, each being a trigger.
 const MOST: usize = 90;
 
-const fn field(key: &'static str, kind: Kind, needed: bool) -> Field {
-    Field { key, kind, needed, about: "" }
+const fn field(key: &'static str, kind: ValueKind, needed: bool) -> KeyShape {
+    KeyShape { key, kind, needed, about: "" }
 }
 
-static SEED: Shape = Shape {
+static SEED: MapShape = MapShape {
     name: "",
     what: "a rule of this form",
     fields: &[
-        field("id", Kind::Name, false),
-        field("name", Kind::Text, false),
-        field("description", Kind::Text, false),
-        field("trigger_conditions", Kind::Json, false),
-        field("actions", Kind::Json, true),
-        field("schedule", Kind::Json, false),
-        field("enabled_status", Kind::Bool, false),
-        field("enabled", Kind::Bool, false),
-        field("is_enabled", Kind::Bool, false),
+        field("id", ValueKind::Name, false),
+        field("name", ValueKind::Text, false),
+        field("description", ValueKind::Text, false),
+        field("trigger_conditions", ValueKind::Json, false),
+        field("actions", ValueKind::Json, true),
+        field("schedule", ValueKind::Json, false),
+        field("enabled_status", ValueKind::Bool, false),
+        field("enabled", ValueKind::Bool, false),
+        field("is_enabled", ValueKind::Bool, false),
     ],
 };
 
-static GROUP: Shape = Shape {
+static GROUP: MapShape = MapShape {
     name: "",
     what: "a group of conditions",
-    fields: &[field("operator", Kind::Text, false), field("conditions", Kind::Json, true)],
+    fields: &[field("operator", ValueKind::Text, false), field("conditions", ValueKind::Json, true)],
 };
 
-static LEAF: Shape = Shape {
+static LEAF: MapShape = MapShape {
     name: "",
     what: "a trigger condition",
     fields: &[
-        field("device_id", Kind::Text, true),
-        field("sensor_type", Kind::Text, false),
-        field("property", Kind::Text, false),
-        field("field", Kind::Text, false),
-        field("operator", Kind::Text, true),
-        field("value", Kind::Json, true),
+        field("device_id", ValueKind::Text, true),
+        field("sensor_type", ValueKind::Text, false),
+        field("property", ValueKind::Text, false),
+        field("field", ValueKind::Text, false),
+        field("operator", ValueKind::Text, true),
+        field("value", ValueKind::Json, true),
     ],
 };
 
-static SCHEDULE: Shape = Shape {
+static SCHEDULE: MapShape = MapShape {
     name: "",
     what: "a schedule",
-    fields: &[field("cron", Kind::Text, true), field("timezone", Kind::Text, false)],
+    fields: &[field("cron", ValueKind::Text, true), field("timezone", ValueKind::Text, false)],
 };
 
-static ACTION: Shape = Shape {
+static ACTION: MapShape = MapShape {
     name: "",
     what: "an action of this form",
     fields: &[
-        field("type", Kind::Text, false),
-        field("action_type", Kind::Text, false),
-        field("device_id", Kind::Text, false),
-        field("command", Kind::Text, false),
-        field("command_type", Kind::Text, false),
-        field("parameters", Kind::Json, false),
-        field("state", Kind::Json, false),
-        field("message", Kind::Text, false),
-        field("severity", Kind::Word(SEVERITIES), false),
-        field("url", Kind::Text, false),
-        field("method", Kind::Text, false),
-        field("body", Kind::Json, false),
-        field("duration", Kind::Text, false),
+        field("type", ValueKind::Text, false),
+        field("action_type", ValueKind::Text, false),
+        field("device_id", ValueKind::Text, false),
+        field("command", ValueKind::Text, false),
+        field("command_type", ValueKind::Text, false),
+        field("parameters", ValueKind::Json, false),
+        field("state", ValueKind::Json, false),
+        field("message", ValueKind::Text, false),
+        field("severity", ValueKind::Word(SEVERITIES), false),
+        field("url", ValueKind::Text, false),
+        field("method", ValueKind::Text, false),
+        field("body", ValueKind::Json, false),
+        field("duration", ValueKind::Text, false),
     ],
 };
 
@@ -90,8 +90,8 @@ pub(super) fn is_seed(rule: &Object) -> bool {
 }
 
 /// Reads one.
-pub(super) fn parse(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
-    let root = Node::of_json(&Json::Object(rule.clone()));
+pub(super) fn parse(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<FileProblem>> {
+    let root = YamlNode::of_json(&Json::Object(rule.clone()));
     let mut checker = Checker::default();
     let mut origins = Vec::new();
     let ours = rewrite(&mut checker, &root, &mut origins);
@@ -111,9 +111,9 @@ pub(super) fn parse(rule: &Object) -> Result<(Rule, Vec<Test>), Vec<Problem>> {
 }
 
 /// Pointers in our rule, with the original value of each.
-type Origins<'n> = Vec<(String, &'n Node)>;
+type OriginPointers<'n> = Vec<(String, &'n YamlNode)>;
 
-fn rewrite<'n>(c: &mut Checker, root: &'n Node, origins: &mut Origins<'n>) -> Object {
+fn rewrite<'n>(c: &mut Checker, root: &'n YamlNode, origins: &mut OriginPointers<'n>) -> Object {
     let mut ours = Object::default();
     let Some(map) = c.map(root, &SEED) else { return ours };
     let name = c.text(&map, "name").unwrap_or_default();
@@ -187,19 +187,19 @@ fn slug(name: &str) -> Option<String> {
 /// One condition, a list, or a group. Each condition becomes a trigger as well.
 fn conditions<'n>(
     c: &mut Checker,
-    node: &'n Node,
+    node: &'n YamlNode,
     depth: usize,
-    triggers: &mut Vec<(Object, &'n Node)>,
+    triggers: &mut Vec<(Object, &'n YamlNode)>,
 ) -> Option<Json> {
     if depth > DEEPEST {
         c.flaw(node, format!("groups of conditions stand in each other {DEEPEST} deep at most"));
         return None;
     }
     let (inner, is_or) = match &node.value {
-        Value::List(_) => (node, false),
-        Value::Map(entries) if entries.iter().any(|(key, _)| &*key.text == "conditions") => {
+        YamlValue::List(_) => (node, false),
+        YamlValue::Map(entries) if entries.iter().any(|(key, _)| &*key.text == "conditions") => {
             let map = c.map(node, &GROUP)?;
-            let word = map.get("operator").and_then(Node::as_text).unwrap_or("AND").to_ascii_uppercase();
+            let word = map.get("operator").and_then(YamlNode::as_text).unwrap_or("AND").to_ascii_uppercase();
             if !matches!(word.as_str(), "AND" | "OR")
                 && let Some(operator) = map.get("operator")
             {
@@ -211,7 +211,7 @@ fn conditions<'n>(
     };
     let several: Vec<Json> =
         items(inner).iter().filter_map(|item| conditions(c, item, depth + 1, triggers)).collect();
-    if matches!(&inner.value, Value::List(items) if items.is_empty()) && depth > 0 {
+    if matches!(&inner.value, YamlValue::List(items) if items.is_empty()) && depth > 0 {
         c.expected(inner, "conditions");
     }
     match several.len() {
@@ -277,7 +277,7 @@ impl Compare {
     }
 }
 
-fn leaf<'n>(c: &mut Checker, node: &'n Node, triggers: &mut Vec<(Object, &'n Node)>) -> Option<Json> {
+fn leaf<'n>(c: &mut Checker, node: &'n YamlNode, triggers: &mut Vec<(Object, &'n YamlNode)>) -> Option<Json> {
     let map = c.map(node, &LEAF)?;
     let device = map.get("device_id").and_then(|node| c.device(node));
     let property = ["sensor_type", "property", "field"].into_iter().find_map(|key| map.get(key));
@@ -337,9 +337,9 @@ fn leaf<'n>(c: &mut Checker, node: &'n Node, triggers: &mut Vec<(Object, &'n Nod
 }
 
 /// A number, in quotes too.
-fn number(c: &mut Checker, node: &Node) -> Option<Number> {
+fn number(c: &mut Checker, node: &YamlNode) -> Option<Number> {
     let number = match &node.value {
-        Value::Scalar(scalar) => Scalar { plain: true, ..scalar.clone() }.as_number(),
+        YamlValue::Scalar(scalar) => YamlScalar { plain: true, ..scalar.clone() }.as_number(),
         _ => None,
     };
     if number.is_none() {
@@ -407,7 +407,7 @@ fn term(device: &str, property: &str) -> String {
     term
 }
 
-fn schedule(c: &mut Checker, node: &Node) -> Option<Object> {
+fn schedule(c: &mut Checker, node: &YamlNode) -> Option<Object> {
     let mut trigger = Object::default();
     if node.as_map().is_some() {
         let map = c.map(node, &SCHEDULE)?;
@@ -430,7 +430,7 @@ fn schedule(c: &mut Checker, node: &Node) -> Option<Object> {
     }
 }
 
-fn action(c: &mut Checker, node: &Node, id: Option<&Json>) -> Option<Object> {
+fn action(c: &mut Checker, node: &YamlNode, id: Option<&Json>) -> Option<Object> {
     let map = c.map(node, &ACTION)?;
     let command = map.get("command").or_else(|| map.get("command_type"));
     let kind = map.get("type").or_else(|| map.get("action_type"));

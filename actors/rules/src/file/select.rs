@@ -1,7 +1,7 @@
 //! Selectors of devices, and places in a twin.
 
 use super::check::{Checker, Map};
-use super::node::{Node, Value};
+use super::node::{YamlNode, YamlValue};
 use super::shape::{PLACE, WHERE};
 use crate::model::{Glob, Path, Selector};
 use twinhub_domain::run::RuleId;
@@ -27,8 +27,8 @@ pub(crate) fn everybody() -> Option<Selector> {
 }
 
 /// The devices: an id, a pattern, `{group, type, tag, template}`, or `trigger.device`.
-pub(crate) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Selector> {
-    if matches!(node.value, Value::Map(_)) {
+pub(crate) fn selector(c: &mut Checker, node: &YamlNode, fired: Fired) -> Option<Selector> {
+    if matches!(node.value, YamlValue::Map(_)) {
         return by_nature(c, node);
     }
     let Some(text) = node.as_text() else {
@@ -51,7 +51,7 @@ pub(crate) fn selector(c: &mut Checker, node: &Node, fired: Fired) -> Option<Sel
 /// The devices and the place in their twins: `pump.temperature`, `{device, property}`.
 pub(crate) fn place(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<(Selector, Path)> {
     let node = map.get(key)?;
-    if matches!(node.value, Value::Map(_)) {
+    if matches!(node.value, YamlValue::Map(_)) {
         let long = c.map(node, &PLACE)?;
         let of = long.get("device").and_then(|device| selector(c, device, Fired::Not));
         let property = long.get("property")?;
@@ -73,7 +73,7 @@ pub(crate) fn place(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<(Select
 }
 
 /// A place in a twin's document as it is written after the device.
-fn path(c: &mut Checker, node: &Node, text: &str) -> Option<Path> {
+fn path(c: &mut Checker, node: &YamlNode, text: &str) -> Option<Path> {
     let (first, rest) = text.split_once('.').map_or((text, None), |(first, rest)| (first, Some(rest)));
     let inner = rest.filter(|rest| !rest.is_empty());
     let path = match (first, inner) {
@@ -104,7 +104,7 @@ fn path(c: &mut Checker, node: &Node, text: &str) -> Option<Path> {
     Some(path)
 }
 
-fn device_or_glob(c: &mut Checker, node: &Node, text: &str) -> Option<Selector> {
+fn device_or_glob(c: &mut Checker, node: &YamlNode, text: &str) -> Option<Selector> {
     if text.contains(['*', '?', '[', '{']) {
         return match Glob::parse(text) {
             Ok(glob) => Some(Selector::Glob(glob)),
@@ -124,7 +124,7 @@ fn device_or_glob(c: &mut Checker, node: &Node, text: &str) -> Option<Selector> 
 }
 
 /// `{group, type, tag, template}`.
-fn by_nature(c: &mut Checker, node: &Node) -> Option<Selector> {
+fn by_nature(c: &mut Checker, node: &YamlNode) -> Option<Selector> {
     let map = c.map(node, &WHERE)?;
     let group = c.text(&map, "group").map(Into::into);
     let device_type = c.text(&map, "type").map(Into::into);

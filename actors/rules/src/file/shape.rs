@@ -9,26 +9,26 @@ use crate::action::{ACTIONS, BRANCH, UNTIL};
 
 /// A map with these keys and no others.
 #[derive(Debug)]
-pub(crate) struct Shape {
+pub(crate) struct MapShape {
     /// Its name in the schema.
     pub name: &'static str,
     /// Its name in messages: `a numeric trigger`.
     pub what: &'static str,
-    pub fields: &'static [Field],
+    pub fields: &'static [KeyShape],
 }
 
 /// A key and its allowed values.
 #[derive(Debug)]
-pub(crate) struct Field {
+pub(crate) struct KeyShape {
     pub key: &'static str,
-    pub kind: Kind,
+    pub kind: ValueKind,
     pub needed: bool,
     pub about: &'static str,
 }
 
 /// The kinds of values at a key. Null is nothing, everywhere.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// Any text; a number or a boolean is taken as it is written.
     Text,
     /// A name of a rule or a webhook.
@@ -83,21 +83,21 @@ pub(crate) enum Kind {
     Steps,
     Expect,
     /// A map of this shape.
-    Map(&'static Shape),
+    Map(&'static MapShape),
 }
 
-pub(crate) const fn may(key: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { key, kind, needed: false, about }
+pub(crate) const fn may(key: &'static str, kind: ValueKind, about: &'static str) -> KeyShape {
+    KeyShape { key, kind, needed: false, about }
 }
 
-pub(crate) const fn must(key: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { key, kind, needed: true, about }
+pub(crate) const fn must(key: &'static str, kind: ValueKind, about: &'static str) -> KeyShape {
+    KeyShape { key, kind, needed: true, about }
 }
 
 /// The field that every action may have.
-pub(crate) const ACTION_ON_ERROR: Field = may(
+pub(crate) const ACTION_ON_ERROR: KeyShape = may(
     "on_error",
-    Kind::Word(ON_ERROR),
+    ValueKind::Word(ON_ERROR),
     "Whether the run goes on where this fails; without it as the rule says.",
 );
 
@@ -120,124 +120,136 @@ const ACROSS: &[&str] = &["hold", "restart"];
 const ALARM_STEPS: &[&str] = &["raised", "cleared", "acknowledged"];
 pub(crate) const MODES: &[&str] = &["manual", "schedule"];
 
-pub(crate) static FILE: Shape = Shape {
+pub(crate) static FILE: MapShape = MapShape {
     name: "file",
     what: "a rule file",
     fields: &[
-        may("version", Kind::Whole(1, 1), "The format's version: 1."),
-        may("timezone", Kind::Zone, "Whose clock the rules go by, such as Europe/Berlin; without it UTC."),
-        may("rules", Kind::Rules, "The rules by their ids."),
+        may("version", ValueKind::Whole(1, 1), "The format's version: 1."),
+        may(
+            "timezone",
+            ValueKind::Zone,
+            "Whose clock the rules go by, such as Europe/Berlin; without it UTC.",
+        ),
+        may("rules", ValueKind::Rules, "The rules by their ids."),
     ],
 };
 
-pub(crate) static RULE: Shape = Shape {
+pub(crate) static RULE: MapShape = MapShape {
     name: "rule",
     what: "a rule",
     fields: &[
-        may("id", Kind::Name, "The rule's name: in a file its key, in the API needed."),
-        may("alias", Kind::Text, "What people call it."),
-        may("description", Kind::Text, "What it is for."),
-        may("enabled", Kind::Bool, "Whether it runs; true without it."),
-        may("timezone", Kind::Zone, "Whose clock it goes by; without it the file's."),
+        may("id", ValueKind::Name, "The rule's name: in a file its key, in the API needed."),
+        may("alias", ValueKind::Text, "What people call it."),
+        may("description", ValueKind::Text, "What it is for."),
+        may("enabled", ValueKind::Bool, "Whether it runs; true without it."),
+        may("timezone", ValueKind::Zone, "Whose clock it goes by; without it the file's."),
         may(
             "mode",
-            Kind::Word(&["single", "restart", "queued", "parallel"]),
+            ValueKind::Word(&["single", "restart", "queued", "parallel"]),
             "What a trigger does while the rule still runs for the same device: passed over (single), begins anew (restart), waits (queued), runs beside (parallel).",
         ),
-        may("max", Kind::Whole(1, 100), "How many runs may run (parallel) or wait (queued); 10 without it."),
+        may(
+            "max",
+            ValueKind::Whole(1, 100),
+            "How many runs may run (parallel) or wait (queued); 10 without it.",
+        ),
         may(
             "priority",
-            Kind::Whole(-1000, 1000),
+            ValueKind::Whole(-1000, 1000),
             "While a rule of a higher priority holds a property, one of a lower does not write it; 0 without it.",
         ),
-        may("even_in_manual", Kind::Bool, "It drives devices in manual mode too."),
-        may("cooldown", Kind::Offset, "How long it rests after a run, for each device; 0s: not at all."),
-        may("breaker", Kind::Map(&BREAKER), "More runs than these for one device stop the rule."),
+        may("even_in_manual", ValueKind::Bool, "It drives devices in manual mode too."),
+        may("cooldown", ValueKind::Offset, "How long it rests after a run, for each device; 0s: not at all."),
+        may("breaker", ValueKind::Map(&BREAKER), "More runs than these for one device stop the rule."),
         may(
             "on_error",
-            Kind::Word(ON_ERROR),
+            ValueKind::Word(ON_ERROR),
             "What an action that fails does to those after it: stop (without it) or continue.",
         ),
-        may("triggers", Kind::Triggers, "What fires it. Without any it runs by hand or by another rule."),
-        may("conditions", Kind::Conditions, "All must hold."),
-        must("actions", Kind::Actions, "What it does, in order."),
-        may("on_release", Kind::Actions, "What it does when what fired it is over."),
-        may("tests", Kind::Tests, "What it must do; run by `twinhub rules test`."),
+        may(
+            "triggers",
+            ValueKind::Triggers,
+            "What fires it. Without any it runs by hand or by another rule.",
+        ),
+        may("conditions", ValueKind::Conditions, "All must hold."),
+        must("actions", ValueKind::Actions, "What it does, in order."),
+        may("on_release", ValueKind::Actions, "What it does when what fired it is over."),
+        may("tests", ValueKind::Tests, "What it must do; run by `twinhub rules test`."),
     ],
 };
 
-pub(crate) static BREAKER: Shape = Shape {
+pub(crate) static BREAKER: MapShape = MapShape {
     name: "breaker",
     what: "a breaker",
     fields: &[
-        may("runs", Kind::Whole(1, 10_000), "So many runs; 60 without it."),
-        may("within", Kind::Duration, "Within this time; 10s without it."),
+        may("runs", ValueKind::Whole(1, 10_000), "So many runs; 60 without it."),
+        may("within", ValueKind::Duration, "Within this time; 10s without it."),
     ],
 };
 
 /// A property of devices, the long way.
-pub(crate) static PLACE: Shape = Shape {
+pub(crate) static PLACE: MapShape = MapShape {
     name: "place",
     what: "a place in a twin",
     fields: &[
-        must("device", Kind::Selector, "Which devices."),
-        must("property", Kind::Text, "Which property; deeper members by dots."),
+        must("device", ValueKind::Selector, "Which devices."),
+        must("property", ValueKind::Text, "Which property; deeper members by dots."),
     ],
 };
 
 /// Devices by what they are.
-pub(crate) static WHERE: Shape = Shape {
+pub(crate) static WHERE: MapShape = MapShape {
     name: "devices",
     what: "a choice of devices",
     fields: &[
-        may("group", Kind::Text, "Those of this group, and of all under it."),
-        may("type", Kind::Text, "Those of this type."),
-        may("tag", Kind::Object, "Those with these tags."),
-        may("tags", Kind::Object, "The same."),
-        may("template", Kind::Text, "Those that have this template."),
+        may("group", ValueKind::Text, "Those of this group, and of all under it."),
+        may("type", ValueKind::Text, "Those of this type."),
+        may("tag", ValueKind::Object, "Those with these tags."),
+        may("tags", ValueKind::Object, "The same."),
+        may("template", ValueKind::Text, "Those that have this template."),
     ],
 };
 
 /// The conditions that are no expression.
-pub(crate) static CONDITIONS: [&Shape; 4] = [&TIMED, &ALL, &ANY, &NOT];
+pub(crate) static CONDITIONS: [&MapShape; 4] = [&TIMED, &ALL, &ANY, &NOT];
 
-pub(crate) static TIMED: Shape = Shape {
+pub(crate) static TIMED: MapShape = MapShape {
     name: "time_condition",
     what: "a condition",
-    fields: &[must("time", Kind::Map(&TIME), "The time of day.")],
+    fields: &[must("time", ValueKind::Map(&TIME), "The time of day.")],
 };
 
-pub(crate) static TIME: Shape = Shape {
+pub(crate) static TIME: MapShape = MapShape {
     name: "time",
     what: "a time condition",
     fields: &[
-        may("after", Kind::TimeOfDay, "From then on."),
-        may("before", Kind::TimeOfDay, "Up to then; over midnight where it is earlier than `after`."),
-        may("weekdays", Kind::Weekdays, "On these days."),
-        may("timezone", Kind::Zone, "Whose clock it goes by; without it the rule's."),
+        may("after", ValueKind::TimeOfDay, "From then on."),
+        may("before", ValueKind::TimeOfDay, "Up to then; over midnight where it is earlier than `after`."),
+        may("weekdays", ValueKind::Weekdays, "On these days."),
+        may("timezone", ValueKind::Zone, "Whose clock it goes by; without it the rule's."),
     ],
 };
 
-pub(crate) static ALL: Shape = Shape {
+pub(crate) static ALL: MapShape = MapShape {
     name: "all_condition",
     what: "a condition",
-    fields: &[must("all", Kind::Conditions, "All of them hold.")],
+    fields: &[must("all", ValueKind::Conditions, "All of them hold.")],
 };
 
-pub(crate) static ANY: Shape = Shape {
+pub(crate) static ANY: MapShape = MapShape {
     name: "any_condition",
     what: "a condition",
-    fields: &[must("any", Kind::Conditions, "One of them holds.")],
+    fields: &[must("any", ValueKind::Conditions, "One of them holds.")],
 };
 
-pub(crate) static NOT: Shape = Shape {
+pub(crate) static NOT: MapShape = MapShape {
     name: "not_condition",
     what: "a condition",
-    fields: &[must("not", Kind::Condition, "It does not hold.")],
+    fields: &[must("not", ValueKind::Condition, "It does not hold.")],
 };
 
 /// All of them but the actions, which [`ACTIONS`] lists.
-static SHAPES: &[&Shape] = &[
+static SHAPES: &[&MapShape] = &[
     &FILE,
     &RULE,
     &BREAKER,
@@ -270,13 +282,13 @@ static SHAPES: &[&Shape] = &[
 ];
 
 /// All of them.
-pub(crate) fn all() -> impl Iterator<Item = &'static Shape> {
+pub(crate) fn all() -> impl Iterator<Item = &'static MapShape> {
     SHAPES.iter().chain(ACTIONS).copied()
 }
 
-impl Shape {
+impl MapShape {
     /// The field of this key.
-    pub fn field(&self, key: &str) -> Option<&'static Field> {
+    pub fn field(&self, key: &str) -> Option<&'static KeyShape> {
         self.fields.iter().find(|field| field.key == key)
     }
 

@@ -4,12 +4,12 @@ mod broken;
 mod fingerprints;
 mod fuzz;
 mod good;
+mod rule_tests;
 mod schema;
 mod seeds;
-mod told;
 
-use super::{Problem, RuleFile};
-use crate::model::{Origin, Rule};
+use super::{FileProblem, RuleFile};
+use crate::model::{Rule, RuleOrigin};
 use twinhub_domain::{Json, Object};
 
 /// The rules that come with the program, by their files' names.
@@ -21,8 +21,8 @@ pub(super) const SHIPPED: [(&str, &str); 5] = [
     ("leak.yaml", include_str!("../../../../rules/leak.yaml")),
 ];
 
-fn parse(text: &str) -> Result<RuleFile, Vec<Problem>> {
-    RuleFile::parse(text, &Origin::File("a.yaml".into()))
+fn parse(text: &str) -> Result<RuleFile, Vec<FileProblem>> {
+    RuleFile::parse(text, &RuleOrigin::File("a.yaml".into()))
 }
 
 /// The rules of a file that must check out.

@@ -23,11 +23,11 @@
 
 use super::check::{Checker, Map, items};
 use super::expect::expected;
-use super::node::{Node, Value};
+use super::node::{YamlNode, YamlValue};
 use super::shape::{REPORTED, STEP, STEP_ALARM, STEP_COMMAND, STEP_MQTT, STEP_WEBHOOK, TEST};
 use crate::action::longest_ms;
 use crate::model::Rule;
-use crate::scenario::{Given, Happening, Test};
+use crate::scenario::{GivenEvent, Happening, Test};
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::duration::LONGEST_MS;
 use twinhub_domain::{CommandStatus, DeviceId, Json, Mode, Object, Status, Timestamp};
@@ -38,7 +38,7 @@ const MOST: usize = 100;
 const MOST_HAPPENINGS: usize = 10_000;
 
 /// One test or a list of them.
-pub(super) fn tests(c: &mut Checker, node: &Node, rule: &Rule) -> Vec<Test> {
+pub(super) fn tests(c: &mut Checker, node: &YamlNode, rule: &Rule) -> Vec<Test> {
     let items = items(node);
     if let Some(beyond) = items.get(MOST) {
         c.flaw(beyond, format!("a rule has {MOST} tests at most"));
@@ -48,7 +48,7 @@ pub(super) fn tests(c: &mut Checker, node: &Node, rule: &Rule) -> Vec<Test> {
     each.filter_map(|(index, item)| test(c, item, index, rule)).collect()
 }
 
-fn test(c: &mut Checker, node: &Node, index: usize, rule: &Rule) -> Option<Test> {
+fn test(c: &mut Checker, node: &YamlNode, index: usize, rule: &Rule) -> Option<Test> {
     let map = c.map(node, &TEST)?;
     for (one, other) in [("start", "time"), ("initially", "twins"), ("until", "for"), ("expect", "exactly")] {
         if let (Some(_), Some(node)) = (map.get(one), map.get(other)) {
@@ -99,7 +99,7 @@ fn moment(c: &mut Checker, map: &Map<'_>, key: &str) -> Option<Timestamp> {
 }
 
 /// Reads an event from a map of its own.
-type Reader = fn(&mut Checker, &Node) -> Option<Happening>;
+type HappeningReader = fn(&mut Checker, &YamlNode) -> Option<Happening>;
 
 /// The steps of a test so far.
 #[derive(Default)]
@@ -109,12 +109,12 @@ struct Steps {
     /// The longest `every`.
     every: i64,
     /// The events, each with the number of its step.
-    given: Vec<(usize, Given)>,
+    given: Vec<(usize, GivenEvent)>,
     count: usize,
 }
 
 impl Steps {
-    fn step(&mut self, c: &mut Checker, node: &Node) {
+    fn step(&mut self, c: &mut Checker, node: &YamlNode) {
         let Some(entries) = node.as_map() else {
             c.expected(node, "a step: a map such as {after: 5m, door.open: true}");
             return;
@@ -123,7 +123,7 @@ impl Steps {
         // What is said of devices is apart from the keys of the table.
         let (said, rest): (Vec<_>, Vec<_>) =
             entries.iter().cloned().partition(|(key, _)| key.text.contains('.'));
-        let rest = Node { value: Value::Map(rest), ..*node };
+        let rest = YamlNode { value: YamlValue::Map(rest), ..*node };
         let Some(map) = c.map(&rest, &STEP) else { return };
         if let (Some(_), Some(node)) = (map.get("at"), map.get("after")) {
             c.flaw(node, "say `at` or `after`, not both");
@@ -141,7 +141,7 @@ impl Steps {
         self.every = self.every.max(every.unwrap_or(0));
         let mut end = begin;
         for (key, value) in &said {
-            let Value::List(values) = &value.value else {
+            let YamlValue::List(values) = &value.value else {
                 let happening = fact(c, value, &key.text);
                 self.put(c, value, begin, happening);
                 continue;
@@ -165,7 +165,7 @@ impl Steps {
 
     /// Reads an event that no device reports.
     fn beyond_devices(&mut self, c: &mut Checker, map: &Map<'_>, at: i64) {
-        let readers: [(&str, Reader); 5] = [
+        let readers: [(&str, HappeningReader); 5] = [
             ("reported", reported),
             ("mqtt", mqtt),
             ("webhook", webhook),
@@ -187,7 +187,7 @@ impl Steps {
     }
 
     /// False: there is too much.
-    fn put(&mut self, c: &mut Checker, node: &Node, at_ms: i64, what: Option<Happening>) -> bool {
+    fn put(&mut self, c: &mut Checker, node: &YamlNode, at_ms: i64, what: Option<Happening>) -> bool {
         let Some(what) = what else { return true };
         if self.given.len() == MOST_HAPPENINGS {
             c.flaw(node, format!("{MOST_HAPPENINGS} things happen in a test at most"));
@@ -195,14 +195,14 @@ impl Steps {
         if self.given.len() >= MOST_HAPPENINGS {
             return false;
         }
-        self.given.push((self.count, Given { at_ms, what }));
+        self.given.push((self.count, GivenEvent { at_ms, what }));
         true
     }
 
     /// By time, then as they were written. A device's reports at one time in one step are one message.
-    fn in_order(mut self) -> Vec<Given> {
+    fn in_order(mut self) -> Vec<GivenEvent> {
         self.given.sort_by_key(|(_, given)| given.at_ms); // stable
-        let mut merged: Vec<(usize, Given)> = Vec::with_capacity(self.given.len());
+        let mut merged: Vec<(usize, GivenEvent)> = Vec::with_capacity(self.given.len());
         for (step, given) in self.given {
             if let Happening::Reported { device, values } = &given.what {
                 let same = merged.iter_mut().rev().take_while(|(_, other)| other.at_ms == given.at_ms);
@@ -223,7 +223,7 @@ impl Steps {
 }
 
 /// Values by `device.property`, all at once.
-fn facts(c: &mut Checker, node: &Node, into: &mut Vec<Happening>) {
+fn facts(c: &mut Checker, node: &YamlNode, into: &mut Vec<Happening>) {
     let Some(entries) = node.as_map() else {
         c.expected(node, "values such as {door.open: true}");
         return;
@@ -239,7 +239,7 @@ fn facts(c: &mut Checker, node: &Node, into: &mut Vec<Happening>) {
 }
 
 /// One value of `device.property`.
-fn fact(c: &mut Checker, value: &Node, key: &str) -> Option<Happening> {
+fn fact(c: &mut Checker, value: &YamlNode, key: &str) -> Option<Happening> {
     let (device, path) = key.split_once('.')?;
     let device = match DeviceId::parse(device) {
         Ok(device) if !path.split('.').any(str::is_empty) => device,
@@ -286,26 +286,26 @@ fn device(c: &mut Checker, map: &Map<'_>) -> Option<DeviceId> {
     c.device(node)
 }
 
-fn reported(c: &mut Checker, node: &Node) -> Option<Happening> {
+fn reported(c: &mut Checker, node: &YamlNode) -> Option<Happening> {
     let map = c.map(node, &REPORTED)?;
     let device = device(c, &map);
     let values = super::select::object(c, &map, "values");
     Some(Happening::Reported { device: device?, values: values? })
 }
 
-fn mqtt(c: &mut Checker, node: &Node) -> Option<Happening> {
+fn mqtt(c: &mut Checker, node: &YamlNode) -> Option<Happening> {
     let map = c.map(node, &STEP_MQTT)?;
     let topic = c.text(&map, "topic")?.into();
     Some(Happening::Mqtt { topic, payload: c.json(&map, "payload").unwrap_or_default() })
 }
 
-fn webhook(c: &mut Checker, node: &Node) -> Option<Happening> {
+fn webhook(c: &mut Checker, node: &YamlNode) -> Option<Happening> {
     let map = c.map(node, &STEP_WEBHOOK)?;
     let name = super::select::rule_id(c, &map, "name")?;
     Some(Happening::Webhook { name: name.as_str().into(), body: c.json(&map, "body").unwrap_or_default() })
 }
 
-fn alarm(c: &mut Checker, node: &Node) -> Option<Happening> {
+fn alarm(c: &mut Checker, node: &YamlNode) -> Option<Happening> {
     let map = c.map(node, &STEP_ALARM)?;
     let alarm_type = super::select::name(c, &map, "type")?;
     Some(Happening::Alarm {
@@ -316,7 +316,7 @@ fn alarm(c: &mut Checker, node: &Node) -> Option<Happening> {
     })
 }
 
-fn command(c: &mut Checker, node: &Node) -> Option<Happening> {
+fn command(c: &mut Checker, node: &YamlNode) -> Option<Happening> {
     let map = c.map(node, &STEP_COMMAND)?;
     let device = device(c, &map);
     let command_type = super::select::name(c, &map, "type");

@@ -7,13 +7,13 @@ use chrono_tz::Tz;
 use super::check::{Checker, Map, items, listed};
 use super::condition::zone;
 use super::hint::nearest;
-use super::node::Node;
+use super::node::YamlNode;
 use super::select::{Fired, everybody, name, object, place, rule_id, selector};
 use super::shape::{KINDS, TRIGGERS};
 use crate::model::{Cron, Path, Trigger, TriggerKind};
 use twinhub_domain::schedule::Recurrence;
 use twinhub_domain::status::UNKNOWN;
-use twinhub_domain::{CommandStatus, Json, Kind, Mode, Status};
+use twinhub_domain::{CommandStatus, EventKind, Json, Mode, Status};
 
 /// The most triggers of a rule.
 const MOST: usize = 100;
@@ -24,7 +24,7 @@ const NO_SUCCESS: [CommandStatus; 4] =
     [CommandStatus::Failed, CommandStatus::Rejected, CommandStatus::Expired, CommandStatus::TimedOut];
 
 /// One trigger or a list of them.
-pub(super) fn triggers(c: &mut Checker, node: &Node, zone: Tz) -> Vec<Trigger> {
+pub(super) fn triggers(c: &mut Checker, node: &YamlNode, zone: Tz) -> Vec<Trigger> {
     let items = items(node);
     if let Some(beyond) = items.get(MOST) {
         c.flaw(beyond, format!("a rule has {MOST} triggers at most"));
@@ -49,7 +49,7 @@ pub(super) fn gives_device(trigger: &Trigger) -> bool {
     }
 }
 
-fn trigger(c: &mut Checker, node: &Node, rule_zone: Tz) -> Option<Trigger> {
+fn trigger(c: &mut Checker, node: &YamlNode, rule_zone: Tz) -> Option<Trigger> {
     let map = c.variant(node, &TRIGGERS, "a trigger")?;
     let id = c.text(&map, "id").unwrap_or_default().into();
     let kind = match map.shape.word() {
@@ -181,10 +181,10 @@ fn changed(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
 
 fn event(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
     let words: Vec<String> = c.words(map, "event");
-    let mut kinds: Vec<Kind> = Vec::new();
+    let mut kinds: Vec<EventKind> = Vec::new();
     if !words.iter().any(|word| word == "any") {
         debug_assert!(words.iter().all(|word| KINDS.contains(&word.as_str())));
-        kinds = words.iter().filter_map(|word| Kind::parse(word)).collect();
+        kinds = words.iter().filter_map(|word| EventKind::parse(word)).collect();
         kinds.sort();
         kinds.dedup();
     }

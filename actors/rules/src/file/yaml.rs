@@ -1,14 +1,14 @@
 //! YAML text to a tree. JSON is YAML too.
 //!
-//! Whatever the text, this takes little memory: aliases are copies and count against one budget, and nothing is deeper
+//! Any text takes little memory: aliases are copies and count against one budget, and nothing is deeper
 //! than a document of ours may be.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, options};
 
-use super::Problem;
-use super::node::{Key, Node, Scalar, Value};
+use super::FileProblem;
+use super::node::{YamlKey, YamlNode, YamlScalar, YamlValue};
 use twinhub_domain::json::DEEPEST;
 
 /// The most values and keys of a file, copies by aliases counted too: five times as many as in the largest sensible
@@ -19,16 +19,16 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// A document as it was read.
 #[derive(Debug, Default)]
-pub(super) struct Read {
+pub(super) struct YamlDocument {
     /// None: the file is empty.
-    pub root: Option<Node>,
+    pub root: Option<YamlNode>,
     /// Forms that are YAML, and that a rule file may not have.
-    pub flaws: Vec<Flaw>,
+    pub flaws: Vec<YamlFlaw>,
 }
 
 /// Something wrong with the value or key of this id.
 #[derive(Debug)]
-pub(crate) struct Flaw {
+pub(crate) struct YamlFlaw {
     pub id: u32,
     /// The node by whose pointer it is reported: its own, but for a value that is not in the tree.
     pub of: u32,
@@ -42,7 +42,7 @@ pub(crate) struct Flaw {
 ///
 /// # Errors
 /// The text is no YAML, or too large.
-pub(super) fn read(text: &str) -> Result<Read, Problem> {
+pub(super) fn read(text: &str) -> Result<YamlDocument, FileProblem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let options = options! {
         emit_comments: false,
@@ -55,7 +55,7 @@ pub(super) fn read(text: &str) -> Result<Read, Problem> {
         let (event, span) = event.map_err(|error| not_yaml(text, &error))?;
         builder.take(event, span)?;
     }
-    Ok(Read { root: builder.root, flaws: builder.flaws })
+    Ok(YamlDocument { root: builder.root, flaws: builder.flaws })
 }
 
 #[derive(Default)]
@@ -63,26 +63,26 @@ struct Builder<'t> {
     text: &'t str,
     next: u32,
     documents: usize,
-    open: Vec<Open>,
-    root: Option<Node>,
-    anchors: HashMap<usize, Node>,
-    flaws: Vec<Flaw>,
+    open: Vec<OpenCollection>,
+    root: Option<YamlNode>,
+    anchors: HashMap<usize, YamlNode>,
+    flaws: Vec<YamlFlaw>,
     nodes: usize,
     bytes: usize,
 }
 
 /// A list or a map whose end has not come.
-struct Open {
-    node: Node,
+struct OpenCollection {
+    node: YamlNode,
     anchor: usize,
     /// Of a map: the key whose value comes next.
-    key: Option<Key>,
+    key: Option<YamlKey>,
     /// The value has a tag.
     flawed: bool,
 }
 
 impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), FileProblem> {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -96,25 +96,25 @@ impl Builder<'_> {
                     return self.key(&text, style, &span);
                 }
                 let inset = self.inset(&text, style, &span);
-                let scalar = Scalar { text: text.into(), plain: style == ScalarStyle::Plain, inset };
-                let mut node = self.node(&span, Value::Scalar(scalar));
+                let scalar = YamlScalar { text: text.into(), plain: style == ScalarStyle::Plain, inset };
+                let mut node = self.node(&span, YamlValue::Scalar(scalar));
                 if tag.is_some() {
                     self.tagged(&mut node, &span);
                 }
                 self.put(node, anchor, &span)?;
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.begin(Value::List(Vec::new()), anchor, tag.is_some(), &span)?;
+                self.begin(YamlValue::List(Vec::new()), anchor, tag.is_some(), &span)?;
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.begin(Value::Map(Vec::new()), anchor, tag.is_some(), &span)?;
+                self.begin(YamlValue::Map(Vec::new()), anchor, tag.is_some(), &span)?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open { mut node, anchor, flawed, .. }) = self.open.pop() {
+                if let Some(OpenCollection { mut node, anchor, flawed, .. }) = self.open.pop() {
                     if flawed {
                         self.tagged(&mut node, &span);
                     }
-                    if let Value::Map(entries) = &mut node.value {
+                    if let YamlValue::Map(entries) = &mut node.value {
                         drop_repeats(entries, &mut self.flaws);
                     }
                     self.put(node, anchor, &span)?;
@@ -126,7 +126,7 @@ impl Builder<'_> {
                     return Err(problem(&span, "a key is a text, and this is an alias"));
                 }
                 self.pay(1, 0, &span)?;
-                let node = self.node(&span, Value::Flawed);
+                let node = self.node(&span, YamlValue::Flawed);
                 let message = format!(
                     "in YAML `*{name}` is an alias of `&{name}`, which is missing: a text that begins with `*` must be in quotes"
                 );
@@ -140,20 +140,23 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn node(&mut self, span: &Span, value: Value) -> Node {
+    fn node(&mut self, span: &Span, value: YamlValue) -> YamlNode {
         self.next += 1;
         let (line, column) = place(span);
-        Node { id: self.next, line, column, value }
+        YamlNode { id: self.next, line, column, value }
     }
 
     fn awaits_key(&self) -> bool {
-        matches!(self.open.last(), Some(Open { node: Node { value: Value::Map(_), .. }, key: None, .. }))
+        matches!(
+            self.open.last(),
+            Some(OpenCollection { node: YamlNode { value: YamlValue::Map(_), .. }, key: None, .. })
+        )
     }
 
-    fn key(&mut self, text: &str, style: ScalarStyle, span: &Span) -> Result<(), Problem> {
+    fn key(&mut self, text: &str, style: ScalarStyle, span: &Span) -> Result<(), FileProblem> {
         self.next += 1;
         let (line, column) = place(span);
-        let key = Key { id: self.next, line, column, text: text.into() };
+        let key = YamlKey { id: self.next, line, column, text: text.into() };
         if text == "<<" && style == ScalarStyle::Plain {
             return Err(problem(span, "`<<` merges nothing in here: write the members out"));
         }
@@ -163,7 +166,13 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, value: Value, anchor: usize, tagged: bool, span: &Span) -> Result<(), Problem> {
+    fn begin(
+        &mut self,
+        value: YamlValue,
+        anchor: usize,
+        tagged: bool,
+        span: &Span,
+    ) -> Result<(), FileProblem> {
         if self.awaits_key() {
             return Err(problem(
                 span,
@@ -175,12 +184,12 @@ impl Builder<'_> {
         }
         self.pay(1, 0, span)?;
         let node = self.node(span, value);
-        self.open.push(Open { node, anchor, key: None, flawed: tagged });
+        self.open.push(OpenCollection { node, anchor, key: None, flawed: tagged });
         Ok(())
     }
 
     /// Puts a whole value where it belongs.
-    fn put(&mut self, node: Node, anchor: usize, span: &Span) -> Result<(), Problem> {
+    fn put(&mut self, node: YamlNode, anchor: usize, span: &Span) -> Result<(), FileProblem> {
         if anchor > 0 {
             let (nodes, bytes, _) = node.size();
             self.pay(nodes, bytes, span)?;
@@ -189,16 +198,16 @@ impl Builder<'_> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(open) => match (&mut open.node.value, open.key.take()) {
-                (Value::List(items), _) => items.push(node),
-                (Value::Map(entries), Some(key)) => entries.push((key, node)),
+                (YamlValue::List(items), _) => items.push(node),
+                (YamlValue::Map(entries), Some(key)) => entries.push((key, node)),
                 // A map's value comes after its key, and what is open is a list or a map.
-                (Value::Map(_) | Value::Scalar(_) | Value::Flawed, _) => {}
+                (YamlValue::Map(_) | YamlValue::Scalar(_) | YamlValue::Flawed, _) => {}
             },
         }
         Ok(())
     }
 
-    fn alias(&mut self, anchor: usize, span: &Span) -> Result<(), Problem> {
+    fn alias(&mut self, anchor: usize, span: &Span) -> Result<(), FileProblem> {
         if self.awaits_key() {
             return Err(problem(span, "a key is a text, and this is an alias"));
         }
@@ -216,7 +225,7 @@ impl Builder<'_> {
     }
 
     /// A copy by an alias costs like the original.
-    fn pay(&mut self, nodes: usize, bytes: usize, span: &Span) -> Result<(), Problem> {
+    fn pay(&mut self, nodes: usize, bytes: usize, span: &Span) -> Result<(), FileProblem> {
         self.nodes += nodes;
         self.bytes += bytes;
         if self.nodes > MOST_NODES || self.bytes > MOST_BYTES {
@@ -228,7 +237,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn tagged(&mut self, node: &mut Node, span: &Span) {
+    fn tagged(&mut self, node: &mut YamlNode, span: &Span) {
         let tag = span.tag_span().and_then(|tag| tag.slice(self.text)).unwrap_or("!");
         let message = format!(
             "in YAML `{tag}` is a tag, and no tag means anything here: a text that begins with `!` must be in quotes"
@@ -237,11 +246,11 @@ impl Builder<'_> {
             (node.line, node.column) = (narrow(start.line()), narrow(start.col() + 1));
         }
         self.flaw(node, message, None);
-        node.value = Value::Flawed;
+        node.value = YamlValue::Flawed;
     }
 
-    fn flaw(&mut self, node: &Node, message: String, hint: Option<String>) {
-        self.flaws.push(Flaw {
+    fn flaw(&mut self, node: &YamlNode, message: String, hint: Option<String>) {
+        self.flaws.push(YamlFlaw {
             id: node.id,
             of: node.id,
             line: node.line,
@@ -251,7 +260,7 @@ impl Builder<'_> {
         });
     }
 
-    /// See [`Scalar::inset`].
+    /// See [`YamlScalar::inset`].
     fn inset(&self, text: &str, style: ScalarStyle, span: &Span) -> Option<u8> {
         let quote = match style {
             ScalarStyle::Plain => 0,
@@ -264,24 +273,24 @@ impl Builder<'_> {
 }
 
 /// New ids for a copy, in the order of the text.
-fn renumber(node: &mut Node, next: &mut u32) {
+fn renumber(node: &mut YamlNode, next: &mut u32) {
     *next += 1;
     node.id = *next;
     match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| renumber(item, next)),
-        Value::Map(entries) => {
+        YamlValue::List(items) => items.iter_mut().for_each(|item| renumber(item, next)),
+        YamlValue::Map(entries) => {
             for (key, value) in entries {
                 *next += 1;
                 key.id = *next;
                 renumber(value, next);
             }
         }
-        Value::Scalar(_) | Value::Flawed => {}
+        YamlValue::Scalar(_) | YamlValue::Flawed => {}
     }
 }
 
 /// Of keys that are there twice the first stays.
-fn drop_repeats(entries: &mut Vec<(Key, Node)>, flaws: &mut Vec<Flaw>) {
+fn drop_repeats(entries: &mut Vec<(YamlKey, YamlNode)>, flaws: &mut Vec<YamlFlaw>) {
     let mut first: HashMap<Box<str>, (u32, u32)> = HashMap::new();
     entries.retain(|(key, _)| {
         let Some(&(of, line)) = first.get(&key.text) else {
@@ -289,13 +298,13 @@ fn drop_repeats(entries: &mut Vec<(Key, Node)>, flaws: &mut Vec<Flaw>) {
             return true;
         };
         let message = format!("`{}` is a duplicate: it is in line {line} already", shorten(&key.text));
-        flaws.push(Flaw { id: key.id, of, line: key.line, column: key.column, message, hint: None });
+        flaws.push(YamlFlaw { id: key.id, of, line: key.line, column: key.column, message, hint: None });
         false
     });
 }
 
 /// The parser's error, in words that help.
-fn not_yaml(text: &str, error: &ScanError) -> Problem {
+fn not_yaml(text: &str, error: &ScanError) -> FileProblem {
     let mark = error.marker();
     let line = text.lines().nth(mark.line().saturating_sub(1)).unwrap_or_default();
     let begins = line.trim_start_matches([' ', '-']);
@@ -313,7 +322,7 @@ fn not_yaml(text: &str, error: &ScanError) -> Problem {
     if let Some(inner) = info.strip_prefix("while parsing") {
         info = format!("while reading{inner}");
     }
-    Problem {
+    FileProblem {
         line: narrow(mark.line()).max(1),
         column: narrow(mark.col() + 1),
         pointer: String::new(),
@@ -328,9 +337,9 @@ fn is_half_quoted(value: &str) -> bool {
     quote.is_some_and(|quote| value[1..].contains(quote))
 }
 
-fn problem(span: &Span, message: &str) -> Problem {
+fn problem(span: &Span, message: &str) -> FileProblem {
     let (line, column) = place(span);
-    Problem { line, column, pointer: String::new(), message: message.into(), hint: None }
+    FileProblem { line, column, pointer: String::new(), message: message.into(), hint: None }
 }
 
 fn place(span: &Span) -> (u32, u32) {

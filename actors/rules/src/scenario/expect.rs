@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::sim::{Done, Sim};
+use super::sim::{PerformedEffect, Sim};
 use super::test::{Expectation, Expected, Test};
 use crate::engine::Effect;
 use crate::model::Rule;
@@ -23,7 +23,7 @@ pub(super) fn check(test: &Test, rule: &Rule, sim: &Sim, start: Timestamp) -> Op
 
 fn find_wrong(test: &Test, rule: &Rule, sim: &Sim, start: Timestamp) -> Vec<String> {
     let mut wrong = Vec::new();
-    let fits = |expected: &Expected, done: &Done| does_fit(expected, done, start);
+    let fits = |expected: &Expected, done: &PerformedEffect| does_fit(expected, done, start);
     let (nots, others): (Vec<_>, Vec<_>) = test.expect.iter().partition(|expected| expected.not);
     for expected in nots {
         if let Some(done) = sim.done.iter().find(|done| fits(expected, done)) {
@@ -90,7 +90,7 @@ fn was_not_run(expected: &Expected, why: WhyNot, rule: &Rule, sim: &Sim, start: 
     })
 }
 
-fn does_fit(expected: &Expected, done: &Done, start: Timestamp) -> bool {
+fn does_fit(expected: &Expected, done: &PerformedEffect, start: Timestamp) -> bool {
     if done.failed.is_some() || expected.at_ms.is_some_and(|ms| start.plus_millis(ms) != done.at) {
         return false;
     }
@@ -168,7 +168,7 @@ fn describe(wrong: &[String], rule: &Rule, sim: &Sim, start: Timestamp) -> Strin
     text
 }
 
-fn show(done: &Done, start: Timestamp) -> String {
+fn show(done: &PerformedEffect, start: Timestamp) -> String {
     format!("{} {}", done.effect.summary(), after(done.at, start))
 }
 

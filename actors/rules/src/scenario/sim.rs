@@ -12,8 +12,8 @@ use crate::model::Rule;
 use twinhub_domain::alarm::{Alarm, AlarmStep, Originator, Severity};
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::ChangeKind;
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::run::Signal;
 use twinhub_domain::run::{RunEntry, RunId};
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::twin::{Hearing, Patch};
@@ -31,7 +31,7 @@ pub(crate) struct Sim {
     rules: Vec<Rule>,
     twins: BTreeMap<DeviceId, Twin>,
     alarms: HashMap<(Originator, Box<str>), Alarm>,
-    kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
+    snapshots: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     pub now: Timestamp,
     names: u64,
     /// The status that commands come to.
@@ -40,7 +40,7 @@ pub(crate) struct Sim {
     /// Everything that happened, in its order.
     pub log: Vec<Recorded>,
     /// The effects of the rules, with their results.
-    pub done: Vec<Done>,
+    pub done: Vec<PerformedEffect>,
     /// The entries of the journal, in the order in which they were begun.
     pub entries: Vec<RunEntry>,
     places: HashMap<RunId, usize>,
@@ -52,7 +52,7 @@ pub(crate) struct Sim {
 
 /// Something that a rule did.
 #[derive(Clone, Debug)]
-pub(crate) struct Done {
+pub(crate) struct PerformedEffect {
     pub at: Timestamp,
     pub effect: Effect,
     /// The fault, where there was one.
@@ -67,7 +67,7 @@ impl Sim {
             rules: rules.to_vec(),
             twins: BTreeMap::new(),
             alarms: HashMap::new(),
-            kept: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             now,
             names: 0,
             commands,
@@ -90,7 +90,7 @@ impl Sim {
     /// Gives the engine the twins. To be called before any event.
     pub fn begin(&mut self) {
         self.twins.values().for_each(|twin| self.engine.know(twin.clone()));
-        self.keep();
+        self.store();
     }
 
     /// The twin of a device, made where there is none: claimed, online, in mode `schedule`.
@@ -146,17 +146,17 @@ impl Sim {
     }
 
     /// A signal comes.
-    pub fn signal(&mut self, signal: Signal, cause: &Cause) {
-        self.nobody(EventBody::Signal(Box::new(signal)), cause);
+    pub fn signal(&mut self, signal: AutomationSignal, cause: &Cause) {
+        self.without_device(EventBody::Signal(Box::new(signal)), cause);
     }
 
     /// A group or its like changed.
     #[cfg(test)]
     pub fn fleet(&mut self, change: twinhub_domain::fleet::FleetChange) {
-        self.nobody(EventBody::Fleet(Box::new(change)), &Cause::hub());
+        self.without_device(EventBody::Fleet(Box::new(change)), &Cause::hub());
     }
 
-    fn nobody(&mut self, body: EventBody, cause: &Cause) {
+    fn without_device(&mut self, body: EventBody, cause: &Cause) {
         self.append(Event {
             device: DeviceId::none(),
             number: DeviceNumber(0),
@@ -173,7 +173,7 @@ impl Sim {
         let down_since = self.now;
         self.restart();
         self.now = self.now.plus_millis(ms);
-        self.signal(Signal::Started { down_since }, &Cause::hub());
+        self.signal(AutomationSignal::Started { down_since }, &Cause::hub());
     }
 
     /// Moves the hub's clock by `by_ms`, forward or back.
@@ -181,7 +181,7 @@ impl Sim {
     pub fn set_clock(&mut self, by_ms: i64) {
         let from = self.now;
         self.now = from.plus_millis(by_ms);
-        self.signal(Signal::ClockMoved { from, to: self.now, while_down: false }, &Cause::hub());
+        self.signal(AutomationSignal::ClockMoved { from, to: self.now, while_down: false }, &Cause::hub());
     }
 
     #[cfg(test)]
@@ -194,7 +194,7 @@ impl Sim {
         let mut engine = Engine::new(self.engine.now());
         engine.exchange(self.rules.clone());
         self.twins.values().for_each(|twin| engine.know(twin.clone()));
-        engine.restore(self.kept.values().cloned().collect());
+        engine.restore(self.snapshots.values().cloned().collect());
         self.engine = engine;
         for request in self.engine.unanswered() {
             self.request(request);
@@ -203,8 +203,8 @@ impl Sim {
     }
 
     #[cfg(test)]
-    pub fn kept(&self) -> Vec<ScopeSnapshot> {
-        self.kept.values().cloned().collect()
+    pub fn stored(&self) -> Vec<ScopeSnapshot> {
+        self.snapshots.values().cloned().collect()
     }
 
     #[cfg(test)]
@@ -264,7 +264,7 @@ impl Sim {
             let step = self.survive(seq, step);
             self.take(step);
         }
-        self.keep();
+        self.store();
     }
 
     /// The rest of an event's work if the hub dies during it. Only where the twins are at the engine's place: of
@@ -275,7 +275,7 @@ impl Sim {
             return step;
         }
         self.take(EngineOutput { effects: Vec::new(), ..step });
-        self.keep();
+        self.store();
         self.restart();
         EngineOutput::default()
     }
@@ -308,18 +308,18 @@ impl Sim {
             EffectResult::failed("too_many", "the rules never come to an end")
         };
         let failed = result.failed.as_ref().map(|(word, _)| word.clone());
-        self.done.push(Done { at: self.now, effect, failed });
+        self.done.push(PerformedEffect { at: self.now, effect, failed });
         let step = self.engine.done(id, result, self.now);
         self.take(step);
     }
 
-    fn keep(&mut self) {
-        for kept in self.engine.take_changes() {
-            let name = (kept.rule.clone(), kept.device);
-            if kept.body.is_some() {
-                self.kept.insert(name, kept);
+    fn store(&mut self) {
+        for snapshots in self.engine.take_changes() {
+            let name = (snapshots.rule.clone(), snapshots.device);
+            if snapshots.body.is_some() {
+                self.snapshots.insert(name, snapshots);
             } else {
-                self.kept.remove(&name);
+                self.snapshots.remove(&name);
             }
         }
     }

@@ -24,7 +24,7 @@ pub struct Test {
     /// The state of twins before it begins. Only `Reported`, `Twin` and `Status`.
     pub initially: Vec<Happening>,
     /// The events, in order of time.
-    pub given: Vec<Given>,
+    pub given: Vec<GivenEvent>,
     /// The end of the test, in ms after its start. Where the file gives none: after the last of `given`, the longest
     /// `for`, `delay`, `confirm` and `timeout` of the rule and the longest `every` of the test.
     pub until_ms: i64,
@@ -39,7 +39,7 @@ pub struct Test {
 
 /// An event of a test.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Given {
+pub struct GivenEvent {
     /// After the start of the test, in ms.
     pub at_ms: i64,
     pub what: Happening,

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::RuleFile;
-use crate::model::Origin;
+use crate::model::RuleOrigin;
 
-fn verdicts(text: &str) -> Vec<Verdict> {
-    let file = RuleFile::parse(text, &Origin::Api).unwrap();
+fn verdicts(text: &str) -> Vec<ScenarioVerdict> {
+    let file = RuleFile::parse(text, &RuleOrigin::Api).unwrap();
     let start = Timestamp::parse("2026-06-01T12:00:00Z").unwrap();
     file.tests.iter().flat_map(|(of, test)| run(&file.rules, *of, &[test], start)).collect()
 }
@@ -34,7 +34,7 @@ fn the_shipped_rules_pass_their_tests() {
 }
 
 #[test]
-fn a_failed_action_is_told_with_its_reason() {
+fn a_failed_action_is_reported_with_its_reason() {
     let text = r#"
 version: 1
 rules:
@@ -53,7 +53,7 @@ rules:
 }
 
 #[test]
-fn an_action_that_failed_is_told_though_its_run_went_on() {
+fn a_failed_action_is_reported_though_its_run_went_on() {
     let text = r#"
 version: 1
 rules:

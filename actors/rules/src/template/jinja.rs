@@ -17,8 +17,8 @@ use minijinja::{Error, ErrorKind};
 #[cfg(test)]
 pub use self::environment::{FILTERS, TESTS};
 use self::environment::{environment, syntax};
-use super::parts::{Part, loop_names, without_texts};
-use super::{BadTemplate, LONGEST_FILLED, print};
+use super::parts::{TemplatePart, loop_names, without_texts};
+use super::{BadTextTemplate, LONGEST_FILLED, print};
 use crate::expression::{Dependency, Expression, Name, Root, Scope};
 use twinhub_domain::{DeviceId, Json};
 
@@ -29,7 +29,7 @@ pub struct Jinja {
     source: Box<str>,
     /// The text between `{{` and `}}` where the template is one such expression.
     one: Option<Box<str>>,
-    expressions: Box<[Taken]>,
+    expressions: Box<[ExtractedExpression]>,
     /// The roots that Jinja itself reads, by their words.
     roots: Box<[(Box<str>, Root)]>,
     /// Devices that it looks at as `twin['…']`.
@@ -38,7 +38,7 @@ pub struct Jinja {
 
 /// An expression that was taken out.
 #[derive(Clone, Debug)]
-struct Taken {
+struct ExtractedExpression {
     expression: Expression,
     /// The value is printed as it is, and no filter takes it.
     printed: bool,
@@ -54,19 +54,21 @@ struct Rewritten {
 
 impl Jinja {
     /// Compiles the template of these parts.
-    pub fn compile(text: &str, parts: &[Part]) -> Result<Self, BadTemplate> {
+    pub fn compile(text: &str, parts: &[TemplatePart]) -> Result<Self, BadTextTemplate> {
         let loops = loop_names(parts, text);
         let mut rewritten = Rewritten::default();
-        let mut expressions: Vec<Taken> = Vec::new();
+        let mut expressions: Vec<ExtractedExpression> = Vec::new();
         let mut one = None;
         for part in parts {
             match part {
-                Part::Text { from, to } | Part::Comment { from, to } => rewritten.keep(text, *from, *to),
-                Part::Tag { from, to, body } => {
+                TemplatePart::Text { from, to } | TemplatePart::Comment { from, to } => {
+                    rewritten.keep(text, *from, *to)
+                }
+                TemplatePart::Tag { from, to, body } => {
                     no_repeats(text, body.0, body.1)?;
                     rewritten.keep(text, *from, *to);
                 }
-                Part::Print(print) => {
+                TemplatePart::Print(print) => {
                     let expression = Expression::compile(print.head(text)).ok();
                     let Some(expression) = expression.filter(|expression| !names_any(expression, &loops))
                     else {
@@ -84,7 +86,7 @@ impl Jinja {
                     rewritten.put(print.filters_at(), filters);
                     rewritten.put(print.to - 2, &format!("{}}}}}", mark(print.trims.1)));
                     one = Some(format!("{name}{filters}").into());
-                    expressions.push(Taken { expression, printed: filters.is_empty() });
+                    expressions.push(ExtractedExpression { expression, printed: filters.is_empty() });
                 }
             }
         }
@@ -93,7 +95,8 @@ impl Jinja {
             .map_err(|error| bad(&error, |at| rewritten.origin(at)))?;
         let parsed = machinery::parse(&rewritten.source, "", syntax())
             .map_err(|error| bad(&error, |at| rewritten.origin(at)))?;
-        check::template(&parsed).map_err(|(at, detail)| BadTemplate::new(rewritten.origin(at), detail))?;
+        check::template(&parsed)
+            .map_err(|(at, detail)| BadTextTemplate::new(rewritten.origin(at), detail))?;
         drop(parsed);
         let mut roots = Vec::new();
         let mut twins = Vec::new();
@@ -134,7 +137,7 @@ impl Jinja {
     }
 
     /// Fills the text in.
-    pub fn fill(&self, scope: &Scope<'_>) -> Result<String, BadTemplate> {
+    pub fn fill(&self, scope: &Scope<'_>) -> Result<String, BadTextTemplate> {
         let (values, missing) = self.values(scope, true);
         let mut out = Capped(Vec::new());
         let template = environment().template_from_str(&self.source).map_err(|error| bad(&error, |_| 0))?;
@@ -144,7 +147,7 @@ impl Jinja {
     }
 
     /// The value of the one expression.
-    pub fn fill_json(&self, scope: &Scope<'_>) -> Result<Json, BadTemplate> {
+    pub fn fill_json(&self, scope: &Scope<'_>) -> Result<Json, BadTextTemplate> {
         let (values, missing) = self.values(scope, false);
         let one = self.one.as_deref().unwrap_or_default();
         let value = environment()
@@ -154,11 +157,12 @@ impl Jinja {
         if value.is_undefined() {
             return Err(self.failed(&Error::from(ErrorKind::UndefinedError), missing));
         }
-        let text = serde_json::to_string(&value).map_err(|error| BadTemplate::new(0, error.to_string()))?;
+        let text =
+            serde_json::to_string(&value).map_err(|error| BadTextTemplate::new(0, error.to_string()))?;
         if text.len() > LONGEST_FILLED {
-            return Err(BadTemplate::too_long());
+            return Err(BadTextTemplate::too_long());
         }
-        Json::parse(text.as_bytes()).map_err(|error| BadTemplate::new(0, error.to_string()))
+        Json::parse(text.as_bytes()).map_err(|error| BadTextTemplate::new(0, error.to_string()))
     }
 
     /// The values of its names, and the reasons for those that are unknown.
@@ -197,7 +201,7 @@ impl Jinja {
         (values.into(), missing)
     }
 
-    fn failed(&self, error: &Error, missing: Vec<String>) -> BadTemplate {
+    fn failed(&self, error: &Error, missing: Vec<String>) -> BadTextTemplate {
         let mut error = bad(error, |_| 0);
         if let (true, false) = (error.detail == UNDEFINED, missing.is_empty()) {
             error.detail = missing.join("; ");
@@ -247,27 +251,27 @@ impl io::Write for Capped {
 }
 
 /// minijinja's error as a sentence; `origin` finds its place in the text.
-fn bad(error: &Error, origin: impl Fn(usize) -> usize) -> BadTemplate {
+fn bad(error: &Error, origin: impl Fn(usize) -> usize) -> BadTextTemplate {
     let at = error.range().map_or(0, |range| origin(range.start));
     let detail = match error.kind() {
         ErrorKind::UndefinedError => UNDEFINED.to_owned(),
         ErrorKind::OutOfFuel => "it costs too much time".to_owned(),
-        ErrorKind::WriteFailure => return BadTemplate::too_long(),
+        ErrorKind::WriteFailure => return BadTextTemplate::too_long(),
         kind => match error.detail() {
             Some(detail) => format!("{kind}: {detail}"),
             None => kind.to_string(),
         },
     };
-    BadTemplate::new(at, detail)
+    BadTextTemplate::new(at, detail)
 }
 
 /// Refuses `*` in Jinja's own expressions: it repeats texts without a bound.
-fn no_repeats(text: &str, from: usize, to: usize) -> Result<(), BadTemplate> {
+fn no_repeats(text: &str, from: usize, to: usize) -> Result<(), BadTextTemplate> {
     let source = text.get(from..to).unwrap_or_default();
     if !without_texts(source).contains('*') {
         return Ok(());
     }
-    Err(BadTemplate::new(
+    Err(BadTextTemplate::new(
         from,
         "`*` may stand only between `{{` and `}}`, before the first `|`, in an expression",
     ))
@@ -282,13 +286,13 @@ fn names_any(expression: &Expression, words: &[&str]) -> bool {
 }
 
 /// The ids in `twin['…']`.
-fn named_twins(text: &str) -> Result<Vec<DeviceId>, BadTemplate> {
+fn named_twins(text: &str) -> Result<Vec<DeviceId>, BadTextTemplate> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("twin[") {
         let rest = text[at + 5..].trim_start();
         let id = ['\'', '"'].into_iter().find_map(|mark| rest.strip_prefix(mark)?.split_once(mark));
         let id = id.and_then(|(id, _)| DeviceId::parse(id).ok()).ok_or_else(|| {
-            BadTemplate::new(at, "between `twin[` and `]` goes an id as a text, twin['pump-1']")
+            BadTextTemplate::new(at, "between `twin[` and `]` goes an id as a text, twin['pump-1']")
         })?;
         if !found.contains(&id) {
             found.push(id);

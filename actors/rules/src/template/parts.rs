@@ -1,10 +1,10 @@
 //! A template's parts: text, `{{ … }}`, `{% … %}`, `{# … #}`.
 
-use super::BadTemplate;
+use super::BadTextTemplate;
 
 /// A part, by its place.
 #[derive(Clone, Debug)]
-pub enum Part {
+pub enum TemplatePart {
     Text {
         from: usize,
         to: usize,
@@ -79,29 +79,31 @@ impl Print {
 ///
 /// # Errors
 /// A mark is not closed, or a tag is not allowed.
-pub fn parts(text: &str) -> Result<Vec<Part>, BadTemplate> {
+pub fn parts(text: &str) -> Result<Vec<TemplatePart>, BadTextTemplate> {
     let mut parts = Vec::new();
     let mut at = 0;
     while at < text.len() {
         let open = ["{{", "{%", "{#"].into_iter().filter_map(|mark| Some(at + text[at..].find(mark)?)).min();
         let from = open.unwrap_or(text.len());
         if from > at {
-            parts.push(Part::Text { from: at, to: from });
+            parts.push(TemplatePart::Text { from: at, to: from });
         }
         if open.is_none() {
             break;
         }
         let part = match &text[from..from + 2] {
-            "{{" => Part::Print(print(text, from)?),
+            "{{" => TemplatePart::Print(print(text, from)?),
             "{%" => tag(text, from)?,
             _ => {
                 let end = text[from..].find("#}").ok_or_else(|| unclosed(from, "{#", "#}"))?;
-                Part::Comment { from, to: from + end + 2 }
+                TemplatePart::Comment { from, to: from + end + 2 }
             }
         };
         at = match &part {
-            Part::Text { to, .. } | Part::Tag { to, .. } | Part::Comment { to, .. } => *to,
-            Part::Print(print) => print.to,
+            TemplatePart::Text { to, .. }
+            | TemplatePart::Tag { to, .. }
+            | TemplatePart::Comment { to, .. } => *to,
+            TemplatePart::Print(print) => print.to,
         };
         parts.push(part);
     }
@@ -109,10 +111,10 @@ pub fn parts(text: &str) -> Result<Vec<Part>, BadTemplate> {
 }
 
 /// The variables of `{% for … %}`, and `loop`; empty where there is none.
-pub fn loop_names<'t>(parts: &[Part], text: &'t str) -> Vec<&'t str> {
+pub fn loop_names<'t>(parts: &[TemplatePart], text: &'t str) -> Vec<&'t str> {
     let mut names = Vec::new();
     for part in parts {
-        let Part::Tag { body, .. } = part else { continue };
+        let TemplatePart::Tag { body, .. } = part else { continue };
         let body = text.get(body.0..body.1).unwrap_or_default();
         let Some(rest) = body.trim_start().strip_prefix("for ") else { continue };
         let named = rest.split(" in ").next().unwrap_or_default();
@@ -147,7 +149,7 @@ pub fn without_texts(source: &str) -> String {
     blank.collect()
 }
 
-fn print(text: &str, from: usize) -> Result<Print, BadTemplate> {
+fn print(text: &str, from: usize) -> Result<Print, BadTextTemplate> {
     let end = close(text, from + 2, "}}").ok_or_else(|| unclosed(from, "{{", "}}"))?;
     let (mut start, mut stop) = (from + 2, end);
     let trims = (text[start..stop].starts_with(['-', '+']), text[start..stop].ends_with(['-', '+']));
@@ -161,14 +163,14 @@ fn print(text: &str, from: usize) -> Result<Print, BadTemplate> {
     Ok(Print { from, to: end + 2, head: (head_start, head_end), filters: (bar, stop), trims })
 }
 
-fn tag(text: &str, from: usize) -> Result<Part, BadTemplate> {
+fn tag(text: &str, from: usize) -> Result<TemplatePart, BadTextTemplate> {
     let end = close(text, from + 2, "%}").ok_or_else(|| unclosed(from, "{%", "%}"))?;
     let body = text[from + 2..end].trim_matches(['-', '+']);
     let body_from = from + 2 + text[from + 2..end].find(body).unwrap_or(0);
     let word: &str = body.split_whitespace().next().unwrap_or_default();
     if !TAGS.contains(&word) {
         let detail = format!("`{{% {word} %}}` may not stand here: only {} may", TAGS[..6].join(", "));
-        return Err(BadTemplate::new(from, detail));
+        return Err(BadTextTemplate::new(from, detail));
     }
     let mut to = end + 2;
     if word == "raw" {
@@ -176,9 +178,9 @@ fn tag(text: &str, from: usize) -> Result<Part, BadTemplate> {
         let length = rest.find("endraw").ok_or_else(|| unclosed(from, "{% raw %}", "{% endraw %}"))?;
         let close = rest[length..].find("%}").ok_or_else(|| unclosed(from, "{% raw %}", "{% endraw %}"))?;
         to += length + close + 2;
-        return Ok(Part::Tag { from, to, body: (body_from, body_from) });
+        return Ok(TemplatePart::Tag { from, to, body: (body_from, body_from) });
     }
-    Ok(Part::Tag { from, to, body: (body_from, body_from + body.len()) })
+    Ok(TemplatePart::Tag { from, to, body: (body_from, body_from + body.len()) })
 }
 
 /// The place of `mark` outside of quotation marks.
@@ -227,6 +229,6 @@ fn bar(body: &str) -> Option<usize> {
     None
 }
 
-fn unclosed(at: usize, open: &str, close: &str) -> BadTemplate {
-    BadTemplate::new(at, format!("this `{open}` is not closed: `{close}` is missing"))
+fn unclosed(at: usize, open: &str, close: &str) -> BadTextTemplate {
+    BadTextTemplate::new(at, format!("this `{open}` is not closed: `{close}` is missing"))
 }

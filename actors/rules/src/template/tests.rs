@@ -1,15 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::expression::{NobodyBut, Twins};
+use crate::expression::{OneTwin, Twins};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Input, Timestamp, Twin, payload};
 
-struct World {
+struct TemplateTwins {
     twin: Twin,
     trigger: Object,
 }
 
-impl World {
+impl TemplateTwins {
     /// `fan` has spoken and fired.
     fn new() -> Self {
         let now = Timestamp::from_millis(1_772_344_800_000);
@@ -27,17 +27,17 @@ impl World {
     }
 
     fn with<T>(&self, act: impl FnOnce(&Scope<'_>) -> T) -> T {
-        let twins = NobodyBut(&self.twin);
+        let twins = OneTwin(&self.twin);
         let twins: &dyn Twins = &twins;
         let now = Timestamp::from_millis(1_772_344_860_000);
         act(&Scope { twins, now, trigger: &self.trigger, device: Some(&self.twin.id) })
     }
 
-    fn fill(&self, text: &str) -> Result<String, BadTemplate> {
-        self.with(|scope| Template::compile(text)?.fill(scope))
+    fn fill(&self, text: &str) -> Result<String, BadTextTemplate> {
+        self.with(|scope| TextTemplate::compile(text)?.fill(scope))
     }
 
-    fn fill_json(&self, text: &str) -> Result<String, BadTemplate> {
+    fn fill_json(&self, text: &str) -> Result<String, BadTextTemplate> {
         let template = JsonTemplate::compile(text.parse().unwrap()).map_err(|(_, bad)| bad)?;
         self.with(|scope| template.fill(scope)).map(|json| json.to_string())
     }
@@ -45,7 +45,7 @@ impl World {
 
 #[test]
 fn fills_in() {
-    let world = World::new();
+    let world = TemplateTwins::new();
     let check = |text: &str, expected: &str| assert_eq!(world.fill(text).as_deref(), Ok(expected), "{text}");
     check("nothing to do, not even } or { }", "nothing to do, not even } or { }");
     check("Greenhouse {{ trigger.value }} °C\n", "Greenhouse 23.50 °C\n");
@@ -78,7 +78,7 @@ fn fills_in() {
 
 #[test]
 fn fills_documents_in_with_values() {
-    let world = World::new();
+    let world = TemplateTwins::new();
     let check = |text: &str, expected: &str| {
         assert_eq!(world.fill_json(text).as_deref(), Ok(expected), "{text}");
     };
@@ -99,7 +99,7 @@ fn fills_documents_in_with_values() {
 
 #[test]
 fn says_what_is_wrong() {
-    let world = World::new();
+    let world = TemplateTwins::new();
     let check = |text: &str, at: usize, detail: &str| {
         let bad = world.fill(text).expect_err(text);
         assert_eq!((bad.at, bad.detail.as_str()), (at, detail), "{text}");
@@ -138,7 +138,7 @@ fn says_what_is_wrong() {
 #[test]
 fn what_can_only_fail_is_found_when_the_template_is_read() {
     let check = |text: &str, word: &str, detail: &str| {
-        let bad = Template::compile(text).expect_err(text);
+        let bad = TextTemplate::compile(text).expect_err(text);
         assert_eq!((bad.at, bad.detail.as_str()), (text.find(word).unwrap(), detail), "{text}");
     };
     check("ab {{ fan.speed | frobnicate }}", "frobnicate", "there is no filter `frobnicate`");
@@ -182,7 +182,7 @@ fn what_can_only_fail_is_found_when_the_template_is_read() {
         ("{% for r in rooms %}x{% endfor %}", "rooms"),
         ("{% if true %}{{ fan.speed | default(limit) }}{% endif %}", "limit"),
     ] {
-        let bad = Template::compile(text).expect_err(text);
+        let bad = TextTemplate::compile(text).expect_err(text);
         assert!(bad.detail.contains("is a device and not a value"), "{text}: {}", bad.detail);
         if !text.ends_with("{{ x }}") {
             assert_eq!(bad.at, text.find(word).unwrap(), "{text}");
@@ -195,10 +195,10 @@ fn what_can_only_fail_is_found_when_the_template_is_read() {
         "fan.status not in ('unknown', 'online')",
     ] {
         let text = format!("{{% if {test} %}}x{{% endif %}}");
-        let bad = Template::compile(&text).expect_err(&text);
+        let bad = TextTemplate::compile(&text).expect_err(&text);
         assert!(bad.detail.starts_with("no status is `unknown`"), "{text}: {}", bad.detail);
     }
-    let bad = Template::compile("{% for room in fan.list %}{{ rom }}{% endfor %}").unwrap_err();
+    let bad = TextTemplate::compile("{% for room in fan.list %}{{ rom }}{% endfor %}").unwrap_err();
     assert!(bad.detail.ends_with("did you mean `room`?"), "{}", bad.detail);
     for good in [
         "{% for x in fan.list if x != 'a' %}{{ loop.cycle('a', 'b') }}{{ x }}{% else %}none{% endfor %}",
@@ -208,13 +208,13 @@ fn what_can_only_fail_is_found_when_the_template_is_read() {
         "{% for row in trigger.payload.rows %}{% for cell in row %}{{ cell }}{% endfor %}{% endfor %}",
         "{{ [fan.speed, 3] | max }}",
     ] {
-        assert!(Template::compile(good).is_ok(), "{good}: {:?}", Template::compile(good));
+        assert!(TextTemplate::compile(good).is_ok(), "{good}: {:?}", TextTemplate::compile(good));
     }
 }
 
 #[test]
 fn all_filters_and_tests_are_there() {
-    let world = World::new();
+    let world = TemplateTwins::new();
     for filter in jinja::FILTERS {
         let value = match filter {
             "first" | "last" | "max" | "min" | "join" => "fan.list",
@@ -238,7 +238,7 @@ fn all_filters_and_tests_are_there() {
 
 #[test]
 fn costs_have_an_end() {
-    let world = World::new();
+    let world = TemplateTwins::new();
     let bad = |text: &str| world.fill(text).map(|text| text.len()).expect_err(text).detail;
     let long = format!("filled in, it is longer than {LONGEST_FILLED} bytes");
     let loops = "{% for a in fan.list %}".repeat(16);
@@ -249,15 +249,19 @@ fn costs_have_an_end() {
     assert_eq!(bad(&format!("{{{{ '\"' {} }}}}", "| tojson".repeat(100))), long);
     assert!(world.fill(&"{{ fan.speed }}".repeat(2_000)).is_err());
     assert!(
-        Template::compile(&format!("{{% if {}1{} %}}x{{% endif %}}", "(".repeat(3_000), ")".repeat(3_000)))
-            .is_err()
+        TextTemplate::compile(&format!(
+            "{{% if {}1{} %}}x{{% endif %}}",
+            "(".repeat(3_000),
+            ")".repeat(3_000)
+        ))
+        .is_err()
     );
 }
 
 #[test]
 fn depends_on_what_it_names() {
     let dependencies = |text: &str| {
-        let found = Template::compile(text).unwrap().dependencies();
+        let found = TextTemplate::compile(text).unwrap().dependencies();
         let mut found: Vec<_> = found
             .into_iter()
             .map(|dependency| match dependency {
@@ -286,10 +290,10 @@ proptest! {
         "1", "twin['fan']", "twin[", ".", ":", "?", "default('x')",
     ]), 0..40)) {
         let text = words.concat();
-        match World::new().fill(&text) {
+        match TemplateTwins::new().fill(&text) {
             Ok(filled) => prop_assert!(filled.len() <= LONGEST_FILLED),
             Err(bad) => prop_assert!(!bad.detail.is_empty()),
         }
-        let _ = World::new().fill_json(&Json::from(text).to_string());
+        let _ = TemplateTwins::new().fill_json(&Json::from(text).to_string());
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::reading::Begun;
-use twinhub_domain::fleet::Census;
-use twinhub_domain::fleet::census::Seen;
+use twinhub_domain::fleet::GroupStatistics;
+use twinhub_domain::fleet::statistics::MembershipEffect;
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
 
 /// Twins read at once.
@@ -21,7 +21,7 @@ type Batch = Arc<[Arc<Recorded>]>;
 /// The census, and how far it has come.
 #[derive(Default)]
 pub(super) struct CensusFollower {
-    pub census: Census,
+    pub census: GroupStatistics,
     /// None while it is read from.
     pub live: Option<broadcast::Receiver<Batch>>,
     /// The last event that was seen; none before the devices were read.
@@ -99,9 +99,9 @@ impl CensusFollower {
             return None;
         }
         match self.census.see(event, is_first) {
-            Seen::Nothing => None,
-            Seen::Came(group) => Some(group.into()),
-            Seen::Unknown => {
+            MembershipEffect::Nothing => None,
+            MembershipEffect::Came(group) => Some(group.into()),
+            MembershipEffect::Unknown => {
                 let coming = Coming { since: recorded.seq, events: Vec::new() };
                 self.coming.insert(event.number, coming);
                 self.to_read.push((event.device.clone(), event.number));
@@ -122,13 +122,13 @@ impl CensusFollower {
 
     /// The twins of those that were asked for, as they stand now: perhaps later than the census does, which catches up
     /// with them. Gives the groups that devices came into.
-    pub fn know(&mut self, asked: Vec<(DeviceId, DeviceNumber)>, twins: &[Twin]) -> Vec<Box<str>> {
+    pub fn count_device(&mut self, asked: Vec<(DeviceId, DeviceNumber)>, twins: &[Twin]) -> Vec<Box<str>> {
         self.reading = false;
         let mut groups = Vec::new();
         for twin in twins {
             // Of another device that has this one's id by now its own events will tell.
             if self.coming.contains_key(&twin.number) {
-                self.census.know(twin);
+                self.census.count_device(twin);
                 let group = twin.profile.text("group_id");
                 groups.extend((!group.is_empty()).then(|| group.into()));
             }

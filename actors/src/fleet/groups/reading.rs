@@ -8,7 +8,7 @@ use super::super::Around;
 use crate::backoff::until_answered;
 use crate::counters::get;
 use crate::messages::feed::{Live, Subscribe};
-use twinhub_domain::fleet::Census;
+use twinhub_domain::fleet::GroupStatistics;
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
 use twinhub_store::{DeviceQuery, DeviceSort};
 
@@ -21,7 +21,7 @@ const EVENTS: usize = 5_000;
 pub struct Begun {
     pub seq: u64,
     pub live: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
-    pub census: Census,
+    pub census: GroupStatistics,
     /// The largest number that a device had.
     pub highest: DeviceNumber,
 }
@@ -31,7 +31,7 @@ pub async fn everything(around: &Around) -> Option<Begun> {
     // Heard first, read then: what is read may be ahead of what is heard, and does no harm.
     let Live { seq, events } = around.feed.send(Subscribe).await.ok()?;
     let highest = until_answered("the largest device number", || around.store.head()).await.number;
-    let mut census = Census::default();
+    let mut census = GroupStatistics::default();
     let mut first = 1;
     while first <= highest {
         let last = first.saturating_add(STRETCH - 1);
@@ -43,7 +43,7 @@ pub async fn everything(around: &Around) -> Option<Begun> {
             ..DeviceQuery::default()
         };
         let page = until_answered("the devices of groups", || around.store.devices(&query)).await;
-        page.twins.iter().for_each(|twin| census.know(twin));
+        page.twins.iter().for_each(|twin| census.count_device(twin));
         first = last + 1;
     }
     Some(Begun { seq, live: events, census, highest: DeviceNumber(highest) })

@@ -15,7 +15,7 @@ use crate::backoff::until_answered;
 use crate::messages::groups::{DeleteGroup, GroupGone, GroupRefusal};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::{Group, GroupId, RecordChange};
-use twinhub_domain::receipt::NotTaken;
+use twinhub_domain::receipt::NotAccepted;
 use twinhub_domain::twin::Change;
 use twinhub_domain::{Cause, DeviceId, Input, Json, Refusal};
 use twinhub_store::{DeviceQuery, DeviceSort};
@@ -145,9 +145,9 @@ async fn move_one(
     let input = Input::Change(Box::new(change));
     match deliver(around, &device, &input, cause, IfUnknown::Refuse).await {
         Ok(_) => Ok(true),
-        Err(NotTaken::Refused(Refusal::Unknown(_))) => Ok(false),
-        Err(NotTaken::Refused(refusal)) => Err(format!("{device}: {refusal}")),
-        Err(NotTaken::Lost) => Err(format!("{device}: its twin did not answer in time, see the log")),
+        Err(NotAccepted::Refused(Refusal::Unknown(_))) => Ok(false),
+        Err(NotAccepted::Refused(refusal)) => Err(format!("{device}: {refusal}")),
+        Err(NotAccepted::Lost) => Err(format!("{device}: its twin did not answer in time, see the log")),
     }
 }
 

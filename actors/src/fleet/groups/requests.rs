@@ -11,17 +11,17 @@ use crate::messages::groups::{
     GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
 };
 use twinhub_domain::EntityTags;
-use twinhub_domain::fleet::{Expect, GroupId, GroupWish, Planned, Tree};
+use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest, GroupTree, PlannedGroup};
 use twinhub_domain::text::searched;
 
 impl Groups {
     fn plan(
         &self,
         id: Option<GroupId>,
-        wish: GroupWish,
-        expect: Expect,
+        wish: GroupRequest,
+        expect: GroupPrecondition,
         if_tag: Option<EntityTags>,
-    ) -> Result<Planned, GroupRefusal> {
+    ) -> Result<PlannedGroup, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
         self.check_tag(id.as_str(), if_tag)?;
         let planned = self.planned.plan(id, wish, expect, self.around.clock.now())?;
@@ -83,7 +83,7 @@ impl Groups {
     }
 }
 
-fn has(tree: &Tree, id: &GroupId, part: Option<&str>) -> bool {
+fn has(tree: &GroupTree, id: &GroupId, part: Option<&str>) -> bool {
     let Some(part) = part.map(searched) else { return true };
     let Some(group) = tree.get(id.as_str()) else { return false };
     [id.as_str(), &group.name, &group.description].iter().any(|text| searched(text).contains(&part))
@@ -94,7 +94,7 @@ impl Handler<PutGroup> for Groups {
 
     fn handle(&mut self, put: PutGroup, ctx: &mut Context<Self>) {
         let PutGroup { id, wish, expect, if_tag, cause, reply } = put;
-        let Planned { group, is_new, changes } = match self.plan(id, wish, expect, if_tag) {
+        let PlannedGroup { group, is_new, changes } = match self.plan(id, wish, expect, if_tag) {
             Ok(planned) => planned,
             Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
         };
@@ -110,7 +110,7 @@ impl Handler<ReadGroup> for Groups {
 
     fn handle(&mut self, ReadGroup { id, reply }: ReadGroup, ctx: &mut Context<Self>) {
         self.when_true(ctx, move |this, _| {
-            let view = GroupId::as_kept(&id).and_then(|id| this.view(&id));
+            let view = GroupId::as_stored(&id).and_then(|id| this.view(&id));
             let _ = reply.send(view); // whoever asked may have gone
         });
     }

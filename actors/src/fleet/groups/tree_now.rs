@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use twinhub_domain::fleet::{FleetChange, Group, RecordKind, Tree};
+use twinhub_domain::fleet::{FleetChange, Group, GroupTree, RecordKind};
 use twinhub_store::{Store, StoreError};
 
 /// The committed tree, for readers in any thread.
 #[derive(Debug, Default)]
-pub struct TreeNow(RwLock<(u64, Arc<Tree>)>);
+pub struct TreeNow(RwLock<(u64, Arc<GroupTree>)>);
 
 impl TreeNow {
     /// The tree that the store has.
@@ -17,12 +17,12 @@ impl TreeNow {
     pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let records = store.records(RecordKind::Group).await?;
         let groups = records.iter().filter_map(|record| Group::from_object(record.body.as_ref()?));
-        Ok(Self(RwLock::new((0, Arc::new(Tree::new(groups))))))
+        Ok(Self(RwLock::new((0, Arc::new(GroupTree::new(groups))))))
     }
 
     /// The tree. It stays as it is; who asks again later may find another.
     #[must_use]
-    pub fn now(&self) -> Arc<Tree> {
+    pub fn now(&self) -> Arc<GroupTree> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::messages::jobs::{JobTold, MakeJob};
 use twinhub_domain::alarm::who;
-use twinhub_domain::fleet::{Job, JobId, Step, StepState};
+use twinhub_domain::fleet::{Job, JobId, JobStep, StepState};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Refusal, Timestamp};
 use twinhub_store::{JobDevice, JobOp};
 
@@ -25,16 +25,16 @@ impl JobParts {
     pub fn new(id: JobId, make: MakeJob, now: Timestamp) -> (Job, Self) {
         let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply, prepared } = make;
         let known =
-            devices.into_iter().map(|(device, number)| (device, number, Step::new(id, StepState::Queued)));
+            devices.into_iter().map(|(device, number)| (device, number, JobStep::new(id, StepState::Queued)));
         let skipped = skipped
             .into_iter()
-            .map(|(device, number, why)| (device, number, Step::new(id, StepState::Skipped).because(why)));
+            .map(|(device, number, why)| (device, number, JobStep::new(id, StepState::Skipped).because(why)));
         let unknown = (1..).zip(unknown).map(|(n, device)| {
             // Nobody's number: no twin will ever say that it is done.
             let why = Refusal::Unknown(device.to_string()).to_string();
-            (device, DeviceNumber(-n), Step::new(id, StepState::Failed).because(why))
+            (device, DeviceNumber(-n), JobStep::new(id, StepState::Failed).because(why))
         });
-        let row = |(place, (device, number, step)): (u64, (DeviceId, DeviceNumber, Step))| JobDevice {
+        let row = |(place, (device, number, step)): (u64, (DeviceId, DeviceNumber, JobStep))| JobDevice {
             device,
             number,
             place,

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::run::Run;
 use super::turns::Then;
 use twinhub_domain::Timestamp;
-use twinhub_domain::fleet::job::{Progress, Speed, Sweeping};
+use twinhub_domain::fleet::job::{JobProgress, JobSpeed, JobSweep};
 use twinhub_domain::fleet::{Job, JobStatus};
 use twinhub_store::JobCounts;
 
@@ -30,7 +30,7 @@ pub(super) struct Counting {
     pub(super) waiting: Vec<Then>,
     pub(super) told: JobCounts,
     pub(super) told_ms: u64,
-    pub(super) speed: Speed,
+    pub(super) speed: JobSpeed,
 }
 
 impl Counting {
@@ -46,7 +46,7 @@ impl Counting {
             is_ahead: false,
             waiting: Vec::new(),
             told_ms: 0,
-            speed: Speed::default(),
+            speed: JobSpeed::default(),
         }
     }
 
@@ -72,7 +72,7 @@ impl Counting {
     }
 
     /// The devices in one state are in another now, and soon in the store.
-    pub(super) fn sweep(&mut self, sweeping: Sweeping) {
+    pub(super) fn sweep(&mut self, sweeping: JobSweep) {
         self.is_ahead = true;
         self.again = self.under_way;
         let (from, to, _) = sweeping.change();
@@ -88,20 +88,20 @@ impl Counting {
 }
 
 impl Run {
-    pub(super) fn progress(&self, job: &Job, now: Timestamp) -> Progress {
-        let progress = Progress { counts: self.counting.counts.clone(), ..stored(job) };
+    pub(super) fn progress(&self, job: &Job, now: Timestamp) -> JobProgress {
+        let progress = JobProgress { counts: self.counting.counts.clone(), ..stored(job) };
         if job.status != JobStatus::Running {
             return progress;
         }
         let left = job.total.saturating_sub(progress.ended());
         let (per_second, eta) = (self.counting.speed.per_second(), self.counting.speed.eta(left, now));
-        Progress { per_second, eta, ..progress }
+        JobProgress { per_second, eta, ..progress }
     }
 }
 
 /// The known progress of a job that is not under way.
-pub(super) fn stored(job: &Job) -> Progress {
-    Progress { counts: job.counts.clone(), total: job.total, ..Progress::default() }
+pub(super) fn stored(job: &Job) -> JobProgress {
+    JobProgress { counts: job.counts.clone(), total: job.total, ..JobProgress::default() }
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
         let counts: JobCounts = [(StepState::Done, 8), (StepState::Queued, 52)].into_iter().collect();
         let mut counting = Counting::new(counts);
         assert!(counting.begin());
-        counting.sweep(Sweeping::Cancel);
+        counting.sweep(JobSweep::Cancel);
         assert_eq!(counting.counts, [(StepState::Done, 8), (StepState::Canceled, 52)].into_iter().collect());
         assert!(!counting.end(), "it was counted before");
         assert!(!counting.begin(), "the store does not have it yet");

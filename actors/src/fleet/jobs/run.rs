@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use super::progress::Counting;
 use super::steering::Wish;
-use twinhub_domain::fleet::job::Pace;
+use twinhub_domain::fleet::job::RateLimiter;
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
 /// The progress of a job that is under way: which of its devices have had their turns.
 pub(super) struct Run {
     /// Another one may stand in its place when an answer comes.
     pub(super) serial: u64,
-    pub(super) pace: Pace,
+    pub(super) pace: RateLimiter,
     /// Read, and not handed out: by place.
     pub(super) next: VecDeque<(u64, DeviceId, DeviceNumber)>,
     /// Places below this one were read.
@@ -37,7 +37,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(serial: u64, pace: Pace, counting: Counting) -> Self {
+    pub(super) fn new(serial: u64, pace: RateLimiter, counting: Counting) -> Self {
         Self {
             serial,
             pace,

@@ -16,11 +16,11 @@ use super::making::{AT_ONCE, JobParts};
 use super::rollout::withdraw;
 use super::run::Run;
 use crate::messages::jobs::{JobRefusal, JobTold, MakeJob, Steer, SteerJob};
-use twinhub_domain::fleet::job::{JobCounts, Sweeping};
-use twinhub_domain::fleet::rollout::Next;
+use twinhub_domain::fleet::job::{JobCounts, JobSweep};
+use twinhub_domain::fleet::rollout::RolloutDecision;
 use twinhub_domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange, StepState};
 use twinhub_domain::{Cause, Input};
-use twinhub_store::{JobOp, Sweep};
+use twinhub_store::{JobOp, StepSweep};
 
 /// Why a job that is for no device has failed.
 const NOBODY: &str = "no device matched: nothing was done";
@@ -155,7 +155,7 @@ impl Jobs {
     }
 
     /// Goes on with a sweep that a crash has cut short.
-    pub(super) fn sweep(&mut self, id: JobId, sweeping: Sweeping, cause: Cause, ctx: &mut Context<Self>) {
+    pub(super) fn sweep(&mut self, id: JobId, sweeping: JobSweep, cause: Cause, ctx: &mut Context<Self>) {
         self.begin_sweep(id, sweeping, cause, ctx, |_, _| {});
     }
 
@@ -163,14 +163,14 @@ impl Jobs {
     fn begin_sweep(
         &mut self,
         id: JobId,
-        sweeping: Sweeping,
+        sweeping: JobSweep,
         cause: Cause,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         self.table.begin_anew(id);
         let total = self.table.jobs.get(&id).map_or(0, |job| job.total);
-        let withdraws = sweeping == Sweeping::Cancel && self.table.has_tasks(id);
+        let withdraws = sweeping == JobSweep::Cancel && self.table.has_tasks(id);
         let (sweep, of_last) = (self.table.change_of(id, sweeping), cause.clone());
         let last = move |this: &mut Self, last: JobOp, ctx: &mut Context<Self>| {
             this.end_sweep(id, sweeping, last, of_last, ctx, then);
@@ -192,7 +192,7 @@ impl Jobs {
     /// Commits all parts of a sweep but the last, which `last` commits with what else belongs to it.
     pub(super) fn sweep_parts(
         &mut self,
-        sweep: Sweep,
+        sweep: StepSweep,
         ctx: &mut Context<Self>,
         last: impl FnOnce(&mut Self, JobOp, &mut Context<Self>) + 'static,
     ) {
@@ -202,15 +202,15 @@ impl Jobs {
         if to >= end.min(total) {
             return last(self, JobOp::Sweep(sweep), ctx);
         }
-        let part = Sweep { places: (from, to), ..sweep.clone() };
-        let rest = Sweep { places: (to, end), ..sweep };
+        let part = StepSweep { places: (from, to), ..sweep.clone() };
+        let rest = StepSweep { places: (to, end), ..sweep };
         self.note(vec![JobOp::Sweep(part)], ctx, move |this, ctx| this.sweep_parts(rest, ctx, last));
     }
 
     fn end_sweep(
         &mut self,
         id: JobId,
-        sweeping: Sweeping,
+        sweeping: JobSweep,
         last: JobOp,
         cause: Cause,
         ctx: &mut Context<Self>,
@@ -283,7 +283,7 @@ impl Jobs {
     pub(super) fn break_off(&mut self, id: JobId, ctx: &mut Context<Self>) {
         const WHY: &str = "the hub stopped while the job was being made: nothing was done";
         let _ = self.table.signal(id, JobSignal::BreakOff, Some(WHY)); // it was being prepared
-        self.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
+        self.sweep(id, JobSweep::Cancel, Cause::of_job(id), ctx);
     }
 
     /// It is known how far it has come with its stage and with all of it: does it go on?
@@ -298,20 +298,21 @@ impl Jobs {
         let now = self.around.clock.now();
         let Some((rollout, stage)) = self.table.rollout(id) else { return };
         let next = rollout.next(stage, through, of_stage, of_all, rollout.expires <= now);
-        if let Some(run) = self.table.runs.get_mut(&id).filter(|_| !matches!(next, Next::Widen(_))) {
+        if let Some(run) = self.table.runs.get_mut(&id).filter(|_| !matches!(next, RolloutDecision::Widen(_)))
+        {
             run.patient_until = None;
         }
         match next {
-            Next::Wait => {}
-            Next::Stage(next) => {
+            RolloutDecision::Wait => {}
+            RolloutDecision::Stage(next) => {
                 info!(job = %id, stage = next, "the next stage of a roll-out begins");
                 if let Some(job) = self.table.jobs.get_mut(&id) {
                     job.stage = Some(next);
                 }
                 self.go_further(id, ctx);
             }
-            Next::Widen(devices) => self.widen(id, devices, ctx),
-            Next::Abort(why) => {
+            RolloutDecision::Widen(devices) => self.widen(id, devices, ctx),
+            RolloutDecision::Abort(why) => {
                 if let Some(run) = self.table.runs.get_mut(&id) {
                     run.aborting = Some(why);
                 }
@@ -357,7 +358,7 @@ impl Jobs {
         let Some(why) = run.aborting.take() else { return };
         info!(job = %id, %why, "a roll-out is broken off");
         if self.table.signal(id, JobSignal::Abort, Some(&format!("aborted: {why}"))) {
-            self.sweep(id, Sweeping::Cancel, Cause::of_job(id), ctx);
+            self.sweep(id, JobSweep::Cancel, Cause::of_job(id), ctx);
         }
     }
 
@@ -373,7 +374,7 @@ impl Jobs {
             return;
         };
         (run.expired, run.writing) = (true, true);
-        let sweep = Sweep {
+        let sweep = StepSweep {
             job: id,
             from: vec![StepState::Queued],
             places: (run.give_rest_up(), u64::MAX),

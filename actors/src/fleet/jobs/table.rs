@@ -9,9 +9,9 @@ use super::progress::{self, Counting};
 use super::run::Run;
 use crate::messages::jobs::JobTold;
 use twinhub_domain::Clock;
-use twinhub_domain::fleet::job::{Pace, Sweeping};
+use twinhub_domain::fleet::job::{JobSweep, RateLimiter};
 use twinhub_domain::fleet::{Job, JobId, JobSignal, JobStatus, Rollout, StepState};
-use twinhub_store::Sweep;
+use twinhub_store::StepSweep;
 
 /// All jobs, and how far those have come that are under way.
 pub(super) struct JobTable {
@@ -90,7 +90,7 @@ impl JobTable {
     pub fn new_run(&mut self, id: JobId) -> Run {
         self.made_runs += 1;
         let job = self.jobs.get(&id);
-        let pace = Pace::new(job.and_then(|job| job.rate), self.clock.uptime_ms());
+        let pace = RateLimiter::new(job.and_then(|job| job.rate), self.clock.uptime_ms());
         let counts = self.told(id).map(|told| told.progress.counts).unwrap_or_default();
         Run::new(self.made_runs, pace, Counting::new(counts))
     }
@@ -141,13 +141,13 @@ impl JobTable {
         self.runs.values().map(|run| run.in_flight).sum()
     }
 
-    pub fn change_of(&self, id: JobId, sweeping: Sweeping) -> Sweep {
+    pub fn change_of(&self, id: JobId, sweeping: JobSweep) -> StepSweep {
         let (from, to, detail) = sweeping.change();
         let at = self.clock.now();
         // One that was broken off says why.
         let reason = self.jobs.get(&id).and_then(|job| job.reason.clone());
-        let detail = reason.filter(|_| sweeping == Sweeping::Cancel).unwrap_or_else(|| detail.into());
-        Sweep { job: id, from: vec![from], places: (0, u64::MAX), to, detail, at }
+        let detail = reason.filter(|_| sweeping == JobSweep::Cancel).unwrap_or_else(|| detail.into());
+        StepSweep { job: id, from: vec![from], places: (0, u64::MAX), to, detail, at }
     }
 
     /// The oldest of those that are over, beyond so many.

@@ -18,14 +18,14 @@ use crate::messages::jobs::Steer;
 use crate::messages::supervisor::IfUnknown;
 use crate::post::post;
 use twinhub_domain::cause::Source;
-use twinhub_domain::fleet::{JobAction, JobSignal, Step, StepState};
+use twinhub_domain::fleet::{JobAction, JobSignal, JobStep, StepState};
 use twinhub_domain::{
-    Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
-    Recorded, Timestamp,
+    AnswerStatus, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, EventBody, Input, Json,
+    Object, Recorded, Timestamp,
 };
-use twinhub_store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
+use twinhub_store::{Batch, FleetChanges, JobDevice, JobDeviceQuery, MemoryStore, Store};
 use twinhub_testkit::{
-    FailingStore, Fault, ManualClock, ask, until, until_found, until_found_in_time, within,
+    CommitFault, FailingStore, ManualClock, ask, until, until_found, until_found_in_time, within,
 };
 
 const NOON: i64 = 1_767_268_800_000;
@@ -178,7 +178,7 @@ impl House {
         let query = JobDeviceQuery { states: states.to_vec(), ..JobDeviceQuery::of(id) };
         let page = self.memory.job_devices(&query).await.unwrap();
         let word = |device: JobDevice| {
-            let Step { state, detail, .. } = device.step;
+            let JobStep { state, detail, .. } = device.step;
             format!("{} {} {detail}", device.device, state.as_str()).trim_end().to_owned()
         };
         page.devices.into_iter().map(word).collect()
@@ -320,7 +320,7 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     let asked = house.memory.job_devices(&JobDeviceQuery::of(job)).await.unwrap().devices;
     let commands: Vec<CommandId> = asked.iter().map(|device| device.step.command.unwrap()).collect();
     for (n, status) in [(0, AnswerStatus::Executed), (1, AnswerStatus::Failed)] {
-        let answer = Box::new(Answer { status, response: None, reason: Some("so".into()) });
+        let answer = Box::new(CommandResult { status, response: None, reason: Some("so".into()) });
         let answer = Input::Answer { id: commands[n], answer, known: None };
         house.deliver(&format!("d{n}"), answer, IfUnknown::Refuse).await;
     }
@@ -341,7 +341,7 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     let again = JobDeviceQuery { device: Some(devices[1].1), ..JobDeviceQuery::of(job) };
     let again = house.memory.job_devices(&again).await.unwrap().devices[0].step.command.unwrap();
     assert!(!commands.contains(&again));
-    let answer = Box::new(Answer { status: AnswerStatus::Executed, response: None, reason: None });
+    let answer = Box::new(CommandResult { status: AnswerStatus::Executed, response: None, reason: None });
     house.deliver("d1", Input::Answer { id: again, answer, known: None }, IfUnknown::Refuse).await;
     house.clock.advance(1_000);
     assert_eq!(counts(&house.until(job, JobStatus::Done).await), [("done", 2), ("failed", 1)]);
@@ -407,15 +407,15 @@ async fn what_a_crash_left_half_done_is_taken_up() {
         job.status = JobStatus::Done;
         job.counts = [(StepState::Done, 3)].into();
     });
-    let mut fleet = Fleet::default();
+    let mut fleet = FleetChanges::default();
     for job in [&preparing, &canceled, &over] {
         let (id, body) = (job.id.to_string().into(), Some(job.to_object()));
-        fleet.records.push(Record { kind: RecordKind::Job, id, body, updated_at: now });
+        fleet.records.push(FleetRecord { kind: RecordKind::Job, id, body, updated_at: now });
         let row = |place| JobDevice {
             device: id_of(place),
             number: DeviceNumber(900 + i64::try_from(place).unwrap()),
             place,
-            step: Step::new(job.id, StepState::Queued),
+            step: JobStep::new(job.id, StepState::Queued),
             at: now,
         };
         fleet.jobs.push(JobOp::Devices((0..3).map(row).collect()));
@@ -447,14 +447,14 @@ async fn what_a_crash_left_half_done_is_taken_up() {
 async fn the_oldest_jobs_are_forgotten() {
     let memory = Arc::new(MemoryStore::default());
     let now = Timestamp::from_millis(NOON);
-    let mut fleet = Fleet::default();
+    let mut fleet = FleetChanges::default();
     for n in 0..1_005 {
         let action: JobAction = serde_json::from_str(ON).unwrap();
         let mut job = Job::new(JobId(uuid::Uuid::from_u128(n)), action, "user:ann", 0, now);
         job.status = JobStatus::Done;
         job.ended_at = Some(now.plus_millis(i64::try_from(n).unwrap() - 5_000));
         let (id, body) = (job.id.to_string().into(), Some(job.to_object()));
-        fleet.records.push(Record { kind: RecordKind::Job, id, body, updated_at: now });
+        fleet.records.push(FleetRecord { kind: RecordKind::Job, id, body, updated_at: now });
     }
     memory.commit(&batch(now, fleet)).await.unwrap();
     let mut house = House::over(memory).await;
@@ -474,6 +474,6 @@ fn id_of(place: u64) -> DeviceId {
     id(&format!("gone{place}"))
 }
 
-fn batch(at: Timestamp, fleet: Fleet) -> Batch {
+fn batch(at: Timestamp, fleet: FleetChanges) -> Batch {
     Batch { fleet, ..Batch::empty(at) }
 }

@@ -14,11 +14,11 @@ use super::run::Run;
 use crate::backoff::{STORE_AGAIN, TWIN};
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::post::post;
-use twinhub_domain::fleet::{Job, JobId, JobSignal, JobStatus, RecordChange, Step, StepState};
-use twinhub_domain::receipt::{NotTaken, Settled};
+use twinhub_domain::fleet::{Job, JobId, JobSignal, JobStatus, JobStep, RecordChange, StepState};
+use twinhub_domain::receipt::{InputOutcome, NotAccepted};
 use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber};
 use twinhub_mqtt::receipt;
-use twinhub_store::{JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StoreError, Sweep};
+use twinhub_store::{JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StepSweep, StoreError};
 
 /// Devices whose turn it is at once, of all jobs. They share a commit, and other traffic waits for that commit:
 /// many more would slow it down, and many fewer the job.
@@ -141,21 +141,21 @@ impl Jobs {
         let (settled, since) = (settled.into_actor(self), Instant::now());
         ctx.spawn(settled.map(move |settled, this, ctx| {
             this.turns.one_took(since.elapsed());
-            this.settled(turn, settled.unwrap_or(Err(NotTaken::Lost)), ctx);
+            this.settled(turn, settled.unwrap_or(Err(NotAccepted::Lost)), ctx);
         }));
     }
 
-    fn settled(&mut self, mut turn: Turn, settled: Settled, ctx: &mut Context<Self>) {
+    fn settled(&mut self, mut turn: Turn, settled: InputOutcome, ctx: &mut Context<Self>) {
         match settled {
             Ok(_) => self.turn_is_over(turn.job, ctx),
-            Err(NotTaken::Refused(refusal)) => {
+            Err(NotAccepted::Refused(refusal)) => {
                 // That a device is not to be updated now says nothing of the image.
                 let is_rollout = self.table.rollout(turn.job).is_some();
                 let state = if is_rollout { StepState::Skipped } else { StepState::Failed };
                 self.give_up(turn, state, &refusal.to_string(), ctx);
             }
-            Err(NotTaken::Lost) if !self.begun => {} // the hub goes down
-            Err(NotTaken::Lost) => {
+            Err(NotAccepted::Lost) if !self.begun => {} // the hub goes down
+            Err(NotAccepted::Lost) => {
                 if let Some(wait) = TWIN.at_most(MOST_TRIES).wait(turn.tries) {
                     turn.tries += 1;
                     ctx.run_later(wait, move |this, ctx| this.hand_out(turn, ctx));
@@ -169,7 +169,7 @@ impl Jobs {
     }
 
     fn give_up(&self, turn: Turn, state: StepState, why: &str, ctx: &mut Context<Self>) {
-        let step = Step::new(turn.job, state).because(why);
+        let step = JobStep::new(turn.job, state).because(why);
         let op = JobOp::Step { number: turn.number, at: self.around.clock.now(), step };
         self.note(vec![op], ctx, move |this, ctx| this.turn_is_over(turn.job, ctx));
     }
@@ -245,7 +245,7 @@ impl Jobs {
         }
         error!(job = %id, "devices had their turns and are queued still, giving them up");
         run.writing = true;
-        let sweep = Sweep {
+        let sweep = StepSweep {
             job: id,
             from: vec![StepState::Queued],
             places: (0, u64::MAX),

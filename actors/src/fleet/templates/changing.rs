@@ -14,7 +14,7 @@ use crate::post::post;
 use twinhub_domain::fleet::{JobAction, JobId, RecordChange};
 use twinhub_domain::{Cause, Json, Object, Versions};
 use twinhub_mqtt::receipt;
-use twinhub_rules::device_template::{BadTemplate, Template};
+use twinhub_rules::device_template::{BadDeviceTemplate, DeviceTemplate};
 
 /// The member of a record whose change has not come to the devices.
 const UNFINISHED: &str = "unfinished";
@@ -48,14 +48,14 @@ pub(super) struct Remainder {
 /// A change that is durable, and the job for it not yet.
 pub(super) enum Unfinished {
     /// Its devices are to take it as it is now.
-    RollOut(Arc<Template>),
+    RollOut(Arc<DeviceTemplate>),
     /// It is to go, from its devices first.
-    Remove(Arc<Template>),
+    Remove(Arc<DeviceTemplate>),
 }
 
 impl Unfinished {
     /// The change that the record says.
-    pub fn of(template: Arc<Template>, body: &Object) -> Option<Self> {
+    pub fn of(template: Arc<DeviceTemplate>, body: &Object) -> Option<Self> {
         match body.get(UNFINISHED).and_then(Json::as_str)? {
             REMOVE => Some(Self::Remove(template)),
             _ => Some(Self::RollOut(template)),
@@ -67,7 +67,7 @@ impl Unfinished {
         matches!(self, Self::RollOut(_))
     }
 
-    fn template(&self) -> &Arc<Template> {
+    fn template(&self) -> &Arc<DeviceTemplate> {
         let (Self::RollOut(template) | Self::Remove(template)) = self;
         template
     }
@@ -214,7 +214,10 @@ impl Changing {
     }
 
     /// The template that comes of a wish, and the one that stands in its place.
-    fn wished(&self, wish: Wish) -> Result<(Arc<Template>, Option<Arc<Template>>), TemplateRefusal> {
+    fn wished(
+        &self,
+        wish: Wish,
+    ) -> Result<(Arc<DeviceTemplate>, Option<Arc<DeviceTemplate>>), TemplateRefusal> {
         let Wish { id, said, how, if_version } = wish;
         let catalog = self.around.catalog.now();
         let before = catalog.get(&id).cloned();
@@ -223,7 +226,7 @@ impl Changing {
             (None, How::Replace | How::Merge) => return Err(TemplateRefusal::Unknown(id)),
             (_, How::Make | How::Replace) => said,
             (Some(before), How::Merge) => {
-                let mut merged = before.said();
+                let mut merged = before.specification();
                 merged.merge(&said);
                 merged
             }
@@ -235,10 +238,10 @@ impl Changing {
             && other.as_str() != Some(&*id)
         {
             let detail = format!("the template is called `{id}`, and stays so");
-            return Err(BadTemplate::Field { field: "id".into(), detail }.into());
+            return Err(BadDeviceTemplate::Field { field: "id".into(), detail }.into());
         }
         let (now, secrets) = (self.around.clock.now(), &self.around.secrets);
-        let template = Template::read_with(&id, &said, before.as_deref(), now, secrets)?;
+        let template = DeviceTemplate::read_with(&id, &said, before.as_deref(), now, secrets)?;
         Ok((Arc::new(template), before))
     }
 
@@ -289,7 +292,7 @@ impl Changing {
     }
 
     /// The job is whole: nothing is left to be gone on with.
-    async fn settle(&self, template: &Template) {
+    async fn settle(&self, template: &DeviceTemplate) {
         if self.keep(&template.id, template.document()).await.is_err() {
             warn!(template = %template.id, "a template's change is brought to its devices again at the next start");
         }
@@ -322,7 +325,7 @@ impl Changing {
 }
 
 /// Is the template at one of the versions that the change is for?
-fn check_version(template: &Template, if_version: Option<Versions>) -> Result<(), TemplateRefusal> {
+fn check_version(template: &DeviceTemplate, if_version: Option<Versions>) -> Result<(), TemplateRefusal> {
     match if_version {
         Some(expected) if !expected.contain(template.version) => {
             Err(TemplateRefusal::Version { current: template.version, expected })

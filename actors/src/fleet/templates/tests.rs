@@ -323,9 +323,9 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
     // The hub dies between the commit of the template and that of the job.
     let catalog = house.hub.catalog.now();
     let before = catalog.get("pump").unwrap();
-    let mut said = before.said();
+    let mut said = before.specification();
     said.merge(&said_of(r#"{"configuration": {"interval": 1}}"#));
-    let after = Template::read("pump", &said, Some(before), Timestamp::from_millis(NOON)).unwrap();
+    let after = DeviceTemplate::read("pump", &said, Some(before), Timestamp::from_millis(NOON)).unwrap();
     let mut body = after.document();
     body.insert("unfinished", "roll_out".into());
     let (receipt, settled) = receipt::channel();
@@ -468,7 +468,8 @@ async fn rules_come_change_and_go_with_their_template() {
 
     let wrong = rules(r#"{"hot": {"triggers": [{"numeric": "t"}], "actions": [{"alarm": "hot"}]}}"#);
     let refused = house.put("pump", &wrong, How::Replace).await;
-    let Err(TemplateRefusal::Bad(twinhub_rules::device_template::BadTemplate::Rules(problems))) = refused
+    let Err(TemplateRefusal::Bad(twinhub_rules::device_template::BadDeviceTemplate::Rules(problems))) =
+        refused
     else {
         panic!("{refused:?}")
     };

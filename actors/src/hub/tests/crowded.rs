@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::messages::archive::FindCommand;
-use twinhub_domain::{Answer, AnswerStatus, CommandRequest, CommandStatus};
+use twinhub_domain::{AnswerStatus, CommandRequest, CommandResult, CommandStatus};
 use twinhub_mqtt::receipt;
 
 fn full(most_in_flight: usize) -> Settings {
@@ -10,7 +10,7 @@ fn full(most_in_flight: usize) -> Settings {
 }
 
 impl House {
-    fn arrive_at(&self, fire_and_forget: bool, payload: &str) -> Receiver<Settled> {
+    fn arrive_at(&self, fire_and_forget: bool, payload: &str) -> Receiver<InputOutcome> {
         let (receipt, settled) = receipt::channel();
         let message = Arrived {
             topic: "iot/devices/a/data".into(),
@@ -97,7 +97,7 @@ async fn of_a_command_that_changes_twice_in_one_commit_the_last_state_is_kept() 
     let request = CommandRequest::parse(payload::object(br#"{"command_type": "go"}"#).unwrap()).unwrap();
     let asked = Input::Command { id: command, request: Box::new(request), known: None, is_new: false };
     let say = |status| {
-        let answer = Box::new(Answer { status, response: None, reason: None });
+        let answer = Box::new(CommandResult { status, response: None, reason: None });
         Input::Answer { id: command, answer, known: None }
     };
     let refuse = IfUnknown::Refuse;

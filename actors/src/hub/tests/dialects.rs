@@ -54,11 +54,11 @@ fn speaking() -> Settings {
 }
 
 impl House {
-    fn rows(&self, payload: &str) -> Receiver<Settled> {
+    fn rows(&self, payload: &str) -> Receiver<InputOutcome> {
         self.arrive_on("rows", payload)
     }
 
-    fn arrive_on(&self, topic: &str, payload: &str) -> Receiver<Settled> {
+    fn arrive_on(&self, topic: &str, payload: &str) -> Receiver<InputOutcome> {
         let (receipt, settled) = receipt::channel();
         let message = Arrived {
             topic: topic.into(),
@@ -179,7 +179,7 @@ async fn a_dialect_that_panics_begins_again_with_what_it_kept() {
 /// A dialect's binding is durable no later than the effects that depend on it, however the store fails.
 #[actix::test]
 async fn a_binding_is_there_wherever_what_depends_on_it_is() {
-    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+    for fault in [CommitFault::Failed, CommitFault::UnknownDone, CommitFault::UnknownNotDone] {
         let dialects = AddedDialects::default().with_stateful(Counting::default);
         let house = House::with(Settings { dialects, most_in_commit: 1, ..Settings::default() }).await;
         house.store.fail_next(2, fault);

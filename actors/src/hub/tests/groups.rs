@@ -8,7 +8,7 @@ use super::*;
 use crate::messages::groups::{
     DeleteGroup, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups, ReadTree,
 };
-use twinhub_domain::fleet::{Expect, GroupId, GroupSaid, GroupWish, RecordKind};
+use twinhub_domain::fleet::{GroupFields, GroupId, GroupPrecondition, GroupRequest, RecordKind};
 use twinhub_domain::{Event, Status};
 use twinhub_store::{Batch, DeviceQuery, MemoryStore};
 use twinhub_testkit::{FailingStore, ManualClock};
@@ -23,10 +23,10 @@ fn cause() -> Cause {
     Cause::new(Source::Rest, "user:ann")
 }
 
-fn said(body: &str) -> GroupWish {
+fn said(body: &str) -> GroupRequest {
     let body = payload::object(body.as_bytes()).unwrap();
     let text = |field: &str| body.get(field).map(|value| value.as_str().map(Into::into));
-    let said = GroupSaid {
+    let said = GroupFields {
         id: None,
         name: text("name"),
         description: text("description"),
@@ -42,7 +42,7 @@ async fn put(hub: &Hub, id: &str, body: &str) -> Result<GroupStood, GroupRefusal
     let put = PutGroup {
         id: GroupId::parse(id).ok(),
         wish,
-        expect: Expect::Any,
+        expect: GroupPrecondition::Any,
         if_tag: None,
         cause: cause(),
         reply,
@@ -231,7 +231,7 @@ async fn the_tree_can_be_read_while_commits_fail() {
     let settings = Settings { patience: Duration::from_millis(50), ..Settings::default() };
     let clock = ManualClock::at(Timestamp::from_millis(1_000));
     let hub = Hub::start(store.clone(), clock, settings).await.unwrap();
-    store.break_commits(Fault::Failed);
+    store.break_commits(CommitFault::Failed);
     give(&hub, 1, Input::Register(Box::default()), IfUnknown::Begin).await;
     assert!(hub.is_failing());
     let (reply, tree) = oneshot::channel();

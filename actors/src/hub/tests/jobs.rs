@@ -90,7 +90,7 @@ async fn a_device_whose_twin_dies_of_its_turn_is_left_out() {
 /// While the store fails nothing is done and nothing is lost; when it is back, each has had its turn once.
 #[actix::test]
 async fn a_store_that_fails_holds_a_job_up() {
-    for fault in [Fault::Failed, Fault::UnknownDone, Fault::UnknownNotDone] {
+    for fault in [CommitFault::Failed, CommitFault::UnknownDone, CommitFault::UnknownNotDone] {
         let house = House::new().await;
         let devices: Vec<String> = (0..50).map(|n| format!("d{n}")).collect();
         for device in &devices {

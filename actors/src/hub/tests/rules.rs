@@ -10,8 +10,8 @@ use crate::automation::look::Look;
 use crate::messages::archive::{ListAlarms, ListCommands, ListRuns, Past};
 use crate::messages::automation::{Expect, PutRule, ReadRules, RuleRefusal, RulesRead};
 use crate::messages::journal::Barrier;
-use twinhub_domain::run::{RunEntry, RunOutcome, Signal};
-use twinhub_domain::{EventBody, Kind};
+use twinhub_domain::run::{AutomationSignal, RunEntry, RunOutcome};
+use twinhub_domain::{EventBody, EventKind};
 use twinhub_mqtt::receipt;
 use twinhub_rules::Engine;
 use twinhub_rules::backtest::Backtest;
@@ -124,7 +124,7 @@ async fn a_reading_becomes_a_command_and_says_why() {
     let record = scene.hub.archive.send(ListCommands(CommandQuery { limit: 1, ..CommandQuery::default() }));
     let command = within("the command", record).await.unwrap().unwrap().commands.remove(0).command;
     assert_eq!(run.actions[0].made.as_deref(), Some(command.id.to_string().as_str()));
-    let asked = scene.seen.iter().find(|recorded| recorded.event.kind() == Kind::Command).unwrap();
+    let asked = scene.seen.iter().find(|recorded| recorded.event.kind() == EventKind::Command).unwrap();
     assert_eq!(asked.event.cause.run.as_ref().map(|run| run.id), Some(run.id));
     assert_eq!(scene.runs().await.len(), 1);
 
@@ -150,7 +150,7 @@ async fn for_five_minutes_over_a_crash_at_minute_three() {
         scene.clock.advance(fires_after - 1_000);
         scene.settle().await;
         assert_eq!(scene.commands().await, [""; 0], "{across}: too early");
-        scene.pass(1_000, |recorded| recorded.event.kind() == Kind::Command).await;
+        scene.pass(1_000, |recorded| recorded.event.kind() == EventKind::Command).await;
         assert_eq!(scene.commands().await, ["set"], "{across}");
     }
 }
@@ -183,7 +183,7 @@ async fn a_store_that_fails_loses_no_run() {
     scene.rule(COOL).await;
     scene.say("fan", "status", "online").await;
     scene.settle().await;
-    scene.store.fail_next(5, Fault::UnknownDone);
+    scene.store.fail_next(5, CommitFault::UnknownDone);
     scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
     scene.ran(is_done).await;
     assert_eq!(scene.commands().await, ["set"]);
@@ -283,7 +283,7 @@ async fn files_are_followed_and_a_broken_one_changes_nothing() {
     let changed = |what: &'static str| {
         move |recorded: &Recorded| match &recorded.event.body {
             EventBody::Signal(signal) => match &**signal {
-                Signal::Rules { changed, gone, .. } => {
+                AutomationSignal::Rules { changed, gone, .. } => {
                     let said = if what == "changed" { changed } else { gone };
                     said.iter().any(|id| id.as_str() == "hot")
                 }

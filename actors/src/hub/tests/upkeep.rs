@@ -10,7 +10,7 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId, RunKind, RunOutcome, TriggerS
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{CommandRequest, CommandStatus, DeviceNumber, Object, Status};
 use twinhub_mqtt::Intake;
-use twinhub_store::{Automation, Batch};
+use twinhub_store::{AutomationChanges, Batch};
 use twinhub_testkit::ManualClock;
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
     let ran = run(clock.now());
     let id = ran.id;
-    let automation = Automation { runs: vec![ran], ..Automation::default() };
+    let automation = AutomationChanges { runs: vec![ran], ..AutomationChanges::default() };
     store.commit(&Batch { automation, ..Batch::empty(clock.now()) }).await.unwrap();
     let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
     let scene = Scene::with(FailingStore::around(store), clock, settings).await;

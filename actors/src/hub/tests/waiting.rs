@@ -7,7 +7,8 @@ use super::*;
 use crate::messages::archive::{FindCommand, ListCommands};
 use crate::messages::feed::WatchCommands;
 use twinhub_domain::{
-    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
+    AnswerStatus, Command, CommandId, CommandRequest, CommandResult, CommandStatus, EventBody, EventKind,
+    Mode, Status,
 };
 use twinhub_mqtt::receipt;
 use twinhub_store::{CommandQuery, MemoryStore};
@@ -73,7 +74,7 @@ impl Scene {
         within("the receipt of a message", settled).await.unwrap().unwrap();
     }
 
-    pub async fn deliver(&self, device: &str, input: Input) -> Result<Taken, HubError> {
+    pub async fn deliver(&self, device: &str, input: Input) -> Result<Accepted, HubError> {
         let cause = Cause::new(Source::Rest, "user:ann");
         let delivered = self.hub.deliver(id(device), input, cause, IfUnknown::Refuse, true);
         within("the twin's answer", delivered).await
@@ -85,7 +86,7 @@ impl Scene {
         self.deliver(device, Input::Change(Box::new(change))).await.unwrap();
     }
 
-    pub async fn ask(&self, device: &str, fields: &str, key: Option<&str>) -> Result<Taken, HubError> {
+    pub async fn ask(&self, device: &str, fields: &str, key: Option<&str>) -> Result<Accepted, HubError> {
         let mut request = CommandRequest::parse(payload::object(fields.as_bytes()).unwrap()).unwrap();
         request.idempotency_key = key.map(Into::into);
         let id = CommandId(Uuid::now_v7());
@@ -97,8 +98,13 @@ impl Scene {
         self.ask(device, fields, None).await.unwrap().commands[0].id
     }
 
-    pub async fn answer(&self, device: &str, id: CommandId, status: AnswerStatus) -> Result<Taken, HubError> {
-        let answer = Box::new(Answer { status, response: None, reason: None });
+    pub async fn answer(
+        &self,
+        device: &str,
+        id: CommandId,
+        status: AnswerStatus,
+    ) -> Result<Accepted, HubError> {
+        let answer = Box::new(CommandResult { status, response: None, reason: None });
         self.deliver(device, Input::Answer { id, answer, known: None }).await
     }
 
@@ -127,7 +133,7 @@ impl Scene {
         let from = self.clock.now();
         self.clock.set(from.plus_millis(by_ms));
         ask(&self.hub.clock_watch, Tick).await;
-        self.until(|recorded| recorded.event.kind() == Kind::Hub).await;
+        self.until(|recorded| recorded.event.kind() == EventKind::Hub).await;
         until("the clock follows", async || self.clock.now() != from).await;
         self.tick().await;
     }
@@ -398,7 +404,7 @@ async fn a_failing_store_delays_what_is_due() {
     let mut scene = Scene::new().await;
     scene.say("a", "status", "online").await;
     let id = scene.asked("a", GO).await;
-    scene.store.break_commits(Fault::Failed);
+    scene.store.break_commits(CommitFault::Failed);
     scene.clock.advance(10_000);
     scene.tick().await;
     assert_eq!(scene.command(id).await.status, CommandStatus::Sent);

@@ -247,8 +247,8 @@ impl House {
             let place = place.map(|place| PLACES[place].0);
             let find = Find {
                 query: DeviceQuery { descending: *descending, offset: *offset, limit: *limit, ..query },
-                filter: wish.as_ref().map(|wish| Filter::compile(&wish.text()).unwrap()),
-                sort: place.map(|place| Field::compile(place).unwrap()),
+                filter: wish.as_ref().map(|wish| TwinFilter::compile(&wish.text()).unwrap()),
+                sort: place.map(|place| SortField::compile(place).unwrap()),
             };
             let holds = |document: &&Value| {
                 is_listed(document) && wish.as_ref().is_none_or(|wish| wish.holds(document) == Some(true))

@@ -75,9 +75,9 @@ impl Decimal {
 }
 
 /// Reads bytes from the front, and never beyond their end.
-pub struct Reader<'a>(pub &'a [u8]);
+pub struct ByteReader<'a>(pub &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ByteReader<'a> {
     pub fn left(&self) -> usize {
         self.0.len()
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::bytes::{Decimal, Reader, checksum};
+use super::bytes::{ByteReader, Decimal, checksum};
 use super::{CodecError, FIRST_VERSION, LAYER, VERSION, head, source, tag};
-use crate::layers::Layers;
+use crate::layers::LayerCache;
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::fleet::Layer;
@@ -30,7 +30,7 @@ const MOST_TEXT: usize = 1 << 30;
 ///
 /// # Errors
 /// Says why the bytes are no events; nothing of them is used then.
-pub fn decode(blob: &[u8], layers: &Layers) -> Result<Vec<Recorded>, CodecError> {
+pub fn decode(blob: &[u8], layers: &LayerCache) -> Result<Vec<Recorded>, CodecError> {
     match blob.first() {
         None => return Err(CodecError::Short),
         Some(FIRST_VERSION..=VERSION) => {}
@@ -40,7 +40,7 @@ pub fn decode(blob: &[u8], layers: &Layers) -> Result<Vec<Recorded>, CodecError>
     if checksum(checked) != u64::from_le_bytes(*sum) {
         return Err(CodecError::Checksum);
     }
-    let mut bytes = Reader(checked.get(1..).ok_or(CodecError::Short)?);
+    let mut bytes = ByteReader(checked.get(1..).ok_or(CodecError::Short)?);
     let count = bytes.count()?;
     let texts = texts(&mut bytes)?;
     let mut decoder = Decoder { bytes, texts, text_left: MOST_TEXT, number_text: String::new(), layers };
@@ -61,28 +61,28 @@ const SHORTEST_EVENT: usize = 5;
 const SHORTEST_READING: usize = 2;
 
 struct Decoder<'a> {
-    bytes: Reader<'a>,
-    texts: Vec<Text<'a>>,
+    bytes: ByteReader<'a>,
+    texts: Vec<SharedText<'a>>,
     text_left: usize,
     number_text: String,
-    layers: &'a Layers,
+    layers: &'a LayerCache,
 }
 
 /// A text of the blob, and its parsed form: a thousand events share one cause.
-struct Text<'a> {
+struct SharedText<'a> {
     spelled: &'a str,
     device: Option<DeviceId>,
     shared: Option<Arc<str>>,
 }
 
-fn texts<'a>(bytes: &mut Reader<'a>) -> Result<Vec<Text<'a>>, CodecError> {
+fn texts<'a>(bytes: &mut ByteReader<'a>) -> Result<Vec<SharedText<'a>>, CodecError> {
     let count = bytes.count()?;
     let mut texts = Vec::with_capacity(count);
     for _ in 0..count {
         let length = bytes.count()?;
         let text = std::str::from_utf8(bytes.take(length)?)
             .map_err(|_| CodecError::Nonsense("a text is not UTF-8"))?;
-        texts.push(Text { spelled: text, device: None, shared: None });
+        texts.push(SharedText { spelled: text, device: None, shared: None });
     }
     Ok(texts)
 }
@@ -265,7 +265,7 @@ impl<'a> Decoder<'a> {
         Ok(text)
     }
 
-    fn known_text(&mut self) -> Result<&mut Text<'a>, CodecError> {
+    fn known_text(&mut self) -> Result<&mut SharedText<'a>, CodecError> {
         let index = usize::try_from(self.bytes.varint()?).unwrap_or(usize::MAX);
         self.texts.get_mut(index).ok_or(CodecError::Nonsense("there is no such text"))
     }

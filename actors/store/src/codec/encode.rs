@@ -14,7 +14,7 @@ use twinhub_domain::{Cause, Event, EventBody, Json, Number, Object, Reading, Rec
 pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
     let events: Vec<(&Recorded, Option<Object>)> =
         events.into_iter().map(|recorded| (recorded, document(&recorded.event.body))).collect();
-    let mut writer = Writer::default();
+    let mut writer = BlobWriter::default();
     for (recorded, document) in &events {
         writer.event(recorded, document.as_ref());
     }
@@ -34,14 +34,14 @@ fn document(body: &EventBody) -> Option<Object> {
 }
 
 #[derive(Default)]
-struct Writer<'a> {
+struct BlobWriter<'a> {
     out: Vec<u8>,
     texts: AHashMap<&'a str, u64>,
     in_order: Vec<&'a str>,
     before: Option<&'a Recorded>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> BlobWriter<'a> {
     fn event(&mut self, recorded: &'a Recorded, document: Option<&'a Object>) {
         let Event { device, number, at, received_at, body, cause } = &recorded.event;
         let (seq_before, received_before) =

@@ -33,7 +33,7 @@ pub use encode::encode;
 const VERSION: u8 = 5;
 const FIRST_VERSION: u8 = 1;
 
-/// Why bytes are no events.
+/// The reason why bytes are no events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     #[error("they are of version {0}, which this program does not know")]

@@ -5,20 +5,20 @@ use proptest::prelude::*;
 
 use super::bytes::{Decimal, checksum, put_varint};
 use super::*;
-use crate::layers::Layers;
+use crate::layers::LayerCache;
 use twinhub_domain::cause::Source;
-use twinhub_domain::command::{CommandChange, Step};
+use twinhub_domain::command::{CommandChange, CommandStep};
 use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{
-    Answer, AnswerStatus, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event,
-    EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
+    AnswerStatus, Cause, CommandId, CommandRequest, CommandResult, CommandStatus, DeviceId, DeviceNumber,
+    Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
 };
 
 /// Of events that name no layer.
 fn decode(blob: &[u8]) -> Result<Vec<Recorded>, CodecError> {
-    super::decode(blob, &Layers::default())
+    super::decode(blob, &LayerCache::default())
 }
 
 fn same(one: &[Recorded], other: &[Recorded]) -> bool {
@@ -80,31 +80,31 @@ fn a_message_takes_few_bytes() {
 #[test]
 fn steps_and_changes_come_back() {
     let answer =
-        |status| Answer { status, response: Some("3.10".parse().unwrap()), reason: Some("so".into()) };
-    let bare = |status| Answer { status, response: None, reason: None };
+        |status| CommandResult { status, response: Some("3.10".parse().unwrap()), reason: Some("so".into()) };
+    let bare = |status| CommandResult { status, response: None, reason: None };
     let at = Timestamp::from_millis(1_767_268_800_000);
     let request =
         CommandRequest { supersedes: Some("s".into()), ..CommandRequest::new("reboot", Object::default()) };
     let mut steps = vec![
-        Step::Queued(Box::new(request)),
-        Step::Sent { attempt: 1 },
-        Step::Returned { reason: "away".into(), not_before: None, uncounted: true },
-        Step::Returned { reason: "no answer".into(), not_before: Some(at), uncounted: false },
+        CommandStep::Queued(Box::new(request)),
+        CommandStep::Sent { attempt: 1 },
+        CommandStep::Returned { reason: "away".into(), not_before: None, uncounted: true },
+        CommandStep::Returned { reason: "no answer".into(), not_before: Some(at), uncounted: false },
     ];
     for status in
         [AnswerStatus::Delivered, AnswerStatus::Executed, AnswerStatus::Failed, AnswerStatus::Rejected]
     {
         steps.extend([
-            Step::Answered(answer(status)),
-            Step::Answered(bare(status)),
-            Step::Late(answer(status)),
-            Step::Late(bare(status)),
+            CommandStep::Answered(answer(status)),
+            CommandStep::Answered(bare(status)),
+            CommandStep::Late(answer(status)),
+            CommandStep::Late(bare(status)),
         ]);
     }
     let by = CommandId(uuid::Uuid::from_u128(7));
     for status in CommandStatus::ALL {
-        steps.push(Step::Ended { status, reason: "over".into(), by: None });
-        steps.push(Step::Ended { status, reason: String::new().into(), by: Some(by) });
+        steps.push(CommandStep::Ended { status, reason: "over".into(), by: None });
+        steps.push(CommandStep::Ended { status, reason: String::new().into(), by: Some(by) });
     }
     let id = CommandId(uuid::Uuid::from_u128(1 << 100));
     let mut bodies: Vec<EventBody> =
@@ -143,7 +143,7 @@ fn what_version_1_wrote_is_read() {
         EventBody::Telemetry { readings: vec![reading], identity: Some(99), claimed: None },
         EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch }),
         EventBody::Presence { status: Status::Online, reason: "heard".into() },
-        EventBody::Command(Box::new(CommandChange { id, step: Step::Sent { attempt: 2 } })),
+        EventBody::Command(Box::new(CommandChange { id, step: CommandStep::Sent { attempt: 2 } })),
     ];
     let event = |(seq, body): (u64, EventBody)| {
         let (device, number) = (DeviceId::parse("pump-1").unwrap(), DeviceNumber(1));
@@ -240,7 +240,7 @@ fn any_request() -> impl Strategy<Value = CommandRequest> {
     )
 }
 
-fn any_answer() -> impl Strategy<Value = Answer> {
+fn any_answer() -> impl Strategy<Value = CommandResult> {
     let status = prop::sample::select(vec![
         AnswerStatus::Delivered,
         AnswerStatus::Executed,
@@ -249,25 +249,26 @@ fn any_answer() -> impl Strategy<Value = Answer> {
     ]);
     // A response of null is none: so it is where answers come in.
     let response = prop::option::of(any_json()).prop_map(|response| response.filter(|r| *r != Json::Null));
-    (status, response, prop::option::of(any_text())).prop_map(|(status, response, reason)| Answer {
+    (status, response, prop::option::of(any_text())).prop_map(|(status, response, reason)| CommandResult {
         status,
         response,
         reason,
     })
 }
 
-fn any_step() -> impl Strategy<Value = (CommandId, Step)> {
+fn any_step() -> impl Strategy<Value = (CommandId, CommandStep)> {
     // As far as RFC 3339 goes: times are text in there.
     let time = || any::<i64>().prop_map(Timestamp::from_millis);
     let step = prop_oneof![
-        any_request().prop_map(|request| Step::Queued(Box::new(request))),
-        any::<u8>().prop_map(|attempt| Step::Sent { attempt }),
-        (any_text(), prop::option::of(time()), any::<bool>())
-            .prop_map(|(reason, not_before, uncounted)| Step::Returned { reason, not_before, uncounted }),
-        any_answer().prop_map(Step::Answered),
-        any_answer().prop_map(Step::Late),
+        any_request().prop_map(|request| CommandStep::Queued(Box::new(request))),
+        any::<u8>().prop_map(|attempt| CommandStep::Sent { attempt }),
+        (any_text(), prop::option::of(time()), any::<bool>()).prop_map(|(reason, not_before, uncounted)| {
+            CommandStep::Returned { reason, not_before, uncounted }
+        }),
+        any_answer().prop_map(CommandStep::Answered),
+        any_answer().prop_map(CommandStep::Late),
         (prop::sample::select(CommandStatus::ALL.to_vec()), any_text(), prop::option::of(any_id()))
-            .prop_map(|(status, reason, by)| Step::Ended { status, reason, by }),
+            .prop_map(|(status, reason, by)| CommandStep::Ended { status, reason, by }),
     ];
     (any_id(), step)
 }

@@ -1,13 +1,13 @@
 //! Automation's stored data, in every store.
 
-use super::made::*;
+use super::samples::*;
 use super::support::*;
-use crate::{Automation, AutomationState, DeliveryRecord, DeliveryStatus, Progress, RunQuery};
+use crate::{AutomationChanges, AutomationState, DeliveryRecord, DeliveryStatus, EngineProgress, RunQuery};
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::run::{RunEntry, RunOutcome};
 
-fn progress(seq: u64) -> Option<Progress> {
-    Some(Progress { seq, time: after_noon(9) })
+fn progress(seq: u64) -> Option<EngineProgress> {
+    Some(EngineProgress { seq, time: after_noon(9) })
 }
 
 #[tokio::test]
@@ -15,10 +15,10 @@ async fn what_is_committed_is_there_and_stays() {
     for mut fixture in Fixture::both().await {
         let empty = fixture.store.automation().await.unwrap();
         assert!(empty.progress.is_none() && empty.kept.is_empty() && empty.rules.is_empty());
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.register("pump", "{}");
         let pump = world.number("pump");
-        world.automation = Automation {
+        world.automation = AutomationChanges {
             progress: progress(2),
             kept: vec![
                 kept("cool", pump, Some(r#"{"latch": [true, 23.50], "n": null}"#)),
@@ -53,11 +53,11 @@ async fn what_is_committed_is_there_and_stays() {
             fixture.reopen().await;
         }
         // Nothing happened, and automation came further all the same.
-        world.automation = Automation {
+        world.automation = AutomationChanges {
             progress: progress(3),
             kept: vec![kept("cool", pump, None), kept("heat", pump, Some("2")), kept("gone", pump, None)],
             rules: vec![record("cool", None, None), record("heat", Some("{}"), Some(true))],
-            ..Automation::default()
+            ..AutomationChanges::default()
         };
         fixture.commit(&world.batch()).await;
         for _ in 0..2 {
@@ -72,22 +72,22 @@ async fn what_is_committed_is_there_and_stays() {
 }
 
 #[tokio::test]
-async fn what_is_said_last_counts_and_what_comes_again_does_nothing() {
+async fn the_last_write_counts_and_a_repeat_does_nothing() {
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let done = run(1, "cool", None);
         let running = || RunEntry { outcome: RunOutcome::Running, ended_at: None, ..run(1, "cool", None) };
         let over = Alarm { active: false, count: 3, ..rule_alarm(1, "cool") };
         let sent = DeliveryRecord { status: DeliveryStatus::Delivered, ..delivery(1, run_id(1)) };
-        let mut said = Automation {
+        let mut said = AutomationChanges {
             kept: vec![kept("cool", NOBODY, Some("1")), kept("cool", NOBODY, None)],
             runs: vec![running()],
             alarms: vec![rule_alarm(1, "cool")],
             deliveries: vec![delivery(1, run_id(1))],
             rules: vec![record("cool", None, Some(true)), record("cool", None, None)],
-            ..Automation::default()
+            ..AutomationChanges::default()
         };
-        said.absorb(Automation {
+        said.absorb(AutomationChanges {
             kept: vec![kept("cool", NOBODY, Some("2"))],
             runs: vec![done.clone()],
             alarms: vec![over.clone()],
@@ -128,7 +128,7 @@ async fn what_is_said_last_counts_and_what_comes_again_does_nothing() {
 #[tokio::test]
 async fn the_last_run_of_each_rule_is_one_that_ran() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.automation.runs =
             vec![run(1, "cool", None), run(3, "cool", None), dull(4, "cool", None), dull(5, "dull", None)];
         fixture.commit(&world.batch()).await;
@@ -148,17 +148,17 @@ async fn the_last_run_of_each_rule_is_one_that_ran() {
 }
 
 #[tokio::test]
-async fn a_removed_device_takes_its_alarms_along_and_leaves_its_runs_to_nobody() {
+async fn a_removed_device_loses_its_alarms_and_its_runs_lose_their_device() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.register("a", "{}");
         world.register("b", "{}");
         let (a, b) = (("a", world.number("a")), ("b", world.number("b")));
-        let of = |a, b| Automation {
+        let of = |a, b| AutomationChanges {
             kept: vec![kept("cool", a, Some("1")), kept("cool", b, Some("1"))],
             alarms: vec![alarm(1, "hot", ("a", a)), alarm(2, "hot", ("b", b))],
             runs: vec![run(1, "cool", Some(("a", a))), run(2, "cool", Some(("b", b)))],
-            ..Automation::default()
+            ..AutomationChanges::default()
         };
         world.automation = of(a.1, b.1);
         fixture.commit(&world.batch()).await;

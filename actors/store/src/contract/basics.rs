@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use super::support::*;
 use crate::{DeviceQuery, DeviceSort, EventQuery, Store};
 use twinhub_domain::series::HistoryQuery;
-use twinhub_domain::{DeviceId, DeviceNumber, Kind, Mode, Status, Timestamp, payload};
+use twinhub_domain::{DeviceId, DeviceNumber, EventKind, Mode, Status, Timestamp, payload};
 
 #[tokio::test]
 async fn what_is_committed_is_there_and_stays() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.register("pump", r#"{"name": "Pump", "serial_number": "S-1"}"#);
         world.tell("pump", r#"{"t": 23.50, "units": {"t": "°C"}}"#);
         world.send("iot/devices/pump/desired");
@@ -36,7 +36,7 @@ async fn what_is_committed_is_there_and_stays() {
 #[tokio::test]
 async fn a_batch_that_comes_again_does_nothing() {
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.tell("a", r#"{"t": 1}"#);
         world.send("x");
         let batch = world.batch();
@@ -54,7 +54,7 @@ async fn a_batch_that_comes_again_does_nothing() {
 #[tokio::test]
 async fn replays_any_stretch() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         for round in 0..6 {
             world.tell("a", &format!(r#"{{"t": {round}}}"#));
             world.tell("b", &format!(r#"{{"t": {round}}}"#));
@@ -82,7 +82,7 @@ async fn replays_any_stretch() {
 #[tokio::test]
 async fn knows_a_message_by_its_time_and_content() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let message = |minute: i64| format!(r#"{{"t": 1, "timestamp": {}}}"#, NOON + minute * 60_000);
         for minute in [5, 1, 9, -30 * 60, 3] {
             world.tell("a", &message(minute));
@@ -121,7 +121,7 @@ async fn knows_a_message_by_its_time_and_content() {
 #[tokio::test]
 async fn ids_and_names_sort_by_the_numbers_in_them() {
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         for (id, name) in
             [("climate-10", "B\u{fc}ro 10"), ("climate-2", "Bu\u{308}ro 9"), ("climate-1", "B\u{fc}ro 2")]
         {
@@ -148,7 +148,7 @@ async fn ids_and_names_sort_by_the_numbers_in_them() {
 #[tokio::test]
 async fn a_device_is_found_by_its_token() {
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.register("pump", r#"{"token_hash": "ab12"}"#);
         world.register("fan", "{}");
         fixture.commit(&world.batch()).await;
@@ -164,7 +164,7 @@ async fn a_device_is_found_by_its_token() {
 #[tokio::test]
 async fn lists_filter_sort_and_page() {
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.register("p-1", r#"{"name": "Zebra", "type": "pump", "tags": {"floor": 2, "wet": true}}"#);
         world.wait(1_000);
         world.register(
@@ -243,7 +243,7 @@ async fn lists_filter_sort_and_page() {
 #[tokio::test]
 async fn finds_by_serial_number_and_by_id_without_one() {
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.register("a", r#"{"serial_number": "b"}"#);
         world.register("b", "{}");
         world.register("c", r#"{"serial_number": "S"}"#);
@@ -265,7 +265,7 @@ async fn finds_by_serial_number_and_by_id_without_one() {
 #[tokio::test]
 async fn a_removed_device_is_gone_with_all_it_had() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.tell("a", r#"{"t": 1}"#);
         world.tell("b", r#"{"t": 1}"#);
         fixture.commit(&world.batch()).await;
@@ -307,7 +307,7 @@ async fn a_removed_device_is_gone_with_all_it_had() {
 #[tokio::test]
 async fn the_outbox_holds_what_was_not_sent() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let (one, two) = (world.send("1"), world.send("2"));
         fixture.commit(&world.batch()).await;
         world.sent(one);
@@ -336,7 +336,7 @@ async fn the_outbox_holds_what_was_not_sent() {
 #[tokio::test]
 async fn the_log_is_filtered() {
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         for minute in 0..5 {
             world.tell("a", &format!(r#"{{"t": {minute}, "timestamp": {}}}"#, NOON - minute * 60_000));
             world.tell("b", r#"{"t": 1}"#);
@@ -355,17 +355,25 @@ async fn the_log_is_filtered() {
             for (offset, left) in [(1, &[11, 9][..]), (6, &[1]), (7, &[])] {
                 assert_eq!(find(EventQuery { offset, ..newest.clone() }).await, left);
             }
-            let few = EventQuery { kinds: vec![Kind::Twin, Kind::Presence], limit: 1, device: a, ..log() };
+            let few = EventQuery {
+                kinds: vec![EventKind::Twin, EventKind::Presence],
+                limit: 1,
+                device: a,
+                ..log()
+            };
             assert_eq!(find(EventQuery { offset: 1, ..few.clone() }).await, [2]);
             assert_eq!(find(EventQuery { offset: 1, newest_first: true, ..few.clone() }).await, [1]);
             assert_eq!(find(EventQuery { offset: 1, device: None, limit: 2, ..few }).await, [2, 4]);
             assert_eq!(find(EventQuery { offset: 12, ..log() }).await, [13, 14]);
-            let kinds = |kinds: &[Kind]| EventQuery { kinds: kinds.to_vec(), ..log() };
-            assert_eq!(find(kinds(&[Kind::Twin])).await, [1, 4]);
-            assert_eq!(find(kinds(&[Kind::Twin, Kind::Presence])).await, [1, 2, 4, 5]);
-            let presence = EventQuery { newest_first: true, limit: 1, ..kinds(&[Kind::Presence]) };
+            let kinds = |kinds: &[EventKind]| EventQuery { kinds: kinds.to_vec(), ..log() };
+            assert_eq!(find(kinds(&[EventKind::Twin])).await, [1, 4]);
+            assert_eq!(find(kinds(&[EventKind::Twin, EventKind::Presence])).await, [1, 2, 4, 5]);
+            let presence = EventQuery { newest_first: true, limit: 1, ..kinds(&[EventKind::Presence]) };
             assert_eq!(find(presence).await, [5]);
-            assert_eq!(find(EventQuery { device: a, ..kinds(&[Kind::Telemetry]) }).await, [3, 7, 9, 11, 13]);
+            assert_eq!(
+                find(EventQuery { device: a, ..kinds(&[EventKind::Telemetry]) }).await,
+                [3, 7, 9, 11, 13]
+            );
             let at = |minute: i64| Some(Timestamp::from_millis(NOON - minute * 60_000));
             assert_eq!(find(EventQuery { from: at(3), to: at(1), ..log() }).await, [9, 11]);
             assert_eq!(find(EventQuery { device: a, from: at(3), to: at(1), ..log() }).await, [9, 11]);
@@ -379,7 +387,7 @@ async fn the_log_is_filtered() {
 #[tokio::test]
 async fn history_filters_and_limits() {
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         for second in 0..40 {
             world.wait(1_000);
             world.tell("a", &format!(r#"{{"t": {second}, "h": {second}.5, "on": true, "s": "text"}}"#));

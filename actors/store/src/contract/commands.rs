@@ -2,11 +2,11 @@
 
 use super::support::*;
 use crate::{CommandQuery, CommandRecord, EventQuery};
-use twinhub_domain::{CommandId, CommandStatus, DeviceNumber, EventBody, Kind, Timestamp};
+use twinhub_domain::{CommandId, CommandStatus, DeviceNumber, EventBody, EventKind, Timestamp};
 
 use CommandStatus as S;
 
-type Doing<'a> = &'a dyn Fn(&mut World);
+type FleetAction<'a> = &'a dyn Fn(&mut TestFleet);
 
 const REBOOT: &str = r#"{"command_type": "reboot"}"#;
 const SPEED: &str = r#"{"command_type": "set_speed", "parameters": {"rpm": 1200.50}, "max_attempts": 1}"#;
@@ -18,7 +18,7 @@ async fn ids(fixture: &Fixture, query: CommandQuery) -> (Vec<CommandId>, u64) {
 }
 
 /// A record after all its steps, in a few words.
-fn told(record: &CommandRecord) -> String {
+fn described(record: &CommandRecord) -> String {
     let statuses: Vec<&str> = record.command.history.iter().map(|line| line.status.as_str()).collect();
     format!("{} {}: {}", record.device, record.command.request.command_type, statuses.join(" "))
 }
@@ -26,11 +26,11 @@ fn told(record: &CommandRecord) -> String {
 #[tokio::test]
 async fn a_command_is_kept_with_every_step() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.presence("pump", false);
         let command = world.command("pump", &asked(SPEED));
         fixture.commit(&world.batch()).await;
-        let steps: [(&str, Doing<'_>); 4] = [
+        let steps: [(&str, FleetAction<'_>); 4] = [
             ("pending", &|_| {}),
             ("pending sent", &|world| world.presence("pump", true)),
             ("pending sent delivered", &|world| world.answer(command, "delivered")),
@@ -47,7 +47,7 @@ async fn a_command_is_kept_with_every_step() {
                 fixture.commit(&batch).await; // a second time does nothing
                 let found = fixture.store.command(command).await.unwrap().unwrap();
                 assert_eq!(found, world.commands[&command]);
-                assert_eq!(told(&found), format!("pump set_speed: {statuses}"));
+                assert_eq!(described(&found), format!("pump set_speed: {statuses}"));
                 fixture.reopen().await;
             }
             let page = fixture.store.commands(&commands()).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_command_is_kept_with_every_step() {
         fixture.commit(&world.batch()).await;
         fixture.reopen().await;
         let found = fixture.store.command(command).await.unwrap().unwrap();
-        assert_eq!(told(&found), "pump set_speed: pending sent delivered failed executed");
+        assert_eq!(described(&found), "pump set_speed: pending sent delivered failed executed");
         assert_eq!((found.command.status, found.command.history[4].late), (S::Failed, true));
         assert_eq!(found.command.response.unwrap().to_string(), r#"{"at":3.10}"#);
         assert_eq!(found.command.history[4].response.as_ref().unwrap().to_string(), "1e3");
@@ -70,7 +70,7 @@ async fn a_command_is_kept_with_every_step() {
 #[tokio::test]
 async fn a_twin_comes_back_with_its_queue() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.presence("a", false);
         for request in [REBOOT, SPEED] {
             world.command("a", &asked(request));
@@ -88,8 +88,8 @@ async fn a_twin_comes_back_with_its_queue() {
 #[tokio::test]
 async fn lists_are_filtered_ordered_and_paged() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
-        let asked_of = |world: &mut World, device: &str, request: &str| {
+        let mut world = TestFleet::new();
+        let asked_of = |world: &mut TestFleet, device: &str, request: &str| {
             world.wait(1_000);
             world.command(device, &asked(request))
         };
@@ -107,7 +107,7 @@ async fn lists_are_filtered_ordered_and_paged() {
         world.cancel(b2);
         let a3 = asked_of(&mut world, "a", REBOOT);
         fixture.commit(&world.batch()).await;
-        let statuses = |world: &World| -> Vec<S> {
+        let statuses = |world: &TestFleet| -> Vec<S> {
             [a1, a2, a3, b1, b2].iter().map(|id| world.commands[id].command.status).collect()
         };
         assert_eq!(statuses(&world), [S::Sent, S::Pending, S::Pending, S::Failed, S::Canceled]);
@@ -153,7 +153,7 @@ async fn lists_are_filtered_ordered_and_paged() {
 #[tokio::test]
 async fn commands_of_one_moment_have_one_order() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let mut asked_for: Vec<CommandId> = (0..9).map(|_| world.command("a", &asked(REBOOT))).collect();
         let as_asked = asked_for.clone();
         fixture.commit(&world.batch()).await;
@@ -173,7 +173,7 @@ async fn commands_of_one_moment_have_one_order() {
 #[tokio::test]
 async fn the_latest_with_a_key_is_found() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let long = "k".repeat(255);
         let alike = format!("{}x", &long[1..]);
         let find = async |fixture: &Fixture, device: DeviceNumber, key: &str| {
@@ -211,7 +211,7 @@ async fn the_latest_with_a_key_is_found() {
 #[tokio::test]
 async fn a_removed_device_takes_its_commands_along() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let old = world.command("a", &asked_once(REBOOT, "k"));
         let stays = world.command("b", &asked_once(REBOOT, "k"));
         fixture.commit(&world.batch()).await;
@@ -239,7 +239,7 @@ async fn a_removed_device_takes_its_commands_along() {
 #[tokio::test]
 async fn the_steps_are_in_the_log_and_in_replays() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.presence("a", true);
         let command = world.command("a", &asked(SPEED));
         fixture.commit(&world.batch()).await;
@@ -256,7 +256,7 @@ async fn the_steps_are_in_the_log_and_in_replays() {
         world.wait(2_000);
         world.wake("a");
         fixture.commit(&world.batch()).await;
-        let query = EventQuery { device: Some(world.number("a")), kinds: vec![Kind::Command], ..log() };
+        let query = EventQuery { device: Some(world.number("a")), kinds: vec![EventKind::Command], ..log() };
         let mut before: Option<Vec<String>> = None;
         for _ in 0..3 {
             let events = fixture.store.events(&query).await.unwrap();
@@ -278,7 +278,7 @@ async fn the_steps_are_in_the_log_and_in_replays() {
             let replayed = fixture.store.replay(0, u64::MAX, 999).await.unwrap().events;
             let of_replay: Vec<u64> = replayed
                 .iter()
-                .filter(|recorded| recorded.event.kind() == Kind::Command)
+                .filter(|recorded| recorded.event.kind() == EventKind::Command)
                 .map(|recorded| recorded.seq)
                 .collect();
             assert_eq!(of_replay, seqs(&events));
@@ -291,7 +291,7 @@ async fn the_steps_are_in_the_log_and_in_replays() {
 #[tokio::test]
 async fn what_is_not_wanted_any_more_after_a_time_keeps_that_time() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let until = Some(Timestamp::from_millis(NOON + 1_234));
         world.send_until("commands", until);
         world.send("desired");

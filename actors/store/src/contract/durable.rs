@@ -8,22 +8,22 @@ use std::time::Duration;
 use super::random::broken_off;
 use super::support::*;
 use crate::{EventQuery, SqlOptions, SqlStore, StoreError};
-use twinhub_domain::Kind;
+use twinhub_domain::EventKind;
 use twinhub_domain::series::HistoryQuery;
 
 #[tokio::test]
 async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
     for polls in 0..30 {
         let mut fixture = Fixture::sql().await;
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.tell("a", r#"{"t": 1}"#);
         fixture.commit(&world.batch()).await;
         world.tell("a", r#"{"t": 2}"#);
         world.send("x");
         let command = world.command("a", &asked(r#"{"command_type": "reboot"}"#));
-        let kept = super::made::kept("cool", world.number("a"), Some("1"));
+        let kept = super::samples::kept("cool", world.number("a"), Some("1"));
         world.automation.kept = vec![kept.clone()];
-        let ran = super::made::run(1, "cool", None);
+        let ran = super::samples::run(1, "cool", None);
         world.automation.runs = vec![ran.clone()];
         let batch = world.batch();
         broken_off(fixture.store.commit(&batch), polls).await;
@@ -48,7 +48,7 @@ async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
 async fn a_locked_database_fails_cleanly_and_comes_back() {
     let options = SqlOptions { busy_timeout: Duration::from_millis(20), ..SqlOptions::default() };
     let fixture = Fixture::sql_with(options).await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     world.tell("a", r#"{"t": 1}"#);
     let batch = world.batch();
     let other = rusqlite::Connection::open(fixture.path()).unwrap();
@@ -68,7 +68,7 @@ async fn a_locked_database_fails_cleanly_and_comes_back() {
 #[tokio::test]
 async fn a_transaction_that_the_database_ends_by_itself_fails_cleanly() {
     let fixture = Fixture::sql().await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     world.tell("a", r#"{"t": 1}"#);
     fixture.commit(&world.batch()).await;
     let other = rusqlite::Connection::open(fixture.path()).unwrap();
@@ -87,10 +87,10 @@ async fn a_transaction_that_the_database_ends_by_itself_fails_cleanly() {
 }
 
 #[tokio::test]
-async fn the_past_is_pruned_and_said_to_be() {
+async fn the_past_is_pruned_and_reported_so() {
     let hour = 60 * 60 * 1000;
     let mut fixture = Fixture::sql_with(keeping_journal(Duration::from_hours(3))).await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     world.tell("gone", r#"{"t": 0}"#);
     fixture.commit(&world.batch()).await;
     world.remove("gone");
@@ -118,7 +118,7 @@ async fn the_past_is_pruned_and_said_to_be() {
 
         let readings = fixture.store.raw_history(&history(world.number("a"))).await.unwrap();
         assert_eq!(readings.len(), 6, "readings are kept all the same");
-        let twins = EventQuery { kinds: vec![Kind::Twin], ..log() };
+        let twins = EventQuery { kinds: vec![EventKind::Twin], ..log() };
         assert_eq!(fixture.store.events(&twins).await.unwrap().len(), 2, "and what is no telemetry");
         let oldest = EventQuery { limit: 1, ..log() };
         let newest_first = EventQuery { newest_first: true, ..log() };
@@ -140,11 +140,11 @@ async fn the_past_is_pruned_and_said_to_be() {
 }
 
 #[tokio::test]
-async fn readings_are_kept_as_long_as_is_said() {
+async fn readings_are_kept_for_their_retention() {
     let day = Duration::from_hours(24);
     let fixture =
         Fixture::sql_with(SqlOptions { keep_readings: Some(2 * day), ..SqlOptions::default() }).await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     for _ in 0..5 {
         world.tell("a", r#"{"t": 1}"#);
         fixture.commit(&world.batch()).await;
@@ -161,7 +161,7 @@ async fn no_reading_goes_before_its_time() {
     let hour = 60 * 60 * 1000;
     let keep = Some(Duration::from_hours(48));
     let fixture = Fixture::sql_with(SqlOptions { keep_readings: keep, ..SqlOptions::default() }).await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     for _ in 0..2 {
         world.tell("a", r#"{"t": 1}"#);
         fixture.commit(&world.batch()).await;
@@ -181,7 +181,7 @@ async fn no_reading_goes_before_its_time() {
 #[tokio::test]
 async fn a_slow_device_does_not_get_a_row_for_each_message() {
     let fixture = Fixture::sql().await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     for _ in 0..20 {
         world.wait(60_000);
         world.tell("a", r#"{"t": 1}"#);
@@ -194,9 +194,9 @@ async fn a_slow_device_does_not_get_a_row_for_each_message() {
 }
 
 #[tokio::test]
-async fn damage_is_told_and_harms_nobody_else() {
+async fn damage_is_reported_and_harms_no_other_device() {
     let fixture = Fixture::sql().await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     world.tell("a", r#"{"t": 1}"#);
     world.tell("b", r#"{"t": 1}"#);
     fixture.commit(&world.batch()).await;
@@ -227,11 +227,11 @@ async fn refuses_databases_that_it_cannot_keep_things_in() {
 
 /// While commits and the making of order go on, every reader meets each acknowledged message once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_meet_each_message_once_while_order_is_made() {
+async fn readers_meet_each_message_once_during_compaction() {
     const BATCHES: u64 = 120;
     let fixture = Fixture::sql().await;
     let store = Arc::clone(&fixture.store);
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     for device in ["a", "b", "c"] {
         world.register(device, "{}");
         world.tell(device, r#"{"t": 0}"#);
@@ -266,7 +266,7 @@ async fn readers_meet_each_message_once_while_order_is_made() {
                     assert!(readings.len() as u64 >= at_least, "{} of {at_least}", readings.len());
                     let telemetry = EventQuery {
                         device: Some(device),
-                        kinds: vec![Kind::Telemetry],
+                        kinds: vec![EventKind::Telemetry],
                         newest_first,
                         ..log()
                     };

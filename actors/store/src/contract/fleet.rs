@@ -3,39 +3,39 @@
 use uuid::Uuid;
 
 use super::support::*;
-use crate::{EventQuery, JobDevice, JobDeviceQuery, JobOp, Record, Sweep};
+use crate::{EventQuery, FleetRecord, JobDevice, JobDeviceQuery, JobOp, StepSweep};
 use twinhub_domain::command::CommandId;
-use twinhub_domain::fleet::{FleetChange, JobId, RecordChange, RecordKind, Step, StepState};
-use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Kind, Timestamp};
+use twinhub_domain::fleet::{FleetChange, JobId, JobStep, RecordChange, RecordKind, StepState};
+use twinhub_domain::{DeviceId, DeviceNumber, EventBody, EventKind, Timestamp};
 
 const JOB: JobId = JobId(Uuid::from_u128(7));
 const OTHER: JobId = JobId(Uuid::from_u128(8));
 const COMMAND: CommandId = CommandId(Uuid::from_u128(9));
 
-fn record(kind: RecordKind, id: &str, body: Option<&str>) -> Record {
-    Record { kind, id: id.into(), body: body.map(object), updated_at: Timestamp::from_millis(NOON) }
+fn record(kind: RecordKind, id: &str, body: Option<&str>) -> FleetRecord {
+    FleetRecord { kind, id: id.into(), body: body.map(object), updated_at: Timestamp::from_millis(NOON) }
 }
 
 fn device(job: JobId, place: u64) -> JobDevice {
     let number = DeviceNumber(i64::try_from(place).unwrap() + 100);
-    let step = Step::new(job, StepState::Queued);
+    let step = JobStep::new(job, StepState::Queued);
     let device = DeviceId::parse(&format!("d{place}")).unwrap();
     JobDevice { device, number, place, step, at: Timestamp::from_millis(NOON) }
 }
 
-fn step(place: i64, step: Step) -> JobOp {
+fn step(place: i64, step: JobStep) -> JobOp {
     JobOp::Step { number: DeviceNumber(place + 100), at: Timestamp::from_millis(NOON + 1), step }
 }
 
 fn sweep(from: StepState, to: StepState, places: (u64, u64)) -> JobOp {
     let at = Timestamp::from_millis(NOON + 2);
-    JobOp::Sweep(Sweep { job: JOB, from: vec![from], places, to, detail: "swept".into(), at })
+    JobOp::Sweep(StepSweep { job: JOB, from: vec![from], places, to, detail: "swept".into(), at })
 }
 
 #[tokio::test]
 async fn records_are_kept_changed_and_removed() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let (hall, yard) = (r#"{"name": "Hall"}"#, r#"{"name": "Yard", "n": 1.50}"#);
         world.fleet.records.extend([
             record(RecordKind::Group, "hall", Some(hall)),
@@ -60,7 +60,7 @@ async fn records_are_kept_changed_and_removed() {
 #[tokio::test]
 async fn a_change_of_the_fleet_is_an_event_of_its_kind() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let change = |what| {
             let (change, body) = (RecordChange::Made, object(r#"{"name": "x", "n": 1.50}"#));
             EventBody::Fleet(Box::new(FleetChange { what, id: "x".into(), change, body }))
@@ -70,7 +70,7 @@ async fn a_change_of_the_fleet_is_an_event_of_its_kind() {
         fixture.commit(&world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
         fixture.reopen().await;
-        for (kind, seq) in [(Kind::Fleet, group), (Kind::Job, job)] {
+        for (kind, seq) in [(EventKind::Fleet, group), (EventKind::Job, job)] {
             let found = fixture.store.events(&EventQuery { kinds: vec![kind], ..log() }).await.unwrap();
             assert_eq!(seqs(&found), [seq]);
         }
@@ -83,19 +83,19 @@ async fn a_change_of_the_fleet_is_an_event_of_its_kind() {
 async fn a_jobs_devices_come_further_once() {
     use StepState::{Asked, Canceled, Done, Failed, Queued};
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.fleet.records.push(record(RecordKind::Job, &JOB.to_string(), Some("{}")));
         world.fleet.jobs.push(JobOp::Devices((0..1_200).map(|place| device(JOB, place)).collect()));
         world.fleet.jobs.push(JobOp::Devices((0..3).map(|place| device(OTHER, place)).collect()));
         fixture.commit(&world.batch()).await;
 
-        let failed = Step::new(JOB, Failed).because("it is suspended");
-        let asked = Step { command: Some(COMMAND), percent: Some(40), ..Step::new(JOB, Asked) };
-        world.fleet.jobs.extend((0..600).map(|place| step(place, Step::new(JOB, Done))));
-        world.fleet.jobs.extend([step(600, failed.clone()), step(601, Step::new(JOB, Asked))]);
-        world.fleet.jobs.push(step(0, Step::new(JOB, Asked))); // late: it is done already
+        let failed = JobStep::new(JOB, Failed).because("it is suspended");
+        let asked = JobStep { command: Some(COMMAND), percent: Some(40), ..JobStep::new(JOB, Asked) };
+        world.fleet.jobs.extend((0..600).map(|place| step(place, JobStep::new(JOB, Done))));
+        world.fleet.jobs.extend([step(600, failed.clone()), step(601, JobStep::new(JOB, Asked))]);
+        world.fleet.jobs.push(step(0, JobStep::new(JOB, Asked))); // late: it is done already
         // Within one commit the last counts, but nothing after the end.
-        world.fleet.jobs.extend([step(1, Step::new(JOB, Failed)), step(601, Step::new(JOB, Asked))]);
+        world.fleet.jobs.extend([step(1, JobStep::new(JOB, Failed)), step(601, JobStep::new(JOB, Asked))]);
         world.fleet.jobs.push(step(601, asked.clone()));
         let batch = world.batch();
         fixture.commit(&batch).await;
@@ -121,14 +121,14 @@ async fn a_jobs_devices_come_further_once() {
 
         world.fleet.jobs.extend([
             sweep(Failed, Queued, (0, u64::MAX)),
-            step(600, Step::new(JOB, Done)),
+            step(600, JobStep::new(JOB, Done)),
             sweep(Queued, Canceled, (602, 700)),
         ]);
         fixture.commit(&world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();
         assert_eq!(counts, [(Queued, 500), (Asked, 1), (Done, 601), (Canceled, 98)].into());
         // Nothing comes after an end that an earlier batch told of.
-        world.fleet.jobs.extend([step(0, Step::new(JOB, Asked)), step(605, Step::new(JOB, Asked))]);
+        world.fleet.jobs.extend([step(0, JobStep::new(JOB, Asked)), step(605, JobStep::new(JOB, Asked))]);
         fixture.commit(&world.batch()).await;
         assert_eq!(fixture.store.job_counts(JOB, None).await.unwrap(), counts);
         let one = JobDeviceQuery { device: Some(DeviceNumber(802)), ..all.clone() };
@@ -137,7 +137,7 @@ async fn a_jobs_devices_come_further_once() {
 
         let gone = JobOp::Forget { job: JOB, places: (0, 602) };
         // What comes late of one that is forgotten is nothing.
-        world.fleet.jobs.extend([gone, step(601, Step::new(JOB, Done))]);
+        world.fleet.jobs.extend([gone, step(601, JobStep::new(JOB, Done))]);
         fixture.commit(&world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();
         assert_eq!(counts, [(Queued, 500), (Canceled, 98)].into());
@@ -153,22 +153,22 @@ async fn a_jobs_devices_come_further_once() {
 async fn of_what_one_batch_says_of_a_device_the_last_counts_and_what_is_final() {
     use StepState::{Asked, Done, Downloading, Failed, Verified};
     for fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.fleet.jobs.push(JobOp::Devices((0..4).map(|place| device(JOB, place)).collect()));
-        let percent = |percent| Step { percent: Some(percent), ..Step::new(JOB, Downloading) };
+        let percent = |percent| JobStep { percent: Some(percent), ..JobStep::new(JOB, Downloading) };
         for state in [Asked, Downloading] {
-            world.fleet.jobs.extend((0..4).map(|place| step(place, Step::new(JOB, state))));
+            world.fleet.jobs.extend((0..4).map(|place| step(place, JobStep::new(JOB, state))));
         }
         world.fleet.jobs.extend((1..=99).map(|n| step(0, percent(n))));
-        world.fleet.jobs.extend([step(1, Step::new(JOB, Failed)), step(1, Step::new(JOB, Asked))]);
-        world.fleet.jobs.extend([step(2, Step::new(JOB, Failed)), step(2, Step::new(JOB, Done))]);
-        world.fleet.jobs.extend([step(3, Step::new(JOB, Done)), step(3, Step::new(JOB, Failed))]);
+        world.fleet.jobs.extend([step(1, JobStep::new(JOB, Failed)), step(1, JobStep::new(JOB, Asked))]);
+        world.fleet.jobs.extend([step(2, JobStep::new(JOB, Failed)), step(2, JobStep::new(JOB, Done))]);
+        world.fleet.jobs.extend([step(3, JobStep::new(JOB, Done)), step(3, JobStep::new(JOB, Failed))]);
         fixture.commit(&world.batch()).await;
         let found = fixture.store.job_devices(&JobDeviceQuery::of(JOB)).await.unwrap().devices;
         let steps: Vec<_> = found.iter().map(|device| (device.step.state, device.step.percent)).collect();
         assert_eq!(steps, [(Downloading, Some(99)), (Failed, None), (Done, None), (Done, None)]);
 
-        world.fleet.jobs.extend([step(0, Step::new(JOB, Verified)), step(1, Step::new(JOB, Done))]);
+        world.fleet.jobs.extend([step(0, JobStep::new(JOB, Verified)), step(1, JobStep::new(JOB, Done))]);
         fixture.commit(&world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();
         assert_eq!(counts, [(Verified, 1), (Done, 3)].into(), "what had failed is done after all");

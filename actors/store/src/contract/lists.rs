@@ -1,6 +1,6 @@
 //! Lists of automation's data, filtered and by pages, in every store.
 
-use super::made::*;
+use super::samples::*;
 use super::support::*;
 use crate::{AlarmQuery, DeliveryQuery, DeliveryRecord, DeliveryStatus, RunQuery};
 use twinhub_domain::alarm::{Alarm, Severity};
@@ -10,7 +10,7 @@ use twinhub_domain::{DeviceNumber, Timestamp};
 #[tokio::test]
 async fn runs_are_filtered_and_paged() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.register("a", "{}");
         world.register("b", "{}");
         let (a, b) = (("a", world.number("a")), ("b", world.number("b")));
@@ -63,7 +63,7 @@ async fn runs_are_filtered_and_paged() {
 #[tokio::test]
 async fn alarms_are_filtered_and_the_newest_come_first() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.register("a", "{}");
         world.register("b", "{}");
         let (a, b) = (("a", world.number("a")), ("b", world.number("b")));
@@ -119,7 +119,7 @@ async fn alarms_are_filtered_and_the_newest_come_first() {
 #[tokio::test]
 async fn deliveries_are_filtered_and_the_newest_come_first() {
     for mut fixture in Fixture::both().await {
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let with = |status, record| DeliveryRecord { status, ..record };
         world.automation.deliveries = vec![
             delivery(1, run_id(1)),

@@ -31,7 +31,7 @@ const NOT_YET_SAID: [&str; 3] = ["rhythm", "line", "unmet"];
 #[tokio::test]
 async fn what_was_there_before_commands_stays() {
     let fixture = Fixture::sql().await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     world.register(
         "pump",
         r#"{"name": "room 10", "token_hash": "ab12", "tags": {"floor": 2}, "desired": {"power": "on"}}"#,

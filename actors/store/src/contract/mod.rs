@@ -1,24 +1,24 @@
 //! The contract of every store, tested on all of them, and the further one of the durable store.
 
-mod acted;
 mod automation;
 mod basics;
 mod commands;
+mod deadlines;
 mod durable;
-mod expiring;
+mod event_windows;
+mod expiry;
 mod fleet;
-mod life;
+mod lifecycles;
 mod lists;
-pub mod made;
 mod migrated;
-mod nobody;
-mod past;
 #[cfg(target_os = "linux")]
 mod power;
+mod query_dump;
 mod random;
+mod random_automation;
 mod retained;
-mod said;
+mod run_devices;
+pub mod samples;
 pub mod support;
-mod templated;
-mod told;
-mod waiting;
+mod template_devices;
+mod without_device;

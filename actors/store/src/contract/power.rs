@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::disk::{Act, Chance, Disk, Unsynced, What, acts};
+use self::disk::{Chance, Disk, FileAct, FileActKind, Unsynced, acts};
 use super::support::*;
 use crate::{Batch, CommandRecord, MemoryStore, RetainedStore, SqlOptions, SqlStore, Store};
 use twinhub_domain::Outgoing;
@@ -35,7 +35,7 @@ const CUTS: usize = 6;
 const MORE_CUTS: &str = "TWINHUB_POWER_CUTS";
 
 /// The events between two commits, always the same.
-fn next(world: &mut World, step: usize) -> Batch {
+fn next(world: &mut TestFleet, step: usize) -> Batch {
     world.wait(1_000);
     let device = format!("d{}", step % 5);
     let long = "x".repeat(12_000 + step);
@@ -79,7 +79,7 @@ async fn open(folder: &Path) -> Arc<SqlStore> {
 /// The work that is recorded.
 async fn work(folder: &Path) {
     let mut store = open(folder).await;
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     for step in 0..BATCHES {
         store.commit(&next(&mut world, step)).await.unwrap();
         if let Some(message) = retained(step) {
@@ -98,7 +98,7 @@ async fn work(folder: &Path) {
 }
 
 /// Has this test do its work in a process that is recorded, and gives the recorded steps.
-fn recorded() -> Vec<Act> {
+fn recorded() -> Vec<FileAct> {
     let folder = tempfile::tempdir().unwrap();
     let (shim, record) = (folder.path().join("recorder.so"), folder.path().join("record"));
     let data = folder.path().join("data");
@@ -122,7 +122,7 @@ fn recorded() -> Vec<Act> {
 
 /// The content of a store.
 #[derive(PartialEq)]
-struct Found {
+struct StoreContents {
     /// The last event, device and message for one.
     last: (u64, i64, u64),
     events: Vec<(u64, Event)>,
@@ -132,7 +132,7 @@ struct Found {
     readings: Vec<Vec<StoredReading>>,
 }
 
-async fn found(store: &dyn Store) -> Found {
+async fn found(store: &dyn Store) -> StoreContents {
     let head = store.head().await.unwrap();
     let events = store.replay(0, u64::MAX, usize::MAX).await.unwrap().events;
     let twins = store.devices(&list()).await.unwrap().twins;
@@ -140,7 +140,7 @@ async fn found(store: &dyn Store) -> Found {
     for twin in &twins {
         readings.push(store.raw_history(&history(twin.number)).await.unwrap());
     }
-    Found {
+    StoreContents {
         last: (head.seq, head.number, head.outgoing),
         events: events.iter().map(|recorded| (recorded.seq, recorded.event.clone())).collect(),
         twins,
@@ -151,13 +151,13 @@ async fn found(store: &dyn Store) -> Found {
 }
 
 /// The content that is committed after each number of batches.
-struct Committed {
+struct CommittedContents {
     batches: Vec<Batch>,
-    after: BTreeMap<usize, Found>,
+    after: BTreeMap<usize, StoreContents>,
 }
 
-impl Committed {
-    async fn after(&mut self, count: usize) -> &Found {
+impl CommittedContents {
+    async fn after(&mut self, count: usize) -> &StoreContents {
         if !self.after.contains_key(&count) {
             let memory = MemoryStore::default();
             for batch in &self.batches[..count] {
@@ -199,9 +199,9 @@ async fn what_was_acknowledged_outlives_a_loss_of_power() {
         return work(Path::new(&folder)).await;
     }
     let acts = recorded();
-    let mut world = World::new();
+    let mut world = TestFleet::new();
     let batches = (0..BATCHES).map(|step| next(&mut world, step)).collect();
-    let mut committed = Committed { batches, after: BTreeMap::new() };
+    let mut committed = CommittedContents { batches, after: BTreeMap::new() };
     let mut chance = Chance(13);
     let (mut disk, mut acknowledged) = (Disk::default(), 0);
     let first = acts.iter().position(|act| act.file == ACKNOWLEDGED).unwrap();
@@ -218,7 +218,7 @@ async fn what_was_acknowledged_outlives_a_loss_of_power() {
     cuts.extend(of_database.iter().step_by(of_database.len() / count));
     for (n, act) in acts.iter().enumerate() {
         match &act.what {
-            What::Write { bytes, .. } if act.file == ACKNOWLEDGED => {
+            FileActKind::Write { bytes, .. } if act.file == ACKNOWLEDGED => {
                 let last: usize = std::str::from_utf8(bytes).unwrap().parse().unwrap();
                 acknowledged = last + 1;
             }

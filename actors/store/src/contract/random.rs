@@ -1,19 +1,19 @@
-//! Random doings: the durable store answers like the simple one, whenever order is made, whenever it is
+//! Random doings: the durable store answers like the simple one, whenever compaction runs, whenever it is
 //! opened again.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::said::{Said, any_said, say};
+use super::query_dump::{dump_all, dump_order};
+use super::random_automation::{AutomationWrite, any_automation, write_automation};
 use super::support::*;
-use super::told::{tell_all, tell_order};
 use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Scalar, Timestamp};
 
 #[derive(Clone, Debug)]
-enum Step {
+enum RandomStep {
     /// A device sends a value; its own time is this far in the past, or none.
     Tell(u8, i16, Option<u32>),
     /// A device that is always believed sends a value of this moment.
@@ -25,13 +25,13 @@ enum Step {
     Presence(u8, bool),
     /// A person takes over, for this many ms or until the schedule may again.
     Mode(u8, Option<u16>),
-    Ask(u8, Asked),
+    Ask(u8, QueryCase),
     /// The device answers one of the commands, or it is called back.
     Answer(prop::sample::Index, u8),
     Cancel(prop::sample::Index),
     Wake(u8),
     /// Automation has something to say, of a device that there is or was, or of none.
-    Say(prop::sample::Index, Said),
+    Say(prop::sample::Index, AutomationWrite),
     Wait(u32),
     Commit,
     Maintain,
@@ -40,27 +40,27 @@ enum Step {
     Crash(u8),
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = RandomStep> {
     let device = || 0..5u8;
     prop_oneof![
         12 => (device(), any::<i16>(), prop::option::weighted(0.3, 0..200_000_000u32))
-            .prop_map(|(device, value, age)| Step::Tell(device, value, age)),
-        3 => (device(), any::<i16>(), any_moment()).prop_map(|(device, value, at)| Step::TellAt(device, value, at)),
-        2 => (device(), any::<u8>()).prop_map(|(device, value)| Step::Change(device, value % 4)),
-        1 => device().prop_map(Step::Remove),
-        2 => (device(), 0..4u8).prop_map(|(device, value)| Step::Obey(device, value)),
-        2 => (device(), any::<bool>()).prop_map(|(device, online)| Step::Presence(device, online)),
-        1 => (device(), prop::option::of(any::<u16>())).prop_map(|(device, millis)| Step::Mode(device, millis)),
-        5 => (device(), any_asked()).prop_map(|(device, asked)| Step::Ask(device, asked)),
-        5 => (any::<prop::sample::Index>(), 0..4u8).prop_map(|(which, answer)| Step::Answer(which, answer)),
-        1 => any::<prop::sample::Index>().prop_map(Step::Cancel),
-        2 => device().prop_map(Step::Wake),
-        6 => (any::<prop::sample::Index>(), any_said()).prop_map(|(whose, said)| Step::Say(whose, said)),
-        3 => (0..40_000u32).prop_map(Step::Wait),
-        4 => Just(Step::Commit),
-        2 => Just(Step::Maintain),
-        1 => Just(Step::Reopen),
-        2 => (0..60u8).prop_map(Step::Crash),
+            .prop_map(|(device, value, age)| RandomStep::Tell(device, value, age)),
+        3 => (device(), any::<i16>(), any_moment()).prop_map(|(device, value, at)| RandomStep::TellAt(device, value, at)),
+        2 => (device(), any::<u8>()).prop_map(|(device, value)| RandomStep::Change(device, value % 4)),
+        1 => device().prop_map(RandomStep::Remove),
+        2 => (device(), 0..4u8).prop_map(|(device, value)| RandomStep::Obey(device, value)),
+        2 => (device(), any::<bool>()).prop_map(|(device, online)| RandomStep::Presence(device, online)),
+        1 => (device(), prop::option::of(any::<u16>())).prop_map(|(device, millis)| RandomStep::Mode(device, millis)),
+        5 => (device(), any_query()).prop_map(|(device, asked)| RandomStep::Ask(device, asked)),
+        5 => (any::<prop::sample::Index>(), 0..4u8).prop_map(|(which, answer)| RandomStep::Answer(which, answer)),
+        1 => any::<prop::sample::Index>().prop_map(RandomStep::Cancel),
+        2 => device().prop_map(RandomStep::Wake),
+        6 => (any::<prop::sample::Index>(), any_automation()).prop_map(|(whose, said)| RandomStep::Say(whose, said)),
+        3 => (0..40_000u32).prop_map(RandomStep::Wait),
+        4 => Just(RandomStep::Commit),
+        2 => Just(RandomStep::Maintain),
+        1 => Just(RandomStep::Reopen),
+        2 => (0..60u8).prop_map(RandomStep::Crash),
     ]
 }
 
@@ -89,7 +89,7 @@ fn mixed(value: i16) -> String {
 
 /// A query, and its keys.
 #[derive(Clone, Debug)]
-struct Asked {
+struct QueryCase {
     priority: u8,
     ttl_ms: i64,
     timeout_ms: i64,
@@ -98,9 +98,9 @@ struct Asked {
     key: Option<u8>,
 }
 
-fn any_asked() -> impl Strategy<Value = Asked> {
+fn any_query() -> impl Strategy<Value = QueryCase> {
     (0..10u8, 1_000..90_000i64, 1_000..30_000i64, 1..4u8, any::<bool>(), prop::option::of(0..2u8)).prop_map(
-        |(priority, ttl_ms, timeout_ms, attempts, supersedes, key)| Asked {
+        |(priority, ttl_ms, timeout_ms, attempts, supersedes, key)| QueryCase {
             priority,
             ttl_ms,
             timeout_ms,
@@ -111,7 +111,7 @@ fn any_asked() -> impl Strategy<Value = Asked> {
     )
 }
 
-impl Asked {
+impl QueryCase {
     fn request(&self) -> CommandRequest {
         let Self { priority, ttl_ms, timeout_ms, attempts, supersedes, key } = self;
         let command_type = if *supersedes { "a" } else { "b" };
@@ -128,18 +128,18 @@ impl Asked {
 }
 
 /// One of the commands that there are, as chance will have it.
-fn one_of(world: &World, which: &prop::sample::Index) -> Option<CommandId> {
+fn one_of(world: &TestFleet, which: &prop::sample::Index) -> Option<CommandId> {
     let ids: Vec<CommandId> = world.commands.keys().copied().collect();
     (!ids.is_empty()).then(|| *which.get(&ids))
 }
 
 /// Runs `steps` on both stores; gives the world, both stores, and every device there ever was.
-async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNumber)>) {
-    let (mut world, memory, mut sql) = (World::new(), Fixture::memory(), Fixture::sql().await);
+async fn run(steps: &[RandomStep]) -> (TestFleet, Fixture, Fixture, Vec<(String, DeviceNumber)>) {
+    let (mut world, memory, mut sql) = (TestFleet::new(), Fixture::memory(), Fixture::sql().await);
     let mut devices = BTreeMap::new();
     for step in steps {
         match step {
-            Step::Tell(device, value, age) => {
+            RandomStep::Tell(device, value, age) => {
                 let quarter = f64::from(*value) / 4.0;
                 let at = age.map_or_else(String::new, |age| {
                     format!(r#", "timestamp": {}"#, world.now.millis() - i64::from(age))
@@ -148,46 +148,48 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
                 let payload = format!(r#"{{"v": {quarter}, "n": {value}, "mixed": {mixed}{at}}}"#);
                 world.tell(&format!("d{device}"), &payload);
             }
-            Step::TellAt(device, value, at) => {
+            RandomStep::TellAt(device, value, at) => {
                 let (mixed, at) = (mixed(*value), Timestamp::from_millis(*at));
                 let payload = format!(r#"{{"n": {value}, "mixed": {mixed}, "timestamp": "{at}"}}"#);
                 world.tell_believed(&format!("d{device}"), &payload);
             }
-            Step::Obey(device, value) => world.tell(&format!("d{device}"), &format!(r#"{{"x": {value}}}"#)),
-            Step::Presence(device, online) => world.presence(&format!("d{device}"), *online),
-            Step::Mode(device, millis) => {
+            RandomStep::Obey(device, value) => {
+                world.tell(&format!("d{device}"), &format!(r#"{{"x": {value}}}"#))
+            }
+            RandomStep::Presence(device, online) => world.presence(&format!("d{device}"), *online),
+            RandomStep::Mode(device, millis) => {
                 let until = millis.map(|millis| world.now.plus_millis(i64::from(millis)));
                 world.set_mode(&format!("d{device}"), Mode::Manual, until);
             }
-            Step::Ask(device, asked) => {
+            RandomStep::Ask(device, asked) => {
                 world.command(&format!("d{device}"), &asked.request());
             }
-            Step::Answer(which, answer) => {
+            RandomStep::Answer(which, answer) => {
                 if let Some(command) = one_of(&world, which) {
                     let status = ["delivered", "executed", "failed", "rejected"][usize::from(*answer)];
                     world.answer(command, &format!(r#"{{"status": "{status}", "response": {{"n": 1.50}}}}"#));
                 }
             }
-            Step::Cancel(which) => {
+            RandomStep::Cancel(which) => {
                 if let Some(command) = one_of(&world, which) {
                     world.cancel(command);
                 }
             }
-            Step::Wake(device) => {
+            RandomStep::Wake(device) => {
                 let id = format!("d{device}");
                 if world.twins.contains_key(&id) {
                     world.wake(&id);
                 }
             }
-            Step::Say(whose, said) => {
+            RandomStep::Say(whose, said) => {
                 let whose = *whose.get(&devices.iter().map(Some).chain([None]).collect::<Vec<_>>());
-                say(
+                write_automation(
                     &mut world,
                     whose.map(|(number, id): (&DeviceNumber, &String)| (id.as_str(), *number)),
                     said,
                 );
             }
-            Step::Change(device, value) => {
+            RandomStep::Change(device, value) => {
                 let id = format!("d{device}");
                 if world.twins.contains_key(&id) {
                     world.change(
@@ -196,16 +198,16 @@ async fn run(steps: &[Step]) -> (World, Fixture, Fixture, Vec<(String, DeviceNum
                     );
                 }
             }
-            Step::Remove(device) => world.remove(&format!("d{device}")),
-            Step::Wait(millis) => world.wait(i64::from(*millis)),
-            Step::Commit => {
+            RandomStep::Remove(device) => world.remove(&format!("d{device}")),
+            RandomStep::Wait(millis) => world.wait(i64::from(*millis)),
+            RandomStep::Commit => {
                 let batch = world.batch();
                 memory.commit(&batch).await;
                 sql.commit(&batch).await;
             }
-            Step::Maintain => sql.store.maintain(world.now).await.unwrap(),
-            Step::Reopen => sql.reopen().await,
-            Step::Crash(polls) => {
+            RandomStep::Maintain => sql.store.maintain(world.now).await.unwrap(),
+            RandomStep::Reopen => sql.reopen().await,
+            RandomStep::Crash(polls) => {
                 broken_off(sql.store.maintain(world.now), *polls).await;
                 sql.reopen().await;
             }
@@ -240,19 +242,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn making_order_changes_no_answer(steps in prop::collection::vec(any_step(), 1..90)) {
+    fn compaction_changes_no_answer(steps in prop::collection::vec(any_step(), 1..90)) {
         runtime().block_on(async {
             let (world, memory, mut sql, devices) = run(&steps).await;
-            let expected = tell_all(&*memory.store, &devices, world.now).await;
-            let answers = async |sql: &Fixture| tell_all(&*sql.store, &devices, world.now).await;
+            let expected = dump_all(&*memory.store, &devices, world.now).await;
+            let answers = async |sql: &Fixture| dump_all(&*sql.store, &devices, world.now).await;
             prop_assert_eq!(&answers(&sql).await, &expected, "before order is made");
             sql.store.maintain(world.now).await.unwrap();
             prop_assert_eq!(&answers(&sql).await, &expected, "after order was made");
-            let in_order = tell_order(&*memory.store, world.now).await;
-            prop_assert_eq!(&tell_order(&*sql.store, world.now).await, &in_order, "what may be behind before");
+            let in_order = dump_order(&*memory.store, world.now).await;
+            prop_assert_eq!(&dump_order(&*sql.store, world.now).await, &in_order, "what may be behind before");
             sql.reopen().await;
             prop_assert_eq!(&answers(&sql).await, &expected, "after it was opened again");
-            prop_assert_eq!(&tell_order(&*sql.store, world.now).await, &in_order, "the same once more");
+            prop_assert_eq!(&dump_order(&*sql.store, world.now).await, &in_order, "the same once more");
             Ok(())
         })?;
     }

@@ -8,20 +8,20 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::{
-    Automation, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, Fleet, MemoryStore, SqlOptions,
-    SqlStore, Store,
+    AutomationChanges, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, FleetChanges,
+    MemoryStore, SqlOptions, SqlStore, Store,
 };
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::EventBody;
 use twinhub_domain::fleet::{Layer, Lifecycle};
-use twinhub_domain::reading::Window;
+use twinhub_domain::reading::ClockWindow;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::twin::{Hearing, NotTold, Templates};
 use twinhub_domain::{
-    Answer, Cause, Command, CommandId, CommandRequest, DeviceId, DeviceNumber, Event, Input, Json, Mode,
-    Object, Recorded, Telemetry, Timestamp, Twin, payload,
+    Cause, Command, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, Event, Input, Json,
+    Mode, Object, Recorded, Telemetry, Timestamp, Twin, payload,
 };
 use twinhub_domain::{Outgoing, Purpose};
 
@@ -29,12 +29,12 @@ use twinhub_domain::{Outgoing, Purpose};
 pub const NOON: i64 = 1_767_268_800_000;
 
 /// Devices, and their changes since the last batch.
-pub struct World {
+pub struct TestFleet {
     pub now: Timestamp,
     pub seq: u64,
     pub twins: BTreeMap<String, Twin>,
     /// By their ids.
-    pub templates: Shelf,
+    pub templates: TemplateLayers,
     /// The commands of the devices that there are, as far as they have come.
     pub commands: BTreeMap<CommandId, CommandRecord>,
     numbers: i64,
@@ -42,17 +42,17 @@ pub struct World {
     asked: u64,
     pending: Batch,
     /// Automation's part of the next batch.
-    pub automation: Automation,
+    pub automation: AutomationChanges,
     /// The fleet's part of it.
-    pub fleet: Fleet,
+    pub fleet: FleetChanges,
     events: Vec<Arc<Recorded>>,
 }
 
 /// The layers of templates.
 #[derive(Default)]
-pub struct Shelf(BTreeMap<String, Arc<Layer>>);
+pub struct TemplateLayers(BTreeMap<String, Arc<Layer>>);
 
-impl Shelf {
+impl TemplateLayers {
     /// Makes a template of this layer, or changes it.
     pub fn put(&mut self, layer: &str) {
         let layer = Layer::read(&object(layer)).unwrap();
@@ -60,23 +60,23 @@ impl Shelf {
     }
 }
 
-impl Templates for Shelf {
+impl Templates for TemplateLayers {
     fn layer(&self, id: &str) -> Option<Arc<Layer>> {
         self.0.get(id).cloned()
     }
 }
 
-impl World {
+impl TestFleet {
     pub fn new() -> Self {
         let now = Timestamp::from_millis(NOON);
         let pending = Batch::empty(now);
         let (twins, commands) = (BTreeMap::new(), BTreeMap::new());
-        let (automation, fleet, events) = (Automation::default(), Fleet::default(), Vec::new());
+        let (automation, fleet, events) = (AutomationChanges::default(), FleetChanges::default(), Vec::new());
         Self {
             now,
             seq: 0,
             twins,
-            templates: Shelf::default(),
+            templates: TemplateLayers::default(),
             commands,
             numbers: 0,
             outgoing: 0,
@@ -101,7 +101,7 @@ impl World {
     /// The same of a device whose time is believed whatever it is.
     pub fn tell_believed(&mut self, id: &str, payload: &str) {
         let telemetry = payload::telemetry(payload.as_bytes()).unwrap();
-        self.input(id, Input::Telemetry(Telemetry { window: Window::ANY, ..telemetry }));
+        self.input(id, Input::Telemetry(Telemetry { window: ClockWindow::ANY, ..telemetry }));
     }
 
     pub fn register(&mut self, id: &str, patch: &str) {
@@ -138,7 +138,7 @@ impl World {
     /// The device reports the result of a command.
     pub fn answer(&mut self, command: CommandId, answer: &str) {
         let Some((id, known)) = self.known(command) else { return };
-        let answer = Answer::read(answer.as_bytes()).unwrap();
+        let answer = CommandResult::read(answer.as_bytes()).unwrap();
         self.input(&id, Input::Answer { id: command, answer: Box::new(answer), known });
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::{
-    AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
-    Progress, RuleRecord, RunPage, RunQuery, select,
+    AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
+    EngineProgress, RuleRecord, RunPage, RunQuery, select,
 };
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
@@ -17,8 +17,8 @@ use super::count;
 
 /// Automation's part of the memory store.
 #[derive(Debug, Default)]
-pub struct Automated {
-    progress: Option<Progress>,
+pub struct MemoryAutomation {
+    progress: Option<EngineProgress>,
     kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     rules: BTreeMap<RuleId, RuleRecord>,
     runs: BTreeMap<RunId, RunEntry>,
@@ -30,10 +30,10 @@ pub struct Automated {
     gone: HashSet<DeviceNumber>,
 }
 
-impl Automated {
+impl MemoryAutomation {
     /// Applies a commit, in which the devices have these `numbers`.
-    pub fn take(&mut self, said: &Automation, numbers: &HashMap<&DeviceId, DeviceNumber>) {
-        let Automation { progress, kept, runs, alarms, rules, deliveries } = said;
+    pub fn take(&mut self, changes: &AutomationChanges, numbers: &HashMap<&DeviceId, DeviceNumber>) {
+        let AutomationChanges { progress, kept, runs, alarms, rules, deliveries } = changes;
         self.progress = progress.or(self.progress);
         for kept in kept {
             let key = (kept.rule.clone(), kept.device);

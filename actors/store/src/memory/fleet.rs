@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::count;
-use crate::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
+use crate::{
+    FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StepSweep,
+};
 use twinhub_domain::DeviceNumber;
-use twinhub_domain::fleet::{JobId, RecordKind, Step};
+use twinhub_domain::fleet::{JobId, JobStep, RecordKind};
 
 /// The fleet's part of the memory store.
 #[derive(Debug, Default)]
-pub struct Kept {
-    records: BTreeMap<(RecordKind, Box<str>), Record>,
+pub struct MemoryFleet {
+    records: BTreeMap<(RecordKind, Box<str>), FleetRecord>,
     jobs: HashMap<JobId, HashMap<DeviceNumber, JobDevice>>,
 }
 
-impl Kept {
+impl MemoryFleet {
     /// Applies a commit.
-    pub fn take(&mut self, Fleet { records, jobs }: &Fleet) {
+    pub fn take(&mut self, FleetChanges { records, jobs }: &FleetChanges) {
         for record in records {
             let key = (record.kind, record.id.clone());
             if record.body.is_some() {
@@ -52,17 +54,17 @@ impl Kept {
         }
     }
 
-    fn sweep(&mut self, Sweep { job, from, places, to, detail, at }: &Sweep) {
+    fn sweep(&mut self, StepSweep { job, from, places, to, detail, at }: &StepSweep) {
         let query =
             JobDeviceQuery { states: from.clone(), places: Some(*places), ..JobDeviceQuery::of(*job) };
         let devices = self.jobs.get_mut(job).into_iter().flat_map(HashMap::values_mut);
         for device in devices.filter(|device| is_asked_for(&query, device)) {
-            device.step = Step::new(*job, *to).because(detail.clone());
+            device.step = JobStep::new(*job, *to).because(detail.clone());
             device.at = *at;
         }
     }
 
-    pub fn records(&self, kind: RecordKind) -> Vec<Record> {
+    pub fn records(&self, kind: RecordKind) -> Vec<FleetRecord> {
         self.records.values().filter(|record| record.kind == kind).cloned().collect()
     }
 

@@ -9,7 +9,7 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFil
 use super::entities::{alarm, meta, rule, scope};
 use super::rows::{self, failed, int, uint};
 use super::{SqlStore, alarms, deliveries, head, runs, write};
-use crate::{Automation, AutomationState, Progress, RuleRecord, StoreError};
+use crate::{AutomationChanges, AutomationState, EngineProgress, RuleRecord, StoreError};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{DeviceNumber, Timestamp};
 use twinhub_rules::ScopeSnapshot;
@@ -25,8 +25,9 @@ pub async fn state(store: &SqlStore) -> Result<AutomationState, StoreError> {
     let sql = &store.readers;
     let seq = head::meta_value(sql, meta::AUTOMATION_SEQ).await?;
     let time = head::meta_value(sql, meta::AUTOMATION_TIME).await?;
-    let progress =
-        seq.zip(time).map(|(seq, time)| Progress { seq: uint(seq), time: Timestamp::from_millis(time) });
+    let progress = seq
+        .zip(time)
+        .map(|(seq, time)| EngineProgress { seq: uint(seq), time: Timestamp::from_millis(time) });
     let scopes = scope::Entity::find().all(sql).await.map_err(failed(READ))?;
     let kept: Result<Vec<ScopeSnapshot>, _> = scopes.into_iter().map(to_kept).collect();
     let records = rule::Entity::find().all(sql).await.map_err(failed(READ))?;
@@ -38,17 +39,17 @@ pub async fn state(store: &SqlStore) -> Result<AutomationState, StoreError> {
 pub async fn write(
     store: &SqlStore,
     sql: &DatabaseTransaction,
-    automation: &Automation,
+    automation: &AutomationChanges,
     is_gone: impl Fn(DeviceNumber) -> bool,
 ) -> Result<(), StoreError> {
-    let Automation { progress, kept, runs, alarms, rules, deliveries } = automation;
+    let AutomationChanges { progress, kept, runs, alarms, rules, deliveries } = automation;
     let scopes = latest(kept, |kept| (&kept.rule, kept.device));
     write_scopes(sql, scopes.filter(|kept| !is_gone(kept.device))).await?;
     write_rules(store, sql, latest(rules, |record| &record.id)).await?;
     runs::write(sql, latest(runs, |entry| entry.id), &is_gone).await?;
     alarms::write(sql, latest(alarms, |alarm| alarm.id).filter(|alarm| !is_gone(alarm.number))).await?;
     deliveries::write(store, sql, latest(deliveries, |record| record.id)).await?;
-    if let Some(Progress { seq, time }) = progress {
+    if let Some(EngineProgress { seq, time }) = progress {
         let row = |name: &str, value| meta::Model { name: name.to_owned(), value };
         let rows = vec![row(meta::AUTOMATION_SEQ, int(*seq)), row(meta::AUTOMATION_TIME, time.millis())];
         let overwrite = OnConflict::column(meta::Column::Name).update_column(meta::Column::Value).to_owned();
@@ -144,14 +145,14 @@ async fn write_rules<'a>(
 }
 
 /// The last value for each key.
-fn latest<'a, T, K: Eq + Hash>(said: &'a [T], key: impl Fn(&'a T) -> K) -> impl Iterator<Item = &'a T> {
-    let last: HashMap<K, usize> = said.iter().enumerate().map(|(place, one)| (key(one), place)).collect();
+fn latest<'a, T, K: Eq + Hash>(changes: &'a [T], key: impl Fn(&'a T) -> K) -> impl Iterator<Item = &'a T> {
+    let last: HashMap<K, usize> = changes.iter().enumerate().map(|(place, one)| (key(one), place)).collect();
     let mut places: Vec<usize> = last.into_values().collect();
     places.sort_unstable();
-    places.into_iter().filter_map(|place| said.get(place))
+    places.into_iter().filter_map(|place| changes.get(place))
 }
 
-fn to_kept(row: scope::Model) -> Result<ScopeSnapshot, StoreError> {
+fn to_snapshot(row: scope::Model) -> Result<ScopeSnapshot, StoreError> {
     let place = || format!("of rule {} and device {}", row.rule, row.device);
     Ok(ScopeSnapshot {
         rule: rule_id(&row.rule)?,

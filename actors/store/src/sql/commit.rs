@@ -7,9 +7,9 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
-use super::layers::{self, Fresh};
+use super::layers::{self, LayersByKey};
 use super::rows::{self, failed, int};
-use super::{SqlStore, automation, events, fleet, head, listed, write};
+use super::{SqlStore, automation, events, fleet, head, list_columns, write};
 use crate::{Batch, StoreError, codec};
 use twinhub_domain::{DeviceNumber, EventBody, Purpose, Timestamp, Twin};
 
@@ -20,13 +20,13 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     let row = journal_row(batch);
     let turn = store.writer.begin(COMMIT).await?;
     if let Some(row) = &row {
-        if row.first_seq <= int(store.tail.last()) {
+        if row.first_seq <= int(store.memtable.last()) {
             turn.abandon().await.map(drop)?;
             return Ok(()); // committed before, and answered so
         }
         if store.in_doubt.load(Ordering::Acquire) && already_there(turn.sql(), row).await? {
             let done = turn.abandon().await?;
-            store.tail.append(&batch.events, &batch.removed);
+            store.memtable.append(&batch.events, &batch.removed);
             store.in_doubt.store(false, Ordering::Release);
             drop(done);
             return Ok(());
@@ -47,11 +47,11 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     store.in_doubt.fetch_or(has_events, Ordering::AcqRel);
     let done = turn.finish().await?;
     fresh.into_iter().for_each(|(key, layer)| store.layers.keep(key, layer));
-    store.tail.append(&batch.events, &batch.removed);
+    store.memtable.append(&batch.events, &batch.removed);
     if has_events {
         store.in_doubt.store(false, Ordering::Release);
     }
-    drop(done); // only now may another write: who orders or commits next finds the tail complete
+    drop(done); // only now may another write: the next compaction or commit finds the memtable complete
     Ok(())
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn fence(
     if store.in_doubt.load(Ordering::Acquire) {
         return Ok(()); // they may be our own: the next events find out
     }
-    let own = int(store.tail.last());
+    let own = int(store.memtable.last());
     match head::last_seq(sql).await? {
         last if last > own => Err(others_from(operation, own + 1)),
         _ => Ok(()),
@@ -114,7 +114,7 @@ async fn write(
     sql: &DatabaseTransaction,
     batch: &Batch,
     journal: Option<journal::Model>,
-) -> Result<Fresh, StoreError> {
+) -> Result<LayersByKey, StoreError> {
     let fresh = layers::write(store, sql, batch).await?;
     write::insert(sql, "write journal", journal.into_iter().collect(), None).await?;
     let removed: HashMap<DeviceNumber, u64> =
@@ -123,7 +123,7 @@ async fn write(
     write_events(sql, batch, &removed).await?;
     write_twins(sql, &latest_twins(batch, &removed)).await?;
     write_commands(sql, batch, &removed).await?;
-    let is_gone = |number| removed.contains_key(&number) || store.tail.removed(number).is_some();
+    let is_gone = |number| removed.contains_key(&number) || store.memtable.removed(number).is_some();
     automation::write(store, sql, &batch.automation, is_gone).await?;
     fleet::write(store, sql, &batch.fleet).await?;
     write_outbox(sql, batch).await?;
@@ -149,11 +149,11 @@ async fn write_twins(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Resul
         return Ok(());
     }
     let devices = twins.iter().map(|(_, twin)| rows::of_device(twin)).collect();
-    listed::devices(sql, devices).await?;
+    list_columns::devices(sql, devices).await?;
     let states: Result<Vec<_>, _> = twins.iter().map(|(seq, twin)| rows::of_twin(*seq, 0, twin)).collect();
-    // How far its readings are in order stays as it is.
+    // The `seq` up to which its readings are compacted stays as it is.
     write::twins(sql, states?, &[twin::Column::Seq, twin::Column::State]).await?;
-    listed::tags(sql, twins).await
+    list_columns::tags(sql, twins).await
 }
 
 /// Everything that is no telemetry gets a row, so that it is found without the readings around it.
@@ -258,7 +258,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::contract::support::{Fixture, World, history, open};
+    use crate::contract::support::{Fixture, TestFleet, history, open};
     use crate::{RetainedStore as _, Store};
     use twinhub_domain::retained::{RetainedChange, RetainedMessage};
 
@@ -268,7 +268,7 @@ mod tests {
         for took_place in [false, true] {
             let fixture = Fixture::sql().await;
             let store = open(&fixture).await;
-            let mut world = World::new();
+            let mut world = TestFleet::new();
             world.tell("a", r#"{"t": 1}"#);
             let batch = world.batch();
             if took_place {
@@ -287,7 +287,7 @@ mod tests {
     async fn other_events_in_the_place_of_a_doubtful_commit_are_refused() {
         let fixture = Fixture::sql().await;
         let store = open(&fixture).await;
-        let (mut world, mut other) = (World::new(), World::new());
+        let (mut world, mut other) = (TestFleet::new(), TestFleet::new());
         world.tell("a", r#"{"t": 1}"#);
         other.tell("a", r#"{"t": 2}"#);
         fixture.commit(&world.batch()).await;
@@ -301,7 +301,7 @@ mod tests {
     async fn who_was_overtaken_writes_nothing_any_more() {
         let fixture = Fixture::sql().await;
         let store = open(&fixture).await;
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.tell("a", r#"{"t": 1}"#);
         store.commit(&world.batch()).await.unwrap();
         world.send("x");
@@ -342,7 +342,7 @@ mod tests {
     async fn events_of_another_writer_are_a_conflict_and_other_failures_are_not() {
         let fixture = Fixture::sql().await;
         let store = open(&fixture).await;
-        let (mut world, mut other) = (World::new(), World::new());
+        let (mut world, mut other) = (TestFleet::new(), TestFleet::new());
         world.tell("a", r#"{"t": 1}"#);
         other.tell("a", r#"{"t": 2}"#);
         let batch = other.batch();

@@ -1,4 +1,4 @@
-//! Twins: their rows with the tail folded onto them.
+//! Twins: their rows with the memtable folded onto them.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, Query};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::entities::{device, tag, twin};
+use super::memtable::MemtableView;
 use super::rows::{self, failed, uint};
-use super::tail::View;
 use super::{SqlStore, write};
 use crate::{Deadline, DevicePage, DeviceQuery, DeviceSort, StoreError, select};
 use twinhub_domain::text::searched;
@@ -20,7 +20,7 @@ const FEW: u64 = 1_000;
 
 /// See [`crate::Store::load`].
 pub async fn load(store: &SqlStore, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError> {
-    let view = store.tail.view();
+    let view = store.memtable.view();
     let mut twins = Vec::with_capacity(ids.len());
     for some in ids.chunks(write::AT_ONCE) {
         let ids = some.iter().map(DeviceId::as_str);
@@ -32,7 +32,7 @@ pub async fn load(store: &SqlStore, ids: &[DeviceId]) -> Result<Vec<Twin>, Store
 
 /// See [`crate::Store::devices`].
 pub async fn devices(store: &SqlStore, query: &DeviceQuery) -> Result<DevicePage, StoreError> {
-    let view = store.tail.view();
+    let view = store.memtable.view();
     let selected = device::Entity::find().filter(condition(query));
     let total = count(store, selected.clone()).await?;
     if query.offset >= total || query.limit == 0 {
@@ -57,13 +57,13 @@ pub async fn numbers_of(store: &SqlStore, query: &DeviceQuery) -> Result<Vec<Dev
 
 /// See [`crate::Store::twins`].
 pub async fn twins(store: &SqlStore, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError> {
-    let view = store.tail.view();
+    let view = store.memtable.view();
     read(store, &view, rows::numbers(numbers)).await
 }
 
 /// See [`crate::Store::find_serial`].
 pub async fn find_serial(store: &SqlStore, serial: &str) -> Result<Option<Twin>, StoreError> {
-    let view = store.tail.view();
+    let view = store.memtable.view();
     let by_serial = Condition::all().add(device::Column::SerialNumber.eq(select::key(serial)));
     let by_id = Condition::all().add(device::Column::Id.eq(serial)).add(device::Column::SerialNumber.eq(""));
     let found = device::Entity::find()
@@ -82,7 +82,7 @@ pub async fn find_token(store: &SqlStore, hash: &str) -> Result<Option<DeviceId>
     if hash.is_empty() {
         return Ok(None); // so it stands with all that have no token
     }
-    let view = store.tail.view();
+    let view = store.memtable.view();
     let found = device::Entity::find().filter(device::Column::TokenHash.eq(select::key(hash)));
     let twins = read(store, &view, numbers(store, found).await?).await?;
     Ok(twins.into_iter().find(|twin| twin.profile.text("token_hash") == hash).map(|twin| twin.id))
@@ -131,7 +131,7 @@ async fn numbers(store: &SqlStore, selected: Select<device::Entity>) -> Result<V
 }
 
 /// The twins with these numbers, in this order, as of the last commit. One that went meanwhile is left out.
-async fn read(store: &SqlStore, view: &View, numbers: Vec<i64>) -> Result<Vec<Twin>, StoreError> {
+async fn read(store: &SqlStore, view: &MemtableView, numbers: Vec<i64>) -> Result<Vec<Twin>, StoreError> {
     let mut found = HashMap::with_capacity(numbers.len());
     for some in numbers.chunks(write::AT_ONCE) {
         let rows = twin::Entity::find()

@@ -10,10 +10,10 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrde
 use super::SqlStore;
 use super::chunks;
 use super::entities::{chunk, event, journal};
+use super::memtable::MemtableView;
 use super::rows::{self, failed, int, uint};
-use super::tail::View;
 use crate::{EventQuery, StoreError, select};
-use twinhub_domain::{DeviceNumber, Event, EventBody, Kind, Recorded};
+use twinhub_domain::{DeviceNumber, Event, EventBody, EventKind, Recorded};
 
 const READ: &str = "read events";
 /// The word for signals: inputs of rules from outside.
@@ -21,9 +21,9 @@ pub const SIGNAL: &str = "signal";
 
 /// See [`crate::Store::events`].
 pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
-    let view = store.tail.view();
+    let view = store.memtable.view();
     // Readings have no severity.
-    let of_any = query.kinds.is_empty() || query.kinds.contains(&Kind::Telemetry);
+    let of_any = query.kinds.is_empty() || query.kinds.contains(&EventKind::Telemetry);
     let telemetry = of_any && query.at_least.is_none();
     let in_rows = query.device.is_some() && !telemetry && query.at_least.is_none();
     if query.offset > 0 && !in_rows {
@@ -40,31 +40,33 @@ pub async fn events(store: &SqlStore, query: &EventQuery) -> Result<Vec<Arc<Reco
 async fn gather(
     store: &SqlStore,
     query: &EventQuery,
-    view: &View,
+    view: &MemtableView,
     telemetry: bool,
 ) -> Result<Vec<Arc<Recorded>>, StoreError> {
     match query.device {
         Some(device) => of_device(store, query, view, device, telemetry).await,
         None if telemetry => of_all(store, query, view).await,
-        None => {
-            Ok(by_row(store, query, 0, view.last()).await?.into_iter().filter(|e| view.tells(e)).collect())
-        }
+        None => Ok(by_row(store, query, 0, view.last())
+            .await?
+            .into_iter()
+            .filter(|e| view.is_visible(e))
+            .collect()),
     }
 }
 
-/// Telemetry comes from the tail and from chunks, everything else from its own rows.
+/// Telemetry comes from the memtable and from chunks, everything else from its own rows.
 async fn of_device(
     store: &SqlStore,
     query: &EventQuery,
-    view: &View,
+    view: &MemtableView,
     device: DeviceNumber,
     telemetry: bool,
 ) -> Result<Vec<Arc<Recorded>>, StoreError> {
     let mut found = by_row(store, query, 0, view.last()).await?;
     if telemetry {
         let is_telemetry = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Telemetry { .. });
-        let tail = view.of_device(device).into_iter();
-        found.extend(tail.filter(|recorded| is_telemetry(recorded) && select::wants(query, recorded)));
+        let memtable = view.of_device(device).into_iter();
+        found.extend(memtable.filter(|recorded| is_telemetry(recorded) && select::wants(query, recorded)));
         let mut rows =
             chunks_by_seq(query, view, device).stream(&store.readers).await.map_err(failed(READ))?;
         while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
@@ -81,8 +83,12 @@ async fn of_device(
 }
 
 /// From the journal, batch by batch; older events from the rows, without the telemetry.
-async fn of_all(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec<Arc<Recorded>>, StoreError> {
-    let kept_from = first_kept(store).await?.unwrap_or_else(|| view.last() + 1);
+async fn of_all(
+    store: &SqlStore,
+    query: &EventQuery,
+    view: &MemtableView,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let kept_from = first_in_journal(store).await?.unwrap_or_else(|| view.last() + 1);
     let mut found = Vec::new();
     if !query.newest_first {
         found = by_row(store, query, 0, kept_from - 1).await?;
@@ -92,7 +98,7 @@ async fn of_all(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec
             journal_by_seq(query, view, kept_from).stream(&store.readers).await.map_err(failed(READ))?;
         while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
             let mut events = store.events(READ, row.first_seq, &row.body).await?;
-            events.retain(|e| e.seq <= view.last() && select::wants(query, e) && view.tells(e));
+            events.retain(|e| e.seq <= view.last() && select::wants(query, e) && view.is_visible(e));
             if query.newest_first {
                 events.reverse();
             }
@@ -105,7 +111,7 @@ async fn of_all(store: &SqlStore, query: &EventQuery, view: &View) -> Result<Vec
     if query.newest_first && found.len() < query.limit {
         found.extend(by_row(store, query, 0, kept_from - 1).await?);
     }
-    found.retain(|recorded| view.tells(recorded));
+    found.retain(|recorded| view.is_visible(recorded));
     found.truncate(query.limit);
     Ok(found)
 }
@@ -132,9 +138,9 @@ pub async fn by_row(
 
 /// The words of these kinds in rows: signals from outside have one of their own, because they are kept longer than the
 /// runs that they made.
-fn words(kinds: &[Kind]) -> BTreeSet<&'static str> {
-    let words = |kind: &Kind| {
-        let signal = (*kind == Kind::Rule).then_some(SIGNAL);
+fn words(kinds: &[EventKind]) -> BTreeSet<&'static str> {
+    let words = |kind: &EventKind| {
+        let signal = (*kind == EventKind::Rule).then_some(SIGNAL);
         std::iter::once(kind.as_str()).chain(signal)
     };
     kinds.iter().flat_map(words).collect()
@@ -143,7 +149,7 @@ fn words(kinds: &[Kind]) -> BTreeSet<&'static str> {
 /// The word by which a row knows its event's kind.
 pub fn word(event: &Event) -> &'static str {
     match event.body {
-        EventBody::Signal(_) if event.kind() == Kind::Rule => SIGNAL,
+        EventBody::Signal(_) if event.kind() == EventKind::Rule => SIGNAL,
         _ => event.kind().as_str(),
     }
 }
@@ -200,7 +206,7 @@ fn select_rows(
 }
 
 /// By the end that is met first, so no later row has anything beyond that end.
-fn chunks_by_seq(query: &EventQuery, view: &View, device: DeviceNumber) -> Select<chunk::Entity> {
+fn chunks_by_seq(query: &EventQuery, view: &MemtableView, device: DeviceNumber) -> Select<chunk::Entity> {
     let rows = chunks::in_time(device, query.from, query.to)
         .filter(chunk::Column::FirstSeq.lte(int(view.after())))
         .filter(chunk::Column::LastSeq.gt(int(query.since.unwrap_or(0))))
@@ -219,7 +225,7 @@ fn is_enough_without(query: &EventQuery, found: &[Arc<Recorded>], next: &chunk::
         && found.iter().filter(|recorded| is_before_next(recorded.seq)).count() >= query.limit
 }
 
-fn journal_by_seq(query: &EventQuery, view: &View, kept_from: u64) -> Select<journal::Entity> {
+fn journal_by_seq(query: &EventQuery, view: &MemtableView, kept_from: u64) -> Select<journal::Entity> {
     let mut rows = journal::Entity::find()
         .filter(journal::Column::FirstSeq.gte(int(kept_from)))
         .filter(journal::Column::FirstSeq.lte(int(view.last())));
@@ -243,7 +249,7 @@ fn journal_by_seq(query: &EventQuery, view: &View, kept_from: u64) -> Select<jou
 }
 
 /// The first `seq` in the journal.
-pub async fn first_kept(store: &SqlStore) -> Result<Option<u64>, StoreError> {
+pub async fn first_in_journal(store: &SqlStore) -> Result<Option<u64>, StoreError> {
     let first: Option<i64> = journal::Entity::find()
         .select_only()
         .column(journal::Column::FirstSeq)
@@ -274,7 +280,7 @@ mod tests {
     async fn rows_are_found_in_order_by_an_index() {
         let fixture = Fixture::sql().await;
         let device = Some(DeviceNumber(1));
-        let kinds = vec![Kind::Rule, Kind::Alarm];
+        let kinds = vec![EventKind::Rule, EventKind::Alarm];
         let all = || EventQuery { limit: 20, ..EventQuery::default() };
         for (query, word, index) in [
             (all(), None, "PRIMARY KEY"),

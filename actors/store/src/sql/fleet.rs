@@ -11,9 +11,12 @@ use uuid::Uuid;
 use super::entities::{fleet, job_device};
 use super::rows::{self, failed, int, uint};
 use super::{SqlStore, write};
-use crate::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, StoreError, Sweep};
+use crate::{
+    FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StepSweep,
+    StoreError,
+};
 use twinhub_domain::command::CommandId;
-use twinhub_domain::fleet::{JobId, RecordKind, Step, StepState};
+use twinhub_domain::fleet::{JobId, JobStep, RecordKind, StepState};
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
 use job_device::Column as C;
@@ -24,10 +27,10 @@ const WRITE: &str = "write the fleet";
 const WRITE_JOB: &str = "write a job's devices";
 
 /// The last step of each device of a job, and its time.
-type Latest<'a> = HashMap<(JobId, DeviceNumber), (&'a Step, Timestamp)>;
+type LatestSteps<'a> = HashMap<(JobId, DeviceNumber), (&'a JobStep, Timestamp)>;
 
 /// See [`crate::Store::records`].
-pub async fn records(store: &SqlStore, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
+pub async fn records(store: &SqlStore, kind: RecordKind) -> Result<Vec<FleetRecord>, StoreError> {
     let rows = fleet::Entity::find()
         .filter(fleet::Column::Kind.eq(kind.as_str()))
         .order_by_asc(fleet::Column::Id)
@@ -38,7 +41,7 @@ pub async fn records(store: &SqlStore, kind: RecordKind) -> Result<Vec<Record>, 
         let text = store.opened(&row.body)?;
         let body = rows::from_json(READ, || format!("of {} {}", row.kind, row.id), &text)?;
         let updated_at = Timestamp::from_millis(row.updated_at);
-        Ok(Record { kind, id: row.id.into(), body: Some(body), updated_at })
+        Ok(FleetRecord { kind, id: row.id.into(), body: Some(body), updated_at })
     };
     rows.into_iter().map(record).collect()
 }
@@ -92,11 +95,11 @@ pub async fn job_counts(
 pub async fn write(
     store: &SqlStore,
     sql: &DatabaseTransaction,
-    Fleet { records, jobs }: &Fleet,
+    FleetChanges { records, jobs }: &FleetChanges,
 ) -> Result<(), StoreError> {
     let latest: HashMap<_, _> = records.iter().map(|record| ((record.kind, &*record.id), record)).collect();
     write_records(store, sql, latest.into_values()).await?;
-    let mut latest = Latest::new();
+    let mut latest = LatestSteps::new();
     for op in jobs {
         match op {
             JobOp::Step { number, at, step } => {
@@ -127,10 +130,10 @@ pub async fn write(
 async fn write_records(
     store: &SqlStore,
     sql: &DatabaseTransaction,
-    records: impl Iterator<Item = &Record>,
+    records: impl Iterator<Item = &FleetRecord>,
 ) -> Result<(), StoreError> {
     let mut rows = Vec::new();
-    for Record { kind, id, body, updated_at } in records {
+    for FleetRecord { kind, id, body, updated_at } in records {
         if let Some(body) = body {
             rows.push(fleet::Model {
                 kind: kind.as_str().to_owned(),
@@ -158,13 +161,13 @@ async fn write_records(
 }
 
 /// Writes one statement for all devices with the same step: of thousands, most often.
-async fn write_steps(sql: &DatabaseTransaction, latest: Latest<'_>) -> Result<(), StoreError> {
-    let mut alike: HashMap<(&Step, Timestamp), Vec<i64>> = HashMap::new();
+async fn write_steps(sql: &DatabaseTransaction, latest: LatestSteps<'_>) -> Result<(), StoreError> {
+    let mut alike: HashMap<(&JobStep, Timestamp), Vec<i64>> = HashMap::new();
     for ((_, number), said) in latest {
         alike.entry(said).or_default().push(number.0);
     }
     for ((step, at), numbers) in alike {
-        let Step { job, state, detail, percent, command } = step;
+        let JobStep { job, state, detail, percent, command } = step;
         for some in numbers.chunks(write::AT_ONCE) {
             job_device::Entity::update_many()
                 .col_expr(C::State, Expr::value(state.as_str()))
@@ -183,8 +186,8 @@ async fn write_steps(sql: &DatabaseTransaction, latest: Latest<'_>) -> Result<()
     Ok(())
 }
 
-async fn write_sweep(sql: &DatabaseTransaction, sweep: &Sweep) -> Result<(), StoreError> {
-    let Sweep { job, from, places, to, detail, at } = sweep;
+async fn write_sweep(sql: &DatabaseTransaction, sweep: &StepSweep) -> Result<(), StoreError> {
+    let StepSweep { job, from, places, to, detail, at } = sweep;
     let query = JobDeviceQuery { states: from.clone(), places: Some(*places), ..JobDeviceQuery::of(*job) };
     job_device::Entity::update_many()
         .col_expr(C::State, Expr::value(to.as_str()))
@@ -241,7 +244,7 @@ fn to_device(job: JobId, row: job_device::Model) -> Result<JobDevice, StoreError
         device: DeviceId::parse(&row.device_id).map_err(|error| damaged(error.to_string()))?,
         number: DeviceNumber(row.device),
         place: uint(row.place),
-        step: Step {
+        step: JobStep {
             job,
             state: state(&row.state)?,
             detail: row.detail.into(),

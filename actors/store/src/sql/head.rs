@@ -6,11 +6,11 @@ use std::sync::Arc;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entities::{journal, meta, outbox, tombstone, twin};
+use super::memtable::{BatchEvents, Memtable};
 use super::rows::{self, failed, int, uint};
-use super::tail::{Events, Tail};
 use super::{SqlStore, write};
-use crate::layers::Layers;
-use crate::{Doubt, Head, StoreError};
+use crate::layers::LayerCache;
+use crate::{ClockDoubt, Head, StoreError};
 use twinhub_domain::{DeviceNumber, Outgoing, Purpose, Timestamp};
 
 const OPEN: &str = "read the journal's tail";
@@ -28,7 +28,7 @@ pub async fn head(sql: &impl ConnectionTrait) -> Result<Head, StoreError> {
         number: living.max(removed).max(forgotten),
         outgoing: uint(outgoing),
         at: last_at(sql).await?,
-        doubt: Doubt {
+        doubt: ClockDoubt {
             ahead_ms: meta_value(sql, meta::CLOCK_AHEAD).await?.unwrap_or_default(),
             for_ms: uint(meta_value(sql, meta::CLOCK_DOUBTED).await?.unwrap_or_default()),
         },
@@ -36,7 +36,7 @@ pub async fn head(sql: &impl ConnectionTrait) -> Result<Head, StoreError> {
 }
 
 /// See [`crate::Store::doubt`].
-pub async fn doubt(store: &SqlStore, Doubt { ahead_ms, for_ms }: Doubt) -> Result<(), StoreError> {
+pub async fn doubt(store: &SqlStore, ClockDoubt { ahead_ms, for_ms }: ClockDoubt) -> Result<(), StoreError> {
     let turn = store.writer.begin("write how far the clock is doubted").await?;
     write::meta(turn.sql(), meta::CLOCK_AHEAD, ahead_ms).await?;
     write::meta(turn.sql(), meta::CLOCK_DOUBTED, int(for_ms)).await?;
@@ -44,8 +44,8 @@ pub async fn doubt(store: &SqlStore, Doubt { ahead_ms, for_ms }: Doubt) -> Resul
     Ok(())
 }
 
-/// Reads what is not in order yet from the journal.
-pub async fn load_tail(sql: &impl ConnectionTrait, layers: &Layers) -> Result<Tail, StoreError> {
+/// Reads the events that are not compacted yet from the journal.
+pub async fn load_memtable(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<Memtable, StoreError> {
     let ordered = meta_value(sql, meta::ORDERED_SEQ).await?.unwrap_or_default();
     let removed: HashMap<DeviceNumber, u64> = tombstone::Entity::find()
         .all(sql)
@@ -54,7 +54,7 @@ pub async fn load_tail(sql: &impl ConnectionTrait, layers: &Layers) -> Result<Ta
         .into_iter()
         .map(|row| (DeviceNumber(row.device), uint(row.seq)))
         .collect();
-    let tail = Tail::new(uint(ordered), removed);
+    let memtable = Memtable::new(uint(ordered), removed);
     let mut after = ordered;
     loop {
         // One at a time: a row is a hundred kB and more, and there may be many after a crash.
@@ -64,10 +64,10 @@ pub async fn load_tail(sql: &impl ConnectionTrait, layers: &Layers) -> Result<Ta
             .one(sql)
             .await
             .map_err(failed(OPEN))?;
-        let Some(row) = row else { return Ok(tail) };
+        let Some(row) = row else { return Ok(memtable) };
         let events = rows::events(OPEN, row.first_seq, &row.body, layers)?;
-        let events: Events = events.into_iter().map(Arc::new).collect();
-        tail.append(&events, &[]);
+        let events: BatchEvents = events.into_iter().map(Arc::new).collect();
+        memtable.append(&events, &[]);
         after = row.last_seq;
     }
 }

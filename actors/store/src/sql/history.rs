@@ -1,4 +1,4 @@
-//! Readings over time: chunks and the tail as one.
+//! Readings over time: chunks and the memtable as one.
 
 use std::collections::HashSet;
 
@@ -19,12 +19,12 @@ const TOGETHER_MS: i64 = 3_600_000;
 
 /// See [`crate::Store::raw_history`].
 pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
-    let mut found = Found { query, messages: Vec::new(), readings: 0 };
-    let view = store.tail.view();
+    let mut found = FoundMessages { query, messages: Vec::new(), readings: 0 };
+    let view = store.memtable.view();
     for recorded in view.of_device(query.device) {
         found.add(&recorded);
     }
-    let mut rows = ordered_chunks(query).stream(&store.readers).await.map_err(failed(READ))?;
+    let mut rows = chunks_by_time(query).stream(&store.readers).await.map_err(failed(READ))?;
     while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
         if found.is_enough_without(&row) {
             break;
@@ -41,7 +41,7 @@ pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredRea
 /// See [`crate::Store::bucket_history`].
 pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {
     let mut fold = BucketFold::new(query);
-    let view = store.tail.view();
+    let view = store.memtable.view();
     let add = |fold: &mut BucketFold, recorded: &Recorded| {
         for (index, reading) in select::readings(query, recorded) {
             fold.add(&reading.name, (recorded.event.at, recorded.seq, index), &reading.value);
@@ -50,7 +50,7 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
     for recorded in view.of_device(query.device) {
         add(&mut fold, &recorded);
     }
-    let mut rows = ordered_chunks(query).stream(&store.readers).await.map_err(failed(READ))?;
+    let mut rows = chunks_by_time(query).stream(&store.readers).await.map_err(failed(READ))?;
     while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
         let enough = if query.newest_first {
             fold.has_after(Timestamp::from_millis(row.last_at), query.limit)
@@ -76,7 +76,7 @@ pub async fn has_messages(
     messages: &[(Timestamp, u64)],
 ) -> Result<HashSet<u64>, StoreError> {
     let mut wanted: HashSet<_> = messages.iter().copied().collect();
-    let view = store.tail.view();
+    let view = store.memtable.view();
     let mut found: HashSet<u64> =
         view.of_device(device).iter().filter_map(|recorded| select::message(recorded, &wanted)).collect();
     wanted.retain(|(_, identity)| !found.contains(identity));
@@ -104,7 +104,7 @@ pub async fn has_messages(
 /// One statement, so that all its rows are of one moment even while chunks are written anew. Rows come by
 /// the end that is met first, so no later row has anything beyond that end. Nothing is asked but the time:
 /// one more condition, and SQLite takes the index for that and sorts.
-fn ordered_chunks(query: &HistoryQuery) -> Select<chunk::Entity> {
+fn chunks_by_time(query: &HistoryQuery) -> Select<chunk::Entity> {
     let select = chunks::in_time(query.device, query.from, query.to);
     if query.newest_first {
         select.order_by_desc(chunk::Column::LastAt)
@@ -114,13 +114,13 @@ fn ordered_chunks(query: &HistoryQuery) -> Select<chunk::Entity> {
 }
 
 /// Messages found so far.
-struct Found<'a> {
+struct FoundMessages<'a> {
     query: &'a HistoryQuery,
     messages: Vec<((Timestamp, u64), Vec<StoredReading>)>,
     readings: usize,
 }
 
-impl Found<'_> {
+impl FoundMessages<'_> {
     fn add(&mut self, recorded: &Recorded) {
         let readings = select::stored_readings(self.query, recorded);
         if !readings.is_empty() {

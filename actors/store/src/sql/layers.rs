@@ -14,7 +14,7 @@ use super::entities::fleet;
 use super::rows::{self, failed};
 use super::{SqlStore, write};
 use crate::codec::{self, CodecError};
-use crate::layers::{Layers, key};
+use crate::layers::{LayerCache, key};
 use crate::{Batch, StoreError};
 
 /// The word for them beside groups and templates.
@@ -23,25 +23,29 @@ const READ: &str = "read the layers of templates";
 const WRITE: &str = "write the layers of templates";
 
 /// Layers by their names.
-pub type Fresh = BTreeMap<Box<str>, Arc<Layer>>;
+pub type LayersByKey = BTreeMap<Box<str>, Arc<Layer>>;
 
 /// Takes in the layers that have a row.
-pub async fn load(sql: &impl ConnectionTrait, layers: &Layers) -> Result<(), StoreError> {
+pub async fn load(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<(), StoreError> {
     let rows =
         fleet::Entity::find().filter(fleet::Column::Kind.eq(KIND)).all(sql).await.map_err(failed(READ))?;
-    for row in rows.into_iter().filter(|row| !layers.is_kept(&row.id)) {
+    for row in rows.into_iter().filter(|row| !layers.is_stored(&row.id)) {
         let body: Object = rows::from_json(READ, || row.id.clone(), &row.body)?;
         let detail = || format!("{} does not say of which template it is", row.id);
         let layer =
             Layer::read(&body).ok_or_else(|| StoreError::Damaged { operation: READ, detail: detail() })?;
-        layers.keep(row.id.into(), Arc::new(layer));
+        layers.mark_stored(row.id.into(), Arc::new(layer));
     }
     Ok(())
 }
 
 /// Writes the rows of the layers that the batch's events are the first to have. Once that is durable,
-/// [`Layers::keep`] is to be told.
-pub async fn write(store: &SqlStore, sql: &DatabaseTransaction, batch: &Batch) -> Result<Fresh, StoreError> {
+/// [`LayerCache::mark_stored`] is to be told.
+pub async fn write(
+    store: &SqlStore,
+    sql: &DatabaseTransaction,
+    batch: &Batch,
+) -> Result<LayersByKey, StoreError> {
     let fresh = fresh(store, &batch.events);
     let mut models = Vec::with_capacity(fresh.len());
     for (key, layer) in &fresh {
@@ -58,14 +62,14 @@ pub async fn write(store: &SqlStore, sql: &DatabaseTransaction, batch: &Batch) -
     Ok(fresh)
 }
 
-fn fresh(store: &SqlStore, events: &[Arc<Recorded>]) -> Fresh {
-    let mut fresh = Fresh::new();
+fn fresh(store: &SqlStore, events: &[Arc<Recorded>]) -> LayersByKey {
+    let mut fresh = LayersByKey::new();
     for recorded in events {
         if let EventBody::Twin(change) = &recorded.event.body
             && let Some(Part::Template(Some(layer))) = change.patch.get("template")
         {
             let key = key(layer);
-            if !store.layers.is_kept(&key) {
+            if !store.layers.is_stored(&key) {
                 fresh.entry(key).or_insert_with(|| Arc::clone(layer));
             }
         }
@@ -95,7 +99,7 @@ impl SqlStore {
 mod tests {
     use super::*;
     use crate::Store as _;
-    use crate::contract::support::{Fixture, World, open};
+    use crate::contract::support::{Fixture, TestFleet, open};
     use crate::sql::entities::event;
 
     /// Another program may have the database open, and have read the layers before this one came to be.
@@ -103,7 +107,7 @@ mod tests {
     async fn a_layer_that_is_written_later_is_found() {
         let fixture = Fixture::sql().await;
         let (store, other) = (open(&fixture).await, open(&fixture).await);
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         world.templates.put(r#"{"id": "pump", "version": 1, "tags": {"floor": "2"}}"#);
         world.register("a", r#"{"template": "pump"}"#);
         store.commit(&world.batch()).await.unwrap();

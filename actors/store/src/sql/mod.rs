@@ -1,6 +1,6 @@
 //! The store in an SQL database, through sea-orm. SQLite so far; code for SQLite alone is in `sqlite.rs`.
 //!
-//! # Why a commit writes one row, and order is made behind
+//! # Why a commit writes one row, and is compacted later
 //! Readings are the many, so the shape of their table decides the speed of everything. Three shapes were
 //! filled with the same ten million readings (3,369,600 messages of 1,000 devices in turn, three readings
 //! each) in the same batches of 256 messages, each batch durable (`synchronous=FULL`) before the next, and
@@ -11,7 +11,7 @@
 //! |---|--:|--:|--:|--:|--:|
 //! | (a) a row a reading, by series and time, small keys | 9,190 | 27,571 | 306 MB | 5.5 ms | 0.03 ms |
 //! | (b) a row a message, packed, by device and time | 39,161 | 117,483 | 173 MB | 1.5 ms | 0.01 ms |
-//! | (c) a row a batch, order made behind, with that: this store | 116,335 | 349,004 | 343 MB | 6.3 ms | 0.38 ms |
+//! | (c) a row a batch, compacted later, compaction included: this store | 116,335 | 349,004 | 343 MB | 6.3 ms | 0.38 ms |
 //!
 //! (a) and (b) are bare statements by rusqlite; they touch as many pages a batch as it has devices, and each
 //! goes to the log whole. (c) is measured through [`Store`], and keeps more: units, causes, times of receipt,
@@ -20,35 +20,36 @@
 //!
 //! # How it holds together
 //! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few changes
-//!   that are no readings. Its events stay in memory, in the `tail`.
+//!   that are no readings. Its events stay in memory, in the `memtable`.
 //! - Commands are rows of their own, one each, in their present state (`commands`). The columns of twins for lists are
-//!   written only where they differ (`listed`). A request for a command, its sending included, is a commit of half a
+//!   written only where they differ (`list_columns`). A request for a command, its sending included, is a commit of half a
 //!   millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
 //! - The fleet's data is rows: few records, and one row for each device of a job (`fleet`).
 //! - Automation's data is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
-//! - `order` makes chunks by device of the tail's readings and catches the twins' rows up, behind.
-//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and tail together. `tail` says how each event is
-//!   met exactly once during a compaction; `order` says why a crash in its midst is harmless.
+//! - `compaction` writes the memtable's readings into chunks by device and catches the twins' rows up, behind.
+//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and memtable together. `memtable` says how each event is
+//!   met exactly once during a compaction; `compaction` says why a crash in its midst is harmless.
 
 mod alarms;
 mod automation;
 mod chunks;
 mod commands;
 mod commit;
+mod compaction;
 mod deliveries;
+mod device_data;
 mod devices;
 mod entities;
+mod event_windows;
 mod events;
-mod expire;
-mod extent;
+mod expiry;
 mod fleet;
 mod head;
 mod history;
 mod layers;
-mod listed;
-mod order;
+mod list_columns;
+mod memtable;
 mod page;
-mod past;
 mod prune;
 mod replay;
 mod retained;
@@ -56,9 +57,8 @@ mod rows;
 mod runs;
 mod sealed;
 mod sqlite;
-mod tail;
 mod write;
-mod writer;
+mod write_connection;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
@@ -70,16 +70,17 @@ use sea_orm::{Database, DatabaseConnection};
 use tokio::sync::Mutex;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
-use self::expire::Expiring;
+use self::expiry::Expiry;
+use self::memtable::Memtable;
 use self::rows::failed;
-use self::tail::Tail;
-use self::writer::Writer;
+use self::write_connection::WriteConnection;
 use super::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
-    JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
+    AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery, CommandRecord,
+    Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery, EventQuery,
+    FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, Store,
+    StoreError,
 };
-use crate::layers::Layers;
+use crate::layers::LayerCache;
 use crate::seal::Seal;
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
@@ -121,17 +122,17 @@ pub struct Keeping {
 pub struct SqlStore {
     keeping: RwLock<Keeping>,
     seal: Option<Arc<Seal>>,
-    writer: Writer,
+    writer: WriteConnection,
     readers: DatabaseConnection,
-    tail: Tail,
-    layers: Layers,
+    memtable: Memtable,
+    layers: LayerCache,
     /// A commit's answer got lost: before the next, it must be found out whether it took place.
     in_doubt: AtomicBool,
     /// One compaction at a time.
     maintaining: Mutex<()>,
     /// The time of the last deletion of old readings.
     readings_pruned: Mutex<Option<Timestamp>>,
-    expiring: Expiring,
+    expiring: Expiry,
 }
 
 impl Default for SqlOptions {
@@ -174,20 +175,20 @@ impl SqlStore {
             return Err(StoreError::Failed { operation: OPEN, detail });
         }
         if let Some(seal) = &options.seal {
-            sealed::take_up(url, options.busy_timeout, seal).await?;
+            sealed::seal_rows(url, options.busy_timeout, seal).await?;
         }
-        let layers = Layers::default();
+        let layers = LayerCache::default();
         layers::load(&readers, &layers).await?;
-        let tail = head::load_tail(&readers, &layers).await?;
+        let memtable = head::load_memtable(&readers, &layers).await?;
         Ok(Arc::new(Self {
-            writer: Writer::new(url, options.busy_timeout),
+            writer: WriteConnection::new(url, options.busy_timeout),
             readers,
-            tail,
+            memtable,
             layers,
             in_doubt: AtomicBool::new(false),
             maintaining: Mutex::new(()),
             readings_pruned: Mutex::new(None),
-            expiring: Expiring::default(),
+            expiring: Expiry::default(),
             seal: options.seal,
             keeping: RwLock::new(Keeping {
                 journal: options.keep_journal,
@@ -257,8 +258,8 @@ impl Store for SqlStore {
         history::has_messages(self, device, messages).await
     }
 
-    async fn extent(&self, device: DeviceNumber) -> Result<Extent, StoreError> {
-        extent::extent(self, device).await
+    async fn extent(&self, device: DeviceNumber) -> Result<DeviceDataCounts, StoreError> {
+        device_data::extent(self, device).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Arc<Recorded>>, StoreError> {
@@ -299,7 +300,7 @@ impl Store for SqlStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Arc<Recorded>>, StoreError> {
-        past::past(self, devices, after, limit).await
+        event_windows::past(self, devices, after, limit).await
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
@@ -326,7 +327,7 @@ impl Store for SqlStore {
         deliveries::deliveries(self, query).await
     }
 
-    async fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
+    async fn records(&self, kind: RecordKind) -> Result<Vec<FleetRecord>, StoreError> {
         fleet::records(self, kind).await
     }
 
@@ -344,13 +345,13 @@ impl Store for SqlStore {
 
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
         let _alone = self.maintaining.lock().await;
-        order::order(self).await?;
+        compaction::compact(self).await?;
         prune::journal(self, now).await?;
         prune::readings(self, now).await?;
-        expire::expire(self, now).await
+        expiry::expire(self, now).await
     }
 
-    async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError> {
+    async fn doubt(&self, doubt: ClockDoubt) -> Result<(), StoreError> {
         head::doubt(self, doubt).await
     }
 }

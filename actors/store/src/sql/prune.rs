@@ -17,13 +17,13 @@ pub const WRONG_MS: i64 = 24 * 60 * 60 * 1000;
 /// Readings expire by the chunk, so there is no need to look more often.
 const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
 
-/// Deletes journal rows that are in order and older than their retention, and tombstones that no row of
+/// Deletes journal rows that are compacted and older than their retention, and tombstones that no row of
 /// the journal needs.
 pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     const PRUNE: &str = "prune journal";
     let until = now.plus_millis(-millis(store.keeping().journal)).millis();
-    // Not all is in order, though order was made just before: commits go on meanwhile.
-    let ordered = int(store.tail.view().after());
+    // Not all is compacted, though compaction ran just before: commits go on meanwhile.
+    let ordered = int(store.memtable.view().after());
     loop {
         let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()
             .select_only()
@@ -43,7 +43,7 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
             .map_err(failed(PRUNE))?;
         forget_tombstones(turn.sql(), last).await?;
         let done = turn.finish().await?;
-        store.tail.forget_removed(uint(last));
+        store.memtable.forget_removed(uint(last));
         drop(done);
     }
 }
@@ -110,8 +110,8 @@ pub fn millis(duration: std::time::Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::support::{SqlFixture, World, history};
-    use crate::sql::order::order;
+    use crate::contract::support::{SqlFixture, TestFleet, history};
+    use crate::sql::compaction::order;
     use crate::{Batch, Store as _};
 
     /// Events that are committed during a compaction are not compacted when the journal is pruned, and by a wrong clock
@@ -120,7 +120,7 @@ mod tests {
     async fn what_is_not_in_order_yet_stays_however_old_it_is() {
         let fixture = SqlFixture::new();
         let store = fixture.open().await;
-        let mut world = World::new();
+        let mut world = TestFleet::new();
         let mut commit = async |value: i64| {
             world.tell("a", &format!(r#"{{"t": {value}}}"#));
             let batch: Batch = world.batch();

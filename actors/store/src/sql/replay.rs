@@ -15,7 +15,7 @@ const REPLAY: &str = "replay";
 
 /// See [`crate::Store::replay`].
 pub async fn replay(store: &SqlStore, after: u64, up_to: u64, limit: usize) -> Result<Replayed, StoreError> {
-    let view = store.tail.view();
+    let view = store.memtable.view();
     let up_to = up_to.min(view.last());
     if after >= up_to || limit == 0 {
         return Ok(Replayed::default());
@@ -38,7 +38,7 @@ pub async fn replay(store: &SqlStore, after: u64, up_to: u64, limit: usize) -> R
             continue;
         }
         for recorded in store.events(REPLAY, row.first_seq, &row.body).await? {
-            if recorded.seq > after && recorded.seq <= up_to && view.tells(&recorded) {
+            if recorded.seq > after && recorded.seq <= up_to && view.is_visible(&recorded) {
                 events.push(Arc::new(recorded));
             }
         }

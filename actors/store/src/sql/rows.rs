@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::entities::{command, device, twin};
 use crate::codec;
 use crate::codec::CodecError;
-use crate::layers::Layers;
+use crate::layers::LayerCache;
 use crate::{CommandRecord, Deadline, StoreError, select};
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 
@@ -50,7 +50,7 @@ pub fn of_device(twin: &Twin) -> device::Model {
 }
 
 /// The twin in a row.
-pub fn to_twin(row: &twin::Model, layers: &Layers) -> Result<Twin, StoreError> {
+pub fn to_twin(row: &twin::Model, layers: &LayerCache) -> Result<Twin, StoreError> {
     let mut twin: Twin = serde_json::from_str(&row.state).map_err(|error| StoreError::Damaged {
         operation: "read twin",
         detail: format!("number {}: {error}", row.number),
@@ -123,7 +123,7 @@ pub fn events(
     operation: &'static str,
     place: i64,
     blob: &[u8],
-    layers: &Layers,
+    layers: &LayerCache,
 ) -> Result<Vec<Recorded>, StoreError> {
     codec::decode(blob, layers).map_err(|error: CodecError| StoreError::Damaged {
         operation,
@@ -133,7 +133,7 @@ pub fn events(
 
 /// The messages in a chunk of readings: they name no layers.
 pub fn messages(operation: &'static str, place: i64, blob: &[u8]) -> Result<Vec<Recorded>, StoreError> {
-    events(operation, place, blob, &Layers::default())
+    events(operation, place, blob, &LayerCache::default())
 }
 
 /// Databases have no unsigned numbers; nobody counts to 2^63.

@@ -38,7 +38,7 @@ fn bad(error: impl std::fmt::Display) -> StoreError {
 }
 
 /// Checks that the database was sealed with no other key, and seals rows that were written before there was one.
-pub async fn take_up(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(), StoreError> {
+pub async fn seal_rows(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(), StoreError> {
     // A connection of its own: on it what is written over is wiped.
     let sql = Database::connect(sqlite::writer(url, busy_timeout)).await.map_err(failed(SEAL))?;
     match head::meta_value(&sql, meta::KEY_CHECK).await? {
@@ -119,9 +119,9 @@ mod tests {
     use twinhub_domain::Timestamp;
 
     use super::*;
-    use crate::contract::made;
-    use crate::contract::support::{NOON, World, object};
-    use crate::{Record, SqlOptions, SqlStore, Store as _};
+    use crate::contract::samples;
+    use crate::contract::support::{NOON, TestFleet, object};
+    use crate::{FleetRecord, SqlOptions, SqlStore, Store as _};
 
     async fn open(folder: &TempDir, seal: Option<Arc<Seal>>) -> Result<Arc<SqlStore>, StoreError> {
         let url = format!("sqlite:{}", folder.path().join("twinhub.db").display());
@@ -144,15 +144,15 @@ mod tests {
         for kinds in [&["rule"][..], &["template"], &["delivery"], &["rule", "template", "delivery"]] {
             let (folder, seal) = (TempDir::new().unwrap(), Arc::new(Seal::new(&[7; 32])));
             let store = open(&folder, None).await.unwrap();
-            let mut world = World::new();
+            let mut world = TestFleet::new();
             for kind in kinds {
                 match *kind {
                     "rule" => {
-                        let rule = made::record("cool", Some(r#"{"a": 1}"#), Some(true));
+                        let rule = samples::record("cool", Some(r#"{"a": 1}"#), Some(true));
                         world.automation.rules.push(rule);
                     }
-                    "delivery" => world.automation.deliveries.push(made::delivery(1, made::run_id(1))),
-                    _ => world.fleet.records.push(Record {
+                    "delivery" => world.automation.deliveries.push(samples::delivery(1, samples::run_id(1))),
+                    _ => world.fleet.records.push(FleetRecord {
                         kind: RecordKind::Template,
                         id: "pump".into(),
                         body: Some(object(r#"{"a": 1}"#)),

@@ -2,15 +2,15 @@
 
 use actix_web::HttpResponse;
 use twinhub_domain::{Json, Object};
-use twinhub_rules::veil::hide_in_rules;
+use twinhub_rules::redaction::hide_in_rules;
 
-use super::{broken_off, file, wanted};
+use super::{broken_off, export_options, file};
 use crate::api::files::schema::Exporting;
 use crate::http::Access;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::import_export::columns::{GROUPS, TEMPLATES, Table};
-use crate::import_export::{Keys, Writer};
+use crate::import_export::{RowWriter, SectionKeys};
 
 /// All templates, in the form in which they can be imported again.
 #[utoipa::path(
@@ -50,12 +50,12 @@ fn whole(
     table: &'static Table,
     records: impl Iterator<Item = Object>,
 ) -> Result<HttpResponse, ApiError> {
-    let (format, all) = wanted(&mut params)?;
+    let (format, all) = export_options(&mut params)?;
     params.finish()?;
-    let rows: Vec<Object> = records.map(|record| said(&record)).collect();
-    let mut keys = Keys::default();
-    rows.iter().for_each(|row| keys.look(table, row));
-    let writer = Writer::new(table, format, all, &keys);
+    let rows: Vec<Object> = records.map(|record| row_of(&record)).collect();
+    let mut keys = SectionKeys::default();
+    rows.iter().for_each(|row| keys.check(table, row));
+    let writer = RowWriter::new(table, format, all, &keys);
     let mut body = writer.header();
     for row in &rows {
         // The keys are those of these rows, so all are foreseen.
@@ -64,7 +64,7 @@ fn whole(
     Ok(file(table, format).body(body))
 }
 
-fn said(record: &Object) -> Object {
+fn row_of(record: &Object) -> Object {
     let is_said = |value: &Json| match value {
         Json::Null => false,
         Json::String(text) => !text.is_empty(),

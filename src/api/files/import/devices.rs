@@ -12,8 +12,8 @@ use twinhub_domain::twin::{Change, NotTold, Registration};
 use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_rules::device_template;
 
-use super::{Done, Existing, Kind, Wish};
-use crate::api::devices::register::{Wanted, make_id, wanted};
+use super::{IfExists, ImportOptions, LineOutcome, RecordImport};
+use crate::api::devices::register::{DeviceRegistration, device_registration, make_id};
 use crate::api::devices::request::{DeviceChange, NewDevice};
 use crate::api::devices::token;
 use crate::api::groups::check_group;
@@ -24,15 +24,15 @@ use crate::http::problem::ApiError;
 use crate::import_export::columns::{DEVICES, Table};
 
 /// The import of devices.
-pub struct Devices {
+pub struct DeviceImport {
     access: Access,
-    existing: Existing,
+    existing: IfExists,
     dry_run: bool,
     tokens: bool,
 }
 
 /// A line, taken apart.
-struct Line {
+struct DeviceLine {
     claimed: bool,
     lifecycle: Option<Lifecycle>,
     desired: Option<Object>,
@@ -40,10 +40,10 @@ struct Line {
     rest: Object,
 }
 
-impl Devices {
+impl DeviceImport {
     /// Takes devices in as it is wished.
-    pub fn new(access: Access, wish: &Wish) -> Self {
-        Self { access, existing: wish.existing, dry_run: wish.dry_run, tokens: wish.tokens }
+    pub fn new(access: Access, options: &ImportOptions) -> Self {
+        Self { access, existing: options.existing, dry_run: options.dry_run, tokens: options.tokens }
     }
 
     /// The device with this serial number.
@@ -67,7 +67,7 @@ impl Devices {
         match (named, self.holder(row).await?) {
             (Some(id), Some(holder)) if holder.id != id => Err(taken(&holder)),
             (Some(id), _) => Ok(id),
-            (None, Some(holder)) if holder.claimed && self.existing == Existing::Refuse => {
+            (None, Some(holder)) if holder.claimed && self.existing == IfExists::Refuse => {
                 Err(taken(&holder))
             }
             (None, Some(holder)) => Ok(holder.id),
@@ -75,9 +75,9 @@ impl Devices {
         }
     }
 
-    async fn register(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
-        let Line { claimed, lifecycle, desired, rest } = line;
-        let Wanted { id, token, mut patch, .. } = wanted(read(rest)?)?;
+    async fn register(&self, row: &Object, line: DeviceLine) -> Result<LineOutcome, ApiError> {
+        let DeviceLine { claimed, lifecycle, desired, rest } = line;
+        let DeviceRegistration { id, token, mut patch, .. } = device_registration(read(rest)?)?;
         check_group(&self.access, &patch)?;
         let id = self.device(id, row).await?;
         if let Some(desired) = desired {
@@ -108,7 +108,7 @@ impl Devices {
         let delivered = self.deliver(&id, inputs.collect(), IfUnknown::Begin).await;
         drop(given);
         match delivered {
-            Ok(()) => Ok(Done::Created { id: id.to_string(), token: made }),
+            Ok(()) => Ok(LineOutcome::Created { id: id.to_string(), token: made }),
             Err(ApiError::Hub(HubError::Refused(Refusal::Registered(_) | Refusal::Retired))) => {
                 self.is_there(id, row, lifecycle).await
             }
@@ -123,13 +123,13 @@ impl Devices {
         row: &Object,
         patch: Object,
         lifecycle: Option<Lifecycle>,
-    ) -> Result<Done, ApiError> {
+    ) -> Result<LineOutcome, ApiError> {
         if self.find(&id).await?.is_some() {
             return self.is_there(id, row, lifecycle).await;
         }
         let inputs = iter::once(change(patch)).chain(out_of_service(lifecycle));
         self.deliver(&id, inputs.collect(), IfUnknown::Appear).await?;
-        Ok(Done::Created { id: id.to_string(), token: None })
+        Ok(LineOutcome::Created { id: id.to_string(), token: None })
     }
 
     async fn is_there(
@@ -137,11 +137,11 @@ impl Devices {
         id: DeviceId,
         row: &Object,
         lifecycle: Option<Lifecycle>,
-    ) -> Result<Done, ApiError> {
+    ) -> Result<LineOutcome, ApiError> {
         match self.existing {
-            Existing::Refuse => Err(HubError::Refused(Refusal::Registered(id)).into()),
-            Existing::Skip => Ok(Done::Skipped),
-            Existing::Update => self.update(&id, row, lifecycle).await,
+            IfExists::Refuse => Err(HubError::Refused(Refusal::Registered(id)).into()),
+            IfExists::Skip => Ok(LineOutcome::Skipped),
+            IfExists::Update => self.update(&id, row, lifecycle).await,
         }
     }
 
@@ -151,7 +151,7 @@ impl Devices {
         id: &DeviceId,
         row: &Object,
         lifecycle: Option<Lifecycle>,
-    ) -> Result<Done, ApiError> {
+    ) -> Result<LineOutcome, ApiError> {
         let mut row = row.clone();
         row.remove("device_id");
         row.remove("claimed");
@@ -176,7 +176,7 @@ impl Devices {
             self.try_out(id, inputs.clone(), IfUnknown::Refuse).await?;
         }
         self.deliver(id, inputs, IfUnknown::Refuse).await?;
-        Ok(Done::Updated { id: id.to_string() })
+        Ok(LineOutcome::Updated { id: id.to_string() })
     }
 
     /// Leaves `desired` out where the twin is out of service and has it already: nothing can be desired of such a
@@ -196,8 +196,8 @@ impl Devices {
     }
 
     /// Changes a device whose line has no name: that is no registration.
-    async fn update_only(&self, row: &Object, line: Line) -> Result<Done, ApiError> {
-        let Line { lifecycle, rest, .. } = line;
+    async fn update_only(&self, row: &Object, line: DeviceLine) -> Result<LineOutcome, ApiError> {
+        let DeviceLine { lifecycle, rest, .. } = line;
         let mut fields = Fields::of(rest, fields_of::<NewDevice>())?;
         let id = fields.text("device_id")?.map(|id| DeviceId::parse(&id)).transpose();
         let id = id.map_err(|error| FieldError::bad("device_id", error.to_string()))?;
@@ -253,15 +253,15 @@ impl Devices {
     }
 }
 
-impl Kind for Devices {
+impl RecordImport for DeviceImport {
     const TABLE: &'static Table = &DEVICES;
 
-    async fn take(&self, row: Object) -> Result<Done, ApiError> {
+    async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
         let mut row = row;
         let line = line(row.clone())?;
         row.remove("lifecycle");
         let has_name = line.rest.get("name").is_some_and(|name| *name != Json::Null);
-        let done = if self.existing == Existing::Update && !has_name {
+        let done = if self.existing == IfExists::Update && !has_name {
             self.update_only(&row, line).await
         } else {
             self.register(&row, line).await
@@ -298,7 +298,7 @@ fn stand(state: Lifecycle) -> Input {
     Input::SetLifecycle { state, reason: "imported".into() }
 }
 
-fn line(row: Object) -> Result<Line, FieldError> {
+fn line(row: Object) -> Result<DeviceLine, FieldError> {
     let mut fields = Fields::any(row);
     let claimed = fields.flag("claimed")?.unwrap_or(true);
     let desired = fields.object("desired")?;
@@ -309,17 +309,17 @@ fn line(row: Object) -> Result<Line, FieldError> {
             FieldError::bad("lifecycle", detail)
         })
     });
-    Ok(Line { claimed, lifecycle: lifecycle.transpose()?, desired, rest: fields.rest() })
+    Ok(DeviceLine { claimed, lifecycle: lifecycle.transpose()?, desired, rest: fields.rest() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import_export::columns::Use;
+    use crate::import_export::columns::ColumnUse;
 
     #[test]
     fn all_that_can_be_registered_and_changed_can_be_imported() {
-        let columns = || DEVICES.columns.iter().filter(|column| column.use_of != Use::ExportOnly);
+        let columns = || DEVICES.columns.iter().filter(|column| column.use_of != ColumnUse::ExportOnly);
         let known = |name: &str| columns().any(|column| column.name == name);
         for field in [fields_of::<NewDevice>(), fields_of::<DeviceChange>()].concat() {
             assert!(known(field) || field == "template_id", "{field}"); // `template` by its other name

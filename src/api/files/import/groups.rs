@@ -6,97 +6,106 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use twinhub_actors::messages::groups::{GroupRefusal, PutGroup};
-use twinhub_domain::fleet::{Expect, GroupId, GroupWish, Misplaced, Tree};
+use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest, GroupTree, TreeRefusal};
 use twinhub_domain::{Json, Object};
 
-use super::{Done, Existing, Kind, Waiting, Wish};
+use super::{DeferredLine, IfExists, ImportOptions, LineOutcome, RecordImport};
 use crate::api::groups::ask;
 use crate::api::groups::request::NewGroup;
 use crate::http::Access;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::read::read;
 use crate::http::problem::ApiError;
-use crate::import_export::Fault;
+use crate::import_export::LineFault;
 use crate::import_export::columns::{GROUPS, Table};
 
 /// The import of groups.
-pub struct Groups {
+pub struct GroupImport {
     access: Access,
-    existing: Existing,
+    existing: IfExists,
     /// As the tree would be, where nothing is to be changed.
-    trial: Option<RefCell<Tree>>,
+    trial: Option<RefCell<GroupTree>>,
 }
 
-impl Groups {
+impl GroupImport {
     /// Takes groups in as it is wished.
-    pub fn new(access: Access, wish: &Wish) -> Self {
-        let trial = wish.dry_run.then(|| RefCell::new(Tree::clone(&access.tree())));
-        Self { access, existing: wish.existing, trial }
+    pub fn new(access: Access, requested: &ImportOptions) -> Self {
+        let trial = requested.dry_run.then(|| RefCell::new(GroupTree::clone(&access.tree())));
+        Self { access, existing: requested.existing, trial }
     }
 
-    async fn put(&self, id: Option<GroupId>, wish: GroupWish, expect: Expect) -> Result<String, ApiError> {
+    async fn put(
+        &self,
+        id: Option<GroupId>,
+        requested: GroupRequest,
+        expect: GroupPrecondition,
+    ) -> Result<String, ApiError> {
         if let Some(trial) = &self.trial {
-            return self.try_out(&mut trial.borrow_mut(), id, wish, expect).map_err(ApiError::from);
+            return self.try_out(&mut trial.borrow_mut(), id, requested, expect).map_err(ApiError::from);
         }
         self.access.check_store()?;
         let cause = self.access.cause();
-        let stood =
-            ask(&self.access, |reply| PutGroup { id, wish, expect, if_tag: None, cause, reply }).await??;
+        let stood = ask(&self.access, |reply| PutGroup { id, requested, expect, if_tag: None, cause, reply })
+            .await??;
         Ok(stood.view.group.id.to_string())
     }
 
     fn try_out(
         &self,
-        tree: &mut Tree,
+        tree: &mut GroupTree,
         id: Option<GroupId>,
-        wish: GroupWish,
-        expect: Expect,
+        requested: GroupRequest,
+        expect: GroupPrecondition,
     ) -> Result<String, GroupRefusal> {
         let Some(id) = id else { return Ok(String::new()) }; // it would get one, and nothing can stand under it
-        let planned = tree.plan(id.clone(), wish, expect, self.access.now())?;
+        let planned = tree.plan(id.clone(), requested, expect, self.access.now())?;
         tree.put(Arc::new(planned.group));
         Ok(id.to_string())
     }
 }
 
-impl Kind for Groups {
+impl RecordImport for GroupImport {
     const TABLE: &'static Table = &GROUPS;
 
-    async fn take(&self, row: Object) -> Result<Done, ApiError> {
-        let mut wish = read::<NewGroup>(row)?.wish()?;
-        let id = wish.id.take();
-        let may_change = self.existing == Existing::Update && id.is_some();
-        if wish.name.is_none() && !may_change {
+    async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
+        let mut requested = read::<NewGroup>(row)?.group_request()?;
+        let id = requested.id.take();
+        let may_change = self.existing == IfExists::Update && id.is_some();
+        if requested.name.is_none() && !may_change {
             return Err(FieldError::missing("name").into());
         }
-        let put = self.put(id.clone(), wish.clone(), Expect::New).await;
+        let put = self.put(id.clone(), requested.clone(), GroupPrecondition::New).await;
         match (put, id) {
-            (Ok(id), _) => Ok(Done::Created { id, token: None }),
-            (Err(ApiError::Group(GroupRefusal::Misplaced(Misplaced::Taken(_)))), _)
-                if self.existing == Existing::Skip =>
+            (Ok(id), _) => Ok(LineOutcome::Created { id, token: None }),
+            (Err(ApiError::Group(GroupRefusal::Misplaced(TreeRefusal::Taken(_)))), _)
+                if self.existing == IfExists::Skip =>
             {
-                Ok(Done::Skipped)
+                Ok(LineOutcome::Skipped)
             }
-            (Err(ApiError::Group(GroupRefusal::Misplaced(Misplaced::Taken(_)))), Some(id)) if may_change => {
-                Ok(Done::Updated { id: self.put(Some(id), wish, Expect::There).await? })
+            (Err(ApiError::Group(GroupRefusal::Misplaced(TreeRefusal::Taken(_)))), Some(id))
+                if may_change =>
+            {
+                Ok(LineOutcome::Updated {
+                    id: self.put(Some(id), requested, GroupPrecondition::There).await?,
+                })
             }
             (Err(error), _) => Err(error),
         }
     }
 
-    fn may_come_later(&self, refused: &ApiError) -> bool {
+    fn may_be_deferred(&self, refused: &ApiError) -> bool {
         let ApiError::Group(GroupRefusal::Misplaced(misplaced)) = refused else { return false };
-        matches!(misplaced, Misplaced::NoParent(_) | Misplaced::Circle(_))
+        matches!(misplaced, TreeRefusal::NoParent(_) | TreeRefusal::Circle(_))
     }
 
-    fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
+    fn explain(waiting: &[DeferredLine<'_>]) -> HashMap<u64, LineFault> {
         explain(waiting)
     }
 }
 
 /// The reasons for lines that waited for others and never came in: groups that would be under themselves, by way of
 /// lines that wait for each other, and groups under refused ones.
-fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
+fn explain(waiting: &[DeferredLine<'_>]) -> HashMap<u64, LineFault> {
     let parent = |row: &Object| {
         let named = row.get("parent_group").or_else(|| row.get("parent_id"));
         named.and_then(Json::as_str).map(str::to_owned)
@@ -104,7 +113,7 @@ fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
     let named = |row: &Object| Some((row.get("id").and_then(Json::as_str)?.to_owned(), parent(row)?));
     let of: HashMap<String, (u64, String)> = waiting
         .iter()
-        .filter_map(|Waiting { line, row }| named(row).map(|(id, parent)| (id, (*line, parent))))
+        .filter_map(|DeferredLine { line, row }| named(row).map(|(id, parent)| (id, (*line, parent))))
         .collect();
     let mut explained = HashMap::new();
     for (id, (line, parent)) in &of {
@@ -114,7 +123,7 @@ fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
             way.push(above);
             above = next;
         }
-        let told = if above == id {
+        let refusal = if above == id {
             way.push(id);
             format!("group `{id}` would be under itself: {}", way.join(" → "))
         } else if let Some((line, _)) = of.get(parent) {
@@ -123,7 +132,7 @@ fn explain(waiting: &[Waiting<'_>]) -> HashMap<u64, Fault> {
             continue; // it was told already
         };
         let code = if above == id { "group_circle" } else { "bad_field" };
-        let fault: Fault = FieldError { field: "parent_group".into(), detail: told, code }.into();
+        let fault: LineFault = FieldError { field: "parent_group".into(), detail: refusal, code }.into();
         explained.insert(*line, fault);
     }
     explained
@@ -146,13 +155,13 @@ mod tests {
             r#"{"id": "f", "parent_group": "f"}"#,
         ];
         let rows: Vec<Object> = rows.iter().map(|text| payload::object(text.as_bytes()).unwrap()).collect();
-        let waiting: Vec<_> = (1..).zip(&rows).map(|(line, row)| Waiting { line, row }).collect();
+        let waiting: Vec<_> = (1..).zip(&rows).map(|(line, row)| DeferredLine { line, row }).collect();
         let explained = explain(&waiting);
-        let told = |line| explained.get(&line).map(|fault: &Fault| fault.error.as_str());
-        assert_eq!(told(1), Some("`parent_group`: group `a` would be under itself: a → b → c → a"));
-        assert_eq!(told(3), Some("`parent_group`: group `c` would be under itself: c → a → b → c"));
-        assert_eq!(told(4), Some("`parent_group`: group `a` was refused, in line 1"));
-        assert_eq!(told(5), None);
-        assert_eq!(told(6), Some("`parent_group`: group `f` would be under itself: f → f"));
+        let refusal = |line| explained.get(&line).map(|fault: &LineFault| fault.error.as_str());
+        assert_eq!(refusal_in(1), Some("`parent_group`: group `a` would be under itself: a → b → c → a"));
+        assert_eq!(refusal_in(3), Some("`parent_group`: group `c` would be under itself: c → a → b → c"));
+        assert_eq!(refusal_in(4), Some("`parent_group`: group `a` was refused, in line 1"));
+        assert_eq!(refusal_in(5), None);
+        assert_eq!(refusal_in(6), Some("`parent_group`: group `f` would be under itself: f → f"));
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::import_export::{DecimalCommas, Fault};
+use crate::import_export::{DecimalCommas, LineFault};
 
 /// What became of the lines of a file.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -100,8 +100,8 @@ impl From<DecimalCommas> for CommasRead {
 impl LineRefused {
     /// The refusal of a line for this reason.
     #[must_use]
-    pub fn new(line: u64, id: Option<String>, fault: Fault) -> Self {
-        let Fault { column, field, code, error } = fault;
+    pub fn new(line: u64, id: Option<String>, fault: LineFault) -> Self {
+        let LineFault { column, field, code, error } = fault;
         Self { line, column, id, device_id: None, field, code, error }
     }
 }

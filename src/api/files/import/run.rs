@@ -11,11 +11,11 @@ use twinhub_actors::HubError;
 use twinhub_domain::{Json, Object};
 
 use super::report::{BrokenOff, ImportReport, LineRefused, TokenMade};
-use super::{Done, Kind, Waiting, Wish};
-use crate::http::extract::steady::Steady;
+use super::{DeferredLine, ImportOptions, LineOutcome, RecordImport};
+use crate::http::extract::upload_pace::Steady;
 use crate::http::problem::ApiError;
-use crate::import_export::seen::Seen;
-use crate::import_export::{Fault, FileFault, Reader, Row};
+use crate::import_export::unique_values::UniqueValues;
+use crate::import_export::{FileFault, FileRow, LineFault, RowReader};
 
 /// Lines under way at once. They share commits, so this many are about as fast as more, and leave the hub time
 /// for others.
@@ -24,55 +24,55 @@ const IN_FLIGHT: usize = 256;
 const MOST_LATER: usize = 100_000;
 
 /// A running import.
-struct Run<K> {
+struct ImportRun<K> {
     kind: Rc<K>,
-    wish: Wish,
-    reader: Reader,
-    seen: Seen,
-    flying: FuturesUnordered<LocalBoxFuture<'static, Landed>>,
+    options: ImportOptions,
+    reader: RowReader,
+    seen: UniqueValues,
+    flying: FuturesUnordered<LocalBoxFuture<'static, TriedLine>>,
     /// Lines to be tried again, and why they were refused.
-    later: Vec<(Line, Fault)>,
+    later: Vec<(ReadLine, LineFault)>,
     /// The refused lines that are listed in full, by line.
     refusals: BTreeMap<u64, LineRefused>,
     report: ImportReport,
 }
 
 /// A line that can be taken in.
-struct Line {
+struct ReadLine {
     number: u64,
     id: Option<String>,
     row: Object,
 }
 
 /// A line that was tried.
-struct Landed {
-    line: Line,
-    done: Result<Done, ApiError>,
+struct TriedLine {
+    line: ReadLine,
+    done: Result<LineOutcome, ApiError>,
 }
 
 /// Takes in all lines of `body`, of which `limit` bytes are read at most.
 ///
 /// # Errors
 /// No part of it can be read, and nothing was done.
-pub(super) async fn run<K: Kind, E: std::fmt::Display>(
+pub(super) async fn run<K: RecordImport, E: std::fmt::Display>(
     kind: K,
     body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
-    wish: Wish,
+    options: ImportOptions,
     limit: usize,
 ) -> Result<ImportReport, FileFault> {
-    let mut run = Run {
+    let mut run = ImportRun {
         kind: Rc::new(kind),
-        reader: Reader::new(K::TABLE, wish.format, wish.first_line),
-        seen: Seen::default(),
+        reader: RowReader::new(K::TABLE, options.format, options.first_line),
+        seen: UniqueValues::default(),
         flying: FuturesUnordered::new(),
         later: Vec::new(),
         refusals: BTreeMap::new(),
         report: ImportReport {
-            dry_run: wish.dry_run,
-            tokens: wish.tokens.then(Vec::new),
+            dry_run: options.dry_run,
+            tokens: options.tokens.then(Vec::new),
             ..ImportReport::default()
         },
-        wish,
+        options,
     };
     run.all(body, limit).await?;
     run.retry().await;
@@ -85,7 +85,7 @@ pub(super) async fn run<K: Kind, E: std::fmt::Display>(
     Ok(run.report)
 }
 
-impl<K: Kind> Run<K> {
+impl<K: RecordImport> ImportRun<K> {
     async fn all<E: std::fmt::Display>(
         &mut self,
         body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
@@ -133,7 +133,7 @@ impl<K: Kind> Run<K> {
         self.report.broken_off.get_or_insert(BrokenOff { line, error });
     }
 
-    fn begin(&mut self, row: Row) {
+    fn begin(&mut self, row: FileRow) {
         self.report.lines += 1;
         let number = row.line;
         let row = match row.fields {
@@ -141,32 +141,32 @@ impl<K: Kind> Run<K> {
             Err(fault) => return self.refuse(number, None, fault),
         };
         let id = row.get(K::TABLE.key).and_then(Json::as_str).map(str::to_owned);
-        if let Err(error) = self.seen.look(K::TABLE, &row, number) {
+        if let Err(error) = self.seen.check(K::TABLE, &row, number) {
             return self.refuse(number, id, error.into());
         }
-        self.fly(Line { number, id, row });
+        self.fly(ReadLine { number, id, row });
     }
 
-    fn fly(&mut self, line: Line) {
+    fn fly(&mut self, line: ReadLine) {
         let kind = Rc::clone(&self.kind);
         let landed = async move {
-            let done = kind.take(line.row.clone()).await;
-            Landed { line, done }
+            let done = kind.import(line.row.clone()).await;
+            TriedLine { line, done }
         };
         self.flying.push(landed.boxed_local());
     }
 
-    fn settle(&mut self, Landed { line, done }: Landed) {
+    fn settle(&mut self, TriedLine { line, done }: TriedLine) {
         match done {
-            Ok(Done::Created { id, token }) => {
+            Ok(LineOutcome::Created { id, token }) => {
                 self.report.created += 1;
                 if let (Some(tokens), Some(auth_token)) = (&mut self.report.tokens, token) {
                     tokens.push(TokenMade { line: line.number, device_id: id, auth_token });
                 }
             }
-            Ok(Done::Updated { .. }) => self.report.updated += 1,
-            Ok(Done::Skipped) => self.report.skipped += 1,
-            Err(error) if self.kind.may_come_later(&error) && self.later.len() < MOST_LATER => {
+            Ok(LineOutcome::Updated { .. }) => self.report.updated += 1,
+            Ok(LineOutcome::Skipped) => self.report.skipped += 1,
+            Err(error) if self.kind.may_be_deferred(&error) && self.later.len() < MOST_LATER => {
                 self.later.push((line, error.into()));
             }
             Err(error) => {
@@ -196,19 +196,19 @@ impl<K: Kind> Run<K> {
             }
         }
         let later = std::mem::take(&mut self.later);
-        let waiting = later.iter().map(|(line, _)| Waiting { line: line.number, row: &line.row });
+        let waiting = later.iter().map(|(line, _)| DeferredLine { line: line.number, row: &line.row });
         let mut explained = K::explain(&waiting.collect::<Vec<_>>());
-        for (Line { number, id, .. }, fault) in later {
+        for (ReadLine { number, id, .. }, fault) in later {
             let fault = explained.remove(&number).unwrap_or(fault);
             self.refuse(number, id, fault);
         }
     }
 
-    fn refuse(&mut self, line: u64, id: Option<String>, fault: Fault) {
+    fn refuse(&mut self, line: u64, id: Option<String>, fault: LineFault) {
         self.report.refused += 1;
         let device_id = id.clone().filter(|_| K::TABLE.key == "device_id");
         self.refusals.insert(line, LineRefused { device_id, ..LineRefused::new(line, id, fault) });
-        if self.refusals.len() > self.wish.details {
+        if self.refusals.len() > self.options.details {
             self.refusals.pop_last(); // they come in as they end, and the first are told
         }
     }
@@ -237,12 +237,12 @@ mod tests {
 
     /// Imports a line whose `model` is imported already, or that has none.
     #[derive(Default)]
-    struct Tree(RefCell<BTreeSet<String>>);
+    struct ModelTree(RefCell<BTreeSet<String>>);
 
-    impl Kind for Tree {
+    impl RecordImport for ModelTree {
         const TABLE: &'static Table = &DEVICES;
 
-        async fn take(&self, row: Object) -> Result<Done, ApiError> {
+        async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
             tokio::task::yield_now().await;
             let text = |field| row.get(field).and_then(Json::as_str).map(str::to_owned);
             let id = text("device_id").ok_or(FieldError::missing("device_id"))?;
@@ -251,21 +251,21 @@ mod tests {
                 Some(parent) if !self.0.borrow().contains(&parent) => Err(ApiError::no_device(parent)),
                 _ => {
                     self.0.borrow_mut().insert(id.clone());
-                    Ok(Done::Created { id, token: None })
+                    Ok(LineOutcome::Created { id, token: None })
                 }
             }
         }
 
-        fn may_come_later(&self, refused: &ApiError) -> bool {
+        fn may_be_deferred(&self, refused: &ApiError) -> bool {
             matches!(refused, ApiError::NotFound { .. })
         }
     }
 
-    async fn told(pieces: &[Result<&str, &'static str>], details: usize, limit: usize) -> String {
+    async fn report_of(pieces: &[Result<&str, &'static str>], details: usize, limit: usize) -> String {
         let pieces: Vec<_> =
             pieces.iter().map(|piece| piece.map(|text| Bytes::copy_from_slice(text.as_bytes()))).collect();
-        let wish = Wish { details, ..Wish::default() };
-        let report = run(Tree::default(), &mut stream::iter(pieces), wish, limit).await;
+        let options = ImportOptions { details, ..ImportOptions::default() };
+        let report = run(ModelTree::default(), &mut stream::iter(pieces), options, limit).await;
         let report = match report {
             Ok(report) => report,
             Err(fault) => return fault.to_string(),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     async fn check(pieces: &[Result<&str, &'static str>], expected: &str) {
-        assert_eq!(told(pieces, 100, 10_000).await, expected);
+        assert_eq!(report_of(pieces, 100, 10_000).await, expected);
     }
 
     #[actix_rt::test]
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn what_stands_there_twice_is_told_with_both_lines() {
+    async fn duplicates_are_reported_with_both_lines() {
         let body = "device_id,serial_number\na,1\n\nb,1\na,2\n,\n";
         let expected = "1 of 4; 4 duplicate `serial_number`: `1` is in line 2 already; \
             5 duplicate `device_id`: `a` is in line 2 already; 6 missing_field `device_id`: must be given";
@@ -309,7 +309,7 @@ mod tests {
     async fn what_breaks_off_keeps_what_was_done() {
         let broken = "2 of 2; broken off at 4: the body did not arrive whole: gone";
         check(&[Ok("device_id\na\nb\nc"), Err("gone")], broken).await;
-        let long = told(&[Ok("device_id\na\n"), Ok("b\n")], 10, 12).await;
+        let long = report_of(&[Ok("device_id\na\n"), Ok("b\n")], 10, 12).await;
         assert_eq!(long, "1 of 1; broken off at 3: a body has 12 bytes at most");
         let away = "1 of 2; 3 unavailable away; broken off at 4: away";
         check(&[Ok("device_id,model\na,\nb,away\n")], away).await;
@@ -323,7 +323,8 @@ mod tests {
             let line = if n == 0 { "device_id\n".to_owned() } else { format!("d{n}\n") };
             Ok::<_, &'static str>(Bytes::from(line))
         });
-        let report = run(Tree::default(), &mut Box::pin(lines), Wish::default(), 100_000).await.unwrap();
+        let report =
+            run(ModelTree::default(), &mut Box::pin(lines), ImportOptions::default(), 100_000).await.unwrap();
         let broken = report.broken_off.map(|broken| broken.error);
         assert_eq!((report.created, broken.as_deref()), (3, Some("fewer than 64 KiB came in 30 s")));
     }
@@ -331,7 +332,7 @@ mod tests {
     #[actix_rt::test]
     async fn what_cannot_be_read_is_not_begun() {
         check(&[Ok("device_id\n"), Ok("a\nb\n")], "2 of 2").await;
-        let refused = told(&[Ok("colour"), Ok("\na\n")], 100, 10_000).await;
+        let refused = report_of(&[Ok("colour"), Ok("\na\n")], 100, 10_000).await;
         assert!(
             refused.starts_with("line 1, column 1: there is no column `colour` among devices: "),
             "{refused}"
@@ -339,9 +340,9 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn so_many_refusals_are_told_in_full() {
+    async fn refusals_are_reported_in_full_up_to_a_limit() {
         let body = format!("model\n{}", "m\n".repeat(10));
-        let told = told(&[Ok(&body)], 2, 10_000).await;
+        let told = report_of(&[Ok(&body)], 2, 10_000).await;
         assert!(told.ends_with("; 3 missing_field `device_id`: must be given; and 8"), "{told}");
     }
 }

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};
 use twinhub_domain::Object;
 
-use super::{Done, Existing, Kind, Wish};
+use super::{IfExists, ImportOptions, LineOutcome, RecordImport};
 use crate::api::templates::request::NewTemplate;
 use crate::http::Access;
 use crate::http::extract::read::read;
@@ -12,29 +12,29 @@ use crate::http::problem::ApiError;
 use crate::import_export::columns::{TEMPLATES, Table};
 
 /// The import of templates.
-pub struct Templates {
+pub struct TemplateImport {
     access: Access,
-    existing: Existing,
+    existing: IfExists,
     dry_run: bool,
 }
 
-impl Templates {
+impl TemplateImport {
     /// Takes templates in as it is wished.
-    pub fn new(access: Access, wish: &Wish) -> Self {
-        Self { access, existing: wish.existing, dry_run: wish.dry_run }
+    pub fn new(access: Access, options: &ImportOptions) -> Self {
+        Self { access, existing: options.existing, dry_run: options.dry_run }
     }
 
     async fn put(&self, id: &str, said: Object, how: How) -> Result<(), ApiError> {
         let hub = &self.access;
         hub.check_store()?;
-        let wish = Wanted { id: id.into(), said, how, if_version: None };
+        let options = Wanted { id: id.into(), said, how, if_version: None };
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
-            hub.post(TryTemplate { wish, offset: 0, limit: 0, reply })?;
+            hub.post(TryTemplate { options, offset: 0, limit: 0, reply })?;
             hub.answer(tried).await??;
         } else {
             let (reply, stood) = oneshot::channel();
-            let put = PutTemplate { wish, cause: hub.cause(), reply };
+            let put = PutTemplate { options, cause: hub.cause(), reply };
             hub.post(put)?;
             hub.answer(stood).await??;
         }
@@ -42,19 +42,19 @@ impl Templates {
     }
 }
 
-impl Kind for Templates {
+impl RecordImport for TemplateImport {
     const TABLE: &'static Table = &TEMPLATES;
 
-    async fn take(&self, row: Object) -> Result<Done, ApiError> {
+    async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
         let id = read::<NewTemplate>(row.clone())?.id;
         match self.put(&id, row.clone(), How::Make).await {
-            Ok(()) => Ok(Done::Created { id: id.into(), token: None }),
-            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Skip => {
-                Ok(Done::Skipped)
+            Ok(()) => Ok(LineOutcome::Created { id: id.into(), token: None }),
+            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == IfExists::Skip => {
+                Ok(LineOutcome::Skipped)
             }
-            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Update => {
+            Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == IfExists::Update => {
                 self.put(&id, row, How::Merge).await?;
-                Ok(Done::Updated { id: id.into() })
+                Ok(LineOutcome::Updated { id: id.into() })
             }
             Err(error) => Err(error),
         }

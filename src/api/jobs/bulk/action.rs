@@ -7,11 +7,11 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use twinhub_domain::Object;
 use twinhub_domain::fleet::JobAction;
-use twinhub_domain::json::Size;
+use twinhub_domain::json::DocumentSize;
 use utoipa::ToSchema;
 
 use crate::api::commands::request::NewCommand;
-use crate::api::twin::mode::{self, End};
+use crate::api::twin::mode::{self, ManualModeEnd};
 use crate::api::twin::request::NewMode;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::read::even_null;
@@ -30,7 +30,7 @@ pub struct BulkAction {
     /// As it is put to a device's mode, or the word alone; `for` counts from the device's turn.
     #[serde(default, deserialize_with = "mode_or_word")]
     #[schema(value_type = Option<NewMode>)]
-    mode: Option<WantedMode>,
+    mode: Option<ModeRequest>,
     /// A merge patch.
     #[serde(default, deserialize_with = "even_null")]
     tags: Option<Object>,
@@ -52,7 +52,7 @@ pub struct BulkAction {
 
 /// A mode, and whether its word alone was given.
 #[derive(Debug)]
-struct WantedMode {
+struct ModeRequest {
     mode: NewMode,
     is_word: bool,
 }
@@ -72,7 +72,7 @@ impl BulkAction {
                 let request = command.request().map_err(|error| error.within("command"))?;
                 Ok(JobAction::Command(Box::new(request)))
             }),
-            self.mode.map(|WantedMode { mode, is_word }| {
+            self.mode.map(|ModeRequest { mode, is_word }| {
                 of_mode(mode).map_err(|error| if is_word { error } else { error.within("mode") })
             }),
             self.tags.map(|patch| checked("tags", patch).map(JobAction::Tags)),
@@ -95,7 +95,7 @@ impl BulkAction {
 
 /// A patch that a document has room for, or each device would refuse it.
 fn checked(section: &str, patch: Object) -> Result<Object, FieldError> {
-    match patch.size().excess(Size::default()) {
+    match patch.size().excess(DocumentSize::default()) {
         Some(detail) => Err(FieldError::bad(section, detail)),
         None => Ok(patch),
     }
@@ -103,33 +103,33 @@ fn checked(section: &str, patch: Object) -> Result<Object, FieldError> {
 
 /// The length of a mode counts from each device's turn.
 fn of_mode(wanted: NewMode) -> Result<JobAction, FieldError> {
-    let (mode, end) = mode::wanted(wanted)?;
+    let (mode, end) = mode::mode_request(wanted)?;
     let (until, length) = match end {
-        Some(End::At(until)) => (Some(until), None),
-        Some(End::After(length)) => (None, Some(length)),
+        Some(ManualModeEnd::At(until)) => (Some(until), None),
+        Some(ManualModeEnd::After(length)) => (None, Some(length)),
         None => (None, None),
     };
     Ok(JobAction::Mode { mode, until, length })
 }
 
 /// A mode as an object, or its word alone.
-fn mode_or_word<'de, D: Deserializer<'de>>(given: D) -> Result<Option<WantedMode>, D::Error> {
+fn mode_or_word<'de, D: Deserializer<'de>>(given: D) -> Result<Option<ModeRequest>, D::Error> {
     struct ModeOrWord;
     impl<'de> Visitor<'de> for ModeOrWord {
-        type Value = WantedMode;
+        type Value = ModeRequest;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object, or manual or schedule")
         }
 
-        fn visit_str<E: de::Error>(self, word: &str) -> Result<WantedMode, E> {
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<ModeRequest, E> {
             let mode = NewMode { mode: word.into(), r#for: None, until: None };
-            Ok(WantedMode { mode, is_word: true })
+            Ok(ModeRequest { mode, is_word: true })
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<WantedMode, A::Error> {
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<ModeRequest, A::Error> {
             let mode = NewMode::deserialize(MapAccessDeserializer::new(members))?;
-            Ok(WantedMode { mode, is_word: false })
+            Ok(ModeRequest { mode, is_word: false })
         }
     }
     given.deserialize_any(ModeOrWord).map(Some)

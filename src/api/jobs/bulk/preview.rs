@@ -6,7 +6,7 @@ use twinhub_domain::fleet::JobAction;
 use twinhub_domain::json::difference;
 use twinhub_domain::{DeviceId, Json, Object, Twin};
 
-use crate::api::jobs::selection::Chosen;
+use crate::api::jobs::selection::SelectedDevices;
 use crate::http::Access;
 use crate::http::problem::ApiError;
 use crate::http::reply::Document;
@@ -19,8 +19,12 @@ const SHOWN: usize = 10;
 ///
 /// # Errors
 /// The store does not answer.
-pub async fn preview(access: &Access, action: &JobAction, matched: Chosen) -> Result<HttpResponse, ApiError> {
-    let Chosen { devices, unknown, warnings } = matched;
+pub async fn preview(
+    access: &Access,
+    action: &JobAction,
+    matched: SelectedDevices,
+) -> Result<HttpResponse, ApiError> {
+    let SelectedDevices { devices, unknown, warnings } = matched;
     let first: Vec<DeviceId> = devices.iter().take(SHOWN).map(|(id, _)| id.clone()).collect();
     let twins = access.ask(LoadTwins(first.clone())).await??;
     let shown = first.iter().filter_map(|id| twins.iter().find(|twin| twin.id == *id));
@@ -100,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_would_change_is_told() {
+    fn only_changes_are_shown() {
         check(r#"{"desired":{"power":"on","a":{"b":1}}}"#, "{}");
         check(
             r#"{"desired":{"power":"off","a":{"b":1,"c":2}}}"#,

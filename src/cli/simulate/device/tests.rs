@@ -36,14 +36,14 @@ fn greets_with_what_it_is() {
 }
 
 #[test]
-fn does_as_it_is_told_once_and_answers_again() {
+fn obeys_a_command_once_and_answers_again() {
     let mut pump = pump();
     let first = pump.hear_command(START, at(1));
     assert_eq!(lines(&first.messages), [r#"commands/c1 {"status":"delivered"}"#]);
     assert_eq!(first.carry_out.as_deref(), Some("c1"));
 
     let again = pump.hear_command(START, at(1));
-    assert_eq!(again, Reaction { messages: first.messages, carry_out: None });
+    assert_eq!(again, CommandReaction { messages: first.messages, carry_out: None });
 
     let executed = r#"commands/c1 {"response":{"power":"on"},"status":"executed"}"#;
     assert_eq!(lines(&pump.carry_out("c1", 0.0, at(2))), [executed, r#"state {"power":"on"}"#]);
@@ -53,7 +53,7 @@ fn does_as_it_is_told_once_and_answers_again() {
 
     assert_eq!(lines(&pump.greet(Some(at(4))))[1], executed, "it may not have been heard");
     assert_eq!(pump.greet(Some(at(4_000))).len(), 3, "it was heard long ago");
-    assert_eq!(pump.hear_command(b"nonsense", at(4)), Reaction::default());
+    assert_eq!(pump.hear_command(b"nonsense", at(4)), CommandReaction::default());
 }
 
 #[test]

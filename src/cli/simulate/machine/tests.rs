@@ -61,9 +61,9 @@ fn is_set_to_what_it_can_be() {
         let (mut machine, _) = machine(index);
         let before = machine.state();
         let shown = match machine.set(name, &value) {
-            Set::Done => Ok(Value::Object(machine.state()).to_string()),
-            Set::Impossible(why) => Err(why),
-            Set::NotMine => Err("not mine".to_owned()),
+            SetOutcome::Done => Ok(Value::Object(machine.state()).to_string()),
+            SetOutcome::Impossible(why) => Err(why),
+            SetOutcome::NotMine => Err("not mine".to_owned()),
         };
         if shown.is_err() {
             assert_eq!(machine.state(), before, "what is refused changes nothing");
@@ -86,14 +86,14 @@ fn is_set_to_what_it_can_be() {
 fn pumps_warm_up_when_they_run_and_rooms_when_they_are_heated() {
     let (mut pump, mut rng) = machine(PUMP);
     assert_eq!(pump.measure(0.0, 0.0, &mut rng)["flow"], 0.0);
-    assert_eq!(pump.set("power", &json!("on")), Set::Done);
+    assert_eq!(pump.set("power", &json!("on")), SetOutcome::Done);
     let later = pump.measure(900.0, 900.0, &mut rng);
     assert!(later["flow"].as_f64().unwrap() > 10.0);
     assert!(later["motor"]["temperature"].as_f64().unwrap() > 45.0);
 
     let (mut room, mut rng) = machine(ROOM);
     let before = room.measure(0.0, 0.0, &mut rng)["temperature"].as_f64().unwrap();
-    assert_eq!(room.set("target", &json!(33)), Set::Done);
+    assert_eq!(room.set("target", &json!(33)), SetOutcome::Done);
     let after = room.measure(DAY, DAY, &mut rng)["temperature"].as_f64().unwrap();
     assert!(after > before + 5.0, "{before} → {after} °C at the same hour");
 }
@@ -101,7 +101,7 @@ fn pumps_warm_up_when_they_run_and_rooms_when_they_are_heated() {
 #[test]
 fn a_locked_door_stays_shut() {
     let (mut door, mut rng) = machine(DOOR);
-    assert_eq!(door.set("lock", &json!("locked")), Set::Done);
+    assert_eq!(door.set("lock", &json!("locked")), SetOutcome::Done);
     for minute in 0..1_440 {
         assert_eq!(door.measure(f64::from(minute) * 60.0, 60.0, &mut rng)["open"], false);
     }

@@ -24,7 +24,7 @@ async fn hub() -> Grant {
     hub.of(Caller::Program, Source::Mqtt)
 }
 
-async fn say(hub: &Grant, serial: &str, text: &str) {
+async fn publish(hub: &Grant, serial: &str, text: &str) {
     let mut document = payload::object(text.as_bytes()).unwrap();
     document.insert("serial_number", serial.into());
     let said = Dispositivo::read(document, Speaker::Device).unwrap();
@@ -41,7 +41,7 @@ async fn open(
     ping_after: Duration,
 ) -> mpsc::Receiver<Bytes> {
     let subscriptions = subscribe(hub).await.unwrap();
-    let watch = Watch::new(hub, serial.map(Into::into), claimed.map(Into::into)).await.unwrap();
+    let watch = ClientFilter::new(hub, serial.map(Into::into), claimed.map(Into::into)).await.unwrap();
     let (outlet, chunks) = Outlet::new(1, None);
     let (open, closing) = tokio::sync::watch::channel(false);
     let stream = DeviceStream { hub: hub.clone(), watch, ping_after };
@@ -74,8 +74,8 @@ async fn it_says_hello_and_then_pings_into_the_silence() {
 async fn each_message_is_a_device_as_it_was_then() {
     let hub = hub().await;
     let mut chunks = open(&hub, None, None, LONG).await;
-    say(&hub, "S1", r#"{"estado": "activo", "parametros": {"n": 1, "text": "a\u2028b\n"}}"#).await;
-    say(&hub, "S1", r#"{"estado": "inactivo", "parametros": {"n": 2}}"#).await;
+    publish(&hub, "S1", r#"{"estado": "activo", "parametros": {"n": 1, "text": "a\u2028b\n"}}"#).await;
+    publish(&hub, "S1", r#"{"estado": "inactivo", "parametros": {"n": 2}}"#).await;
     next(&mut chunks).await; // hello
     let mut told = String::new();
     while told.lines().filter(|line| line.starts_with("data: ")).count() < 2 {
@@ -94,13 +94,13 @@ async fn each_message_is_a_device_as_it_was_then() {
 #[actix_web::test]
 async fn filters_hold_and_who_is_slow_misses_nothing() {
     let hub = hub().await;
-    say(&hub, "S1", r#"{"estado": "activo"}"#).await;
+    publish(&hub, "S1", r#"{"estado": "activo"}"#).await;
     let mut one = open(&hub, Some("S2"), None, LONG).await;
     let mut claimed = open(&hub, None, Some("true"), LONG).await;
     let mut unclaimed = open(&hub, None, Some("false"), LONG).await;
     for n in 0..50 {
-        say(&hub, "S1", &format!(r#"{{"parametros": {{"n": {n}}}}}"#)).await;
-        say(&hub, "S2", &format!(r#"{{"parametros": {{"n": {n}}}}}"#)).await;
+        publish(&hub, "S1", &format!(r#"{{"parametros": {{"n": {n}}}}}"#)).await;
+        publish(&hub, "S2", &format!(r#"{{"parametros": {{"n": {n}}}}}"#)).await;
     }
     assert_eq!(next(&mut one).await, "event: hello\ndata: {}\n\n");
     assert_eq!(counted(&mut one, 50).await, (0..50).map(|n| ("S2".to_owned(), n)).collect::<Vec<_>>());

@@ -77,7 +77,7 @@ fn what_waits_for_a_device_ends_with_the_roll_out_and_what_has_begun_when_it_sta
 }
 
 #[test]
-fn a_task_is_told_whole() {
+fn a_task_is_sent_whole() {
     let queued = task(S::Queued);
     assert_eq!(FirmwareTask::from_given(&queued.given(), queued.at), Some(queued.clone()));
     let bare = FirmwareTask { models: Vec::new(), job: None, expires: None, down: true, ..queued.clone() };

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_are_read_written_and_told() {
+    fn actions_are_read_written_and_shown() {
         check(r#"{"desired":{"n":1.50}}"#, "desired", r#"{"desired":{"n":1.50}}"#);
         check(r#"{"tags":{"floor":null}}"#, "tags", r#"{"tags":{"floor":null}}"#);
         check(r#"{"configuration":{"a":1}}"#, "configuration", r#"{"configuration":{"a":1}}"#);

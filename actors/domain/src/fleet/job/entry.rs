@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::progress::{JobCounts, Progress};
+use super::progress::{JobCounts, JobProgress};
 use super::{JobAction, JobId, JobSignal, JobStatus, StepState};
 use crate::clock::Timestamp;
 use crate::json::{Json, Object};
@@ -41,14 +41,14 @@ pub struct Job {
     pub counts: JobCounts,
     /// The rest of a change of all its devices that is not written down yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sweeping: Option<Sweeping>,
+    pub sweeping: Option<JobSweep>,
 }
 
 /// A change of many of a job's devices at once. It is written down in parts, so that no other commit waits for it, and
 /// continues after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Sweeping {
+pub enum JobSweep {
     /// Devices that had no turn get none any more.
     Cancel,
     /// Devices that failed get another turn.
@@ -88,14 +88,14 @@ impl Job {
         match signal {
             JobSignal::Prepared => self.started_at = Some(now),
             JobSignal::BreakOff | JobSignal::Cancel | JobSignal::Abort => {
-                self.sweeping = Some(Sweeping::Cancel);
+                self.sweeping = Some(JobSweep::Cancel);
             }
             JobSignal::Retry => {
                 self.round += 1;
                 if let JobAction::Firmware(rollout) = &mut self.action {
                     rollout.expires = now.plus_millis(rollout.life.ms());
                 }
-                self.sweeping = Some(Sweeping::Retry);
+                self.sweeping = Some(JobSweep::Retry);
             }
             JobSignal::Pause | JobSignal::Resume | JobSignal::Finish => {}
         }
@@ -120,7 +120,7 @@ impl Job {
 
     /// As events and answers show it, with how far it has come.
     #[must_use]
-    pub fn document(&self, progress: &Progress) -> Object {
+    pub fn document(&self, progress: &JobProgress) -> Object {
         let mut document = self.to_object();
         document.remove("sweeping");
         document.insert("kind", self.action.kind().into());
@@ -136,7 +136,7 @@ impl Job {
     }
 }
 
-impl Sweeping {
+impl JobSweep {
     /// The state before, the state after, and the reason that is written down.
     #[must_use]
     pub fn change(self) -> (StepState, StepState, &'static str) {
@@ -173,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_told_with_all_its_fields() {
+    fn a_job_is_shown_with_all_its_fields() {
         let mut job = job(r#"{"desired":{"n":1.50}}"#);
         job.counts = [(StepState::Queued, 3)].into();
         let counts = [(StepState::Done, 1), (StepState::Asked, 2)].into();
-        let progress = Progress { counts, total: 3, ..Progress::default() };
+        let progress = JobProgress { counts, total: 3, ..JobProgress::default() };
         let told = Json::Object(job.document(&progress)).to_string();
         let expected = concat!(
             r#"{"action":{"desired":{"n":1.50}},"by":"user:ann","counts":{"asked":2,"done":1},"#,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_had_no_turn_when_it_ends_early_gets_none() {
+    fn devices_without_a_turn_at_an_early_end_get_none() {
         let now = Timestamp::from_millis(5);
         for signals in [
             &[JobSignal::BreakOff][..],
@@ -212,7 +212,7 @@ mod tests {
         ] {
             let mut job = job(r#"{"delete":true}"#);
             assert!(signals.iter().all(|signal| job.take(*signal, None, now)));
-            assert_eq!((job.sweeping, job.ended_at), (Some(Sweeping::Cancel), Some(now)), "{signals:?}");
+            assert_eq!((job.sweeping, job.ended_at), (Some(JobSweep::Cancel), Some(now)), "{signals:?}");
         }
     }
 
@@ -224,7 +224,7 @@ mod tests {
         }
         assert_eq!((job.started_at, job.ended_at), (Some(now), Some(now)));
         assert!(job.take(JobSignal::Retry, None, now));
-        assert_eq!((job.round, job.ended_at, job.sweeping), (2, None, Some(Sweeping::Retry)));
+        assert_eq!((job.round, job.ended_at, job.sweeping), (2, None, Some(JobSweep::Retry)));
         let before = job.clone();
         assert!(!job.take(JobSignal::Retry, None, now));
         assert_eq!(job, before);

@@ -11,7 +11,7 @@ pub type JobCounts = BTreeMap<StepState, u64>;
 
 /// The progress of a job.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Progress {
+pub struct JobProgress {
     pub counts: JobCounts,
     /// The number of its devices.
     pub total: u64,
@@ -23,14 +23,14 @@ pub struct Progress {
 
 /// The speed over the last moments. Times are milliseconds by a clock that is never set.
 #[derive(Clone, Debug, Default)]
-pub struct Speed(VecDeque<(u64, u64)>);
+pub struct JobSpeed(VecDeque<(u64, u64)>);
 
 /// The time over which the speed is measured, in ms.
 const WINDOW_MS: u64 = 10_000;
 /// Points closer together than this are not worth their cost.
 const APART_MS: u64 = 100;
 
-impl Progress {
+impl JobProgress {
     /// With how many devices it has come to an end, well or not.
     #[must_use]
     pub fn ended(&self) -> u64 {
@@ -76,7 +76,7 @@ impl Progress {
     }
 }
 
-impl Speed {
+impl JobSpeed {
     /// Records the number of finished devices at `now_ms`.
     pub fn note(&mut self, now_ms: u64, ended: u64) {
         if self.0.back().is_some_and(|(_, last)| ended < *last) {
@@ -121,7 +121,8 @@ mod tests {
     use super::*;
 
     fn check(counts: &[(StepState, u64)], total: u64, expected: (u64, u64, u8)) {
-        let progress = Progress { counts: counts.iter().copied().collect(), total, ..Progress::default() };
+        let progress =
+            JobProgress { counts: counts.iter().copied().collect(), total, ..JobProgress::default() };
         assert_eq!((progress.ended(), progress.under_way(), progress.percent()), expected, "{counts:?}");
     }
 
@@ -137,7 +138,7 @@ mod tests {
 
     /// After these points the speed is `expected`, and the rest takes `eta_ms`.
     fn speed(points: &[(u64, u64)], expected: Option<f64>, eta_ms: Option<i64>) {
-        let mut speed = Speed::default();
+        let mut speed = JobSpeed::default();
         for (at, ended) in points {
             speed.note(*at, *ended);
         }

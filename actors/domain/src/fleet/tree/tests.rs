@@ -14,8 +14,8 @@ fn group(name: &str, parent: &str) -> Group {
 }
 
 /// `a b>a c>b`: b is under a, c under b.
-fn tree(text: &str) -> Tree {
-    let mut tree = Tree::default();
+fn tree(text: &str) -> GroupTree {
+    let mut tree = GroupTree::default();
     for word in text.split_whitespace() {
         let (name, parent) = word.split_once('>').unwrap_or((word, ""));
         let group = group(name, parent);
@@ -25,7 +25,7 @@ fn tree(text: &str) -> Tree {
     tree
 }
 
-fn shape(tree: &Tree) -> String {
+fn shape(tree: &GroupTree) -> String {
     let words = tree.iter().map(|group| match &group.parent_group {
         Some(parent) => format!("{}>{parent}", group.id),
         None => group.id.to_string(),
@@ -36,7 +36,7 @@ fn shape(tree: &Tree) -> String {
 const HOUSE: &str = "a b>a c>b d>a e";
 
 #[test]
-fn who_stands_under_whom() {
+fn parents_and_children() {
     let tree = tree(HOUSE);
     let subtree = |of: &str| tree.subtree(of).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     assert_eq!(subtree("a"), "a b c d");
@@ -57,7 +57,7 @@ fn who_stands_under_whom() {
 #[test]
 fn children_stand_in_the_order_of_their_numbers() {
     let mut tree = tree("floor-10 floor-2 floor-1>floor-2 room-10>floor-2 room-9>floor-2 room-09>floor-2");
-    let children = |tree: &Tree, of: Option<&str>| {
+    let children = |tree: &GroupTree, of: Option<&str>| {
         tree.children(of.map(id).as_ref()).map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(children(&tree, None), "floor-2 floor-10");
@@ -98,7 +98,7 @@ fn groups_move_and_go() {
 #[test]
 fn what_is_stored_wrongly_comes_to_the_top() {
     let check = |groups: &[(&str, &str)], expected: &str| {
-        let tree = Tree::new(groups.iter().map(|(name, parent)| group(name, parent)));
+        let tree = GroupTree::new(groups.iter().map(|(name, parent)| group(name, parent)));
         assert_eq!(shape(&tree), expected, "{groups:?}");
     };
     check(&[("c", "b"), ("b", "a"), ("a", "")], "a b>a c>b");
@@ -136,7 +136,7 @@ fn events_are_done_and_taken_back() {
 }
 
 proptest! {
-    /// Whatever is moved where: the tree has the same ancestors as a plain look up the parents.
+    /// After any moves the tree has the same ancestors as a plain look up the parents.
     #[test]
     fn moves_keep_it_a_tree(moves in prop::collection::vec((0..8_usize, 0..9_usize), 0..60)) {
         const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];

@@ -1,17 +1,17 @@
 //! Cron expressions: the accepted texts, and their stored forms.
 
 use super::*;
-use crate::schedule::expression::Expression;
+use crate::schedule::expression::CronExpression;
 
 fn check(text: &str, expected: &str) {
-    let read = Expression::parse(text).map(|expression| expression.text);
+    let read = CronExpression::parse(text).map(|expression| expression.text);
     assert_eq!(read.as_deref().map_err(String::as_str), Ok(expected), "{text}");
-    let again = Expression::parse(expected).map(|expression| expression.text);
+    let again = CronExpression::parse(expected).map(|expression| expression.text);
     assert_eq!(again.as_deref().map_err(String::as_str), Ok(expected), "{expected}");
 }
 
 fn check_refused(text: &str, detail: &str) {
-    let error = Expression::parse(text).map(|expression| expression.text).unwrap_err();
+    let error = CronExpression::parse(text).map(|expression| expression.text).unwrap_err();
     assert!(error.contains(detail), "{text}: {error}");
 }
 
@@ -90,7 +90,7 @@ fn what_cannot_be_is_refused() {
 #[test]
 fn elapsed_time_or_time_of_day() {
     let check = |hours: &str, elapsed: bool| {
-        let expression = Expression::parse(&format!("0 0 {hours} * * *")).unwrap();
+        let expression = CronExpression::parse(&format!("0 0 {hours} * * *")).unwrap();
         assert_eq!(expression.elapsed, elapsed, "{hours}");
     };
     for hours in ["*", "*/2", "*/23", "0-23", "1-23/2", "8-18/5", "3/4"] {

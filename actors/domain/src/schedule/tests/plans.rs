@@ -1,11 +1,11 @@
 //! Plans: the contents of an entry, the due times, and the cost of waiting.
 
 use super::*;
-use crate::schedule::{Action, DueNow};
+use crate::schedule::{DueOccurrences, ScheduleAction};
 
 /// The due occurrences, in short: `<entry>@<time>`, with `!` for a missed one and `-` for one passed over.
-fn short(due: &DueNow) -> Vec<String> {
-    let name = |mark: &str, run: &crate::schedule::Due| {
+fn short(due: &DueOccurrences) -> Vec<String> {
+    let name = |mark: &str, run: &crate::schedule::DueOccurrence| {
         format!("{mark}{}@{}", run.entry, run.at.to_string().replace(".000Z", "Z"))
     };
     let runs = due.runs.iter().map(|run| name(if run.missed { "!" } else { "" }, run));
@@ -189,9 +189,9 @@ fn entries_are_normalised() {
                         "max_attempts":3,"supersedes":"boot"}}]"#,
     );
     assert_eq!(plan.entries().to_string(), expected.to_string());
-    let again = Plan::parse(&plan.entries(), at("2026-01-01T00:00:00Z")).unwrap().unwrap();
+    let again = CompactSchedule::parse(&plan.entries(), at("2026-01-01T00:00:00Z")).unwrap().unwrap();
     assert_eq!(again, plan);
-    let stored: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+    let stored: CompactSchedule = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
     assert_eq!(stored, plan);
 }
 
@@ -200,14 +200,14 @@ fn gives_the_action_as_it_was_set() {
     let command = r#"[{"cron":"0 7 * * *","command":{"command_type":"reboot","ttl":"1h"}}]"#;
     let due = plan(command, "2026-01-01T00:00:00Z").due(at("2026-01-01T07:00:00Z"));
     let Json::Object(expected) = json(r#"{"command_type":"reboot","ttl":"1h"}"#) else { unreachable!() };
-    assert_eq!(due.runs[0].action, Action::Command(expected));
+    assert_eq!(due.runs[0].action, ScheduleAction::Command(expected));
     assert_eq!(&*due.runs[0].cron, "0 0 7 * * *");
 }
 
 #[test]
 fn nothing_is_no_plan() {
     for nothing in ["null", "[]", "{}", r#"{"lunes":[]}"#, r#"{"timezone":"Europe/Madrid"}"#] {
-        assert_eq!(Plan::parse(&json(nothing), at("2026-01-01T00:00:00Z")), Ok(None), "{nothing}");
+        assert_eq!(CompactSchedule::parse(&json(nothing), at("2026-01-01T00:00:00Z")), Ok(None), "{nothing}");
     }
 }
 
@@ -267,10 +267,11 @@ fn says_which_field_does_not_fit() {
 fn entries_without_a_zone_are_in_the_one_given() {
     let schedule =
         json(r#"[{"cron":"0 7 * * *","set":{"a":1}},{"cron":"0 7 * * *","timezone":"UTC","set":{"a":1}}]"#);
-    let plan = Plan::parse_in(&schedule, "Europe/Madrid", at("2026-01-01T00:00:00Z")).unwrap().unwrap();
+    let plan =
+        CompactSchedule::parse_in(&schedule, "Europe/Madrid", at("2026-01-01T00:00:00Z")).unwrap().unwrap();
     assert_eq!(texts(&plan.entries(), "timezone"), ["Europe/Madrid", "UTC"]);
     assert_eq!(plan.next(), Some(at("2026-01-01T06:00:00Z")));
-    let error = Plan::parse_in(&schedule, "Madrid", at("2026-01-01T00:00:00Z")).unwrap_err();
+    let error = CompactSchedule::parse_in(&schedule, "Madrid", at("2026-01-01T00:00:00Z")).unwrap_err();
     assert_eq!(error.field, "timezone");
 }
 
@@ -279,7 +280,7 @@ fn entries_without_a_zone_are_in_the_one_given() {
 fn a_plan_that_waits_is_small() {
     let typical = format!("[{}]", switch("0 0 7 * * Mon-Fri", "Europe/Madrid"));
     let plan = plan(&typical, "2026-01-01T00:00:00Z");
-    let bytes = size_of::<Plan>() + plan.entries.len();
+    let bytes = size_of::<CompactSchedule>() + plan.entries.len();
     assert!(bytes < 200, "{bytes} bytes");
-    assert_eq!(size_of::<Option<Plan>>(), size_of::<Plan>());
+    assert_eq!(size_of::<Option<CompactSchedule>>(), size_of::<CompactSchedule>());
 }

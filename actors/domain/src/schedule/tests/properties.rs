@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::schedule::expression::Expression;
+use crate::schedule::expression::CronExpression;
 use crate::schedule::recurrence::Recurrence;
 
 const ZONES: [&str; 8] = [
@@ -38,7 +38,7 @@ const NIGHTS: [(&str, &str); 11] = [
 ];
 
 fn recurrence(cron: &str, zone: &str) -> Recurrence {
-    Recurrence { expression: Expression::parse(cron).unwrap(), zone: zone.parse().unwrap() }
+    Recurrence { expression: CronExpression::parse(cron).unwrap(), zone: zone.parse().unwrap() }
 }
 
 /// One field: any, a step, a point, a range or a list.
@@ -148,9 +148,9 @@ proptest! {
     #[test]
     fn a_plan_always_waits_for_what_is_to_come(cron in cron(), zone in select(ZONES.to_vec()), set in moment(), passed in moment()) {
         let schedule = json(&format!("[{}]", switch(&cron, zone)));
-        let mut plan = Plan::parse(&schedule, set).unwrap().unwrap();
+        let mut plan = CompactSchedule::parse(&schedule, set).unwrap().unwrap();
         prop_assert!(plan.next() > Some(set));
-        let again = Plan::parse(&plan.entries(), set).unwrap().unwrap();
+        let again = CompactSchedule::parse(&plan.entries(), set).unwrap().unwrap();
         prop_assert_eq!(&again, &plan);
         let due = plan.due(passed);
         prop_assert!(due.runs.iter().chain(&due.skipped).all(|run| run.at > set && run.at <= passed));
@@ -161,7 +161,7 @@ proptest! {
 
     /// Over the nights when clocks are changed, occurrences are as documented: worked out here by trying.
     #[test]
-    fn nights_are_as_they_are_said_to_be(
+    fn nights_match_their_description(
         second in select(SECONDS.to_vec()),
         minute in field(0, 59),
         hour in field(0, 6),
@@ -185,13 +185,13 @@ proptest! {
 
     #[test]
     fn no_text_is_too_strange(text in any::<String>()) {
-        let _ = Expression::parse(&text);
+        let _ = CronExpression::parse(&text);
     }
 
     #[test]
     fn no_cron_like_text_is_too_strange(text in "([-0-9*?/,@LW# MonJa]{0,12} ){0,8}", zone in select(ZONES.to_vec()), from in moment()) {
-        if let Ok(expression) = Expression::parse(&text) {
-            let again = Expression::parse(&expression.text).map(|again| again.text);
+        if let Ok(expression) = CronExpression::parse(&text) {
+            let again = CronExpression::parse(&expression.text).map(|again| again.text);
             prop_assert_eq!(again.as_ref(), Ok(&expression.text));
             let next = Recurrence { expression, zone: zone.parse().unwrap() }.after(from);
             prop_assert!(next.is_none_or(|next| next > from));
@@ -236,7 +236,7 @@ fn by_the_minute(
 }
 
 #[test]
-fn times_at_the_ends_of_what_can_be_said() {
+fn times_at_the_ends_of_the_range() {
     for zone in ZONES {
         for cron in ["* * * * * *", "0 0 7 * * *", "0 0 0 29 2 Mon"] {
             let recurrence = recurrence(cron, zone);

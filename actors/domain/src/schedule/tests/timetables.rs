@@ -49,7 +49,8 @@ fn rows_become_entries_in_the_order_of_the_week() {
 #[test]
 fn takes_the_zone_given_where_it_names_none() {
     let timetable = json(r#"{"lunes":[["07:00",true]]}"#);
-    let plan = Plan::parse_in(&timetable, "America/Bogota", at("2026-01-01T00:00:00Z")).unwrap().unwrap();
+    let plan =
+        CompactSchedule::parse_in(&timetable, "America/Bogota", at("2026-01-01T00:00:00Z")).unwrap().unwrap();
     assert_eq!(texts(&plan.entries(), "timezone"), ["America/Bogota"]);
 }
 

@@ -9,7 +9,7 @@ use crate::Mode;
 use crate::clock::Timestamp;
 use crate::fleet::{FirmwareStep, Layer, Lifecycle, Limits};
 use crate::json::{Json, Object};
-use crate::schedule::Entries;
+use crate::schedule::ScheduleEntries;
 use crate::settings::DeviceSettings;
 
 impl Patch {
@@ -37,7 +37,7 @@ impl Part {
             "mode" => Self::Mode(Mode::parse(value.as_str()?)?),
             "mode_until" => Self::ModeUntil(or_null(value, time)?),
             "schedule_done" => Self::ScheduleDone(time(value)?),
-            "schedule" => Self::Schedule(or_null(value, Entries::stored)?),
+            "schedule" => Self::Schedule(or_null(value, ScheduleEntries::stored)?),
             "skipped" => Self::Skipped(skipped(value)?),
             "lifecycle" => Self::Lifecycle(Box::new(LifecycleStep::read(value.as_object()?)?)),
             "template" => {

@@ -3,7 +3,7 @@
 use super::{LifecycleStep, Part, Patch, Skip, WrongClock};
 use crate::clock::Timestamp;
 use crate::json::{Json, Object};
-use crate::schedule::Entries;
+use crate::schedule::ScheduleEntries;
 
 impl Patch {
     /// The change by section: `{"reported": {"power": "on"}, "name": "Pump"}`. A template shows by its id and version.
@@ -58,7 +58,7 @@ impl Part {
             | Self::Limits(patch)
             | Self::Failed(patch)
             | Self::Units(patch) => patch.clone().into(),
-            Self::Schedule(entries) => entries.as_ref().map_or(Json::Null, Entries::to_json),
+            Self::Schedule(entries) => entries.as_ref().map_or(Json::Null, ScheduleEntries::to_json),
             Self::ScheduleDone(done) => time(*done),
             Self::Skipped(skipped) => Json::Array(skipped.iter().map(Skip::to_json).collect()),
             Self::Template(layer) => layer.as_ref().map_or(Json::Null, |layer| layer.shown().into()),

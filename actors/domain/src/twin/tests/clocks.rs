@@ -1,7 +1,7 @@
 //! Clocks of devices: believed or not, and times without a zone.
 
 use super::*;
-use crate::reading::{Quality, Telemetry, Window};
+use crate::reading::{ClockWindow, Quality, Telemetry};
 
 const NOW: &str = "2026-11-29T12:00:00Z";
 
@@ -86,7 +86,7 @@ fn a_value_from_the_future_of_before_gives_way() {
     let mut twin = old();
     let believing = |text: &str| {
         let Input::Telemetry(telemetry) = readings(text) else { unreachable!() };
-        Input::Telemetry(Telemetry { window: Window::ANY, ..telemetry })
+        Input::Telemetry(Telemetry { window: ClockWindow::ANY, ..telemetry })
     };
     let far = believing(r#"{"t": 99, "timestamp": "2036-11-29T12:00:00Z"}"#);
     twin.apply(far, now(), &cause()).unwrap();

@@ -3,7 +3,7 @@
 use super::scene::{Scene, id, mqtt};
 use super::translation::said;
 use super::*;
-use crate::Answer;
+use crate::CommandResult;
 use crate::command::CommandStatus;
 use crate::fleet::Lifecycle;
 use crate::twin::Speaker;
@@ -59,7 +59,7 @@ fn what_an_old_row_says_comes_out_right() {
 #[test]
 fn who_is_out_of_service_is_neither_heard_nor_driven() {
     let request = || Box::new(crate::CommandRequest::new("go", Object::default()));
-    let answer = Answer::read(b"executed").unwrap();
+    let answer = CommandResult::read(b"executed").unwrap();
     let inputs: [(&str, Input, Source, [bool; 2]); 21] = [
         ("telemetry", readings(r#"{"t": 1}"#), Source::Mqtt, [false, false]),
         ("telemetry over HTTP", readings(r#"{"t": 1}"#), Source::Rest, [false, false]),

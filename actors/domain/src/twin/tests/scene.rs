@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};
+use crate::command::{AnswerStatus, Command, CommandId, CommandRequest, CommandResult, CommandStatus};
 use crate::fleet::Layer;
 use crate::json::Json;
 
@@ -143,7 +143,7 @@ impl Scene {
 
     pub fn try_answer(&mut self, id: CommandId, status: &str) -> Result<Outcome, Refusal> {
         let status = AnswerStatus::parse(status).unwrap();
-        let answer = Box::new(Answer { status, response: None, reason: None });
+        let answer = Box::new(CommandResult { status, response: None, reason: None });
         self.try_input(Input::Answer { id, answer, known: None }, &mqtt())
     }
 

@@ -5,7 +5,7 @@ use super::horarios;
 use super::rules::{Decided, Rule, Said, mode, on_or_off};
 use super::said::Dispositivo;
 use super::view::View;
-use twinhub_domain::schedule::{BadSchedule, Plan};
+use twinhub_domain::schedule::{BadSchedule, CompactSchedule};
 use twinhub_domain::twin::{Change, Meaning, Speaker, Translation};
 use twinhub_domain::{Json, Object, Refusal, Timestamp, Twin};
 
@@ -144,7 +144,7 @@ fn new_schedule(twin: &Twin, horarios: &Json, now: Timestamp) -> Result<Option<J
     if timetable == Json::Null {
         return Ok(Some(timetable)); // nothing is to be said of it any more: its template may
     }
-    let is_same = match (Plan::parse(&timetable, now)?, twin.plan()) {
+    let is_same = match (CompactSchedule::parse(&timetable, now)?, twin.plan()) {
         (Some(asked), Some(had)) => asked.has_entries_of(had),
         (asked, had) => asked.is_none() && had.is_none(),
     };

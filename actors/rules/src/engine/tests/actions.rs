@@ -122,7 +122,7 @@ fn delays_waits_and_choices() {
 }
 
 #[test]
-fn the_journal_says_which_action_stood_where() {
+fn the_journal_names_the_path_of_each_action() {
     let mut sim = world(
         r#"
   r:

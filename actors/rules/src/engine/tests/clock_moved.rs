@@ -175,7 +175,7 @@ fn a_clock_set_back_while_the_hub_was_down_lets_holds_go_on_or_begin_again() {
         let from = sim.now;
         sim.now = from.plus_millis(-400 * DAY);
         let set_at = sim.now;
-        sim.signal(Signal::ClockMoved { from, to: set_at, while_down: true }, &Cause::hub());
+        sim.signal(AutomationSignal::ClockMoved { from, to: set_at, while_down: true }, &Cause::hub());
         sim.pass(30 * MINUTE);
         deeds_since(&sim, set_at, 0)
     };

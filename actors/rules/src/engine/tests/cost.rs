@@ -24,7 +24,7 @@ fn a_device_that_no_rule_watches_leaves_no_trace() {
     let step = engine.observe(&Recorded::new(1, event));
     assert!(step.entries.is_empty());
     assert!(engine.twin("nobody").is_none());
-    assert_eq!(engine.counts(), Counts::default());
+    assert_eq!(engine.counts(), EngineCounts::default());
 }
 
 #[test]

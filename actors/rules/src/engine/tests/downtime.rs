@@ -194,7 +194,7 @@ fn a_rule_that_came_while_the_hub_was_down_missed_nothing() {
         number: DeviceNumber(0),
         at: up,
         received_at: up,
-        body: EventBody::Signal(Box::new(Signal::Started { down_since: noon() })),
+        body: EventBody::Signal(Box::new(AutomationSignal::Started { down_since: noon() })),
         cause: Cause::hub(),
     };
     let step = engine.observe(&Recorded::new(1, event));

@@ -194,7 +194,7 @@ fn two_rules_in_a_circle_stop_and_all_else_goes_on() {
     assert_eq!(sim.deeds().last().map(String::as_str), Some("0 log seen"));
     // Until it is enabled.
     let cause = Cause::new(Source::Rest, "user:ann");
-    sim.signal(Signal::Enabled { rule: rule_id("ping"), enabled: true }, &cause);
+    sim.signal(AutomationSignal::Enabled { rule: rule_id("ping"), enabled: true }, &cause);
     assert_eq!(sim.engine.stopped(&rule_id("ping")), None);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::backtest::Backtest;
 use twinhub_domain::fleet::tree::body_of_change;
-use twinhub_domain::fleet::{FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
+use twinhub_domain::fleet::{FleetChange, Group, GroupId, GroupTree, RecordChange, RecordKind};
 
 #[test]
 fn patterns_choose_devices() {
@@ -165,7 +165,7 @@ fn what_waits_for_a_device_ends_when_its_group_moves_away() {
 /// The engine that lived through it, one that begins at the end with what is there then and goes back, and a backtest
 /// find the same runs.
 #[test]
-fn a_restart_and_a_backtest_know_where_groups_stood() {
+fn a_restart_and_a_backtest_know_earlier_parents_of_groups() {
     let mut sim = plant();
     let begun = sim.log.len();
     sim.reports("in-hall", "x", 5.0);
@@ -177,7 +177,7 @@ fn a_restart_and_a_backtest_know_where_groups_stood() {
     let lived = sim.journal();
     assert_eq!(lived, ["r in-hall 0 done", "r in-plant 0 done"]);
 
-    let tree = Tree::new([group("plant", ""), group("hall", "")]);
+    let tree = GroupTree::new([group("plant", ""), group("hall", "")]);
     let mut engine = Engine::new(noon());
     engine.exchange(rules(OF_PLANT));
     engine.know_groups(Arc::new(tree.clone()));

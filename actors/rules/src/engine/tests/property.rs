@@ -21,7 +21,7 @@ const RULES: &str = r#"
 "#;
 
 #[derive(Clone, Debug)]
-enum Happens {
+enum RandomInput {
     Reading(u8, u8),
     /// A reading that was taken so many ms ago: the twin may be past it.
     Late(u8, u8, i64),
@@ -30,20 +30,20 @@ enum Happens {
     Down(i64),
 }
 
-fn happens() -> impl Strategy<Value = (i64, Happens)> {
+fn happens() -> impl Strategy<Value = (i64, RandomInput)> {
     let what = prop_oneof![
-        4 => (1u8..3, 0u8..9).prop_map(|(device, value)| Happens::Reading(device, value)),
-        1 => (1u8..3, 0u8..9, 1i64..40_000).prop_map(|(device, value, ago)| Happens::Late(device, value, ago)),
-        3 => (0u8..9).prop_map(Happens::Home),
-        1 => (1u8..3).prop_map(Happens::Gone),
+        4 => (1u8..3, 0u8..9).prop_map(|(device, value)| RandomInput::Reading(device, value)),
+        1 => (1u8..3, 0u8..9, 1i64..40_000).prop_map(|(device, value, ago)| RandomInput::Late(device, value, ago)),
+        3 => (0u8..9).prop_map(RandomInput::Home),
+        1 => (1u8..3).prop_map(RandomInput::Gone),
     ];
     (0i64..15_000, what)
 }
 
-fn with_downs() -> impl Strategy<Value = (i64, Happens)> {
+fn with_downs() -> impl Strategy<Value = (i64, RandomInput)> {
     prop_oneof![
         6 => happens(),
-        1 => (0i64..15_000, (0i64..90_000).prop_map(Happens::Down)),
+        1 => (0i64..15_000, (0i64..90_000).prop_map(RandomInput::Down)),
     ]
 }
 
@@ -60,7 +60,7 @@ fn kills() -> impl Strategy<Value = Kills> {
 }
 
 /// Lets all this happen; the hub dies at `kills`, and `ticks` says how often it looks at the clock.
-fn live(all: &[(i64, Happens)], kills: &Kills, ticks: i64) -> Sim {
+fn live(all: &[(i64, RandomInput)], kills: &Kills, ticks: i64) -> Sim {
     let mut sim = world(RULES);
     sim.dies_within = kills.within.iter().copied().collect();
     for device in ["s-1", "s-2", "home", "fan"] {
@@ -78,18 +78,18 @@ fn live(all: &[(i64, Happens)], kills: &Kills, ticks: i64) -> Sim {
         }
         sim.go_to(until);
         match what {
-            Happens::Reading(n, value) => sim.reports(&format!("s-{n}"), "t", f64::from(*value)),
-            Happens::Late(n, value, ago) => {
+            RandomInput::Reading(n, value) => sim.reports(&format!("s-{n}"), "t", f64::from(*value)),
+            RandomInput::Late(n, value, ago) => {
                 let at = sim.now.plus_millis(-ago);
                 let late = readings(&[("t", i64::from(*value).into())], Some(at));
                 sim.tell(&id(&format!("s-{n}")), late, &device()).unwrap();
             }
-            Happens::Home(value) => sim.reports("home", "x", f64::from(*value)),
-            Happens::Gone(n) => {
+            RandomInput::Home(value) => sim.reports("home", "x", f64::from(*value)),
+            RandomInput::Gone(n) => {
                 let gone = Input::Presence { online: false, details: Object::default() };
                 sim.tell(&id(&format!("s-{n}")), gone, &device()).unwrap();
             }
-            Happens::Down(ms) => sim.down(*ms),
+            RandomInput::Down(ms) => sim.down(*ms),
         }
     }
     sim.pass(60_000);

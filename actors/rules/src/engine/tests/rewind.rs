@@ -10,21 +10,21 @@ const RULES: &str = r#"
   m: { triggers: { changed: a.mode, to: manual }, actions: { log: manual } }
 "#;
 
-type Happens = fn(&mut Sim);
+type SimStep = fn(&mut Sim);
 
 /// The happenings after the engine was last kept: each a second after the one before.
-fn check(happens: &[Happens]) {
+fn check(happens: &[SimStep]) {
     check_after(&[|sim| sim.reports("a", "x", 1.0)], happens);
 }
 
 /// The same, and what happened before it was kept: each ten seconds after the one before.
-fn check_after(before: &[Happens], happens: &[Happens]) {
+fn check_after(before: &[SimStep], happens: &[SimStep]) {
     let mut sim = world(RULES);
     for happen in before {
         sim.pass(10_000);
         happen(&mut sim);
     }
-    let kept = sim.kept();
+    let kept = sim.stored();
     let (place, time) = (sim.log.len(), sim.engine.now());
     let before = sim.entries.len();
     for happen in happens {
@@ -78,10 +78,10 @@ fn late(sim: &mut Sim, value: i64, seconds: i64) {
 /// A reading that came late fired nothing, and fires nothing when it comes again.
 #[test]
 fn what_came_late_is_late_again() {
-    let one: Happens = |sim| sim.reports("a", "x", 1.0);
-    let six: Happens = |sim| sim.reports("a", "x", 6.0);
-    let late_by_some: Happens = |sim| late(sim, 9, 5);
-    let very_late: Happens = |sim| late(sim, 9, 100);
+    let one: SimStep = |sim| sim.reports("a", "x", 1.0);
+    let six: SimStep = |sim| sim.reports("a", "x", 6.0);
+    let late_by_some: SimStep = |sim| late(sim, 9, 5);
+    let very_late: SimStep = |sim| late(sim, 9, 100);
     for before in [&[one][..], &[one, one], &[six, one], &[one, six], &[six, six]] {
         for late in [late_by_some, very_late] {
             check_after(before, &[late]);

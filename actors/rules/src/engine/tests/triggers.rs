@@ -134,7 +134,7 @@ fn what_was_retained_restores_state_and_fires_nothing() {
     let mut retained = device();
     retained.retained = true;
     sim.tell(&id("a"), readings(&[("x", 5.into())], None), &retained).unwrap();
-    sim.signal(Signal::Mqtt { topic: "t".into(), payload: Json::Null }, &retained);
+    sim.signal(AutomationSignal::Mqtt { topic: "t".into(), payload: Json::Null }, &retained);
     assert!(sim.done.is_empty() && sim.entries.is_empty());
     assert_eq!(sim.engine.twin("a").unwrap().reported.get("x").unwrap().value, Json::from(5));
     sim.reports("a", "x", 5.0);
@@ -349,7 +349,7 @@ fn a_part_of_tags_is_found_however_it_is_written() {
         [("x.y", Some(1)), ("z.w", Some(2)), ("v.u.t", Some(3)), ("x", None), ("z.x", None)]
     {
         for path in [Path::Tag(path.into()), Path::Configuration(path.into())] {
-            let found = world::value_at(&twin, &path);
+            let found = watched_twins::value_at(&twin, &path);
             assert_eq!(found, expected.map(Json::from), "{path:?}");
         }
     }

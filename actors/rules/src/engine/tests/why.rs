@@ -4,7 +4,7 @@ use super::*;
 use twinhub_domain::run::{RunKind, WhyNot};
 
 #[test]
-fn a_run_knows_whom_it_left_alone() {
+fn a_run_names_the_devices_it_skipped() {
     let mut sim = world(
         r#"
   r:
@@ -24,7 +24,7 @@ fn a_run_knows_whom_it_left_alone() {
 }
 
 #[test]
-fn a_run_that_was_to_run_other_rules_knows_whom_they_left_alone() {
+fn a_run_of_other_rules_names_the_devices_they_skipped() {
     let mut sim = world(
         r#"
   r: { triggers: { numeric: a.x, above: 1 }, conditions: [ a.y == 1 ], actions: [ { run: s }, { run: none } ] }
@@ -37,7 +37,7 @@ fn a_run_that_was_to_run_other_rules_knows_whom_they_left_alone() {
 }
 
 #[test]
-fn every_reason_not_to_run_is_said() {
+fn every_reason_not_to_run_is_reported() {
     passes(
         r#"
   condition:

@@ -3,8 +3,8 @@
 use regex::RegexBuilder;
 
 use super::super::functions::{Function, span_ms};
-use super::super::lexer::Word;
-use super::super::tree::{Each, Kind, Node};
+use super::super::lexer::TokenKind;
+use super::super::tree::{Each, ExpressionKind, ExpressionNode};
 use super::{Bad, BadExpression, Parser};
 use twinhub_domain::Timestamp;
 
@@ -19,9 +19,9 @@ impl<'a> Parser<'a> {
     pub(super) fn call(
         &mut self,
         name: &'a str,
-        target: Option<Node>,
+        target: Option<ExpressionNode>,
         start: usize,
-    ) -> Result<Node, BadExpression> {
+    ) -> Result<ExpressionNode, BadExpression> {
         let name_at = self.at.checked_sub(1).map_or(start, |before| self.words[before].start);
         self.at += 1;
         match (name, target) {
@@ -46,25 +46,26 @@ impl<'a> Parser<'a> {
                 let function = Function::find(name, member, arguments.len())
                     .map_err(|detail| Bad::new(name_at, detail))?;
                 check_literal(function, &arguments)?;
-                self.node(Kind::Call(function, arguments.into()), start, end, depth)
+                self.node(ExpressionKind::Call(function, arguments.into()), start, end, depth)
             }
         }
     }
 
-    fn has(&mut self, start: usize) -> Result<Node, BadExpression> {
+    fn has(&mut self, start: usize) -> Result<ExpressionNode, BadExpression> {
         let of = self.expression()?;
-        if !matches!(of.kind, Kind::Name(_) | Kind::Member(_) | Kind::Index(_)) {
+        if !matches!(of.kind, ExpressionKind::Name(_) | ExpressionKind::Member(_) | ExpressionKind::Index(_))
+        {
             return Err(Bad::new(of.start(), "`has` asks whether something is there: has(pump.power)"));
         }
         self.expect(")", "a `)` is missing")?;
         let (end, depth) = (self.last_end(), of.depth);
-        self.node(Kind::Has(Box::new(of)), start, end, depth)
+        self.node(ExpressionKind::Has(Box::new(of)), start, end, depth)
     }
 
     /// `.all(x, …)` and the like; `.map(x, condition, value)` is a filter before a map.
-    fn each(&mut self, each: Each, range: Node) -> Result<Node, BadExpression> {
+    fn each(&mut self, each: Each, range: ExpressionNode) -> Result<ExpressionNode, BadExpression> {
         let at = self.start();
-        let Word::Ident(local) = *self.word() else {
+        let TokenKind::Ident(local) = *self.word() else {
             return Err(self.unexpected("first a name for each: list.all(x, x > 5)"));
         };
         if self.locals.len() >= MOST_LOCALS {
@@ -78,22 +79,23 @@ impl<'a> Parser<'a> {
         parsed
     }
 
-    fn each_of(&mut self, each: Each, range: Node) -> Result<Node, BadExpression> {
+    fn each_of(&mut self, each: Each, range: ExpressionNode) -> Result<ExpressionNode, BadExpression> {
         let mut range = range;
         let mut body = self.expression()?;
         if each == Each::Map && self.take(",") {
             let (start, end, depth) = (range.start(), body.end(), range.depth.max(body.depth));
-            range = self.node(Kind::Each(Each::Filter, Box::new((range, body))), start, end, depth)?;
+            range =
+                self.node(ExpressionKind::Each(Each::Filter, Box::new((range, body))), start, end, depth)?;
             body = self.expression()?;
         }
         self.expect(")", "a `)` is missing")?;
         let (start, end, depth) = (range.start(), self.last_end(), range.depth.max(body.depth));
-        self.node(Kind::Each(each, Box::new((range, body))), start, end, depth)
+        self.node(ExpressionKind::Each(each, Box::new((range, body))), start, end, depth)
     }
 
-    fn matches(&mut self, target: Node) -> Result<Node, BadExpression> {
+    fn matches(&mut self, target: ExpressionNode) -> Result<ExpressionNode, BadExpression> {
         let at = self.start();
-        let Word::Text(pattern) = self.word().clone() else {
+        let TokenKind::Text(pattern) = self.word().clone() else {
             return Err(self.unexpected("`matches` takes a pattern as a text: x.matches('^a.*z$')"));
         };
         self.at += 1;
@@ -106,28 +108,28 @@ impl<'a> Parser<'a> {
             Bad::new(at, format!("this is no pattern: {why}"))
         })?;
         let (start, end, depth) = (target.start(), self.last_end(), target.depth);
-        self.node(Kind::Matches(Box::new((target, regex))), start, end, depth)
+        self.node(ExpressionKind::Matches(Box::new((target, regex))), start, end, depth)
     }
 }
 
 /// Checks literal arguments when the expression is read, and not when it is to run.
-fn check_literal(function: Function, arguments: &[Node]) -> Result<(), BadExpression> {
-    let bad = |node: &Node, detail: String| Err(Bad::new(node.start(), detail));
+fn check_literal(function: Function, arguments: &[ExpressionNode]) -> Result<(), BadExpression> {
+    let bad = |node: &ExpressionNode, detail: String| Err(Bad::new(node.start(), detail));
     match (function, arguments) {
         (Function::Duration, [node]) => match &node.kind {
-            Kind::Text(text) if span_ms(text).is_none() => {
+            ExpressionKind::Text(text) if span_ms(text).is_none() => {
                 bad(node, format!("\"{text}\" is no length of time: write \"5m\", \"1h30m\", \"10s\""))
             }
             _ => Ok(()),
         },
         (Function::Timestamp, [node]) => match &node.kind {
-            Kind::Text(text) if Timestamp::parse(text).is_none() => {
+            ExpressionKind::Text(text) if Timestamp::parse(text).is_none() => {
                 bad(node, format!("\"{text}\" is no time: write \"2026-01-31T12:00:00Z\""))
             }
             _ => Ok(()),
         },
         (Function::Part(_), [_, zone]) => match &zone.kind {
-            Kind::Text(name) if name.parse::<chrono_tz::Tz>().is_err() => {
+            ExpressionKind::Text(name) if name.parse::<chrono_tz::Tz>().is_err() => {
                 bad(zone, format!("there is no time zone \"{name}\": write \"Europe/Berlin\""))
             }
             _ => Ok(()),

@@ -3,12 +3,12 @@
 
 use std::cmp::Ordering;
 
-use super::super::itself::more;
+use super::super::twin_names::more;
 use super::*;
 
 /// The world's twins, with further values of `fan`.
-fn world() -> World {
-    let mut world = World::new();
+fn world() -> TestTwins {
+    let mut world = TestTwins::new();
     let said = r#"{"firmware_version": "1.2.0", "ip_address": "10.0.0.7", "signal": -60, "list": [1, 2],
         "model": "F-9", "mac_address": "aa:bb:cc:dd:ee:ff", "note": "ok"}"#;
     world.input("fan", Input::Presence { online: true, details: object(said) });
@@ -22,12 +22,12 @@ fn world() -> World {
     world
 }
 
-fn filter(text: &str) -> Filter {
-    Filter::compile(text).unwrap_or_else(|bad| panic!("{text}: {bad:?}"))
+fn filter(text: &str) -> TwinFilter {
+    TwinFilter::compile(text).unwrap_or_else(|bad| panic!("{text}: {bad:?}"))
 }
 
 /// The ids of the twins that a filter is true of.
-fn found(world: &World, text: &str) -> String {
+fn found(world: &TestTwins, text: &str) -> String {
     let filter = filter(text);
     let found = world.twins.iter().filter(|twin| filter.matches(twin, world.now));
     found.map(|twin| twin.id.as_str()).collect::<Vec<_>>().join(" ")
@@ -57,9 +57,9 @@ fn versions_compare_as_versions() {
 
 #[test]
 fn sorts_texts_by_the_numbers_in_them_and_versions_as_versions() {
-    let mut world = World::new();
+    let mut world = TestTwins::new();
     let mut order = |field: &str, texts: &[&str]| {
-        let field = Field::compile(field).unwrap();
+        let field = SortField::compile(field).unwrap();
         let keys = texts.iter().map(|text| {
             let said = format!("{{\"fw_version\": \"{text}\", \"room\": \"{text}\"}}");
             world.report("fan", &said);
@@ -146,7 +146,7 @@ fn every_word_can_be_asked_for() {
         if word != "now" {
             assert_eq!(found(&world(), &text), "pump pump-1 fan", "{word}");
         }
-        assert!(word == "now" || Field::compile(word).is_ok(), "{word}");
+        assert!(word == "now" || SortField::compile(word).is_ok(), "{word}");
     }
     // Those that a rule knows mean in a filter what they mean there.
     let world = world();
@@ -162,7 +162,7 @@ fn every_word_can_be_asked_for() {
 #[test]
 fn says_what_is_wrong_with_a_filter_and_where() {
     let check = |text: &str, at: usize, detail: &str| {
-        let bad = Filter::compile(text).expect_err(text);
+        let bad = TwinFilter::compile(text).expect_err(text);
         assert_eq!((bad.at, bad.detail.as_str()), (at, detail), "{text}");
     };
     check("", 0, "there is no expression here");
@@ -191,7 +191,7 @@ fn says_what_is_wrong_with_a_filter_and_where() {
     check("now.x", 0, "`now` is a time and has no parts: its hour is now.getHours(\"Europe/Berlin\")");
     check("battery = 5", 8, "a single `=` compares nothing: write `==`");
     let long = "a".repeat(LONGEST + 1);
-    assert_eq!(Filter::compile(&long).unwrap_err().at, LONGEST);
+    assert_eq!(TwinFilter::compile(&long).unwrap_err().at, LONGEST);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_text_is_the_same_in_each_of_its_forms() {
 fn a_field_is_one_thing_of_a_twin() {
     let world = world();
     let check = |text: &str, expected: [SortKey; 3]| {
-        let field = Field::compile(text).unwrap_or_else(|bad| panic!("{text}: {bad:?}"));
+        let field = SortField::compile(text).unwrap_or_else(|bad| panic!("{text}: {bad:?}"));
         let keys: Vec<_> = world.twins.iter().map(|twin| field.key(twin, world.now)).collect();
         assert_eq!(keys, expected, "{text}");
     };
@@ -245,7 +245,7 @@ fn a_field_is_one_thing_of_a_twin() {
     for (wrong, at) in
         [("", 0), ("1 + 1", 0), ("speed + 1", 0), ("now", 0), ("speed speed", 6), ("status.x", 0)]
     {
-        assert_eq!(Field::compile(wrong).expect_err(wrong).at, at, "{wrong}");
+        assert_eq!(SortField::compile(wrong).expect_err(wrong).at, at, "{wrong}");
     }
 }
 
@@ -275,8 +275,8 @@ fn what_is_missing_comes_last_in_both_directions() {
 }
 
 /// One twin that reports `said` on `state` and `measured` as telemetry.
-fn reporting(said: &str, measured: &str) -> World {
-    let mut world = World::new();
+fn reporting(said: &str, measured: &str) -> TestTwins {
+    let mut world = TestTwins::new();
     world.twins.clear();
     world.report("a", said);
     world.telemetry("a", measured);
@@ -299,7 +299,7 @@ fn counters_of_64_bits_are_compared_exactly() {
     ] {
         assert_eq!(found(&world, holds), "a", "{holds}");
     }
-    let key = |text: &str| Field::compile(text).unwrap().key(&world.twins[0], world.now);
+    let key = |text: &str| SortField::compile(text).unwrap().key(&world.twins[0], world.now);
     let below = SortKey::Number(9_007_199_254_740_992.0, 0);
     assert_eq!(key("n").compare(&below, false), Ordering::Greater);
     assert_eq!(key("n").compare(&below, true), Ordering::Less);

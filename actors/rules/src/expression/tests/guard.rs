@@ -75,13 +75,13 @@ fn deep_texts_are_refused_and_cost_no_stack() {
                 let text = format!("{}1{}", open.repeat(times), close.repeat(times));
                 if let Ok(expression) = Expression::compile(&text) {
                     assert!(times < 60, "{open} {times}");
-                    let _ = expression.evaluate(&World::new().scope());
+                    let _ = expression.evaluate(&TestTwins::new().scope());
                 }
             }
         }
         for chain in ["1+", "a.x&&", "a.x||", "1==1&&", "'a'+", "1*"] {
             let text = format!("{}1", chain.repeat(LONGEST / chain.len() - 1));
-            let _ = Expression::compile(&text).map(|it| it.evaluate(&World::new().scope()));
+            let _ = Expression::compile(&text).map(|it| it.evaluate(&TestTwins::new().scope()));
         }
         let members = format!("a{}", ".b".repeat(2_000));
         assert!(Expression::compile(&members).is_ok()); // one name, however long
@@ -93,7 +93,7 @@ fn deep_texts_are_refused_and_cost_no_stack() {
 
 #[test]
 fn mean_ones_are_unknown_and_not_slow() {
-    let world = World::new();
+    let world = TestTwins::new();
     let hundred = format!("[{}]", vec!["1"; 100].join(","));
     let check = |text: &str| {
         let verdict = world.verdict(text);
@@ -191,7 +191,7 @@ proptest! {
 
 /// Compiles and evaluates it; an error lies within the text, on a character.
 fn look(text: &str) -> Result<(), TestCaseError> {
-    let world = World::new();
+    let world = TestTwins::new();
     match Expression::compile(text) {
         Ok(expression) => {
             let first = expression.evaluate(&world.scope());

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// `pump.yes` and `pump.no` are known, `pump.nothing` is not.
-fn world() -> World {
-    let mut world = World::new();
+fn world() -> TestTwins {
+    let mut world = TestTwins::new();
     world.report("pump", r#"{"yes": true, "no": false}"#);
     world
 }

@@ -13,14 +13,19 @@ fn bytes(expression: &Expression) -> usize {
     };
     compiled.root.walk(&mut |node| {
         total += match &node.kind {
-            Kind::Name(it) => name(it),
-            Kind::Text(text) => text.len(),
-            Kind::And(parts) | Kind::Or(parts) | Kind::List(parts) | Kind::Call(_, parts) => {
-                parts.len() * size_of::<Node>()
+            ExpressionKind::Name(it) => name(it),
+            ExpressionKind::Text(text) => text.len(),
+            ExpressionKind::And(parts)
+            | ExpressionKind::Or(parts)
+            | ExpressionKind::List(parts)
+            | ExpressionKind::Call(_, parts) => parts.len() * size_of::<ExpressionNode>(),
+            ExpressionKind::Binary(..) | ExpressionKind::Index(_) | ExpressionKind::Each(..) => {
+                2 * size_of::<ExpressionNode>()
             }
-            Kind::Binary(..) | Kind::Index(_) | Kind::Each(..) => 2 * size_of::<Node>(),
-            Kind::Not(_) | Kind::Negate(_) | Kind::Has(_) => size_of::<Node>(),
-            Kind::Choose(_) => 3 * size_of::<Node>(),
+            ExpressionKind::Not(_) | ExpressionKind::Negate(_) | ExpressionKind::Has(_) => {
+                size_of::<ExpressionNode>()
+            }
+            ExpressionKind::Choose(_) => 3 * size_of::<ExpressionNode>(),
             _ => 0,
         };
     });

@@ -1,14 +1,14 @@
 //! Broken files: the place, the error, and perhaps a suggestion.
 
-use super::{Problem, file, parse};
+use super::{FileProblem, file, parse};
 
 /// A rule that is whole but for the lines that are tested.
 const ACTIONS: &str = "actions: { log: hello }";
 const TRIGGER: &str = "triggers: { every: 5m }";
 
 /// The problems of a file, shown as `line:column pointer message [hint]`.
-fn show(problems: &[Problem]) -> String {
-    let line = |p: &Problem| {
+fn show(problems: &[FileProblem]) -> String {
+    let line = |p: &FileProblem| {
         format!("{}:{} {} {} [{}]\n", p.line, p.column, p.pointer, p.message, p.hint.as_deref().unwrap_or(""))
     };
     problems.iter().map(line).collect()
@@ -403,7 +403,7 @@ fn no_yaml() {
 }
 
 #[test]
-fn everything_wrong_is_told_in_the_order_of_the_text() {
+fn all_errors_are_reported_in_the_order_of_the_text() {
     let text = "\
 version: 3
 rules:

@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn any_document_over_the_api(text in mutated()) {
-        if let Ok(yaml::Read { root: Some(root), .. }) = yaml::read(&text)
+        if let Ok(yaml::YamlDocument { root: Some(root), .. }) = yaml::read(&text)
             && let Some(Json::Object(rule)) = root.get("rules").and_then(|rules| rules.as_map())
                 .and_then(|rules| rules.first()).map(|(_, rule)| rule.to_json())
         {

@@ -10,12 +10,12 @@ use crate::action::{
 };
 use crate::file::{LARGEST, parse_rule};
 use crate::model::{
-    AcrossDowntime, AlarmBecomes, Breaker, Condition, Missed, OnError, Path, RunMode, Secret, Selector,
+    AcrossDowntime, AlarmBecomes, Breaker, Condition, MissedTimes, OnError, Path, RunMode, Secret, Selector,
     TimeOfDay, TriggerKind,
 };
 use crate::scenario;
 use twinhub_domain::alarm::Severity;
-use twinhub_domain::{CommandStatus, Json, Kind, Mode, Number, Status, Timestamp};
+use twinhub_domain::{CommandStatus, EventKind, Json, Mode, Number, Status, Timestamp};
 
 const ACTIONS: &str = "actions: { log: hello }";
 
@@ -188,7 +188,7 @@ fn every_trigger() {
     else {
         panic!()
     };
-    assert_eq!((&*glob.text, kinds, data.len()), ("*", vec![Kind::Twin, Kind::Alarm], 1));
+    assert_eq!((&*glob.text, kinds, data.len()), ("*", vec![EventKind::Twin, EventKind::Alarm], 1));
     assert!(matches!(trigger("event: any\ndevice: a"), TriggerKind::Event { kinds, .. } if kinds.is_empty()));
     assert!(matches!(
         trigger("presence: a\nbecomes: offline"),
@@ -215,7 +215,7 @@ fn every_trigger() {
         panic!()
     };
     assert_eq!((&*cron.text, cron.zone), ("30 22 * * Mon-Fri", Tz::Asia__Tokyo));
-    assert_eq!((missed, missed_within_ms), (Missed::RunAll, Some(7_200_000)));
+    assert_eq!((missed, missed_within_ms), (MissedTimes::RunAll, Some(7_200_000)));
     assert!(matches!(trigger("every: 5m"), TriggerKind::Every { every_ms: 300_000 }));
     assert!(
         matches!(trigger("mqtt: home/+/x/#\npayload: on"), TriggerKind::Mqtt { payload: Some(Json::String(on)), .. } if &*on == "on")
@@ -365,7 +365,7 @@ rules:
 }
 
 #[test]
-fn a_problem_in_an_alias_is_told_where_it_is_written_by_the_place_where_it_is_meant() {
+fn a_problem_in_an_alias_points_to_its_definition_and_its_use() {
     let text =
         "rules:\n  one: { alias: &a [x], actions: { log: x } }\n  two: { alias: *a, actions: { log: x } }\n";
     let problems = parse(text).unwrap_err();

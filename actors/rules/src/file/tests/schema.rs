@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{SHIPPED, rules};
 use crate::action::ACTIONS;
 use crate::file::schema;
-use crate::file::shape::{self, CONDITIONS, Kind, TRIGGERS};
+use crate::file::shape::{self, CONDITIONS, TRIGGERS, ValueKind};
 use crate::file::yaml;
 use twinhub_domain::Json;
 
@@ -197,7 +197,7 @@ fn every_key_of_the_tables_is_in_the_schema() {
         let properties = &schema["$defs"][shape.name]["properties"];
         for field in shape.fields {
             assert!(properties.get(field.key).is_some(), "{}: {}", shape.name, field.key);
-            if let Kind::Map(inner) = field.kind {
+            if let ValueKind::Map(inner) = field.kind {
                 assert!(shape::all().any(|shape| std::ptr::eq(shape, inner)), "{}", inner.name);
             }
         }
@@ -207,7 +207,7 @@ fn every_key_of_the_tables_is_in_the_schema() {
 }
 
 #[test]
-fn key_words_are_nobody_elses_keys() {
+fn key_words_are_no_other_keys() {
     for family in [&TRIGGERS[..], ACTIONS, &CONDITIONS[..]] {
         for shape in family {
             for other in family {

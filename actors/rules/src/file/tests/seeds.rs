@@ -71,7 +71,7 @@ fn a_list_means_all_and_a_schedule_may_stand_alone() {
 }
 
 #[test]
-fn what_is_wrong_is_told_where_it_was_sent() {
+fn errors_point_into_the_sent_document() {
     let told = wrong(
         r#"{"name": "x", "trigger_conditions": [{"device_id": "a", "property": "t", "operator": "=>", "value": 5}],
             "actions": [{"type": "comand"}, {"type": "command", "device_id": "a"}]}"#,

@@ -6,8 +6,8 @@ use super::Sim;
 use crate::engine::{Effect, EffectResult};
 use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use twinhub_domain::cause::Source;
-use twinhub_domain::command::{Answer, AnswerStatus, CommandChange, Step as CommandStep};
-use twinhub_domain::run::Signal;
+use twinhub_domain::command::{AnswerStatus, CommandChange, CommandResult, CommandStep};
+use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::twin::Change;
 use twinhub_domain::{
     Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Json,
@@ -95,7 +95,7 @@ impl Sim {
     }
 
     fn answer(&mut self, id: &DeviceId, command: CommandId, status: CommandStatus) {
-        let answer = |status| CommandStep::Answered(Answer { status, response: None, reason: None });
+        let answer = |status| CommandStep::Answered(CommandResult { status, response: None, reason: None });
         let step = match status {
             CommandStatus::Pending => return,
             CommandStatus::Sent => CommandStep::Sent { attempt: 1 },
@@ -157,7 +157,7 @@ impl Sim {
                     number: DeviceNumber(0),
                     at: self.now,
                     received_at: self.now,
-                    body: EventBody::Signal(Box::new(Signal::Enabled {
+                    body: EventBody::Signal(Box::new(AutomationSignal::Enabled {
                         rule: rule.clone(),
                         enabled: *enabled,
                     })),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object as JinjaObject, Value};
 
-use crate::expression::{HEAD, Name, NobodyBut, Root, Scope};
+use crate::expression::{HEAD, Name, OneTwin, Root, Scope};
 use twinhub_domain::json::EXACT;
 use twinhub_domain::twin::Properties;
 use twinhub_domain::{Json, Object, Timestamp, Twin};
@@ -35,7 +35,7 @@ pub fn of_root(root: &Root, scope: &Scope<'_>) -> Result<Value, String> {
         Root::Device(id) => id,
     };
     match scope.twins.twin(id.as_str()) {
-        Some(twin) => Ok(Value::from_object(Device { twin: twin.clone(), now: scope.now })),
+        Some(twin) => Ok(Value::from_object(JinjaTwin { twin: twin.clone(), now: scope.now })),
         None => Err(format!("there is no device `{id}`")),
     }
 }
@@ -67,12 +67,12 @@ fn nested(properties: &Properties) -> Object {
 
 /// A twin. Jinja owns its values, so it is a copy; its parts are read when they are asked for.
 #[derive(Debug)]
-struct Device {
+struct JinjaTwin {
     twin: Twin,
     now: Timestamp,
 }
 
-impl JinjaObject for Device {
+impl JinjaObject for JinjaTwin {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let word = key.as_str()?;
         match word {
@@ -92,7 +92,7 @@ impl JinjaObject for Device {
         }
         let name = Name { root: Root::TriggerDevice, path: [Box::from(word)].into() };
         let nothing = Object::default();
-        let twins = NobodyBut(&self.twin);
+        let twins = OneTwin(&self.twin);
         let scope = Scope { twins: &twins, now: self.now, trigger: &nothing, device: Some(&self.twin.id) };
         name.find(&scope).map(|found| of_json(&found.to_json()))
     }

@@ -1,7 +1,7 @@
 //! The hub goes down between the parts in which many of a job's devices are changed.
 
 use super::*;
-use twinhub_store::Sweep;
+use twinhub_store::StepSweep;
 
 /// As many devices as are written down in three parts; nobody knows them, so each fails at its turn.
 const MANY: i64 = 1_300;
@@ -28,7 +28,7 @@ impl House {
 }
 
 fn is_first_part(op: &JobOp) -> bool {
-    let (JobOp::Sweep(Sweep { places, .. }) | JobOp::Forget { places, .. }) = op else { return false };
+    let (JobOp::Sweep(StepSweep { places, .. }) | JobOp::Forget { places, .. }) = op else { return false };
     *places == (0, 500)
 }
 

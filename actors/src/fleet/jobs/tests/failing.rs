@@ -8,7 +8,7 @@ async fn while_commits_fail_jobs_are_shown_as_they_are_durable() {
     let devices = house.devices(3).await;
     let job = house.make(ON, &devices, None).await;
     house.until(job, JobStatus::Done).await;
-    house.store.break_commits(Fault::Failed);
+    house.store.break_commits(CommitFault::Failed);
     let making = house.making(ON, &devices, None);
     until("the hub knows that its store fails", async || get(&house.hub.counters.store_failing) != 0).await;
     assert_eq!(house.list(&[], &[]).await, [job]);

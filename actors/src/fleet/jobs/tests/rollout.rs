@@ -339,8 +339,9 @@ async fn what_a_crash_left_uncalled_is_called_back() {
     let job = house.make(&to_two(&[100], 3), &devices, None).await;
     house.until_count(job, StepState::Notified, 1).await;
     // That it is canceled is the last that becomes durable.
-    let is_canceled =
-        |record: &Record| Job::parse(record.body.as_ref().unwrap()).unwrap().status == JobStatus::Canceled;
+    let is_canceled = |record: &FleetRecord| {
+        Job::parse(record.body.as_ref().unwrap()).unwrap().status == JobStatus::Canceled
+    };
     house.store.break_after(move |batch| batch.fleet.records.iter().any(is_canceled));
     drop(house.steering(job, Steer::Cancel));
     until_found("the store has the job as canceled", async || {

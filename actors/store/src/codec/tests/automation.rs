@@ -11,7 +11,7 @@ use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, 
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::json::DEEPEST;
 use twinhub_domain::run::{ActionSeen, ConditionSeen, RunKind, TermSeen, TriggerSeen};
-use twinhub_domain::run::{RuleId, RunEntry, RunId, RunOutcome, Signal, WhyNot};
+use twinhub_domain::run::{AutomationSignal, RuleId, RunEntry, RunId, RunOutcome, WhyNot};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Object, Recorded, Timestamp};
 
 fn any_time() -> impl Strategy<Value = Timestamp> {
@@ -191,26 +191,21 @@ fn any_outcome() -> impl Strategy<Value = RunOutcome> {
     ]
 }
 
-fn any_signal() -> impl Strategy<Value = Signal> {
+fn any_signal() -> impl Strategy<Value = AutomationSignal> {
     let rules = || prop::collection::vec(any_rule(), 0..3);
     prop_oneof![
-        any_time().prop_map(|down_since| Signal::Started { down_since }),
-        (any_time(), any_time(), any::<bool>()).prop_map(|(from, to, while_down)| Signal::ClockMoved {
-            from,
-            to,
-            while_down
+        any_time().prop_map(|down_since| AutomationSignal::Started { down_since }),
+        (any_time(), any_time(), any::<bool>())
+            .prop_map(|(from, to, while_down)| AutomationSignal::ClockMoved { from, to, while_down }),
+        (any_text(), any_json()).prop_map(|(topic, payload)| AutomationSignal::Mqtt { topic, payload }),
+        (any_text(), any_json()).prop_map(|(name, body)| AutomationSignal::Webhook { name, body }),
+        (any_rule(), any::<bool>())
+            .prop_map(|(rule, unconditional)| AutomationSignal::Run { rule, unconditional }),
+        (any_rule(), any::<bool>()).prop_map(|(rule, enabled)| AutomationSignal::Enabled { rule, enabled }),
+        (rules(), rules(), rules(), any_text()).prop_map(|(loaded, changed, gone, warning)| {
+            AutomationSignal::Rules { warnings: vec![warning], loaded, changed, gone }
         }),
-        (any_text(), any_json()).prop_map(|(topic, payload)| Signal::Mqtt { topic, payload }),
-        (any_text(), any_json()).prop_map(|(name, body)| Signal::Webhook { name, body }),
-        (any_rule(), any::<bool>()).prop_map(|(rule, unconditional)| Signal::Run { rule, unconditional }),
-        (any_rule(), any::<bool>()).prop_map(|(rule, enabled)| Signal::Enabled { rule, enabled }),
-        (rules(), rules(), rules(), any_text()).prop_map(|(loaded, changed, gone, warning)| Signal::Rules {
-            warnings: vec![warning],
-            loaded,
-            changed,
-            gone
-        }),
-        (any_rule(), any_text()).prop_map(|(rule, why)| Signal::Stopped { rule, why }),
+        (any_rule(), any_text()).prop_map(|(rule, why)| AutomationSignal::Stopped { rule, why }),
     ]
 }
 
@@ -244,7 +239,7 @@ fn deep_documents_come_back() {
         let (device, number, cause) = (DeviceId::none(), DeviceNumber(0), Cause::hub());
         Recorded::new(seq, Event { device, number, at, received_at: at, body, cause })
     };
-    let signal = Signal::Mqtt { topic: "x".into(), payload };
+    let signal = AutomationSignal::Mqtt { topic: "x".into(), payload };
     assert!(entry_text(&event(1, EventBody::Rule(Box::new(entry.clone())))).contains("23.50"));
     assert!(entry_text(&event(1, EventBody::Signal(Box::new(signal.clone())))).contains("23.50"));
     let events = [event(1, EventBody::Rule(Box::new(entry))), event(2, EventBody::Signal(Box::new(signal)))];

@@ -34,7 +34,7 @@ fn an_event_names_its_layer_and_is_as_it_was_where_that_is_known() {
     let blob = encode(&events);
     assert!(!blob.windows(8).any(|bytes| bytes == b"interval"), "what it says stands elsewhere");
     assert_eq!(decode(&blob).err(), Some(CodecError::Layer(key(&layer))));
-    let layers = Layers::default();
+    let layers = LayerCache::default();
     let known = layers.share(Arc::clone(&layer));
     let back = super::super::decode(&blob, &layers).unwrap();
     assert!(same(&back, &events) && Arc::ptr_eq(&layer_of(&back[0]), &known));

@@ -8,13 +8,13 @@ const SECTOR: usize = 512;
 
 /// One thing done to a file, as `recorder.c` wrote it down.
 #[derive(Clone, Debug)]
-pub struct Act {
+pub struct FileAct {
     pub file: String,
-    pub what: What,
+    pub what: FileActKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum FileActKind {
     Write { place: usize, bytes: Vec<u8> },
     Truncate(usize),
     Sync,
@@ -31,7 +31,7 @@ pub enum Unsynced {
 }
 
 /// The recorded steps.
-pub fn acts(record: &[u8]) -> Vec<Act> {
+pub fn acts(record: &[u8]) -> Vec<FileAct> {
     let mut acts = Vec::new();
     let mut rest = record;
     let mut take = |length: usize| {
@@ -44,36 +44,36 @@ pub fn acts(record: &[u8]) -> Vec<Act> {
         let [place, length] = [(); 2]
             .map(|()| usize::try_from(u64::from_ne_bytes(take(8).unwrap().try_into().unwrap())).unwrap());
         let what = match kind {
-            b'w' => What::Write { place, bytes: take(length).unwrap().to_vec() },
-            b't' => What::Truncate(length),
-            b's' => What::Sync,
-            b'u' => What::Unlink,
+            b'w' => FileActKind::Write { place, bytes: take(length).unwrap().to_vec() },
+            b't' => FileActKind::Truncate(length),
+            b's' => FileActKind::Sync,
+            b'u' => FileActKind::Unlink,
             other => panic!("{other} is nothing that was done"),
         };
-        acts.push(Act { file, what });
+        acts.push(FileAct { file, what });
     }
     acts
 }
 
 /// Files of a disk.
 #[derive(Default)]
-pub struct Disk(BTreeMap<String, File>);
+pub struct Disk(BTreeMap<String, DiskFile>);
 
 #[derive(Default)]
-struct File {
+struct DiskFile {
     synced: Vec<u8>,
-    since: Vec<What>,
+    since: Vec<FileActKind>,
 }
 
 impl Disk {
-    pub fn take(&mut self, act: &Act) {
-        if act.what == What::Unlink {
+    pub fn take(&mut self, act: &FileAct) {
+        if act.what == FileActKind::Unlink {
             self.0.remove(&act.file);
             return;
         }
-        let File { synced, since } = self.0.entry(act.file.clone()).or_default();
+        let DiskFile { synced, since } = self.0.entry(act.file.clone()).or_default();
         match &act.what {
-            What::Sync => since.drain(..).for_each(|what| apply(synced, &what, |_| true)),
+            FileActKind::Sync => since.drain(..).for_each(|what| apply(synced, &what, |_| true)),
             what => since.push(what.clone()),
         }
     }
@@ -81,7 +81,7 @@ impl Disk {
     /// Writes the files as they are found after the power was gone into `folder`.
     pub fn lay_out(&self, folder: &Path, unsynced: Unsynced) {
         let mut chance = Chance(if let Unsynced::Torn(seed) = unsynced { seed } else { 0 });
-        for (name, File { synced, since }) in &self.0 {
+        for (name, DiskFile { synced, since }) in &self.0 {
             let mut bytes = synced.clone();
             for what in since {
                 match unsynced {
@@ -96,9 +96,9 @@ impl Disk {
 }
 
 /// Applies a step to a file, as far as it has reached the disk, asked sector by sector.
-fn apply(file: &mut Vec<u8>, what: &What, mut reached: impl FnMut(usize) -> bool) {
+fn apply(file: &mut Vec<u8>, what: &FileActKind, mut reached: impl FnMut(usize) -> bool) {
     match what {
-        What::Write { place, bytes } => {
+        FileActKind::Write { place, bytes } => {
             let mut at = *place;
             while at < place + bytes.len() {
                 let end = ((at / SECTOR + 1) * SECTOR).min(place + bytes.len());
@@ -109,8 +109,8 @@ fn apply(file: &mut Vec<u8>, what: &What, mut reached: impl FnMut(usize) -> bool
                 at = end;
             }
         }
-        What::Truncate(length) if reached(0) => file.resize(*length, 0),
-        What::Truncate(_) | What::Sync | What::Unlink => {}
+        FileActKind::Truncate(length) if reached(0) => file.resize(*length, 0),
+        FileActKind::Truncate(_) | FileActKind::Sync | FileActKind::Unlink => {}
     }
 }
 
@@ -131,11 +131,13 @@ impl Chance {
 
 #[test]
 fn what_was_synced_is_there_and_the_rest_by_chance() {
-    let write = |place, bytes: &[u8]| What::Write { place, bytes: bytes.to_vec() };
+    let write = |place, bytes: &[u8]| FileActKind::Write { place, bytes: bytes.to_vec() };
     let mut disk = Disk::default();
     let folder = tempfile::tempdir().unwrap();
-    for what in [write(0, &[1; 2_000]), What::Sync, write(1_000, &[2; 3_000]), What::Truncate(3_900)] {
-        disk.take(&Act { file: "a".into(), what });
+    for what in
+        [write(0, &[1; 2_000]), FileActKind::Sync, write(1_000, &[2; 3_000]), FileActKind::Truncate(3_900)]
+    {
+        disk.take(&FileAct { file: "a".into(), what });
     }
     let found = |unsynced| {
         disk.lay_out(folder.path(), unsynced);

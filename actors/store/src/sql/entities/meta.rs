@@ -15,7 +15,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// All events up to this `seq` are in order: in chunks, and folded into the twins' rows.
+/// All events up to this `seq` are compacted: in chunks, and folded into the twins' rows.
 pub const ORDERED_SEQ: &str = "ordered_seq";
 /// The largest id of an outgoing message ever given.
 pub const OUTGOING: &str = "outgoing";

@@ -20,7 +20,7 @@ use run_device::Column as P;
 
 const WRITE: &str = "write the devices of runs";
 
-/// Those of `device` that are asked for. The runs themselves are looked into only where that has to be.
+/// The runs of `device` that are asked for. The runs themselves are looked into only where that has to be.
 pub fn select(query: &RunQuery, device: DeviceNumber) -> Select<run_device::Entity> {
     let parts = run_device::Entity::find().filter(P::Device.eq(device.0)).filter(began(query, P::Began));
     let of_runs = condition(query);
