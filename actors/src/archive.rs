@@ -10,9 +10,9 @@ use tracing::warn;
 
 use crate::clock::retention::RetentionClock;
 use crate::messages::archive::{
-    BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, FindToken, HowMuch, LastRuns,
-    ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns, LoadTwins, Past,
-    RawHistory, Replay, Rest,
+    BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun, FindSerial,
+    FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns,
+    LoadTwins, RawHistory, Replay, StopCompaction,
 };
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::Clock;
@@ -88,10 +88,10 @@ impl Handler<ClockMoved> for Archive {
     }
 }
 
-impl Handler<Rest> for Archive {
+impl Handler<StopCompaction> for Archive {
     type Result = ();
 
-    fn handle(&mut self, _: Rest, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: StopCompaction, ctx: &mut Context<Self>) {
         // In its midst too: order that is half made is made again at the next start. Left running, it would
         // hold a connection beyond the end of the runtime that connections need to be given back in.
         if let Some(maintaining) = self.maintaining.take() {
@@ -119,7 +119,7 @@ answer!(FindToken: |store, asked| store.find_token(&asked.0));
 answer!(FindSerial: |store, asked| store.find_serial(&asked.0));
 answer!(RawHistory: |store, asked| store.raw_history(&asked.0));
 answer!(BucketHistory: |store, asked| store.bucket_history(&asked.0));
-answer!(HowMuch: |store, asked| store.extent(asked.0));
+answer!(FindExtent: |store, asked| store.extent(asked.0));
 answer!(FindEvents: |store, asked| store.events(&asked.0));
 answer!(LoadTwins: |store, asked| store.load(&asked.0));
 answer!(Replay: |store, asked| store.replay(asked.after, asked.up_to, asked.limit));
@@ -132,4 +132,4 @@ answer!(ListAlarms: |store, asked| store.alarms(&asked.0));
 answer!(FindAlarm: |store, asked| store.alarm(asked.0));
 answer!(ListDeliveries: |store, asked| store.deliveries(&asked.0));
 answer!(ListJobDevices: |store, asked| store.job_devices(&asked.0));
-answer!(Past: |store, asked| store.past(asked.devices.as_deref(), asked.after, asked.limit));
+answer!(FindPastEvents: |store, asked| store.past(asked.devices.as_deref(), asked.after, asked.limit));

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::HubError;
 use crate::access::Grant;
 use crate::automation::query_of;
-use crate::messages::archive::{FindEvents, ListDevices, LoadTwins, Past, RawHistory};
+use crate::messages::archive::{FindEvents, FindPastEvents, ListDevices, LoadTwins, RawHistory};
 use twinhub_domain::fleet::Tree;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
@@ -44,7 +44,7 @@ const MOST_REPLAYED: usize = 1_000;
 
 /// A request for a backtest.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct BacktestRequest {
     pub rules: Vec<Rule>,
     /// The rules that run: those of the same names are compared with.
     pub running: Vec<Rule>,
@@ -63,7 +63,7 @@ pub struct Wish {
 
 /// The progress of a backtest.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct BacktestProgress {
     pub events: u64,
     /// The time of the last event that was replayed.
     pub at: Timestamp,
@@ -73,7 +73,7 @@ pub struct Progress {
 
 /// The outcome of a backtest.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct BacktestOutcome {
     pub runs: Vec<RunEntry>,
     /// The first is the candidate; none where no rule of its names runs.
     pub compared: Option<Difference>,
@@ -93,9 +93,9 @@ pub enum BacktestError {
 }
 
 /// A source of past events.
-pub trait History {
+pub trait BacktestHistory {
     /// As [`Store::past`].
-    fn past(&self, asked: Past) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
+    fn past(&self, asked: FindPastEvents) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
 
     /// As [`Store::load`].
     fn load(&self, ids: Vec<DeviceId>) -> impl Future<Output = Result<Vec<Twin>, BacktestError>>;
@@ -115,10 +115,10 @@ pub trait History {
 /// # Errors
 /// The store does not answer.
 pub async fn run(
-    history: &impl History,
-    wish: Wish,
-    mut progress: impl FnMut(Progress),
-) -> Result<Outcome, BacktestError> {
+    history: &impl BacktestHistory,
+    wish: BacktestRequest,
+    mut progress: impl FnMut(BacktestProgress),
+) -> Result<BacktestOutcome, BacktestError> {
     let began = Instant::now();
     let names: HashSet<RuleId> = wish.rules.iter().map(|rule| rule.id.clone()).collect();
     let against: Vec<Rule> = wish.running.iter().filter(|rule| names.contains(&rule.id)).cloned().collect();
@@ -167,7 +167,7 @@ pub async fn run(
         let is_over = until < next.len();
         next.truncate(until);
         events += next.len() as u64;
-        progress(Progress { events, at: last_at, share: share(start, last_at, wish.to) });
+        progress(BacktestProgress { events, at: last_at, share: share(start, last_at, wish.to) });
         let whole = next.len() >= PAGE;
         if pages.send(next).await.is_err() {
             break; // it died, and says so below
@@ -182,17 +182,17 @@ pub async fn run(
     let runs = told.next().unwrap_or_default();
     let compared = told.next().map(|running| difference(&runs, &running));
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Outcome { runs, compared, events, took_ms })
+    Ok(BacktestOutcome { runs, compared, events, took_ms })
 }
 
-type Page = Vec<Arc<Recorded>>;
+type EventPage = Vec<Arc<Recorded>>;
 
 /// The thread that replays, and the way to it. It ends when the way does.
 fn begin(
     mut replays: Vec<Backtest>,
     names: HashSet<RuleId>,
-) -> (mpsc::Sender<Page>, JoinHandle<Vec<Vec<RunEntry>>>) {
-    let (pages, mut coming) = mpsc::channel::<Page>(AHEAD);
+) -> (mpsc::Sender<EventPage>, JoinHandle<Vec<Vec<RunEntry>>>) {
+    let (pages, mut coming) = mpsc::channel::<EventPage>(AHEAD);
     let replaying = tokio::task::spawn_blocking(move || {
         while let Some(page) = coming.blocking_recv() {
             for replay in &mut replays {
@@ -234,7 +234,11 @@ fn calls(actions: &[Action], found: &mut Vec<RuleId>) {
 }
 
 /// The twins that the engines read, each once, in their present state.
-async fn twins(history: &impl History, engines: &[Engine], wish: &Wish) -> Result<Vec<Twin>, BacktestError> {
+async fn twins(
+    history: &impl BacktestHistory,
+    engines: &[Engine],
+    wish: &BacktestRequest,
+) -> Result<Vec<Twin>, BacktestError> {
     let mut found = Vec::new();
     for MissingTwins { devices, selectors } in engines.iter().map(Engine::wants) {
         found.extend(history.load(devices).await?);
@@ -275,7 +279,11 @@ fn as_before(twin: &Twin) -> Twin {
 }
 
 /// The place after which the replay begins.
-async fn start(history: &impl History, wish: &Wish, numbers: &[DeviceNumber]) -> Result<u64, BacktestError> {
+async fn start(
+    history: &impl BacktestHistory,
+    wish: &BacktestRequest,
+    numbers: &[DeviceNumber],
+) -> Result<u64, BacktestError> {
     let Some(warm_up) = wish.warm_up.filter(|_| numbers.len() <= MOST_ASKED) else { return Ok(0) };
     let from = Some(wish.from.plus_millis(-warm_up));
     let event = EventQuery { from, limit: 1, ..EventQuery::default() };
@@ -298,11 +306,11 @@ async fn start(history: &impl History, wish: &Wish, numbers: &[DeviceNumber]) ->
 }
 
 async fn page(
-    history: &impl History,
+    history: &impl BacktestHistory,
     numbers: &[DeviceNumber],
     after: u64,
 ) -> Result<Vec<Arc<Recorded>>, BacktestError> {
-    history.past(Past { devices: Some(numbers.to_vec()), after, limit: PAGE }).await
+    history.past(FindPastEvents { devices: Some(numbers.to_vec()), after, limit: PAGE }).await
 }
 
 fn share(start: Timestamp, at: Timestamp, to: Timestamp) -> f64 {
@@ -312,8 +320,8 @@ fn share(start: Timestamp, at: Timestamp, to: Timestamp) -> f64 {
     if whole > 0.0 { (part(start, at) / whole).min(1.0) } else { 1.0 }
 }
 
-impl History for Grant {
-    async fn past(&self, asked: Past) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+impl BacktestHistory for Grant {
+    async fn past(&self, asked: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
         Ok(self.ask(asked).await??)
     }
 
@@ -334,8 +342,8 @@ impl History for Grant {
     }
 }
 
-impl<S: Store> History for Arc<S> {
-    async fn past(&self, asked: Past) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+impl<S: Store> BacktestHistory for Arc<S> {
+    async fn past(&self, asked: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
         Ok(Store::past(&**self, asked.devices.as_deref(), asked.after, asked.limit).await?)
     }
 

@@ -14,9 +14,9 @@ use crate::archive::Archive;
 use crate::fleet::jobs::Jobs;
 use crate::interpreter::Interpreter;
 use crate::journal::Journal;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::journal::Append;
 use crate::messages::timers::{ClockMoved, Tick};
-use crate::post::post;
 use crate::timers::Timers;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::run::Signal;
@@ -73,7 +73,7 @@ pub async fn tell(journal: &Addr<Journal>, ClockMoved { from, to }: ClockMoved, 
     let (receipt, settled) = receipt::channel();
     let event = event(Signal::ClockMoved { from, to, while_down }, to);
     let append = Append::with_kept(vec![event], Vec::new(), twinhub_store::Automation::default(), receipt);
-    post(journal, append).is_ok() && settled.await.is_ok_and(|settled| settled.is_ok())
+    try_send_unbounded(journal, append).is_ok() && settled.await.is_ok_and(|settled| settled.is_ok())
 }
 
 fn event(signal: Signal, at: Timestamp) -> Event {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::House;
-use crate::support::mqtt::Said;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::pump::register;
 use crate::support::{Device, Hub, Mosquitto, eventually, within};
 
@@ -29,7 +29,7 @@ async fn until(hub: &Hub, command: &Value, status: &str) -> Value {
 async fn next_command(device: &mut Device) -> Value {
     within("a command", async {
         loop {
-            if let Said::Message { payload, .. } = device.next().await.unwrap() {
+            if let BrokerMessage::Message { payload, .. } = device.next().await.unwrap() {
                 return serde_json::from_slice(&payload).unwrap();
             }
         }
@@ -46,14 +46,14 @@ struct Place {
 
 impl Place {
     async fn embedded() -> Self {
-        let hub = House::new().start().await;
+        let hub = Installation::new().start().await;
         let broker = hub.mqtt.unwrap();
         Self { hub, broker, _mosquitto: None }
     }
 
     async fn mosquitto() -> Self {
         let mosquitto = Mosquitto::start().await;
-        let hub = House::new().on_broker(mosquitto.address).start().await;
+        let hub = Installation::new().on_broker(mosquitto.address).start().await;
         Self { hub, broker: mosquitto.address, _mosquitto: Some(mosquitto) }
     }
 }
@@ -218,13 +218,13 @@ async fn what_nobody_reads_is_shown() {
 #[tokio::test]
 async fn a_broker_that_drops_messages_is_shown() {
     let mosquitto = Mosquitto::as_installed().await;
-    let house = House::new().on_broker(mosquitto.address);
-    assert!(house.start().await.terminate().await.success());
+    let installation = Installation::new().on_broker(mosquitto.address);
+    assert!(installation.start().await.terminate().await.success());
     let mut device = Device::connect(mosquitto.address, "pump-1").await.unwrap();
     for n in 0..1_200 {
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
     }
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let warning = eventually("it warns", async || {
         hub.json("/health").await["parts"]["mqtt"]["warning"].as_str().map(str::to_owned)
     })

@@ -8,11 +8,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::hub::House;
+use crate::support::hub::Installation;
 use crate::support::{Device, Mosquitto, eventually, within};
 
 #[tokio::test]
-async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
+async fn only_certificates_of_the_authority_are_trusted() {
     let folder = TempDir::with_prefix("twinhub-tls-").unwrap();
     let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
     authority(&ours).await;
@@ -22,7 +22,7 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
     // Devices speak to it in the clear.
     let devices = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut mosquitto = tls_mosquitto(folder.path(), devices).await;
-    let hub = House::new()
+    let hub = Installation::new()
         .with("--mqtt", &format!("mqtts://localhost:{}", mosquitto.address.port()))
         .in_environment("SSL_CERT_FILE", ours.join("authority.pem").to_str().unwrap())
         .start()

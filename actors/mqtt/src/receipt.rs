@@ -24,7 +24,7 @@ pub fn split(whole: Receipt, parts: usize) -> Vec<Receipt> {
         whole.settle(Ok(Taken::default()));
         return Vec::new();
     }
-    let open = Open { receipt: whole, left: parts, settled: Ok(Taken::default()) };
+    let open = OpenReceipt { receipt: whole, left: parts, settled: Ok(Taken::default()) };
     let open = Arc::new(Mutex::new(Some(open)));
     let part = |_| {
         let open = Arc::clone(&open);
@@ -39,14 +39,14 @@ pub fn split(whole: Receipt, parts: usize) -> Vec<Receipt> {
 }
 
 /// A receipt that waits for its parts.
-struct Open {
+struct OpenReceipt {
     receipt: Receipt,
     left: usize,
     settled: Settled,
 }
 
 /// Records the settlement of a part. After the last part, gives the whole and its settlement.
-fn take(open: &mut Option<Open>, part: Settled) -> Option<(Receipt, Settled)> {
+fn take(open: &mut Option<OpenReceipt>, part: Settled) -> Option<(Receipt, Settled)> {
     let waiting = open.as_mut()?; // there is one until the last part
     match (&mut waiting.settled, part) {
         (Ok(all), Ok(part)) => all.seq = all.seq.max(part.seq),
@@ -57,7 +57,7 @@ fn take(open: &mut Option<Open>, part: Settled) -> Option<(Receipt, Settled)> {
     if waiting.left > 0 {
         return None;
     }
-    open.take().map(|Open { receipt, settled, .. }| (receipt, settled))
+    open.take().map(|OpenReceipt { receipt, settled, .. }| (receipt, settled))
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::Automation;
-use crate::messages::automation::{FileRead, LoadFiles};
-use crate::post::post;
+use crate::mailbox::try_send_unbounded;
+use crate::messages::automation::{LoadFiles, RuleFileRead};
 use twinhub_rules::file::SecretNames;
 use twinhub_rules::model::Origin;
 use twinhub_rules::{Problem, RuleFile};
@@ -29,7 +29,7 @@ const DEEPEST: usize = 8;
 ///
 /// # Errors
 /// The folder cannot be listed. A file that cannot be read is told as one that does not check out.
-pub fn read(folder: &Path, secrets: &SecretNames) -> std::io::Result<Vec<FileRead>> {
+pub fn read(folder: &Path, secrets: &SecretNames) -> std::io::Result<Vec<RuleFileRead>> {
     let mut paths = Vec::new();
     find(folder, DEEPEST, &mut paths)?;
     paths.sort();
@@ -66,7 +66,7 @@ pub fn is_rule_file(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
 }
 
-fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> FileRead {
+fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> RuleFileRead {
     let below = path.strip_prefix(folder).unwrap_or(path);
     let name: Arc<str> = below
         .components()
@@ -81,7 +81,7 @@ fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> FileRead {
         },
         Err(error) => Err(vec![whole(format!("the file cannot be read: {error}"))]),
     };
-    FileRead { path: name, read }
+    RuleFileRead { path: name, read }
 }
 
 fn whole(message: String) -> Problem {
@@ -150,7 +150,7 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
         }
         Err(_) => return false, // the hub goes down
     };
-    for FileRead { path, read } in &files {
+    for RuleFileRead { path, read } in &files {
         // What is wrong with them is told by whoever takes them in.
         if let Ok(file) = read
             && !first
@@ -159,7 +159,7 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
         }
     }
     let (done, runs) = oneshot::channel();
-    if post(automation, LoadFiles { files, done: Some(done) }).is_ok() {
+    if try_send_unbounded(automation, LoadFiles { files, done: Some(done) }).is_ok() {
         let _ = runs.await; // gone, the hub goes down
     }
     true

@@ -19,13 +19,13 @@ const LONGEST_HOLD_MS: u64 = 2_000;
 /// No more is read from the feed while so many events wait to be seen.
 const ENOUGH: usize = 10_000;
 
-type Batch = Arc<[Arc<Recorded>]>;
+type EventBatch = Arc<[Arc<Recorded>]>;
 
 /// The place of the engine in what happens, and its next step.
 #[derive(Default)]
 pub(super) struct EventFollower {
     /// None while it is read from.
-    pub live: Option<broadcast::Receiver<Batch>>,
+    pub live: Option<broadcast::Receiver<EventBatch>>,
     /// Events that came and were not seen yet.
     pub queue: VecDeque<Arc<Recorded>>,
     /// The last event that the engine has seen.
@@ -52,12 +52,12 @@ pub(super) enum NextStep {
 
 impl EventFollower {
     /// The feed, to be read from; none while it is, and where enough waits to be seen.
-    pub fn feed(&mut self) -> Option<broadcast::Receiver<Batch>> {
+    pub fn feed(&mut self) -> Option<broadcast::Receiver<EventBatch>> {
         if self.queue.len() >= ENOUGH { None } else { self.live.take() }
     }
 
     /// A batch has come, and perhaps more meanwhile.
-    pub fn take(&mut self, batch: &Batch) {
+    pub fn enqueue(&mut self, batch: &EventBatch) {
         self.queue.extend(batch.iter().cloned());
         while let Some(live) = &mut self.live
             && self.queue.len() < ENOUGH
@@ -87,7 +87,7 @@ impl EventFollower {
     }
 
     /// The engine is about to see this event.
-    pub fn see(&mut self, recorded: &Recorded) {
+    pub fn mark_seen(&mut self, recorded: &Recorded) {
         self.cursor = recorded.seq;
         if let EventBody::Signal(signal) = &recorded.event.body
             && matches!(**signal, Signal::ClockMoved { .. })

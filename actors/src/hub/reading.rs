@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 
 use super::{Hub, TRIES};
 use crate::HubError;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::archive::LoadTwins;
 use crate::messages::supervisor::ReadTwin;
-use crate::post::post;
 use twinhub_domain::{DeviceId, Twin};
 
 /// A twin whose changes are not committed by then is read from the store.
@@ -33,7 +33,7 @@ impl Hub {
     async fn read_live(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
         for tries in 1.. {
             let (reply, twin) = oneshot::channel();
-            if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
+            if try_send_unbounded(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
                 break;
             }
             if let Ok(twin) = twin.await {

@@ -16,13 +16,13 @@ pub struct Committed {
 
 /// Asks for the live feed.
 #[derive(Debug, Message)]
-#[rtype(result = "Live")]
-pub struct Subscribe;
+#[rtype(result = "LiveFeed")]
+pub struct SubscribeFeed;
 
 /// The live feed: everything after `seq`, in order. A receiver that falls too far behind gets an error from the channel
 /// and can read the rest with [`super::archive::Replay`].
 #[derive(Debug, actix::MessageResponse)]
-pub struct Live {
+pub struct LiveFeed {
     /// The last event before the live ones.
     pub seq: u64,
     pub events: broadcast::Receiver<Arc<[Arc<Recorded>]>>,

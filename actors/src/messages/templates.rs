@@ -15,7 +15,7 @@ use twinhub_store::StoreError;
 /// The hub is whole. Changes that were under way at its shutdown go on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Begin {
+pub struct StartTemplates {
     pub automation: Recipient<TemplateRules>,
     pub jobs: Recipient<MakeJob>,
     /// Told when it is known which templates there are.
@@ -26,20 +26,20 @@ pub struct Begin {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PutTemplate {
-    pub wish: Wish,
+    pub request: TemplateRequest,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<TemplateStood, TemplateRefusal>>,
+    pub reply: oneshot::Sender<Result<PutTemplateReply, TemplateRefusal>>,
 }
 
 /// Asks for the effects of a change. Nothing is done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TryTemplate {
-    pub wish: Wish,
+    pub request: TemplateRequest,
     /// The first of the devices to show of those that it would change.
     pub offset: usize,
     pub limit: usize,
-    pub reply: oneshot::Sender<Result<Trial, TemplateRefusal>>,
+    pub reply: oneshot::Sender<Result<TryTemplateReply, TemplateRefusal>>,
 }
 
 /// Removes a template. Answered after the commit; a job takes it off the devices.
@@ -52,22 +52,22 @@ pub struct DeleteTemplate {
     /// Only if it is at one of these versions.
     pub if_version: Option<Versions>,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<TemplateGone, TemplateRefusal>>,
+    pub reply: oneshot::Sender<Result<DeleteTemplateReply, TemplateRefusal>>,
 }
 
 /// A requested change of a template.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct TemplateRequest {
     pub id: Box<str>,
     pub said: Object,
-    pub how: How,
+    pub how: PutMode,
     /// Only if it is at one of these versions.
     pub if_version: Option<Versions>,
 }
 
 /// The way in which a specification becomes a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum PutMode {
     /// The template must not exist.
     Make,
     /// The template must exist; members that are left out get their defaults.
@@ -78,7 +78,7 @@ pub enum How {
 
 /// A template that was taken.
 #[derive(Debug)]
-pub struct TemplateStood {
+pub struct PutTemplateReply {
     pub template: Arc<Template>,
     /// The number of its devices.
     pub devices: u64,
@@ -88,7 +88,7 @@ pub struct TemplateStood {
 
 /// The effects that a change would have.
 #[derive(Debug)]
-pub struct Trial {
+pub struct TryTemplateReply {
     /// As it would be.
     pub template: Arc<Template>,
     /// The number of its devices.
@@ -101,7 +101,7 @@ pub struct Trial {
 
 /// A template that is there no more.
 #[derive(Debug)]
-pub struct TemplateGone {
+pub struct DeleteTemplateReply {
     /// The number of devices that had it.
     pub devices: u64,
     /// The job that takes it off them.

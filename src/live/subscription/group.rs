@@ -120,7 +120,7 @@ impl Subtree {
 /// There is no such group, or the store does not answer.
 pub async fn in_group(hub: &Grant, filter: Filter, group: &str, as_of: u64) -> Result<Filter, ApiError> {
     let (reply, tree) = tokio::sync::oneshot::channel();
-    hub.post(ReadTree { reply })?;
+    hub.send(ReadTree { reply })?;
     let tree = match tokio::time::timeout(hub.settings().patience, tree).await {
         Ok(tree) => tree.map_err(|_| HubError::ShuttingDown)?,
         Err(_) => return Err(HubError::Unavailable("the groups are not read yet").into()),

@@ -34,8 +34,8 @@ pub struct Hub {
 }
 
 /// Where a hub keeps its data, and how it is started; the same for every start.
-pub struct House {
-    /// Kept as long as the house or a hub in it.
+pub struct Installation {
+    /// Kept as long as the installation or a hub in it.
     dir: Option<Arc<TempDir>>,
     pub data: PathBuf,
     options: Vec<String>,
@@ -44,7 +44,7 @@ pub struct House {
     limit: String,
 }
 
-impl House {
+impl Installation {
     /// A new, empty one.
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();

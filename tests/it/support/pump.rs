@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::mqtt::Said;
+use super::mqtt::BrokerMessage;
 use super::{Device, Hub, within};
 
 /// A registered device that answers its commands.
@@ -72,8 +72,8 @@ impl Pump {
     /// A command, or none for an acknowledgement.
     async fn heard(&mut self) -> Option<String> {
         match within("the broker says something", self.mqtt.next()).await.unwrap() {
-            Said::Acknowledged(_) => None,
-            Said::Message { payload, .. } => Some(String::from_utf8(payload).unwrap()),
+            BrokerMessage::Acknowledged(_) => None,
+            BrokerMessage::Message { payload, .. } => Some(String::from_utf8(payload).unwrap()),
         }
     }
 }

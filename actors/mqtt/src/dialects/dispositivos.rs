@@ -19,19 +19,19 @@
 //! after it; `parametros` stand in its `reported`, or beside where nobody sent any. So the log and the live stream
 //! are read from the events, and nothing is kept twice.
 
+mod document;
 mod echo;
 mod horarios;
 mod meaning;
 mod rules;
-mod said;
 mod serial;
 mod view;
 
 use std::sync::Arc;
 
-pub use said::Dispositivo;
+pub use document::Dispositivo;
 pub use serial::{id_of_serial, serial_number};
-pub use view::{Moment, View};
+pub use view::{DispositivoMoment, DispositivoView};
 
 use super::native::Native;
 use super::{DecodeError, Decoded, Dialect};

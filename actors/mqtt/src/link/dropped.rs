@@ -18,10 +18,10 @@ const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// The count of messages that the broker has dropped.
 #[derive(Debug, Default)]
-pub(super) struct Dropped(Mutex<State>);
+pub(super) struct Dropped(Mutex<DroppedCounts>);
 
 #[derive(Debug, Default)]
-struct State {
+struct DroppedCounts {
     /// The count that the broker reported last; it begins at 0 when it starts.
     last: u64,
     /// Before the hub heard of it first, and since.
@@ -70,7 +70,7 @@ impl Dropped {
         Some(format!("the broker has dropped {counts}: {ADVICE}"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DroppedCounts> {
         // Nothing in here panics while holding the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

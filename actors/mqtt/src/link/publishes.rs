@@ -19,13 +19,13 @@ pub(super) const MOST_PUBLISHES: u16 = 200;
 pub(super) struct Publishes {
     client: AsyncClient,
     room: Semaphore,
-    state: Mutex<State>,
+    state: Mutex<PublishesState>,
 }
 
 type Waiter = oneshot::Sender<Result<Published, LinkError>>;
 
 #[derive(Default)]
-struct State {
+struct PublishesState {
     connected: bool,
     /// In the order of the client's request queue: the packet id is given when they leave it.
     queued: VecDeque<Waiter>,
@@ -108,13 +108,13 @@ impl Publishes {
     pub(super) fn fail_all(&self, reason: &str) {
         let mut state = self.lock();
         state.connected = false;
-        let State { queued, by_packet_id, .. } = &mut *state;
+        let PublishesState { queued, by_packet_id, .. } = &mut *state;
         for waiter in queued.drain(..).chain(by_packet_id.drain().map(|(_, waiter)| waiter)) {
             let _ = waiter.send(Err(LinkError(reason.to_owned()))); // whoever waited may have gone
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PublishesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,10 +9,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::oneshot;
 
-use super::super::{Around, deliver};
+use super::super::{FleetDeps, deliver};
 use super::Groups;
 use crate::backoff::until_answered;
-use crate::messages::groups::{DeleteGroup, GroupGone, GroupRefusal};
+use crate::messages::groups::{DeleteGroup, DeleteGroupReply, GroupRefusal};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::{Group, GroupId, RecordChange};
 use twinhub_domain::receipt::NotTaken;
@@ -32,7 +32,7 @@ struct Removal {
     /// Devices and groups that were moved so far.
     devices: u64,
     groups: u64,
-    reply: oneshot::Sender<Result<GroupGone, GroupRefusal>>,
+    reply: oneshot::Sender<Result<DeleteGroupReply, GroupRefusal>>,
 }
 
 impl Groups {
@@ -67,7 +67,7 @@ impl Groups {
         let under: Vec<GroupId> = self.planned.children(Some(&removal.id)).cloned().collect();
         for child in under {
             let Some(group) = self.planned.get(child.as_str()) else { continue };
-            let updated_at = self.around.clock.now();
+            let updated_at = self.deps.clock.now();
             let moved = Group { parent_group: above.clone(), updated_at, ..Group::clone(group) };
             self.commit(moved, removal.cause.clone(), ctx, Box::new(|_, _| ()));
             removal.groups += 1;
@@ -75,8 +75,8 @@ impl Groups {
         if self.following.census.devices_of(removal.id.as_str()) == 0 {
             return self.take_out(removal, ctx);
         }
-        let (around, id, cause) = (Arc::clone(&self.around), removal.id.clone(), removal.cause.clone());
-        let moving = async move { move_all(&around, &id, above.as_ref(), &cause).await };
+        let (deps, id, cause) = (Arc::clone(&self.deps), removal.id.clone(), removal.cause.clone());
+        let moving = async move { move_all(&deps, &id, above.as_ref(), &cause).await };
         ctx.spawn(moving.into_actor(self).map(move |moved, this, ctx| match moved {
             Ok(devices) => {
                 removal.devices += devices;
@@ -99,7 +99,7 @@ impl Groups {
         let gone = id.clone();
         let then = Box::new(move |this: &mut Self, _: &mut Context<Self>| {
             this.leaving.remove(&gone);
-            let _ = reply.send(Ok(GroupGone { group, devices, groups })); // whoever asked may have gone
+            let _ = reply.send(Ok(DeleteGroupReply { group, devices, groups })); // whoever asked may have gone
         });
         self.put(&id, RecordChange::Removed, body, cause, ctx, then);
     }
@@ -107,7 +107,7 @@ impl Groups {
 
 /// Moves all devices of a group, and says how many they were; or why one does not move.
 async fn move_all(
-    around: &Arc<Around>,
+    deps: &Arc<FleetDeps>,
     group: &GroupId,
     to: Option<&GroupId>,
     cause: &Cause,
@@ -121,11 +121,11 @@ async fn move_all(
     let mut all = 0;
     loop {
         // Those that were moved are not there any more, so it is the first page again.
-        let page = until_answered("the devices of a removed group", || around.store.devices(&query)).await;
+        let page = until_answered("the devices of a removed group", || deps.store.devices(&query)).await;
         if page.twins.is_empty() {
             return Ok(all);
         }
-        let moves = page.twins.into_iter().map(|twin| move_one(around, twin.id, to, cause));
+        let moves = page.twins.into_iter().map(|twin| move_one(deps, twin.id, to, cause));
         let mut moves = stream::iter(moves).buffer_unordered(MOVING);
         while let Some(moved) = moves.next().await {
             all += u64::from(moved?);
@@ -135,7 +135,7 @@ async fn move_all(
 
 /// True where it was moved; false where it is gone.
 async fn move_one(
-    around: &Around,
+    deps: &FleetDeps,
     device: DeviceId,
     to: Option<&GroupId>,
     cause: &Cause,
@@ -143,7 +143,7 @@ async fn move_one(
     let to = to.map_or(Json::Null, |to| to.as_str().into());
     let change = Change { patch: [("group_id", to)].into_iter().collect() };
     let input = Input::Change(Box::new(change));
-    match deliver(around, &device, &input, cause, IfUnknown::Refuse).await {
+    match deliver(deps, &device, &input, cause, IfUnknown::Refuse).await {
         Ok(_) => Ok(true),
         Err(NotTaken::Refused(Refusal::Unknown(_))) => Ok(false),
         Err(NotTaken::Refused(refusal)) => Err(format!("{device}: {refusal}")),

@@ -24,7 +24,7 @@ impl Groups {
     ) -> Result<Planned, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
         self.check_tag(id.as_str(), if_tag)?;
-        let planned = self.planned.plan(id, wish, expect, self.around.clock.now())?;
+        let planned = self.planned.plan(id, wish, expect, self.deps.clock.now())?;
         let group = &planned.group;
         let concerned = [Some(&group.id), group.parent_group.as_ref()];
         let leaving = concerned.into_iter().flatten().find(|id| self.leaving.contains(*id));
@@ -125,7 +125,7 @@ impl Handler<ReadTree> for Groups {
         };
         if self.following.seen().is_some() {
             self.when_true(ctx, answer);
-        } else if get(&self.around.counters.store_failing) == 1 {
+        } else if get(&self.deps.counters.store_failing) == 1 {
             answer(self, ctx); // nobody was told of what is not committed
         } else {
             // The devices are still being counted, and nobody asks for them: the tree changes by what we commit alone.

@@ -1,7 +1,9 @@
 //! Templates, taken in: each line as one that is posted or patched is.
 
 use tokio::sync::oneshot;
-use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};
+use twinhub_actors::messages::templates::{
+    PutMode, PutTemplate, TemplateRefusal, TemplateRequest as Wanted, TryTemplate,
+};
 use twinhub_domain::Object;
 
 use super::{Done, Existing, Kind, Wish};
@@ -24,18 +26,18 @@ impl Templates {
         Self { access, existing: wish.existing, dry_run: wish.dry_run }
     }
 
-    async fn put(&self, id: &str, said: Object, how: How) -> Result<(), ApiError> {
+    async fn put(&self, id: &str, said: Object, how: PutMode) -> Result<(), ApiError> {
         let hub = &self.access;
         hub.check_store()?;
         let wish = Wanted { id: id.into(), said, how, if_version: None };
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
-            hub.post(TryTemplate { wish, offset: 0, limit: 0, reply })?;
+            hub.send(TryTemplate { request: wish, offset: 0, limit: 0, reply })?;
             hub.answer(tried).await??;
         } else {
             let (reply, stood) = oneshot::channel();
-            let put = PutTemplate { wish, cause: hub.cause(), reply };
-            hub.post(put)?;
+            let put = PutTemplate { request: wish, cause: hub.cause(), reply };
+            hub.send(put)?;
             hub.answer(stood).await??;
         }
         Ok(())
@@ -47,13 +49,13 @@ impl Kind for Templates {
 
     async fn take(&self, row: Object) -> Result<Done, ApiError> {
         let id = read::<NewTemplate>(row.clone())?.id;
-        match self.put(&id, row.clone(), How::Make).await {
+        match self.put(&id, row.clone(), PutMode::Make).await {
             Ok(()) => Ok(Done::Created { id: id.into(), token: None }),
             Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Skip => {
                 Ok(Done::Skipped)
             }
             Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == Existing::Update => {
-                self.put(&id, row, How::Merge).await?;
+                self.put(&id, row, PutMode::Merge).await?;
                 Ok(Done::Updated { id: id.into() })
             }
             Err(error) => Err(error),

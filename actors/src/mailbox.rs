@@ -10,13 +10,13 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient, WeakAddr};
 ///
 /// # Errors
 /// The actor has stopped; `message` comes back.
-pub fn post<M>(to: &impl Mailbox<M>, message: M) -> Result<(), M> {
+pub fn try_send_unbounded<M>(to: &impl Mailbox<M>, message: M) -> Result<(), M> {
     to.put(message)
 }
 
 /// A mailbox for a message: an actor's address, or a recipient of this message alone.
 pub trait Mailbox<M> {
-    /// See [`post`].
+    /// See [`try_send_unbounded`].
     ///
     /// # Errors
     /// The actor has stopped; `message` comes back.

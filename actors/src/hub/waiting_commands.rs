@@ -6,8 +6,8 @@ use actix::Addr;
 use tracing::warn;
 
 use crate::backoff::STORE;
-use crate::door::listens;
-use crate::post::post;
+use crate::ingress::listens;
+use crate::mailbox::try_send_unbounded;
 use crate::supervisor::Supervisor;
 use twinhub_domain::twin::Ear;
 use twinhub_domain::{CommandStatus, DeviceId};
@@ -29,7 +29,7 @@ pub(super) async fn waiting_commands(
     let tell = |device: DeviceId| {
         // Nobody tells who listens to the topics of other dialects.
         if !dialects.is_told_natively(&device) || subscribers.wait(&device, Ear::Commands) {
-            let _ = post(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
+            let _ = try_send_unbounded(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
         }
     };
     each_waiting(COMMANDS_AT_ONCE, async |query| store.commands(&query).await, tell).await;
