@@ -17,7 +17,7 @@ use crate::clock::new_id_at;
 use crate::counters::Counters;
 use crate::journal::Journal;
 use crate::log_throttle::LogThrottle;
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::alarms::{Acknowledge, AlarmReply, Clear, ClearType, ForgetDeviceAlarms, Raise};
 use crate::messages::journal::Append;
 use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Book, Raised, Severity, who};
@@ -170,7 +170,7 @@ impl Alarms {
         let automation = Automation { alarms: vec![alarm.clone()], ..Automation::default() };
         let me = ctx.address();
         let receipt = Receipt::new(move |settled| {
-            // Lost only when the hub goes down; then nobody may be told that it was done.
+            // Lost only when the hub shuts down; then no caller may be told that it was done.
             if let Ok(Taken { seq, .. }) = settled {
                 let _ = try_send_unbounded(&me, AlarmChangeSettled { id });
                 reply(Some(AlarmReply { alarm: Some(alarm), seq }));
@@ -217,7 +217,8 @@ impl Alarms {
             pending: Arc::clone(&self.pending),
             ..Append::beside_twins(events, receipt)
         };
-        let _ = try_send_unbounded(&self.journal, append); // without a journal the hub goes down, and the receipt tells
+        // Without a journal the hub is shutting down, and the receipt is lost.
+        let _ = try_send_unbounded(&self.journal, append);
     }
 
     /// The next alarm's id, in the order of time.
@@ -298,7 +299,7 @@ impl Handler<ClearType> for Alarms {
 fn callback_for(reply: tokio::sync::oneshot::Sender<AlarmReply>) -> AlarmCallback {
     Box::new(move |told| {
         if let Some(told) = told {
-            let _ = reply.send(told); // whoever asked may have gone
+            send_reply(reply, told);
         }
     })
 }
@@ -307,7 +308,7 @@ impl Handler<Clear> for Alarms {
     type Result = ();
 
     fn handle(&mut self, Clear { id, cause, reply }: Clear, ctx: &mut Context<Self>) {
-        let reply: AlarmCallback = Box::new(move |told| drop(reply.send(told))); // whoever asked may have gone
+        let reply: AlarmCallback = Box::new(move |told| send_reply(reply, told));
         self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Clear, cause, reply }, ctx);
     }
 }
@@ -316,7 +317,7 @@ impl Handler<Acknowledge> for Alarms {
     type Result = ();
 
     fn handle(&mut self, Acknowledge { id, cause, reply }: Acknowledge, ctx: &mut Context<Self>) {
-        let reply: AlarmCallback = Box::new(move |told| drop(reply.send(told))); // whoever asked may have gone
+        let reply: AlarmCallback = Box::new(move |told| send_reply(reply, told));
         self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Acknowledge, cause, reply }, ctx);
     }
 }

@@ -1,10 +1,10 @@
 //! Automation: the rules, live. It follows the feed, lets the pure [`Engine`] say what is to be done, has it
-//! done through the same doors that people use, and keeps what the engine must remember.
+//! done through the same messages that people's requests use, and keeps what the engine must remember.
 //!
 //! # What is durable
 //! The engine's memory is a function of the sequence and the time. It is kept, with the place in the sequence up
 //! to which it is true, a moment after what it did; a crash in between makes the same runs again, by the same
-//! names, and whoever is asked for a thing twice knows it by that name.
+//! names, and a receiver that is asked twice knows the effect by that name.
 //!
 //! # The order of time
 //! Before the engine's time goes on, everything that happened until then has been seen: a timer that is due waits
@@ -44,7 +44,7 @@ use crate::alarms::Alarms;
 use crate::counters::{Counters, add, get, up};
 use crate::feed::Feed;
 use crate::journal::Journal;
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::automation::{AutomationDue, Flush, LoadFiles};
 use crate::messages::journal::Barrier;
 use crate::messages::timers::ArmAutomation;
@@ -208,7 +208,8 @@ impl Automation {
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
             let result = perform::perform(&deps, request, is_new).await;
-            let _ = try_send_unbounded(&me, EffectDone { id, result, asked }); // gone, it does it again at the next start
+            // Gone, it does it again at the next start.
+            let _ = try_send_unbounded(&me, EffectDone { id, result, asked });
         });
     }
 
@@ -307,7 +308,7 @@ impl Automation {
         self.pending.scopes.extend(self.engine.take_changes());
         let progress = Progress { seq: self.following.cursor, time: self.engine.now() };
         let Some(append) = self.pending.take(progress) else { return };
-        // The journal does it before all that is told to it later; it tries for ever.
+        // The journal commits it before everything that is sent to it later; it tries for ever.
         if try_send_unbounded(&self.deps.journal, append).is_err() {
             warn!("the journal has stopped, the last rule runs are repeated at the next start");
         }
@@ -342,8 +343,8 @@ impl Handler<EffectDone> for Automation {
 
     fn handle(&mut self, EffectDone { id, result, asked }: EffectDone, ctx: &mut Context<Self>) {
         self.following.under_way -= 1;
-        // So long after the engine's own time as it took: that may be behind the clock's. Where the clock was set since,
-        // that time is no more.
+        // So long after the engine's own time as it took: that may be behind the clock's. Where the clock was set
+        // since, that time is no more.
         let took = self.deps.clock.uptime_ms().saturating_sub(asked.uptime_ms);
         let done_at = asked.at.plus_millis(i64::try_from(took).unwrap_or(i64::MAX));
         let now = if asked.moves == self.following.moves { done_at } else { self.engine.now() };
@@ -368,7 +369,7 @@ impl Handler<Flush> for Automation {
         if matches!(self.phase, AutomationPhase::Running) {
             self.save();
         }
-        let _ = reply.send(()); // whoever waited may have gone
+        send_reply(reply, ());
     }
 }
 

@@ -55,7 +55,8 @@ impl ClockWatch {
         let (archive, interpreter) = (self.archive.clone(), self.interpreter.clone());
         let follow = async move {
             if tell(&journal, moved, false).await {
-                // Before the clock follows: nothing is to be deleted, or to expire, in between. Who is gone is shutting down.
+                // Before the clock follows: nothing is to be deleted, or to expire, in between. Who is gone is shutting
+                // down.
                 let _ = archive.send(moved).await;
                 let _ = jobs.send(moved).await;
                 let _ = interpreter.send(moved).await;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler};
 use tokio::sync::broadcast;
 
-use crate::messages::feed::{Committed, LiveFeed, SubscribeFeed, WatchCommands};
+use crate::messages::feed::{Committed, EventBatch, LiveFeed, SubscribeFeed, WatchCommands};
 use twinhub_domain::{CommandId, DeviceId, EventBody, Recorded};
 
 /// The actor of the live feed.
 pub struct Feed {
     seq: u64,
-    ring: broadcast::Sender<Arc<[Arc<Recorded>]>>,
+    ring: broadcast::Sender<EventBatch>,
     watching: HashMap<DeviceId, Vec<WatchCommands>>,
     /// The number of watched devices at which those without a watcher are swept out.
     sweep_at: usize,

@@ -305,7 +305,8 @@ impl Hub {
                 InputDeliveryDeps { supervisor: supervisor.clone(), dialects, rejections, counters, clock };
             InputDelivery::new(deps, settings.unknown_devices)
         };
-        let _ = try_send_unbounded(&interpreter, StartInterpreter { delivery: delivery.clone() }); // it has just started
+        // It has just started.
+        let _ = try_send_unbounded(&interpreter, StartInterpreter { delivery: delivery.clone() });
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
         let begin = StartTimers {
             supervisor: supervisor.clone().recipient(),

@@ -79,7 +79,7 @@ pub struct IngressDeps {
 }
 
 impl Ingress {
-    /// A door before `deps` with room for `most_in_flight` messages.
+    /// An ingress to `deps` with room for `most_in_flight` messages.
     #[must_use]
     pub fn new(deps: IngressDeps, most_in_flight: usize) -> Self {
         Self(Arc::new(IngressShared { deps, room: Arc::new(Semaphore::new(most_in_flight)) }))
@@ -132,7 +132,7 @@ impl Ingress {
         }
     }
 
-    /// A message for twins goes to its dialect.
+    /// Brings a message to the twins, by its dialect.
     fn deliver_to_twins(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>) {
         let IngressDeps { delivery, dialects, interpreter, .. } = &self.0.deps;
         let Some(dialect) = dialects.stateful_for(&message.topic) else {

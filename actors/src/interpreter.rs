@@ -142,7 +142,8 @@ impl Interpreter {
         let me = ctx.address();
         let whole = Receipt::new(move |settled| {
             if let Some(number) = tell_committed.filter(|_| settled.is_ok()) {
-                let _ = try_send_unbounded(&me, EffectsCommitted { dialect: id, number }); // or the hub is shutting down
+                // Or the hub is shutting down.
+                let _ = try_send_unbounded(&me, EffectsCommitted { dialect: id, number });
             }
             receipt.settle(settled);
             drop(room);
@@ -153,9 +154,10 @@ impl Interpreter {
         if is_appended && let Some(receipt) = parts.pop() {
             let fleet = (!records.is_empty()).then(|| Box::new(Fleet { records, jobs: Vec::new() }));
             let append = Append { fleet, outgoing: publishes, ..Append::beside_twins(Vec::new(), receipt) };
-            let _ = try_send_unbounded(&self.deps.journal, append); // without it the hub shuts down, and the receipt tells
+            // Without it the hub is shutting down, and the receipt is lost.
+            let _ = try_send_unbounded(&self.deps.journal, append);
         }
-        // What twins say by these encoders is told to the journal after the bindings, too.
+        // The messages that twins encode from now on come to the journal after the bindings, too.
         self.deps.dialects.set_encoders(id, &encoders);
         if let Some(receipt) = parts.pop() {
             delivery.deliver_interpreted(message, source, Decoded { inputs, bad }, receipt);
@@ -190,7 +192,8 @@ impl Interpreter {
         if self.armed.is_none_or(|armed| first < armed) {
             self.armed = Some(first);
             let at = first.max(self.deps.clock.now().plus_millis(SOONEST_MS));
-            let _ = try_send_unbounded(&self.deps.timers, ArmDialects { at }); // gone, it is asked again at the next start
+            // Gone, it is asked again at the next start.
+            let _ = try_send_unbounded(&self.deps.timers, ArmDialects { at });
         }
     }
 
@@ -272,7 +275,7 @@ impl Actor for Interpreter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(0); // bounded at the door, see `try_send_unbounded`
+        ctx.set_mailbox_capacity(0); // bounded at the ingress, see `try_send_unbounded`
     }
 }
 
@@ -336,7 +339,7 @@ impl Handler<ClockMoved> for Interpreter {
     type Result = ();
 
     fn handle(&mut self, ClockMoved { from, to }: ClockMoved, ctx: &mut Context<Self>) {
-        self.armed = None; // the timers tell everybody, who then waits anew
+        self.armed = None; // the timers send it to all, and each is armed anew
         self.interpret_for_each(ctx, |_| Some(DialectEvent::ClockMoved { from, to }));
     }
 }

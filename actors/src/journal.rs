@@ -16,7 +16,7 @@ use tracing::{error, info};
 use crate::backoff::Backoff;
 use crate::counters::{Counters, add, up};
 use crate::feed::Feed;
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::feed::Committed;
 use crate::messages::journal::{Append, Barrier, CloseJournal, OutgoingDelivered};
 use crate::messages::outbox::PublishAll;
@@ -106,7 +106,7 @@ impl Journal {
         }
         if self.waiting.is_empty() && !self.sent_is_due {
             for reply in self.closing.drain(..) {
-                let _ = reply.send(()); // whoever waited may have gone
+                send_reply(reply, ());
             }
             return;
         }
@@ -209,7 +209,7 @@ impl Journal {
         if let Some(last) = batch.events.last() {
             counters.seq.store(last.seq, Ordering::Relaxed);
             add(&counters.events, batch.events.len() as u64);
-            // The feed and the outbox live as long as the journal; if not, the hub goes down.
+            // The feed and the outbox live as long as the journal; if not, the hub is shutting down.
             let _ = try_send_unbounded(&self.feed, Committed { events: batch.events });
         }
         let is_over = |record: &&CommandRecord| record.command.status != CommandStatus::Sent;
@@ -238,7 +238,7 @@ impl Journal {
             && *at <= self.committed
             && let Some((_, reply)) = self.barriers.pop_front()
         {
-            let _ = reply.send(()); // whoever waited may have gone
+            send_reply(reply, ());
         }
     }
 
@@ -304,7 +304,7 @@ impl Handler<Append> for Journal {
 
     fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
         if self.closed {
-            return; // its receipt is lost, so nobody is told that it was taken
+            return; // its receipt is lost, so no caller is told that it was accepted
         }
         self.told += 1;
         self.waiting.push_back(append);

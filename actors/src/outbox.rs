@@ -96,7 +96,7 @@ impl Outbox {
             let is_stale = left.is_some_and(|left| left <= 0) || message.over.load(Ordering::Relaxed);
             self.window.push_back((Arc::clone(&message), is_stale));
             if is_stale {
-                // As good as acknowledged: whoever wanted it has decided anew.
+                // As good as acknowledged: its sender has decided anew.
                 up(&self.counters.messages_stale);
                 self.forget_acknowledged();
                 continue;
@@ -176,7 +176,8 @@ impl Outbox {
         }
         self.failures = 0;
         if let Some(Connect { journal, .. }) = &self.way {
-            let _ = try_send_unbounded(journal, OutgoingDelivered { ids }); // a hub that goes down publishes them once more
+            // A hub that shuts down publishes them once more.
+            let _ = try_send_unbounded(journal, OutgoingDelivered { ids });
         }
     }
 

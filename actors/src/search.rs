@@ -1,8 +1,8 @@
 //! The search: finds twins by everything that is in them, true to the last commit.
 //!
 //! Twins in memory are read in place, by all processors at once; the store is read for those alone that are away (the
-//! [registry](crate::twin_registry) knows them by number), and not at all where there are none. Last it waits until everything
-//! that it saw is durable.
+//! [registry](crate::twin_registry) knows them by number), and not at all where there are none. Last it waits until
+//! everything that it saw is durable.
 //!
 //! A twin may change, come or go while others are read. Each is taken as it was at one moment after the request came,
 //! so every earlier answer is reflected in it; those on the page are read once more, so that a filter is true of every
@@ -159,7 +159,7 @@ impl SearchDeps {
         Ok(FoundDevices { page: DevicePage { twins: page, total }, warnings })
     }
 
-    /// All of them, from where [`Means::page`] has its page.
+    /// All of them, from where [`SearchDeps::page`] has its page.
     async fn all(&self, find: FindAllDevices) -> Result<AllFoundDevices, HubError> {
         tokio::select! {
             biased;
@@ -204,7 +204,7 @@ impl SearchDeps {
             TwinSource::Memory => self.search_memory(&question).await?,
             TwinSource::Store => (question.top(), self.store.numbers(&DeviceQuery::default()).await?),
         };
-        // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
+        // A twin that was loaded meanwhile is in the store too, with all changes that were acknowledged.
         if !away.is_empty() {
             away.sort_unstable();
             self.search_store(&question, away, &mut top).await?;
@@ -357,7 +357,7 @@ impl SearchQuestion {
 
     fn matches(&self, twin: &Twin) -> bool {
         let FindDevices { query, filter, .. } = &self.find;
-        // One that is new is nobody yet.
+        // A new one is not committed yet.
         !twin.is_new()
             && (self.groups.is_empty() || self.groups.contains(select::key(twin.profile.text("group_id"))))
             && select::is_listed_in_any_group(query, twin)

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::backoff::{Backoff, STORE_AGAIN};
 use crate::counters::{add, get, up};
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::journal::Barrier;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin, TwinStopped};
 use crate::messages::twin::{ApplyInput, ReadState, UnloadTwin};
@@ -28,8 +28,8 @@ use twinhub_store::{Store, StoreError};
 
 /// Twins loaded with one query at most.
 const MOST_IN_LOAD: usize = 500;
-/// A twin's mailbox has no bound: ours is at the door (see `try_send_unbounded`), and one that is met gives every sender a
-/// place in a second queue, for nothing.
+/// A twin's mailbox has no bound: the bound is at the ingress (see `try_send_unbounded`), and one that is met gives
+/// every sender a place in a second queue, for nothing.
 const MAILBOX: usize = 0;
 /// The wait before a twin that died starts again; doubled for each death within [`QUIET`].
 const RESTART: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(10));
@@ -223,7 +223,7 @@ impl Supervisor {
         for message in waiting {
             match message {
                 TwinRequest::ReadTwin(ReadTwin { reply, .. }) if left.is_empty() => {
-                    let _ = reply.send(None); // whoever asked may have gone
+                    send_reply(reply, None);
                 }
                 TwinRequest::Deliver(deliver)
                     if left.is_empty()
@@ -271,7 +271,7 @@ impl Supervisor {
             tokio::time::sleep(wait).await;
             let (reply, committed) = oneshot::channel();
             if try_send_unbounded(&journal, Barrier { reply }).is_ok() {
-                let _ = committed.await; // an error means the hub goes down
+                let _ = committed.await; // an error means that the hub shuts down
             }
         };
         ctx.spawn(ready.into_actor(self).map(move |(), this, ctx| {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::backoff::until_answered;
 use crate::clock::new_id;
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::automation::AutomationDue;
 use crate::messages::dialects::DialectsDue;
 use crate::messages::supervisor::{Deliver, IfUnknown};
@@ -114,7 +114,7 @@ impl Timers {
             self.arm(WakeTarget::Twin(device.clone()), at);
         }
         if let Some((last_seen, silence_ms)) = silence {
-            // What was heard in the future, by a clock that was set back since, tells nothing.
+            // A message from the future, by a clock that was set back since, proves nothing.
             let since = self.heard.since();
             let is_wrong = last_seen.millis() - self.hub_time().millis() > CLOCK_JUMP_MS;
             let heard = if is_wrong { since } else { last_seen.max(since) };
@@ -135,7 +135,7 @@ impl Timers {
         for (moved, done) in std::mem::take(&mut self.moved) {
             self.follow(moved, done.is_some(), ctx);
             if let Some(done) = done {
-                let _ = done.send(()); // whoever waited may have gone
+                send_reply(done, ());
             }
         }
     }
@@ -248,14 +248,14 @@ impl Timers {
             receipt: Receipt::new(move |settled| {
                 // Refused is one that is no more; lost is one that must not be forgotten.
                 if let Err(NotTaken::Lost) = settled {
-                    let _ = try_send_unbounded(&me, again); // a hub that goes down reads it from the store again
+                    let _ = try_send_unbounded(&me, again); // a hub that shuts down reads it from the store again
                 }
             }),
             if_unknown: IfUnknown::Refuse,
             if_version: None,
             want_twin: false,
         };
-        let _ = try_send_unbounded(supervisor, deliver); // the receipt tells
+        let _ = try_send_unbounded(supervisor, deliver); // the receipt is lost
     }
 
     /// The present time by reckoning, without reading the clock.

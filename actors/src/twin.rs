@@ -17,7 +17,7 @@ use crate::binding::record;
 use crate::catalog::CatalogNow;
 use crate::counters::{Counters, down, up};
 use crate::journal::Journal;
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::alarms::ForgetDeviceAlarms;
 use crate::messages::dialects::StatefulPublish;
 use crate::messages::journal::{Append, Barrier};
@@ -120,7 +120,7 @@ impl TwinActor {
         if woken {
             self.armed = None; // by this wake
         }
-        // Held until the journal has been told: who has seen what it does can then wait for its commit.
+        // Held until the journal has the outcome: a reader that has seen it can then wait for its commit.
         let mut twin = self.twin.write();
         let TwinDeps { subscribers, dialects, .. } = &*self.deps;
         let (catalog, listeners) = (|| self.deps.catalog.now(), &DialectListeners { subscribers, dialects });
@@ -148,7 +148,7 @@ impl TwinActor {
                 self.deps.share(&mut twin);
                 self.commit(&twin, outcome, deleted, receipt, want_twin);
                 if deleted {
-                    // Whoever looks from now on finds nobody, before the first is told of it.
+                    // A reader finds no twin from now on, before the first subscriber gets the event.
                     *twin = Twin::new(twin.id.clone(), twin.number, now);
                 }
             }
@@ -232,7 +232,8 @@ impl TwinActor {
             warn!(device_id = %twin.id, "the journal has stopped, an outcome is lost with it");
         }
         if deleted {
-            let _ = try_send_unbounded(&self.deps.alarms, ForgetDeviceAlarms { number: twin.number }); // or the hub goes down
+            // Or the hub is shutting down.
+            let _ = try_send_unbounded(&self.deps.alarms, ForgetDeviceAlarms { number: twin.number });
         }
     }
 
@@ -351,7 +352,7 @@ impl TwinActor {
         }
     }
 
-    /// Readings are judged by the window that is set, whichever door they came through.
+    /// Readings are judged by the window that is set, whichever interface they came through.
     fn set_window(&self, input: &mut Input) {
         match input {
             Input::Telemetry(telemetry) => telemetry.window = self.deps.window,
@@ -408,7 +409,7 @@ impl StoreLookup {
 async fn committed(journal: &Addr<Journal>) {
     let (reply, done) = oneshot::channel();
     if try_send_unbounded(journal, Barrier { reply }).is_ok() {
-        let _ = done.await; // an error means the hub goes down
+        let _ = done.await; // an error means that the hub shuts down
     }
 }
 
@@ -443,7 +444,7 @@ impl Handler<ReadState> for TwinActor {
             (!twin.is_new()).then(|| Box::new(twin.clone()))
         };
         if self.pending.load(Ordering::Acquire) == 0 {
-            let _ = reply.send(twin); // whoever asked may have gone
+            send_reply(reply, twin);
             return;
         }
         let journal = self.deps.journal.clone();
@@ -470,6 +471,6 @@ impl Drop for TwinActor {
         self.deps.registry.remove(twin.number, &self.twin, !twin.is_new());
         let (device, incarnation, orderly) = (twin.id.clone(), self.incarnation, self.orderly);
         let stopped = TwinStopped { device, incarnation, orderly };
-        let _ = try_send_unbounded(&self.deps.supervisor, stopped); // a hub that goes down has no supervisor
+        let _ = try_send_unbounded(&self.deps.supervisor, stopped); // a hub that shuts down has no supervisor
     }
 }

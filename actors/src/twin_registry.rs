@@ -6,9 +6,9 @@
 //! *after* reading has seen nothing that is not durable.
 //!
 //! It also knows the twins that are *not* in memory and may be in the store: those that left, and those that the store
-//! was found to have ([`TwinRegistry::add_stored`]). So the store is asked for them alone, and not at all where every twin is
-//! here. A number is never given again, and a twin begins to be by being entered here; so one that is neither here nor
-//! known to be away does not exist, and never will.
+//! was found to have ([`TwinRegistry::add_stored`]). So the store is asked for them alone, and not at all where every
+//! twin is here. A number is never given again, and a twin begins by being inserted here; so one that is neither here
+//! nor known to be away does not exist, and never will.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -19,10 +19,10 @@ use twinhub_domain::{DeviceNumber, Twin};
 const CHUNK: usize = 1_024;
 const WORDS: usize = CHUNK / 64;
 
-/// A twin as its actor holds it. There is one of these for each; it cannot be cloned, and it alone writes.
+/// The handle by which an actor holds its twin. There is one for each twin; it cannot be cloned, and it alone writes.
 pub struct TwinHandle(Arc<RwLock<Twin>>);
 
-/// A twin in memory, to be read.
+/// A read handle of a twin in memory.
 #[derive(Clone)]
 pub struct TwinReader(Arc<RwLock<Twin>>);
 
@@ -56,12 +56,12 @@ impl TwinHandle {
         Self(Arc::new(RwLock::new(twin)))
     }
 
-    /// To look at it. Not while [`TwinHandle::write`] is held.
+    /// Locks the twin for reading. Not while [`TwinHandle::write`] is held.
     pub fn read(&self) -> RwLockReadGuard<'_, Twin> {
         read(&self.0)
     }
 
-    /// To change it. A panic meanwhile poisons the twin: it is not read any more.
+    /// Locks the twin for a change. A panic meanwhile poisons the twin: it is not read any more.
     pub fn write(&self) -> RwLockWriteGuard<'_, Twin> {
         write(&self.0)
     }
@@ -109,8 +109,8 @@ impl TwinRegistry {
         }
     }
 
-    /// The store has these; those that are not here are away. One that was removed since it was asked is not
-    /// found when it is looked for, and that is all.
+    /// Adds twins that the store has; those that are not in memory are away. One that was removed since it was asked is
+    /// not found when it is looked for, and that is all.
     pub fn add_stored(&self, numbers: &[DeviceNumber]) {
         for some in numbers.chunk_by(|one, other| place(*one).0 == place(*other).0) {
             let Some(first) = some.first() else { continue };
@@ -126,7 +126,7 @@ impl TwinRegistry {
         }
     }
 
-    /// The ranges that there are, in the order of their numbers.
+    /// The keys of all ranges, in the order of their numbers.
     #[must_use]
     pub fn ranges(&self) -> Vec<i64> {
         read(&self.chunks).keys().copied().collect()
@@ -266,6 +266,6 @@ mod tests {
         });
         assert!(died.is_err());
         assert!(present.read().is_none());
-        assert_eq!(own.read().number, DeviceNumber(1)); // it says goodbye all the same
+        assert_eq!(own.read().number, DeviceNumber(1)); // it is removed all the same
     }
 }

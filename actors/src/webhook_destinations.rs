@@ -170,7 +170,7 @@ fn is_same_name(one: &str, other: &str) -> bool {
     one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
 
-/// The address that a packet to this one reaches: an IPv4 address in the clothes of IPv6 is that one.
+/// The address that a packet to this one reaches: an IPv4 address embedded in one of IPv6 is that one.
 fn canonical_address(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

@@ -37,7 +37,7 @@ use self::attempt::{AttemptOutcome, Sender, WebhookRequest};
 use crate::backoff::until_answered;
 use crate::counters::{Counters, up};
 use crate::journal::Journal;
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::journal::Append;
 use crate::messages::timers::Tick;
 use crate::messages::webhooks::{DrainWebhooks, SendWebhook, SetDestinations};
@@ -96,7 +96,7 @@ struct PendingDelivery {
 }
 
 impl Webhooks {
-    /// The sender of the deliveries in `store` and of new ones, to destinations within `destinations`.
+    /// The sender of the deliveries in `store` and of new ones, to the allowed `destinations`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -272,7 +272,7 @@ impl Webhooks {
         let (me, id) = (ctx.address(), record.id);
         let receipt = Receipt::new(move |settled| {
             if settled.is_ok() {
-                let _ = try_send_unbounded(&me, OutcomeStored { id }); // lost only when the hub goes down
+                let _ = try_send_unbounded(&me, OutcomeStored { id }); // lost only when the hub shuts down
             }
         });
         self.pending.fetch_add(1, Ordering::AcqRel);
@@ -282,14 +282,14 @@ impl Webhooks {
             pending: Arc::clone(&self.pending),
             ..Append::beside_twins(Vec::new(), receipt)
         };
-        let _ = try_send_unbounded(&self.journal, append); // a hub without a journal goes down
+        let _ = try_send_unbounded(&self.journal, append); // a hub without a journal is shutting down
     }
 
     /// Answers the shutdown, when nothing is under way and all is written.
     fn maybe_at_rest(&mut self) {
         let at_rest = self.rests && self.under_way.is_empty() && self.pending.load(Ordering::Acquire) == 0;
         if let Some(reply) = self.resting.take_if(|_| at_rest) {
-            let _ = reply.send(()); // whoever waited may have gone
+            send_reply(reply, ());
         }
     }
 }
@@ -337,7 +337,7 @@ impl Handler<SetDestinations> for Webhooks {
     type Result = ();
 
     fn handle(&mut self, SetDestinations(destinations): SetDestinations, _: &mut Context<Self>) {
-        // Connections that are open were made by the old word: they go with the old sender.
+        // Connections that are open were made under the old rules: they go with the old sender.
         self.sender = Arc::new(Sender::new(resolver::system(), destinations));
     }
 }

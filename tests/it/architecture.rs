@@ -1,4 +1,4 @@
-//! The rules on who may know whom: reads the sources and fails where an invariant of the design is broken.
+//! The invariants of the design: reads the sources and fails where one is broken.
 
 mod code;
 
@@ -161,7 +161,7 @@ const ABSENCES: &[Absence] = &[
         within: &["actors/src", "src"],
         but: &[],
         never: &[".do_send("],
-        because: "do_send ignores the mailbox's bound and drops silently: `post` says so",
+        because: "do_send ignores the mailbox's bound and drops silently: `mailbox::try_send_unbounded` reports a stopped actor",
     },
     Absence {
         within: &SOURCES,

@@ -1,9 +1,9 @@
-//! A queue of entries that are settled in any order, on any thread, and leave in the order in which they came: MQTT
+//! The acknowledgement queue: entries are settled in any order, on any thread, and leave in order of arrival, as MQTT
 //! wants acknowledgements in the order of the messages (\[MQTT-4.6.0-2]).
 
 use std::collections::VecDeque;
 
-/// A place in a queue.
+/// The number of an entry in the queue, from the first one on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AckTicket(u64);
 
@@ -20,7 +20,7 @@ pub(super) enum AckOutcome {
 #[derive(Debug)]
 pub(super) struct AckQueue<T> {
     places: VecDeque<(Option<AckOutcome>, T)>,
-    /// The ticket of the first place.
+    /// The ticket of the first entry.
     first: u64,
     unsettled: usize,
 }
@@ -32,19 +32,19 @@ impl<T> Default for AckQueue<T> {
 }
 
 impl<T> AckQueue<T> {
-    /// Takes the last place.
+    /// Appends an entry.
     pub(super) fn push(&mut self, item: T) -> AckTicket {
         self.places.push_back((None, item));
         self.unsettled += 1;
         AckTicket(self.first + self.places.len() as u64 - 1)
     }
 
-    /// Takes the last place with an entry that needs no settling.
+    /// Appends an entry that needs no settling.
     pub(super) fn push_settled(&mut self, item: T) {
         self.places.push_back((Some(AckOutcome::Stored), item));
     }
 
-    /// Settles a place; only the first call counts. True when that place is the first.
+    /// Settles an entry; only the first call counts. True when it is the first in the queue.
     pub(super) fn settle(&mut self, ticket: AckTicket, outcome: AckOutcome) -> bool {
         let Some(offset) = ticket.0.checked_sub(self.first) else { return false };
         let place = usize::try_from(offset).ok().and_then(|index| self.places.get_mut(index));
@@ -54,17 +54,17 @@ impl<T> AckQueue<T> {
         offset == 0
     }
 
-    /// The last place.
+    /// The last entry.
     pub(super) fn last_mut(&mut self) -> Option<&mut T> {
         self.places.back_mut().map(|(_, item)| item)
     }
 
-    /// The first place, where it is settled.
+    /// The first entry, where it is settled.
     pub(super) fn first_settled(&self) -> Option<(AckOutcome, &T)> {
         self.places.front().and_then(|(outcome, item)| outcome.map(|outcome| (outcome, item)))
     }
 
-    /// Lets the first go.
+    /// Removes the first entry.
     pub(super) fn pop(&mut self) {
         if let Some((outcome, _)) = self.places.pop_front() {
             self.first += 1;
@@ -72,14 +72,14 @@ impl<T> AckQueue<T> {
         }
     }
 
-    /// Sends all away. Their tickets are worth nothing from now on.
+    /// Removes all entries. Their tickets are void from now on.
     pub(super) fn clear(&mut self) {
         self.first += self.places.len() as u64;
         self.places.clear();
         self.unsettled = 0;
     }
 
-    /// The number of places that are not settled.
+    /// The number of unsettled entries.
     pub(super) fn unsettled(&self) -> usize {
         self.unsettled
     }

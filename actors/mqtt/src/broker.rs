@@ -1,4 +1,4 @@
-//! The embedded broker: `mqtt5`, with our own door in front of it.
+//! The embedded broker: `mqtt5`, with our own admission and packet inspection in front of it.
 //!
 //! Its own listener would have a connection wait for one commit per message. So we accept connections
 //! ourselves and give the broker each one as a [`stream::GatedStream`]: a message goes to the hub from the
@@ -239,7 +239,7 @@ impl Link for EmbeddedBroker {
         }
         // What rules publish is on as many topics as they name.
         packet.retain = message.retain && (is_configuration(message) || self.retained.has_room(&packet));
-        // In its order, as the shards are: at the first poll.
+        // In its order, as in the shards: at the first poll.
         let kept = packet.retain.then(|| self.keep(message, &packet));
         let stopped = || LinkError("the embedded broker has stopped".into());
         self.shards.route(packet).await.map_err(|_| stopped())?;
@@ -342,7 +342,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 fn config(settings: &BrokerSettings) -> BrokerConfig {
-    // Somewhat larger payloads than the hub takes are rejected at its door, where people see it.
+    // Somewhat larger payloads than the hub takes are rejected at its ingress, where people see it.
     let largest = settings.largest_payload.saturating_mul(2).max(settings.retained.message);
     let mut config = BrokerConfig::new()
         .with_max_clients(settings.most_clients)

@@ -11,7 +11,7 @@ use twinhub_domain::receipt::{Receipt, Settled, Taken};
 pub fn channel() -> (Receipt, oneshot::Receiver<Settled>) {
     let (sender, receiver) = oneshot::channel();
     let receipt = Receipt::new(move |settled| {
-        let _ = sender.send(settled); // whoever waited may have gone
+        let _ = sender.send(settled); // the caller may be gone
     });
     (receipt, receiver)
 }

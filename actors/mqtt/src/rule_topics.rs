@@ -1,4 +1,4 @@
-//! The topics that rules listen to, beside those of devices: set by automation, asked by the door and the links.
+//! The topics that rules listen to, beside those of devices: set by automation, asked by the ingress and the links.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -24,7 +24,7 @@ impl RuleTopics {
     pub fn set(&self, mut filters: Vec<String>) {
         filters.sort_unstable();
         filters.dedup();
-        // Whoever hears `a/#` hears `a/b` too: no message is asked for twice where that can be seen.
+        // `a/#` matches what `a/b` matches, too: no message is asked for twice where that can be seen.
         let all = filters.clone();
         filters.retain(|filter| !all.iter().any(|other| other != filter && matches(other, filter)));
         let mut present = self.filters.write().unwrap_or_else(PoisonError::into_inner);

@@ -95,7 +95,7 @@ impl Listeners for Subscribers {
         }
         let topic = topics::make(device, leaf(ear));
         let audience = inner.tree.audience(&topic);
-        // Under the same lock as the look: whoever subscribes after it finds the twin waiting.
+        // Under the same lock as the look: a client that subscribes after it finds the twin waiting.
         let suffices = audience == Audience::Itself || audience == Audience::Somebody && audience == wanted;
         if !suffices {
             let itself = wanted == Audience::Itself;
@@ -113,7 +113,7 @@ impl Subscriptions {
         let mut inner = self.all.lock();
         for sent in filters {
             let filter = unshared(sent);
-            // Where one listened by this filter before, no twin waits for whom it means.
+            // Where a client had this filter before, no twin waits for it.
             if concerns_devices(filter) && self.filters.insert(sent.into()) && inner.tree.add(filter) {
                 inner.wake(filter, &mut heard);
             }

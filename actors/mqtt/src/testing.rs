@@ -1,4 +1,4 @@
-//! For the tests of the links: a test_intake where messages pile up until the test settles them.
+//! For the tests of the links: an intake that holds messages until the test settles them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -66,7 +66,7 @@ pub(super) struct TestIntake {
     pub(super) opened: Arc<AtomicUsize>,
 }
 
-/// A message on the test_intake.
+/// A message that the test has not settled yet.
 pub(super) struct HeldMessage {
     pub(super) message: IncomingMessage,
     receipt: Receipt,
@@ -247,7 +247,7 @@ impl Intake for SettlingIntake {
     }
 }
 
-/// A proxy to a broker, that can be cut.
+/// A proxy to a broker whose connections can be cut.
 pub(super) struct CuttableProxy {
     pub(super) address: SocketAddr,
     plugged: watch::Sender<bool>,

@@ -15,7 +15,7 @@ use twinhub_rules::{Engine, Problem, Rule, Twins as _};
 /// For so long what people should look at is not looked for again.
 const WARNINGS_LAST_MS: u64 = 5_000;
 
-/// The last news told.
+/// The last announced state.
 #[derive(Default)]
 pub(super) struct Announcements {
     /// The rules, by name and fingerprint.
@@ -45,7 +45,7 @@ impl Announcements {
         self.broken = now;
     }
 
-    /// The changes since it was told last; none where nothing has changed.
+    /// The changes since the last announcement; none where nothing has changed.
     pub fn change(&mut self, engine: &Engine, uptime_ms: u64) -> Option<Signal> {
         let now: BTreeMap<RuleId, u64> =
             engine.rules().iter().map(|rule| (rule.id.clone(), rule.fingerprint)).collect();

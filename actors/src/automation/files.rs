@@ -28,7 +28,7 @@ const DEEPEST: usize = 8;
 /// not there has none.
 ///
 /// # Errors
-/// The folder cannot be listed. A file that cannot be read is told as one that does not check out.
+/// The folder cannot be listed. A file that cannot be read is reported as one that does not check out.
 pub fn read(folder: &Path, secrets: &SecretNames) -> std::io::Result<Vec<RuleFileRead>> {
     let mut paths = Vec::new();
     find(folder, DEEPEST, &mut paths)?;
@@ -148,10 +148,10 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
             }
             Vec::new()
         }
-        Err(_) => return false, // the hub goes down
+        Err(_) => return false, // the hub is shutting down
     };
     for RuleFileRead { path, read } in &files {
-        // What is wrong with them is told by whoever takes them in.
+        // Their errors are reported by the actor that takes them in.
         if let Ok(file) = read
             && !first
         {
@@ -160,7 +160,7 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
     }
     let (done, runs) = oneshot::channel();
     if try_send_unbounded(automation, LoadFiles { files, done: Some(done) }).is_ok() {
-        let _ = runs.await; // gone, the hub goes down
+        let _ = runs.await; // gone, the hub is shutting down
     }
     true
 }

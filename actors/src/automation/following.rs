@@ -8,18 +8,17 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
+use crate::messages::feed::EventBatch;
 use twinhub_domain::run::Signal;
 use twinhub_domain::{EventBody, Recorded, Timestamp};
 use twinhub_rules::Engine;
 
-/// A deadline that is told later than this is late.
+/// A deadline that comes later than this is late.
 const LATE_MS: i64 = 1_000;
 /// Effects that were asked for hold the time back no longer than this.
 const LONGEST_HOLD_MS: u64 = 2_000;
 /// No more is read from the feed while so many events wait to be seen.
 const ENOUGH: usize = 10_000;
-
-type EventBatch = Arc<[Arc<Recorded>]>;
 
 /// The place of the engine in what happens, and its next step.
 #[derive(Default)]
@@ -106,7 +105,7 @@ impl EventFollower {
         uptime_ms.saturating_sub(since) < LONGEST_HOLD_MS
     }
 
-    /// Should the timers be told of this deadline?
+    /// Must the timers be armed for this deadline?
     pub fn arm(&mut self, next: Timestamp) -> bool {
         let is_sooner = self.armed.is_none_or(|armed| next < armed);
         if is_sooner {

@@ -66,7 +66,7 @@ impl Library {
         self.refuse_doubles();
     }
 
-    /// A name stands for one rule: whoever comes second, in the order of the paths and after the API, is left
+    /// A name stands for one rule: the second one, in the order of the paths and after the API, is left
     /// out, and its file says so.
     fn refuse_doubles(&mut self) {
         let mut taken: BTreeMap<RuleId, Arc<str>> =

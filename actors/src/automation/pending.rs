@@ -59,7 +59,7 @@ impl PendingWrites {
         self.entries.insert(entry.id, entry);
     }
 
-    /// A rule was stopped, by the breaker or by a panic: people are told by an alarm.
+    /// A rule was stopped, by the breaker or by a panic: an alarm is raised.
     pub fn stopped(&mut self, deps: &AutomationDeps, rule: &RuleId, why: Box<str>) {
         error!(%rule, "rule stopped: {why}");
         let raise = Raise {

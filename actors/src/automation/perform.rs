@@ -1,4 +1,4 @@
-//! Performing effects: each goes to whoever does it, and comes back with how it went.
+//! The effects of rules: each is sent to the actor that performs it, and its result returns to the engine.
 
 use actix::Addr;
 use bytes::Bytes;
@@ -109,11 +109,12 @@ pub async fn append(
     kept: Kept,
 ) -> Settled {
     let (receipt, settled) = receipt::channel();
-    let _ = try_send_unbounded(journal, Append::with_kept(events, outgoing, kept, receipt)); // dropped, its receipt says so
+    // Dropped, its receipt says so.
+    let _ = try_send_unbounded(journal, Append::with_kept(events, outgoing, kept, receipt));
     settled.await.unwrap_or(Err(NotTaken::Lost))
 }
 
-/// The result of what a device is told, however often its twin dies of it.
+/// The result of an input for a device, however often its twin panics on it.
 async fn deliver(
     deps: &AutomationDeps,
     device: &DeviceId,
@@ -151,7 +152,8 @@ async fn webhook(deps: &AutomationDeps, id: EffectId, rule: RuleId, delivery: De
     let made = Some(record.id.to_string().into());
     let settled = append(&deps.journal, Vec::new(), Vec::new(), kept).await;
     if settled.is_ok() {
-        let _ = try_send_unbounded(&deps.webhooks, SendWebhook { delivery: record }); // read from the store at the next start
+        // Read from the store at the next start.
+        let _ = try_send_unbounded(&deps.webhooks, SendWebhook { delivery: record });
     }
     EffectResult { made, ..result(settled) }
 }

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::Automation;
 use super::perform::append;
 use super::templates::TemplateChanges;
+use crate::mailbox::send_reply;
 use crate::messages::automation::{
     DeleteRule, EnableRule, PutRule, PutRuleReply, ReadRules, RuleExistence, RuleRefusal, RuleView,
     RulesRead, SendSignal, TemplateRules,
@@ -70,7 +71,7 @@ impl Automation {
             this.exchange(ctx, move |this, _| {
                 this.engine.set_enabled(&id, enabled);
                 this.announcements.forget_warnings();
-                let _ = reply.send(this.put_reply(&id)); // whoever waited may have gone
+                send_reply(reply, this.put_reply(&id));
             });
         });
     }
@@ -79,7 +80,7 @@ impl Automation {
         let may_go =
             self.library.may_put(&id, RuleExistence::There).and_then(|()| self.check_tag(&id, if_tag));
         if let Err(refusal) = may_go {
-            let _ = reply.send(Err(refusal)); // whoever waited may have gone
+            send_reply(reply, Err(refusal));
             return;
         }
         let now = self.deps.clock.now();
@@ -88,12 +89,12 @@ impl Automation {
         info!(rule = %id, by = %cause.by, "rule removed");
         self.keep(Vec::new(), vec![record], ctx, move |this, settled, ctx| {
             if settled.is_err() {
-                let _ = reply.send(Err(RuleRefusal::Lost)); // whoever waited may have gone
+                send_reply(reply, Err(RuleRefusal::Lost));
                 return;
             }
             this.library.remove(&id);
             this.exchange(ctx, move |_, _| {
-                let _ = reply.send(Ok(())); // whoever waited may have gone
+                send_reply(reply, Ok(()));
             });
         });
     }
@@ -116,7 +117,7 @@ impl Automation {
             this.engine.set_enabled(&id, enabled);
             this.announcements.forget_warnings();
             this.after(ctx);
-            let _ = reply.send(this.put_reply(&id)); // whoever waited may have gone
+            send_reply(reply, this.put_reply(&id));
         });
     }
 
@@ -157,13 +158,13 @@ impl Automation {
             _ => None,
         };
         if let Some(refusal) = refusal {
-            let _ = reply.send(Err(refusal)); // whoever waited may have gone
+            send_reply(reply, Err(refusal));
             return;
         }
         let event = self.signal(signal, cause);
         self.commit(vec![event], Kept::default(), ctx, move |_, settled, _| {
             let seq = settled.ok().and_then(|taken| taken.seq);
-            let _ = reply.send(seq.ok_or(RuleRefusal::Lost)); // whoever waited may have gone
+            send_reply(reply, seq.ok_or(RuleRefusal::Lost));
         });
     }
 
@@ -172,13 +173,13 @@ impl Automation {
         let now = self.deps.clock.now();
         let changes = TemplateChanges::new(&self.library, &rules, &self.deps.secrets, now);
         if changes.is_empty() {
-            let _ = reply.send(Ok(())); // whoever waited may have gone
+            send_reply(reply, Ok(()));
             return;
         }
         info!(taken = changes.taken.len(), gone = changes.gone.len(), "rules of templates changed");
         self.keep(Vec::new(), changes.records(), ctx, move |this, settled, ctx| {
             if settled.is_err() {
-                let _ = reply.send(Err(RuleRefusal::Lost)); // whoever waited may have gone
+                send_reply(reply, Err(RuleRefusal::Lost));
                 return;
             }
             let as_written = changes.apply(&mut this.library);
@@ -186,7 +187,7 @@ impl Automation {
                 for (id, enabled) in as_written {
                     this.engine.set_enabled(&id, enabled);
                 }
-                let _ = reply.send(Ok(())); // whoever waited may have gone
+                send_reply(reply, Ok(()));
             });
         });
     }
@@ -225,7 +226,7 @@ impl Automation {
 }
 
 fn refuse(reply: RuleReply, refusal: RuleRefusal) {
-    let _ = reply.send(Err(refusal)); // whoever waited may have gone
+    send_reply(reply, Err(refusal));
 }
 
 impl Handler<ReadRules> for Automation {
@@ -235,7 +236,7 @@ impl Handler<ReadRules> for Automation {
         self.when_ready(ctx, |this, _| {
             let rules = this.engine.rules().iter().map(|rule| this.view(rule)).collect();
             let read = RulesRead { rules, broken: this.library.broken(), warnings: this.warnings() };
-            let _ = reply.send(read); // whoever waited may have gone
+            send_reply(reply, read);
         });
     }
 }

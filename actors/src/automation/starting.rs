@@ -9,6 +9,7 @@ use super::library::Library;
 use super::reading::{self, EngineTwins};
 use super::{Automation, AutomationPhase, RuleKeys};
 use crate::backoff::until_answered;
+use crate::mailbox::send_reply;
 use crate::messages::automation::LoadFiles;
 use crate::messages::feed::{LiveFeed, SubscribeFeed};
 use twinhub_domain::Cause;
@@ -56,7 +57,7 @@ impl Automation {
             Some((seq, events, tree, known, past))
         };
         ctx.spawn(read.into_actor(self).map(move |read, this, ctx| {
-            let Some((seq, events, tree, known, past)) = read else { return }; // the hub goes down
+            let Some((seq, events, tree, known, past)) = read else { return }; // the hub is shutting down
             this.following.live = Some(events);
             this.engine.know_groups(tree);
             this.add_twins(known);
@@ -66,7 +67,7 @@ impl Automation {
             let again = this.engine.unanswered();
             this.following.cursor = after.unwrap_or(seq);
             this.pending.written = this.following.cursor;
-            // These may have been acted upon before the hub went down: whoever is asked again knows it.
+            // These may have been acted upon before the hub stopped: a receiver that is asked again knows it.
             for recorded in &past {
                 this.observe(recorded, false, ctx);
             }
@@ -77,8 +78,8 @@ impl Automation {
             if progress.is_some() {
                 let (seen, now) = (this.engine.now(), this.deps.clock.now());
                 let is_ahead = seen.millis() - now.millis() > CLOCK_JUMP_MS;
-                // That the clock was set back meanwhile is told before anybody starts, as far as the store knows the time:
-                // not where rules have seen a later one, and nothing happened since.
+                // That the clock was set back meanwhile is announced before any actor starts, as far as the store knows
+                // the time: not where rules have seen a later one, and nothing happened since.
                 let signal = if is_ahead {
                     Signal::ClockMoved { from: seen, to: now, while_down: true }
                 } else {
@@ -95,7 +96,7 @@ impl Automation {
             info!(rules = rules.len(), enabled, "rules read");
             this.run(ctx);
             if let Some(done) = done {
-                let _ = done.send(()); // whoever waited may have gone
+                send_reply(done, ());
             }
         }));
     }
@@ -159,7 +160,7 @@ impl Automation {
         self.process_output(step, true, ctx);
     }
 
-    /// Tells what has changed since it was told last, once it is known whom the rules speak of.
+    /// Announces the changes since the last announcement, once the devices of the rules are known.
     fn announce_change(&mut self) {
         let uptime_ms = self.deps.clock.uptime_ms();
         if let Some(signal) = self.announcements.change(&self.engine, uptime_ms) {
@@ -188,7 +189,7 @@ impl Handler<LoadFiles> for Automation {
             this.library.load(files);
             this.exchange(ctx, move |_, _| {
                 if let Some(done) = done {
-                    let _ = done.send(()); // whoever waited may have gone
+                    send_reply(done, ());
                 }
             });
         });

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{FleetDeps, RecordRepository};
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::firmware::{AddImage, FindImage, ImagePage, ImageRefusal, ListImages, RemoveImage};
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::{Image, Job, JobId, RecordChange, RecordKind, Version};
@@ -51,7 +51,7 @@ impl Firmware {
         let taken = self.images.values().chain(self.coming.values()).find(|other| image.is_like(other));
         if let Some(taken) = taken {
             let refusal = ImageRefusal::Taken { id: taken.id.clone(), version: taken.version.clone() };
-            let _ = reply.send(Err(refusal)); // whoever asked may have gone
+            send_reply(reply, Err(refusal));
             return;
         }
         self.coming.insert(image.id.clone(), image.clone());
@@ -70,7 +70,7 @@ impl Firmware {
             _ => None,
         };
         if let Some(refusal) = refusal {
-            let _ = reply.send(Err(refusal)); // whoever asked may have gone
+            send_reply(reply, Err(refusal));
             return;
         }
         let jobs = RecordRepository::new(RecordKind::Job, Arc::clone(&self.deps)).load();
@@ -80,7 +80,7 @@ impl Firmware {
                 (user, _) => {
                     let gone = || ImageRefusal::Unknown(id.clone());
                     let refusal = user.map_or_else(gone, |job| ImageRefusal::InUse { id: id.clone(), job });
-                    let _ = reply.send(Err(refusal)); // whoever asked may have gone
+                    send_reply(reply, Err(refusal));
                 }
             }
         }));
@@ -89,7 +89,7 @@ impl Firmware {
     fn put(&self, change: RecordChange, image: Image, cause: Cause, reply: ImageReply, ctx: &Context<Self>) {
         let (id, body, this) = (image.id.clone(), image.to_object(), ctx.address());
         let receipt = Receipt::new(move |settled| {
-            // Without the actor the hub goes down, and whoever waits is told by the reply's end.
+            // Without the actor the hub is shutting down, and the caller's reply is dropped.
             let _ =
                 try_send_unbounded(&this, ImageChangeSettled { change, image, done: settled.is_ok(), reply });
         });
@@ -148,7 +148,7 @@ impl Handler<ImageChangeSettled> for Firmware {
         } else if done {
             self.images.insert(image.id.clone(), image.clone());
         }
-        let _ = reply.send(if done { Ok(image) } else { Err(ImageRefusal::Lost) }); // whoever asked may have gone
+        send_reply(reply, if done { Ok(image) } else { Err(ImageRefusal::Lost) });
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What people change here is in memory at once, becomes durable by the journal, and is answered and seen by others
 //! after that. The census follows the feed, and answers wait until it has seen all that was committed when they were
-//! asked for: whoever was just told that a device moved finds it counted.
+//! asked for: a caller that just moved a device finds it counted.
 //!
 //! A group that a device stands in and that nobody made is made by the hub: in stores from before there were groups
 //! any text could stand there.
@@ -30,8 +30,8 @@ use super::{FleetDeps, RecordRepository};
 use crate::clock::new_id_at;
 use crate::counters::get;
 use crate::mailbox::try_send_unbounded;
-use crate::messages::groups::PutGroupReply;
-use crate::messages::groups::{GroupRefusal, GroupView};
+use crate::messages::feed::EventBatch;
+use crate::messages::groups::{GroupRefusal, GroupView, PutGroupReply};
 use twinhub_domain::fleet::tree::body_of_change;
 use twinhub_domain::fleet::{FleetChange, Group, GroupId, RecordChange, RecordKind, Tree};
 use twinhub_domain::receipt::{Receipt, Taken};
@@ -48,8 +48,6 @@ struct GroupChangeSettled {
 
 /// The work to do once a change is durable and others see it.
 type GroupContinuation = Box<dyn FnOnce(&mut Groups, &mut Context<Groups>) + Send>;
-
-type EventBatch = Arc<[Arc<Recorded>]>;
 
 /// Something that must be true to the place in the sequence beside it.
 type WorkAfterSeq = (u64, Box<dyn FnOnce(&mut Groups, &mut Context<Groups>)>);
@@ -234,7 +232,7 @@ impl Groups {
         self.repository.commit_job_ops(Vec::new(), receipt(ctx, None, then));
     }
 
-    /// A device came into this group. There is one then, whoever made it.
+    /// A device came into this group. There is one then, made by any caller.
     fn adopt(&mut self, group: &str, ctx: &mut Context<Self>) {
         if self.planned.contains(group) {
             return;
@@ -280,7 +278,7 @@ impl Groups {
 fn receipt(ctx: &mut Context<Groups>, change: Option<FleetChange>, then: GroupContinuation) -> Receipt {
     let me = ctx.address();
     Receipt::new(move |settled| {
-        // Lost only when the hub goes down; then nobody may be told that it was done.
+        // Lost only when the hub shuts down; then no caller may be told that it was done.
         if let Ok(Taken { seq, .. }) = settled {
             let _ = try_send_unbounded(&me, GroupChangeSettled { change: seq.zip(change), then });
         }

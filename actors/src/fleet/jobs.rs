@@ -25,6 +25,7 @@ use self::creation::AT_ONCE;
 use self::table::JobTable;
 use super::{FleetDeps, RecordEntry, RecordRepository};
 use crate::counters::get;
+use crate::mailbox::send_reply;
 use crate::messages::jobs::{
     JobPage, JobRefusal, JobView, ListJobs, MakeJob, ShowJob, StartJobs, SteerJob, StopJobs,
 };
@@ -50,7 +51,7 @@ pub struct Jobs {
     /// Nobody gets a turn just now, so that other traffic has its own.
     resting: bool,
     ticking: bool,
-    /// The hub is whole, and does not go down.
+    /// The hub has started, and is not shutting down.
     begun: bool,
 }
 
@@ -74,7 +75,7 @@ impl Jobs {
         self.table.jobs.append(&mut parsed(records));
     }
 
-    /// Goes on with what was under way when the hub went down.
+    /// Goes on with what was under way when the hub stopped.
     fn resume(&mut self, ctx: &mut Context<Self>) {
         self.begun = true;
         let ids: Vec<JobId> = self.table.jobs.keys().copied().collect();
@@ -104,7 +105,7 @@ impl Jobs {
         self.tick_later(ctx);
     }
 
-    /// Writes down a job as it is now, tells of it, and commits `ops` with it. Then `then` goes on.
+    /// Stores a job as it is now with an event, and commits `ops` with it. Then `then` goes on.
     fn put(
         &mut self,
         id: JobId,
@@ -182,7 +183,7 @@ impl Jobs {
     /// Answers a question with what is durable: what is on its way to the store goes before it.
     fn answer<T: 'static>(&self, reply: oneshot::Sender<T>, answer: T, ctx: &mut Context<Self>) {
         if self.unsettled == 0 {
-            let _ = reply.send(answer); // whoever asked may have gone
+            send_reply(reply, answer);
             return;
         }
         self.commit_steps(Vec::new(), ctx, |_, _| drop(reply.send(answer)));
@@ -234,7 +235,7 @@ fn is_over(told: &JobView) -> bool {
     told.job.status.is_final() && told.job.sweeping.is_none() && told.progress.under_way() == 0
 }
 
-/// If not, the hub goes down.
+/// If not, the hub is shutting down.
 fn is_durable(settled: &Result<Settled, oneshot::error::RecvError>) -> bool {
     matches!(settled, Ok(Ok(_)))
 }

@@ -1,5 +1,5 @@
 //! Actors beside the twins for operations on many devices: groups, templates, firmware and jobs. All of them keep their
-//! records on a [`RecordRepository`] and act on devices through the supervisor, in the same way as people.
+//! records in a [`RecordRepository`] and act on devices through the supervisor, in the same way as people.
 
 pub mod firmware;
 pub mod groups;

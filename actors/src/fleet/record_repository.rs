@@ -1,4 +1,4 @@
-//! The repository of an actor's records: each change becomes durable with an event.
+//! The repository of an actor's records: each change is committed with an event.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl RecordRepository {
         Self { kind, deps }
     }
 
-    /// All that is on it, however often the store has to be asked.
+    /// All records, however often the store has to be asked.
     pub async fn load(self) -> Vec<Record> {
         let what = format!("the records of each {}", self.kind.as_str());
         until_answered(&what, || self.deps.store.records(self.kind)).await
@@ -75,7 +75,7 @@ impl RecordRepository {
         self.append(vec![event], Fleet { records: vec![record], jobs }, receipt);
     }
 
-    /// Keeps a record as `body` without a word of it.
+    /// Stores a record as `body` without an event.
     pub fn put_silently(&self, id: &str, body: Object, receipt: Receipt) {
         let updated_at = self.deps.clock.now();
         let record = Record { kind: self.kind, id: id.into(), body: Some(body), updated_at };
@@ -86,7 +86,7 @@ impl RecordRepository {
     pub async fn flush(&self) {
         let (reply, done) = oneshot::channel();
         if try_send_unbounded(&self.deps.journal, Barrier { reply }).is_ok() {
-            let _ = done.await; // an error means the hub goes down
+            let _ = done.await; // an error means that the hub shuts down
         }
     }
 
@@ -97,6 +97,7 @@ impl RecordRepository {
 
     fn append(&self, events: Vec<Event>, fleet: Fleet, receipt: Receipt) {
         let append = Append { fleet: Some(Box::new(fleet)), ..Append::beside_twins(events, receipt) };
-        let _ = try_send_unbounded(&self.deps.journal, append); // without a journal the hub goes down, and the receipt tells
+        // Without a journal the hub is shutting down, and the receipt is lost.
+        let _ = try_send_unbounded(&self.deps.journal, append);
     }
 }

@@ -14,6 +14,7 @@ use tracing::error;
 
 use self::changing::{TemplateChanger, UnfinishedChange};
 use super::{FleetDeps, RecordRepository};
+use crate::mailbox::send_reply;
 use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::MakeJob;
 use crate::messages::templates::{DeleteTemplate, PutTemplate, StartTemplates, TryTemplate};
@@ -25,7 +26,7 @@ use twinhub_store::Record;
 pub struct Templates {
     repository: RecordRepository,
     deps: Arc<FleetDeps>,
-    /// The changes under way when the hub went down, until they go on.
+    /// The changes under way when the hub stopped, until they go on.
     unfinished: Vec<UnfinishedChange>,
     actors: Option<TemplateActors>,
 }
@@ -92,7 +93,7 @@ impl Handler<StartTemplates> for Templates {
         ctx: &mut Context<Self>,
     ) {
         self.actors = Some(TemplateActors { automation, jobs });
-        let _ = known.send(()); // whoever waited may have gone
+        send_reply(known, ());
         let (changing, unfinished) = (self.changing(), std::mem::take(&mut self.unfinished));
         let go_on = async move {
             changing.tell_rules().await;
@@ -115,7 +116,7 @@ impl Handler<PutTemplate> for Templates {
                 Ok((stood, remainder)) => (Ok(stood), remainder),
                 Err(refusal) => (Err(refusal), None),
             };
-            let _ = reply.send(answer); // whoever asked may have gone
+            send_reply(reply, answer);
             if let Some(remainder) = remainder {
                 changing.wind_up(remainder).await;
             }
@@ -133,7 +134,7 @@ impl Handler<DeleteTemplate> for Templates {
         let delete = async move {
             match changing.delete(id, force, if_version, cause).await {
                 Ok((gone, remainder)) => {
-                    let _ = reply.send(Ok(gone)); // whoever asked may have gone
+                    send_reply(reply, Ok(gone));
                     changing.wind_up(remainder).await;
                 }
                 Err(refusal) => drop(reply.send(Err(refusal))), // so may it
@@ -151,7 +152,7 @@ impl Handler<TryTemplate> for Templates {
         let changing = self.changing();
         // It changes nothing, so nobody waits for it.
         let tried = async move {
-            let _ = reply.send(changing.try_out(request, offset, limit).await); // whoever asked may have gone
+            send_reply(reply, changing.try_out(request, offset, limit).await);
         };
         ctx.spawn(tried.into_actor(self));
     }

@@ -27,7 +27,7 @@ pub(super) async fn waiting_commands(
     dialects: Arc<Dialects>,
 ) {
     let tell = |device: DeviceId| {
-        // Nobody tells who listens to the topics of other dialects.
+        // The listeners to topics of other dialects are unknown.
         if !dialects.is_told_natively(&device) || subscribers.wait(&device, Ear::Commands) {
             let _ = try_send_unbounded(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
         }

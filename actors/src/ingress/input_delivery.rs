@@ -1,5 +1,5 @@
-//! Input delivery: brings the inputs of a message to their twins, tries again those that were lost on their way, and puts
-//! aside those that are refused. The message is acknowledged when all of them are durable or put aside.
+//! Input delivery: brings the inputs of a message to their twins, tries again those that were lost on their way, and
+//! puts aside those that are refused. The message is acknowledged when all of them are durable or put aside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -230,7 +230,7 @@ impl InputDelivery {
                     return self.reject_refused(&attempt.message, attempt.receipt, "poison", detail);
                 };
                 let Some(runtime) = runtime.filter(|_| self.0.deps.supervisor.connected()) else {
-                    return; // going down: the receipt is dropped and the message must come again
+                    return; // shutting down: the receipt is dropped and the message must come again
                 };
                 let delivery = self.clone();
                 runtime.spawn(async move {

@@ -43,12 +43,12 @@ pub struct BucketHistory(pub HistoryQuery);
 #[rtype(result = "Result<Vec<Arc<Recorded>>, StoreError>")]
 pub struct FindEvents(pub EventQuery);
 
-/// The amount of one device's data.
+/// The extent of one device's data.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Extent, StoreError>")]
 pub struct FindExtent(pub DeviceNumber);
 
-/// A stretch of the sequence: events after `after`, up to and with `up_to`, `limit` at most.
+/// A range of the sequence: events after `after`, up to and with `up_to`, `limit` at most.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Replayed, StoreError>")]
 pub struct Replay {

@@ -19,7 +19,7 @@ use twinhub_store::StoreError;
 #[rtype(result = "()")]
 pub struct LoadFiles {
     pub files: Vec<RuleFileRead>,
-    /// Told when the rules run.
+    /// Answered when the rules run.
     pub done: Option<oneshot::Sender<()>>,
 }
 
@@ -96,7 +96,7 @@ pub enum RuleExistence {
     There,
 }
 
-/// A rule that was stored, and its warnings.
+/// The reply to a change of a rule: the stored rule, and its warnings.
 #[derive(Debug)]
 pub struct PutRuleReply {
     pub stands: RuleView,
@@ -137,7 +137,7 @@ pub struct EnableRule {
     pub reply: oneshot::Sender<Result<PutRuleReply, RuleRefusal>>,
 }
 
-/// Something from beyond the twins: `Run` or `Webhook`. Answered after the commit with its `seq`.
+/// Sends a signal from outside of the twins: `Run` or `Webhook`. Answered after the commit with its `seq`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SendSignal {
@@ -153,7 +153,7 @@ pub struct Flush {
     pub reply: oneshot::Sender<()>,
 }
 
-/// The time has come for something that waits.
+/// A deadline of automation has come.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AutomationDue;

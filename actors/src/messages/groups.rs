@@ -23,7 +23,7 @@ pub struct PutGroup {
     pub reply: oneshot::Sender<Result<PutGroupReply, GroupRefusal>>,
 }
 
-/// A group that was taken.
+/// The reply to a change of a group.
 #[derive(Clone, Debug)]
 pub struct PutGroupReply {
     pub view: GroupView,
@@ -44,7 +44,7 @@ pub struct DeleteGroup {
     pub reply: oneshot::Sender<Result<DeleteGroupReply, GroupRefusal>>,
 }
 
-/// A group that was removed.
+/// The reply to the removal of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteGroupReply {
     pub group: Group,

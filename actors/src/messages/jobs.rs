@@ -7,12 +7,12 @@ use twinhub_domain::fleet::job::Progress;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Object};
 
-/// The hub is whole: jobs that were under way at its shutdown go on.
+/// The hub has started: jobs that were under way at its shutdown go on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StartJobs;
 
-/// Stops the jobs' turns: the hub shuts down.
+/// Stops the jobs' dispatch: the hub shuts down.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StopJobs;
@@ -26,7 +26,7 @@ pub struct MakeJob {
     pub description: Box<str>,
     /// Devices a second at most.
     pub rate: Option<f64>,
-    /// In the order of their turns.
+    /// In the order of their dispatch.
     pub devices: Vec<(DeviceId, DeviceNumber)>,
     /// Devices that it passes over, and why.
     pub skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
@@ -35,7 +35,7 @@ pub struct MakeJob {
     /// Its creator.
     pub cause: Cause,
     pub reply: oneshot::Sender<JobView>,
-    /// Told when all its devices are written down: from now on it comes to each of them, whatever happens.
+    /// Answered when all its devices are stored: from now on it comes to each of them, whatever happens.
     pub prepared: oneshot::Sender<JobView>,
 }
 

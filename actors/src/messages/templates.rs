@@ -12,13 +12,13 @@ use twinhub_domain::{Cause, DeviceId, Object, Versions};
 use twinhub_rules::device_template::{BadTemplate, Template};
 use twinhub_store::StoreError;
 
-/// The hub is whole. Changes that were under way at its shutdown go on.
+/// The hub has started. Changes that were under way at its shutdown go on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StartTemplates {
     pub automation: Recipient<TemplateRules>,
     pub jobs: Recipient<MakeJob>,
-    /// Told when it is known which templates there are.
+    /// Answered when the templates are known.
     pub known: oneshot::Sender<()>,
 }
 
@@ -76,7 +76,7 @@ pub enum PutMode {
     Merge,
 }
 
-/// A template that was taken.
+/// The reply to a change of a template: its state after the commit.
 #[derive(Debug)]
 pub struct PutTemplateReply {
     pub template: Arc<Template>,
@@ -86,7 +86,7 @@ pub struct PutTemplateReply {
     pub job: Option<JobId>,
 }
 
-/// The effects that a change would have.
+/// The reply to a trial: the effects that a change would have.
 #[derive(Debug)]
 pub struct TryTemplateReply {
     /// As it would be.
@@ -99,7 +99,7 @@ pub struct TryTemplateReply {
     pub changes: Vec<(DeviceId, Object)>,
 }
 
-/// A template that is there no more.
+/// The reply to the removal of a template.
 #[derive(Debug)]
 pub struct DeleteTemplateReply {
     /// The number of devices that had it.

@@ -8,7 +8,7 @@ use twinhub_domain::{Cause, Input, Twin, Versions};
 
 use super::supervisor::IfUnknown;
 
-/// An input for this twin.
+/// Applies an input to this twin.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ApplyInput {
@@ -28,7 +28,7 @@ pub struct ReadState {
     pub reply: oneshot::Sender<Option<Box<Twin>>>,
 }
 
-/// The twin is to leave memory; it answers by stopping.
+/// Unloads the twin from memory; it answers by stopping.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct UnloadTwin;

@@ -13,7 +13,7 @@ pub struct SendWebhook {
     pub delivery: DeliveryRecord,
 }
 
-/// From now on webhooks go there and nowhere else.
+/// Sets the allowed destinations of webhooks.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetDestinations(pub WebhookDestinations);

@@ -30,7 +30,7 @@ impl UnmatchedNames {
         Self { names: names.collect(), looked: AtomicBool::new(false) }
     }
 
-    /// Notes which names this twin has. A name that one has was heard, and costs nothing more.
+    /// Notes which names this twin has. A name that one has is matched, and costs nothing more.
     pub fn note(&self, twin: &Twin, now: Timestamp) {
         if self.names.is_empty() || twin.is_new() {
             return;

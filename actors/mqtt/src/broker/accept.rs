@@ -55,7 +55,7 @@ pub fn most_unadmitted(most_clients: usize) -> usize {
 pub(super) struct Connections {
     /// Clients that are served at once.
     most: usize,
-    /// Strangers leave after this time where others wait.
+    /// Unadmitted connections end after this time where others wait.
     stay: Duration,
     next: AtomicU64,
     state: Mutex<ConnectionTable>,
@@ -65,7 +65,7 @@ pub(super) struct Connections {
     goodbye: broadcast::Sender<()>,
     /// Notified as each connection goes.
     gone: Notify,
-    /// Notified as a stranger goes, or becomes a client.
+    /// Notified as an unadmitted connection ends, or becomes a client.
     room: Notify,
 }
 
@@ -243,7 +243,7 @@ impl Connections {
         }
     }
 
-    /// Waits until one more stranger may come.
+    /// Waits until one more connection may be accepted.
     async fn room(&self) {
         while let Err(full_until) = self.make_room(Instant::now()) {
             tokio::select! {
@@ -253,8 +253,8 @@ impl Connections {
         }
     }
 
-    /// Makes room for one more stranger: where there are many, the first of them leaves if it has been there for a
-    /// while. If not, gives the time at which it will have been.
+    /// Makes room for one more unadmitted connection: where there are many, the first of them leaves if it has been
+    /// there for a while. If not, gives the time at which it will have been.
     fn make_room(&self, now: Instant) -> Result<(), Instant> {
         let mut state = self.lock();
         if state.unadmitted.len() < most_unadmitted(self.most) {
@@ -269,8 +269,8 @@ impl Connections {
         Ok(())
     }
 
-    /// Admits a stranger. The receiver resolves when the stranger is to leave, and fails when it has become a client.
-    /// None where no stranger may come any more.
+    /// Registers a new connection. The receiver resolves when it is to end, and fails when it has become a client.
+    /// None where no connection is accepted any more.
     fn enter(
         self: &Arc<Self>,
         key: u64,

@@ -1,7 +1,7 @@
 //! Commands that are with the broker. One that is over (called back, expired, answered, superseded by its next attempt)
-//! must reach no device any more, wherever the broker has it: on a lane, in the queue of a session, or in flight to
-//! be sent again. The broker cannot take a message back out of any of these, so it is stopped where all of them
-//! pass: as it is written to the client's socket ([`super::stream`]).
+//! must reach no device any more, wherever the broker has it: in a publish shard, in the queue of a session, or in
+//! flight to be sent again. The broker cannot take a message back out of any of these, so it is stopped where all of
+//! them pass: as it is written to the client's socket ([`super::stream`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -20,7 +20,7 @@ type QueuedPacket = (PublishPacket, oneshot::Sender<()>);
 pub struct PublishShards(Vec<mpsc::UnboundedSender<QueuedPacket>>);
 
 impl PublishShards {
-    /// PublishShards onto `router`, driven on `runtime`.
+    /// Shards onto `router`, driven on `runtime`.
     pub fn new(router: &Arc<MessageRouter>, runtime: &Handle) -> Self {
         let shard = |_| {
             let (sender, mut packets) = mpsc::unbounded_channel::<QueuedPacket>();
@@ -28,7 +28,7 @@ impl PublishShards {
             runtime.spawn(async move {
                 while let Some((packet, routed)) = packets.recv().await {
                     router.route_message(&packet, None).await;
-                    let _ = routed.send(()); // whoever waited may have gone
+                    let _ = routed.send(()); // the caller may be gone
                 }
             });
             sender
@@ -36,7 +36,7 @@ impl PublishShards {
         Self((0..SHARDS).map(shard).collect())
     }
 
-    /// Puts a packet onto its topic's shard, now; the receiver hears when it was routed, or an error when
+    /// Enqueues a packet in its topic's shard, now; the receiver resolves when it was routed, or fails when
     /// the broker has stopped.
     pub fn route(&self, packet: PublishPacket) -> oneshot::Receiver<()> {
         let mut hasher = DefaultHasher::new();

@@ -185,8 +185,8 @@ impl Retained {
         self.changed.notify_one();
     }
 
-    /// Hands each of the messages that `cursor` asks for to `take`, as long as that takes them, and as long as there are
-    /// `steps` left: each message that is looked at is one.
+    /// Hands each of the messages that `cursor` asks for to `take`, as long as that takes them, and as long as there
+    /// are `steps` left: each message that is looked at is one.
     pub(super) fn answer(
         &self,
         cursor: &mut Cursor,

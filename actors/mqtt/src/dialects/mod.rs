@@ -49,7 +49,7 @@ pub trait Dialect: Send + Sync {
         false
     }
 
-    /// The messages that tell `device` what its twin wants published. The journal gives them their ids, the twin
+    /// The messages to `device` for a publish of its twin. The journal gives them their ids, the twin
     /// their purpose.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing>;
 

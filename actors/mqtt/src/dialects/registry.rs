@@ -88,7 +88,7 @@ struct Topics {
     hub_filters: Vec<String>,
 }
 
-/// The listeners to what a device is told, and the words they know: as the broker tells where that is said natively. Of
+/// The listeners to a device's messages, and the words they know: as the broker reports them for native topics. Of
 /// topics of other dialects nothing is known.
 pub struct DialectListeners<'a> {
     pub subscribers: &'a Subscribers,
@@ -227,7 +227,7 @@ impl Dialects {
         echo
     }
 
-    /// Is the device told things on the native topics?
+    /// Do messages to the device go out on the native topics?
     #[must_use]
     pub fn is_told_natively(&self, device: &DeviceId) -> bool {
         !self.encoders().contains_key(device)

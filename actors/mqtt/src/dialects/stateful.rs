@@ -46,8 +46,8 @@ pub enum DialectEvent {
     Due,
     /// All that came of an event is durable: the number is that of [`Effects::tell_committed`].
     Committed(u64),
-    /// A device's [`DeviceEncoder`] has encoded this publish, and its bindings are stored. Comes before any answer of the
-    /// device. After [`Publish::NoConfiguration`] the device is gone.
+    /// A device's [`DeviceEncoder`] has encoded this publish, and its bindings are stored. Comes before any answer of
+    /// the device. After [`Publish::NoConfiguration`] the device is gone.
     Published { device: DeviceId, publish: Publish, kept: Vec<Binding> },
     /// The hub's clock was set: it showed `from`, and then `to`. Spans of time that it measures go on.
     ClockMoved { from: Timestamp, to: Timestamp },
@@ -79,13 +79,13 @@ pub struct Effects {
 }
 
 /// Encodes messages to a device that speaks a stateful dialect, with the dialect's knowledge as of the moment that it
-/// gave the voice.
+/// gave the encoder.
 pub trait DeviceEncoder: Send + Sync {
     /// The messages to `device` for a publish of its twin, and the bindings to store in the same commit.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Encoded;
 }
 
-/// A publish as a voice encodes it.
+/// An encoded publish.
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
     /// The journal gives them their ids, the twin their purpose.

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{LinkError, Published, whole_seconds};
 use twinhub_domain::Outgoing;
 
-/// Publishes in flight at most: enough to fill a line of 20 ms at 10,000 a second.
+/// Publishes in flight at most: enough to fill a link of 20 ms at 10,000 a second.
 pub(super) const MOST_PUBLISHES: u16 = 200;
 
 /// The publishes that wait for the broker's acknowledgement.
@@ -100,7 +100,7 @@ impl Publishes {
             refused => Err(LinkError(format!("the broker refuses it: {refused:?}"))),
         };
         if let Some(waiter) = waiter {
-            let _ = waiter.send(result); // whoever waited may have gone
+            let _ = waiter.send(result); // the caller may be gone
         }
     }
 
@@ -110,7 +110,7 @@ impl Publishes {
         state.connected = false;
         let PublishesState { queued, by_packet_id, .. } = &mut *state;
         for waiter in queued.drain(..).chain(by_packet_id.drain().map(|(_, waiter)| waiter)) {
-            let _ = waiter.send(Err(LinkError(reason.to_owned()))); // whoever waited may have gone
+            let _ = waiter.send(Err(LinkError(reason.to_owned()))); // the caller may be gone
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::reading::CensusStart;
+use crate::messages::feed::EventBatch;
 use twinhub_domain::fleet::Census;
 use twinhub_domain::fleet::census::Seen;
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
@@ -15,8 +16,6 @@ use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
 const TWINS: usize = 500;
 /// Of so many numbers at most it is remembered that they were passed over.
 const PASSED: usize = 10_000;
-
-type EventBatch = Arc<[Arc<Recorded>]>;
 
 /// The census, and how far it has come.
 #[derive(Default)]
@@ -126,7 +125,7 @@ impl CensusFollower {
         self.reading = false;
         let mut groups = Vec::new();
         for twin in twins {
-            // Of another device that has this one's id by now its own events will tell.
+            // Another device that has this id by now has events of its own.
             if self.coming.contains_key(&twin.number) {
                 self.census.know(twin);
                 let group = twin.profile.text("group_id");

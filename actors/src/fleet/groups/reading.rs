@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use super::super::FleetDeps;
 use crate::backoff::until_answered;
 use crate::counters::get;
-use crate::messages::feed::{LiveFeed, SubscribeFeed};
+use crate::messages::feed::{EventBatch, LiveFeed, SubscribeFeed};
 use twinhub_domain::fleet::Census;
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
 use twinhub_store::{DeviceQuery, DeviceSort};
@@ -20,13 +20,13 @@ const EVENTS: usize = 5_000;
 /// The census at a place in the sequence or somewhat later, and what comes after.
 pub struct CensusStart {
     pub seq: u64,
-    pub live: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+    pub live: broadcast::Receiver<EventBatch>,
     pub census: Census,
     /// The largest number that a device had.
     pub highest: DeviceNumber,
 }
 
-/// Counts all devices that stand in groups. None: the hub goes down.
+/// Counts all devices that stand in groups. None: the hub is shutting down.
 pub async fn everything(deps: &FleetDeps) -> Option<CensusStart> {
     // Heard first, read then: what is read may be ahead of what is heard, and does no harm.
     let LiveFeed { seq, events } = deps.feed.send(SubscribeFeed).await.ok()?;

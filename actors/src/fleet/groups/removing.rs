@@ -1,5 +1,5 @@
 //! The removal of groups. One with devices and groups in it is emptied first, where that is asked for: all of them move
-//! to the group above, each as if a person had moved it. Should the hub go down half way, some have moved, the group is
+//! to the group above, each as if a person had moved it. Should the hub stop half way, some have moved, the group is
 //! still there, and removing it again does the rest.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::super::{FleetDeps, deliver};
 use super::Groups;
 use crate::backoff::until_answered;
+use crate::mailbox::send_reply;
 use crate::messages::groups::{DeleteGroup, DeleteGroupReply, GroupRefusal};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::{Group, GroupId, RecordChange};
@@ -50,7 +51,8 @@ impl Groups {
         if !force && devices + groups > 0 {
             return refuse(reply, GroupRefusal::NotEmpty { id, devices, groups });
         }
-        // One under it that is being emptied moves its devices here, page by page: between two of them this is empty too.
+        // One under it that is being emptied moves its devices here, page by page: between two of them this is empty
+        // too.
         let child = self.planned.children(Some(&id)).find(|child| self.leaving.contains(*child)).cloned();
         if let Some(child) = child {
             return refuse(reply, GroupRefusal::Leaving(child));
@@ -86,7 +88,7 @@ impl Groups {
             Err(why) => {
                 let Removal { id, reply, .. } = removal;
                 this.leaving.remove(&id);
-                let _ = reply.send(Err(GroupRefusal::Stuck { id, why })); // whoever asked may have gone
+                send_reply(reply, Err(GroupRefusal::Stuck { id, why }));
             }
         }));
     }
@@ -99,7 +101,7 @@ impl Groups {
         let gone = id.clone();
         let then = Box::new(move |this: &mut Self, _: &mut Context<Self>| {
             this.leaving.remove(&gone);
-            let _ = reply.send(Ok(DeleteGroupReply { group, devices, groups })); // whoever asked may have gone
+            send_reply(reply, Ok(DeleteGroupReply { group, devices, groups }));
         });
         self.put(&id, RecordChange::Removed, body, cause, ctx, then);
     }

@@ -1,6 +1,6 @@
-//! The turns of devices: they are read from the store page by page and get their turns one by one, a few of them at
-//! once; jobs that run at once take turns. How far the jobs have come is counted in the store when something was
-//! committed, and told now and then.
+//! Dispatch of a job's input to its devices: they are read from the store page by page and dispatched one by one, a few
+//! at once; jobs that run at the same time rotate. How far the jobs have come is counted in the store when something
+//! was committed, and announced now and then.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,11 @@ use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber};
 use twinhub_mqtt::receipt;
 use twinhub_store::{JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StoreError, Sweep};
 
-/// Devices whose dispatch it is at once, of all jobs. They share a commit, and other traffic waits for that commit:
+/// Dispatches under way at once, of all jobs. They share a commit, and other traffic waits for that commit:
 /// many more would slow it down, and many fewer the job.
 const AT_ONCE: usize = 16;
-/// Between two handfuls of turns jobs rest so many times as long as a dispatch takes, so that most commits are other
-/// traffic's alone. Where the hub is busy a dispatch takes longer, and jobs give way the more.
+/// Between two batches of dispatches jobs rest so many times as long as a dispatch takes, so that most commits are
+/// other traffic's alone. Where the hub is busy a dispatch takes longer, and jobs give way the more.
 const REST: f64 = 1.5;
 const LONGEST_REST: Duration = Duration::from_millis(100);
 /// Devices read from the store with one query.
@@ -33,22 +33,22 @@ const PAGE: u64 = 1_000;
 const FEW: usize = 200;
 /// A dispatch that is lost on its way, because its twin died, is tried so often.
 const MOST_TRIES: u32 = 4;
-/// Devices that are queued still after all had their dispatch are gone through again so often.
+/// Passes over the devices that are still queued after all were dispatched.
 const MOST_PASSES: u32 = 3;
-/// A dispatch may come so late by a coarse clock.
+/// A dispatch may be late by so much on a coarse clock.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// The store counts for a twentieth of the time at most, unless it would rest for longer than
 /// [`Settings::longest_rest`](crate::Settings::longest_rest).
 const COUNT_REST: u32 = 20;
-/// So often it is looked at whether something is to be counted or told.
+/// The interval of checks for counts and announcements that are due.
 const TICK: Duration = Duration::from_millis(125);
 
 /// The work that goes on after a count.
 pub(super) type JobContinuation = Box<dyn FnOnce(&mut Jobs, &mut Context<Jobs>)>;
 
-/// A device's dispatch.
+/// The dispatch of a job's input to one device.
 #[derive(Clone)]
 struct DeviceDispatch {
     job: JobId,
@@ -58,7 +58,7 @@ struct DeviceDispatch {
 }
 
 impl Jobs {
-    /// All its devices are written down, and none is changed but by its dispatch: it may run.
+    /// All its devices are stored, and none is changed but by its dispatch: the job may run.
     pub(super) fn ready(&mut self, id: JobId, ctx: &mut Context<Self>) {
         if let Some(run) = self.table.runs.get_mut(&id) {
             run.writing = false;
@@ -68,7 +68,7 @@ impl Jobs {
         self.tick_later(ctx);
     }
 
-    /// Hands out as many turns as may be, one to each job after the other, and rests.
+    /// Dispatches as many inputs as may be in flight, one for each job in rotation, and rests.
     pub(super) fn feed(&mut self, ctx: &mut Context<Self>) {
         if !self.begun || self.resting {
             return;
@@ -154,7 +154,7 @@ impl Jobs {
                 let state = if is_rollout { StepState::Skipped } else { StepState::Failed };
                 self.give_up(dispatch, state, &refusal.to_string(), ctx);
             }
-            Err(NotTaken::Lost) if !self.begun => {} // the hub goes down
+            Err(NotTaken::Lost) if !self.begun => {} // the hub is shutting down
             Err(NotTaken::Lost) => {
                 if let Some(wait) = TWIN.at_most(MOST_TRIES).wait(dispatch.tries) {
                     dispatch.tries += 1;
@@ -235,7 +235,7 @@ impl Jobs {
         self.feed(ctx);
     }
 
-    /// All had their dispatch, and some are queued still: they get another.
+    /// All were dispatched, and some are queued still: they are dispatched again.
     pub(super) fn pass_again(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let Some(run) = self.table.runs.get_mut(&id) else { return };
         (run.read_to, run.all_read) = (0, false);
@@ -288,7 +288,7 @@ impl Jobs {
         }
     }
 
-    /// Counts how far a job has come with its devices by now: what was under way is not told, and it is counted anew.
+    /// Counts the progress of a job by now: a count under way is discarded, and it is counted anew.
     pub(super) fn count(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let Some(run) = self.table.runs.get_mut(&id) else { return };
         if !run.counting.begin() {
@@ -367,7 +367,7 @@ impl Jobs {
         }));
     }
 
-    /// `is_through`: every device had had its dispatch before it was counted.
+    /// `is_through`: every device had been dispatched before the count.
     fn counted(&mut self, id: JobId, is_through: bool, of_stage: &JobCounts, ctx: &mut Context<Self>) {
         let (now_ms, now) = (self.deps.clock.uptime_ms(), self.deps.clock.now());
         let (Some(run), Some(job)) = (self.table.runs.get_mut(&id), self.table.jobs.get(&id)) else { return };
@@ -399,7 +399,7 @@ impl Jobs {
         }
     }
 
-    /// Nothing more comes of it: it is told of for the last time.
+    /// The job is over: it is announced for the last time.
     pub(super) fn end(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
         self.table.runs.remove(&id);

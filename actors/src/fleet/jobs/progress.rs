@@ -11,7 +11,7 @@ use twinhub_store::JobCounts;
 
 /// A job is counted so often at most: counting reads all its devices.
 const COUNT_EVERY_MS: u64 = 250;
-/// It is told of so often at most.
+/// It is announced so often at most.
 pub(super) const TELL_EVERY_MS: u64 = 1_000;
 /// The counts of a job's devices.
 pub(super) struct JobCounting {
@@ -65,7 +65,7 @@ impl JobCounting {
         may_begin
     }
 
-    /// A count has its answer. True where that is told; else it is counted again.
+    /// A count has its answer. True where that is announced; else it is counted again.
     pub(super) fn end(&mut self) -> bool {
         self.under_way = false;
         !std::mem::take(&mut self.again)

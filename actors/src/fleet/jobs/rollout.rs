@@ -1,6 +1,6 @@
 //! Roll-outs of firmware: a job whose devices have their turns stage by stage, as long as it goes well.
 //!
-//! A device that is away has its task all the same, and is told when it returns; its row says `queued` till then. So a
+//! A device that is away has its task all the same, and gets it when it returns; its row says `queued` till then. So a
 //! roll-out that is called off has to call those tasks back, before what is queued is called canceled, and so has one
 //! that is paused.
 

@@ -15,6 +15,7 @@ use super::Jobs;
 use super::creation::{AT_ONCE, JobParts};
 use super::rollout::withdraw;
 use super::run::JobRun;
+use crate::mailbox::send_reply;
 use crate::messages::jobs::{JobRefusal, JobView, MakeJob, Steer, SteerJob};
 use twinhub_domain::fleet::job::{JobCounts, Sweeping};
 use twinhub_domain::fleet::rollout::Next;
@@ -119,7 +120,7 @@ impl Jobs {
         let SteerRequest { cause, reply, .. } = request;
         let answer = move |this: &mut Self, _: &mut Context<Self>| {
             if let Some(told) = this.table.view(id) {
-                let _ = reply.send(Ok(told)); // whoever asked may have gone
+                send_reply(reply, Ok(told));
             }
         };
         match sweeping {
@@ -250,13 +251,13 @@ impl Jobs {
         let is_for_nobody = self.table.jobs.get(&id).is_some_and(|job| job.total == 0);
         let then = move |this: &mut Self, ctx: &mut Context<Self>| {
             if let (Some(reply), Some(told)) = (parts.reply.take(), this.table.view(id)) {
-                let _ = reply.send(told); // whoever asked may have gone
+                send_reply(reply, told);
             }
             if !is_last {
                 return this.write_part(parts, RecordChange::Changed, ctx);
             }
             if let Some(told) = this.table.view(id) {
-                let _ = parts.prepared.send(told); // so may have whoever waited
+                send_reply(parts.prepared, told);
             }
             this.ready(id, ctx);
             if is_for_nobody {
@@ -279,7 +280,7 @@ impl Jobs {
         }
     }
 
-    /// The hub went down while it was being made. Nobody had a turn, and it is not known who else was to have one.
+    /// The hub stopped while it was being made. No device was dispatched, and the other devices of the job are unknown.
     pub(super) fn break_off(&mut self, id: JobId, ctx: &mut Context<Self>) {
         const WHY: &str = "the hub stopped while the job was being made: nothing was done";
         let _ = self.table.signal(id, JobSignal::BreakOff, Some(WHY)); // it was being prepared
@@ -389,7 +390,7 @@ impl Jobs {
         });
     }
 
-    /// Calls back what devices of a paused roll-out have not begun with: those that are away would be told of it when
+    /// Calls back what devices of a paused roll-out have not begun with: those that are away would get it when
     /// they return. They have their turn anew when it goes on.
     pub(super) fn hold_back(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.table.hold(id, true);

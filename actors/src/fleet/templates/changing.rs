@@ -76,7 +76,8 @@ impl UnfinishedChange {
 }
 
 impl TemplateChanger {
-    /// See [`crate::messages::templates::PutTemplate`]. The remainder is for [`TemplateChanger::wind_up`], after the answer.
+    /// See [`crate::messages::templates::PutTemplate`]. The remainder is for [`TemplateChanger::wind_up`], after the
+    /// answer.
     pub async fn put(
         &self,
         request: TemplateRequest,
@@ -173,12 +174,12 @@ impl TemplateChanger {
         Ok(trial)
     }
 
-    /// Goes on with what was under way when the hub went down.
+    /// Goes on with what was under way when the hub stopped.
     pub async fn finish(&self, left: UnfinishedChange) {
         let template = Arc::clone(left.template());
         info!(template = %template.id, "going on with a template's change");
         let cause = Cause::hub();
-        // If not, the hub goes down.
+        // If not, the hub is shutting down.
         if let Ok(BringingJob { prepared, .. }) =
             self.bring(&template.id, "a template was changed", cause.clone()).await
         {
@@ -192,7 +193,7 @@ impl TemplateChanger {
         if let Some(prepared) = prepared
             && prepared.await.is_err()
         {
-            return; // the hub goes down, and goes on when it comes up
+            return; // the hub is shutting down; the change goes on after the next start
         }
         match left {
             UnfinishedChange::RollOut(template) => self.settle(&template).await,
@@ -211,10 +212,11 @@ impl TemplateChanger {
         let catalog = self.deps.catalog.now();
         let rules = catalog.iter().flat_map(|template| template.whole_rules().collect::<Vec<_>>()).collect();
         let (reply, told) = oneshot::channel();
-        let _ = try_send_unbounded(&actors.automation, TemplateRules { rules, reply }); // without automation the hub goes down
+        // Without automation the hub is shutting down.
+        let _ = try_send_unbounded(&actors.automation, TemplateRules { rules, reply });
         match told.await {
             Ok(Ok(())) => {}
-            // They are told again with the next change, or start.
+            // They are sent again with the next change, or start.
             Ok(Err(error)) => warn!(%error, "the rules of templates were not taken"),
             Err(_) => warn!("the rules of templates were not taken"),
         }
@@ -280,7 +282,7 @@ impl TemplateChanger {
             reply,
             prepared,
         };
-        let _ = try_send_unbounded(&actors.jobs, make); // without the jobs the hub goes down
+        let _ = try_send_unbounded(&actors.jobs, make); // without the jobs the hub is shutting down
         let told = told.await.map_err(|_| TemplateRefusal::Lost)?;
         Ok(BringingJob { devices: count, job: Some(told.job.id), prepared: Some(is_prepared) })
     }

@@ -26,7 +26,7 @@ pub struct Dispositivo {
     pub active: Option<bool>,
     /// `encendido` beside it.
     pub on: Option<bool>,
-    /// Replaced as a whole by whoever sends it.
+    /// Replaced as a whole by each message that has it.
     pub parameters: Option<Object>,
     /// Merged: `modo`, `encendido`, `horarios` and whatever else.
     pub configuration: Option<Object>,

@@ -15,8 +15,8 @@ const WEEK: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday",
 /// Rows of a timetable, by day.
 type TimetableRows = [Vec<Json>; 7];
 
-/// The timetable that a schedule is read from. What is of none of the forms is left as it is: whoever reads
-/// the schedule says what is wrong with it.
+/// The timetable that a schedule is read from. A value of none of the forms is left as it is: the schedule's reader
+/// reports what is wrong with it.
 pub(super) fn timetable(horarios: &Json) -> Json {
     let brought = match horarios {
         Json::Array(windows) => of_list(windows),

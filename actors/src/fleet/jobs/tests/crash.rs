@@ -1,4 +1,4 @@
-//! The hub goes down between the parts in which many of a job's devices are changed.
+//! The hub stops between the parts in which many of a job's devices are changed.
 
 use super::*;
 use twinhub_store::Sweep;
