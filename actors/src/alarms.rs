@@ -46,7 +46,7 @@ pub struct Alarms {
     /// store's rows of these are behind.
     unsettled: HashMap<AlarmId, (Alarm, u32)>,
     /// The requests that wait for an alarm's look-up.
-    asked: HashMap<AlarmId, Vec<AlarmRequest>>,
+    waiting_requests: HashMap<AlarmId, Vec<AlarmRequest>>,
     /// Devices that were removed: any later input about them is late.
     gone: HashSet<DeviceNumber>,
     ids: ContextV7,
@@ -86,7 +86,7 @@ impl Alarms {
             counters,
             book: Book::default(),
             unsettled: HashMap::new(),
-            asked: HashMap::new(),
+            waiting_requests: HashMap::new(),
             gone: HashSet::new(),
             ids: ContextV7::new(),
             pending: Arc::default(),
@@ -94,25 +94,25 @@ impl Alarms {
         }
     }
 
-    fn handle_request(&mut self, id: AlarmId, ask: AlarmRequest, ctx: &mut Context<Self>) {
-        if let Some(waiting) = self.asked.get_mut(&id) {
-            waiting.push(ask); // each finds what the one before it made of it
+    fn handle_request(&mut self, id: AlarmId, request: AlarmRequest, ctx: &mut Context<Self>) {
+        if let Some(waiting) = self.waiting_requests.get_mut(&id) {
+            waiting.push(request); // each finds what the one before it made of it
             return;
         }
         if let Some(alarm) = self.known(id) {
-            return self.apply_request(&alarm, ask, ctx);
+            return self.apply_request(&alarm, request, ctx);
         }
-        self.asked.insert(id, vec![ask]);
+        self.waiting_requests.insert(id, vec![request]);
         let found = look_up(Arc::clone(&self.store), id);
         ctx.spawn(found.into_actor(self).map(move |found, this, ctx| this.found(id, found, ctx)));
     }
 
     /// Answers the requests that waited for this alarm, in order.
     fn found(&mut self, id: AlarmId, found: Option<Alarm>, ctx: &mut Context<Self>) {
-        for ask in self.asked.remove(&id).into_iter().flatten() {
+        for request in self.waiting_requests.remove(&id).into_iter().flatten() {
             match self.known(id).or_else(|| found.clone()) {
-                Some(alarm) => self.apply_request(&alarm, ask, ctx),
-                None => (ask.reply)(None),
+                Some(alarm) => self.apply_request(&alarm, request, ctx),
+                None => (request.reply)(None),
             }
         }
     }
@@ -297,9 +297,9 @@ impl Handler<ClearType> for Alarms {
 
 /// A reply where there always is a result.
 fn callback_for(reply: tokio::sync::oneshot::Sender<AlarmReply>) -> AlarmCallback {
-    Box::new(move |told| {
-        if let Some(told) = told {
-            send_reply(reply, told);
+    Box::new(move |answer| {
+        if let Some(answer) = answer {
+            send_reply(reply, answer);
         }
     })
 }
@@ -308,7 +308,7 @@ impl Handler<Clear> for Alarms {
     type Result = ();
 
     fn handle(&mut self, Clear { id, cause, reply }: Clear, ctx: &mut Context<Self>) {
-        let reply: AlarmCallback = Box::new(move |told| send_reply(reply, told));
+        let reply: AlarmCallback = Box::new(move |answer| send_reply(reply, answer));
         self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Clear, cause, reply }, ctx);
     }
 }
@@ -317,7 +317,7 @@ impl Handler<Acknowledge> for Alarms {
     type Result = ();
 
     fn handle(&mut self, Acknowledge { id, cause, reply }: Acknowledge, ctx: &mut Context<Self>) {
-        let reply: AlarmCallback = Box::new(move |told| send_reply(reply, told));
+        let reply: AlarmCallback = Box::new(move |answer| send_reply(reply, answer));
         self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Acknowledge, cause, reply }, ctx);
     }
 }

@@ -119,10 +119,10 @@ enum AutomationPhase {
 struct EffectDone {
     id: EffectId,
     result: EffectResult,
-    asked: EffectRequestTime,
+    requested_at: EffectRequestTime,
 }
 
-/// When an effect was asked for.
+/// When an effect was requested.
 #[derive(Clone, Copy)]
 struct EffectRequestTime {
     /// By the engine's time.
@@ -203,13 +203,14 @@ impl Automation {
         self.following.under_way += 1;
         let (deps, me, id) = (Arc::clone(&self.deps), ctx.address(), request.id);
         let uptime_ms = deps.clock.uptime_ms();
-        let asked = EffectRequestTime { at: self.engine.now(), uptime_ms, moves: self.following.moves };
+        let requested_at =
+            EffectRequestTime { at: self.engine.now(), uptime_ms, moves: self.following.moves };
         up(&deps.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
             let result = perform::perform(&deps, request, is_new).await;
             // Gone, it does it again at the next start.
-            let _ = try_send_unbounded(&me, EffectDone { id, result, asked });
+            let _ = try_send_unbounded(&me, EffectDone { id, result, requested_at });
         });
     }
 
@@ -341,13 +342,13 @@ impl Actor for Automation {
 impl Handler<EffectDone> for Automation {
     type Result = ();
 
-    fn handle(&mut self, EffectDone { id, result, asked }: EffectDone, ctx: &mut Context<Self>) {
+    fn handle(&mut self, EffectDone { id, result, requested_at }: EffectDone, ctx: &mut Context<Self>) {
         self.following.under_way -= 1;
         // So long after the engine's own time as it took: that may be behind the clock's. Where the clock was set
         // since, that time is no more.
-        let took = self.deps.clock.uptime_ms().saturating_sub(asked.uptime_ms);
-        let done_at = asked.at.plus_millis(i64::try_from(took).unwrap_or(i64::MAX));
-        let now = if asked.moves == self.following.moves { done_at } else { self.engine.now() };
+        let took = self.deps.clock.uptime_ms().saturating_sub(requested_at.uptime_ms);
+        let done_at = requested_at.at.plus_millis(i64::try_from(took).unwrap_or(i64::MAX));
+        let now = if requested_at.moves == self.following.moves { done_at } else { self.engine.now() };
         let step = self.engine.done(id, result, now);
         self.process_output(step, true, ctx);
         self.after(ctx);

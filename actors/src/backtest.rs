@@ -95,7 +95,7 @@ pub enum BacktestError {
 /// A source of past events.
 pub trait BacktestHistory {
     /// As [`Store::past`].
-    fn past(&self, asked: FindPastEvents) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
+    fn past(&self, query: FindPastEvents) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
 
     /// As [`Store::load`].
     fn load(&self, ids: Vec<DeviceId>) -> impl Future<Output = Result<Vec<Twin>, BacktestError>>;
@@ -116,26 +116,27 @@ pub trait BacktestHistory {
 /// The store does not answer.
 pub async fn run(
     history: &impl BacktestHistory,
-    wish: BacktestRequest,
+    request: BacktestRequest,
     mut progress: impl FnMut(BacktestProgress),
 ) -> Result<BacktestOutcome, BacktestError> {
     let began = Instant::now();
-    let names: HashSet<RuleId> = wish.rules.iter().map(|rule| rule.id.clone()).collect();
-    let against: Vec<Rule> = wish.running.iter().filter(|rule| names.contains(&rule.id)).cloned().collect();
+    let names: HashSet<RuleId> = request.rules.iter().map(|rule| rule.id.clone()).collect();
+    let against: Vec<Rule> =
+        request.running.iter().filter(|rule| names.contains(&rule.id)).cloned().collect();
     // As if they were enabled: what a rule would have done is asked before it is let run.
-    let asked = wish.rules.iter().map(|rule| Rule { enabled: true, ..rule.clone() }).collect();
-    let candidate = with_called(asked, &wish.running);
-    let incumbent = (!against.is_empty()).then(|| with_called(against, &wish.running));
+    let asked = request.rules.iter().map(|rule| Rule { enabled: true, ..rule.clone() }).collect();
+    let candidate = with_called(asked, &request.running);
+    let incumbent = (!against.is_empty()).then(|| with_called(against, &request.running));
 
     let engine = |rules: &[Rule], now: Timestamp| {
         let mut engine = Engine::new(now);
-        engine.know_groups(Arc::clone(&wish.tree));
+        engine.know_groups(Arc::clone(&request.tree));
         let _ = engine.exchange(rules.to_vec()); // nothing ran before
         engine
     };
     let mut engines = vec![engine(&candidate, Timestamp::default())];
     engines.extend(incumbent.as_deref().map(|rules| engine(rules, Timestamp::default())));
-    let twins = twins(history, &engines, &wish).await?;
+    let twins = twins(history, &engines, &request).await?;
     for engine in &mut engines {
         twins.iter().for_each(|twin| engine.know(as_before(twin)));
     }
@@ -145,16 +146,16 @@ pub async fn run(
     };
     let numbers: Vec<DeviceNumber> = twins.iter().filter(fits).map(|twin| twin.number).collect();
 
-    let mut after = start(history, &wish, &numbers).await?;
+    let mut after = start(history, &request, &numbers).await?;
     let first = page(history, &numbers, after).await?;
-    let start = first.first().map_or(wish.from, |event| event.event.received_at.min(wish.from));
+    let start = first.first().map_or(request.from, |event| event.event.received_at.min(request.from));
     let sets = [Some(candidate), incumbent].into_iter().flatten();
     let replays = sets.map(|rules| {
         let mut engine = engine(&rules, start);
         for twin in &twins {
             engine.know(as_before(twin));
         }
-        Backtest::new(engine, wish.from, wish.to)
+        Backtest::new(engine, request.from, request.to)
     });
     let (pages, replaying) = begin(replays.collect(), names);
 
@@ -163,11 +164,11 @@ pub async fn run(
     while let Some(last) = next.last() {
         after = last.seq;
         let last_at = last.event.received_at;
-        let until = next.partition_point(|event| event.event.received_at < wish.to);
+        let until = next.partition_point(|event| event.event.received_at < request.to);
         let is_over = until < next.len();
         next.truncate(until);
         events += next.len() as u64;
-        progress(BacktestProgress { events, at: last_at, share: share(start, last_at, wish.to) });
+        progress(BacktestProgress { events, at: last_at, share: share(start, last_at, request.to) });
         let whole = next.len() >= PAGE;
         if pages.send(next).await.is_err() {
             break; // it died, and says so below
@@ -237,7 +238,7 @@ fn calls(actions: &[Action], found: &mut Vec<RuleId>) {
 async fn twins(
     history: &impl BacktestHistory,
     engines: &[Engine],
-    wish: &BacktestRequest,
+    request: &BacktestRequest,
 ) -> Result<Vec<Twin>, BacktestError> {
     let mut found = Vec::new();
     for MissingTwins { devices, selectors } in engines.iter().map(Engine::wants) {
@@ -245,7 +246,7 @@ async fn twins(
         for selector in selectors {
             let mut offset = 0;
             loop {
-                let query = DeviceQuery { offset, limit: DEVICES, ..query_of(&selector, &wish.tree) };
+                let query = DeviceQuery { offset, limit: DEVICES, ..query_of(&selector, &request.tree) };
                 let page = history.devices(query).await?;
                 let count = page.len() as u64;
                 found.extend(page.into_iter().filter(|twin| is_of(&selector, twin)));
@@ -256,7 +257,7 @@ async fn twins(
             }
         }
     }
-    found.retain(|twin: &Twin| wish.devices.as_ref().is_none_or(|only| only.contains(&twin.id)));
+    found.retain(|twin: &Twin| request.devices.as_ref().is_none_or(|only| only.contains(&twin.id)));
     found.sort_unstable_by_key(|twin| twin.number);
     found.dedup_by_key(|twin| twin.number);
     Ok(found)
@@ -281,11 +282,11 @@ fn as_before(twin: &Twin) -> Twin {
 /// The place after which the replay begins.
 async fn start(
     history: &impl BacktestHistory,
-    wish: &BacktestRequest,
+    request: &BacktestRequest,
     numbers: &[DeviceNumber],
 ) -> Result<u64, BacktestError> {
-    let Some(warm_up) = wish.warm_up.filter(|_| numbers.len() <= MOST_ASKED) else { return Ok(0) };
-    let from = Some(wish.from.plus_millis(-warm_up));
+    let Some(warm_up) = request.warm_up.filter(|_| numbers.len() <= MOST_ASKED) else { return Ok(0) };
+    let from = Some(request.from.plus_millis(-warm_up));
     let event = EventQuery { from, limit: 1, ..EventQuery::default() };
     let mut first = history.first_event(event).await?;
     for device in numbers {
@@ -321,8 +322,8 @@ fn share(start: Timestamp, at: Timestamp, to: Timestamp) -> f64 {
 }
 
 impl BacktestHistory for Grant {
-    async fn past(&self, asked: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
-        Ok(self.ask(asked).await??)
+    async fn past(&self, query: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+        Ok(self.ask(query).await??)
     }
 
     async fn load(&self, ids: Vec<DeviceId>) -> Result<Vec<Twin>, BacktestError> {
@@ -343,8 +344,8 @@ impl BacktestHistory for Grant {
 }
 
 impl<S: Store> BacktestHistory for Arc<S> {
-    async fn past(&self, asked: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
-        Ok(Store::past(&**self, asked.devices.as_deref(), asked.after, asked.limit).await?)
+    async fn past(&self, query: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+        Ok(Store::past(&**self, query.devices.as_deref(), query.after, query.limit).await?)
     }
 
     async fn load(&self, ids: Vec<DeviceId>) -> Result<Vec<Twin>, BacktestError> {

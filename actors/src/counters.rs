@@ -110,14 +110,14 @@ impl Counters {
 #[derive(Debug, Default)]
 pub struct StoreLost {
     is_set: AtomicBool,
-    told: Notify,
+    changed: Notify,
 }
 
 impl StoreLost {
     /// From now on it is so.
     pub fn set(&self) {
         self.is_set.store(true, Ordering::Release);
-        self.told.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Is it so?
@@ -128,9 +128,9 @@ impl StoreLost {
 
     /// Returns when it is so.
     pub async fn wait(&self) {
-        let told = self.told.notified(); // made before the look, so that it misses nothing
+        let changed = self.changed.notified(); // made before the look, so that it misses nothing
         if !self.is_set() {
-            told.await;
+            changed.await;
         }
     }
 }

@@ -236,7 +236,7 @@ impl Hub {
         };
         // They are asked by people, and seldom: one thread will do for all of them.
         let (groups, templates, firmware, jobs) = {
-            let around = Arc::new(fleet::FleetDeps {
+            let deps = Arc::new(fleet::FleetDeps {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
                 journal: journal.clone(),
@@ -249,13 +249,13 @@ impl Hub {
                 longest_rest: settings.longest_rest,
             });
             let beside = Arbiter::new().handle();
-            let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));
-            let (of_firmware, tree) = (Arc::clone(&around), Arc::clone(&tree));
+            let (of_groups, of_templates) = (Arc::clone(&deps), Arc::clone(&deps));
+            let (of_firmware, tree) = (Arc::clone(&deps), Arc::clone(&tree));
             (
                 Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups, tree)),
                 Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
-                Jobs::start_in_arbiter(&beside, move |_| Jobs::new(around)),
+                Jobs::start_in_arbiter(&beside, move |_| Jobs::new(deps)),
             )
         };
         let rule_topics = Arc::new(RuleTopics::default());
@@ -264,7 +264,7 @@ impl Hub {
             waiting_commands::waiting_commands(Arc::clone(&store), supervisor.clone(), subscribers, dialects)
         };
         let automation = {
-            let around = AutomationDeps {
+            let deps = AutomationDeps {
                 store,
                 clock: Arc::clone(&clock),
                 journal: journal.clone(),
@@ -279,7 +279,7 @@ impl Hub {
                 secrets: settings.secrets.clone(),
             };
             // A thread of its own: a rule that takes its time holds nobody up.
-            Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(around))
+            Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(deps))
         };
         match &settings.rules {
             Some(folder) => files::watch(folder.clone(), settings.secrets.clone(), automation.clone()).await,

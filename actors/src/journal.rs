@@ -47,7 +47,7 @@ pub struct Journal {
     sent_is_due: bool,
     committing: bool,
     /// Outcomes received, and outcomes committed: a barrier waits until the second reaches the first.
-    told: u64,
+    appended: u64,
     committed: u64,
     barriers: VecDeque<(u64, oneshot::Sender<()>)>,
     closed: bool,
@@ -92,7 +92,7 @@ impl Journal {
             sent: Vec::new(),
             sent_is_due: false,
             committing: false,
-            told: 0,
+            appended: 0,
             committed: 0,
             barriers: VecDeque::new(),
             closed: false,
@@ -246,7 +246,7 @@ impl Journal {
         if self.counters.store_lost.is_set() {
             return; // dropped: what is waited for never comes
         }
-        self.barriers.push_back((self.told, reply));
+        self.barriers.push_back((self.appended, reply));
         self.release_barriers();
     }
 }
@@ -306,7 +306,7 @@ impl Handler<Append> for Journal {
         if self.closed {
             return; // its receipt is lost, so no caller is told that it was accepted
         }
-        self.told += 1;
+        self.appended += 1;
         self.waiting.push_back(append);
         self.commit_next(ctx);
     }

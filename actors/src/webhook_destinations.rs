@@ -324,8 +324,8 @@ mod tests {
         assert_eq!(read("0x7f.1"), read("127.0.0.1"));
         assert_eq!(read("::ffff:127.0.0.1"), read("127.0.0.1"));
         for bad in ["", "10.0.0.0/33", "a b", "http://h", "h:port", "10.0.0.0/8:80", "x/8", "."] {
-            let told = read(bad).unwrap_err();
-            assert!(told.contains("is no host, address or network such as"), "{bad}: {told}");
+            let error = read(bad).unwrap_err();
+            assert!(error.contains("is no host, address or network such as"), "{bad}: {error}");
         }
     }
 }

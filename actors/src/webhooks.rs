@@ -194,9 +194,9 @@ impl Webhooks {
             },
         };
         up(&self.counters.webhook_attempts);
-        let order = WebhookRequest { id, delivery, key, now: self.clock.now() };
+        let request = WebhookRequest { id, delivery, key, now: self.clock.now() };
         let sender = Arc::clone(&self.sender);
-        let attempt = async move { sender.attempt(&order).await };
+        let attempt = async move { sender.attempt(&request).await };
         ctx.spawn(attempt.into_actor(self).map(move |outcome, this, ctx| this.attempted(id, outcome, ctx)));
     }
 

@@ -69,7 +69,7 @@ impl ContractFixture {
     }
 
     /// All messages settled so far, this many, have been acknowledged to their sender.
-    async fn told(&mut self, count: u16) {
+    async fn until_acknowledged(&mut self, count: u16) {
         match self.setup {
             BrokerSetup::Embedded => {
                 within(
@@ -171,15 +171,15 @@ async fn what_is_stored_is_acknowledged_and_all_else_comes_again() {
         let [a, b, c] = [fixture.comes().await, fixture.comes().await, fixture.comes().await];
         a.settle();
         c.settle(); // behind one that is not
-        fixture.told(1).await;
+        fixture.until_acknowledged(1).await;
         fixture.reconnect().await;
         let again = fixture.test_intake.take(2).await;
         b.settle(); // too late: its connection has gone, and its number means another message now
-        fixture.told(1).await;
+        fixture.until_acknowledged(1).await;
         fixture.reconnect().await;
         assert_eq!(fixture.comes_up_to("d").await, ["b", "c", "d"], "{setup:?}");
         drop(again);
-        fixture.told(4).await;
+        fixture.until_acknowledged(4).await;
         fixture.reconnect().await;
         assert_eq!(fixture.comes_up_to("e").await, ["e"], "{setup:?}: each acknowledgement met its message");
     }
@@ -193,7 +193,7 @@ async fn what_was_lost_on_its_way_to_the_store_comes_again() {
         fixture.says("b");
         let [a, b] = [fixture.comes().await, fixture.comes().await];
         a.settle();
-        fixture.told(1).await;
+        fixture.until_acknowledged(1).await;
         b.lose();
         if setup == BrokerSetup::Outside {
             fixture.reconnect().await; // the embedded broker ends the connection itself
@@ -224,7 +224,7 @@ async fn messages_come_in_their_order_however_they_are_settled() {
             }
         }
         assert_eq!(came, said, "{setup:?}");
-        fixture.told(u16::try_from(MANY).unwrap()).await;
+        fixture.until_acknowledged(u16::try_from(MANY).unwrap()).await;
         fixture.reconnect().await;
         assert_eq!(fixture.comes_up_to("end").await, ["end"], "{setup:?}: all were acknowledged");
     }
@@ -252,7 +252,7 @@ async fn without_room_a_message_is_not_acknowledged_and_not_lost() {
         let payloads: Vec<&str> = came.iter().map(HeldMessage::payload).collect();
         assert_eq!(payloads, ["1", "2"], "{setup:?}");
         came.into_iter().for_each(HeldMessage::settle);
-        fixture.told(2).await;
+        fixture.until_acknowledged(2).await;
         fixture.reconnect().await;
         assert_eq!(fixture.comes_up_to("3").await, ["3"], "{setup:?}");
     }
@@ -271,7 +271,7 @@ async fn closing_acknowledges_what_is_stored_and_leaves_the_rest() {
         b.settle(); // nobody is told any more
         match setup {
             BrokerSetup::Embedded => {
-                fixture.told(1).await;
+                fixture.until_acknowledged(1).await;
                 assert_eq!(*fixture.acknowledged.borrow(), 1);
             }
             BrokerSetup::Outside => {

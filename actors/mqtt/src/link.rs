@@ -185,8 +185,8 @@ impl Link for RumqttcLink {
         let connected = self.state().connected;
         self.shared.enter(LinkPhase::Closing);
         // Behind the acknowledgements that are queued. The loop ends as the broker closes the connection.
-        let told = connected && self.client.try_disconnect().is_ok();
-        if !told || !self.shared.finishes_within(CLOSE_WITHIN).await {
+        let is_sent = connected && self.client.try_disconnect().is_ok();
+        if !is_sent || !self.shared.finishes_within(CLOSE_WITHIN).await {
             self.shared.enter(LinkPhase::Aborted);
             self.shared.finishes_within(CLOSE_WITHIN).await;
         }

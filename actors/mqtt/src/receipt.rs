@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn what_has_no_parts_is_settled_at_once() {
-        let (told, settled) = mpsc::channel();
-        let whole = Receipt::new(move |settled| told.send(settled.is_ok()).unwrap());
+        let (sender, settled) = mpsc::channel();
+        let whole = Receipt::new(move |settled| sender.send(settled.is_ok()).unwrap());
         assert!(split(whole, 0).is_empty());
         assert_eq!(settled.try_recv(), Ok(true));
     }
@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn a_whole_is_settled_with_its_last_part() {
         let check = |parts: Vec<Settled>, expected: &str| {
-            let (told, settled) = mpsc::channel();
-            let whole = Receipt::new(move |settled| told.send(settled.map(|taken| taken.seq)).unwrap());
+            let (sender, settled) = mpsc::channel();
+            let whole = Receipt::new(move |settled| sender.send(settled.map(|taken| taken.seq)).unwrap());
             let receipts = split(whole, parts.len());
             for (receipt, part) in receipts.into_iter().zip(parts) {
                 assert!(settled.try_recv().is_err(), "not before the last");

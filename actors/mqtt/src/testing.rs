@@ -53,8 +53,8 @@ impl RetainedPersistence for MemoryPersistence {
 #[derive(Clone)]
 pub(super) struct TestIntake {
     room: Arc<Semaphore>,
-    tray: mpsc::UnboundedSender<HeldMessage>,
-    pile: Arc<Mutex<mpsc::UnboundedReceiver<HeldMessage>>>,
+    sender: mpsc::UnboundedSender<HeldMessage>,
+    held: Arc<Mutex<mpsc::UnboundedReceiver<HeldMessage>>>,
     pub(super) rule_topics: Arc<RuleTopics>,
     pub(super) subscribers: Arc<Subscribers>,
     /// Rejections, as `reason topic payload`, messages without a reader, and devices that are heard now.
@@ -75,11 +75,11 @@ pub(super) struct HeldMessage {
 
 impl TestIntake {
     pub(super) fn with_room(room: usize) -> Self {
-        let (tray, pile) = mpsc::unbounded_channel();
+        let (sender, held) = mpsc::unbounded_channel();
         Self {
             room: Arc::new(Semaphore::new(room)),
-            tray,
-            pile: Arc::new(Mutex::new(pile)),
+            sender,
+            held: Arc::new(Mutex::new(held)),
             rule_topics: Arc::default(),
             subscribers: Arc::new(Subscribers::reported_by_broker()),
             notes: Arc::default(),
@@ -96,7 +96,7 @@ impl TestIntake {
 
     /// The next message that came.
     pub(super) async fn next(&self) -> HeldMessage {
-        within("a message", async { self.pile.lock().await.recv().await }).await.unwrap()
+        within("a message", async { self.held.lock().await.recv().await }).await.unwrap()
     }
 
     /// The next `count` messages that came.
@@ -133,7 +133,7 @@ impl TestIntake {
 
     /// True when nothing lies there now.
     pub(super) fn is_empty(&self) -> bool {
-        self.pile.try_lock().is_ok_and(|pile| pile.is_empty())
+        self.held.try_lock().is_ok_and(|held| held.is_empty())
     }
 }
 
@@ -174,7 +174,7 @@ impl Intake for TestIntake {
     }
 
     fn accept(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>) {
-        self.tray.send(HeldMessage { message, receipt, room }).ok().unwrap();
+        self.sender.send(HeldMessage { message, receipt, room }).ok().unwrap();
     }
 
     fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, _: String) {

@@ -169,9 +169,9 @@ impl Grant {
     /// # Errors
     /// The caller lacks the permission, the twin refused the input, or it could not be made durable in time. It may
     /// become durable later all the same: no sender has had an acknowledgement.
-    pub async fn deliver(&self, order: InputRequest) -> Result<Taken, HubError> {
-        self.demand(permission_for(&order.input))?;
-        let InputRequest { device, input, because, if_unknown, if_version, want_twin } = order;
+    pub async fn deliver(&self, request: InputRequest) -> Result<Taken, HubError> {
+        self.demand(permission_for(&request.input))?;
+        let InputRequest { device, input, because, if_unknown, if_version, want_twin } = request;
         let mut cause = self.cause();
         if cause.by.is_empty() {
             cause.by = because.into();

@@ -37,8 +37,8 @@ impl Announcements {
         let all =
             broken.iter().flat_map(|(path, problems)| problems.iter().map(move |each| line(path, each)));
         let now: BTreeSet<String> = all.collect();
-        for told in now.difference(&self.broken) {
-            warn!("{told}");
+        for error in now.difference(&self.broken) {
+            warn!("{error}");
         }
         let first = |(path, problems): &(Arc<str>, Vec<Problem>)| Some(line(path, problems.first()?));
         counters.broken_rules.set(broken.iter().filter_map(first).collect());

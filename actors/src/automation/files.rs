@@ -114,13 +114,13 @@ async fn settle(changes: &mut mpsc::Receiver<()>) {
 }
 
 fn watcher(folder: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-    let told = move |event: notify::Result<notify::Event>| {
+    let on_event = move |event: notify::Result<notify::Event>| {
         let only_looked_at = event.is_ok_and(|event| event.kind.is_access());
         if !only_looked_at {
             let _ = changed.try_send(()); // full says the same
         }
     };
-    let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
+    let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::Recursive)?;
         Ok(watcher)
     });

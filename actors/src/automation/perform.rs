@@ -176,13 +176,13 @@ where
     M: actix::Message + Send + 'static,
     M::Result: Send,
 {
-    let (reply, told) = oneshot::channel();
+    let (reply, answer) = oneshot::channel();
     let _ = try_send_unbounded(to, message(reply)); // dropped, the wait ends
-    told.await.ok()
+    answer.await.ok()
 }
 
-fn alarm_result(told: Option<AlarmReply>) -> EffectResult {
-    match told {
+fn alarm_result(answer: Option<AlarmReply>) -> EffectResult {
+    match answer {
         Some(AlarmReply { alarm, seq }) => EffectResult {
             seq,
             made: alarm.map(|alarm| alarm.id.to_string().into()),

@@ -221,9 +221,9 @@ impl Groups {
         ctx: &mut Context<Self>,
         then: GroupContinuation,
     ) {
-        let told =
+        let fleet_change =
             FleetChange { what: RecordKind::Group, id: id.as_str().into(), change, body: body.clone() };
-        let receipt = receipt(ctx, Some(told), then);
+        let receipt = receipt(ctx, Some(fleet_change), then);
         self.repository.put(id.as_str(), change, body, Vec::new(), cause, receipt);
     }
 
@@ -269,8 +269,8 @@ impl Groups {
     ) {
         self.when_true(ctx, move |this, _| {
             // Somebody else may have removed it by now.
-            let stood = this.view(&id).map(|view| PutGroupReply { view, made });
-            let _ = reply.send(stood.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into()))); // may have gone
+            let stored = this.view(&id).map(|view| PutGroupReply { view, made });
+            let _ = reply.send(stored.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into()))); // may have gone
         });
     }
 }

@@ -87,7 +87,7 @@ impl Jobs {
             let (status, sweeping) = (job.status, job.sweeping);
             if status.is_final()
                 && sweeping.is_none()
-                && self.table.view(id).is_none_or(|told| is_over(&told))
+                && self.table.view(id).is_none_or(|view| is_over(&view))
             {
                 continue;
             }
@@ -115,16 +115,16 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let Some(mut told) = self.table.view(id) else { return };
-        told.job.counts.clone_from(&told.progress.counts);
-        self.table.jobs.insert(id, told.job.clone());
-        self.write(&told, change, ops, cause, ctx, then);
+        let Some(mut view) = self.table.view(id) else { return };
+        view.job.counts.clone_from(&view.progress.counts);
+        self.table.jobs.insert(id, view.job.clone());
+        self.write(&view, change, ops, cause, ctx, then);
     }
 
     /// The same for one that need not be there any more.
     fn write(
         &mut self,
-        told: &JobView,
+        view: &JobView,
         change: RecordChange,
         ops: Vec<JobOp>,
         cause: Cause,
@@ -132,8 +132,8 @@ impl Jobs {
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         // What it is in the middle of is nobody's business, and a crash must not make it forgotten.
-        let (id, kept) = (told.job.id.to_string(), told.job.to_object());
-        let entry = RecordEntry { id: &id, change, stored: kept, in_event: told.document() };
+        let (id, kept) = (view.job.id.to_string(), view.job.to_object());
+        let entry = RecordEntry { id: &id, change, stored: kept, in_event: view.document() };
         let (receipt, settled) = receipt::channel();
         self.repository.put_entry(entry, ops, cause, receipt);
         self.unsettled += 1;
@@ -150,18 +150,18 @@ impl Jobs {
     /// is there still, and can be removed again.
     pub(super) fn take_out(
         &mut self,
-        told: JobView,
+        view: JobView,
         from: u64,
         cause: Cause,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         let to = from + AT_ONCE as u64;
-        if to >= told.job.total {
-            return self.write(&told, RecordChange::Removed, Vec::new(), cause, ctx, then);
+        if to >= view.job.total {
+            return self.write(&view, RecordChange::Removed, Vec::new(), cause, ctx, then);
         }
-        let part = JobOp::Forget { job: told.job.id, places: (from, to) };
-        self.commit_steps(vec![part], ctx, move |this, ctx| this.take_out(told, to, cause, ctx, then));
+        let part = JobOp::Forget { job: view.job.id, places: (from, to) };
+        self.commit_steps(vec![part], ctx, move |this, ctx| this.take_out(view, to, cause, ctx, then));
     }
 
     /// Commits what becomes of a job's devices. Then `then` goes on.
@@ -231,8 +231,8 @@ fn as_stored(job: &Job) -> JobView {
 }
 
 /// Nothing more comes of it.
-fn is_over(told: &JobView) -> bool {
-    told.job.status.is_final() && told.job.sweeping.is_none() && told.progress.under_way() == 0
+fn is_over(view: &JobView) -> bool {
+    view.job.status.is_final() && view.job.sweeping.is_none() && view.progress.under_way() == 0
 }
 
 /// If not, the hub is shutting down.
@@ -313,10 +313,10 @@ impl Handler<ListJobs> for Jobs {
             (status.is_empty() || status.contains(&job.status))
                 && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *job.action.kind()))
         };
-        let page = move |jobs: &BTreeMap<JobId, Job>, told: &dyn Fn(&Job) -> Option<JobView>| {
+        let page = move |jobs: &BTreeMap<JobId, Job>, view: &dyn Fn(&Job) -> Option<JobView>| {
             let found: Vec<&Job> = jobs.values().rev().filter(is_asked_for).collect();
             let total = found.len();
-            let jobs = found.into_iter().skip(offset).take(limit).filter_map(told).collect();
+            let jobs = found.into_iter().skip(offset).take(limit).filter_map(view).collect();
             JobPage { jobs, total }
         };
         if self.is_held_up() {

@@ -113,7 +113,7 @@ impl Handler<PutTemplate> for Templates {
         let changing = self.changing();
         let put = async move {
             let (answer, remainder) = match changing.put(request, cause).await {
-                Ok((stood, remainder)) => (Ok(stood), remainder),
+                Ok((stored, remainder)) => (Ok(stored), remainder),
                 Err(refusal) => (Err(refusal), None),
             };
             send_reply(reply, answer);

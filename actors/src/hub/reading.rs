@@ -73,7 +73,7 @@ impl Hub {
         answer: oneshot::Receiver<T>,
     ) -> Result<T, HubError> {
         match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(told)) => Ok(told),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(HubError::Unavailable("the change was lost on its way")),
             Err(_) => Err(HubError::Unavailable("the change was not made durable in time")),
         }

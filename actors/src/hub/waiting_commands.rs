@@ -108,7 +108,7 @@ mod tests {
             .iter()
             .map(|record| ((record.command.created_at, record.command.id), record.clone()))
             .collect();
-        let (mut gone, mut told) = (HashSet::new(), HashSet::new());
+        let (mut gone, mut notified) = (HashSet::new(), HashSet::new());
         let ask = async |query: CommandQuery| {
             let found: Vec<_> =
                 waiting.values().filter(|record| select::is_asked_for(&query, record)).cloned().collect();
@@ -122,10 +122,10 @@ mod tests {
             Ok(CommandPage { commands, total })
         };
         each_waiting(3, ask, |device| {
-            told.insert(device);
+            notified.insert(device);
         })
         .await;
-        assert!(all.iter().all(|record| told.contains(&record.device)), "{told:?}");
+        assert!(all.iter().all(|record| notified.contains(&record.device)), "{notified:?}");
         assert!(!gone.is_empty());
     }
 }

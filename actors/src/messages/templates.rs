@@ -59,8 +59,8 @@ pub struct DeleteTemplate {
 #[derive(Clone, Debug)]
 pub struct TemplateRequest {
     pub id: Box<str>,
-    pub said: Object,
-    pub how: PutMode,
+    pub body: Object,
+    pub mode: PutMode,
     /// Only if it is at one of these versions.
     pub if_version: Option<Versions>,
 }

@@ -77,29 +77,29 @@ impl Sender {
     }
 
     /// Tries once, within the delivery's timeout.
-    pub(super) async fn attempt(&self, order: &WebhookRequest) -> AttemptOutcome {
+    pub(super) async fn attempt(&self, webhook: &WebhookRequest) -> AttemptOutcome {
         // Not on the receiver's time: reading certificates.
-        if let Ok(url) = address(&order.delivery.url)
+        if let Ok(url) = address(&webhook.delivery.url)
             && let Err(why) = self.client(&url, false).await
         {
             return AttemptOutcome::NotNow(why, None);
         }
-        let millis = u64::try_from(order.delivery.timeout_ms).unwrap_or(0).max(1);
+        let millis = u64::try_from(webhook.delivery.timeout_ms).unwrap_or(0).max(1);
         let patience = Duration::from_millis(millis).min(LONGEST);
         let until = Instant::now() + patience;
-        let mut response = match timeout_at(until, self.follow_redirects(order)).await {
+        let mut response = match timeout_at(until, self.follow_redirects(webhook)).await {
             Ok(Ok(response)) => response,
             Ok(Err(NoAnswer::NotNow(why))) => return AttemptOutcome::NotNow(why, None),
             Ok(Err(NoAnswer::Never(why))) => return AttemptOutcome::Never(why),
             Err(_) => return AttemptOutcome::NotNow(format!("no answer within {patience:?}"), None),
         };
-        let (status, said) = (response.status(), header(&response, &RETRY_AFTER).map(str::to_owned));
+        let (status, retry_after) = (response.status(), header(&response, &RETRY_AFTER).map(str::to_owned));
         let mut kept = Vec::new();
         // The status says all; an answer that breaks off or does not end is no less one.
         let _ = timeout_at(until, read(&mut response, &mut kept)).await;
         let text = shortened(&String::from_utf8_lossy(&kept));
         let detail = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
-        match StatusMeaning::of(status.as_u16(), said.as_deref(), order.now) {
+        match StatusMeaning::of(status.as_u16(), retry_after.as_deref(), webhook.now) {
             StatusMeaning::Delivered => AttemptOutcome::Delivered(detail),
             StatusMeaning::NotNow(after) => AttemptOutcome::NotNow(detail, after),
             StatusMeaning::Never => AttemptOutcome::Never(detail),
@@ -108,12 +108,12 @@ impl Sender {
 
     /// Sends the request, and follows redirects. The method and the body stay as they are: a webhook that became a GET
     /// on its way would be accepted and do nothing. Only 303 means that it was accepted, and asks for a GET.
-    async fn follow_redirects(&self, order: &WebhookRequest) -> Result<Response, NoAnswer> {
-        let delivery = &order.delivery;
+    async fn follow_redirects(&self, webhook: &WebhookRequest) -> Result<Response, NoAnswer> {
+        let delivery = &webhook.delivery;
         let mut url = address(&delivery.url)?;
         let mut method = Method::from_bytes(delivery.method.as_bytes()).map_err(|error| never(&error))?;
         let mut body = (method != Method::GET).then(|| delivery.body.to_string());
-        let mut headers = headers(order, body.as_deref())?;
+        let mut headers = headers(webhook, body.as_deref())?;
         for redirects in 0..=MOST_REDIRECTS {
             let redirected = redirects > 0;
             self.check_destination(&url, redirected)?;
@@ -129,7 +129,7 @@ impl Sender {
                 headers.remove(CONTENT_TYPE);
             }
             if !is_same_origin(&url, &next) {
-                remove_secrets(&mut headers, order);
+                remove_secrets(&mut headers, webhook);
             }
             url = next;
         }
@@ -194,23 +194,23 @@ fn address(text: &str) -> Result<Url, NoAnswer> {
 }
 
 /// All headers: the rule's, and ours.
-fn headers(order: &WebhookRequest, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
+fn headers(webhook: &WebhookRequest, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(WHO));
     if body.is_some() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    for (name, value) in &order.delivery.headers {
+    for (name, value) in &webhook.delivery.headers {
         let bad = |error: &dyn Error| NoAnswer::Never(format!("header `{name}`: {error}"));
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| bad(&error))?;
         if !OURS.contains(&name.as_str()) && !name.as_str().starts_with(OUR_PREFIX) {
             headers.insert(name, HeaderValue::from_str(value.trim()).map_err(|error| bad(&error))?);
         }
     }
-    let timestamp = order.now.millis().div_euclid(1_000);
+    let timestamp = webhook.now.millis().div_euclid(1_000);
     let mut ours =
-        vec![("x-twinhub-delivery", order.id.to_string()), ("x-twinhub-timestamp", timestamp.to_string())];
-    if let Some(key) = &order.key {
+        vec![("x-twinhub-delivery", webhook.id.to_string()), ("x-twinhub-timestamp", timestamp.to_string())];
+    if let Some(key) = &webhook.key {
         let body = body.unwrap_or_default().as_bytes();
         let signed = signature(key, timestamp, body);
         ours.push(("x-twinhub-signature", signed.ok_or_else(|| never(&"it cannot be signed"))?));
@@ -222,9 +222,9 @@ fn headers(order: &WebhookRequest, body: Option<&str>) -> Result<HeaderMap, NoAn
 }
 
 /// A rule's headers are for the receiver that it names: keys, more often than not.
-fn remove_secrets(headers: &mut HeaderMap, order: &WebhookRequest) {
+fn remove_secrets(headers: &mut HeaderMap, webhook: &WebhookRequest) {
     headers.remove(AUTHORIZATION);
-    for (name, _) in &order.delivery.headers {
+    for (name, _) in &webhook.delivery.headers {
         let name = name.to_ascii_lowercase();
         if !["content-type", "user-agent"].contains(&&*name) && !name.starts_with(OUR_PREFIX) {
             headers.remove(&*name);

@@ -133,7 +133,8 @@ pub async fn post_template(
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
     let id = body.id.clone();
-    let wish = TemplateRequest { id: id.clone(), said: body.members(), how: PutMode::Make, if_version: None };
+    let wish =
+        TemplateRequest { id: id.clone(), body: body.members(), mode: PutMode::Make, if_version: None };
     if is_dry {
         return try_out(&access, params, wish).await;
     }
@@ -286,7 +287,7 @@ async fn change(
     how: PutMode,
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
-    let wish = TemplateRequest { id, said: body.members(), how, if_version: if_match(request)? };
+    let wish = TemplateRequest { id, body: body.members(), mode: how, if_version: if_match(request)? };
     if is_dry {
         return try_out(access, params, wish).await;
     }

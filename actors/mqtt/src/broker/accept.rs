@@ -143,14 +143,14 @@ fn serve(socket: TcpStream, peer: SocketAddr, served: &Served, connections: &Arc
         connections.goodbye.subscribe(),
     );
     let connect_within = served.connect_within;
-    let stranger = Arc::clone(&connection);
+    let watched = Arc::clone(&connection);
     tokio::spawn(CONNECTION.scope(connection, async move {
         let _place = place;
         tokio::select! {
             ended = handler.run() => if let Err(error) = ended {
                 debug!(%peer, %error, "connection ended");
             },
-            () = stays_unadmitted(&stranger, connect_within) => debug!(%peer, "no CONNECT came in time"),
+            () = stays_unadmitted(&watched, connect_within) => debug!(%peer, "no CONNECT came in time"),
             Ok(()) = leave => debug!(%peer, "no CONNECT came, and others wait"),
         }
     }));
@@ -280,10 +280,10 @@ impl Connections {
         if *self.stopped.borrow() {
             return None;
         }
-        let (leave, told) = oneshot::channel();
+        let (leave, ended) = oneshot::channel();
         state.gates.insert(key, Arc::clone(gate));
         state.unadmitted.insert(key, UnadmittedConnection { since: Instant::now(), leave });
-        Some((ConnectionSlot { connections: Arc::clone(self), key }, told))
+        Some((ConnectionSlot { connections: Arc::clone(self), key }, ended))
     }
 
     fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
@@ -309,9 +309,9 @@ impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut state = self.connections.lock();
         state.gates.remove(&self.key);
-        let was_stranger = state.unadmitted.remove(&self.key).is_some();
+        let was_unadmitted = state.unadmitted.remove(&self.key).is_some();
         drop(state);
-        if was_stranger {
+        if was_unadmitted {
             self.connections.room.notify_one();
         }
         self.connections.gone.notify_waiters();

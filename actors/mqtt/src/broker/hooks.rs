@@ -262,10 +262,10 @@ impl BrokerEventHandler for Hooks {
 /// The packet as its client sent it. By now the broker has added a property of its own, and it does not pass the other
 /// properties to its hooks.
 fn as_sent(event: &ClientPublishEvent, connection: &ClientConnection) -> PublishPacket {
-    let said = connection.take_publish().unwrap_or_default();
+    let parts = connection.take_publish().unwrap_or_default();
     let mut packet = PublishPacket::new(&*event.topic, event.payload.clone(), event.qos);
     packet.packet_id = event.packet_id;
-    packet.retain = said.retain;
-    packet.properties = said.properties;
+    packet.retain = parts.retain;
+    packet.properties = parts.properties;
     packet
 }

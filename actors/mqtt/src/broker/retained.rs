@@ -273,12 +273,12 @@ impl Retained {
     /// Commits, however often that takes: doing it again does no harm.
     async fn commit(&self, changes: &[RetainedChange]) {
         let mut wait = FIRST_WAIT;
-        let mut told = false;
+        let mut is_logged = false;
         while !changes.is_empty() {
             match self.store.change_retained(changes).await {
                 Ok(()) => return,
                 Err(problem) => {
-                    if !std::mem::replace(&mut told, true) {
+                    if !std::mem::replace(&mut is_logged, true) {
                         error!(%problem, changes = changes.len(), "retained messages not written, trying again until they are");
                     }
                     tokio::time::sleep(wait).await;

@@ -76,8 +76,8 @@ fn decode(payload: &[u8]) -> Result<Decoded, DecodeError> {
     let document = payload::object_leaving_out(payload, &mut bad)?;
     let serial = serial_number(document.get("serial_number").cloned())?;
     let device = id_of_serial(&serial)?;
-    let said = Dispositivo::read_leaving_out(document, Speaker::Device, &mut bad)?;
-    Ok(Decoded::one(device, Input::Translate(Arc::new(said)), bad))
+    let message = Dispositivo::read_leaving_out(document, Speaker::Device, &mut bad)?;
+    Ok(Decoded::one(device, Input::Translate(Arc::new(message)), bad))
 }
 
 #[cfg(test)]

@@ -392,9 +392,9 @@ impl Jobs {
             self.judge(id, is_running && is_free && is_through, of_stage, &progress.counts, ctx);
         }
         let Some(run) = self.table.runs.get_mut(&id) else { return };
-        if run.counting.told != progress.counts && now_ms >= run.counting.told_ms + TELL_EVERY_MS {
-            run.counting.told = progress.counts;
-            run.counting.told_ms = now_ms;
+        if run.counting.announced != progress.counts && now_ms >= run.counting.announced_ms + TELL_EVERY_MS {
+            run.counting.announced = progress.counts;
+            run.counting.announced_ms = now_ms;
             self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
         }
     }

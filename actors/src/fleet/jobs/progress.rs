@@ -28,15 +28,15 @@ pub(super) struct JobCounting {
     is_ahead: bool,
     /// The work that waits for a count that is begun from now on.
     pub(super) waiting: Vec<JobContinuation>,
-    pub(super) told: JobCounts,
-    pub(super) told_ms: u64,
+    pub(super) announced: JobCounts,
+    pub(super) announced_ms: u64,
     pub(super) speed: Speed,
 }
 
 impl JobCounting {
     pub(super) fn new(counts: JobCounts) -> Self {
         Self {
-            told: counts.clone(),
+            announced: counts.clone(),
             counts,
             as_of: None,
             at_ms: 0,
@@ -45,7 +45,7 @@ impl JobCounting {
             again: false,
             is_ahead: false,
             waiting: Vec::new(),
-            told_ms: 0,
+            announced_ms: 0,
             speed: Speed::default(),
         }
     }

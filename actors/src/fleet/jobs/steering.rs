@@ -34,8 +34,8 @@ pub(super) struct SteerRequest {
 }
 
 impl Jobs {
-    pub(super) fn steer(&mut self, asked: SteerJob, ctx: &mut Context<Self>) {
-        let SteerJob { id, steer, cause, reply } = asked;
+    pub(super) fn steer(&mut self, steer_job: SteerJob, ctx: &mut Context<Self>) {
+        let SteerJob { id, steer, cause, reply } = steer_job;
         let request = SteerRequest { steer, cause, reply };
         match self.table.runs.get_mut(&id) {
             Some(run) => {
@@ -97,30 +97,30 @@ impl Jobs {
     }
 
     fn apply(&mut self, id: JobId, request: SteerRequest, ctx: &mut Context<Self>) {
-        let Some(told) = self.table.view(id) else {
+        let Some(view) = self.table.view(id) else {
             return self.answer(request.reply, Err(JobRefusal::Unknown(id)), ctx);
         };
-        let status = told.job.status;
+        let status = view.job.status;
         let refused = JobRefusal::Status { status, steer: request.steer };
         let Some(signal) = signal_of(request.steer) else {
-            if !status.is_final() || told.job.sweeping.is_some() {
+            if !status.is_final() || view.job.sweeping.is_some() {
                 return self.answer(request.reply, Err(refused), ctx);
             }
             let reply = request.reply;
-            return self.remove(id, request.cause, ctx, |_, _| drop(reply.send(Ok(told))));
+            return self.remove(id, request.cause, ctx, |_, _| drop(reply.send(Ok(view))));
         };
         if status.after(signal).is_none() {
             return self.answer(request.reply, Err(refused), ctx);
         }
-        if signal == JobSignal::Retry && told.progress.count(StepState::Failed) == 0 {
+        if signal == JobSignal::Retry && view.progress.count(StepState::Failed) == 0 {
             return self.answer(request.reply, Err(JobRefusal::NothingFailed), ctx);
         }
         let _ = self.table.signal(id, signal, None); // it fits
         let sweeping = self.table.jobs.get(&id).and_then(|job| job.sweeping);
         let SteerRequest { cause, reply, .. } = request;
         let answer = move |this: &mut Self, _: &mut Context<Self>| {
-            if let Some(told) = this.table.view(id) {
-                send_reply(reply, Ok(told));
+            if let Some(view) = this.table.view(id) {
+                send_reply(reply, Ok(view));
             }
         };
         match sweeping {
@@ -144,7 +144,7 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let Some(told) = self.table.view(id) else { return };
+        let Some(view) = self.table.view(id) else { return };
         self.table.jobs.remove(&id);
         self.deps.counters.changes_of_jobs.forget(id);
         if let Some(run) = self.table.runs.remove(&id) {
@@ -152,7 +152,7 @@ impl Jobs {
                 self.answer(request.reply, Err(JobRefusal::Unknown(id)), ctx);
             }
         }
-        self.take_out(told, 0, cause, ctx, then);
+        self.take_out(view, 0, cause, ctx, then);
     }
 
     /// Goes on with a sweep that a crash has cut short.
@@ -250,14 +250,14 @@ impl Jobs {
         let ops = vec![part];
         let is_for_nobody = self.table.jobs.get(&id).is_some_and(|job| job.total == 0);
         let then = move |this: &mut Self, ctx: &mut Context<Self>| {
-            if let (Some(reply), Some(told)) = (parts.reply.take(), this.table.view(id)) {
-                send_reply(reply, told);
+            if let (Some(reply), Some(view)) = (parts.reply.take(), this.table.view(id)) {
+                send_reply(reply, view);
             }
             if !is_last {
                 return this.write_part(parts, RecordChange::Changed, ctx);
             }
-            if let Some(told) = this.table.view(id) {
-                send_reply(parts.prepared, told);
+            if let Some(view) = this.table.view(id) {
+                send_reply(parts.prepared, view);
             }
             this.ready(id, ctx);
             if is_for_nobody {
@@ -265,7 +265,7 @@ impl Jobs {
             }
         };
         if is_for_nobody {
-            // Whoever asked meant somebody: this must not look as if it had been done.
+            // The caller meant somebody: this must not look as if it had been done.
             let _ = self.table.signal(id, JobSignal::BreakOff, Some(NOBODY)); // it was being prepared
             if let Some(job) = self.table.jobs.get_mut(&id) {
                 job.sweeping = None; // there is nobody to be called back

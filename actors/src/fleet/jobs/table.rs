@@ -91,7 +91,7 @@ impl JobTable {
         self.made_runs += 1;
         let job = self.jobs.get(&id);
         let pace = Pace::new(job.and_then(|job| job.rate), self.clock.uptime_ms());
-        let counts = self.view(id).map(|told| told.progress.counts).unwrap_or_default();
+        let counts = self.view(id).map(|view| view.progress.counts).unwrap_or_default();
         JobRun::new(self.made_runs, pace, JobCounting::new(counts))
     }
 

@@ -211,10 +211,10 @@ impl TemplateChanger {
         let Some(actors) = &self.actors else { return };
         let catalog = self.deps.catalog.now();
         let rules = catalog.iter().flat_map(|template| template.whole_rules().collect::<Vec<_>>()).collect();
-        let (reply, told) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         // Without automation the hub is shutting down.
         let _ = try_send_unbounded(&actors.automation, TemplateRules { rules, reply });
-        match told.await {
+        match answer.await {
             Ok(Ok(())) => {}
             // They are sent again with the next change, or start.
             Ok(Err(error)) => warn!(%error, "the rules of templates were not taken"),
@@ -227,32 +227,32 @@ impl TemplateChanger {
         &self,
         request: TemplateRequest,
     ) -> Result<(Arc<Template>, Option<Arc<Template>>), TemplateRefusal> {
-        let TemplateRequest { id, said, how, if_version } = request;
+        let TemplateRequest { id, body, mode, if_version } = request;
         let catalog = self.deps.catalog.now();
         let before = catalog.get(&id).cloned();
-        let said = match (&before, how) {
+        let body = match (&before, mode) {
             (Some(_), PutMode::Make) => return Err(TemplateRefusal::Taken(id)),
             (None, PutMode::Replace | PutMode::Merge) => {
                 return Err(TemplateRefusal::Unknown(id));
             }
-            (_, PutMode::Make | PutMode::Replace) => said,
+            (_, PutMode::Make | PutMode::Replace) => body,
             (Some(before), PutMode::Merge) => {
                 let mut merged = before.said();
-                merged.merge(&said);
+                merged.merge(&body);
                 merged
             }
         };
         if let Some(before) = &before {
             check_version(before, if_version)?;
         }
-        if let Some(other) = said.get("id")
+        if let Some(other) = body.get("id")
             && other.as_str() != Some(&*id)
         {
             let detail = format!("the template is called `{id}`, and stays so");
             return Err(BadTemplate::Field { field: "id".into(), detail }.into());
         }
         let (now, secrets) = (self.deps.clock.now(), &self.deps.secrets);
-        let template = Template::read_with(&id, &said, before.as_deref(), now, secrets)?;
+        let template = Template::read_with(&id, &body, before.as_deref(), now, secrets)?;
         Ok((Arc::new(template), before))
     }
 
@@ -270,7 +270,7 @@ impl TemplateChanger {
         let Some(actors) = self.actors.as_ref().filter(|_| count > 0) else {
             return Ok(BringingJob { devices: count, job: None, prepared: None });
         };
-        let ((reply, told), (prepared, is_prepared)) = (oneshot::channel(), oneshot::channel());
+        let ((reply, answer), (prepared, is_prepared)) = (oneshot::channel(), oneshot::channel());
         let make = MakeJob {
             action: JobAction::Refresh(id.into()),
             description: format!("{why}: {id}").into(),
@@ -283,8 +283,8 @@ impl TemplateChanger {
             prepared,
         };
         let _ = try_send_unbounded(&actors.jobs, make); // without the jobs the hub is shutting down
-        let told = told.await.map_err(|_| TemplateRefusal::Lost)?;
-        Ok(BringingJob { devices: count, job: Some(told.job.id), prepared: Some(is_prepared) })
+        let answer = answer.await.map_err(|_| TemplateRefusal::Lost)?;
+        Ok(BringingJob { devices: count, job: Some(answer.job.id), prepared: Some(is_prepared) })
     }
 
     /// May the template be removed? Without force only where no device has it.

@@ -57,7 +57,7 @@ impl TemplatesFixture {
     }
 
     fn request(&self, id: &str, said: &str, how: PutMode) -> TemplateRequest {
-        TemplateRequest { id: id.into(), said: said_of(said), how, if_version: None }
+        TemplateRequest { id: id.into(), body: said_of(said), mode: how, if_version: None }
     }
 
     async fn put(&self, id: &str, said: &str, how: PutMode) -> Result<PutTemplateReply, TemplateRefusal> {

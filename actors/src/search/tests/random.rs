@@ -74,7 +74,7 @@ fn deeds() -> impl Strategy<Value = Vec<(usize, RandomAction)>> {
     prop::collection::vec((0..DEVICES, deed()), 0..40)
 }
 
-fn wish() -> impl Strategy<Value = RandomQuery> {
+fn filter() -> impl Strategy<Value = RandomQuery> {
     let place = || prop::sample::select(&PLACES[..]).prop_map(|(name, _)| name);
     let sign = prop::sample::select(&["==", "!=", "<", "<=", ">", ">="][..]);
     let literal = prop::sample::select(&LITERALS[..]);
@@ -97,7 +97,7 @@ type RandomQuestion = (u8, Option<RandomQuery>, Option<usize>, bool, u64, u64);
 
 fn asked() -> impl Strategy<Value = RandomQuestion> {
     let sort = prop::option::of(0..PLACES.len());
-    (0_u8..7, prop::option::weighted(0.8, wish()), sort, any::<bool>(), 0_u64..6, 0_u64..20)
+    (0_u8..7, prop::option::weighted(0.8, filter()), sort, any::<bool>(), 0_u64..6, 0_u64..20)
 }
 
 impl RandomQuery {
@@ -244,16 +244,17 @@ impl SearchFixture {
     }
 
     async fn holds_against_a_scan(&self, documents: &[Value], asked: &[RandomQuestion]) {
-        for (which, wish, place, descending, offset, limit) in asked {
+        for (which, filter, place, descending, offset, limit) in asked {
             let (query, is_listed) = listed(*which);
             let place = place.map(|place| PLACES[place].0);
             let find = FindDevices {
                 query: DeviceQuery { descending: *descending, offset: *offset, limit: *limit, ..query },
-                filter: wish.as_ref().map(|wish| Filter::compile(&wish.text()).unwrap()),
+                filter: filter.as_ref().map(|filter| Filter::compile(&filter.text()).unwrap()),
                 sort: place.map(|place| Field::compile(place).unwrap()),
             };
             let holds = |document: &&Value| {
-                is_listed(document) && wish.as_ref().is_none_or(|wish| wish.holds(document) == Some(true))
+                is_listed(document)
+                    && filter.as_ref().is_none_or(|filter| filter.holds(document) == Some(true))
             };
             let mut expected: Vec<_> = documents.iter().filter(holds).collect();
             let key = |document: &Value| document["number"].as_i64().unwrap();

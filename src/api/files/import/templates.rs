@@ -29,7 +29,7 @@ impl Templates {
     async fn put(&self, id: &str, said: Object, how: PutMode) -> Result<(), ApiError> {
         let hub = &self.access;
         hub.check_store()?;
-        let wish = Wanted { id: id.into(), said, how, if_version: None };
+        let wish = Wanted { id: id.into(), body: said, mode: how, if_version: None };
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
             hub.send(TryTemplate { request: wish, offset: 0, limit: 0, reply })?;

@@ -89,12 +89,12 @@ impl Translation for Dispositivo {
 impl Dispositivo {
     /// The names that are others than before.
     fn changed_profile(&self, twin: &Twin) -> Object {
-        let mut said = self.profile.clone();
+        let mut changed = self.profile.clone();
         if let Some(serial) = &self.serial {
-            said.insert("serial_number", Json::String(serial.clone()));
+            changed.insert("serial_number", Json::String(serial.clone()));
         }
-        said.retain(|name, text| text.as_str() != Some(twin.profile.text(name)));
-        said
+        changed.retain(|name, text| text.as_str() != Some(twin.profile.text(name)));
+        changed
     }
 
     fn note(&self, view: DispositivoView<'_>, decided: Option<bool>) -> Object {

@@ -9,11 +9,11 @@ pub(super) enum ModeRule {
     Manual,
     /// `estado` decides and `encendido` follows.
     Horario,
-    /// Nobody has said a mode that we know: `estado` decides, and what stands in the configuration is as it was sent.
+    /// No message has named a mode that we know: `estado` decides, and what stands in the configuration is as it was sent.
     Free,
 }
 
-/// The words said of being on.
+/// The words of a message for being on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OnOffWords {
     pub estado: Option<bool>,
@@ -34,8 +34,8 @@ impl ModeRule {
     /// The outcome of an app's word. With both given the mode says which counts; one alone counts, and the other
     /// follows it. In schedule mode an `encendido` that is only a part of the configuration sent along does not count:
     /// it follows `estado`, which is `present` now.
-    pub fn of_app(self, said: OnOffWords, present: Option<bool>) -> Decided {
-        let OnOffWords { estado, encendido, configured } = said;
+    pub fn of_app(self, words: OnOffWords, present: Option<bool>) -> Decided {
+        let OnOffWords { estado, encendido, configured } = words;
         let counts = match self {
             Self::Manual => encendido.or(configured).or(estado),
             Self::Horario | Self::Free => estado.or(encendido),
@@ -47,9 +47,9 @@ impl ModeRule {
     }
 
     /// The outcome of a device's word. What it says it is, it is; in schedule mode `encendido` follows that.
-    pub fn of_device(self, said: OnOffWords, present: Option<bool>) -> Decided {
-        let encendido = if self == Self::Horario { said.estado.or(present) } else { None };
-        Decided { estado: said.estado, encendido }
+    pub fn of_device(self, words: OnOffWords, present: Option<bool>) -> Decided {
+        let encendido = if self == Self::Horario { words.estado.or(present) } else { None };
+        Decided { estado: words.estado, encendido }
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     /// A line: the rule, `estado`, `encendido`, the configuration's, the present state; and what comes of it.
-    /// `+` is on, `-` is off, `.` is not said, or unknown, or as it is.
+    /// `+` is on, `-` is off, `.` is not named, or unknown, or as it is.
     fn check(of: fn(ModeRule, OnOffWords, Option<bool>) -> Decided, table: &str) {
         let read = |sign: &str| match sign {
             "+" => Some(true),
@@ -109,9 +109,9 @@ mod tests {
                 "free" => ModeRule::Free,
                 other => panic!("{other}"),
             };
-            let said =
+            let words =
                 OnOffWords { estado: read(estado), encendido: read(encendido), configured: read(configured) };
-            let decided = of(rule, said, read(present));
+            let decided = of(rule, words, read(present));
             assert_eq!(decided, Decided { estado: read(state), encendido: read(on) }, "{line}");
         }
     }

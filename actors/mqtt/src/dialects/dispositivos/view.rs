@@ -29,15 +29,15 @@ impl<'a> DispositivoView<'a> {
         Self(twin)
     }
 
-    /// `estado`: what an app or the device said last; none: unknown.
+    /// `estado`: what an app or the device reported last; none: unknown.
     #[must_use]
     pub fn estado(self) -> Option<bool> {
-        let said = self.0.note(NOTE).and_then(|note| note.get("estado")).and_then(on_or_off);
+        let noted = self.0.note(NOTE).and_then(|note| note.get("estado")).and_then(on_or_off);
         match self.0.reported.get("power") {
-            _ if self.0.note_stands(NOTE) => said,
+            _ if self.0.note_stands(NOTE) => noted,
             // A number is none of our words: a property of this name may well be in watts.
-            Some(power) if !matches!(power.value, Json::Number(_)) => on_or_off(&power.value).or(said),
-            _ => said,
+            Some(power) if !matches!(power.value, Json::Number(_)) => on_or_off(&power.value).or(noted),
+            _ => noted,
         }
     }
 
@@ -60,8 +60,8 @@ impl<'a> DispositivoView<'a> {
     pub fn configuracion(self) -> Object {
         let mut shown = self.0.configuration.clone();
         match (shown.get("modo").map(mode), self.0.mode) {
-            (None, Mode::Schedule) | (Some(None), _) => {} // nobody said, or in words of their own
-            (Some(Some(said)), mode) if said == mode => {}
+            (None, Mode::Schedule) | (Some(None), _) => {} // nobody named one, or in words of their own
+            (Some(Some(noted)), mode) if noted == mode => {}
             (_, mode) => {
                 shown.insert("modo", modo(mode).into());
             }
@@ -87,7 +87,7 @@ impl<'a> DispositivoView<'a> {
         let mode = match sent.get("modo") {
             Some(modo) => mode(modo),
             None if self.0.mode == Mode::Manual => Some(Mode::Manual),
-            // Everyone begins in schedule mode: only who said so means it.
+            // Everyone begins in schedule mode: only a message that says so means it.
             None => self.0.configuration.get("modo").and_then(mode).map(|_| Mode::Schedule),
         };
         match mode {
