@@ -27,7 +27,7 @@ const RULES: u64 = 1_000;
 const IN_BATCH: u64 = 256;
 const PAGE: usize = 50_000;
 
-struct Hub {
+struct MeasuredHub {
     store: Arc<SqlStore>,
     seq: u64,
 }
@@ -39,7 +39,7 @@ async fn main() -> Outcome<()> {
     let messages = arguments.next().transpose()?.unwrap_or(1_000_000);
     let dir = tempfile::tempdir()?;
     let url = format!("sqlite:{}", dir.path().join("cost.db").display());
-    let mut hub = Hub { store: SqlStore::open(&url, SqlOptions::default()).await?, seq: 0 };
+    let mut hub = MeasuredHub { store: SqlStore::open(&url, SqlOptions::default()).await?, seq: 0 };
     println!("{:44} {:>8} {:>8} {:>10}", "commit of", "p50 ms", "p99 ms", "kB written");
     hub.commits("a message of readings", commits, |_, _| Vec::new()).await?;
     hub.commits("the same, a run begun, and its scope", commits, |automation, n| {
@@ -53,7 +53,7 @@ async fn main() -> Outcome<()> {
     hub.past(messages).await
 }
 
-impl Hub {
+impl MeasuredHub {
     async fn commits(
         &mut self,
         what: &str,

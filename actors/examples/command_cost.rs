@@ -29,7 +29,7 @@ const START: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 /// Devices registered with one commit.
 const AT_ONCE: usize = 1_000;
 
-struct Hub {
+struct MeasuredHub {
     store: Arc<SqlStore>,
     twins: Vec<Twin>,
     now: Timestamp,
@@ -53,7 +53,7 @@ async fn main() -> Outcome<()> {
     let url = format!("sqlite:{}", dir.path().join("cost.db").display());
     let store = SqlStore::open(&url, SqlOptions::default()).await?;
     let now = Timestamp::from_millis(START);
-    let mut hub = Hub { store, twins: Vec::new(), now, seq: 0, outgoing: 0 };
+    let mut hub = MeasuredHub { store, twins: Vec::new(), now, seq: 0, outgoing: 0 };
     hub.register(devices).await?;
     println!("{devices} devices, {commands} commands");
     println!("{:28} {:>8} {:>8} {:>10}", "commit of", "p50 ms", "p99 ms", "kB written");
@@ -73,7 +73,7 @@ impl Measured {
     }
 }
 
-impl Hub {
+impl MeasuredHub {
     async fn register(&mut self, devices: usize) -> Outcome<()> {
         for device in 0..devices {
             let id = DeviceId::parse(&format!("device-{device}"))?;

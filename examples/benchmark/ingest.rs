@@ -14,7 +14,7 @@ use rusqlite::types::Value;
 use crate::Bench;
 use crate::load::Load;
 use crate::mqtt::Client;
-use crate::program::{BareBroker, COMMITTED, Hub};
+use crate::program::{BareBroker, COMMITTED, HubProgram};
 use crate::report::{Aim, Report};
 
 const DEVICES: u64 = 1_000;
@@ -79,7 +79,7 @@ async fn measure(bench: &Bench, report: &mut Report, way: &Way, outside: Option<
     };
     let load =
         Load { devices: DEVICES, messages: bench.messages, connections: way.connections, window: way.window };
-    let hub = Hub::start(&bench.program, dir.path(), outside).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
     // Let every device appear first: that happens once in its life.
     Load::hello(DEVICES, way.connections.max(50)).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(DEVICES), PATIENCE).await?;

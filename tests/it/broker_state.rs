@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
-use crate::support::{Device, Hub, eventually, within};
+use crate::support::{Device, HubProcess, eventually, within};
 
 const MESSAGES: u64 = 400;
 const WINDOW: usize = 50;
@@ -16,7 +16,7 @@ fn topic(number: u64) -> String {
 }
 
 /// The retained messages below `announce`, until a message that is published now.
-async fn announced(hub: &Hub) -> BTreeSet<String> {
+async fn announced(hub: &HubProcess) -> BTreeSet<String> {
     let mut app = Device::connect(hub.mqtt.unwrap(), "app").await.unwrap();
     app.subscribe("announce/#").await.unwrap();
     let mut other = Device::connect(hub.mqtt.unwrap(), "other").await.unwrap();

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
-use crate::support::{Hub, Pump, eventually};
+use crate::support::{HubProcess, Pump, eventually};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -46,7 +46,7 @@ fn library() -> PathBuf {
 }
 
 /// The last event of a kind that fits: its place and its time, in ms since 1970.
-async fn last(hub: &Hub, kind: &str, fits: impl Fn(&Value) -> bool) -> Option<(u64, String)> {
+async fn last(hub: &HubProcess, kind: &str, fits: impl Fn(&Value) -> bool) -> Option<(u64, String)> {
     let events = hub.json(&format!("/api/events?kind={kind}&limit=200")).await;
     let event = events.as_array().unwrap().iter().find(|event| fits(event))?;
     Some((event["seq"].as_u64().unwrap(), event["at"].as_str().unwrap().to_owned()))
@@ -65,7 +65,7 @@ fn moved(event: &Value) -> bool {
 }
 
 /// The clock was set: all that goes by it goes on, by the new time.
-async fn goes_on(hub: &Hub, pump: &mut Pump, after: u64, reading: u32) -> u64 {
+async fn goes_on(hub: &HubProcess, pump: &mut Pump, after: u64, reading: u32) -> u64 {
     let (seq, at) = eventually("an event says so", async || {
         last(hub, "hub", moved).await.filter(|(seq, _)| *seq > after)
     })

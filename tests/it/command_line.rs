@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::options::rows_of_readme;
 use crate::support::hub::{Installation, run};
-use crate::support::{Hub, eventually};
+use crate::support::{HubProcess, eventually};
 
 /// Each command, and the test that runs it.
 const RUN: &[(&str, &str, &str)] = &[
@@ -161,7 +161,7 @@ async fn tables_are_made_and_their_steps_listed() {
     assert_eq!(hub.json("/api/devices").await, json!([]), "a hub takes them as they are");
 }
 
-async fn exported(hub: &Hub, what: &str) -> String {
+async fn exported(hub: &HubProcess, what: &str) -> String {
     let url = format!("http://{}", hub.http);
     done(&[what, "export", "--url", &url]).await
 }

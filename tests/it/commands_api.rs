@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
 use crate::support::pump::register;
-use crate::support::{Hub, Pump, Subscriber, eventually, within};
+use crate::support::{HubProcess, Pump, Subscriber, eventually, within};
 
 const COMMANDS: &str = "/api/devices/pump-1/commands";
 
@@ -388,7 +388,7 @@ async fn a_websocket_asks_and_hears_what_becomes_of_it() {
 }
 
 /// Asks pump-1 for something; the command's id.
-async fn asked(hub: &Hub, body: &Value) -> Value {
+async fn asked(hub: &HubProcess, body: &Value) -> Value {
     json_of(hub.post(COMMANDS, body).await, StatusCode::ACCEPTED).await["id"].clone()
 }
 

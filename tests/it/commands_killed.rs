@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::support::hub::Installation;
 use crate::support::pump::register;
-use crate::support::{Dice, Hub, Pump, eventually};
+use crate::support::{Dice, HubProcess, Pump, eventually};
 
 const COMMANDS: u64 = 200;
 const KILLS: u64 = 5;
@@ -104,7 +104,7 @@ async fn in_the_middle_of_two_hundred() {
 }
 
 /// A device that carries out whatever comes and says so.
-async fn obey(hub: &Hub) -> JoinHandle<()> {
+async fn obey(hub: &HubProcess) -> JoinHandle<()> {
     let mut pump = Pump::connect(hub, "pump-1").await;
     tokio::spawn(async move {
         loop {
@@ -115,16 +115,16 @@ async fn obey(hub: &Hub) -> JoinHandle<()> {
     })
 }
 
-async fn ask(hub: &Hub, device: &str, body: &Value) -> String {
+async fn ask(hub: &HubProcess, device: &str, body: &Value) -> String {
     let asked = hub.post(&format!("/api/devices/{device}/commands"), body).await;
     assert_eq!(asked.status(), StatusCode::ACCEPTED);
     asked.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
 }
 
-async fn command(hub: &Hub, id: &str) -> Value {
+async fn command(hub: &HubProcess, id: &str) -> Value {
     hub.json(&format!("/api/commands/{id}")).await
 }
 
-async fn until(hub: &Hub, id: &str, status: &str) -> Value {
+async fn until(hub: &HubProcess, id: &str, status: &str) -> Value {
     eventually(status, async || Some(command(hub, id).await).filter(|found| found["status"] == status)).await
 }

@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 use crate::firmware::images;
 use crate::support::http::Connection;
 use crate::support::hub::Installation;
-use crate::support::{Device, Hub, Subscriber, eventually, within};
+use crate::support::{Device, HubProcess, Subscriber, eventually, within};
 
 /// Connections that have asked something and are kept for more.
-async fn idle(hub: &Hub, count: usize) -> Vec<Connection> {
+async fn idle(hub: &HubProcess, count: usize) -> Vec<Connection> {
     let ready = |_| async {
         let mut connection = Connection::open(hub.http).await;
         let answer = connection.ask(&["GET /ready HTTP/1.1", "Host: localhost"], "").await;
@@ -21,7 +21,7 @@ async fn idle(hub: &Hub, count: usize) -> Vec<Connection> {
 }
 
 /// Requests by a new connection are answered, and devices are acknowledged.
-async fn serves_everybody(hub: &Hub) {
+async fn serves_everybody(hub: &HubProcess) {
     let mut connection = Connection::open(hub.http).await;
     let answer = connection.ask(&["GET /health HTTP/1.1", "Host: localhost"], "").await;
     assert_eq!(answer.expect("an answer").status, 200);

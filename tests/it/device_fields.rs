@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use twinhub_domain::twin::fields::{FIELDS, Field, SetBy, Shown};
 
-use crate::support::Hub;
+use crate::support::HubProcess;
 use crate::support::hub::Installation;
 
 /// A value that the field can have.
@@ -18,7 +18,7 @@ fn value_of(field: &Field) -> String {
     }
 }
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value) -> StatusCode {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value) -> StatusCode {
     hub.request(method, path).json(body).send().await.unwrap().status()
 }
 

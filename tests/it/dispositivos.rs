@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::hub::{Hub, Installation};
+use crate::support::hub::{HubProcess, Installation};
 use crate::support::{Device, Mosquitto, eventually, within};
 
 const TOPIC: &str = "dispositivos/estado";
@@ -335,7 +335,7 @@ async fn hundreds_of_devices_are_one_list() {
     }
 }
 
-async fn put(hub: &Hub, id: i64, body: Value) -> Response {
+async fn put(hub: &HubProcess, id: i64, body: Value) -> Response {
     hub.request(Method::PUT, &format!("/dispositivos/{id}")).json(&body).send().await.unwrap()
 }
 
@@ -354,7 +354,7 @@ fn lines(log: &Value) -> Vec<(String, i64)> {
 }
 
 /// Runs a line of the guide at our address; what it prints is JSON, or nothing.
-async fn shell(hub: &Hub, line: &str) -> Value {
+async fn shell(hub: &HubProcess, line: &str) -> Value {
     let line = line.replace(GUIDE, &format!("http://{}", hub.http));
     let output = within("it ends", Command::new("sh").args(["-c", &line]).output()).await.unwrap();
     assert!(output.status.success(), "{line}: {output:?}");
@@ -369,7 +369,7 @@ struct Client {
 }
 
 impl Client {
-    async fn start(hub: &Hub, args: &[&str]) -> Self {
+    async fn start(hub: &HubProcess, args: &[&str]) -> Self {
         let dir = TempDir::with_prefix("twinhub-sse-").unwrap();
         let script: PathBuf = dir.path().join("sse_client.py");
         std::fs::write(&script, CLIENT.replace(GUIDE, &format!("http://{}", hub.http))).unwrap();

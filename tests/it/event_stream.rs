@@ -3,7 +3,7 @@
 use reqwest::Response;
 use serde_json::json;
 
-use crate::support::hub::{Hub, Installation};
+use crate::support::hub::{HubProcess, Installation};
 use crate::support::within;
 
 /// A stream that is being read.
@@ -13,7 +13,7 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(hub: &Hub, query: &str, last_event_id: Option<u64>) -> Self {
+    async fn open(hub: &HubProcess, query: &str, last_event_id: Option<u64>) -> Self {
         let path = format!("/api/events?kind=telemetry{query}");
         let mut request = hub.request(reqwest::Method::GET, &path).header("Accept", "text/event-stream");
         if let Some(last) = last_event_id {

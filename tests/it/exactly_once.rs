@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::support::hub::Installation;
-use crate::support::{Device, Hub, Mosquitto, eventually};
+use crate::support::{Device, HubProcess, Mosquitto, eventually};
 
 const DATA: &str = "iot/devices/meter/data";
 
@@ -23,7 +23,7 @@ async fn on_mosquitto() {
 }
 
 /// None of the messages has a time or an id of its own: to the hub two that are equal are two.
-async fn a_message_that_is_sent_again_is_stored_once(hub: &Hub, broker: SocketAddr) {
+async fn a_message_that_is_sent_again_is_stored_once(hub: &HubProcess, broker: SocketAddr) {
     let mut device = Device::connect_to_session(broker, "meter").await.unwrap();
     device.begin_exactly_once(7, false, DATA, br#"{"n": 1}"#).await;
     device.begin_exactly_once(7, true, DATA, br#"{"n": 1}"#).await;

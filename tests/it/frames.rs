@@ -5,14 +5,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::support::hub::Installation;
-use crate::support::{Hub, Subscriber, within};
+use crate::support::{HubProcess, Subscriber, within};
 
 fn part(text: String, of: Data, is_last: bool) -> Message {
     Message::Frame(Frame::message(text.into_bytes(), OpCode::Data(of), is_last))
 }
 
 /// The close code that these messages are answered with.
-async fn refused(hub: &Hub, messages: Vec<Message>) -> u16 {
+async fn refused(hub: &HubProcess, messages: Vec<Message>) -> u16 {
     let mut client = Subscriber::connect(hub.http).await;
     for message in messages {
         client.send_raw(message).await;

@@ -5,48 +5,48 @@ use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
 use crate::support::rules::{Rules, done, report};
-use crate::support::{Hub, Subscriber, eventually, within};
+use crate::support::{HubProcess, Subscriber, eventually, within};
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
     let response = hub.request(method, path).json(body).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
-async fn make(hub: &Hub, id: &str, parent: Option<&str>) -> Value {
+async fn make(hub: &HubProcess, id: &str, parent: Option<&str>) -> Value {
     let body = json!({ "id": id, "name": format!("The {id}"), "parent_group": parent });
     let (status, made) = send(hub, Method::POST, "/api/groups", &body).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     made
 }
 
-async fn device(hub: &Hub, id: &str, group: Option<&str>) {
+async fn device(hub: &HubProcess, id: &str, group: Option<&str>) {
     let body = json!({ "device_id": id, "name": id, "type": "pump", "group_id": group });
     let (status, made) = send(hub, Method::POST, "/api/devices", &body).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
 }
 
-async fn put(hub: &Hub, path: &str, body: &Value) -> Value {
+async fn put(hub: &HubProcess, path: &str, body: &Value) -> Value {
     let (status, changed) = send(hub, Method::PUT, path, body).await;
     assert_eq!(status, StatusCode::OK, "PUT {path}: {changed}");
     changed
 }
 
 /// The refusal, as its status, code and text.
-async fn refused(hub: &Hub, method: Method, path: &str, body: &Value) -> (u16, String, String) {
+async fn refused(hub: &HubProcess, method: Method, path: &str, body: &Value) -> (u16, String, String) {
     let (status, problem) = send(hub, method, path, body).await;
     let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
     (status.as_u16(), text("code"), text("detail"))
 }
 
 /// `plant` with `hall` in it and `room` in that, and `yard` beside.
-async fn plant(hub: &Hub) {
+async fn plant(hub: &HubProcess) {
     for (id, parent) in [("plant", None), ("hall", Some("plant")), ("room", Some("hall")), ("yard", None)] {
         make(hub, id, parent).await;
     }
 }
 
 /// Of a group: its own devices, its subtree's, and those of them that are online.
-async fn counts(hub: &Hub, id: &str) -> (u64, u64, u64) {
+async fn counts(hub: &HubProcess, id: &str) -> (u64, u64, u64) {
     let group = hub.json(&format!("/api/groups/{id}")).await;
     let number = |pointer: &str| group.pointer(pointer).unwrap().as_u64().unwrap();
     assert_eq!(number("/device_count"), number("/devices/total"));
@@ -127,7 +127,7 @@ async fn counts_are_true_to_every_change_and_after_a_restart() {
     report(&hub, "b", &json!({ "temperature": 21.5 })).await;
     put(&hub, "/api/devices/b/mode", &json!({ "mode": "manual" })).await;
     assert_eq!(counts(&hub, "plant").await, (0, 4, 2));
-    let read = async |hub: &Hub| {
+    let read = async |hub: &HubProcess| {
         let hall = hub.json("/api/groups/hall").await;
         assert_eq!(hall["readings"], json!({ "temperature": { "mean": 10.0, "count": 1 } }));
         assert_eq!(hall["subtree"]["readings"], json!({ "temperature": { "mean": 15.75, "count": 2 } }));

@@ -3,11 +3,11 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::Hub;
+use crate::support::HubProcess;
 use crate::support::hub::Installation;
 
 /// Follows `Link: rel="next"` from `path` to the end.
-async fn pages(hub: &Hub, path: &str) -> Vec<Vec<Value>> {
+async fn pages(hub: &HubProcess, path: &str) -> Vec<Vec<Value>> {
     let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
     while let Some(path) = next {
         let response = hub.get(&path).await;

@@ -10,16 +10,16 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::Hub;
+use crate::support::HubProcess;
 use crate::support::hub::run;
 
-async fn make_group(hub: &Hub, id: &str) {
+async fn make_group(hub: &HubProcess, id: &str) {
     let made = hub.post("/api/groups", &json!({ "id": id, "name": id })).await;
     assert_eq!(made.status(), 201);
 }
 
 /// Twins as they should be the same in two hubs.
-async fn documents(hub: &Hub) -> Vec<Value> {
+async fn documents(hub: &HubProcess) -> Vec<Value> {
     let mut documents = Vec::new();
     for device in hub.json("/api/devices?sort=id").await.as_array().unwrap() {
         let mut twin = hub.json(&format!("/api/devices/{}/twin", device["id"].as_str().unwrap())).await;
@@ -37,16 +37,16 @@ fn said(refused: &Value) -> String {
     format!("{} {} {}", refused["line"], text("field"), text("code"))
 }
 
-async fn send(hub: &Hub, query: &str, body: Vec<u8>) -> Response {
+async fn send(hub: &HubProcess, query: &str, body: Vec<u8>) -> Response {
     let request = hub.request(Method::POST, &format!("/api/devices/import?{query}"));
     request.body(body).send().await.unwrap()
 }
 
-async fn import(hub: &Hub, query: &str, body: &str) -> Value {
+async fn import(hub: &HubProcess, query: &str, body: &str) -> Value {
     import_to(hub, "devices", query, body).await
 }
 
-async fn import_to(hub: &Hub, what: &str, query: &str, body: &str) -> Value {
+async fn import_to(hub: &HubProcess, what: &str, query: &str, body: &str) -> Value {
     let request = hub.request(Method::POST, &format!("/api/{what}/import?{query}"));
     let response = request.body(body.to_owned()).send().await.unwrap();
     let status = response.status();

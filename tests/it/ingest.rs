@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::support::Device;
-use crate::support::hub::{Hub, Installation};
+use crate::support::hub::{HubProcess, Installation};
 
-async fn history(hub: &Hub, device: &str, sensor: &str) -> Vec<Value> {
+async fn history(hub: &HubProcess, device: &str, sensor: &str) -> Vec<Value> {
     let path = format!("/api/devices/{device}/data?sensor_type={sensor}&order=asc");
     hub.json(&path).await.as_array().unwrap().clone()
 }
@@ -14,7 +14,7 @@ fn values(history: &[Value]) -> Vec<&Value> {
     history.iter().map(|reading| &reading["value"]).collect()
 }
 
-async fn rejected(hub: &Hub) -> Vec<String> {
+async fn rejected(hub: &HubProcess) -> Vec<String> {
     let rejected = hub.json("/api/diagnostics/rejected").await;
     rejected.as_array().unwrap().iter().map(|one| one["detail"].as_str().unwrap().to_owned()).collect()
 }

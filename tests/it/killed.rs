@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
-use crate::support::{Device, Dice, Hub, Mosquitto, Subscriber, within};
+use crate::support::{Device, Dice, HubProcess, Mosquitto, Subscriber, within};
 
 const MESSAGES: u64 = 20_000;
 const DEVICES: u64 = 20;
@@ -45,10 +45,10 @@ async fn on_the_embedded_broker() {
 /// and resumes behind the last event seen. Ends with the last event.
 async fn kill_and_resume(
     installation: &Installation,
-    first: Hub,
+    first: HubProcess,
     broker: &watch::Sender<SocketAddr>,
     outside: bool,
-) -> Hub {
+) -> HubProcess {
     let mut dice = Dice::new();
     let mut moments: Vec<u64> = (0..KILLS).map(|_| dice.below(MESSAGES * 9 / 10)).collect();
     moments.sort_unstable();
@@ -111,7 +111,7 @@ async fn publish_until_broken(broker: SocketAddr, left: &mut BTreeSet<u64>) -> s
     Ok(())
 }
 
-async fn everything_is_stored_once(hub: &Hub) {
+async fn everything_is_stored_once(hub: &HubProcess) {
     for device in 0..DEVICES {
         let history = hub.json(&format!("/api/devices/killed-{device}/data?limit=10000&order=asc")).await;
         let stored: Vec<u64> =

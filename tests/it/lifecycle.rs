@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
 use crate::support::pump::register;
-use crate::support::{Device, Hub, eventually, within};
+use crate::support::{Device, HubProcess, eventually, within};
 
-async fn live(hub: &Hub, state: &str, status: StatusCode) -> Value {
+async fn live(hub: &HubProcess, state: &str, status: StatusCode) -> Value {
     let body = json!({ "state": state, "reason": "the story says so" });
     let answer = hub.request(Method::PUT, "/api/devices/pump-1/lifecycle").json(&body).send().await.unwrap();
     assert_eq!(answer.status(), status, "{state}");
     answer.json().await.unwrap()
 }
 
-async fn listed(hub: &Hub, state: &str) -> Value {
+async fn listed(hub: &HubProcess, state: &str) -> Value {
     let devices = hub.json(&format!("/api/devices?lifecycle={state}")).await;
     devices.as_array().unwrap().iter().map(|device| device["id"].clone()).collect()
 }

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
 use crate::support::pump::register;
-use crate::support::{Device, Hub, Mosquitto, eventually, within};
+use crate::support::{Device, HubProcess, Mosquitto, eventually, within};
 
 const COMMANDS: &str = "iot/devices/pump-1/commands";
 
-async fn ask(hub: &Hub, more: Value) -> Value {
+async fn ask(hub: &HubProcess, more: Value) -> Value {
     let mut body = json!({ "command_type": "go" });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let asked = hub.post("/api/devices/pump-1/commands", &body).await;
@@ -21,7 +21,7 @@ async fn ask(hub: &Hub, more: Value) -> Value {
     asked.json().await.unwrap()
 }
 
-async fn until(hub: &Hub, command: &Value, status: &str) -> Value {
+async fn until(hub: &HubProcess, command: &Value, status: &str) -> Value {
     let path = format!("/api/commands/{}", command["id"].as_str().unwrap());
     eventually(status, async || Some(hub.json(&path).await).filter(|found| found["status"] == status)).await
 }
@@ -39,7 +39,7 @@ async fn next_command(device: &mut Device) -> Value {
 
 /// A broker that a hub uses: its own, or Mosquitto.
 struct Place {
-    hub: Hub,
+    hub: HubProcess,
     broker: SocketAddr,
     _mosquitto: Option<Mosquitto>,
 }

@@ -3,7 +3,7 @@
 use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, done, not_run, report};
-use crate::support::{Browser, Hub};
+use crate::support::{Browser, HubProcess};
 
 #[tokio::test]
 async fn it_shows_what_to_try_and_then_the_devices_that_came() {
@@ -53,6 +53,6 @@ async fn the_docs_show_every_route_although_they_may_load_nothing_else() {
     docs.shows(&["A live digital twin of every IoT device", "/api/devices/{id}/twin", "PATCH"]).await;
 }
 
-async fn open(hub: &Hub, path: &str) -> Browser {
+async fn open(hub: &HubProcess, path: &str) -> Browser {
     Browser::open(&format!("http://{}{path}", hub.http)).await
 }

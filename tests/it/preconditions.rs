@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::{Hub, Installation};
+use crate::support::hub::{HubProcess, Installation};
 use crate::support::{Subscriber, within};
 
 /// Each route whose description promises `If-Match`, with a change that it makes, in the order in which they go.
@@ -168,12 +168,12 @@ async fn a_change_over_websocket_can_depend_on_the_version_too() {
     assert_eq!(hub.json("/api/devices/x/twin").await["desired"], json!({ "n": 2 }));
 }
 
-async fn version(hub: &Hub) -> u64 {
+async fn version(hub: &HubProcess) -> u64 {
     hub.json("/api/devices/x/twin").await["version"].as_u64().unwrap()
 }
 
 /// A device, a template, a group and a rule, all called `x`, and an image, whose id this is.
-async fn make_one_of_each(hub: &Hub) -> String {
+async fn make_one_of_each(hub: &HubProcess) -> String {
     let rule = json!({ "id": "x", "triggers": [{ "every": "1h" }], "actions": [{ "desired": "x", "set": { "n": 0 } }] });
     let image = json!({ "version": "1.0", "model": "P1", "url": "http://files/1.bin", "sha256": "0a".repeat(32), "size": 1 });
     let mut made = Value::Null;
@@ -193,13 +193,13 @@ async fn make_one_of_each(hub: &Hub) -> String {
 }
 
 /// The tag of what is there.
-async fn tag(hub: &Hub, path: &str) -> String {
+async fn tag(hub: &HubProcess, path: &str) -> String {
     let answer = hub.get(path).await;
     assert_eq!(answer.status(), StatusCode::OK, "{path}");
     answer.headers()["etag"].to_str().unwrap().to_owned()
 }
 
-async fn send(hub: &Hub, method: &str, path: &str, if_match: &str, body: &str) -> Response {
+async fn send(hub: &HubProcess, method: &str, path: &str, if_match: &str, body: &str) -> Response {
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
     let mut request = hub.request(method, path).header("If-Match", if_match);
     if !body.is_empty() {

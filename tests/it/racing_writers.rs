@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::Hub;
+use crate::support::HubProcess;
 use crate::support::hub::Installation;
 
 const TWIN: &str = "/api/devices/pump-1/twin";
@@ -85,11 +85,11 @@ async fn if_match_takes_a_list_of_versions() {
     }
 }
 
-async fn write(hub: &Hub, version: u64, who: &str, round: u64) -> StatusCode {
+async fn write(hub: &HubProcess, version: u64, who: &str, round: u64) -> StatusCode {
     patch(hub, version, &json!({ "desired": { "by": who, "round": round } })).await
 }
 
-async fn patch(hub: &Hub, version: u64, patch: &Value) -> StatusCode {
+async fn patch(hub: &HubProcess, version: u64, patch: &Value) -> StatusCode {
     let request = hub.request(Method::PATCH, TWIN).header("If-Match", format!("\"{version}\"")).json(patch);
     request.send().await.unwrap().status()
 }

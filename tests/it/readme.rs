@@ -8,7 +8,7 @@ use serde_json::Value;
 use shell::Shell;
 
 use crate::support::hub::Installation;
-use crate::support::{Device, Hub, Mosquitto, eventually};
+use crate::support::{Device, HubProcess, Mosquitto, eventually};
 
 /// Read while the test runs: an edit of the text needs no build.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -83,7 +83,7 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
 }
 
 /// Each payload that a device may send is taken.
-async fn take_payloads(hub: &Hub, block: &Block) {
+async fn take_payloads(hub: &HubProcess, block: &Block) {
     for payload in serde_json::Deserializer::from_str(&block.text).into_iter::<Value>() {
         let payload = payload.unwrap_or_else(|error| panic!("{block}\n{error}"));
         let response = hub.post("/api/devices/pump-1/data", &payload).await;

@@ -5,10 +5,10 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
-use crate::support::{Hub, eventually};
+use crate::support::{HubProcess, eventually};
 
 /// Registers a device and has it report.
-async fn device(hub: &Hub, id: &str, registration: Value, readings: Value) {
+async fn device(hub: &HubProcess, id: &str, registration: Value, readings: Value) {
     let mut body = json!({ "device_id": id, "name": id });
     body.as_object_mut().unwrap().extend(registration.as_object().unwrap().clone());
     assert_eq!(hub.post("/api/devices", &body).await.status(), StatusCode::CREATED, "{body}");
@@ -16,13 +16,13 @@ async fn device(hub: &Hub, id: &str, registration: Value, readings: Value) {
     assert!(said.status().is_success(), "{}", said.text().await.unwrap());
 }
 
-async fn list(hub: &Hub, query: &[(&str, &str)]) -> Response {
+async fn list(hub: &HubProcess, query: &[(&str, &str)]) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     hub.get(&format!("/api/devices?{query}")).await
 }
 
 /// The ids of a page, in its order, and how many there are on all pages.
-async fn found(hub: &Hub, query: &[(&str, &str)]) -> (String, u64) {
+async fn found(hub: &HubProcess, query: &[(&str, &str)]) -> (String, u64) {
     let response = list(hub, query).await;
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
@@ -32,7 +32,7 @@ async fn found(hub: &Hub, query: &[(&str, &str)]) -> (String, u64) {
     (page.iter().map(|device| device["id"].as_str().unwrap()).collect::<Vec<_>>().join(" "), total)
 }
 
-async fn check(hub: &Hub, filter: &str, sort: &str, expected: &str) {
+async fn check(hub: &HubProcess, filter: &str, sort: &str, expected: &str) {
     let total = expected.split_whitespace().count() as u64;
     let query: Vec<_> =
         [("filter", filter), ("sort", sort)].into_iter().filter(|(_, value)| !value.is_empty()).collect();
@@ -83,7 +83,7 @@ async fn devices_are_found_by_everything_in_them() {
 }
 
 /// The warnings of a list, each as its code and its detail.
-async fn warnings(hub: &Hub, query: &[(&str, &str)]) -> Vec<String> {
+async fn warnings(hub: &HubProcess, query: &[(&str, &str)]) -> Vec<String> {
     let response = list(hub, query).await;
     assert_eq!(response.status(), StatusCode::OK, "{query:?}");
     let Some(told) = response.headers().get("X-Warnings") else { return Vec::new() };

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::eventually;
-use crate::support::hub::{Hub, Installation, run};
+use crate::support::hub::{HubProcess, Installation, run};
 use crate::support::receiver::{Receiver, hmac};
 
 const RULES: &str = "/api/automation/rules";
@@ -21,7 +21,7 @@ fn telling(url: &str) -> Value {
         { "webhook": url, "secret": WORDS[0], "headers": { "Authorization": WORDS[1], "X-Room": "kitchen" } }] })
 }
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value) -> (StatusCode, String) {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value) -> (StatusCode, String) {
     let response = hub.request(method, path).json(body).send().await.unwrap();
     (response.status(), response.text().await.unwrap())
 }

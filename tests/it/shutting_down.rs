@@ -84,7 +84,7 @@ async fn push(broker: SocketAddr, lane: usize) -> BTreeSet<u64> {
 }
 
 /// Everything that is stored of a lane, page by page.
-async fn stored(hub: &crate::support::Hub, lane: usize) -> BTreeSet<u64> {
+async fn stored(hub: &crate::support::HubProcess, lane: usize) -> BTreeSet<u64> {
     let mut stored = BTreeSet::new();
     let mut since = 0;
     loop {

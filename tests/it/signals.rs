@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::http::{Answer, ask};
-use crate::support::hub::{Hub, Installation};
+use crate::support::hub::{HubProcess, Installation};
 use crate::support::receiver::Receiver;
 use crate::support::rules::Rules;
 use crate::support::{Device, eventually};
@@ -11,13 +11,13 @@ use crate::support::{Device, eventually};
 const RULE: &str = "version: 1\nrules:\n  hot:\n    triggers:\n      - numeric: room.temperature\n        above: 30\n    \
                     actions:\n      - alarm: hot\n";
 
-async fn rules(hub: &Hub) -> Vec<String> {
+async fn rules(hub: &HubProcess) -> Vec<String> {
     let rules: Value = hub.json("/api/automation/rules").await;
     rules.as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Sends SIGHUP and waits for the `count`th line of the log that says what came of it; that line.
-async fn reloaded(hub: &Hub, count: usize) -> Value {
+async fn reloaded(hub: &HubProcess, count: usize) -> Value {
     hub.signal("HUP").await;
     let lines = eventually("it says what was reloaded", async || {
         let is_told =
@@ -83,7 +83,7 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
 }
 
 /// A request with this `Origin`, or none, for `localhost`.
-async fn with_origin(hub: &Hub, origin: Option<&str>) -> Answer {
+async fn with_origin(hub: &HubProcess, origin: Option<&str>) -> Answer {
     let origin = origin.map(|origin| format!("Origin: {origin}"));
     let lines: Vec<&str> =
         ["GET /api/devices HTTP/1.1", "Host: localhost"].into_iter().chain(origin.as_deref()).collect();

@@ -4,11 +4,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::hub::{Hub, Installation, run, start};
+use crate::support::hub::{HubProcess, Installation, run, start};
 use crate::support::{Subscriber, eventually, within};
 
 /// Plays a fleet of `devices` with `options` while `story` is told.
-async fn with_fleet(hub: &Hub, devices: &str, options: &[&str], story: impl Future<Output = ()>) {
+async fn with_fleet(hub: &HubProcess, devices: &str, options: &[&str], story: impl Future<Output = ()>) {
     let broker = format!("mqtt://{}", hub.mqtt.unwrap());
     let mut args = vec!["simulate", "--mqtt", &broker, "--devices", devices, "--rate", "50"];
     args.extend(options);
@@ -18,7 +18,7 @@ async fn with_fleet(hub: &Hub, devices: &str, options: &[&str], story: impl Futu
     }
 }
 
-async fn is_online(hub: &Hub, device: &str) {
+async fn is_online(hub: &HubProcess, device: &str) {
     eventually("the device is there", async || {
         let answer = hub.get(&format!("/api/devices/{device}/twin")).await;
         let is_known = answer.status().is_success();
@@ -28,7 +28,7 @@ async fn is_online(hub: &Hub, device: &str) {
 }
 
 /// Has `device` do something, and gives the command once it is final.
-async fn command(hub: &Hub, device: &str, asked: Value) -> Value {
+async fn command(hub: &HubProcess, device: &str, asked: Value) -> Value {
     let path = format!("/api/devices/{device}/commands?wait=50s");
     let answer = hub.post(&path, &asked).await;
     assert_eq!(answer.status(), 200, "{asked}");
@@ -36,14 +36,14 @@ async fn command(hub: &Hub, device: &str, asked: Value) -> Value {
     hub.json(&format!("/api/commands/{id}")).await
 }
 
-async fn desire(hub: &Hub, device: &str, desired: Value) {
+async fn desire(hub: &HubProcess, device: &str, desired: Value) {
     let path = format!("/api/devices/{device}/twin");
     let request = hub.request(Method::PATCH, &path).json(&json!({ "desired": desired }));
     assert!(request.send().await.unwrap().status().is_success());
 }
 
 /// The `sync` of each desired property.
-async fn syncs(hub: &Hub, device: &str) -> Vec<(String, String)> {
+async fn syncs(hub: &HubProcess, device: &str) -> Vec<(String, String)> {
     let twin = hub.json(&format!("/api/devices/{device}/twin")).await;
     let desired = twin["metadata"]["desired"].as_object().unwrap().clone();
     desired.into_iter().map(|(name, known)| (name, known["sync"].as_str().unwrap().to_owned())).collect()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
 use crate::support::pump::register;
-use crate::support::{Hub, Pump, eventually};
+use crate::support::{HubProcess, Pump, eventually};
 
 const MODE: &str = "/api/devices/pump-1/mode";
 const SCHEDULE: &str = "/api/devices/pump-1/schedule";
@@ -232,7 +232,7 @@ async fn a_mistyped_field_is_named_before_one_that_is_missing() {
     }
 }
 
-async fn put(hub: &Hub, path: &str, body: &Value, expected: StatusCode) -> Value {
+async fn put(hub: &HubProcess, path: &str, body: &Value, expected: StatusCode) -> Value {
     let response = hub.request(Method::PUT, path).json(body).send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
@@ -240,7 +240,7 @@ async fn put(hub: &Hub, path: &str, body: &Value, expected: StatusCode) -> Value
     serde_json::from_str(&text).unwrap()
 }
 
-async fn ids(hub: &Hub, query: &str) -> Vec<String> {
+async fn ids(hub: &HubProcess, query: &str) -> Vec<String> {
     let devices = hub.json(&format!("/api/devices?{query}")).await;
     devices.as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap().to_owned()).collect()
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
-use crate::support::{Device, Hub, eventually, within};
+use crate::support::{Device, HubProcess, eventually, within};
 
 const DATA: &str = "/api/devices/pump-1/data";
 const TOPIC: &str = "iot/devices/pump-1/data";
@@ -55,7 +55,7 @@ async fn full_disk() {
 }
 
 /// Publishes message 2, which must not be acknowledged, and sees people refused.
-async fn refuses(hub: &Hub, device: &mut Device) {
+async fn refuses(hub: &HubProcess, device: &mut Device) {
     device.publish(2, TOPIC, br#"{"n": 2, "message_id": "two"}"#).await.unwrap();
     eventually("the hub says that its store fails", async || hub.is_failing().await.then_some(())).await;
     assert_eq!(hub.json("/health").await["status"], "degraded");
@@ -81,7 +81,7 @@ async fn refuses(hub: &Hub, device: &mut Device) {
 }
 
 /// Sees message 2 acknowledged, and everything stored once.
-async fn recovers(hub: &Hub, device: &mut Device) {
+async fn recovers(hub: &HubProcess, device: &mut Device) {
     within("the acknowledgement", async {
         while device.next().await.unwrap() != BrokerMessage::Acknowledged(2) {}
     })

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
 use crate::support::rules::{done, report};
-use crate::support::{Device, Hub, eventually};
+use crate::support::{Device, HubProcess, eventually};
 
 const TEMPLATES: &str = "/api/templates";
 
@@ -262,20 +262,20 @@ async fn a_devices_status_knows_what_is_expected_of_its_readings() {
     assert_eq!(told["field"], "limits.t.min");
 }
 
-async fn register(hub: &Hub, device: &str) {
+async fn register(hub: &HubProcess, device: &str) {
     crate::support::pump::register(hub, device).await;
 }
 
-async fn twin(hub: &Hub, device: &str) -> Value {
+async fn twin(hub: &HubProcess, device: &str) -> Value {
     hub.json(&format!("/api/devices/{device}/twin")).await
 }
 
-async fn ids(hub: &Hub, path: &str) -> Vec<String> {
+async fn ids(hub: &HubProcess, path: &str) -> Vec<String> {
     let devices = hub.json(path).await;
     devices.as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn has_version(hub: &Hub, device: &str, version: u64) {
+async fn has_version(hub: &HubProcess, device: &str, version: u64) {
     eventually(&format!("{device} has version {version}"), async || {
         (twin(hub, device).await["template"]["version"] == version).then_some(())
     })
@@ -298,7 +298,7 @@ async fn told_configuration(device: &mut Device, expected: &Value) {
     .await;
 }
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value, expected: StatusCode) -> Value {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value, expected: StatusCode) -> Value {
     let response = hub.request(method, path).json(body).send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();

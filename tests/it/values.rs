@@ -5,9 +5,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
-use crate::support::{Device, Hub, eventually};
+use crate::support::{Device, HubProcess, eventually};
 
-async fn patch(hub: &Hub, id: &str, body: &str) {
+async fn patch(hub: &HubProcess, id: &str, body: &str) {
     let request = hub.request(Method::PATCH, &format!("/api/devices/{id}"));
     let response =
         request.header("Content-Type", "application/json").body(body.to_owned()).send().await.unwrap();
@@ -15,16 +15,16 @@ async fn patch(hub: &Hub, id: &str, body: &str) {
     assert_eq!(status, StatusCode::OK, "{body}: {}", response.text().await.unwrap());
 }
 
-async fn twin(hub: &Hub, id: &str) -> Value {
+async fn twin(hub: &HubProcess, id: &str) -> Value {
     hub.json(&format!("/api/devices/{id}/twin")).await
 }
 
-async fn text(hub: &Hub, path: &str) -> String {
+async fn text(hub: &HubProcess, path: &str) -> String {
     hub.get(path).await.text().await.unwrap()
 }
 
 /// Waits until all that is desired of the device is reached.
-async fn converged(hub: &Hub, id: &str) {
+async fn converged(hub: &HubProcess, id: &str) {
     eventually(&format!("{id} has converged"), async || {
         (twin(hub, id).await["delta"] == json!({})).then_some(())
     })

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::Hub;
+use crate::support::HubProcess;
 use crate::support::http::{Answer, ask};
 use crate::support::hub::Installation;
 use crate::support::pump::register;
@@ -16,12 +16,12 @@ const WEBSOCKET: [&str; 4] = [
 const JSON: &str = "Content-Type: application/json";
 const DEVICE: &str = r#"{"name":"x","device_id":"r"}"#;
 
-async fn with_host(hub: &Hub, line: &str, host: &str, more: &[&str], body: &str) -> Answer {
+async fn with_host(hub: &HubProcess, line: &str, host: &str, more: &[&str], body: &str) -> Answer {
     let host = format!("Host: {host}");
     ask(hub.http, &[&[line, &*host], more].concat(), body).await
 }
 
-async fn get(hub: &Hub, path: &str, more: &[&str]) -> Answer {
+async fn get(hub: &HubProcess, path: &str, more: &[&str]) -> Answer {
     with_host(hub, &format!("GET {path} HTTP/1.1"), &hub.http.to_string(), more, "").await
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{done, report};
-use crate::support::{Hub, eventually};
+use crate::support::{HubProcess, eventually};
 
 const RULES: &str = "/api/automation/rules";
 
@@ -250,12 +250,12 @@ async fn a_rule_is_run_by_hand() {
     assert_eq!(told["field"], "force");
 }
 
-async fn ids(hub: &Hub, query: &str) -> Vec<String> {
+async fn ids(hub: &HubProcess, query: &str) -> Vec<String> {
     let rules = hub.json(&format!("{RULES}?{query}")).await;
     rules.as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn send(hub: &Hub, method: Method, path: &str, body: &Value, expected: StatusCode) -> Value {
+async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value, expected: StatusCode) -> Value {
     let mut request = hub.request(method, path);
     if !body.is_null() {
         request = request.json(body);

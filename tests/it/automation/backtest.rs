@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::hub::{Installation, run};
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report};
-use crate::support::{Hub, eventually};
+use crate::support::{HubProcess, eventually};
 
 const COOL: &str = r#"version: 1
 rules:
@@ -142,7 +142,7 @@ fn told(runs: &Value) -> Vec<Value> {
 
 /// The `count` runs of a rule, once all have ended. A run that comes before that ends the one before, and a backtest
 /// knows no time that acts take.
-async fn ended(hub: &Hub, rule: &str, count: usize) -> Value {
+async fn ended(hub: &HubProcess, rule: &str, count: usize) -> Value {
     eventually("all runs have ended", async || {
         let runs = hub.json(&format!("/api/automation/rules/{rule}/runs?order=asc&limit=100")).await;
         let found = runs.as_array().unwrap();
@@ -151,7 +151,7 @@ async fn ended(hub: &Hub, rule: &str, count: usize) -> Value {
     .await
 }
 
-async fn replay(hub: &Hub, wish: &Value) -> Value {
+async fn replay(hub: &HubProcess, wish: &Value) -> Value {
     let response = hub.post("/api/automation/backtest", wish).await;
     let status = response.status();
     let text = response.text().await.unwrap();
@@ -160,7 +160,7 @@ async fn replay(hub: &Hub, wish: &Value) -> Value {
 }
 
 /// The same as a stream.
-async fn stream(hub: &Hub, wish: &Value) -> Value {
+async fn stream(hub: &HubProcess, wish: &Value) -> Value {
     let request = hub.request(Method::POST, "/api/automation/backtest").header("Accept", "text/event-stream");
     let text = request.json(wish).send().await.unwrap().text().await.unwrap();
     let last = text.trim_end().rsplit("\n\n").next().unwrap();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::hub::{Installation, run};
 use crate::support::rules::{Rules, done, report};
-use crate::support::{Hub, Pump, eventually};
+use crate::support::{HubProcess, Pump, eventually};
 
 const GREENHOUSE: &str = r#"version: 1
 rules:
@@ -91,7 +91,7 @@ async fn a_rule_in_a_file_runs_and_follows_its_file() {
 }
 
 /// The rule whose source has `word` in it runs.
-async fn until_read(hub: &Hub, word: &str) {
+async fn until_read(hub: &HubProcess, word: &str) {
     eventually("the file is read", async || {
         let rule = hub.json("/api/automation/rules/greenhouse-cool").await;
         rule["rule"].to_string().contains(word).then_some(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report, run_of};
-use crate::support::{Hub, eventually};
+use crate::support::{HubProcess, eventually};
 
 const HOUSE: &str = r#"version: 1
 rules:
@@ -27,7 +27,7 @@ rules:
 "#;
 
 /// Of each run its rule, its role and what came of it; and how many there are on all pages.
-async fn told(hub: &Hub, query: &str) -> (Vec<[String; 3]>, String) {
+async fn told(hub: &HubProcess, query: &str) -> (Vec<[String; 3]>, String) {
     let response = hub.get(&format!("/api/automation/{query}")).await;
     assert_eq!(response.status(), 200);
     let total = response.headers()["X-Total-Count"].to_str().unwrap().to_owned();

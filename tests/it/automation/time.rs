@@ -95,12 +95,12 @@ async fn a_reload_leaves_what_waits_in_rules_that_do_not_change() {
 }
 
 /// The engine keeps its state a moment after the commit that it is about.
-async fn settled(hub: &crate::support::Hub) {
+async fn settled(hub: &crate::support::HubProcess) {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(hub.json("/api/automation/rules/hot").await["enabled"].as_bool().unwrap());
 }
 
-async fn first_reading(hub: &crate::support::Hub) -> serde_json::Value {
+async fn first_reading(hub: &crate::support::HubProcess) -> serde_json::Value {
     hub.json("/api/devices/oven/data?order=asc&limit=1").await[0]["timestamp"].clone()
 }
 

@@ -112,7 +112,7 @@ async fn foreign_topics_are_heard_and_answered_on_an_outside_broker() {
     .await;
 }
 
-async fn bridged(hub: &crate::support::Hub, broker: std::net::SocketAddr) {
+async fn bridged(hub: &crate::support::HubProcess, broker: std::net::SocketAddr) {
     let mut lamp = Device::connect(broker, "lamp").await.unwrap();
     lamp.subscribe("lamp/+/set").await.unwrap();
     let mut button = Device::connect(broker, "button").await.unwrap();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::images::{bytes, hash, upload};
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
-use crate::support::{Device, Hub, eventually, within};
+use crate::support::{Device, HubProcess, eventually, within};
 
 /// A device that takes firmware.
 struct Board {
@@ -16,7 +16,7 @@ struct Board {
 
 impl Board {
     /// Connects a device of model P, and has it say what it runs.
-    async fn join(hub: &Hub, id: &str, version: &str) -> Self {
+    async fn join(hub: &HubProcess, id: &str, version: &str) -> Self {
         let mut mqtt = Device::connect(hub.mqtt.unwrap(), id).await.unwrap();
         mqtt.subscribe(&format!("iot/devices/{id}/firmware/update")).await.unwrap();
         let mut board = Self { id: id.into(), mqtt };
@@ -46,13 +46,13 @@ impl Board {
     }
 }
 
-async fn image(hub: &Hub, version: &str) -> String {
+async fn image(hub: &HubProcess, version: &str) -> String {
     let (status, image) = upload(hub, &format!("version={version}&model=P"), bytes(70_000)).await;
     assert_eq!(status, StatusCode::CREATED);
     image["id"].as_str().unwrap().to_owned()
 }
 
-async fn roll_out(hub: &Hub, image: &str, how: Value) -> String {
+async fn roll_out(hub: &HubProcess, image: &str, how: Value) -> String {
     let answer = hub.post(&format!("/api/firmware/{image}/rollouts"), &how).await;
     let status = answer.status();
     let job: Value = answer.json().await.unwrap();
@@ -60,7 +60,7 @@ async fn roll_out(hub: &Hub, image: &str, how: Value) -> String {
     job["id"].as_str().unwrap().to_owned()
 }
 
-async fn until(hub: &Hub, job: &str, status: &str) -> Value {
+async fn until(hub: &HubProcess, job: &str, status: &str) -> Value {
     eventually(&format!("the job is {status}"), async || {
         let told = hub.json(&format!("/api/jobs/{job}")).await;
         (told["status"] == status).then_some(told)
@@ -68,7 +68,7 @@ async fn until(hub: &Hub, job: &str, status: &str) -> Value {
     .await
 }
 
-async fn states(hub: &Hub, job: &str) -> Vec<String> {
+async fn states(hub: &HubProcess, job: &str) -> Vec<String> {
     let devices = hub.json(&format!("/api/jobs/{job}/devices?limit=100")).await;
     let told = devices.as_array().unwrap().iter().map(|device| {
         format!("{} {}", device["device_id"].as_str().unwrap(), device["state"].as_str().unwrap())

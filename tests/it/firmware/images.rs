@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::hub::Installation;
-use crate::support::{Hub, eventually};
+use crate::support::{HubProcess, eventually};
 
 /// The bytes that every image of these stories is made of.
 pub fn bytes(length: usize) -> Vec<u8> {
@@ -21,7 +21,7 @@ pub fn hash(bytes: &[u8]) -> String {
 }
 
 /// Uploads an image, and gives what the hub says of it.
-pub async fn upload(hub: &Hub, query: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
+pub async fn upload(hub: &HubProcess, query: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
     let path = format!("/api/firmware/upload?{query}");
     let answer = hub.request(Method::POST, &path).body(bytes).send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::{devices, in_state, make, show, steer, turns, until};
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
-use crate::support::{Device, Hub, Pump, Subscriber, within};
+use crate::support::{Device, HubProcess, Pump, Subscriber, within};
 
-async fn bulk(hub: &Hub, body: &Value) -> (StatusCode, Value) {
+async fn bulk(hub: &HubProcess, body: &Value) -> (StatusCode, Value) {
     let said = hub.post("/api/devices/bulk", body).await;
     (said.status(), said.json().await.unwrap())
 }

@@ -2,10 +2,10 @@
 
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
-use crate::support::{Device, Hub, Mosquitto, eventually, within};
+use crate::support::{Device, HubProcess, Mosquitto, eventually, within};
 
 /// A client that has subscribed and gone.
-async fn leave(hub: &Hub, name: &str) {
+async fn leave(hub: &HubProcess, name: &str) {
     let mut absent = Device::connect_to_session(hub.mqtt.unwrap(), name).await.unwrap();
     absent.subscribe(&format!("news/{name}")).await.unwrap();
     drop(absent);

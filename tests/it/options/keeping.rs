@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report};
-use crate::support::{Hub, Subscriber, eventually, within};
+use crate::support::{HubProcess, Subscriber, eventually, within};
 
 /// The time by a device's clock, which is right.
 #[expect(clippy::disallowed_methods, reason = "devices ask their own clocks")]
@@ -15,7 +15,7 @@ fn now() -> DateTime<Utc> {
 }
 
 /// Has a device of its own say something at a time so far from now; the time that it is stored under, as far from now.
-async fn stored(hub: &Hub, device: &str, days: i64) -> i64 {
+async fn stored(hub: &HubProcess, device: &str, days: i64) -> i64 {
     let at = now() + TimeDelta::days(days);
     register(hub, device).await;
     report(hub, device, &json!({ "n": 1, "timestamp": at.to_rfc3339() })).await;
@@ -53,7 +53,7 @@ async fn idle_twins_leave_memory() {
         }
     }
     let in_memory =
-        async |hub: &Hub| hub.json("/health").await["parts"]["twins"]["in_memory"].as_u64().unwrap();
+        async |hub: &HubProcess| hub.json("/health").await["parts"]["twins"]["in_memory"].as_u64().unwrap();
     eventually("they leave", async || (in_memory(&soon).await == 0).then_some(())).await;
     assert_eq!(in_memory(&never).await, 3);
     assert_eq!(soon.json("/api/devices/a/twin").await["reported"]["n"], 1, "and come back");
@@ -71,7 +71,7 @@ async fn a_device_that_spoke_once_is_offline_after_a_silence() {
 }
 
 /// The first message to a subscriber that wants all since the first event.
-async fn first_told(hub: &Hub) -> Value {
+async fn first_told(hub: &HubProcess) -> Value {
     let mut subscriber = Subscriber::connect(hub.http).await;
     subscriber.send(&json!({ "type": "subscribe", "id": "s", "since": 1 })).await;
     let subscribed = within("an answer", subscriber.next()).await.unwrap();
@@ -104,7 +104,7 @@ async fn old_readings_go() {
     report(&hub, "a", &json!({ "n": 1, "timestamp": old })).await;
     report(&hub, "a", &json!({ "n": 2 })).await;
     hub.terminate().await;
-    let readings = async |hub: &Hub| {
+    let readings = async |hub: &HubProcess| {
         let readings: Value = hub.json("/api/devices/a/data?sensor_type=n&start_date=2000-01-01").await;
         readings
             .as_array()
@@ -129,7 +129,7 @@ async fn old_runs_go() {
     assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
     crate::support::rules::done(&hub, "bell").await;
     hub.terminate().await;
-    let count = async |hub: &Hub| {
+    let count = async |hub: &HubProcess| {
         let runs: Value = hub.json("/api/automation/rules/bell/runs").await;
         runs.as_array().unwrap().len()
     };

@@ -11,7 +11,7 @@ use crate::support::hub::{Installation, run};
 use crate::support::pump::register;
 use crate::support::receiver::Receiver;
 use crate::support::rules::{Rules, report};
-use crate::support::{Hub, eventually, within};
+use crate::support::{HubProcess, eventually, within};
 
 /// The first line of its log with `part` in it, of a hub that is started with these options, and ended then.
 async fn line(args: &[&str], part: &str) -> String {
@@ -127,7 +127,7 @@ async fn redirecting(to: std::net::SocketAddr) -> std::net::SocketAddr {
     address
 }
 
-async fn deliveries(hub: &Hub, status: &str) -> Value {
+async fn deliveries(hub: &HubProcess, status: &str) -> Value {
     eventually("a delivery", async || {
         let deliveries = hub.json("/api/automation/webhooks/deliveries").await;
         (deliveries[0]["status"] == status).then_some(deliveries)
@@ -147,7 +147,7 @@ async fn webhooks_are_redirected_inward_where_that_is_allowed() {
     );
     let installation =
         || Installation::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
-    let ring = async |hub: &Hub| {
+    let ring = async |hub: &HubProcess| {
         assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
     };
     let hub = installation().start().await;

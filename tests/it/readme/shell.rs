@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use tokio::process::Command;
 
 use super::Block;
-use crate::support::{Hub, within};
+use crate::support::{HubProcess, within};
 
 /// The start of each block. Commands that watch until Ctrl-C end with the first line that they print.
 const PRELUDE: &str = r#"
@@ -30,7 +30,7 @@ pub struct Shell {
 
 impl Shell {
     /// Runs blocks in `folder`, against `hub`.
-    pub fn new(folder: &Path, hub: &Hub) -> Self {
+    pub fn new(folder: &Path, hub: &HubProcess) -> Self {
         let mqtt_port = hub.mqtt.unwrap().port().to_string();
         Self { folder: folder.to_owned(), http: hub.http.to_string(), mqtt_port }
     }

@@ -19,7 +19,7 @@ use super::{eventually, within};
 pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_twinhub");
 
 /// A running twinhub.
-pub struct Hub {
+pub struct HubProcess {
     child: Child,
     pub http: SocketAddr,
     /// The embedded broker's address.
@@ -90,7 +90,7 @@ impl Installation {
     }
 
     /// Starts a hub in it and waits until it is ready.
-    pub async fn start(&self) -> Hub {
+    pub async fn start(&self) -> HubProcess {
         let mut child = command("sh")
             .args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.limit), PROGRAM])
             .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
@@ -131,7 +131,7 @@ impl Installation {
         let client = ClientBuilder::new(client).with(Described).build();
         let (http, mqtt) = (address("http").unwrap(), address("mqtt"));
         let _dir = self.dir.clone();
-        let hub = Hub { child, http, mqtt, banner, client, log: lines, reading, _dir };
+        let hub = HubProcess { child, http, mqtt, banner, client, log: lines, reading, _dir };
         eventually("it is ready", async || hub.get("/ready").await.status().is_success().then_some(())).await;
         if hub.mqtt.is_none() {
             eventually("it reaches its broker", async || hub.is_connected().await.then_some(())).await;
@@ -192,7 +192,7 @@ async fn banner(child: &mut Child) -> String {
     String::from_utf8(text).unwrap()
 }
 
-impl Hub {
+impl HubProcess {
     /// A request to be filled and sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.http))

@@ -15,7 +15,7 @@ pub mod websocket;
 use std::time::{Duration, Instant};
 
 pub use browser::Browser;
-pub use hub::Hub;
+pub use hub::HubProcess;
 pub use mosquitto::Mosquitto;
 pub use mqtt::Device;
 pub use pump::Pump;

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::mqtt::BrokerMessage;
-use super::{Device, Hub, within};
+use super::{Device, HubProcess, within};
 
 /// A registered device that answers its commands.
 pub struct Pump {
@@ -17,20 +17,20 @@ pub struct Pump {
 }
 
 /// Registers the device `id`.
-pub async fn register(hub: &Hub, id: &str) {
+pub async fn register(hub: &HubProcess, id: &str) {
     let created = hub.post("/api/devices", &json!({ "device_id": id, "name": id })).await;
     assert_eq!(created.status(), StatusCode::CREATED);
 }
 
 impl Pump {
     /// Registers a device, connects it and has it say that it is there.
-    pub async fn join(hub: &Hub, id: &str) -> Self {
+    pub async fn join(hub: &HubProcess, id: &str) -> Self {
         register(hub, id).await;
         Self::connect(hub, id).await
     }
 
     /// Connects a device that is registered, and has it say that it is there.
-    pub async fn connect(hub: &Hub, id: &str) -> Self {
+    pub async fn connect(hub: &HubProcess, id: &str) -> Self {
         let mut mqtt = Device::connect(hub.mqtt.unwrap(), id).await.unwrap();
         mqtt.subscribe(&format!("iot/devices/{id}/commands")).await.unwrap();
         let mut pump = Self { id: id.into(), mqtt, came: VecDeque::new() };

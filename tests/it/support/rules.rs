@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Hub, eventually};
+use super::{HubProcess, eventually};
 
 /// A folder of rule files, removed with it.
 pub struct Rules(TempDir);
@@ -40,7 +40,7 @@ impl Rules {
 }
 
 /// The newest entry of the journal of runs that fits, when there is one.
-pub async fn run_of(hub: &Hub, rule: &str, fits: impl Fn(&Value) -> bool) -> Value {
+pub async fn run_of(hub: &HubProcess, rule: &str, fits: impl Fn(&Value) -> bool) -> Value {
     eventually(&format!("a run of {rule}"), async || {
         let runs = hub.json(&format!("/api/automation/rules/{rule}/runs")).await;
         runs.as_array().unwrap().iter().find(|run| fits(run)).cloned()
@@ -49,17 +49,17 @@ pub async fn run_of(hub: &Hub, rule: &str, fits: impl Fn(&Value) -> bool) -> Val
 }
 
 /// The newest run that has come to its end.
-pub async fn done(hub: &Hub, rule: &str) -> Value {
+pub async fn done(hub: &HubProcess, rule: &str) -> Value {
     run_of(hub, rule, |run| run["outcome"] == "done").await
 }
 
 /// The newest entry that says that it did not run, for this reason.
-pub async fn not_run(hub: &Hub, rule: &str, why: &str) -> Value {
+pub async fn not_run(hub: &HubProcess, rule: &str, why: &str) -> Value {
     run_of(hub, rule, |run| run["outcome"] == "not_run" && run["why"] == why).await
 }
 
 /// Has a device report something over HTTP.
-pub async fn report(hub: &Hub, device: &str, readings: &Value) {
+pub async fn report(hub: &HubProcess, device: &str, readings: &Value) {
     let response = hub.post(&format!("/api/devices/{device}/data"), readings).await;
     assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
 }
