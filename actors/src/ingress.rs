@@ -122,13 +122,13 @@ impl Ingress {
             if !for_twin {
                 return self.signal(&message, receipt, room);
             }
-            // Told to the journal before what the twin makes of it: durable no later than that.
+            // Sent to the journal before the twin's outcome: durable no later than that.
             self.signal(&message, Receipt::nobody(), None);
         }
         if message.for_twins {
             self.deliver_to_twins(message, receipt, room);
         } else {
-            receipt.settle(Ok(Taken::default())); // what nobody listens to any more
+            receipt.settle(Ok(Taken::default())); // no rule listens to it any more
         }
     }
 
@@ -141,7 +141,7 @@ impl Ingress {
         if let Err(error) = delivery.check_size(&message) {
             return delivery.reject(&message, error, receipt);
         }
-        // Where the interpreter is gone the hub is shutting down; the receipt says so as it is dropped.
+        // Where the interpreter is gone the hub is shutting down; the dropped receipt says so.
         let _ = try_send_unbounded(interpreter, Interpret { dialect, message, receipt, room });
     }
 
@@ -166,7 +166,7 @@ impl Ingress {
             receipt.settle(settled);
             drop(room);
         });
-        // Where the journal is gone the hub is shutting down; the receipt says so as it is dropped.
+        // Where the journal is gone the hub is shutting down; the dropped receipt says so.
         let _ = try_send_unbounded(
             &self.0.deps.journal,
             Append::with_kept(vec![event], Vec::new(), Default::default(), receipt),

@@ -1,4 +1,4 @@
-//! More connections than there are file handles for: whoever is idle goes, and nobody is locked out.
+//! More connections than there are file handles for: idle connections are closed, and no client is locked out.
 
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,4 +1,4 @@
-//! One hub at a time on one set of data: whoever comes second is told who has it, and touches nothing.
+//! One hub at a time on one set of data: the second is told which process has it, and touches nothing.
 
 use std::path::Path;
 use std::time::Duration;

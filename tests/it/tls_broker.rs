@@ -28,7 +28,7 @@ async fn only_certificates_of_the_authority_are_trusted() {
         .start()
         .await;
     let stored = async |n: i64| {
-        // Mosquitto opens its doors one after the other.
+        // Mosquitto opens its listeners one after the other.
         let mut device =
             eventually("devices can connect", async || Device::connect(devices, "pump-1").await.ok()).await;
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
@@ -60,7 +60,7 @@ async fn only_certificates_of_the_authority_are_trusted() {
     stored(2).await;
 }
 
-/// A Mosquitto with the certificate in `folder`, and for `devices` another door without.
+/// A Mosquitto with the certificate in `folder`, and for `devices` another listener without.
 async fn tls_mosquitto(folder: &Path, devices: SocketAddr) -> Mosquitto {
     let folder = folder.display();
     let files = format!("certfile {folder}/server.pem\nkeyfile {folder}/server.key\n");

@@ -25,7 +25,7 @@ use twinhub_domain::{CommandId, Outgoing};
 
 pub use intake::{IncomingMessage, Intake, Room};
 
-/// The way out to the devices. Both links are one.
+/// The link to the devices' broker: outgoing messages, and their intake. Implemented for the embedded broker and an outside one.
 #[async_trait]
 pub trait Link: Send + Sync + 'static {
     /// Publishes at QoS 1, and returns when the broker has acknowledged it: it is the broker's then.

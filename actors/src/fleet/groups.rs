@@ -29,7 +29,7 @@ pub use self::tree_now::TreeNow;
 use super::{FleetDeps, RecordRepository};
 use crate::clock::new_id_at;
 use crate::counters::get;
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::feed::EventBatch;
 use crate::messages::groups::{GroupRefusal, GroupView, PutGroupReply};
 use twinhub_domain::fleet::tree::body_of_change;
@@ -270,7 +270,7 @@ impl Groups {
         self.when_true(ctx, move |this, _| {
             // Somebody else may have removed it by now.
             let stored = this.view(&id).map(|view| PutGroupReply { view, made });
-            let _ = reply.send(stored.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into()))); // may have gone
+            send_reply(reply, stored.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into())));
         });
     }
 }

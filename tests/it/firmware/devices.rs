@@ -240,7 +240,7 @@ async fn a_rollout_finishes_with_devices_away() {
         board.say("status", &json!({ "status": "offline" })).await;
     }
     let id = image(&hub, "2").await;
-    // Those that are there come first, whoever is named first.
+    // Devices that are online come first, whatever the order of their names.
     let how = json!({ "ids": ["lost", "late", "there"], "stages": [30, 100], "expires": "6s" });
     let job = roll_out(&hub, &id, how).await;
     there.told().await;

@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
                 return Poll::Ready(Ok(()));
             }
             if self.out.len() > MOST_UNWRITTEN {
-                return Poll::Pending; // whoever takes no answers asks no more: the socket wakes us
+                return Poll::Pending; // a client that reads no answers is not read: the socket wakes us
             }
             if !self.count_held() {
                 self.end(wire::QUOTA_EXCEEDED);

@@ -219,7 +219,7 @@ async fn a_will_is_taken_in_when_a_device_goes_without_a_word() {
     let mut witness = TestClient::connect(&broker, "witness", |_| {}).await;
     witness.publish(DATA, "1");
     witness.sees_no_puback().await;
-    assert_eq!(test_intake.next().await.payload(), "1", "whoever says goodbye has no will");
+    assert_eq!(test_intake.next().await.payload(), "1", "a client that disconnects has no will");
 
     drop(TestClient::connect(&broker, "abrupt", will).await);
     let last = test_intake.next().await;

@@ -265,7 +265,7 @@ impl Jobs {
             }
         };
         if is_for_nobody {
-            // The caller meant somebody: this must not look as if it had been done.
+            // The caller meant devices: this must not look as if it had been done.
             let _ = self.table.signal(id, JobSignal::BreakOff, Some(NOBODY)); // it was being prepared
             if let Some(job) = self.table.jobs.get_mut(&id) {
                 job.sweeping = None; // there is nobody to be called back

@@ -215,7 +215,7 @@ async fn a_device_that_appears_takes_the_template_that_is_meant_for_it() {
     assert_eq!(fixture.twin("hall-1").await.template_id(), Some("hall"));
     assert_eq!(fixture.twin("x").await.template_id(), None);
 
-    // In one commit: whoever follows never sees it without.
+    // In one commit: a follower never sees it without.
     let mut kinds = Vec::new();
     while kinds.is_empty() {
         let batch = within("an event of the device", fixture.live.recv()).await.unwrap();

@@ -70,7 +70,11 @@ async fn are_followed_with_method_and_body_where_they_may_be() {
     let kept =
         ["authorization", "x-room", "content-type", "x-twinhub-delivery"].map(|name| third.header(name));
     let id = Uuid::from_u128(1).to_string();
-    assert_eq!(kept, [None, None, Some("application/json"), Some(&*id)], "keys are for whom the rule names");
+    assert_eq!(
+        kept,
+        [None, None, Some("application/json"), Some(&*id)],
+        "keys are for the receiver that the rule names"
+    );
     third.answer("303 See Other", "Location: /d\r\n", "").await;
     let fourth = other.next().await;
     assert_eq!((&*fourth.line, &*fourth.body, fourth.header("content-type")), ("GET /d", "", None));

@@ -52,7 +52,7 @@ async fn a_socket_that_does_not_connect_in_time_is_closed() {
     let (mut client, _) = Raw::connect(&broker, true, "client", true).await;
     assert_eq!(silent.read_to_end().await, b"");
     assert_eq!(slow.read_to_end().await, b"");
-    assert!(client.until_pong().await.is_empty(), "whoever has connected stays");
+    assert!(client.until_pong().await.is_empty(), "a connected client stays");
 }
 
 #[tokio::test]
