@@ -16,9 +16,9 @@ use actix_web::web::Data;
 use tracing::{info, warn};
 use twinhub_actors::access::{Caller, Permissions};
 use twinhub_actors::clock::HubClock;
-use twinhub_actors::door::UnknownDevices;
-use twinhub_actors::reach::Reach;
+use twinhub_actors::ingress::UnknownDevicePolicy;
 use twinhub_actors::retained::RetainedInStore;
+use twinhub_actors::webhook_destinations::WebhookDestinations;
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::cause::Source;
 use twinhub_domain::{Clock as _, Timestamp};
@@ -84,7 +84,7 @@ pub enum StartError {
     #[error(
         "cannot listen for MQTT on {address}: another program, a broker such as Mosquitto perhaps, listens there: use \
          that broker with --mqtt mqtt://{}, or give the one in here another port with --mqtt-listen {}",
-        called(*address), next_port(*address, 1_884)
+        public_address(*address), next_port(*address, 1_884)
     )]
     MqttTaken { address: SocketAddr },
     #[error(transparent)]
@@ -110,7 +110,7 @@ impl StartError {
 }
 
 /// The address under which this machine reaches a listener on `address`: one that listens everywhere is at loopback too.
-fn called(address: SocketAddr) -> SocketAddr {
+fn public_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -150,7 +150,7 @@ impl Application {
         }
         let store = open_store(&config, &seal).await?;
         let mut settings = settings(&config);
-        settings.webhooks = reach(&config, &[http, config.mqtt_listen]);
+        settings.webhooks = destinations(&config, &[http, config.mqtt_listen]);
         let hub = Hub::start(Arc::clone(&store) as _, clock, settings)
             .await
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
@@ -166,7 +166,7 @@ impl Application {
         };
         let DeviceLink { link, listens, host, port, url } = connected;
         let listeners: Vec<_> = std::iter::once(http).chain(listens).collect();
-        hub.confine_webhooks(reach(&config, &listeners));
+        hub.confine_webhooks(destinations(&config, &listeners));
         hub.connect(Arc::clone(&link));
 
         let info = ServerInfo {
@@ -219,8 +219,8 @@ impl RunningHub {
     /// Lets hold what of `config` can change while the hub runs.
     pub(crate) fn change(&self, config: &Config) {
         let Self { hub, store, http, mqtt, web, .. } = self;
-        hub.door.treat_unknown(unknown_devices(config));
-        hub.door.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
+        hub.ingress.treat_unknown(unknown_devices(config));
+        hub.ingress.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
         web.change(Policy::of(config, &web.info.public_url));
         store.keep(Keeping {
             journal: config.retention,
@@ -228,14 +228,14 @@ impl RunningHub {
             runs: config.keep_runs,
         });
         let listeners: Vec<_> = std::iter::once(*http).chain(*mqtt).collect();
-        hub.confine_webhooks(reach(config, &listeners));
+        hub.confine_webhooks(destinations(config, &listeners));
     }
 
     /// The text for a person who has just started the hub: the addresses, and commands to try.
     #[must_use]
     pub fn banner(&self) -> String {
         let Self { mqtt, data_dir, link, .. } = self;
-        let http = called(self.http);
+        let http = public_address(self.http);
         let (broker, publish) = match mqtt {
             Some(address) if address.port() == 1883 => (format!("{address}"), String::new()),
             Some(address) => (format!("{address}"), format!(" -p {}", address.port())),
@@ -269,7 +269,7 @@ async fn connect(
     store: Arc<SqlStore>,
     most_clients: usize,
 ) -> Result<DeviceLink, StartError> {
-    let intake = hub.door.clone();
+    let intake = hub.ingress.clone();
     intake.limit_payloads(config.mqtt_payload_limit);
     match &config.mqtt {
         Mqtt::Embedded => {
@@ -356,21 +356,22 @@ async fn open_store(config: &Config, seal: &Arc<Seal>) -> Result<Arc<SqlStore>, 
 }
 
 /// Where webhooks may go, from a hub that listens there.
-fn reach(config: &Config, listeners: &[SocketAddr]) -> Reach {
-    let called = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
-    let called = called.and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
-    Reach {
+fn destinations(config: &Config, listeners: &[SocketAddr]) -> WebhookDestinations {
+    let public_address = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    let public_address =
+        public_address.and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
+    WebhookDestinations {
         allow: config.webhook_allow.iter().map(|place| place.allowed.clone()).collect(),
         listeners: listeners.to_vec(),
-        called,
+        public_address,
         private_redirects: config.webhook_private_redirects,
     }
 }
 
-fn unknown_devices(config: &Config) -> UnknownDevices {
+fn unknown_devices(config: &Config) -> UnknownDevicePolicy {
     match config.unknown_devices {
-        config::UnknownDevicesOption::Accept => UnknownDevices::Accept,
-        config::UnknownDevicesOption::Reject => UnknownDevices::Reject,
+        config::UnknownDevicesOption::Accept => UnknownDevicePolicy::Accept,
+        config::UnknownDevicesOption::Reject => UnknownDevicePolicy::Reject,
     }
 }
 

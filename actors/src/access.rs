@@ -5,5 +5,5 @@ mod grant;
 mod messages;
 
 pub use crate::caller::{Caller, Permission, Permissions};
-pub use grant::{Grant, Order};
-pub use messages::Ask;
+pub use grant::{Grant, InputRequest};
+pub use messages::HubRequest;

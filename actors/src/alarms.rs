@@ -16,10 +16,10 @@ use crate::backoff::until_answered;
 use crate::clock::new_id_at;
 use crate::counters::Counters;
 use crate::journal::Journal;
-use crate::messages::alarms::{Acknowledge, Clear, ClearType, Forget, Raise, Told};
+use crate::log_throttle::LogThrottle;
+use crate::mailbox::{send_reply, try_send_unbounded};
+use crate::messages::alarms::{Acknowledge, AlarmReply, Clear, ClearType, ForgetDeviceAlarms, Raise};
 use crate::messages::journal::Append;
-use crate::post::post;
-use crate::sparing::Sparing;
 use twinhub_domain::alarm::{ActiveAlarms, Alarm, AlarmChange, AlarmId, AlarmStep, Raised, Severity, who};
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
@@ -31,7 +31,7 @@ const PAGE: u64 = 1_000;
 /// A change of an alarm is settled.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Settled {
+struct AlarmChangeSettled {
     id: AlarmId,
 }
 
@@ -46,29 +46,29 @@ pub struct Alarms {
     /// store's rows of these are behind.
     unsettled: HashMap<AlarmId, (Alarm, u32)>,
     /// The requests that wait for an alarm's look-up.
-    asked: HashMap<AlarmId, Vec<Ask>>,
+    waiting_requests: HashMap<AlarmId, Vec<AlarmRequest>>,
     /// Devices that were removed: any later input about them is late.
     gone: HashSet<DeviceNumber>,
     ids: ContextV7,
     pending: Arc<AtomicU32>,
-    loud: Sparing,
+    log_throttle: LogThrottle,
 }
 
 /// Something for an alarm that is known by its id.
-struct Ask {
-    what: Wish,
+struct AlarmRequest {
+    what: AlarmRequestKind,
     cause: Cause,
-    reply: Reply,
+    reply: AlarmCallback,
 }
 
 #[derive(Clone, Copy)]
-enum Wish {
+enum AlarmRequestKind {
     Clear,
     Acknowledge,
 }
 
 /// Called with the result once that is durable; none where there is no such alarm.
-type Reply = Box<dyn FnOnce(Option<Told>) + Send>;
+type AlarmCallback = Box<dyn FnOnce(Option<AlarmReply>) + Send>;
 
 impl Alarms {
     /// The alarms that `store` knows; they are read as it starts.
@@ -86,33 +86,33 @@ impl Alarms {
             counters,
             book: ActiveAlarms::default(),
             unsettled: HashMap::new(),
-            asked: HashMap::new(),
+            waiting_requests: HashMap::new(),
             gone: HashSet::new(),
             ids: ContextV7::new(),
             pending: Arc::default(),
-            loud: Sparing::default(),
+            log_throttle: LogThrottle::default(),
         }
     }
 
-    fn ask(&mut self, id: AlarmId, ask: Ask, ctx: &mut Context<Self>) {
-        if let Some(waiting) = self.asked.get_mut(&id) {
-            waiting.push(ask); // each finds what the one before it made of it
+    fn handle_request(&mut self, id: AlarmId, request: AlarmRequest, ctx: &mut Context<Self>) {
+        if let Some(waiting) = self.waiting_requests.get_mut(&id) {
+            waiting.push(request); // each finds what the one before it made of it
             return;
         }
         if let Some(alarm) = self.known(id) {
-            return self.grant(&alarm, ask, ctx);
+            return self.apply_request(&alarm, request, ctx);
         }
-        self.asked.insert(id, vec![ask]);
+        self.waiting_requests.insert(id, vec![request]);
         let found = look_up(Arc::clone(&self.store), id);
         ctx.spawn(found.into_actor(self).map(move |found, this, ctx| this.found(id, found, ctx)));
     }
 
     /// Answers the requests that waited for this alarm, in order.
     fn found(&mut self, id: AlarmId, found: Option<Alarm>, ctx: &mut Context<Self>) {
-        for ask in self.asked.remove(&id).into_iter().flatten() {
+        for request in self.waiting_requests.remove(&id).into_iter().flatten() {
             match self.known(id).or_else(|| found.clone()) {
-                Some(alarm) => self.grant(&alarm, ask, ctx),
-                None => (ask.reply)(None),
+                Some(alarm) => self.apply_request(&alarm, request, ctx),
+                None => (request.reply)(None),
             }
         }
     }
@@ -122,11 +122,16 @@ impl Alarms {
         self.unsettled.get(&id).map(|(alarm, _)| alarm).or_else(|| self.book.get(id)).cloned()
     }
 
-    fn grant(&mut self, alarm: &Alarm, Ask { what, cause, reply }: Ask, ctx: &mut Context<Self>) {
+    fn apply_request(
+        &mut self,
+        alarm: &Alarm,
+        AlarmRequest { what, cause, reply }: AlarmRequest,
+        ctx: &mut Context<Self>,
+    ) {
         let (now, by) = (self.clock.now(), who(&cause));
         let change = match what {
-            Wish::Clear => alarm.clear(&by, now),
-            Wish::Acknowledge => alarm.acknowledge(&by, now),
+            AlarmRequestKind::Clear => alarm.clear(&by, now),
+            AlarmRequestKind::Acknowledge => alarm.acknowledge(&by, now),
         };
         match change {
             Some(change) => {
@@ -142,7 +147,7 @@ impl Alarms {
         change: AlarmChange,
         cause: Cause,
         now: Timestamp,
-        reply: Reply,
+        reply: AlarmCallback,
         ctx: &mut Context<Self>,
     ) {
         self.log(&change);
@@ -165,10 +170,10 @@ impl Alarms {
         let automation = AutomationChanges { alarms: vec![alarm.clone()], ..AutomationChanges::default() };
         let me = ctx.address();
         let receipt = Receipt::new(move |settled| {
-            // Lost only when the hub goes down; then nobody may be told that it was done.
+            // Lost only when the hub shuts down; then no caller may be told that it was done.
             if let Ok(Accepted { seq, .. }) = settled {
-                let _ = post(&me, Settled { id });
-                reply(Some(Told { alarm: Some(alarm), seq }));
+                let _ = try_send_unbounded(&me, AlarmChangeSettled { id });
+                reply(Some(AlarmReply { alarm: Some(alarm), seq }));
             }
         });
         self.append(vec![event], automation, receipt);
@@ -181,7 +186,9 @@ impl Alarms {
             AlarmStep::Cleared => "cleared",
             AlarmStep::Repeated | AlarmStep::Acknowledged => return,
         };
-        let Some(left_out) = self.loud.may(&alarm.alarm_type, self.clock.uptime_ms()) else { return };
+        let Some(left_out) = self.log_throttle.permit(&alarm.alarm_type, self.clock.uptime_ms()) else {
+            return;
+        };
         let device = alarm.originator.device().map(tracing::field::display);
         let rule = alarm.rule.as_ref().map(tracing::field::display);
         let (alarm_type, severity, message) = (&*alarm.alarm_type, alarm.severity.as_str(), &*alarm.message);
@@ -194,10 +201,10 @@ impl Alarms {
 
     /// Answers a request that changed nothing. The alarm in the answer may be on its way to the store still, so the
     /// answer follows that.
-    fn answer_later(&self, alarm: Option<Alarm>, reply: Reply) {
+    fn answer_later(&self, alarm: Option<Alarm>, reply: AlarmCallback) {
         let receipt = Receipt::new(move |settled| {
             if settled.is_ok() {
-                reply(Some(Told { alarm, seq: None }));
+                reply(Some(AlarmReply { alarm, seq: None }));
             }
         });
         self.append(Vec::new(), AutomationChanges::default(), receipt);
@@ -210,7 +217,8 @@ impl Alarms {
             pending: Arc::clone(&self.pending),
             ..Append::beside_twins(events, receipt)
         };
-        let _ = post(&self.journal, append); // without a journal the hub goes down, and the receipt tells
+        // Without a journal the hub is shutting down, and the receipt is lost.
+        let _ = try_send_unbounded(&self.journal, append);
     }
 
     /// The next alarm's id, in the order of time.
@@ -261,7 +269,7 @@ impl Handler<Raise> for Alarms {
 
     fn handle(&mut self, raise: Raise, ctx: &mut Context<Self>) {
         let Raise { of, number, alarm_type, severity, message, rule, cause, reply } = raise;
-        let reply: Reply = answer_to(reply);
+        let reply: AlarmCallback = callback_for(reply);
         if of.device().is_some() && self.gone.contains(&number) {
             return self.answer_later(None, reply);
         }
@@ -279,7 +287,7 @@ impl Handler<ClearType> for Alarms {
     fn handle(&mut self, clear: ClearType, ctx: &mut Context<Self>) {
         let ClearType { of, alarm_type, cause, reply } = clear;
         let now = self.clock.now();
-        let reply: Reply = answer_to(reply);
+        let reply: AlarmCallback = callback_for(reply);
         match self.book.clear(&of, &alarm_type, &who(&cause), now) {
             Some(change) => self.commit(change, cause, now, reply, ctx),
             None => self.answer_later(None, reply),
@@ -288,10 +296,10 @@ impl Handler<ClearType> for Alarms {
 }
 
 /// A reply where there always is a result.
-fn answer_to(reply: tokio::sync::oneshot::Sender<Told>) -> Reply {
-    Box::new(move |told| {
-        if let Some(told) = told {
-            let _ = reply.send(told); // whoever asked may have gone
+fn callback_for(reply: tokio::sync::oneshot::Sender<AlarmReply>) -> AlarmCallback {
+    Box::new(move |answer| {
+        if let Some(answer) = answer {
+            send_reply(reply, answer);
         }
     })
 }
@@ -300,8 +308,8 @@ impl Handler<Clear> for Alarms {
     type Result = ();
 
     fn handle(&mut self, Clear { id, cause, reply }: Clear, ctx: &mut Context<Self>) {
-        let reply: Reply = Box::new(move |told| drop(reply.send(told))); // whoever asked may have gone
-        self.ask(id, Ask { what: Wish::Clear, cause, reply }, ctx);
+        let reply: AlarmCallback = Box::new(move |answer| send_reply(reply, answer));
+        self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Clear, cause, reply }, ctx);
     }
 }
 
@@ -309,15 +317,15 @@ impl Handler<Acknowledge> for Alarms {
     type Result = ();
 
     fn handle(&mut self, Acknowledge { id, cause, reply }: Acknowledge, ctx: &mut Context<Self>) {
-        let reply: Reply = Box::new(move |told| drop(reply.send(told))); // whoever asked may have gone
-        self.ask(id, Ask { what: Wish::Acknowledge, cause, reply }, ctx);
+        let reply: AlarmCallback = Box::new(move |answer| send_reply(reply, answer));
+        self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Acknowledge, cause, reply }, ctx);
     }
 }
 
-impl Handler<Forget> for Alarms {
+impl Handler<ForgetDeviceAlarms> for Alarms {
     type Result = ();
 
-    fn handle(&mut self, Forget { number }: Forget, _: &mut Context<Self>) {
+    fn handle(&mut self, ForgetDeviceAlarms { number }: ForgetDeviceAlarms, _: &mut Context<Self>) {
         self.gone.insert(number);
         let now = self.clock.now();
         let forgotten = self.book.forget(number);
@@ -337,10 +345,10 @@ impl Handler<Forget> for Alarms {
     }
 }
 
-impl Handler<Settled> for Alarms {
+impl Handler<AlarmChangeSettled> for Alarms {
     type Result = ();
 
-    fn handle(&mut self, Settled { id }: Settled, _: &mut Context<Self>) {
+    fn handle(&mut self, AlarmChangeSettled { id }: AlarmChangeSettled, _: &mut Context<Self>) {
         if let Some((_, changes)) = self.unsettled.get_mut(&id) {
             *changes -= 1;
             if *changes == 0 {

@@ -10,9 +10,9 @@ use tracing::warn;
 
 use crate::clock::retention::RetentionClock;
 use crate::messages::archive::{
-    BucketHistory, FindAlarm, FindCommand, FindEvents, FindRun, FindSerial, FindToken, HowMuch, LastRuns,
-    ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns, LoadTwins, Past,
-    RawHistory, Replay, Rest,
+    BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun, FindSerial,
+    FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns,
+    LoadTwins, RawHistory, Replay, StopCompaction,
 };
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::Clock;
@@ -88,10 +88,10 @@ impl Handler<ClockMoved> for Archive {
     }
 }
 
-impl Handler<Rest> for Archive {
+impl Handler<StopCompaction> for Archive {
     type Result = ();
 
-    fn handle(&mut self, _: Rest, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: StopCompaction, ctx: &mut Context<Self>) {
         // In its midst too: order that is half made is made again at the next start. Left running, it would
         // hold a connection beyond the end of the runtime that connections need to be given back in.
         if let Some(maintaining) = self.maintaining.take() {
@@ -100,13 +100,13 @@ impl Handler<Rest> for Archive {
     }
 }
 
-/// A handler that answers one question with one call of the store.
+/// A handler that answers one message with one call of the store.
 macro_rules! answer {
-    ($question:ident: |$store:ident, $asked:ident| $call:expr) => {
-        impl Handler<$question> for Archive {
-            type Result = ResponseFuture<<$question as Message>::Result>;
+    ($message:ident: |$store:ident, $query:ident| $call:expr) => {
+        impl Handler<$message> for Archive {
+            type Result = ResponseFuture<<$message as Message>::Result>;
 
-            fn handle(&mut self, $asked: $question, _: &mut Context<Self>) -> Self::Result {
+            fn handle(&mut self, $query: $message, _: &mut Context<Self>) -> Self::Result {
                 let $store = Arc::clone(&self.store);
                 Box::pin(async move { $call.await })
             }
@@ -114,22 +114,22 @@ macro_rules! answer {
     };
 }
 
-answer!(ListDevices: |store, asked| store.devices(&asked.0));
-answer!(FindToken: |store, asked| store.find_token(&asked.0));
-answer!(FindSerial: |store, asked| store.find_serial(&asked.0));
-answer!(RawHistory: |store, asked| store.raw_history(&asked.0));
-answer!(BucketHistory: |store, asked| store.bucket_history(&asked.0));
-answer!(HowMuch: |store, asked| store.extent(asked.0));
-answer!(FindEvents: |store, asked| store.events(&asked.0));
-answer!(LoadTwins: |store, asked| store.load(&asked.0));
-answer!(Replay: |store, asked| store.replay(asked.after, asked.up_to, asked.limit));
-answer!(ListCommands: |store, asked| store.commands(&asked.0));
-answer!(FindCommand: |store, asked| store.command(asked.0));
-answer!(ListRuns: |store, asked| store.runs(&asked.0));
-answer!(FindRun: |store, asked| store.run(asked.0));
-answer!(LastRuns: |store, asked| store.last_runs(&asked.0));
-answer!(ListAlarms: |store, asked| store.alarms(&asked.0));
-answer!(FindAlarm: |store, asked| store.alarm(asked.0));
-answer!(ListDeliveries: |store, asked| store.deliveries(&asked.0));
-answer!(ListJobDevices: |store, asked| store.job_devices(&asked.0));
-answer!(Past: |store, asked| store.past(asked.devices.as_deref(), asked.after, asked.limit));
+answer!(ListDevices: |store, query| store.devices(&query.0));
+answer!(FindToken: |store, query| store.find_token(&query.0));
+answer!(FindSerial: |store, query| store.find_serial(&query.0));
+answer!(RawHistory: |store, query| store.raw_history(&query.0));
+answer!(BucketHistory: |store, query| store.bucket_history(&query.0));
+answer!(FindExtent: |store, query| store.extent(query.0));
+answer!(FindEvents: |store, query| store.events(&query.0));
+answer!(LoadTwins: |store, query| store.load(&query.0));
+answer!(Replay: |store, query| store.replay(query.after, query.up_to, query.limit));
+answer!(ListCommands: |store, query| store.commands(&query.0));
+answer!(FindCommand: |store, query| store.command(query.0));
+answer!(ListRuns: |store, query| store.runs(&query.0));
+answer!(FindRun: |store, query| store.run(query.0));
+answer!(LastRuns: |store, query| store.last_runs(&query.0));
+answer!(ListAlarms: |store, query| store.alarms(&query.0));
+answer!(FindAlarm: |store, query| store.alarm(query.0));
+answer!(ListDeliveries: |store, query| store.deliveries(&query.0));
+answer!(ListJobDevices: |store, query| store.job_devices(&query.0));
+answer!(FindPastEvents: |store, query| store.past(query.devices.as_deref(), query.after, query.limit));

@@ -1,10 +1,10 @@
 //! Automation: the rules, live. It follows the feed, lets the pure [`Engine`] say what is to be done, has it
-//! done through the same doors that people use, and keeps what the engine must remember.
+//! done through the same messages that people's requests use, and keeps what the engine must remember.
 //!
 //! # What is durable
 //! The engine's memory is a function of the sequence and the time. It is kept, with the place in the sequence up
 //! to which it is true, a moment after what it did; a crash in between makes the same runs again, by the same
-//! names, and whoever is asked for a thing twice knows it by that name.
+//! names, and a receiver that is asked twice knows the effect by that name.
 //!
 //! # The order of time
 //! Before the engine's time goes on, everything that happened until then has been seen: a timer that is due waits
@@ -14,9 +14,9 @@
 mod announcements;
 pub mod files;
 mod following;
-mod library;
 #[cfg(test)]
-pub mod look;
+pub mod idle_check;
+mod library;
 mod pending;
 mod perform;
 mod reading;
@@ -44,16 +44,16 @@ use crate::alarms::Alarms;
 use crate::counters::{Counters, add, get, up};
 use crate::feed::Feed;
 use crate::journal::Journal;
-use crate::messages::automation::{Due, Flush, LoadFiles};
+use crate::mailbox::{send_reply, try_send_unbounded};
+use crate::messages::automation::{AutomationDue, Flush, LoadFiles};
 use crate::messages::journal::Barrier;
 use crate::messages::timers::ArmAutomation;
-use crate::post::post;
 use crate::supervisor::Supervisor;
 use crate::timers::Timers;
 use crate::webhooks::Webhooks;
 use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{Cause, Clock, Event, Recorded, Timestamp};
-use twinhub_mqtt::listening::Listening;
+use twinhub_mqtt::rule_topics::RuleTopics;
 use twinhub_rules::analysis::Warning;
 use twinhub_rules::file::SecretNames;
 use twinhub_rules::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput};
@@ -65,7 +65,7 @@ const GATHER: Duration = Duration::from_millis(25);
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);
 
 /// The parts that automation works with.
-pub struct Around {
+pub struct AutomationDeps {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub journal: Addr<Journal>,
@@ -76,39 +76,39 @@ pub struct Around {
     pub webhooks: Addr<Webhooks>,
     pub counters: Arc<Counters>,
     /// The topics that rules listen to.
-    pub listening: Arc<Listening>,
+    pub rule_topics: Arc<RuleTopics>,
     /// The keys that webhooks are signed with.
-    pub keys: Arc<RwLock<Keys>>,
+    pub keys: Arc<RwLock<RuleKeys>>,
     /// The secrets that rules may sign with.
     pub secrets: SecretNames,
 }
 
 /// Keys by rule and step.
-pub type Keys = BTreeMap<(RuleId, u32), String>;
+pub type RuleKeys = BTreeMap<(RuleId, u32), String>;
 
-type Later = Box<dyn FnOnce(&mut Automation, &mut Context<Automation>)>;
+type DeferredWork = Box<dyn FnOnce(&mut Automation, &mut Context<Automation>)>;
 
 /// The rules, live.
 pub struct Automation {
-    around: Arc<Around>,
+    deps: Arc<AutomationDeps>,
     library: Library,
     engine: Engine,
-    phase: Phase,
+    phase: AutomationPhase,
     following: EventFollower,
     pending: PendingWrites,
     announcements: Announcements,
 }
 
-enum Phase {
+enum AutomationPhase {
     /// It waits for the store and the first files.
     Starting {
         state: Option<AutomationState>,
         files: Option<LoadFiles>,
-        later: Vec<Later>,
+        later: Vec<DeferredWork>,
     },
     /// The engine waits for twins or for the past.
     Reading {
-        later: Vec<Later>,
+        later: Vec<DeferredWork>,
     },
     Running,
 }
@@ -116,15 +116,15 @@ enum Phase {
 /// An effect was done.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Done {
+struct EffectDone {
     id: EffectId,
     result: EffectResult,
-    asked: Asked,
+    requested_at: EffectRequestTime,
 }
 
-/// When an effect was asked for.
+/// When an effect was requested.
 #[derive(Clone, Copy)]
-struct Asked {
+struct EffectRequestTime {
     /// By the engine's time.
     at: Timestamp,
     /// By the clock that only counts.
@@ -136,13 +136,13 @@ struct Asked {
 impl Automation {
     /// Automation that begins with the first [`LoadFiles`].
     #[must_use]
-    pub fn new(around: Around) -> Self {
-        let now = around.clock.now();
+    pub fn new(deps: AutomationDeps) -> Self {
+        let now = deps.clock.now();
         Self {
-            around: Arc::new(around),
+            deps: Arc::new(deps),
             library: Library::default(),
             engine: Engine::new(now),
-            phase: Phase::Starting { state: None, files: None, later: Vec::new() },
+            phase: AutomationPhase::Starting { state: None, files: None, later: Vec::new() },
             following: EventFollower::default(),
             pending: PendingWrites::default(),
             announcements: Announcements::default(),
@@ -156,33 +156,35 @@ impl Automation {
         what: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         match &mut self.phase {
-            Phase::Starting { later, .. } | Phase::Reading { later } => later.push(Box::new(what)),
-            Phase::Running => what(self, ctx),
+            AutomationPhase::Starting { later, .. } | AutomationPhase::Reading { later } => {
+                later.push(Box::new(what))
+            }
+            AutomationPhase::Running => what(self, ctx),
         }
     }
 
     /// The engine is ready: does what waited for it, and follows the feed.
     fn run(&mut self, ctx: &mut Context<Self>) {
-        let later = match std::mem::replace(&mut self.phase, Phase::Running) {
-            Phase::Starting { later, .. } | Phase::Reading { later } => later,
-            Phase::Running => Vec::new(),
+        let later = match std::mem::replace(&mut self.phase, AutomationPhase::Running) {
+            AutomationPhase::Starting { later, .. } | AutomationPhase::Reading { later } => later,
+            AutomationPhase::Running => Vec::new(),
         };
         self.after(ctx);
-        self.pull(ctx);
+        self.read_feed(ctx);
         for what in later {
             self.when_ready(ctx, what); // one of them may send the engine reading again
         }
     }
 
     /// Does what a step of the engine came to, and all that follows from it at once.
-    fn take(&mut self, step: EngineOutput, is_new: bool, ctx: &mut Context<Self>) {
+    fn process_output(&mut self, step: EngineOutput, is_new: bool, ctx: &mut Context<Self>) {
         let mut steps = vec![step];
         while let Some(EngineOutput { effects, entries, stopped }) = steps.pop() {
             for entry in entries {
-                self.pending.note(&self.around, entry.entry, entry.tell);
+                self.pending.add(&self.deps, entry.entry, entry.tell);
             }
             for (rule, why) in stopped {
-                self.pending.stopped(&self.around, &rule, why);
+                self.pending.stopped(&self.deps, &rule, why);
             }
             for request in effects {
                 if let Effect::Enable { rule, enabled } = &request.effect {
@@ -199,32 +201,34 @@ impl Automation {
 
     fn perform(&mut self, request: EffectRequest, is_new: bool, ctx: &Context<Self>) {
         self.following.under_way += 1;
-        let (around, me, id) = (Arc::clone(&self.around), ctx.address(), request.id);
-        let uptime_ms = around.clock.uptime_ms();
-        let asked = Asked { at: self.engine.now(), uptime_ms, moves: self.following.moves };
-        up(&around.counters.rule_acts);
+        let (deps, me, id) = (Arc::clone(&self.deps), ctx.address(), request.id);
+        let uptime_ms = deps.clock.uptime_ms();
+        let requested_at =
+            EffectRequestTime { at: self.engine.now(), uptime_ms, moves: self.following.moves };
+        up(&deps.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
-            let result = perform::perform(&around, request, is_new).await;
-            let _ = post(&me, Done { id, result, asked }); // gone, it does it again at the next start
+            let result = perform::perform(&deps, request, is_new).await;
+            // Gone, it does it again at the next start.
+            let _ = try_send_unbounded(&me, EffectDone { id, result, requested_at });
         });
     }
 
     /// After anything: what changed is kept soon, and the next deadline is waited for.
     fn after(&mut self, ctx: &mut Context<Self>) {
-        self.go_on(ctx);
-        self.gather(ctx);
-        self.pull(ctx);
+        self.process_queue(ctx);
+        self.load_missing_twins(ctx);
+        self.read_feed(ctx);
         if let Some(next) = self.engine.next()
             && self.following.arm(next)
         {
-            let _ = post(&self.around.timers, ArmAutomation { at: next }); // it goes with us
+            let _ = try_send_unbounded(&self.deps.timers, ArmAutomation { at: next }); // it goes with us
         }
     }
 
     /// Waits for the next batch of the feed.
-    fn pull(&mut self, ctx: &mut Context<Self>) {
-        if !matches!(self.phase, Phase::Running) {
+    fn read_feed(&mut self, ctx: &mut Context<Self>) {
+        if !matches!(self.phase, AutomationPhase::Running) {
             return;
         }
         let Some(mut live) = self.following.feed() else { return };
@@ -236,29 +240,29 @@ impl Automation {
             this.following.live = Some(live);
             match got {
                 Ok(batch) => {
-                    this.following.take(&batch);
+                    this.following.enqueue(&batch);
                     this.after(ctx);
                 }
                 Err(RecvError::Lagged(_)) => this.catch_up(ctx),
                 Err(RecvError::Closed) => return, // the hub is shutting down
             }
-            this.pull(ctx);
+            this.read_feed(ctx);
         }));
     }
 
     /// The engine sees what waits to be seen, and its time goes on as far as everything was seen.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
-        while matches!(self.phase, Phase::Running) {
-            match self.following.next(&self.engine, self.around.clock.uptime_ms()) {
+    fn process_queue(&mut self, ctx: &mut Context<Self>) {
+        while matches!(self.phase, AutomationPhase::Running) {
+            match self.following.next(&self.engine, self.deps.clock.uptime_ms()) {
                 Some(NextStep::See(recorded)) => {
                     if recorded.seq > self.following.cursor {
-                        self.see(&recorded, true, ctx);
+                        self.observe(&recorded, true, ctx);
                     }
                 }
                 Some(NextStep::Advance(to)) => {
                     let step = self.engine.advance(to);
-                    self.take(step, true, ctx);
-                    self.gather(ctx);
+                    self.process_output(step, true, ctx);
+                    self.load_missing_twins(ctx);
                 }
                 None => return,
             }
@@ -266,30 +270,30 @@ impl Automation {
     }
 
     /// The engine sees the next event.
-    fn see(&mut self, recorded: &Recorded, is_new: bool, ctx: &mut Context<Self>) {
-        self.following.see(recorded);
+    fn observe(&mut self, recorded: &Recorded, is_new: bool, ctx: &mut Context<Self>) {
+        self.following.mark_seen(recorded);
         let step = self.engine.observe(recorded);
-        self.take(step, is_new, ctx);
+        self.process_output(step, is_new, ctx);
     }
 
     /// A deadline is due: the engine's time goes on once it has seen all that happened before.
-    fn come_due(&mut self, ctx: &mut Context<Self>) {
+    fn advance_time(&mut self, ctx: &mut Context<Self>) {
         self.following.armed = None;
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         self.following.comes_due = true;
         let (reply, committed) = oneshot::channel();
-        let _ = post(&self.around.journal, Barrier { reply }); // gone, the wait ends
+        let _ = try_send_unbounded(&self.deps.journal, Barrier { reply }); // gone, the wait ends
         ctx.spawn(committed.into_actor(self).map(move |committed, this, ctx| {
             this.following.comes_due = false;
             if committed.is_ok() {
-                this.following.due = Some((now, get(&this.around.counters.seq)));
+                this.following.due = Some((now, get(&this.deps.counters.seq)));
                 this.when_ready(ctx, Self::after);
             }
         }));
     }
 
     /// Keeps what is new in a moment, with all that comes until then.
-    fn gather(&mut self, ctx: &mut Context<Self>) {
+    fn load_missing_twins(&mut self, ctx: &mut Context<Self>) {
         self.pending.scopes.extend(self.engine.take_changes());
         if !self.pending.is_empty() && !self.pending.is_scheduled {
             self.pending.is_scheduled = true;
@@ -305,19 +309,19 @@ impl Automation {
         self.pending.scopes.extend(self.engine.take_changes());
         let progress = EngineProgress { seq: self.following.cursor, time: self.engine.now() };
         let Some(append) = self.pending.take(progress) else { return };
-        // The journal does it before all that is told to it later; it tries for ever.
-        if post(&self.around.journal, append).is_err() {
+        // The journal commits it before everything that is sent to it later; it tries for ever.
+        if try_send_unbounded(&self.deps.journal, append).is_err() {
             warn!("the journal has stopped, the last rule runs are repeated at the next start");
         }
     }
 
     /// The warnings to people about the rules as they stand.
     fn warnings(&mut self) -> Vec<Warning> {
-        self.announcements.warnings(&self.engine, self.around.clock.uptime_ms())
+        self.announcements.warnings(&self.engine, self.deps.clock.uptime_ms())
     }
 
     fn signal(&self, signal: AutomationSignal, cause: Cause) -> Event {
-        signal_event(&*self.around.clock, signal, cause)
+        signal_event(&*self.deps.clock, signal, cause)
     }
 }
 
@@ -326,7 +330,7 @@ impl Actor for Automation {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(KEEP_PLACE_EVERY, |this, ctx| {
-            if matches!(this.phase, Phase::Running) {
+            if matches!(this.phase, AutomationPhase::Running) {
                 this.after(ctx); // where something has held the time for too long
                 this.save();
             }
@@ -335,27 +339,27 @@ impl Actor for Automation {
     }
 }
 
-impl Handler<Done> for Automation {
+impl Handler<EffectDone> for Automation {
     type Result = ();
 
-    fn handle(&mut self, Done { id, result, asked }: Done, ctx: &mut Context<Self>) {
+    fn handle(&mut self, EffectDone { id, result, requested_at }: EffectDone, ctx: &mut Context<Self>) {
         self.following.under_way -= 1;
-        // So long after the engine's own time as it took: that may be behind the clock's. Where the clock was set since,
-        // that time is no more.
-        let took = self.around.clock.uptime_ms().saturating_sub(asked.uptime_ms);
-        let done_at = asked.at.plus_millis(i64::try_from(took).unwrap_or(i64::MAX));
-        let now = if asked.moves == self.following.moves { done_at } else { self.engine.now() };
+        // So long after the engine's own time as it took: that may be behind the clock's. Where the clock was set
+        // since, that time is no more.
+        let took = self.deps.clock.uptime_ms().saturating_sub(requested_at.uptime_ms);
+        let done_at = requested_at.at.plus_millis(i64::try_from(took).unwrap_or(i64::MAX));
+        let now = if requested_at.moves == self.following.moves { done_at } else { self.engine.now() };
         let step = self.engine.done(id, result, now);
-        self.take(step, true, ctx);
+        self.process_output(step, true, ctx);
         self.after(ctx);
     }
 }
 
-impl Handler<Due> for Automation {
+impl Handler<AutomationDue> for Automation {
     type Result = ();
 
-    fn handle(&mut self, _: Due, ctx: &mut Context<Self>) {
-        self.when_ready(ctx, Self::come_due);
+    fn handle(&mut self, _: AutomationDue, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, Self::advance_time);
     }
 }
 
@@ -363,14 +367,14 @@ impl Handler<Flush> for Automation {
     type Result = ();
 
     fn handle(&mut self, Flush { reply }: Flush, _: &mut Context<Self>) {
-        if matches!(self.phase, Phase::Running) {
+        if matches!(self.phase, AutomationPhase::Running) {
             self.save();
         }
-        let _ = reply.send(()); // whoever waited may have gone
+        send_reply(reply, ());
     }
 }
 
-impl Around {
+impl AutomationDeps {
     fn count_rules(&self, rules: usize) {
         self.counters.rules.store(rules as u64, Ordering::Relaxed);
         add(&self.counters.rule_loads, 1);

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::HubError;
 use crate::access::Grant;
 use crate::automation::query_of;
-use crate::messages::archive::{FindEvents, ListDevices, LoadTwins, Past, RawHistory};
+use crate::messages::archive::{FindEvents, FindPastEvents, ListDevices, LoadTwins, RawHistory};
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
@@ -44,7 +44,7 @@ const MOST_REPLAYED: usize = 1_000;
 
 /// A request for a backtest.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct BacktestRequest {
     pub rules: Vec<Rule>,
     /// The rules that run: those of the same names are compared with.
     pub running: Vec<Rule>,
@@ -63,7 +63,7 @@ pub struct Wish {
 
 /// The progress of a backtest.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct BacktestProgress {
     pub events: u64,
     /// The time of the last event that was replayed.
     pub at: Timestamp,
@@ -73,7 +73,7 @@ pub struct Progress {
 
 /// The outcome of a backtest.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct BacktestOutcome {
     pub runs: Vec<RunEntry>,
     /// The first is the candidate; none where no rule of its names runs.
     pub compared: Option<Difference>,
@@ -93,9 +93,9 @@ pub enum BacktestError {
 }
 
 /// A source of past events.
-pub trait History {
+pub trait BacktestHistory {
     /// As [`Store::past`].
-    fn past(&self, asked: Past) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
+    fn past(&self, query: FindPastEvents) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
 
     /// As [`Store::load`].
     fn load(&self, ids: Vec<DeviceId>) -> impl Future<Output = Result<Vec<Twin>, BacktestError>>;
@@ -115,27 +115,28 @@ pub trait History {
 /// # Errors
 /// The store does not answer.
 pub async fn run(
-    history: &impl History,
-    wish: Wish,
-    mut progress: impl FnMut(Progress),
-) -> Result<Outcome, BacktestError> {
+    history: &impl BacktestHistory,
+    request: BacktestRequest,
+    mut progress: impl FnMut(BacktestProgress),
+) -> Result<BacktestOutcome, BacktestError> {
     let began = Instant::now();
-    let names: HashSet<RuleId> = wish.rules.iter().map(|rule| rule.id.clone()).collect();
-    let against: Vec<Rule> = wish.running.iter().filter(|rule| names.contains(&rule.id)).cloned().collect();
+    let names: HashSet<RuleId> = request.rules.iter().map(|rule| rule.id.clone()).collect();
+    let against: Vec<Rule> =
+        request.running.iter().filter(|rule| names.contains(&rule.id)).cloned().collect();
     // As if they were enabled: what a rule would have done is asked before it is let run.
-    let asked = wish.rules.iter().map(|rule| Rule { enabled: true, ..rule.clone() }).collect();
-    let candidate = with_called(asked, &wish.running);
-    let incumbent = (!against.is_empty()).then(|| with_called(against, &wish.running));
+    let asked = request.rules.iter().map(|rule| Rule { enabled: true, ..rule.clone() }).collect();
+    let candidate = with_called(asked, &request.running);
+    let incumbent = (!against.is_empty()).then(|| with_called(against, &request.running));
 
     let engine = |rules: &[Rule], now: Timestamp| {
         let mut engine = Engine::new(now);
-        engine.know_groups(Arc::clone(&wish.tree));
+        engine.know_groups(Arc::clone(&request.tree));
         let _ = engine.exchange(rules.to_vec()); // nothing ran before
         engine
     };
     let mut engines = vec![engine(&candidate, Timestamp::default())];
     engines.extend(incumbent.as_deref().map(|rules| engine(rules, Timestamp::default())));
-    let twins = twins(history, &engines, &wish).await?;
+    let twins = twins(history, &engines, &request).await?;
     for engine in &mut engines {
         twins.iter().for_each(|twin| engine.know(as_before(twin)));
     }
@@ -145,16 +146,16 @@ pub async fn run(
     };
     let numbers: Vec<DeviceNumber> = twins.iter().filter(fits).map(|twin| twin.number).collect();
 
-    let mut after = start(history, &wish, &numbers).await?;
+    let mut after = start(history, &request, &numbers).await?;
     let first = page(history, &numbers, after).await?;
-    let start = first.first().map_or(wish.from, |event| event.event.received_at.min(wish.from));
+    let start = first.first().map_or(request.from, |event| event.event.received_at.min(request.from));
     let sets = [Some(candidate), incumbent].into_iter().flatten();
     let replays = sets.map(|rules| {
         let mut engine = engine(&rules, start);
         for twin in &twins {
             engine.know(as_before(twin));
         }
-        Backtest::new(engine, wish.from, wish.to)
+        Backtest::new(engine, request.from, request.to)
     });
     let (pages, replaying) = begin(replays.collect(), names);
 
@@ -163,11 +164,11 @@ pub async fn run(
     while let Some(last) = next.last() {
         after = last.seq;
         let last_at = last.event.received_at;
-        let until = next.partition_point(|event| event.event.received_at < wish.to);
+        let until = next.partition_point(|event| event.event.received_at < request.to);
         let is_over = until < next.len();
         next.truncate(until);
         events += next.len() as u64;
-        progress(Progress { events, at: last_at, share: share(start, last_at, wish.to) });
+        progress(BacktestProgress { events, at: last_at, share: share(start, last_at, request.to) });
         let whole = next.len() >= PAGE;
         if pages.send(next).await.is_err() {
             break; // it died, and says so below
@@ -182,17 +183,17 @@ pub async fn run(
     let runs = told.next().unwrap_or_default();
     let compared = told.next().map(|running| difference(&runs, &running));
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Outcome { runs, compared, events, took_ms })
+    Ok(BacktestOutcome { runs, compared, events, took_ms })
 }
 
-type Page = Vec<Arc<Recorded>>;
+type EventPage = Vec<Arc<Recorded>>;
 
 /// The thread that replays, and the way to it. It ends when the way does.
 fn begin(
     mut replays: Vec<Backtest>,
     names: HashSet<RuleId>,
-) -> (mpsc::Sender<Page>, JoinHandle<Vec<Vec<RunEntry>>>) {
-    let (pages, mut coming) = mpsc::channel::<Page>(AHEAD);
+) -> (mpsc::Sender<EventPage>, JoinHandle<Vec<Vec<RunEntry>>>) {
+    let (pages, mut coming) = mpsc::channel::<EventPage>(AHEAD);
     let replaying = tokio::task::spawn_blocking(move || {
         while let Some(page) = coming.blocking_recv() {
             for replay in &mut replays {
@@ -234,14 +235,18 @@ fn calls(actions: &[Action], found: &mut Vec<RuleId>) {
 }
 
 /// The twins that the engines read, each once, in their present state.
-async fn twins(history: &impl History, engines: &[Engine], wish: &Wish) -> Result<Vec<Twin>, BacktestError> {
+async fn twins(
+    history: &impl BacktestHistory,
+    engines: &[Engine],
+    request: &BacktestRequest,
+) -> Result<Vec<Twin>, BacktestError> {
     let mut found = Vec::new();
     for MissingTwins { devices, selectors } in engines.iter().map(Engine::wants) {
         found.extend(history.load(devices).await?);
         for selector in selectors {
             let mut offset = 0;
             loop {
-                let query = DeviceQuery { offset, limit: DEVICES, ..query_of(&selector, &wish.tree) };
+                let query = DeviceQuery { offset, limit: DEVICES, ..query_of(&selector, &request.tree) };
                 let page = history.devices(query).await?;
                 let count = page.len() as u64;
                 found.extend(page.into_iter().filter(|twin| is_of(&selector, twin)));
@@ -252,7 +257,7 @@ async fn twins(history: &impl History, engines: &[Engine], wish: &Wish) -> Resul
             }
         }
     }
-    found.retain(|twin: &Twin| wish.devices.as_ref().is_none_or(|only| only.contains(&twin.id)));
+    found.retain(|twin: &Twin| request.devices.as_ref().is_none_or(|only| only.contains(&twin.id)));
     found.sort_unstable_by_key(|twin| twin.number);
     found.dedup_by_key(|twin| twin.number);
     Ok(found)
@@ -275,9 +280,13 @@ fn as_before(twin: &Twin) -> Twin {
 }
 
 /// The place after which the replay begins.
-async fn start(history: &impl History, wish: &Wish, numbers: &[DeviceNumber]) -> Result<u64, BacktestError> {
-    let Some(warm_up) = wish.warm_up.filter(|_| numbers.len() <= MOST_ASKED) else { return Ok(0) };
-    let from = Some(wish.from.plus_millis(-warm_up));
+async fn start(
+    history: &impl BacktestHistory,
+    request: &BacktestRequest,
+    numbers: &[DeviceNumber],
+) -> Result<u64, BacktestError> {
+    let Some(warm_up) = request.warm_up.filter(|_| numbers.len() <= MOST_ASKED) else { return Ok(0) };
+    let from = Some(request.from.plus_millis(-warm_up));
     let event = EventQuery { from, limit: 1, ..EventQuery::default() };
     let mut first = history.first_event(event).await?;
     for device in numbers {
@@ -298,11 +307,11 @@ async fn start(history: &impl History, wish: &Wish, numbers: &[DeviceNumber]) ->
 }
 
 async fn page(
-    history: &impl History,
+    history: &impl BacktestHistory,
     numbers: &[DeviceNumber],
     after: u64,
 ) -> Result<Vec<Arc<Recorded>>, BacktestError> {
-    history.past(Past { devices: Some(numbers.to_vec()), after, limit: PAGE }).await
+    history.past(FindPastEvents { devices: Some(numbers.to_vec()), after, limit: PAGE }).await
 }
 
 fn share(start: Timestamp, at: Timestamp, to: Timestamp) -> f64 {
@@ -312,9 +321,9 @@ fn share(start: Timestamp, at: Timestamp, to: Timestamp) -> f64 {
     if whole > 0.0 { (part(start, at) / whole).min(1.0) } else { 1.0 }
 }
 
-impl History for Grant {
-    async fn past(&self, asked: Past) -> Result<Vec<Arc<Recorded>>, BacktestError> {
-        Ok(self.ask(asked).await??)
+impl BacktestHistory for Grant {
+    async fn past(&self, query: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+        Ok(self.ask(query).await??)
     }
 
     async fn load(&self, ids: Vec<DeviceId>) -> Result<Vec<Twin>, BacktestError> {
@@ -334,9 +343,9 @@ impl History for Grant {
     }
 }
 
-impl<S: Store> History for Arc<S> {
-    async fn past(&self, asked: Past) -> Result<Vec<Arc<Recorded>>, BacktestError> {
-        Ok(Store::past(&**self, asked.devices.as_deref(), asked.after, asked.limit).await?)
+impl<S: Store> BacktestHistory for Arc<S> {
+    async fn past(&self, query: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+        Ok(Store::past(&**self, query.devices.as_deref(), query.after, query.limit).await?)
     }
 
     async fn load(&self, ids: Vec<DeviceId>) -> Result<Vec<Twin>, BacktestError> {

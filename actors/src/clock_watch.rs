@@ -14,9 +14,9 @@ use crate::archive::Archive;
 use crate::fleet::jobs::Jobs;
 use crate::interpreter::Interpreter;
 use crate::journal::Journal;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::journal::Append;
 use crate::messages::timers::{ClockMoved, Tick};
-use crate::post::post;
 use crate::timers::Timers;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::run::AutomationSignal;
@@ -55,7 +55,8 @@ impl ClockWatch {
         let (archive, interpreter) = (self.archive.clone(), self.interpreter.clone());
         let follow = async move {
             if tell(&journal, moved, false).await {
-                // Before the clock follows: nothing is to be deleted, or to expire, in between. Who is gone is shutting down.
+                // Before the clock follows: nothing is to be deleted, or to expire, in between. Who is gone is shutting
+                // down.
                 let _ = archive.send(moved).await;
                 let _ = jobs.send(moved).await;
                 let _ = interpreter.send(moved).await;
@@ -74,7 +75,7 @@ pub async fn tell(journal: &Addr<Journal>, ClockMoved { from, to }: ClockMoved, 
     let event = event(AutomationSignal::ClockMoved { from, to, while_down }, to);
     let append =
         Append::with_kept(vec![event], Vec::new(), twinhub_store::AutomationChanges::default(), receipt);
-    post(journal, append).is_ok() && settled.await.is_ok_and(|settled| settled.is_ok())
+    try_send_unbounded(journal, append).is_ok() && settled.await.is_ok_and(|settled| settled.is_ok())
 }
 
 fn event(signal: AutomationSignal, at: Timestamp) -> Event {

@@ -41,7 +41,7 @@ pub struct Counters {
     /// 1 now while the store fails.
     pub store_failing: AtomicU64,
     /// Set when another program was found writing to the store.
-    pub store_lost: Lost,
+    pub store_lost: StoreLost,
     /// The last `seq` committed.
     pub seq: AtomicU64,
     /// Twins in memory now.
@@ -108,16 +108,16 @@ impl Counters {
 
 /// Another program writes to our store: nothing more is committed, and the hub is to end. Set once, for good.
 #[derive(Debug, Default)]
-pub struct Lost {
+pub struct StoreLost {
     is_set: AtomicBool,
-    told: Notify,
+    changed: Notify,
 }
 
-impl Lost {
+impl StoreLost {
     /// From now on it is so.
     pub fn set(&self) {
         self.is_set.store(true, Ordering::Release);
-        self.told.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Is it so?
@@ -128,9 +128,9 @@ impl Lost {
 
     /// Returns when it is so.
     pub async fn wait(&self) {
-        let told = self.told.notified(); // made before the look, so that it misses nothing
+        let changed = self.changed.notified(); // made before the look, so that it misses nothing
         if !self.is_set() {
-            told.await;
+            changed.await;
         }
     }
 }

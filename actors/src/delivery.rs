@@ -4,8 +4,8 @@
 use actix::Addr;
 
 use crate::backoff::Backoff;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::supervisor::Deliver;
-use crate::post::post;
 use crate::supervisor::Supervisor;
 use twinhub_domain::receipt::{InputOutcome, NotAccepted, Receipt};
 use twinhub_mqtt::receipt;
@@ -20,7 +20,7 @@ pub async fn deliver(
     let mut tries = 0;
     loop {
         let (receipt, settled) = receipt::channel();
-        if post(supervisor, input(receipt)).is_err() {
+        if try_send_unbounded(supervisor, input(receipt)).is_err() {
             return Err(NotAccepted::Lost); // the hub is shutting down
         }
         match settled.await {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler};
 use tokio::sync::broadcast;
 
-use crate::messages::feed::{Committed, Live, Subscribe, WatchCommands};
+use crate::messages::feed::{Committed, EventBatch, LiveFeed, SubscribeFeed, WatchCommands};
 use twinhub_domain::{CommandId, DeviceId, EventBody, Recorded};
 
 /// The actor of the live feed.
 pub struct Feed {
     seq: u64,
-    ring: broadcast::Sender<Arc<[Arc<Recorded>]>>,
+    ring: broadcast::Sender<EventBatch>,
     watching: HashMap<DeviceId, Vec<WatchCommands>>,
     /// The number of watched devices at which those without a watcher are swept out.
     sweep_at: usize,
@@ -39,7 +39,7 @@ impl Feed {
         self.sweep_at = FEW.max(self.watching.len() * 2); // so that a look costs each who comes the same
     }
 
-    fn tell_watching(&mut self, events: &[Arc<Recorded>]) {
+    fn notify_watchers(&mut self, events: &[Arc<Recorded>]) {
         for recorded in events {
             let EventBody::Command(change) = &recorded.event.body else { continue };
             let Some(watching) = self.watching.get_mut(&recorded.event.device) else { continue };
@@ -68,17 +68,17 @@ impl Handler<Committed> for Feed {
             self.seq = last.seq;
         }
         if !self.watching.is_empty() {
-            self.tell_watching(&events);
+            self.notify_watchers(&events);
         }
         let _ = self.ring.send(events); // an error says that nobody listens
     }
 }
 
-impl Handler<Subscribe> for Feed {
-    type Result = Live;
+impl Handler<SubscribeFeed> for Feed {
+    type Result = LiveFeed;
 
-    fn handle(&mut self, _: Subscribe, _: &mut Context<Self>) -> Live {
-        Live { seq: self.seq, events: self.ring.subscribe() }
+    fn handle(&mut self, _: SubscribeFeed, _: &mut Context<Self>) -> LiveFeed {
+        LiveFeed { seq: self.seq, events: self.ring.subscribe() }
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_gave_up_is_forgotten() {
+    fn closed_watches_are_forgotten() {
         let mut feed = Feed::new(0, 1);
         let mut ctx = Context::new();
         let mut watch = |n: usize| {

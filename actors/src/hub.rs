@@ -1,9 +1,9 @@
 //! The hub: the actors, started and put together. The layers in front of it (web, links) hold a [`Hub`] and send
 //! messages to its actors.
 
-mod held;
 mod reading;
 mod settings;
+mod waiting_commands;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -17,48 +17,48 @@ pub use settings::Settings;
 use crate::HubError;
 use crate::alarms::Alarms;
 use crate::archive::Archive;
-use crate::automation::{Around, Automation, Keys, files};
+use crate::automation::{Automation, AutomationDeps, RuleKeys, files};
 use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
 use crate::delivery;
-use crate::door::{Door, House, InputDelivery, InputDeliveryDeps};
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
-use crate::interpreter::{BeginInterpreting, Interpreter, InterpreterDeps};
+use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
+use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
 use crate::journal::Journal;
-use crate::messages::archive::Rest;
+use crate::mailbox::try_send_unbounded;
+use crate::messages::archive::StopCompaction;
 use crate::messages::automation::{Flush, LoadFiles};
-use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
-use crate::messages::journal::Close;
+use crate::messages::jobs::{StartJobs, StopJobs};
+use crate::messages::journal::CloseJournal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::messages::templates::Begin as BeginTemplates;
-use crate::messages::timers::{Begin, ClockMoved};
-use crate::messages::webhooks::{Confine, Rest as RestWebhooks};
+use crate::messages::templates::StartTemplates;
+use crate::messages::timers::{ClockMoved, StartTimers};
+use crate::messages::webhooks::{DrainWebhooks, SetDestinations};
 use crate::outbox::{Connect, Outbox};
-use crate::post::post;
-use crate::reach::Reach;
-use crate::roster::Roster;
 use crate::search::Search;
 use crate::silence::HeardSince;
-use crate::supervisor::{Idle, Supervisor};
+use crate::supervisor::{IdlePolicy, Supervisor};
 use crate::timers::Timers;
-use crate::twin::{LOOKUPS, Surroundings};
+use crate::twin::{LOOKUPS, TwinDeps};
+use crate::twin_registry::TwinRegistry;
+use crate::webhook_destinations::WebhookDestinations;
 use crate::webhooks::{self, Webhooks};
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::receipt::{Accepted, NotAccepted};
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Versions};
 use twinhub_mqtt::Link;
 use twinhub_mqtt::dialects::Dialects;
-use twinhub_mqtt::listening::Listening;
 use twinhub_mqtt::rejections::Rejections;
+use twinhub_mqtt::rule_topics::RuleTopics;
 use twinhub_mqtt::subscribers::Subscribers;
-use twinhub_mqtt::unread::Unread;
+use twinhub_mqtt::unread_topics::UnreadTopics;
 use twinhub_store::{Store, StoreError};
 
 /// The actors. Layers in front use a [`Grant`](crate::access::Grant), which [`Hub::of`] gives.
@@ -82,11 +82,11 @@ pub struct Hub {
     pub(crate) jobs: Addr<Jobs>,
     /// The templates as they are now.
     pub(crate) catalog: Arc<CatalogNow>,
-    pub door: Door,
+    pub ingress: Ingress,
     pub counters: Arc<Counters>,
     pub(crate) rejections: Arc<Rejections>,
     /// MQTT messages on topics without a reader.
-    pub(crate) unread: Arc<Unread>,
+    pub(crate) unread_topics: Arc<UnreadTopics>,
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
@@ -94,7 +94,7 @@ pub struct Hub {
 
 /// The state of the actors on which the hub's health depends.
 #[derive(Clone, Copy, Debug)]
-pub struct Alive {
+pub struct ActorHealth {
     pub feed: bool,
     pub supervisor: bool,
     pub automation: bool,
@@ -164,11 +164,11 @@ impl Hub {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
             Alarms::new(store, clock, journal.clone(), counters).start()
         };
-        let keys = Arc::new(RwLock::new(Keys::new()));
+        let keys = Arc::new(RwLock::new(RuleKeys::new()));
         let webhooks = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
             let keys = Arc::clone(&keys);
-            let keys: webhooks::Keys = Arc::new(move |rule, step| {
+            let keys: webhooks::SigningKeys = Arc::new(move |rule, step| {
                 let keys = keys.read().unwrap_or_else(PoisonError::into_inner);
                 keys.get(&(rule.clone(), step)).cloned()
             });
@@ -179,7 +179,7 @@ impl Hub {
             let (store, clock, heard) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&heard));
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
-        let roster = Arc::new(Roster::default());
+        let registry = Arc::new(TwinRegistry::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
             let (dialects, clock) = (Arc::clone(&dialects), Arc::clone(&clock));
@@ -189,24 +189,24 @@ impl Hub {
             Interpreter::start_in_arbiter(&Arbiter::new().handle(), move |_| interpreter)
         };
         let subscribers = Arc::new(match settings.broker_tells {
-            true => Subscribers::told_by_broker(),
+            true => Subscribers::reported_by_broker(),
             false => Subscribers::default(),
         });
-        let unread = Arc::new(Unread::default());
+        let unread_topics = Arc::new(UnreadTopics::default());
         let catalog = Arc::new(CatalogNow::default());
         let supervisor = {
             let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
             let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
-            let idle = settings.idle_after.map(|after| Idle { after, above: settings.idle_above });
+            let idle = settings.idle_after.map(|after| IdlePolicy { after, above: settings.idle_above });
             let first = arbiters[0].handle(); // there is one at least
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
-            let (counters, roster) = (Arc::clone(&counters), Arc::clone(&roster));
+            let (counters, registry) = (Arc::clone(&counters), Arc::clone(&registry));
             let catalog = Arc::clone(&catalog);
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
             let interpreter = interpreter.clone().recipient();
             Supervisor::start_in_arbiter(&first, move |_| {
-                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| Surroundings {
+                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| TwinDeps {
                     store,
                     clock,
                     journal,
@@ -215,7 +215,7 @@ impl Hub {
                     alarms,
                     heard,
                     catalog,
-                    roster,
+                    registry,
                     dialects,
                     interpreter,
                     subscribers,
@@ -231,12 +231,12 @@ impl Hub {
             let (patience, counters) = (settings.patience, Arc::clone(&counters));
             // A thread of its own: twins from the store are read on it, thousands at a time.
             Search::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-                Search::new(roster, store, clock, journal, counters, patience)
+                Search::new(registry, store, clock, journal, counters, patience)
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
         let (groups, templates, firmware, jobs) = {
-            let around = Arc::new(fleet::Around {
+            let deps = Arc::new(fleet::FleetDeps {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
                 journal: journal.clone(),
@@ -249,22 +249,22 @@ impl Hub {
                 longest_rest: settings.longest_rest,
             });
             let beside = Arbiter::new().handle();
-            let (of_groups, of_templates) = (Arc::clone(&around), Arc::clone(&around));
-            let (of_firmware, tree) = (Arc::clone(&around), Arc::clone(&tree));
+            let (of_groups, of_templates) = (Arc::clone(&deps), Arc::clone(&deps));
+            let (of_firmware, tree) = (Arc::clone(&deps), Arc::clone(&tree));
             (
                 Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups, tree)),
                 Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
-                Jobs::start_in_arbiter(&beside, move |_| Jobs::new(around)),
+                Jobs::start_in_arbiter(&beside, move |_| Jobs::new(deps)),
             )
         };
-        let listening = Arc::new(Listening::default());
+        let rule_topics = Arc::new(RuleTopics::default());
         let waiting = {
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
-            held::waiting_commands(Arc::clone(&store), supervisor.clone(), subscribers, dialects)
+            waiting_commands::waiting_commands(Arc::clone(&store), supervisor.clone(), subscribers, dialects)
         };
         let automation = {
-            let around = Around {
+            let deps = AutomationDeps {
                 store,
                 clock: Arc::clone(&clock),
                 journal: journal.clone(),
@@ -274,29 +274,29 @@ impl Hub {
                 alarms: alarms.clone(),
                 webhooks: webhooks.clone(),
                 counters: Arc::clone(&counters),
-                listening: Arc::clone(&listening),
+                rule_topics: Arc::clone(&rule_topics),
                 keys,
                 secrets: settings.secrets.clone(),
             };
             // A thread of its own: a rule that takes its time holds nobody up.
-            Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(around))
+            Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(deps))
         };
         match &settings.rules {
             Some(folder) => files::watch(folder.clone(), settings.secrets.clone(), automation.clone()).await,
             None => {
                 let (done, runs) = oneshot::channel();
-                let _ = post(&automation, LoadFiles { files: Vec::new(), done: Some(done) });
+                let _ = try_send_unbounded(&automation, LoadFiles { files: Vec::new(), done: Some(done) });
                 let _ = runs.await;
             }
         }
         // The templates before anybody appears who is to take one.
         let (known, templates_known) = oneshot::channel();
-        let begin = BeginTemplates {
+        let begin = StartTemplates {
             automation: automation.clone().recipient(),
             jobs: jobs.clone().recipient(),
             known,
         };
-        let _ = post(&templates, begin); // they have just started
+        let _ = try_send_unbounded(&templates, begin); // they have just started
         let _ = templates_known.await;
         let delivery = {
             let (dialects, rejections) = (Arc::clone(&dialects), Arc::clone(&rejections));
@@ -305,19 +305,20 @@ impl Hub {
                 InputDeliveryDeps { supervisor: supervisor.clone(), dialects, rejections, counters, clock };
             InputDelivery::new(deps, settings.unknown_devices)
         };
-        let _ = post(&interpreter, BeginInterpreting { delivery: delivery.clone() }); // it has just started
+        // It has just started.
+        let _ = try_send_unbounded(&interpreter, StartInterpreter { delivery: delivery.clone() });
         // Rules first: that the hub was down stands in the sequence before anything that comes of it.
-        let begin = Begin {
+        let begin = StartTimers {
             supervisor: supervisor.clone().recipient(),
             automation: automation.clone().recipient(),
             dialects: interpreter.clone().recipient(),
             moved,
         };
-        let _ = post(&timers, begin); // they have just started
-        let _ = post(&jobs, BeginJobs); // so have they
+        let _ = try_send_unbounded(&timers, begin); // they have just started
+        let _ = try_send_unbounded(&jobs, StartJobs); // so have they
         if let Some(moved) = moved {
-            let _ = post(&jobs, moved);
-            let _ = post(&interpreter, moved);
+            let _ = try_send_unbounded(&jobs, moved);
+            let _ = try_send_unbounded(&interpreter, moved);
         }
         let clock_watch = {
             let (clock, journal) = (Arc::clone(&clock), journal.clone());
@@ -327,20 +328,20 @@ impl Hub {
             ClockWatch::start_in_arbiter(&durable, move |_| watch)
         };
         actix::spawn(waiting);
-        let house = House {
+        let ingress_deps = IngressDeps {
             supervisor: supervisor.clone(),
             journal: journal.clone(),
             delivery,
             interpreter: interpreter.recipient(),
             dialects,
-            unread: Arc::clone(&unread),
+            unread_topics: Arc::clone(&unread_topics),
             subscribers: Arc::clone(&subscribers),
             counters: Arc::clone(&counters),
             clock: Arc::clone(&clock),
             heard,
-            listening,
+            rule_topics,
         };
-        let door = Door::new(house, settings.most_in_flight);
+        let ingress = Ingress::new(ingress_deps, settings.most_in_flight);
         let people = Arc::new(Semaphore::new(PEOPLE));
         Ok(Arc::new(Self {
             supervisor,
@@ -360,10 +361,10 @@ impl Hub {
             firmware,
             jobs,
             catalog,
-            door,
+            ingress,
             counters,
             rejections,
-            unread,
+            unread_topics,
             clock,
             settings,
             people,
@@ -371,8 +372,8 @@ impl Hub {
     }
 
     /// Says where webhooks may go from now on.
-    pub fn confine_webhooks(&self, reach: Reach) {
-        let _ = post(&self.webhooks, Confine(reach)); // gone, nothing is sent any more
+    pub fn confine_webhooks(&self, destinations: WebhookDestinations) {
+        let _ = try_send_unbounded(&self.webhooks, SetDestinations(destinations)); // gone, nothing is sent any more
     }
 
     /// Reads the rule files in `folder` anew. True when automation has them; else the log has the reason.
@@ -382,7 +383,7 @@ impl Hub {
 
     /// Gives the hub its way out to the devices.
     pub fn connect(&self, link: Arc<dyn Link>) {
-        let _ = post(
+        let _ = try_send_unbounded(
             &self.outbox,
             Connect {
                 link,
@@ -445,8 +446,8 @@ impl Hub {
 
     /// The state of the actors.
     #[must_use]
-    pub fn alive(&self) -> Alive {
-        Alive {
+    pub fn alive(&self) -> ActorHealth {
+        ActorHealth {
             feed: self.feed.connected(),
             supervisor: self.supervisor.connected(),
             automation: self.automation.connected(),
@@ -462,18 +463,18 @@ impl Hub {
 
     /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
-        let _ = post(&self.jobs, RestJobs); // gone is as good
+        let _ = try_send_unbounded(&self.jobs, StopJobs); // gone is as good
         let (reply, flushed) = oneshot::channel();
-        let _ = post(&self.automation, Flush { reply }); // gone, the wait ends
+        let _ = try_send_unbounded(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again
         let (reply, rested) = oneshot::channel();
-        if post(&self.webhooks, RestWebhooks { reply }).is_ok() {
+        if try_send_unbounded(&self.webhooks, DrainWebhooks { reply }).is_ok() {
             let _ = tokio::time::timeout(LAST_WEBHOOKS, rested).await; // what is under way still comes again
         }
         let (reply, closed) = oneshot::channel();
-        let all = post(&self.journal, Close { reply }).is_ok()
+        let all = try_send_unbounded(&self.journal, CloseJournal { reply }).is_ok()
             && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());
-        let _ = self.archive.send(Rest).await; // gone is as good
+        let _ = self.archive.send(StopCompaction).await; // gone is as good
         all
     }
 }

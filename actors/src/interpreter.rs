@@ -14,12 +14,12 @@ use bytes::Bytes;
 use tracing::{error, warn};
 
 use crate::binding::record;
-use crate::door::InputDelivery;
+use crate::ingress::InputDelivery;
 use crate::journal::Journal;
-use crate::messages::dialects::{DialectsDue, EffectsCommitted, Interpret, Spoken};
+use crate::mailbox::try_send_unbounded;
+use crate::messages::dialects::{DialectsDue, EffectsCommitted, Interpret, StatefulPublish};
 use crate::messages::journal::Append;
 use crate::messages::timers::{ArmDialects, ClockMoved};
-use crate::post::post;
 use crate::timers::Timers;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::RecordKind;
@@ -30,7 +30,7 @@ use twinhub_mqtt::dialects::{
     MakeStateful, StatefulDialect, StatefulId,
 };
 use twinhub_mqtt::receipt;
-use twinhub_mqtt::{Arrived, Room};
+use twinhub_mqtt::{IncomingMessage, Room};
 use twinhub_store::{FleetChanges, FleetRecord, Store, StoreError};
 
 /// The shortest wait for a deadline, in ms: one in the past would come again at once.
@@ -39,7 +39,7 @@ const SOONEST_MS: i64 = 10;
 /// Gives the interpreter its way to the twins. What came of the dialects before is performed then.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct BeginInterpreting {
+pub struct StartInterpreter {
     pub delivery: InputDelivery,
 }
 
@@ -54,17 +54,17 @@ pub struct InterpreterDeps {
 /// The actor that runs the stateful dialects.
 pub struct Interpreter {
     deps: InterpreterDeps,
-    running: Vec<Running>,
-    /// None before [`BeginInterpreting`].
+    running: Vec<RunningDialect>,
+    /// None before [`StartInterpreter`].
     delivery: Option<InputDelivery>,
     /// The effects to perform once it has begun.
-    early: Vec<(StatefulId, Effects, Origin)>,
+    early: Vec<(StatefulId, Effects, EventOrigin)>,
     /// The next wake-up, as far as the timers know.
     armed: Option<Timestamp>,
 }
 
 /// A stateful dialect while it runs.
-struct Running {
+struct RunningDialect {
     make: MakeStateful,
     /// None: it panics as it begins.
     machine: Option<Box<dyn StatefulDialect>>,
@@ -73,16 +73,16 @@ struct Running {
 }
 
 /// The origin of an event, and the receipt that waits for its effects.
-struct Origin {
+struct EventOrigin {
     /// The message; where there was none, an empty one with the dialect's name as its topic.
-    message: Arrived,
+    message: IncomingMessage,
     source: Source,
     receipt: Receipt,
     room: Option<Room>,
 }
 
 /// The failure of an event.
-enum Failed {
+enum EventFailure {
     Rejected(DecodeError),
     Panicked,
 }
@@ -109,40 +109,41 @@ impl Interpreter {
                 let binding = record.id.strip_prefix(name)?.strip_prefix('/')?;
                 Some((BindingId::parse(binding).ok()?, record.body.clone()?))
             });
-            let mut running = Running { make: Arc::clone(make), machine: None, kept: own.collect() };
+            let mut running = RunningDialect { make: Arc::clone(make), machine: None, kept: own.collect() };
             let effects = running.begin(name, this.deps.clock.now());
-            this.deps.dialects.set_voices(id, &effects.voices);
+            this.deps.dialects.set_encoders(id, &effects.encoders);
             this.running.push(running);
-            this.early.push((id, effects, Origin::of_dialect(name)));
+            this.early.push((id, effects, EventOrigin::of_dialect(name)));
         }
         Ok(this)
     }
 
-    fn take(&mut self, id: StatefulId, event: DialectEvent, origin: Origin, ctx: &Context<Self>) {
+    fn interpret(&mut self, id: StatefulId, event: DialectEvent, origin: EventOrigin, ctx: &Context<Self>) {
         let now = self.deps.clock.now();
         let Some(running) = self.running.get_mut(id.place()) else { return };
         match running.take(event, now) {
             Ok(effects) => self.perform(id, effects, origin, ctx),
-            Err(Failed::Rejected(error)) => self.reject(id, origin, error),
-            Err(Failed::Panicked) => {
+            Err(EventFailure::Rejected(error)) => self.reject(id, origin, error),
+            Err(EventFailure::Panicked) => {
                 let name = self.deps.dialects.name(id);
                 error!(dialect = name, topic = %origin.message.topic, "a dialect panicked, restarting it with its bindings");
                 let effects = running.begin(name, now);
                 let detail = "the dialect panicked on this message".to_owned();
                 self.reject(id, origin, DecodeError::Other { reason: "poison", detail });
-                self.perform(id, effects, Origin::of_dialect(name), ctx);
+                self.perform(id, effects, EventOrigin::of_dialect(name), ctx);
             }
         }
     }
 
-    fn perform(&mut self, id: StatefulId, effects: Effects, origin: Origin, ctx: &Context<Self>) {
+    fn perform(&mut self, id: StatefulId, effects: Effects, origin: EventOrigin, ctx: &Context<Self>) {
         let Some(delivery) = self.delivery.clone() else { return self.early.push((id, effects, origin)) };
-        let Effects { keep, voices, inputs, bad, publishes, tell_committed } = effects;
-        let Origin { message, source, receipt, room } = origin;
+        let Effects { keep, encoders, inputs, bad, publishes, tell_committed } = effects;
+        let EventOrigin { message, source, receipt, room } = origin;
         let me = ctx.address();
         let whole = Receipt::new(move |settled| {
             if let Some(number) = tell_committed.filter(|_| settled.is_ok()) {
-                let _ = post(&me, EffectsCommitted { dialect: id, number }); // or the hub is shutting down
+                // Or the hub is shutting down.
+                let _ = try_send_unbounded(&me, EffectsCommitted { dialect: id, number });
             }
             receipt.settle(settled);
             drop(room);
@@ -153,10 +154,11 @@ impl Interpreter {
         if is_appended && let Some(receipt) = parts.pop() {
             let fleet = (!records.is_empty()).then(|| Box::new(FleetChanges { records, jobs: Vec::new() }));
             let append = Append { fleet, outgoing: publishes, ..Append::beside_twins(Vec::new(), receipt) };
-            let _ = post(&self.deps.journal, append); // without it the hub shuts down, and the receipt tells
+            // Without it the hub is shutting down, and the receipt is lost.
+            let _ = try_send_unbounded(&self.deps.journal, append);
         }
-        // What twins say by these voices is told to the journal after the bindings, too.
-        self.deps.dialects.set_voices(id, &voices);
+        // The messages that twins encode from now on come to the journal after the bindings, too.
+        self.deps.dialects.set_encoders(id, &encoders);
         if let Some(receipt) = parts.pop() {
             delivery.deliver_interpreted(message, source, Decoded { inputs, bad }, receipt);
         }
@@ -173,8 +175,8 @@ impl Interpreter {
         records
     }
 
-    fn reject(&mut self, id: StatefulId, origin: Origin, error: DecodeError) {
-        let Origin { message, source, receipt, room } = origin;
+    fn reject(&mut self, id: StatefulId, origin: EventOrigin, error: DecodeError) {
+        let EventOrigin { message, source, receipt, room } = origin;
         match &self.delivery {
             Some(delivery) if source == Source::Mqtt => delivery.reject(&message, error, receipt),
             _ => warn!(dialect = self.deps.dialects.name(id), %error, "a dialect failed without a message"),
@@ -190,11 +192,12 @@ impl Interpreter {
         if self.armed.is_none_or(|armed| first < armed) {
             self.armed = Some(first);
             let at = first.max(self.deps.clock.now().plus_millis(SOONEST_MS));
-            let _ = post(&self.deps.timers, ArmDialects { at }); // gone, it is asked again at the next start
+            // Gone, it is asked again at the next start.
+            let _ = try_send_unbounded(&self.deps.timers, ArmDialects { at });
         }
     }
 
-    fn tell_each(
+    fn interpret_for_each(
         &mut self,
         ctx: &Context<Self>,
         event: impl Fn(&dyn StatefulDialect) -> Option<DialectEvent>,
@@ -202,14 +205,14 @@ impl Interpreter {
         for id in self.deps.dialects.stateful_ids() {
             let machine = self.running.get(id.place()).and_then(|running| running.machine.as_deref());
             if let Some(event) = machine.and_then(&event) {
-                let origin = Origin::of_dialect(self.deps.dialects.name(id));
-                self.take(id, event, origin, ctx);
+                let origin = EventOrigin::of_dialect(self.deps.dialects.name(id));
+                self.interpret(id, event, origin, ctx);
             }
         }
     }
 }
 
-impl Running {
+impl RunningDialect {
     /// Begins, or begins again, with the stored bindings.
     fn begin(&mut self, name: &str, now: Timestamp) -> Effects {
         let bindings =
@@ -218,11 +221,11 @@ impl Running {
         self.machine = catch_unwind(AssertUnwindSafe(|| (self.make)())).ok();
         match self.take(DialectEvent::Started(bindings), now) {
             Ok(effects) => effects,
-            Err(Failed::Rejected(error)) => {
+            Err(EventFailure::Rejected(error)) => {
                 warn!(dialect = name, %error, "a dialect does not start with its bindings");
                 Effects::default()
             }
-            Err(Failed::Panicked) => {
+            Err(EventFailure::Panicked) => {
                 error!(dialect = name, "a dialect panics at its start, its messages are rejected");
                 self.machine = None;
                 Effects::default()
@@ -230,12 +233,12 @@ impl Running {
         }
     }
 
-    fn take(&mut self, event: DialectEvent, now: Timestamp) -> Result<Effects, Failed> {
-        let Some(machine) = &mut self.machine else { return Err(Failed::Rejected(not_running())) };
+    fn take(&mut self, event: DialectEvent, now: Timestamp) -> Result<Effects, EventFailure> {
+        let Some(machine) = &mut self.machine else { return Err(EventFailure::Rejected(not_running())) };
         // A machine that panicked is thrown away.
         match catch_unwind(AssertUnwindSafe(|| machine.take(event, now))) {
-            Ok(taken) => taken.map_err(Failed::Rejected),
-            Err(_) => Err(Failed::Panicked),
+            Ok(taken) => taken.map_err(EventFailure::Rejected),
+            Err(_) => Err(EventFailure::Panicked),
         }
     }
 
@@ -249,10 +252,10 @@ impl Running {
     }
 }
 
-impl Origin {
+impl EventOrigin {
     /// An event that no message brought.
     fn of_dialect(name: &str) -> Self {
-        let message = Arrived {
+        let message = IncomingMessage {
             topic: name.into(),
             payload: Bytes::new(),
             fire_and_forget: false,
@@ -272,14 +275,14 @@ impl Actor for Interpreter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(0); // bounded at the door, see `post`
+        ctx.set_mailbox_capacity(0); // bounded at the ingress, see `try_send_unbounded`
     }
 }
 
-impl Handler<BeginInterpreting> for Interpreter {
+impl Handler<StartInterpreter> for Interpreter {
     type Result = ();
 
-    fn handle(&mut self, BeginInterpreting { delivery }: BeginInterpreting, ctx: &mut Context<Self>) {
+    fn handle(&mut self, StartInterpreter { delivery }: StartInterpreter, ctx: &mut Context<Self>) {
         self.delivery = Some(delivery);
         for (id, effects, origin) in std::mem::take(&mut self.early) {
             self.perform(id, effects, origin, ctx);
@@ -292,22 +295,22 @@ impl Handler<Interpret> for Interpreter {
 
     fn handle(&mut self, interpret: Interpret, ctx: &mut Context<Self>) {
         let Interpret { dialect, message, receipt, room } = interpret;
-        let Arrived { topic, payload, retained, .. } = message.clone();
+        let IncomingMessage { topic, payload, retained, .. } = message.clone();
         let event = DialectEvent::Message(DialectMessage { topic, payload, retained });
-        self.take(dialect, event, Origin { message, source: Source::Mqtt, receipt, room }, ctx);
+        self.interpret(dialect, event, EventOrigin { message, source: Source::Mqtt, receipt, room }, ctx);
     }
 }
 
-impl Handler<Spoken> for Interpreter {
+impl Handler<StatefulPublish> for Interpreter {
     type Result = ();
 
-    fn handle(&mut self, spoken: Spoken, ctx: &mut Context<Self>) {
-        let Spoken { dialect, device, publish, kept } = spoken;
+    fn handle(&mut self, spoken: StatefulPublish, ctx: &mut Context<Self>) {
+        let StatefulPublish { dialect, device, publish, kept } = spoken;
         if let Some(running) = self.running.get_mut(dialect.place()) {
             running.keep(kept.clone());
         }
-        let origin = Origin::of_dialect(self.deps.dialects.name(dialect));
-        self.take(dialect, DialectEvent::Published { device, publish, kept }, origin, ctx);
+        let origin = EventOrigin::of_dialect(self.deps.dialects.name(dialect));
+        self.interpret(dialect, DialectEvent::Published { device, publish, kept }, origin, ctx);
     }
 }
 
@@ -315,8 +318,8 @@ impl Handler<EffectsCommitted> for Interpreter {
     type Result = ();
 
     fn handle(&mut self, EffectsCommitted { dialect, number }: EffectsCommitted, ctx: &mut Context<Self>) {
-        let origin = Origin::of_dialect(self.deps.dialects.name(dialect));
-        self.take(dialect, DialectEvent::Committed(number), origin, ctx);
+        let origin = EventOrigin::of_dialect(self.deps.dialects.name(dialect));
+        self.interpret(dialect, DialectEvent::Committed(number), origin, ctx);
     }
 }
 
@@ -327,7 +330,7 @@ impl Handler<DialectsDue> for Interpreter {
         self.armed = None;
         let now = self.deps.clock.now();
         let is_due = |machine: &dyn StatefulDialect| machine.deadline().is_some_and(|at| at <= now);
-        self.tell_each(ctx, |machine| is_due(machine).then_some(DialectEvent::Due));
+        self.interpret_for_each(ctx, |machine| is_due(machine).then_some(DialectEvent::Due));
         self.arm(); // woken too early, it waits on
     }
 }
@@ -336,7 +339,7 @@ impl Handler<ClockMoved> for Interpreter {
     type Result = ();
 
     fn handle(&mut self, ClockMoved { from, to }: ClockMoved, ctx: &mut Context<Self>) {
-        self.armed = None; // the timers tell everybody, who then waits anew
-        self.tell_each(ctx, |_| Some(DialectEvent::ClockMoved { from, to }));
+        self.armed = None; // the timers send it to all, and each is armed anew
+        self.interpret_for_each(ctx, |_| Some(DialectEvent::ClockMoved { from, to }));
     }
 }

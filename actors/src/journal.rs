@@ -16,11 +16,11 @@ use tracing::{error, info};
 use crate::backoff::Backoff;
 use crate::counters::{Counters, add, up};
 use crate::feed::Feed;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::feed::Committed;
-use crate::messages::journal::{Append, Barrier, Close, Sent};
+use crate::messages::journal::{Append, Barrier, CloseJournal, OutgoingDelivered};
 use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
-use crate::post::post;
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Clock, CommandStatus, Recorded};
 use twinhub_store::{AutomationChanges, Batch, CommandRecord, FleetChanges, Head, JobOp, Store, StoreError};
@@ -47,7 +47,7 @@ pub struct Journal {
     sent_is_due: bool,
     committing: bool,
     /// Outcomes received, and outcomes committed: a barrier waits until the second reaches the first.
-    told: u64,
+    appended: u64,
     committed: u64,
     barriers: VecDeque<(u64, oneshot::Sender<()>)>,
     closed: bool,
@@ -56,12 +56,12 @@ pub struct Journal {
 }
 
 /// A group on its way to the store, with the receipts of its senders.
-struct Group {
+struct CommitGroup {
     batch: Batch,
-    owed: Vec<Owed>,
+    owed: Vec<OwedReceipt>,
 }
 
-struct Owed {
+struct OwedReceipt {
     receipt: Receipt,
     taken: Accepted,
     pending: Arc<std::sync::atomic::AtomicU32>,
@@ -92,7 +92,7 @@ impl Journal {
             sent: Vec::new(),
             sent_is_due: false,
             committing: false,
-            told: 0,
+            appended: 0,
             committed: 0,
             barriers: VecDeque::new(),
             closed: false,
@@ -106,13 +106,13 @@ impl Journal {
         }
         if self.waiting.is_empty() && !self.sent_is_due {
             for reply in self.closing.drain(..) {
-                let _ = reply.send(()); // whoever waited may have gone
+                send_reply(reply, ());
             }
             return;
         }
         self.committing = true;
         self.sent_is_due = false;
-        let group = self.gather();
+        let group = self.next_group();
         let (store, counters) = (Arc::clone(&self.store), Arc::clone(&self.counters));
         let work = async move {
             let done = commit(&*store, &group.batch, &counters).await;
@@ -143,7 +143,7 @@ impl Journal {
     }
 
     /// Makes a group of waiting outcomes, as many as one commit takes, and gives its events their places.
-    fn gather(&mut self) -> Group {
+    fn next_group(&mut self) -> CommitGroup {
         let mut events = Vec::with_capacity(self.waiting.len());
         let mut batch = Batch {
             at: self.clock.now(),
@@ -196,26 +196,26 @@ impl Journal {
                 self.next_outgoing += 1;
                 batch.outgoing.push(message);
             }
-            owed.push(Owed { receipt, taken, pending });
+            owed.push(OwedReceipt { receipt, taken, pending });
         }
         batch.events = events.into();
         batch.commands = latest.into_values().collect();
-        Group { batch, owed }
+        CommitGroup { batch, owed }
     }
 
     /// Settles a group after the commit: the feed first, because people wait there in real time.
-    fn settle(&mut self, Group { batch, owed }: Group) {
+    fn settle(&mut self, CommitGroup { batch, owed }: CommitGroup) {
         let counters = Arc::clone(&self.counters);
         if let Some(last) = batch.events.last() {
             counters.seq.store(last.seq, Ordering::Relaxed);
             add(&counters.events, batch.events.len() as u64);
-            // The feed and the outbox live as long as the journal; if not, the hub goes down.
-            let _ = post(&self.feed, Committed { events: batch.events });
+            // The feed and the outbox live as long as the journal; if not, the hub is shutting down.
+            let _ = try_send_unbounded(&self.feed, Committed { events: batch.events });
         }
         let is_over = |record: &&CommandRecord| record.command.status != CommandStatus::Sent;
         let over: Vec<_> = batch.commands.iter().filter(is_over).map(|record| record.command.id).collect();
         if !batch.outgoing.is_empty() || !over.is_empty() {
-            let _ = post(&self.outbox, PublishAll { outgoing: batch.outgoing, over });
+            let _ = try_send_unbounded(&self.outbox, PublishAll { outgoing: batch.outgoing, over });
         }
         if !batch.fleet.jobs.is_empty() {
             add(&counters.job_changes, batch.fleet.jobs.len() as u64);
@@ -223,22 +223,22 @@ impl Journal {
         }
         add(&counters.inputs_committed, owed.len() as u64);
         self.committed += owed.len() as u64;
-        for Owed { receipt, taken, pending } in owed {
+        for OwedReceipt { receipt, taken, pending } in owed {
             if taken.repeated {
                 up(&counters.inputs_repeated);
             }
             pending.fetch_sub(1, Ordering::AcqRel);
             receipt.settle(Ok(taken));
         }
-        self.lift_barriers();
+        self.release_barriers();
     }
 
-    fn lift_barriers(&mut self) {
+    fn release_barriers(&mut self) {
         while let Some((at, _)) = self.barriers.front()
             && *at <= self.committed
             && let Some((_, reply)) = self.barriers.pop_front()
         {
-            let _ = reply.send(()); // whoever waited may have gone
+            send_reply(reply, ());
         }
     }
 
@@ -246,8 +246,8 @@ impl Journal {
         if self.counters.store_lost.is_set() {
             return; // dropped: what is waited for never comes
         }
-        self.barriers.push_back((self.told, reply));
-        self.lift_barriers();
+        self.barriers.push_back((self.appended, reply));
+        self.release_barriers();
     }
 }
 
@@ -304,9 +304,9 @@ impl Handler<Append> for Journal {
 
     fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
         if self.closed {
-            return; // its receipt is lost, so nobody is told that it was taken
+            return; // its receipt is lost, so no caller is told that it was accepted
         }
-        self.told += 1;
+        self.appended += 1;
         self.waiting.push_back(append);
         self.commit_next(ctx);
     }
@@ -320,10 +320,10 @@ impl Handler<Barrier> for Journal {
     }
 }
 
-impl Handler<Sent> for Journal {
+impl Handler<OutgoingDelivered> for Journal {
     type Result = ();
 
-    fn handle(&mut self, Sent { ids }: Sent, ctx: &mut Context<Self>) {
+    fn handle(&mut self, OutgoingDelivered { ids }: OutgoingDelivered, ctx: &mut Context<Self>) {
         if self.counters.store_lost.is_set() {
             return;
         }
@@ -337,10 +337,10 @@ impl Handler<Sent> for Journal {
     }
 }
 
-impl Handler<Close> for Journal {
+impl Handler<CloseJournal> for Journal {
     type Result = ();
 
-    fn handle(&mut self, Close { reply }: Close, ctx: &mut Context<Self>) {
+    fn handle(&mut self, CloseJournal { reply }: CloseJournal, ctx: &mut Context<Self>) {
         if self.counters.store_lost.is_set() {
             return; // dropped: what is waited for never comes
         }

@@ -6,28 +6,29 @@
 //!   name them. The first two do no input or output and never ask the time.
 //! - [`messages`] import no actor but name recipients, so the imports are the graph of waits between actors; it has no
 //!   circle.
-//! - Nobody outside of this crate reaches an actor but by a [`Grant`](access::Grant), which has the caller's permissions.
-//! - No word of a dialect stands in this crate, `twinhub-domain`, `twinhub-rules` or `twinhub-store`: dialects translate
-//!   at the edge, in the twin's turn where the twin has to be asked.
+//! - No code outside of this crate reaches an actor but by a [`Grant`](access::Grant), which has the caller's
+//!   permissions.
+//! - No word of a dialect stands in this crate, `twinhub-domain`, `twinhub-rules` or `twinhub-store`: dialects
+//!   translate at the edge, in the twin's actor where the twin has to be asked.
 //! - Entities never leave `twinhub-store`. `twinhub-migrations` imports nothing of ours.
 //! - No module in this crate knows HTTP, but [`webhooks`], which is a client of it.
 //! - No actor waits (`send().await`) on one that may be waiting on it.
-//! - No code uses `do_send` where a full mailbox must be felt: the messages in flight are bounded at the [`door`], so
-//!   inside the hub nothing can pile up beyond that bound.
+//! - No code uses `do_send` where a full mailbox must be felt: the messages in flight are bounded at the [`ingress`],
+//!   so inside the hub nothing can pile up beyond that bound.
 //!
 //! `tests/it/architecture.rs` reads the manifests and the imports, and fails where one of these is broken.
 
 pub mod messages;
 
-pub mod door;
+pub mod ingress;
 pub mod interpreter;
 pub mod retained;
 
 pub mod automation;
-pub mod roster;
 pub mod supervisor;
 pub mod timers;
 pub mod twin;
+pub mod twin_registry;
 
 pub mod feed;
 pub mod journal;
@@ -54,12 +55,12 @@ pub mod clock_watch;
 pub mod counters;
 pub mod error;
 pub mod hub;
-pub mod post;
-pub mod reach;
+pub mod log_throttle;
+pub mod mailbox;
 pub mod silence;
-pub mod sparing;
 #[cfg(test)]
 mod testkit;
+pub mod webhook_destinations;
 
 pub use clock::SystemClock;
 pub use error::HubError;

@@ -14,10 +14,10 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::counters::{Counters, up};
-use crate::messages::journal::Sent;
+use crate::mailbox::try_send_unbounded;
+use crate::messages::journal::OutgoingDelivered;
 use crate::messages::outbox::PublishAll;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::post::post;
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::twin::Ear;
 use twinhub_domain::{Cause, Clock, CommandAttempt, CommandId, Input, Outgoing, Purpose, PurposeKind};
@@ -34,13 +34,13 @@ const PUBLISH: Backoff = Backoff::doubling(Duration::from_millis(100), Duration:
 #[rtype(result = "()")]
 pub struct Connect {
     pub link: Arc<dyn Link>,
-    pub journal: Recipient<Sent>,
+    pub journal: Recipient<OutgoingDelivered>,
     /// The receiver of reports that a message had no listener.
     pub supervisor: Recipient<Deliver>,
 }
 
 /// A message on its way.
-struct Waiting {
+struct QueuedMessage {
     message: Outgoing,
     /// It is not to go out any more.
     over: AtomicBool,
@@ -52,10 +52,10 @@ pub struct Outbox {
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     /// Not yet handed to the link.
-    queue: VecDeque<Arc<Waiting>>,
+    queue: VecDeque<Arc<QueuedMessage>>,
     /// Handed to the link, in order, each with whether it was acknowledged. One leaves when it and all
     /// before it were.
-    window: VecDeque<(Arc<Waiting>, bool)>,
+    window: VecDeque<(Arc<QueuedMessage>, bool)>,
     in_flight: usize,
     /// The wait that a failure asks for before anything more is sent.
     failed: Option<Duration>,
@@ -69,7 +69,7 @@ impl Outbox {
     pub fn new(kept: Vec<Outgoing>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
         let with_purpose = |mut message: Outgoing| {
             message.purpose = message.purpose.take().or_else(|| topics::purpose(&message).map(Box::new));
-            Waiting::new(message)
+            QueuedMessage::new(message)
         };
         let queue = kept.into_iter().map(with_purpose).collect();
         Self {
@@ -96,7 +96,7 @@ impl Outbox {
             let is_stale = left.is_some_and(|left| left <= 0) || message.over.load(Ordering::Relaxed);
             self.window.push_back((Arc::clone(&message), is_stale));
             if is_stale {
-                // As good as acknowledged: whoever wanted it has decided anew.
+                // As good as acknowledged: its sender has decided anew.
                 up(&self.counters.messages_stale);
                 self.forget_acknowledged();
                 continue;
@@ -122,7 +122,12 @@ impl Outbox {
         }
     }
 
-    fn published(&mut self, sent: &Waiting, result: Result<Published, LinkError>, ctx: &mut Context<Self>) {
+    fn published(
+        &mut self,
+        sent: &QueuedMessage,
+        result: Result<Published, LinkError>,
+        ctx: &mut Context<Self>,
+    ) {
         self.in_flight -= 1;
         match result {
             Ok(published) => {
@@ -133,7 +138,7 @@ impl Outbox {
                     *acknowledged = true;
                 }
                 if published == Published::Unheard {
-                    self.tell_unheard(sent);
+                    self.report_unheard(sent);
                 }
             }
             Err(error) => {
@@ -171,12 +176,13 @@ impl Outbox {
         }
         self.failures = 0;
         if let Some(Connect { journal, .. }) = &self.way {
-            let _ = post(journal, Sent { ids }); // a hub that goes down publishes them once more
+            // A hub that shuts down publishes them once more.
+            let _ = try_send_unbounded(journal, OutgoingDelivered { ids });
         }
     }
 
     /// Reports to the twin that its device did not get the message.
-    fn tell_unheard(&self, sent: &Waiting) {
+    fn report_unheard(&self, sent: &QueuedMessage) {
         let Some(Connect { supervisor, .. }) = &self.way else { return };
         let Some(Purpose { device, kind }) = sent.message.purpose.as_deref().cloned() else { return };
         let input = match kind {
@@ -189,7 +195,7 @@ impl Outbox {
         let (cause, receipt) = (Cause::hub(), Receipt::ignored());
         let (if_unknown, if_version) = (IfUnknown::Refuse, None);
         let deliver = Deliver { device, input, cause, receipt, if_unknown, if_version, want_twin: false };
-        let _ = post(supervisor, deliver);
+        let _ = try_send_unbounded(supervisor, deliver);
     }
 
     /// Drops waiting messages of these commands, and recalls those that the broker still has.
@@ -210,7 +216,7 @@ impl Outbox {
     }
 }
 
-impl Waiting {
+impl QueuedMessage {
     fn new(message: Outgoing) -> Arc<Self> {
         Arc::new(Self { message, over: AtomicBool::new(false) })
     }
@@ -233,7 +239,7 @@ impl Handler<PublishAll> for Outbox {
     type Result = ();
 
     fn handle(&mut self, PublishAll { outgoing, over }: PublishAll, ctx: &mut Context<Self>) {
-        self.queue.extend(outgoing.into_iter().map(Waiting::new));
+        self.queue.extend(outgoing.into_iter().map(QueuedMessage::new));
         if !over.is_empty() {
             self.recall(&over);
         }

@@ -1,15 +1,15 @@
 //! The search: finds twins by everything that is in them, true to the last commit.
 //!
 //! Twins in memory are read in place, by all processors at once; the store is read for those alone that are away (the
-//! [roster](crate::roster) knows them by number), and not at all where there are none. Last it waits until everything
-//! that it saw is durable.
+//! [registry](crate::twin_registry) knows them by number), and not at all where there are none. Last it waits until
+//! everything that it saw is durable.
 //!
 //! A twin may change, come or go while others are read. Each is taken as it was at one moment after the request came,
 //! so every earlier answer is reflected in it; those on the page are read once more, so that a filter is true of every
 //! twin shown.
 
-mod best;
-mod unheard;
+mod top_matches;
+mod unmatched_names;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ use tokio::time::Instant;
 use crate::HubError;
 use crate::counters::Counters;
 use crate::journal::Journal;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::journal::Barrier;
-use crate::messages::search::{Find, FindAll, Found, FoundAll};
-use crate::post::post;
-use crate::roster::{Present, Roster};
-use best::{Best, Item};
+use crate::messages::search::{AllFoundDevices, FindAllDevices, FindDevices, FoundDevices};
+use crate::twin_registry::{TwinReader, TwinRegistry};
+use top_matches::{RankedTwin, TopMatches};
 use twinhub_domain::{Clock, DeviceNumber, Timestamp, Twin};
 use twinhub_rules::SortKey;
 use twinhub_store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
-use unheard::Unheard;
+use unmatched_names::UnmatchedNames;
 
 /// Searches at once; the others wait. One takes all processors already.
 const AT_ONCE: usize = 2;
@@ -47,11 +47,11 @@ const LONGEST: Duration = Duration::from_secs(30);
 const SPARE: u64 = 64;
 
 /// The search over all twins.
-pub struct Search(Arc<Means>);
+pub struct Search(Arc<SearchDeps>);
 
 /// The parts that the search works with.
-struct Means {
-    roster: Arc<Roster>,
+struct SearchDeps {
+    registry: Arc<TwinRegistry>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     journal: Addr<Journal>,
@@ -66,13 +66,13 @@ struct Means {
 }
 
 /// A question, and the time at which it is put.
-struct Question {
-    find: Find,
+struct SearchQuestion {
+    find: FindDevices,
     /// The names in it that no device was found to have so far.
-    unheard: Unheard,
+    unmatched: UnmatchedNames,
     /// The groups that the query names, any of which will do: there may be a thousand.
     groups: HashSet<String>,
-    want: Want,
+    want: SearchResultKind,
     now: Timestamp,
     /// None where a twin costs little to read.
     until: Option<Instant>,
@@ -80,7 +80,7 @@ struct Question {
 
 /// The place where twins are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum TwinSource {
     /// In memory, as far as they are there.
     Memory,
     /// In the store alone, as of the last commit.
@@ -89,16 +89,16 @@ enum Place {
 
 /// The result that is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
+enum SearchResultKind {
     /// The first of the twins found, this many.
     First(u64),
     Ids,
 }
 
 impl Search {
-    /// A search over the twins of `roster` and those of `store`.
+    /// A search over the twins of `registry` and those of `store`.
     pub fn new(
-        roster: Arc<Roster>,
+        registry: Arc<TwinRegistry>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         journal: Addr<Journal>,
@@ -108,172 +108,196 @@ impl Search {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let (learned, turns) = (OnceCell::new(), Semaphore::new(AT_ONCE));
         let longest = LONGEST;
-        let means =
-            Means { roster, store, clock, journal, counters, patience, processors, learned, turns, longest };
+        let means = SearchDeps {
+            registry,
+            store,
+            clock,
+            journal,
+            counters,
+            patience,
+            processors,
+            learned,
+            turns,
+            longest,
+        };
         Self(Arc::new(means))
     }
 }
 
-impl Means {
+impl SearchDeps {
     /// A page of durable twins: from memory, and while commits fail from the store, which has everything that was
     /// acknowledged.
-    async fn page(&self, find: Find) -> Result<Found, HubError> {
+    async fn page(&self, find: FindDevices) -> Result<FoundDevices, HubError> {
         tokio::select! {
             biased;
-            page = self.page_from(Place::Memory, find.clone()) => page,
-            () = self.counters.store_fails() => self.page_from(Place::Store, find).await,
+            page = self.page_from(TwinSource::Memory, find.clone()) => page,
+            () = self.counters.store_fails() => self.page_from(TwinSource::Store, find).await,
         }
     }
 
-    async fn page_from(&self, place: Place, find: Find) -> Result<Found, HubError> {
+    async fn page_from(&self, place: TwinSource, find: FindDevices) -> Result<FoundDevices, HubError> {
         let (offset, limit) = (find.query.offset, find.query.limit);
         let first = offset.saturating_add(limit).saturating_add(SPARE);
-        let (question, best) = self.look(place, find, Want::First(first)).await?;
-        let mut total = best.total();
-        let mut candidates = best.sorted().into_iter().skip(count(offset));
+        let (question, top) = self.search(place, find, SearchResultKind::First(first)).await?;
+        let mut total = top.total();
+        let mut candidates = top.sorted().into_iter().skip(count(offset));
         let mut page = Vec::new();
         while (page.len() as u64) < limit {
-            let some: Vec<Item> = candidates.by_ref().take(count(limit) - page.len()).collect();
+            let some: Vec<RankedTwin> = candidates.by_ref().take(count(limit) - page.len()).collect();
             if some.is_empty() {
                 break;
             }
             let before = page.len();
-            page.extend(self.fetch(place, &some).await?.into_iter().filter(|twin| question.finds(twin)));
+            page.extend(self.fetch(place, &some).await?.into_iter().filter(|twin| question.matches(twin)));
             total = total.saturating_sub((some.len() - (page.len() - before)) as u64);
         }
         page.sort_by_cached_key(|twin| question.item(twin));
-        if place == Place::Memory {
-            self.durable().await?;
+        if place == TwinSource::Memory {
+            self.wait_until_durable().await?;
         }
-        let warnings = question.unheard.warnings(&self.roster);
-        Ok(Found { page: DevicePage { twins: page, total }, warnings })
+        let warnings = question.unmatched.warnings(&self.registry);
+        Ok(FoundDevices { page: DevicePage { twins: page, total }, warnings })
     }
 
-    /// All of them, from where [`Means::page`] has its page.
-    async fn all(&self, find: FindAll) -> Result<FoundAll, HubError> {
+    /// All of them, from where [`SearchDeps::page`] has its page.
+    async fn all(&self, find: FindAllDevices) -> Result<AllFoundDevices, HubError> {
         tokio::select! {
             biased;
-            all = self.all_from(Place::Memory, find.clone()) => all,
-            () = self.counters.store_fails() => self.all_from(Place::Store, find).await,
+            all = self.all_from(TwinSource::Memory, find.clone()) => all,
+            () = self.counters.store_fails() => self.all_from(TwinSource::Store, find).await,
         }
     }
 
-    async fn all_from(&self, place: Place, FindAll { query, filter }: FindAll) -> Result<FoundAll, HubError> {
+    async fn all_from(
+        &self,
+        place: TwinSource,
+        FindAllDevices { query, filter }: FindAllDevices,
+    ) -> Result<AllFoundDevices, HubError> {
         let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
-        let find = Find { query, filter, sort: None };
-        let (question, best) = self.look(place, find, Want::Ids).await?;
-        if place == Place::Memory {
-            self.durable().await?;
+        let find = FindDevices { query, filter, sort: None };
+        let (question, top) = self.search(place, find, SearchResultKind::Ids).await?;
+        if place == TwinSource::Memory {
+            self.wait_until_durable().await?;
         }
-        let devices = best.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect();
-        Ok(FoundAll { devices, warnings: question.unheard.warnings(&self.roster) })
+        let devices = top.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect();
+        Ok(AllFoundDevices { devices, warnings: question.unmatched.warnings(&self.registry) })
     }
 
     /// Reads all twins, and remembers the wanted part of those that match.
-    async fn look(&self, place: Place, find: Find, want: Want) -> Result<(Arc<Question>, Best), HubError> {
+    async fn search(
+        &self,
+        place: TwinSource,
+        find: FindDevices,
+        want: SearchResultKind,
+    ) -> Result<(Arc<SearchQuestion>, TopMatches), HubError> {
         let until = Instant::now() + self.longest;
         let turn = tokio::time::timeout_at(until, self.turns.acquire()).await; // never closed
         let _turn = turn.map_err(|_| HubError::Unavailable("other searches take all the time there is"))?;
-        self.learned.get_or_try_init(|| self.learn()).await?;
+        self.learned.get_or_try_init(|| self.load_stored_numbers()).await?;
         let groups = find.query.groups.iter().map(|group| select::key(group).to_owned()).collect();
         // The wait for its turn says nothing of what a filter costs.
         let until = find.filter.is_some().then(|| Instant::now() + self.longest);
-        let unheard = Unheard::of(&find);
-        let question = Arc::new(Question { find, unheard, groups, want, now: self.clock.now(), until });
-        let (mut best, mut away) = match place {
-            Place::Memory => self.look_in_memory(&question).await?,
-            Place::Store => (question.best(), self.store.numbers(&DeviceQuery::default()).await?),
+        let unmatched = UnmatchedNames::of(&find);
+        let question =
+            Arc::new(SearchQuestion { find, unmatched, groups, want, now: self.clock.now(), until });
+        let (mut top, mut away) = match place {
+            TwinSource::Memory => self.search_memory(&question).await?,
+            TwinSource::Store => (question.top(), self.store.numbers(&DeviceQuery::default()).await?),
         };
-        // Who came into memory meanwhile is in the store too, with all that anybody was told of it.
+        // A twin that was loaded meanwhile is in the store too, with all changes that were acknowledged.
         if !away.is_empty() {
             away.sort_unstable();
-            self.look_in_store(&question, away, &mut best).await?;
+            self.search_store(&question, away, &mut top).await?;
         }
-        Ok((question, best))
+        Ok((question, top))
     }
 
     /// Gives the registry the devices in the store. Once is enough: a device that comes to be later is in memory first,
     /// and the registry knows where it went.
-    async fn learn(&self) -> Result<(), StoreError> {
+    async fn load_stored_numbers(&self) -> Result<(), StoreError> {
         let numbers = self.store.numbers(&DeviceQuery::default()).await?;
-        self.roster.learn(&numbers);
+        self.registry.add_stored(&numbers);
         Ok(())
     }
 
-    async fn look_in_memory(&self, question: &Arc<Question>) -> Result<(Best, Vec<DeviceNumber>), HubError> {
-        let stretches = self.roster.stretches();
+    async fn search_memory(
+        &self,
+        question: &Arc<SearchQuestion>,
+    ) -> Result<(TopMatches, Vec<DeviceNumber>), HubError> {
+        let ranges = self.registry.ranges();
         // A filter may cost a millisecond a twin: it leaves a processor to the devices' messages.
         let processors = match question.until {
             Some(_) => self.processors.saturating_sub(1).max(1),
             None => self.processors,
         };
-        let hands = processors.min(stretches.len());
-        let (stretches, next) = (Arc::new(stretches), Arc::new(AtomicUsize::new(0)));
+        let hands = processors.min(ranges.len());
+        let (ranges, next) = (Arc::new(ranges), Arc::new(AtomicUsize::new(0)));
         let work = (0..hands).map(|_| {
-            let (roster, question) = (Arc::clone(&self.roster), Arc::clone(question));
-            let (stretches, next) = (Arc::clone(&stretches), Arc::clone(&next));
+            let (registry, question) = (Arc::clone(&self.registry), Arc::clone(question));
+            let (ranges, next) = (Arc::clone(&ranges), Arc::clone(&next));
             tokio::task::spawn_blocking(move || {
-                let (mut best, mut away) = (question.best(), Vec::new());
-                while let Some(stretch) = stretches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let (mut top, mut away) = (question.top(), Vec::new());
+                while let Some(range) = ranges.get(next.fetch_add(1, Ordering::Relaxed)) {
                     question.check_time()?;
-                    question.look_at(&roster, *stretch, &mut best, &mut away);
+                    question.scan(&registry, *range, &mut top, &mut away);
                 }
-                Ok((best, away))
+                Ok((top, away))
             })
         });
-        let (mut best, mut away) = (question.best(), Vec::new());
+        let (mut top, mut away) = (question.top(), Vec::new());
         for hand in work.collect::<Vec<_>>() {
             let done: Result<_, HubError> = hand.await.map_err(|_| given_up())?;
             let (found, not_here) = done?;
-            best.absorb(found);
+            top.absorb(found);
             away.extend(not_here);
         }
-        Ok((best, away))
+        Ok((top, away))
     }
 
     /// `away` are in the order of their numbers.
-    async fn look_in_store(
+    async fn search_store(
         &self,
-        question: &Arc<Question>,
+        question: &Arc<SearchQuestion>,
         mut away: Vec<DeviceNumber>,
-        best: &mut Best,
+        top: &mut TopMatches,
     ) -> Result<(), HubError> {
         if let Some(narrow) = question.narrow() {
             // What lists filter by is in the store's indexes: most twins need not be read at all.
             let candidates = self.store.numbers(&narrow).await?;
             away.retain(|number| candidates.binary_search(number).is_ok());
         }
-        let pages = away.chunks(PAGE).map(|page| self.look_at_stored(Arc::clone(question), page.to_vec()));
+        let pages =
+            away.chunks(PAGE).map(|page| self.search_stored_page(Arc::clone(question), page.to_vec()));
         let pages = stream::iter(pages).buffer_unordered(READERS);
         let mut pages = std::pin::pin!(pages);
         while let Some(found) = pages.try_next().await? {
-            found.into_iter().for_each(|item| best.add(item));
+            found.into_iter().for_each(|item| top.add(item));
         }
         Ok(())
     }
 
     /// Those of these twins that are found. On a thread of its own: to decode a twin takes longer than to read it.
-    async fn look_at_stored(
+    async fn search_stored_page(
         &self,
-        question: Arc<Question>,
+        question: Arc<SearchQuestion>,
         page: Vec<DeviceNumber>,
-    ) -> Result<Vec<Item>, HubError> {
+    ) -> Result<Vec<RankedTwin>, HubError> {
         let (store, here) = (Arc::clone(&self.store), Handle::current());
         let work = tokio::task::spawn_blocking(move || {
             question.check_time()?;
             let twins = here.block_on(store.twins(&page))?;
-            let looked = twins.iter().inspect(|twin| question.unheard.note(twin, question.now));
-            Ok(looked.filter(|twin| question.finds(twin)).map(|twin| question.item(twin)).collect())
+            let looked = twins.iter().inspect(|twin| question.unmatched.note(twin, question.now));
+            Ok(looked.filter(|twin| question.matches(twin)).map(|twin| question.item(twin)).collect())
         });
         work.await.map_err(|_| given_up())?
     }
 
     /// The present state of these twins; those that are gone are left out.
-    async fn fetch(&self, place: Place, items: &[Item]) -> Result<Vec<Twin>, StoreError> {
+    async fn fetch(&self, place: TwinSource, items: &[RankedTwin]) -> Result<Vec<Twin>, StoreError> {
         let (mut twins, mut away) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
-            let present = self.roster.get(item.number).filter(|_| place == Place::Memory);
-            match present.as_ref().and_then(Present::read) {
+            let present = self.registry.get(item.number).filter(|_| place == TwinSource::Memory);
+            match present.as_ref().and_then(TwinReader::read) {
                 Some(twin) => twins.push(twin.clone()),
                 None => away.push(item.number),
             }
@@ -285,9 +309,9 @@ impl Means {
     }
 
     /// Waits until every change that can have been seen is durable.
-    async fn durable(&self) -> Result<(), HubError> {
+    async fn wait_until_durable(&self) -> Result<(), HubError> {
         let (reply, done) = oneshot::channel();
-        if post(&self.journal, Barrier { reply }).is_err() {
+        if try_send_unbounded(&self.journal, Barrier { reply }).is_err() {
             return Err(HubError::Unavailable("the hub is shutting down"));
         }
         match tokio::time::timeout(self.patience, done).await {
@@ -303,7 +327,7 @@ fn given_up() -> HubError {
     HubError::Unavailable("the search was given up")
 }
 
-impl Question {
+impl SearchQuestion {
     /// May it go on?
     fn check_time(&self) -> Result<(), HubError> {
         match self.until {
@@ -314,16 +338,16 @@ impl Question {
         }
     }
 
-    /// Reads the twins in a stretch of numbers; `away` gets those that must be read from the store.
-    fn look_at(&self, roster: &Roster, stretch: i64, best: &mut Best, away: &mut Vec<DeviceNumber>) {
-        let stretch = roster.stretch(stretch);
-        away.extend(stretch.away);
-        for (number, present) in stretch.present {
+    /// Reads the twins in a range of numbers; `away` gets those that must be read from the store.
+    fn scan(&self, registry: &TwinRegistry, range: i64, top: &mut TopMatches, away: &mut Vec<DeviceNumber>) {
+        let range = registry.range(range);
+        away.extend(range.away);
+        for (number, present) in range.present {
             match present.read() {
                 Some(twin) => {
-                    self.unheard.note(&twin, self.now);
-                    if self.finds(&twin) {
-                        best.add(self.item(&twin));
+                    self.unmatched.note(&twin, self.now);
+                    if self.matches(&twin) {
+                        top.add(self.item(&twin));
                     }
                 }
                 None => away.push(number), // its actor died: the store knows what is true of it
@@ -331,9 +355,9 @@ impl Question {
         }
     }
 
-    fn finds(&self, twin: &Twin) -> bool {
-        let Find { query, filter, .. } = &self.find;
-        // One that is new is nobody yet.
+    fn matches(&self, twin: &Twin) -> bool {
+        let FindDevices { query, filter, .. } = &self.find;
+        // A new one is not committed yet.
         !twin.is_new()
             && (self.groups.is_empty() || self.groups.contains(select::key(twin.profile.text("group_id"))))
             && select::is_listed_in_any_group(query, twin)
@@ -341,20 +365,20 @@ impl Question {
             && select::is_called(query, twin)
     }
 
-    fn item(&self, twin: &Twin) -> Item {
-        let Find { query, sort, .. } = &self.find;
+    fn item(&self, twin: &Twin) -> RankedTwin {
+        let FindDevices { query, sort, .. } = &self.find;
         let key = match sort {
             Some(field) => field.key(twin, self.now),
             None => head_key(query.sort, twin),
         };
-        let id = (self.want == Want::Ids).then(|| twin.id.clone());
-        Item { key, number: twin.number, id, descending: query.descending }
+        let id = (self.want == SearchResultKind::Ids).then(|| twin.id.clone());
+        RankedTwin { key, number: twin.number, id, descending: query.descending }
     }
 
-    fn best(&self) -> Best {
-        Best::new(match self.want {
-            Want::First(first) => count(first),
-            Want::Ids => usize::MAX,
+    fn top(&self) -> TopMatches {
+        TopMatches::new(match self.want {
+            SearchResultKind::First(first) => count(first),
+            SearchResultKind::Ids => usize::MAX,
         })
     }
 
@@ -391,19 +415,19 @@ impl Actor for Search {
     type Context = Context<Self>;
 }
 
-impl Handler<Find> for Search {
-    type Result = ResponseFuture<Result<Found, HubError>>;
+impl Handler<FindDevices> for Search {
+    type Result = ResponseFuture<Result<FoundDevices, HubError>>;
 
-    fn handle(&mut self, find: Find, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, find: FindDevices, _: &mut Context<Self>) -> Self::Result {
         let means = Arc::clone(&self.0);
         Box::pin(async move { means.page(find).await })
     }
 }
 
-impl Handler<FindAll> for Search {
-    type Result = ResponseFuture<Result<FoundAll, HubError>>;
+impl Handler<FindAllDevices> for Search {
+    type Result = ResponseFuture<Result<AllFoundDevices, HubError>>;
 
-    fn handle(&mut self, find: FindAll, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, find: FindAllDevices, _: &mut Context<Self>) -> Self::Result {
         let means = Arc::clone(&self.0);
         Box::pin(async move { means.all(find).await })
     }

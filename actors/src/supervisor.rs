@@ -16,11 +16,11 @@ use tracing::warn;
 
 use crate::backoff::{Backoff, STORE_AGAIN};
 use crate::counters::{add, get, up};
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::journal::Barrier;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin, TwinStopped};
-use crate::messages::twin::{PutAway, Read, Take};
-use crate::post::post;
-use crate::twin::{Surroundings, TwinActor};
+use crate::messages::twin::{ApplyInput, ReadState, UnloadTwin};
+use crate::twin::{TwinActor, TwinDeps};
 use serials::{Owners, Sorted};
 use twinhub_domain::receipt::NotAccepted;
 use twinhub_domain::{DeviceId, DeviceNumber, Refusal, Twin};
@@ -28,8 +28,8 @@ use twinhub_store::{Store, StoreError};
 
 /// Twins loaded with one query at most.
 const MOST_IN_LOAD: usize = 500;
-/// A twin's mailbox has no bound: ours is at the door (see `post`), and one that is met gives every sender a
-/// place in a second queue, for nothing.
+/// A twin's mailbox has no bound: the bound is at the ingress (see `try_send_unbounded`), and one that is met gives
+/// every sender a place in a second queue, for nothing.
 const MAILBOX: usize = 0;
 /// The wait before a twin that died starts again; doubled for each death within [`QUIET`].
 const RESTART: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(10));
@@ -38,7 +38,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// The condition on which twins leave memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Idle {
+pub struct IdlePolicy {
     pub after: Duration,
     /// Only while more twins than this are in memory.
     pub above: u64,
@@ -53,15 +53,15 @@ pub struct Supervisor {
     next_number: i64,
     next_incarnation: u32,
     deaths: HashMap<DeviceId, Deaths>,
-    idle: Option<Idle>,
+    idle: Option<IdlePolicy>,
     started: Instant,
     arbiters: Vec<Arbiter>,
-    make_surroundings: Option<MakeSurroundings>,
-    around: Option<Arc<Surroundings>>,
+    make_deps: Option<MakeTwinDeps>,
+    deps: Option<Arc<TwinDeps>>,
 }
 
 /// The surroundings hold the supervisor's own address, so they are made as it starts.
-type MakeSurroundings = Box<dyn FnOnce(Addr<Supervisor>) -> Surroundings + Send>;
+type MakeTwinDeps = Box<dyn FnOnce(Addr<Supervisor>) -> TwinDeps + Send>;
 
 enum Slot {
     Live {
@@ -73,22 +73,22 @@ enum Slot {
         used: u32,
     },
     /// Being loaded, or waiting for the old incarnation's outcomes to be committed.
-    Coming(Vec<Waiting>),
+    Coming(Vec<TwinRequest>),
     /// Told to leave, and not yet gone. Boxed: seldom met, and every slot is as large as the largest.
     Leaving(Box<Leaving>),
 }
 
 struct Leaving {
     incarnation: u32,
-    waiting: Vec<Waiting>,
+    waiting: Vec<TwinRequest>,
 }
 
 /// The result of a load.
 type Loaded = (Vec<Twin>, Owners);
 
-enum Waiting {
+enum TwinRequest {
     Deliver(Deliver),
-    Read(ReadTwin),
+    ReadTwin(ReadTwin),
 }
 
 struct Deaths {
@@ -101,9 +101,9 @@ impl Supervisor {
     /// `arbiters`.
     pub fn new(
         next_number: i64,
-        idle: Option<Idle>,
+        idle: Option<IdlePolicy>,
         arbiters: Vec<Arbiter>,
-        surroundings: impl FnOnce(Addr<Self>) -> Surroundings + Send + 'static,
+        surroundings: impl FnOnce(Addr<Self>) -> TwinDeps + Send + 'static,
     ) -> Self {
         Self {
             twins: HashMap::new(),
@@ -115,17 +115,17 @@ impl Supervisor {
             idle,
             started: Instant::now(),
             arbiters,
-            make_surroundings: Some(Box::new(surroundings)),
-            around: None,
+            make_deps: Some(Box::new(surroundings)),
+            deps: None,
         }
     }
 
-    fn around(&self) -> &Arc<Surroundings> {
+    fn deps(&self) -> &Arc<TwinDeps> {
         // `started` has set it, and no message is handled before that.
-        self.around.as_ref().expect("the supervisor has started")
+        self.deps.as_ref().expect("the supervisor has started")
     }
 
-    fn pass(&mut self, device: DeviceId, message: Waiting, ctx: &mut Context<Self>) {
+    fn forward(&mut self, device: DeviceId, message: TwinRequest, ctx: &mut Context<Self>) {
         let now = self.seconds();
         match self.twins.entry(device) {
             Entry::Occupied(mut slot) => match slot.get_mut() {
@@ -156,7 +156,7 @@ impl Supervisor {
         self.loading = true;
         let ids: Vec<_> = self.to_load.drain(..self.to_load.len().min(MOST_IN_LOAD)).collect();
         let serials = ids.iter().filter_map(|id| Some((id.clone(), self.serial_waiting_for(id)?))).collect();
-        let store = Arc::clone(&self.around().store);
+        let store = Arc::clone(&self.deps().store);
         let query = async move {
             let loaded = load_with_owners(&*store, &ids, serials).await;
             (ids, loaded)
@@ -194,7 +194,7 @@ impl Supervisor {
                     Ok(Sorted { elsewhere, here }) => {
                         let (owner, theirs) = elsewhere.unwrap_or_else(|| (id.clone(), Vec::new()));
                         for message in theirs {
-                            self.pass(owner.clone(), message, ctx);
+                            self.forward(owner.clone(), message, ctx);
                         }
                         self.begin(&id, here)
                     }
@@ -206,7 +206,7 @@ impl Supervisor {
                 },
             };
             for message in waiting {
-                self.pass(id.clone(), message, ctx);
+                self.forward(id.clone(), message, ctx);
             }
         }
     }
@@ -218,18 +218,18 @@ impl Supervisor {
 
     /// Begins an unknown device. Refuses inputs for known devices only; starts a new twin if any input is left for it,
     /// and gives those back.
-    fn begin(&mut self, id: &DeviceId, waiting: Vec<Waiting>) -> Vec<Waiting> {
+    fn begin(&mut self, id: &DeviceId, waiting: Vec<TwinRequest>) -> Vec<TwinRequest> {
         let mut left = Vec::new();
         for message in waiting {
             match message {
-                Waiting::Read(ReadTwin { reply, .. }) if left.is_empty() => {
-                    let _ = reply.send(None); // whoever asked may have gone
+                TwinRequest::ReadTwin(ReadTwin { reply, .. }) if left.is_empty() => {
+                    send_reply(reply, None);
                 }
-                Waiting::Deliver(deliver)
+                TwinRequest::Deliver(deliver)
                     if left.is_empty()
                         && matches!(deliver.if_unknown, IfUnknown::Refuse | IfUnknown::RefuseUnless(_)) =>
                 {
-                    up(&self.around().counters.inputs_refused);
+                    up(&self.deps().counters.inputs_refused);
                     deliver.receipt.settle(Err(NotAccepted::Refused(Refusal::Unknown(id.to_string()))));
                 }
                 message => left.push(message),
@@ -238,7 +238,7 @@ impl Supervisor {
         if !left.is_empty() {
             let number = DeviceNumber(self.next_number);
             self.next_number += 1;
-            self.start(Twin::new(id.clone(), number, self.around().clock.now()));
+            self.start(Twin::new(id.clone(), number, self.deps().clock.now()));
         }
         left
     }
@@ -247,10 +247,10 @@ impl Supervisor {
         let id = twin.id.clone();
         let incarnation = self.next_incarnation;
         self.next_incarnation = self.next_incarnation.wrapping_add(1);
-        let around = Arc::clone(self.around());
+        let deps = Arc::clone(self.deps());
         let addr = TwinActor::start_in_arbiter(&self.arbiter(&id), move |ctx| {
             ctx.set_mailbox_capacity(MAILBOX);
-            TwinActor::new(twin, incarnation, around)
+            TwinActor::new(twin, incarnation, deps)
         });
         self.twins.insert(id, Slot::Live { addr: addr.downgrade(), incarnation, used: self.seconds() });
     }
@@ -265,13 +265,13 @@ impl Supervisor {
 
     /// Starts a twin again from the store once the outcomes of its last incarnation are in there.
     fn restart(&mut self, device: DeviceId, ctx: &mut Context<Self>) {
-        let wait = self.mourn(&device);
-        let journal = self.around().journal.clone();
+        let wait = self.note_death(&device);
+        let journal = self.deps().journal.clone();
         let ready = async move {
             tokio::time::sleep(wait).await;
             let (reply, committed) = oneshot::channel();
-            if post(&journal, Barrier { reply }).is_ok() {
-                let _ = committed.await; // an error means the hub goes down
+            if try_send_unbounded(&journal, Barrier { reply }).is_ok() {
+                let _ = committed.await; // an error means that the hub shuts down
             }
         };
         ctx.spawn(ready.into_actor(self).map(move |(), this, ctx| {
@@ -281,7 +281,7 @@ impl Supervisor {
     }
 
     /// The wait before this device's twin starts again.
-    fn mourn(&mut self, device: &DeviceId) -> Duration {
+    fn note_death(&mut self, device: &DeviceId) -> Duration {
         let now = Instant::now();
         self.deaths.retain(|_, deaths| now - deaths.last < QUIET);
         match self.deaths.get(device) {
@@ -292,24 +292,26 @@ impl Supervisor {
 
     /// Remembers the death of a twin, for the back-off.
     fn died(&mut self, device: &DeviceId) {
-        up(&self.around().counters.twins_restarted);
+        up(&self.deps().counters.twins_restarted);
         let now = Instant::now();
         let deaths = self.deaths.entry(device.clone()).or_insert(Deaths { count: 0, last: now });
         deaths.count += 1;
         deaths.last = now;
     }
 
-    fn put_idle_away(&mut self) {
-        let Some(Idle { after, above }) = self.idle else { return };
+    fn unload_idle(&mut self) {
+        let Some(IdlePolicy { after, above }) = self.idle else { return };
         let now = self.seconds();
-        let counters = Arc::clone(&self.around().counters);
+        let counters = Arc::clone(&self.deps().counters);
         let mut too_many = get(&counters.twins).saturating_sub(above);
         for slot in self.twins.values_mut() {
             let Slot::Live { addr, incarnation, used } = slot else { continue };
             if too_many == 0 {
                 break;
             }
-            if u64::from(now.saturating_sub(*used)) >= after.as_secs() && post(addr, PutAway).is_ok() {
+            if u64::from(now.saturating_sub(*used)) >= after.as_secs()
+                && try_send_unbounded(addr, UnloadTwin).is_ok()
+            {
                 let leaving = Leaving { incarnation: *incarnation, waiting: Vec::new() };
                 *slot = Slot::Leaving(Box::new(leaving));
                 too_many -= 1;
@@ -333,12 +335,20 @@ async fn load_with_owners(
     Ok((twins, owners))
 }
 
-fn send(to: &WeakAddr<TwinActor>, message: Waiting) -> Result<(), Box<Waiting>> {
+fn send(to: &WeakAddr<TwinActor>, message: TwinRequest) -> Result<(), Box<TwinRequest>> {
     match message {
-        Waiting::Deliver(Deliver { device, input, cause, receipt, if_unknown, if_version, want_twin }) => {
-            post(to, Take { input, cause, receipt, want_twin, if_unknown, if_version }).map_err(|take| {
-                let Take { input, cause, receipt, want_twin, if_unknown, if_version } = take;
-                Box::new(Waiting::Deliver(Deliver {
+        TwinRequest::Deliver(Deliver {
+            device,
+            input,
+            cause,
+            receipt,
+            if_unknown,
+            if_version,
+            want_twin,
+        }) => try_send_unbounded(to, ApplyInput { input, cause, receipt, want_twin, if_unknown, if_version })
+            .map_err(|take| {
+                let ApplyInput { input, cause, receipt, want_twin, if_unknown, if_version } = take;
+                Box::new(TwinRequest::Deliver(Deliver {
                     device,
                     input,
                     cause,
@@ -347,10 +357,9 @@ fn send(to: &WeakAddr<TwinActor>, message: Waiting) -> Result<(), Box<Waiting>> 
                     if_version,
                     want_twin,
                 }))
-            })
-        }
-        Waiting::Read(ReadTwin { device, reply }) => post(to, Read { reply })
-            .map_err(|Read { reply }| Box::new(Waiting::Read(ReadTwin { device, reply }))),
+            }),
+        TwinRequest::ReadTwin(ReadTwin { device, reply }) => try_send_unbounded(to, ReadState { reply })
+            .map_err(|ReadState { reply }| Box::new(TwinRequest::ReadTwin(ReadTwin { device, reply }))),
     }
 }
 
@@ -358,12 +367,12 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        if let Some(make) = self.make_surroundings.take() {
-            self.around = Some(Arc::new(make(ctx.address())));
+        if let Some(make) = self.make_deps.take() {
+            self.deps = Some(Arc::new(make(ctx.address())));
         }
         if let Some(idle) = self.idle {
             let often = (idle.after / 4).clamp(Duration::from_millis(100), Duration::from_secs(60));
-            ctx.run_interval(often, |this, _| this.put_idle_away());
+            ctx.run_interval(often, |this, _| this.unload_idle());
         }
     }
 }
@@ -372,7 +381,7 @@ impl Handler<Deliver> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
-        self.pass(deliver.device.clone(), Waiting::Deliver(deliver), ctx);
+        self.forward(deliver.device.clone(), TwinRequest::Deliver(deliver), ctx);
     }
 }
 
@@ -380,7 +389,7 @@ impl Handler<ReadTwin> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, read: ReadTwin, ctx: &mut Context<Self>) {
-        self.pass(read.device.clone(), Waiting::Read(read), ctx);
+        self.forward(read.device.clone(), TwinRequest::ReadTwin(read), ctx);
     }
 }
 

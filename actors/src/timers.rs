@@ -19,11 +19,11 @@ use tokio::time::Instant;
 
 use crate::backoff::until_answered;
 use crate::clock::new_id;
-use crate::messages::automation::Due;
+use crate::mailbox::{send_reply, try_send_unbounded};
+use crate::messages::automation::AutomationDue;
 use crate::messages::dialects::DialectsDue;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::messages::timers::{Arm, ArmAutomation, ArmDialects, Begin, ClockMoved, Tick};
-use crate::post::post;
+use crate::messages::timers::{Arm, ArmAutomation, ArmDialects, ClockMoved, StartTimers, Tick};
 use crate::silence::HeardSince;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::receipt::{NotAccepted, Receipt};
@@ -49,9 +49,9 @@ const PAGE: u64 = 10_000;
 pub struct Timers {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// None before [`Begin`].
-    begun: Option<Begin>,
-    wheel: BTreeMap<Timestamp, Vec<Sleeper>>,
+    /// None before [`StartTimers`].
+    begun: Option<StartTimers>,
+    wheel: BTreeMap<Timestamp, Vec<WakeTarget>>,
     heard: Arc<HeardSince>,
     /// The sleep until the next look at the clock, and when it ends.
     sleeping: Option<(SpawnHandle, Instant)>,
@@ -68,14 +68,14 @@ pub struct Timers {
 
 /// A sleeper. As large as a device's id alone.
 #[derive(Debug)]
-enum Sleeper {
+enum WakeTarget {
     Twin(DeviceId),
     Automation,
     Dialects,
 }
 
 impl Timers {
-    /// Timers that wake no sleeper before [`Begin`].
+    /// Timers that wake no sleeper before [`StartTimers`].
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, heard: Arc<HeardSince>) -> Self {
         let now = clock.now();
@@ -101,7 +101,7 @@ impl Timers {
         ctx.spawn(page.into_actor(self).map(|page, this, ctx| {
             let Some(last) = page.last().map(|deadline| deadline.number) else { return this.loaded(ctx) };
             for deadline in page {
-                this.take_up(deadline);
+                this.add(deadline);
             }
             this.sleep(ctx);
             this.load(last, ctx);
@@ -109,21 +109,21 @@ impl Timers {
     }
 
     /// Arms the deadlines from before the hub's shutdown. A silence begins anew: no device was heard meanwhile.
-    fn take_up(&mut self, Deadline { device, wake_at, silence, .. }: Deadline) {
+    fn add(&mut self, Deadline { device, wake_at, silence, .. }: Deadline) {
         if let Some(at) = wake_at {
-            self.arm(Sleeper::Twin(device.clone()), at);
+            self.arm(WakeTarget::Twin(device.clone()), at);
         }
         if let Some((last_seen, silence_ms)) = silence {
-            // What was heard in the future, by a clock that was set back since, tells nothing.
+            // A message from the future, by a clock that was set back since, proves nothing.
             let since = self.heard.since();
-            let is_wrong = last_seen.millis() - self.reckon().millis() > CLOCK_JUMP_MS;
+            let is_wrong = last_seen.millis() - self.hub_time().millis() > CLOCK_JUMP_MS;
             let heard = if is_wrong { since } else { last_seen.max(since) };
-            self.arm(Sleeper::Twin(device), heard.plus_millis(silence_ms));
+            self.arm(WakeTarget::Twin(device), heard.plus_millis(silence_ms));
         }
     }
 
-    fn arm(&mut self, who: Sleeper, at: Timestamp) {
-        let far = at.millis() - self.reckon().millis() > FAR_MS;
+    fn arm(&mut self, who: WakeTarget, at: Timestamp) {
+        let far = at.millis() - self.hub_time().millis() > FAR_MS;
         let grain = if far { 1_000 } else { GRAIN_MS };
         let rounded = at.millis().saturating_add(grain - 1).div_euclid(grain) * grain;
         self.wheel.entry(Timestamp::from_millis(rounded)).or_default().push(who);
@@ -135,7 +135,7 @@ impl Timers {
         for (moved, done) in std::mem::take(&mut self.moved) {
             self.follow(moved, done.is_some(), ctx);
             if let Some(done) = done {
-                let _ = done.send(()); // whoever waited may have gone
+                send_reply(done, ());
             }
         }
     }
@@ -151,36 +151,36 @@ impl Timers {
         self.heard.begin_again(now);
         let mut devices = BTreeSet::new();
         for sleeper in std::mem::take(&mut self.wheel).into_values().flatten() {
-            if let Sleeper::Twin(device) = sleeper {
+            if let WakeTarget::Twin(device) = sleeper {
                 devices.insert(device);
             }
         }
         self.to_tell.extend(devices.iter().map(|device| (device.clone(), moved)));
         let everybody =
-            devices.into_iter().map(Sleeper::Twin).chain([Sleeper::Automation, Sleeper::Dialects]);
+            devices.into_iter().map(WakeTarget::Twin).chain([WakeTarget::Automation, WakeTarget::Dialects]);
         self.wheel.insert(now, everybody.collect());
         self.sleep(ctx);
     }
 
     /// Tells the next devices that the clock was set.
-    fn tell_of_move(&mut self, ctx: &mut Context<Self>) {
+    fn notify_next(&mut self, ctx: &mut Context<Self>) {
         for _ in 0..MOST_AT_ONCE {
             let Some((device, ClockMoved { from, to })) = self.to_tell.pop_front() else { return };
             self.deliver(
                 device,
                 Input::ClockMoved { from, to },
-                |device| Tell { device, moved: ClockMoved { from, to } },
+                |device| NotifyClockMoved { device, moved: ClockMoved { from, to } },
                 ctx,
             );
         }
     }
 
     /// Wakes the sleepers that are due, and sleeps until the next is.
-    fn turn(&mut self, ctx: &mut Context<Self>) {
+    fn wake_due(&mut self, ctx: &mut Context<Self>) {
         if self.begun.is_none() || self.loading && !self.moved.is_empty() {
             return; // what is due then is found as soon as they have
         }
-        self.tell_of_move(ctx);
+        self.notify_next(ctx);
         if !self.to_tell.is_empty() {
             return self.sleep(ctx);
         }
@@ -200,9 +200,9 @@ impl Timers {
             woken += due.len();
             for who in due {
                 match who {
-                    Sleeper::Twin(device) => self.wake(device, ctx),
-                    Sleeper::Automation => self.tell_automation(),
-                    Sleeper::Dialects => self.tell_dialects(),
+                    WakeTarget::Twin(device) => self.wake(device, ctx),
+                    WakeTarget::Automation => self.tell_automation(),
+                    WakeTarget::Dialects => self.tell_dialects(),
                 }
             }
         }
@@ -210,19 +210,19 @@ impl Timers {
     }
 
     fn tell_automation(&self) {
-        if let Some(Begin { automation, .. }) = &self.begun {
-            let _ = post(automation, Due); // gone, it reads its deadlines at the next start
+        if let Some(StartTimers { automation, .. }) = &self.begun {
+            let _ = try_send_unbounded(automation, AutomationDue); // gone, it reads its deadlines at the next start
         }
     }
 
     fn tell_dialects(&self) {
-        if let Some(Begin { dialects, .. }) = &self.begun {
-            let _ = post(dialects, DialectsDue); // gone, they begin again with the hub
+        if let Some(StartTimers { dialects, .. }) = &self.begun {
+            let _ = try_send_unbounded(dialects, DialectsDue); // gone, they begin again with the hub
         }
     }
 
     fn wake(&self, device: DeviceId, ctx: &mut Context<Self>) {
-        let at = self.reckon().plus_millis(AGAIN_MS);
+        let at = self.hub_time().plus_millis(AGAIN_MS);
         let input = Input::Wake { hearing: self.heard.hearing(), first_id: CommandId(new_id()) };
         self.deliver(device, input, |device| Arm { device, at }, ctx);
     }
@@ -238,7 +238,7 @@ impl Timers {
         Self: Handler<M>,
         M: Message<Result = ()> + Send + 'static,
     {
-        let Some(Begin { supervisor, .. }) = &self.begun else { return };
+        let Some(StartTimers { supervisor, .. }) = &self.begun else { return };
         let me = ctx.address();
         let again = again(device.clone());
         let deliver = Deliver {
@@ -248,18 +248,18 @@ impl Timers {
             receipt: Receipt::new(move |settled| {
                 // Refused is one that is no more; lost is one that must not be forgotten.
                 if let Err(NotAccepted::Lost) = settled {
-                    let _ = post(&me, again); // a hub that goes down reads it from the store again
+                    let _ = try_send_unbounded(&me, again); // a hub that shuts down reads it from the store again
                 }
             }),
             if_unknown: IfUnknown::Refuse,
             if_version: None,
             want_twin: false,
         };
-        let _ = post(supervisor, deliver); // the receipt tells
+        let _ = try_send_unbounded(supervisor, deliver); // the receipt is lost
     }
 
     /// The present time by reckoning, without reading the clock.
-    fn reckon(&self) -> Timestamp {
+    fn hub_time(&self) -> Timestamp {
         let (wall, counted) = self.compared;
         let passed = self.clock.uptime_ms().saturating_sub(counted);
         wall.plus_millis(i64::try_from(passed).unwrap_or(i64::MAX))
@@ -268,7 +268,7 @@ impl Timers {
     fn sleep(&mut self, ctx: &mut Context<Self>) {
         let Some((first, _)) = self.wheel.first_key_value() else { return };
         let first = if self.to_tell.is_empty() { *first } else { Timestamp::default() };
-        let wait = first.millis() - self.reckon().millis();
+        let wait = first.millis() - self.hub_time().millis();
         let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
         let wait = wait.clamp(BETWEEN_TURNS / 20, LONGEST_SLEEP);
         let until = Instant::now() + wait;
@@ -280,7 +280,7 @@ impl Timers {
         }
         let handle = ctx.run_later(wait, |this, ctx| {
             this.sleeping = None;
-            this.turn(ctx);
+            this.wake_due(ctx);
         });
         self.sleeping = Some((handle, until));
     }
@@ -290,10 +290,10 @@ impl Actor for Timers {
     type Context = Context<Self>;
 }
 
-impl Handler<Begin> for Timers {
+impl Handler<StartTimers> for Timers {
     type Result = ();
 
-    fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
+    fn handle(&mut self, begin: StartTimers, ctx: &mut Context<Self>) {
         self.loading = true;
         self.moved.extend(begin.moved.map(|moved| (moved, None)));
         self.begun = Some(begin);
@@ -306,7 +306,7 @@ impl Handler<Arm> for Timers {
     type Result = ();
 
     fn handle(&mut self, Arm { device, at }: Arm, ctx: &mut Context<Self>) {
-        self.arm(Sleeper::Twin(device), at);
+        self.arm(WakeTarget::Twin(device), at);
         self.sleep(ctx);
     }
 }
@@ -329,17 +329,17 @@ impl Handler<ClockMoved> for Timers {
 /// Tell this device that the clock was set: it was lost on its way.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-struct Tell {
+struct NotifyClockMoved {
     device: DeviceId,
     moved: ClockMoved,
 }
 
-impl Handler<Tell> for Timers {
+impl Handler<NotifyClockMoved> for Timers {
     type Result = ();
 
-    fn handle(&mut self, Tell { device, moved }: Tell, ctx: &mut Context<Self>) {
+    fn handle(&mut self, NotifyClockMoved { device, moved }: NotifyClockMoved, ctx: &mut Context<Self>) {
         self.to_tell.push_back((device, moved));
-        ctx.run_later(BETWEEN_TURNS, Self::turn);
+        ctx.run_later(BETWEEN_TURNS, Self::wake_due);
     }
 }
 
@@ -347,7 +347,7 @@ impl Handler<ArmAutomation> for Timers {
     type Result = ();
 
     fn handle(&mut self, ArmAutomation { at }: ArmAutomation, ctx: &mut Context<Self>) {
-        self.arm(Sleeper::Automation, at);
+        self.arm(WakeTarget::Automation, at);
         self.sleep(ctx);
     }
 }
@@ -356,7 +356,7 @@ impl Handler<ArmDialects> for Timers {
     type Result = ();
 
     fn handle(&mut self, ArmDialects { at }: ArmDialects, ctx: &mut Context<Self>) {
-        self.arm(Sleeper::Dialects, at);
+        self.arm(WakeTarget::Dialects, at);
         self.sleep(ctx);
     }
 }
@@ -365,6 +365,6 @@ impl Handler<Tick> for Timers {
     type Result = ();
 
     fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
-        self.turn(ctx);
+        self.wake_due(ctx);
     }
 }

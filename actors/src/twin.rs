@@ -17,16 +17,16 @@ use crate::binding::record;
 use crate::catalog::CatalogNow;
 use crate::counters::{Counters, down, up};
 use crate::journal::Journal;
-use crate::messages::alarms::Forget;
-use crate::messages::dialects::Spoken;
+use crate::mailbox::{send_reply, try_send_unbounded};
+use crate::messages::alarms::ForgetDeviceAlarms;
+use crate::messages::dialects::StatefulPublish;
 use crate::messages::journal::{Append, Barrier};
 use crate::messages::supervisor::{IfUnknown, TwinStopped};
 use crate::messages::timers::Arm;
-use crate::messages::twin::{PutAway, Read, Take};
-use crate::post::post;
-use crate::roster::{Own, Roster};
+use crate::messages::twin::{ApplyInput, ReadState, UnloadTwin};
 use crate::silence::HeardSince;
 use crate::timers::Timers;
+use crate::twin_registry::{TwinHandle, TwinRegistry};
 use twinhub_domain::fleet::JobStep;
 use twinhub_domain::reading::{ClockWindow, Telemetry};
 use twinhub_domain::receipt::{Accepted, NotAccepted, Receipt};
@@ -35,7 +35,7 @@ use twinhub_domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, EventKind, Input, Outcome, Outgoing, Publish,
     Refusal, Timestamp, Twin,
 };
-use twinhub_mqtt::dialects::{Dialects, Encoded, Hearing};
+use twinhub_mqtt::dialects::{DialectListeners, Dialects, Encoded};
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_rules::device_template::apply;
 use twinhub_store::{CommandRecord, FleetChanges, FleetRecord, JobOp, Store, StoreError};
@@ -44,7 +44,7 @@ use twinhub_store::{CommandRecord, FleetChanges, FleetRecord, JobOp, Store, Stor
 pub const LOOKUPS: usize = 8;
 
 /// The parts that every twin needs, shared by all: a twin itself carries one pointer to it.
-pub struct Surroundings {
+pub struct TwinDeps {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub journal: Addr<Journal>,
@@ -54,11 +54,11 @@ pub struct Surroundings {
     pub heard: Arc<HeardSince>,
     /// The templates that devices can have.
     pub catalog: Arc<CatalogNow>,
-    pub roster: Arc<Roster>,
+    pub registry: Arc<TwinRegistry>,
     /// The dialects that devices speak.
     pub dialects: Arc<Dialects>,
     /// The receiver of messages in dialects that have a state.
-    pub interpreter: Recipient<Spoken>,
+    pub interpreter: Recipient<StatefulPublish>,
     /// The listeners to messages for devices.
     pub subscribers: Arc<Subscribers>,
     /// Room for questions to the store.
@@ -70,7 +70,7 @@ pub struct Surroundings {
     pub counters: Arc<Counters>,
 }
 
-impl Surroundings {
+impl TwinDeps {
     /// Has a twin hold what others have, too, together with them. Most have nothing new of it: they need no turn.
     fn share(&self, twin: &mut Twin) {
         if !twin.is_shared() {
@@ -81,8 +81,8 @@ impl Surroundings {
 
 /// The actor of one device's twin.
 pub struct TwinActor {
-    /// Others read it too: see [`Roster`].
-    twin: Own,
+    /// Others read it too: see [`TwinRegistry`].
+    twin: TwinHandle,
     incarnation: u32,
     /// The twin was stopped on request.
     orderly: bool,
@@ -90,40 +90,40 @@ pub struct TwinActor {
     armed: Option<Timestamp>,
     /// Outcomes handed to the journal and not yet committed.
     pending: Arc<AtomicU32>,
-    around: Arc<Surroundings>,
+    deps: Arc<TwinDeps>,
 }
 
 impl TwinActor {
     /// An actor for `twin`, as the store knows it. `incarnation` comes back when it stops.
     #[must_use]
-    pub fn new(mut twin: Twin, incarnation: u32, around: Arc<Surroundings>) -> Self {
-        up(&around.counters.twins);
+    pub fn new(mut twin: Twin, incarnation: u32, deps: Arc<TwinDeps>) -> Self {
+        up(&deps.counters.twins);
         // As it was read, what it shares with others is its own.
-        let catalog = around.catalog.now();
+        let catalog = deps.catalog.now();
         twin.share_layer(|own| match catalog.get(&own.template) {
             Some(template) if template.layer == own => Arc::clone(&template.layer),
             _ => own,
         });
-        around.share(&mut twin);
+        deps.share(&mut twin);
         let number = twin.number;
-        let twin = Own::new(twin);
-        around.roster.enter(number, &twin);
-        Self { twin, incarnation, orderly: false, armed: None, pending: Arc::default(), around }
+        let twin = TwinHandle::new(twin);
+        deps.registry.insert(number, &twin);
+        Self { twin, incarnation, orderly: false, armed: None, pending: Arc::default(), deps }
     }
 
-    fn take(&mut self, take: Take, ctx: &mut Context<Self>) {
-        let Take { input, cause, receipt, want_twin, if_unknown, if_version } = take;
-        let now = self.around.clock.now();
+    fn apply(&mut self, take: ApplyInput, ctx: &mut Context<Self>) {
+        let ApplyInput { input, cause, receipt, want_twin, if_unknown, if_version } = take;
+        let now = self.deps.clock.now();
         let deleted = matches!(input, Input::Delete);
         let (is_of_device, is_of_life) = (input.is_of_device(), matches!(input, Input::SetLifecycle { .. }));
         let woken = matches!(input, Input::Wake { .. });
         if woken {
             self.armed = None; // by this wake
         }
-        // Held until the journal has been told: who has seen what it does can then wait for its commit.
+        // Held until the journal has the outcome: a reader that has seen it can then wait for its commit.
         let mut twin = self.twin.write();
-        let Surroundings { subscribers, dialects, .. } = &*self.around;
-        let (catalog, listeners) = (|| self.around.catalog.now(), &Hearing { subscribers, dialects });
+        let TwinDeps { subscribers, dialects, .. } = &*self.deps;
+        let (catalog, listeners) = (|| self.deps.catalog.now(), &DialectListeners { subscribers, dialects });
         let was_new = twin.is_new();
         let begun = match (twin.is_new(), if_unknown) {
             (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {
@@ -145,10 +145,10 @@ impl TwinActor {
             // Woken too early, as most are: nobody waits to hear that nothing came of it.
             Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Accepted::default())),
             Ok(outcome) => {
-                self.around.share(&mut twin);
+                self.deps.share(&mut twin);
                 self.commit(&twin, outcome, deleted, receipt, want_twin);
                 if deleted {
-                    // Whoever looks from now on finds nobody, before the first is told of it.
+                    // A reader finds no twin from now on, before the first subscriber gets the event.
                     *twin = Twin::new(twin.id.clone(), twin.number, now);
                 }
             }
@@ -157,7 +157,7 @@ impl TwinActor {
                     // It appeared, and nobody will hear of it: it appears with what is taken.
                     *twin = Twin::new(twin.id.clone(), twin.number, now);
                 }
-                let counters = &self.around.counters;
+                let counters = &self.deps.counters;
                 up(&counters.inputs_refused);
                 if is_of_device && refusal.is_of_service() {
                     up(&counters.messages_out_of_service);
@@ -167,7 +167,7 @@ impl TwinActor {
             }
         }
         if deleted || is_of_life && !twin.lifecycle().is_out_of_service() {
-            self.around.counters.out_of_service.forget(twin.number);
+            self.deps.counters.out_of_service.forget(twin.number);
         }
         drop(twin);
         if deleted {
@@ -181,11 +181,11 @@ impl TwinActor {
     /// finds nothing to do and arms again, which costs less than a message for each change.
     fn arm(&mut self, now: Timestamp) {
         let twin = self.twin.read();
-        let silent = twin.silent_at(self.around.heard.hearing(), now);
+        let silent = twin.silent_at(self.deps.heard.hearing(), now);
         let Some(at) = [twin.wake_at(now), silent].into_iter().flatten().min() else { return };
         if self.armed.is_none_or(|armed| at < armed) {
             self.armed = Some(at);
-            let _ = post(&self.around.timers, Arm { device: twin.id.clone(), at });
+            let _ = try_send_unbounded(&self.deps.timers, Arm { device: twin.id.clone(), at });
         }
     }
 
@@ -213,7 +213,7 @@ impl TwinActor {
         let mut fleet = self.fleet(twin.number, steps);
         let mut outgoing = Vec::with_capacity(publishes.len());
         for publish in publishes {
-            self.say(&twin.id, publish, &mut outgoing, &mut fleet.records);
+            self.encode(&twin.id, publish, &mut outgoing, &mut fleet.records);
         }
         self.pending.fetch_add(1, Ordering::AcqRel);
         let append = Append {
@@ -228,11 +228,12 @@ impl TwinActor {
             taken,
             pending: Arc::clone(&self.pending),
         };
-        if post(&self.around.journal, append).is_err() {
+        if try_send_unbounded(&self.deps.journal, append).is_err() {
             warn!(device_id = %twin.id, "the journal has stopped, an outcome is lost with it");
         }
         if deleted {
-            let _ = post(&self.around.alarms, Forget { number: twin.number }); // or the hub goes down
+            // Or the hub is shutting down.
+            let _ = try_send_unbounded(&self.deps.alarms, ForgetDeviceAlarms { number: twin.number });
         }
     }
 
@@ -240,20 +241,20 @@ impl TwinActor {
         if steps.is_empty() {
             return FleetChanges::default();
         }
-        let at = self.around.clock.now();
+        let at = self.deps.clock.now();
         let jobs = steps.into_iter().map(|step| JobOp::Step { number, at, step }).collect();
         FleetChanges { jobs, ..FleetChanges::default() }
     }
 
     /// Says something in the dialect that the device speaks. What that has to keep of it is committed with it.
-    fn say(
+    fn encode(
         &self,
         device: &DeviceId,
         publish: Publish,
         outgoing: &mut Vec<Outgoing>,
         records: &mut Vec<FleetRecord>,
     ) {
-        let Surroundings { dialects, clock, interpreter, .. } = &*self.around;
+        let TwinDeps { dialects, clock, interpreter, .. } = &*self.deps;
         let (dialect, Encoded { messages, keep }) = dialects.encode(device, &publish);
         let purpose = publish.purpose(device).map(Box::new);
         outgoing.extend(messages.into_iter().map(|message| Outgoing { purpose: purpose.clone(), ..message }));
@@ -261,77 +262,79 @@ impl TwinActor {
         let (name, now) = (dialects.name(dialect), clock.now());
         records.extend(keep.iter().map(|binding| record(name, binding, now)));
         // Before the journal, and so before the device can answer.
-        let spoken = Spoken { dialect, device: device.clone(), publish, kept: keep };
-        let _ = post(interpreter, spoken); // gone, the hub shuts down
+        let spoken = StatefulPublish { dialect, device: device.clone(), publish, kept: keep };
+        let _ = try_send_unbounded(interpreter, spoken); // gone, the hub shuts down
     }
 
     /// The look-up that an input needs in the store: is this old message a repeat; what is the status of a command that
     /// the twin has let go.
-    fn question(&self, input: &Input) -> Option<Question> {
+    fn needed_lookup(&self, input: &Input) -> Option<StoreLookup> {
         let twin = self.twin.read();
         match input {
-            Input::Telemetry(telemetry) => self.lookup(&twin, std::slice::from_ref(telemetry)),
-            Input::Batch(samples) => self.lookup(&twin, samples),
+            Input::Telemetry(telemetry) => self.message_lookup(&twin, std::slice::from_ref(telemetry)),
+            Input::Batch(samples) => self.message_lookup(&twin, samples),
             Input::Command { request, known: None, is_new: false, .. } => {
                 let key = request.idempotency_key.as_deref()?;
-                twin.command_with_key(key).is_none().then(|| Question::Key(key.into()))
+                twin.command_with_key(key).is_none().then(|| StoreLookup::Key(key.into()))
             }
             Input::Answer { id, known: None, .. } | Input::Cancel { id, known: None } => {
-                twin.command(*id).is_none().then_some(Question::Command(*id))
+                twin.command(*id).is_none().then_some(StoreLookup::Command(*id))
             }
             _ => None,
         }
     }
 
     /// The samples that are from before the twin's memory of repeats.
-    fn lookup(&self, twin: &Twin, samples: &[Telemetry]) -> Option<Question> {
+    fn message_lookup(&self, twin: &Twin, samples: &[Telemetry]) -> Option<StoreLookup> {
         if samples.iter().all(|sample| sample.at.is_none()) {
             return None; // the twin alone can know those
         }
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         let is_old = |sample: &&Telemetry| twin.repeat(sample, now) == Repeat::AskStore;
         let known_by = |sample: &Telemetry| {
             let filed = twin.file(sample, now).ok()?;
             Some((filed.at, filed.identity?))
         };
         let old: Vec<_> = samples.iter().filter(is_old).filter_map(known_by).collect();
-        (!old.is_empty()).then_some(Question::Messages(old))
+        (!old.is_empty()).then_some(StoreLookup::Messages(old))
     }
 
-    fn take_once_known(&mut self, question: Question, take: Take, ctx: &mut Context<Self>) {
-        let around = Arc::clone(&self.around);
+    fn apply_after_lookup(&mut self, question: StoreLookup, take: ApplyInput, ctx: &mut Context<Self>) {
+        let deps = Arc::clone(&self.deps);
         let (device, number) = {
             let twin = self.twin.read();
             (twin.id.clone(), twin.number)
         };
         let lookup = async move {
             // What was handed over before must be in the store before the store is asked.
-            committed(&around.journal).await;
-            question.ask(&around, &device, number).await
+            committed(&deps.journal).await;
+            question.ask(&deps, &device, number).await
         };
-        ctx.spawn(lookup.into_actor(self).map(move |found, actor, ctx| actor.take_knowing(found, take, ctx)));
+        ctx.spawn(
+            lookup.into_actor(self).map(move |found, actor, ctx| actor.apply_with_lookup(found, take, ctx)),
+        );
     }
 
-    fn take_knowing(&mut self, found: Known, mut take: Take, ctx: &mut Context<Self>) {
+    fn apply_with_lookup(&mut self, found: LookupResult, mut take: ApplyInput, ctx: &mut Context<Self>) {
         match (found, &mut take.input) {
-            (Known::Repeats(known), input) => {
-                let now = self.around.clock.now();
-                if !self.leave_out(&known, input, now) {
+            (LookupResult::Repeats(known), input) => {
+                let now = self.deps.clock.now();
+                if !self.remove_repeats(&known, input, now) {
                     let outcome = Outcome { repeated: true, ..Outcome::default() };
                     return self.commit(&self.twin.read(), outcome, false, take.receipt, take.want_twin);
                 }
             }
             (
-                Known::Command(command),
+                LookupResult::Command(command),
                 Input::Command { known, .. } | Input::Answer { known, .. } | Input::Cancel { known, .. },
             ) => *known = Some(command),
             _ => {}
         }
-        self.take(take, ctx);
+        self.apply(take, ctx);
     }
 
     /// Takes the samples out of `input` that are `known`. False where none is left.
-    fn leave_out(&self, known: &HashSet<u64>, input: &mut Input, now: Timestamp) -> bool {
+    fn remove_repeats(&self, known: &HashSet<u64>, input: &mut Input, now: Timestamp) -> bool {
         let twin = self.twin.read();
         let is_new = |sample: &Telemetry| {
             let identity = twin.file(sample, now).ok().and_then(|filed| filed.identity);
@@ -349,60 +352,64 @@ impl TwinActor {
         }
     }
 
-    /// Readings are judged by the window that is set, whichever door they came through.
+    /// Readings are judged by the window that is set, whichever interface they came through.
     fn set_window(&self, input: &mut Input) {
         match input {
-            Input::Telemetry(telemetry) => telemetry.window = self.around.window,
-            Input::Batch(samples) => samples.iter_mut().for_each(|sample| sample.window = self.around.window),
+            Input::Telemetry(telemetry) => telemetry.window = self.deps.window,
+            Input::Batch(samples) => samples.iter_mut().for_each(|sample| sample.window = self.deps.window),
             _ => {}
         }
     }
 }
 
 /// A look-up that only the store can answer.
-enum Question {
+enum StoreLookup {
     Messages(Vec<(Timestamp, u64)>),
     Key(Box<str>),
     Command(CommandId),
 }
 
 /// The answer.
-enum Known {
+enum LookupResult {
     Nothing,
     /// The identities of messages that have been here.
     Repeats(HashSet<u64>),
     Command(Box<Command>),
 }
 
-impl Question {
+impl StoreLookup {
     /// Asks until there is an answer: a store that is slow or away must cost no message. As many ask at once as the
     /// store answers at once, or the last of thousands would wait longer than its patience.
-    async fn ask(self, around: &Surroundings, device: &DeviceId, number: DeviceNumber) -> Known {
+    async fn ask(self, deps: &TwinDeps, device: &DeviceId, number: DeviceNumber) -> LookupResult {
         until_answered(device.as_str(), || async {
-            let _turn = around.lookups.acquire().await; // never closed, and given back before the wait
-            self.look_up(&*around.store, number).await
+            let _turn = deps.lookups.acquire().await; // never closed, and given back before the wait
+            self.look_up(&*deps.store, number).await
         })
         .await
     }
 
-    async fn look_up(&self, store: &dyn Store, number: DeviceNumber) -> Result<Known, StoreError> {
+    async fn look_up(&self, store: &dyn Store, number: DeviceNumber) -> Result<LookupResult, StoreError> {
         let found = match self {
             Self::Messages(messages) => {
                 let known = store.has_messages(number, messages).await?;
-                return Ok(if known.is_empty() { Known::Nothing } else { Known::Repeats(known) });
+                return Ok(if known.is_empty() {
+                    LookupResult::Nothing
+                } else {
+                    LookupResult::Repeats(known)
+                });
             }
             Self::Key(key) => store.command_with_key(number, key).await?,
             Self::Command(id) => store.command(*id).await?.filter(|record| record.number == number),
         };
-        Ok(found.map_or(Known::Nothing, |record| Known::Command(Box::new(record.command))))
+        Ok(found.map_or(LookupResult::Nothing, |record| LookupResult::Command(Box::new(record.command))))
     }
 }
 
 /// Waits until everything sent to the journal before is committed.
 async fn committed(journal: &Addr<Journal>) {
     let (reply, done) = oneshot::channel();
-    if post(journal, Barrier { reply }).is_ok() {
-        let _ = done.await; // an error means the hub goes down
+    if try_send_unbounded(journal, Barrier { reply }).is_ok() {
+        let _ = done.await; // an error means that the hub shuts down
     }
 }
 
@@ -416,31 +423,31 @@ impl Actor for TwinActor {
     }
 }
 
-impl Handler<Take> for TwinActor {
+impl Handler<ApplyInput> for TwinActor {
     type Result = ();
 
-    fn handle(&mut self, mut take: Take, ctx: &mut Context<Self>) {
+    fn handle(&mut self, mut take: ApplyInput, ctx: &mut Context<Self>) {
         self.set_window(&mut take.input);
-        match self.question(&take.input) {
-            Some(question) => self.take_once_known(question, take, ctx),
-            None => self.take(take, ctx),
+        match self.needed_lookup(&take.input) {
+            Some(question) => self.apply_after_lookup(question, take, ctx),
+            None => self.apply(take, ctx),
         }
     }
 }
 
-impl Handler<Read> for TwinActor {
+impl Handler<ReadState> for TwinActor {
     type Result = ();
 
-    fn handle(&mut self, Read { reply }: Read, _: &mut Context<Self>) {
+    fn handle(&mut self, ReadState { reply }: ReadState, _: &mut Context<Self>) {
         let twin = {
             let twin = self.twin.read();
             (!twin.is_new()).then(|| Box::new(twin.clone()))
         };
         if self.pending.load(Ordering::Acquire) == 0 {
-            let _ = reply.send(twin); // whoever asked may have gone
+            send_reply(reply, twin);
             return;
         }
-        let journal = self.around.journal.clone();
+        let journal = self.deps.journal.clone();
         actix::spawn(async move {
             committed(&journal).await;
             let _ = reply.send(twin);
@@ -448,10 +455,10 @@ impl Handler<Read> for TwinActor {
     }
 }
 
-impl Handler<PutAway> for TwinActor {
+impl Handler<UnloadTwin> for TwinActor {
     type Result = ();
 
-    fn handle(&mut self, _: PutAway, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: UnloadTwin, ctx: &mut Context<Self>) {
         self.leave(ctx);
     }
 }
@@ -459,11 +466,11 @@ impl Handler<PutAway> for TwinActor {
 /// However it ends, by order or by a panic, the supervisor is notified.
 impl Drop for TwinActor {
     fn drop(&mut self) {
-        down(&self.around.counters.twins);
+        down(&self.deps.counters.twins);
         let twin = self.twin.read();
-        self.around.roster.leave(twin.number, &self.twin, !twin.is_new());
+        self.deps.registry.remove(twin.number, &self.twin, !twin.is_new());
         let (device, incarnation, orderly) = (twin.id.clone(), self.incarnation, self.orderly);
         let stopped = TwinStopped { device, incarnation, orderly };
-        let _ = post(&self.around.supervisor, stopped); // a hub that goes down has no supervisor
+        let _ = try_send_unbounded(&self.deps.supervisor, stopped); // a hub that shuts down has no supervisor
     }
 }

@@ -15,12 +15,12 @@
 //! # Where it goes
 //! The address that a rule names may be on the Internet or in the local network: rules at home need that. This machine
 //! and this hub itself are not allowed, unless an operator allows them, and a redirect is another's word: see
-//! [`reach`].
+//! [`destinations`].
 
 mod attempt;
 mod resolver;
 mod retry;
-mod sign;
+mod signature;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -33,22 +33,22 @@ use tracing::{debug, warn};
 use url::Url;
 use uuid::Uuid;
 
-use self::attempt::{Order, Outcome, Sender};
+use self::attempt::{AttemptOutcome, Sender, WebhookRequest};
 use crate::backoff::until_answered;
 use crate::counters::{Counters, up};
 use crate::journal::Journal;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::journal::Append;
 use crate::messages::timers::Tick;
-use crate::messages::webhooks::{Confine, Rest, Send};
-use crate::post::post;
-use crate::reach::Reach;
+use crate::messages::webhooks::{DrainWebhooks, SendWebhook, SetDestinations};
+use crate::webhook_destinations::WebhookDestinations;
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Clock, Timestamp};
 use twinhub_store::{AutomationChanges, DeliveryQuery, DeliveryRecord, DeliveryStatus, Store};
 
 /// Gives the key that a rule's step signs with; none where it is not known (yet).
-pub type Keys = Arc<dyn Fn(&RuleId, u32) -> Option<String> + std::marker::Send + Sync>;
+pub type SigningKeys = Arc<dyn Fn(&RuleId, u32) -> Option<String> + Send + Sync>;
 
 /// Attempts under way at once, in all and to one host.
 const MOST_AT_ONCE: usize = 8;
@@ -61,7 +61,7 @@ const PAGE: u64 = 500;
 /// An attempt's outcome is stored.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Written {
+struct OutcomeStored {
     id: Uuid,
 }
 
@@ -71,11 +71,11 @@ pub struct Webhooks {
     clock: Arc<dyn Clock>,
     journal: Addr<Journal>,
     counters: Arc<Counters>,
-    keys: Keys,
+    keys: SigningKeys,
     sender: Arc<Sender>,
     /// The stored deliveries have been read: before, nothing is sent.
     loaded: bool,
-    jobs: HashMap<Uuid, Job>,
+    jobs: HashMap<Uuid, PendingDelivery>,
     /// Waiting deliveries: by the time at which they are due, on the clock that is never set, and then by age.
     waiting: BTreeSet<(u64, Timestamp, Uuid)>,
     /// Attempts under way, by host.
@@ -88,7 +88,7 @@ pub struct Webhooks {
 }
 
 /// A delivery that is not done, or not written down as done.
-struct Job {
+struct PendingDelivery {
     record: DeliveryRecord,
     host: Box<str>,
     /// The number of times that its key was not known.
@@ -96,15 +96,15 @@ struct Job {
 }
 
 impl Webhooks {
-    /// The sender of the deliveries in `store` and of new ones, to destinations within `reach`.
+    /// The sender of the deliveries in `store` and of new ones, to the allowed `destinations`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         journal: Addr<Journal>,
         counters: Arc<Counters>,
-        keys: Keys,
-        reach: Reach,
+        keys: SigningKeys,
+        destinations: WebhookDestinations,
     ) -> Self {
         Self {
             store,
@@ -112,7 +112,7 @@ impl Webhooks {
             journal,
             counters,
             keys,
-            sender: Arc::new(Sender::new(resolver::system(), reach)),
+            sender: Arc::new(Sender::new(resolver::system(), destinations)),
             loaded: false,
             jobs: HashMap::new(),
             waiting: BTreeSet::new(),
@@ -124,7 +124,7 @@ impl Webhooks {
         }
     }
 
-    fn take_up(&mut self, record: DeliveryRecord) {
+    fn enqueue(&mut self, record: DeliveryRecord) {
         let id = record.id;
         if record.status != DeliveryStatus::Waiting || self.jobs.contains_key(&id) {
             return;
@@ -133,7 +133,7 @@ impl Webhooks {
         let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().into();
         let left = record.next_at.millis() - self.clock.now().millis();
         let wait = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(retry::LONGEST_ASKED);
-        self.jobs.insert(id, Job { record, host, without_key: 0 });
+        self.jobs.insert(id, PendingDelivery { record, host, without_key: 0 });
         self.wait(id, wait);
     }
 
@@ -194,10 +194,10 @@ impl Webhooks {
             },
         };
         up(&self.counters.webhook_attempts);
-        let order = Order { id, delivery, key, now: self.clock.now() };
+        let request = WebhookRequest { id, delivery, key, now: self.clock.now() };
         let sender = Arc::clone(&self.sender);
-        let attempt = async move { sender.attempt(&order).await };
-        ctx.spawn(attempt.into_actor(self).map(move |outcome, this, ctx| this.came(id, outcome, ctx)));
+        let attempt = async move { sender.attempt(&request).await };
+        ctx.spawn(attempt.into_actor(self).map(move |outcome, this, ctx| this.attempted(id, outcome, ctx)));
     }
 
     /// No request that should be signed goes out unsigned.
@@ -205,7 +205,7 @@ impl Webhooks {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.without_key += 1;
         let tries = job.without_key;
-        self.left(id);
+        self.release_slot(id);
         if tries < MOST_WITHOUT_KEY {
             self.wait(id, retry::wait(tries));
         } else {
@@ -216,7 +216,7 @@ impl Webhooks {
     }
 
     /// One attempt less is under way to this delivery's host.
-    fn left(&mut self, id: Uuid) {
+    fn release_slot(&mut self, id: Uuid) {
         let Some(job) = self.jobs.get(&id) else { return };
         if let Some(count) = self.under_way.get_mut(&job.host) {
             *count -= 1;
@@ -226,18 +226,18 @@ impl Webhooks {
         }
     }
 
-    fn came(&mut self, id: Uuid, outcome: Outcome, ctx: &mut Context<Self>) {
-        self.left(id);
+    fn attempted(&mut self, id: Uuid, outcome: AttemptOutcome, ctx: &mut Context<Self>) {
+        self.release_slot(id);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let record = &mut job.record;
         record.attempts = record.attempts.saturating_add(1);
         match outcome {
-            Outcome::Delivered(detail) => self.end(id, DeliveryStatus::Delivered, detail, ctx),
-            Outcome::Never(detail) => self.end(id, DeliveryStatus::Failed, detail, ctx),
-            Outcome::NotNow(detail, _) if record.attempts >= record.delivery.max_attempts.max(1) => {
+            AttemptOutcome::Delivered(detail) => self.end(id, DeliveryStatus::Delivered, detail, ctx),
+            AttemptOutcome::Never(detail) => self.end(id, DeliveryStatus::Failed, detail, ctx),
+            AttemptOutcome::NotNow(detail, _) if record.attempts >= record.delivery.max_attempts.max(1) => {
                 self.end(id, DeliveryStatus::Failed, detail, ctx);
             }
-            Outcome::NotNow(detail, after) => {
+            AttemptOutcome::NotNow(detail, after) => {
                 let wait = after.unwrap_or_else(|| retry::wait(record.attempts));
                 let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
                 record.next_at = self.clock.now().plus_millis(millis);
@@ -253,7 +253,7 @@ impl Webhooks {
     }
 
     fn end(&mut self, id: Uuid, status: DeliveryStatus, detail: String, ctx: &mut Context<Self>) {
-        let Some(Job { record, .. }) = self.jobs.get_mut(&id) else { return };
+        let Some(PendingDelivery { record, .. }) = self.jobs.get_mut(&id) else { return };
         record.status = status;
         record.detail = detail.into();
         record.ended_at = Some(self.clock.now());
@@ -272,7 +272,7 @@ impl Webhooks {
         let (me, id) = (ctx.address(), record.id);
         let receipt = Receipt::new(move |settled| {
             if settled.is_ok() {
-                let _ = post(&me, Written { id }); // lost only when the hub goes down
+                let _ = try_send_unbounded(&me, OutcomeStored { id }); // lost only when the hub shuts down
             }
         });
         self.pending.fetch_add(1, Ordering::AcqRel);
@@ -282,14 +282,14 @@ impl Webhooks {
             pending: Arc::clone(&self.pending),
             ..Append::beside_twins(Vec::new(), receipt)
         };
-        let _ = post(&self.journal, append); // a hub without a journal goes down
+        let _ = try_send_unbounded(&self.journal, append); // a hub without a journal is shutting down
     }
 
     /// Answers the shutdown, when nothing is under way and all is written.
     fn maybe_at_rest(&mut self) {
         let at_rest = self.rests && self.under_way.is_empty() && self.pending.load(Ordering::Acquire) == 0;
         if let Some(reply) = self.resting.take_if(|_| at_rest) {
-            let _ = reply.send(()); // whoever waited may have gone
+            send_reply(reply, ());
         }
     }
 }
@@ -316,7 +316,7 @@ impl Actor for Webhooks {
         // Nothing is sent meanwhile, so what waits only grows, at its beginning: some may be met twice, none is missed.
         ctx.spawn(load(Arc::clone(&self.store)).into_actor(self).map(|found, this, ctx| {
             for record in found {
-                this.take_up(record);
+                this.enqueue(record);
             }
             this.loaded = true;
             this.pump(ctx);
@@ -324,29 +324,29 @@ impl Actor for Webhooks {
     }
 }
 
-impl Handler<Send> for Webhooks {
+impl Handler<SendWebhook> for Webhooks {
     type Result = ();
 
-    fn handle(&mut self, Send { delivery }: Send, ctx: &mut Context<Self>) {
-        self.take_up(delivery);
+    fn handle(&mut self, SendWebhook { delivery }: SendWebhook, ctx: &mut Context<Self>) {
+        self.enqueue(delivery);
         self.pump(ctx);
     }
 }
 
-impl Handler<Confine> for Webhooks {
+impl Handler<SetDestinations> for Webhooks {
     type Result = ();
 
-    fn handle(&mut self, Confine(reach): Confine, _: &mut Context<Self>) {
-        // Connections that are open were made by the old word: they go with the old sender.
-        self.sender = Arc::new(Sender::new(resolver::system(), reach));
+    fn handle(&mut self, SetDestinations(destinations): SetDestinations, _: &mut Context<Self>) {
+        // Connections that are open were made under the old rules: they go with the old sender.
+        self.sender = Arc::new(Sender::new(resolver::system(), destinations));
     }
 }
 
-impl Handler<Written> for Webhooks {
+impl Handler<OutcomeStored> for Webhooks {
     type Result = ();
 
-    fn handle(&mut self, Written { id }: Written, _: &mut Context<Self>) {
-        let is_over = |job: &Job| job.record.status != DeliveryStatus::Waiting;
+    fn handle(&mut self, OutcomeStored { id }: OutcomeStored, _: &mut Context<Self>) {
+        let is_over = |job: &PendingDelivery| job.record.status != DeliveryStatus::Waiting;
         if self.jobs.get(&id).is_some_and(is_over) {
             self.jobs.remove(&id);
             self.counters.webhooks_waiting.store(self.jobs.len() as u64, Ordering::Relaxed);
@@ -355,10 +355,10 @@ impl Handler<Written> for Webhooks {
     }
 }
 
-impl Handler<Rest> for Webhooks {
+impl Handler<DrainWebhooks> for Webhooks {
     type Result = ();
 
-    fn handle(&mut self, Rest { reply }: Rest, _: &mut Context<Self>) {
+    fn handle(&mut self, DrainWebhooks { reply }: DrainWebhooks, _: &mut Context<Self>) {
         self.rests = true;
         self.resting = Some(reply);
         self.maybe_at_rest();

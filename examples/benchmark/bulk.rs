@@ -13,7 +13,7 @@ use crate::ingest::count;
 use crate::live;
 use crate::load::{self, Load};
 use crate::mqtt::{MqttClient, MqttMessage};
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport, at, millis};
 
 const DEVICES: u64 = 10_000;
@@ -33,7 +33,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
             continue;
         }
         let dir = bench.disk_dir()?;
-        let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+        let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
         come_online(&hub).await?;
         let mut before = delays(&hub, Instant::now()).await?;
         let base = Instant::now();
@@ -74,7 +74,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
 }
 
 /// Every device says that it is online.
-async fn come_online(hub: &MeasuredHub) -> Result<()> {
+async fn come_online(hub: &HubProgram) -> Result<()> {
     let load = Load { devices: DEVICES, messages: DEVICES, connections: 50, window: 200 };
     let online = |device, _| MqttMessage {
         topic: format!("iot/devices/{}/status", load::name(device)),
@@ -84,12 +84,12 @@ async fn come_online(hub: &MeasuredHub) -> Result<()> {
     hub.committed(count(DEVICES), PATIENCE).await
 }
 
-async fn delays(hub: &MeasuredHub, base: Instant) -> Result<Vec<(Duration, Duration)>> {
+async fn delays(hub: &HubProgram, base: Instant) -> Result<Vec<(Duration, Duration)>> {
     live::timed(hub.http, hub.mqtt, SECONDS, base).await
 }
 
 /// One job after the other, each with when it was asked for and when the last message of it came, from `base` on.
-async fn all_jobs(hub: &MeasuredHub, base: Instant, jobs: &mut Vec<(Duration, Duration)>) -> Result<()> {
+async fn all_jobs(hub: &HubProgram, base: Instant, jobs: &mut Vec<(Duration, Duration)>) -> Result<()> {
     let mut ears = MqttClient::connect(hub.mqtt, "ears").await?;
     ears.subscribe("iot/devices/+/desired").await?;
     let mut http = Http::connect(hub.http).await?;

@@ -17,7 +17,7 @@ use crate::http::{self, Http};
 use crate::ingest::count;
 use crate::load;
 use crate::mqtt::{MqttClient, MqttMessage};
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport, at, millis};
 use crate::websocket::{Subscriber, contains};
 
@@ -47,7 +47,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
             continue;
         }
         let dir = bench.disk_dir()?;
-        let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+        let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
         let devices = devices(&hub).await?;
         let mut syncs = Vec::new();
         let seen = tokio::select! {
@@ -70,7 +70,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
 }
 
 /// A thousand devices, each on a connection of its own, that answer every command at once.
-async fn devices(hub: &MeasuredHub) -> Result<JoinSet<()>> {
+async fn devices(hub: &HubProgram) -> Result<JoinSet<()>> {
     let mut devices = JoinSet::new();
     for number in 0..DEVICES {
         let name = load::name(number);
@@ -98,7 +98,7 @@ async fn devices(hub: &MeasuredHub) -> Result<JoinSet<()>> {
     Ok(devices)
 }
 
-async fn measure(hub: &MeasuredHub, seconds: u32) -> Result<StepTimes> {
+async fn measure(hub: &HubProgram, seconds: u32) -> Result<StepTimes> {
     let commands = usize::try_from(PER_SECOND * seconds)?;
     let mut tasks = JoinSet::new();
     let (asked, mut all_asked) = mpsc::unbounded_channel();

@@ -10,7 +10,7 @@ use crate::Bench;
 use crate::http::Http;
 use crate::ingest::count;
 use crate::load::{self, Load};
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport, at, millis};
 
 const GROUPS: u64 = 1_000;
@@ -27,7 +27,7 @@ const LIMIT: f64 = 20.0;
 pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let devices = bench.twins.min(100_000);
     let dir = bench.disk_dir()?;
-    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     fill(&hub, devices).await?;
     let of = format!("{GROUPS} groups with counts of {devices} devices");
     let times = ask(&hub, devices, TIMES).await?;
@@ -55,7 +55,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     );
     hub.stop().await?;
 
-    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     let began = Instant::now();
     ask(&hub, devices, 1).await?;
     report.add("  counted after a start, beyond ready", millis(began.elapsed()), "ms", Aim::None);
@@ -63,7 +63,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
 }
 
 /// Asks for all groups so often; the times, sorted.
-async fn ask(hub: &MeasuredHub, devices: u64, times: usize) -> Result<Vec<Duration>> {
+async fn ask(hub: &HubProgram, devices: u64, times: usize) -> Result<Vec<Duration>> {
     let mut http = Http::connect(hub.http).await?;
     let mut took = Vec::with_capacity(times);
     for _ in 0..times {
@@ -88,7 +88,7 @@ async fn ask(hub: &MeasuredHub, devices: u64, times: usize) -> Result<Vec<Durati
 }
 
 /// Makes the groups, a tree, and registers the devices in them, in turn.
-async fn fill(hub: &MeasuredHub, devices: u64) -> Result<()> {
+async fn fill(hub: &HubProgram, devices: u64) -> Result<()> {
     let mut http = Http::connect(hub.http).await?;
     for group in 0..GROUPS {
         let parent = match group {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Bench;
 use crate::ingest::count;
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport};
 
 const DEVICES: u64 = 100_000;
@@ -17,7 +17,7 @@ const DEVICES: u64 = 100_000;
 pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let devices = DEVICES.min(bench.twins);
     let dir = bench.disk_dir()?;
-    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     let file = file(devices);
     let seconds = import(&hub, "format=csv", file, "created", devices).await?;
     let aim = if devices == DEVICES { Aim::Below(30.0) } else { Aim::None };
@@ -57,7 +57,7 @@ fn file(devices: u64) -> Vec<u8> {
 }
 
 /// Imports, and says how many seconds it took.
-async fn import(hub: &MeasuredHub, query: &str, file: Vec<u8>, what: &str, devices: u64) -> Result<f64> {
+async fn import(hub: &HubProgram, query: &str, file: Vec<u8>, what: &str, devices: u64) -> Result<f64> {
     let url = format!("http://{}/api/devices/import?{query}", hub.http);
     let began = Instant::now();
     let answer = reqwest::Client::new().post(url).body(file).send().await?.error_for_status()?;

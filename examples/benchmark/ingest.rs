@@ -14,7 +14,7 @@ use rusqlite::types::Value;
 use crate::Bench;
 use crate::load::Load;
 use crate::mqtt::MqttClient;
-use crate::program::{BareBroker, COMMITTED, MeasuredHub};
+use crate::program::{BareBroker, COMMITTED, HubProgram};
 use crate::report::{Aim, BenchmarkReport};
 
 const DEVICES: u64 = 1_000;
@@ -96,7 +96,7 @@ async fn measure(
     };
     let load =
         Load { devices: DEVICES, messages: bench.messages, connections: way.connections, window: way.window };
-    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
     // Let every device appear first: that happens once in its life.
     Load::hello(DEVICES, way.connections.max(50)).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(DEVICES), PATIENCE).await?;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::Bench;
 use crate::load::{self, Load, topic};
 use crate::mqtt::MqttMessage;
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport, at, millis};
 use crate::websocket::{Subscriber, contains};
 
@@ -84,9 +84,9 @@ pub async fn fan_out(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> 
 }
 
 /// A hub that knows a thousand devices.
-async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfile::TempDir, MeasuredHub)> {
+async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfile::TempDir, HubProgram)> {
     let dir = bench.disk_dir()?;
-    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
     Load::hello(DEVICES, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(crate::ingest::count(DEVICES), PATIENCE).await?;
     Ok((dir, hub))

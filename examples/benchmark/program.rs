@@ -15,7 +15,7 @@ use tokio::time::timeout;
 const START: Duration = Duration::from_secs(60);
 
 /// A running hub.
-pub struct MeasuredHub {
+pub struct HubProgram {
     child: Child,
     pub http: SocketAddr,
     /// Where devices publish: the embedded broker, or the outside one.
@@ -38,7 +38,7 @@ pub struct BareBroker {
     pub address: SocketAddr,
 }
 
-impl MeasuredHub {
+impl HubProgram {
     /// Starts `program` on `data`, with the broker at `outside` or its own.
     pub async fn start(program: &Path, data: &Path, outside: Option<SocketAddr>) -> Result<Self> {
         let began = Instant::now();

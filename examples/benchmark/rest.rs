@@ -8,7 +8,7 @@ use crate::Bench;
 use crate::ingest::count;
 use crate::load::{self, Load};
 use crate::mqtt::MqttMessage;
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport};
 
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -20,7 +20,7 @@ const LONGEST_REST: u32 = 240;
 /// Start-up with an empty store, and the memory of an idle hub with a thousand devices.
 pub async fn idle(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let dir = bench.disk_dir()?;
-    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     report.add("start to ready, empty store", hub.started_in.as_secs_f64(), "s", Aim::Below(0.3));
     Load::hello(1_000, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(1_000.0, PATIENCE).await?;
@@ -37,7 +37,7 @@ pub async fn many(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
         }
         let dir = bench.disk_dir()?;
         let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
-        let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+        let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
         let connections = if outside.is_some() { 4 } else { 500 };
         Load::hello(twins, connections).publish(hub.mqtt, PATIENCE).await?;
         hub.committed(count(twins), PATIENCE).await?;
@@ -52,7 +52,7 @@ pub async fn many(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
         );
         let aim = if twins == 100_000 { Aim::Below(20.0) } else { Aim::None };
         report.add(format!("list of devices, page 1 of {twins}"), page, "ms", aim);
-        let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+        let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
         report.add(format!("start to ready, {twins} devices"), hub.started_in.as_secs_f64(), "s", start);
         hub.stop().await?;
     }
@@ -66,7 +66,7 @@ pub async fn history(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> 
     const MIDNIGHT: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
     let dir = bench.disk_dir()?;
     let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
-    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
     let connections = if outside.is_some() { 4 } else { 500 };
     // So many that each device stays on one connection, as devices do: over several its messages would
     // overtake each other by hundreds.
@@ -100,7 +100,7 @@ pub async fn history(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> 
 }
 
 /// Half of twenty answers came within this many milliseconds.
-pub async fn median(hub: &MeasuredHub, mut path: impl FnMut() -> String) -> Result<f64> {
+pub async fn median(hub: &HubProgram, mut path: impl FnMut() -> String) -> Result<f64> {
     let client = reqwest::Client::new();
     let mut times = Vec::new();
     for _ in 0..20 {
@@ -114,12 +114,12 @@ pub async fn median(hub: &MeasuredHub, mut path: impl FnMut() -> String) -> Resu
 }
 
 /// The resident memory, in MB, once the hub has done what it does behind.
-async fn settled(hub: &MeasuredHub) -> Result<f64> {
+async fn settled(hub: &HubProgram) -> Result<f64> {
     settled_for(hub, AT_REST).await
 }
 
 /// The same where so many half seconds without a new least are enough.
-pub async fn settled_for(hub: &MeasuredHub, at_rest: u32) -> Result<f64> {
+pub async fn settled_for(hub: &HubProgram, at_rest: u32) -> Result<f64> {
     let (mut least, mut since) = (f64::INFINITY, 0);
     for _ in 0..LONGEST_REST {
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -15,7 +15,7 @@ use crate::disk;
 use crate::ingest::count;
 use crate::load::{self, Load};
 use crate::mqtt::{MqttClient, MqttMessage};
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport, at, millis};
 use crate::rest::settled_for;
 
@@ -71,7 +71,7 @@ async fn how_soon(
 ) -> Result<()> {
     let dir = bench.disk_dir()?;
     write_rules(dir.path(), WATCHED, load::name)?;
-    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
     ensure!(hub.metric("twinhub_rules").await? >= count(WATCHED), "the rules are not loaded");
     Load::hello(WATCHED, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(WATCHED), PATIENCE).await?;
@@ -168,7 +168,7 @@ async fn unconcerned(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> 
     for rules in [0, 10_000] {
         let dir = bench.disk_dir()?;
         write_rules(dir.path(), rules, |rule| format!("elsewhere-{rule}"))?;
-        let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+        let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
         resident.push(settled_for(&hub, 20).await? * 1e6);
         hub.stop().await?;
     }
@@ -180,7 +180,7 @@ async fn unconcerned(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> 
 async fn beside(bench: &Bench, rules: u64) -> Result<f64> {
     let dir = bench.disk_dir()?;
     write_rules(dir.path(), rules, |rule| format!("elsewhere-{rule}"))?;
-    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     ensure!(hub.metric("twinhub_rules").await? >= count(rules), "the rules are not loaded");
     Load::hello(DEVICES, 4).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(DEVICES), PATIENCE).await?;
@@ -197,7 +197,7 @@ async fn beside(bench: &Bench, rules: u64) -> Result<f64> {
 async fn backtest(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let readings = bench.readings.min(1_000_000);
     let dir = bench.disk_dir()?;
-    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     let load = Load { devices: 1, messages: readings, connections: 1, window: 1_000 };
     let one = |device: u64, turn: u64| {
         // Up and down between 0 and 99: it crosses 90 once in 200 readings.

@@ -14,7 +14,7 @@ use crate::Bench;
 use crate::http::Http;
 use crate::ingest::count;
 use crate::load::{self, Load};
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport};
 use crate::rest::settled_for;
 
@@ -39,7 +39,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     // What fewer take drowns in what an allocator takes and gives.
     let limit = if schedules < 100_000 { Aim::None } else { Aim::Below(LIMIT) };
     let dir = bench.disk_dir()?;
-    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     all_speak(&hub, schedules).await?;
     resident(&hub, bench.seconds).await?; // so that the next start finds everything in order
     hub.stop().await?;
@@ -63,7 +63,7 @@ async fn at_rest(
     twins: u64,
     schedule_then: bool,
 ) -> Result<[(&'static str, IdleCost); 2]> {
-    let hub = MeasuredHub::start(&bench.program, dir.path(), None).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     let started = rest(&hub, bench.seconds).await?;
     all_speak(&hub, twins).await?;
     let awake = rest(&hub, bench.seconds).await?;
@@ -76,7 +76,7 @@ async fn at_rest(
 }
 
 /// Watches the hub for `seconds` once it is at rest.
-async fn rest(hub: &MeasuredHub, seconds: u32) -> Result<IdleCost> {
+async fn rest(hub: &HubProgram, seconds: u32) -> Result<IdleCost> {
     let resident = resident(hub, seconds).await?;
     let before = hub.processor_ms()?;
     tokio::time::sleep(Duration::from_secs(seconds.into())).await;
@@ -84,7 +84,7 @@ async fn rest(hub: &MeasuredHub, seconds: u32) -> Result<IdleCost> {
 }
 
 /// Bytes of memory once the hub has nothing left to do, and has not grown smaller for `seconds`.
-async fn resident(hub: &MeasuredHub, seconds: u32) -> Result<f64> {
+async fn resident(hub: &HubProgram, seconds: u32) -> Result<f64> {
     const BEAT: Duration = Duration::from_secs(2);
     const IDLE_MS: f64 = 40.0;
     let until = Instant::now() + PATIENCE;
@@ -99,13 +99,13 @@ async fn resident(hub: &MeasuredHub, seconds: u32) -> Result<f64> {
 }
 
 /// A message of every device brings its twin into memory.
-async fn all_speak(hub: &MeasuredHub, twins: u64) -> Result<()> {
+async fn all_speak(hub: &HubProgram, twins: u64) -> Result<()> {
     Load::hello(twins, 500).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(twins), PATIENCE).await
 }
 
 /// Gives each twin an entry that is due every day, none of them within the next hours.
-async fn schedule(hub: &MeasuredHub, twins: u64) -> Result<()> {
+async fn schedule(hub: &HubProgram, twins: u64) -> Result<()> {
     const HOUR_MS: i64 = 3_600_000;
     let hour = u64::try_from(SystemClock.now().millis() / HOUR_MS % 24)?;
     let mut tasks = JoinSet::new();

@@ -10,7 +10,7 @@ use crate::Bench;
 use crate::http::Http;
 use crate::ingest::count;
 use crate::load::{self, Load};
-use crate::program::MeasuredHub;
+use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport, millis};
 use crate::rest::median;
 
@@ -37,7 +37,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let twins = bench.twins.min(TWINS);
     let dir = bench.disk_dir()?;
     let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
-    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
     register(&hub, twins).await?;
     let connections = if outside.is_some() { 4 } else { 100 };
     Load::hello(twins, connections).publish(hub.mqtt, PATIENCE).await?;
@@ -50,7 +50,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     }
     hub.stop().await?;
 
-    let hub = MeasuredHub::start(&bench.program, dir.path(), outside).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
     let began = Instant::now();
     let cold = found(&hub, QUESTIONS[0].1).await?;
     report.add(format!("search of {twins}: first after a start"), millis(began.elapsed()), "ms", Aim::None);
@@ -61,7 +61,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
 }
 
 /// Registers so many devices, with tags and a type.
-async fn register(hub: &MeasuredHub, twins: u64) -> Result<()> {
+async fn register(hub: &HubProgram, twins: u64) -> Result<()> {
     let mut hands = JoinSet::new();
     for hand in 0..REGISTERING {
         let address = hub.http;
@@ -91,7 +91,7 @@ fn path(question: &[(&str, &str)]) -> String {
 }
 
 /// The number of devices found.
-async fn found(hub: &MeasuredHub, question: &[(&str, &str)]) -> Result<u64> {
+async fn found(hub: &HubProgram, question: &[(&str, &str)]) -> Result<u64> {
     let answer = hub.get(&path(question)).await?.error_for_status()?;
     let total = answer.headers().get("X-Total-Count").context("a list says how many there are")?;
     Ok(total.to_str()?.parse()?)

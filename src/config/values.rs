@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
-use twinhub_actors::reach::Allowed;
+use twinhub_actors::webhook_destinations::AllowedDestination;
 use twinhub_domain::duration::{EXAMPLES, duration_ms};
 use twinhub_domain::reading::ClockWindow;
 use twinhub_mqtt::link::BrokerAddress;
@@ -53,7 +53,7 @@ pub struct WebOrigin(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct WebhookPlace {
-    pub allowed: Allowed,
+    pub allowed: AllowedDestination,
     text: String,
 }
 
@@ -215,7 +215,7 @@ impl fmt::Display for HostName {
 }
 
 impl FromStr for WebhookPlace {
-    type Err = <Allowed as FromStr>::Err;
+    type Err = <AllowedDestination as FromStr>::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self { allowed: text.parse()?, text: text.to_owned() })

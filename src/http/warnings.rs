@@ -2,15 +2,15 @@
 //! those that are a plain list, or a file, have the header `X-Warnings`, with the same array in it.
 
 use actix_web::HttpResponseBuilder;
-use twinhub_actors::messages::search::QueryWarning;
+use twinhub_actors::messages::search::SearchWarning;
 use twinhub_domain::{Json, Object};
 
 /// The header of answers that have no place for warnings in them.
 pub const HEADER: &str = "X-Warnings";
 
 /// The warnings as answers show them: `[{"code": "unknown_name", "field": "filter", "detail": "…"}]`.
-pub fn to_json(warnings: &[QueryWarning]) -> Json {
-    let item = |warning: &QueryWarning| {
+pub fn to_json(warnings: &[SearchWarning]) -> Json {
+    let item = |warning: &SearchWarning| {
         let members = [
             ("code", Json::from(warning.code)),
             ("field", warning.field.into()),
@@ -22,14 +22,14 @@ pub fn to_json(warnings: &[QueryWarning]) -> Json {
 }
 
 /// Adds the header where there is something to warn of.
-pub fn set_header(response: &mut HttpResponseBuilder, warnings: &[QueryWarning]) {
+pub fn set_header(response: &mut HttpResponseBuilder, warnings: &[SearchWarning]) {
     if !warnings.is_empty() {
         response.insert_header((HEADER, ascii(&to_json(warnings).to_string())));
     }
 }
 
 /// Adds the member where there is something to warn of.
-pub fn add(object: &mut Object, warnings: &[QueryWarning]) {
+pub fn add(object: &mut Object, warnings: &[SearchWarning]) {
     if !warnings.is_empty() {
         object.insert("warnings", to_json(warnings));
     }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn a_header_carries_any_text() {
         let warning =
-            QueryWarning { code: "unknown_name", field: "filter", detail: "no `kühl🌡\n` \"x\"".into() };
+            SearchWarning { code: "unknown_name", field: "filter", detail: "no `kühl🌡\n` \"x\"".into() };
         let text = ascii(&to_json(std::slice::from_ref(&warning)).to_string());
         assert!(text.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{text}");
         let back: serde_json::Value = serde_json::from_str(&text).unwrap();

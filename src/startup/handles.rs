@@ -2,7 +2,7 @@
 //! start a program with a soft limit of 1,024, which it may raise up to the hard limit.
 
 use tracing::{info, warn};
-use twinhub_mqtt::broker::most_strangers;
+use twinhub_mqtt::broker::most_unadmitted;
 
 /// Handles kept for the store, rule files, webhooks, and HTTP connections that are refused.
 const RESERVE: usize = 192;
@@ -46,7 +46,7 @@ fn shares(handles: usize, http: Option<usize>, mqtt: usize) -> HandleShares {
     let http = http.max(LEAST);
     let left = free.saturating_sub(http);
     // Sockets that are no clients yet take handles, too.
-    let most = left.saturating_sub(most_strangers(mqtt.min(left))).max(LEAST);
+    let most = left.saturating_sub(most_unadmitted(mqtt.min(left))).max(LEAST);
     HandleShares { http, mqtt: mqtt.min(most) }
 }
 
@@ -71,7 +71,7 @@ mod tests {
         for handles in [300, 500, 1_024, 4_096, 65_536] {
             let HandleShares { http, mqtt } = shares(handles, None, 10_000);
             assert!(
-                RESERVE + http + mqtt + most_strangers(mqtt) <= handles,
+                RESERVE + http + mqtt + most_unadmitted(mqtt) <= handles,
                 "{handles}: sockets before their CONNECT"
             );
         }

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use twinhub::config::{Config, Options};
 use twinhub::startup::{Application, RunningHub};
-use twinhub_actors::access::{Ask, Caller};
+use twinhub_actors::access::{Caller, HubRequest};
 use twinhub_actors::messages::alarms::{ClearType, Raise};
-use twinhub_actors::messages::webhooks::Send;
+use twinhub_actors::messages::webhooks::SendWebhook;
 use twinhub_domain::alarm::{AlarmId, Originator, Severity};
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::run::{RuleId, RunId};
@@ -21,7 +21,7 @@ use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json};
 use twinhub_rules::engine::Delivery;
 use twinhub_store::{DeliveryRecord, DeliveryStatus};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{WebSocketSession, eventually, within};
 
 const RUN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -95,12 +95,12 @@ fn cool() -> RuleId {
 }
 
 /// Has an actor do something, as the program itself does.
-fn post<M: Ask>(running: &RunningHub, message: M)
+fn post<M: HubRequest>(running: &RunningHub, message: M)
 where
-    M::To: Handler<M>,
-    Context<M::To>: ToEnvelope<M::To, M>,
+    M::Target: Handler<M>,
+    Context<M::Target>: ToEnvelope<M::Target, M>,
 {
-    running.hub.of(Caller::Program, Source::Hub).post(message).unwrap();
+    running.hub.of(Caller::Program, Source::Hub).send(message).unwrap();
 }
 
 fn cause() -> Cause {
@@ -266,7 +266,7 @@ async fn webhooks_are_listed_with_what_became_of_them() {
         ended_at: None,
     };
     let id = delivery.id.to_string();
-    post(&inside.running, Send { delivery });
+    post(&inside.running, SendWebhook { delivery });
     let path = format!("/api/automation/webhooks/deliveries?status=failed&run={RUN}");
     let failed = eventually("it is given up", async || inside.json(&path).await.get(0).cloned()).await;
     assert_eq!(
@@ -284,7 +284,7 @@ async fn webhooks_are_listed_with_what_became_of_them() {
 #[tokio::test]
 async fn what_makes_no_sense_is_named() {
     let hub =
-        HubHome::new().with("--webhook-private-redirects=true", "--open-to-network=false").start().await;
+        Installation::new().with("--webhook-private-redirects=true", "--open-to-network=false").start().await;
     assert_eq!(hub.json("/api/alarms").await, json!([]));
     for (path, status, named) in [
         ("/api/alarms?severity=high", 422, "severity"),

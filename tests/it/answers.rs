@@ -1,12 +1,12 @@
 //! Headers of every response, and requests that are refused on every route: compressed bodies, malformed ones.
 
 use crate::support::http::{KeptConnection, ask};
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 
 #[tokio::test]
 async fn compressed_bodies_are_refused_on_every_route_that_takes_one() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let host = format!("Host: {}", hub.http);
     for line in [
@@ -44,7 +44,7 @@ async fn compressed_bodies_are_refused_on_every_route_that_takes_one() {
 
 #[tokio::test]
 async fn every_response_carries_security_headers() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let host = format!("Host: {}", hub.http);
     let cases = [
@@ -79,7 +79,7 @@ async fn every_response_carries_security_headers() {
 
 #[tokio::test]
 async fn malformed_requests_are_answered_and_counted() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     for line in ["GET / HTTP/9.9", "\u{1}\u{2}\u{3}", "GET /\u{7f} HTTP/1.1", "GARBAGE"] {
         let mut connection = KeptConnection::open(hub.http).await;
         let answer = connection.ask(&[line, "Host: localhost"], "").await.expect("an answer");
@@ -95,7 +95,7 @@ async fn malformed_requests_are_answered_and_counted() {
 /// The answer to a request that failed leads to what the log says of it, and the other way round.
 #[tokio::test]
 async fn a_request_is_known_by_its_id_in_the_answer_the_problem_and_the_log() {
-    let hub = HubHome::new().with("--log", "info,twinhub::http=debug").start().await;
+    let hub = Installation::new().with("--log", "info,twinhub::http=debug").start().await;
     let host = format!("Host: {}", hub.http);
     let own = ask(hub.http, &["GET /api/devices/nobody HTTP/1.1", &host, "X-Request-Id: my-1"], "").await;
     assert_eq!((own.status, own.header("x-request-id")), (404, Some("my-1")));

@@ -1,4 +1,4 @@
-//! The rules on who may know whom: reads the sources and fails where an invariant of the design is broken.
+//! The invariants of the design: reads the sources and fails where one is broken.
 
 mod code;
 mod names;
@@ -145,7 +145,7 @@ const ABSENCES: &[Absence] = &[
             "crate::alarms",
             "crate::archive",
             "crate::automation",
-            "crate::door",
+            "crate::ingress",
             "crate::feed",
             "crate::fleet",
             "crate::hub",
@@ -156,13 +156,13 @@ const ABSENCES: &[Absence] = &[
             "crate::timers",
             "crate::twin",
         ],
-        because: "messages name recipients and import no actor, so the imports are the graph of who may wait for whom",
+        because: "messages name recipients and import no actor, so the imports are the graph of waits between actors",
     },
     Absence {
         within: &["actors/src", "src"],
         but: &[],
         never: &[".do_send("],
-        because: "do_send ignores the mailbox's bound and drops silently: `post` says so",
+        because: "do_send ignores the mailbox's bound and drops silently: `mailbox::try_send_unbounded` reports a stopped actor",
     },
     Absence {
         within: &SOURCES,
@@ -323,17 +323,17 @@ fn the_crates_know_each_other_one_way() {
     }
 }
 
-/// So the imports of the actors' crate are the graph of who may wait for whom, and nobody waits for himself.
+/// So the imports of the actors' crate are the graph of waits between actors, and no actor waits for itself.
 #[test]
-fn no_circle_of_imports_is_among_the_rooms_of_the_actors() {
+fn actor_modules_import_without_cycles() {
     const ROOT: &str = "actors/src";
     let files = sources(ROOT);
     let tests = places_of_tests(&files);
     let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in files.iter().filter(|file| !file.ancestors().any(|place| tests.contains(place))) {
         let name = relative(file);
-        let room = name[ROOT.len() + 1..].split('/').next().unwrap().trim_end_matches(".rs").to_owned();
-        if room == "lib" {
+        let module = name[ROOT.len() + 1..].split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        if module == "lib" {
             continue;
         }
         for (_, line) in code_of(file) {
@@ -346,15 +346,17 @@ fn no_circle_of_imports_is_among_the_rooms_of_the_actors() {
                     "SystemClock" => "clock",
                     named => named,
                 };
-                if named != room && !named.is_empty() {
-                    imports.entry(room.clone()).or_default().insert(named.to_owned());
+                if named != module && !named.is_empty() {
+                    imports.entry(module.clone()).or_default().insert(named.to_owned());
                 }
             }
         }
     }
     assert!(imports["hub"].contains("supervisor") && imports["messages"].contains("error"), "{imports:?}");
-    // Rooms that import none of those that are left are taken away until nothing is left but circles.
-    while let Some(free) = imports.iter().find(|(_, of)| !of.iter().any(|room| imports.contains_key(room))) {
+    // Modules that import none of those that are left are taken away until nothing is left but circles.
+    while let Some(free) =
+        imports.iter().find(|(_, of)| !of.iter().any(|module| imports.contains_key(module)))
+    {
         let free = free.0.clone();
         imports.remove(&free);
     }
@@ -462,7 +464,7 @@ fn sources(place: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The lines of code with their numbers: without comments and without tests, which may know whom they like.
+/// The lines of code with their numbers: without comments and without tests, which may import anything.
 fn code_of(file: &Path) -> Vec<(usize, String)> {
     code::read(&std::fs::read_to_string(file).unwrap()).lines
 }

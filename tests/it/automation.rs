@@ -2,8 +2,8 @@
 
 mod api;
 mod backtest;
-mod doors;
 mod files;
 mod journal;
 mod time;
+mod webhooks_and_topics;
 mod why;

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{Mosquitto, MqttDevice, WebSocketSession, eventually, within};
 
 #[tokio::test]
 async fn gone_for_a_while_and_back() {
     let mut mosquitto = Mosquitto::start().await;
-    let hub = HubHome::new().on_broker(mosquitto.address).start().await;
+    let hub = Installation::new().on_broker(mosquitto.address).start().await;
     let mut live = WebSocketSession::of_readings(hub.http, None).await;
     let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/data", r#"{"n": 1}"#).await;
@@ -34,7 +34,7 @@ async fn gone_for_a_while_and_back() {
     device.publish(0, "iot/devices/pump-1/get", b"").await.unwrap();
     let desired = within("what is desired", async {
         loop {
-            if let BrokerWord::Message { payload, .. } = device.next().await.unwrap() {
+            if let BrokerMessage::Message { payload, .. } = device.next().await.unwrap() {
                 return serde_json::from_slice::<serde_json::Value>(&payload).unwrap();
             }
         }
@@ -50,13 +50,13 @@ async fn gone_for_a_while_and_back() {
 #[tokio::test]
 async fn what_was_published_while_the_hub_was_away_is_not_lost() {
     let mosquitto = Mosquitto::start().await;
-    let house = HubHome::new().on_broker(mosquitto.address);
-    assert!(house.start().await.terminate().await.success());
+    let installation = Installation::new().on_broker(mosquitto.address);
+    assert!(installation.start().await.terminate().await.success());
     let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     for n in 0..500 {
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
     }
-    let hub = house.start().await;
+    let hub = installation.start().await;
     eventually("all of it is stored", async || {
         let response = hub.get("/api/devices/pump-1/data?limit=10000").await;
         let stored: serde_json::Value = response.json().await.unwrap();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{HubProcess, MqttDevice, eventually, within};
 
 const MESSAGES: u64 = 400;
@@ -23,25 +23,26 @@ async fn announced(hub: &HubProcess) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let retained = hub.metric("twinhub_mqtt_retained_messages").await;
     while (found.len() as u64) < retained {
-        if let BrokerWord::Message { topic, .. } = within("a retained message", app.next()).await.unwrap() {
+        if let BrokerMessage::Message { topic, .. } = within("a retained message", app.next()).await.unwrap()
+        {
             found.insert(topic);
         }
     }
     other.say("announce/end", "now").await;
     let last = within("the end", app.next()).await.unwrap();
-    assert_eq!(last, BrokerWord::Message { topic: "announce/end".into(), payload: b"now".to_vec() });
+    assert_eq!(last, BrokerMessage::Message { topic: "announce/end".into(), payload: b"now".to_vec() });
     found
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_retained_messages_last_over_kills_and_restarts() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
     let mut acknowledged = BTreeSet::new();
     for number in 0..MESSAGES {
         while device.unacknowledged() >= WINDOW {
-            if let BrokerWord::Acknowledged(number) = within("a PUBACK", device.next()).await.unwrap() {
+            if let BrokerMessage::Acknowledged(number) = within("a PUBACK", device.next()).await.unwrap() {
                 acknowledged.insert(topic(number));
             }
         }
@@ -49,19 +50,19 @@ async fn acknowledged_retained_messages_last_over_kills_and_restarts() {
     }
     assert!(!acknowledged.is_empty());
     hub.kill().await; // with a window full of others on their way
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let found = announced(&hub).await;
     assert!(found.is_superset(&acknowledged), "lost: {:?}", acknowledged.difference(&found));
     hub.terminate().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     assert_eq!(announced(&hub).await, found);
     hub.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retained_messages_of_a_deleted_device_are_gone() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.retain(1, "iot/devices/pump-1/status", b"online").await.unwrap();
     within("a PUBACK", device.next()).await.unwrap();
@@ -73,15 +74,15 @@ async fn retained_messages_of_a_deleted_device_are_gone() {
     })
     .await;
     hub.kill().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     assert_eq!(hub.metric("twinhub_mqtt_retained_messages").await, 0);
     hub.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_that_the_broker_is_full() {
-    let house = HubHome::new().with("--mqtt-connections", "1");
-    let hub = house.start().await;
+    let installation = Installation::new().with("--mqtt-connections", "1");
+    let hub = installation.start().await;
     assert_eq!(hub.json("/health").await["status"], "ok");
     let first = MqttDevice::connect(hub.mqtt.unwrap(), "first").await.unwrap();
     let refused = MqttDevice::connect(hub.mqtt.unwrap(), "second").await.err().unwrap().to_string();
@@ -99,8 +100,8 @@ async fn health_says_that_the_broker_is_full() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_full_sessions_drop_are_counted() {
-    let house = HubHome::new().with("--mqtt-session-messages", "10");
-    let hub = house.start().await;
+    let installation = Installation::new().with("--mqtt-session-messages", "10");
+    let hub = installation.start().await;
     let mut absent = MqttDevice::connect_to_session(hub.mqtt.unwrap(), "absent").await.unwrap();
     absent.subscribe("news/#").await.unwrap();
     drop(absent);

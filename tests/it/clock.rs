@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{HubProcess, PumpDevice, eventually};
 
 const HOUR: i64 = 3_600;
@@ -16,8 +16,8 @@ const DAY: i64 = 24 * HOUR;
 struct FakeWallClock(PathBuf);
 
 impl FakeWallClock {
-    fn of(house: &Path) -> Self {
-        let wall = Self(house.with_extension("faketimerc"));
+    fn of(installation: &Path) -> Self {
+        let wall = Self(installation.with_extension("faketimerc"));
         wall.is_wrong_by(0);
         wall
     }
@@ -29,8 +29,8 @@ impl FakeWallClock {
         std::fs::rename(fresh, &self.0).unwrap();
     }
 
-    fn house(&self, house: HubHome) -> HubHome {
-        house
+    fn installation(&self, installation: Installation) -> Installation {
+        installation
             .in_environment("LD_PRELOAD", &library().display().to_string())
             .in_environment("FAKETIME_TIMESTAMP_FILE", &self.0.display().to_string())
             .in_environment("FAKETIME_NO_CACHE", "1")
@@ -87,10 +87,10 @@ async fn goes_on(hub: &HubProcess, pump: &mut PumpDevice, after: u64, reading: u
 
 #[tokio::test]
 async fn a_clock_that_is_set_stops_nothing() {
-    let house = HubHome::new();
-    let wall = FakeWallClock::of(&house.data);
-    let house = wall.house(house);
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let wall = FakeWallClock::of(&installation.data);
+    let installation = wall.installation(installation);
+    let hub = installation.start().await;
     let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let schedule = json!({ "schedule": [{ "cron": "* * * * * *", "set": { "n": 1 } }] });
     let set =
@@ -118,7 +118,7 @@ async fn a_clock_that_is_set_stops_nothing() {
     drop(pump);
     assert!(hub.terminate().await.success());
     wall.is_wrong_by(-400 * DAY);
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let mut pump = PumpDevice::connect(&hub, "pump-1").await;
     goes_on(&hub, &mut pump, seq, 100).await;
     assert_eq!(hub.json(&command).await["status"], "pending");

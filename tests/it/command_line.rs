@@ -6,7 +6,7 @@ use clap::Command;
 use serde_json::{Value, json};
 
 use crate::options::rows_of_readme;
-use crate::support::hub::{HubHome, run};
+use crate::support::hub::{Installation, run};
 use crate::support::{HubProcess, eventually};
 
 /// Each command, and the test that runs it.
@@ -157,7 +157,7 @@ async fn tables_are_made_and_their_steps_listed() {
     assert_eq!(done(&status).await, up);
     assert_eq!(done(&["migrate", "up", place[0], place[1]]).await, up, "again does nothing");
 
-    let hub = HubHome::at(&data).start().await;
+    let hub = Installation::at(&data).start().await;
     assert_eq!(hub.json("/api/devices").await, json!([]), "a hub takes them as they are");
 }
 
@@ -169,7 +169,7 @@ async fn exported(hub: &HubProcess, what: &str) -> String {
 #[tokio::test]
 async fn files_of_groups_and_templates_come_in_and_go_out() {
     let dir = tempfile::tempdir().unwrap();
-    let (hub, other) = (HubHome::new().start().await, HubHome::new().start().await);
+    let (hub, other) = (Installation::new().start().await, Installation::new().start().await);
     for (what, line) in [
         ("groups", r#"{"id": "hall", "name": "The hall"}"#),
         ("templates", r#"{"id": "pump", "name": "Pumps", "configuration": {"interval": 5}}"#),
@@ -194,7 +194,7 @@ async fn files_of_groups_and_templates_come_in_and_go_out() {
 
 #[tokio::test]
 async fn a_job_that_failed_is_tried_again() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let url = format!("http://{}", hub.http);
     let wish = json!({ "ids": ["nobody"], "action": { "desired": { "power": "on" } } });
     let made: Value = hub.post("/api/devices/bulk", &wish).await.json().await.unwrap();

@@ -3,7 +3,7 @@
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::{HubProcess, PumpDevice, WebSocketSession, eventually, within};
 
@@ -11,7 +11,7 @@ const COMMANDS: &str = "/api/devices/pump-1/commands";
 
 #[tokio::test]
 async fn a_command_goes_to_the_device_and_its_answer_comes_back() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let body = r#"{"command_type": "set_speed", "parameters": {"rpm": 1200.50}, "priority": 7, "ttl": "1h"}"#;
     let asked = hub.request(Method::POST, COMMANDS).body(body).send().await.unwrap();
@@ -58,7 +58,7 @@ async fn a_command_goes_to_the_device_and_its_answer_comes_back() {
 
 #[tokio::test]
 async fn a_waiting_caller_gets_the_result() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let reboot = json!({ "command_type": "reboot" });
     let waiting = hub.post("/api/devices/pump-1/commands?wait=60s", &reboot);
@@ -90,7 +90,7 @@ async fn a_waiting_caller_gets_the_result() {
 
 #[tokio::test]
 async fn a_caller_that_waited_in_vain_gets_the_location() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await; // and is not there
     let late = hub.post("/api/devices/pump-1/commands?wait=50ms", &json!({ "command_type": "reboot" })).await;
     let location = late.headers()["location"].to_str().unwrap().to_owned();
@@ -116,7 +116,7 @@ async fn a_caller_that_waited_in_vain_gets_the_location() {
 
 #[tokio::test]
 async fn the_same_key_and_body_are_the_same_command() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let ask = async |key: &str, body: &str| {
         let request = hub.request(Method::POST, COMMANDS).header("Idempotency-Key", key);
@@ -149,7 +149,7 @@ async fn the_same_key_and_body_are_the_same_command() {
 
 #[tokio::test]
 async fn a_command_can_be_called_back() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let first = asked(&hub, &json!({ "command_type": "open" })).await;
     let second = asked(&hub, &json!({ "command_type": "close" })).await;
@@ -177,7 +177,7 @@ async fn a_command_can_be_called_back() {
 
 #[tokio::test]
 async fn a_device_without_mqtt_takes_its_commands_by_long_poll() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let poll = async |wait: &str| hub.json(&format!("{COMMANDS}?status=pending&wait={wait}")).await;
     let answer = async |id: &Value, answer: Value| {
@@ -249,7 +249,7 @@ async fn a_device_without_mqtt_takes_its_commands_by_long_poll() {
 
 #[tokio::test]
 async fn a_device_that_hung_up_gets_it_with_its_next_poll() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let path = format!("{COMMANDS}?status=pending&wait=60s");
     let polls = async || {
@@ -266,7 +266,7 @@ async fn a_device_that_hung_up_gets_it_with_its_next_poll() {
 
 #[tokio::test]
 async fn who_waits_is_let_go_when_the_hub_goes_down() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     register(&hub, "pump-2").await;
     let url = format!("http://{}/api/devices", hub.http);
@@ -291,7 +291,7 @@ async fn who_waits_is_let_go_when_the_hub_goes_down() {
 
 #[tokio::test]
 async fn a_device_that_polls_and_then_speaks_mqtt_is_published_to() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     hub.json(&format!("{COMMANDS}?status=pending&wait=0")).await;
     let waiting = asked(&hub, &json!({ "command_type": "open" })).await;
@@ -303,7 +303,7 @@ async fn a_device_that_polls_and_then_speaks_mqtt_is_published_to() {
 
 #[tokio::test]
 async fn lists_come_in_pages_and_either_order() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let mut ids = Vec::new();
     for n in 0..5 {
@@ -336,7 +336,7 @@ async fn lists_come_in_pages_and_either_order() {
 
 #[tokio::test]
 async fn a_websocket_asks_and_hears_what_becomes_of_it() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let mut live = WebSocketSession::connect(hub.http).await;
     live.send(&json!({ "type": "subscribe", "id": "s", "kinds": ["command", "presence"] })).await;

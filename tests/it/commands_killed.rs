@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::{Dice, HubProcess, PumpDevice, eventually};
 
@@ -18,8 +18,8 @@ const KILLS: u64 = 5;
 
 #[tokio::test]
 async fn in_every_state_that_is_not_final() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     register(&hub, "pending").await;
     let pending = ask(&hub, "pending", &json!({ "command_type": "go" })).await;
     let short = json!({ "command_type": "go", "timeout": "500ms", "max_attempts": 20 });
@@ -38,7 +38,7 @@ async fn in_every_state_that_is_not_final() {
     pumps[1].answer(&in_hand, &json!({ "status": "delivered" })).await;
     hub.kill().await;
 
-    let hub = house.start().await;
+    let hub = installation.start().await;
     // Never heard, or not answered in time: it comes, and says which attempt it is.
     for (device, id, attempts) in
         [("pending", &pending, 1), ("sent", &sent, 2), ("backing-off", &backing_off, 2)]
@@ -63,8 +63,8 @@ async fn in_every_state_that_is_not_final() {
 /// the same key never makes two of one.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_the_middle_of_two_hundred() {
-    let house = HubHome::new();
-    let mut hub = house.start().await;
+    let installation = Installation::new();
+    let mut hub = installation.start().await;
     register(&hub, "pump-1").await;
     let mut device = obey(&hub).await;
     let mut dice = Dice::new();
@@ -75,7 +75,7 @@ async fn in_the_middle_of_two_hundred() {
             let _ = timeout(Duration::from_micros(dice.below(20_000)), std::future::pending::<()>()).await;
             hub.kill().await;
             device.abort();
-            hub = house.start().await;
+            hub = installation.start().await;
             device = obey(&hub).await;
         }
         let asked = hub

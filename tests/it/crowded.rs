@@ -1,4 +1,4 @@
-//! More connections than there are file handles for: whoever is idle goes, and nobody is locked out.
+//! More connections than there are file handles for: idle connections are closed, and no client is locked out.
 
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::firmware::images;
 use crate::support::http::KeptConnection;
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{HubProcess, MqttDevice, WebSocketSession, eventually, within};
 
 /// Connections that have asked something and are kept for more.
@@ -39,7 +39,7 @@ fn enough_handles() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_lock_nobody_out_where_a_shell_gives_few_handles() {
     enough_handles();
-    let hub = HubHome::new().limited("ulimit -Sn 1024").start().await;
+    let hub = Installation::new().limited("ulimit -Sn 1024").start().await;
     let mut idle = idle(&hub, 520).await;
     serves_everybody(&hub).await;
     let still = idle[0].ask(&["GET /ready HTTP/1.1", "Host: localhost"], "").await;
@@ -50,7 +50,7 @@ async fn idle_connections_lock_nobody_out_where_a_shell_gives_few_handles() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_go_where_there_are_no_more_handles() {
     enough_handles();
-    let hub = HubHome::new().limited("ulimit -n 700").start().await;
+    let hub = Installation::new().limited("ulimit -n 700").start().await;
     let most = hub.json("/health").await["parts"]["http"]["most_connections"].as_u64().unwrap();
     assert!(most < 300, "{most}");
     let _first = idle(&hub, 300).await;
@@ -67,7 +67,7 @@ async fn idle_connections_go_where_there_are_no_more_handles() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_is_not_idle_while_it_is_crowded() {
     enough_handles();
-    let hub = HubHome::new().with("--http-connections", "16").start().await;
+    let hub = Installation::new().with("--http-connections", "16").start().await;
     // More than lies in all buffers between the hub and a client that has not begun to read.
     let size = 24 << 20;
     let (status, image) = images::upload(&hub, "version=1&model=P", vec![7; size]).await;
@@ -93,7 +93,7 @@ async fn a_download_is_not_idle_while_it_is_crowded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn live_sessions_leave_room_for_requests() {
     enough_handles();
-    let hub = HubHome::new().with("--http-connections", "64").start().await;
+    let hub = Installation::new().with("--http-connections", "64").start().await;
     let websocket = [
         "GET /api/ws HTTP/1.1",
         "Host: localhost",

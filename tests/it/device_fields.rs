@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use twinhub_domain::twin::fields::{FIELDS, Field, SetBy, Shown};
 
 use crate::support::HubProcess;
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 
 /// A value that the field can have.
 fn value_of(field: &Field) -> String {
@@ -24,7 +24,7 @@ async fn send(hub: &HubProcess, method: Method, path: &str, body: &Value) -> Sta
 
 #[tokio::test]
 async fn a_field_of_the_table_is_in_all_places() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     assert!(
         hub.post("/api/groups", &json!({ "id": "hall", "name": "The hall" })).await.status().is_success()
     );

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::hub::{HubHome, HubProcess};
+use crate::support::hub::{HubProcess, Installation};
 use crate::support::{Mosquitto, MqttDevice, eventually, within};
 
 const TOPIC: &str = "dispositivos/estado";
@@ -25,7 +25,7 @@ const CLIENT: &str = include_str!("dispositivos/sse_client.py");
 
 #[tokio::test]
 async fn the_guide_s_own_lines_and_script() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut client = GuideClient::start(&hub, &["--serial", SERIAL]).await;
     assert_eq!(client.next().await, json!({}), "hello");
 
@@ -85,7 +85,7 @@ async fn the_guide_s_own_lines_and_script() {
 
 #[tokio::test]
 async fn a_claim_and_what_can_be_wrong_with_it() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     device
         .say(TOPIC, r#"{"serial_number": "S1", "estado": "inactivo", "configuracion": {"intervalo": 5}}"#)
@@ -124,7 +124,7 @@ async fn a_claim_and_what_can_be_wrong_with_it() {
 
 #[tokio::test]
 async fn devices_are_added_found_and_changed_by_number() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let body = json!({ "serial_number": "Nº 7/b", "nombre": "Riego", "tipo": "bomba", "estado": "activo",
         "configuracion": { "zona": 2 } });
     let added = hub.post("/dispositivos", &body).await;
@@ -186,7 +186,7 @@ async fn devices_are_added_found_and_changed_by_number() {
 
 #[tokio::test]
 async fn the_mode_says_which_word_counts() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     device.say(TOPIC, r#"{"serial_number": "S1", "estado": "inactivo"}"#).await;
     let on = json!({ "modo": "manual", "encendido": true });
@@ -238,8 +238,8 @@ async fn the_mode_says_which_word_counts() {
 
 #[tokio::test]
 async fn the_log_has_a_line_for_every_message_and_every_put() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     for n in 0..7 {
         let estado = if n % 2 == 0 { "activo" } else { "inactivo" };
@@ -270,7 +270,7 @@ async fn the_log_has_a_line_for_every_message_and_every_put() {
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
 
     assert!(hub.terminate().await.success());
-    let hub = house.start().await;
+    let hub = installation.start().await;
     for (page, expected) in all.chunks(4).enumerate() {
         let answer = hub.json(&format!("/dispositivos/1/logs?page={}&per_page=4", page + 1)).await;
         assert_eq!((&answer["page"], &answer["per_page"]), (&(page + 1).into(), &4.into()));
@@ -286,7 +286,8 @@ async fn the_log_has_a_line_for_every_message_and_every_put() {
 #[tokio::test]
 async fn a_device_that_is_registered_under_another_id_is_found_by_its_serial_number() {
     let mosquitto = Mosquitto::start().await;
-    let hub = HubHome::new().on_broker(mosquitto.address).with("--unknown-devices", "reject").start().await;
+    let hub =
+        Installation::new().on_broker(mosquitto.address).with("--unknown-devices", "reject").start().await;
     let pump = json!({ "device_id": "pump-1", "name": "Pump", "serial_number": "S1" });
     assert_eq!(hub.post("/api/devices", &pump).await.status(), 201);
     let mut device = MqttDevice::connect(mosquitto.address, "d").await.unwrap();
@@ -314,7 +315,7 @@ async fn a_device_that_is_registered_under_another_id_is_found_by_its_serial_num
 
 #[tokio::test]
 async fn hundreds_of_devices_are_one_list() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "gateway").await.unwrap();
     const DEVICES: u64 = 1_001;
     for n in 0..DEVICES {

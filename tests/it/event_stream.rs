@@ -3,7 +3,7 @@
 use reqwest::Response;
 use serde_json::json;
 
-use crate::support::hub::{HubHome, HubProcess};
+use crate::support::hub::{HubProcess, Installation};
 use crate::support::within;
 
 /// A stream that is being read.
@@ -46,7 +46,7 @@ impl OpenStream {
 
 #[tokio::test]
 async fn a_browser_that_reconnects_gets_what_it_has_not_seen() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
     for n in 0..5 {
         hub.post("/api/devices/a/data", &json!({ "n": n })).await;
@@ -69,7 +69,7 @@ async fn a_browser_that_reconnects_gets_what_it_has_not_seen() {
 /// A stream that is cut off looks like a fault of the network.
 #[tokio::test]
 async fn a_stream_ends_in_order_when_the_hub_shuts_down() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
     hub.post("/api/devices/a/data", &json!({ "n": 1 })).await;
     let mut stream = OpenStream::open(&hub, "&since=0", None).await;

@@ -4,21 +4,21 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually};
 
 const DATA: &str = "iot/devices/meter/data";
 
 #[tokio::test]
 async fn on_the_embedded_broker() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     a_message_that_is_sent_again_is_stored_once(&hub, hub.mqtt.unwrap()).await;
 }
 
 #[tokio::test]
 async fn on_mosquitto() {
     let mosquitto = Mosquitto::start().await;
-    let hub = HubHome::new().on_broker(mosquitto.address).start().await;
+    let hub = Installation::new().on_broker(mosquitto.address).start().await;
     a_message_that_is_sent_again_is_stored_once(&hub, mosquitto.address).await;
 }
 

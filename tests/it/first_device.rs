@@ -2,13 +2,13 @@
 
 use tokio::process::Command;
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{WebSocketSession, within};
 
 #[tokio::test]
 async fn what_it_prints_at_the_start_is_all_one_needs() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut live = WebSocketSession::of_readings(hub.http, None).await;
 
     shell(line(&hub.banner, "mosquitto_pub ")).await;
@@ -25,14 +25,14 @@ async fn what_it_prints_at_the_start_is_all_one_needs() {
 
     // What was acknowledged outlives the program.
     assert!(hub.terminate().await.success());
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let history = hub.json("/api/devices/test/data").await;
     assert_eq!(history[0]["value"], 23.5);
 }
 
 #[tokio::test]
 async fn the_page_the_documentation_and_the_descriptions_are_there() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     for (name, kind) in [("page ", "text/html"), ("API ", "text/html")] {
         let url = hub.banner.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap().trim();
         let response = within("an answer", reqwest::get(url)).await.unwrap();

@@ -4,7 +4,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{HubProcess, WebSocketSession, within};
 
 fn part(text: String, of: Data, is_last: bool) -> Message {
@@ -22,7 +22,7 @@ async fn refused(hub: &HubProcess, messages: Vec<Message>) -> u16 {
 
 #[tokio::test]
 async fn a_text_may_come_in_parts() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut client = WebSocketSession::connect(hub.http).await;
     for id in ["a", "b"] {
         client.send_raw(part(r#"{"type": "#.into(), Data::Text, false)).await;
@@ -38,7 +38,7 @@ async fn a_text_may_come_in_parts() {
 async fn what_is_no_text_or_too_long_ends_the_session() {
     const UNSUPPORTED: u16 = 1003;
     const TOO_LONG: u16 = 1009;
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let half = || " ".repeat(600 * 1024);
     assert_eq!(refused(&hub, vec![Message::binary("{}")]).await, UNSUPPORTED);
     assert_eq!(refused(&hub, vec![part("{".into(), Data::Binary, false)]).await, UNSUPPORTED);

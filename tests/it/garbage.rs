@@ -4,15 +4,15 @@ use serde_json::Value;
 use twinhub_domain::Timestamp;
 use twinhub_mqtt::rejections::Rejections;
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{Dice, MqttDevice, within};
 
 const COUNT: u64 = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_payloads_of_many_kinds() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "fuzzer").await.unwrap();
     let mut dice = Dice::new();
     for n in 0..COUNT {
@@ -84,12 +84,12 @@ const FAR_TOO_LARGE: usize = 9_000_000;
 
 #[tokio::test]
 async fn a_message_that_is_too_large_costs_its_sender_only() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut greedy = MqttDevice::connect(hub.mqtt.unwrap(), "greedy").await.unwrap();
     let mut modest = MqttDevice::connect(hub.mqtt.unwrap(), "modest").await.unwrap();
     greedy.publish(1, "iot/devices/greedy/data", &vec![b' '; TOO_LARGE]).await.unwrap();
     let said = within("an answer", greedy.next()).await.unwrap();
-    assert_eq!(said, BrokerWord::Acknowledged(1), "or it came again for ever");
+    assert_eq!(said, BrokerMessage::Acknowledged(1), "or it came again for ever");
     let rejected = hub.json("/api/diagnostics/rejected").await;
     assert_eq!(
         (&rejected[0]["reason"], &rejected[0]["bytes"], &rejected[0]["topic"]),
@@ -101,7 +101,7 @@ async fn a_message_that_is_too_large_costs_its_sender_only() {
     let ends = async {
         sent?;
         loop {
-            assert_ne!(greedy.next().await?, BrokerWord::Acknowledged(2));
+            assert_ne!(greedy.next().await?, BrokerMessage::Acknowledged(2));
         }
     };
     let ended: std::io::Result<()> = within("the connection ends", ends).await;

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::rules::{Rules, done, report};
 use crate::support::{HubProcess, WebSocketSession, eventually, within};
 
@@ -60,7 +60,7 @@ fn ids(list: &Value, name: &str) -> String {
 
 #[tokio::test]
 async fn a_tree_is_made_looked_at_and_changed() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     plant(&hub).await;
     let hall = hub.json("/api/groups/hall").await;
     assert_eq!(hall["path"], json!(["plant", "hall"]));
@@ -108,8 +108,8 @@ async fn a_tree_is_made_looked_at_and_changed() {
 
 #[tokio::test]
 async fn counts_are_true_to_every_change_and_after_a_restart() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     plant(&hub).await;
     for (id, group) in [("a", Some("hall")), ("b", Some("room")), ("c", Some("room")), ("d", None)] {
         device(&hub, id, group).await;
@@ -140,7 +140,7 @@ async fn counts_are_true_to_every_change_and_after_a_restart() {
     assert_eq!(ids(&hub.json("/api/devices?group=plant&status=online").await, "id"), "b d");
 
     hub.kill().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     assert_eq!(counts(&hub, "plant").await, (0, 4, 2));
     read(&hub).await;
     // A group moves with all that stands in it; devices leave and are removed.
@@ -155,7 +155,7 @@ async fn counts_are_true_to_every_change_and_after_a_restart() {
 
 #[tokio::test]
 async fn a_group_goes_when_it_is_empty_or_by_force() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     plant(&hub).await;
     for n in 0..150 {
         device(&hub, &format!("d-{n}"), Some("hall")).await;
@@ -190,7 +190,7 @@ async fn told(subscriber: &mut WebSocketSession) -> (String, String) {
 
 #[tokio::test]
 async fn a_subscription_follows_devices_and_groups_that_move() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     plant(&hub).await;
     for (id, group) in [("a", "room"), ("b", "yard")] {
         device(&hub, id, Some(group)).await;
@@ -246,7 +246,7 @@ rules:
 #[tokio::test]
 async fn a_rule_about_a_group_means_all_under_it() {
     let rules = Rules::of("hot.yaml", RULE);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     plant(&hub).await;
     for (id, group) in [("sensor", "room"), ("fan", "hall"), ("other", "yard")] {
         device(&hub, id, Some(group)).await;
@@ -281,8 +281,8 @@ async fn a_rule_about_a_group_means_all_under_it() {
 #[tokio::test]
 async fn a_removal_that_was_cut_off_is_done_again() {
     const DEVICES: u64 = 200;
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     plant(&hub).await;
     for n in 0..DEVICES {
         device(&hub, &format!("d-{n}"), Some("hall")).await;
@@ -296,7 +296,7 @@ async fn a_removal_that_was_cut_off_is_done_again() {
     println!("{} had moved", moved.await);
     hub.kill().await;
     let _ = removal.await.unwrap(); // answered or not
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let (status, gone) = send(&hub, Method::DELETE, "/api/groups/hall?force=true", &json!({})).await;
     assert!(status == StatusCode::OK || gone["code"] == "group_not_found", "{gone}");
     assert_eq!(counts(&hub, "plant").await, (DEVICES, DEVICES, 0));

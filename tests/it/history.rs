@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::HubProcess;
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 
 /// Follows `Link: rel="next"` from `path` to the end.
 async fn pages(hub: &HubProcess, path: &str) -> Vec<Vec<Value>> {
@@ -23,7 +23,7 @@ async fn pages(hub: &HubProcess, path: &str) -> Vec<Vec<Value>> {
 
 #[tokio::test]
 async fn the_history_has_next_pages() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
     // Three readings a message, two messages a second.
     for n in 0..10 {
@@ -56,7 +56,7 @@ async fn the_history_has_next_pages() {
 
 #[tokio::test]
 async fn the_last_page_of_events_leads_nowhere() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
     for n in 0..5 {
         hub.post("/api/devices/a/data", &json!({ "x": n })).await;
@@ -87,7 +87,7 @@ async fn the_last_page_of_events_leads_nowhere() {
 
 #[tokio::test]
 async fn names_with_control_characters_are_refused() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
     let said = hub.post("/api/devices/a/data", &json!({ "te\nmp": 1 })).await;
     assert_eq!(said.status(), StatusCode::UNPROCESSABLE_ENTITY);
@@ -112,7 +112,7 @@ async fn names_with_control_characters_are_refused() {
 
 #[tokio::test]
 async fn addresses_and_tokens_are_checked() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let register = async |body: Value| {
         let response = hub.post("/api/devices", &body).await;
         (response.status(), response.json::<Value>().await.unwrap())
@@ -142,7 +142,7 @@ async fn addresses_and_tokens_are_checked() {
 
 #[tokio::test]
 async fn a_file_from_excel_says_how_it_was_read() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let file = "sep=;\r\ndevice_id;name;desired.setpoint;tags.room\r\na;A;21,50;hall\r\nb;B;7;1,5\r\n";
     let request =
         hub.request(reqwest::Method::POST, "/api/devices/import").header("Content-Type", "text/csv");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::MqttDevice;
-use crate::support::hub::{HubHome, HubProcess};
+use crate::support::hub::{HubProcess, Installation};
 
 async fn history(hub: &HubProcess, device: &str, sensor: &str) -> Vec<Value> {
     let path = format!("/api/devices/{device}/data?sensor_type={sensor}&order=asc");
@@ -21,7 +21,7 @@ async fn rejected(hub: &HubProcess) -> Vec<String> {
 
 #[tokio::test]
 async fn one_bad_reading_takes_no_good_one_with_it() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "esp").await.unwrap();
     let data = "iot/devices/esp/data";
     device
@@ -67,7 +67,7 @@ async fn one_bad_reading_takes_no_good_one_with_it() {
 
 #[tokio::test]
 async fn readings_of_several_moments_come_in_one_message() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "logger").await.unwrap();
     let data = "iot/devices/logger/data";
     let batch = r#"[{"t": 1, "timestamp": "2026-01-01T12:00:00Z"}, {"t": 2, "timestamp": "2026-01-01T13:01:00.000+0100"},
@@ -102,7 +102,7 @@ async fn readings_of_several_moments_come_in_one_message() {
 
 #[tokio::test]
 async fn five_pulses_within_a_millisecond_are_five() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "meter").await.unwrap();
     for _ in 0..2 {
         for n in 0..5 {
@@ -115,7 +115,7 @@ async fn five_pulses_within_a_millisecond_are_five() {
 
 #[tokio::test]
 async fn what_stands_around_the_json_is_passed_over() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "c").await.unwrap();
     device.say("iot/devices/c/data", "{\"t\": 1}\0").await;
     device.say("iot/devices/c/state", "\u{feff}{\"power\": \"on\"}\0\0 rest of the buffer").await;
@@ -133,7 +133,7 @@ async fn what_stands_around_the_json_is_passed_over() {
 
 #[tokio::test]
 async fn a_clock_that_is_plainly_wrong_does_not_stop_a_twin() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     let data = "iot/devices/d/data";
     device.say(data, r#"{"temperature":20}"#).await;
@@ -163,7 +163,7 @@ async fn a_clock_that_is_plainly_wrong_does_not_stop_a_twin() {
 
 #[tokio::test]
 async fn a_time_without_a_zone_needs_one() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "plc").await.unwrap();
     device.say("iot/devices/plc/data", r#"{"t": 0}"#).await;
     let bare = json!({"t": 1, "timestamp": "2026-01-01 13:00:00"});
@@ -182,8 +182,8 @@ async fn a_time_without_a_zone_needs_one() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_too_large_is_refused_at_every_door() {
-    let hub = HubHome::new().start().await;
+async fn a_document_that_is_too_large_is_refused_on_every_interface() {
+    let hub = Installation::new().start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "w").await.unwrap();
     device.say("iot/devices/w/data", r#"{"t": 0}"#).await;
     let members: Vec<_> = (0..60_000).rev().map(|n| format!(r#""z{n:06}":1"#)).collect();

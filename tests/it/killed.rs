@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{Dice, HubProcess, Mosquitto, MqttDevice, WebSocketSession, within};
 
 const MESSAGES: u64 = 20_000;
@@ -22,21 +22,21 @@ const WINDOW: usize = 200;
 #[tokio::test(flavor = "multi_thread")]
 async fn on_mosquitto() {
     let mosquitto = Mosquitto::start().await;
-    let house = HubHome::new().on_broker(mosquitto.address);
+    let installation = Installation::new().on_broker(mosquitto.address);
     // The session at the broker must be there before the first message, as for any MQTT subscriber.
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let (broker, publishing) = publish(mosquitto.address);
-    let hub = kill_and_resume(&house, hub, &broker, true).await;
+    let hub = kill_and_resume(&installation, hub, &broker, true).await;
     within("all is acknowledged", publishing).await.unwrap();
     everything_is_stored_once(&hub).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_embedded_broker() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let (broker, publishing) = publish(hub.mqtt.unwrap());
-    let hub = kill_and_resume(&house, hub, &broker, false).await;
+    let hub = kill_and_resume(&installation, hub, &broker, false).await;
     within("all is acknowledged", publishing).await.unwrap();
     everything_is_stored_once(&hub).await;
 }
@@ -44,7 +44,7 @@ async fn on_the_embedded_broker() {
 /// Follows the events from the first on; after so many as chance wants, kills the hub, starts it again
 /// and resumes behind the last event seen. Ends with the last event.
 async fn kill_and_resume(
-    house: &HubHome,
+    installation: &Installation,
     first: HubProcess,
     broker: &watch::Sender<SocketAddr>,
     outside: bool,
@@ -61,7 +61,7 @@ async fn kill_and_resume(
             // A little later than the event: in the middle of whatever comes next.
             let _ = timeout(Duration::from_micros(dice.below(20_000)), std::future::pending::<()>()).await;
             hub.kill().await;
-            hub = house.start().await;
+            hub = installation.start().await;
             if !outside {
                 broker.send_replace(hub.mqtt.unwrap());
             }
@@ -104,7 +104,7 @@ async fn publish_until_broken(broker: SocketAddr, left: &mut BTreeSet<u64>) -> s
             let payload = format!(r#"{{"n":{n},"message_id":"m{n}","timestamp":{}}}"#, 1_767_225_600_000 + n);
             device.publish(n, &topic, payload.as_bytes()).await?;
         }
-        if let BrokerWord::Acknowledged(n) = device.next().await? {
+        if let BrokerMessage::Acknowledged(n) = device.next().await? {
             left.remove(&n);
         }
     }

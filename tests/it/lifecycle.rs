@@ -3,8 +3,8 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::pump::register;
 use crate::support::{HubProcess, MqttDevice, eventually, within};
 
@@ -22,7 +22,7 @@ async fn listed(hub: &HubProcess, state: &str) -> Value {
 
 #[tokio::test]
 async fn a_suspended_device_is_refused_and_counted_until_it_is_active_again() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     assert_eq!(hub.json("/api/devices/pump-1").await["lifecycle"], "provisioned");
     assert_eq!(listed(&hub, "provisioned").await, json!(["pump-1"]));
@@ -82,8 +82,8 @@ async fn a_suspended_device_is_refused_and_counted_until_it_is_active_again() {
 
 #[tokio::test]
 async fn a_retired_device_keeps_its_history_and_a_removed_one_says_how_much_it_had() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     register(&hub, "pump-1").await;
     for n in 0..10 {
         let stored = hub.post("/api/devices/pump-1/data", &json!({ "t": n, "u": n })).await;
@@ -95,7 +95,7 @@ async fn a_retired_device_keeps_its_history_and_a_removed_one_says_how_much_it_h
     assert_eq!(hub.json(&format!("/api/commands/{command}")).await["status"], "canceled");
     hub.kill().await;
 
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let device = hub.json("/api/devices/pump-1").await;
     assert_eq!((&device["lifecycle"], &device["status"]), (&json!("retired"), &json!("offline")));
     assert_eq!(hub.json("/api/devices/pump-1/data").await.as_array().unwrap().len(), 20);
@@ -132,7 +132,7 @@ async fn a_retired_device_keeps_its_history_and_a_removed_one_says_how_much_it_h
 /// A command that the broker has handed over goes with its device: nothing of it reaches who has the id next.
 #[tokio::test]
 async fn a_device_is_not_given_the_commands_of_a_removed_one_with_its_id() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let topic = "iot/devices/pump-1/commands";
     let mut old = MqttDevice::connect_to_session(hub.mqtt.unwrap(), "pump-1").await.unwrap();
@@ -156,13 +156,13 @@ async fn a_device_is_not_given_the_commands_of_a_removed_one_with_its_id() {
     new.subscribe("iot/end").await.unwrap();
     other.say("iot/end", "now").await;
     let first = within("a message", new.next()).await.unwrap();
-    assert_eq!(first, BrokerWord::Message { topic: "iot/end".into(), payload: b"now".to_vec() });
+    assert_eq!(first, BrokerMessage::Message { topic: "iot/end".into(), payload: b"now".to_vec() });
     assert_eq!(hub.get("/api/devices/pump-1").await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn a_device_is_not_told_the_configuration_of_a_removed_one_with_its_id() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let topic = "iot/devices/pump-1/configuration";
     let configure = async |interval: u32| {
         let body = json!({ "configuration": { "interval": interval } });
@@ -189,7 +189,7 @@ async fn a_device_is_not_told_the_configuration_of_a_removed_one_with_its_id() {
 async fn told(device: &mut MqttDevice) -> String {
     within("a message", async {
         loop {
-            if let BrokerWord::Message { payload, .. } = device.next().await.unwrap() {
+            if let BrokerMessage::Message { payload, .. } = device.next().await.unwrap() {
                 return String::from_utf8(payload).unwrap();
             }
         }

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::pump::register;
 use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually, within};
 
@@ -29,7 +29,7 @@ async fn until(hub: &HubProcess, command: &Value, status: &str) -> Value {
 async fn next_command(device: &mut MqttDevice) -> Value {
     within("a command", async {
         loop {
-            if let BrokerWord::Message { payload, .. } = device.next().await.unwrap() {
+            if let BrokerMessage::Message { payload, .. } = device.next().await.unwrap() {
                 return serde_json::from_slice(&payload).unwrap();
             }
         }
@@ -46,14 +46,14 @@ struct BrokerUnderTest {
 
 impl BrokerUnderTest {
     async fn embedded() -> Self {
-        let hub = HubHome::new().start().await;
+        let hub = Installation::new().start().await;
         let broker = hub.mqtt.unwrap();
         Self { hub, broker, _mosquitto: None }
     }
 
     async fn mosquitto() -> Self {
         let mosquitto = Mosquitto::start().await;
-        let hub = HubHome::new().on_broker(mosquitto.address).start().await;
+        let hub = Installation::new().on_broker(mosquitto.address).start().await;
         Self { hub, broker: mosquitto.address, _mosquitto: Some(mosquitto) }
     }
 }
@@ -218,13 +218,13 @@ async fn unread_topics_are_shown() {
 #[tokio::test]
 async fn a_broker_that_drops_messages_is_shown() {
     let mosquitto = Mosquitto::as_installed().await;
-    let house = HubHome::new().on_broker(mosquitto.address);
-    assert!(house.start().await.terminate().await.success());
+    let installation = Installation::new().on_broker(mosquitto.address);
+    assert!(installation.start().await.terminate().await.success());
     let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     for n in 0..1_200 {
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
     }
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let warning = eventually("it warns", async || {
         hub.json("/health").await["parts"]["mqtt"]["warning"].as_str().map(str::to_owned)
     })

@@ -1,4 +1,4 @@
-//! One hub at a time on one set of data: whoever comes second is told who has it, and touches nothing.
+//! One hub at a time on one set of data: the second is told which process has it, and touches nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::support::hub::{HubHome, run};
+use crate::support::hub::{Installation, run};
 use crate::support::{MqttDevice, eventually};
 
 const FREE_PORTS: [&str; 6] = ["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log", "error"];
@@ -32,13 +32,16 @@ fn text(path: &Path) -> &str {
 
 #[tokio::test]
 async fn a_second_hub_on_one_folder_is_refused() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/data", r#"{"n": 1}"#).await;
     let holder = format!("process {}", hub.pid());
-    is_refused(&with(&["--data-dir", text(&house.data)]), &["the data folder", text(&house.data), &holder])
-        .await;
+    is_refused(
+        &with(&["--data-dir", text(&installation.data)]),
+        &["the data folder", text(&installation.data), &holder],
+    )
+    .await;
     // The first goes on as if nothing had been.
     device.say("iot/devices/pump-1/data", r#"{"n": 2}"#).await;
     assert_eq!(hub.json("/health").await["status"], "ok");
@@ -46,10 +49,10 @@ async fn a_second_hub_on_one_folder_is_refused() {
 
 #[tokio::test]
 async fn two_folders_with_one_database_are_refused_too() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let other = tempfile::tempdir().unwrap();
-    let database = house.data.join("twinhub.db");
+    let database = installation.data.join("twinhub.db");
     let url = format!("sqlite://{}?mode=rwc", database.display());
     let holder = format!("process {}", hub.pid());
     let args = with(&["--data-dir", text(other.path()), "--database", &url]);
@@ -58,9 +61,9 @@ async fn two_folders_with_one_database_are_refused_too() {
 
 #[tokio::test]
 async fn tables_are_not_changed_under_a_hub_that_runs() {
-    let house = HubHome::new();
-    let hub = house.start().await;
-    let data = ["--data-dir", text(&house.data)];
+    let installation = Installation::new();
+    let hub = installation.start().await;
+    let data = ["--data-dir", text(&installation.data)];
     let holder = format!("process {}", hub.pid());
     is_refused(&["migrate", "up", data[0], data[1]], &["the database", &holder]).await;
     // Looking is allowed.
@@ -71,21 +74,21 @@ async fn tables_are_not_changed_under_a_hub_that_runs() {
 
 #[tokio::test]
 async fn a_killed_hub_does_not_block_the_next_start() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     hub.kill().await;
-    assert!(house.data.join("lock").exists(), "it had no chance to remove it");
-    house.start().await.terminate().await;
+    assert!(installation.data.join("lock").exists(), "it had no chance to remove it");
+    installation.start().await.terminate().await;
 }
 
 /// Somebody without a lock (an older version, a restored copy) writes to the database all the same.
 #[tokio::test]
 async fn a_hub_whose_sequence_is_taken_stops_instead_of_trying_for_ever() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/pump-1/data", r#"{"n": 1}"#).await;
-    let other = Connection::open(house.data.join("twinhub.db")).unwrap();
+    let other = Connection::open(installation.data.join("twinhub.db")).unwrap();
     other.busy_timeout(Duration::from_secs(5)).unwrap();
     let copy = "INSERT INTO journal (first_seq, last_seq, at, first_at, last_at, body) \
                 SELECT last_seq + 1, last_seq + 1 + last_seq - first_seq, at, first_at, last_at, body FROM journal \
@@ -102,7 +105,7 @@ async fn a_hub_whose_sequence_is_taken_stops_instead_of_trying_for_ever() {
 
     // What was acknowledged is there, and with the stranger's row gone the hub goes on.
     other.execute("DELETE FROM journal WHERE first_seq = (SELECT max(first_seq) FROM journal)", []).unwrap();
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let answer = hub.post("/api/devices/pump-1/data", &json!({ "n": 3 })).await;
     assert!(answer.status().is_success());
     eventually("it is stored", async || {

@@ -14,7 +14,7 @@ use twinhub::config::Options;
 
 use crate::support::hub::run;
 
-/// Said by the file, by the environment and by a flag, as keys of the file have it.
+/// BrokerMessage by the file, by the environment and by a flag, as keys of the file have it.
 struct OptionRow(&'static str, [&'static str; 3]);
 
 const ROWS: &[OptionRow] = &[

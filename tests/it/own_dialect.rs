@@ -26,7 +26,7 @@ use twinhub_store::sql::{SqlOptions, SqlStore};
 use twinhub_store::{Batch, CommandQuery, Store as _};
 use twinhub_testkit::{FailingStore, ManualClock, until};
 
-use crate::support::mqtt::BrokerWord;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{Mosquitto, MqttDevice, within};
 use lamps::Lamps;
 
@@ -67,14 +67,16 @@ impl HubGround {
                 let listen = "127.0.0.1:0".parse().unwrap();
                 let settings = BrokerSettings { listen, ..BrokerSettings::default() };
                 let retained = Arc::new(RetainedInStore(sql));
-                let broker = EmbeddedBroker::start(&settings, hub.door.clone(), retained, self.clock.clone());
+                let broker =
+                    EmbeddedBroker::start(&settings, hub.ingress.clone(), retained, self.clock.clone());
                 let broker = broker.await.unwrap();
                 let address = broker.local_addr();
                 (broker, address)
             }
             Some(mosquitto) => {
                 let address = BrokerAddress::parse(&format!("mqtt://{}", mosquitto.address)).unwrap();
-                let link = RumqttcLink::start(&LinkSettings::new(address, "test"), hub.door.clone()).unwrap();
+                let link =
+                    RumqttcLink::start(&LinkSettings::new(address, "test"), hub.ingress.clone()).unwrap();
                 (link, mosquitto.address)
             }
         };
@@ -149,7 +151,7 @@ fn id(device: &str) -> DeviceId {
 /// The next message that comes.
 async fn comes(bridge: &mut MqttDevice) -> String {
     loop {
-        if let BrokerWord::Message { topic, payload } = within("a message", bridge.next()).await.unwrap() {
+        if let BrokerMessage::Message { topic, payload } = within("a message", bridge.next()).await.unwrap() {
             return format!("{topic} {}", String::from_utf8(payload).unwrap());
         }
     }
@@ -250,7 +252,7 @@ async fn a_message_for_two_twins_is_acknowledged_when_both_are_durable() {
     bridge.subscribe("something/else").await.unwrap();
     assert_eq!(bridge.unacknowledged(), 1);
     running.store.heal();
-    assert_eq!(within("an acknowledgement", bridge.next()).await.unwrap(), BrokerWord::Acknowledged(1));
+    assert_eq!(within("an acknowledgement", bridge.next()).await.unwrap(), BrokerMessage::Acknowledged(1));
     for device in ["kitchen", "hall"] {
         assert_eq!(running.twin(device).await.status, Status::Offline, "{device}");
     }

@@ -1,13 +1,13 @@
 //! The page, in a real browser.
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, done, not_run, report};
 use crate::support::{Browser, HubProcess};
 
 #[tokio::test]
 async fn it_shows_what_to_try_and_then_the_devices_that_came() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let port = hub.mqtt.unwrap().port();
     let mut page = open(&hub, "/").await;
     // The line to try names the port.
@@ -36,7 +36,7 @@ async fn it_shows_what_is_wrong_and_what_rules_did_and_did_not() {
                 actions: [ { log: x } ]\n";
     let rules = Rules::of("oven.yaml", text);
     rules.write("broken.yaml", "version: 1\nruls: {}\n");
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     register(&hub, "oven").await;
     report(&hub, "oven", &serde_json::json!({ "temperature": 120.5 })).await;
     done(&hub, "hot").await;
@@ -48,7 +48,7 @@ async fn it_shows_what_is_wrong_and_what_rules_did_and_did_not() {
 
 #[tokio::test]
 async fn the_docs_show_every_route_although_they_may_load_nothing_else() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut docs = open(&hub, "/docs/").await;
     docs.shows(&["A live digital twin of every IoT device", "/api/devices/{id}/twin", "PATCH"]).await;
 }

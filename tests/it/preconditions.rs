@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::{HubHome, HubProcess};
+use crate::support::hub::{HubProcess, Installation};
 use crate::support::{WebSocketSession, within};
 
 /// Each route whose description promises `If-Match`, with a change that it makes, in the order in which they go.
@@ -49,7 +49,7 @@ const MALFORMED: [&str; 3] = ["\"3", "abc", "*, \"3\""];
 
 #[tokio::test]
 async fn if_match_of_another_version_changes_nothing() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let image = make_one_of_each(&hub).await;
     for (count, (method, path, body)) in CHANGES.into_iter().enumerate() {
         let id = if path.starts_with("/api/firmware/") { &*image } else { "x" };
@@ -89,7 +89,7 @@ async fn if_match_of_another_version_changes_nothing() {
 
 #[tokio::test]
 async fn whatever_changes_something_promises_if_match() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let document = hub.json("/api/openapi.json").await;
     let (mut promised, mut without) = (Vec::new(), Vec::new());
     for (name, operation) in operations(&document) {
@@ -121,7 +121,7 @@ async fn whatever_changes_something_promises_if_match() {
 
 #[tokio::test]
 async fn of_writers_who_saw_the_same_one_is_taken() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     make_one_of_each(&hub).await;
     let of_these = ["/api/devices/{id}/mode", "/api/groups/{id}", "/api/automation/rules/{id}"];
     for (_, path, body) in
@@ -146,7 +146,7 @@ async fn of_writers_who_saw_the_same_one_is_taken() {
 
 #[tokio::test]
 async fn a_change_over_websocket_can_depend_on_the_version_too() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "x", "name": "X" })).await;
     let mut client = WebSocketSession::connect(hub.http).await;
     let version = version(&hub).await;

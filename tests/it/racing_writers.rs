@@ -4,14 +4,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::HubProcess;
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 
 const TWIN: &str = "/api/devices/pump-1/twin";
 const ROUNDS: u64 = 50;
 
 #[tokio::test]
 async fn one_of_two_wins_each_round() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let created = hub.post("/api/devices", &json!({ "device_id": "pump-1", "name": "Pump" })).await;
     assert_eq!(created.status(), StatusCode::CREATED);
     let start = hub.json(TWIN).await["version"].as_u64().unwrap();
@@ -29,7 +29,7 @@ async fn one_of_two_wins_each_round() {
 
 #[tokio::test]
 async fn writers_that_read_again_lose_nothing() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "pump-1", "name": "Pump" })).await;
     let count = async |who: &str| {
         for round in 1..=ROUNDS {
@@ -51,7 +51,7 @@ async fn writers_that_read_again_lose_nothing() {
 
 #[tokio::test]
 async fn if_match_takes_a_list_of_versions() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     hub.post("/api/devices", &json!({ "device_id": "pump-1", "name": "Pump" })).await;
     let version = hub.json(TWIN).await["version"].as_u64().unwrap();
     let [among, nowhere] = [format!("\"999\", \"{version}\""), "\"998\", W/\"999\"".to_owned()];

@@ -7,7 +7,7 @@ use blocks::{Block, blocks};
 use serde_json::Value;
 use shell::Shell;
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually};
 
 /// Read while the test runs: an edit of the text needs no build.
@@ -46,7 +46,7 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
     let dir = tempfile::TempDir::with_prefix("twinhub-readme-").unwrap();
     let rules = dir.path().join("rules");
     std::fs::create_dir(&rules).unwrap();
-    let hub = HubHome::new().with("--rules", rules.to_str().unwrap()).start().await;
+    let hub = Installation::new().with("--rules", rules.to_str().unwrap()).start().await;
     let shell = Shell::new(dir.path(), &hub);
 
     let mut unseen: Vec<&str> = PRINTS.iter().map(|(begins, _)| *begins).collect();
@@ -97,13 +97,13 @@ async fn take_payloads(hub: &HubProcess, block: &Block) {
 async fn keeps_everything(block: &Block) {
     const MESSAGES: u64 = 1_200;
     let mosquitto = Mosquitto::with(&block.text).await;
-    let house = HubHome::new().on_broker(mosquitto.address);
-    assert!(house.start().await.terminate().await.success());
+    let installation = Installation::new().on_broker(mosquitto.address);
+    assert!(installation.start().await.terminate().await.success());
     let mut device = MqttDevice::connect(mosquitto.address, "pump-1").await.unwrap();
     for n in 0..MESSAGES {
         device.say("iot/devices/pump-1/data", &format!(r#"{{"n": {n}}}"#)).await;
     }
-    let hub = house.start().await;
+    let hub = installation.start().await;
     eventually("all messages are stored", async || {
         let days = hub.json("/api/devices/pump-1/data?sensor_type=n&interval=1d&agg=count").await;
         let stored: u64 = days.as_array().unwrap().iter().filter_map(|day| day["value"].as_u64()).sum();

@@ -4,7 +4,7 @@
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{HubProcess, eventually};
 
 /// Registers a device and has it report.
@@ -41,8 +41,8 @@ async fn check(hub: &HubProcess, filter: &str, sort: &str, expected: &str) {
 
 #[tokio::test]
 async fn devices_are_found_by_everything_in_them() {
-    let house = HubHome::new();
-    let mut hub = house.start().await;
+    let installation = Installation::new();
+    let mut hub = installation.start().await;
     let second = json!({ "type": "pump", "tags": { "floor": "2" }, "name": "Kühlpumpe" });
     device(&hub, "a", second, json!({ "battery": 15, "temperature": 21.5 })).await;
     device(&hub, "b", json!({ "type": "fan", "tags": { "floor": "2" } }), json!({ "battery": 80 })).await;
@@ -77,7 +77,7 @@ async fn devices_are_found_by_everything_in_them() {
         assert_eq!(found(&hub, &listed).await.1, 0);
         if !restarted {
             assert!(hub.terminate().await.success());
-            hub = house.start().await;
+            hub = installation.start().await;
         }
     }
 }
@@ -94,8 +94,8 @@ async fn warnings(hub: &HubProcess, query: &[(&str, &str)]) -> Vec<String> {
 
 #[tokio::test]
 async fn versions_ids_and_umlauts_sort_and_are_found_as_people_mean_them() {
-    let house = HubHome::new();
-    let mut hub = house.start().await;
+    let installation = Installation::new();
+    let mut hub = installation.start().await;
     for (id, name, version) in [
         ("climate-10", "Bu\u{308}ro", "1.2.0"),
         ("climate-9", "B\u{fc}ro", "v1.10.0"),
@@ -113,14 +113,14 @@ async fn versions_ids_and_umlauts_sort_and_are_found_as_people_mean_them() {
         }
         if !restarted {
             assert!(hub.terminate().await.success());
-            hub = house.start().await;
+            hub = installation.start().await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_name_that_no_device_has_is_reported() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let registration = json!({ "type": "pump", "tags": { "floor": "2" } });
     device(&hub, "a", registration, json!({ "battery": 15 })).await;
     let check = async |query: &[(&str, &str)], expected: &[&str]| {
@@ -176,7 +176,7 @@ async fn a_name_that_no_device_has_is_reported() {
 
 #[tokio::test]
 async fn pages_lead_to_each_other() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     for n in 0..7 {
         device(&hub, &format!("d-{n}"), json!({}), json!({ "level": n * 10 })).await;
     }
@@ -198,7 +198,7 @@ async fn pages_lead_to_each_other() {
 
 #[tokio::test]
 async fn what_was_just_written_is_found() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     device(&hub, "a", json!({}), json!({ "round": 0 })).await;
     device(&hub, "b", json!({}), json!({ "round": 0 })).await;
     for round in 1..=30 {
@@ -224,7 +224,7 @@ async fn what_was_just_written_is_found() {
 
 #[tokio::test]
 async fn lists_are_true_to_what_readings_alone_have_changed() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     for id in ["a", "b"] {
         device(&hub, id, json!({}), json!({ "power": "off" })).await;
     }
@@ -250,7 +250,7 @@ async fn lists_are_true_to_what_readings_alone_have_changed() {
 
 #[tokio::test]
 async fn a_wrong_filter_is_refused_with_its_place() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     for (parameter, text, code, detail) in [
         (
             "filter",

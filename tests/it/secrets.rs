@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::eventually;
-use crate::support::hub::{HubHome, HubProcess, run};
+use crate::support::hub::{HubProcess, Installation, run};
 use crate::support::receiver::{WebhookServer, hmac};
 
 const RULES: &str = "/api/automation/rules";
@@ -48,8 +48,8 @@ fn leaked(data: &Path) -> Vec<String> {
 #[tokio::test]
 async fn secrets_of_rules_are_write_only_and_kept_by_who_sends_back_what_was_read() {
     let mut receiver = WebhookServer::start(&[]).await;
-    let house = HubHome::new().with("--webhook-allow", "127.0.0.1");
-    let hub = house.start().await;
+    let installation = Installation::new().with("--webhook-allow", "127.0.0.1");
+    let hub = installation.start().await;
     let url = format!("http://{}/hook", receiver.address);
     let (status, made) = send(&hub, Method::POST, RULES, &telling(&url)).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
@@ -73,9 +73,9 @@ async fn secrets_of_rules_are_write_only_and_kept_by_who_sends_back_what_was_rea
     assert!(told.contains("http://192.0.2.1/hook") && told.contains("give it again"), "{told}");
 
     // The secret is still what it was, over a restart too.
-    assert_eq!(leaked(&house.data), [""; 0]);
+    assert_eq!(leaked(&installation.data), [""; 0]);
     hub.terminate().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     hub.post("/api/devices", &json!({ "device_id": "oven", "name": "Oven" })).await;
     hub.post("/api/devices/oven/data", &json!({ "temperature": 20 })).await;
     hub.post("/api/devices/oven/data", &json!({ "temperature": 60 })).await;
@@ -84,12 +84,12 @@ async fn secrets_of_rules_are_write_only_and_kept_by_who_sends_back_what_was_rea
     let signed = format!("{}.{}", request.header("x-twinhub-timestamp").unwrap(), request.body);
     let signature = format!("sha256={}", hmac(WORDS[0].as_bytes(), signed.as_bytes()));
     assert_eq!(request.header("x-twinhub-signature"), Some(&*signature));
-    assert_eq!(leaked(&house.data), [""; 0], "nor of what was sent");
+    assert_eq!(leaked(&installation.data), [""; 0], "nor of what was sent");
 }
 
 #[tokio::test]
 async fn secrets_of_templates_are_write_only_too() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut rule = telling("https://hooks.example/1");
     rule.as_object_mut().unwrap().remove("id");
     rule["triggers"] = json!([{ "numeric": "temperature", "above": 100 }]);
@@ -116,8 +116,8 @@ async fn secrets_of_templates_are_write_only_too() {
 
 #[tokio::test]
 async fn a_password_in_an_address_is_refused_and_one_of_before_is_not_shown() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let with = |user: &str| {
         json!({ "id": "tell", "triggers": [{ "every": "1h" }],
             "actions": [{ "webhook": format!("https://{user}hooks.example/1") }] })
@@ -134,11 +134,11 @@ async fn a_password_in_an_address_is_refused_and_one_of_before_is_not_shown() {
     hub.terminate().await;
 
     // As an earlier version took it in.
-    let database = Connection::open(house.data.join("twinhub.db")).unwrap();
+    let database = Connection::open(installation.data.join("twinhub.db")).unwrap();
     let old = with("ann:p4ssword@").to_string();
     assert_eq!(database.execute("UPDATE rules SET body = ?1", [&old]).unwrap(), 1);
     database.close().unwrap();
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let path = format!("{RULES}/tell");
     for shown in [hub.json(&path).await, hub.json(RULES).await] {
         assert!(!shown.to_string().contains("p4ssword"), "{shown}");
@@ -151,44 +151,44 @@ async fn a_password_in_an_address_is_refused_and_one_of_before_is_not_shown() {
 
 #[tokio::test]
 async fn the_data_folder_is_its_owners_alone() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let files = ["twinhub.db", "twinhub.db-wal", "lock", "secret.key"];
-    let modes = |files: [&str; 4]| files.map(|name| mode(&house.data.join(name)));
-    assert_eq!((mode(&house.data), modes(files)), (0o700, [0o600; 4]));
+    let modes = |files: [&str; 4]| files.map(|name| mode(&installation.data.join(name)));
+    assert_eq!((mode(&installation.data), modes(files)), (0o700, [0o600; 4]));
     hub.terminate().await;
 
     // As an earlier version made them.
     let open = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    open(&house.data, 0o755);
-    open(&house.data.join("twinhub.db"), 0o644);
-    let hub = house.start().await;
-    assert_eq!((mode(&house.data), modes(files)), (0o700, [0o600; 4]));
+    open(&installation.data, 0o755);
+    open(&installation.data.join("twinhub.db"), 0o644);
+    let hub = installation.start().await;
+    assert_eq!((mode(&installation.data), modes(files)), (0o700, [0o600; 4]));
     hub.logs("others could read the hub's data").await;
 }
 
 #[tokio::test]
 async fn what_was_kept_in_clear_is_sealed_at_the_next_start_and_opens_with_its_key_alone() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let (status, told) = send(&hub, Method::POST, RULES, &telling("https://hooks.example/1")).await;
     assert_eq!(status, StatusCode::CREATED, "{told}");
     hub.terminate().await;
-    let database = Connection::open(house.data.join("twinhub.db")).unwrap();
+    let database = Connection::open(installation.data.join("twinhub.db")).unwrap();
     let clear = telling("https://hooks.example/1").to_string();
     assert_eq!(database.execute("UPDATE rules SET body = ?1", [&clear]).unwrap(), 1);
     database.execute("DELETE FROM meta WHERE name = 'key_check'", []).unwrap();
     database.close().unwrap();
-    assert!(!leaked(&house.data).is_empty(), "as an earlier version left it");
+    assert!(!leaked(&installation.data).is_empty(), "as an earlier version left it");
 
-    let hub = house.start().await;
+    let hub = installation.start().await;
     hub.logs("sealing rows that were in clear").await;
     assert_eq!(hub.json(RULES).await[0]["id"], "tell");
-    assert_eq!(leaked(&house.data), [""; 0]);
+    assert_eq!(leaked(&installation.data), [""; 0]);
     hub.terminate().await;
 
-    std::fs::write(house.data.join("secret.key"), format!("{}\n", "a".repeat(64))).unwrap();
-    let data = house.data.to_str().unwrap();
+    std::fs::write(installation.data.join("secret.key"), format!("{}\n", "a".repeat(64))).unwrap();
+    let data = installation.data.to_str().unwrap();
     let free =
         ["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log", "error", "--data-dir", data];
     let output = run(&free, &[]).await;
@@ -200,7 +200,7 @@ async fn what_was_kept_in_clear_is_sealed_at_the_next_start_and_opens_with_its_k
 #[tokio::test]
 async fn webhooks_do_not_reach_this_machine_or_the_hub_itself() {
     let receiver = WebhookServer::start(&[]).await;
-    let hub = HubHome::new().with("--webhook-allow", "127.0.0.2,localhost").start().await;
+    let hub = Installation::new().with("--webhook-allow", "127.0.0.2,localhost").start().await;
     hub.post("/api/devices", &json!({ "device_id": "victim", "name": "Victim" })).await;
     let port = hub.http.port();
     let places = [
@@ -232,7 +232,7 @@ async fn webhooks_do_not_reach_this_machine_or_the_hub_itself() {
 
 #[tokio::test]
 async fn a_rule_may_not_sign_with_any_variable() {
-    let hub = HubHome::new().with("--rule-secrets", "HOOK_KEY").start().await;
+    let hub = Installation::new().with("--rule-secrets", "HOOK_KEY").start().await;
     let signed_with = |name: &str| {
         json!({ "id": name.to_lowercase(), "triggers": [{ "every": "1h" }],
             "actions": [{ "webhook": "https://hooks.example/1", "secret_env": name }] })

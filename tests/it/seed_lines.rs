@@ -2,7 +2,7 @@
 
 use tokio::process::Command;
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::within;
 
 const PUBLISH: &str = r#"mosquitto_pub -p MQTT -t "iot/devices/test_device/data" -m '{
@@ -19,7 +19,7 @@ const ADD: &str = r#"curl -X POST http://localhost:5000/api/devices \
 
 #[tokio::test]
 async fn publish_then_list_then_add() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let ports = (hub.mqtt.unwrap().port(), hub.http.port());
     shell(PUBLISH, ports).await;
     let listed = crate::support::eventually("the device is listed", async || {
@@ -46,7 +46,7 @@ async fn publish_then_list_then_add() {
 
 #[tokio::test]
 async fn add_then_list_then_publish() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let ports = (hub.mqtt.unwrap().port(), hub.http.port());
     assert_eq!(shell(ADD, ports).await["device_id"], "test_device");
     let listed = shell(LIST, ports).await;

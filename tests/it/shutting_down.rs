@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{Mosquitto, MqttDevice, WebSocketSession, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_on_the_embedded_broker() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let live = WebSocketSession::of_readings(hub.http, None).await;
     let load: Vec<_> = (0..4).map(|lane| tokio::spawn(push(hub.mqtt.unwrap(), lane))).collect();
     eventually("the load is on", async || {
@@ -28,7 +28,7 @@ async fn under_load_on_the_embedded_broker() {
     assert_eq!(u16::from(farewell.code), 1001);
     assert!(!farewell.reason.is_empty(), "with a reason");
 
-    let hub = house.start().await;
+    let hub = installation.start().await;
     for (lane, load) in load.into_iter().enumerate() {
         let acknowledged = load.await.unwrap();
         assert!(!acknowledged.is_empty());
@@ -40,14 +40,14 @@ async fn under_load_on_the_embedded_broker() {
 #[tokio::test]
 async fn on_an_outside_broker() {
     let mosquitto = Mosquitto::start().await;
-    let house = HubHome::new().on_broker(mosquitto.address);
-    let hub = house.start().await;
+    let installation = Installation::new().on_broker(mosquitto.address);
+    let hub = installation.start().await;
     let mut device = MqttDevice::connect(mosquitto.address, "lane-0").await.unwrap();
     device.say("iot/devices/lane-0/data", r#"{"n": 1}"#).await;
     let began = Instant::now();
     assert_eq!(hub.terminate().await.code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
-    let hub = house.start().await;
+    let hub = installation.start().await;
     eventually("what the broker acknowledged is stored", async || {
         let response = hub.get("/api/devices/lane-0/data").await;
         let history: serde_json::Value = response.json().await.ok()?;
@@ -64,8 +64,8 @@ async fn push(broker: SocketAddr, lane: usize) -> BTreeSet<u64> {
     for n in 0.. {
         while device.unacknowledged() >= 100 {
             match device.next().await {
-                Ok(BrokerWord::Acknowledged(n)) => _ = acknowledged.insert(n),
-                Ok(BrokerWord::Message { .. }) => {}
+                Ok(BrokerMessage::Acknowledged(n)) => _ = acknowledged.insert(n),
+                Ok(BrokerMessage::Message { .. }) => {}
                 Err(_) => return acknowledged,
             }
         }
@@ -76,7 +76,7 @@ async fn push(broker: SocketAddr, lane: usize) -> BTreeSet<u64> {
     }
     // What the broker said before it went is still to be read.
     while let Ok(said) = device.next().await {
-        if let BrokerWord::Acknowledged(n) = said {
+        if let BrokerMessage::Acknowledged(n) = said {
             acknowledged.insert(n);
         }
     }

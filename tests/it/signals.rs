@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::http::{HttpAnswer, ask};
-use crate::support::hub::{HubHome, HubProcess};
+use crate::support::hub::{HubProcess, Installation};
 use crate::support::receiver::WebhookServer;
 use crate::support::rules::Rules;
 use crate::support::{MqttDevice, eventually};
@@ -36,9 +36,10 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
     std::fs::create_dir(&folder).unwrap();
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("log = 'info'\nunknown-devices = 'accept'\n");
-    let house =
-        HubHome::new().with("--config", file.to_str().unwrap()).with("--rules", folder.to_str().unwrap());
-    let hub = house.start().await;
+    let installation = Installation::new()
+        .with("--config", file.to_str().unwrap())
+        .with("--rules", folder.to_str().unwrap());
+    let hub = installation.start().await;
 
     write(
         "log = 'trace'\nunknown-devices = 'reject'\nretention = '1d'\nlisten = '127.0.0.1:1'\nmqtt-connections = 7\n",
@@ -95,7 +96,7 @@ async fn sighup_lets_in_other_pages_and_hosts_and_bodies_of_other_sizes() {
     let file = dir.path().join("hub.toml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("");
-    let hub = HubHome::new().with("--config", file.to_str().unwrap()).start().await;
+    let hub = Installation::new().with("--config", file.to_str().unwrap()).start().await;
     let by_name = async || ask(hub.http, &["GET /ready HTTP/1.1", "Host: a.lab.example"], "").await.status;
     let allowed = async |origin: &str| {
         let answer = with_origin(&hub, Some(origin)).await;
@@ -164,8 +165,9 @@ async fn sighup_lets_webhooks_reach_other_places() {
     let (rules, dir) = (Rules::of("tell.yaml", &text), tempfile::tempdir().unwrap());
     let file = dir.path().join("hub.toml");
     std::fs::write(&file, "").unwrap();
-    let house = HubHome::new().with("--config", file.to_str().unwrap()).with("--rules", rules.folder());
-    let hub = house.start().await;
+    let installation =
+        Installation::new().with("--config", file.to_str().unwrap()).with("--rules", rules.folder());
+    let hub = installation.start().await;
     let ring = async || {
         assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
     };
@@ -195,8 +197,8 @@ async fn sighup_tells_of_what_holds_and_not_of_what_is_written() {
     let (file, folder) = (dir.path().join("hub.toml"), dir.path().join("rules"));
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("retention = '7d'\n");
-    let house = HubHome::new().with("--config", file.to_str().unwrap()).with("--log", "info");
-    let hub = house.start().await;
+    let installation = Installation::new().with("--config", file.to_str().unwrap()).with("--log", "info");
+    let hub = installation.start().await;
     write("retention = '168h'\nlog = 'trace'\n");
     let told = reloaded(&hub, 1).await;
     assert_eq!((&told["changed"], &told["needs_restart"]), (&json!("nothing"), &json!("nothing")), "{told}");
@@ -216,7 +218,7 @@ async fn a_rules_folder_that_cannot_be_read_is_not_called_reloaded() {
     let folder = dir.path().join("rules");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("hot.yaml"), RULE).unwrap();
-    let hub = HubHome::new().with("--rules", folder.to_str().unwrap()).start().await;
+    let hub = Installation::new().with("--rules", folder.to_str().unwrap()).start().await;
     reloaded(&hub, 1).await;
     hub.logs("rule files reloaded").await;
     // In one step, so that the folder is never seen missing: that would be one without rules.
@@ -243,7 +245,7 @@ async fn a_broken_rule_file_degrades_health_and_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let write = |text: &str| std::fs::write(dir.path().join("hot.yaml"), text).unwrap();
     write(&RULE.replace("numeric", "numerik"));
-    let hub = HubHome::new().with("--rules", dir.path().to_str().unwrap()).start().await;
+    let hub = Installation::new().with("--rules", dir.path().to_str().unwrap()).start().await;
     let health = hub.json("/health").await;
     assert_eq!(health["status"], "degraded");
     assert_eq!(health["parts"]["automation"]["status"], "broken");
@@ -266,7 +268,7 @@ async fn alarms_failed_runs_and_jobs_are_in_the_log() {
         "{RULE}      - desired: nobody\n        set: {{ power: on }}\n    on_release:\n      - clear: hot\n"
     );
     std::fs::write(dir.path().join("hot.yaml"), rule).unwrap();
-    let hub = HubHome::new().with("--rules", dir.path().to_str().unwrap()).start().await;
+    let hub = Installation::new().with("--rules", dir.path().to_str().unwrap()).start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "room").await.unwrap();
     device.say("iot/devices/room/data", r#"{"temperature": 20}"#).await;
     device.say("iot/devices/room/data", r#"{"temperature": 31}"#).await;

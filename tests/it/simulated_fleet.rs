@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::hub::{HubHome, HubProcess, run, start};
+use crate::support::hub::{HubProcess, Installation, run, start};
 use crate::support::{WebSocketSession, eventually, within};
 
 /// Plays a fleet of `devices` with `options` while `story` is told.
@@ -51,7 +51,7 @@ async fn syncs(hub: &HubProcess, device: &str) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn it_comes_and_says_goodbye() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let broker = format!("mqtt://{}", hub.mqtt.unwrap());
     let fleet = start(&["simulate", "--devices", "20", "--rate", "100", "--mqtt", &broker]);
     is_online(&hub, "door-19").await;
@@ -66,7 +66,7 @@ async fn it_comes_and_says_goodbye() {
 
 #[tokio::test]
 async fn it_obeys_commands_and_follows_its_desired_state() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let options = ["--drop-outs", "0", "--failure-rate", "0", "--answer-delay", "1ms"];
     let story = async {
         is_online(&hub, "pump-3").await;
@@ -110,7 +110,7 @@ async fn it_obeys_commands_and_follows_its_desired_state() {
 
 #[tokio::test]
 async fn it_fails_as_often_as_it_is_to() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let options = ["--drop-outs", "0", "--failure-rate", "1", "--answer-delay", "0s"];
     let story = async {
         is_online(&hub, "climate-0").await;
@@ -123,7 +123,7 @@ async fn it_fails_as_often_as_it_is_to() {
 
 #[tokio::test]
 async fn it_drops_out_and_comes_back_and_does_what_it_missed() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let options = ["--drop-outs", "600", "--away", "50ms", "--failure-rate", "0", "--answer-delay", "20ms"];
     let mut live = WebSocketSession::connect(hub.http).await;
     live.send(&json!({ "type": "subscribe", "id": "s", "kinds": ["presence"] })).await;
@@ -151,7 +151,7 @@ async fn it_drops_out_and_comes_back_and_does_what_it_missed() {
 
 #[tokio::test]
 async fn it_takes_firmware_and_comes_back_with_it() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let options = [
         &["--drop-outs", "0", "--failure-rate", "0"][..],
         &["--firmware-step", "20ms", "--firmware-failure-rate", "0"],

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{MqttDevice, WebSocketSession, eventually, within};
 
 /// Enough to fill every buffer between the hub and a client that does not read.
@@ -22,7 +22,7 @@ const WINDOW: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn among_fast_ones() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let fast: Vec<_> =
         futures_util::future::join_all((0..3).map(|_| WebSocketSession::of_readings(hub.http, None)))
             .await

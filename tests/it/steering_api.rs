@@ -4,7 +4,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::{HubProcess, PumpDevice, eventually};
 
@@ -13,7 +13,7 @@ const SCHEDULE: &str = "/api/devices/pump-1/schedule";
 
 #[tokio::test]
 async fn a_persons_word_holds_as_long_as_it_says() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let before = hub.json(MODE).await;
     assert_eq!((&before["mode"], &before["mode_until"]), (&json!("schedule"), &Value::Null));
@@ -53,7 +53,7 @@ async fn a_persons_word_holds_as_long_as_it_says() {
 
 #[tokio::test]
 async fn a_schedule_is_taken_in_every_form_and_shown_with_its_next_runs() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     assert_eq!(hub.json(SCHEDULE).await, json!([]));
     let entries = json!([
@@ -117,7 +117,7 @@ async fn a_schedule_is_taken_in_every_form_and_shown_with_its_next_runs() {
 
 #[tokio::test]
 async fn settings_and_schedules_come_with_the_device() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let body = json!({
         "device_id": "pump-1", "name": "Pump", "schedule": { "monday": [["07:00", "on"]] },
         "settings": { "heartbeat": "5m", "in_flight": 2, "colour": "red" },
@@ -147,7 +147,7 @@ async fn settings_and_schedules_come_with_the_device() {
 
 #[tokio::test]
 async fn who_has_not_come_to_what_is_desired_is_found() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-2").await; // of which nothing is desired, and which is never there
     let mut pump = PumpDevice::join(&hub, "pump-1").await;
     let patch = json!({ "desired": { "power": "on" } });
@@ -181,7 +181,7 @@ async fn who_has_not_come_to_what_is_desired_is_found() {
 
 #[tokio::test]
 async fn connected_and_last_seen_and_why_it_went_are_facts_apart() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     let connection = async || hub.json("/api/devices/pump-1/status").await["connection"].clone();
     let never = connection().await;
@@ -215,7 +215,7 @@ async fn connected_and_last_seen_and_why_it_went_are_facts_apart() {
 
 #[tokio::test]
 async fn a_mistyped_field_is_named_before_one_that_is_missing() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "pump-1").await;
     for (method, path, body, field) in [
         (Method::POST, "/api/devices", json!({ "nam": "x" }), "nam"),

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{HubProcess, MqttDevice, eventually, within};
 
 const DATA: &str = "/api/devices/pump-1/data";
@@ -17,13 +17,13 @@ const TOPIC: &str = "iot/devices/pump-1/data";
 
 #[tokio::test]
 async fn locked_by_another_program() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/calm/data", r#"{"n": 0}"#).await;
     device.say(TOPIC, r#"{"n": 1}"#).await;
 
-    let other = Connection::open(house.data.join("twinhub.db")).unwrap();
+    let other = Connection::open(installation.data.join("twinhub.db")).unwrap();
     eventually("the lock", async || other.execute_batch("BEGIN EXCLUSIVE").ok()).await;
     refuses(&hub, &mut device).await;
     other.execute_batch("ROLLBACK").unwrap();
@@ -33,7 +33,7 @@ async fn locked_by_another_program() {
 #[tokio::test]
 async fn full_disk() {
     let disk = SmallDisk::mount();
-    let hub = HubHome::at(&disk.dir.path().join("data")).start().await;
+    let hub = Installation::at(&disk.dir.path().join("data")).start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "pump-1").await.unwrap();
     device.say("iot/devices/calm/data", r#"{"n": 0}"#).await;
     device.say(TOPIC, r#"{"n": 1}"#).await;
@@ -83,7 +83,7 @@ async fn refuses(hub: &HubProcess, device: &mut MqttDevice) {
 /// Sees message 2 acknowledged, and everything stored once.
 async fn recovers(hub: &HubProcess, device: &mut MqttDevice) {
     within("the acknowledgement", async {
-        while device.next().await.unwrap() != BrokerWord::Acknowledged(2) {}
+        while device.next().await.unwrap() != BrokerMessage::Acknowledged(2) {}
     })
     .await;
     eventually("the hub is well again", async || (!hub.is_failing().await).then_some(())).await;

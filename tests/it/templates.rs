@@ -4,7 +4,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::rules::{done, report};
 use crate::support::{HubProcess, MqttDevice, eventually};
 
@@ -12,8 +12,8 @@ const TEMPLATES: &str = "/api/templates";
 
 #[tokio::test]
 async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let pump = json!({
         "id": "pump", "name": "Pumps", "applies_to": { "type": "pump", "id": "pump-*" },
         "configuration": { "interval": 60, "net": { "ssid": "hall", "retry": 3 } },
@@ -111,7 +111,7 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
     // All of it is there after a restart.
     drop(device);
     hub.kill().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let again = twin(&hub, "a").await;
     for part in ["template", "configuration", "tags", "settings", "limits", "schedule"] {
         assert_eq!(again[part], a[part], "{part}");
@@ -154,8 +154,8 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
 
 #[tokio::test]
 async fn the_rules_of_a_template_fire_for_its_devices_alone() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let rules = json!({
         "hot": { "triggers": [{ "numeric": "t", "above": 40 }], "actions": [{ "desired": "trigger.device", "set": { "power": "off" } }] },
     });
@@ -214,7 +214,7 @@ async fn the_rules_of_a_template_fire_for_its_devices_alone() {
     assert_eq!((&told["field"], &told["code"]), (&json!("colour"), &json!("unknown_field")));
 
     hub.terminate().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     assert_eq!(hub.json(path).await["enabled"], false, "whoever switched it off");
     send(&hub, Method::DELETE, "/api/templates/pump?force=true", &Value::Null, StatusCode::OK).await;
     assert_eq!(hub.get(path).await.status(), StatusCode::NOT_FOUND);
@@ -222,7 +222,7 @@ async fn the_rules_of_a_template_fire_for_its_devices_alone() {
 
 #[tokio::test]
 async fn a_devices_status_knows_what_is_expected_of_its_readings() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let limits = json!({
         "t": { "min": -10, "max": 40, "unit": "°C" }, "p": { "unit": "bar" }, "h": { "max": 100 }, "s": { "interval": "1ms" },
     });
@@ -284,10 +284,10 @@ async fn has_version(hub: &HubProcess, device: &str, version: u64) {
 
 /// Waits until the device is told this configuration.
 async fn told_configuration(device: &mut MqttDevice, expected: &Value) {
-    use crate::support::mqtt::BrokerWord;
+    use crate::support::mqtt::BrokerMessage;
     crate::support::within("it is told its configuration", async {
         loop {
-            if let BrokerWord::Message { topic, payload } = device.next().await.unwrap()
+            if let BrokerMessage::Message { topic, payload } = device.next().await.unwrap()
                 && topic.ends_with("/configuration")
                 && serde_json::from_slice::<Value>(&payload).unwrap() == *expected
             {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{Mosquitto, MqttDevice, eventually, within};
 
 #[tokio::test]
@@ -22,13 +22,13 @@ async fn only_brokers_of_a_trusted_authority_are_trusted() {
     // Devices speak to it in the clear.
     let devices = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut mosquitto = tls_mosquitto(folder.path(), devices).await;
-    let hub = HubHome::new()
+    let hub = Installation::new()
         .with("--mqtt", &format!("mqtts://localhost:{}", mosquitto.address.port()))
         .in_environment("SSL_CERT_FILE", ours.join("authority.pem").to_str().unwrap())
         .start()
         .await;
     let stored = async |n: i64| {
-        // Mosquitto opens its doors one after the other.
+        // Mosquitto opens its listeners one after the other.
         let mut device =
             eventually("devices can connect", async || MqttDevice::connect(devices, "pump-1").await.ok())
                 .await;
@@ -61,7 +61,7 @@ async fn only_brokers_of_a_trusted_authority_are_trusted() {
     stored(2).await;
 }
 
-/// A Mosquitto with the certificate in `folder`, and for `devices` another door without.
+/// A Mosquitto with the certificate in `folder`, and for `devices` another listener without.
 async fn tls_mosquitto(folder: &Path, devices: SocketAddr) -> Mosquitto {
     let folder = folder.display();
     let files = format!("certfile {folder}/server.pem\nkeyfile {folder}/server.key\n");

@@ -4,7 +4,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{HubProcess, MqttDevice, eventually};
 
 async fn patch(hub: &HubProcess, id: &str, body: &str) {
@@ -33,8 +33,8 @@ async fn converged(hub: &HubProcess, id: &str) {
 
 #[tokio::test]
 async fn equal_values_converge_however_they_are_written() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     for (id, desired, topic, reported) in [
         ("zeros", r#"{"t":21.5}"#, "state", r#"{"t":21.500000000000000}"#),
         ("double", r#"{"t":0.1}"#, "data", r#"{"t":0.10000000000000001}"#),
@@ -63,8 +63,8 @@ async fn equal_values_converge_however_they_are_written() {
 
 #[tokio::test]
 async fn declared_words_converge_after_the_declaration() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "plug").await.unwrap();
     device.say("iot/devices/plug/state", r#"{"power":"on"}"#).await;
     patch(&hub, "plug", r#"{"desired":{"power":true}}"#).await;
@@ -87,8 +87,8 @@ async fn declared_words_converge_after_the_declaration() {
 
 #[tokio::test]
 async fn counters_of_64_bits_keep_their_digits() {
-    let house = HubHome::new();
-    let mut hub = house.start().await;
+    let installation = Installation::new();
+    let mut hub = installation.start().await;
     for (id, counters) in [
         ("a", ["9007199254740992", "9007199254740993"]),
         ("b", ["18446744073709551614", "18446744073709551615"]),
@@ -130,15 +130,15 @@ async fn counters_of_64_bits_keep_their_digits() {
         assert_eq!(ids("sort=id&filter=n%20%3D%3D%2018446744073709551615").await, "b");
         if !restarted {
             assert!(hub.terminate().await.success());
-            hub = house.start().await;
+            hub = installation.start().await;
         }
     }
 }
 
 #[tokio::test]
 async fn units_are_in_metadata_lists_and_events_and_last() {
-    let house = HubHome::new();
-    let mut hub = house.start().await;
+    let installation = Installation::new();
+    let mut hub = installation.start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "meter").await.unwrap();
     device.say("iot/devices/meter/data", r#"{"flow":12.4,"units":{"flow":"l/min"}}"#).await;
     device.say("iot/devices/meter/state", r#"{"level":3,"units":{"level":"m"}}"#).await;
@@ -155,7 +155,7 @@ async fn units_are_in_metadata_lists_and_events_and_last() {
         assert_eq!((&listed["flow"]["unit"], &listed["level"]["unit"]), (&json!("l/min"), &json!("m")));
         if !restarted {
             hub.kill().await;
-            hub = house.start().await;
+            hub = installation.start().await;
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::HubProcess;
 use crate::support::http::{HttpAnswer, ask};
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 
 const WEBSOCKET: [&str; 4] = [
@@ -27,7 +27,7 @@ async fn get(hub: &HubProcess, path: &str, more: &[&str]) -> HttpAnswer {
 
 #[tokio::test]
 async fn a_host_that_is_not_ours_is_refused_before_anything_else() {
-    let hub = HubHome::new().with("--cors", "http://friend.example").start().await;
+    let hub = Installation::new().with("--cors", "http://friend.example").start().await;
     register(&hub, "pump-1").await;
     let host = format!("evil.example:{}", hub.http.port());
     let origin = format!("Origin: http://{host}");
@@ -58,8 +58,8 @@ async fn a_host_that_is_not_ours_is_refused_before_anything_else() {
 
 #[tokio::test]
 async fn a_hub_is_asked_by_address_by_its_names_and_by_those_that_were_listed() {
-    let house = HubHome::new().with("--public-url", "https://hub.example.org/x");
-    let hub = house.with("--hosts", "twins.example.com,*.lab.example").start().await;
+    let installation = Installation::new().with("--public-url", "https://hub.example.org/x");
+    let hub = installation.with("--hosts", "twins.example.com,*.lab.example").start().await;
     let port = hub.http.port();
     let machine = gethostname::gethostname().into_string().unwrap();
     let short = machine.split('.').next().unwrap();
@@ -100,7 +100,7 @@ async fn a_hub_is_asked_by_address_by_its_names_and_by_those_that_were_listed() 
 
 #[tokio::test]
 async fn the_target_of_a_request_names_a_host_too_and_old_clients_name_none() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let own = hub.http.to_string();
     let check = async |line: &str, host: Option<&str>, expected: u16| {
         let host = host.map(|host| format!("Host: {host}"));
@@ -120,7 +120,7 @@ async fn the_target_of_a_request_names_a_host_too_and_old_clients_name_none() {
 
 #[tokio::test]
 async fn a_request_has_one_host_and_one_origin() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let (host, origin) = (format!("Host: {}", hub.http), format!("Origin: http://{}", hub.http));
     let post = async |more: &[&str]| {
         let lines = [&["POST /api/devices HTTP/1.1", JSON, &host], more].concat();
@@ -142,7 +142,7 @@ async fn a_request_has_one_host_and_one_origin() {
 
 #[tokio::test]
 async fn an_image_on_another_site_takes_no_commands_of_a_device() {
-    let hub = HubHome::new().with("--cors", "http://friend.example").start().await;
+    let hub = Installation::new().with("--cors", "http://friend.example").start().await;
     register(&hub, "pump-1").await;
     let asked = hub.post("/api/devices/pump-1/commands", &json!({ "command_type": "reboot" })).await;
     assert_eq!(asked.status(), 202);
@@ -188,7 +188,7 @@ async fn an_image_on_another_site_takes_no_commands_of_a_device() {
 
 #[tokio::test]
 async fn links_of_other_sites_lead_to_the_page_and_to_the_docs() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let link = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"];
     for (path, expected) in
         [("/", 200), ("/docs", 308), ("/docs/", 200), ("/api/devices", 403), ("/health", 403)]
@@ -204,7 +204,7 @@ async fn links_of_other_sites_lead_to_the_page_and_to_the_docs() {
 
 #[tokio::test]
 async fn pages_open_sockets_where_their_origin_is_let_in() {
-    let hub = HubHome::new().with("--cors", "http://friend.example").start().await;
+    let hub = Installation::new().with("--cors", "http://friend.example").start().await;
     let own = format!("Origin: http://{}", hub.http);
     for (origin, site, expected) in [
         (&*own, "same-origin", 101),
@@ -221,7 +221,7 @@ async fn pages_open_sockets_where_their_origin_is_let_in() {
 
 #[tokio::test]
 async fn pages_that_are_let_in_may_do_what_the_api_does_and_no_more() {
-    let hub = HubHome::new().with("--cors", "*").start().await;
+    let hub = Installation::new().with("--cors", "*").start().await;
     let origin = "Origin: http://anyone.example";
     let preflight = async |method: &str| {
         let wanted = format!("Access-Control-Request-Method: {method}");

@@ -1,4 +1,4 @@
-//! The embedded broker: `mqtt5`, with our own door in front of it.
+//! The embedded broker: `mqtt5`, with our own admission and packet inspection in front of it.
 //!
 //! Its own listener would have a connection wait for one commit per message. So we accept connections
 //! ourselves and give the broker each one as a [`stream::GatedStream`]: a message goes to the hub from the
@@ -13,11 +13,11 @@ mod admission;
 mod connection;
 mod exactly_once;
 mod gate;
-mod half_read;
-mod handed;
+mod handed_commands;
 mod hooks;
-mod lanes;
+mod partial_packets;
 mod persistence;
+mod publish_shards;
 mod retained;
 mod rights;
 mod sessions;
@@ -43,16 +43,16 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-pub use self::accept::most_strangers;
+pub use self::accept::most_unadmitted;
 use self::accept::{Connections, Served};
 use self::admission::Admission;
-use self::connection::{Common, MOST_TOPIC_ALIASES};
+use self::connection::{BrokerShared, MOST_TOPIC_ALIASES};
 use self::exactly_once::ExactlyOnce;
-use self::half_read::HalfRead;
-use self::handed::HandedOver;
+use self::handed_commands::HandedCommands;
 use self::hooks::Hooks;
-use self::lanes::Lanes;
+use self::partial_packets::PartialPackets;
 pub use self::persistence::{PersistenceError, RetainedPersistence};
+use self::publish_shards::PublishShards;
 use self::retained::Retained;
 pub use self::retained::{RetainedFigures, RetainedLimits};
 use self::sessions::Sessions;
@@ -140,8 +140,8 @@ pub struct BrokerFigures {
 /// The MQTT broker inside the hub, as a [`Link`].
 pub struct EmbeddedBroker {
     address: SocketAddr,
-    lanes: Lanes,
-    handed: Arc<HandedOver>,
+    shards: PublishShards,
+    handed_commands: Arc<HandedCommands>,
     wills: Arc<Wills>,
     connections: Arc<Connections>,
     retained: Arc<Retained>,
@@ -169,7 +169,7 @@ impl EmbeddedBroker {
     fn listen(
         settings: &BrokerSettings,
         intake: Arc<dyn Intake>,
-        common: Arc<Common>,
+        common: Arc<BrokerShared>,
         config: BrokerConfig,
     ) -> Result<Arc<Self>, BrokerError> {
         let runtime =
@@ -197,18 +197,18 @@ impl EmbeddedBroker {
         };
         let sessions = Arc::new(Sessions::new(Arc::clone(&common), Arc::clone(&connections), intake));
         let retained = Arc::clone(&common.retained);
-        let handed = Arc::clone(&common.handed);
+        let handed_commands = Arc::clone(&common.handed_commands);
         handle.spawn(accept::accept(listener, served, Arc::clone(&connections)));
         handle.spawn(Arc::clone(&retained).write());
         handle.spawn(sweep(Arc::clone(&common), Arc::clone(&sessions)));
         handle.spawn(look_through(Arc::clone(&sessions)));
         info!(%address, "embedded broker listens");
         let accepting = AtomicBool::new(true);
-        let lanes = Lanes::new(&common.router, &handle);
+        let shards = PublishShards::new(&common.router, &handle);
         Ok(Arc::new(Self {
             address,
-            lanes,
-            handed,
+            shards,
+            handed_commands,
             wills,
             connections,
             retained,
@@ -232,17 +232,17 @@ impl Link for EmbeddedBroker {
         message: &Outgoing,
         expires_in: Option<Duration>,
     ) -> Result<Published, LinkError> {
-        self.handed.note(message, expires_in);
+        self.handed_commands.add(message, expires_in);
         let mut packet = PublishPacket::new(message.topic.clone(), message.payload.clone(), QoS::AtLeastOnce);
         if let Some(seconds) = expires_in.map(whole_seconds) {
             packet = packet.with_message_expiry_interval(seconds);
         }
         // What rules publish is on as many topics as they name.
         packet.retain = message.retain && (is_configuration(message) || self.retained.has_room(&packet));
-        // In its order, as the lanes are: at the first poll.
+        // In its order, as in the shards: at the first poll.
         let kept = packet.retain.then(|| self.keep(message, &packet));
         let stopped = || LinkError("the embedded broker has stopped".into());
-        self.lanes.route(packet).await.map_err(|_| stopped())?;
+        self.shards.route(packet).await.map_err(|_| stopped())?;
         if let Some(kept) = kept {
             kept.await.map_err(|_| stopped())?.map_err(|_| stopped())?;
         }
@@ -250,7 +250,7 @@ impl Link for EmbeddedBroker {
     }
 
     fn recall(&self, command: CommandId) {
-        self.handed.forget(command);
+        self.handed_commands.forget(command);
     }
 
     fn state(&self) -> LinkState {
@@ -259,7 +259,7 @@ impl Link for EmbeddedBroker {
             connected: self.accepting.load(Ordering::Acquire),
             detail: format!("embedded broker on {}", self.address),
             connections: clients as u64,
-            withheld: self.handed.withheld(),
+            withheld: self.handed_commands.withheld(),
             warning: None,
             broker: Some(BrokerFigures {
                 most_connections: most as u64,
@@ -313,22 +313,22 @@ async fn common(
     settings: &BrokerSettings,
     store: Arc<dyn RetainedPersistence>,
     clock: Arc<dyn Clock>,
-) -> Result<Arc<Common>, PersistenceError> {
+) -> Result<Arc<BrokerShared>, PersistenceError> {
     let SessionLimits { messages: max_messages, bytes: max_bytes, .. } = settings.sessions;
     let backend = MemoryBackend::with_queue_limits(QueueLimits { max_messages, max_bytes });
     let storage = Arc::new(DynamicStorage::Memory(backend));
     let router = Arc::new(MessageRouter::with_storage(Arc::clone(&storage)));
     retained::keep_none(&router).await;
-    Ok(Arc::new(Common {
+    Ok(Arc::new(BrokerShared {
         router,
         storage,
         retained: Retained::load(store, clock, settings.retained).await?,
         exactly_once: ExactlyOnce::default(),
         wildcards: Wildcards::new(settings.most_clients),
-        half_read: HalfRead::default(),
+        partial_packets: PartialPackets::default(),
         session_limits: settings.sessions,
         came_back: Mutex::default(),
-        handed: Arc::default(),
+        handed_commands: Arc::default(),
         largest_packet: config(settings).max_packet_size,
     }))
 }
@@ -342,7 +342,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 fn config(settings: &BrokerSettings) -> BrokerConfig {
-    // Somewhat larger payloads than the hub takes are rejected at its door, where people see it.
+    // Somewhat larger payloads than the hub takes are rejected at its ingress, where people see it.
     let largest = settings.largest_payload.saturating_mul(2).max(settings.retained.message);
     let mut config = BrokerConfig::new()
         .with_max_clients(settings.most_clients)
@@ -367,12 +367,12 @@ fn unlimited() -> ResourceLimits {
     }
 }
 
-async fn sweep(common: Arc<Common>, sessions: Arc<Sessions>) {
+async fn sweep(common: Arc<BrokerShared>, sessions: Arc<Sessions>) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     loop {
         tick.tick().await;
         common.retained.sweep();
-        common.handed.sweep();
+        common.handed_commands.sweep();
         if let Err(error) = common.storage.cleanup_expired().await {
             warn!(%error, "expired sessions were not swept");
         }

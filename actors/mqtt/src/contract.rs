@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::broker::{BrokerSettings, EmbeddedBroker};
 use super::link::{BrokerAddress, LinkSettings, RumqttcLink};
-use super::testing::{Desk, Lying, Rubber, Wire};
+use super::testing::{CuttableProxy, HeldMessage, SettlingIntake, TestIntake};
 use super::{Intake, Link};
 use crate::testing::{MemoryPersistence, still};
 use twinhub_domain::Outgoing;
@@ -22,20 +22,20 @@ use twinhub_testkit::{until, within};
 const DATA: &str = "iot/devices/pump-1/data";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum BrokerSetup {
     /// The device speaks with the embedded broker.
     Embedded,
     /// An outside broker, which is another embedded one, has the device's messages and speaks with the link.
     Outside,
 }
 
-const BOTH: [Way; 2] = [Way::Embedded, Way::Outside];
+const BOTH: [BrokerSetup; 2] = [BrokerSetup::Embedded, BrokerSetup::Outside];
 
-struct Scene {
-    way: Way,
-    desk: Desk,
-    /// The wire between the hub and the sender.
-    wire: Wire,
+struct ContractFixture {
+    setup: BrokerSetup,
+    test_intake: TestIntake,
+    /// The proxy between the hub and the sender.
+    proxy: CuttableProxy,
     link: Arc<dyn Link>,
     device: AsyncClient,
     /// The number of messages of the device that were acknowledged to it.
@@ -44,22 +44,22 @@ struct Scene {
     _outside: Option<Arc<EmbeddedBroker>>,
 }
 
-impl Scene {
-    async fn set(way: Way, room: usize) -> Self {
-        let desk = Desk::with_room(room);
-        match way {
-            Way::Embedded => {
-                let broker = start(desk.clone()).await;
-                let wire = Wire::to(broker.local_addr()).await;
-                let (device, acknowledged) = device(wire.address).await;
-                Self { way, desk, wire, link: broker, device, acknowledged, _outside: None }
+impl ContractFixture {
+    async fn set(setup: BrokerSetup, room: usize) -> Self {
+        let test_intake = TestIntake::with_room(room);
+        match setup {
+            BrokerSetup::Embedded => {
+                let broker = start(test_intake.clone()).await;
+                let proxy = CuttableProxy::to(broker.local_addr()).await;
+                let (device, acknowledged) = device(proxy.address).await;
+                Self { setup, test_intake, proxy, link: broker, device, acknowledged, _outside: None }
             }
-            Way::Outside => {
-                let broker = start(Rubber).await;
-                let wire = Wire::to(broker.local_addr()).await;
-                let link = start_link(&wire, desk.clone()).await;
+            BrokerSetup::Outside => {
+                let broker = start(SettlingIntake).await;
+                let proxy = CuttableProxy::to(broker.local_addr()).await;
+                let link = start_link(&proxy, test_intake.clone()).await;
                 let (device, acknowledged) = device(broker.local_addr()).await;
-                Self { way, desk, wire, link, device, acknowledged, _outside: Some(broker) }
+                Self { setup, test_intake, proxy, link, device, acknowledged, _outside: Some(broker) }
             }
         }
     }
@@ -69,9 +69,9 @@ impl Scene {
     }
 
     /// All messages settled so far, this many, have been acknowledged to their sender.
-    async fn told(&mut self, count: u16) {
-        match self.way {
-            Way::Embedded => {
+    async fn until_acknowledged(&mut self, count: u16) {
+        match self.setup {
+            BrokerSetup::Embedded => {
                 within(
                     "the acknowledgements",
                     self.acknowledged.wait_for(|acknowledged| *acknowledged >= count),
@@ -79,7 +79,7 @@ impl Scene {
                 .await
                 .unwrap();
             }
-            Way::Outside => {
+            BrokerSetup::Outside => {
                 // There and back on the same connection, behind the acknowledgements.
                 let (topic, payload) = ("some/where".to_owned(), "".into());
                 let message = Outgoing { id: 1, topic, payload, retain: false, until: None, purpose: None };
@@ -90,14 +90,14 @@ impl Scene {
 
     /// The connection is lost, and there is another.
     async fn reconnect(&self) {
-        self.wire.cut();
+        self.proxy.cut();
         connected(&*self.link, false).await;
-        self.wire.mend();
+        self.proxy.mend();
         connected(&*self.link, true).await;
     }
 
-    async fn comes(&self) -> Lying {
-        self.desk.next().await
+    async fn comes(&self) -> HeldMessage {
+        self.test_intake.next().await
     }
 
     /// The messages up to and with `last`, which is sent now. All of them are stored.
@@ -105,9 +105,9 @@ impl Scene {
         self.says(last);
         let mut came = Vec::new();
         while came.last().is_none_or(|came| came != last) {
-            let lying = self.comes().await;
-            came.push(lying.payload().to_owned());
-            lying.settle();
+            let held = self.comes().await;
+            came.push(held.payload().to_owned());
+            held.settle();
         }
         came
     }
@@ -119,9 +119,9 @@ async fn start(intake: impl Intake) -> Arc<EmbeddedBroker> {
     EmbeddedBroker::start(&settings, intake, Arc::<MemoryPersistence>::default(), still()).await.unwrap()
 }
 
-async fn start_link(wire: &Wire, desk: Desk) -> Arc<RumqttcLink> {
-    let address = BrokerAddress::parse(&format!("mqtt://{}", wire.address)).unwrap();
-    let link = RumqttcLink::start(&LinkSettings::new(address, "test"), desk).unwrap();
+async fn start_link(proxy: &CuttableProxy, test_intake: TestIntake) -> Arc<RumqttcLink> {
+    let address = BrokerAddress::parse(&format!("mqtt://{}", proxy.address)).unwrap();
+    let link = RumqttcLink::start(&LinkSettings::new(address, "test"), test_intake).unwrap();
     connected(&*link, true).await;
     link
 }
@@ -163,118 +163,121 @@ async fn poll(mut events: EventLoop, acknowledged: watch::Sender<u16>) {
 
 #[tokio::test]
 async fn what_is_stored_is_acknowledged_and_all_else_comes_again() {
-    for way in BOTH {
-        let mut scene = Scene::set(way, 10).await;
+    for setup in BOTH {
+        let mut fixture = ContractFixture::set(setup, 10).await;
         for payload in ["a", "b", "c"] {
-            scene.says(payload);
+            fixture.says(payload);
         }
-        let [a, b, c] = [scene.comes().await, scene.comes().await, scene.comes().await];
+        let [a, b, c] = [fixture.comes().await, fixture.comes().await, fixture.comes().await];
         a.settle();
         c.settle(); // behind one that is not
-        scene.told(1).await;
-        scene.reconnect().await;
-        let again = scene.desk.take(2).await;
+        fixture.until_acknowledged(1).await;
+        fixture.reconnect().await;
+        let again = fixture.test_intake.take(2).await;
         b.settle(); // too late: its connection has gone, and its number means another message now
-        scene.told(1).await;
-        scene.reconnect().await;
-        assert_eq!(scene.comes_up_to("d").await, ["b", "c", "d"], "{way:?}");
+        fixture.until_acknowledged(1).await;
+        fixture.reconnect().await;
+        assert_eq!(fixture.comes_up_to("d").await, ["b", "c", "d"], "{setup:?}");
         drop(again);
-        scene.told(4).await;
-        scene.reconnect().await;
-        assert_eq!(scene.comes_up_to("e").await, ["e"], "{way:?}: each acknowledgement met its message");
+        fixture.until_acknowledged(4).await;
+        fixture.reconnect().await;
+        assert_eq!(fixture.comes_up_to("e").await, ["e"], "{setup:?}: each acknowledgement met its message");
     }
 }
 
 #[tokio::test]
 async fn what_was_lost_on_its_way_to_the_store_comes_again() {
-    for way in BOTH {
-        let mut scene = Scene::set(way, 10).await;
-        scene.says("a");
-        scene.says("b");
-        let [a, b] = [scene.comes().await, scene.comes().await];
+    for setup in BOTH {
+        let mut fixture = ContractFixture::set(setup, 10).await;
+        fixture.says("a");
+        fixture.says("b");
+        let [a, b] = [fixture.comes().await, fixture.comes().await];
         a.settle();
-        scene.told(1).await;
+        fixture.until_acknowledged(1).await;
         b.lose();
-        if way == Way::Outside {
-            scene.reconnect().await; // the embedded broker ends the connection itself
+        if setup == BrokerSetup::Outside {
+            fixture.reconnect().await; // the embedded broker ends the connection itself
         }
-        let again = scene.comes().await;
-        assert_eq!(again.payload(), "b", "{way:?}");
+        let again = fixture.comes().await;
+        assert_eq!(again.payload(), "b", "{setup:?}");
         again.settle();
-        assert_eq!(scene.comes_up_to("c").await, ["c"], "{way:?}");
+        assert_eq!(fixture.comes_up_to("c").await, ["c"], "{setup:?}");
     }
 }
 
 #[tokio::test]
 async fn messages_come_in_their_order_however_they_are_settled() {
     const MANY: usize = 320;
-    for way in BOTH {
-        let mut scene = Scene::set(way, MANY).await;
+    for setup in BOTH {
+        let mut fixture = ContractFixture::set(setup, MANY).await;
         let said: Vec<String> = (0..MANY).map(|n| n.to_string()).collect();
         for payload in &said {
-            scene.says(payload);
+            fixture.says(payload);
         }
         let mut came = Vec::new();
         for _ in 0..MANY / 16 {
             // Fewer than any sender waits for.
-            let lying = scene.desk.take(16).await;
-            came.extend(lying.iter().map(|lying| lying.payload().to_owned()));
-            for stored in lying.into_iter().rev() {
+            let held = fixture.test_intake.take(16).await;
+            came.extend(held.iter().map(|held| held.payload().to_owned()));
+            for stored in held.into_iter().rev() {
                 stored.settle();
             }
         }
-        assert_eq!(came, said, "{way:?}");
-        scene.told(u16::try_from(MANY).unwrap()).await;
-        scene.reconnect().await;
-        assert_eq!(scene.comes_up_to("end").await, ["end"], "{way:?}: all were acknowledged");
+        assert_eq!(came, said, "{setup:?}");
+        fixture.until_acknowledged(u16::try_from(MANY).unwrap()).await;
+        fixture.reconnect().await;
+        assert_eq!(fixture.comes_up_to("end").await, ["end"], "{setup:?}: all were acknowledged");
     }
 }
 
 /// A message without room is shed at QoS 0, where the ingress sees it, and at QoS 1 waits.
 #[tokio::test]
 async fn without_room_a_message_is_not_acknowledged_and_not_lost() {
-    for way in BOTH {
-        let mut scene = Scene::set(way, 0).await;
-        scene.device.try_publish(DATA, QoS::AtMostOnce, false, "0").unwrap();
-        let shed = scene.comes().await;
-        assert!(shed.message.fire_and_forget && !shed.has_room(), "{way:?}");
-        scene.says("1");
-        scene.says("2");
+    for setup in BOTH {
+        let mut fixture = ContractFixture::set(setup, 0).await;
+        fixture.device.try_publish(DATA, QoS::AtMostOnce, false, "0").unwrap();
+        let shed = fixture.comes().await;
+        assert!(shed.message.fire_and_forget && !shed.has_room(), "{setup:?}");
+        fixture.says("1");
+        fixture.says("2");
         // The embedded broker reads no further; the link holds what the outside one may send unacknowledged.
-        let held = if way == Way::Outside { scene.desk.take(2).await } else { Vec::new() };
-        assert!(scene.desk.is_empty() && held.iter().all(|held| !held.message.fire_and_forget), "{way:?}");
-        scene.desk.make_room(10);
-        let came = if way == Way::Outside { held } else { scene.desk.take(2).await };
-        assert!(scene.desk.is_empty(), "{way:?}: each once");
-        let payloads: Vec<&str> = came.iter().map(Lying::payload).collect();
-        assert_eq!(payloads, ["1", "2"], "{way:?}");
-        came.into_iter().for_each(Lying::settle);
-        scene.told(2).await;
-        scene.reconnect().await;
-        assert_eq!(scene.comes_up_to("3").await, ["3"], "{way:?}");
+        let held = if setup == BrokerSetup::Outside { fixture.test_intake.take(2).await } else { Vec::new() };
+        assert!(
+            fixture.test_intake.is_empty() && held.iter().all(|held| !held.message.fire_and_forget),
+            "{setup:?}"
+        );
+        fixture.test_intake.make_room(10);
+        let came = if setup == BrokerSetup::Outside { held } else { fixture.test_intake.take(2).await };
+        assert!(fixture.test_intake.is_empty(), "{setup:?}: each once");
+        let payloads: Vec<&str> = came.iter().map(HeldMessage::payload).collect();
+        assert_eq!(payloads, ["1", "2"], "{setup:?}");
+        came.into_iter().for_each(HeldMessage::settle);
+        fixture.until_acknowledged(2).await;
+        fixture.reconnect().await;
+        assert_eq!(fixture.comes_up_to("3").await, ["3"], "{setup:?}");
     }
 }
 
 #[tokio::test]
 async fn closing_acknowledges_what_is_stored_and_leaves_the_rest() {
-    for way in BOTH {
-        let mut scene = Scene::set(way, 10).await;
-        scene.says("a");
-        scene.says("b");
-        let [a, b] = [scene.comes().await, scene.comes().await];
-        scene.link.stop_intake().await;
+    for setup in BOTH {
+        let mut fixture = ContractFixture::set(setup, 10).await;
+        fixture.says("a");
+        fixture.says("b");
+        let [a, b] = [fixture.comes().await, fixture.comes().await];
+        fixture.link.stop_intake().await;
         a.settle();
-        within("the link closes", scene.link.close()).await;
+        within("the link closes", fixture.link.close()).await;
         b.settle(); // nobody is told any more
-        match way {
-            Way::Embedded => {
-                scene.told(1).await;
-                assert_eq!(*scene.acknowledged.borrow(), 1);
+        match setup {
+            BrokerSetup::Embedded => {
+                fixture.until_acknowledged(1).await;
+                assert_eq!(*fixture.acknowledged.borrow(), 1);
             }
-            Way::Outside => {
-                scene.desk = Desk::with_room(10);
-                scene.link = start_link(&scene.wire, scene.desk.clone()).await;
-                assert_eq!(scene.comes_up_to("c").await, ["b", "c"]);
+            BrokerSetup::Outside => {
+                fixture.test_intake = TestIntake::with_room(10);
+                fixture.link = start_link(&fixture.proxy, fixture.test_intake.clone()).await;
+                assert_eq!(fixture.comes_up_to("c").await, ["b", "c"]);
             }
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::dialects::Dialects;
-use super::listening::Listening;
+use super::rule_topics::RuleTopics;
 use super::subscribers::Subscribers;
 use twinhub_domain::DeviceId;
 use twinhub_domain::receipt::Receipt;
@@ -15,7 +15,7 @@ use twinhub_domain::twin::Ear;
 
 /// A message as a link took it in.
 #[derive(Clone, Debug)]
-pub struct Arrived {
+pub struct IncomingMessage {
     pub topic: Arc<str>,
     pub payload: Bytes,
     /// QoS 0: the sender waits for no acknowledgement, and the message is shed where there is no room.
@@ -44,22 +44,22 @@ pub trait Intake: Send + Sync + 'static {
 
     /// Takes a message in; never waits. `receipt` is settled, on whatever thread, with `Ok` when the
     /// message is to be acknowledged, and as lost when it must come again.
-    fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>);
+    fn accept(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>);
 
     /// A client published where it must not: counted and kept for people to see, and nothing else comes of it.
     fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String);
 
     /// Counts a message on a topic that has no reader.
-    fn unread(&self, topic: &str);
+    fn note_unread(&self, topic: &str);
 
     /// The connected listeners, as reported by a broker that knows them.
     fn subscribers(&self) -> Arc<Subscribers>;
 
     /// These devices now listen to these of their topics.
-    fn heard(&self, devices: Vec<(DeviceId, Ear)>);
+    fn subscribed(&self, devices: Vec<(DeviceId, Ear)>);
 
     /// Is a client of this name a device that the hub has?
-    async fn knows(&self, _client: &str) -> bool {
+    async fn knows_device(&self, _client: &str) -> bool {
         false
     }
 
@@ -67,5 +67,5 @@ pub trait Intake: Send + Sync + 'static {
     fn dialects(&self) -> Arc<Dialects>;
 
     /// The topics that it wants beside those of the dialects.
-    fn listening(&self) -> Arc<Listening>;
+    fn rule_topics(&self) -> Arc<RuleTopics>;
 }

@@ -1,21 +1,21 @@
 //! MQTT: the two links (an outside broker by rumqttc, the embedded one), and the dialects they speak.
 
+mod ack_queue;
 pub mod broker;
 #[cfg(test)]
 mod contract;
 pub mod dialects;
 pub mod intake;
-mod line;
 pub mod link;
-pub mod listening;
 pub mod receipt;
 pub mod rejections;
+pub mod rule_topics;
 mod runtime;
 pub mod subscribers;
 #[cfg(test)]
 mod testing;
 pub mod topics;
-pub mod unread;
+pub mod unread_topics;
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use async_trait::async_trait;
 
 use twinhub_domain::{CommandId, Outgoing};
 
-pub use intake::{Arrived, Intake, Room};
+pub use intake::{IncomingMessage, Intake, Room};
 
-/// The way out to the devices. Both links are one.
+/// The link to the devices' broker: outgoing messages, and their intake. Implemented for the embedded broker and an outside one.
 #[async_trait]
 pub trait Link: Send + Sync + 'static {
     /// Publishes at QoS 1, and returns when the broker has acknowledged it: it is the broker's then.

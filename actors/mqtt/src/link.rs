@@ -5,9 +5,9 @@ mod acks;
 mod address;
 mod backoff;
 mod dropped;
-mod ears;
 mod poll;
 mod publishes;
+mod rule_subscriptions;
 mod tls;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use self::acks::Acks;
 pub use self::address::{BadAddress, BrokerAddress};
-use self::backoff::Backoff;
+use self::backoff::ReconnectBackoff;
 use self::dropped::Dropped;
 use self::poll::Poller;
 use self::publishes::{MOST_PUBLISHES, Publishes};
@@ -84,11 +84,11 @@ struct Shared {
     state: Mutex<LinkState>,
     dropped: Dropped,
     stopped: AtomicBool,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<LinkPhase>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+enum LinkPhase {
     Running,
     /// Disconnecting; ends with the connection.
     Closing,
@@ -134,19 +134,23 @@ impl RumqttcLink {
             }),
             dropped: Dropped::default(),
             stopped: AtomicBool::new(false),
-            phase: watch::Sender::new(Phase::Running),
+            phase: watch::Sender::new(LinkPhase::Running),
         });
-        let (listening, listens, numbers) = (shared.intake.listening(), Arc::default(), Arc::default());
-        let ears =
-            ears::follow(client.clone(), Arc::clone(&listening), Arc::clone(&listens), Arc::clone(&numbers));
-        runtime.handle().spawn(ears);
+        let (rule_topics, listens, numbers) = (shared.intake.rule_topics(), Arc::default(), Arc::default());
+        let rule_subscriptions = rule_subscriptions::keep_subscribed(
+            client.clone(),
+            Arc::clone(&rule_topics),
+            Arc::clone(&listens),
+            Arc::clone(&numbers),
+        );
+        runtime.handle().spawn(rule_subscriptions);
         let poller = Poller {
             events,
             client: client.clone(),
             shared: Arc::clone(&shared),
-            backoff: Backoff::default(),
+            backoff: ReconnectBackoff::default(),
             dialects: shared.intake.dialects(),
-            listening,
+            rule_topics,
             listens,
             numbers,
             awaits_dialects: false,
@@ -179,11 +183,11 @@ impl Link for RumqttcLink {
     async fn close(&self) {
         self.stop_intake().await;
         let connected = self.state().connected;
-        self.shared.enter(Phase::Closing);
+        self.shared.enter(LinkPhase::Closing);
         // Behind the acknowledgements that are queued. The loop ends as the broker closes the connection.
-        let told = connected && self.client.try_disconnect().is_ok();
-        if !told || !self.shared.finishes_within(CLOSE_WITHIN).await {
-            self.shared.enter(Phase::Aborted);
+        let is_sent = connected && self.client.try_disconnect().is_ok();
+        if !is_sent || !self.shared.finishes_within(CLOSE_WITHIN).await {
+            self.shared.enter(LinkPhase::Aborted);
             self.shared.finishes_within(CLOSE_WITHIN).await;
         }
         self.runtime.shut_down();
@@ -206,14 +210,14 @@ impl Shared {
     }
 
     fn is_closing(&self) -> bool {
-        *self.phase.borrow() >= Phase::Closing
+        *self.phase.borrow() >= LinkPhase::Closing
     }
 
     fn finished(&self) {
-        self.enter(Phase::Finished);
+        self.enter(LinkPhase::Finished);
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: LinkPhase) {
         self.phase.send_if_modified(|now| {
             let later = phase > *now;
             *now = phase.max(*now);
@@ -222,14 +226,14 @@ impl Shared {
     }
 
     async fn aborted(&self) {
-        self.reaches(Phase::Aborted).await;
+        self.reaches(LinkPhase::Aborted).await;
     }
 
     async fn finishes_within(&self, patience: Duration) -> bool {
-        tokio::time::timeout(patience, self.reaches(Phase::Finished)).await.is_ok()
+        tokio::time::timeout(patience, self.reaches(LinkPhase::Finished)).await.is_ok()
     }
 
-    async fn reaches(&self, phase: Phase) {
+    async fn reaches(&self, phase: LinkPhase) {
         // The sender lives in `self`, so this ends only with the phase.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }

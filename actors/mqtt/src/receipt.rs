@@ -11,7 +11,7 @@ use twinhub_domain::receipt::{Accepted, InputOutcome, Receipt};
 pub fn channel() -> (Receipt, oneshot::Receiver<InputOutcome>) {
     let (sender, receiver) = oneshot::channel();
     let receipt = Receipt::new(move |settled| {
-        let _ = sender.send(settled); // whoever waited may have gone
+        let _ = sender.send(settled); // the caller may be gone
     });
     (receipt, receiver)
 }
@@ -24,7 +24,7 @@ pub fn split(whole: Receipt, parts: usize) -> Vec<Receipt> {
         whole.settle(Ok(Accepted::default()));
         return Vec::new();
     }
-    let open = Open { receipt: whole, left: parts, settled: Ok(Accepted::default()) };
+    let open = OpenReceipt { receipt: whole, left: parts, settled: Ok(Accepted::default()) };
     let open = Arc::new(Mutex::new(Some(open)));
     let part = |_| {
         let open = Arc::clone(&open);
@@ -39,14 +39,14 @@ pub fn split(whole: Receipt, parts: usize) -> Vec<Receipt> {
 }
 
 /// A receipt that waits for its parts.
-struct Open {
+struct OpenReceipt {
     receipt: Receipt,
     left: usize,
     settled: InputOutcome,
 }
 
 /// Records the settlement of a part. After the last part, gives the whole and its settlement.
-fn take(open: &mut Option<Open>, part: InputOutcome) -> Option<(Receipt, InputOutcome)> {
+fn take(open: &mut Option<OpenReceipt>, part: InputOutcome) -> Option<(Receipt, InputOutcome)> {
     let waiting = open.as_mut()?; // there is one until the last part
     match (&mut waiting.settled, part) {
         (Ok(all), Ok(part)) => all.seq = all.seq.max(part.seq),
@@ -57,7 +57,7 @@ fn take(open: &mut Option<Open>, part: InputOutcome) -> Option<(Receipt, InputOu
     if waiting.left > 0 {
         return None;
     }
-    open.take().map(|Open { receipt, settled, .. }| (receipt, settled))
+    open.take().map(|OpenReceipt { receipt, settled, .. }| (receipt, settled))
 }
 
 #[cfg(test)]
@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn what_has_no_parts_is_settled_at_once() {
-        let (told, settled) = mpsc::channel();
-        let whole = Receipt::new(move |settled| told.send(settled.is_ok()).unwrap());
+        let (sender, settled) = mpsc::channel();
+        let whole = Receipt::new(move |settled| sender.send(settled.is_ok()).unwrap());
         assert!(split(whole, 0).is_empty());
         assert_eq!(settled.try_recv(), Ok(true));
     }
@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn a_whole_is_settled_with_its_last_part() {
         let check = |parts: Vec<InputOutcome>, expected: &str| {
-            let (told, settled) = mpsc::channel();
-            let whole = Receipt::new(move |settled| told.send(settled.map(|taken| taken.seq)).unwrap());
+            let (sender, settled) = mpsc::channel();
+            let whole = Receipt::new(move |settled| sender.send(settled.map(|taken| taken.seq)).unwrap());
             let receipts = split(whole, parts.len());
             for (receipt, part) in receipts.into_iter().zip(parts) {
                 assert!(settled.try_recv().is_err(), "not before the last");

@@ -29,10 +29,10 @@ pub struct Rejection {
 
 /// The last rejections and the count of all.
 #[derive(Debug, Default)]
-pub struct Rejections(Mutex<Inner>);
+pub struct Rejections(Mutex<RejectionLog>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct RejectionLog {
     last: VecDeque<Rejection>,
     by_reason: BTreeMap<&'static str, u64>,
 }
@@ -74,7 +74,7 @@ impl Rejections {
         self.lock().by_reason.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, RejectionLog> {
         // Nothing in here panics while holding the lock; if it did, counts are still counts.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

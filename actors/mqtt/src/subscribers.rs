@@ -17,20 +17,20 @@ const MOST_LEVELS: usize = 6;
 
 /// An index of the subscriptions to the hub's topics, and of the twins that wait for one.
 #[derive(Debug, Default)]
-pub struct Subscribers(Mutex<Inner>);
+pub struct Subscribers(Mutex<SubscriberIndex>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct SubscriberIndex {
     /// The broker reports listeners. Where it does not, nothing is known.
-    told: bool,
-    tree: Node,
+    is_reported: bool,
+    tree: FilterNode,
     /// The twins to notify when a client subscribes, by topic.
-    waiting: HashMap<Box<str>, Waiting>,
+    waiting: HashMap<Box<str>, WaitingTwin>,
 }
 
 /// A twin that has a message for its device, to which no client is subscribed.
 #[derive(Debug)]
-struct Waiting {
+struct WaitingTwin {
     device: DeviceId,
     ear: Ear,
     /// Only the device itself will do.
@@ -39,8 +39,8 @@ struct Waiting {
 
 /// A level of the filters.
 #[derive(Debug, Default)]
-struct Node {
-    children: HashMap<Box<str>, Node>,
+struct FilterNode {
+    children: HashMap<Box<str>, FilterNode>,
     /// Subscriptions that end here.
     here: usize,
     /// Subscriptions that end here with `#`: to this level and all below.
@@ -58,8 +58,8 @@ pub struct Subscriptions {
 impl Subscribers {
     /// For a broker that will report listeners, with [`Subscriptions`]: until it does, there are none.
     #[must_use]
-    pub fn told_by_broker() -> Self {
-        Self(Mutex::new(Inner { told: true, ..Inner::default() }))
+    pub fn reported_by_broker() -> Self {
+        Self(Mutex::new(SubscriberIndex { is_reported: true, ..SubscriberIndex::default() }))
     }
 
     /// A connection that listens to nothing yet.
@@ -77,11 +77,11 @@ impl Subscribers {
         if inner.tree.audience(&topic) != Audience::Nobody {
             return true;
         }
-        inner.waiting.insert(topic.into(), Waiting { device: device.clone(), ear, itself: false });
+        inner.waiting.insert(topic.into(), WaitingTwin { device: device.clone(), ear, itself: false });
         false
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, SubscriberIndex> {
         // Nothing in here panics while holding the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,16 +90,16 @@ impl Subscribers {
 impl Listeners for Subscribers {
     fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience {
         let mut inner = self.lock();
-        if !inner.told {
+        if !inner.is_reported {
             return Audience::Unknown;
         }
         let topic = topics::make(device, leaf(ear));
         let audience = inner.tree.audience(&topic);
-        // Under the same lock as the look: whoever subscribes after it finds the twin waiting.
+        // Under the same lock as the look: a client that subscribes after it finds the twin waiting.
         let suffices = audience == Audience::Itself || audience == Audience::Somebody && audience == wanted;
         if !suffices {
             let itself = wanted == Audience::Itself;
-            inner.waiting.insert(topic.into(), Waiting { device: device.clone(), ear, itself });
+            inner.waiting.insert(topic.into(), WaitingTwin { device: device.clone(), ear, itself });
         }
         audience
     }
@@ -113,9 +113,9 @@ impl Subscriptions {
         let mut inner = self.all.lock();
         for sent in filters {
             let filter = unshared(sent);
-            // Where one listened by this filter before, no twin waits for whom it means.
+            // Where a client had this filter before, no twin waits for it.
             if concerns_devices(filter) && self.filters.insert(sent.into()) && inner.tree.add(filter) {
-                inner.awaken(filter, &mut heard);
+                inner.wake(filter, &mut heard);
             }
         }
         heard
@@ -141,8 +141,8 @@ impl Drop for Subscriptions {
     }
 }
 
-impl Inner {
-    fn awaken(&mut self, filter: &str, heard: &mut Vec<(DeviceId, Ear)>) {
+impl SubscriberIndex {
+    fn wake(&mut self, filter: &str, heard: &mut Vec<(DeviceId, Ear)>) {
         if !has_wildcards(filter) {
             heard.extend(self.waiting.remove(filter).map(|waiting| (waiting.device, waiting.ear)));
             return;
@@ -152,7 +152,7 @@ impl Inner {
     }
 }
 
-impl Node {
+impl FilterNode {
     /// True where it is the first subscription with this filter.
     fn add(&mut self, filter: &str) -> bool {
         let mut node = self;

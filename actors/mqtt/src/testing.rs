@@ -1,4 +1,4 @@
-//! For the tests of the links: a desk where messages pile up until the test settles them.
+//! For the tests of the links: an intake that holds messages until the test settles them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::broker::{PersistenceError, RetainedPersistence};
 use super::dialects::Dialects;
-use super::intake::{Arrived, Intake, Room};
-use super::listening::Listening;
+use super::intake::{IncomingMessage, Intake, Room};
+use super::rule_topics::RuleTopics;
 use super::subscribers::Subscribers;
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::retained::{RetainedChange, RetainedMessage};
@@ -51,11 +51,11 @@ impl RetainedPersistence for MemoryPersistence {
 
 /// An intake that settles nothing by itself.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct TestIntake {
     room: Arc<Semaphore>,
-    tray: mpsc::UnboundedSender<Lying>,
-    pile: Arc<Mutex<mpsc::UnboundedReceiver<Lying>>>,
-    pub(super) listening: Arc<Listening>,
+    sender: mpsc::UnboundedSender<HeldMessage>,
+    held: Arc<Mutex<mpsc::UnboundedReceiver<HeldMessage>>>,
+    pub(super) rule_topics: Arc<RuleTopics>,
     pub(super) subscribers: Arc<Subscribers>,
     /// Rejections, as `reason topic payload`, messages without a reader, and devices that are heard now.
     pub(super) notes: Arc<std::sync::Mutex<Vec<String>>>,
@@ -66,22 +66,22 @@ pub(super) struct Desk {
     pub(super) opened: Arc<AtomicUsize>,
 }
 
-/// A message on the desk.
-pub(super) struct Lying {
-    pub(super) message: Arrived,
+/// A message that the test has not settled yet.
+pub(super) struct HeldMessage {
+    pub(super) message: IncomingMessage,
     receipt: Receipt,
     room: Option<Room>,
 }
 
-impl Desk {
+impl TestIntake {
     pub(super) fn with_room(room: usize) -> Self {
-        let (tray, pile) = mpsc::unbounded_channel();
+        let (sender, held) = mpsc::unbounded_channel();
         Self {
             room: Arc::new(Semaphore::new(room)),
-            tray,
-            pile: Arc::new(Mutex::new(pile)),
-            listening: Arc::default(),
-            subscribers: Arc::new(Subscribers::told_by_broker()),
+            sender,
+            held: Arc::new(Mutex::new(held)),
+            rule_topics: Arc::default(),
+            subscribers: Arc::new(Subscribers::reported_by_broker()),
             notes: Arc::default(),
             known: Arc::default(),
             asked: Arc::default(),
@@ -95,17 +95,17 @@ impl Desk {
     }
 
     /// The next message that came.
-    pub(super) async fn next(&self) -> Lying {
-        within("a message", async { self.pile.lock().await.recv().await }).await.unwrap()
+    pub(super) async fn next(&self) -> HeldMessage {
+        within("a message", async { self.held.lock().await.recv().await }).await.unwrap()
     }
 
     /// The next `count` messages that came.
-    pub(super) async fn take(&self, count: usize) -> Vec<Lying> {
-        let mut lying = Vec::new();
+    pub(super) async fn take(&self, count: usize) -> Vec<HeldMessage> {
+        let mut held = Vec::new();
         for _ in 0..count {
-            lying.push(self.next().await);
+            held.push(self.next().await);
         }
-        lying
+        held
     }
 
     /// Waits until the notes are as `expected`.
@@ -133,11 +133,11 @@ impl Desk {
 
     /// True when nothing lies there now.
     pub(super) fn is_empty(&self) -> bool {
-        self.pile.try_lock().is_ok_and(|pile| pile.is_empty())
+        self.held.try_lock().is_ok_and(|held| held.is_empty())
     }
 }
 
-impl Lying {
+impl HeldMessage {
     pub(super) fn payload(&self) -> &str {
         std::str::from_utf8(&self.message.payload).unwrap()
     }
@@ -160,7 +160,7 @@ impl Lying {
 }
 
 #[async_trait]
-impl Intake for Desk {
+impl Intake for TestIntake {
     fn try_room(&self) -> Option<Room> {
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
@@ -173,15 +173,15 @@ impl Intake for Desk {
         self.opened.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
-        self.tray.send(Lying { message, receipt, room }).ok().unwrap();
+    fn accept(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>) {
+        self.sender.send(HeldMessage { message, receipt, room }).ok().unwrap();
     }
 
     fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, _: String) {
         self.note(format!("{reason} {topic} {}", String::from_utf8_lossy(payload)));
     }
 
-    fn unread(&self, topic: &str) {
+    fn note_unread(&self, topic: &str) {
         self.note(format!("unread {topic}"));
     }
 
@@ -189,13 +189,13 @@ impl Intake for Desk {
         Arc::clone(&self.subscribers)
     }
 
-    fn heard(&self, devices: Vec<(DeviceId, Ear)>) {
+    fn subscribed(&self, devices: Vec<(DeviceId, Ear)>) {
         for (device, ear) in devices {
             self.note(format!("{device} hears {ear:?}"));
         }
     }
 
-    async fn knows(&self, client: &str) -> bool {
+    async fn knows_device(&self, client: &str) -> bool {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.known.iter().any(|known| known == client)
     }
@@ -204,16 +204,16 @@ impl Intake for Desk {
         Arc::default()
     }
 
-    fn listening(&self) -> Arc<Listening> {
-        Arc::clone(&self.listening)
+    fn rule_topics(&self) -> Arc<RuleTopics> {
+        Arc::clone(&self.rule_topics)
     }
 }
 
 /// An intake that settles everything at once.
-pub(super) struct Rubber;
+pub(super) struct SettlingIntake;
 
 #[async_trait]
-impl Intake for Rubber {
+impl Intake for SettlingIntake {
     fn try_room(&self) -> Option<Room> {
         Arc::new(Semaphore::new(1)).try_acquire_owned().ok()
     }
@@ -224,36 +224,36 @@ impl Intake for Rubber {
 
     fn connected(&self) {}
 
-    fn take(&self, _: Arrived, receipt: Receipt, _: Option<Room>) {
+    fn accept(&self, _: IncomingMessage, receipt: Receipt, _: Option<Room>) {
         receipt.settle(Ok(Accepted::default()));
     }
 
     fn refuse(&self, _: &str, _: &[u8], _: &'static str, _: String) {}
 
-    fn unread(&self, _: &str) {}
+    fn note_unread(&self, _: &str) {}
 
     fn subscribers(&self) -> Arc<Subscribers> {
         Arc::default()
     }
 
-    fn heard(&self, _: Vec<(DeviceId, Ear)>) {}
+    fn subscribed(&self, _: Vec<(DeviceId, Ear)>) {}
 
     fn dialects(&self) -> Arc<Dialects> {
         Arc::default()
     }
 
-    fn listening(&self) -> Arc<Listening> {
+    fn rule_topics(&self) -> Arc<RuleTopics> {
         Arc::default()
     }
 }
 
-/// A wire to a broker, that can be cut.
-pub(super) struct Wire {
+/// A proxy to a broker whose connections can be cut.
+pub(super) struct CuttableProxy {
     pub(super) address: SocketAddr,
     plugged: watch::Sender<bool>,
 }
 
-impl Wire {
+impl CuttableProxy {
     pub(super) async fn to(broker: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -8,18 +8,18 @@ use actix::{Context, MailboxError};
 use tokio::sync::oneshot;
 
 use super::messages::Addresses;
-use super::{Ask, Caller, Permission, Permissions};
+use super::{Caller, HubRequest, Permission, Permissions};
 use crate::HubError;
 use crate::counters::Counters;
-use crate::hub::{Alive, Hub, Settings};
+use crate::hub::{ActorHealth, Hub, Settings};
+use crate::mailbox::try_send_unbounded;
 use crate::messages::supervisor::IfUnknown;
-use crate::post::post;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::receipt::Accepted;
 use twinhub_domain::{Cause, DeviceId, Input, Timestamp, Twin, Versions};
 use twinhub_mqtt::rejections::Rejections;
-use twinhub_mqtt::unread::Unread;
+use twinhub_mqtt::unread_topics::UnreadTopics;
 use twinhub_rules::Catalog;
 
 /// The hub, as one caller may use it.
@@ -34,7 +34,7 @@ pub struct Grant {
 
 /// An input for a device, and its preconditions.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct InputRequest {
     device: DeviceId,
     input: Input,
     because: &'static str,
@@ -43,7 +43,7 @@ pub struct Order {
     want_twin: bool,
 }
 
-impl Order {
+impl InputRequest {
     /// For a device that there is.
     #[must_use]
     pub fn new(device: DeviceId, input: Input) -> Self {
@@ -124,9 +124,9 @@ impl Grant {
     ///
     /// # Errors
     /// The caller may not have it sent, or the actor is gone.
-    pub async fn ask<M: Ask>(&self, message: M) -> Result<M::Result, HubError>
+    pub async fn ask<M: HubRequest>(&self, message: M) -> Result<M::Result, HubError>
     where
-        Context<M::To>: ToEnvelope<M::To, M>,
+        Context<M::Target>: ToEnvelope<M::Target, M>,
     {
         self.demand(M::PERMISSION)?;
         let answer = M::address(Addresses(&self.hub)).send(message).await;
@@ -137,12 +137,12 @@ impl Grant {
     ///
     /// # Errors
     /// As [`Grant::ask`].
-    pub fn post<M: Ask>(&self, message: M) -> Result<(), HubError>
+    pub fn send<M: HubRequest>(&self, message: M) -> Result<(), HubError>
     where
-        Context<M::To>: ToEnvelope<M::To, M>,
+        Context<M::Target>: ToEnvelope<M::Target, M>,
     {
         self.demand(M::PERMISSION)?;
-        post(M::address(Addresses(&self.hub)), message).map_err(|_| HubError::ShuttingDown)
+        try_send_unbounded(M::address(Addresses(&self.hub)), message).map_err(|_| HubError::ShuttingDown)
     }
 
     /// Has an actor make a change, and gives its answer, which comes once the change is durable.
@@ -150,17 +150,17 @@ impl Grant {
     /// # Errors
     /// As [`Grant::ask`]; the store does not take anything in; or no answer came in time, and the change may be made
     /// later all the same.
-    pub async fn change<M: Ask, T>(
+    pub async fn change<M: HubRequest, T>(
         &self,
         message: impl FnOnce(oneshot::Sender<T>) -> M,
     ) -> Result<T, HubError>
     where
-        Context<M::To>: ToEnvelope<M::To, M>,
+        Context<M::Target>: ToEnvelope<M::Target, M>,
     {
         self.demand(M::PERMISSION)?;
         self.check_store()?;
         let (reply, answer) = oneshot::channel();
-        self.post(message(reply))?;
+        self.send(message(reply))?;
         self.answer(answer).await
     }
 
@@ -169,9 +169,9 @@ impl Grant {
     /// # Errors
     /// The caller lacks the permission, the twin refused the input, or it could not be made durable in time. It may
     /// become durable later all the same: no sender has had an acknowledgement.
-    pub async fn deliver(&self, order: Order) -> Result<Accepted, HubError> {
-        self.demand(permission_for(&order.input))?;
-        let Order { device, input, because, if_unknown, if_version, want_twin } = order;
+    pub async fn deliver(&self, request: InputRequest) -> Result<Accepted, HubError> {
+        self.demand(permission_for(&request.input))?;
+        let InputRequest { device, input, because, if_unknown, if_version, want_twin } = request;
         let mut cause = self.cause();
         if cause.by.is_empty() {
             cause.by = because.into();
@@ -263,7 +263,7 @@ impl Grant {
 
     /// The state of the hub's actors.
     #[must_use]
-    pub fn alive(&self) -> Alive {
+    pub fn alive(&self) -> ActorHealth {
         self.hub.alive()
     }
 
@@ -275,8 +275,8 @@ impl Grant {
 
     /// MQTT messages on topics without a reader.
     #[must_use]
-    pub fn unread(&self) -> &Unread {
-        &self.hub.unread
+    pub fn unread_topics(&self) -> &UnreadTopics {
+        &self.hub.unread_topics
     }
 }
 

@@ -21,16 +21,16 @@ use crate::timers::Timers;
 use crate::webhooks::Webhooks;
 
 /// A message that a caller may have sent, by a [`Grant`](super::Grant) that has its permission.
-pub trait Ask: Message<Result: Send> + Send + Sized + 'static {
+pub trait HubRequest: Message<Result: Send> + Send + Sized + 'static {
     /// The least permission. A route may take more.
     const PERMISSION: Permission;
     /// The actor that it goes to.
-    type To: Actor<Context = Context<Self::To>> + Handler<Self>;
+    type Target: Actor<Context = Context<Self::Target>> + Handler<Self>;
 
     /// The actor's address.
-    fn address(hub: Addresses<'_>) -> &Addr<Self::To>
+    fn address(hub: Addresses<'_>) -> &Addr<Self::Target>
     where
-        Context<Self::To>: ToEnvelope<Self::To, Self>;
+        Context<Self::Target>: ToEnvelope<Self::Target, Self>;
 }
 
 /// The hub's addresses, opaque outside of this crate.
@@ -39,9 +39,9 @@ pub struct Addresses<'a>(pub(super) &'a Hub);
 
 macro_rules! asks {
     ($($address:ident: $actor:ty { $($permission:ident: $($message:path),+;)+ })+) => {$($($(
-        impl Ask for $message {
+        impl HubRequest for $message {
             const PERMISSION: Permission = Permission::$permission;
-            type To = $actor;
+            type Target = $actor;
 
             fn address(hub: Addresses<'_>) -> &Addr<$actor> {
                 &hub.0.$address
@@ -56,20 +56,20 @@ asks! {
     }
     archive: Archive {
         Read: archive::ListDevices, archive::FindSerial, archive::RawHistory, archive::BucketHistory,
-            archive::FindEvents, archive::HowMuch, archive::Replay, archive::LoadTwins, archive::ListCommands,
+            archive::FindEvents, archive::FindExtent, archive::Replay, archive::LoadTwins, archive::ListCommands,
             archive::FindCommand, archive::ListRuns, archive::FindRun, archive::LastRuns, archive::ListAlarms,
             archive::FindAlarm, archive::ListDeliveries, archive::ListJobDevices;
-        Export: archive::Past;
+        Export: archive::FindPastEvents;
         Manage: archive::FindToken;
     }
     automation: Automation {
         Read: automation::ReadRules;
-        Trigger: automation::Tell;
+        Trigger: automation::SendSignal;
         Operate: automation::EnableRule;
         Automate: automation::PutRule, automation::DeleteRule;
     }
     feed: Feed {
-        Read: feed::Subscribe, feed::WatchCommands;
+        Read: feed::SubscribeFeed, feed::WatchCommands;
     }
     firmware: Firmware {
         Read: firmware::FindImage, firmware::ListImages;
@@ -84,13 +84,13 @@ asks! {
         Manage: jobs::MakeJob, jobs::SteerJob;
     }
     search: Search {
-        Read: search::Find, search::FindAll;
+        Read: search::FindDevices, search::FindAllDevices;
     }
     timers: Timers {
         Administer: timers::Tick;
     }
     webhooks: Webhooks {
-        Administer: webhooks::Send;
+        Administer: webhooks::SendWebhook;
     }
     templates: Templates {
         Automate: templates::PutTemplate, templates::TryTemplate, templates::DeleteTemplate;

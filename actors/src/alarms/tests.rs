@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::counters::get;
-use crate::door::Arrived;
 use crate::hub::{Hub, Settings};
+use crate::ingress::IncomingMessage;
 use crate::messages::archive::{FindAlarm, ListAlarms, Replay};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::alarm::{AlarmStep, Originator, Severity};
@@ -22,7 +22,7 @@ use twinhub_testkit::{CommitFault, FailingStore, ManualClock, ask, until, within
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600_000;
 
-struct Scene {
+struct AlarmsFixture {
     hub: Arc<Hub>,
     store: Arc<FailingStore>,
     clock: Arc<ManualClock>,
@@ -34,7 +34,7 @@ async fn became<T>(told: oneshot::Receiver<T>) -> T {
     within("what became of the alarm", told).await.unwrap()
 }
 
-impl Scene {
+impl AlarmsFixture {
     async fn new() -> Self {
         Self::over(TempDir::new().unwrap(), ManualClock::at(Timestamp::from_millis(NEW_YEAR))).await
     }
@@ -55,7 +55,7 @@ impl Scene {
     async fn device(&self, name: &str) -> DeviceNumber {
         let (receipt, settled) = receipt::channel();
         let topic = format!("iot/devices/{name}/data").into();
-        let message = Arrived {
+        let message = IncomingMessage {
             topic,
             payload: r#"{"t": 1}"#.into(),
             fire_and_forget: false,
@@ -63,12 +63,17 @@ impl Scene {
             for_twins: true,
             for_rules: true,
         };
-        self.hub.door.take(message, receipt, None);
+        self.hub.ingress.accept(message, receipt, None);
         within("the receipt of a message", settled).await.unwrap().unwrap();
         self.hub.read(&DeviceId::parse(name).unwrap()).await.unwrap().unwrap().number
     }
 
-    fn raise(&self, of: Originator, number: DeviceNumber, severity: Severity) -> oneshot::Receiver<Told> {
+    fn raise(
+        &self,
+        of: Originator,
+        number: DeviceNumber,
+        severity: Severity,
+    ) -> oneshot::Receiver<AlarmReply> {
         let (reply, told) = oneshot::channel();
         let raise = Raise {
             of,
@@ -80,26 +85,31 @@ impl Scene {
             cause: by_rule(),
             reply,
         };
-        post(&self.hub.alarms, raise).unwrap();
+        try_send_unbounded(&self.hub.alarms, raise).unwrap();
         told
     }
 
-    fn clear_type(&self, of: Originator) -> oneshot::Receiver<Told> {
+    fn clear_type(&self, of: Originator) -> oneshot::Receiver<AlarmReply> {
         let (reply, told) = oneshot::channel();
         let clear = ClearType { of, alarm_type: "hot".into(), cause: by_rule(), reply };
-        post(&self.hub.alarms, clear).unwrap();
+        try_send_unbounded(&self.hub.alarms, clear).unwrap();
         told
     }
 
-    fn clear(&self, id: AlarmId) -> oneshot::Receiver<Option<Told>> {
+    fn clear(&self, id: AlarmId) -> oneshot::Receiver<Option<AlarmReply>> {
         let (reply, told) = oneshot::channel();
-        post(&self.hub.alarms, Clear { id, cause: Cause::new(Source::Rest, "user:ann"), reply }).unwrap();
+        try_send_unbounded(
+            &self.hub.alarms,
+            Clear { id, cause: Cause::new(Source::Rest, "user:ann"), reply },
+        )
+        .unwrap();
         told
     }
 
-    fn acknowledge(&self, id: AlarmId, by: &str) -> oneshot::Receiver<Option<Told>> {
+    fn acknowledge(&self, id: AlarmId, by: &str) -> oneshot::Receiver<Option<AlarmReply>> {
         let (reply, told) = oneshot::channel();
-        post(&self.hub.alarms, Acknowledge { id, cause: Cause::new(Source::Rest, by), reply }).unwrap();
+        try_send_unbounded(&self.hub.alarms, Acknowledge { id, cause: Cause::new(Source::Rest, by), reply })
+            .unwrap();
         told
     }
 
@@ -146,15 +156,15 @@ fn of_rule() -> Originator {
 
 #[actix::test]
 async fn two_who_raise_one_at_once_make_one_of_it() {
-    let scene = Scene::new().await;
-    let pump = scene.device("pump-1").await;
-    scene.store.block();
-    let one = scene.raise(of("pump-1"), pump, Severity::Minor);
-    let mut other = scene.raise(of("pump-1"), pump, Severity::Major);
+    let fixture = AlarmsFixture::new().await;
+    let pump = fixture.device("pump-1").await;
+    fixture.store.block();
+    let one = fixture.raise(of("pump-1"), pump, Severity::Minor);
+    let mut other = fixture.raise(of("pump-1"), pump, Severity::Major);
     // The actor has both, and answers neither before the commit.
-    until("the alarm is active", async || get(&scene.hub.counters.alarms_active) != 0).await;
+    until("the alarm is active", async || get(&fixture.hub.counters.alarms_active) != 0).await;
     assert!(other.try_recv().is_err());
-    scene.store.unblock();
+    fixture.store.unblock();
     let (one, other) = (became(one).await, became(other).await);
     let (first, last) = (one.alarm.unwrap(), other.alarm.unwrap());
     assert_eq!((first.id, first.count, last.count), (last.id, 1, 2));
@@ -163,11 +173,11 @@ async fn two_who_raise_one_at_once_make_one_of_it() {
     assert_eq!((&last.rule, last.run), (&Some(cool()), Some(RunId(Uuid::from_u128(7)))));
     assert_eq!(last.id.0.get_version_num(), 7);
     assert_eq!(last.id.0.get_timestamp().unwrap().to_unix(), (1_767_225_600, 0));
-    assert_eq!(scene.stored(last.id).await, Some(last.clone()));
-    assert_eq!(scene.steps().await, [AlarmStep::Raised, AlarmStep::Repeated]);
-    assert_eq!(get(&scene.hub.counters.alarms_active), 1);
+    assert_eq!(fixture.stored(last.id).await, Some(last.clone()));
+    assert_eq!(fixture.steps().await, [AlarmStep::Raised, AlarmStep::Repeated]);
+    assert_eq!(get(&fixture.hub.counters.alarms_active), 1);
 
-    let events = scene.events().await;
+    let events = fixture.events().await;
     let raised = events.iter().find(|event| Some(event.seq) == one.seq).unwrap();
     let told = raised.json_members();
     assert!(
@@ -180,9 +190,9 @@ async fn two_who_raise_one_at_once_make_one_of_it() {
 
 #[actix::test]
 async fn an_alarm_of_a_rule_is_no_devices() {
-    let scene = Scene::new().await;
-    let told = became(scene.raise(of_rule(), DeviceNumber(0), Severity::Major)).await;
-    let events = scene.events().await;
+    let fixture = AlarmsFixture::new().await;
+    let told = became(fixture.raise(of_rule(), DeviceNumber(0), Severity::Major)).await;
+    let events = fixture.events().await;
     let event = &events.iter().find(|event| Some(event.seq) == told.seq).unwrap().event;
     assert!(event.device.is_none());
     assert_eq!(event.number, DeviceNumber(0));
@@ -190,82 +200,82 @@ async fn an_alarm_of_a_rule_is_no_devices() {
 
 #[actix::test]
 async fn what_is_over_can_still_be_acknowledged_and_once_only() {
-    let scene = Scene::new().await;
-    let pump = scene.device("pump-1").await;
-    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
-    scene.clock.advance(60_000);
-    let cleared = became(scene.clear_type(of("pump-1"))).await;
+    let fixture = AlarmsFixture::new().await;
+    let pump = fixture.device("pump-1").await;
+    let id = became(fixture.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
+    fixture.clock.advance(60_000);
+    let cleared = became(fixture.clear_type(of("pump-1"))).await;
     let alarm = cleared.alarm.unwrap();
     assert_eq!((alarm.id, alarm.active, &*alarm.cleared_by), (id, false, "rule:cool"));
     assert_eq!(alarm.cleared_at, Some(Timestamp::from_millis(NEW_YEAR + 60_000)));
-    assert_eq!(get(&scene.hub.counters.alarms_active), 0);
-    let nothing = became(scene.clear_type(of("pump-1"))).await;
+    assert_eq!(get(&fixture.hub.counters.alarms_active), 0);
+    let nothing = became(fixture.clear_type(of("pump-1"))).await;
     assert_eq!((nothing.alarm, nothing.seq), (None, None));
 
     // It has left memory. Two people see it at once: the first one's word stands.
-    let (ann, bob) = (scene.acknowledge(id, "user:ann"), scene.acknowledge(id, "user:bob"));
+    let (ann, bob) = (fixture.acknowledge(id, "user:ann"), fixture.acknowledge(id, "user:bob"));
     let (ann, bob) = (became(ann).await.unwrap(), became(bob).await.unwrap());
     assert!(ann.seq.is_some() && bob.seq.is_none());
     assert_eq!(ann.alarm, bob.alarm);
     assert_eq!(&*ann.alarm.clone().unwrap().acknowledged_by, "user:ann");
-    assert_eq!(scene.stored(id).await, ann.alarm);
-    let again = became(scene.clear(id)).await.unwrap();
+    assert_eq!(fixture.stored(id).await, ann.alarm);
+    let again = became(fixture.clear(id)).await.unwrap();
     assert_eq!((again.alarm, again.seq), (ann.alarm, None));
-    assert!(became(scene.clear(AlarmId(Uuid::nil()))).await.is_none());
-    assert!(became(scene.acknowledge(AlarmId(Uuid::nil()), "user:ann")).await.is_none());
-    assert_eq!(scene.steps().await, [AlarmStep::Raised, AlarmStep::Cleared, AlarmStep::Acknowledged]);
+    assert!(became(fixture.clear(AlarmId(Uuid::nil()))).await.is_none());
+    assert!(became(fixture.acknowledge(AlarmId(Uuid::nil()), "user:ann")).await.is_none());
+    assert_eq!(fixture.steps().await, [AlarmStep::Raised, AlarmStep::Cleared, AlarmStep::Acknowledged]);
 
-    let next = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap();
+    let next = became(fixture.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap();
     assert_ne!(next.id, id, "what is raised after it was over is another");
-    let ids: Vec<_> = scene.all().await.alarms.iter().map(|alarm| alarm.id).collect();
+    let ids: Vec<_> = fixture.all().await.alarms.iter().map(|alarm| alarm.id).collect();
     assert_eq!(ids, [next.id, id], "the newest first");
 }
 
 #[actix::test]
 async fn one_that_is_on_its_way_to_the_store_is_as_it_will_be() {
-    let scene = Scene::new().await;
-    let pump = scene.device("pump-1").await;
-    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
-    scene.store.block();
-    let cleared = scene.clear(id);
-    let seen = scene.acknowledge(id, "user:bob");
-    let again = scene.clear(id);
-    scene.store.unblock();
+    let fixture = AlarmsFixture::new().await;
+    let pump = fixture.device("pump-1").await;
+    let id = became(fixture.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
+    fixture.store.block();
+    let cleared = fixture.clear(id);
+    let seen = fixture.acknowledge(id, "user:bob");
+    let again = fixture.clear(id);
+    fixture.store.unblock();
     assert!(became(cleared).await.unwrap().seq.is_some());
     let seen = became(seen).await.unwrap().alarm.unwrap();
     assert_eq!((seen.active, &*seen.cleared_by, &*seen.acknowledged_by), (false, "user:ann", "user:bob"));
     assert_eq!(became(again).await.unwrap().seq, None);
-    assert_eq!(scene.stored(id).await, Some(seen));
+    assert_eq!(fixture.stored(id).await, Some(seen));
 }
 
 #[actix::test]
 async fn a_restart_goes_on_counting() {
-    let mut scene = Scene::new().await;
-    let pump = scene.device("pump-1").await;
-    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
-    became(scene.acknowledge(id, "user:ann")).await;
-    became(scene.raise(of_rule(), DeviceNumber(0), Severity::Info)).await;
-    scene = scene.again().await;
-    let again = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap();
+    let mut fixture = AlarmsFixture::new().await;
+    let pump = fixture.device("pump-1").await;
+    let id = became(fixture.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
+    became(fixture.acknowledge(id, "user:ann")).await;
+    became(fixture.raise(of_rule(), DeviceNumber(0), Severity::Info)).await;
+    fixture = fixture.again().await;
+    let again = became(fixture.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap();
     assert_eq!((again.id, again.count, again.acknowledged), (id, 2, true));
-    assert_eq!(get(&scene.hub.counters.alarms_active), 2);
-    let worse = became(scene.raise(of("pump-1"), pump, Severity::Critical)).await.alarm.unwrap();
+    assert_eq!(get(&fixture.hub.counters.alarms_active), 2);
+    let worse = became(fixture.raise(of("pump-1"), pump, Severity::Critical)).await.alarm.unwrap();
     assert!(!worse.acknowledged, "it has become worse than what was seen");
 }
 
 #[actix::test]
 async fn what_comes_before_the_store_answers_waits() {
-    let scene = Scene::new().await;
-    let pump = scene.device("pump-1").await;
-    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
-    let hub = &scene.hub;
-    scene.store.break_reads();
+    let fixture = AlarmsFixture::new().await;
+    let pump = fixture.device("pump-1").await;
+    let id = became(fixture.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
+    let hub = &fixture.hub;
+    fixture.store.break_reads();
     let (store, clock) =
-        (Arc::clone(&scene.store) as Arc<dyn Store>, Arc::clone(&scene.clock) as Arc<dyn Clock>);
+        (Arc::clone(&fixture.store) as Arc<dyn Store>, Arc::clone(&fixture.clock) as Arc<dyn Clock>);
     let late = Alarms::new(store, clock, hub.journal.clone(), Arc::clone(&hub.counters)).start();
     let (reply, mut told) = oneshot::channel();
     let cause = Cause::new(Source::Rest, "user:ann");
-    post(&late, Clear { id, cause, reply }).unwrap();
+    try_send_unbounded(&late, Clear { id, cause, reply }).unwrap();
     let (reply, raised) = oneshot::channel();
     let raise = Raise {
         of: of("pump-1"),
@@ -277,63 +287,63 @@ async fn what_comes_before_the_store_answers_waits() {
         cause: Cause::hub(),
         reply,
     };
-    post(&late, raise).unwrap();
+    try_send_unbounded(&late, raise).unwrap();
     tokio::task::yield_now().await;
     assert!(told.try_recv().is_err());
-    scene.store.heal();
+    fixture.store.heal();
     assert!(became(told).await.unwrap().seq.is_some());
     assert_ne!(became(raised).await.alarm.unwrap().id, id, "it was known to be over");
 }
 
 #[actix::test]
-async fn while_the_store_fails_nobody_is_told_and_afterwards_all_is_there() {
+async fn alarms_are_announced_only_once_they_are_stored() {
     for fault in [CommitFault::Failed, CommitFault::UnknownDone, CommitFault::UnknownNotDone] {
-        let scene = Scene::new().await;
-        let pump = scene.device("pump-1").await;
-        scene.store.break_commits(fault);
-        let mut one = scene.raise(of("pump-1"), pump, Severity::Major);
-        let other = scene.raise(of("pump-1"), pump, Severity::Major);
-        until("the hub knows that its store fails", async || scene.hub.is_failing()).await;
+        let fixture = AlarmsFixture::new().await;
+        let pump = fixture.device("pump-1").await;
+        fixture.store.break_commits(fault);
+        let mut one = fixture.raise(of("pump-1"), pump, Severity::Major);
+        let other = fixture.raise(of("pump-1"), pump, Severity::Major);
+        until("the hub knows that its store fails", async || fixture.hub.is_failing()).await;
         assert!(one.try_recv().is_err());
-        scene.store.heal();
+        fixture.store.heal();
         let told = became(other).await.alarm.unwrap();
-        assert_eq!((told.count, scene.all().await.total), (2, 1), "{fault:?}");
-        assert_eq!(scene.steps().await, [AlarmStep::Raised, AlarmStep::Repeated], "{fault:?}");
+        assert_eq!((told.count, fixture.all().await.total), (2, 1), "{fault:?}");
+        assert_eq!(fixture.steps().await, [AlarmStep::Raised, AlarmStep::Repeated], "{fault:?}");
     }
 }
 
 #[actix::test]
 async fn alarms_of_a_removed_device_go_with_it() {
-    let mut scene = Scene::new().await;
-    let pump = scene.device("pump-1").await;
-    let id = became(scene.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
-    let rules = became(scene.raise(of_rule(), DeviceNumber(0), Severity::Major)).await.alarm.unwrap().id;
+    let mut fixture = AlarmsFixture::new().await;
+    let pump = fixture.device("pump-1").await;
+    let id = became(fixture.raise(of("pump-1"), pump, Severity::Major)).await.alarm.unwrap().id;
+    let rules = became(fixture.raise(of_rule(), DeviceNumber(0), Severity::Major)).await.alarm.unwrap().id;
     let device = DeviceId::parse("pump-1").unwrap();
     let cause = Cause::new(Source::Rest, "user:ann");
-    scene.hub.deliver(device, Input::Delete, cause, IfUnknown::Refuse, false).await.unwrap();
-    until("the removed device's alarm is gone", async || get(&scene.hub.counters.alarms_active) <= 1).await;
-    assert_eq!(scene.stored(id).await, None);
-    let late = became(scene.raise(of("pump-1"), pump, Severity::Major)).await;
+    fixture.hub.deliver(device, Input::Delete, cause, IfUnknown::Refuse, false).await.unwrap();
+    until("the removed device's alarm is gone", async || get(&fixture.hub.counters.alarms_active) <= 1).await;
+    assert_eq!(fixture.stored(id).await, None);
+    let late = became(fixture.raise(of("pump-1"), pump, Severity::Major)).await;
     assert_eq!((late.alarm, late.seq), (None, None), "a rule that had not heard of it yet");
-    let anew = scene.device("pump-1").await;
-    let alarm = became(scene.raise(of("pump-1"), anew, Severity::Major)).await.alarm.unwrap();
+    let anew = fixture.device("pump-1").await;
+    let alarm = became(fixture.raise(of("pump-1"), anew, Severity::Major)).await.alarm.unwrap();
     assert_eq!((alarm.number, alarm.count), (anew, 1));
 
     // One that was on its way when its device was removed is not active for ever.
-    scene.store.block();
+    fixture.store.block();
     let device = DeviceId::parse("pump-1").unwrap();
     let cause = Cause::new(Source::Rest, "user:ann");
-    let removing = scene.hub.deliver(device, Input::Delete, cause, IfUnknown::Refuse, false);
-    let (raised, removed) = futures_util::join!(scene.raise(of("pump-1"), anew, Severity::Major), async {
+    let removing = fixture.hub.deliver(device, Input::Delete, cause, IfUnknown::Refuse, false);
+    let (raised, removed) = futures_util::join!(fixture.raise(of("pump-1"), anew, Severity::Major), async {
         tokio::task::yield_now().await;
-        scene.store.unblock();
+        fixture.store.unblock();
         removing.await
     });
     raised.unwrap();
     removed.unwrap();
-    until("the removed device's alarm is gone", async || get(&scene.hub.counters.alarms_active) <= 1).await;
-    scene = scene.again().await;
-    became(scene.raise(of_rule(), DeviceNumber(0), Severity::Major)).await;
-    assert_eq!(get(&scene.hub.counters.alarms_active), 1);
-    assert_eq!(scene.stored(rules).await.unwrap().count, 2);
+    until("the removed device's alarm is gone", async || get(&fixture.hub.counters.alarms_active) <= 1).await;
+    fixture = fixture.again().await;
+    became(fixture.raise(of_rule(), DeviceNumber(0), Severity::Major)).await;
+    assert_eq!(get(&fixture.hub.counters.alarms_active), 1);
+    assert_eq!(fixture.stored(rules).await.unwrap().count, 2);
 }

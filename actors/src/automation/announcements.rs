@@ -15,7 +15,7 @@ use twinhub_rules::{Engine, FileProblem, Rule, Twins as _};
 /// For so long what people should look at is not looked for again.
 const WARNINGS_LAST_MS: u64 = 5_000;
 
-/// The last news told.
+/// The last announced state.
 #[derive(Default)]
 pub(super) struct Announcements {
     /// The rules, by name and fingerprint.
@@ -37,15 +37,15 @@ impl Announcements {
         let all =
             broken.iter().flat_map(|(path, problems)| problems.iter().map(move |each| line(path, each)));
         let now: BTreeSet<String> = all.collect();
-        for told in now.difference(&self.broken) {
-            warn!("{told}");
+        for error in now.difference(&self.broken) {
+            warn!("{error}");
         }
         let first = |(path, problems): &(Arc<str>, Vec<FileProblem>)| Some(line(path, problems.first()?));
         counters.broken_rules.set(broken.iter().filter_map(first).collect());
         self.broken = now;
     }
 
-    /// The changes since it was told last; none where nothing has changed.
+    /// The changes since the last announcement; none where nothing has changed.
     pub fn change(&mut self, engine: &Engine, uptime_ms: u64) -> Option<AutomationSignal> {
         let now: BTreeMap<RuleId, u64> =
             engine.rules().iter().map(|rule| (rule.id.clone(), rule.fingerprint)).collect();

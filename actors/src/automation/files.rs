@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::Automation;
-use crate::messages::automation::{FileRead, LoadFiles};
-use crate::post::post;
+use crate::mailbox::try_send_unbounded;
+use crate::messages::automation::{LoadFiles, RuleFileRead};
 use twinhub_rules::file::SecretNames;
 use twinhub_rules::model::RuleOrigin;
 use twinhub_rules::{FileProblem, RuleFile};
@@ -28,8 +28,8 @@ const DEEPEST: usize = 8;
 /// not there has none.
 ///
 /// # Errors
-/// The folder cannot be listed. A file that cannot be read is told as one that does not check out.
-pub fn read(folder: &Path, secrets: &SecretNames) -> std::io::Result<Vec<FileRead>> {
+/// The folder cannot be listed. A file that cannot be read is reported as one that does not check out.
+pub fn read(folder: &Path, secrets: &SecretNames) -> std::io::Result<Vec<RuleFileRead>> {
     let mut paths = Vec::new();
     find(folder, DEEPEST, &mut paths)?;
     paths.sort();
@@ -66,7 +66,7 @@ pub fn is_rule_file(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
 }
 
-fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> FileRead {
+fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> RuleFileRead {
     let below = path.strip_prefix(folder).unwrap_or(path);
     let name: Arc<str> = below
         .components()
@@ -81,7 +81,7 @@ fn read_one(folder: &Path, path: &Path, secrets: &SecretNames) -> FileRead {
         },
         Err(error) => Err(vec![whole(format!("the file cannot be read: {error}"))]),
     };
-    FileRead { path: name, read }
+    RuleFileRead { path: name, read }
 }
 
 fn whole(message: String) -> FileProblem {
@@ -114,13 +114,13 @@ async fn settle(changes: &mut mpsc::Receiver<()>) {
 }
 
 fn watcher(folder: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-    let told = move |event: notify::Result<notify::Event>| {
+    let on_event = move |event: notify::Result<notify::Event>| {
         let only_looked_at = event.is_ok_and(|event| event.kind.is_access());
         if !only_looked_at {
             let _ = changed.try_send(()); // full says the same
         }
     };
-    let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
+    let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::Recursive)?;
         Ok(watcher)
     });
@@ -148,10 +148,10 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
             }
             Vec::new()
         }
-        Err(_) => return false, // the hub goes down
+        Err(_) => return false, // the hub is shutting down
     };
-    for FileRead { path, read } in &files {
-        // What is wrong with them is told by whoever takes them in.
+    for RuleFileRead { path, read } in &files {
+        // Their errors are reported by the actor that takes them in.
         if let Ok(file) = read
             && !first
         {
@@ -159,8 +159,8 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
         }
     }
     let (done, runs) = oneshot::channel();
-    if post(automation, LoadFiles { files, done: Some(done) }).is_ok() {
-        let _ = runs.await; // gone, the hub goes down
+    if try_send_unbounded(automation, LoadFiles { files, done: Some(done) }).is_ok() {
+        let _ = runs.await; // gone, the hub is shutting down
     }
     true
 }

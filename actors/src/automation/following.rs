@@ -8,24 +8,23 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
+use crate::messages::feed::EventBatch;
 use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::{EventBody, Recorded, Timestamp};
 use twinhub_rules::Engine;
 
-/// A deadline that is told later than this is late.
+/// A deadline that comes later than this is late.
 const LATE_MS: i64 = 1_000;
 /// Effects that were asked for hold the time back no longer than this.
 const LONGEST_HOLD_MS: u64 = 2_000;
 /// No more is read from the feed while so many events wait to be seen.
 const ENOUGH: usize = 10_000;
 
-type Batch = Arc<[Arc<Recorded>]>;
-
 /// The place of the engine in what happens, and its next step.
 #[derive(Default)]
 pub(super) struct EventFollower {
     /// None while it is read from.
-    pub live: Option<broadcast::Receiver<Batch>>,
+    pub live: Option<broadcast::Receiver<EventBatch>>,
     /// Events that came and were not seen yet.
     pub queue: VecDeque<Arc<Recorded>>,
     /// The last event that the engine has seen.
@@ -52,12 +51,12 @@ pub(super) enum NextStep {
 
 impl EventFollower {
     /// The feed, to be read from; none while it is, and where enough waits to be seen.
-    pub fn feed(&mut self) -> Option<broadcast::Receiver<Batch>> {
+    pub fn feed(&mut self) -> Option<broadcast::Receiver<EventBatch>> {
         if self.queue.len() >= ENOUGH { None } else { self.live.take() }
     }
 
     /// A batch has come, and perhaps more meanwhile.
-    pub fn take(&mut self, batch: &Batch) {
+    pub fn enqueue(&mut self, batch: &EventBatch) {
         self.queue.extend(batch.iter().cloned());
         while let Some(live) = &mut self.live
             && self.queue.len() < ENOUGH
@@ -87,7 +86,7 @@ impl EventFollower {
     }
 
     /// The engine is about to see this event.
-    pub fn see(&mut self, recorded: &Recorded) {
+    pub fn mark_seen(&mut self, recorded: &Recorded) {
         self.cursor = recorded.seq;
         if let EventBody::Signal(signal) = &recorded.event.body
             && matches!(**signal, AutomationSignal::ClockMoved { .. })
@@ -106,7 +105,7 @@ impl EventFollower {
         uptime_ms.saturating_sub(since) < LONGEST_HOLD_MS
     }
 
-    /// Should the timers be told of this deadline?
+    /// Must the timers be armed for this deadline?
     pub fn arm(&mut self, next: Timestamp) -> bool {
         let is_sooner = self.armed.is_none_or(|armed| next < armed);
         if is_sooner {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::messages::automation::{Expect, FileRead, RuleRefusal};
+use crate::messages::automation::{RuleExistence, RuleFileRead, RuleRefusal};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Object, Timestamp};
 use twinhub_rules::file::{SecretNames, parse_rule_with};
@@ -14,7 +14,7 @@ use twinhub_store::RuleRecord;
 /// The rules of all files and of the API.
 #[derive(Debug, Default)]
 pub struct Library {
-    files: BTreeMap<Arc<str>, File>,
+    files: BTreeMap<Arc<str>, LoadedFile>,
     /// Made over the API.
     made: BTreeMap<RuleId, Rule>,
     records: BTreeMap<RuleId, RuleRecord>,
@@ -26,7 +26,7 @@ pub struct Library {
 
 /// A rule file: the version that runs, and what is wrong with the one that stands there.
 #[derive(Debug, Default)]
-struct File {
+struct LoadedFile {
     rules: Vec<Rule>,
     problems: Vec<FileProblem>,
 }
@@ -52,19 +52,21 @@ impl Library {
     }
 
     /// The files as they stand now, all of them. One that does not check out leaves what ran before.
-    pub fn load(&mut self, files: Vec<FileRead>) {
+    pub fn load(&mut self, files: Vec<RuleFileRead>) {
         let mut before = std::mem::take(&mut self.files);
-        for FileRead { path, read } in files {
+        for RuleFileRead { path, read } in files {
             let file = match read {
-                Ok(RuleFile { rules, .. }) => File { rules, problems: Vec::new() },
-                Err(problems) => File { rules: before.remove(&path).unwrap_or_default().rules, problems },
+                Ok(RuleFile { rules, .. }) => LoadedFile { rules, problems: Vec::new() },
+                Err(problems) => {
+                    LoadedFile { rules: before.remove(&path).unwrap_or_default().rules, problems }
+                }
             };
             self.files.insert(path, file);
         }
         self.refuse_doubles();
     }
 
-    /// A name stands for one rule: whoever comes second, in the order of the paths and after the API, is left
+    /// A name stands for one rule: the second one, in the order of the paths and after the API, is left
     /// out, and its file says so.
     fn refuse_doubles(&mut self) {
         let mut taken: BTreeMap<RuleId, Arc<str>> =
@@ -128,22 +130,22 @@ impl Library {
     ///
     /// # Errors
     /// It is there, it is not, or it stands in a file.
-    pub fn may_put(&self, id: &RuleId, expect: Expect) -> Result<(), RuleRefusal> {
+    pub fn may_put(&self, id: &RuleId, expect: RuleExistence) -> Result<(), RuleRefusal> {
         if let Some(template) = id.template() {
             return match self.find(id) {
-                None if expect == Expect::There => Err(RuleRefusal::Unknown(id.clone())),
+                None if expect == RuleExistence::There => Err(RuleRefusal::Unknown(id.clone())),
                 _ => Err(RuleRefusal::OfTemplate { id: id.clone(), template: template.into() }),
             };
         }
         match self.find(id).map(|rule| &rule.origin) {
-            Some(RuleOrigin::File(path)) if expect == Expect::There => {
+            Some(RuleOrigin::File(path)) if expect == RuleExistence::There => {
                 Err(RuleRefusal::InFile { id: id.clone(), path: Arc::clone(path) })
             }
-            Some(_) if expect == Expect::New => Err(RuleRefusal::Taken(id.clone())),
-            None if expect == Expect::There && !self.unread.contains_key(id) => {
+            Some(_) if expect == RuleExistence::New => Err(RuleRefusal::Taken(id.clone())),
+            None if expect == RuleExistence::There && !self.unread.contains_key(id) => {
                 Err(RuleRefusal::Unknown(id.clone()))
             }
-            None if expect == Expect::New && self.unread.contains_key(id) => {
+            None if expect == RuleExistence::New && self.unread.contains_key(id) => {
                 Err(RuleRefusal::Taken(id.clone()))
             }
             _ => Ok(()),
@@ -158,7 +160,7 @@ impl Library {
     }
 
     /// Takes in what people said of a rule.
-    pub fn note(&mut self, record: RuleRecord) {
+    pub fn set_record(&mut self, record: RuleRecord) {
         self.records.insert(record.id.clone(), record);
     }
 
@@ -192,22 +194,22 @@ impl Library {
     }
 
     /// A rule with this body, said now. Whether it runs it says itself.
-    pub fn said(&self, id: &RuleId, body: Option<Object>, now: Timestamp) -> RuleRecord {
+    pub fn record_of_body(&self, id: &RuleId, body: Option<Object>, now: Timestamp) -> RuleRecord {
         let before = self.record(id);
-        let now = said_at(before, now);
+        let now = changed_at(before, now);
         let created_at = before.map_or(now, |record| record.created_at);
         RuleRecord { id: id.clone(), body, enabled: None, created_at, updated_at: now }
     }
 
     /// The rule switched, now.
-    pub fn switched(&self, id: &RuleId, enabled: bool, now: Timestamp) -> RuleRecord {
+    pub fn record_of_switch(&self, id: &RuleId, enabled: bool, now: Timestamp) -> RuleRecord {
         let body = self.record(id).and_then(|record| record.body.clone());
-        RuleRecord { enabled: Some(enabled), ..self.said(id, body, now) }
+        RuleRecord { enabled: Some(enabled), ..self.record_of_body(id, body, now) }
     }
 }
 
 /// When something is said of a rule, now: later than what was said before, whatever the clock shows, as its tag must be
 /// another.
-fn said_at(before: Option<&RuleRecord>, now: Timestamp) -> Timestamp {
+fn changed_at(before: Option<&RuleRecord>, now: Timestamp) -> Timestamp {
     before.map_or(now, |before| now.max(before.updated_at.plus_millis(1)))
 }

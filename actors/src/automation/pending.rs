@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::Around;
+use super::AutomationDeps;
 use crate::counters::up;
+use crate::log_throttle::LogThrottle;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::alarms::Raise;
 use crate::messages::journal::Append;
-use crate::post::post;
-use crate::sparing::Sparing;
 use twinhub_domain::alarm::{Originator, Severity};
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::receipt::Receipt;
@@ -37,30 +37,30 @@ pub(super) struct PendingWrites {
     /// It is written in a moment.
     pub is_scheduled: bool,
     /// Failed runs in the log.
-    loud: Sparing,
+    log_throttle: LogThrottle,
 }
 
 impl PendingWrites {
     /// An entry of the journal of runs, new or further.
-    pub fn note(&mut self, around: &Around, entry: RunEntry, tell: bool) {
+    pub fn add(&mut self, deps: &AutomationDeps, entry: RunEntry, tell: bool) {
         match &entry.outcome {
-            RunOutcome::NotRun { .. } => up(&around.counters.rule_refusals),
+            RunOutcome::NotRun { .. } => up(&deps.counters.rule_refusals),
             RunOutcome::Running => {}
-            _ => up(&around.counters.rule_runs),
+            _ => up(&deps.counters.rule_runs),
         }
         if let RunOutcome::Failed { reason } = &entry.outcome
-            && let Some(left_out) = self.loud.may(entry.rule.as_str(), around.clock.uptime_ms())
+            && let Some(left_out) = self.log_throttle.permit(entry.rule.as_str(), deps.clock.uptime_ms())
         {
             log_failure(&entry, reason, left_out);
         }
         if tell {
-            self.events.push(event_of(&entry, around.clock.now()));
+            self.events.push(event_of(&entry, deps.clock.now()));
         }
         self.entries.insert(entry.id, entry);
     }
 
-    /// A rule was stopped, by the breaker or by a panic: people are told by an alarm.
-    pub fn stopped(&mut self, around: &Around, rule: &RuleId, why: Box<str>) {
+    /// A rule was stopped, by the breaker or by a panic: an alarm is raised.
+    pub fn stopped(&mut self, deps: &AutomationDeps, rule: &RuleId, why: Box<str>) {
         error!(%rule, "rule stopped: {why}");
         let raise = Raise {
             of: Originator::Rule(rule.clone()),
@@ -72,9 +72,9 @@ impl PendingWrites {
             cause: Cause::new(Source::Rule, rule.as_str()),
             reply: oneshot::channel().0, // nobody waits for it
         };
-        let _ = post(&around.alarms, raise); // it goes with us
+        let _ = try_send_unbounded(&deps.alarms, raise); // it goes with us
         let signal = AutomationSignal::Stopped { rule: rule.clone(), why };
-        self.events.push(signal_event(&*around.clock, signal, Cause::hub()));
+        self.events.push(signal_event(&*deps.clock, signal, Cause::hub()));
     }
 
     /// Is there nothing to write but the place in the sequence?

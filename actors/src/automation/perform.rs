@@ -1,4 +1,4 @@
-//! Performing effects: each goes to whoever does it, and comes back with how it went.
+//! The effects of rules: each is sent to the actor that performs it, and its result returns to the engine.
 
 use actix::Addr;
 use bytes::Bytes;
@@ -6,15 +6,15 @@ use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use super::Around;
+use super::AutomationDeps;
 use crate::backoff;
 use crate::delivery;
 use crate::journal::Journal;
-use crate::messages::alarms::{ClearType, Raise, Told};
+use crate::mailbox::try_send_unbounded;
+use crate::messages::alarms::{AlarmReply, ClearType, Raise};
 use crate::messages::journal::Append;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::messages::webhooks::Send as SendWebhook;
-use crate::post::post;
+use crate::messages::webhooks::SendWebhook;
 use twinhub_domain::Outgoing;
 use twinhub_domain::fingerprint::Fingerprint;
 use twinhub_domain::receipt::{Accepted, InputOutcome, NotAccepted};
@@ -40,12 +40,12 @@ pub fn at_once(request: &EffectRequest) -> bool {
 
 /// Does what is asked for, and waits until what it brought about is durable. `is_new`: the run was not made before, so
 /// nobody need look whether it was done already.
-pub async fn perform(around: &Around, request: EffectRequest, is_new: bool) -> EffectResult {
+pub async fn perform(deps: &AutomationDeps, request: EffectRequest, is_new: bool) -> EffectResult {
     let EffectRequest { id, rule, cause, effect } = request;
     match effect {
         Effect::Command { device, request } => {
             let mut is_new = is_new;
-            deliver(around, &device, &cause, || {
+            deliver(deps, &device, &cause, || {
                 Input::Command {
                     id: CommandId(crate::clock::new_id()),
                     request: Box::new(request.clone()),
@@ -57,14 +57,13 @@ pub async fn perform(around: &Around, request: EffectRequest, is_new: bool) -> E
         }
         Effect::Desired { device, set } => {
             let patch: Object = [("desired", Json::Object(set))].into_iter().collect();
-            deliver(around, &device, &cause, || Input::Change(Box::new(Change { patch: patch.clone() })))
-                .await
+            deliver(deps, &device, &cause, || Input::Change(Box::new(Change { patch: patch.clone() }))).await
         }
         Effect::Mode { device, mode, until } => {
-            deliver(around, &device, &cause, || Input::SetMode { mode, until }).await
+            deliver(deps, &device, &cause, || Input::SetMode { mode, until }).await
         }
-        Effect::Raise { of, number, alarm_type, severity, message } => told(
-            post_and_wait(&around.alarms, |reply| Raise {
+        Effect::Raise { of, number, alarm_type, severity, message } => alarm_result(
+            send_and_wait(&deps.alarms, |reply| Raise {
                 of,
                 number,
                 alarm_type,
@@ -76,18 +75,18 @@ pub async fn perform(around: &Around, request: EffectRequest, is_new: bool) -> E
             })
             .await,
         ),
-        Effect::Clear { of, alarm_type } => {
-            told(post_and_wait(&around.alarms, |reply| ClearType { of, alarm_type, cause, reply }).await)
-        }
+        Effect::Clear { of, alarm_type } => alarm_result(
+            send_and_wait(&deps.alarms, |reply| ClearType { of, alarm_type, cause, reply }).await,
+        ),
         Effect::Publish { topic, payload, retain } => {
             let payload = match payload {
                 Json::String(text) => Bytes::from(String::from(text)),
                 other => Bytes::from(other.to_string()),
             };
             let outgoing = vec![Outgoing { id: 0, topic, payload, retain, until: None, purpose: None }];
-            result(append(&around.journal, Vec::new(), outgoing, Kept::default()).await)
+            result(append(&deps.journal, Vec::new(), outgoing, Kept::default()).await)
         }
-        Effect::Webhook(delivery) => webhook(around, id, rule, *delivery).await,
+        Effect::Webhook(delivery) => webhook(deps, id, rule, *delivery).await,
         Effect::Enable { .. } | Effect::Log { .. } => EffectResult::default(), // done at once
     }
 }
@@ -110,18 +109,19 @@ pub async fn append(
     kept: Kept,
 ) -> InputOutcome {
     let (receipt, settled) = receipt::channel();
-    let _ = post(journal, Append::with_kept(events, outgoing, kept, receipt)); // dropped, its receipt says so
+    // Dropped, its receipt says so.
+    let _ = try_send_unbounded(journal, Append::with_kept(events, outgoing, kept, receipt));
     settled.await.unwrap_or(Err(NotAccepted::Lost))
 }
 
-/// The result of what a device is told, however often its twin dies of it.
+/// The result of an input for a device, however often its twin panics on it.
 async fn deliver(
-    around: &Around,
+    deps: &AutomationDeps,
     device: &DeviceId,
     cause: &Cause,
     mut input: impl FnMut() -> Input,
 ) -> EffectResult {
-    let settled = delivery::deliver(&around.supervisor, backoff::TWIN, |receipt| Deliver {
+    let settled = delivery::deliver(&deps.supervisor, backoff::TWIN, |receipt| Deliver {
         device: device.clone(),
         input: input(),
         cause: cause.clone(),
@@ -134,8 +134,8 @@ async fn deliver(
 }
 
 /// The delivery is durable before it is sent; the run goes on without waiting for the answer.
-async fn webhook(around: &Around, id: EffectId, rule: RuleId, delivery: Delivery) -> EffectResult {
-    let now = around.clock.now();
+async fn webhook(deps: &AutomationDeps, id: EffectId, rule: RuleId, delivery: Delivery) -> EffectResult {
+    let now = deps.clock.now();
     let record = DeliveryRecord {
         id: delivery_id(id),
         rule,
@@ -150,9 +150,10 @@ async fn webhook(around: &Around, id: EffectId, rule: RuleId, delivery: Delivery
     };
     let kept = Kept { deliveries: vec![record.clone()], ..Kept::default() };
     let made = Some(record.id.to_string().into());
-    let settled = append(&around.journal, Vec::new(), Vec::new(), kept).await;
+    let settled = append(&deps.journal, Vec::new(), Vec::new(), kept).await;
     if settled.is_ok() {
-        let _ = post(&around.webhooks, SendWebhook { delivery: record }); // read from the store at the next start
+        // Read from the store at the next start.
+        let _ = try_send_unbounded(&deps.webhooks, SendWebhook { delivery: record });
     }
     EffectResult { made, ..result(settled) }
 }
@@ -166,23 +167,23 @@ fn delivery_id(id: EffectId) -> Uuid {
     uuid::Builder::from_custom_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()).into_uuid()
 }
 
-async fn post_and_wait<M>(
+async fn send_and_wait<M>(
     to: &Addr<crate::alarms::Alarms>,
-    message: impl FnOnce(oneshot::Sender<Told>) -> M,
-) -> Option<Told>
+    message: impl FnOnce(oneshot::Sender<AlarmReply>) -> M,
+) -> Option<AlarmReply>
 where
     crate::alarms::Alarms: actix::Handler<M>,
     M: actix::Message + Send + 'static,
     M::Result: Send,
 {
-    let (reply, told) = oneshot::channel();
-    let _ = post(to, message(reply)); // dropped, the wait ends
-    told.await.ok()
+    let (reply, answer) = oneshot::channel();
+    let _ = try_send_unbounded(to, message(reply)); // dropped, the wait ends
+    answer.await.ok()
 }
 
-fn told(told: Option<Told>) -> EffectResult {
-    match told {
-        Some(Told { alarm, seq }) => EffectResult {
+fn alarm_result(answer: Option<AlarmReply>) -> EffectResult {
+    match answer {
+        Some(AlarmReply { alarm, seq }) => EffectResult {
             seq,
             made: alarm.map(|alarm| alarm.id.to_string().into()),
             ..EffectResult::default()

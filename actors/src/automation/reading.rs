@@ -18,7 +18,7 @@ const EVENTS: usize = 5_000;
 
 /// Twins for the engine.
 #[derive(Default)]
-pub struct Known {
+pub struct EngineTwins {
     pub twins: Vec<Twin>,
 }
 
@@ -29,9 +29,9 @@ pub async fn groups(store: &dyn Store) -> GroupTree {
 }
 
 /// The twins that `wanted` names or matches, as of the last commit.
-pub async fn twins(store: &dyn Store, wanted: MissingTwins, tree: &GroupTree) -> Known {
+pub async fn twins(store: &dyn Store, wanted: MissingTwins, tree: &GroupTree) -> EngineTwins {
     let MissingTwins { devices, selectors } = wanted;
-    let mut known = Known::default();
+    let mut known = EngineTwins::default();
     for ids in devices.chunks(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
         known.twins.extend(until_answered("the twins of rules", || store.load(ids)).await);
     }

@@ -9,9 +9,10 @@ use tracing::{info, warn};
 use super::Automation;
 use super::perform::append;
 use super::templates::TemplateChanges;
+use crate::mailbox::send_reply;
 use crate::messages::automation::{
-    DeleteRule, EnableRule, Expect, PutRule, ReadRules, RuleRefusal, RuleStands, RuleStood, RulesRead, Tell,
-    TemplateRules,
+    DeleteRule, EnableRule, PutRule, PutRuleReply, ReadRules, RuleExistence, RuleRefusal, RuleView,
+    RulesRead, SendSignal, TemplateRules,
 };
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::run::{AutomationSignal, RuleId};
@@ -20,12 +21,12 @@ use twinhub_rules::file::parse_rule_with;
 use twinhub_rules::{Rule, redaction};
 use twinhub_store::{AutomationChanges as Kept, RuleRecord};
 
-type Reply = oneshot::Sender<Result<RuleStood, RuleRefusal>>;
+type RuleReply = oneshot::Sender<Result<PutRuleReply, RuleRefusal>>;
 
 impl Automation {
-    fn stands(&self, rule: &Rule) -> RuleStands {
+    fn view(&self, rule: &Rule) -> RuleView {
         let record = self.library.record(&rule.id);
-        RuleStands {
+        RuleView {
             rule: Arc::new(rule.clone()),
             sent: record.and_then(|record| record.body.clone()),
             enabled: self.engine.is_enabled(&rule.id).unwrap_or(rule.enabled),
@@ -36,22 +37,22 @@ impl Automation {
         }
     }
 
-    fn stood(&mut self, id: &RuleId) -> Result<RuleStood, RuleRefusal> {
+    fn put_reply(&mut self, id: &RuleId) -> Result<PutRuleReply, RuleRefusal> {
         let warnings = self.warnings().into_iter().filter(|warning| warning.rules.contains(id)).collect();
         let rule = self.library.find(id).ok_or_else(|| RuleRefusal::Unknown(id.clone()))?;
-        Ok(RuleStood { stands: self.stands(rule), warnings })
+        Ok(PutRuleReply { stands: self.view(rule), warnings })
     }
 
     fn put(&mut self, request: PutRule, ctx: &mut Context<Self>) {
         let PutRule { body, expect, if_tag, cause, reply } = request;
         let id = body.get("id").and_then(Json::as_str).and_then(|id| RuleId::parse(id).ok());
         let before = id.and_then(|id| self.library.record(&id)).and_then(|record| record.body.as_ref());
-        let before = before.filter(|_| expect != Expect::New);
+        let before = before.filter(|_| expect != RuleExistence::New);
         let body = match redaction::restore(&body, before) {
             Ok(body) => body,
             Err(problems) => return refuse(reply, RuleRefusal::Problems(problems)),
         };
-        let rule = match parse_rule_with(&body, &self.around.secrets) {
+        let rule = match parse_rule_with(&body, &self.deps.secrets) {
             Ok((rule, _)) => rule,
             Err(problems) => return refuse(reply, RuleRefusal::Problems(problems)),
         };
@@ -59,7 +60,7 @@ impl Automation {
         if let Err(refusal) = may_put {
             return refuse(reply, refusal);
         }
-        let record = self.library.said(&rule.id, Some(body), self.around.clock.now());
+        let record = self.library.record_of_body(&rule.id, Some(body), self.deps.clock.now());
         info!(rule = %rule.id, by = %cause.by, "rule taken in");
         self.keep(Vec::new(), vec![record.clone()], ctx, move |this, settled, ctx| {
             if settled.is_err() {
@@ -70,29 +71,30 @@ impl Automation {
             this.exchange(ctx, move |this, _| {
                 this.engine.set_enabled(&id, enabled);
                 this.announcements.forget_warnings();
-                let _ = reply.send(this.stood(&id)); // whoever waited may have gone
+                send_reply(reply, this.put_reply(&id));
             });
         });
     }
 
     fn delete(&mut self, DeleteRule { id, if_tag, cause, reply }: DeleteRule, ctx: &mut Context<Self>) {
-        let may_go = self.library.may_put(&id, Expect::There).and_then(|()| self.check_tag(&id, if_tag));
+        let may_go =
+            self.library.may_put(&id, RuleExistence::There).and_then(|()| self.check_tag(&id, if_tag));
         if let Err(refusal) = may_go {
-            let _ = reply.send(Err(refusal)); // whoever waited may have gone
+            send_reply(reply, Err(refusal));
             return;
         }
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         let record =
             RuleRecord { id: id.clone(), body: None, enabled: None, created_at: now, updated_at: now };
         info!(rule = %id, by = %cause.by, "rule removed");
         self.keep(Vec::new(), vec![record], ctx, move |this, settled, ctx| {
             if settled.is_err() {
-                let _ = reply.send(Err(RuleRefusal::Lost)); // whoever waited may have gone
+                send_reply(reply, Err(RuleRefusal::Lost));
                 return;
             }
             this.library.remove(&id);
             this.exchange(ctx, move |_, _| {
-                let _ = reply.send(Ok(())); // whoever waited may have gone
+                send_reply(reply, Ok(()));
             });
         });
     }
@@ -105,17 +107,17 @@ impl Automation {
         if let Err(refusal) = self.check_tag(&id, if_tag) {
             return refuse(reply, refusal);
         }
-        let record = self.library.switched(&id, enabled, self.around.clock.now());
+        let record = self.library.record_of_switch(&id, enabled, self.deps.clock.now());
         let event = self.signal(AutomationSignal::Enabled { rule: id.clone(), enabled }, cause);
         self.keep(vec![event], vec![record.clone()], ctx, move |this, settled, ctx| {
             if settled.is_err() {
                 return refuse(reply, RuleRefusal::Lost);
             }
-            this.library.note(record);
+            this.library.set_record(record);
             this.engine.set_enabled(&id, enabled);
             this.announcements.forget_warnings();
             this.after(ctx);
-            let _ = reply.send(this.stood(&id)); // whoever waited may have gone
+            send_reply(reply, this.put_reply(&id));
         });
     }
 
@@ -126,7 +128,7 @@ impl Automation {
         if self.library.is_changing(id) {
             return Err(RuleRefusal::Changing(id.clone()));
         }
-        let current = self.library.find(id).map(|rule| self.stands(rule).tag()).unwrap_or_default();
+        let current = self.library.find(id).map(|rule| self.view(rule).tag()).unwrap_or_default();
         if expected.contain(&current) { Ok(()) } else { Err(RuleRefusal::Version { current, expected }) }
     }
 
@@ -136,8 +138,8 @@ impl Automation {
             warn!(rule = %id, by = %cause.by, "a rule is to be switched that is not there");
             return;
         }
-        let record = self.library.switched(&id, enabled, self.around.clock.now());
-        self.library.note(record.clone());
+        let record = self.library.record_of_switch(&id, enabled, self.deps.clock.now());
+        self.library.set_record(record.clone());
         self.engine.set_enabled(&id, enabled);
         self.announcements.forget_warnings();
         let event = self.signal(AutomationSignal::Enabled { rule: id, enabled }, cause.clone());
@@ -145,7 +147,7 @@ impl Automation {
         self.pending.rules.push(record);
     }
 
-    fn tell(&mut self, Tell { signal, cause, reply }: Tell, ctx: &mut Context<Self>) {
+    fn send_signal(&mut self, SendSignal { signal, cause, reply }: SendSignal, ctx: &mut Context<Self>) {
         let refusal = match &signal {
             AutomationSignal::Run { rule, .. } if self.library.find(rule).is_none() => {
                 Some(RuleRefusal::Unknown(rule.clone()))
@@ -156,28 +158,28 @@ impl Automation {
             _ => None,
         };
         if let Some(refusal) = refusal {
-            let _ = reply.send(Err(refusal)); // whoever waited may have gone
+            send_reply(reply, Err(refusal));
             return;
         }
         let event = self.signal(signal, cause);
         self.commit(vec![event], Kept::default(), ctx, move |_, settled, _| {
             let seq = settled.ok().and_then(|taken| taken.seq);
-            let _ = reply.send(seq.ok_or(RuleRefusal::Lost)); // whoever waited may have gone
+            send_reply(reply, seq.ok_or(RuleRefusal::Lost));
         });
     }
 
     fn take_template_rules(&mut self, request: TemplateRules, ctx: &mut Context<Self>) {
         let TemplateRules { rules, reply } = request;
-        let now = self.around.clock.now();
-        let changes = TemplateChanges::new(&self.library, &rules, &self.around.secrets, now);
+        let now = self.deps.clock.now();
+        let changes = TemplateChanges::new(&self.library, &rules, &self.deps.secrets, now);
         if changes.is_empty() {
-            let _ = reply.send(Ok(())); // whoever waited may have gone
+            send_reply(reply, Ok(()));
             return;
         }
         info!(taken = changes.taken.len(), gone = changes.gone.len(), "rules of templates changed");
         self.keep(Vec::new(), changes.records(), ctx, move |this, settled, ctx| {
             if settled.is_err() {
-                let _ = reply.send(Err(RuleRefusal::Lost)); // whoever waited may have gone
+                send_reply(reply, Err(RuleRefusal::Lost));
                 return;
             }
             let as_written = changes.apply(&mut this.library);
@@ -185,7 +187,7 @@ impl Automation {
                 for (id, enabled) in as_written {
                     this.engine.set_enabled(&id, enabled);
                 }
-                let _ = reply.send(Ok(())); // whoever waited may have gone
+                send_reply(reply, Ok(()));
             });
         });
     }
@@ -215,7 +217,7 @@ impl Automation {
         then: impl FnOnce(&mut Self, InputOutcome, &mut Context<Self>) + 'static,
     ) {
         use actix::{ActorFutureExt as _, WrapFuture as _};
-        let journal = self.around.journal.clone();
+        let journal = self.deps.journal.clone();
         let work = async move { append(&journal, events, Vec::new(), kept).await };
         ctx.spawn(work.into_actor(self).map(move |settled, this, ctx| {
             this.when_ready(ctx, move |this, ctx| then(this, settled, ctx));
@@ -223,8 +225,8 @@ impl Automation {
     }
 }
 
-fn refuse(reply: Reply, refusal: RuleRefusal) {
-    let _ = reply.send(Err(refusal)); // whoever waited may have gone
+fn refuse(reply: RuleReply, refusal: RuleRefusal) {
+    send_reply(reply, Err(refusal));
 }
 
 impl Handler<ReadRules> for Automation {
@@ -232,9 +234,9 @@ impl Handler<ReadRules> for Automation {
 
     fn handle(&mut self, ReadRules { reply }: ReadRules, ctx: &mut Context<Self>) {
         self.when_ready(ctx, |this, _| {
-            let rules = this.engine.rules().iter().map(|rule| this.stands(rule)).collect();
+            let rules = this.engine.rules().iter().map(|rule| this.view(rule)).collect();
             let read = RulesRead { rules, broken: this.library.broken(), warnings: this.warnings() };
-            let _ = reply.send(read); // whoever waited may have gone
+            send_reply(reply, read);
         });
     }
 }
@@ -263,11 +265,11 @@ impl Handler<EnableRule> for Automation {
     }
 }
 
-impl Handler<Tell> for Automation {
+impl Handler<SendSignal> for Automation {
     type Result = ();
 
-    fn handle(&mut self, request: Tell, ctx: &mut Context<Self>) {
-        self.when_ready(ctx, |this, ctx| this.tell(request, ctx));
+    fn handle(&mut self, request: SendSignal, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, |this, ctx| this.send_signal(request, ctx));
     }
 }
 

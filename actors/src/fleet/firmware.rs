@@ -9,9 +9,9 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Wrap
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{Around, Shelf};
+use super::{FleetDeps, RecordRepository};
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::firmware::{AddImage, FindImage, ImagePage, ImageRefusal, ListImages, RemoveImage};
-use crate::post::post;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::{Image, Job, JobId, RecordChange, RecordKind, Version};
 use twinhub_domain::receipt::Receipt;
@@ -20,19 +20,19 @@ use twinhub_store::FleetRecord;
 /// An image's arrival or removal is durable, or was lost.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Settled {
+struct ImageChangeSettled {
     change: RecordChange,
     image: Image,
     done: bool,
-    reply: Reply,
+    reply: ImageReply,
 }
 
-type Reply = oneshot::Sender<Result<Image, ImageRefusal>>;
+type ImageReply = oneshot::Sender<Result<Image, ImageRefusal>>;
 
 /// The actor of the firmware images.
 pub struct Firmware {
-    shelf: Shelf,
-    around: Arc<Around>,
+    repository: RecordRepository,
+    deps: Arc<FleetDeps>,
     /// By their ids, which sort by time.
     images: BTreeMap<Box<str>, Image>,
     /// On their way to the store.
@@ -42,16 +42,16 @@ pub struct Firmware {
 impl Firmware {
     /// They read their records from the store as they start.
     #[must_use]
-    pub fn new(around: Arc<Around>) -> Self {
-        let shelf = Shelf::new(RecordKind::Firmware, Arc::clone(&around));
-        Self { shelf, around, images: BTreeMap::new(), coming: BTreeMap::new() }
+    pub fn new(deps: Arc<FleetDeps>) -> Self {
+        let repository = RecordRepository::new(RecordKind::Firmware, Arc::clone(&deps));
+        Self { repository, deps, images: BTreeMap::new(), coming: BTreeMap::new() }
     }
 
     fn add(&mut self, AddImage { image, cause, reply }: AddImage, ctx: &Context<Self>) {
         let taken = self.images.values().chain(self.coming.values()).find(|other| image.is_like(other));
         if let Some(taken) = taken {
             let refusal = ImageRefusal::Taken { id: taken.id.clone(), version: taken.version.clone() };
-            let _ = reply.send(Err(refusal)); // whoever asked may have gone
+            send_reply(reply, Err(refusal));
             return;
         }
         self.coming.insert(image.id.clone(), image.clone());
@@ -70,29 +70,30 @@ impl Firmware {
             _ => None,
         };
         if let Some(refusal) = refusal {
-            let _ = reply.send(Err(refusal)); // whoever asked may have gone
+            send_reply(reply, Err(refusal));
             return;
         }
-        let jobs = Shelf::new(RecordKind::Job, Arc::clone(&self.around)).load();
+        let jobs = RecordRepository::new(RecordKind::Job, Arc::clone(&self.deps)).load();
         ctx.spawn(jobs.into_actor(self).map(move |jobs, this, ctx| {
             match (user_of(&id, &jobs), this.images.get(&id)) {
                 (None, Some(image)) => this.put(RecordChange::Removed, image.clone(), cause, reply, ctx),
                 (user, _) => {
                     let gone = || ImageRefusal::Unknown(id.clone());
                     let refusal = user.map_or_else(gone, |job| ImageRefusal::InUse { id: id.clone(), job });
-                    let _ = reply.send(Err(refusal)); // whoever asked may have gone
+                    send_reply(reply, Err(refusal));
                 }
             }
         }));
     }
 
-    fn put(&self, change: RecordChange, image: Image, cause: Cause, reply: Reply, ctx: &Context<Self>) {
+    fn put(&self, change: RecordChange, image: Image, cause: Cause, reply: ImageReply, ctx: &Context<Self>) {
         let (id, body, this) = (image.id.clone(), image.to_object(), ctx.address());
         let receipt = Receipt::new(move |settled| {
-            // Without the actor the hub goes down, and whoever waits is told by the reply's end.
-            let _ = post(&this, Settled { change, image, done: settled.is_ok(), reply });
+            // Without the actor the hub is shutting down, and the caller's reply is dropped.
+            let _ =
+                try_send_unbounded(&this, ImageChangeSettled { change, image, done: settled.is_ok(), reply });
         });
-        self.shelf.put(&id, change, body, Vec::new(), cause, receipt);
+        self.repository.put(&id, change, body, Vec::new(), cause, receipt);
     }
 }
 
@@ -108,7 +109,7 @@ impl Actor for Firmware {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         // Whatever comes waits until it is known what there is.
-        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| {
+        ctx.wait(self.repository.clone().load().into_actor(self).map(|records, this, _| {
             for record in records {
                 match record.body.as_ref().map(Image::parse) {
                     Some(Ok(image)) => drop(this.images.insert(record.id, image)),
@@ -136,18 +137,18 @@ impl Handler<RemoveImage> for Firmware {
     }
 }
 
-impl Handler<Settled> for Firmware {
+impl Handler<ImageChangeSettled> for Firmware {
     type Result = ();
 
-    fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
-        let Settled { change, image, done, reply } = settled;
+    fn handle(&mut self, settled: ImageChangeSettled, _: &mut Context<Self>) {
+        let ImageChangeSettled { change, image, done, reply } = settled;
         self.coming.remove(&image.id);
         if done && change == RecordChange::Removed {
             self.images.remove(&image.id);
         } else if done {
             self.images.insert(image.id.clone(), image.clone());
         }
-        let _ = reply.send(if done { Ok(image) } else { Err(ImageRefusal::Lost) }); // whoever asked may have gone
+        send_reply(reply, if done { Ok(image) } else { Err(ImageRefusal::Lost) });
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What people change here is in memory at once, becomes durable by the journal, and is answered and seen by others
 //! after that. The census follows the feed, and answers wait until it has seen all that was committed when they were
-//! asked for: whoever was just told that a device moved finds it counted.
+//! asked for: a caller that just moved a device finds it counted.
 //!
 //! A group that a device stands in and that nobody made is made by the hub: in stores from before there were groups
 //! any text could stand there.
@@ -26,12 +26,12 @@ use uuid::ContextV7;
 
 use self::following::CensusFollower;
 pub use self::tree_now::TreeNow;
-use super::{Around, Shelf};
+use super::{FleetDeps, RecordRepository};
 use crate::clock::new_id_at;
 use crate::counters::get;
-use crate::messages::groups::GroupStood;
-use crate::messages::groups::{GroupRefusal, GroupView};
-use crate::post::post;
+use crate::mailbox::{send_reply, try_send_unbounded};
+use crate::messages::feed::EventBatch;
+use crate::messages::groups::{GroupRefusal, GroupView, PutGroupReply};
 use twinhub_domain::fleet::tree::body_of_change;
 use twinhub_domain::fleet::{FleetChange, Group, GroupId, GroupTree, RecordChange, RecordKind};
 use twinhub_domain::receipt::{Accepted, Receipt};
@@ -40,24 +40,22 @@ use twinhub_domain::{Cause, EventBody, Object, Recorded};
 /// A change of a group is durable now.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Settled {
+struct GroupChangeSettled {
     /// With its place in the sequence; none where nothing was to be changed.
     change: Option<(u64, FleetChange)>,
-    then: Then,
+    then: GroupContinuation,
 }
 
 /// The work to do once a change is durable and others see it.
-type Then = Box<dyn FnOnce(&mut Groups, &mut Context<Groups>) + Send>;
-
-type Batch = Arc<[Arc<Recorded>]>;
+type GroupContinuation = Box<dyn FnOnce(&mut Groups, &mut Context<Groups>) + Send>;
 
 /// Something that must be true to the place in the sequence beside it.
-type Waits = (u64, Box<dyn FnOnce(&mut Groups, &mut Context<Groups>)>);
+type WorkAfterSeq = (u64, Box<dyn FnOnce(&mut Groups, &mut Context<Groups>)>);
 
 /// The actor that keeps the tree of groups.
 pub struct Groups {
-    shelf: Shelf,
-    around: Arc<Around>,
+    repository: RecordRepository,
+    deps: Arc<FleetDeps>,
     /// The tree as it is committed, for everybody.
     tree: Arc<TreeNow>,
     /// With what is on its way to the store.
@@ -65,17 +63,17 @@ pub struct Groups {
     /// Groups that are being emptied, to be removed.
     leaving: HashSet<GroupId>,
     following: CensusFollower,
-    waiting: Vec<Waits>,
+    waiting: Vec<WorkAfterSeq>,
     ids: ContextV7,
 }
 
 impl Groups {
     /// The groups of `tree`, which is what the store has. Who stands in them is read as they start.
     #[must_use]
-    pub fn new(around: Arc<Around>, tree: Arc<TreeNow>) -> Self {
+    pub fn new(deps: Arc<FleetDeps>, tree: Arc<TreeNow>) -> Self {
         Self {
-            shelf: Shelf::new(RecordKind::Group, Arc::clone(&around)),
-            around,
+            repository: RecordRepository::new(RecordKind::Group, Arc::clone(&deps)),
+            deps,
             planned: GroupTree::clone(&tree.now()),
             tree,
             leaving: HashSet::new(),
@@ -87,13 +85,13 @@ impl Groups {
 
     /// Counts all that there is, and follows from there.
     fn read_all(&mut self, ctx: &mut Context<Self>) {
-        self.following.anew();
-        let around = Arc::clone(&self.around);
-        let read = async move { reading::everything(&around).await };
+        self.following.restart();
+        let deps = Arc::clone(&self.deps);
+        let read = async move { reading::everything(&deps).await };
         ctx.spawn(read.into_actor(self).map(|begun, this, ctx| {
             let Some(begun) = begun else { return }; // the hub is shutting down
             this.following.begin(begun);
-            this.around.counters.groups_counted.store(1, Ordering::Relaxed);
+            this.deps.counters.groups_counted.store(1, Ordering::Relaxed);
             let groups: Vec<Box<str>> = this.following.census.groups().map(Into::into).collect();
             groups.iter().for_each(|group| this.adopt(group, ctx));
             this.after(ctx);
@@ -103,11 +101,11 @@ impl Groups {
     fn after(&mut self, ctx: &mut Context<Self>) {
         self.read_twins(ctx);
         self.serve(ctx);
-        self.pull(ctx);
+        self.read_feed(ctx);
     }
 
     /// Waits for the next batch of the feed.
-    fn pull(&mut self, ctx: &mut Context<Self>) {
+    fn read_feed(&mut self, ctx: &mut Context<Self>) {
         let Some(mut live) = self.following.live.take() else { return }; // it is waited for already
         let next = async move {
             let got = live.recv().await;
@@ -116,7 +114,7 @@ impl Groups {
         ctx.spawn(next.into_actor(self).map(|(mut live, got), this, ctx| {
             let mut got = got.map_err(|error| matches!(error, RecvError::Closed));
             while let Ok(batch) = &got {
-                batch.iter().for_each(|recorded| this.see(recorded, ctx));
+                batch.iter().for_each(|recorded| this.observe(recorded, ctx));
                 // What has come meanwhile, without a wait between.
                 got = match live.try_recv() {
                     Ok(batch) => Ok(batch),
@@ -135,20 +133,20 @@ impl Groups {
     }
 
     /// Reads what the feed has dropped because the census was behind.
-    fn catch_up(&mut self, live: Receiver<Batch>, ctx: &mut Context<Self>) {
+    fn catch_up(&mut self, live: Receiver<EventBatch>, ctx: &mut Context<Self>) {
         let Some(after) = self.following.cursor else { return };
-        let around = Arc::clone(&self.around);
-        let read = async move { reading::missed(&around, after).await };
+        let deps = Arc::clone(&self.deps);
+        let read = async move { reading::missed(&deps, after).await };
         ctx.spawn(read.into_actor(self).map(move |missed, this, ctx| {
             let Some(missed) = missed else { return this.read_all(ctx) };
-            missed.iter().for_each(|recorded| this.see(recorded, ctx));
+            missed.iter().for_each(|recorded| this.observe(recorded, ctx));
             this.following.live = Some(live);
             this.after(ctx);
         }));
     }
 
     /// The next event, unless it was seen already.
-    fn see(&mut self, recorded: &Arc<Recorded>, ctx: &mut Context<Self>) {
+    fn observe(&mut self, recorded: &Arc<Recorded>, ctx: &mut Context<Self>) {
         if !self.following.is_next(recorded.seq) {
             return;
         }
@@ -163,15 +161,15 @@ impl Groups {
     /// Reads the twins of those who came into a group, some at a time.
     fn read_twins(&mut self, ctx: &mut Context<Self>) {
         let Some(some) = self.following.next_to_read() else { return };
-        let (begun, around) = (self.following.begun, Arc::clone(&self.around));
+        let (begun, deps) = (self.following.begun, Arc::clone(&self.deps));
         let read = async move {
             let ids = some.iter().map(|(id, _)| id.clone()).collect();
-            let twins = reading::twins(&around, ids).await;
+            let twins = reading::twins(&deps, ids).await;
             (some, twins)
         };
         ctx.spawn(read.into_actor(self).map(move |(asked, twins), this, ctx| {
             if this.following.begun == begun {
-                let groups = this.following.count_device(asked, &twins);
+                let groups = this.following.add_twins(asked, &twins);
                 groups.iter().for_each(|group| this.adopt(group, ctx));
                 this.after(ctx);
             }
@@ -184,7 +182,7 @@ impl Groups {
         ctx: &mut Context<Self>,
         what: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let committed = get(&self.around.counters.seq);
+        let committed = get(&self.deps.counters.seq);
         self.waiting.push((committed, Box::new(what)));
         self.serve(ctx);
     }
@@ -197,14 +195,14 @@ impl Groups {
         let Some(seen) = self.following.seen() else { return };
         let (now, later) = std::mem::take(&mut self.waiting).into_iter().partition(|(seq, _)| *seq <= seen);
         self.waiting = later;
-        let now: Vec<Waits> = now;
+        let now: Vec<WorkAfterSeq> = now;
         for (_, what) in now {
             what(self, ctx);
         }
     }
 
     /// Has a group become what it is to be, in memory at once.
-    fn commit(&mut self, group: Group, cause: Cause, ctx: &mut Context<Self>, then: Then) {
+    fn commit(&mut self, group: Group, cause: Cause, ctx: &mut Context<Self>, then: GroupContinuation) {
         let (change, body) = match self.planned.get(group.id.as_str()) {
             Some(before) => (RecordChange::Changed, body_of_change(before, &group)),
             None => (RecordChange::Made, group.to_object()),
@@ -221,20 +219,20 @@ impl Groups {
         body: Object,
         cause: Cause,
         ctx: &mut Context<Self>,
-        then: Then,
+        then: GroupContinuation,
     ) {
-        let told =
+        let fleet_change =
             FleetChange { what: RecordKind::Group, id: id.as_str().into(), change, body: body.clone() };
-        let receipt = receipt(ctx, Some(told), then);
-        self.shelf.put(id.as_str(), change, body, Vec::new(), cause, receipt);
+        let receipt = receipt(ctx, Some(fleet_change), then);
+        self.repository.put(id.as_str(), change, body, Vec::new(), cause, receipt);
     }
 
     /// Nothing is to be changed. What is answered may be on its way to the store still, so this goes behind that.
-    fn commit_nothing(&self, ctx: &mut Context<Self>, then: Then) {
-        self.shelf.note(Vec::new(), receipt(ctx, None, then));
+    fn commit_nothing(&self, ctx: &mut Context<Self>, then: GroupContinuation) {
+        self.repository.commit_job_ops(Vec::new(), receipt(ctx, None, then));
     }
 
-    /// A device came into this group. There is one then, whoever made it.
+    /// A device came into this group. There is one then, made by any caller.
     fn adopt(&mut self, group: &str, ctx: &mut Context<Self>) {
         if self.planned.contains(group) {
             return;
@@ -244,7 +242,7 @@ impl Groups {
             return;
         };
         info!(group, "made a missing group that devices are in");
-        let made = Group::new(id, group, self.around.clock.now());
+        let made = Group::new(id, group, self.deps.clock.now());
         self.commit(made, Cause::hub(), ctx, Box::new(|_, _| ()));
     }
 
@@ -258,7 +256,7 @@ impl Groups {
 
     /// The next group's id, in the order of time.
     fn next_id(&self) -> GroupId {
-        GroupId::made(new_id_at(&self.ids, self.around.clock.now()))
+        GroupId::made(new_id_at(&self.ids, self.deps.clock.now()))
     }
 
     /// Answers with the group once it is counted.
@@ -266,23 +264,23 @@ impl Groups {
         &mut self,
         id: GroupId,
         made: bool,
-        reply: oneshot::Sender<Result<GroupStood, GroupRefusal>>,
+        reply: oneshot::Sender<Result<PutGroupReply, GroupRefusal>>,
         ctx: &mut Context<Self>,
     ) {
         self.when_true(ctx, move |this, _| {
             // Somebody else may have removed it by now.
-            let stood = this.view(&id).map(|view| GroupStood { view, made });
-            let _ = reply.send(stood.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into()))); // may have gone
+            let stored = this.view(&id).map(|view| PutGroupReply { view, made });
+            send_reply(reply, stored.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into())));
         });
     }
 }
 
-fn receipt(ctx: &mut Context<Groups>, change: Option<FleetChange>, then: Then) -> Receipt {
+fn receipt(ctx: &mut Context<Groups>, change: Option<FleetChange>, then: GroupContinuation) -> Receipt {
     let me = ctx.address();
     Receipt::new(move |settled| {
-        // Lost only when the hub goes down; then nobody may be told that it was done.
+        // Lost only when the hub shuts down; then no caller may be told that it was done.
         if let Ok(Accepted { seq, .. }) = settled {
-            let _ = post(&me, Settled { change: seq.zip(change), then });
+            let _ = try_send_unbounded(&me, GroupChangeSettled { change: seq.zip(change), then });
         }
     })
 }
@@ -295,10 +293,10 @@ impl Actor for Groups {
     }
 }
 
-impl Handler<Settled> for Groups {
+impl Handler<GroupChangeSettled> for Groups {
     type Result = ();
 
-    fn handle(&mut self, Settled { change, then }: Settled, ctx: &mut Context<Self>) {
+    fn handle(&mut self, GroupChangeSettled { change, then }: GroupChangeSettled, ctx: &mut Context<Self>) {
         if let Some((seq, change)) = change {
             self.tree.redo(seq, &change);
         }

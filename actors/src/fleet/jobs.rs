@@ -5,13 +5,13 @@
 //! the devices that had no turn yet are those that the store calls `queued`, and a crash makes nobody's turn come
 //! twice. What no twin can say (there is no such device, it would not) the jobs write down themselves.
 
-mod making;
+mod creation;
+mod dispatch;
 mod progress;
 mod rollout;
 mod run;
 mod steering;
 mod table;
-mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,12 +21,13 @@ use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
-use self::making::AT_ONCE;
+use self::creation::AT_ONCE;
 use self::table::JobTable;
-use super::{Around, Entry, Shelf};
+use super::{FleetDeps, RecordEntry, RecordRepository};
 use crate::counters::get;
+use crate::mailbox::send_reply;
 use crate::messages::jobs::{
-    Begin, JobPage, JobRefusal, JobTold, ListJobs, MakeJob, Rest, ShowJob, SteerJob,
+    JobPage, JobRefusal, JobView, ListJobs, MakeJob, ShowJob, StartJobs, SteerJob, StopJobs,
 };
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::Cause;
@@ -41,8 +42,8 @@ const REMEMBERED: usize = 1_000;
 
 /// The actor of all jobs.
 pub struct Jobs {
-    shelf: Shelf,
-    around: Arc<Around>,
+    repository: RecordRepository,
+    deps: Arc<FleetDeps>,
     table: JobTable,
     /// Changes of jobs that are on their way to the store.
     unsettled: usize,
@@ -50,18 +51,18 @@ pub struct Jobs {
     /// Nobody gets a turn just now, so that other traffic has its own.
     resting: bool,
     ticking: bool,
-    /// The hub is whole, and does not go down.
+    /// The hub has started, and is not shutting down.
     begun: bool,
 }
 
 impl Jobs {
     /// They read what the store knows of them as they start.
     #[must_use]
-    pub fn new(around: Arc<Around>) -> Self {
+    pub fn new(deps: Arc<FleetDeps>) -> Self {
         Self {
-            shelf: Shelf::new(RecordKind::Job, Arc::clone(&around)),
-            table: JobTable::new(Arc::clone(&around.clock)),
-            around,
+            repository: RecordRepository::new(RecordKind::Job, Arc::clone(&deps)),
+            table: JobTable::new(Arc::clone(&deps.clock)),
+            deps,
             unsettled: 0,
             turns: TurnTime::default(),
             resting: false,
@@ -70,12 +71,12 @@ impl Jobs {
         }
     }
 
-    fn take_up(&mut self, records: &[FleetRecord]) {
+    fn load(&mut self, records: &[FleetRecord]) {
         self.table.jobs.append(&mut parsed(records));
     }
 
-    /// Goes on with what was under way when the hub went down.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
+    /// Goes on with what was under way when the hub stopped.
+    fn resume(&mut self, ctx: &mut Context<Self>) {
         self.begun = true;
         let ids: Vec<JobId> = self.table.jobs.keys().copied().collect();
         for id in ids {
@@ -86,7 +87,7 @@ impl Jobs {
             let (status, sweeping) = (job.status, job.sweeping);
             if status.is_final()
                 && sweeping.is_none()
-                && self.table.told(id).is_none_or(|told| is_over(&told))
+                && self.table.view(id).is_none_or(|view| is_over(&view))
             {
                 continue;
             }
@@ -104,7 +105,7 @@ impl Jobs {
         self.tick_later(ctx);
     }
 
-    /// Writes down a job as it is now, tells of it, and commits `ops` with it. Then `then` goes on.
+    /// Stores a job as it is now with an event, and commits `ops` with it. Then `then` goes on.
     fn put(
         &mut self,
         id: JobId,
@@ -114,16 +115,16 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let Some(mut told) = self.table.told(id) else { return };
-        told.job.counts.clone_from(&told.progress.counts);
-        self.table.jobs.insert(id, told.job.clone());
-        self.write(&told, change, ops, cause, ctx, then);
+        let Some(mut view) = self.table.view(id) else { return };
+        view.job.counts.clone_from(&view.progress.counts);
+        self.table.jobs.insert(id, view.job.clone());
+        self.write(&view, change, ops, cause, ctx, then);
     }
 
     /// The same for one that need not be there any more.
     fn write(
         &mut self,
-        told: &JobTold,
+        view: &JobView,
         change: RecordChange,
         ops: Vec<JobOp>,
         cause: Cause,
@@ -131,10 +132,10 @@ impl Jobs {
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         // What it is in the middle of is nobody's business, and a crash must not make it forgotten.
-        let (id, kept) = (told.job.id.to_string(), told.job.to_object());
-        let entry = Entry { id: &id, change, kept, told: told.document() };
+        let (id, kept) = (view.job.id.to_string(), view.job.to_object());
+        let entry = RecordEntry { id: &id, change, stored: kept, in_event: view.document() };
         let (receipt, settled) = receipt::channel();
-        self.shelf.put_entry(entry, ops, cause, receipt);
+        self.repository.put_entry(entry, ops, cause, receipt);
         self.unsettled += 1;
         let settled = settled.into_actor(self);
         ctx.spawn(settled.map(|settled, this, ctx| {
@@ -149,29 +150,29 @@ impl Jobs {
     /// is there still, and can be removed again.
     pub(super) fn take_out(
         &mut self,
-        told: JobTold,
+        view: JobView,
         from: u64,
         cause: Cause,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         let to = from + AT_ONCE as u64;
-        if to >= told.job.total {
-            return self.write(&told, RecordChange::Removed, Vec::new(), cause, ctx, then);
+        if to >= view.job.total {
+            return self.write(&view, RecordChange::Removed, Vec::new(), cause, ctx, then);
         }
-        let part = JobOp::Forget { job: told.job.id, places: (from, to) };
-        self.note(vec![part], ctx, move |this, ctx| this.take_out(told, to, cause, ctx, then));
+        let part = JobOp::Forget { job: view.job.id, places: (from, to) };
+        self.commit_steps(vec![part], ctx, move |this, ctx| this.take_out(view, to, cause, ctx, then));
     }
 
     /// Commits what becomes of a job's devices. Then `then` goes on.
-    fn note(
+    fn commit_steps(
         &self,
         ops: Vec<JobOp>,
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         let (receipt, settled) = receipt::channel();
-        self.shelf.note(ops, receipt);
+        self.repository.commit_job_ops(ops, receipt);
         ctx.spawn(settled.into_actor(self).map(|settled, this, ctx| {
             if is_durable(&settled) {
                 then(this, ctx);
@@ -182,15 +183,15 @@ impl Jobs {
     /// Answers a question with what is durable: what is on its way to the store goes before it.
     fn answer<T: 'static>(&self, reply: oneshot::Sender<T>, answer: T, ctx: &mut Context<Self>) {
         if self.unsettled == 0 {
-            let _ = reply.send(answer); // whoever asked may have gone
+            send_reply(reply, answer);
             return;
         }
-        self.note(Vec::new(), ctx, |_, _| drop(reply.send(answer)));
+        self.commit_steps(Vec::new(), ctx, |_, _| drop(reply.send(answer)));
     }
 
     /// Commits fail, and changes of jobs wait for them: what is durable, the store alone knows.
     fn is_held_up(&self) -> bool {
-        self.unsettled > 0 && get(&self.around.counters.store_failing) == 1
+        self.unsettled > 0 && get(&self.deps.counters.store_failing) == 1
     }
 
     /// Answers a question with what the store has.
@@ -200,7 +201,7 @@ impl Jobs {
         ctx: &mut Context<Self>,
         answer: impl FnOnce(&BTreeMap<JobId, Job>) -> T + 'static,
     ) {
-        let records = self.shelf.clone().load().into_actor(self);
+        let records = self.repository.clone().load().into_actor(self);
         ctx.spawn(records.map(|records, _, _| drop(reply.send(answer(&parsed(&records)))))); // may have gone
     }
 
@@ -225,16 +226,16 @@ fn parsed(records: &[FleetRecord]) -> BTreeMap<JobId, Job> {
 }
 
 /// A job as it was last written.
-fn as_stored(job: &Job) -> JobTold {
-    JobTold { job: job.clone(), progress: progress::stored(job) }
+fn as_stored(job: &Job) -> JobView {
+    JobView { job: job.clone(), progress: progress::stored(job) }
 }
 
 /// Nothing more comes of it.
-fn is_over(told: &JobTold) -> bool {
-    told.job.status.is_final() && told.job.sweeping.is_none() && told.progress.under_way() == 0
+fn is_over(view: &JobView) -> bool {
+    view.job.status.is_final() && view.job.sweeping.is_none() && view.progress.under_way() == 0
 }
 
-/// If not, the hub goes down.
+/// If not, the hub is shutting down.
 fn is_durable(settled: &Result<InputOutcome, oneshot::error::RecvError>) -> bool {
     matches!(settled, Ok(Ok(_)))
 }
@@ -244,15 +245,15 @@ impl Actor for Jobs {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         // Whatever comes waits until it is known what there is.
-        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| this.take_up(&records)));
+        ctx.wait(self.repository.clone().load().into_actor(self).map(|records, this, _| this.load(&records)));
     }
 }
 
-impl Handler<Begin> for Jobs {
+impl Handler<StartJobs> for Jobs {
     type Result = ();
 
-    fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
-        self.go_on(ctx);
+    fn handle(&mut self, _: StartJobs, ctx: &mut Context<Self>) {
+        self.resume(ctx);
     }
 }
 
@@ -276,10 +277,10 @@ impl Handler<ClockMoved> for Jobs {
     }
 }
 
-impl Handler<Rest> for Jobs {
+impl Handler<StopJobs> for Jobs {
     type Result = ();
 
-    fn handle(&mut self, _: Rest, _: &mut Context<Self>) {
+    fn handle(&mut self, _: StopJobs, _: &mut Context<Self>) {
         self.begun = false;
     }
 }
@@ -299,7 +300,7 @@ impl Handler<ShowJob> for Jobs {
         if self.is_held_up() {
             return self.answer_stored(reply, ctx, move |jobs| jobs.get(&id).map(as_stored));
         }
-        self.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.table.told(id), ctx)));
+        self.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.table.view(id), ctx)));
     }
 }
 
@@ -312,16 +313,16 @@ impl Handler<ListJobs> for Jobs {
             (status.is_empty() || status.contains(&job.status))
                 && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *job.action.kind()))
         };
-        let page = move |jobs: &BTreeMap<JobId, Job>, told: &dyn Fn(&Job) -> Option<JobTold>| {
+        let page = move |jobs: &BTreeMap<JobId, Job>, view: &dyn Fn(&Job) -> Option<JobView>| {
             let found: Vec<&Job> = jobs.values().rev().filter(is_asked_for).collect();
             let total = found.len();
-            let jobs = found.into_iter().skip(offset).take(limit).filter_map(told).collect();
+            let jobs = found.into_iter().skip(offset).take(limit).filter_map(view).collect();
             JobPage { jobs, total }
         };
         if self.is_held_up() {
             return self.answer_stored(reply, ctx, move |jobs| page(jobs, &|job| Some(as_stored(job))));
         }
-        self.answer(reply, page(&self.table.jobs, &|job| self.table.told(job.id)), ctx);
+        self.answer(reply, page(&self.table.jobs, &|job| self.table.view(job.id)), ctx);
     }
 }
 

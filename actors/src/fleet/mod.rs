@@ -1,10 +1,10 @@
 //! Actors beside the twins for operations on many devices: groups, templates, firmware and jobs. All of them keep their
-//! records on a [`Shelf`] and act on devices through the supervisor, in the same way as people.
+//! records in a [`RecordRepository`] and act on devices through the supervisor, in the same way as people.
 
 pub mod firmware;
 pub mod groups;
 pub mod jobs;
-mod shelf;
+mod record_repository;
 pub mod templates;
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::Addr;
 use tracing::warn;
 
-pub use self::shelf::{Entry, Shelf};
+pub use self::record_repository::{RecordEntry, RecordRepository};
 use crate::backoff::TWIN;
 use crate::catalog::CatalogNow;
 use crate::counters::Counters;
@@ -29,7 +29,7 @@ use twinhub_rules::file::SecretNames;
 use twinhub_store::Store;
 
 /// The actors and parts that they work with.
-pub struct Around {
+pub struct FleetDeps {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub journal: Addr<Journal>,
@@ -51,13 +51,13 @@ const MOST_TRIES: u32 = 8;
 /// Delivers an input to its settlement, however often it is lost on its way; but a twin that dies each time is left
 /// alone.
 async fn deliver(
-    around: &Around,
+    deps: &FleetDeps,
     device: &DeviceId,
     input: &Input,
     cause: &Cause,
     if_unknown: IfUnknown,
 ) -> InputOutcome {
-    let settled = delivery::deliver(&around.supervisor, TWIN.at_most(MOST_TRIES), |receipt| Deliver {
+    let settled = delivery::deliver(&deps.supervisor, TWIN.at_most(MOST_TRIES), |receipt| Deliver {
         device: device.clone(),
         input: input.clone(),
         cause: cause.clone(),
@@ -67,7 +67,7 @@ async fn deliver(
         want_twin: false,
     })
     .await;
-    if matches!(settled, Err(NotAccepted::Lost)) && around.supervisor.connected() {
+    if matches!(settled, Err(NotAccepted::Lost)) && deps.supervisor.connected() {
         warn!(device_id = %device, by = %cause.by, "a device's twin panicked on this input, skipping it");
     }
     settled

@@ -5,34 +5,35 @@
 //! change became durable, and the job for it not yet, says so in its record: after a crash the job is made.
 
 mod changing;
-mod devices;
+mod template_devices;
 
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use tracing::error;
 
-use self::changing::{Changing, Unfinished};
-use super::{Around, Shelf};
+use self::changing::{TemplateChanger, UnfinishedChange};
+use super::{FleetDeps, RecordRepository};
+use crate::mailbox::send_reply;
 use crate::messages::automation::TemplateRules;
 use crate::messages::jobs::MakeJob;
-use crate::messages::templates::{Begin, DeleteTemplate, PutTemplate, TryTemplate};
+use crate::messages::templates::{DeleteTemplate, PutTemplate, StartTemplates, TryTemplate};
 use twinhub_domain::fleet::RecordKind;
 use twinhub_rules::device_template::{Catalog, DeviceTemplate};
 use twinhub_store::FleetRecord;
 
 /// The actor that keeps the templates.
 pub struct Templates {
-    shelf: Shelf,
-    around: Arc<Around>,
-    /// The changes under way when the hub went down, until they go on.
-    unfinished: Vec<Unfinished>,
-    helpers: Option<Helpers>,
+    repository: RecordRepository,
+    deps: Arc<FleetDeps>,
+    /// The changes under way when the hub stopped, until they go on.
+    unfinished: Vec<UnfinishedChange>,
+    actors: Option<TemplateActors>,
 }
 
 /// The actors that do what templates mean.
 #[derive(Clone)]
-pub(super) struct Helpers {
+pub(super) struct TemplateActors {
     pub automation: Recipient<TemplateRules>,
     pub jobs: Recipient<MakeJob>,
 }
@@ -40,12 +41,12 @@ pub(super) struct Helpers {
 impl Templates {
     /// They read what the store knows of them as they start.
     #[must_use]
-    pub fn new(around: Arc<Around>) -> Self {
-        let shelf = Shelf::new(RecordKind::Template, Arc::clone(&around));
-        Self { shelf, around, unfinished: Vec::new(), helpers: None }
+    pub fn new(deps: Arc<FleetDeps>) -> Self {
+        let repository = RecordRepository::new(RecordKind::Template, Arc::clone(&deps));
+        Self { repository, deps, unfinished: Vec::new(), actors: None }
     }
 
-    fn take_up(&mut self, records: &[FleetRecord]) {
+    fn load(&mut self, records: &[FleetRecord]) {
         let mut templates = Vec::new();
         for FleetRecord { id, body, .. } in records {
             let Some(body) = body else { continue };
@@ -56,20 +57,20 @@ impl Templates {
                     continue;
                 }
             };
-            let unfinished = Unfinished::of(Arc::clone(&template), body);
-            if unfinished.as_ref().is_none_or(Unfinished::is_there) {
+            let unfinished = UnfinishedChange::of(Arc::clone(&template), body);
+            if unfinished.as_ref().is_none_or(UnfinishedChange::is_there) {
                 templates.push(template);
             }
             self.unfinished.extend(unfinished);
         }
-        self.around.catalog.set(Catalog::new(templates));
+        self.deps.catalog.set(Catalog::new(templates));
     }
 
-    fn changing(&self) -> Changing {
-        Changing {
-            shelf: self.shelf.clone(),
-            around: Arc::clone(&self.around),
-            helpers: self.helpers.clone(),
+    fn changing(&self) -> TemplateChanger {
+        TemplateChanger {
+            repository: self.repository.clone(),
+            deps: Arc::clone(&self.deps),
+            actors: self.actors.clone(),
         }
     }
 }
@@ -79,16 +80,20 @@ impl Actor for Templates {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         // Whatever comes waits until it is known what there is.
-        ctx.wait(self.shelf.clone().load().into_actor(self).map(|records, this, _| this.take_up(&records)));
+        ctx.wait(self.repository.clone().load().into_actor(self).map(|records, this, _| this.load(&records)));
     }
 }
 
-impl Handler<Begin> for Templates {
+impl Handler<StartTemplates> for Templates {
     type Result = ();
 
-    fn handle(&mut self, Begin { automation, jobs, known }: Begin, ctx: &mut Context<Self>) {
-        self.helpers = Some(Helpers { automation, jobs });
-        let _ = known.send(()); // whoever waited may have gone
+    fn handle(
+        &mut self,
+        StartTemplates { automation, jobs, known }: StartTemplates,
+        ctx: &mut Context<Self>,
+    ) {
+        self.actors = Some(TemplateActors { automation, jobs });
+        send_reply(known, ());
         let (changing, unfinished) = (self.changing(), std::mem::take(&mut self.unfinished));
         let go_on = async move {
             changing.tell_rules().await;
@@ -103,15 +108,15 @@ impl Handler<Begin> for Templates {
 impl Handler<PutTemplate> for Templates {
     type Result = ();
 
-    fn handle(&mut self, PutTemplate { wish, cause, reply }: PutTemplate, ctx: &mut Context<Self>) {
+    fn handle(&mut self, PutTemplate { request, cause, reply }: PutTemplate, ctx: &mut Context<Self>) {
         // One change after the other: each finds what the one before it has made.
         let changing = self.changing();
         let put = async move {
-            let (answer, remainder) = match changing.put(wish, cause).await {
-                Ok((stood, remainder)) => (Ok(stood), remainder),
+            let (answer, remainder) = match changing.put(request, cause).await {
+                Ok((stored, remainder)) => (Ok(stored), remainder),
                 Err(refusal) => (Err(refusal), None),
             };
-            let _ = reply.send(answer); // whoever asked may have gone
+            send_reply(reply, answer);
             if let Some(remainder) = remainder {
                 changing.wind_up(remainder).await;
             }
@@ -129,7 +134,7 @@ impl Handler<DeleteTemplate> for Templates {
         let delete = async move {
             match changing.delete(id, force, if_version, cause).await {
                 Ok((gone, remainder)) => {
-                    let _ = reply.send(Ok(gone)); // whoever asked may have gone
+                    send_reply(reply, Ok(gone));
                     changing.wind_up(remainder).await;
                 }
                 Err(refusal) => drop(reply.send(Err(refusal))), // so may it
@@ -143,11 +148,11 @@ impl Handler<TryTemplate> for Templates {
     type Result = ();
 
     fn handle(&mut self, asked: TryTemplate, ctx: &mut Context<Self>) {
-        let TryTemplate { wish, offset, limit, reply } = asked;
+        let TryTemplate { request, offset, limit, reply } = asked;
         let changing = self.changing();
         // It changes nothing, so nobody waits for it.
         let tried = async move {
-            let _ = reply.send(changing.try_out(wish, offset, limit).await); // whoever asked may have gone
+            send_reply(reply, changing.try_out(request, offset, limit).await);
         };
         ctx.spawn(tried.into_actor(self));
     }

@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 
 use super::{Hub, TRIES};
 use crate::HubError;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::archive::LoadTwins;
 use crate::messages::supervisor::ReadTwin;
-use crate::post::post;
 use twinhub_domain::{DeviceId, Twin};
 
 /// A twin whose changes are not committed by then is read from the store.
@@ -33,7 +33,7 @@ impl Hub {
     async fn read_live(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
         for tries in 1.. {
             let (reply, twin) = oneshot::channel();
-            if post(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
+            if try_send_unbounded(&self.supervisor, ReadTwin { device: device.clone(), reply }).is_err() {
                 break;
             }
             if let Ok(twin) = twin.await {
@@ -73,7 +73,7 @@ impl Hub {
         answer: oneshot::Receiver<T>,
     ) -> Result<T, HubError> {
         match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(told)) => Ok(told),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(HubError::Unavailable("the change was lost on its way")),
             Err(_) => Err(HubError::Unavailable("the change was not made durable in time")),
         }

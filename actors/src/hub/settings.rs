@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::door::UnknownDevices;
-use crate::reach::Reach;
+use crate::ingress::UnknownDevicePolicy;
+use crate::webhook_destinations::WebhookDestinations;
 use twinhub_domain::reading::ClockWindow;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_mqtt::dialects::AddedDialects;
@@ -13,7 +13,7 @@ use twinhub_rules::file::SecretNames;
 /// Settings of the hub.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub unknown_devices: UnknownDevices,
+    pub unknown_devices: UnknownDevicePolicy,
     /// Inputs in flight at most; beyond it QoS 1 waits and QoS 0 is shed.
     pub most_in_flight: usize,
     /// Events in one commit at most.
@@ -39,7 +39,7 @@ pub struct Settings {
     /// The times of devices that are believed.
     pub window: ClockWindow,
     /// The destinations that webhooks may reach.
-    pub webhooks: Reach,
+    pub webhooks: WebhookDestinations,
     /// The keys that rules may sign with.
     pub secrets: SecretNames,
     /// The broker reports listeners, as the embedded one does. Before it runs, there are none: messages that are due
@@ -60,7 +60,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            unknown_devices: UnknownDevices::Accept,
+            unknown_devices: UnknownDevicePolicy::Accept,
             most_in_flight: 20_000,
             most_in_commit: 4_000,
             idle_after: Some(Duration::from_secs(900)),
@@ -73,7 +73,7 @@ impl Default for Settings {
             feed_depth: 1_024,
             rules: None,
             window: ClockWindow::default(),
-            webhooks: Reach::default(),
+            webhooks: WebhookDestinations::default(),
             secrets: SecretNames::default(),
             broker_tells: false,
             dialects: AddedDialects::default(),

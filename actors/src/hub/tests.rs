@@ -19,9 +19,9 @@ use tokio::sync::Notify;
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
-use crate::door::{Arrived, UnknownDevices};
+use crate::ingress::{IncomingMessage, UnknownDevicePolicy};
 use crate::messages::archive::Replay;
-use crate::messages::feed::Subscribe;
+use crate::messages::feed::SubscribeFeed;
 use crate::messages::timers::Tick;
 use crate::testkit::close;
 use deadly_clock::DeadlyClock;
@@ -91,14 +91,14 @@ impl Scripted {
 }
 
 /// A hub with all parts that a test wants to touch.
-struct House {
+struct HubFixture {
     hub: Arc<Hub>,
     store: Arc<FailingStore>,
     clock: Arc<DeadlyClock>,
     folder: TempDir,
 }
 
-impl House {
+impl HubFixture {
     async fn new() -> Self {
         Self::with(Settings::default()).await
     }
@@ -126,7 +126,7 @@ impl House {
         let (receipt, settled) = receipt::channel();
         let topic = format!("iot/devices/{device}/data").into();
         let payload = payload.to_owned().into();
-        let message = Arrived {
+        let message = IncomingMessage {
             topic,
             payload,
             fire_and_forget: false,
@@ -134,7 +134,7 @@ impl House {
             for_twins: true,
             for_rules: true,
         };
-        self.hub.door.take(message, receipt, None);
+        self.hub.ingress.accept(message, receipt, None);
         settled
     }
 
@@ -182,123 +182,123 @@ fn id(device: &str) -> DeviceId {
 
 #[actix::test]
 async fn a_receipt_is_settled_after_the_commit_and_not_before() {
-    let house = House::new().await;
-    house.taken("a", r#"{"t": 1}"#).await;
-    house.store.block();
-    let mut settled = house.arrive("a", r#"{"t": 2}"#);
+    let fixture = HubFixture::new().await;
+    fixture.taken("a", r#"{"t": 1}"#).await;
+    fixture.store.block();
+    let mut settled = fixture.arrive("a", r#"{"t": 2}"#);
     // The lone commit is blocked: what comes now waits behind it, so this read shows nothing newer.
     let device = id("a");
-    let reading = house.hub.read(&device);
+    let reading = fixture.hub.read(&device);
     tokio::pin!(reading);
     assert!(futures_util::poll!(reading.as_mut()).is_pending());
     assert!(settled.try_recv().is_err());
-    house.store.unblock();
+    fixture.store.unblock();
     assert!(within("the receipt", settled).await.unwrap().unwrap().seq.is_some());
     within("the read", reading).await.unwrap();
-    assert_eq!(house.value("a", "t").await, Json::from(2));
+    assert_eq!(fixture.value("a", "t").await, Json::from(2));
 }
 
 #[actix::test]
 async fn while_the_store_fails_nothing_is_acknowledged_and_afterwards_all_is_there() {
     for fault in [CommitFault::Failed, CommitFault::UnknownDone, CommitFault::UnknownNotDone] {
-        let house =
-            House::with(Settings { patience: Duration::from_millis(300), ..Settings::default() }).await;
-        house.taken("a", r#"{"t": 1}"#).await;
-        house.store.break_commits(fault);
-        let mut waiting = house.arrive("a", r#"{"t": 2}"#);
-        let refused = house.change("a", r#"{"name": "A"}"#, None).await;
+        let fixture =
+            HubFixture::with(Settings { patience: Duration::from_millis(300), ..Settings::default() }).await;
+        fixture.taken("a", r#"{"t": 1}"#).await;
+        fixture.store.break_commits(fault);
+        let mut waiting = fixture.arrive("a", r#"{"t": 2}"#);
+        let refused = fixture.change("a", r#"{"name": "A"}"#, None).await;
         assert!(matches!(refused, Err(HubError::Unavailable(_))), "{fault:?}: {refused:?}");
-        assert!(house.hub.is_failing());
+        assert!(fixture.hub.is_failing());
         assert!(waiting.try_recv().is_err());
-        house.store.heal();
+        fixture.store.heal();
         within("the receipt", waiting).await.unwrap().unwrap();
-        house.taken("b", r#"{"t": 3}"#).await;
-        assert!(!house.hub.is_failing());
-        let seqs: Vec<u64> = house.events().await.iter().map(|event| event.seq).collect();
+        fixture.taken("b", r#"{"t": 3}"#).await;
+        assert!(!fixture.hub.is_failing());
+        let seqs: Vec<u64> = fixture.events().await.iter().map(|event| event.seq).collect();
         assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "{fault:?}: each once, without a gap");
-        assert_eq!(house.value("a", "t").await, Json::from(2));
+        assert_eq!(fixture.value("a", "t").await, Json::from(2));
     }
 }
 
 #[actix::test]
 async fn a_twin_that_dies_comes_back_from_the_store_and_the_others_notice_nothing() {
-    let house = House::new().await;
+    let fixture = HubFixture::new().await;
     for device in ["a", "b"] {
-        house.taken(device, r#"{"t": 1}"#).await;
+        fixture.taken(device, r#"{"t": 1}"#).await;
     }
-    house.clock.kill_next(1);
-    let tried_again = house.taken("a", r#"{"t": 2}"#).await;
+    fixture.clock.kill_next(1);
+    let tried_again = fixture.taken("a", r#"{"t": 2}"#).await;
     assert!(tried_again.seq.is_some());
-    assert_eq!(get(&house.hub.counters.twins_restarted), 1);
-    assert_eq!(house.value("a", "t").await, Json::from(2));
-    house.taken("b", r#"{"t": 2}"#).await;
-    house.clock.kill_next(1);
-    let changed = house.change("b", r#"{"desired": {"power": "on"}}"#, None).await.unwrap();
+    assert_eq!(get(&fixture.hub.counters.twins_restarted), 1);
+    assert_eq!(fixture.value("a", "t").await, Json::from(2));
+    fixture.taken("b", r#"{"t": 2}"#).await;
+    fixture.clock.kill_next(1);
+    let changed = fixture.change("b", r#"{"desired": {"power": "on"}}"#, None).await.unwrap();
     assert_eq!(changed.twin.unwrap().desired.get("power").unwrap().value, Json::from("on"));
-    assert_eq!(house.hub.rejections.by_reason(), HashMap::new().into_iter().collect());
+    assert_eq!(fixture.hub.rejections.by_reason(), HashMap::new().into_iter().collect());
 }
 
 #[actix::test]
 async fn a_message_that_its_twin_always_dies_of_is_put_aside() {
-    let house = House::new().await;
-    house.taken("a", r#"{"t": 1}"#).await;
-    house.clock.kill_next(4);
-    let put_aside = house.taken("a", r#"{"t": 2}"#).await;
+    let fixture = HubFixture::new().await;
+    fixture.taken("a", r#"{"t": 1}"#).await;
+    fixture.clock.kill_next(4);
+    let put_aside = fixture.taken("a", r#"{"t": 2}"#).await;
     assert_eq!(put_aside.seq, None, "acknowledged, so that it does not come again");
-    assert_eq!(house.hub.rejections.by_reason().into_iter().collect::<Vec<_>>(), [("poison", 1)]);
-    house.taken("a", r#"{"t": 3}"#).await;
-    assert_eq!(house.value("a", "t").await, Json::from(3));
+    assert_eq!(fixture.hub.rejections.by_reason().into_iter().collect::<Vec<_>>(), [("poison", 1)]);
+    fixture.taken("a", r#"{"t": 3}"#).await;
+    assert_eq!(fixture.value("a", "t").await, Json::from(3));
 }
 
 #[actix::test]
 async fn an_idle_twin_is_put_away_and_comes_back_with_nothing_lost() {
     let idle = Settings { idle_after: Some(Duration::ZERO), idle_above: 0, ..Settings::default() };
-    let house = House::with(idle).await;
+    let fixture = HubFixture::with(idle).await;
     for round in 1..=20 {
         for device in ["a", "b", "c"] {
-            house.taken(device, &format!(r#"{{"t": {round}, "n{round}": true}}"#)).await;
+            fixture.taken(device, &format!(r#"{{"t": {round}, "n{round}": true}}"#)).await;
         }
         if round == 10 {
-            let counters = Arc::clone(&house.hub.counters);
+            let counters = Arc::clone(&fixture.hub.counters);
             until("all three twins are put away", async || {
                 !(get(&counters.twins_put_away) < 3 || get(&counters.twins) > 0)
             })
             .await;
         }
     }
-    let twin = house.hub.read(&id("b")).await.unwrap().unwrap();
+    let twin = fixture.hub.read(&id("b")).await.unwrap().unwrap();
     assert_eq!((twin.messages, twin.reported.len()), (20, 21));
 }
 
 #[actix::test]
 async fn repeats_are_stored_once_also_across_a_restart() {
-    let mut house = House::new().await;
+    let mut fixture = HubFixture::new().await;
     let old = r#"{"t": 1, "timestamp": 1767268800}"#;
-    house.taken("a", old).await;
+    fixture.taken("a", old).await;
     for second in 1..=40 {
-        house.taken("a", &format!(r#"{{"t": {second}, "timestamp": {}}}"#, 1_767_268_800 + second)).await;
+        fixture.taken("a", &format!(r#"{{"t": {second}, "timestamp": {}}}"#, 1_767_268_800 + second)).await;
     }
     for restarted in [false, true] {
-        assert!(house.taken("a", old).await.repeated, "restarted: {restarted}");
-        let late = house.taken("a", &format!(r#"{{"u": {restarted}, "timestamp": 1767268800}}"#)).await;
+        assert!(fixture.taken("a", old).await.repeated, "restarted: {restarted}");
+        let late = fixture.taken("a", &format!(r#"{{"u": {restarted}, "timestamp": 1767268800}}"#)).await;
         assert!(!late.repeated, "another message of the same time is another message");
-        house = house.again().await;
+        fixture = fixture.again().await;
     }
     let telemetry =
-        house.events().await.iter().filter(|event| event.event.kind().as_str() == "telemetry").count();
+        fixture.events().await.iter().filter(|event| event.event.kind().as_str() == "telemetry").count();
     assert_eq!(telemetry, 43);
 }
 
 #[actix::test]
 async fn the_feed_has_every_event_once_and_in_order() {
-    let house = House::new().await;
-    let mut live = ask(&house.hub.feed, Subscribe).await;
+    let fixture = HubFixture::new().await;
+    let mut live = ask(&fixture.hub.feed, SubscribeFeed).await;
     let waiting: Vec<_> =
-        (0..500).map(|n| house.arrive(&format!("d{}", n % 7), &format!(r#"{{"n": {n}}}"#))).collect();
+        (0..500).map(|n| fixture.arrive(&format!("d{}", n % 7), &format!(r#"{{"n": {n}}}"#))).collect();
     for settled in waiting {
         within("the receipt", settled).await.unwrap().unwrap();
     }
-    let stored = house.events().await;
+    let stored = fixture.events().await;
     let mut heard = Vec::new();
     while heard.len() < stored.len() {
         let batch = within("the next events of the feed", live.events.recv()).await.unwrap();
@@ -320,12 +320,12 @@ async fn the_feed_has_every_event_once_and_in_order() {
 
 #[actix::test]
 async fn of_two_writers_with_one_version_one_is_told_that_it_missed() {
-    let house = House::new().await;
-    house.taken("a", r#"{"t": 1}"#).await;
-    let version = house.hub.read(&id("a")).await.unwrap().unwrap().version;
+    let fixture = HubFixture::new().await;
+    fixture.taken("a", r#"{"t": 1}"#).await;
+    let version = fixture.hub.read(&id("a")).await.unwrap().unwrap().version;
     let (one, other) = futures_util::join!(
-        house.change("a", r#"{"name": "One"}"#, Some(version)),
-        house.change("a", r#"{"name": "Other"}"#, Some(version)),
+        fixture.change("a", r#"{"name": "One"}"#, Some(version)),
+        fixture.change("a", r#"{"name": "Other"}"#, Some(version)),
     );
     let missed = [one, other].into_iter().filter(Result::is_err).count();
     assert_eq!(missed, 1);
@@ -333,75 +333,75 @@ async fn of_two_writers_with_one_version_one_is_told_that_it_missed() {
 
 #[actix::test]
 async fn a_removed_device_is_gone_and_its_id_begins_anew() {
-    let house = House::new().await;
-    house.taken("a", r#"{"t": 1}"#).await;
-    let number = house.hub.read(&id("a")).await.unwrap().unwrap().number;
-    house.deliver("a", Input::Delete, IfUnknown::Refuse).await.unwrap();
-    assert!(house.hub.read(&id("a")).await.unwrap().is_none());
-    let unknown = house.change("a", r#"{"name": "A"}"#, None).await;
+    let fixture = HubFixture::new().await;
+    fixture.taken("a", r#"{"t": 1}"#).await;
+    let number = fixture.hub.read(&id("a")).await.unwrap().unwrap().number;
+    fixture.deliver("a", Input::Delete, IfUnknown::Refuse).await.unwrap();
+    assert!(fixture.hub.read(&id("a")).await.unwrap().is_none());
+    let unknown = fixture.change("a", r#"{"name": "A"}"#, None).await;
     assert!(matches!(unknown, Err(HubError::Refused(Refusal::Unknown(_)))), "{unknown:?}");
     let registration = Registration { patch: payload::object(br#"{"name": "A"}"#).unwrap() };
     let register = Input::Register(Box::new(registration));
-    let begun = house.deliver("a", register, IfUnknown::Begin).await.unwrap().twin.unwrap();
+    let begun = fixture.deliver("a", register, IfUnknown::Begin).await.unwrap().twin.unwrap();
     assert!(begun.number > number && begun.reported.is_empty(), "{begun:?}");
-    assert_eq!(get(&house.hub.counters.twins_restarted), 0);
+    assert_eq!(get(&fixture.hub.counters.twins_restarted), 0);
 }
 
 /// A message older than the twin's memory of repeats is looked up in the store. A look-up that fails is repeated.
 #[actix::test]
 async fn a_store_that_cannot_answer_costs_no_message() {
-    let house = House::new().await;
+    let fixture = HubFixture::new().await;
     for second in 100..120 {
-        house.taken("a", &format!(r#"{{"t": {second}, "timestamp": {}}}"#, 1_767_225_600 + second)).await;
+        fixture.taken("a", &format!(r#"{{"t": {second}, "timestamp": {}}}"#, 1_767_225_600 + second)).await;
     }
-    house.store.break_reads();
-    let mut late = house.arrive("a", r#"{"t": 1, "timestamp": 1767225601}"#);
-    let mut repeated = house.arrive("a", r#"{"t": 100, "timestamp": 1767225700}"#);
-    house.taken("a", r#"{"t": 120, "timestamp": 1767225720}"#).await;
+    fixture.store.break_reads();
+    let mut late = fixture.arrive("a", r#"{"t": 1, "timestamp": 1767225601}"#);
+    let mut repeated = fixture.arrive("a", r#"{"t": 100, "timestamp": 1767225700}"#);
+    fixture.taken("a", r#"{"t": 120, "timestamp": 1767225720}"#).await;
     assert!(late.try_recv().is_err() && repeated.try_recv().is_err());
-    house.store.heal();
+    fixture.store.heal();
     assert!(!within("the receipt", late).await.unwrap().unwrap().repeated);
     assert!(within("the receipt", repeated).await.unwrap().unwrap().repeated);
-    assert_eq!(house.hub.rejections.by_reason(), HashMap::new().into_iter().collect());
+    assert_eq!(fixture.hub.rejections.by_reason(), HashMap::new().into_iter().collect());
 }
 
 #[actix::test]
 async fn unknown_devices_can_be_refused() {
-    let refuse = Settings { unknown_devices: UnknownDevices::Reject, ..Settings::default() };
-    let house = House::with(refuse).await;
-    assert_eq!(house.taken("a", r#"{"t": 1}"#).await.seq, None);
-    assert_eq!(house.hub.rejections.by_reason().into_iter().collect::<Vec<_>>(), [("refused", 1)]);
-    assert!(house.hub.read(&id("a")).await.unwrap().is_none());
+    let refuse = Settings { unknown_devices: UnknownDevicePolicy::Reject, ..Settings::default() };
+    let fixture = HubFixture::with(refuse).await;
+    assert_eq!(fixture.taken("a", r#"{"t": 1}"#).await.seq, None);
+    assert_eq!(fixture.hub.rejections.by_reason().into_iter().collect::<Vec<_>>(), [("refused", 1)]);
+    assert!(fixture.hub.read(&id("a")).await.unwrap().is_none());
 }
 
 /// A device that answers a command that never was has not appeared by it: its first event is its appearance.
 #[actix::test]
 async fn a_device_whose_first_word_is_refused_appears_with_the_next() {
-    let house = House::new().await;
+    let fixture = HubFixture::new().await;
     let nothing = CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
     let answer = CommandResult::read(br#"{"status": "executed"}"#).unwrap();
     let input = Input::Answer { id: nothing, answer: Box::new(answer), known: None };
-    let refused = house.deliver("a", input, IfUnknown::Appear).await;
+    let refused = fixture.deliver("a", input, IfUnknown::Appear).await;
     assert!(matches!(refused, Err(HubError::Refused(Refusal::NoCommand(_)))), "{refused:?}");
-    assert!(house.hub.read(&id("a")).await.unwrap().is_none());
-    house.taken("a", r#"{"t": 1}"#).await;
-    let first = house.events().await.into_iter().next().unwrap();
+    assert!(fixture.hub.read(&id("a")).await.unwrap().is_none());
+    fixture.taken("a", r#"{"t": 1}"#).await;
+    let first = fixture.events().await.into_iter().next().unwrap();
     let appeared = TwinChange::empty(ChangeKind::Registered);
     assert_eq!((first.seq, &first.event.body), (1, &EventBody::Twin(appeared)));
 }
 
 #[actix::test]
 async fn what_is_to_be_published_survives_failures_and_a_restart_and_keeps_its_order() {
-    let house = House::new().await;
-    house.taken("a", r#"{"t": 1}"#).await;
+    let fixture = HubFixture::new().await;
+    fixture.taken("a", r#"{"t": 1}"#).await;
     for level in 1..=5 {
-        house.change("a", &format!(r#"{{"desired": {{"level": {level}}}}}"#), None).await.unwrap();
+        fixture.change("a", &format!(r#"{{"desired": {{"level": {level}}}}}"#), None).await.unwrap();
     }
     // Nothing could go out yet. After a restart it does, though the first tries fail.
-    let house = house.again().await;
+    let fixture = fixture.again().await;
     let link = Arc::new(Scripted::default());
     link.failures.store(3, Ordering::SeqCst);
-    house.hub.connect(link.clone());
+    fixture.hub.connect(link.clone());
     let told = |message: &String, level: u32| message.contains(&format!(r#""desired":{{"level":{level}}}"#));
     let all_and_the_last_last = |published: &[String]| {
         published.last().is_some_and(|last| told(last, 5))
@@ -409,34 +409,34 @@ async fn what_is_to_be_published_survives_failures_and_a_restart_and_keeps_its_o
     };
     link.until(all_and_the_last_last).await;
     // Delivered, and so forgotten with the next commit: another start publishes nothing of it.
-    house.taken("a", r#"{"t": 2}"#).await;
+    fixture.taken("a", r#"{"t": 2}"#).await;
     until_found("what was delivered is forgotten", async || {
-        (house.store.outgoing().await.unwrap().is_empty()).then_some(())
+        (fixture.store.outgoing().await.unwrap().is_empty()).then_some(())
     })
     .await;
 }
 
 #[actix::test]
 async fn closing_commits_what_was_taken_in() {
-    let house = House::new().await;
-    house.taken("a", r#"{"t": 1}"#).await;
-    house.store.block();
-    let waiting: Vec<_> = (2..50).map(|n| house.arrive("a", &format!(r#"{{"t": {n}}}"#))).collect();
+    let fixture = HubFixture::new().await;
+    fixture.taken("a", r#"{"t": 1}"#).await;
+    fixture.store.block();
+    let waiting: Vec<_> = (2..50).map(|n| fixture.arrive("a", &format!(r#"{{"t": {n}}}"#))).collect();
     // A read goes through the twin's mailbox, so once it waits the journal has been told of all.
-    let hub = Arc::clone(&house.hub);
+    let hub = Arc::clone(&fixture.hub);
     let read = actix::spawn(async move { hub.read(&id("a")).await });
     until("the journal has been told of all", async || {
-        !(get(&house.hub.counters.inputs_in_flight) < 48 || house.store.commits_tried() < 2)
+        !(get(&fixture.hub.counters.inputs_in_flight) < 48 || fixture.store.commits_tried() < 2)
     })
     .await;
-    house.store.unblock();
+    fixture.store.unblock();
     within("the answer to a read", read).await.unwrap().unwrap();
-    assert!(close(&house.hub).await);
+    assert!(close(&fixture.hub).await);
     for settled in waiting {
         within("the receipt", settled).await.unwrap().unwrap();
     }
-    let after = house.arrive("a", r#"{"t": 99}"#);
-    let house = house.again().await;
-    assert_eq!(house.value("a", "t").await, Json::from(49));
+    let after = fixture.arrive("a", r#"{"t": 99}"#);
+    let fixture = fixture.again().await;
+    assert_eq!(fixture.value("a", "t").await, Json::from(49));
     drop(after);
 }

@@ -19,7 +19,7 @@ pub struct Raise {
     pub rule: Option<RuleId>,
     /// With the rule's run in it.
     pub cause: Cause,
-    pub reply: oneshot::Sender<Told>,
+    pub reply: oneshot::Sender<AlarmReply>,
 }
 
 /// Clears the active alarm of this originator and type; none is fine. Answered after the commit.
@@ -29,7 +29,7 @@ pub struct ClearType {
     pub of: Originator,
     pub alarm_type: Box<str>,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Told>,
+    pub reply: oneshot::Sender<AlarmReply>,
 }
 
 /// Clears an alarm by hand. Answered after the commit, with none where there is no such alarm.
@@ -38,7 +38,7 @@ pub struct ClearType {
 pub struct Clear {
     pub id: AlarmId,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Option<Told>>,
+    pub reply: oneshot::Sender<Option<AlarmReply>>,
 }
 
 /// Acknowledges an alarm. Answered as [`Clear`].
@@ -47,19 +47,19 @@ pub struct Clear {
 pub struct Acknowledge {
     pub id: AlarmId,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Option<Told>>,
+    pub reply: oneshot::Sender<Option<AlarmReply>>,
 }
 
 /// The device is gone with all it had: its alarms too.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Forget {
+pub struct ForgetDeviceAlarms {
     pub number: DeviceNumber,
 }
 
 /// An alarm after a request, and the place of its event in the sequence; none where nothing changed.
 #[derive(Debug)]
-pub struct Told {
+pub struct AlarmReply {
     /// None where a type was to be cleared that is not active.
     pub alarm: Option<Alarm>,
     pub seq: Option<u64>,

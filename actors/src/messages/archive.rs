@@ -44,12 +44,12 @@ pub struct BucketHistory(pub HistoryQuery);
 #[rtype(result = "Result<Vec<Arc<Recorded>>, StoreError>")]
 pub struct FindEvents(pub EventQuery);
 
-/// The amount of one device's data.
+/// The extent of one device's data.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<DeviceDataCounts, StoreError>")]
-pub struct HowMuch(pub DeviceNumber);
+pub struct FindExtent(pub DeviceNumber);
 
-/// A stretch of the sequence: events after `after`, up to and with `up_to`, `limit` at most.
+/// A range of the sequence: events after `after`, up to and with `up_to`, `limit` at most.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<Replayed, StoreError>")]
 pub struct Replay {
@@ -111,7 +111,7 @@ pub struct ListJobDevices(pub JobDeviceQuery);
 /// Events of these devices, or of all, for a backtest.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Arc<Recorded>>, StoreError>")]
-pub struct Past {
+pub struct FindPastEvents {
     pub devices: Option<Vec<DeviceNumber>>,
     pub after: u64,
     pub limit: usize,
@@ -120,4 +120,4 @@ pub struct Past {
 /// Stops compaction: the hub shuts down.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Rest;
+pub struct StopCompaction;

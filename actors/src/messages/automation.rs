@@ -18,14 +18,14 @@ use twinhub_store::StoreError;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LoadFiles {
-    pub files: Vec<FileRead>,
-    /// Told when the rules run.
+    pub files: Vec<RuleFileRead>,
+    /// Answered when the rules run.
     pub done: Option<oneshot::Sender<()>>,
 }
 
 /// A rule file as it was read.
 #[derive(Clone, Debug)]
-pub struct FileRead {
+pub struct RuleFileRead {
     /// Below the rules folder, with `/`.
     pub path: Arc<str>,
     /// The rules, or the errors: then the version that ran before goes on.
@@ -43,7 +43,7 @@ pub struct ReadRules {
 #[derive(Clone, Debug, Default)]
 pub struct RulesRead {
     /// In the order of their names.
-    pub rules: Vec<RuleStands>,
+    pub rules: Vec<RuleView>,
     /// Files that do not check out, and their errors.
     pub broken: Vec<(Arc<str>, Vec<FileProblem>)>,
     pub warnings: Vec<Warning>,
@@ -51,7 +51,7 @@ pub struct RulesRead {
 
 /// A rule and its present state.
 #[derive(Clone, Debug)]
-pub struct RuleStands {
+pub struct RuleView {
     pub rule: Arc<Rule>,
     /// As it was sent, where it was made over the API: perhaps in another form than `rule.source`.
     pub sent: Option<Object>,
@@ -64,7 +64,7 @@ pub struct RuleStands {
     pub updated_at: Option<Timestamp>,
 }
 
-impl RuleStands {
+impl RuleView {
     /// The entity tag of people's changes to it, another with each. It is made of public fields and the time of the
     /// change, so that it reveals nothing of secrets.
     #[must_use]
@@ -82,24 +82,24 @@ impl RuleStands {
 pub struct PutRule {
     /// As it was sent, with its `id` in it.
     pub body: Object,
-    pub expect: Expect,
+    pub expect: RuleExistence,
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
+    pub reply: oneshot::Sender<Result<PutRuleReply, RuleRefusal>>,
 }
 
 /// The precondition on the rule's existence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub enum RuleExistence {
     New,
     There,
 }
 
-/// A rule that was stored, and its warnings.
+/// The reply to a change of a rule: the stored rule, and its warnings.
 #[derive(Debug)]
-pub struct RuleStood {
-    pub stands: RuleStands,
+pub struct PutRuleReply {
+    pub stands: RuleView,
     /// The warnings about this rule.
     pub warnings: Vec<Warning>,
 }
@@ -134,13 +134,13 @@ pub struct EnableRule {
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<RuleStood, RuleRefusal>>,
+    pub reply: oneshot::Sender<Result<PutRuleReply, RuleRefusal>>,
 }
 
-/// Something from beyond the twins: `Run` or `Webhook`. Answered after the commit with its `seq`.
+/// Sends a signal from outside of the twins: `Run` or `Webhook`. Answered after the commit with its `seq`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Tell {
+pub struct SendSignal {
     pub signal: AutomationSignal,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
@@ -153,10 +153,10 @@ pub struct Flush {
     pub reply: oneshot::Sender<()>,
 }
 
-/// The time has come for something that waits.
+/// A deadline of automation has come.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Due;
+pub struct AutomationDue;
 
 /// Why a rule was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +190,7 @@ pub enum RuleRefusal {
 
 /// A count of the engine's work, for metrics.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Work {
+pub struct EngineWork {
     pub rules: u64,
     pub evaluations: u64,
     pub runs: u64,

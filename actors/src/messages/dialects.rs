@@ -5,14 +5,14 @@ use actix::Message;
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::{DeviceId, Publish};
 use twinhub_mqtt::dialects::{Binding, StatefulId};
-use twinhub_mqtt::{Arrived, Room};
+use twinhub_mqtt::{IncomingMessage, Room};
 
 /// A message in a stateful dialect. The receipt is settled when all of its effects are durable.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Interpret {
     pub dialect: StatefulId,
-    pub message: Arrived,
+    pub message: IncomingMessage,
     pub receipt: Receipt,
     /// Held while the message is in flight.
     pub room: Option<Room>,
@@ -21,7 +21,7 @@ pub struct Interpret {
 /// A publish to a device that speaks a stateful dialect; `kept` is committed with it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Spoken {
+pub struct StatefulPublish {
     pub dialect: StatefulId,
     pub device: DeviceId,
     pub publish: Publish,

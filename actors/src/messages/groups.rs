@@ -22,12 +22,12 @@ pub struct PutGroup {
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<GroupStood, GroupRefusal>>,
+    pub reply: oneshot::Sender<Result<PutGroupReply, GroupRefusal>>,
 }
 
-/// A group that was taken.
+/// The reply to a change of a group.
 #[derive(Clone, Debug)]
-pub struct GroupStood {
+pub struct PutGroupReply {
     pub view: GroupView,
     /// There was none of this id before.
     pub made: bool,
@@ -43,12 +43,12 @@ pub struct DeleteGroup {
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<GroupGone, GroupRefusal>>,
+    pub reply: oneshot::Sender<Result<DeleteGroupReply, GroupRefusal>>,
 }
 
-/// A group that was removed.
+/// The reply to the removal of a group.
 #[derive(Clone, Debug, PartialEq)]
-pub struct GroupGone {
+pub struct DeleteGroupReply {
     pub group: Group,
     /// Devices that were moved out of it.
     pub devices: u64,

@@ -7,15 +7,15 @@ use twinhub_domain::fleet::job::JobProgress;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Object};
 
-/// The hub is whole: jobs that were under way at its shutdown go on.
+/// The hub has started: jobs that were under way at its shutdown go on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Begin;
+pub struct StartJobs;
 
-/// Stops the jobs' turns: the hub shuts down.
+/// Stops the jobs' dispatch: the hub shuts down.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Rest;
+pub struct StopJobs;
 
 /// Makes a job, which runs at once. Answered when it is durable: no crash makes it unknown after that. But one that
 /// comes before all its devices are written down makes it fail, with nothing done.
@@ -26,7 +26,7 @@ pub struct MakeJob {
     pub description: Box<str>,
     /// Devices a second at most.
     pub rate: Option<f64>,
-    /// In the order of their turns.
+    /// In the order of their dispatch.
     pub devices: Vec<(DeviceId, DeviceNumber)>,
     /// Devices that it passes over, and why.
     pub skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
@@ -34,9 +34,9 @@ pub struct MakeJob {
     pub unknown: Vec<DeviceId>,
     /// Its creator.
     pub cause: Cause,
-    pub reply: oneshot::Sender<JobTold>,
-    /// Told when all its devices are written down: from now on it comes to each of them, whatever happens.
-    pub prepared: oneshot::Sender<JobTold>,
+    pub reply: oneshot::Sender<JobView>,
+    /// Answered when all its devices are stored: from now on it comes to each of them, whatever happens.
+    pub prepared: oneshot::Sender<JobView>,
 }
 
 /// Asks for a job. None if there is none.
@@ -44,7 +44,7 @@ pub struct MakeJob {
 #[rtype(result = "()")]
 pub struct ShowJob {
     pub id: JobId,
-    pub reply: oneshot::Sender<Option<JobTold>>,
+    pub reply: oneshot::Sender<Option<JobView>>,
 }
 
 /// Asks for a page of jobs, the newest first.
@@ -67,7 +67,7 @@ pub struct SteerJob {
     pub id: JobId,
     pub steer: Steer,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<JobTold, JobRefusal>>,
+    pub reply: oneshot::Sender<Result<JobView, JobRefusal>>,
 }
 
 /// The commands of people to a job.
@@ -83,7 +83,7 @@ pub enum Steer {
 
 /// A job, and how far it has come.
 #[derive(Clone, Debug)]
-pub struct JobTold {
+pub struct JobView {
     pub job: Job,
     pub progress: JobProgress,
 }
@@ -91,7 +91,7 @@ pub struct JobTold {
 /// A page of jobs.
 #[derive(Clone, Debug, Default)]
 pub struct JobPage {
-    pub jobs: Vec<JobTold>,
+    pub jobs: Vec<JobView>,
     /// The number on all pages.
     pub total: usize,
 }
@@ -121,7 +121,7 @@ impl Steer {
     }
 }
 
-impl JobTold {
+impl JobView {
     /// As events and answers show it.
     #[must_use]
     pub fn document(&self) -> Object {

@@ -76,13 +76,13 @@ pub struct Barrier {
 /// Outgoing messages that were delivered: they leave the outbox with the next commit.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Sent {
+pub struct OutgoingDelivered {
     pub ids: Vec<u64>,
 }
 
 /// Commits pending outcomes and takes nothing more in. Answered when that is done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Close {
+pub struct CloseJournal {
     pub reply: oneshot::Sender<()>,
 }

@@ -9,8 +9,8 @@ use twinhub_store::{DevicePage, DeviceQuery};
 
 /// A page of the twins that `query` asks for and that `filter` is true of, each and all as of the last commit.
 #[derive(Clone, Debug, Default, Message)]
-#[rtype(result = "Result<Found, HubError>")]
-pub struct Find {
+#[rtype(result = "Result<FoundDevices, HubError>")]
+pub struct FindDevices {
     pub query: DeviceQuery,
     pub filter: Option<TwinFilter>,
     /// The order, in place of the query's own; in its direction. What is missing comes last in both.
@@ -19,29 +19,29 @@ pub struct Find {
 
 /// All such twins, by number; the query's order and page are ignored.
 #[derive(Clone, Debug, Default, Message)]
-#[rtype(result = "Result<FoundAll, HubError>")]
-pub struct FindAll {
+#[rtype(result = "Result<AllFoundDevices, HubError>")]
+pub struct FindAllDevices {
     pub query: DeviceQuery,
     pub filter: Option<TwinFilter>,
 }
 
 /// A page, with warnings for its asker.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct FoundDevices {
     pub page: DevicePage,
-    pub warnings: Vec<QueryWarning>,
+    pub warnings: Vec<SearchWarning>,
 }
 
 /// All twins found, by number, with warnings for their asker.
 #[derive(Clone, Debug, Default)]
-pub struct FoundAll {
+pub struct AllFoundDevices {
     pub devices: Vec<(DeviceId, DeviceNumber)>,
-    pub warnings: Vec<QueryWarning>,
+    pub warnings: Vec<SearchWarning>,
 }
 
 /// A question that is allowed, and probably not meant so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryWarning {
+pub struct SearchWarning {
     /// `unknown_name`: no device has this name. `quotes_missing`: nor this one, which is where a text may be.
     pub code: &'static str,
     /// `filter` or `sort`.
@@ -50,7 +50,7 @@ pub struct QueryWarning {
     pub detail: String,
 }
 
-impl FindAll {
+impl FindAllDevices {
     /// Does it ask for nothing, so that all are meant?
     #[must_use]
     pub fn is_all(&self) -> bool {

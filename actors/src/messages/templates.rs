@@ -12,13 +12,13 @@ use twinhub_domain::{Cause, DeviceId, Object, Versions};
 use twinhub_rules::device_template::{BadDeviceTemplate, DeviceTemplate};
 use twinhub_store::StoreError;
 
-/// The hub is whole. Changes that were under way at its shutdown go on.
+/// The hub has started. Changes that were under way at its shutdown go on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Begin {
+pub struct StartTemplates {
     pub automation: Recipient<TemplateRules>,
     pub jobs: Recipient<MakeJob>,
-    /// Told when it is known which templates there are.
+    /// Answered when the templates are known.
     pub known: oneshot::Sender<()>,
 }
 
@@ -26,20 +26,20 @@ pub struct Begin {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PutTemplate {
-    pub wish: Wish,
+    pub request: TemplateRequest,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<TemplateStood, TemplateRefusal>>,
+    pub reply: oneshot::Sender<Result<PutTemplateReply, TemplateRefusal>>,
 }
 
 /// Asks for the effects of a change. Nothing is done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TryTemplate {
-    pub wish: Wish,
+    pub request: TemplateRequest,
     /// The first of the devices to show of those that it would change.
     pub offset: usize,
     pub limit: usize,
-    pub reply: oneshot::Sender<Result<Trial, TemplateRefusal>>,
+    pub reply: oneshot::Sender<Result<TryTemplateReply, TemplateRefusal>>,
 }
 
 /// Removes a template. Answered after the commit; a job takes it off the devices.
@@ -52,22 +52,22 @@ pub struct DeleteTemplate {
     /// Only if it is at one of these versions.
     pub if_version: Option<Versions>,
     pub cause: Cause,
-    pub reply: oneshot::Sender<Result<TemplateGone, TemplateRefusal>>,
+    pub reply: oneshot::Sender<Result<DeleteTemplateReply, TemplateRefusal>>,
 }
 
 /// A requested change of a template.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct TemplateRequest {
     pub id: Box<str>,
-    pub said: Object,
-    pub how: How,
+    pub body: Object,
+    pub mode: PutMode,
     /// Only if it is at one of these versions.
     pub if_version: Option<Versions>,
 }
 
 /// The way in which a specification becomes a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum PutMode {
     /// The template must not exist.
     Make,
     /// The template must exist; members that are left out get their defaults.
@@ -76,9 +76,9 @@ pub enum How {
     Merge,
 }
 
-/// A template that was taken.
+/// The reply to a change of a template: its state after the commit.
 #[derive(Debug)]
-pub struct TemplateStood {
+pub struct PutTemplateReply {
     pub template: Arc<DeviceTemplate>,
     /// The number of its devices.
     pub devices: u64,
@@ -86,9 +86,9 @@ pub struct TemplateStood {
     pub job: Option<JobId>,
 }
 
-/// The effects that a change would have.
+/// The reply to a trial: the effects that a change would have.
 #[derive(Debug)]
-pub struct Trial {
+pub struct TryTemplateReply {
     /// As it would be.
     pub template: Arc<DeviceTemplate>,
     /// The number of its devices.
@@ -99,9 +99,9 @@ pub struct Trial {
     pub changes: Vec<(DeviceId, Object)>,
 }
 
-/// A template that is there no more.
+/// The reply to the removal of a template.
 #[derive(Debug)]
-pub struct TemplateGone {
+pub struct DeleteTemplateReply {
     /// The number of devices that had it.
     pub devices: u64,
     /// The job that takes it off them.

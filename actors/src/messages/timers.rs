@@ -2,7 +2,7 @@
 
 use actix::{Message, Recipient};
 
-use super::automation::Due;
+use super::automation::AutomationDue;
 use super::dialects::DialectsDue;
 use super::supervisor::Deliver;
 use twinhub_domain::{DeviceId, Timestamp};
@@ -10,9 +10,9 @@ use twinhub_domain::{DeviceId, Timestamp};
 /// Wake twins through `supervisor` from now on, those first that the store knows to wait.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Begin {
+pub struct StartTimers {
     pub supervisor: Recipient<Deliver>,
-    pub automation: Recipient<Due>,
+    pub automation: Recipient<AutomationDue>,
     pub dialects: Recipient<DialectsDue>,
     /// The clock was set back while the hub was down.
     pub moved: Option<ClockMoved>,

@@ -8,10 +8,10 @@ use twinhub_domain::{Cause, Input, Twin, Versions};
 
 use super::supervisor::IfUnknown;
 
-/// An input for this twin.
+/// Applies an input to this twin.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Take {
+pub struct ApplyInput {
     pub input: Input,
     pub cause: Cause,
     pub receipt: Receipt,
@@ -24,11 +24,11 @@ pub struct Take {
 /// Asks for the present twin, every change in it being durable.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Read {
+pub struct ReadState {
     pub reply: oneshot::Sender<Option<Box<Twin>>>,
 }
 
-/// The twin is to leave memory; it answers by stopping.
+/// Unloads the twin from memory; it answers by stopping.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct PutAway;
+pub struct UnloadTwin;

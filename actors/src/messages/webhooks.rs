@@ -3,25 +3,25 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::reach::Reach;
+use crate::webhook_destinations::WebhookDestinations;
 use twinhub_store::DeliveryRecord;
 
 /// A request outward that is durable now: send it, as often as it takes. One that is known is not sent twice.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Send {
+pub struct SendWebhook {
     pub delivery: DeliveryRecord,
 }
 
-/// From now on webhooks go there and nowhere else.
+/// Sets the allowed destinations of webhooks.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Confine(pub Reach);
+pub struct SetDestinations(pub WebhookDestinations);
 
 /// Begins no further request: the hub shuts down. Answered when every request under way has its answer, and that is
 /// stored.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Rest {
+pub struct DrainWebhooks {
     pub reply: oneshot::Sender<()>,
 }

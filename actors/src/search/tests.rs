@@ -17,13 +17,13 @@ use twinhub_testkit::{CommitFault, FailingStore, ManualClock, ask, until};
 const START: i64 = 1_772_344_800_000;
 
 /// A hub over a store that can be started over again.
-struct House {
+struct SearchFixture {
     hub: Arc<Hub>,
     store: Arc<FailingStore>,
     clock: Arc<ManualClock>,
 }
 
-impl House {
+impl SearchFixture {
     async fn new(settings: Settings) -> Self {
         let store = FailingStore::around(Arc::new(MemoryStore::default()));
         let clock = ManualClock::at(Timestamp::from_millis(START));
@@ -56,7 +56,7 @@ impl House {
         self.take(id, Input::Delete).await;
     }
 
-    async fn page(&self, find: Find) -> Result<DevicePage, HubError> {
+    async fn page(&self, find: FindDevices) -> Result<DevicePage, HubError> {
         Ok(ask(&self.hub.search, find).await?.page)
     }
 
@@ -68,9 +68,9 @@ impl House {
     }
 }
 
-fn find(filter: &str, sort: &str, offset: u64, limit: u64) -> Find {
+fn find(filter: &str, sort: &str, offset: u64, limit: u64) -> FindDevices {
     let (sort, descending) = sort.strip_prefix('-').map_or((sort, false), |sort| (sort, true));
-    Find {
+    FindDevices {
         query: DeviceQuery { descending, offset, limit, ..DeviceQuery::default() },
         filter: (!filter.is_empty()).then(|| TwinFilter::compile(filter).unwrap()),
         sort: (!sort.is_empty()).then(|| SortField::compile(sort).unwrap()),
@@ -85,23 +85,23 @@ fn object(text: &str) -> Object {
     payload::object(text.as_bytes()).unwrap()
 }
 
-async fn some(settings: Settings) -> House {
-    let house = House::new(settings).await;
-    house.register("a", r#"{"type": "pump", "tags": {"floor": "2"}}"#).await;
-    house.register("b", r#"{"type": "fan", "tags": {"floor": "2"}, "name": "Äolus"}"#).await;
-    house.report("a", r#"{"battery": 15, "motor": {"rpm": 900}}"#).await;
-    house.report("b", r#"{"battery": 80}"#).await;
-    house.report("c", r#"{"battery": "low"}"#).await;
-    house.report("d", r#"{"battery": 5.5}"#).await;
-    house
+async fn some(settings: Settings) -> SearchFixture {
+    let fixture = SearchFixture::new(settings).await;
+    fixture.register("a", r#"{"type": "pump", "tags": {"floor": "2"}}"#).await;
+    fixture.register("b", r#"{"type": "fan", "tags": {"floor": "2"}, "name": "Äolus"}"#).await;
+    fixture.report("a", r#"{"battery": 15, "motor": {"rpm": 900}}"#).await;
+    fixture.report("b", r#"{"battery": 80}"#).await;
+    fixture.report("c", r#"{"battery": "low"}"#).await;
+    fixture.report("d", r#"{"battery": 5.5}"#).await;
+    fixture
 }
 
 #[actix::test]
 async fn finds_in_memory_and_in_the_store_alike() {
-    let mut house = some(Settings::default()).await;
+    let mut fixture = some(Settings::default()).await;
     for restarted in [false, true] {
         let check = async |filter: &str, sort: &str, expected: &str| {
-            let (ids, total) = house.found(filter, sort).await;
+            let (ids, total) = fixture.found(filter, sort).await;
             let many = expected.split_whitespace().count() as u64;
             assert_eq!((&*ids, total), (expected, many), "{filter} by {sort}, restarted: {restarted}");
         };
@@ -113,74 +113,74 @@ async fn finds_in_memory_and_in_the_store_alike() {
         check("", "motor.rpm", "a b c d").await;
         check("", "-motor.rpm", "a d c b").await;
         check("number > 1", "-number", "d c b").await;
-        let listed = Find {
+        let listed = FindDevices {
             query: DeviceQuery { q: Some("äol".into()), limit: 5, ..DeviceQuery::default() },
-            ..Find::default()
+            ..FindDevices::default()
         };
-        assert_eq!(house.page(listed).await.unwrap().twins[0].id, device("b"));
+        assert_eq!(fixture.page(listed).await.unwrap().twins[0].id, device("b"));
         let query = DeviceQuery { device_type: Some("pump".into()), ..DeviceQuery::default() };
-        let all = FindAll { query, filter: Some(TwinFilter::compile("battery < 20").unwrap()) };
-        let all = ask(&house.hub.search, all).await.unwrap().devices;
+        let all = FindAllDevices { query, filter: Some(TwinFilter::compile("battery < 20").unwrap()) };
+        let all = ask(&fixture.hub.search, all).await.unwrap().devices;
         assert_eq!(all, [(device("a"), DeviceNumber(1))]);
-        house = house.again().await;
+        fixture = fixture.again().await;
         // One of them is back in memory, one is gone, one is new.
         if !restarted {
-            house.report("a", "{}").await;
-            house.report("new", r#"{"battery": 1}"#).await;
-            house.delete("new").await;
+            fixture.report("a", "{}").await;
+            fixture.report("new", r#"{"battery": 1}"#).await;
+            fixture.delete("new").await;
         }
     }
 }
 
 #[actix::test]
 async fn pages_are_parts_of_one_order() {
-    let house = House::new(Settings::default()).await;
+    let fixture = SearchFixture::new(Settings::default()).await;
     for n in 0..50 {
-        house.report(&format!("d-{n:02}"), &format!(r#"{{"t": {}}}"#, n % 7)).await;
+        fixture.report(&format!("d-{n:02}"), &format!(r#"{{"t": {}}}"#, n % 7)).await;
     }
-    let whole = house.page(find("t < 5", "-t", 0, 1_000)).await.unwrap();
+    let whole = fixture.page(find("t < 5", "-t", 0, 1_000)).await.unwrap();
     let mut pages = Vec::new();
     for offset in (0..40).step_by(8) {
-        let page = house.page(find("t < 5", "-t", offset, 8)).await.unwrap();
+        let page = fixture.page(find("t < 5", "-t", offset, 8)).await.unwrap();
         assert_eq!(page.total, whole.total);
         pages.extend(page.twins);
     }
     assert_eq!(pages, whole.twins);
     assert_eq!(whole.total, 36);
-    assert!(house.page(find("t < 5", "-t", u64::MAX, 8)).await.unwrap().twins.is_empty());
-    assert_eq!(house.page(find("t < 5", "-t", 0, 0)).await.unwrap().total, 36);
+    assert!(fixture.page(find("t < 5", "-t", u64::MAX, 8)).await.unwrap().twins.is_empty());
+    assert_eq!(fixture.page(find("t < 5", "-t", 0, 0)).await.unwrap().total, 36);
 }
 
 #[actix::test]
 async fn the_store_is_not_read_while_all_twins_are_in_memory() {
-    let house = some(Settings::default()).await;
-    house.found("", "").await; // by now it is known who is in the store
-    house.store.break_reads();
-    assert_eq!(house.found("battery < 20", "-battery").await.0, "a d");
-    house.store.heal();
-    house.delete("d").await;
-    house.store.break_reads();
-    assert_eq!(house.found("battery < 20", "-battery").await, ("a".into(), 1));
+    let fixture = some(Settings::default()).await;
+    fixture.found("", "").await; // by now it is known who is in the store
+    fixture.store.break_reads();
+    assert_eq!(fixture.found("battery < 20", "-battery").await.0, "a d");
+    fixture.store.heal();
+    fixture.delete("d").await;
+    fixture.store.break_reads();
+    assert_eq!(fixture.found("battery < 20", "-battery").await, ("a".into(), 1));
 }
 
 #[actix::test]
-async fn a_store_that_cannot_be_read_is_told_and_not_passed_over() {
-    let house = some(Settings::default()).await.again().await;
-    house.store.break_reads();
-    assert!(matches!(house.page(find("", "", 0, 9)).await, Err(HubError::Store(_))));
-    house.store.heal();
-    assert_eq!(house.found("", "").await.1, 4);
+async fn a_store_error_fails_the_search() {
+    let fixture = some(Settings::default()).await.again().await;
+    fixture.store.break_reads();
+    assert!(matches!(fixture.page(find("", "", 0, 9)).await, Err(HubError::Store(_))));
+    fixture.store.heal();
+    assert_eq!(fixture.found("", "").await.1, 4);
 }
 
 #[actix::test]
 async fn a_filter_that_takes_too_long_is_given_up() {
-    let house = some(Settings::default()).await;
-    let means = |turns: usize| Means {
-        roster: Arc::default(),
-        store: house.store.clone(),
-        clock: house.clock.clone(),
-        journal: house.hub.journal.clone(),
-        counters: Arc::clone(&house.hub.counters),
+    let fixture = some(Settings::default()).await;
+    let deps = |turns: usize| SearchDeps {
+        registry: Arc::default(),
+        store: fixture.store.clone(),
+        clock: fixture.clock.clone(),
+        journal: fixture.hub.journal.clone(),
+        counters: Arc::clone(&fixture.hub.counters),
         patience: Duration::from_secs(5),
         processors: 2,
         learned: OnceCell::new(),
@@ -188,24 +188,31 @@ async fn a_filter_that_takes_too_long_is_given_up() {
         longest: Duration::ZERO,
     };
     let check = async |turns: usize, filter: &str, expected: &str| {
-        let found = means(turns).page(find(filter, "", 0, 9)).await;
+        let found = deps(turns).page(find(filter, "", 0, 9)).await;
         let Err(HubError::Unavailable(why)) = found else { panic!("{found:?}") };
         assert!(why.starts_with(expected), "{why}");
     };
     check(1, "battery < 20", "the filter costs too much time").await;
     check(0, "", "other searches").await;
-    let all = means(1).page(find("", "", 0, 9)).await.unwrap();
+    let all = deps(1).page(find("", "", 0, 9)).await.unwrap();
     assert_eq!(all.page.total, 4, "what costs little takes the time that it takes");
 }
 
 #[test]
 fn the_store_is_not_asked_for_what_it_does_not_know_truly() {
     let narrow = |query: DeviceQuery| {
-        let find = Find { query, ..Find::default() };
+        let find = FindDevices { query, ..FindDevices::default() };
         let (groups, now) = (HashSet::new(), Timestamp::default());
-        Question { find, unheard: Unheard::default(), groups, want: Want::Ids, now, until: None }
-            .narrow()
-            .is_some()
+        SearchQuestion {
+            find,
+            unmatched: UnmatchedNames::default(),
+            groups,
+            want: SearchResultKind::Ids,
+            now,
+            until: None,
+        }
+        .narrow()
+        .is_some()
     };
     let groups = |many: usize| DeviceQuery { groups: vec!["g".into(); many], ..DeviceQuery::default() };
     assert!(narrow(groups(DeviceQuery::MOST_GROUPS)) && !narrow(groups(DeviceQuery::MOST_GROUPS + 1)));
@@ -214,28 +221,28 @@ fn the_store_is_not_asked_for_what_it_does_not_know_truly() {
 
 #[actix::test]
 async fn nothing_is_shown_that_is_not_durable() {
-    let house = some(Settings { patience: Duration::from_millis(200), ..Settings::default() }).await;
-    house.found("", "").await;
-    house.store.block();
+    let fixture = some(Settings { patience: Duration::from_millis(200), ..Settings::default() }).await;
+    fixture.found("", "").await;
+    fixture.store.block();
     // The first is in the blocked commit, the second waits behind it.
     for battery in [1, 2] {
         let patch = object(&format!(r#"{{"battery": {battery}}}"#));
         let taking =
-            house.hub.deliver(device("b"), Input::Report(patch), Cause::hub(), IfUnknown::Begin, false);
+            fixture.hub.deliver(device("b"), Input::Report(patch), Cause::hub(), IfUnknown::Begin, false);
         assert!(matches!(taking.await, Err(HubError::Unavailable(_))));
     }
-    assert!(matches!(house.page(find("battery == 2", "", 0, 9)).await, Err(HubError::Unavailable(_))));
-    house.store.unblock();
-    assert_eq!(house.found("battery == 2", "").await, ("b".into(), 1));
+    assert!(matches!(fixture.page(find("battery == 2", "", 0, 9)).await, Err(HubError::Unavailable(_))));
+    fixture.store.unblock();
+    assert_eq!(fixture.found("battery == 2", "").await, ("b".into(), 1));
 }
 
 /// A question for all is answered from the store, as one for a page is.
 #[actix::test]
 async fn while_commits_fail_all_that_is_durable_is_found() {
-    let house = some(Settings { patience: Duration::from_millis(200), ..Settings::default() }).await;
-    house.found("", "").await;
-    house.store.break_commits(CommitFault::Failed);
-    let taking = house.hub.deliver(
+    let fixture = some(Settings { patience: Duration::from_millis(200), ..Settings::default() }).await;
+    fixture.found("", "").await;
+    fixture.store.break_commits(CommitFault::Failed);
+    let taking = fixture.hub.deliver(
         device("b"),
         Input::Report(object(r#"{"battery": 1}"#)),
         Cause::hub(),
@@ -244,52 +251,57 @@ async fn while_commits_fail_all_that_is_durable_is_found() {
     );
     assert!(matches!(taking.await, Err(HubError::Unavailable(_))));
     for (filter, expected) in [("battery == 1", 0), ("battery < 20", 2)] {
-        let find = FindAll { filter: Some(TwinFilter::compile(filter).unwrap()), ..FindAll::default() };
-        let all = ask(&house.hub.search, find).await.unwrap();
+        let find = FindAllDevices {
+            filter: Some(TwinFilter::compile(filter).unwrap()),
+            ..FindAllDevices::default()
+        };
+        let all = ask(&fixture.hub.search, find).await.unwrap();
         assert_eq!(all.devices.len(), expected, "{filter}");
     }
-    house.store.heal();
+    fixture.store.heal();
 }
 
 #[actix::test]
 async fn twins_that_come_and_go_meanwhile_are_found_once() {
     // All of them are put away as soon as nobody speaks to them.
     let idle = Settings { idle_after: Some(Duration::ZERO), idle_above: 0, ..Settings::default() };
-    let house = House::new(idle).await;
+    let fixture = SearchFixture::new(idle).await;
     let ids: Vec<_> = (0..30).map(|n| format!("d-{n:02}")).collect();
     for id in &ids {
-        house.report(id, r#"{"t": 0}"#).await;
+        fixture.report(id, r#"{"t": 0}"#).await;
     }
-    until("all twins are put away", async || crate::counters::get(&house.hub.counters.twins_put_away) >= 30)
-        .await;
+    until("all twins are put away", async || {
+        crate::counters::get(&fixture.hub.counters.twins_put_away) >= 30
+    })
+    .await;
     for round in 1..=30 {
         let fresh = object(&format!(r#"{{"t": {round}}}"#));
         let changes = futures_util::future::join_all(ids.iter().map(|id| {
             let (device, input) = (device(id), Input::Report(fresh.clone()));
-            house.hub.deliver(device, input, Cause::hub(), IfUnknown::Refuse, false)
+            fixture.hub.deliver(device, input, Cause::hub(), IfUnknown::Refuse, false)
         }));
-        let search = house.page(find(&format!("t >= {}", round - 1), "id", 0, 100));
+        let search = fixture.page(find(&format!("t >= {}", round - 1), "id", 0, 100));
         let (page, changed) = futures_util::join!(search, changes);
         let found: Vec<_> = page.unwrap().twins.iter().map(|twin| twin.id.to_string()).collect();
         assert_eq!(found, ids, "in round {round}");
         assert!(changed.iter().all(Result::is_ok));
-        assert_eq!(house.found(&format!("t == {round}"), "").await.1, 30);
+        assert_eq!(fixture.found(&format!("t == {round}"), "").await.1, 30);
     }
 }
 
 #[actix::test]
 async fn what_was_removed_is_found_no_more() {
-    let house = some(Settings::default()).await;
+    let fixture = some(Settings::default()).await;
     for round in 0..20 {
         let id = format!("gone-{round}");
-        house.report(&id, r#"{"battery": 1}"#).await;
-        assert_eq!(house.found("battery == 1", "").await.0, id);
-        house.delete(&id).await;
-        assert_eq!(house.found("battery == 1", "").await.1, 0);
+        fixture.report(&id, r#"{"battery": 1}"#).await;
+        assert_eq!(fixture.found("battery == 1", "").await.0, id);
+        fixture.delete(&id).await;
+        assert_eq!(fixture.found("battery == 1", "").await.1, 0);
     }
     // Nor is one found that nobody has spoken of: a twin in memory without a single event.
     let change = Change { patch: object(r#"{"name": "x"}"#) };
-    let refused = house.hub.deliver(
+    let refused = fixture.hub.deliver(
         device("nobody"),
         Input::Change(Box::new(change)),
         Cause::hub(),
@@ -297,5 +309,5 @@ async fn what_was_removed_is_found_no_more() {
         false,
     );
     assert!(refused.await.is_err());
-    assert_eq!(house.found("", "").await.1, 4);
+    assert_eq!(fixture.found("", "").await.1, 4);
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use twinhub_domain::{DeviceId, Twin};
 use twinhub_store::{Store, StoreError};
 
-use super::Waiting;
+use super::TwinRequest;
 
 /// The owners of the serial numbers that were looked up, by the ids that were made of them; none: nobody's.
 pub(super) type Owners = HashMap<DeviceId, Option<DeviceId>>;
@@ -14,13 +14,13 @@ pub(super) type Owners = HashMap<DeviceId, Option<DeviceId>>;
 /// The messages that wait for an id that the store does not know, by where they belong.
 pub(super) struct Sorted {
     /// For a device of another id.
-    pub elsewhere: Option<(DeviceId, Vec<Waiting>)>,
+    pub elsewhere: Option<(DeviceId, Vec<TwinRequest>)>,
     /// For this id.
-    pub here: Vec<Waiting>,
+    pub here: Vec<TwinRequest>,
 }
 
 /// The serial number that one of these messages goes by; none where all name the device by its id.
-pub(super) fn of(waiting: &[Waiting]) -> Option<Box<str>> {
+pub(super) fn of(waiting: &[TwinRequest]) -> Option<Box<str>> {
     waiting.iter().find_map(serial)
 }
 
@@ -48,9 +48,9 @@ pub(super) async fn owners(
 /// Gives the messages back where one goes by a serial number that was not looked up: it came too late.
 pub(super) fn sort(
     made: &DeviceId,
-    waiting: Vec<Waiting>,
+    waiting: Vec<TwinRequest>,
     owners: &mut Owners,
-) -> Result<Sorted, Vec<Waiting>> {
+) -> Result<Sorted, Vec<TwinRequest>> {
     match owners.remove(made) {
         Some(Some(owner)) => {
             let (elsewhere, here) = waiting.into_iter().partition(|message| serial(message).is_some());
@@ -62,9 +62,9 @@ pub(super) fn sort(
     }
 }
 
-fn serial(message: &Waiting) -> Option<Box<str>> {
+fn serial(message: &TwinRequest) -> Option<Box<str>> {
     match message {
-        Waiting::Deliver(deliver) => deliver.input.serial().map(Into::into),
-        Waiting::Read(_) => None,
+        TwinRequest::Deliver(deliver) => deliver.input.serial().map(Into::into),
+        TwinRequest::ReadTwin(_) => None,
     }
 }

@@ -16,9 +16,9 @@ use url::Host;
 use uuid::Uuid;
 
 use super::resolver::{LookUp, Resolver};
-use super::retry::Meaning;
-use super::sign::signature;
-use crate::reach::{Reach, Refused};
+use super::retry::StatusMeaning;
+use super::signature::signature;
+use crate::webhook_destinations::{DestinationRefused, WebhookDestinations};
 use twinhub_domain::Timestamp;
 use twinhub_rules::engine::Delivery;
 
@@ -40,7 +40,7 @@ const OUR_PREFIX: &str = "x-twinhub-";
 /// Sends requests.
 pub(super) struct Sender {
     look_up: LookUp,
-    reach: Arc<Reach>,
+    destinations: Arc<WebhookDestinations>,
     /// Clients by what their resolvers must know: whether another sent us there, and the port, where it makes a
     /// difference. Each is made when it is needed first: reading the system's certificates takes a while, and most hubs
     /// never send.
@@ -48,7 +48,7 @@ pub(super) struct Sender {
 }
 
 /// The request to send.
-pub(super) struct Order {
+pub(super) struct WebhookRequest {
     pub id: Uuid,
     pub delivery: Delivery,
     /// The key to sign with.
@@ -58,7 +58,7 @@ pub(super) struct Order {
 
 /// The outcome of an attempt, with a few words on it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum AttemptOutcome {
     Delivered(String),
     /// It may be accepted later; after this time, where the receiver named one.
     NotNow(String, Option<Duration>),
@@ -72,51 +72,51 @@ enum NoAnswer {
 }
 
 impl Sender {
-    pub(super) fn new(look_up: LookUp, reach: Reach) -> Self {
-        Self { look_up, reach: Arc::new(reach), clients: Mutex::default() }
+    pub(super) fn new(look_up: LookUp, destinations: WebhookDestinations) -> Self {
+        Self { look_up, destinations: Arc::new(destinations), clients: Mutex::default() }
     }
 
     /// Tries once, within the delivery's timeout.
-    pub(super) async fn attempt(&self, order: &Order) -> Outcome {
+    pub(super) async fn attempt(&self, webhook: &WebhookRequest) -> AttemptOutcome {
         // Not on the receiver's time: reading certificates.
-        if let Ok(url) = address(&order.delivery.url)
+        if let Ok(url) = address(&webhook.delivery.url)
             && let Err(why) = self.client(&url, false).await
         {
-            return Outcome::NotNow(why, None);
+            return AttemptOutcome::NotNow(why, None);
         }
-        let millis = u64::try_from(order.delivery.timeout_ms).unwrap_or(0).max(1);
+        let millis = u64::try_from(webhook.delivery.timeout_ms).unwrap_or(0).max(1);
         let patience = Duration::from_millis(millis).min(LONGEST);
         let until = Instant::now() + patience;
-        let mut response = match timeout_at(until, self.follow(order)).await {
+        let mut response = match timeout_at(until, self.follow_redirects(webhook)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(NoAnswer::NotNow(why))) => return Outcome::NotNow(why, None),
-            Ok(Err(NoAnswer::Never(why))) => return Outcome::Never(why),
-            Err(_) => return Outcome::NotNow(format!("no answer within {patience:?}"), None),
+            Ok(Err(NoAnswer::NotNow(why))) => return AttemptOutcome::NotNow(why, None),
+            Ok(Err(NoAnswer::Never(why))) => return AttemptOutcome::Never(why),
+            Err(_) => return AttemptOutcome::NotNow(format!("no answer within {patience:?}"), None),
         };
-        let (status, said) = (response.status(), header(&response, &RETRY_AFTER).map(str::to_owned));
+        let (status, retry_after) = (response.status(), header(&response, &RETRY_AFTER).map(str::to_owned));
         let mut kept = Vec::new();
         // The status says all; an answer that breaks off or does not end is no less one.
         let _ = timeout_at(until, read(&mut response, &mut kept)).await;
         let text = shortened(&String::from_utf8_lossy(&kept));
         let detail = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
-        match Meaning::of(status.as_u16(), said.as_deref(), order.now) {
-            Meaning::Delivered => Outcome::Delivered(detail),
-            Meaning::NotNow(after) => Outcome::NotNow(detail, after),
-            Meaning::Never => Outcome::Never(detail),
+        match StatusMeaning::of(status.as_u16(), retry_after.as_deref(), webhook.now) {
+            StatusMeaning::Delivered => AttemptOutcome::Delivered(detail),
+            StatusMeaning::NotNow(after) => AttemptOutcome::NotNow(detail, after),
+            StatusMeaning::Never => AttemptOutcome::Never(detail),
         }
     }
 
     /// Sends the request, and follows redirects. The method and the body stay as they are: a webhook that became a GET
     /// on its way would be accepted and do nothing. Only 303 means that it was accepted, and asks for a GET.
-    async fn follow(&self, order: &Order) -> Result<Response, NoAnswer> {
-        let delivery = &order.delivery;
+    async fn follow_redirects(&self, webhook: &WebhookRequest) -> Result<Response, NoAnswer> {
+        let delivery = &webhook.delivery;
         let mut url = address(&delivery.url)?;
         let mut method = Method::from_bytes(delivery.method.as_bytes()).map_err(|error| never(&error))?;
         let mut body = (method != Method::GET).then(|| delivery.body.to_string());
-        let mut headers = headers(order, body.as_deref())?;
+        let mut headers = headers(webhook, body.as_deref())?;
         for redirects in 0..=MOST_REDIRECTS {
             let redirected = redirects > 0;
-            self.look_at(&url, redirected)?;
+            self.check_destination(&url, redirected)?;
             let client = self.client(&url, redirected).await.map_err(NoAnswer::NotNow)?;
             let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
             if let Some(body) = &body {
@@ -128,8 +128,8 @@ impl Sender {
                 (method, body) = (Method::GET, None);
                 headers.remove(CONTENT_TYPE);
             }
-            if !is_same_house(&url, &next) {
-                keep_to_ourselves(&mut headers, order);
+            if !is_same_origin(&url, &next) {
+                remove_secrets(&mut headers, webhook);
             }
             url = next;
         }
@@ -144,14 +144,14 @@ impl Sender {
         let Some(location) = header(response, &LOCATION) else { return Ok(None) };
         let next = from.join(location).map_err(|error| NoAnswer::Never(format!("redirected: {error}")))?;
         address(next.as_str())?;
-        if from.scheme() == "https" && next.scheme() == "http" && !self.reach.private_redirects {
+        if from.scheme() == "https" && next.scheme() == "http" && !self.destinations.private_redirects {
             return Err(NoAnswer::Never("redirected from https to http, which is not followed".into()));
         }
         Ok(Some(next))
     }
 
     /// May it go there, as far as the URL shows? Names are checked as they are resolved; addresses are not resolved.
-    fn look_at(&self, url: &Url, redirected: bool) -> Result<(), NoAnswer> {
+    fn check_destination(&self, url: &Url, redirected: bool) -> Result<(), NoAnswer> {
         let ip = match url.host() {
             Some(Host::Ipv4(ip)) => ip.into(),
             Some(Host::Ipv6(ip)) => ip.into(),
@@ -159,26 +159,26 @@ impl Sender {
         };
         let (host, port) =
             (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
-        self.reach.check(host, ip, port, redirected).map_err(|refused| never(&refused))
+        self.destinations.check(host, ip, port, redirected).map_err(|refused| never(&refused))
     }
 
     /// The client for this URL, or why there is none just now.
     async fn client(&self, url: &Url, redirected: bool) -> Result<Client, String> {
         let port = url.port_or_known_default().unwrap_or_default();
-        let key = (redirected, Some(port).filter(|port| self.reach.minds_port(*port)));
+        let key = (redirected, Some(port).filter(|port| self.destinations.depends_on_port(*port)));
         let mut clients = self.clients.lock().await;
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let (look_up, reach) = (LookUp::clone(&self.look_up), Arc::clone(&self.reach));
+        let (look_up, destinations) = (LookUp::clone(&self.look_up), Arc::clone(&self.destinations));
         let builder = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(2)
-            .dns_resolver(Resolver { look_up, reach, port, redirected });
+            .dns_resolver(Resolver { look_up, destinations, port, redirected });
         let made = tokio::task::spawn_blocking(move || builder.build()).await;
-        let client = made.map_err(|error| error.to_string())?.map_err(|error| told(&error))?;
+        let client = made.map_err(|error| error.to_string())?.map_err(|error| error_text(&error))?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -194,23 +194,23 @@ fn address(text: &str) -> Result<Url, NoAnswer> {
 }
 
 /// All headers: the rule's, and ours.
-fn headers(order: &Order, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
+fn headers(webhook: &WebhookRequest, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(WHO));
     if body.is_some() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    for (name, value) in &order.delivery.headers {
+    for (name, value) in &webhook.delivery.headers {
         let bad = |error: &dyn Error| NoAnswer::Never(format!("header `{name}`: {error}"));
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| bad(&error))?;
         if !OURS.contains(&name.as_str()) && !name.as_str().starts_with(OUR_PREFIX) {
             headers.insert(name, HeaderValue::from_str(value.trim()).map_err(|error| bad(&error))?);
         }
     }
-    let timestamp = order.now.millis().div_euclid(1_000);
+    let timestamp = webhook.now.millis().div_euclid(1_000);
     let mut ours =
-        vec![("x-twinhub-delivery", order.id.to_string()), ("x-twinhub-timestamp", timestamp.to_string())];
-    if let Some(key) = &order.key {
+        vec![("x-twinhub-delivery", webhook.id.to_string()), ("x-twinhub-timestamp", timestamp.to_string())];
+    if let Some(key) = &webhook.key {
         let body = body.unwrap_or_default().as_bytes();
         let signed = signature(key, timestamp, body);
         ours.push(("x-twinhub-signature", signed.ok_or_else(|| never(&"it cannot be signed"))?));
@@ -222,9 +222,9 @@ fn headers(order: &Order, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
 }
 
 /// A rule's headers are for the receiver that it names: keys, more often than not.
-fn keep_to_ourselves(headers: &mut HeaderMap, order: &Order) {
+fn remove_secrets(headers: &mut HeaderMap, webhook: &WebhookRequest) {
     headers.remove(AUTHORIZATION);
-    for (name, _) in &order.delivery.headers {
+    for (name, _) in &webhook.delivery.headers {
         let name = name.to_ascii_lowercase();
         if !["content-type", "user-agent"].contains(&&*name) && !name.starts_with(OUR_PREFIX) {
             headers.remove(&*name);
@@ -233,7 +233,7 @@ fn keep_to_ourselves(headers: &mut HeaderMap, order: &Order) {
 }
 
 /// The same receiver: the same host and port, or the same host, now by https.
-fn is_same_house(from: &Url, to: &Url) -> bool {
+fn is_same_origin(from: &Url, to: &Url) -> bool {
     let same_port =
         from.scheme() == to.scheme() && from.port_or_known_default() == to.port_or_known_default();
     let upgraded =
@@ -263,14 +263,18 @@ fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
 }
 
 fn no_answer(error: reqwest::Error) -> NoAnswer {
-    if let Some(refused) = sources(&error).find_map(|cause| cause.downcast_ref::<Refused>()) {
+    if let Some(refused) = sources(&error).find_map(|cause| cause.downcast_ref::<DestinationRefused>()) {
         return never(refused);
     }
-    if error.is_builder() { NoAnswer::Never(told(&error)) } else { NoAnswer::NotNow(told(&error)) }
+    if error.is_builder() {
+        NoAnswer::Never(error_text(&error))
+    } else {
+        NoAnswer::NotNow(error_text(&error))
+    }
 }
 
 /// The innermost causes, which name the error; the outer ones only name layers, and the URL with its secrets.
-fn told(error: &reqwest::Error) -> String {
+fn error_text(error: &reqwest::Error) -> String {
     let causes: Vec<String> = sources(error).map(ToString::to_string).collect();
     match &causes[..] {
         [] => "the request could not be sent".into(),

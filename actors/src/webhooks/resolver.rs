@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::reach::Reach;
+use crate::webhook_destinations::WebhookDestinations;
 
 /// Asks for the addresses of a name.
 pub(super) type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
@@ -16,7 +16,7 @@ pub(super) type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec
 /// Resolves names to addresses where requests may go.
 pub(super) struct Resolver {
     pub look_up: LookUp,
-    pub reach: Arc<Reach>,
+    pub destinations: Arc<WebhookDestinations>,
     /// The port that is connected to.
     pub port: u16,
     /// Another sent us there.
@@ -33,10 +33,10 @@ pub(super) fn system() -> LookUp {
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let found = (self.look_up)(name.as_str().to_owned());
-        let (reach, port, redirected) = (Arc::clone(&self.reach), self.port, self.redirected);
+        let (destinations, port, redirected) = (Arc::clone(&self.destinations), self.port, self.redirected);
         Box::pin(async move {
             let found = found.await?;
-            let check = |ip: &IpAddr| reach.check(name.as_str(), *ip, port, redirected);
+            let check = |ip: &IpAddr| destinations.check(name.as_str(), *ip, port, redirected);
             let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(|ip| check(ip).is_ok());
             if good.is_empty()
                 && let Some(refused) = bad.iter().find_map(|ip| check(ip).err())
@@ -59,7 +59,7 @@ mod tests {
             let addresses = addresses.clone();
             Box::pin(async move { Ok(addresses) })
         });
-        let resolver = Resolver { look_up, reach: Arc::default(), port: 80, redirected };
+        let resolver = Resolver { look_up, destinations: Arc::default(), port: 80, redirected };
         let found = resolver.resolve("hook.example".parse().unwrap()).await;
         found.map(|all| all.map(|a| a.ip().to_string()).collect()).map_err(|error| error.to_string())
     }

@@ -14,14 +14,14 @@ pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
 
 /// The meaning of an answer's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum StatusMeaning {
     Delivered,
     /// Try again; after this time, where the receiver named one.
     NotNow(Option<Duration>),
     Never,
 }
 
-impl Meaning {
+impl StatusMeaning {
     /// Of an answer with this status, and this header `Retry-After`.
     pub(super) fn of(status: u16, retry_after: Option<&str>, now: Timestamp) -> Self {
         match status {
@@ -63,17 +63,17 @@ mod tests {
     fn knows_what_a_status_means() {
         let now = Timestamp::parse("2026-01-01T12:00:00Z").unwrap();
         let check = |status, retry_after, expected| {
-            assert_eq!(Meaning::of(status, retry_after, now), expected, "{status} {retry_after:?}");
+            assert_eq!(StatusMeaning::of(status, retry_after, now), expected, "{status} {retry_after:?}");
         };
-        let after = |seconds| Meaning::NotNow(Some(Duration::from_secs(seconds)));
-        check(200, None, Meaning::Delivered);
-        check(204, Some("5"), Meaning::Delivered);
-        check(304, None, Meaning::Never);
-        check(400, Some("5"), Meaning::Never);
-        check(404, None, Meaning::Never);
-        check(410, None, Meaning::Never);
+        let after = |seconds| StatusMeaning::NotNow(Some(Duration::from_secs(seconds)));
+        check(200, None, StatusMeaning::Delivered);
+        check(204, Some("5"), StatusMeaning::Delivered);
+        check(304, None, StatusMeaning::Never);
+        check(400, Some("5"), StatusMeaning::Never);
+        check(404, None, StatusMeaning::Never);
+        check(410, None, StatusMeaning::Never);
         for status in [408, 425, 429, 500, 502, 503, 504] {
-            check(status, None, Meaning::NotNow(None));
+            check(status, None, StatusMeaning::NotNow(None));
         }
         check(429, Some("120"), after(120));
         check(429, Some("0"), after(0));
@@ -81,8 +81,8 @@ mod tests {
         check(503, Some("Thu, 01 Jan 2026 12:01:30 GMT"), after(90));
         check(503, Some("Thu, 01 Jan 2026 11:00:00 GMT"), after(0));
         check(503, Some("99999999999"), after(3_600));
-        check(503, Some("soon"), Meaning::NotNow(None));
-        check(503, Some("-5"), Meaning::NotNow(None));
+        check(503, Some("soon"), StatusMeaning::NotNow(None));
+        check(503, Some("-5"), StatusMeaning::NotNow(None));
     }
 
     #[test]

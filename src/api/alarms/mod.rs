@@ -3,7 +3,7 @@
 pub mod schema;
 
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::messages::alarms::{Acknowledge, Clear, Told};
+use twinhub_actors::messages::alarms::{Acknowledge, AlarmReply, Clear};
 use twinhub_actors::messages::archive::{FindAlarm, ListAlarms};
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
 use twinhub_domain::run::RuleId;
@@ -145,7 +145,7 @@ pub async fn clear_alarm(
     changed(access.change(|reply| Clear { id, cause, reply }).await?, id)
 }
 
-fn changed(changed_alarm: Option<Told>, id: AlarmId) -> Result<HttpResponse, ApiError> {
+fn changed(changed_alarm: Option<AlarmReply>, id: AlarmId) -> Result<HttpResponse, ApiError> {
     let alarm = changed_alarm.and_then(|changed_alarm| changed_alarm.alarm);
     Ok(shown(&alarm.ok_or_else(|| ApiError::no_alarm(id))?))
 }

@@ -8,7 +8,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
-use twinhub_actors::backtest::{self, BacktestError, Outcome, Progress, Wish};
+use twinhub_actors::backtest::{self, BacktestError, BacktestOutcome, BacktestProgress, BacktestRequest};
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_domain::duration::{EXAMPLES, duration_text, positive_ms};
 use twinhub_domain::run::{RuleId, RunEntry};
@@ -91,12 +91,12 @@ pub async fn post_backtest(
         .streaming(body))
 }
 
-async fn stream(access: Access, query: Wish, frames: mpsc::Sender<Bytes>) {
+async fn stream(access: Access, query: BacktestRequest, frames: mpsc::Sender<Bytes>) {
     let mut told = Instant::now();
-    let progress = |progress: Progress| {
+    let progress = |progress: BacktestProgress| {
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
-            let Progress { events, at, share } = progress;
+            let BacktestProgress { events, at, share } = progress;
             let data = format!(r#"{{"events":{events},"at":"{at}","share":{share:.4}}}"#);
             let _ = frames.try_send(frame("progress", &data)); // the next says more
         }
@@ -115,7 +115,10 @@ fn frame(event: &str, data: &str) -> Bytes {
     format!("event: {event}\ndata: {data}\n\n").into()
 }
 
-async fn backtest_request(mut new_backtest: NewBacktest, access: &Access) -> Result<Wish, ApiError> {
+async fn backtest_request(
+    mut new_backtest: NewBacktest,
+    access: &Access,
+) -> Result<BacktestRequest, ApiError> {
     let now = access.now();
     let to = time(new_backtest.to.as_ref(), "to", true)?.unwrap_or(now);
     let from = time(new_backtest.from.as_ref(), "from", false)?.unwrap_or_else(|| to.plus_millis(-USUAL_MS));
@@ -128,7 +131,7 @@ async fn backtest_request(mut new_backtest: NewBacktest, access: &Access) -> Res
         super::read(access).await?.rules.iter().map(|stands| (*stands.rule).clone()).collect();
     let rules = rules(new_backtest, &running, &access.settings().secrets)?;
     let tree = access.tree();
-    Ok(Wish { rules, running, from, to, warm_up, devices, tree })
+    Ok(BacktestRequest { rules, running, from, to, warm_up, devices, tree })
 }
 
 /// The rules that the body brings along or names.
@@ -212,7 +215,7 @@ fn warm_up(given: Option<&str>) -> Result<Option<i64>, FieldError> {
 }
 
 /// As it is answered.
-pub(crate) fn shown(query: &Wish, found: &Outcome) -> Object {
+pub(crate) fn shown(query: &BacktestRequest, found: &BacktestOutcome) -> Object {
     let compared = found.compared.as_ref().map(|compared| {
         let members = [
             ("same", number(compared.same as u64)),

@@ -2,7 +2,9 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use twinhub_actors::messages::automation::{DeleteRule, EnableRule, Expect, PutRule, RuleRefusal, RuleStood};
+use twinhub_actors::messages::automation::{
+    DeleteRule, EnableRule, PutRule, PutRuleReply, RuleExistence, RuleRefusal,
+};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{EntityTags, Json, Object};
 use twinhub_rules::model::RuleOrigin;
@@ -67,14 +69,14 @@ pub async fn post_rule(
     let rule_reply = match body.get("id") {
         Some(id) => {
             rule_id(id)?;
-            put(&access, body, Expect::New, None).await?
+            put(&access, body, RuleExistence::New, None).await?
         }
         None => {
             let mut names = names(&body);
             loop {
                 let name = names.next().unwrap_or_else(|| twinhub_actors::clock::new_id().to_string());
                 body.insert("id", name.into());
-                match put(&access, body.clone(), Expect::New, None).await {
+                match put(&access, body.clone(), RuleExistence::New, None).await {
                     Err(ApiError::Rule(RuleRefusal::Taken(_))) => {}
                     other => break other?,
                 }
@@ -135,7 +137,7 @@ pub async fn put_rule(
         RuleOrigin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
     };
     body.insert("id", id.as_str().into());
-    let rule_reply = put(&access, body, Expect::There, if_tag).await?;
+    let rule_reply = put(&access, body, RuleExistence::There, if_tag).await?;
     let rule_reply = switched(&access, rule_reply, changes).await?;
     shown(&access, &rule_reply, HttpResponse::Ok()).await
 }
@@ -266,24 +268,24 @@ async fn set_enabled(
 async fn put(
     access: &Access,
     body: Object,
-    expect: Expect,
+    expect: RuleExistence,
     if_tag: Option<EntityTags>,
-) -> Result<RuleStood, ApiError> {
+) -> Result<PutRuleReply, ApiError> {
     Ok(ask(access, |reply| PutRule { body, expect, if_tag, cause: access.cause(), reply }).await??)
 }
 
 /// Sets the rule's switch where the body has one, whatever it was before.
 async fn switched(
     access: &Access,
-    rule_reply: RuleStood,
+    rule_reply: PutRuleReply,
     changes: Option<bool>,
-) -> Result<RuleStood, ApiError> {
+) -> Result<PutRuleReply, ApiError> {
     match changes {
         Some(enabled) if enabled != rule_reply.stands.enabled => {
             let id = rule_reply.stands.rule.id.clone();
             let switch = |reply| EnableRule { id, enabled, if_tag: None, cause: access.cause(), reply };
             let switched = ask(access, switch).await??;
-            Ok(RuleStood { stands: switched.stands, warnings: rule_reply.warnings })
+            Ok(PutRuleReply { stands: switched.stands, warnings: rule_reply.warnings })
         }
         _ => Ok(rule_reply),
     }
@@ -291,7 +293,7 @@ async fn switched(
 
 async fn shown(
     access: &Access,
-    rule_reply: &RuleStood,
+    rule_reply: &PutRuleReply,
     response: HttpResponseBuilder,
 ) -> Result<HttpResponse, ApiError> {
     let id = &rule_reply.stands.rule.id;

@@ -19,7 +19,7 @@ use actix::dev::ToEnvelope;
 use actix::{Context, Handler};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::access::Ask;
+use twinhub_actors::access::HubRequest;
 use twinhub_actors::automation::Automation;
 use twinhub_actors::messages::automation::{ReadRules, RulesRead};
 use twinhub_domain::Timestamp;
@@ -66,12 +66,12 @@ pub(crate) async fn ask<M, T>(
     message: impl FnOnce(oneshot::Sender<T>) -> M,
 ) -> Result<T, ApiError>
 where
-    M: Ask<To = Automation>,
+    M: HubRequest<Target = Automation>,
     Automation: Handler<M>,
     Context<Automation>: ToEnvelope<Automation, M>,
 {
     let (reply, answer) = oneshot::channel();
-    access.post(message(reply))?;
+    access.send(message(reply))?;
     match tokio::time::timeout(access.settings().patience, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(HubError::ShuttingDown.into()),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::LastRuns;
-use twinhub_actors::messages::automation::{RuleStands, RulesRead};
+use twinhub_actors::messages::automation::{RuleView, RulesRead};
 use twinhub_domain::DeviceId;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::text::{order_key, searched};
@@ -87,7 +87,7 @@ pub async fn get_rule(
 }
 
 /// The rule of this name, and everything that was read with it.
-pub(super) async fn find_rule(access: &Access, id: &RuleId) -> Result<(RuleStands, RulesRead), ApiError> {
+pub(super) async fn find_rule(access: &Access, id: &RuleId) -> Result<(RuleView, RulesRead), ApiError> {
     let read = super::read(access).await?;
     let found = read.rules.iter().find(|stands| stands.rule.id == *id).cloned();
     Ok((found.ok_or_else(|| ApiError::no_rule(id))?, read))
@@ -136,7 +136,7 @@ impl RuleListFilter {
         Ok(filter)
     }
 
-    fn takes(&self, stands: &RuleStands, device: Option<&TwinWithGroups<'_>>) -> bool {
+    fn takes(&self, stands: &RuleView, device: Option<&TwinWithGroups<'_>>) -> bool {
         let rule = &*stands.rule;
         let is_kind =
             || rule.triggers.iter().any(|trigger| self.kinds.contains(&view::kind_of(&trigger.kind)));

@@ -8,8 +8,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use twinhub_actors::HubError;
 use twinhub_actors::messages::archive::ListRuns;
-use twinhub_actors::messages::automation::Tell;
-use twinhub_actors::messages::feed::{Live, Subscribe};
+use twinhub_actors::messages::automation::SendSignal;
+use twinhub_actors::messages::feed::{LiveFeed, SubscribeFeed};
 use twinhub_domain::event::EventBody;
 use twinhub_domain::run::{AutomationSignal, RuleId, RunEntry};
 use twinhub_domain::{Json, Object};
@@ -62,12 +62,12 @@ pub async fn run_rule(
     let unconditional = wish.and_then(|wish| wish.unconditional).unwrap_or_default();
     // Listen first: what is asked for after this cannot be missed.
     let live = match wait {
-        Some(_) => Some(access.ask(Subscribe).await?),
+        Some(_) => Some(access.ask(SubscribeFeed).await?),
         None => None,
     };
     let until = Instant::now() + wait.unwrap_or_default();
     let signal = AutomationSignal::Run { rule: id.clone(), unconditional };
-    let seq = ask(&access, |reply| Tell { signal, cause: access.cause(), reply }).await??;
+    let seq = ask(&access, |reply| SendSignal { signal, cause: access.cause(), reply }).await??;
     let Some(live) = live else {
         let document: Object =
             [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
@@ -109,7 +109,7 @@ pub async fn test_rule(
 /// The run that event `seq` asked for, at its end.
 async fn ended(
     access: &Access,
-    mut live: Live,
+    mut live: LiveFeed,
     rule: &RuleId,
     seq: u64,
     until: Instant,

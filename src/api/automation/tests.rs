@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use twinhub_actors::messages::automation::RuleStands;
+use twinhub_actors::messages::automation::RuleView;
 use twinhub_domain::run::RunId;
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp, payload};
 use twinhub_rules::file;
@@ -20,10 +20,10 @@ fn written(object: &Object) -> BTreeSet<String> {
     object.iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-fn stands(text: &str) -> RuleStands {
+fn stands(text: &str) -> RuleView {
     let sent = payload::object(text.as_bytes()).unwrap();
     let (rule, _) = file::parse_rule(&sent).unwrap();
-    RuleStands {
+    RuleView {
         rule: rule.into(),
         sent: Some(sent),
         enabled: true,

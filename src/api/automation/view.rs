@@ -1,6 +1,6 @@
 //! Rules and runs as answers show them.
 
-use twinhub_actors::messages::automation::RuleStands;
+use twinhub_actors::messages::automation::RuleView;
 use twinhub_domain::run::RunEntry;
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_rules::analysis::Warning;
@@ -30,10 +30,10 @@ pub fn kind_of(trigger: &TriggerKind) -> &'static str {
 
 /// `running`, `disabled`, or `stopped` by the breaker or a panic.
 #[must_use]
-pub fn status(stands: &RuleStands) -> &'static str {
+pub fn status(stands: &RuleView) -> &'static str {
     match stands {
-        RuleStands { stopped: Some(_), .. } => "stopped",
-        RuleStands { enabled: false, .. } => "disabled",
+        RuleView { stopped: Some(_), .. } => "stopped",
+        RuleView { enabled: false, .. } => "disabled",
         _ => "running",
     }
 }
@@ -50,7 +50,7 @@ pub fn origin(origin: &RuleOrigin) -> &'static str {
 
 /// A rule as lists show it. `last` is its last run; `warnings` are those of all rules.
 #[must_use]
-pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
+pub fn rule(stands: &RuleView, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let rule = &*stands.rule;
     // In the words of whoever wrote it, in whichever form.
     let source = rule.source.object();
@@ -95,7 +95,7 @@ pub fn rule(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) 
 
 /// The same with the rule as it was written.
 #[must_use]
-pub fn whole(stands: &RuleStands, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
+pub fn whole(stands: &RuleView, last: Option<&RunEntry>, warnings: &[Warning]) -> Object {
     let mut object = rule(stands, last, warnings);
     object.insert("rule", redaction::hide(&stands.rule.source.object()).into());
     object

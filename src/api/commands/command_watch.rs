@@ -29,7 +29,7 @@ impl CommandWatch {
     /// The hub is shutting down.
     pub fn begin(access: &Access, device: &DeviceId, command: Option<CommandId>) -> Result<Self, ApiError> {
         let (tell, heard) = mpsc::unbounded_channel();
-        access.post(WatchCommands { device: device.clone(), command, tell })?;
+        access.send(WatchCommands { device: device.clone(), command, tell })?;
         Ok(Self { heard, closing: access.state.closing() })
     }
 

@@ -4,7 +4,7 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::Instant;
 use twinhub_actors::HubError;
-use twinhub_actors::access::Order;
+use twinhub_actors::access::InputRequest;
 use twinhub_actors::messages::archive::FindCommand;
 use twinhub_domain::{Command, CommandId, DeviceId, Input, Object};
 
@@ -66,7 +66,7 @@ pub async fn post_command(
     let id = CommandId(twinhub_actors::clock::new_id());
     let watch = until.map(|_| CommandWatch::begin(&access, &device, Some(id))).transpose()?;
     let input = Input::Command { id, request: Box::new(asked), known: None, is_new: false };
-    let taken = access.deliver(Order::new(device.clone(), input)).await?;
+    let taken = access.deliver(InputRequest::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
 
     let mut response =

@@ -1,7 +1,7 @@
 //! Commands in lists and one by one: the waiting ones, the results of the others, and their cancellation.
 
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::access::Order;
+use twinhub_actors::access::InputRequest;
 use twinhub_actors::messages::archive::{FindCommand, ListCommands};
 use twinhub_domain::{CommandStatus, DeviceId, DeviceNumber, Input};
 use twinhub_store::{CommandQuery, CommandRecord};
@@ -126,7 +126,7 @@ pub async fn cancel_command(
     params.finish()?;
     let found = access.ask(FindCommand(id)).await??;
     let device = found.ok_or_else(|| ApiError::no_command(id))?.device;
-    let taken = access.deliver(Order::new(device.clone(), Input::Cancel { id, known: None })).await?;
+    let taken = access.deliver(InputRequest::new(device.clone(), Input::Cancel { id, known: None })).await?;
     let command = asked_for(id, false, taken.commands)?;
     Ok(Document::of(&whole(&device, &command)).send(HttpResponse::Ok()))
 }

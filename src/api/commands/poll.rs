@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use tokio::time::Instant;
-use twinhub_actors::access::Order;
+use twinhub_actors::access::InputRequest;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{Command, CommandResult, CommandStatus, DeviceId, Input, Timestamp, Twin};
 
@@ -37,7 +37,7 @@ pub(crate) async fn wait_for_commands(
     let mut watch = CommandWatch::begin(access, &device, None)?;
     loop {
         watch.forget();
-        let poll = Order::new(device.clone(), Input::Poll).because("poll").with_twin();
+        let poll = InputRequest::new(device.clone(), Input::Poll).because("poll").with_twin();
         let taken = access.deliver(poll).await?;
         let now = Instant::now();
         if !taken.commands.is_empty() || now >= until || watch.is_over() {
@@ -79,7 +79,7 @@ pub async fn post_answer(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let input = Input::Answer { id, answer: Box::new(answer(answered)?), known: None };
-    let taken = access.deliver(Order::new(device.clone(), input)).await?;
+    let taken = access.deliver(InputRequest::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
     let late = !taken.repeated && command.history.last().is_some_and(|line| line.late);
     Ok(Document::of(&whole(&device, &command))

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_actors::HubError;
-use twinhub_actors::access::Order;
+use twinhub_actors::access::InputRequest;
 use twinhub_actors::messages::archive::{BucketHistory, RawHistory};
 use twinhub_domain::payload;
 use twinhub_domain::payload::{ParsedPayload, PayloadError};
@@ -107,7 +107,7 @@ pub async fn post_data(
         Some(input) if partial || bad.is_empty() => input,
         _ => return Err(ApiError::Readings(bad)),
     };
-    let taken = access.deliver(Order::new(id.clone(), input)).await?;
+    let taken = access.deliver(InputRequest::new(id.clone(), input)).await?;
     let accepted = if taken.repeated { 0 } else { count - taken.rejected.len().min(count) };
     let bad = bad.iter().map(RejectedReading::of).chain(taken.rejected.iter().map(RejectedReading::refused));
     let rejected: Vec<_> = bad.collect();

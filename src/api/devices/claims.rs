@@ -2,7 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_actors::access::Order;
+use twinhub_actors::access::InputRequest;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_domain::twin::Registration;
 use twinhub_domain::{Input, Json};
@@ -64,7 +64,7 @@ pub async fn claim_device(Body(claim): Body<Claim>, access: Access) -> Result<Ht
         patch.insert("serial_number", Json::String(serial)); // found by its id: now it is said
     }
     let input = Input::Claim(Box::new(Registration { patch }));
-    let taken = access.deliver(Order::new(found.id.clone(), input).with_twin()).await?;
+    let taken = access.deliver(InputRequest::new(found.id.clone(), input).with_twin()).await?;
     let twin = match taken.twin {
         Some(twin) => twin,
         None => find(&access, &found.id).await?,

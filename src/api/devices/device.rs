@@ -4,8 +4,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_actors::access::Grant;
-use twinhub_actors::access::Order;
-use twinhub_actors::messages::archive::{HowMuch, ListCommands, RawHistory};
+use twinhub_actors::access::InputRequest;
+use twinhub_actors::messages::archive::{FindExtent, ListCommands, RawHistory};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::Change;
 use twinhub_domain::{DeviceId, Input, Json, Timestamp, Twin, Versions};
@@ -153,8 +153,8 @@ pub async fn delete_device(
 ) -> Result<HttpResponse, ApiError> {
     let if_version = if_match(&request)?;
     let number = find(&access, &id).await?.number;
-    let DeviceDataCounts { readings, events, commands, alarms } = access.ask(HowMuch(number)).await??;
-    access.deliver(Order::new(id.clone(), Input::Delete).if_version(if_version)).await?;
+    let DeviceDataCounts { readings, events, commands, alarms } = access.ask(FindExtent(number)).await??;
+    access.deliver(InputRequest::new(id.clone(), Input::Delete).if_version(if_version)).await?;
     let message = format!("Device {id} was removed with its data, commands and credentials");
     let removed = Removed { readings, events, commands, alarms };
     let deleted = Deleted { id: id.to_string(), device_id: id.to_string(), deleted: true, removed, message };
@@ -173,7 +173,8 @@ pub(crate) async fn make(
     if_version: Option<Versions>,
     change: Input,
 ) -> Result<Box<Twin>, ApiError> {
-    let taken = access.deliver(Order::new(id.clone(), change).if_version(if_version).with_twin()).await?;
+    let taken =
+        access.deliver(InputRequest::new(id.clone(), change).if_version(if_version).with_twin()).await?;
     match taken.twin {
         Some(twin) => Ok(twin),
         None => find(access, &id).await,

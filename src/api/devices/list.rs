@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDevices;
-use twinhub_actors::messages::search::{Find, Found};
+use twinhub_actors::messages::search::{FindDevices, FoundDevices};
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::fleet::Lifecycle;
 use twinhub_domain::{Mode, Status, Timestamp};
@@ -75,10 +75,10 @@ pub(crate) async fn list(
     let now = access.now();
     let mut find = device_search(params, fixed, &tree, now)?;
     (find.query.offset, find.query.limit) = (paging.offset(), paging.limit);
-    let Found { page, warnings } =
+    let FoundDevices { page, warnings } =
         if find.filter.is_none() && find.sort.is_none() && find.query.is_for_lists() {
             // Its indexes are made for it.
-            Found { page: access.ask(ListDevices(find.query)).await??, warnings: Vec::new() }
+            FoundDevices { page: access.ask(ListDevices(find.query)).await??, warnings: Vec::new() }
         } else {
             let _turn =
                 if find.filter.is_some() { Some(access.state.turns.take(request).await?) } else { None };
@@ -99,7 +99,7 @@ pub(crate) fn device_search(
     fixed: FixedQuery<'_>,
     tree: &GroupTree,
     now: Timestamp,
-) -> Result<Find, FieldError> {
+) -> Result<FindDevices, FieldError> {
     let group = match fixed.group {
         Some(group) => Some(group.to_owned()),
         None => params.text("group_id")?,
@@ -140,7 +140,7 @@ pub(crate) fn device_search(
         limit: 0,
     };
     params.finish()?;
-    Ok(Find { query, filter, sort: field })
+    Ok(FindDevices { query, filter, sort: field })
 }
 
 fn q(params: &mut Params) -> Result<Option<String>, FieldError> {
@@ -184,14 +184,14 @@ fn at_its_place(field: &str, code: &'static str, text: &str, bad: &BadExpression
 mod tests {
     use super::*;
 
-    fn asked_by(text: &str) -> Result<Find, FieldError> {
+    fn asked_by(text: &str) -> Result<FindDevices, FieldError> {
         device_search(Params::parse(text), FixedQuery::default(), &GroupTree::default(), Timestamp::default())
     }
 
     #[test]
     fn reads_filters() {
         let parsed = "lifecycle=active,retired&status=online&type=pump&claimed=false&tag.room=hall&q=x&sort=-last_seen&mode=manual";
-        let Find { query, filter, sort } = asked_by(parsed).unwrap();
+        let FindDevices { query, filter, sort } = asked_by(parsed).unwrap();
         assert_eq!(query.status, [Status::Online]);
         assert_eq!(query.lifecycle, [Lifecycle::Active, Lifecycle::Retired]);
         assert_eq!(query.device_type.as_deref(), Some("pump"));
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(query.tags, [("room".to_owned(), "hall".to_owned())]);
         assert_eq!((query.sort, query.descending), (DeviceSort::LastSeen, true));
         assert!(filter.is_none() && sort.is_none());
-        let Find { query, filter, sort } = asked_by("filter=battery+%3C+20&sort=-tags.floor").unwrap();
+        let FindDevices { query, filter, sort } = asked_by("filter=battery+%3C+20&sort=-tags.floor").unwrap();
         assert_eq!(filter.unwrap().text(), "battery < 20");
         assert!(sort.is_some() && query.descending);
         assert!(asked_by("filter=&sort=").unwrap().filter.is_none());

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use serde::Serialize;
-use twinhub_actors::access::Order;
+use twinhub_actors::access::InputRequest;
 use twinhub_actors::clock::new_id_at;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
@@ -119,7 +119,7 @@ pub async fn register_device(
     };
     patch.insert("token_hash", access.state.tokens.hash(&token).into());
     let registration = Input::Register(Box::new(Registration { patch }));
-    let registration = Order::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
+    let registration = InputRequest::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
     let taken = access.deliver(registration).await?;
     let registered = Registered {
         name: name.into(),

@@ -9,7 +9,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
-use twinhub_actors::messages::search::{Find, FindAll};
+use twinhub_actors::messages::search::{FindAllDevices, FindDevices};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Twin};
 use twinhub_store::{DeviceQuery, DeviceSort};
 
@@ -65,14 +65,14 @@ pub async fn export_devices(
     if params.has("sort") {
         return Err(bad("sort", "an export is in the order of numbers").into());
     }
-    let Find { query, filter, .. } =
+    let FindDevices { query, filter, .. } =
         list::device_search(params, FixedQuery::default(), &access.tree(), access.now())?;
     let mut warnings = Vec::new();
     let which = match filter {
         None => ExportedDevices::by_number(query),
         Some(_) => {
             let _turn = access.state.turns.take(&request).await?;
-            let found = access.ask(FindAll { query, filter }).await??;
+            let found = access.ask(FindAllDevices { query, filter }).await??;
             warnings = found.warnings;
             ExportedDevices::Found(found.devices.into_iter().map(|(id, _)| id).collect(), 0)
         }

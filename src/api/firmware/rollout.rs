@@ -6,7 +6,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::jobs::MakeJob;
-use twinhub_actors::messages::search::QueryWarning;
+use twinhub_actors::messages::search::SearchWarning;
 use twinhub_domain::duration::{GivenDuration, within};
 use twinhub_domain::fleet::firmware::USUAL_TIMEOUT_MS;
 use twinhub_domain::fleet::rollout::{Abort, USUAL_ABORT, USUAL_LIFE_MS, USUAL_STAGES, check_stages, places};
@@ -209,7 +209,7 @@ fn why_not(image: &Image, twin: &Twin, down: bool) -> Option<String> {
         .map(|unfit| unfit.to_string())
 }
 
-fn preview(rollout: &Rollout, plan: RolloutPlan, warnings: &[QueryWarning]) -> HttpResponse {
+fn preview(rollout: &Rollout, plan: RolloutPlan, warnings: &[SearchWarning]) -> HttpResponse {
     let skipped = plan.skipped.iter().take(SHOWN).map(|(id, _, why)| {
         let id = id.as_str();
         Json::Object(

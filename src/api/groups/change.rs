@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use twinhub_actors::messages::groups::{DeleteGroup, GroupGone, GroupStood, PutGroup};
+use twinhub_actors::messages::groups::{DeleteGroup, DeleteGroupReply, PutGroup, PutGroupReply};
 use twinhub_domain::EntityTags;
 use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest};
 use utoipa::ToSchema;
@@ -161,9 +161,9 @@ pub async fn delete_group(
     let if_tag = if_match_content(&request)?;
     may_write(&access)?;
     let (cause, (reply, gone)) = (access.cause(), oneshot::channel());
-    access.post(DeleteGroup { id, force, if_tag, cause, reply })?;
+    access.send(DeleteGroup { id, force, if_tag, cause, reply })?;
     let patience = if force { LONGEST_REMOVAL } else { access.settings().patience };
-    let GroupGone { group, devices, groups } = wait(&access, patience, gone).await??;
+    let DeleteGroupReply { group, devices, groups } = wait(&access, patience, gone).await??;
     let deleted = GroupDeleted {
         message: format!("Group {} was removed", group.id),
         id: group.id.to_string(),
@@ -198,7 +198,7 @@ async fn put(
     may_write(access)?;
     let cause = access.cause();
     let stood = ask(access, |reply| PutGroup { id, requested, expect, if_tag, cause, reply }).await??;
-    let GroupStood { view: stands, made } = stood;
+    let PutGroupReply { view: stands, made } = stood;
     let response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
     let mut response = tagged(response, &stands.group.tag());
     if made {

@@ -12,7 +12,7 @@ use actix::{Context, Handler};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use twinhub_actors::HubError;
-use twinhub_actors::access::Ask;
+use twinhub_actors::access::HubRequest;
 use twinhub_actors::counters;
 use twinhub_actors::fleet::groups::Groups;
 use twinhub_actors::messages::groups::{GroupPage, GroupQuery, GroupView, ReadGroup, ReadGroups};
@@ -156,12 +156,12 @@ pub(crate) async fn ask<M, T>(
     message: impl FnOnce(oneshot::Sender<T>) -> M,
 ) -> Result<T, ApiError>
 where
-    M: Ask<To = Groups>,
+    M: HubRequest<Target = Groups>,
     Groups: Handler<M>,
     Context<Groups>: ToEnvelope<Groups, M>,
 {
     let (reply, answer) = oneshot::channel();
-    access.post(message(reply))?;
+    access.send(message(reply))?;
     wait(access, access.settings().patience, answer).await
 }
 

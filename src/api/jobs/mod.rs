@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use twinhub_actors::messages::archive::ListJobDevices;
 use twinhub_actors::messages::firmware::FindImage;
-use twinhub_actors::messages::jobs::{JobTold, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
+use twinhub_actors::messages::jobs::{JobView, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
 use twinhub_domain::fleet::{JobAction, JobId, JobStatus, StepState};
 use twinhub_domain::{Json, Object};
 use twinhub_store::{JobDevice, JobDeviceQuery};
@@ -69,7 +69,7 @@ pub async fn list_jobs(
     let (reply, page) = oneshot::channel();
     let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
     let offset = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
-    access.post(ListJobs { status, kinds, offset, limit, reply })?;
+    access.send(ListJobs { status, kinds, offset, limit, reply })?;
     let page = access.answer(page).await?;
     let mut response = HttpResponse::Ok();
     paging.set_headers(&mut response, request.path(), &all, page.total as u64);
@@ -235,10 +235,10 @@ pub async fn remove_job(
 /// The job was not made durable in time.
 pub(crate) async fn make(
     access: &Access,
-    make: impl FnOnce(oneshot::Sender<JobTold>, oneshot::Sender<JobTold>) -> MakeJob,
-) -> Result<JobTold, ApiError> {
+    make: impl FnOnce(oneshot::Sender<JobView>, oneshot::Sender<JobView>) -> MakeJob,
+) -> Result<JobView, ApiError> {
     let ((reply, job_reply), (prepared, whole)) = (oneshot::channel(), oneshot::channel());
-    access.post(make(reply, prepared))?;
+    access.send(make(reply, prepared))?;
     let job_reply = access.answer(job_reply).await?;
     Ok(access.answer(whole).await.unwrap_or(job_reply))
 }
@@ -253,18 +253,18 @@ async fn steered(
     Ok(shown(&steer(access, id, how).await?))
 }
 
-async fn steer(access: &Access, id: JobId, steer: Steer) -> Result<JobTold, ApiError> {
+async fn steer(access: &Access, id: JobId, steer: Steer) -> Result<JobView, ApiError> {
     let cause = access.cause();
     Ok(access.change(|reply| SteerJob { id, steer, cause, reply }).await??)
 }
 
-async fn find(access: &Access, id: JobId) -> Result<JobTold, ApiError> {
+async fn find(access: &Access, id: JobId) -> Result<JobView, ApiError> {
     let (reply, job_reply) = oneshot::channel();
-    access.post(ShowJob { id, reply })?;
+    access.send(ShowJob { id, reply })?;
     access.answer(job_reply).await?.ok_or_else(|| ApiError::no_job(id))
 }
 
-fn shown(job_reply: &JobTold) -> HttpResponse {
+fn shown(job_reply: &JobView) -> HttpResponse {
     Document::of(&job_reply.document()).send(HttpResponse::Ok())
 }
 

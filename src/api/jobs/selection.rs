@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use actix_web::HttpRequest;
 use twinhub_actors::messages::archive::LoadTwins;
-use twinhub_actors::messages::search::{FindAll, FoundAll, QueryWarning};
+use twinhub_actors::messages::search::{AllFoundDevices, FindAllDevices, SearchWarning};
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Timestamp};
 use twinhub_store::DeviceQuery;
@@ -24,7 +24,7 @@ pub enum DeviceSelection {
     /// These, in this order.
     Ids(Vec<DeviceId>),
     /// All devices that match when they are searched.
-    Found(Box<FindAll>),
+    Found(Box<FindAllDevices>),
 }
 
 /// The devices that were meant.
@@ -35,7 +35,7 @@ pub struct SelectedDevices {
     /// Devices that were named and are unknown.
     pub unknown: Vec<DeviceId>,
     /// Warnings about the filter.
-    pub warnings: Vec<QueryWarning>,
+    pub warnings: Vec<SearchWarning>,
 }
 
 impl DeviceSelection {
@@ -65,7 +65,7 @@ impl DeviceSelection {
             (None, filter, fitting) => {
                 let query =
                     fitting.map(|fitting| filters(&fitting, tree, now)).transpose()?.unwrap_or_default();
-                Ok(Self::Found(Box::new(FindAll { query, filter })))
+                Ok(Self::Found(Box::new(FindAllDevices { query, filter })))
             }
         }
     }
@@ -79,7 +79,7 @@ impl DeviceSelection {
             Self::Found(find) => {
                 let _turn =
                     if find.filter.is_some() { Some(access.state.turns.take(request).await?) } else { None };
-                let FoundAll { devices, warnings } = access.ask(*find).await??;
+                let AllFoundDevices { devices, warnings } = access.ask(*find).await??;
                 return Ok(SelectedDevices { devices, unknown: Vec::new(), warnings });
             }
             Self::Ids(ids) => ids,
@@ -215,7 +215,7 @@ mod tests {
             "type": "pump & fan", "group": "g", "claimed": true, "mode": "manual", "lifecycle": "active",
             "template": "t", "tag": {"floor": 2, "wing": "a,b"}, "q": "x"}}"#;
         let DeviceSelection::Found(find) = take(text).unwrap() else { panic!("this is to be found") };
-        let FindAll { query, filter } = *find;
+        let FindAllDevices { query, filter } = *find;
         assert_eq!(filter.unwrap().text(), "battery < 20");
         assert_eq!(query.status, [Status::Online, Status::Offline]);
         assert_eq!(query.lifecycle, [Lifecycle::Active]);

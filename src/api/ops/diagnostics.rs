@@ -55,7 +55,7 @@ pub async fn list_unread(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let unread = &access.unread();
+    let unread = &access.unread_topics();
     let mut response = HttpResponse::Ok();
     tell_whole(&mut response, request.path(), unread.total());
     Ok(response.json(unread.levels()))

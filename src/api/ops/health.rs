@@ -244,7 +244,7 @@ impl HealthParts {
                 outbox_waiting: get(&counters.outbox_waiting),
                 messages_shed: get(&counters.messages_shed),
                 messages_rejected: get(&counters.messages_rejected),
-                messages_unread: access.unread().total(),
+                messages_unread: access.unread_topics().total(),
                 warning: link.warning,
             },
             http: HttpPart {

@@ -110,7 +110,7 @@ impl Collector for Scrape {
         }
         let help = "Messages on topics without a reader, by their first level";
         let mut by_level = encoder.encode_descriptor("messages_unread", help, None, MetricType::Counter)?;
-        for level in self.0.unread().levels() {
+        for level in self.0.unread_topics().levels() {
             // A client chose it, and the encoder writes it as it is.
             let shown = level.first_level.replace(|c: char| matches!(c, '"' | '\\') || c.is_control(), "_");
             let labels = [("first_level", shown)];

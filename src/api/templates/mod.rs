@@ -10,7 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::sync::oneshot;
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::templates::{
-    DeleteTemplate, How, PutTemplate, TemplateGone, TemplateStood, Trial, TryTemplate, Wish,
+    DeleteTemplate, DeleteTemplateReply, PutMode, PutTemplate, PutTemplateReply, TemplateRequest,
+    TryTemplate, TryTemplateReply,
 };
 use twinhub_domain::text::{order_key, searched};
 use twinhub_domain::{Json, Object};
@@ -132,12 +133,13 @@ pub async fn post_template(
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
     let id = body.id.clone();
-    let wish = Wish { id: id.clone(), said: body.members(), how: How::Make, if_version: None };
+    let wish =
+        TemplateRequest { id: id.clone(), body: body.members(), mode: PutMode::Make, if_version: None };
     if is_dry {
         return try_out(&access, params, wish).await;
     }
     params.finish()?;
-    let TemplateStood { template, devices, .. } = put(&access, wish).await?;
+    let PutTemplateReply { template, devices, .. } = put(&access, wish).await?;
     let mut response = tagged(HttpResponse::Created(), &template);
     response.insert_header((header::LOCATION, format!("/api/templates/{id}")));
     Ok(Document::of(&item(&template, devices)).send(response))
@@ -174,7 +176,7 @@ pub async fn put_template(
     body: Body<TemplateChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    change(&request, named, params, body, &access, How::Replace).await
+    change(&request, named, params, body, &access, PutMode::Replace).await
 }
 
 /// Changes what the body names, as a merge patch (RFC 7396); the rest as with PUT.
@@ -207,7 +209,7 @@ pub async fn patch_template(
     body: Body<TemplateChange>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    change(&request, named, params, body, &access, How::Merge).await
+    change(&request, named, params, body, &access, PutMode::Merge).await
 }
 
 /// Removes a template, with its rules. One that devices have is kept, unless it is forced: then a job takes it off
@@ -239,7 +241,7 @@ pub async fn delete_template(
     params.finish()?;
     let (if_version, cause, template) = (if_match(&request)?, access.cause(), id.clone());
     let delete = |reply| DeleteTemplate { id: template, force, if_version, cause, reply };
-    let TemplateGone { devices, job } = access.change(delete).await??;
+    let DeleteTemplateReply { devices, job } = access.change(delete).await??;
     let told = [
         ("id", Json::from(&*id)),
         ("deleted", true.into()),
@@ -282,35 +284,40 @@ async fn change(
     mut params: Params,
     Body(body): Body<TemplateChange>,
     access: &Access,
-    how: How,
+    how: PutMode,
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
-    let wish = Wish { id, said: body.members(), how, if_version: if_match(request)? };
+    let wish = TemplateRequest { id, body: body.members(), mode: how, if_version: if_match(request)? };
     if is_dry {
         return try_out(access, params, wish).await;
     }
     params.finish()?;
-    let TemplateStood { template, devices, job } = put(access, wish).await?;
+    let PutTemplateReply { template, devices, job } = put(access, wish).await?;
     let job = job.map(|job| job.to_string());
     Ok(Document::of(&item(&template, devices))
         .with("job_id", &job)
         .send(tagged(HttpResponse::Ok(), &template)))
 }
 
-async fn put(access: &Access, wish: Wish) -> Result<TemplateStood, ApiError> {
+async fn put(access: &Access, wish: TemplateRequest) -> Result<PutTemplateReply, ApiError> {
     let cause = access.cause();
-    Ok(access.change(|reply| PutTemplate { wish, cause, reply }).await??)
+    Ok(access.change(|reply| PutTemplate { request: wish, cause, reply }).await??)
 }
 
-async fn try_out(access: &Access, mut params: Params, wish: Wish) -> Result<HttpResponse, ApiError> {
+async fn try_out(
+    access: &Access,
+    mut params: Params,
+    wish: TemplateRequest,
+) -> Result<HttpResponse, ApiError> {
     let limit = crate::http::extract::paging::limit(&mut params, USUALLY_SHOWN, MOST_SHOWN)?;
     let page: u64 = params.value("page", "a page number from 1")?.unwrap_or(1);
     params.finish()?;
     let offset = count(page.saturating_sub(1).saturating_mul(limit));
     let (reply, tried) = oneshot::channel();
-    let asked = TryTemplate { wish, offset, limit: count(limit), reply };
-    access.post(asked)?;
-    let Trial { template, devices, changed, changes } = access.answer_in(LONGEST_TRIAL, tried).await??;
+    let asked = TryTemplate { request: wish, offset, limit: count(limit), reply };
+    access.send(asked)?;
+    let TryTemplateReply { template, devices, changed, changes } =
+        access.answer_in(LONGEST_TRIAL, tried).await??;
     let line = |(device, difference): &(_, Object)| {
         let device: &twinhub_domain::DeviceId = device;
         let line = [("device_id", Json::from(device.as_str())), ("changes", difference.clone().into())];

@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use twinhub_actors::SystemClock;
-use twinhub_actors::backtest::{self, Progress, Wish};
+use twinhub_actors::backtest::{self, BacktestProgress, BacktestRequest};
 use twinhub_actors::fleet::groups::TreeNow;
 use twinhub_domain::duration::{duration_ms, positive_ms};
 use twinhub_domain::{Clock as _, DeviceId, Json, Object, Timestamp};
@@ -224,9 +224,9 @@ async fn offline(
     let tree =
         TreeNow::load(&*store).await.context("cannot read the groups").map_err(CommandFailed::Broke)?.now();
     let devices = (!devices.is_empty()).then_some(devices);
-    let wish = Wish { rules, running, from, to, warm_up, devices, tree };
+    let wish = BacktestRequest { rules, running, from, to, warm_up, devices, tree };
     let bar = progress_bar();
-    let progress = |Progress { events, share, .. }: Progress| show(&bar, share, events);
+    let progress = |BacktestProgress { events, share, .. }: BacktestProgress| show(&bar, share, events);
     let outcome = backtest::run(&store, wish.clone(), progress).await;
     bar.finish_and_clear();
     let outcome = outcome.map_err(|error| CommandFailed::Broke(error.into()))?;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
-use twinhub_actors::access::Order;
+use twinhub_actors::access::InputRequest;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::Speaker;
 use twinhub_domain::{DeviceId, Input, Json, Object, Twin};
-use twinhub_mqtt::dialects::dispositivos::{Dispositivo, View, id_of_serial};
+use twinhub_mqtt::dialects::dispositivos::{Dispositivo, DispositivoView, id_of_serial};
 
 use super::request_error::{NO_SERIAL, RequestError};
 use super::{BY, device, find};
@@ -44,7 +44,7 @@ pub async fn put(
     let device_message = Dispositivo::read(document(body)?, Speaker::App)?;
     let known = find(&access, &id).await?;
     let twin = deliver(&access, known.id, device_message, IfUnknown::Refuse).await?;
-    let view = View::of(&twin);
+    let view = DispositivoView::of(&twin);
     let shown = [
         ("estado", Json::from(device::estado(view.estado()))),
         ("configuracion", view.configuracion().into()),
@@ -61,7 +61,7 @@ pub(super) async fn deliver(
 ) -> Result<Box<Twin>, RequestError> {
     let input = Input::Translate(Arc::new(device_message));
     let taken = access
-        .deliver(Order::new(device.clone(), input).because(BY).if_unknown(if_unknown).with_twin())
+        .deliver(InputRequest::new(device.clone(), input).because(BY).if_unknown(if_unknown).with_twin())
         .await?;
     match taken.twin {
         Some(twin) => Ok(twin),

@@ -2,7 +2,7 @@
 
 use twinhub_domain::json::write_string;
 use twinhub_domain::{Object, Twin};
-use twinhub_mqtt::dialects::dispositivos::{Moment, View};
+use twinhub_mqtt::dialects::dispositivos::{DispositivoMoment, DispositivoView};
 
 /// The texts shown of a device that nobody has named.
 const UNNAMED: [(&str, &str, &str); 3] =
@@ -30,7 +30,7 @@ pub fn write(twin: &Twin, out: &mut String) {
 }
 
 /// Writes the device as it was after an event, marked as one.
-pub fn write_update(twin: &Twin, moment: Option<&Moment>, out: &mut String) {
+pub fn write_update(twin: &Twin, moment: Option<&DispositivoMoment>, out: &mut String) {
     write_open(twin, moment, out);
     out.push_str(r#","event":"device_update"}"#);
 }
@@ -42,7 +42,7 @@ pub fn write_unclaimed(twin: &Twin, out: &mut String) {
     out.push('}');
 }
 
-fn write_open(twin: &Twin, moment: Option<&Moment>, out: &mut String) {
+fn write_open(twin: &Twin, moment: Option<&DispositivoMoment>, out: &mut String) {
     write_head(twin, out);
     for (member, field, unnamed) in UNNAMED {
         let text = twin.profile.text(field);
@@ -58,8 +58,8 @@ fn write_head(twin: &Twin, out: &mut String) {
     write_text("serial_number", serial(twin), out);
 }
 
-fn write_state(twin: &Twin, moment: Option<&Moment>, out: &mut String) {
-    let view = View::of(twin);
+fn write_state(twin: &Twin, moment: Option<&DispositivoMoment>, out: &mut String) {
+    let view = DispositivoView::of(twin);
     let active = moment.map_or_else(|| view.estado(), |moment| moment.active);
     write_text("estado", estado(active), out);
     match moment.and_then(|moment| moment.parameters.as_ref()) {

@@ -9,7 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Path;
 use twinhub_actors::messages::archive::FindEvents;
 use twinhub_domain::{DeviceNumber, EventKind, Json, Object, Recorded};
-use twinhub_mqtt::dialects::dispositivos::{Moment, View};
+use twinhub_mqtt::dialects::dispositivos::{DispositivoMoment, DispositivoView};
 use twinhub_store::EventQuery;
 
 use super::request_error::RequestError;
@@ -38,7 +38,7 @@ pub async fn logs(
 ) -> Result<HttpResponse, RequestError> {
     let page = LogPage::take(&mut params)?;
     let twin = find(&access, &id).await?;
-    let total = View::of(&twin).log_entries();
+    let total = DispositivoView::of(&twin).log_entries();
     let lines = read(&access, twin.number, page, total).await?;
     let data = lines.iter().filter_map(|recorded| line(recorded)).map(Json::from).collect();
     let answer: Object = [
@@ -85,11 +85,11 @@ async fn read(
 }
 
 fn entry(recorded: &Recorded) -> Option<u64> {
-    Moment::of(&recorded.event.body)?.entry
+    DispositivoMoment::of(&recorded.event.body)?.entry
 }
 
 fn line(recorded: &Recorded) -> Option<Object> {
-    let Moment { active, parameters, .. } = Moment::of(&recorded.event.body)?;
+    let DispositivoMoment { active, parameters, .. } = DispositivoMoment::of(&recorded.event.body)?;
     let members = [
         ("estado", device::estado(active).into()),
         ("parametros", parameters.unwrap_or_default().into()),

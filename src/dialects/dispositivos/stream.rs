@@ -16,7 +16,7 @@ use twinhub_actors::HubError;
 use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_domain::{DeviceId, Recorded, Twin};
-use twinhub_mqtt::dialects::dispositivos::Moment;
+use twinhub_mqtt::dialects::dispositivos::DispositivoMoment;
 
 use super::device;
 use super::request_error::RequestError;
@@ -143,7 +143,7 @@ fn updates(twins: &HashMap<DeviceId, Twin>, events: &[Arc<Recorded>], watch: &Cl
         let Some(twin) = twins.get(&recorded.event.device).filter(|twin| watch.passes(twin)) else {
             continue; // removed meanwhile, or not asked for
         };
-        let moment = Moment::of(&recorded.event.body);
+        let moment = DispositivoMoment::of(&recorded.event.body);
         let mut device = String::with_capacity(384);
         device::write_update(twin, moment.as_ref(), &mut device);
         text.push_str("data: ");

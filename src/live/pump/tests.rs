@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use twinhub_actors::access::{Caller, Grant, Order};
+use twinhub_actors::access::{Caller, Grant, InputRequest};
 use twinhub_actors::counters::get;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::{Hub, Settings};
@@ -76,7 +76,7 @@ async fn hub_with_readings(count: u64) -> (Grant, Vec<u64>) {
     let mut places = Vec::new();
     for _ in 0..count {
         let reading = payload::telemetry(br#"{"t": 1}"#).unwrap();
-        let order = Order::new(DeviceId::parse("pump-1").unwrap(), Input::Telemetry(reading));
+        let order = InputRequest::new(DeviceId::parse("pump-1").unwrap(), Input::Telemetry(reading));
         places.extend(hub.deliver(order.if_unknown(IfUnknown::Appear)).await.unwrap().seq);
     }
     (hub, places)

@@ -125,7 +125,7 @@ pub async fn in_group(
     as_of: u64,
 ) -> Result<EventFilter, ApiError> {
     let (reply, tree) = tokio::sync::oneshot::channel();
-    hub.post(ReadTree { reply })?;
+    hub.send(ReadTree { reply })?;
     let tree = match tokio::time::timeout(hub.settings().patience, tree).await {
         Ok(tree) => tree.map_err(|_| HubError::ShuttingDown)?,
         Err(_) => return Err(HubError::Unavailable("the groups are not read yet").into()),

@@ -22,7 +22,7 @@ use tracing::warn;
 use twinhub_actors::access::Grant;
 use twinhub_actors::counters::{Counters, down, get, up};
 use twinhub_actors::messages::archive::Replay;
-use twinhub_actors::messages::feed::{Live, Subscribe};
+use twinhub_actors::messages::feed::{LiveFeed, SubscribeFeed};
 use twinhub_domain::{Recorded, Twin};
 use twinhub_store::Replayed;
 
@@ -128,7 +128,7 @@ impl LiveSubscriptions {
     /// # Errors
     /// The hub is shutting down.
     pub async fn open(hub: &Grant) -> Result<Self, FeedEnded> {
-        let Live { seq, events } = hub.ask(Subscribe).await.map_err(|_| FeedEnded)?;
+        let LiveFeed { seq, events } = hub.ask(SubscribeFeed).await.map_err(|_| FeedEnded)?;
         let counters = hub.counters();
         up(&counters.subscribers);
         let (hub, slots) = (hub.clone(), Vec::new());

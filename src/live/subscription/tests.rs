@@ -1,7 +1,7 @@
 //! The engine over a real hub with a store in memory.
 
-use twinhub_actors::access::{Caller, Order};
-use twinhub_actors::messages::feed::Subscribe;
+use twinhub_actors::access::{Caller, InputRequest};
+use twinhub_actors::messages::feed::SubscribeFeed;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::cause::Source;
@@ -26,12 +26,12 @@ async fn publish_events(hub: &Grant, count: u64) -> u64 {
     let mut seq = 0;
     for _ in 0..count {
         let reading = payload::telemetry(br#"{"t": 1}"#).unwrap();
-        let reading = Order::new(DeviceId::parse("pump-1").unwrap(), Input::Telemetry(reading));
+        let reading = InputRequest::new(DeviceId::parse("pump-1").unwrap(), Input::Telemetry(reading));
         let taken = hub.deliver(reading.if_unknown(IfUnknown::Appear)).await;
         seq = taken.unwrap().seq.unwrap();
     }
     // The feed gets events before the receipts are settled, so its answer now comes after all of them.
-    within("the feed's answer", hub.ask(Subscribe)).await.unwrap();
+    within("the feed's answer", hub.ask(SubscribeFeed)).await.unwrap();
     seq
 }
 

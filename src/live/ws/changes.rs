@@ -1,6 +1,6 @@
 //! Changes that request frames ask for: made by the hub, answered after the commit.
 
-use twinhub_actors::access::{Grant, Order};
+use twinhub_actors::access::{Grant, InputRequest};
 use twinhub_domain::twin::Change;
 use twinhub_domain::{CommandId, CommandRequest, DeviceId, Input, Versions};
 
@@ -18,7 +18,7 @@ pub(super) async fn change(
     change: Change,
 ) -> String {
     let input = Input::Change(Box::new(change));
-    match hub.deliver(Order::new(device, input).if_version(if_version)).await {
+    match hub.deliver(InputRequest::new(device, input).if_version(if_version)).await {
         Ok(taken) => frames::result(id.as_deref(), taken.seq, taken.version),
         Err(error) => refusal(id.as_deref(), &error.into()),
     }
@@ -33,7 +33,7 @@ pub(super) async fn command(
 ) -> String {
     let command = CommandId(twinhub_actors::clock::new_id());
     let input = Input::Command { id: command, request, known: None, is_new: false };
-    let taken = hub.deliver(Order::new(device, input)).await.map_err(ApiError::from);
+    let taken = hub.deliver(InputRequest::new(device, input)).await.map_err(ApiError::from);
     let stored =
         taken.and_then(|taken| Ok((asked_for(command, taken.repeated, taken.commands)?, taken.repeated)));
     match stored {

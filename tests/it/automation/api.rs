@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{done, report};
 use crate::support::{HubProcess, eventually};
@@ -22,8 +22,8 @@ fn cool() -> Value {
 
 #[tokio::test]
 async fn a_rule_is_made_changed_and_taken_away() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     register(&hub, "fan").await;
     register(&hub, "greenhouse").await;
     let response = hub.post(RULES, &cool()).await;
@@ -63,7 +63,7 @@ async fn a_rule_is_made_changed_and_taken_away() {
 
     // What was made stays.
     hub.terminate().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     assert_eq!(hub.json("/api/automation/rules/cool").await["rule"]["triggers"][0]["above"], 35);
     let tests =
         send(&hub, Method::POST, "/api/automation/rules/cool/test", &Value::Null, StatusCode::OK).await;
@@ -100,7 +100,7 @@ fn cool_without_id() -> Value {
 
 #[tokio::test]
 async fn all_errors_come_with_their_pointers() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut wrong = cool();
     wrong["triggers"] = json!([{ "numeric": "greenhouse.temperature", "abve": 28 }]);
     wrong["conditions"] = json!(["fan.mode !="]);
@@ -133,7 +133,7 @@ async fn all_errors_come_with_their_pointers() {
 
 #[tokio::test]
 async fn conflicts_and_strangers_are_warned_of() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "fan").await;
     register(&hub, "greenhouse").await;
     send(&hub, Method::POST, RULES, &cool(), StatusCode::CREATED).await;
@@ -167,7 +167,7 @@ async fn conflicts_and_strangers_are_warned_of() {
 
 #[tokio::test]
 async fn the_form_of_other_programs_is_taken_and_given_back() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "fan").await;
     register(&hub, "hall").await;
     let conditions = json!({ "operator": "AND", "conditions": [
@@ -219,7 +219,7 @@ async fn the_form_of_other_programs_is_taken_and_given_back() {
 
 #[tokio::test]
 async fn a_rule_is_run_by_hand() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "fan").await;
     send(&hub, Method::POST, RULES, &cool(), StatusCode::CREATED).await;
     let path = "/api/automation/rules/cool/run";

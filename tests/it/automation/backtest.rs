@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::hub::{HubHome, run};
+use crate::support::hub::{Installation, run};
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report};
 use crate::support::{HubProcess, eventually};
@@ -28,7 +28,7 @@ rules:
 #[tokio::test]
 async fn the_past_is_replayed_as_it_was() {
     let rules = Rules::of("cool.yaml", COOL);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }
@@ -96,8 +96,8 @@ async fn the_past_is_replayed_as_it_was() {
 #[tokio::test]
 async fn a_database_is_replayed_without_a_hub() {
     let rules = Rules::of("cool.yaml", COOL);
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }
@@ -106,7 +106,7 @@ async fn a_database_is_replayed_without_a_hub() {
         report(&hub, "greenhouse", &json!({ "temperature": temperature })).await;
     }
     hub.terminate().await;
-    let (file, data) = (rules.path("cool.yaml"), house.data.to_str().unwrap().to_owned());
+    let (file, data) = (rules.path("cool.yaml"), installation.data.to_str().unwrap().to_owned());
     let file = file.to_str().unwrap();
     let args =
         ["rules", "backtest", file, "--database", "--data-dir", &data, "--runs-only", "--rule", "cool"];

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::hub::{HubHome, run};
+use crate::support::hub::{Installation, run};
 use crate::support::rules::{Rules, done, report};
 use crate::support::{HubProcess, PumpDevice, eventually};
 
@@ -23,7 +23,7 @@ rules:
 #[tokio::test]
 async fn a_rule_in_a_file_runs_and_follows_its_file() {
     let rules = Rules::of("greenhouse.yaml", GREENHOUSE);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     let mut fan = PumpDevice::join(&hub, "fan").await;
     let mut greenhouse = PumpDevice::join(&hub, "greenhouse").await;
     let rule = hub.json("/api/automation/rules/greenhouse-cool").await;
@@ -102,8 +102,8 @@ async fn until_read(hub: &HubProcess, word: &str) {
 #[tokio::test]
 async fn rules_of_files_are_switched_and_nothing_else_and_that_is_remembered() {
     let rules = Rules::of("greenhouse.yaml", GREENHOUSE);
-    let house = HubHome::new().with("--rules", rules.folder());
-    let hub = house.start().await;
+    let installation = Installation::new().with("--rules", rules.folder());
+    let hub = installation.start().await;
     let rule = "/api/automation/rules/greenhouse-cool";
     let refused = hub.request(reqwest::Method::DELETE, rule).send().await.unwrap();
     assert_eq!(refused.status(), 409);
@@ -116,7 +116,7 @@ async fn rules_of_files_are_switched_and_nothing_else_and_that_is_remembered() {
     let off: Value = off.json().await.unwrap();
     assert_eq!((&off["enabled"], &off["status"]), (&json!(false), &json!("disabled")));
     hub.terminate().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     assert_eq!(hub.json(rule).await["status"], "disabled");
     assert_eq!(hub.json("/api/automation/rules?enabled=false").await[0]["id"], "greenhouse-cool");
     hub.post("/api/devices", &json!({ "device_id": "fan", "name": "Fan" })).await;
@@ -188,7 +188,7 @@ async fn files_are_checked_for_programs_and_listed() {
     let offline = run(&["rules", "list", "--offline", "--rules", rules.folder()], &[]).await;
     let told = String::from_utf8(offline.stdout).unwrap();
     assert!(told.contains("greenhouse-cool  enabled  numeric") && told.contains("hall.yml"), "{told}");
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     let online = run(&["rules", "list", "--url", &format!("http://{}", hub.http)], &[]).await;
     let told = String::from_utf8(online.stdout).unwrap();
     assert!(told.contains("greenhouse-cool  running  numeric") && told.contains("hall.yml"), "{told}");

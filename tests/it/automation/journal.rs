@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report, run_of};
 use crate::support::{HubProcess, eventually};
@@ -39,7 +39,7 @@ async fn told(hub: &HubProcess, query: &str) -> (Vec<[String; 3]>, String) {
 #[tokio::test]
 async fn a_device_is_told_what_it_set_off_and_what_was_done_to_it() {
     let rules = Rules::of("house.yaml", HOUSE);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }
@@ -94,7 +94,7 @@ rules:
 #[tokio::test]
 async fn a_device_is_told_why_nothing_was_done_to_it() {
     let rules = Rules::of("house.yaml", EMPTY_HOUSE);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }

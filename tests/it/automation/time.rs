@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::eventually;
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::rules::{Rules, done, report, run_of};
 
 fn rule(across: &str) -> String {
@@ -18,14 +18,14 @@ fn rule(across: &str) -> String {
 #[tokio::test]
 async fn what_must_stay_so_goes_on_over_a_kill() {
     let rules = Rules::of("oven.yaml", &rule("hold"));
-    let house = HubHome::new().with("--rules", rules.folder());
-    let hub = house.start().await;
+    let installation = Installation::new().with("--rules", rules.folder());
+    let hub = installation.start().await;
     hub.post("/api/devices", &json!({ "device_id": "oven", "name": "Oven" })).await;
     let reported = hub.post("/api/devices/oven/data", &json!({ "temperature": 120 })).await;
     assert_eq!(reported.status(), 201);
     settled(&hub).await;
     hub.kill().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let entry = done(&hub, "hot").await;
     let held = millis(&entry["at"]) - millis(&first_reading(&hub).await);
     assert!(
@@ -40,7 +40,7 @@ async fn what_must_stay_so_goes_on_over_a_kill() {
 
     // What it asked for once it does not ask for again.
     hub.kill().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     assert_eq!(hub.json("/api/alarms").await[0]["count"], 1);
     assert_eq!(hub.json("/api/automation/rules/hot/runs?outcome=done").await.as_array().unwrap().len(), 1);
 }
@@ -48,8 +48,8 @@ async fn what_must_stay_so_goes_on_over_a_kill() {
 #[tokio::test]
 async fn what_must_stay_so_begins_again_after_a_kill_where_it_says_so() {
     let rules = Rules::of("oven.yaml", &rule("restart"));
-    let house = HubHome::new().with("--rules", rules.folder());
-    let hub = house.start().await;
+    let installation = Installation::new().with("--rules", rules.folder());
+    let hub = installation.start().await;
     hub.post("/api/devices", &json!({ "device_id": "oven", "name": "Oven" })).await;
     report(&hub, "oven", &json!({ "temperature": 120 })).await;
     settled(&hub).await;
@@ -57,7 +57,7 @@ async fn what_must_stay_so_begins_again_after_a_kill_where_it_says_so() {
     // The hub is down, which is what it is about; ten seconds and less are a quick restart.
     tokio::time::sleep(Duration::from_secs(11)).await;
     let began = Instant::now();
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let entry = done(&hub, "hot").await;
     assert!(began.elapsed() >= Duration::from_secs(4), "after {:?}", began.elapsed());
     let held = millis(&entry["at"]) - millis(&first_reading(&hub).await);
@@ -67,7 +67,7 @@ async fn what_must_stay_so_begins_again_after_a_kill_where_it_says_so() {
 #[tokio::test]
 async fn a_reload_leaves_what_waits_in_rules_that_do_not_change() {
     let rules = Rules::of("oven.yaml", &rule("hold"));
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     hub.post("/api/devices", &json!({ "device_id": "oven", "name": "Oven" })).await;
     report(&hub, "oven", &json!({ "temperature": 120 })).await;
     rules.write(

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, done, not_run, report, run_of};
 use crate::support::{WebSocketSession, eventually, within};
@@ -36,7 +36,7 @@ rules:
 #[tokio::test]
 async fn every_refusal_has_its_reason() {
     let rules = Rules::of("house.yaml", HOUSE);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }
@@ -114,7 +114,7 @@ async fn every_refusal_has_its_reason() {
 #[tokio::test]
 async fn alarms_are_raised_seen_and_over_and_everybody_hears_of_it() {
     let rules = Rules::of("house.yaml", HOUSE);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     for device in ["greenhouse", "fan", "home"] {
         register(&hub, device).await;
     }
@@ -184,7 +184,7 @@ rules:
 #[tokio::test]
 async fn rules_in_a_circle_are_stopped_alone_and_begin_anew_when_a_person_says_so() {
     let rules = Rules::of("circle.yaml", CIRCLE);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     register(&hub, "lamp").await;
     let warned = hub.json("/api/automation/warnings").await;
     assert!(warned.as_array().unwrap().iter().any(|warning| warning["code"] == "circle"), "{warned}");

@@ -4,8 +4,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::images::{bytes, hash, upload};
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{HubProcess, MqttDevice, eventually, within};
 
 /// A device that takes firmware.
@@ -37,7 +37,7 @@ impl Board {
     async fn told(&mut self) -> Value {
         within("it is told", async {
             loop {
-                if let BrokerWord::Message { payload, .. } = self.mqtt.next().await.unwrap() {
+                if let BrokerMessage::Message { payload, .. } = self.mqtt.next().await.unwrap() {
                     return serde_json::from_slice(&payload).unwrap();
                 }
             }
@@ -78,7 +78,7 @@ async fn states(hub: &HubProcess, job: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_device_downloads_an_image_and_comes_back_with_it() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut board = Board::join(&hub, "board-1", "1.0.0").await;
     let id = image(&hub, "1.1.0").await;
     let job = roll_out(&hub, &id, json!({ "ids": ["board-1"] })).await;
@@ -130,8 +130,8 @@ async fn a_device_downloads_an_image_and_comes_back_with_it() {
 
 #[tokio::test]
 async fn a_device_that_failed_is_done_when_it_comes_back_with_the_version() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut board = Board::join(&hub, "board-1", "1.0.0").await;
     let id = image(&hub, "1.1.0").await;
     let job = roll_out(&hub, &id, json!({ "ids": ["board-1"], "abort": null })).await;
@@ -143,14 +143,14 @@ async fn a_device_that_failed_is_done_when_it_comes_back_with_the_version() {
     assert_eq!((&device["state"], &device["reason"]), (&json!("failed"), &json!("the flash is worn")));
     drop(board);
     hub.kill().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let _board = Board::join(&hub, "board-1", "1.1.0").await;
     assert_eq!(states(&hub, &job).await, ["board-1 updated"]);
 }
 
 #[tokio::test]
 async fn only_the_right_models_with_older_versions_get_it() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut boards = Vec::new();
     for (device, version) in [("old", "1.0.0"), ("same", "v1.1"), ("newer", "1.2.0-rc.1"), ("odd", "spring")]
     {
@@ -201,7 +201,7 @@ async fn only_the_right_models_with_older_versions_get_it() {
 
 #[tokio::test]
 async fn a_rollout_stops_at_its_failure_rate_and_calls_back_what_has_not_begun() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut boards = Vec::new();
     for n in 0..8 {
         boards.push(Board::join(&hub, &format!("b{n}"), "1").await);
@@ -232,15 +232,15 @@ async fn a_rollout_stops_at_its_failure_rate_and_calls_back_what_has_not_begun()
 
 #[tokio::test]
 async fn a_rollout_finishes_with_devices_away() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let mut there = Board::join(&hub, "there", "1").await;
     for device in ["late", "lost"] {
         let mut board = Board::join(&hub, device, "1").await;
         board.say("status", &json!({ "status": "offline" })).await;
     }
     let id = image(&hub, "2").await;
-    // Those that are there come first, whoever is named first.
+    // Devices that are online come first, whatever the order of their names.
     let how = json!({ "ids": ["lost", "late", "there"], "stages": [30, 100], "expires": "6s" });
     let job = roll_out(&hub, &id, how).await;
     there.told().await;

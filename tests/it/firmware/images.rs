@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{HubProcess, eventually};
 
 /// The bytes that every image of these stories is made of.
@@ -34,8 +34,8 @@ fn files(data: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn an_image_is_uploaded_served_in_ranges_and_removed() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let content = bytes(300_000);
     let query =
         format!("version=1.5.0&model=P1,P2&notes=fixes%20it&sha256={}", hash(&content).to_uppercase());
@@ -52,7 +52,7 @@ async fn an_image_is_uploaded_served_in_ranges_and_removed() {
     assert_eq!(image["url"], format!("http://{}{path}", hub.http));
     hub.kill().await;
 
-    let hub = house.start().await;
+    let hub = installation.start().await;
     let whole = hub.get(&path).await;
     let etag = whole.headers()["etag"].clone();
     assert_eq!(whole.headers()["accept-ranges"], "bytes");
@@ -116,12 +116,12 @@ async fn an_image_is_uploaded_served_in_ranges_and_removed() {
     let removed = hub.request(Method::DELETE, &format!("/api/firmware/{id}")).send().await.unwrap();
     assert_eq!(removed.json::<Value>().await.unwrap()["version"], "1.5.0");
     assert_eq!(hub.get(&path).await.status(), StatusCode::NOT_FOUND);
-    assert_eq!(files(&house.data), [""; 0]);
+    assert_eq!(files(&installation.data), [""; 0]);
 }
 
 #[tokio::test]
 async fn images_that_lie_elsewhere_are_listed_by_model_and_version() {
-    let hub = HubHome::new().with("--public-url", "https://hub.example.com/").start().await;
+    let hub = Installation::new().with("--public-url", "https://hub.example.com/").start().await;
     let image = |version: &str, models: Value| {
         let url = format!("https://example.com/{version}.bin");
         json!({ "version": version, "models": models, "url": url, "sha256": hash(b"x"), "size": 1 })
@@ -167,8 +167,8 @@ async fn images_that_lie_elsewhere_are_listed_by_model_and_version() {
 
 #[tokio::test]
 async fn a_broken_upload_leaves_nothing_behind() {
-    let house = HubHome::new().with("--firmware-limit", "100kB");
-    let hub = house.start().await;
+    let installation = Installation::new().with("--firmware-limit", "100kB");
+    let hub = installation.start().await;
     let (status, wrong) =
         upload(&hub, &format!("version=1&model=P&sha256={}", hash(b"other")), bytes(1_000)).await;
     assert_eq!((status, &wrong["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("sha256")));
@@ -183,7 +183,7 @@ async fn a_broken_upload_leaves_nothing_behind() {
     if let Ok(answer) = streamed.send().await {
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE); // or the hub hangs up before all is sent
     }
-    assert_eq!(files(&house.data), [""; 0]);
+    assert_eq!(files(&installation.data), [""; 0]);
 
     // One that breaks off.
     let mut broken = TcpStream::connect(hub.http).await.unwrap();
@@ -193,36 +193,36 @@ async fn a_broken_upload_leaves_nothing_behind() {
     );
     broken.write_all(head.as_bytes()).await.unwrap();
     broken.write_all(&bytes(20_000)).await.unwrap();
-    eventually("it has begun", async || (files(&house.data).len() == 1).then_some(())).await;
+    eventually("it has begun", async || (files(&installation.data).len() == 1).then_some(())).await;
     drop(broken);
-    eventually("it is cleared away", async || files(&house.data).is_empty().then_some(())).await;
+    eventually("it is cleared away", async || files(&installation.data).is_empty().then_some(())).await;
     assert_eq!(hub.json("/api/firmware").await, json!([]));
 
     // One that the hub does not live to see the end of.
     let mut broken = TcpStream::connect(hub.http).await.unwrap();
     broken.write_all(head.as_bytes()).await.unwrap();
-    eventually("it has begun", async || (files(&house.data).len() == 1).then_some(())).await;
+    eventually("it has begun", async || (files(&installation.data).len() == 1).then_some(())).await;
     hub.kill().await;
     let _ = broken.read(&mut [0]).await; // the connection is gone, however that shows
-    assert_eq!(files(&house.data).len(), 1);
-    let hub = house.start().await;
-    assert_eq!(files(&house.data), [""; 0]);
+    assert_eq!(files(&installation.data).len(), 1);
+    let hub = installation.start().await;
+    assert_eq!(files(&installation.data), [""; 0]);
     let (status, _) = upload(&hub, "version=1&model=P", bytes(100_000)).await;
-    assert_eq!((status, files(&house.data).len()), (StatusCode::CREATED, 1));
+    assert_eq!((status, files(&installation.data).len()), (StatusCode::CREATED, 1));
 }
 
 #[tokio::test]
 async fn another_database_takes_no_image_away() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     let content = bytes(1_000);
     let (_, image) = upload(&hub, "version=1&model=P", content.clone()).await;
     let path = format!("/api/firmware/{}/file", image["id"].as_str().unwrap());
     hub.kill().await;
-    let url = format!("sqlite:{}?mode=rwc", house.data.join("other.db").display());
-    let other = HubHome::at(&house.data).with("--database", &url).start().await;
+    let url = format!("sqlite:{}?mode=rwc", installation.data.join("other.db").display());
+    let other = Installation::at(&installation.data).with("--database", &url).start().await;
     assert_eq!(other.json("/api/firmware").await, json!([]));
     other.kill().await;
-    let hub = house.start().await;
+    let hub = installation.start().await;
     assert_eq!(hub.get(&path).await.bytes().await.unwrap(), content);
 }

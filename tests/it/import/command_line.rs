@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{Files, command, import_to, said};
-use crate::support::hub::{HubHome, run};
+use crate::support::hub::{Installation, run};
 
 #[tokio::test]
 async fn the_command_line_takes_files_in_and_out() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let url = format!("http://{}", hub.http);
     let files = Files::new();
     // More than go into one request, with a gap, a cell of two lines and one that is broken late.
@@ -76,7 +76,7 @@ async fn the_command_line_takes_files_in_and_out() {
 
 #[tokio::test]
 async fn tokens_of_an_import_are_not_lost_to_the_next() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let url = format!("http://{}", hub.http);
     let files = Files::new();
     let (pumps, tokens) = (files.write("pumps.csv", "device_id,name\na,A\n"), files.path("tokens.jsonl"));
@@ -95,7 +95,7 @@ async fn tokens_of_an_import_are_not_lost_to_the_next() {
 
 #[tokio::test]
 async fn groups_stand_in_any_order_in_their_file() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let url = format!("http://{}", hub.http);
     let files = Files::new();
     // A child before its parent, all the way; and two that go round in a circle, with one under them.
@@ -120,7 +120,7 @@ async fn groups_stand_in_any_order_in_their_file() {
     assert_eq!(told.replace("parent_group: there is", "there is"), expected);
     assert_eq!(hub.json("/api/groups/g-299").await["path"].as_array().unwrap().len(), 300);
 
-    let (out, other) = (files.path("out.jsonl"), HubHome::new().start().await);
+    let (out, other) = (files.path("out.jsonl"), Installation::new().start().await);
     command(&["groups", "export", &out, "--url", &url], 0).await;
     let there = format!("http://{}", other.http);
     assert_eq!(command(&["groups", "import", &out, "--url", &there], 0).await, "300 lines: 300 created\n");

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{import, make_group, said, send};
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::{eventually, within};
 
@@ -71,7 +71,7 @@ const WRONG: [(u64, &str, &str, &str); 23] = [
 
 #[tokio::test]
 async fn good_lines_are_in_and_each_bad_one_is_named() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "taken").await;
     make_group(&hub, "hall").await;
     let owner = json!({ "device_id": "owner", "name": "Owner", "serial_number": "OWNED" });
@@ -120,7 +120,7 @@ async fn good_lines_are_in_and_each_bad_one_is_named() {
 
 #[tokio::test]
 async fn lines_of_json_are_taken_as_well() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     make_group(&hub, "hall").await;
     let file = r#"{"device_id": "a", "name": "A", "tags": {"floor": 2, "rooms": ["x", null]}, "status": "online"}
 {"device_id": "b"}
@@ -196,7 +196,7 @@ async fn lines_of_json_are_taken_as_well() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_read_changes_nothing() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     for (query, body, code, part) in [
         (
             "",
@@ -224,7 +224,7 @@ async fn a_file_that_cannot_be_read_changes_nothing() {
 
 #[tokio::test]
 async fn what_breaks_off_keeps_what_was_done() {
-    let hub = HubHome::new().with("--import-limit", "1KiB").start().await;
+    let hub = Installation::new().with("--import-limit", "1KiB").start().await;
     let head = "POST /api/devices/import?format=csv HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let text = "device_id,name\na,A\nb,B\nc,C";
     let mut stream = TcpStream::connect(hub.http).await.unwrap();

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::{documents, import, import_to, make_group, said};
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 
 #[tokio::test]
 async fn what_is_exported_is_imported_as_the_same() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     make_group(&hub, "hall").await;
     let file = r#"{"device_id": "a", "name": "A, \"quoted\"", "tags": {"floor": 2, "code": "007", "n": "5", "": "x", " ": true}}
 {"device_id": "b", "name": "B\nC", "serial_number": "0012", "model": "M", "description": "ü;,\t", "group_id": "hall", "claimed": false}
@@ -25,7 +25,7 @@ async fn what_is_exported_is_imported_as_the_same() {
         assert_eq!(media_type, if csv { "text/csv; charset=utf-8" } else { "application/x-ndjson" });
         let text = exported.text().await.unwrap();
         assert!(!text.contains("secret") && !text.contains("token"), "{text}");
-        let other = HubHome::new().start().await;
+        let other = Installation::new().start().await;
         make_group(&other, "hall").await;
         let report = import(&other, "", &text).await;
         assert_eq!((&report["created"], &report["refused"]), (&json!(4), &json!(0)), "{report:#}\n{text}");
@@ -42,7 +42,7 @@ async fn what_is_exported_is_imported_as_the_same() {
 
 #[tokio::test]
 async fn templates_go_out_and_come_in_and_devices_say_only_what_is_their_own() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let file = r#"{"id": "pump", "name": "Pumps", "applies_to": {"type": "pump", "priority": 2}, "configuration": {"interval": 10, "mode": "eco"}, "tags": {"kind": "pump"}, "limits": {"temperature": {"min": 0, "max": 80, "unit": "°C"}}, "settings": {"heartbeat": "90s"}, "schedule": [{"cron": "0 7 * * *", "set": {"power": "on"}}]}
 {"id": "bare", "description": "a,b"}
 {"id": "no id"}
@@ -74,7 +74,7 @@ async fn templates_go_out_and_come_in_and_devices_say_only_what_is_their_own() {
             hub.get(&format!("/api/devices/export?format={format}")).await.text().await.unwrap(),
         );
         assert!(!devices.contains("eco"), "{devices}");
-        let other = HubHome::new().start().await;
+        let other = Installation::new().start().await;
         assert_eq!(import_to(&other, "templates", "", &templates).await["created"], 2, "{templates}");
         assert_eq!(import(&other, "", &devices).await["created"], 3, "{devices}");
         assert_eq!(documents(&other).await, all);
@@ -97,7 +97,7 @@ async fn templates_go_out_and_come_in_and_devices_say_only_what_is_their_own() {
 
 #[tokio::test]
 async fn who_is_out_of_service_comes_in_twice() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let file = r#"{"device_id": "a", "name": "A", "desired": {"power": "on"}, "lifecycle": "suspended"}
 {"device_id": "b", "name": "B", "desired": {"power": "on"}, "lifecycle": "retired", "tags": {"floor": 1}}"#;
     assert_eq!(import(&hub, "", file).await["created"], 2);

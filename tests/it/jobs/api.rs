@@ -4,8 +4,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{devices, in_state, make, show, steer, turns, until};
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{HubProcess, MqttDevice, PumpDevice, WebSocketSession, within};
 
 async fn bulk(hub: &HubProcess, body: &Value) -> (StatusCode, Value) {
@@ -15,7 +15,7 @@ async fn bulk(hub: &HubProcess, body: &Value) -> (StatusCode, Value) {
 
 #[tokio::test]
 async fn a_dry_run_says_who_and_what_and_does_nothing() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     devices(&hub, 12).await;
     hub.request(Method::PATCH, "/api/devices/d0/twin")
         .json(&json!({ "desired": { "power": "on" }, "tags": { "floor": "2" } }))
@@ -46,7 +46,7 @@ async fn a_dry_run_says_who_and_what_and_does_nothing() {
 /// Its devices are written down in parts, and it is told of when all of them are.
 #[tokio::test]
 async fn a_large_job_runs_when_it_is_told_of() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let ids: Vec<String> = (0..1_300).map(|n| format!("nobody{n}")).collect();
     let (status, job) = bulk(&hub, &json!({ "ids": ids, "action": { "mode": "manual" } })).await;
     assert_eq!((status, &job["status"]), (StatusCode::ACCEPTED, &json!("running")), "{}", job["counts"]);
@@ -55,7 +55,7 @@ async fn a_large_job_runs_when_it_is_told_of() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_by_name() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     devices(&hub, 2).await;
     for (body, field) in [
         (json!({ "action": { "delete": true } }), "ids"),
@@ -82,7 +82,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
 
 #[tokio::test]
 async fn all_get_it_online_or_away_and_it_is_told_live() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let mut ids = devices(&hub, 40).await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d3").await.unwrap();
     device.subscribe("iot/devices/d3/desired").await.unwrap();
@@ -103,13 +103,13 @@ async fn all_get_it_online_or_away_and_it_is_told_live() {
     }
 
     let told = within("it is published", device.next()).await.unwrap();
-    let BrokerWord::Message { payload, .. } = told else { panic!("no message") };
+    let BrokerMessage::Message { payload, .. } = told else { panic!("no message") };
     assert_eq!(serde_json::from_slice::<Value>(&payload).unwrap()["desired"], json!({ "power": "on" }));
     // Who was away is told when it comes.
     let mut away = MqttDevice::connect(hub.mqtt.unwrap(), "d7").await.unwrap();
     away.subscribe("iot/devices/d7/desired").await.unwrap();
     away.publish(1, "iot/devices/d7/status", b"online").await.unwrap();
-    let is_told = async { while !matches!(away.next().await.unwrap(), BrokerWord::Message { .. }) {} };
+    let is_told = async { while !matches!(away.next().await.unwrap(), BrokerMessage::Message { .. }) {} };
     within("the returning device is told", is_told).await;
 
     let mut changes = Vec::new();
@@ -126,7 +126,7 @@ async fn all_get_it_online_or_away_and_it_is_told_live() {
 
 #[tokio::test]
 async fn a_job_is_paused_resumed_and_canceled_halfway() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let ids = devices(&hub, 60).await;
     let body = json!({ "ids": ids, "action": { "tags": { "seen": "1" } }, "rate": 20 });
     let job = make(&hub, &body).await;
@@ -166,7 +166,7 @@ async fn a_job_is_paused_resumed_and_canceled_halfway() {
 
 #[tokio::test]
 async fn a_command_job_ends_with_what_the_devices_say() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let (mut good, mut bad) = (PumpDevice::join(&hub, "good").await, PumpDevice::join(&hub, "bad").await);
     let body = json!({ "ids": ["good", "bad"], "action": { "command": { "command_type": "reboot" } } });
     let job = make(&hub, &body).await;
@@ -194,7 +194,7 @@ async fn a_command_job_ends_with_what_the_devices_say() {
 
 #[tokio::test]
 async fn devices_are_removed_as_many_as_were_confirmed() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     devices(&hub, 5).await;
     let mut body = json!({ "where": { "q": "d" }, "action": { "delete": true } });
     let (status, problem) = bulk(&hub, &body).await;

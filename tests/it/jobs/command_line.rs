@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::{devices, make, steer, until};
-use crate::support::hub::{HubHome, run};
+use crate::support::hub::{Installation, run};
 
 #[tokio::test]
 async fn a_job_is_listed_watched_and_steered() {
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     let url = format!("http://{}", hub.http);
     let jobs = async |words: &[&str]| {
         let words: Vec<&str> = ["jobs", "--url", &url].into_iter().chain(words.iter().copied()).collect();

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{devices, in_state, make, show, turns, until};
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::{Dice, eventually};
 
 const DEVICES: usize = 400;
@@ -14,8 +14,8 @@ const KILLS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_device_has_its_turn_once() {
-    let house = HubHome::new();
-    let mut hub = house.start().await;
+    let installation = Installation::new();
+    let mut hub = installation.start().await;
     let ids = devices(&hub, DEVICES).await;
     let body = |action| json!({ "ids": ids, "action": action, "rate": 100 });
     // Two at once, of which one asks the devices: they are away, so its commands wait.
@@ -31,7 +31,7 @@ async fn each_device_has_its_turn_once() {
         let _ = timeout(Duration::from_micros(dice.below(20_000)), std::future::pending::<()>()).await;
         assert_eq!(show(&hub, &desired).await["status"], "running", "it is killed half way");
         hub.kill().await;
-        hub = house.start().await;
+        hub = installation.start().await;
     }
     let done = until(&hub, &desired, "done").await;
     assert_eq!((&done["counts"], &done["round"]), (&json!({ "done": DEVICES }), &json!(1)));

@@ -1,7 +1,7 @@
 //! Options of the embedded broker.
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually, within};
 
 /// A client that has subscribed and gone.
@@ -18,7 +18,7 @@ async fn leave(hub: &HubProcess, name: &str) {
 #[tokio::test]
 async fn a_broker_that_runs_elsewhere() {
     let mosquitto = Mosquitto::start().await;
-    let hub = HubHome::new().with("--mqtt", &format!("mqtt://{}", mosquitto.address)).start().await;
+    let hub = Installation::new().with("--mqtt", &format!("mqtt://{}", mosquitto.address)).start().await;
     assert_eq!(hub.mqtt, None, "there is no embedded one then");
     let mut device = MqttDevice::connect(mosquitto.address, "room").await.unwrap();
     device.say("iot/devices/room/data", r#"{"n": 1}"#).await;
@@ -30,7 +30,7 @@ async fn a_broker_that_runs_elsewhere() {
 
 #[tokio::test]
 async fn the_largest_payload() {
-    let hub = HubHome::new().with("--mqtt-payload-limit", "100B").start().await;
+    let hub = Installation::new().with("--mqtt-payload-limit", "100B").start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "room").await.unwrap();
     let reading = |length: usize| format!("{:<length$}", r#"{"n": 1}"#);
     device.say("iot/devices/room/data", &reading(100)).await;
@@ -43,13 +43,13 @@ async fn the_largest_payload() {
 
 #[tokio::test]
 async fn the_largest_retained_message() {
-    let hub = HubHome::new().with("--mqtt-retained-limit", "10B").start().await;
+    let hub = Installation::new().with("--mqtt-retained-limit", "10B").start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
     for (topic, payload, kept) in
         [("a/small", "0123456789", 1), ("a/large", "0123456789x", 1), ("a/b", "0", 2)]
     {
         device.retain(1, topic, payload.as_bytes()).await.unwrap();
-        assert_eq!(within("a PUBACK", device.next()).await.unwrap(), BrokerWord::Acknowledged(1));
+        assert_eq!(within("a PUBACK", device.next()).await.unwrap(), BrokerMessage::Acknowledged(1));
         assert_eq!(hub.metric("twinhub_mqtt_retained_messages").await, kept, "{topic}");
     }
     assert_eq!(hub.metric("twinhub_mqtt_retained_refused_total").await, 1);
@@ -57,11 +57,11 @@ async fn the_largest_retained_message() {
 
 #[tokio::test]
 async fn all_retained_messages() {
-    let hub = HubHome::new().with("--mqtt-retained-total", "20KiB").start().await;
+    let hub = Installation::new().with("--mqtt-retained-total", "20KiB").start().await;
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "bridge").await.unwrap();
     for n in 0..5 {
         device.retain(1, &format!("a/{n}"), &[b'x'; 8_000]).await.unwrap();
-        assert_eq!(within("a PUBACK", device.next()).await.unwrap(), BrokerWord::Acknowledged(1));
+        assert_eq!(within("a PUBACK", device.next()).await.unwrap(), BrokerMessage::Acknowledged(1));
     }
     assert_eq!(hub.metric("twinhub_mqtt_retained_messages").await, 2);
     assert_eq!(hub.metric("twinhub_mqtt_retained_refused_total").await, 3);
@@ -69,7 +69,7 @@ async fn all_retained_messages() {
 
 #[tokio::test]
 async fn how_many_sessions() {
-    let hub = HubHome::new().with("--mqtt-sessions", "2").start().await;
+    let hub = Installation::new().with("--mqtt-sessions", "2").start().await;
     for name in ["a", "b", "c", "d"] {
         leave(&hub, name).await;
     }
@@ -82,7 +82,7 @@ async fn how_many_sessions() {
 
 #[tokio::test]
 async fn what_an_absent_client_may_have_waiting() {
-    let hub = HubHome::new().with("--mqtt-session-limit", "20KiB").start().await;
+    let hub = Installation::new().with("--mqtt-session-limit", "20KiB").start().await;
     leave(&hub, "a").await;
     let mut other = MqttDevice::connect(hub.mqtt.unwrap(), "other").await.unwrap();
     for _ in 0..5 {
@@ -97,7 +97,7 @@ async fn what_an_absent_client_may_have_waiting() {
 
 #[tokio::test]
 async fn what_all_absent_clients_may_have_waiting() {
-    let hub = HubHome::new().with("--mqtt-sessions-total", "20KiB").start().await;
+    let hub = Installation::new().with("--mqtt-sessions-total", "20KiB").start().await;
     for name in ["a", "b", "c"] {
         leave(&hub, name).await;
     }

@@ -27,7 +27,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ),
     ("device-clock-ahead", "options/keeping.rs", "times_of_devices_are_believed_within_a_window"),
     ("device-clock-behind", "options/keeping.rs", "times_of_devices_are_believed_within_a_window"),
-    ("rules", "automation/doors.rs", "a_webhook_comes_in"),
+    ("rules", "automation/webhooks_and_topics.rs", "a_webhook_comes_in"),
     ("cors", "who_may_ask.rs", "pages_that_are_let_in_may_do_what_the_api_does_and_no_more"),
     ("hosts", "who_may_ask.rs", "a_hub_is_asked_by_address_by_its_names_and_by_those_that_were_listed"),
     ("http-connections", "crowded.rs", "live_sessions_leave_room_for_requests"),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
+use crate::support::hub::Installation;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report};
 use crate::support::{HubProcess, WebSocketSession, eventually, within};
@@ -27,14 +27,15 @@ async fn stored(hub: &HubProcess, device: &str, days: i64) -> i64 {
 
 #[tokio::test]
 async fn times_of_devices_are_believed_within_a_window() {
-    let narrow = HubHome::new().with("--device-clock-ahead", "3d").with("--device-clock-behind", "30d");
+    let narrow = Installation::new().with("--device-clock-ahead", "3d").with("--device-clock-behind", "30d");
     let hub = narrow.start().await;
     assert_eq!(stored(&hub, "a-little-ahead", 2).await, 2);
     assert_eq!(stored(&hub, "far-ahead", 5).await, 0, "the time of arrival");
     assert_eq!(stored(&hub, "a-little-behind", -20).await, -20);
     assert_eq!(stored(&hub, "far-behind", -60).await, 0);
     hub.terminate().await;
-    let wide = HubHome::new().with("--device-clock-ahead", "never").with("--device-clock-behind", "never");
+    let wide =
+        Installation::new().with("--device-clock-ahead", "never").with("--device-clock-behind", "never");
     let hub = wide.start().await;
     assert_eq!(stored(&hub, "far-ahead", 5).await, 5);
     assert_eq!(stored(&hub, "far-behind", -6_000).await, -6_000, "before the ten years that are usual");
@@ -43,7 +44,7 @@ async fn times_of_devices_are_believed_within_a_window() {
 #[tokio::test]
 async fn idle_twins_leave_memory() {
     let (soon, never) =
-        (HubHome::new().with("--idle-after", "1ms"), HubHome::new().with("--idle-after", "never"));
+        (Installation::new().with("--idle-after", "1ms"), Installation::new().with("--idle-after", "never"));
     let (soon, never) = (soon.start().await, never.start().await);
     for hub in [&soon, &never] {
         for device in ["a", "b", "c"] {
@@ -60,7 +61,7 @@ async fn idle_twins_leave_memory() {
 
 #[tokio::test]
 async fn a_device_that_spoke_once_is_offline_after_a_silence() {
-    let hub = HubHome::new().with("--first-silence", "1s").start().await;
+    let hub = Installation::new().with("--first-silence", "1s").start().await;
     register(&hub, "a").await;
     report(&hub, "a", &json!({ "n": 1 })).await;
     eventually("it is offline", async || {
@@ -81,7 +82,7 @@ async fn first_told(hub: &HubProcess) -> Value {
 #[tokio::test]
 async fn old_events_go() {
     let (short, usual) =
-        (HubHome::new().with("--retention", "1s").start().await, HubHome::new().start().await);
+        (Installation::new().with("--retention", "1s").start().await, Installation::new().start().await);
     for hub in [&short, &usual] {
         register(hub, "a").await;
         report(hub, "a", &json!({ "n": 1 })).await;
@@ -96,8 +97,8 @@ async fn old_events_go() {
 
 #[tokio::test]
 async fn old_readings_go() {
-    let house = HubHome::new();
-    let hub = house.start().await;
+    let installation = Installation::new();
+    let hub = installation.start().await;
     register(&hub, "a").await;
     let old = (now() - TimeDelta::days(90)).to_rfc3339();
     report(&hub, "a", &json!({ "n": 1, "timestamp": old })).await;
@@ -112,10 +113,10 @@ async fn old_readings_go() {
             .map(|reading| reading["value"].as_u64().unwrap())
             .collect::<Vec<_>>()
     };
-    let hub = HubHome::at(&house.data).with("--keep-readings", "never").start().await;
+    let hub = Installation::at(&installation.data).with("--keep-readings", "never").start().await;
     assert_eq!(readings(&hub).await, [2, 1]);
     hub.terminate().await;
-    let hub = HubHome::at(&house.data).with("--keep-readings", "30d").start().await;
+    let hub = Installation::at(&installation.data).with("--keep-readings", "30d").start().await;
     eventually("the old one goes", async || (readings(&hub).await == [2]).then_some(())).await;
 }
 
@@ -123,8 +124,8 @@ async fn old_readings_go() {
 async fn old_runs_go() {
     let text = "version: 1\nrules:\n  bell:\n    triggers:\n      - webhook: bell\n    actions:\n      - log: rings\n";
     let rules = Rules::of("bell.yaml", text);
-    let house = HubHome::new().with("--rules", rules.folder());
-    let hub = house.start().await;
+    let installation = Installation::new().with("--rules", rules.folder());
+    let hub = installation.start().await;
     assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
     crate::support::rules::done(&hub, "bell").await;
     hub.terminate().await;
@@ -132,10 +133,13 @@ async fn old_runs_go() {
         let runs: Value = hub.json("/api/automation/rules/bell/runs").await;
         runs.as_array().unwrap().len()
     };
-    let kept = HubHome::at(&house.data).with("--rules", rules.folder()).start().await;
+    let kept = Installation::at(&installation.data).with("--rules", rules.folder()).start().await;
     assert_eq!(count(&kept).await, 1);
     kept.terminate().await;
-    let hub =
-        HubHome::at(&house.data).with("--rules", rules.folder()).with("--keep-runs", "1s").start().await;
+    let hub = Installation::at(&installation.data)
+        .with("--rules", rules.folder())
+        .with("--keep-runs", "1s")
+        .start()
+        .await;
     eventually("it goes", async || (count(&hub).await == 0).then_some(())).await;
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::support::hub::{HubHome, run};
+use crate::support::hub::{Installation, run};
 use crate::support::pump::register;
 use crate::support::receiver::WebhookServer;
 use crate::support::rules::{Rules, report};
@@ -44,19 +44,20 @@ async fn data_lie_in_the_configured_folder() {
     let (database, key) = (dir.path().join("other.db"), dir.path().join("hub.key"));
     std::fs::write(&key, "0f".repeat(32)).unwrap(); // one that is named is not made
     let url = format!("sqlite://{}?mode=rwc", database.display());
-    let house = HubHome::new().with("--database", &url).with("--key-file", key.to_str().unwrap());
-    let hub = house.start().await;
+    let installation = Installation::new().with("--database", &url).with("--key-file", key.to_str().unwrap());
+    let hub = installation.start().await;
     register(&hub, "a").await;
     report(&hub, "a", &json!({ "n": 1 })).await;
     hub.terminate().await;
     assert!(database.exists());
-    assert!(!house.data.join("twinhub.db").exists() && !house.data.join("secret.key").exists());
-    let again = house.start().await;
+    assert!(!installation.data.join("twinhub.db").exists() && !installation.data.join("secret.key").exists());
+    let again = installation.start().await;
     assert_eq!(again.json("/api/devices/a/data").await[0]["value"], 1);
     again.terminate().await;
     std::fs::write(&key, "f0".repeat(32)).unwrap();
     let args = ["--database", &url, "--key-file", key.to_str().unwrap(), "--listen", "127.0.0.1:0"];
-    let other = [&args[..], &["--mqtt-listen", "127.0.0.1:0", "--data-dir", house.data.to_str().unwrap()]];
+    let other =
+        [&args[..], &["--mqtt-listen", "127.0.0.1:0", "--data-dir", installation.data.to_str().unwrap()]];
     let refused = run(&other.concat(), &[]).await;
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(2) && told.contains("key"), "with another key: {told}");
@@ -64,10 +65,10 @@ async fn data_lie_in_the_configured_folder() {
 
 #[tokio::test]
 async fn the_log_has_the_configured_level() {
-    let hub = HubHome::new().with("--log", "trace").start().await;
+    let hub = Installation::new().with("--log", "trace").start().await;
     hub.logs(r#""level":"TRACE""#).await;
     hub.terminate().await;
-    let hub = HubHome::new().start().await;
+    let hub = Installation::new().start().await;
     register(&hub, "a").await;
     report(&hub, "a", &json!({ "n": 1 })).await;
     let quiet = |line: &String| !line.contains(r#""level":"TRACE""#) && !line.contains(r#""level":"DEBUG""#);
@@ -87,7 +88,7 @@ async fn the_log_is_text_or_json() {
 
 #[tokio::test]
 async fn the_largest_body() {
-    let hub = HubHome::new().with("--body-limit", "100B").start().await;
+    let hub = Installation::new().with("--body-limit", "100B").start().await;
     let posted = async |length: usize| {
         let body = format!("{:<length$}", r#"{"device_id": "a", "name": "A"}"#);
         hub.request(reqwest::Method::POST, "/api/devices").body(body).send().await.unwrap().status().as_u16()
@@ -144,17 +145,18 @@ async fn webhooks_are_redirected_inward_where_that_is_allowed() {
             "version: 1\nrules:\n  tell:\n    triggers:\n      - webhook: bell\n    actions:\n      - webhook: \"http://{first}/hook\"\n"
         ),
     );
-    let house = || HubHome::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
+    let installation =
+        || Installation::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
     let ring = async |hub: &HubProcess| {
         assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
     };
-    let hub = house().start().await;
+    let hub = installation().start().await;
     ring(&hub).await;
     let failed = deliveries(&hub, "failed").await;
     assert!(failed.to_string().contains("redirects are not followed there"), "{failed}");
     hub.terminate().await;
 
-    let hub = house().flag("--webhook-private-redirects").start().await;
+    let hub = installation().flag("--webhook-private-redirects").start().await;
     ring(&hub).await;
     let request = receiver.next().await;
     assert_eq!(request.line(), "POST /there");

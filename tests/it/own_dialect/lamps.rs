@@ -17,7 +17,8 @@ use std::sync::Arc;
 use twinhub_domain::payload::{self, word};
 use twinhub_domain::{CommandId, CommandResult, DeviceId, Input, Json, Object, Outgoing, Publish, Timestamp};
 use twinhub_mqtt::dialects::{
-    Binding, BindingId, DecodeError, DialectEvent, DialectMessage, Effects, Encoded, StatefulDialect, Voice,
+    Binding, BindingId, DecodeError, DeviceEncoder, DialectEvent, DialectMessage, Effects, Encoded,
+    StatefulDialect,
 };
 
 const ASK_AFTER_MS: i64 = 30_000;
@@ -37,8 +38,8 @@ struct Lamp {
     ask_at: Option<Timestamp>,
 }
 
-/// The voice that tells one lamp things.
-struct LampVoice {
+/// The encoder that tells one lamp things.
+struct LampEncoder {
     /// `lamps/{bridge}/{short}`
     root: String,
 }
@@ -106,8 +107,8 @@ impl Lamps {
     }
 
     fn bind(&mut self, root: &str, device: DeviceId, ask_at: Option<Timestamp>, effects: &mut Effects) {
-        let voice = LampVoice { root: format!("lamps/{root}") };
-        effects.voices.push((device.clone(), Some(Arc::new(voice))));
+        let encoder = LampEncoder { root: format!("lamps/{root}") };
+        effects.encoders.push((device.clone(), Some(Arc::new(encoder))));
         self.lamps.insert(root.to_owned(), Lamp { device, ask_at });
     }
 
@@ -158,7 +159,7 @@ impl Lamps {
     }
 }
 
-impl Voice for LampVoice {
+impl DeviceEncoder for LampEncoder {
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Encoded {
         let mut encoded = Encoded::default();
         match publish {

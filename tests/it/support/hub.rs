@@ -34,8 +34,8 @@ pub struct HubProcess {
 }
 
 /// Where a hub keeps its data, and how it is started; the same for every start.
-pub struct HubHome {
-    /// Kept as long as the house or a hub in it.
+pub struct Installation {
+    /// Kept as long as the installation or a hub in it.
     dir: Option<Arc<TempDir>>,
     pub data: PathBuf,
     options: Vec<String>,
@@ -44,7 +44,7 @@ pub struct HubHome {
     limit: String,
 }
 
-impl HubHome {
+impl Installation {
     /// A new, empty one.
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();

@@ -21,7 +21,7 @@ pub struct MqttDevice {
 
 /// A word of a broker.
 #[derive(Debug, PartialEq, Eq)]
-pub enum BrokerWord {
+pub enum BrokerMessage {
     /// This message is acknowledged.
     Acknowledged(u64),
     Message {
@@ -86,7 +86,7 @@ impl MqttDevice {
     pub async fn say(&mut self, topic: &str, payload: &str) {
         self.publish(u64::MAX, topic, payload.as_bytes()).await.unwrap();
         within("an acknowledgement", async {
-            while self.next().await.unwrap() != BrokerWord::Acknowledged(u64::MAX) {}
+            while self.next().await.unwrap() != BrokerMessage::Acknowledged(u64::MAX) {}
         })
         .await;
     }
@@ -132,14 +132,14 @@ impl MqttDevice {
     }
 
     /// The broker's next word; messages are acknowledged on the way. May be given up half way.
-    pub async fn next(&mut self) -> Result<BrokerWord> {
+    pub async fn next(&mut self) -> Result<BrokerMessage> {
         loop {
             let (first, body) = within("the broker says something", self.packet()).await?;
             match first & 0xF0 {
                 0x40 => {
                     let id = u16::from_be_bytes([body[0], body[1]]);
                     if let Some(name) = self.waiting.remove(&id) {
-                        return Ok(BrokerWord::Acknowledged(name));
+                        return Ok(BrokerMessage::Acknowledged(name));
                     }
                 }
                 0x30 => {
@@ -150,7 +150,7 @@ impl MqttDevice {
                         self.write(0x40, &[*high, *low]).await?;
                     }
                     let topic = String::from_utf8_lossy(topic).into_owned();
-                    return Ok(BrokerWord::Message { topic, payload: payload.to_vec() });
+                    return Ok(BrokerMessage::Message { topic, payload: payload.to_vec() });
                 }
                 _ => {}
             }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::mqtt::BrokerWord;
+use super::mqtt::BrokerMessage;
 use super::{HubProcess, MqttDevice, within};
 
 /// A registered device that answers its commands.
@@ -72,8 +72,8 @@ impl PumpDevice {
     /// A command, or none for an acknowledgement.
     async fn heard(&mut self) -> Option<String> {
         match within("the broker says something", self.mqtt.next()).await.unwrap() {
-            BrokerWord::Acknowledged(_) => None,
-            BrokerWord::Message { payload, .. } => Some(String::from_utf8(payload).unwrap()),
+            BrokerMessage::Acknowledged(_) => None,
+            BrokerMessage::Message { payload, .. } => Some(String::from_utf8(payload).unwrap()),
         }
     }
 }

@@ -33,8 +33,9 @@ impl WebhookServer {
             while let Ok((mut stream, _)) = listener.accept().await {
                 if let Some(request) = read(&mut stream).await {
                     let status = first.next().copied().unwrap_or(200);
-                    let answer =
-                        format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    let answer = format!(
+                        "HTTP/1.1 {status} BrokerMessage\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    );
                     let _ = stream.write_all(answer.as_bytes()).await;
                     let _ = tell.send(request);
                 }

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tracing::{debug, warn};
 
-use super::connection::{Common, Connection};
+use super::connection::{BrokerShared, ClientConnection};
 use super::gate::Gate;
 use super::hooks::CONNECTION;
 use super::stream::GatedStream;
@@ -39,7 +39,7 @@ pub(super) struct Served {
     pub(super) storage: Arc<DynamicStorage>,
     pub(super) stats: Arc<BrokerStats>,
     pub(super) resources: Arc<ResourceMonitor>,
-    pub(super) common: Arc<Common>,
+    pub(super) common: Arc<BrokerShared>,
     /// A socket whose CONNECT has not come by then is closed.
     pub(super) connect_within: Duration,
 }
@@ -47,7 +47,7 @@ pub(super) struct Served {
 /// The number of sockets that may be open beside `most_clients` clients: their CONNECT has not come, or is being
 /// answered.
 #[must_use]
-pub fn most_strangers(most_clients: usize) -> usize {
+pub fn most_unadmitted(most_clients: usize) -> usize {
     (most_clients / 10).clamp(16, 1_024)
 }
 
@@ -55,47 +55,47 @@ pub fn most_strangers(most_clients: usize) -> usize {
 pub(super) struct Connections {
     /// Clients that are served at once.
     most: usize,
-    /// Strangers leave after this time where others wait.
+    /// Unadmitted connections end after this time where others wait.
     stay: Duration,
     next: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<ConnectionTable>,
     /// True as soon as nothing more is taken in.
     stopped: watch::Sender<bool>,
     /// Fires once: close the client's connection.
     goodbye: broadcast::Sender<()>,
     /// Notified as each connection goes.
     gone: Notify,
-    /// Notified as a stranger goes, or becomes a client.
+    /// Notified as an unadmitted connection ends, or becomes a client.
     room: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct ConnectionTable {
     /// Of all connections, by their keys: a later one has a higher key.
     gates: HashMap<u64, Arc<Gate>>,
     /// Connections that are no clients yet.
-    strangers: BTreeMap<u64, Stranger>,
+    unadmitted: BTreeMap<u64, UnadmittedConnection>,
     /// The connections of each client: two for a moment, where one takes its session over.
-    seated: HashMap<String, Vec<u64>>,
+    admitted: HashMap<String, Vec<u64>>,
     /// Connections of clients.
     clients: usize,
     refused: u64,
 }
 
-struct Stranger {
+struct UnadmittedConnection {
     since: Instant,
     /// Makes the connection leave.
     leave: oneshot::Sender<()>,
 }
 
 /// A connection's place among them, until it is dropped.
-struct Place {
+struct ConnectionSlot {
     connections: Arc<Connections>,
     key: u64,
 }
 
 /// A client's place, until it is dropped.
-pub(super) struct Seat {
+pub(super) struct ClientSlot {
     connections: Arc<Connections>,
     client: String,
     key: u64,
@@ -124,7 +124,7 @@ pub(super) async fn accept(listener: TcpListener, served: Served, connections: A
 
 fn serve(socket: TcpStream, peer: SocketAddr, served: &Served, connections: &Arc<Connections>) {
     let key = connections.next.fetch_add(1, Ordering::Relaxed);
-    let connection = Arc::new(Connection::new(Arc::clone(&served.common), key));
+    let connection = Arc::new(ClientConnection::new(Arc::clone(&served.common), key));
     let Some((place, leave)) = connections.enter(key, &connection.gate) else { return };
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%peer, %error, "no TCP_NODELAY"); // the client has gone again
@@ -143,21 +143,21 @@ fn serve(socket: TcpStream, peer: SocketAddr, served: &Served, connections: &Arc
         connections.goodbye.subscribe(),
     );
     let connect_within = served.connect_within;
-    let stranger = Arc::clone(&connection);
+    let watched = Arc::clone(&connection);
     tokio::spawn(CONNECTION.scope(connection, async move {
         let _place = place;
         tokio::select! {
             ended = handler.run() => if let Err(error) = ended {
                 debug!(%peer, %error, "connection ended");
             },
-            () = stays_a_stranger(&stranger, connect_within) => debug!(%peer, "no CONNECT came in time"),
+            () = stays_unadmitted(&watched, connect_within) => debug!(%peer, "no CONNECT came in time"),
             Ok(()) = leave => debug!(%peer, "no CONNECT came, and others wait"),
         }
     }));
 }
 
 /// Ends when no CONNECT has come by then.
-async fn stays_a_stranger(connection: &Connection, connect_within: Duration) {
+async fn stays_unadmitted(connection: &ClientConnection, connect_within: Duration) {
     tokio::time::sleep(connect_within).await;
     if connection.is_introduced() {
         std::future::pending::<()>().await;
@@ -193,30 +193,30 @@ impl Connections {
     /// Has `client` a place, or is there one that anybody may have?
     pub(super) fn has_place(&self, client: &str) -> bool {
         let state = self.lock();
-        state.seated.contains_key(client) || state.clients < self.most - self.most / RESERVE
+        state.admitted.contains_key(client) || state.clients < self.most - self.most / RESERVE
     }
 
     /// Gives `client` a place on the connection `key`: of those kept for devices too, where it is `known`. None where
     /// there is none, or where the connection is about to leave.
-    pub(super) fn seat(self: &Arc<Self>, key: u64, client: &str, known: bool) -> Option<Seat> {
+    pub(super) fn admit_client(self: &Arc<Self>, key: u64, client: &str, known: bool) -> Option<ClientSlot> {
         let mut state = self.lock();
         let places = if known { self.most } else { self.most - self.most / RESERVE };
-        let has_place = state.clients < places || state.seated.contains_key(client);
-        if !has_place || state.strangers.remove(&key).is_none() {
+        let has_place = state.clients < places || state.admitted.contains_key(client);
+        if !has_place || state.unadmitted.remove(&key).is_none() {
             state.refused += 1;
             return None;
         }
         state.clients += 1;
-        state.seated.entry(client.to_owned()).or_default().push(key);
+        state.admitted.entry(client.to_owned()).or_default().push(key);
         drop(state);
         self.room.notify_one();
-        Some(Seat { connections: Arc::clone(self), client: client.to_owned(), key })
+        Some(ClientSlot { connections: Arc::clone(self), client: client.to_owned(), key })
     }
 
     /// Ends the connections of `client`.
     pub(super) fn disconnect(&self, client: &str) {
         let state = self.lock();
-        for key in state.seated.get(client).into_iter().flatten() {
+        for key in state.admitted.get(client).into_iter().flatten() {
             if let Some(gate) = state.gates.get(key) {
                 gate.break_off();
             }
@@ -243,7 +243,7 @@ impl Connections {
         }
     }
 
-    /// Waits until one more stranger may come.
+    /// Waits until one more connection may be accepted.
     async fn room(&self) {
         while let Err(full_until) = self.make_room(Instant::now()) {
             tokio::select! {
@@ -253,14 +253,14 @@ impl Connections {
         }
     }
 
-    /// Makes room for one more stranger: where there are many, the first of them leaves if it has been there for a
-    /// while. If not, gives the time at which it will have been.
+    /// Makes room for one more unadmitted connection: where there are many, the first of them leaves if it has been
+    /// there for a while. If not, gives the time at which it will have been.
     fn make_room(&self, now: Instant) -> Result<(), Instant> {
         let mut state = self.lock();
-        if state.strangers.len() < most_strangers(self.most) {
+        if state.unadmitted.len() < most_unadmitted(self.most) {
             return Ok(());
         }
-        let Some(first) = state.strangers.first_entry() else { return Ok(()) };
+        let Some(first) = state.unadmitted.first_entry() else { return Ok(()) };
         let leaves_at = first.get().since + self.stay;
         if now < leaves_at {
             return Err(leaves_at);
@@ -269,45 +269,49 @@ impl Connections {
         Ok(())
     }
 
-    /// Admits a stranger. The receiver resolves when the stranger is to leave, and fails when it has become a client.
-    /// None where no stranger may come any more.
-    fn enter(self: &Arc<Self>, key: u64, gate: &Arc<Gate>) -> Option<(Place, oneshot::Receiver<()>)> {
+    /// Registers a new connection. The receiver resolves when it is to end, and fails when it has become a client.
+    /// None where no connection is accepted any more.
+    fn enter(
+        self: &Arc<Self>,
+        key: u64,
+        gate: &Arc<Gate>,
+    ) -> Option<(ConnectionSlot, oneshot::Receiver<()>)> {
         let mut state = self.lock();
         if *self.stopped.borrow() {
             return None;
         }
-        let (leave, told) = oneshot::channel();
+        let (leave, ended) = oneshot::channel();
         state.gates.insert(key, Arc::clone(gate));
-        state.strangers.insert(key, Stranger { since: Instant::now(), leave });
-        Some((Place { connections: Arc::clone(self), key }, told))
+        state.unadmitted.insert(key, UnadmittedConnection { since: Instant::now(), leave });
+        Some((ConnectionSlot { connections: Arc::clone(self), key }, ended))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
         // Nothing panics while holding the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Seat {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
         let mut state = self.connections.lock();
         state.clients -= 1;
-        if let Some(keys) = state.seated.get_mut(&self.client) {
+        if let Some(keys) = state.admitted.get_mut(&self.client) {
             keys.retain(|key| *key != self.key);
             if keys.is_empty() {
-                state.seated.remove(&self.client);
+                state.admitted.remove(&self.client);
             }
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut state = self.connections.lock();
         state.gates.remove(&self.key);
-        let was_stranger = state.strangers.remove(&self.key).is_some();
+        let was_unadmitted = state.unadmitted.remove(&self.key).is_some();
         drop(state);
-        if was_stranger {
+        if was_unadmitted {
             self.connections.room.notify_one();
         }
         self.connections.gone.notify_waiters();
@@ -319,17 +323,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_stranger_leaves_for_the_next() {
+    fn the_first_unadmitted_connection_leaves_for_the_next() {
         let connections = Arc::new(Connections::new(0, Duration::from_secs(10)));
         let gate = Arc::new(Gate::default());
-        let most = most_strangers(0) as u64;
+        let most = most_unadmitted(0) as u64;
         let mut inside: Vec<_> = (0..most).map(|key| connections.enter(key, &gate).unwrap()).collect();
         let now = Instant::now();
         assert!(connections.make_room(now).is_err(), "all have just come");
         let later = now + Duration::from_secs(1);
         assert_eq!(connections.make_room(later), Ok(()));
         assert_eq!(inside[0].1.try_recv(), Ok(()));
-        assert!(connections.seat(0, "first", true).is_none(), "it is about to leave");
+        assert!(connections.admit_client(0, "first", true).is_none(), "it is about to leave");
         assert!(inside[1].1.try_recv().is_err());
         let _next = connections.enter(most, &gate).unwrap();
         drop(inside.remove(1));
@@ -337,16 +341,16 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_no_stranger() {
+    fn a_client_is_admitted() {
         let connections = Arc::new(Connections::new(10, Duration::from_secs(10)));
         let gate = Arc::new(Gate::default());
-        let most = most_strangers(10) as u64;
+        let most = most_unadmitted(10) as u64;
         let mut inside: Vec<_> = (0..most).map(|key| connections.enter(key, &gate).unwrap()).collect();
-        let seat = connections.seat(0, "client", false).unwrap();
+        let slot = connections.admit_client(0, "client", false).unwrap();
         assert_eq!(connections.make_room(Instant::now()), Ok(()));
         assert_eq!(inside[0].1.try_recv(), Err(oneshot::error::TryRecvError::Closed), "it stays");
         assert_eq!((connections.count(), connections.figures()), (16, (1, 10, 0)));
-        drop(seat);
+        drop(slot);
         assert_eq!(connections.figures(), (0, 10, 0));
     }
 }

@@ -16,7 +16,7 @@ use super::hooks::CONNECTION;
 use super::{rights, wire};
 use crate::intake::Intake;
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type AuthFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Decides which clients may connect, publish and subscribe.
 pub(super) struct Admission {
@@ -33,24 +33,24 @@ impl Admission {
             return Ok(refused);
         }
         let known = !self.connections.has_place(client)
-            && (self.intake.knows(client).await
+            && (self.intake.knows_device(client).await
                 || match &connect.username {
-                    Some(name) => self.intake.knows(name).await,
+                    Some(name) => self.intake.knows_device(name).await,
                     None => false,
                 });
         let Ok(connection) = CONNECTION.try_with(Arc::clone) else {
             return Ok(AuthResult::success());
         };
-        match self.connections.seat(connection.key(), client, known) {
-            Some(seat) => {
-                connection.take_seat(seat);
+        match self.connections.admit_client(connection.key(), client, known) {
+            Some(slot) => {
+                connection.set_slot(slot);
                 Ok(AuthResult::success())
             }
             None => {
                 debug!(%address, client, "connection refused: there are too many");
                 // In our own words: the broker would call it a failed authentication. The error ends the
                 // connection; these are the words that it says nothing of in the log.
-                connection.say_last(wire::refusal(connection.is_v5(), "connection limit reached"));
+                connection.set_final_packets(wire::refusal(connection.is_v5(), "connection limit reached"));
                 Err(MqttError::ConnectionError("Connection closed: connection limit reached".into()))
             }
         }
@@ -62,17 +62,17 @@ impl AuthProvider for Admission {
         &'a self,
         connect: &'a ConnectPacket,
         address: SocketAddr,
-    ) -> Answer<'a, mqtt5::Result<AuthResult>> {
+    ) -> AuthFuture<'a, mqtt5::Result<AuthResult>> {
         Box::pin(self.admit(connect, address))
     }
 
     /// The publish hook refuses forbidden publishes: it sees the payload, and the broker would answer MQTT 3.1.1 in
     /// words of MQTT 5.
-    fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
+    fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> AuthFuture<'a, bool> {
         Box::pin(std::future::ready(true))
     }
 
-    fn authorize_subscribe<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
+    fn authorize_subscribe<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> AuthFuture<'a, bool> {
         Box::pin(std::future::ready(true))
     }
 }

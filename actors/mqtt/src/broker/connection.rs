@@ -10,17 +10,17 @@ use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::{DynamicStorage, QueueHandle, QueuedMessage, StorageBackend as _};
 use mqtt5::packet::subscribe::{RetainHandling, SubscribePacket};
 
-use super::accept::Seat;
+use super::accept::ClientSlot;
 use super::exactly_once::ExactlyOnce;
 use super::gate::Gate;
-use super::half_read::HalfRead;
-use super::handed::{HandedOver, Withheld};
-use super::retained::{Answered, Cursor, Retained};
+use super::handed_commands::{HandedCommands, Withheld};
+use super::partial_packets::PartialPackets;
+use super::retained::{AnswerProgress, Cursor, Retained};
 use super::sessions::SessionLimits;
-use super::stream::{Inspect, Verdict};
+use super::stream::{Inspect, PacketVerdict};
 use super::wildcards::{self, Wildcards};
 use super::wills::Will;
-use super::wire::{self, PublishSaid, WillPacket};
+use super::wire::{self, PublishParts, WillPacket};
 use crate::subscribers::Subscriptions;
 use twinhub_domain::DeviceId;
 use twinhub_domain::twin::Ear;
@@ -46,22 +46,22 @@ const QUEUE_ENTRY: usize = 128;
 pub(super) const MOST_STEPS: usize = 1_000;
 
 /// State that all connections share.
-pub(super) struct Common {
+pub(super) struct BrokerShared {
     pub(super) router: Arc<MessageRouter>,
     pub(super) storage: Arc<DynamicStorage>,
     pub(super) retained: Arc<Retained>,
     pub(super) exactly_once: ExactlyOnce,
     pub(super) wildcards: Wildcards,
-    pub(super) half_read: HalfRead,
+    pub(super) partial_packets: PartialPackets,
     pub(super) session_limits: SessionLimits,
     /// Clients that came back to their sessions since these were looked through.
     pub(super) came_back: Mutex<HashSet<Arc<str>>>,
     /// Commands that are with the broker.
-    pub(super) handed: Arc<HandedOver>,
+    pub(super) handed_commands: Arc<HandedCommands>,
     pub(super) largest_packet: usize,
 }
 
-impl Common {
+impl BrokerShared {
     /// The client's session goes on, and may hold other messages by now.
     pub(super) fn came_back(&self, client: &Arc<str>) {
         lock(&self.came_back).insert(Arc::clone(client));
@@ -80,10 +80,10 @@ impl Common {
 }
 
 /// One connection of a client, shared by its stream and the hooks.
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     pub(super) gate: Arc<Gate>,
     key: u64,
-    common: Arc<Common>,
+    common: Arc<BrokerShared>,
     /// Its CONNECT has come.
     introduced: AtomicBool,
     /// Its CONNACK has gone.
@@ -94,35 +94,35 @@ pub(super) struct Connection {
     released: AtomicU16,
     /// The topic aliases that it has set: a bit for each.
     aliases: AtomicU64,
-    client: OnceLock<Client>,
-    said: Mutex<Said>,
+    client: OnceLock<AdmittedClient>,
+    last_packets: Mutex<LastPackets>,
     will: Mutex<Option<Will>>,
-    seat: Mutex<Option<Seat>>,
+    slot: Mutex<Option<ClientSlot>>,
     /// The topics of the hub to which it is subscribed.
-    listens: Mutex<Option<Subscriptions>>,
+    subscriptions: Mutex<Option<Subscriptions>>,
     /// Packets to send to the client before the connection ends.
-    last_words: Mutex<Vec<u8>>,
+    final_packets: Mutex<Vec<u8>>,
     /// Each for another filter of its session.
     asked: Mutex<VecDeque<RetainedRequest>>,
     /// False while nothing is in `asked`.
     feeding: AtomicBool,
 }
 
-struct Client {
+struct AdmittedClient {
     id: Arc<str>,
     queue: QueueHandle,
 }
 
 /// Parts of its last packets that the broker does not pass on.
 #[derive(Default)]
-struct Said {
-    publish: Option<PublishSaid>,
-    subscribe: Option<Subscribe>,
+struct LastPackets {
+    publish: Option<PublishParts>,
+    subscribe: Option<PendingSubscribe>,
     will: Option<WillPacket>,
 }
 
 /// A SUBSCRIBE, and which of its filters the session did not have.
-pub(super) struct Subscribe {
+pub(super) struct PendingSubscribe {
     packet: SubscribePacket,
     is_new: Vec<bool>,
 }
@@ -135,9 +135,9 @@ struct RetainedRequest {
     id: Option<u32>,
 }
 
-impl Connection {
+impl ClientConnection {
     /// The connection that is known by `key`.
-    pub(super) fn new(common: Arc<Common>, key: u64) -> Self {
+    pub(super) fn new(common: Arc<BrokerShared>, key: u64) -> Self {
         Self {
             key,
             gate: Arc::default(),
@@ -149,11 +149,11 @@ impl Connection {
             released: AtomicU16::default(),
             aliases: AtomicU64::default(),
             client: OnceLock::new(),
-            said: Mutex::default(),
+            last_packets: Mutex::default(),
             will: Mutex::default(),
-            seat: Mutex::default(),
-            listens: Mutex::default(),
-            last_words: Mutex::default(),
+            slot: Mutex::default(),
+            subscriptions: Mutex::default(),
+            final_packets: Mutex::default(),
             asked: Mutex::default(),
             feeding: AtomicBool::default(),
         }
@@ -162,7 +162,7 @@ impl Connection {
     /// The broker has let it in as this client.
     pub(super) fn is(&self, id: &Arc<str>) {
         let queue = self.common.router.queue_handle(id);
-        let _ = self.client.set(Client { id: Arc::clone(id), queue }); // told once
+        let _ = self.client.set(AdmittedClient { id: Arc::clone(id), queue }); // told once
     }
 
     /// The client resumes its earlier session.
@@ -184,48 +184,48 @@ impl Connection {
     }
 
     /// Counts the connection among the clients until it ends.
-    pub(super) fn take_seat(&self, seat: Seat) {
-        *lock(&self.seat) = Some(seat);
+    pub(super) fn set_slot(&self, slot: ClientSlot) {
+        *lock(&self.slot) = Some(slot);
     }
 
     /// Adds a packet to send to the client before the connection ends.
-    pub(super) fn say_last(&self, packet: Vec<u8>) {
-        *lock(&self.last_words) = packet;
+    pub(super) fn set_final_packets(&self, packet: Vec<u8>) {
+        *lock(&self.final_packets) = packet;
     }
 
     /// The parts of the PUBLISH that the broker handles now.
-    pub(super) fn take_publish(&self) -> Option<PublishSaid> {
-        lock(&self.said).publish.take()
+    pub(super) fn take_publish(&self) -> Option<PublishParts> {
+        lock(&self.last_packets).publish.take()
     }
 
     pub(super) fn take_will_packet(&self) -> Option<WillPacket> {
-        lock(&self.said).will.take()
+        lock(&self.last_packets).will.take()
     }
 
     /// The topic and payload of the will that its CONNECT brought.
     pub(super) fn will_on<T>(&self, look: impl FnOnce(&WillPacket) -> Option<T>) -> Option<T> {
-        lock(&self.said).will.as_ref().and_then(look)
+        lock(&self.last_packets).will.as_ref().and_then(look)
     }
 
     /// Adds subscriptions of the connection. Gives the devices whose twins waited for them.
-    pub(super) fn listens<'a>(
+    pub(super) fn subscribes<'a>(
         &self,
         new: impl FnOnce() -> Subscriptions,
         filters: impl Iterator<Item = &'a str>,
     ) -> Vec<(DeviceId, Ear)> {
-        lock(&self.listens).get_or_insert_with(new).add(filters)
+        lock(&self.subscriptions).get_or_insert_with(new).add(filters)
     }
 
     /// Removes subscriptions of the connection.
-    pub(super) fn listens_no_more<'a>(&self, filters: impl Iterator<Item = &'a str>) {
-        if let Some(listens) = &mut *lock(&self.listens) {
-            listens.remove(filters);
+    pub(super) fn unsubscribes<'a>(&self, filters: impl Iterator<Item = &'a str>) {
+        if let Some(subscriptions) = &mut *lock(&self.subscriptions) {
+            subscriptions.remove(filters);
         }
     }
 
     /// Removes all subscriptions of the connection.
-    pub(super) fn hears_nothing(&self) {
-        *lock(&self.listens) = None;
+    pub(super) fn drop_subscriptions(&self) {
+        *lock(&self.subscriptions) = None;
     }
 
     pub(super) fn set_will(&self, will: Option<Will>) {
@@ -238,7 +238,9 @@ impl Connection {
 
     /// The broker has answered the last SUBSCRIBE; `granted` has one answer for each filter.
     pub(super) fn subscribed(&self, granted: impl Iterator<Item = bool>) {
-        let Some(Subscribe { packet, is_new }) = lock(&self.said).subscribe.take() else { return };
+        let Some(PendingSubscribe { packet, is_new }) = lock(&self.last_packets).subscribe.take() else {
+            return;
+        };
         let id = packet.properties.get_subscription_identifier();
         let mut requests = Vec::new();
         let mut filters = HashSet::new();
@@ -278,7 +280,7 @@ impl Connection {
     /// Puts retained messages that were asked for into the session's queue, as the client takes them. True where there
     /// are more to look for now.
     fn feed(&self) -> bool {
-        let Some(Client { id: client, queue }) = self.client.get() else { return false };
+        let Some(AdmittedClient { id: client, queue }) = self.client.get() else { return false };
         if !queue.is_empty() {
             return false; // we are asked again when the client has taken that
         }
@@ -308,9 +310,9 @@ impl Connection {
                 true
             });
             match answered {
-                Answered::All => drop(asked.pop_front()),
-                Answered::Part => break,
-                Answered::Interrupted => {
+                AnswerProgress::All => drop(asked.pop_front()),
+                AnswerProgress::Part => break,
+                AnswerProgress::Interrupted => {
                     interrupted = true;
                     break;
                 }
@@ -324,30 +326,30 @@ impl Connection {
         interrupted
     }
 
-    fn inspect_connect(&self, packet: &[u8], header: usize) -> Verdict {
+    fn inspect_connect(&self, packet: &[u8], header: usize) -> PacketVerdict {
         self.introduced.store(true, Ordering::Relaxed);
-        let Some(connect) = wire::connect(packet, header) else { return Verdict::Pass };
+        let Some(connect) = wire::connect(packet, header) else { return PacketVerdict::Pass };
         self.v5.store(connect.v5, Ordering::Relaxed);
-        lock(&self.said).will = connect.will;
-        connect.without_will.map_or(Verdict::Pass, Verdict::Replace)
+        lock(&self.last_packets).will = connect.will;
+        connect.without_will.map_or(PacketVerdict::Pass, PacketVerdict::Replace)
     }
 
-    fn inspect_publish(&self, packet: &mut [u8], header: usize) -> Verdict {
+    fn inspect_publish(&self, packet: &mut [u8], header: usize) -> PacketVerdict {
         let publish = wire::publish(packet, header, self.is_v5());
         if let Some(publish) = &publish {
             if let Some(reason) = self.bad_alias(publish) {
-                return Verdict::End(wire::disconnect(reason));
+                return PacketVerdict::End(wire::disconnect(reason));
             }
             if publish.retain {
                 packet[0] &= !1; // ours to keep: see `retained`
             }
         }
-        lock(&self.said).publish = publish;
-        Verdict::Pass
+        lock(&self.last_packets).publish = publish;
+        PacketVerdict::Pass
     }
 
     /// The error of a topic alias that cannot be followed: the broker would not report it.
-    fn bad_alias(&self, publish: &PublishSaid) -> Option<u8> {
+    fn bad_alias(&self, publish: &PublishParts) -> Option<u8> {
         let Some(alias) = publish.alias else { return publish.only_alias.then_some(wire::PROTOCOL_ERROR) };
         if alias == 0 || alias > MOST_TOPIC_ALIASES {
             return Some(wire::TOPIC_ALIAS_INVALID);
@@ -360,10 +362,10 @@ impl Connection {
         None
     }
 
-    fn inspect_subscribe(&self, packet: &[u8], header: usize) -> Verdict {
+    fn inspect_subscribe(&self, packet: &[u8], header: usize) -> PacketVerdict {
         let (Some(packet), Some(client)) = (wire::subscribe(packet, header, self.is_v5()), self.client.get())
         else {
-            return Verdict::Pass;
+            return PacketVerdict::Pass;
         };
         // The memory backend answers at once.
         let session = self.common.storage.get_session(&client.id).now_or_never();
@@ -383,14 +385,14 @@ impl Connection {
             || !self.common.wildcards.set(&client.id, all.filter(|filter| wildcards::is_one(filter)).count())
         {
             let answer = wire::no_subscription(self.is_v5(), packet.packet_id, packet.filters.len());
-            return Verdict::Answer(answer);
+            return PacketVerdict::Answer(answer);
         }
-        lock(&self.said).subscribe = Some(Subscribe { packet, is_new });
-        Verdict::Pass
+        lock(&self.last_packets).subscribe = Some(PendingSubscribe { packet, is_new });
+        PacketVerdict::Pass
     }
 }
 
-impl Inspect for Connection {
+impl Inspect for ClientConnection {
     fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -406,7 +408,7 @@ impl Inspect for Connection {
     }
 
     fn may_hold(&self, before: usize, now: usize) -> bool {
-        self.common.half_read.change(before, now, self.client.get().is_none())
+        self.common.partial_packets.change(before, now, self.client.get().is_none())
     }
 
     fn goodbye(&self, reason: u8) -> Vec<u8> {
@@ -414,7 +416,7 @@ impl Inspect for Connection {
         if welcomed && self.is_v5() { wire::disconnect(reason) } else { Vec::new() }
     }
 
-    fn inspect(&self, packet: &mut [u8], header: usize) -> Verdict {
+    fn inspect(&self, packet: &mut [u8], header: usize) -> PacketVerdict {
         match packet[0] >> 4 {
             wire::PUBLISH => self.inspect_publish(packet, header),
             wire::PUBREL => {
@@ -422,11 +424,11 @@ impl Inspect for Connection {
                     let was_known = self.common.exactly_once.release(&client.id, id);
                     self.released.store(if was_known { id } else { 0 }, Ordering::Relaxed);
                 }
-                Verdict::Pass
+                PacketVerdict::Pass
             }
             wire::SUBSCRIBE => self.inspect_subscribe(packet, header),
             wire::CONNECT if !self.is_introduced() => self.inspect_connect(packet, header),
-            _ => Verdict::Pass,
+            _ => PacketVerdict::Pass,
         }
     }
 
@@ -441,7 +443,7 @@ impl Inspect for Connection {
     }
 
     fn withholds(&self, packet: &[u8]) -> Option<Withheld> {
-        self.common.handed.check(packet, self.is_v5())
+        self.common.handed_commands.check(packet, self.is_v5())
     }
 
     /// True where the PUBCOMP must report success. The broker does not know a message of an earlier connection and
@@ -454,8 +456,8 @@ impl Inspect for Connection {
         self.feeding.load(Ordering::Relaxed) && self.feed()
     }
 
-    fn last_words(&self) -> Vec<u8> {
-        std::mem::take(&mut *lock(&self.last_words))
+    fn final_packets(&self) -> Vec<u8> {
+        std::mem::take(&mut *lock(&self.final_packets))
     }
 }
 
@@ -475,12 +477,12 @@ mod tests {
     async fn what_is_asked_for_again_takes_the_place_of_what_was_asked() {
         let common =
             common(&BrokerSettings::default(), Arc::<MemoryPersistence>::default(), still()).await.unwrap();
-        let connection = Connection::new(common, 0);
+        let connection = ClientConnection::new(common, 0);
         connection.is(&"app".into());
         let ask = |filters: &[&str]| {
             let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (*filter, 0)).collect();
             let mut packet = subscribe(false, 1, &filters);
-            assert_eq!(connection.inspect(&mut packet, 2), Verdict::Pass);
+            assert_eq!(connection.inspect(&mut packet, 2), PacketVerdict::Pass);
             connection.subscribed(std::iter::repeat_n(true, filters.len()));
             lock(&connection.asked).iter().map(|request| request.filter.to_string()).collect::<Vec<_>>()
         };

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 
 use super::wire;
-use crate::line::{Fate, Line, Ticket};
+use crate::ack_queue::{AckOutcome, AckQueue, AckTicket};
 
 /// A connection has at most this many messages in flight towards the store. It is far beyond the window
 /// of any client library (20 to 100), and keeps one gateway from taking all the room there is.
@@ -19,21 +19,21 @@ pub(super) const MOST_UNSETTLED: usize = 1_024;
 /// Holds back a connection's acknowledgements until its messages are stored, and stops its reading.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
-    state: Mutex<State>,
+    state: Mutex<GateState>,
     task: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    line: Line<Ack>,
-    reading: Reading,
+struct GateState {
+    queue: AckQueue<Ack>,
+    reading: ReadPhase,
     /// The message that the broker is about to acknowledge although it was not taken, and why not.
     refused: Option<(u16, u8)>,
 }
 
 /// The state of reading from the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum ReadPhase {
     #[default]
     Open,
     /// The hub takes nothing more in; messages taken in before are still acknowledged.
@@ -62,25 +62,25 @@ impl Ack {
 impl Gate {
     /// Notes that the message `packet_id` is on its way to the store. The broker's next packet with this
     /// id is its acknowledgement: a connection handles one message after the other.
-    pub(super) fn admit(&self, packet_id: u16) -> Ticket {
+    pub(super) fn admit(&self, packet_id: u16) -> AckTicket {
         let mut state = self.lock();
-        if let Some(ack @ Ack::Awaited(_)) = state.line.last_mut() {
+        if let Some(ack @ Ack::Awaited(_)) = state.queue.last_mut() {
             *ack = Ack::Never; // must not keep those behind it waiting
         }
-        state.line.join(Ack::Awaited(packet_id))
+        state.queue.push(Ack::Awaited(packet_id))
     }
 
     /// The message is stored, or lost.
-    pub(super) fn settle(&self, ticket: Ticket, fate: Fate) {
+    pub(super) fn settle(&self, ticket: AckTicket, outcome: AckOutcome) {
         let mut state = self.lock();
-        let was_full = state.line.unsettled() >= MOST_UNSETTLED;
-        let first = state.line.settle(ticket, fate);
-        if fate == Fate::Lost {
-            state.reading = Reading::Broken;
+        let was_full = state.queue.unsettled() >= MOST_UNSETTLED;
+        let first = state.queue.settle(ticket, outcome);
+        if outcome == AckOutcome::Lost {
+            state.reading = ReadPhase::Broken;
         }
         drop(state);
         // Behind an unsettled one there is nothing to write yet.
-        if first || was_full || fate == Fate::Lost {
+        if first || was_full || outcome == AckOutcome::Lost {
             self.task.wake();
         }
     }
@@ -94,16 +94,16 @@ impl Gate {
     pub(super) fn hold(&self, packet_id: u16, packet: &[u8]) -> bool {
         let mut state = self.lock();
         if let Some((_, reason)) = state.refused.take_if(|(id, _)| *id == packet_id) {
-            state.line.join_settled(Ack::Held(wire::refused(packet, reason).into()));
+            state.queue.push_settled(Ack::Held(wire::refused(packet, reason).into()));
             return true;
         }
-        if let Some(ack) = state.line.last_mut()
+        if let Some(ack) = state.queue.last_mut()
             && ack.is_awaited(packet_id)
         {
             *ack = Ack::Held(packet.into());
         } else {
             // Of a message that is none of ours: it only keeps the order.
-            state.line.join_settled(Ack::Held(packet.into()));
+            state.queue.push_settled(Ack::Held(packet.into()));
         }
         false
     }
@@ -112,12 +112,12 @@ impl Gate {
     pub(super) fn release(&self, out: &mut BytesMut) {
         let mut state = self.lock();
         loop {
-            match state.line.first_settled() {
-                Some((Fate::Stored, Ack::Held(packet))) => out.extend_from_slice(packet),
-                Some((Fate::Lost, Ack::Held(_)) | (_, Ack::Never)) => {}
+            match state.queue.first_settled() {
+                Some((AckOutcome::Stored, Ack::Held(packet))) => out.extend_from_slice(packet),
+                Some((AckOutcome::Lost, Ack::Held(_)) | (_, Ack::Never)) => {}
                 Some((_, Ack::Awaited(_))) | None => return,
             }
-            state.line.leave();
+            state.queue.pop();
         }
     }
 
@@ -126,41 +126,41 @@ impl Gate {
         self.task.register(cx.waker());
         let state = self.lock();
         match state.reading {
-            Reading::Open if state.line.unsettled() < MOST_UNSETTLED => Poll::Ready(true),
-            Reading::Open => Poll::Pending,
-            Reading::Stopped | Reading::Broken => Poll::Ready(false),
+            ReadPhase::Open if state.queue.unsettled() < MOST_UNSETTLED => Poll::Ready(true),
+            ReadPhase::Open => Poll::Pending,
+            ReadPhase::Stopped | ReadPhase::Broken => Poll::Ready(false),
         }
     }
 
     /// Ready when the connection takes nothing more in.
     pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.task.register(cx.waker());
-        if self.lock().reading == Reading::Open { Poll::Pending } else { Poll::Ready(()) }
+        if self.lock().reading == ReadPhase::Open { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// The state of reading. Wakes the task when that changes, or when an acknowledgement may go.
-    pub(super) fn poll_reading(&self, cx: &mut Context<'_>) -> Reading {
+    pub(super) fn poll_reading(&self, cx: &mut Context<'_>) -> ReadPhase {
         self.task.register(cx.waker());
         self.lock().reading
     }
 
     /// Ends the connection, however long its client takes nothing.
     pub(super) fn break_off(&self) {
-        self.lock().reading = Reading::Broken;
+        self.lock().reading = ReadPhase::Broken;
         self.task.wake();
     }
 
     /// Takes nothing more in.
     pub(super) fn stop(&self) {
         let mut state = self.lock();
-        if state.reading == Reading::Open {
-            state.reading = Reading::Stopped;
+        if state.reading == ReadPhase::Open {
+            state.reading = ReadPhase::Stopped;
         }
         drop(state);
         self.task.wake();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         // Nothing panics while holding the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,8 +175,8 @@ mod tests {
         let gate = Gate::default();
         let (first, second) = (gate.admit(1), gate.admit(2)); // the broker says nothing to the first
         gate.hold(2, b"second");
-        gate.settle(first, Fate::Stored);
-        gate.settle(second, Fate::Stored);
+        gate.settle(first, AckOutcome::Stored);
+        gate.settle(second, AckOutcome::Stored);
         let mut out = BytesMut::new();
         gate.release(&mut out);
         assert_eq!(&out[..], b"second");

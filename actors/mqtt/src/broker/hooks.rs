@@ -13,22 +13,22 @@ use mqtt5::broker::storage::StorageBackend as _;
 use mqtt5::packet::publish::PublishPacket;
 use tracing::error;
 
-use super::connection::{Common, Connection};
+use super::connection::{BrokerShared, ClientConnection};
 use super::gate::Gate;
 use super::rights;
 use super::wills::Wills;
 use super::{wildcards, wire};
+use crate::ack_queue::AckOutcome;
 use crate::dialects::Dialects;
-use crate::intake::{Arrived, Intake, Room};
-use crate::line::Fate;
-use crate::listening::Listening;
+use crate::intake::{IncomingMessage, Intake, Room};
 use crate::receipt::split;
+use crate::rule_topics::RuleTopics;
 use twinhub_domain::receipt::{Accepted, InputOutcome, Receipt};
 
 tokio::task_local! {
     /// The connection that runs in this task. The broker calls the hooks from the connection's own task and passes only
     /// the client id, which two connections may share for a moment.
-    pub(super) static CONNECTION: Arc<Connection>;
+    pub(super) static CONNECTION: Arc<ClientConnection>;
 }
 
 type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -37,15 +37,15 @@ type Hook<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(super) struct Hooks {
     intake: Arc<dyn Intake>,
     dialects: Arc<Dialects>,
-    listening: Arc<Listening>,
-    common: Arc<Common>,
+    rule_topics: Arc<RuleTopics>,
+    common: Arc<BrokerShared>,
     wills: Arc<Wills>,
 }
 
 impl Hooks {
-    pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<Common>, wills: Arc<Wills>) -> Self {
-        let (dialects, listening) = (intake.dialects(), intake.listening());
-        Self { intake, dialects, listening, common, wills }
+    pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<BrokerShared>, wills: Arc<Wills>) -> Self {
+        let (dialects, rule_topics) = (intake.dialects(), intake.rule_topics());
+        Self { intake, dialects, rule_topics, common, wills }
     }
 
     async fn publish(&self, event: ClientPublishEvent) -> PublishAction {
@@ -68,9 +68,9 @@ impl Hooks {
             }
             packet.retain = false; // there is no way to say so: it is delivered all the same
         }
-        let ours = of_a_device || self.listening.hears(&event.topic);
+        let ours = of_a_device || self.rule_topics.matches(&event.topic);
         if !ours {
-            self.intake.unread(&event.topic);
+            self.intake.note_unread(&event.topic);
         }
         let exactly_once = event.qos == QoS::ExactlyOnce;
         let Some(packet_id) = event.packet_id.filter(|_| ours || packet.retain || exactly_once) else {
@@ -104,7 +104,7 @@ impl Hooks {
 
     /// Puts the reason for the refusal into the broker's acknowledgement. False where there is no code for it: in MQTT
     /// 3.1.1, and at QoS 0.
-    fn refuse(&self, connection: &Connection, event: &ClientPublishEvent, reason: u8) -> bool {
+    fn refuse(&self, connection: &ClientConnection, event: &ClientPublishEvent, reason: u8) -> bool {
         let Some(packet_id) = event.packet_id.filter(|_| connection.is_v5()) else { return false };
         connection.gate.refuse(packet_id, reason);
         // Its client releases none that was refused.
@@ -115,17 +115,18 @@ impl Hooks {
     /// Has the acknowledgement wait at the gate until the receipt is settled. None for a message of QoS 2 that
     /// came before: it is acknowledged with the first.
     fn admit(&self, gate: &Arc<Gate>, packet_id: u16, event: &ClientPublishEvent) -> Option<Receipt> {
-        let fate = |settled: InputOutcome| if settled.is_ok() { Fate::Stored } else { Fate::Lost };
+        let outcome =
+            |settled: InputOutcome| if settled.is_ok() { AckOutcome::Stored } else { AckOutcome::Lost };
         let ticket = gate.admit(packet_id);
         let gate = Arc::clone(gate);
         if event.qos != QoS::ExactlyOnce {
-            return Some(Receipt::new(move |settled| gate.settle(ticket, fate(settled))));
+            return Some(Receipt::new(move |settled| gate.settle(ticket, outcome(settled))));
         }
         let (client, common) = (Arc::clone(&event.client_id), Arc::clone(&self.common));
         let waiting = (Arc::clone(&gate), ticket);
         common.exactly_once.begin(&client, packet_id, waiting.clone()).then(|| {
             Receipt::new(move |settled| {
-                common.exactly_once.settle(&client, packet_id, waiting, fate(settled));
+                common.exactly_once.settle(&client, packet_id, waiting, outcome(settled));
             })
         })
     }
@@ -155,7 +156,7 @@ impl Hooks {
                 return;
             }
         };
-        let message = Arrived {
+        let message = IncomingMessage {
             topic: event.topic,
             payload: event.payload,
             fire_and_forget: event.packet_id.is_none(),
@@ -163,21 +164,21 @@ impl Hooks {
             for_rules: true,
             retained: false, // it comes from the device now; the broker keeps a copy for others
         };
-        self.intake.take(message, receipt.unwrap_or_else(Receipt::ignored), room);
+        self.intake.accept(message, receipt.unwrap_or_else(Receipt::ignored), room);
     }
 
     /// The connection listens to these now.
-    fn listens<'a>(&self, connection: &Connection, filters: impl Iterator<Item = &'a str>) {
-        let heard = connection.listens(|| self.intake.subscribers().connection(), filters);
+    fn subscribes<'a>(&self, connection: &ClientConnection, filters: impl Iterator<Item = &'a str>) {
+        let heard = connection.subscribes(|| self.intake.subscribers().connection(), filters);
         if !heard.is_empty() {
-            self.intake.heard(heard);
+            self.intake.subscribed(heard);
         }
     }
 
     /// A resumed session has its earlier subscriptions.
-    async fn resume(&self, connection: &Connection, client_id: &str) {
+    async fn resume(&self, connection: &ClientConnection, client_id: &str) {
         if let Ok(Some(session)) = self.common.storage.get_session(client_id).await {
-            self.listens(connection, session.subscriptions.keys().map(String::as_str));
+            self.subscribes(connection, session.subscriptions.keys().map(String::as_str));
         }
     }
 
@@ -217,7 +218,7 @@ impl BrokerEventHandler for Hooks {
         let _ = CONNECTION.try_with(|connection| {
             connection.subscribed(granted);
             let granted = all.iter().filter(|subscription| wire::is_granted(subscription.result));
-            self.listens(connection, granted.map(|subscription| &*subscription.topic_filter));
+            self.subscribes(connection, granted.map(|subscription| &*subscription.topic_filter));
         });
         Box::pin(std::future::ready(()))
     }
@@ -226,7 +227,7 @@ impl BrokerEventHandler for Hooks {
         Box::pin(async move {
             let filters = || event.topic_filters.iter().map(|filter| &**filter);
             let _ = CONNECTION.try_with(|connection| {
-                connection.listens_no_more(filters());
+                connection.unsubscribes(filters());
                 connection.unsubscribed(filters());
             });
             if filters().any(wildcards::is_one)
@@ -245,7 +246,7 @@ impl BrokerEventHandler for Hooks {
     fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Hook<'_, ()> {
         Box::pin(async move {
             let will = CONNECTION.try_with(|connection| {
-                connection.hears_nothing();
+                connection.drop_subscriptions();
                 connection.take_will()
             });
             let will = will.ok().flatten();
@@ -261,11 +262,11 @@ impl BrokerEventHandler for Hooks {
 
 /// The packet as its client sent it. By now the broker has added a property of its own, and it does not pass the other
 /// properties to its hooks.
-fn as_sent(event: &ClientPublishEvent, connection: &Connection) -> PublishPacket {
-    let said = connection.take_publish().unwrap_or_default();
+fn as_sent(event: &ClientPublishEvent, connection: &ClientConnection) -> PublishPacket {
+    let parts = connection.take_publish().unwrap_or_default();
     let mut packet = PublishPacket::new(&*event.topic, event.payload.clone(), event.qos);
     packet.packet_id = event.packet_id;
-    packet.retain = said.retain;
-    packet.properties = said.properties;
+    packet.retain = parts.retain;
+    packet.properties = parts.properties;
     packet
 }

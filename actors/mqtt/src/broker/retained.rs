@@ -58,12 +58,12 @@ pub(super) struct Retained {
     limits: RetainedLimits,
     store: Arc<dyn RetainedPersistence>,
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<RetainedState>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct RetainedState {
     index: Index,
     /// Topics that changed since they were last written.
     unwritten: HashSet<Arc<str>>,
@@ -80,7 +80,7 @@ struct State {
 
 /// The progress of [`Retained::answer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answered {
+pub(super) enum AnswerProgress {
     All,
     /// As many as were taken.
     Part,
@@ -103,7 +103,7 @@ impl Retained {
         clock: Arc<dyn Clock>,
         limits: RetainedLimits,
     ) -> Result<Arc<Self>, PersistenceError> {
-        let mut state = State::default();
+        let mut state = RetainedState::default();
         for message in store.retained().await? {
             state.index.insert(Arc::new(message));
         }
@@ -168,7 +168,7 @@ impl Retained {
 
     fn note(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, RetainedState>,
         topics: impl IntoIterator<Item = Arc<str>>,
         receipt: Option<Receipt>,
     ) {
@@ -185,24 +185,24 @@ impl Retained {
         self.changed.notify_one();
     }
 
-    /// Hands each of the messages that `cursor` asks for to `take`, as long as that takes them, and as long as there are
-    /// `steps` left: each message that is looked at is one.
+    /// Hands each of the messages that `cursor` asks for to `take`, as long as that takes them, and as long as there
+    /// are `steps` left: each message that is looked at is one.
     pub(super) fn answer(
         &self,
         cursor: &mut Cursor,
         steps: &mut usize,
         mut take: impl FnMut(PublishPacket) -> bool,
-    ) -> Answered {
+    ) -> AnswerProgress {
         let now = self.clock.now();
         let mut state = self.lock();
         loop {
             let message = match state.index.peek(cursor, steps) {
                 Peeked::Message(message) => message,
-                Peeked::Nothing => return Answered::All,
-                Peeked::Interrupted => return Answered::Interrupted,
+                Peeked::Nothing => return AnswerProgress::All,
+                Peeked::Interrupted => return AnswerProgress::Interrupted,
             };
             if message.expires_at.is_none_or(|at| at > now) && !take(packet(&message, now)) {
-                return Answered::Part;
+                return AnswerProgress::Part;
             }
             Index::pass(cursor, &message);
         }
@@ -273,12 +273,12 @@ impl Retained {
     /// Commits, however often that takes: doing it again does no harm.
     async fn commit(&self, changes: &[RetainedChange]) {
         let mut wait = FIRST_WAIT;
-        let mut told = false;
+        let mut is_logged = false;
         while !changes.is_empty() {
             match self.store.change_retained(changes).await {
                 Ok(()) => return,
                 Err(problem) => {
-                    if !std::mem::replace(&mut told, true) {
+                    if !std::mem::replace(&mut is_logged, true) {
                         error!(%problem, changes = changes.len(), "retained messages not written, trying again until they are");
                     }
                     tokio::time::sleep(wait).await;
@@ -301,7 +301,7 @@ impl Retained {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RetainedState> {
         // Nothing panics while holding the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,7 @@
 use mqtt5::broker::auth::AuthResult;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
-use super::connection::Connection;
+use super::connection::ClientConnection;
 use crate::intake::Intake;
 
 /// The stable word for it among rejected messages.
@@ -16,7 +16,11 @@ pub(super) fn refusal(client: &str) -> String {
 }
 
 /// None where a client with this last will may connect.
-pub(super) fn refuse_will(intake: &dyn Intake, connection: &Connection, client: &str) -> Option<AuthResult> {
+pub(super) fn refuse_will(
+    intake: &dyn Intake,
+    connection: &ClientConnection,
+    client: &str,
+) -> Option<AuthResult> {
     let dialects = intake.dialects();
     let (topic, payload) = connection
         .will_on(|will| dialects.is_hubs(&will.topic).then(|| (will.topic.clone(), will.payload.clone())))?;

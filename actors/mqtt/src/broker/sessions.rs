@@ -11,7 +11,7 @@ use mqtt5::broker::storage::{DynamicStorage, QueuedMessage, StorageBackend as _}
 use tracing::warn;
 
 use super::accept::Connections;
-use super::connection::Common;
+use super::connection::BrokerShared;
 use crate::intake::Intake;
 
 /// The interval between two checks of the sessions. Messages to absent clients between two checks come on top of the
@@ -63,16 +63,16 @@ pub struct SessionFigures {
 /// Bounds the sessions of absent and of slow clients.
 pub(super) struct Sessions {
     limits: SessionLimits,
-    common: Arc<Common>,
+    common: Arc<BrokerShared>,
     connections: Arc<Connections>,
     intake: Arc<dyn Intake>,
-    state: Mutex<State>,
+    state: Mutex<SessionsState>,
     /// One look at a time.
     looking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
+struct SessionsState {
     figures: SessionFigures,
     /// Of each session that holds messages, how many it held when it was measured, and their bytes.
     measured: HashMap<String, (usize, usize)>,
@@ -102,7 +102,11 @@ impl Absent {
 }
 
 impl Sessions {
-    pub(super) fn new(common: Arc<Common>, connections: Arc<Connections>, intake: Arc<dyn Intake>) -> Self {
+    pub(super) fn new(
+        common: Arc<BrokerShared>,
+        connections: Arc<Connections>,
+        intake: Arc<dyn Intake>,
+    ) -> Self {
         let (limits, looking) = (common.session_limits, tokio::sync::Mutex::default());
         Self { limits, common, connections, intake, state: Mutex::default(), looking }
     }
@@ -145,7 +149,7 @@ impl Sessions {
             self.disconnect(&measured, left).await;
         }
         let mut state = self.lock();
-        let State { figures, .. } = &mut *state;
+        let SessionsState { figures, .. } = &mut *state;
         figures.sessions = absent.saturating_sub(ended) as u64;
         (figures.messages, figures.bytes) = (messages as u64, bytes as u64);
         figures.ended += ended as u64;
@@ -201,7 +205,7 @@ impl Sessions {
         too_many: usize,
         bytes: usize,
     ) -> (usize, usize) {
-        let Common { storage, router, .. } = &*self.common;
+        let BrokerShared { storage, router, .. } = &*self.common;
         let mut absent = Vec::new();
         for client in clients {
             let Ok(Some(session)) = storage.get_session(client).await else { continue };
@@ -245,7 +249,7 @@ impl Sessions {
         if self.lock().known.contains(client) {
             return true;
         }
-        let is_known = self.intake.knows(client).await;
+        let is_known = self.intake.knows_device(client).await;
         if is_known {
             self.lock().known.insert(client.to_owned());
         }
@@ -285,7 +289,7 @@ impl Sessions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SessionsState> {
         // Nothing panics while holding the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -309,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_went_in_the_same_millisecond_is_told_apart_by_who_came_first() {
+    fn sessions_that_ended_in_one_millisecond_are_ordered_by_their_start() {
         let of = |client: &str, token, since| Absent {
             client: client.to_owned(),
             token,

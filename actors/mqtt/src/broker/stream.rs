@@ -18,9 +18,9 @@ use bytes::{Buf, BytesMut};
 use mqtt5::broker::transport::WebSocketTransport;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::gate::{Gate, Reading};
-use super::handed::Withheld;
-use super::wire::{self, Extent, PUBACK, PUBCOMP, PUBREC};
+use super::gate::{Gate, ReadPhase};
+use super::handed_commands::Withheld;
+use super::wire::{self, PUBACK, PUBCOMP, PUBREC, PacketExtent};
 
 /// Beyond this many bytes that the client has not taken, the broker waits.
 const MOST_UNWRITTEN: usize = 64 * 1024;
@@ -48,7 +48,7 @@ pub(super) trait Inspect: Send + Sync {
     fn goodbye(&self, reason: u8) -> Vec<u8>;
 
     /// Inspects `packet` of the client, whose fixed header is `header` bytes long.
-    fn inspect(&self, packet: &mut [u8], header: usize) -> Verdict;
+    fn inspect(&self, packet: &mut [u8], header: usize) -> PacketVerdict;
 
     /// The broker sends `packet`.
     fn sends(&self, packet: &[u8]);
@@ -64,12 +64,12 @@ pub(super) trait Inspect: Send + Sync {
     fn idle(&self) -> bool;
 
     /// Packets for the client beside those of the broker. Called when the connection ends.
-    fn last_words(&self) -> Vec<u8>;
+    fn final_packets(&self) -> Vec<u8>;
 }
 
 /// The decision on a packet.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PacketVerdict {
     /// The broker gets it.
     Pass,
     /// The broker gets this one instead.
@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
     /// The same for the broker, which waits: not for a client whose connection is to end.
     fn poll_drain_unless_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.poll_drain(cx) {
-            Poll::Pending if self.inspector.gate().poll_reading(cx) == Reading::Broken => {
+            Poll::Pending if self.inspector.gate().poll_reading(cx) == ReadPhase::Broken => {
                 Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
             }
             polled => polled,
@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
                 return Poll::Ready(Ok(()));
             }
             if self.out.len() > MOST_UNWRITTEN {
-                return Poll::Pending; // whoever takes no answers asks no more: the socket wakes us
+                return Poll::Pending; // a client that reads no answers is not read: the socket wakes us
             }
             if !self.count_held() {
                 self.end(wire::QUOTA_EXCEEDED);
@@ -220,35 +220,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GatedStream<S> {
     /// Looks at the next packet, if it is there. False where more has to come first.
     fn inspect_next(&mut self) -> bool {
         let verdict = match wire::extent(&self.inbox) {
-            Extent::Unknown => return false,
-            Extent::Malformed => {
+            PacketExtent::Unknown => return false,
+            PacketExtent::Malformed => {
                 self.inspected = self.inbox.len(); // for the broker to find out
                 return true;
             }
-            Extent::Packet { total, .. } if total > self.inspector.largest_packet(&self.inbox) => {
+            PacketExtent::Packet { total, .. } if total > self.inspector.largest_packet(&self.inbox) => {
                 self.end(wire::PACKET_TOO_LARGE);
                 return true;
             }
-            Extent::Packet { total, .. } if total > self.inbox.len() => return false,
-            Extent::Packet { header, total } => {
+            PacketExtent::Packet { total, .. } if total > self.inbox.len() => return false,
+            PacketExtent::Packet { header, total } => {
                 let verdict = self.inspector.inspect(&mut self.inbox[..total], header);
                 match verdict {
-                    Verdict::Pass => self.inspected = total,
+                    PacketVerdict::Pass => self.inspected = total,
                     _ => self.inbox.advance(total),
                 }
                 verdict
             }
         };
         match verdict {
-            Verdict::Pass => {}
-            Verdict::Replace(packet) => {
+            PacketVerdict::Pass => {}
+            PacketVerdict::Replace(packet) => {
                 self.inspected = packet.len();
                 let rest = std::mem::take(&mut self.inbox);
                 self.inbox.extend_from_slice(&packet);
                 self.inbox.unsplit(rest);
             }
-            Verdict::Answer(packet) => self.out.extend_from_slice(&packet),
-            Verdict::End(packet) => {
+            PacketVerdict::Answer(packet) => self.out.extend_from_slice(&packet),
+            PacketVerdict::End(packet) => {
                 self.inspector.gate().release(&mut self.out); // what may go, goes before a DISCONNECT
                 self.out.extend_from_slice(&packet);
                 self.ended = true;
@@ -267,12 +267,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GatedStream<S> {
     ) -> Poll<io::Result<()>> {
         // Registers the task before it looks what is released: nothing can slip in between unseen.
         match self.inspector.gate().poll_reading(cx) {
-            Reading::Open => self.poll_packet(cx, buf),
+            ReadPhase::Open => self.poll_packet(cx, buf),
             closed => {
                 if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
                     return Poll::Ready(Err(error));
                 }
-                if closed == Reading::Stopped {
+                if closed == ReadPhase::Stopped {
                     Poll::Pending
                 } else {
                     Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
@@ -336,7 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for GatedStream<S> {
     fn drop(&mut self) {
         self.inspector.may_hold(self.held, 0);
-        self.out.extend_from_slice(&self.inspector.last_words());
+        self.out.extend_from_slice(&self.inspector.final_packets());
         let mut cx = Context::from_waker(Waker::noop());
         let _ = self.poll_drain(&mut cx); // there is nobody left to tell
         // A socket that is closed with unread bytes resets the connection: the last words would be lost.
@@ -363,7 +363,7 @@ fn packet_id(packet: &[u8]) -> Option<(u8, u16)> {
     if !matches!(kind, PUBACK | PUBREC | PUBCOMP) {
         return None;
     }
-    let Extent::Packet { header, .. } = wire::extent(packet) else { return None };
+    let PacketExtent::Packet { header, .. } = wire::extent(packet) else { return None };
     Some((kind, wire::packet_id(packet, header)?))
 }
 

@@ -15,36 +15,38 @@ pub(super) mod raw;
 mod retained;
 
 use super::*;
-use crate::testing::Desk;
+use crate::testing::TestIntake;
 use crate::testing::{MemoryPersistence, still};
 use twinhub_testkit::{until, until_found, within};
 
 const DATA: &str = "iot/devices/pump-1/data";
 
-async fn start(desk: &Desk) -> Arc<EmbeddedBroker> {
-    start_with(desk, BrokerSettings::default()).await
+async fn start(test_intake: &TestIntake) -> Arc<EmbeddedBroker> {
+    start_with(test_intake, BrokerSettings::default()).await
 }
 
-async fn start_with(desk: &Desk, settings: BrokerSettings) -> Arc<EmbeddedBroker> {
-    start_on(desk, settings, Arc::default()).await
+async fn start_with(test_intake: &TestIntake, settings: BrokerSettings) -> Arc<EmbeddedBroker> {
+    start_on(test_intake, settings, Arc::default()).await
 }
 
 async fn start_on(
-    desk: &Desk,
+    test_intake: &TestIntake,
     settings: BrokerSettings,
     store: Arc<MemoryPersistence>,
 ) -> Arc<EmbeddedBroker> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    EmbeddedBroker::start(&BrokerSettings { listen, ..settings }, desk.clone(), store, still()).await.unwrap()
+    EmbeddedBroker::start(&BrokerSettings { listen, ..settings }, test_intake.clone(), store, still())
+        .await
+        .unwrap()
 }
 
 /// An MQTT 5 client that is connected.
-struct Client {
+struct TestClient {
     client: AsyncClient,
     events: EventLoop,
 }
 
-impl Client {
+impl TestClient {
     async fn connect(broker: &EmbeddedBroker, id: &str, with: impl FnOnce(&mut MqttOptions)) -> Self {
         let mut options = MqttOptions::new(id, "127.0.0.1", broker.local_addr().port());
         options.set_keep_alive(Duration::from_mins(1));
@@ -96,42 +98,42 @@ impl Client {
 
 #[tokio::test]
 async fn a_puback_means_stored() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    let mut client = Client::connect(&broker, "pump-1", |_| {}).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    let mut client = TestClient::connect(&broker, "pump-1", |_| {}).await;
     client.publish(DATA, "1");
     client.sees_no_puback().await;
-    let lying = desk.next().await;
-    assert_eq!((&*lying.message.topic, lying.payload()), (DATA, "1"));
-    assert!(!lying.message.fire_and_forget && !lying.message.retained);
-    lying.settle();
+    let held = test_intake.next().await;
+    assert_eq!((&*held.message.topic, held.payload()), (DATA, "1"));
+    assert!(!held.message.fire_and_forget && !held.message.retained);
+    held.settle();
     assert_eq!(client.puback().await, 1);
 }
 
 #[tokio::test]
 async fn a_puback_means_stored_on_mqtt_3_1_1_too() {
     use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let options = MqttOptions::new("old", "127.0.0.1", broker.local_addr().port());
     let (client, mut events) = AsyncClient::new(options, 10);
     client.try_publish(DATA, QoS::AtLeastOnce, false, "1").unwrap();
     client.try_publish(DATA, QoS::ExactlyOnce, false, "2").unwrap();
     client.try_subscribe("some/where", QoS::AtLeastOnce).unwrap();
-    let mut lying = None;
+    let mut held = None;
     let mut seen = Vec::new();
     while seen.len() < 4 {
         match within("a packet of the broker", events.poll()).await.unwrap() {
             Event::Incoming(Packet::SubAck(_)) => {
                 seen.push("suback");
-                lying = Some(desk.take(2).await);
+                held = Some(test_intake.take(2).await);
             }
             Event::Incoming(Packet::PubAck(_)) => seen.push("puback"),
             Event::Incoming(Packet::PubRec(_)) => seen.push("pubrec"),
             Event::Incoming(Packet::PubComp(_)) => seen.push("pubcomp"),
             _ => {}
         }
-        for stored in lying.take().into_iter().flatten().rev() {
+        for stored in held.take().into_iter().flatten().rev() {
             stored.settle();
         }
     }
@@ -140,16 +142,16 @@ async fn a_puback_means_stored_on_mqtt_3_1_1_too() {
 
 #[tokio::test]
 async fn one_connection_has_many_messages_on_their_way() {
-    let desk = Desk::with_room(1_000);
-    let broker = start(&desk).await;
-    let mut client = Client::connect(&broker, "gateway", |_| {}).await;
+    let test_intake = TestIntake::with_room(1_000);
+    let broker = start(&test_intake).await;
+    let mut client = TestClient::connect(&broker, "gateway", |_| {}).await;
     for number in 1..=200 {
         client.publish(DATA, &number.to_string());
     }
     client.sees_no_puback().await;
-    let lying = desk.take(200).await;
-    assert_eq!(lying.last().unwrap().payload(), "200");
-    for stored in lying.into_iter().rev() {
+    let held = test_intake.take(200).await;
+    assert_eq!(held.last().unwrap().payload(), "200");
+    for stored in held.into_iter().rev() {
         stored.settle();
     }
     for number in 1..=200 {
@@ -159,27 +161,27 @@ async fn one_connection_has_many_messages_on_their_way() {
 
 #[tokio::test]
 async fn without_room_the_connection_is_not_read() {
-    let desk = Desk::with_room(1);
-    let broker = start(&desk).await;
-    let mut client = Client::connect(&broker, "pump-1", |_| {}).await;
+    let test_intake = TestIntake::with_room(1);
+    let broker = start(&test_intake).await;
+    let mut client = TestClient::connect(&broker, "pump-1", |_| {}).await;
     client.publish(DATA, "1");
     client.publish(DATA, "2");
     let polling = tokio::spawn(async move { (client.puback().await, client.puback().await) });
-    let first = desk.next().await;
-    assert!(desk.is_empty());
+    let first = test_intake.next().await;
+    assert!(test_intake.is_empty());
     first.settle();
-    desk.next().await.settle();
+    test_intake.next().await.settle();
     assert_eq!(within("two acknowledgements", polling).await.unwrap(), (1, 2));
 }
 
 #[tokio::test]
 async fn other_subscribers_do_not_wait_for_the_store() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    let mut subscriber = Client::connect(&broker, "app", |_| {}).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    let mut subscriber = TestClient::connect(&broker, "app", |_| {}).await;
     subscriber.client.try_subscribe("iot/devices/+/data", QoS::AtLeastOnce).unwrap();
     subscriber.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
-    let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
+    let mut device = TestClient::connect(&broker, "pump-1", |_| {}).await;
     device.publish(DATA, "1");
     device.sees_no_puback().await;
     subscriber.until(|packet| matches!(packet, Packet::Publish(_)).then_some(())).await;
@@ -187,21 +189,21 @@ async fn other_subscribers_do_not_wait_for_the_store() {
 
 #[tokio::test]
 async fn foreign_topics_are_ordinary_traffic() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    let mut client = Client::connect(&broker, "app", |_| {}).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    let mut client = TestClient::connect(&broker, "app", |_| {}).await;
     client.publish("home/kitchen", "1");
     assert_eq!(client.puback().await, 1);
-    assert!(desk.is_empty());
+    assert!(test_intake.is_empty());
     client.client.try_publish(DATA, QoS::AtMostOnce, false, "2").unwrap();
     client.sees_no_puback().await;
-    assert!(desk.next().await.message.fire_and_forget);
+    assert!(test_intake.next().await.message.fire_and_forget);
 }
 
 #[tokio::test]
 async fn a_will_is_taken_in_when_a_device_goes_without_a_word() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let will = |options: &mut MqttOptions| {
         options.set_last_will(LastWill::new(
             "iot/devices/pump-1/status",
@@ -211,37 +213,37 @@ async fn a_will_is_taken_in_when_a_device_goes_without_a_word() {
             None,
         ));
     };
-    let mut polite = Client::connect(&broker, "polite", will).await;
+    let mut polite = TestClient::connect(&broker, "polite", will).await;
     polite.client.try_disconnect().unwrap();
     polite.fails().await;
-    let mut witness = Client::connect(&broker, "witness", |_| {}).await;
+    let mut witness = TestClient::connect(&broker, "witness", |_| {}).await;
     witness.publish(DATA, "1");
     witness.sees_no_puback().await;
-    assert_eq!(desk.next().await.payload(), "1", "whoever says goodbye has no will");
+    assert_eq!(test_intake.next().await.payload(), "1", "a client that disconnects has no will");
 
-    drop(Client::connect(&broker, "abrupt", will).await);
-    let last = desk.next().await;
+    drop(TestClient::connect(&broker, "abrupt", will).await);
+    let last = test_intake.next().await;
     assert_eq!((&*last.message.topic, last.payload()), ("iot/devices/pump-1/status", "offline"));
 }
 
 #[tokio::test]
 async fn a_device_that_is_back_already_has_not_gone() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let will = |options: &mut MqttOptions| {
         let status = "iot/devices/pump-1/status";
         options.set_last_will(LastWill::new(status, "offline", QoS::AtLeastOnce, true, None));
     };
-    let mut before = Client::connect(&broker, "pump-1", will).await;
-    let _now = Client::connect(&broker, "pump-1", will).await;
+    let mut before = TestClient::connect(&broker, "pump-1", will).await;
+    let _now = TestClient::connect(&broker, "pump-1", will).await;
     before.fails().await; // the broker is done with it
-    assert!(desk.is_empty());
+    assert!(test_intake.is_empty());
 }
 
 #[tokio::test]
 async fn a_delayed_will_gives_the_device_time_to_come_back() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let will = |options: &mut MqttOptions| {
         let delayed = LastWillProperties { delay_interval: Some(1), ..no_properties() };
         let status = "iot/devices/pump-1/status";
@@ -249,12 +251,12 @@ async fn a_delayed_will_gives_the_device_time_to_come_back() {
             .set_last_will(LastWill::new(status, "offline", QoS::AtLeastOnce, true, Some(delayed)))
             .set_session_expiry_interval(Some(60));
     };
-    drop(Client::connect(&broker, "pump-1", will).await);
-    let mut witness = Client::connect(&broker, "witness", |_| {}).await;
+    drop(TestClient::connect(&broker, "pump-1", will).await);
+    let mut witness = TestClient::connect(&broker, "witness", |_| {}).await;
     witness.publish(DATA, "1");
     witness.sees_no_puback().await;
-    assert_eq!(desk.next().await.payload(), "1");
-    assert_eq!(desk.next().await.payload(), "offline");
+    assert_eq!(test_intake.next().await.payload(), "1");
+    assert_eq!(test_intake.next().await.payload(), "offline");
 }
 
 fn no_properties() -> LastWillProperties {
@@ -271,8 +273,8 @@ fn no_properties() -> LastWillProperties {
 
 #[tokio::test]
 async fn the_hub_publishes_and_what_is_retained_stays() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let topic = "iot/devices/pump-1/configuration";
     let message = Outgoing {
         id: 1,
@@ -283,7 +285,7 @@ async fn the_hub_publishes_and_what_is_retained_stays() {
         purpose: None,
     };
     broker.publish(&message, None).await.unwrap();
-    let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
+    let mut device = TestClient::connect(&broker, "pump-1", |_| {}).await;
     device.client.try_subscribe(topic, QoS::AtLeastOnce).unwrap();
     let retained =
         device.until(|packet| if let Packet::Publish(p) = packet { Some(p.retain) } else { None }).await;
@@ -293,31 +295,31 @@ async fn the_hub_publishes_and_what_is_retained_stays() {
     let publish =
         device.until(|packet| if let Packet::Publish(p) = packet { Some(p.clone()) } else { None }).await;
     assert_eq!((&*publish.topic, &*publish.payload), (topic.as_bytes(), &b"{}"[..]));
-    assert!(desk.is_empty(), "what the hub says does not come back to it");
+    assert!(test_intake.is_empty(), "what the hub says does not come back to it");
 }
 
 #[tokio::test]
 async fn a_lost_message_comes_again_on_a_new_connection() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    let mut client = Client::connect(&broker, "pump-1", |options| {
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    let mut client = TestClient::connect(&broker, "pump-1", |options| {
         options.set_clean_start(false).set_session_expiry_interval(Some(60));
     })
     .await;
     client.publish(DATA, "1");
     client.sees_no_puback().await;
-    desk.next().await.lose();
+    test_intake.next().await.lose();
     client.fails().await;
     let acknowledged = tokio::spawn(async move { client.puback().await });
-    desk.next().await.settle();
+    test_intake.next().await.settle();
     within("the acknowledgement", acknowledged).await.unwrap();
 }
 
 /// By hand, byte for byte: rumqttc cannot read a DISCONNECT without properties.
 #[tokio::test]
 async fn closing_acknowledges_what_is_stored_and_says_goodbye() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let mut client = tokio::net::TcpStream::connect(broker.local_addr()).await.unwrap();
     let text = |text: &str| [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
     let status = text("iot/devices/pump-1/status");
@@ -328,10 +330,10 @@ async fn closing_acknowledges_what_is_stored_and_says_goodbye() {
         let packet = [&[header, u8::try_from(body.len()).unwrap()], &body[..]].concat();
         client.write_all(&packet).await.unwrap();
     }
-    let mut lying = desk.take(2).await;
+    let mut held = test_intake.take(2).await;
     broker.stop_intake().await;
     assert!(!broker.state().connected);
-    lying.remove(0).settle();
+    held.remove(0).settle();
     within("the broker closes", broker.close()).await;
 
     let mut read = Vec::new();
@@ -339,14 +341,14 @@ async fn closing_acknowledges_what_is_stored_and_says_goodbye() {
     let goodbye = [0x40, 2, 0, 1, 0xe0, 1, 0x8b]; // PUBACK 1, DISCONNECT: server shutting down
     assert_eq!(read[read.len() - goodbye.len()..], goodbye, "{read:x?}");
     assert!(read[0] == 0x20 && read.len() == 2 + usize::from(read[1]) + goodbye.len(), "{read:x?}");
-    assert!(desk.is_empty(), "the device has not gone: no will");
+    assert!(test_intake.is_empty(), "the device has not gone: no will");
 }
 
 #[tokio::test]
 async fn connections_are_counted_and_bounded() {
-    let desk = Desk::with_room(10);
-    let broker = start_with(&desk, BrokerSettings { most_clients: 1, ..Default::default() }).await;
-    let first = Client::connect(&broker, "first", |_| {}).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start_with(&test_intake, BrokerSettings { most_clients: 1, ..Default::default() }).await;
+    let first = TestClient::connect(&broker, "first", |_| {}).await;
     assert_eq!(broker.state().connections, 1);
     let options = MqttOptions::new("second", "127.0.0.1", broker.local_addr().port());
     let (_client, mut events) = AsyncClient::new(options, 1);
@@ -356,11 +358,11 @@ async fn connections_are_counted_and_bounded() {
 
 #[tokio::test]
 async fn a_taken_port_is_named() {
-    let desk = Desk::with_room(10);
-    let taken = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let taken = start(&test_intake).await;
     let settings = BrokerSettings { listen: taken.local_addr(), ..Default::default() };
     let Err(error) =
-        EmbeddedBroker::start(&settings, desk, Arc::<MemoryPersistence>::default(), still()).await
+        EmbeddedBroker::start(&settings, test_intake, Arc::<MemoryPersistence>::default(), still()).await
     else {
         panic!("two on one port")
     };

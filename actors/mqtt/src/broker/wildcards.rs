@@ -12,11 +12,11 @@ const LEAST: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Wildcards {
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<WildcardCounts>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WildcardCounts {
     by_client: HashMap<Arc<str>, usize>,
     all: usize,
 }
@@ -60,7 +60,7 @@ impl Wildcards {
         self.lock().by_client.keys().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WildcardCounts> {
         // Nothing panics while holding the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,11 +11,11 @@ use mqtt5::broker::events::ClientConnectEvent;
 use mqtt5::packet::publish::PublishPacket;
 use tokio::task::AbortHandle;
 
-use super::connection::Common;
+use super::connection::BrokerShared;
 use super::wire::WillPacket;
 use crate::dialects::Dialects;
-use crate::intake::{Arrived, Intake};
-use crate::listening::Listening;
+use crate::intake::{IncomingMessage, Intake};
+use crate::rule_topics::RuleTopics;
 use twinhub_domain::receipt::Receipt;
 
 /// The message to publish when a client disconnects without a DISCONNECT.
@@ -30,8 +30,8 @@ pub(super) struct Will {
 pub(super) struct Wills {
     intake: Arc<dyn Intake>,
     dialects: Arc<Dialects>,
-    listening: Arc<Listening>,
-    common: Arc<Common>,
+    rule_topics: Arc<RuleTopics>,
+    common: Arc<BrokerShared>,
     /// Delayed ones that wait, by client id.
     waiting: Mutex<HashMap<Arc<str>, AbortHandle>>,
     /// The hub closes the connections itself: no device has gone.
@@ -39,10 +39,10 @@ pub(super) struct Wills {
 }
 
 impl Wills {
-    pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<Common>) -> Self {
-        let (dialects, listening) = (intake.dialects(), intake.listening());
+    pub(super) fn new(intake: Arc<dyn Intake>, common: Arc<BrokerShared>) -> Self {
+        let (dialects, rule_topics) = (intake.dialects(), intake.rule_topics());
         let (waiting, closing) = (Mutex::default(), AtomicBool::new(false));
-        Self { intake, dialects, listening, common, waiting, closing }
+        Self { intake, dialects, rule_topics, common, waiting, closing }
     }
 
     /// A client has come: its pending will of an earlier connection is dropped. Gives its new will, if it has one.
@@ -91,15 +91,15 @@ impl Wills {
     }
 
     async fn publish(&self, packet: PublishPacket) {
-        let Common { router, retained, .. } = &*self.common;
+        let BrokerShared { router, retained, .. } = &*self.common;
         let packet = if packet.retain && retained.has_room(&packet) {
             retained.take(&packet, None);
             packet
         } else {
             packet.with_retain(false)
         };
-        if self.dialects.is_ours(&packet.topic_name) || self.listening.hears(&packet.topic_name) {
-            let message = Arrived {
+        if self.dialects.is_ours(&packet.topic_name) || self.rule_topics.matches(&packet.topic_name) {
+            let message = IncomingMessage {
                 topic: packet.topic_name.as_str().into(),
                 payload: packet.payload.clone(),
                 fire_and_forget: false,
@@ -107,9 +107,9 @@ impl Wills {
                 for_twins: true,
                 for_rules: true,
             };
-            self.intake.take(message, Receipt::ignored(), None);
+            self.intake.accept(message, Receipt::ignored(), None);
         } else {
-            self.intake.unread(&packet.topic_name);
+            self.intake.note_unread(&packet.topic_name);
         }
         router.route_message(&packet, None).await;
     }
@@ -133,13 +133,13 @@ mod tests {
 
     use super::*;
     use crate::broker::{BrokerSettings, common};
-    use crate::testing::Desk;
+    use crate::testing::TestIntake;
     use crate::testing::{MemoryPersistence, still};
 
-    async fn wills(desk: &Desk) -> Arc<Wills> {
+    async fn wills(test_intake: &TestIntake) -> Arc<Wills> {
         let common =
             common(&BrokerSettings::default(), Arc::<MemoryPersistence>::default(), still()).await.unwrap();
-        Arc::new(Wills::new(Arc::new(desk.clone()), common))
+        Arc::new(Wills::new(Arc::new(test_intake.clone()), common))
     }
 
     fn will(topic: &str, delay: u64) -> Will {
@@ -148,23 +148,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rules_hear_wills_and_what_nobody_hears_is_counted() {
-        let desk = Desk::with_room(10);
-        desk.listening.listen_to(vec!["home/#".into()]);
-        let wills = wills(&desk).await;
+    async fn rules_get_wills_and_unread_wills_are_counted() {
+        let test_intake = TestIntake::with_room(10);
+        test_intake.rule_topics.set(vec!["home/#".into()]);
+        let wills = wills(&test_intake).await;
         wills.execute("plug".into(), will("home/plug/online", 0)).await;
         wills.execute("plug".into(), will("tele/plug/LWT", 0)).await;
         wills.execute("plug".into(), will("iot/devices/plug/status", 0)).await;
         for expected in ["home/plug/online", "iot/devices/plug/status"] {
-            assert_eq!(&*desk.next().await.message.topic, expected);
+            assert_eq!(&*test_intake.next().await.message.topic, expected);
         }
-        desk.noted(&["unread tele/plug/LWT"]).await;
+        test_intake.noted(&["unread tele/plug/LWT"]).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_delayed_will_of_a_client_that_is_back_does_not_happen() {
-        let desk = Desk::with_room(10);
-        let wills = wills(&desk).await;
+        let test_intake = TestIntake::with_room(10);
+        let wills = wills(&test_intake).await;
         for client in ["back", "gone"] {
             wills.execute(client.into(), will(&format!("iot/devices/{client}/status"), 5)).await;
         }
@@ -173,7 +173,7 @@ mod tests {
         let (disconnect, _told) = tokio::sync::oneshot::channel();
         let router = &wills.common.router;
         router.register_client("back".into(), lanes, router.queue_handle("back"), disconnect).await;
-        assert_eq!(&*desk.next().await.message.topic, "iot/devices/gone/status");
-        assert!(wills.lock().is_empty() && desk.is_empty());
+        assert_eq!(&*test_intake.next().await.message.topic, "iot/devices/gone/status");
+        assert!(wills.lock().is_empty() && test_intake.is_empty());
     }
 }

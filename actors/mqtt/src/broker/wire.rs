@@ -36,7 +36,7 @@ const FLAGS_OF_WILL: u8 = 0b11_1100;
 
 /// The end of the packet that `bytes` begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(super) enum PacketExtent {
     /// Its length has not come yet.
     Unknown,
     /// No packet has such a header.
@@ -46,16 +46,16 @@ pub(super) enum Extent {
 }
 
 /// The packet that `bytes` begin with.
-pub(super) fn extent(bytes: &[u8]) -> Extent {
+pub(super) fn extent(bytes: &[u8]) -> PacketExtent {
     let mut remaining = 0;
     for (place, byte) in bytes.iter().skip(1).take(4).enumerate() {
         remaining |= usize::from(byte & 0x7f) << (7 * place);
         if byte & 0x80 == 0 {
             let header = place + 2;
-            return Extent::Packet { header, total: header + remaining };
+            return PacketExtent::Packet { header, total: header + remaining };
         }
     }
-    if bytes.len() < 5 { Extent::Unknown } else { Extent::Malformed }
+    if bytes.len() < 5 { PacketExtent::Unknown } else { PacketExtent::Malformed }
 }
 
 /// The contents of a CONNECT.
@@ -82,7 +82,7 @@ pub(super) struct WillPacket {
 
 /// Reads a CONNECT. None where the broker is to report the error.
 pub(super) fn connect(packet: &[u8], header: usize) -> Option<ConnectPacket> {
-    let mut read = Reader(packet.get(header..)?);
+    let mut read = PacketReader(packet.get(header..)?);
     let (name, level, flags) = (read.text()?, read.byte()?, read.byte()?);
     if name != "MQTT" || !matches!(level, 4 | 5) {
         return None;
@@ -131,7 +131,7 @@ pub(super) fn connect(packet: &[u8], header: usize) -> Option<ConnectPacket> {
 
 /// The parts of a PUBLISH beside its topic and payload.
 #[derive(Debug, Default)]
-pub(super) struct PublishSaid {
+pub(super) struct PublishParts {
     pub(super) retain: bool,
     /// Without a topic alias.
     pub(super) properties: Properties,
@@ -141,13 +141,13 @@ pub(super) struct PublishSaid {
 }
 
 /// Reads a PUBLISH, as its client sent it. None where the broker is to report the error.
-pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<PublishSaid> {
+pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<PublishParts> {
     let flags = packet.first().copied().unwrap_or_default();
-    let mut publish = PublishSaid { retain: flags & 1 != 0, ..PublishSaid::default() };
+    let mut publish = PublishParts { retain: flags & 1 != 0, ..PublishParts::default() };
     if !v5 {
         return Some(publish);
     }
-    let mut read = Reader(packet.get(header..)?);
+    let mut read = PacketReader(packet.get(header..)?);
     publish.only_alias = read.binary()?.is_empty();
     if flags >> 1 & 0b11 != 0 {
         read.take(2)?; // the packet id
@@ -163,8 +163,8 @@ pub(super) fn publish(packet: &[u8], header: usize, v5: bool) -> Option<PublishS
 
 /// The topic of a PUBLISH, and the bytes behind it.
 pub(super) fn topic(packet: &[u8]) -> Option<(&str, &[u8])> {
-    let Extent::Packet { header, .. } = extent(packet) else { return None };
-    let mut read = Reader(packet.get(header..)?);
+    let PacketExtent::Packet { header, .. } = extent(packet) else { return None };
+    let mut read = PacketReader(packet.get(header..)?);
     Some((read.text()?, read.0))
 }
 
@@ -183,22 +183,22 @@ pub(super) fn packet_id(packet: &[u8], header: usize) -> Option<u16> {
 
 /// The bytes after the properties that `bytes` begin with.
 pub(super) fn after_properties(bytes: &[u8]) -> Option<&[u8]> {
-    let mut read = Reader(bytes);
+    let mut read = PacketReader(bytes);
     read.properties()?;
     Some(read.0)
 }
 
 /// Has the CONNECT that `begun` begins a will? None where that has not come yet.
 pub(super) fn has_will(begun: &[u8]) -> Option<bool> {
-    let Extent::Packet { header, .. } = extent(begun) else { return None };
-    let mut read = Reader(begun.get(header..)?);
+    let PacketExtent::Packet { header, .. } = extent(begun) else { return None };
+    let mut read = PacketReader(begun.get(header..)?);
     let (_name, _level, flags) = (read.binary()?, read.byte()?, read.byte()?);
     Some(flags & FLAG_WILL != 0)
 }
 
 /// Of a CONNACK that lets the client in: it goes on with the session that it had.
 pub(super) fn resumes(packet: &[u8]) -> Option<bool> {
-    let Extent::Packet { header, .. } = extent(packet) else { return None };
+    let PacketExtent::Packet { header, .. } = extent(packet) else { return None };
     match packet.get(header..)? {
         [flags, 0, ..] => Some(flags & 1 != 0),
         _ => None,
@@ -236,7 +236,7 @@ pub(super) fn disconnect(reason: u8) -> Vec<u8> {
 
 /// The PUBACK or PUBREC `packet`, saying that the message was not taken.
 pub(super) fn refused(packet: &[u8], reason: u8) -> Vec<u8> {
-    let Extent::Packet { header, .. } = extent(packet) else { return packet.to_vec() };
+    let PacketExtent::Packet { header, .. } = extent(packet) else { return packet.to_vec() };
     let id = packet.get(header..header + 2).unwrap_or_default();
     packet_of(packet[0], &[id, &[reason]].concat())
 }
@@ -274,9 +274,9 @@ fn put_text(to: &mut BytesMut, text: &str) {
 }
 
 /// Reads on in the bytes that are left.
-struct Reader<'a>(&'a [u8]);
+struct PacketReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> PacketReader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, left) = self.0.split_at_checked(count)?;
         self.0 = left;

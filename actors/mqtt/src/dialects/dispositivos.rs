@@ -19,19 +19,19 @@
 //! after it; `parametros` stand in its `reported`, or beside where nobody sent any. So the log and the live stream
 //! are read from the events, and nothing is kept twice.
 
+mod document;
 mod echo;
 mod horarios;
 mod meaning;
 mod rules;
-mod said;
 mod serial;
 mod view;
 
 use std::sync::Arc;
 
-pub use said::Dispositivo;
+pub use document::Dispositivo;
 pub use serial::{id_of_serial, serial_number};
-pub use view::{Moment, View};
+pub use view::{DispositivoMoment, DispositivoView};
 
 use super::native::Native;
 use super::{DecodeError, Decoded, Dialect};
@@ -76,8 +76,8 @@ fn decode(payload: &[u8]) -> Result<Decoded, DecodeError> {
     let document = payload::object_leaving_out(payload, &mut bad)?;
     let serial = serial_number(document.get("serial_number").cloned())?;
     let device = id_of_serial(&serial)?;
-    let said = Dispositivo::read_leaving_out(document, Speaker::Device, &mut bad)?;
-    Ok(Decoded::one(device, Input::Translate(Arc::new(said)), bad))
+    let message = Dispositivo::read_leaving_out(document, Speaker::Device, &mut bad)?;
+    Ok(Decoded::one(device, Input::Translate(Arc::new(message)), bad))
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //! its topic, and comes out as inputs for twins; what a twin wants published leaves in the dialect that its device
 //! speaks. Where the twin has to be asked what a message means, the input is a `Translation`, which the twin calls.
 
-mod close;
 pub mod dispositivos;
 mod native;
 mod registry;
 mod stateful;
+mod topic_hint;
 
 use smallvec::SmallVec;
 
@@ -14,10 +14,10 @@ use twinhub_domain::payload::PayloadError;
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{BadDeviceId, DeviceId, Input, Object, Outgoing, Publish, Twin};
 
-pub use registry::{AddedDialects, Dialects, Hearing, MakeStateful, StatefulId};
+pub use registry::{AddedDialects, DialectListeners, Dialects, MakeStateful, StatefulId};
 pub use stateful::{
-    BadBindingId, Binding, BindingId, DialectEvent, DialectMessage, Effects, Encoded, LONGEST_BINDING_ID,
-    LONGEST_NAME, StatefulDialect, Voice,
+    BadBindingId, Binding, BindingId, DeviceEncoder, DialectEvent, DialectMessage, Effects, Encoded,
+    LONGEST_BINDING_ID, LONGEST_NAME, StatefulDialect,
 };
 
 /// The default limit of a payload, in bytes. A reading takes some 30 bytes, so this is far beyond the needs of one
@@ -49,7 +49,7 @@ pub trait Dialect: Send + Sync {
         false
     }
 
-    /// The messages that tell `device` what its twin wants published. The journal gives them their ids, the twin
+    /// The messages to `device` for a publish of its twin. The journal gives them their ids, the twin
     /// their purpose.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing>;
 
@@ -124,7 +124,7 @@ impl DecodeError {
 /// The topic that was probably meant by one that has no reader; none where it is not close to any that is read.
 #[must_use]
 pub fn hint(topic: &str) -> Option<String> {
-    close::hint(topic)
+    topic_hint::hint(topic)
 }
 
 #[cfg(test)]

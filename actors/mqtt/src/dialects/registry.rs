@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::dispositivos::Dispositivos;
 use super::native::Native;
-use super::stateful::{Encoded, LONGEST_NAME, StatefulDialect, Voice};
+use super::stateful::{DeviceEncoder, Encoded, LONGEST_NAME, StatefulDialect};
 use super::{DecodeError, Decoded, Dialect};
 use crate::subscribers::Subscribers;
 use twinhub_domain::topic::matches;
@@ -72,10 +72,10 @@ pub struct Dialects {
     stateless: Vec<Arc<dyn Dialect>>,
     stateful: Vec<Topics>,
     /// The encoders of devices that speak a stateful dialect.
-    voices: RwLock<Voices>,
+    encoders: RwLock<DeviceEncoders>,
 }
 
-type Voices = HashMap<DeviceId, (StatefulId, Arc<dyn Voice>)>;
+type DeviceEncoders = HashMap<DeviceId, (StatefulId, Arc<dyn DeviceEncoder>)>;
 
 /// Names one of the stateful dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,14 +88,14 @@ struct Topics {
     hub_filters: Vec<String>,
 }
 
-/// The listeners to what a device is told, and the words they know: as the broker tells where that is said natively. Of
+/// The listeners to a device's messages, and the words they know: as the broker reports them for native topics. Of
 /// topics of other dialects nothing is known.
-pub struct Hearing<'a> {
+pub struct DialectListeners<'a> {
     pub subscribers: &'a Subscribers,
     pub dialects: &'a Dialects,
 }
 
-impl Listeners for Hearing<'_> {
+impl Listeners for DialectListeners<'_> {
     fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience {
         if self.dialects.is_told_natively(device) {
             self.subscribers.audience(device, ear, wanted)
@@ -134,7 +134,7 @@ impl Dialects {
             Topics { name: dialect.name(), filters: dialect.filters(), hub_filters: dialect.hub_filters() }
         };
         let stateful = added.stateful.iter().map(topics).collect();
-        Self { stateless, stateful, voices: RwLock::default() }
+        Self { stateless, stateful, encoders: RwLock::default() }
     }
 
     /// The topic filters that bring every message that a dialect takes. None lies within another: a broker may
@@ -206,8 +206,8 @@ impl Dialects {
     /// where it has a state.
     #[must_use]
     pub fn encode(&self, device: &DeviceId, publish: &Publish) -> (Option<StatefulId>, Encoded) {
-        if let Some((dialect, voice)) = self.voice(device) {
-            return (Some(dialect), voice.encode(device, publish));
+        if let Some((dialect, encoder)) = self.encoder(device) {
+            return (Some(dialect), encoder.encode(device, publish));
         }
         let speaking = self.stateless.iter().find(|dialect| dialect.speaks_to(device));
         let messages = match speaking {
@@ -227,23 +227,24 @@ impl Dialects {
         echo
     }
 
-    /// Is the device told things on the native topics?
+    /// Do messages to the device go out on the native topics?
     #[must_use]
     pub fn is_told_natively(&self, device: &DeviceId) -> bool {
-        !self.voices().contains_key(device) && !self.stateless.iter().any(|dialect| dialect.speaks_to(device))
+        !self.encoders().contains_key(device)
+            && !self.stateless.iter().any(|dialect| dialect.speaks_to(device))
     }
 
     /// Sets the encoders of these devices of `dialect` from now on. A device that had an encoder of another dialect is
     /// now this one's; only the dialect that has a device may give it up.
-    pub fn set_voices(&self, dialect: StatefulId, voices: &[(DeviceId, Option<Arc<dyn Voice>>)]) {
-        if voices.is_empty() {
+    pub fn set_encoders(&self, dialect: StatefulId, encoders: &[(DeviceId, Option<Arc<dyn DeviceEncoder>>)]) {
+        if encoders.is_empty() {
             return;
         }
-        let mut present = self.voices.write().unwrap_or_else(PoisonError::into_inner);
-        for (device, voice) in voices {
-            match voice {
-                Some(voice) => {
-                    present.insert(device.clone(), (dialect, Arc::clone(voice)));
+        let mut present = self.encoders.write().unwrap_or_else(PoisonError::into_inner);
+        for (device, encoder) in encoders {
+            match encoder {
+                Some(encoder) => {
+                    present.insert(device.clone(), (dialect, Arc::clone(encoder)));
                 }
                 None if present.get(device).is_some_and(|(owner, _)| *owner == dialect) => {
                     present.remove(device);
@@ -253,13 +254,13 @@ impl Dialects {
         }
     }
 
-    fn voice(&self, device: &DeviceId) -> Option<(StatefulId, Arc<dyn Voice>)> {
-        self.voices().get(device).cloned()
+    fn encoder(&self, device: &DeviceId) -> Option<(StatefulId, Arc<dyn DeviceEncoder>)> {
+        self.encoders().get(device).cloned()
     }
 
-    fn voices(&self) -> RwLockReadGuard<'_, Voices> {
+    fn encoders(&self) -> RwLockReadGuard<'_, DeviceEncoders> {
         // Nothing panics while holding the lock.
-        self.voices.read().unwrap_or_else(PoisonError::into_inner)
+        self.encoders.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

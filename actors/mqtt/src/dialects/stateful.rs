@@ -46,8 +46,8 @@ pub enum DialectEvent {
     Due,
     /// All that came of an event is durable: the number is that of [`Effects::tell_committed`].
     Committed(u64),
-    /// A device's [`Voice`] has encoded this publish, and its bindings are stored. Comes before any answer of the
-    /// device. After [`Publish::NoConfiguration`] the device is gone.
+    /// A device's [`DeviceEncoder`] has encoded this publish, and its bindings are stored. Comes before any answer of
+    /// the device. After [`Publish::NoConfiguration`] the device is gone.
     Published { device: DeviceId, publish: Publish, kept: Vec<Binding> },
     /// The hub's clock was set: it showed `from`, and then `to`. Spans of time that it measures go on.
     ClockMoved { from: Timestamp, to: Timestamp },
@@ -67,7 +67,7 @@ pub struct DialectMessage {
 pub struct Effects {
     pub keep: Vec<Binding>,
     /// The encoders of these devices from now on; none: natively.
-    pub voices: Vec<(DeviceId, Option<Arc<dyn Voice>>)>,
+    pub encoders: Vec<(DeviceId, Option<Arc<dyn DeviceEncoder>>)>,
     /// A message is acknowledged when all of them are durable.
     pub inputs: Inputs,
     /// Readings in the message that make no sense, and are not in `inputs`.
@@ -79,13 +79,13 @@ pub struct Effects {
 }
 
 /// Encodes messages to a device that speaks a stateful dialect, with the dialect's knowledge as of the moment that it
-/// gave the voice.
-pub trait Voice: Send + Sync {
+/// gave the encoder.
+pub trait DeviceEncoder: Send + Sync {
     /// The messages to `device` for a publish of its twin, and the bindings to store in the same commit.
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Encoded;
 }
 
-/// A publish as a voice encodes it.
+/// An encoded publish.
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
     /// The journal gives them their ids, the twin their purpose.

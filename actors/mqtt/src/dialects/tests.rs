@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::dispositivos::View;
+use super::dispositivos::DispositivoView;
 use super::*;
 use twinhub_domain::{Cause, DeviceNumber, Json, Timestamp, Twin};
 
@@ -36,7 +36,7 @@ fn check(topic: &str, payload: &[u8], expected: &str) {
                 let serial = message.serial().unwrap_or_default().to_owned();
                 let mut twin = Twin::new(device.clone(), DeviceNumber(1), Timestamp::default());
                 twin.apply(Input::Translate(message), Timestamp::default(), &Cause::hub()).unwrap();
-                let view = View::of(&twin);
+                let view = DispositivoView::of(&twin);
                 format!("{device} is {serial} {:?} {}", view.estado(), Json::from(view.parametros()))
             }
             other => format!("{device} {other:?}"),
@@ -192,9 +192,9 @@ impl StatefulDialect for On {
 }
 
 /// Sends every device its own name.
-struct Name;
+struct NameEncoder;
 
-impl Voice for Name {
+impl DeviceEncoder for NameEncoder {
     fn encode(&self, device: &DeviceId, _: &Publish) -> Encoded {
         let topic = device.to_string();
         let message =
@@ -237,13 +237,13 @@ fn a_device_is_told_things_as_it_speaks() {
         assert_eq!(dialects.is_told_natively(&device), expected.is_none());
     };
     speaks(None);
-    dialects.set_voices(a, &[(device.clone(), Some(Arc::new(Name)))]);
+    dialects.set_encoders(a, &[(device.clone(), Some(Arc::new(NameEncoder)))]);
     speaks(Some(a));
-    dialects.set_voices(b, &[(device.clone(), None)]);
+    dialects.set_encoders(b, &[(device.clone(), None)]);
     speaks(Some(a)); // it was not b's to give up
-    dialects.set_voices(b, &[(device.clone(), Some(Arc::new(Name)))]);
+    dialects.set_encoders(b, &[(device.clone(), Some(Arc::new(NameEncoder)))]);
     speaks(Some(b));
-    dialects.set_voices(b, &[(device.clone(), None)]);
+    dialects.set_encoders(b, &[(device.clone(), None)]);
     speaks(None);
 }
 

@@ -7,18 +7,18 @@ use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Publish;
 
-use crate::line::{Fate, Line};
+use crate::ack_queue::{AckOutcome, AckQueue};
 use twinhub_domain::receipt::Receipt;
 
 /// Acknowledges the messages of a connection in order, each after its commit.
 pub(super) struct Acks {
     client: AsyncClient,
-    state: Mutex<State>,
+    state: Mutex<AcksState>,
 }
 
 #[derive(Default)]
-struct State {
-    line: Line<Unacknowledged>,
+struct AcksState {
+    queue: AckQueue<Unacknowledged>,
     /// Counts connections. Packet ids mean something on their own connection only.
     epoch: u64,
 }
@@ -40,13 +40,13 @@ impl Acks {
     pub(super) fn receipt(self: &Arc<Self>, publish: &Publish) -> Receipt {
         let mut state = self.lock();
         let epoch = state.epoch;
-        let ticket = state.line.join(Unacknowledged { packet_id: publish.pkid, qos: publish.qos });
+        let ticket = state.queue.push(Unacknowledged { packet_id: publish.pkid, qos: publish.qos });
         drop(state);
         let acks = Arc::clone(self);
         Receipt::new(move |settled| {
             let mut state = acks.lock();
-            let fate = if settled.is_ok() { Fate::Stored } else { Fate::Lost };
-            if state.epoch == epoch && state.line.settle(ticket, fate) {
+            let outcome = if settled.is_ok() { AckOutcome::Stored } else { AckOutcome::Lost };
+            if state.epoch == epoch && state.queue.settle(ticket, outcome) {
                 acks.send(&mut state);
             }
         })
@@ -61,22 +61,22 @@ impl Acks {
     pub(super) fn forget(&self) {
         let mut state = self.lock();
         state.epoch += 1;
-        state.line.clear();
+        state.queue.clear();
     }
 
-    fn send(&self, state: &mut State) {
-        while let Some((fate, &Unacknowledged { packet_id, qos })) = state.line.first_settled() {
-            if fate == Fate::Stored {
+    fn send(&self, state: &mut AcksState) {
+        while let Some((outcome, &Unacknowledged { packet_id, qos })) = state.queue.first_settled() {
+            if outcome == AckOutcome::Stored {
                 let publish = Publish { pkid: packet_id, qos, ..Publish::default() };
                 if self.client.try_ack(&publish).is_err() {
                     return; // the queue is full: the poll loop makes room and calls again
                 }
             }
-            state.line.leave();
+            state.queue.pop();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AcksState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -78,14 +78,14 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let told = match BrokerAddress::parse(text) {
+        let shown = match BrokerAddress::parse(text) {
             Ok(address) => match &address.credentials {
                 Some((user, password)) => format!("{address} {user} {password}"),
                 None => address.to_string(),
             },
             Err(error) => error.to_string(),
         };
-        assert_eq!(told, expected, "{text}");
+        assert_eq!(shown, expected, "{text}");
     }
 
     #[test]

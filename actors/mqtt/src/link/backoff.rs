@@ -9,11 +9,11 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Doubles from 100 ms to 10 s, each wait shortened by up to half at random, so that many hubs do not come
 /// back to a broker in step.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(super) struct ReconnectBackoff {
     failures: u32,
 }
 
-impl Backoff {
+impl ReconnectBackoff {
     /// The next wait.
     pub(super) fn next(&mut self) -> Duration {
         let longest = (FIRST * 2u32.saturating_pow(self.failures.min(16))).min(LONGEST);
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn doubles_up_to_ten_seconds() {
-        let mut backoff = Backoff::default();
+        let mut backoff = ReconnectBackoff::default();
         for longest in [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000] {
             let wait = backoff.next();
             let longest = Duration::from_millis(longest);

@@ -18,23 +18,23 @@ const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// The count of messages that the broker has dropped.
 #[derive(Debug, Default)]
-pub(super) struct Dropped(Mutex<State>);
+pub(super) struct Dropped(Mutex<DroppedCounts>);
 
 #[derive(Debug, Default)]
-struct State {
+struct DroppedCounts {
     /// The count that the broker reported last; it begins at 0 when it starts.
     last: u64,
     /// Before the hub heard of it first, and since.
     before: Option<u64>,
     since: u64,
-    told: Option<Instant>,
+    warned_at: Option<Instant>,
 }
 
 impl Dropped {
     /// Records the broker's count of messages dropped since it started.
     pub(super) fn note(&self, payload: &[u8], broker: &BrokerAddress, now: Instant) {
-        let said = std::str::from_utf8(payload).ok().and_then(|text| text.trim().parse().ok());
-        let Some(count) = said else { return };
+        let count = std::str::from_utf8(payload).ok().and_then(|text| text.trim().parse().ok());
+        let Some(count) = count else { return };
         let mut state = self.lock();
         let grown = match state.before {
             None => {
@@ -49,10 +49,10 @@ impl Dropped {
             }
         };
         state.last = count;
-        if grown == 0 || state.told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
+        if grown == 0 || state.warned_at.is_some_and(|warned_at| now.duration_since(warned_at) < TELL_EVERY) {
             return;
         }
-        state.told = Some(now);
+        state.warned_at = Some(now);
         drop(state);
         warn!(%broker, dropped = grown, "the broker has dropped messages: {ADVICE}");
     }
@@ -70,7 +70,7 @@ impl Dropped {
         Some(format!("the broker has dropped {counts}: {ADVICE}"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DroppedCounts> {
         // Nothing in here panics while holding the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,10 +84,10 @@ mod tests {
     fn counts_over_restarts_of_the_broker() {
         let broker = BrokerAddress::parse("mqtt://localhost").unwrap();
         let dropped = Dropped::default();
-        let check = |said: &str, expected: &str| {
-            dropped.note(said.as_bytes(), &broker, Instant::now());
+        let check = |payload: &str, expected: &str| {
+            dropped.note(payload.as_bytes(), &broker, Instant::now());
             let warning = dropped.warning().unwrap_or_default();
-            assert_eq!(warning.split(':').next(), Some(expected), "{said}");
+            assert_eq!(warning.split(':').next(), Some(expected), "{payload}");
         };
         check("nonsense", "");
         check("0", "");

@@ -14,21 +14,21 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
-use super::backoff::Backoff;
-use super::ears::{self, For};
+use super::backoff::ReconnectBackoff;
+use super::rule_subscriptions::{self, Receivers};
 use super::{Shared, dropped};
 use crate::dialects::Dialects;
-use crate::intake::Arrived;
-use crate::listening::Listening;
+use crate::intake::IncomingMessage;
+use crate::rule_topics::RuleTopics;
 use twinhub_domain::receipt::Receipt;
 
 pub(super) struct Poller {
     pub(super) events: EventLoop,
     pub(super) client: AsyncClient,
     pub(super) shared: Arc<Shared>,
-    pub(super) backoff: Backoff,
+    pub(super) backoff: ReconnectBackoff,
     pub(super) dialects: Arc<Dialects>,
-    pub(super) listening: Arc<Listening>,
+    pub(super) rule_topics: Arc<RuleTopics>,
     /// Notified of each new connection: rules then subscribe to their filters.
     pub(super) listens: Arc<Notify>,
     /// The broker knows numbers of subscriptions.
@@ -92,14 +92,15 @@ impl Poller {
         let fire_and_forget = publish.qos == QoS::AtMostOnce;
         if publish.topic == dropped::TOPIC.as_bytes() {
             self.shared.dropped.note(&publish.payload, &self.shared.address, Instant::now());
-            if fire_and_forget && !self.listening.hears(dropped::TOPIC) {
+            if fire_and_forget && !self.rule_topics.matches(dropped::TOPIC) {
                 return;
             }
         }
         let receipt = if fire_and_forget { Receipt::ignored() } else { self.shared.acks.receipt(&publish) };
         let topic: Arc<str> = String::from_utf8_lossy(&publish.topic).into();
-        let For { twins: for_twins, rules: for_rules } = ears::whom(&publish, &topic, &self.listening);
-        let message = Arrived {
+        let Receivers { twins: for_twins, rules: for_rules } =
+            rule_subscriptions::receivers(&publish, &topic, &self.rule_topics);
+        let message = IncomingMessage {
             topic,
             payload: publish.payload,
             fire_and_forget,
@@ -108,7 +109,7 @@ impl Poller {
             for_rules,
         };
         // No waiting for room here: the receive maximum bounds what comes unacknowledged.
-        self.shared.intake.take(message, receipt, None);
+        self.shared.intake.accept(message, receipt, None);
     }
 
     /// Subscribes again each time: the broker may have lost the session, and shows that only in a flag of the CONNACK.
@@ -131,7 +132,8 @@ impl Poller {
         let numbered =
             ack.properties.as_ref().and_then(|all| all.subscription_identifiers_available) != Some(0);
         self.numbers.store(numbered, Ordering::Relaxed);
-        let properties = ears::numbered(numbered.then_some(ears::DIALECTS));
+        let properties =
+            rule_subscriptions::properties_with_id(numbered.then_some(rule_subscriptions::DIALECTS_ID));
         self.awaits_dialects = true;
         self.client
             .try_subscribe_many_with_properties(filters, properties)

@@ -12,20 +12,20 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{LinkError, Published, whole_seconds};
 use twinhub_domain::Outgoing;
 
-/// Publishes in flight at most: enough to fill a line of 20 ms at 10,000 a second.
+/// Publishes in flight at most: enough to fill a link of 20 ms at 10,000 a second.
 pub(super) const MOST_PUBLISHES: u16 = 200;
 
 /// The publishes that wait for the broker's acknowledgement.
 pub(super) struct Publishes {
     client: AsyncClient,
     room: Semaphore,
-    state: Mutex<State>,
+    state: Mutex<PublishesState>,
 }
 
 type Waiter = oneshot::Sender<Result<Published, LinkError>>;
 
 #[derive(Default)]
-struct State {
+struct PublishesState {
     connected: bool,
     /// In the order of the client's request queue: the packet id is given when they leave it.
     queued: VecDeque<Waiter>,
@@ -100,7 +100,7 @@ impl Publishes {
             refused => Err(LinkError(format!("the broker refuses it: {refused:?}"))),
         };
         if let Some(waiter) = waiter {
-            let _ = waiter.send(result); // whoever waited may have gone
+            let _ = waiter.send(result); // the caller may be gone
         }
     }
 
@@ -108,13 +108,13 @@ impl Publishes {
     pub(super) fn fail_all(&self, reason: &str) {
         let mut state = self.lock();
         state.connected = false;
-        let State { queued, by_packet_id, .. } = &mut *state;
+        let PublishesState { queued, by_packet_id, .. } = &mut *state;
         for waiter in queued.drain(..).chain(by_packet_id.drain().map(|(_, waiter)| waiter)) {
-            let _ = waiter.send(Err(LinkError(reason.to_owned()))); // whoever waited may have gone
+            let _ = waiter.send(Err(LinkError(reason.to_owned()))); // the caller may be gone
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PublishesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ fn pump(number: u32) -> DeviceId {
 }
 
 fn told() -> Arc<Subscribers> {
-    Arc::new(Subscribers::told_by_broker())
+    Arc::new(Subscribers::reported_by_broker())
 }
 
 fn listening(all: &Arc<Subscribers>, filters: &[&str]) -> (Subscriptions, Vec<(DeviceId, Ear)>) {
@@ -84,7 +84,7 @@ fn a_filter_and_the_same_one_shared_are_two() {
 
 #[test]
 fn who_waits_is_looked_for_by_the_first_of_a_filter_alone() {
-    let mut tree = Node::default();
+    let mut tree = FilterNode::default();
     for filter in ["iot/#", "iot/+/pump-1", "#", "iot/devices/pump-1/commands"] {
         assert!(tree.add(filter) && !tree.add(filter), "{filter}");
         tree.remove(filter);
@@ -96,7 +96,7 @@ fn who_waits_is_looked_for_by_the_first_of_a_filter_alone() {
 }
 
 #[test]
-fn whoever_waits_is_told_once() {
+fn a_waiting_twin_is_notified_once() {
     let all = told();
     assert_eq!(commands(&all), Audience::Nobody);
     all.audience(&pump(2), Ear::Desired, Audience::Somebody);
@@ -109,7 +109,7 @@ fn whoever_waits_is_told_once() {
 }
 
 #[test]
-fn who_waits_for_the_device_itself_is_not_told_of_others() {
+fn a_twin_that_waits_for_the_device_is_not_notified_of_others() {
     let all = told();
     let (_logger, _) = listening(&all, &["#"]);
     assert_eq!(all.audience(&pump(1), Ear::Commands, Audience::Itself), Audience::Somebody);

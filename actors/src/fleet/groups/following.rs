@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use super::reading::Begun;
+use super::reading::CensusStart;
+use crate::messages::feed::EventBatch;
 use twinhub_domain::fleet::GroupStatistics;
 use twinhub_domain::fleet::statistics::MembershipEffect;
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
@@ -16,19 +17,17 @@ const TWINS: usize = 500;
 /// Of so many numbers at most it is remembered that they were passed over.
 const PASSED: usize = 10_000;
 
-type Batch = Arc<[Arc<Recorded>]>;
-
 /// The census, and how far it has come.
 #[derive(Default)]
 pub(super) struct CensusFollower {
     pub census: GroupStatistics,
     /// None while it is read from.
-    pub live: Option<broadcast::Receiver<Batch>>,
+    pub live: Option<broadcast::Receiver<EventBatch>>,
     /// The last event that was seen; none before the devices were read.
     pub cursor: Option<u64>,
-    numbers: Numbers,
+    numbers: SeenNumbers,
     /// Devices that came into a group and whose twins are not read yet.
-    coming: HashMap<DeviceNumber, Coming>,
+    coming: HashMap<DeviceNumber, UnreadDevice>,
     /// Of these those that nobody reads yet.
     to_read: Vec<(DeviceId, DeviceNumber)>,
     reading: bool,
@@ -37,7 +36,7 @@ pub(super) struct CensusFollower {
 }
 
 /// A device whose twin is not read yet.
-struct Coming {
+struct UnreadDevice {
     since: u64,
     /// Its events after that.
     events: Vec<Arc<Recorded>>,
@@ -45,7 +44,7 @@ struct Coming {
 
 /// The numbers that tell a device's first event: it is then known what the device was before, which is nothing.
 #[derive(Default)]
-struct Numbers {
+struct SeenNumbers {
     highest: i64,
     /// Lower ones that were not seen: twins begin side by side, and their first events come in any order.
     passed: BTreeSet<i64>,
@@ -53,13 +52,13 @@ struct Numbers {
 
 impl CensusFollower {
     /// Nothing is counted yet. What the one before waited for is not wanted any more.
-    pub fn anew(&mut self) {
+    pub fn restart(&mut self) {
         let census = std::mem::take(&mut self.census);
         *self = Self { census, begun: self.begun + 1, ..Self::default() };
     }
 
     /// All that there is was counted, and is followed from there.
-    pub fn begin(&mut self, Begun { seq, live, census, highest }: Begun) {
+    pub fn begin(&mut self, CensusStart { seq, live, census, highest }: CensusStart) {
         self.census = census;
         self.live = Some(live);
         self.cursor = Some(seq);
@@ -102,7 +101,7 @@ impl CensusFollower {
             MembershipEffect::Nothing => None,
             MembershipEffect::Came(group) => Some(group.into()),
             MembershipEffect::Unknown => {
-                let coming = Coming { since: recorded.seq, events: Vec::new() };
+                let coming = UnreadDevice { since: recorded.seq, events: Vec::new() };
                 self.coming.insert(event.number, coming);
                 self.to_read.push((event.device.clone(), event.number));
                 None
@@ -122,11 +121,11 @@ impl CensusFollower {
 
     /// The twins of those that were asked for, as they stand now: perhaps later than the census does, which catches up
     /// with them. Gives the groups that devices came into.
-    pub fn count_device(&mut self, asked: Vec<(DeviceId, DeviceNumber)>, twins: &[Twin]) -> Vec<Box<str>> {
+    pub fn add_twins(&mut self, asked: Vec<(DeviceId, DeviceNumber)>, twins: &[Twin]) -> Vec<Box<str>> {
         self.reading = false;
         let mut groups = Vec::new();
         for twin in twins {
-            // Of another device that has this one's id by now its own events will tell.
+            // Another device that has this id by now has events of its own.
             if self.coming.contains_key(&twin.number) {
                 self.census.count_device(twin);
                 let group = twin.profile.text("group_id");
@@ -144,7 +143,7 @@ impl CensusFollower {
     }
 }
 
-impl Numbers {
+impl SeenNumbers {
     fn is_first(&mut self, DeviceNumber(number): DeviceNumber) -> bool {
         if number > self.highest {
             self.passed.extend(self.highest + 1..number);
@@ -164,7 +163,7 @@ mod tests {
 
     #[test]
     fn first_events_come_in_any_order() {
-        let mut numbers = Numbers { highest: 5, ..Numbers::default() };
+        let mut numbers = SeenNumbers { highest: 5, ..SeenNumbers::default() };
         let mut check = |number: i64, expected: bool| {
             assert_eq!(numbers.is_first(DeviceNumber(number)), expected, "{number}");
         };

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use super::super::Around;
+use super::super::FleetDeps;
 use crate::backoff::until_answered;
 use crate::counters::get;
-use crate::messages::feed::{Live, Subscribe};
+use crate::messages::feed::{EventBatch, LiveFeed, SubscribeFeed};
 use twinhub_domain::fleet::GroupStatistics;
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Twin};
 use twinhub_store::{DeviceQuery, DeviceSort};
@@ -18,19 +18,19 @@ const STRETCH: i64 = 1_000;
 const EVENTS: usize = 5_000;
 
 /// The census at a place in the sequence or somewhat later, and what comes after.
-pub struct Begun {
+pub struct CensusStart {
     pub seq: u64,
-    pub live: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+    pub live: broadcast::Receiver<EventBatch>,
     pub census: GroupStatistics,
     /// The largest number that a device had.
     pub highest: DeviceNumber,
 }
 
-/// Counts all devices that stand in groups. None: the hub goes down.
-pub async fn everything(around: &Around) -> Option<Begun> {
+/// Counts all devices that stand in groups. None: the hub is shutting down.
+pub async fn everything(deps: &FleetDeps) -> Option<CensusStart> {
     // Heard first, read then: what is read may be ahead of what is heard, and does no harm.
-    let Live { seq, events } = around.feed.send(Subscribe).await.ok()?;
-    let highest = until_answered("the largest device number", || around.store.head()).await.number;
+    let LiveFeed { seq, events } = deps.feed.send(SubscribeFeed).await.ok()?;
+    let highest = until_answered("the largest device number", || deps.store.head()).await.number;
     let mut census = GroupStatistics::default();
     let mut first = 1;
     while first <= highest {
@@ -42,25 +42,25 @@ pub async fn everything(around: &Around) -> Option<Begun> {
             limit: u64::MAX,
             ..DeviceQuery::default()
         };
-        let page = until_answered("the devices of groups", || around.store.devices(&query)).await;
+        let page = until_answered("the devices of groups", || deps.store.devices(&query)).await;
         page.twins.iter().for_each(|twin| census.count_device(twin));
         first = last + 1;
     }
-    Some(Begun { seq, live: events, census, highest: DeviceNumber(highest) })
+    Some(CensusStart { seq, live: events, census, highest: DeviceNumber(highest) })
 }
 
 /// The twins of these ids.
-pub async fn twins(around: &Around, ids: Vec<DeviceId>) -> Vec<Twin> {
-    until_answered("devices that came into groups", || around.store.load(&ids)).await
+pub async fn twins(deps: &FleetDeps, ids: Vec<DeviceId>) -> Vec<Twin> {
+    until_answered("devices that came into groups", || deps.store.load(&ids)).await
 }
 
 /// The events after this place, as far as there are any now. None where the past is gone.
-pub async fn missed(around: &Around, mut after: u64) -> Option<Vec<Arc<Recorded>>> {
-    let up_to = get(&around.counters.seq);
+pub async fn missed(deps: &FleetDeps, mut after: u64) -> Option<Vec<Arc<Recorded>>> {
+    let up_to = get(&deps.counters.seq);
     let mut missed = Vec::new();
     while after < up_to {
         let replayed =
-            until_answered("what groups have missed", || around.store.replay(after, up_to, EVENTS)).await;
+            until_answered("what groups have missed", || deps.store.replay(after, up_to, EVENTS)).await;
         if replayed.pruned {
             return None;
         }

@@ -1,5 +1,5 @@
 //! The removal of groups. One with devices and groups in it is emptied first, where that is asked for: all of them move
-//! to the group above, each as if a person had moved it. Should the hub go down half way, some have moved, the group is
+//! to the group above, each as if a person had moved it. Should the hub stop half way, some have moved, the group is
 //! still there, and removing it again does the rest.
 
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::oneshot;
 
-use super::super::{Around, deliver};
+use super::super::{FleetDeps, deliver};
 use super::Groups;
 use crate::backoff::until_answered;
-use crate::messages::groups::{DeleteGroup, GroupGone, GroupRefusal};
+use crate::mailbox::send_reply;
+use crate::messages::groups::{DeleteGroup, DeleteGroupReply, GroupRefusal};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::{Group, GroupId, RecordChange};
 use twinhub_domain::receipt::NotAccepted;
@@ -32,7 +33,7 @@ struct Removal {
     /// Devices and groups that were moved so far.
     devices: u64,
     groups: u64,
-    reply: oneshot::Sender<Result<GroupGone, GroupRefusal>>,
+    reply: oneshot::Sender<Result<DeleteGroupReply, GroupRefusal>>,
 }
 
 impl Groups {
@@ -50,7 +51,8 @@ impl Groups {
         if !force && devices + groups > 0 {
             return refuse(reply, GroupRefusal::NotEmpty { id, devices, groups });
         }
-        // One under it that is being emptied moves its devices here, page by page: between two of them this is empty too.
+        // One under it that is being emptied moves its devices here, page by page: between two of them this is empty
+        // too.
         let child = self.planned.children(Some(&id)).find(|child| self.leaving.contains(*child)).cloned();
         if let Some(child) = child {
             return refuse(reply, GroupRefusal::Leaving(child));
@@ -67,7 +69,7 @@ impl Groups {
         let under: Vec<GroupId> = self.planned.children(Some(&removal.id)).cloned().collect();
         for child in under {
             let Some(group) = self.planned.get(child.as_str()) else { continue };
-            let updated_at = self.around.clock.now();
+            let updated_at = self.deps.clock.now();
             let moved = Group { parent_group: above.clone(), updated_at, ..Group::clone(group) };
             self.commit(moved, removal.cause.clone(), ctx, Box::new(|_, _| ()));
             removal.groups += 1;
@@ -75,8 +77,8 @@ impl Groups {
         if self.following.census.devices_of(removal.id.as_str()) == 0 {
             return self.take_out(removal, ctx);
         }
-        let (around, id, cause) = (Arc::clone(&self.around), removal.id.clone(), removal.cause.clone());
-        let moving = async move { move_all(&around, &id, above.as_ref(), &cause).await };
+        let (deps, id, cause) = (Arc::clone(&self.deps), removal.id.clone(), removal.cause.clone());
+        let moving = async move { move_all(&deps, &id, above.as_ref(), &cause).await };
         ctx.spawn(moving.into_actor(self).map(move |moved, this, ctx| match moved {
             Ok(devices) => {
                 removal.devices += devices;
@@ -86,7 +88,7 @@ impl Groups {
             Err(why) => {
                 let Removal { id, reply, .. } = removal;
                 this.leaving.remove(&id);
-                let _ = reply.send(Err(GroupRefusal::Stuck { id, why })); // whoever asked may have gone
+                send_reply(reply, Err(GroupRefusal::Stuck { id, why }));
             }
         }));
     }
@@ -99,7 +101,7 @@ impl Groups {
         let gone = id.clone();
         let then = Box::new(move |this: &mut Self, _: &mut Context<Self>| {
             this.leaving.remove(&gone);
-            let _ = reply.send(Ok(GroupGone { group, devices, groups })); // whoever asked may have gone
+            send_reply(reply, Ok(DeleteGroupReply { group, devices, groups }));
         });
         self.put(&id, RecordChange::Removed, body, cause, ctx, then);
     }
@@ -107,7 +109,7 @@ impl Groups {
 
 /// Moves all devices of a group, and says how many they were; or why one does not move.
 async fn move_all(
-    around: &Arc<Around>,
+    deps: &Arc<FleetDeps>,
     group: &GroupId,
     to: Option<&GroupId>,
     cause: &Cause,
@@ -121,11 +123,11 @@ async fn move_all(
     let mut all = 0;
     loop {
         // Those that were moved are not there any more, so it is the first page again.
-        let page = until_answered("the devices of a removed group", || around.store.devices(&query)).await;
+        let page = until_answered("the devices of a removed group", || deps.store.devices(&query)).await;
         if page.twins.is_empty() {
             return Ok(all);
         }
-        let moves = page.twins.into_iter().map(|twin| move_one(around, twin.id, to, cause));
+        let moves = page.twins.into_iter().map(|twin| move_one(deps, twin.id, to, cause));
         let mut moves = stream::iter(moves).buffer_unordered(MOVING);
         while let Some(moved) = moves.next().await {
             all += u64::from(moved?);
@@ -135,7 +137,7 @@ async fn move_all(
 
 /// True where it was moved; false where it is gone.
 async fn move_one(
-    around: &Around,
+    deps: &FleetDeps,
     device: DeviceId,
     to: Option<&GroupId>,
     cause: &Cause,
@@ -143,7 +145,7 @@ async fn move_one(
     let to = to.map_or(Json::Null, |to| to.as_str().into());
     let change = Change { patch: [("group_id", to)].into_iter().collect() };
     let input = Input::Change(Box::new(change));
-    match deliver(around, &device, &input, cause, IfUnknown::Refuse).await {
+    match deliver(deps, &device, &input, cause, IfUnknown::Refuse).await {
         Ok(_) => Ok(true),
         Err(NotAccepted::Refused(Refusal::Unknown(_))) => Ok(false),
         Err(NotAccepted::Refused(refusal)) => Err(format!("{device}: {refusal}")),

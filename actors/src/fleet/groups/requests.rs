@@ -7,6 +7,7 @@ use actix::{Context, Handler};
 
 use super::Groups;
 use crate::counters::get;
+use crate::mailbox::send_reply;
 use crate::messages::groups::{
     GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
 };
@@ -24,7 +25,7 @@ impl Groups {
     ) -> Result<PlannedGroup, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
         self.check_tag(id.as_str(), if_tag)?;
-        let planned = self.planned.plan(id, wish, expect, self.around.clock.now())?;
+        let planned = self.planned.plan(id, wish, expect, self.deps.clock.now())?;
         let group = &planned.group;
         let concerned = [Some(&group.id), group.parent_group.as_ref()];
         let leaving = concerned.into_iter().flatten().find(|id| self.leaving.contains(*id));
@@ -35,7 +36,7 @@ impl Groups {
     }
 
     /// Is the group, with all that is on its way to the store, one of those that the change is for? Of none that is
-    /// there, others tell.
+    /// there, others report.
     pub(super) fn check_tag(&self, id: &str, if_tag: Option<EntityTags>) -> Result<(), GroupRefusal> {
         let (Some(expected), Some(group)) = (if_tag, self.planned.get(id)) else { return Ok(()) };
         let current = group.tag();
@@ -75,7 +76,7 @@ impl Groups {
         let views = walked.iter().filter_map(|(id, depth)| {
             let standing = standings.remove(*id)?;
             let group = Arc::clone(tree.get(id.as_str())?);
-            // A chain of groups within each other would be told as often as it is long.
+            // A chain of nested groups would be listed as often as it is long.
             let path = if query.nested && *depth > 0 { Vec::new() } else { tree.path(id.as_str()) };
             Some(GroupView { group, path, depth: *depth, standing })
         });
@@ -96,7 +97,7 @@ impl Handler<PutGroup> for Groups {
         let PutGroup { id, wish, expect, if_tag, cause, reply } = put;
         let PlannedGroup { group, is_new, changes } = match self.plan(id, wish, expect, if_tag) {
             Ok(planned) => planned,
-            Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
+            Err(refusal) => return send_reply(reply, Err(refusal)),
         };
         let id = group.id.clone();
         let then =
@@ -111,7 +112,7 @@ impl Handler<ReadGroup> for Groups {
     fn handle(&mut self, ReadGroup { id, reply }: ReadGroup, ctx: &mut Context<Self>) {
         self.when_true(ctx, move |this, _| {
             let view = GroupId::as_stored(&id).and_then(|id| this.view(&id));
-            let _ = reply.send(view); // whoever asked may have gone
+            send_reply(reply, view);
         });
     }
 }
@@ -121,12 +122,12 @@ impl Handler<ReadTree> for Groups {
 
     fn handle(&mut self, ReadTree { reply }: ReadTree, ctx: &mut Context<Self>) {
         let answer = move |this: &mut Self, _: &mut Context<Self>| {
-            let _ = reply.send(this.tree.now()); // whoever asked may have gone
+            send_reply(reply, this.tree.now());
         };
         if self.following.seen().is_some() {
             self.when_true(ctx, answer);
-        } else if get(&self.around.counters.store_failing) == 1 {
-            answer(self, ctx); // nobody was told of what is not committed
+        } else if get(&self.deps.counters.store_failing) == 1 {
+            answer(self, ctx); // no caller knows of a change that is not committed
         } else {
             // The devices are still being counted, and nobody asks for them: the tree changes by what we commit alone.
             self.commit_nothing(ctx, Box::new(answer));
@@ -139,7 +140,7 @@ impl Handler<ReadGroups> for Groups {
 
     fn handle(&mut self, ReadGroups { query, reply }: ReadGroups, ctx: &mut Context<Self>) {
         self.when_true(ctx, move |this, _| {
-            let _ = reply.send(this.page(&query)); // whoever asked may have gone
+            send_reply(reply, this.page(&query));
         });
     }
 }

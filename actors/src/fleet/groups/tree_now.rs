@@ -26,7 +26,7 @@ impl TreeNow {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 
-    /// Does what a commit told. It is heard of in two ways, and done once.
+    /// Applies a committed change. It arrives in two ways, and is applied once.
     pub(super) fn redo(&self, seq: u64, change: &FleetChange) {
         let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (last, tree) = &mut *now;

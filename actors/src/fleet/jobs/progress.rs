@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::run::Run;
-use super::turns::Then;
+use super::dispatch::JobContinuation;
+use super::run::JobRun;
 use twinhub_domain::Timestamp;
 use twinhub_domain::fleet::job::{JobProgress, JobSpeed, JobSweep};
 use twinhub_domain::fleet::{Job, JobStatus};
@@ -11,10 +11,10 @@ use twinhub_store::JobCounts;
 
 /// A job is counted so often at most: counting reads all its devices.
 const COUNT_EVERY_MS: u64 = 250;
-/// It is told of so often at most.
+/// It is announced so often at most.
 pub(super) const TELL_EVERY_MS: u64 = 1_000;
 /// The counts of a job's devices.
-pub(super) struct Counting {
+pub(super) struct JobCounting {
     pub(super) counts: JobCounts,
     /// The number of changes of the job's devices that were committed when it was counted; none: it was not.
     pub(super) as_of: Option<u64>,
@@ -27,16 +27,16 @@ pub(super) struct Counting {
     /// A sweep is in `counts` and on its way to the store: what the store counts meanwhile is older.
     is_ahead: bool,
     /// The work that waits for a count that is begun from now on.
-    pub(super) waiting: Vec<Then>,
-    pub(super) told: JobCounts,
-    pub(super) told_ms: u64,
+    pub(super) waiting: Vec<JobContinuation>,
+    pub(super) announced: JobCounts,
+    pub(super) announced_ms: u64,
     pub(super) speed: JobSpeed,
 }
 
-impl Counting {
+impl JobCounting {
     pub(super) fn new(counts: JobCounts) -> Self {
         Self {
-            told: counts.clone(),
+            announced: counts.clone(),
             counts,
             as_of: None,
             at_ms: 0,
@@ -45,7 +45,7 @@ impl Counting {
             again: false,
             is_ahead: false,
             waiting: Vec::new(),
-            told_ms: 0,
+            announced_ms: 0,
             speed: JobSpeed::default(),
         }
     }
@@ -65,7 +65,7 @@ impl Counting {
         may_begin
     }
 
-    /// A count has its answer. True where that is told; else it is counted again.
+    /// A count has its answer. True where that is announced; else it is counted again.
     pub(super) fn end(&mut self) -> bool {
         self.under_way = false;
         !std::mem::take(&mut self.again)
@@ -87,7 +87,7 @@ impl Counting {
     }
 }
 
-impl Run {
+impl JobRun {
     pub(super) fn progress(&self, job: &Job, now: Timestamp) -> JobProgress {
         let progress = JobProgress { counts: self.counting.counts.clone(), ..stored(job) };
         if job.status != JobStatus::Running {
@@ -115,12 +115,12 @@ mod tests {
     fn it_is_counted_when_there_is_something_new_and_the_store_has_rested() {
         let now = Instant::now();
         let (rested, rests) = (now, now + Duration::from_millis(1));
-        let counting = |as_of, rests_until, under_way| Counting {
+        let counting = |as_of, rests_until, under_way| JobCounting {
             as_of,
             at_ms: 1_000,
             rests_until,
             under_way,
-            ..Counting::new(JobCounts::new())
+            ..JobCounting::new(JobCounts::new())
         };
         for (counting, now_ms, changes, expected) in [
             (counting(None, rested, false), 1_249, Some(0), false),
@@ -137,9 +137,9 @@ mod tests {
 
     /// Or a job that is canceled would be shown with devices that are queued.
     #[test]
-    fn what_was_counted_before_a_sweep_is_stored_is_not_told() {
+    fn counts_from_before_a_sweep_are_not_announced() {
         let counts: JobCounts = [(StepState::Done, 8), (StepState::Queued, 52)].into_iter().collect();
-        let mut counting = Counting::new(counts);
+        let mut counting = JobCounting::new(counts);
         assert!(counting.begin());
         counting.sweep(JobSweep::Cancel);
         assert_eq!(counting.counts, [(StepState::Done, 8), (StepState::Canceled, 52)].into_iter().collect());

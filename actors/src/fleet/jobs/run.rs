@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::progress::Counting;
-use super::steering::Wish;
+use super::progress::JobCounting;
+use super::steering::SteerRequest;
 use twinhub_domain::fleet::job::RateLimiter;
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
 /// The progress of a job that is under way: which of its devices have had their turns.
-pub(super) struct Run {
+pub(super) struct JobRun {
     /// Another one may stand in its place when an answer comes.
     pub(super) serial: u64,
     pub(super) pace: RateLimiter,
@@ -23,11 +23,11 @@ pub(super) struct Run {
     /// Devices whose turn it is.
     pub(super) in_flight: usize,
     pub(super) waiting_for_pace: bool,
-    /// The wishes of people that cannot be done at once, in order.
-    pub(super) wishes: VecDeque<Wish>,
+    /// The requests of people that cannot be done at once, in order.
+    pub(super) waiting_requests: VecDeque<SteerRequest>,
     /// Its devices are being written down, or many of them are changed at once: nobody gets a turn.
     pub(super) writing: bool,
-    pub(super) counting: Counting,
+    pub(super) counting: JobCounting,
     /// Of a roll-out: why it is to be broken off, once none of its devices has its turn.
     pub(super) aborting: Option<String>,
     /// Of a roll-out in whose stage nobody is there: until when it waits for one to come.
@@ -36,8 +36,8 @@ pub(super) struct Run {
     pub(super) expired: bool,
 }
 
-impl Run {
-    pub(super) fn new(serial: u64, pace: RateLimiter, counting: Counting) -> Self {
+impl JobRun {
+    pub(super) fn new(serial: u64, pace: RateLimiter, counting: JobCounting) -> Self {
         Self {
             serial,
             pace,
@@ -48,7 +48,7 @@ impl Run {
             passes: 1,
             in_flight: 0,
             waiting_for_pace: false,
-            wishes: VecDeque::new(),
+            waiting_requests: VecDeque::new(),
             writing: false,
             counting,
             aborting: None,
@@ -76,6 +76,6 @@ impl Run {
 
     /// Nobody gets a turn just now.
     pub(super) fn is_held(&self) -> bool {
-        self.writing || !self.wishes.is_empty() || self.aborting.is_some()
+        self.writing || !self.waiting_requests.is_empty() || self.aborting.is_some()
     }
 }

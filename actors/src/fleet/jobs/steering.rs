@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::Jobs;
-use super::making::{AT_ONCE, JobParts};
+use super::creation::{AT_ONCE, JobParts};
 use super::rollout::withdraw;
-use super::run::Run;
-use crate::messages::jobs::{JobRefusal, JobTold, MakeJob, Steer, SteerJob};
+use super::run::JobRun;
+use crate::mailbox::send_reply;
+use crate::messages::jobs::{JobRefusal, JobView, MakeJob, Steer, SteerJob};
 use twinhub_domain::fleet::job::{JobCounts, JobSweep};
 use twinhub_domain::fleet::rollout::RolloutDecision;
 use twinhub_domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange, StepState};
@@ -26,21 +27,21 @@ use twinhub_store::{JobOp, StepSweep};
 const NOBODY: &str = "no device matched: nothing was done";
 
 /// Something that a person wants of a job.
-pub(super) struct Wish {
+pub(super) struct SteerRequest {
     steer: Steer,
     cause: Cause,
-    reply: oneshot::Sender<Result<JobTold, JobRefusal>>,
+    reply: oneshot::Sender<Result<JobView, JobRefusal>>,
 }
 
 impl Jobs {
-    pub(super) fn steer(&mut self, asked: SteerJob, ctx: &mut Context<Self>) {
-        let SteerJob { id, steer, cause, reply } = asked;
-        let wish = Wish { steer, cause, reply };
+    pub(super) fn steer(&mut self, steer_job: SteerJob, ctx: &mut Context<Self>) {
+        let SteerJob { id, steer, cause, reply } = steer_job;
+        let request = SteerRequest { steer, cause, reply };
         match self.table.runs.get_mut(&id) {
             Some(run) => {
-                run.wishes.push_back(wish);
-                self.grant_wishes(id, ctx);
-                if self.table.runs.get(&id).is_some_and(Run::is_through) {
+                run.waiting_requests.push_back(request);
+                self.apply_waiting_requests(id, ctx);
+                if self.table.runs.get(&id).is_some_and(JobRun::is_through) {
                     self.count(id, ctx); // it may have come to its end while it was paused
                 }
                 self.feed(ctx);
@@ -49,37 +50,37 @@ impl Jobs {
                 let then = move |this: &mut Self, ctx: &mut Context<Self>| match this.table.runs.get_mut(&id)
                 {
                     Some(run) => {
-                        run.wishes.push_back(wish); // others were faster
-                        this.grant_wishes(id, ctx);
+                        run.waiting_requests.push_back(request); // others were faster
+                        this.apply_waiting_requests(id, ctx);
                     }
-                    None => this.grant(id, wish, ctx),
+                    None => this.apply(id, request, ctx),
                 };
                 self.count_late(id, ctx, Box::new(then));
             }
-            None => self.grant(id, wish, ctx),
+            None => self.apply(id, request, ctx),
         }
     }
 
     /// Does what is wanted of a job, as far as it can be done now.
-    pub(super) fn grant_wishes(&mut self, id: JobId, ctx: &mut Context<Self>) {
+    pub(super) fn apply_waiting_requests(&mut self, id: JobId, ctx: &mut Context<Self>) {
         while let (Some(run), Some(job)) = (self.table.runs.get_mut(&id), self.table.jobs.get(&id)) {
             if run.writing || job.status == JobStatus::Preparing {
                 return;
             }
-            let Some(wish) = run.wishes.front() else { return };
-            let changes_many = match wish.steer {
+            let Some(request) = run.waiting_requests.front() else { return };
+            let changes_many = match request.steer {
                 Steer::Cancel | Steer::Retry => true,
                 Steer::Pause => job.action.rollout().is_some(),
                 Steer::Resume | Steer::Remove => false,
             };
             let changes_many = changes_many
-                && signal_of(wish.steer).is_some_and(|signal| job.status.after(signal).is_some());
+                && signal_of(request.steer).is_some_and(|signal| job.status.after(signal).is_some());
             if changes_many && run.in_flight > 0 {
                 return;
             }
-            let Some(wish) = run.wishes.pop_front() else { return };
+            let Some(request) = run.waiting_requests.pop_front() else { return };
             if !changes_many {
-                self.grant(id, wish, ctx);
+                self.apply(id, request, ctx);
                 continue;
             }
             run.writing = true;
@@ -87,39 +88,39 @@ impl Jobs {
                 if let Some(run) = this.table.runs.get_mut(&id) {
                     run.writing = false;
                 }
-                this.grant(id, wish, ctx);
-                this.grant_wishes(id, ctx);
+                this.apply(id, request, ctx);
+                this.apply_waiting_requests(id, ctx);
                 this.feed(ctx);
             };
             return self.count_then(id, ctx, Box::new(then));
         }
     }
 
-    fn grant(&mut self, id: JobId, wish: Wish, ctx: &mut Context<Self>) {
-        let Some(told) = self.table.told(id) else {
-            return self.answer(wish.reply, Err(JobRefusal::Unknown(id)), ctx);
+    fn apply(&mut self, id: JobId, request: SteerRequest, ctx: &mut Context<Self>) {
+        let Some(view) = self.table.view(id) else {
+            return self.answer(request.reply, Err(JobRefusal::Unknown(id)), ctx);
         };
-        let status = told.job.status;
-        let refused = JobRefusal::Status { status, steer: wish.steer };
-        let Some(signal) = signal_of(wish.steer) else {
-            if !status.is_final() || told.job.sweeping.is_some() {
-                return self.answer(wish.reply, Err(refused), ctx);
+        let status = view.job.status;
+        let refused = JobRefusal::Status { status, steer: request.steer };
+        let Some(signal) = signal_of(request.steer) else {
+            if !status.is_final() || view.job.sweeping.is_some() {
+                return self.answer(request.reply, Err(refused), ctx);
             }
-            let reply = wish.reply;
-            return self.remove(id, wish.cause, ctx, |_, _| drop(reply.send(Ok(told))));
+            let reply = request.reply;
+            return self.remove(id, request.cause, ctx, |_, _| drop(reply.send(Ok(view))));
         };
         if status.after(signal).is_none() {
-            return self.answer(wish.reply, Err(refused), ctx);
+            return self.answer(request.reply, Err(refused), ctx);
         }
-        if signal == JobSignal::Retry && told.progress.count(StepState::Failed) == 0 {
-            return self.answer(wish.reply, Err(JobRefusal::NothingFailed), ctx);
+        if signal == JobSignal::Retry && view.progress.count(StepState::Failed) == 0 {
+            return self.answer(request.reply, Err(JobRefusal::NothingFailed), ctx);
         }
         let _ = self.table.signal(id, signal, None); // it fits
         let sweeping = self.table.jobs.get(&id).and_then(|job| job.sweeping);
-        let Wish { cause, reply, .. } = wish;
+        let SteerRequest { cause, reply, .. } = request;
         let answer = move |this: &mut Self, _: &mut Context<Self>| {
-            if let Some(told) = this.table.told(id) {
-                let _ = reply.send(Ok(told)); // whoever asked may have gone
+            if let Some(view) = this.table.view(id) {
+                send_reply(reply, Ok(view));
             }
         };
         match sweeping {
@@ -143,15 +144,15 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        let Some(told) = self.table.told(id) else { return };
+        let Some(view) = self.table.view(id) else { return };
         self.table.jobs.remove(&id);
-        self.around.counters.changes_of_jobs.forget(id);
+        self.deps.counters.changes_of_jobs.forget(id);
         if let Some(run) = self.table.runs.remove(&id) {
-            for wish in run.wishes {
-                self.answer(wish.reply, Err(JobRefusal::Unknown(id)), ctx);
+            for request in run.waiting_requests {
+                self.answer(request.reply, Err(JobRefusal::Unknown(id)), ctx);
             }
         }
-        self.take_out(told, 0, cause, ctx, then);
+        self.take_out(view, 0, cause, ctx, then);
     }
 
     /// Goes on with a sweep that a crash has cut short.
@@ -204,7 +205,7 @@ impl Jobs {
         }
         let part = StepSweep { places: (from, to), ..sweep.clone() };
         let rest = StepSweep { places: (to, end), ..sweep };
-        self.note(vec![JobOp::Sweep(part)], ctx, move |this, ctx| this.sweep_parts(rest, ctx, last));
+        self.commit_steps(vec![JobOp::Sweep(part)], ctx, move |this, ctx| this.sweep_parts(rest, ctx, last));
     }
 
     fn end_sweep(
@@ -234,7 +235,7 @@ impl Jobs {
 
     pub(super) fn make(&mut self, make: MakeJob, ctx: &mut Context<Self>) {
         let id = JobId(crate::clock::new_id());
-        let (job, parts) = JobParts::new(id, make, self.around.clock.now());
+        let (job, parts) = JobParts::new(id, make, self.deps.clock.now());
         self.table.jobs.insert(id, job);
         let mut run = self.table.new_run(id);
         run.writing = true;
@@ -249,14 +250,14 @@ impl Jobs {
         let ops = vec![part];
         let is_for_nobody = self.table.jobs.get(&id).is_some_and(|job| job.total == 0);
         let then = move |this: &mut Self, ctx: &mut Context<Self>| {
-            if let (Some(reply), Some(told)) = (parts.reply.take(), this.table.told(id)) {
-                let _ = reply.send(told); // whoever asked may have gone
+            if let (Some(reply), Some(view)) = (parts.reply.take(), this.table.view(id)) {
+                send_reply(reply, view);
             }
             if !is_last {
                 return this.write_part(parts, RecordChange::Changed, ctx);
             }
-            if let Some(told) = this.table.told(id) {
-                let _ = parts.prepared.send(told); // so may have whoever waited
+            if let Some(view) = this.table.view(id) {
+                send_reply(parts.prepared, view);
             }
             this.ready(id, ctx);
             if is_for_nobody {
@@ -264,7 +265,7 @@ impl Jobs {
             }
         };
         if is_for_nobody {
-            // Whoever asked meant somebody: this must not look as if it had been done.
+            // The caller meant devices: this must not look as if it had been done.
             let _ = self.table.signal(id, JobSignal::BreakOff, Some(NOBODY)); // it was being prepared
             if let Some(job) = self.table.jobs.get_mut(&id) {
                 job.sweeping = None; // there is nobody to be called back
@@ -275,11 +276,11 @@ impl Jobs {
         if is_last || change == RecordChange::Made {
             self.put(id, change, ops, cause, ctx, then);
         } else {
-            self.note(ops, ctx, then);
+            self.commit_steps(ops, ctx, then);
         }
     }
 
-    /// The hub went down while it was being made. Nobody had a turn, and it is not known who else was to have one.
+    /// The hub stopped while it was being made. No device was dispatched, and the other devices of the job are unknown.
     pub(super) fn break_off(&mut self, id: JobId, ctx: &mut Context<Self>) {
         const WHY: &str = "the hub stopped while the job was being made: nothing was done";
         let _ = self.table.signal(id, JobSignal::BreakOff, Some(WHY)); // it was being prepared
@@ -295,7 +296,7 @@ impl Jobs {
         of_all: &JobCounts,
         ctx: &mut Context<Self>,
     ) {
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         let Some((rollout, stage)) = self.table.rollout(id) else { return };
         let next = rollout.next(stage, through, of_stage, of_all, rollout.expires <= now);
         if let Some(run) = self.table.runs.get_mut(&id).filter(|_| !matches!(next, RolloutDecision::Widen(_)))
@@ -325,7 +326,7 @@ impl Jobs {
     /// device must show progress. Before that it waits: a fleet that is away as a whole for a moment would have its
     /// task as a whole, and all of it would begin at once when it returns.
     fn widen(&mut self, id: JobId, devices: u64, ctx: &mut Context<Self>) {
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         let (Some(run), Some(job)) = (self.table.runs.get_mut(&id), self.table.jobs.get_mut(&id)) else {
             return;
         };
@@ -365,11 +366,11 @@ impl Jobs {
     /// Has those fail that a roll-out never came to before its time was over. Those that have their task fail by
     /// themselves.
     pub(super) fn expire(&mut self, id: JobId, ctx: &mut Context<Self>) {
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         let is_running = self.table.jobs.get(&id).is_some_and(|job| job.status == JobStatus::Running);
         let is_over = self.table.rollout(id).is_some_and(|(rollout, _)| rollout.expires <= now);
         // Nothing else changes many of them meanwhile.
-        let may = |run: &&mut Run| !run.expired && !run.writing && run.aborting.is_none();
+        let may = |run: &&mut JobRun| !run.expired && !run.writing && run.aborting.is_none();
         let Some(run) = self.table.runs.get_mut(&id).filter(|run| is_running && is_over && may(run)) else {
             return;
         };
@@ -383,14 +384,14 @@ impl Jobs {
             at: now,
         };
         self.sweep_parts(sweep, ctx, move |this, last, ctx| {
-            this.note(vec![last], ctx, move |this, ctx| {
+            this.commit_steps(vec![last], ctx, move |this, ctx| {
                 this.ready(id, ctx);
                 this.count(id, ctx);
             });
         });
     }
 
-    /// Calls back what devices of a paused roll-out have not begun with: those that are away would be told of it when
+    /// Calls back what devices of a paused roll-out have not begun with: those that are away would get it when
     /// they return. They have their turn anew when it goes on.
     pub(super) fn hold_back(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.table.hold(id, true);
@@ -416,7 +417,7 @@ impl Jobs {
             if to == StepState::Queued { "the roll-out is paused" } else { "the roll-out was canceled" };
         let input =
             Input::WithdrawUpdate { job: Some(id), to, reason: reason.unwrap_or_else(|| usual.into()) };
-        let withdrawn = withdraw(Arc::clone(&self.around), id, self.table.reach(id), input);
+        let withdrawn = withdraw(Arc::clone(&self.deps), id, self.table.reach(id), input);
         ctx.spawn(withdrawn.into_actor(self).map(|(), this, ctx| then(this, ctx)));
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::progress::{self, Counting};
-use super::run::Run;
-use crate::messages::jobs::JobTold;
+use super::progress::{self, JobCounting};
+use super::run::JobRun;
+use crate::messages::jobs::JobView;
 use twinhub_domain::Clock;
 use twinhub_domain::fleet::job::{JobSweep, RateLimiter};
 use twinhub_domain::fleet::{Job, JobId, JobSignal, JobStatus, Rollout, StepState};
@@ -18,7 +18,7 @@ pub(super) struct JobTable {
     clock: Arc<dyn Clock>,
     pub jobs: BTreeMap<JobId, Job>,
     /// Of jobs that are not at their end, or some of whose devices are not.
-    pub runs: HashMap<JobId, Run>,
+    pub runs: HashMap<JobId, JobRun>,
     /// The job whose device had the last turn.
     served: Option<JobId>,
     made_runs: u64,
@@ -31,13 +31,13 @@ impl JobTable {
     }
 
     /// As far as a job has come.
-    pub fn told(&self, id: JobId) -> Option<JobTold> {
+    pub fn view(&self, id: JobId) -> Option<JobView> {
         let job = self.jobs.get(&id)?.clone();
         let progress = match self.runs.get(&id) {
             Some(run) => run.progress(&job, self.clock.now()),
             None => progress::stored(&job),
         };
-        Some(JobTold { job, progress })
+        Some(JobView { job, progress })
     }
 
     /// Makes of a job what `signal` makes of it; false where it does not fit.
@@ -52,7 +52,7 @@ impl JobTable {
 
     /// Jobs that begin, stand still and end are in the log.
     pub fn log(&self, id: JobId, signal: JobSignal) {
-        let Some(JobTold { job, progress }) = self.told(id) else { return };
+        let Some(JobView { job, progress }) = self.view(id) else { return };
         let (action, status, devices) = (job.action.kind(), job.status.as_str(), job.total);
         let failed = progress.count(StepState::Failed);
         match signal {
@@ -87,26 +87,26 @@ impl JobTable {
         self.jobs.get(&id).is_some_and(|job| job.action.rollout().is_some() && job.started_at.is_some())
     }
 
-    pub fn new_run(&mut self, id: JobId) -> Run {
+    pub fn new_run(&mut self, id: JobId) -> JobRun {
         self.made_runs += 1;
         let job = self.jobs.get(&id);
         let pace = RateLimiter::new(job.and_then(|job| job.rate), self.clock.uptime_ms());
-        let counts = self.told(id).map(|told| told.progress.counts).unwrap_or_default();
-        Run::new(self.made_runs, pace, Counting::new(counts))
+        let counts = self.view(id).map(|view| view.progress.counts).unwrap_or_default();
+        JobRun::new(self.made_runs, pace, JobCounting::new(counts))
     }
 
     /// Those who are queued when many were changed are read anew; till then nobody has a turn.
     pub fn begin_anew(&mut self, id: JobId) {
         let mut run = self.new_run(id);
         if let Some(before) = self.runs.remove(&id) {
-            run.wishes = before.wishes;
+            run.waiting_requests = before.waiting_requests;
         }
         run.writing = true;
         self.runs.insert(id, run);
     }
 
     /// The run that asked, unless another one stands in its place.
-    pub fn run(&mut self, id: JobId, serial: u64) -> Option<&mut Run> {
+    pub fn run(&mut self, id: JobId, serial: u64) -> Option<&mut JobRun> {
         self.runs.get_mut(&id).filter(|run| run.serial == serial)
     }
 
@@ -129,7 +129,7 @@ impl JobTable {
     }
 
     /// The job of these that has a turn after the one that had the last.
-    pub fn serve(&mut self, running: &[JobId]) -> JobId {
+    pub fn next_in_rotation(&mut self, running: &[JobId]) -> JobId {
         let after = running.partition_point(|id| Some(*id) <= self.served);
         let id = running[after % running.len()];
         self.served = Some(id);

@@ -1,16 +1,18 @@
-//! A change of the templates, from the wish to the job that brings it to the devices.
+//! A change of the templates, from the request to the job that brings it to the devices.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::{Around, Helpers, Shelf, devices};
+use super::{FleetDeps, RecordRepository, TemplateActors, template_devices};
 use crate::backoff::until_answered;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::automation::TemplateRules;
-use crate::messages::jobs::{JobTold, MakeJob};
-use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
-use crate::post::post;
+use crate::messages::jobs::{JobView, MakeJob};
+use crate::messages::templates::{
+    DeleteTemplateReply, PutMode, PutTemplateReply, TemplateRefusal, TemplateRequest, TryTemplateReply,
+};
 use twinhub_domain::fleet::{JobAction, JobId, RecordChange};
 use twinhub_domain::{Cause, Json, Object, Versions};
 use twinhub_mqtt::receipt;
@@ -22,38 +24,38 @@ const ROLL_OUT: &str = "roll_out";
 const REMOVE: &str = "remove";
 
 /// A change of the templates under way.
-pub(super) struct Changing {
-    pub shelf: Shelf,
-    pub around: Arc<Around>,
-    pub helpers: Option<Helpers>,
+pub(super) struct TemplateChanger {
+    pub repository: RecordRepository,
+    pub deps: Arc<FleetDeps>,
+    pub actors: Option<TemplateActors>,
 }
 
 /// The job that brings a change to the devices.
-struct Bringing {
+struct BringingJob {
     /// The number of devices that have the template.
     devices: u64,
     /// None where no device has it.
     job: Option<JobId>,
     /// Told when the job cannot be lost any more.
-    prepared: Option<oneshot::Receiver<JobTold>>,
+    prepared: Option<oneshot::Receiver<JobView>>,
 }
 
 /// The rest of a change that is durable, and that its devices are not sure to come to yet.
-pub(super) struct Remainder {
-    left: Unfinished,
-    prepared: Option<oneshot::Receiver<JobTold>>,
+pub(super) struct RemainingChange {
+    left: UnfinishedChange,
+    prepared: Option<oneshot::Receiver<JobView>>,
     cause: Cause,
 }
 
 /// A change that is durable, and the job for it not yet.
-pub(super) enum Unfinished {
+pub(super) enum UnfinishedChange {
     /// Its devices are to take it as it is now.
     RollOut(Arc<DeviceTemplate>),
     /// It is to go, from its devices first.
     Remove(Arc<DeviceTemplate>),
 }
 
-impl Unfinished {
+impl UnfinishedChange {
     /// The change that the record says.
     pub fn of(template: Arc<DeviceTemplate>, body: &Object) -> Option<Self> {
         match body.get(UNFINISHED).and_then(Json::as_str)? {
@@ -73,14 +75,15 @@ impl Unfinished {
     }
 }
 
-impl Changing {
-    /// See [`crate::messages::templates::PutTemplate`]. The remainder is for [`Changing::wind_up`], after the answer.
+impl TemplateChanger {
+    /// See [`crate::messages::templates::PutTemplate`]. The remainder is for [`TemplateChanger::wind_up`], after the
+    /// answer.
     pub async fn put(
         &self,
-        wish: Wish,
+        request: TemplateRequest,
         cause: Cause,
-    ) -> Result<(TemplateStood, Option<Remainder>), TemplateRefusal> {
-        let (template, before) = self.wished(wish)?;
+    ) -> Result<(PutTemplateReply, Option<RemainingChange>), TemplateRefusal> {
+        let (template, before) = self.requested(request)?;
         let change = if before.is_some() { RecordChange::Changed } else { RecordChange::Made };
         // One that is new may be of a name that devices still have, from before.
         let same_layer = before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.layer, &template.layer));
@@ -90,22 +93,22 @@ impl Changing {
         }
         self.commit(&template.id, change, body, cause.clone()).await?;
         info!(template = %template.id, version = template.version, by = %cause.by, "template stored");
-        let catalog = &self.around.catalog;
+        let catalog = &self.deps.catalog;
         catalog.set(catalog.now().with(Arc::clone(&template)));
         if before.as_ref().is_none_or(|before| before.rules != template.rules) {
             self.tell_rules().await;
         }
         if same_layer {
             let devices = self.count(&template.id).await?;
-            return Ok((TemplateStood { template, devices, job: None }, None));
+            return Ok((PutTemplateReply { template, devices, job: None }, None));
         }
         let bringing = self.bring(&template.id, "a template was changed", cause.clone()).await?;
-        let Bringing { devices, job, prepared } = bringing;
-        let left = Unfinished::RollOut(Arc::clone(&template));
-        Ok((TemplateStood { template, devices, job }, Some(Remainder { left, prepared, cause })))
+        let BringingJob { devices, job, prepared } = bringing;
+        let left = UnfinishedChange::RollOut(Arc::clone(&template));
+        Ok((PutTemplateReply { template, devices, job }, Some(RemainingChange { left, prepared, cause })))
     }
 
-    /// See [`crate::messages::templates::DeleteTemplate`]. The remainder is for [`Changing::wind_up`], after the
+    /// See [`crate::messages::templates::DeleteTemplate`]. The remainder is for [`TemplateChanger::wind_up`], after the
     /// answer.
     pub async fn delete(
         &self,
@@ -113,8 +116,8 @@ impl Changing {
         force: bool,
         if_version: Option<Versions>,
         cause: Cause,
-    ) -> Result<(TemplateGone, Remainder), TemplateRefusal> {
-        let catalog = &self.around.catalog;
+    ) -> Result<(DeleteTemplateReply, RemainingChange), TemplateRefusal> {
+        let catalog = &self.deps.catalog;
         let before = catalog.now();
         let template = Arc::clone(before.get(&id).ok_or_else(|| TemplateRefusal::Unknown(id.clone()))?);
         check_version(&template, if_version)?;
@@ -134,23 +137,28 @@ impl Changing {
             catalog.set(catalog.now().with(template));
             return Err(refusal);
         }
-        let Bringing { devices, job, prepared } =
+        let BringingJob { devices, job, prepared } =
             self.bring(&id, "a template was removed", cause.clone()).await?;
         info!(template = %id, by = %cause.by, "template removed");
         if !template.rules.is_empty() {
             self.tell_rules().await;
         }
-        let left = Unfinished::Remove(template);
-        Ok((TemplateGone { devices, job }, Remainder { left, prepared, cause }))
+        let left = UnfinishedChange::Remove(template);
+        Ok((DeleteTemplateReply { devices, job }, RemainingChange { left, prepared, cause }))
     }
 
     /// See [`crate::messages::templates::TryTemplate`].
-    pub async fn try_out(&self, wish: Wish, offset: usize, limit: usize) -> Result<Trial, TemplateRefusal> {
-        let (template, _) = self.wished(wish)?;
-        let now = self.around.clock.now();
-        let mut trial = Trial { template, devices: 0, changed: 0, changes: Vec::new() };
+    pub async fn try_out(
+        &self,
+        request: TemplateRequest,
+        offset: usize,
+        limit: usize,
+    ) -> Result<TryTemplateReply, TemplateRefusal> {
+        let (template, _) = self.requested(request)?;
+        let now = self.deps.clock.now();
+        let mut trial = TryTemplateReply { template, devices: 0, changed: 0, changes: Vec::new() };
         let (layer, id) = (Arc::clone(&trial.template.layer), trial.template.id.clone());
-        devices::each(&self.around, &id, |twin| {
+        template_devices::each(&self.deps, &id, |twin| {
             trial.devices += 1;
             let difference = twin.difference(Some(Arc::clone(&layer)), now);
             if difference.is_empty() {
@@ -166,30 +174,30 @@ impl Changing {
         Ok(trial)
     }
 
-    /// Goes on with what was under way when the hub went down.
-    pub async fn finish(&self, left: Unfinished) {
+    /// Goes on with what was under way when the hub stopped.
+    pub async fn finish(&self, left: UnfinishedChange) {
         let template = Arc::clone(left.template());
         info!(template = %template.id, "going on with a template's change");
         let cause = Cause::hub();
-        // If not, the hub goes down.
-        if let Ok(Bringing { prepared, .. }) =
+        // If not, the hub is shutting down.
+        if let Ok(BringingJob { prepared, .. }) =
             self.bring(&template.id, "a template was changed", cause.clone()).await
         {
-            self.wind_up(Remainder { left, prepared, cause }).await;
+            self.wind_up(RemainingChange { left, prepared, cause }).await;
         }
     }
 
     /// Waits until the job cannot be lost any more, and only then strikes out that there is something to be gone on
     /// with. No other change is made before that: it would overwrite the word for it.
-    pub async fn wind_up(&self, Remainder { left, prepared, cause }: Remainder) {
+    pub async fn wind_up(&self, RemainingChange { left, prepared, cause }: RemainingChange) {
         if let Some(prepared) = prepared
             && prepared.await.is_err()
         {
-            return; // the hub goes down, and goes on when it comes up
+            return; // the hub is shutting down; the change goes on after the next start
         }
         match left {
-            Unfinished::RollOut(template) => self.settle(&template).await,
-            Unfinished::Remove(template) => {
+            UnfinishedChange::RollOut(template) => self.settle(&template).await,
+            UnfinishedChange::Remove(template) => {
                 let gone = self.commit(&template.id, RecordChange::Removed, template.document(), cause).await;
                 if gone.is_err() {
                     warn!(template = %template.id, "a template is still to be removed");
@@ -200,66 +208,69 @@ impl Changing {
 
     /// Has automation run the rules of the templates there are, and no others of templates.
     pub async fn tell_rules(&self) {
-        let Some(helpers) = &self.helpers else { return };
-        let catalog = self.around.catalog.now();
+        let Some(actors) = &self.actors else { return };
+        let catalog = self.deps.catalog.now();
         let rules = catalog.iter().flat_map(|template| template.whole_rules().collect::<Vec<_>>()).collect();
-        let (reply, told) = oneshot::channel();
-        let _ = post(&helpers.automation, TemplateRules { rules, reply }); // without automation the hub goes down
-        match told.await {
+        let (reply, answer) = oneshot::channel();
+        // Without automation the hub is shutting down.
+        let _ = try_send_unbounded(&actors.automation, TemplateRules { rules, reply });
+        match answer.await {
             Ok(Ok(())) => {}
-            // They are told again with the next change, or start.
+            // They are sent again with the next change, or start.
             Ok(Err(error)) => warn!(%error, "the rules of templates were not taken"),
             Err(_) => warn!("the rules of templates were not taken"),
         }
     }
 
-    /// The template that comes of a wish, and the one that stands in its place.
-    fn wished(
+    /// The template that comes of a request, and the one that stands in its place.
+    fn requested(
         &self,
-        wish: Wish,
+        request: TemplateRequest,
     ) -> Result<(Arc<DeviceTemplate>, Option<Arc<DeviceTemplate>>), TemplateRefusal> {
-        let Wish { id, said, how, if_version } = wish;
-        let catalog = self.around.catalog.now();
+        let TemplateRequest { id, body, mode, if_version } = request;
+        let catalog = self.deps.catalog.now();
         let before = catalog.get(&id).cloned();
-        let said = match (&before, how) {
-            (Some(_), How::Make) => return Err(TemplateRefusal::Taken(id)),
-            (None, How::Replace | How::Merge) => return Err(TemplateRefusal::Unknown(id)),
-            (_, How::Make | How::Replace) => said,
-            (Some(before), How::Merge) => {
+        let body = match (&before, mode) {
+            (Some(_), PutMode::Make) => return Err(TemplateRefusal::Taken(id)),
+            (None, PutMode::Replace | PutMode::Merge) => {
+                return Err(TemplateRefusal::Unknown(id));
+            }
+            (_, PutMode::Make | PutMode::Replace) => body,
+            (Some(before), PutMode::Merge) => {
                 let mut merged = before.specification();
-                merged.merge(&said);
+                merged.merge(&body);
                 merged
             }
         };
         if let Some(before) = &before {
             check_version(before, if_version)?;
         }
-        if let Some(other) = said.get("id")
+        if let Some(other) = body.get("id")
             && other.as_str() != Some(&*id)
         {
             let detail = format!("the template is called `{id}`, and stays so");
             return Err(BadDeviceTemplate::Field { field: "id".into(), detail }.into());
         }
-        let (now, secrets) = (self.around.clock.now(), &self.around.secrets);
-        let template = DeviceTemplate::read_with(&id, &said, before.as_deref(), now, secrets)?;
+        let (now, secrets) = (self.deps.clock.now(), &self.deps.secrets);
+        let template = DeviceTemplate::read_with(&id, &body, before.as_deref(), now, secrets)?;
         Ok((Arc::new(template), before))
     }
 
     /// Makes the job that brings a template as it is now, or that it is no more, to the devices that have it. The
     /// change itself is durable, so this is tried for as long as it takes.
-    async fn bring(&self, id: &str, why: &str, cause: Cause) -> Result<Bringing, TemplateRefusal> {
+    async fn bring(&self, id: &str, why: &str, cause: Cause) -> Result<BringingJob, TemplateRefusal> {
         let devices = until_answered("who has a template", || async {
-            match devices::of(&self.around, id).await {
+            match template_devices::of(&self.deps, id).await {
                 Err(TemplateRefusal::Lost) => Ok(Err(TemplateRefusal::Lost)), // the hub is shutting down
                 read => read.map(Ok),
             }
         })
         .await?;
         let count = devices.len() as u64;
-        let Some(helpers) = self.helpers.as_ref().filter(|_| count > 0) else {
-            return Ok(Bringing { devices: count, job: None, prepared: None });
+        let Some(actors) = self.actors.as_ref().filter(|_| count > 0) else {
+            return Ok(BringingJob { devices: count, job: None, prepared: None });
         };
-        let ((reply, told), (prepared, is_prepared)) = (oneshot::channel(), oneshot::channel());
+        let ((reply, answer), (prepared, is_prepared)) = (oneshot::channel(), oneshot::channel());
         let make = MakeJob {
             action: JobAction::Refresh(id.into()),
             description: format!("{why}: {id}").into(),
@@ -271,9 +282,9 @@ impl Changing {
             reply,
             prepared,
         };
-        let _ = post(&helpers.jobs, make); // without the jobs the hub goes down
-        let told = told.await.map_err(|_| TemplateRefusal::Lost)?;
-        Ok(Bringing { devices: count, job: Some(told.job.id), prepared: Some(is_prepared) })
+        let _ = try_send_unbounded(&actors.jobs, make); // without the jobs the hub is shutting down
+        let answer = answer.await.map_err(|_| TemplateRefusal::Lost)?;
+        Ok(BringingJob { devices: count, job: Some(answer.job.id), prepared: Some(is_prepared) })
     }
 
     /// May the template be removed? Without force only where no device has it.
@@ -288,7 +299,7 @@ impl Changing {
     }
 
     async fn count(&self, id: &str) -> Result<u64, TemplateRefusal> {
-        Ok(devices::of(&self.around, id).await?.len() as u64)
+        Ok(template_devices::of(&self.deps, id).await?.len() as u64)
     }
 
     /// The job is whole: nothing is left to be gone on with.
@@ -306,7 +317,7 @@ impl Changing {
         cause: Cause,
     ) -> Result<(), TemplateRefusal> {
         let (receipt, settled) = receipt::channel();
-        self.shelf.put(id, change, body, Vec::new(), cause, receipt);
+        self.repository.put(id, change, body, Vec::new(), cause, receipt);
         match settled.await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(TemplateRefusal::Lost),
@@ -316,7 +327,7 @@ impl Changing {
     /// The same without a word of it.
     async fn keep(&self, id: &str, body: Object) -> Result<(), TemplateRefusal> {
         let (receipt, settled) = receipt::channel();
-        self.shelf.keep(id, body, receipt);
+        self.repository.put_silently(id, body, receipt);
         match settled.await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(TemplateRefusal::Lost),

@@ -8,14 +8,16 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::HubError;
-use crate::door::Arrived;
 use crate::hub::{Hub, Settings};
+use crate::ingress::IncomingMessage;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::automation::{DeleteRule, EnableRule, ReadRules, RuleRefusal, RulesRead};
-use crate::messages::feed::Subscribe;
+use crate::messages::feed::SubscribeFeed;
 use crate::messages::jobs::{ListJobs, ShowJob};
 use crate::messages::supervisor::IfUnknown;
-use crate::messages::templates::{How, TemplateGone, TemplateRefusal, TemplateStood, Trial, Wish};
-use crate::post::post;
+use crate::messages::templates::{
+    DeleteTemplateReply, PutMode, PutTemplateReply, TemplateRefusal, TemplateRequest, TryTemplateReply,
+};
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::JobId;
 use twinhub_domain::fleet::JobStatus;
@@ -28,14 +30,14 @@ use twinhub_testkit::{FailingStore, ManualClock, ask, until_found, within};
 
 const NOON: i64 = 1_767_268_800_000;
 
-struct House {
+struct TemplatesFixture {
     hub: Arc<Hub>,
     memory: Arc<MemoryStore>,
     store: Arc<FailingStore>,
     live: Receiver<Arc<[Arc<Recorded>]>>,
 }
 
-impl House {
+impl TemplatesFixture {
     async fn new() -> Self {
         Self::over(Arc::new(MemoryStore::default())).await
     }
@@ -44,7 +46,7 @@ impl House {
         let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
         let clock = ManualClock::at(Timestamp::from_millis(NOON));
         let hub = Hub::start(store.clone(), clock, Settings::default()).await.unwrap();
-        let live = ask(&hub.feed, Subscribe).await.events;
+        let live = ask(&hub.feed, SubscribeFeed).await.events;
         Self { hub, memory, store, live }
     }
 
@@ -54,28 +56,28 @@ impl House {
         Self::over(self.memory).await
     }
 
-    fn wish(&self, id: &str, said: &str, how: How) -> Wish {
-        Wish { id: id.into(), said: said_of(said), how, if_version: None }
+    fn request(&self, id: &str, said: &str, how: PutMode) -> TemplateRequest {
+        TemplateRequest { id: id.into(), body: said_of(said), mode: how, if_version: None }
     }
 
-    async fn put(&self, id: &str, said: &str, how: How) -> Result<TemplateStood, TemplateRefusal> {
+    async fn put(&self, id: &str, said: &str, how: PutMode) -> Result<PutTemplateReply, TemplateRefusal> {
         let (reply, stood) = oneshot::channel();
-        let put = PutTemplate { wish: self.wish(id, said, how), cause: person(), reply };
-        post(&self.hub.templates, put).unwrap();
+        let put = PutTemplate { request: self.request(id, said, how), cause: person(), reply };
+        try_send_unbounded(&self.hub.templates, put).unwrap();
         within("what became of a template's change", stood).await.unwrap()
     }
 
-    async fn try_out(&self, id: &str, said: &str, offset: usize, limit: usize) -> Trial {
+    async fn try_out(&self, id: &str, said: &str, offset: usize, limit: usize) -> TryTemplateReply {
         let (reply, tried) = oneshot::channel();
-        let asked = TryTemplate { wish: self.wish(id, said, How::Merge), offset, limit, reply };
-        post(&self.hub.templates, asked).unwrap();
+        let asked = TryTemplate { request: self.request(id, said, PutMode::Merge), offset, limit, reply };
+        try_send_unbounded(&self.hub.templates, asked).unwrap();
         within("what a template would do", tried).await.unwrap().unwrap()
     }
 
-    async fn delete(&self, id: &str, force: bool) -> Result<TemplateGone, TemplateRefusal> {
+    async fn delete(&self, id: &str, force: bool) -> Result<DeleteTemplateReply, TemplateRefusal> {
         let (reply, gone) = oneshot::channel();
         let delete = DeleteTemplate { id: id.into(), force, if_version: None, cause: person(), reply };
-        post(&self.hub.templates, delete).unwrap();
+        try_send_unbounded(&self.hub.templates, delete).unwrap();
         within("what became of a template's end", gone).await.unwrap()
     }
 
@@ -100,7 +102,7 @@ impl House {
 
     async fn say(&self, device: &str, topic: &str, payload: &str) {
         let (receipt, settled) = receipt::channel();
-        let message = Arrived {
+        let message = IncomingMessage {
             topic: format!("iot/devices/{device}/{topic}").into(),
             payload: payload.to_owned().into(),
             fire_and_forget: false,
@@ -108,7 +110,7 @@ impl House {
             for_twins: true,
             for_rules: true,
         };
-        self.hub.door.take(message, receipt, None);
+        self.hub.ingress.accept(message, receipt, None);
         within("it is settled", settled).await.unwrap().unwrap();
     }
 
@@ -129,7 +131,7 @@ impl House {
         let done = async {
             loop {
                 let (reply, told) = oneshot::channel();
-                post(&self.hub.jobs, ShowJob { id, reply }).unwrap();
+                try_send_unbounded(&self.hub.jobs, ShowJob { id, reply }).unwrap();
                 if within("what an actor tells", told).await.unwrap().unwrap().job.status == JobStatus::Done {
                     return;
                 }
@@ -142,13 +144,13 @@ impl House {
     async fn jobs(&self) -> Vec<JobId> {
         let (reply, told) = oneshot::channel();
         let list = ListJobs { status: Vec::new(), kinds: Vec::new(), offset: 0, limit: usize::MAX, reply };
-        post(&self.hub.jobs, list).unwrap();
+        try_send_unbounded(&self.hub.jobs, list).unwrap();
         within("what an actor tells", told).await.unwrap().jobs.into_iter().map(|told| told.job.id).collect()
     }
 
     async fn rules(&self) -> RulesRead {
         let (reply, read) = oneshot::channel();
-        post(&self.hub.automation, ReadRules { reply }).unwrap();
+        try_send_unbounded(&self.hub.automation, ReadRules { reply }).unwrap();
         within("the answer to a read", read).await.unwrap()
     }
 
@@ -174,18 +176,18 @@ const PUMP: &str = r#"{"applies_to": {"type": "pump"}, "configuration": {"interv
 
 #[actix::test]
 async fn a_template_is_given_by_name_and_an_unknown_one_is_refused() {
-    let house = House::new().await;
-    house.put("pump", r#"{"configuration": {"interval": 60}}"#, How::Make).await.unwrap();
-    let refused = house.register("a", r#"{"template": "fan"}"#).await;
+    let fixture = TemplatesFixture::new().await;
+    fixture.put("pump", r#"{"configuration": {"interval": 60}}"#, PutMode::Make).await.unwrap();
+    let refused = fixture.register("a", r#"{"template": "fan"}"#).await;
     let Err(HubError::Refused(Refusal::Invalid { field, detail })) = refused else { panic!("{refused:?}") };
     assert_eq!((&*field, &*detail), ("template_id", "there is no template `fan`"));
-    assert!(house.hub.read(&id("a")).await.unwrap().is_none(), "nothing came of it");
-    house.register("a", r#"{"template": "pump", "configuration": {"own": 1}}"#).await.unwrap();
+    assert!(fixture.hub.read(&id("a")).await.unwrap().is_none(), "nothing came of it");
+    fixture.register("a", r#"{"template": "pump", "configuration": {"own": 1}}"#).await.unwrap();
     assert_eq!(
-        house.shown("a").await,
+        fixture.shown("a").await,
         (r#"{"id":"pump","version":1}"#.into(), r#"{"interval":60,"own":1}"#.into())
     );
-    let twin = house.change("a", r#"{"template": null}"#).await.unwrap();
+    let twin = fixture.change("a", r#"{"template": null}"#).await.unwrap();
     assert_eq!(
         (twin.template_id(), Json::from(twin.configuration.clone()).to_string()),
         (None, r#"{"own":1}"#.into())
@@ -193,7 +195,7 @@ async fn a_template_is_given_by_name_and_an_unknown_one_is_refused() {
     for wrong in
         [r#"{"template": "fan"}"#, r#"{"template": 5}"#, r#"{"template": {"id": "pump", "version": 1}}"#]
     {
-        let refused = house.change("a", wrong).await;
+        let refused = fixture.change("a", wrong).await;
         assert!(
             matches!(refused, Err(HubError::Refused(Refusal::Invalid { field, .. })) if field == "template_id")
         );
@@ -202,21 +204,21 @@ async fn a_template_is_given_by_name_and_an_unknown_one_is_refused() {
 
 #[actix::test]
 async fn a_device_that_appears_takes_the_template_that_is_meant_for_it() {
-    let mut house = House::new().await;
-    house
-        .put("hall", r#"{"applies_to": {"id": "hall-*"}, "tags": {"room": "hall"}}"#, How::Make)
+    let mut fixture = TemplatesFixture::new().await;
+    fixture
+        .put("hall", r#"{"applies_to": {"id": "hall-*"}, "tags": {"room": "hall"}}"#, PutMode::Make)
         .await
         .unwrap();
-    house.put("pump", PUMP, How::Make).await.unwrap();
-    house.appear("hall-1").await;
-    house.appear("x").await;
-    assert_eq!(house.twin("hall-1").await.template_id(), Some("hall"));
-    assert_eq!(house.twin("x").await.template_id(), None);
+    fixture.put("pump", PUMP, PutMode::Make).await.unwrap();
+    fixture.appear("hall-1").await;
+    fixture.appear("x").await;
+    assert_eq!(fixture.twin("hall-1").await.template_id(), Some("hall"));
+    assert_eq!(fixture.twin("x").await.template_id(), None);
 
-    // In one commit: whoever follows never sees it without.
+    // In one commit: a follower never sees it without.
     let mut kinds = Vec::new();
     while kinds.is_empty() {
-        let batch = within("an event of the device", house.live.recv()).await.unwrap();
+        let batch = within("an event of the device", fixture.live.recv()).await.unwrap();
         let of_device = batch.iter().filter(|recorded| recorded.event.device == id("hall-1"));
         kinds = of_device.map(|recorded| recorded.event.kind().as_str()).collect();
     }
@@ -228,100 +230,107 @@ async fn a_device_that_appears_takes_the_template_that_is_meant_for_it() {
 
     // It becomes known what it is: by a claim, or a change; unless it is said that it is to have none.
     let claim = |patch: &str| Input::Claim(Box::new(Registration { patch: said_of(patch) }));
-    let claimed = house.deliver("x", claim(r#"{"type": "pump"}"#), IfUnknown::Refuse).await.unwrap();
+    let claimed = fixture.deliver("x", claim(r#"{"type": "pump"}"#), IfUnknown::Refuse).await.unwrap();
     assert_eq!(claimed.template_id(), Some("pump"));
-    house.appear("y").await;
-    let claimed =
-        house.deliver("y", claim(r#"{"type": "pump", "template": null}"#), IfUnknown::Refuse).await.unwrap();
+    fixture.appear("y").await;
+    let claimed = fixture
+        .deliver("y", claim(r#"{"type": "pump", "template": null}"#), IfUnknown::Refuse)
+        .await
+        .unwrap();
     assert_eq!(claimed.template_id(), None);
-    assert_eq!(house.change("y", r#"{"name": "Y"}"#).await.unwrap().template_id(), None);
-    assert_eq!(house.change("y", r#"{"type": "pump"}"#).await.unwrap().template_id(), Some("pump"));
+    assert_eq!(fixture.change("y", r#"{"name": "Y"}"#).await.unwrap().template_id(), None);
+    assert_eq!(fixture.change("y", r#"{"type": "pump"}"#).await.unwrap().template_id(), Some("pump"));
     // The device says it itself.
-    house.say("z", "status", r#"{"status": "online", "type": "pump"}"#).await;
-    assert_eq!(house.twin("z").await.template_id(), Some("pump"));
+    fixture.say("z", "status", r#"{"status": "online", "type": "pump"}"#).await;
+    assert_eq!(fixture.twin("z").await.template_id(), Some("pump"));
     // One that has a template keeps it.
-    assert_eq!(house.change("hall-1", r#"{"type": "pump"}"#).await.unwrap().template_id(), Some("hall"));
+    assert_eq!(fixture.change("hall-1", r#"{"type": "pump"}"#).await.unwrap().template_id(), Some("hall"));
 
     // After a restart it is as it was, from the first message on.
-    let house = house.again().await;
-    house.appear("hall-2").await;
-    assert_eq!(house.twin("hall-2").await.template_id(), Some("hall"));
-    let (one, other) = (house.twin("hall-1").await, house.twin("hall-2").await);
+    let fixture = fixture.again().await;
+    fixture.appear("hall-2").await;
+    assert_eq!(fixture.twin("hall-2").await.template_id(), Some("hall"));
+    let (one, other) = (fixture.twin("hall-1").await, fixture.twin("hall-2").await);
     assert!(Arc::ptr_eq(one.layer().unwrap(), other.layer().unwrap()), "one layer for both");
 }
 
 #[actix::test]
 async fn a_change_is_shown_first_and_comes_to_the_devices_by_a_job() {
-    let mut house = House::new().await;
-    house.put("pump", PUMP, How::Make).await.unwrap();
+    let mut fixture = TemplatesFixture::new().await;
+    fixture.put("pump", PUMP, PutMode::Make).await.unwrap();
     for n in 0..5 {
-        house.register(&format!("p{n}"), r#"{"type": "pump"}"#).await.unwrap();
+        fixture.register(&format!("p{n}"), r#"{"type": "pump"}"#).await.unwrap();
     }
-    house.change("p0", r#"{"configuration": {"interval": 5}}"#).await.unwrap();
-    house.register("other", "{}").await.unwrap();
+    fixture.change("p0", r#"{"configuration": {"interval": 5}}"#).await.unwrap();
+    fixture.register("other", "{}").await.unwrap();
 
     let change = r#"{"configuration": {"interval": 30}}"#;
-    let trial = house.try_out("pump", change, 1, 2).await;
+    let trial = fixture.try_out("pump", change, 1, 2).await;
     assert_eq!((trial.devices, trial.changed, trial.template.version), (5, 4, 2), "p0 says its own");
     let names: Vec<&str> = trial.changes.iter().map(|(device, _)| device.as_str()).collect();
     assert_eq!(names, ["p2", "p3"]);
     let difference = Json::from(trial.changes[0].1.clone()).to_string();
     assert_eq!(difference, r#"{"configuration":{"interval":{"from":60,"to":30}}}"#);
-    assert_eq!(house.shown("p1").await.1, r#"{"interval":60,"unit":"l"}"#, "nothing was done");
+    assert_eq!(fixture.shown("p1").await.1, r#"{"interval":60,"unit":"l"}"#, "nothing was done");
 
-    let stood = house.put("pump", change, How::Merge).await.unwrap();
+    let stood = fixture.put("pump", change, PutMode::Merge).await.unwrap();
     assert_eq!((stood.devices, stood.template.version), (5, 2));
-    house.done(stood.job).await;
+    fixture.done(stood.job).await;
     let second = r#"{"id":"pump","version":2}"#;
-    assert_eq!(house.shown("p1").await, (second.into(), r#"{"interval":30,"unit":"l"}"#.into()));
-    assert_eq!(house.shown("p0").await, (second.into(), r#"{"interval":5,"unit":"l"}"#.into()));
-    assert_eq!(house.shown("other").await.0, "null");
+    assert_eq!(fixture.shown("p1").await, (second.into(), r#"{"interval":30,"unit":"l"}"#.into()));
+    assert_eq!(fixture.shown("p0").await, (second.into(), r#"{"interval":5,"unit":"l"}"#.into()));
+    assert_eq!(fixture.shown("other").await.0, "null");
 
     // What devices do not see is no job, and a version behind the template's.
-    let renamed = house.put("pump", r#"{"name": "Pumps"}"#, How::Merge).await.unwrap();
+    let renamed = fixture.put("pump", r#"{"name": "Pumps"}"#, PutMode::Merge).await.unwrap();
     assert_eq!((renamed.job, renamed.template.version, renamed.template.layer.version), (None, 3, 2));
-    let wish = Wish { if_version: Some(2.into()), ..house.wish("pump", "{}", How::Merge) };
+    let request =
+        TemplateRequest { if_version: Some(2.into()), ..fixture.request("pump", "{}", PutMode::Merge) };
     let (reply, stood) = oneshot::channel();
-    post(&house.hub.templates, PutTemplate { wish, cause: person(), reply }).unwrap();
+    try_send_unbounded(&fixture.hub.templates, PutTemplate { request, cause: person(), reply }).unwrap();
     assert!(matches!(
         within("what became of it", stood).await.unwrap(),
         Err(TemplateRefusal::Version { current: 3, .. })
     ));
-    assert!(matches!(house.put("pump", PUMP, How::Make).await, Err(TemplateRefusal::Taken(_))));
-    assert!(matches!(house.put("fan", PUMP, How::Replace).await, Err(TemplateRefusal::Unknown(_))));
-    assert!(matches!(house.put("pump", r#"{"tags": 5}"#, How::Merge).await, Err(TemplateRefusal::Bad(_))));
+    assert!(matches!(fixture.put("pump", PUMP, PutMode::Make).await, Err(TemplateRefusal::Taken(_))));
+    assert!(matches!(fixture.put("fan", PUMP, PutMode::Replace).await, Err(TemplateRefusal::Unknown(_))));
+    assert!(matches!(
+        fixture.put("pump", r#"{"tags": 5}"#, PutMode::Merge).await,
+        Err(TemplateRefusal::Bad(_))
+    ));
 }
 
 #[actix::test]
 async fn who_takes_a_template_while_it_changes_takes_the_change_too() {
-    let mut house = House::new().await;
-    house.put("pump", PUMP, How::Make).await.unwrap();
+    let mut fixture = TemplatesFixture::new().await;
+    fixture.put("pump", PUMP, PutMode::Make).await.unwrap();
     let (mut names, mut job) = (Vec::new(), None);
     for round in 0..6 {
         let new: Vec<String> = (0..15).map(|n| format!("p{round}-{n}")).collect();
         let change = format!(r#"{{"configuration": {{"interval": {round}}}}}"#);
-        let registered = new.iter().map(|id| house.register(id, r#"{"type": "pump"}"#));
-        let (stood, registered) = tokio::join!(house.put("pump", &change, How::Merge), join_all(registered));
+        let registered = new.iter().map(|id| fixture.register(id, r#"{"type": "pump"}"#));
+        let (stood, registered) =
+            tokio::join!(fixture.put("pump", &change, PutMode::Merge), join_all(registered));
         assert!(registered.iter().all(Result::is_ok));
         job = stood.unwrap().job.or(job);
         names.extend(new);
     }
-    house.done(job).await;
+    fixture.done(job).await;
     for name in names {
-        assert_eq!(house.shown(&name).await.1, r#"{"interval":5,"unit":"l"}"#, "{name}");
+        assert_eq!(fixture.shown(&name).await.1, r#"{"interval":5,"unit":"l"}"#, "{name}");
     }
 }
 
 #[actix::test]
 async fn a_change_whose_job_was_not_made_is_gone_on_with() {
-    let house = House::new().await;
-    house.put("pump", PUMP, How::Make).await.unwrap();
+    let fixture = TemplatesFixture::new().await;
+    fixture.put("pump", PUMP, PutMode::Make).await.unwrap();
     for n in 0..3 {
-        house.register(&format!("p{n}"), r#"{"type": "pump"}"#).await.unwrap();
+        fixture.register(&format!("p{n}"), r#"{"type": "pump"}"#).await.unwrap();
     }
-    let jobs = house.jobs().await.len();
+    let jobs = fixture.jobs().await.len();
     // The hub dies between the commit of the template and that of the job.
-    let catalog = house.hub.catalog.now();
+    let catalog = fixture.hub.catalog.now();
     let before = catalog.get("pump").unwrap();
     let mut said = before.specification();
     said.merge(&said_of(r#"{"configuration": {"interval": 1}}"#));
@@ -329,110 +338,110 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
     let mut body = after.document();
     body.insert("unfinished", "roll_out".into());
     let (receipt, settled) = receipt::channel();
-    let around = Around {
-        store: house.memory.clone(),
-        clock: house.hub.clock.clone(),
-        journal: house.hub.journal.clone(),
-        feed: house.hub.feed.clone(),
-        supervisor: house.hub.supervisor.clone(),
-        search: house.hub.search.clone(),
-        counters: house.hub.counters.clone(),
-        catalog: house.hub.catalog.clone(),
+    let deps = FleetDeps {
+        store: fixture.memory.clone(),
+        clock: fixture.hub.clock.clone(),
+        journal: fixture.hub.journal.clone(),
+        feed: fixture.hub.feed.clone(),
+        supervisor: fixture.hub.supervisor.clone(),
+        search: fixture.hub.search.clone(),
+        counters: fixture.hub.counters.clone(),
+        catalog: fixture.hub.catalog.clone(),
         longest_rest: std::time::Duration::ZERO,
-        secrets: house.hub.settings.secrets.clone(),
+        secrets: fixture.hub.settings.secrets.clone(),
     };
-    Shelf::new(RecordKind::Template, Arc::new(around)).keep("pump", body, receipt);
+    RecordRepository::new(RecordKind::Template, Arc::new(deps)).put_silently("pump", body, receipt);
     within("it is settled", settled).await.unwrap().unwrap();
 
-    let mut house = house.again().await;
+    let mut fixture = fixture.again().await;
     let job = loop {
-        match house.jobs().await[..] {
-            [job, ..] if house.jobs().await.len() > jobs => break job,
-            _ => drop(within("one job more", house.live.recv()).await),
+        match fixture.jobs().await[..] {
+            [job, ..] if fixture.jobs().await.len() > jobs => break job,
+            _ => drop(within("one job more", fixture.live.recv()).await),
         }
     };
-    house.done(Some(job)).await;
+    fixture.done(Some(job)).await;
     assert_eq!(
-        house.shown("p2").await,
+        fixture.shown("p2").await,
         (r#"{"id":"pump","version":2}"#.into(), r#"{"interval":1,"unit":"l"}"#.into())
     );
     // And that is that.
-    let made = house.jobs().await.len();
-    let house = house.again().await;
-    house.put("other", "{}", How::Make).await.unwrap();
-    assert_eq!(house.jobs().await.len(), made);
+    let made = fixture.jobs().await.len();
+    let fixture = fixture.again().await;
+    fixture.put("other", "{}", PutMode::Make).await.unwrap();
+    assert_eq!(fixture.jobs().await.len(), made);
 }
 
 #[actix::test]
 async fn a_change_whose_job_was_not_whole_is_gone_on_with() {
     for is_removed in [false, true] {
-        let house = House::new().await;
-        house.put("pump", PUMP, How::Make).await.unwrap();
+        let fixture = TemplatesFixture::new().await;
+        fixture.put("pump", PUMP, PutMode::Make).await.unwrap();
         let many: Vec<String> = (0..1_600).map(|n| format!("p{n}")).collect();
-        join_all(many.iter().map(|device| house.register(device, r#"{"type": "pump"}"#))).await;
+        join_all(many.iter().map(|device| fixture.register(device, r#"{"type": "pump"}"#))).await;
         // The hub dies when three of the four parts of the job are written down.
-        house.store.break_after(|batch| {
+        fixture.store.break_after(|batch| {
             let holds = |op: &JobOp| matches!(op, JobOp::Devices(rows) if rows[0].place == 1_000);
             batch.fleet.jobs.iter().any(holds)
         });
         let broken = if is_removed {
-            house.delete("pump", true).await.unwrap().job
+            fixture.delete("pump", true).await.unwrap().job
         } else {
-            house.put("pump", r#"{"configuration": {"interval": 1}}"#, How::Merge).await.unwrap().job
+            fixture.put("pump", r#"{"configuration": {"interval": 1}}"#, PutMode::Merge).await.unwrap().job
         };
         let all = JobDeviceQuery::of(broken.unwrap());
         until_found("three parts of the job are written down", async || {
-            (house.memory.job_devices(&all).await.unwrap().total >= 1_500).then_some(())
+            (fixture.memory.job_devices(&all).await.unwrap().total >= 1_500).then_some(())
         })
         .await;
 
-        let mut house = house.again().await;
+        let mut fixture = fixture.again().await;
         let job = loop {
-            match house.jobs().await.into_iter().find(|job| Some(*job) > broken) {
+            match fixture.jobs().await.into_iter().find(|job| Some(*job) > broken) {
                 Some(job) => break job,
-                None => drop(within("a job that goes on", house.live.recv()).await),
+                None => drop(within("a job that goes on", fixture.live.recv()).await),
             }
         };
-        house.done(Some(job)).await;
+        fixture.done(Some(job)).await;
         let stands = if is_removed {
             ("null".into(), "{}".into())
         } else {
             (r#"{"id":"pump","version":2}"#.into(), r#"{"interval":1,"unit":"l"}"#.into())
         };
-        assert_eq!(house.shown("p1599").await, stands);
+        assert_eq!(fixture.shown("p1599").await, stands);
     }
 }
 
 #[actix::test]
 async fn a_template_that_devices_have_goes_by_force_alone() {
-    let mut house = House::new().await;
-    house.put("pump", PUMP, How::Make).await.unwrap();
-    house.put("free", PUMP, How::Make).await.unwrap();
-    assert_eq!(house.delete("free", false).await.unwrap().devices, 0);
-    assert!(matches!(house.delete("free", true).await, Err(TemplateRefusal::Unknown(_))));
+    let mut fixture = TemplatesFixture::new().await;
+    fixture.put("pump", PUMP, PutMode::Make).await.unwrap();
+    fixture.put("free", PUMP, PutMode::Make).await.unwrap();
+    assert_eq!(fixture.delete("free", false).await.unwrap().devices, 0);
+    assert!(matches!(fixture.delete("free", true).await, Err(TemplateRefusal::Unknown(_))));
     for n in 0..3 {
-        house.register(&format!("p{n}"), r#"{"type": "pump", "configuration": {"own": 1}}"#).await.unwrap();
+        fixture.register(&format!("p{n}"), r#"{"type": "pump", "configuration": {"own": 1}}"#).await.unwrap();
     }
-    let refused = house.delete("pump", false).await;
+    let refused = fixture.delete("pump", false).await;
     assert!(matches!(refused, Err(TemplateRefusal::InUse { devices: 3, .. })), "{refused:?}");
-    house.register("p3", r#"{"template": "pump"}"#).await.unwrap();
+    fixture.register("p3", r#"{"template": "pump"}"#).await.unwrap();
     for n in 0..20 {
         // Whoever appears while it is refused to go takes it.
         let id = format!("late{n}");
         let (refused, registered) =
-            tokio::join!(house.delete("pump", false), house.register(&id, r#"{"type": "pump"}"#));
+            tokio::join!(fixture.delete("pump", false), fixture.register(&id, r#"{"type": "pump"}"#));
         assert!(matches!(refused, Err(TemplateRefusal::InUse { .. })), "{refused:?}");
         assert_eq!(registered.unwrap().template_id(), Some("pump"), "{id}");
     }
 
-    let gone = house.delete("pump", true).await.unwrap();
+    let gone = fixture.delete("pump", true).await.unwrap();
     assert_eq!(gone.devices, 24);
-    house.done(gone.job).await;
-    assert_eq!(house.shown("p1").await, ("null".into(), r#"{"own":1}"#.into()));
-    let house = house.again().await;
-    assert_eq!(house.hub.catalog.now().iter().count(), 0);
-    assert!(house.register("p4", r#"{"template": "pump"}"#).await.is_err());
-    assert_eq!(house.shown("p1").await, ("null".into(), r#"{"own":1}"#.into()));
+    fixture.done(gone.job).await;
+    assert_eq!(fixture.shown("p1").await, ("null".into(), r#"{"own":1}"#.into()));
+    let fixture = fixture.again().await;
+    assert_eq!(fixture.hub.catalog.now().iter().count(), 0);
+    assert!(fixture.register("p4", r#"{"template": "pump"}"#).await.is_err());
+    assert_eq!(fixture.shown("p1").await, ("null".into(), r#"{"own":1}"#.into()));
 }
 
 #[actix::test]
@@ -445,29 +454,29 @@ async fn rules_come_change_and_go_with_their_template() {
     };
     let log =
         r#""log": {"triggers": {"becomes": "offline"}, "actions": [{"log": "gone"}], "enabled": false}"#;
-    let house = House::new().await;
-    house.put("pump", &rules(&format!("{{{}, {log}}}", hot(40))), How::Make).await.unwrap();
-    assert_eq!(house.rule_names().await, ["template:pump:hot true", "template:pump:log false"]);
+    let fixture = TemplatesFixture::new().await;
+    fixture.put("pump", &rules(&format!("{{{}, {log}}}", hot(40))), PutMode::Make).await.unwrap();
+    assert_eq!(fixture.rule_names().await, ["template:pump:hot true", "template:pump:log false"]);
 
     // Nobody else changes them; but they are switched, and stay so when they change.
     let hot_id = twinhub_domain::run::RuleId::parse("template:pump:hot").unwrap();
     let (reply, told) = oneshot::channel();
     let delete = DeleteRule { id: hot_id.clone(), if_tag: None, cause: person(), reply };
-    post(&house.hub.automation, delete).unwrap();
+    try_send_unbounded(&fixture.hub.automation, delete).unwrap();
     assert!(
         matches!(within("what an actor tells", told).await.unwrap(), Err(RuleRefusal::OfTemplate { template, .. }) if &*template == "pump")
     );
     let (reply, told) = oneshot::channel();
     let enable = EnableRule { id: hot_id, enabled: false, if_tag: None, cause: person(), reply };
-    post(&house.hub.automation, enable).unwrap();
+    try_send_unbounded(&fixture.hub.automation, enable).unwrap();
     within("what an actor tells", told).await.unwrap().unwrap();
-    house.put("pump", &rules(&format!("{{{}, \"log\": null}}", hot(50))), How::Merge).await.unwrap();
-    assert_eq!(house.rule_names().await, ["template:pump:hot false"]);
-    let source = house.rules().await.rules[0].sent.clone().unwrap();
+    fixture.put("pump", &rules(&format!("{{{}, \"log\": null}}", hot(50))), PutMode::Merge).await.unwrap();
+    assert_eq!(fixture.rule_names().await, ["template:pump:hot false"]);
+    let source = fixture.rules().await.rules[0].sent.clone().unwrap();
     assert!(Json::from(source).to_string().contains(r#""above":50"#));
 
     let wrong = rules(r#"{"hot": {"triggers": [{"numeric": "t"}], "actions": [{"alarm": "hot"}]}}"#);
-    let refused = house.put("pump", &wrong, How::Replace).await;
+    let refused = fixture.put("pump", &wrong, PutMode::Replace).await;
     let Err(TemplateRefusal::Bad(twinhub_rules::device_template::BadDeviceTemplate::Rules(problems))) =
         refused
     else {
@@ -475,8 +484,8 @@ async fn rules_come_change_and_go_with_their_template() {
     };
     assert!(problems[0].pointer.starts_with("/rules/hot/triggers/0"), "{problems:?}");
 
-    let house = house.again().await;
-    assert_eq!(house.rule_names().await, ["template:pump:hot false"]);
-    house.delete("pump", false).await.unwrap();
-    assert_eq!(house.rule_names().await, [""; 0]);
+    let fixture = fixture.again().await;
+    assert_eq!(fixture.rule_names().await, ["template:pump:hot false"]);
+    fixture.delete("pump", false).await.unwrap();
+    assert_eq!(fixture.rule_names().await, [""; 0]);
 }

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::messages::groups::{
-    DeleteGroup, GroupGone, GroupPage, GroupQuery, GroupRefusal, GroupStood, PutGroup, ReadGroups, ReadTree,
+    DeleteGroup, DeleteGroupReply, GroupPage, GroupQuery, GroupRefusal, PutGroup, PutGroupReply, ReadGroups,
+    ReadTree,
 };
 use twinhub_domain::fleet::{GroupFields, GroupId, GroupPrecondition, GroupRequest, RecordKind};
 use twinhub_domain::{Event, Status};
@@ -36,7 +37,7 @@ fn said(body: &str) -> GroupRequest {
     said.checked().unwrap()
 }
 
-async fn put(hub: &Hub, id: &str, body: &str) -> Result<GroupStood, GroupRefusal> {
+async fn put(hub: &Hub, id: &str, body: &str) -> Result<PutGroupReply, GroupRefusal> {
     let wish = said(body);
     let (reply, stood) = oneshot::channel();
     let put = PutGroup {
@@ -47,22 +48,25 @@ async fn put(hub: &Hub, id: &str, body: &str) -> Result<GroupStood, GroupRefusal
         cause: cause(),
         reply,
     };
-    post(&hub.groups, put).ok().unwrap();
+    try_send_unbounded(&hub.groups, put).ok().unwrap();
     within("what became of a group's change", stood).await.unwrap()
 }
 
-async fn delete(hub: &Hub, id: &str, force: bool) -> Result<GroupGone, GroupRefusal> {
+async fn delete(hub: &Hub, id: &str, force: bool) -> Result<DeleteGroupReply, GroupRefusal> {
     let (reply, gone) = oneshot::channel();
-    post(&hub.groups, DeleteGroup { id: id.into(), force, if_tag: None, cause: cause(), reply })
-        .ok()
-        .unwrap();
+    try_send_unbounded(
+        &hub.groups,
+        DeleteGroup { id: id.into(), force, if_tag: None, cause: cause(), reply },
+    )
+    .ok()
+    .unwrap();
     within("what became of a group's end", gone).await.unwrap()
 }
 
 async fn groups(hub: &Hub) -> GroupPage {
     let (reply, page) = oneshot::channel();
     let query = GroupQuery { limit: usize::MAX, ..GroupQuery::default() };
-    post(&hub.groups, ReadGroups { query, reply }).ok().unwrap();
+    try_send_unbounded(&hub.groups, ReadGroups { query, reply }).ok().unwrap();
     within("the groups", page).await.unwrap().unwrap()
 }
 
@@ -181,7 +185,7 @@ async fn the_tree_is_known_before_its_devices_are_counted() {
     let mut making = std::pin::pin!(put(&hub, "a", r#"{"name": "A"}"#));
     assert!(futures_util::poll!(&mut making).is_pending());
     let (reply, tree) = oneshot::channel();
-    post(&hub.groups, ReadTree { reply }).ok().unwrap();
+    try_send_unbounded(&hub.groups, ReadTree { reply }).ok().unwrap();
     assert!(within("the tree", tree).await.unwrap().contains("a"), "it is made");
     assert!(futures_util::poll!(&mut making).is_pending(), "and told with its counts");
     assert_eq!(get(&hub.counters.groups_counted), 0);
@@ -235,7 +239,7 @@ async fn the_tree_can_be_read_while_commits_fail() {
     give(&hub, 1, Input::Register(Box::default()), IfUnknown::Begin).await;
     assert!(hub.is_failing());
     let (reply, tree) = oneshot::channel();
-    post(&hub.groups, ReadTree { reply }).ok().unwrap();
+    try_send_unbounded(&hub.groups, ReadTree { reply }).ok().unwrap();
     assert!(within("the tree", tree).await.unwrap().get("a").is_some());
     store.unblock();
     store.heal();

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::messages::archive::ListJobDevices;
-use crate::messages::jobs::{JobTold, MakeJob, ShowJob, Steer, SteerJob};
+use crate::messages::jobs::{JobView, MakeJob, ShowJob, Steer, SteerJob};
 use twinhub_domain::fleet::{JobId, JobStatus};
 use twinhub_store::JobDeviceQuery;
 
-impl House {
+impl HubFixture {
     async fn job(&self, devices: &[&str]) -> JobId {
         let mut known = Vec::new();
         for device in devices {
@@ -25,14 +25,14 @@ impl House {
             reply,
             prepared,
         };
-        post(&self.hub.jobs, make).unwrap();
+        try_send_unbounded(&self.hub.jobs, make).unwrap();
         within("what an actor tells", told).await.unwrap().job.id
     }
 
-    async fn done(&self, id: JobId) -> JobTold {
+    async fn done(&self, id: JobId) -> JobView {
         until_found("the job is done", async || {
             let (reply, told) = oneshot::channel();
-            post(&self.hub.jobs, ShowJob { id, reply }).unwrap();
+            try_send_unbounded(&self.hub.jobs, ShowJob { id, reply }).unwrap();
             within("what an actor tells", told)
                 .await
                 .unwrap()
@@ -52,15 +52,15 @@ impl House {
 
 #[actix::test]
 async fn a_device_whose_twin_dies_of_its_turn_is_left_out() {
-    let house =
-        House::with(Settings { arbiters: 1, longest_rest: Duration::ZERO, ..Settings::default() }).await;
-    house.taken("b", r#"{"t": 1}"#).await;
-    let others = [*house.clock.spared.lock().unwrap(), Some(std::thread::current().id())];
+    let fixture =
+        HubFixture::with(Settings { arbiters: 1, longest_rest: Duration::ZERO, ..Settings::default() }).await;
+    fixture.taken("b", r#"{"t": 1}"#).await;
+    let others = [*fixture.clock.spared.lock().unwrap(), Some(std::thread::current().id())];
     // Twins have one thread, and it asks for each message; automation may ask at the same time, and not each time.
     let twins = loop {
-        house.clock.askers.lock().unwrap().clear();
-        house.taken("a", r#"{"t": 1}"#).await;
-        let askers = house.clock.askers.lock().unwrap().clone();
+        fixture.clock.askers.lock().unwrap().clear();
+        fixture.taken("a", r#"{"t": 1}"#).await;
+        let askers = fixture.clock.askers.lock().unwrap().clone();
         let mut askers = askers.into_iter().filter(|thread| !others.contains(&Some(*thread)));
         if let (Some(twins), None) = (askers.next(), askers.next()) {
             break twins;
@@ -68,41 +68,41 @@ async fn a_device_whose_twin_dies_of_its_turn_is_left_out() {
     };
 
     // Once is no harm.
-    house.clock.kill_next_on(twins, 1);
-    let job = house.job(&["a"]).await;
-    house.done(job).await;
-    assert_eq!(house.told(job).await, ["a done ", "nobody failed there is no device `nobody`"]);
+    fixture.clock.kill_next_on(twins, 1);
+    let job = fixture.job(&["a"]).await;
+    fixture.done(job).await;
+    assert_eq!(fixture.told(job).await, ["a done ", "nobody failed there is no device `nobody`"]);
 
-    house.clock.kill_next_on(twins, 4);
-    let job = house.job(&["a"]).await;
-    house.done(job).await;
-    assert_eq!(house.told(job).await[0], "a failed its twin died of it 4 times: see the log");
-    assert_eq!(house.hub.counters.twins_restarted.load(Ordering::Relaxed), 5);
+    fixture.clock.kill_next_on(twins, 4);
+    let job = fixture.job(&["a"]).await;
+    fixture.done(job).await;
+    assert_eq!(fixture.told(job).await[0], "a failed its twin died of it 4 times: see the log");
+    assert_eq!(fixture.hub.counters.twins_restarted.load(Ordering::Relaxed), 5);
 
     let (reply, told) = oneshot::channel();
     let cause = Cause::new(Source::Rest, "");
-    post(&house.hub.jobs, SteerJob { id: job, steer: Steer::Retry, cause, reply }).unwrap();
+    try_send_unbounded(&fixture.hub.jobs, SteerJob { id: job, steer: Steer::Retry, cause, reply }).unwrap();
     assert_eq!(within("what an actor tells", told).await.unwrap().unwrap().job.round, 2);
-    house.done(job).await;
-    assert_eq!(house.told(job).await[0], "a done ");
+    fixture.done(job).await;
+    assert_eq!(fixture.told(job).await[0], "a done ");
 }
 
 /// While the store fails nothing is done and nothing is lost; when it is back, each has had its turn once.
 #[actix::test]
 async fn a_store_that_fails_holds_a_job_up() {
     for fault in [CommitFault::Failed, CommitFault::UnknownDone, CommitFault::UnknownNotDone] {
-        let house = House::new().await;
+        let fixture = HubFixture::new().await;
         let devices: Vec<String> = (0..50).map(|n| format!("d{n}")).collect();
         for device in &devices {
-            house.taken(device, r#"{"t": 1}"#).await;
+            fixture.taken(device, r#"{"t": 1}"#).await;
         }
         let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
-        house.store.fail_next(3, fault);
-        let job = house.job(&devices).await;
-        house.store.fail_next(3, fault);
-        let told = house.done(job).await;
+        fixture.store.fail_next(3, fault);
+        let job = fixture.job(&devices).await;
+        fixture.store.fail_next(3, fault);
+        let told = fixture.done(job).await;
         assert_eq!((told.progress.total, told.progress.ended()), (51, 51));
-        let turns = house.events().await;
+        let turns = fixture.events().await;
         let turns: Vec<_> = turns
             .iter()
             .filter(|event| !event.event.device.is_none() && event.event.cause.job() == Some(job))

@@ -4,11 +4,11 @@
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::waiting::{NEW_YEAR, Scene};
+use super::waiting::{CommandsFixture, NEW_YEAR};
 use super::*;
-use crate::automation::look::Look;
-use crate::messages::archive::{ListAlarms, ListCommands, ListRuns, Past};
-use crate::messages::automation::{Expect, PutRule, ReadRules, RuleRefusal, RulesRead};
+use crate::automation::idle_check::CheckIdle;
+use crate::messages::archive::{FindPastEvents, ListAlarms, ListCommands, ListRuns};
+use crate::messages::automation::{PutRule, ReadRules, RuleExistence, RuleRefusal, RulesRead};
 use crate::messages::journal::Barrier;
 use twinhub_domain::run::{AutomationSignal, RunEntry, RunOutcome};
 use twinhub_domain::{EventBody, EventKind};
@@ -20,7 +20,7 @@ use twinhub_store::{AlarmQuery, CommandQuery, RunQuery};
 
 const MINUTE: i64 = 60_000;
 
-impl Scene {
+impl CommandsFixture {
     async fn rule(&self, body: &str) {
         self.try_rule(body).await.unwrap();
     }
@@ -29,18 +29,20 @@ impl Scene {
         let (reply, stood) = oneshot::channel();
         let body = payload::object(body.as_bytes()).unwrap();
         let expect = if self.stands(body.get("id").and_then(Json::as_str).unwrap()).await {
-            Expect::There
+            RuleExistence::There
         } else {
-            Expect::New
+            RuleExistence::New
         };
         let cause = Cause::new(Source::Rest, "user:ann");
-        post(&self.hub.automation, PutRule { body, expect, if_tag: None, cause, reply }).ok().unwrap();
+        try_send_unbounded(&self.hub.automation, PutRule { body, expect, if_tag: None, cause, reply })
+            .ok()
+            .unwrap();
         within("what became of a rule's change", stood).await.unwrap().map(drop)
     }
 
     async fn rules(&self) -> RulesRead {
         let (reply, read) = oneshot::channel();
-        post(&self.hub.automation, ReadRules { reply }).ok().unwrap();
+        try_send_unbounded(&self.hub.automation, ReadRules { reply }).ok().unwrap();
         within("the rules", read).await.unwrap()
     }
 
@@ -79,10 +81,10 @@ impl Scene {
         let mut quiet = 0;
         until_found("the rules have done all that follows", async || {
             let (reply, committed) = oneshot::channel();
-            post(&self.hub.journal, Barrier { reply }).ok().unwrap();
+            try_send_unbounded(&self.hub.journal, Barrier { reply }).ok().unwrap();
             within("the commit", committed).await.unwrap();
             let (reply, is_idle) = oneshot::channel();
-            post(&self.hub.automation, Look { reply }).ok().unwrap();
+            try_send_unbounded(&self.hub.automation, CheckIdle { reply }).ok().unwrap();
             // What the engine does may bring about more: quiet several times in a row.
             quiet = if within("what the rules say", is_idle).await.unwrap() { quiet + 1 } else { 0 };
             (quiet == 3).then_some(())
@@ -109,68 +111,68 @@ fn cool_after_five_minutes(across: &str) -> String {
 
 #[actix_rt::test]
 async fn a_reading_becomes_a_command_and_says_why() {
-    let mut scene = Scene::new().await;
-    scene.say("fan", "status", "online").await;
-    scene.rule(COOL).await;
-    scene.say("greenhouse", "data", r#"{"temperature": 27}"#).await;
-    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
-    let run = scene.ran(is_done).await;
+    let mut fixture = CommandsFixture::new().await;
+    fixture.say("fan", "status", "online").await;
+    fixture.rule(COOL).await;
+    fixture.say("greenhouse", "data", r#"{"temperature": 27}"#).await;
+    fixture.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    let run = fixture.ran(is_done).await;
     assert_eq!(run.device, Some(id("greenhouse")));
     assert_eq!(run.trigger.data.get("value"), Some(&Json::from(29)));
     assert_eq!(&*run.actions[0].result, "ok");
-    scene.link.until(|said| said.iter().any(|text| text.contains("\"speed\":80"))).await;
+    fixture.link.until(|said| said.iter().any(|text| text.contains("\"speed\":80"))).await;
 
     // The command knows the run, the journal knows the command.
-    let record = scene.hub.archive.send(ListCommands(CommandQuery { limit: 1, ..CommandQuery::default() }));
+    let record = fixture.hub.archive.send(ListCommands(CommandQuery { limit: 1, ..CommandQuery::default() }));
     let command = within("the command", record).await.unwrap().unwrap().commands.remove(0).command;
     assert_eq!(run.actions[0].made.as_deref(), Some(command.id.to_string().as_str()));
-    let asked = scene.seen.iter().find(|recorded| recorded.event.kind() == EventKind::Command).unwrap();
+    let asked = fixture.seen.iter().find(|recorded| recorded.event.kind() == EventKind::Command).unwrap();
     assert_eq!(asked.event.cause.run.as_ref().map(|run| run.id), Some(run.id));
-    assert_eq!(scene.runs().await.len(), 1);
+    assert_eq!(fixture.runs().await.len(), 1);
 
     // Not again before it is released; and then what it did is undone.
-    scene.say("greenhouse", "data", r#"{"temperature": 30}"#).await;
-    scene.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
-    scene.link.until(|said| said.iter().any(|text| text.contains("\"power\":\"off\""))).await;
-    assert_eq!(scene.commands().await, ["set"]);
+    fixture.say("greenhouse", "data", r#"{"temperature": 30}"#).await;
+    fixture.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
+    fixture.link.until(|said| said.iter().any(|text| text.contains("\"power\":\"off\""))).await;
+    assert_eq!(fixture.commands().await, ["set"]);
 }
 
 #[actix_rt::test]
 async fn for_five_minutes_over_a_crash_at_minute_three() {
     for (across, fires_after) in [("hold", MINUTE), ("restart", 5 * MINUTE)] {
-        let scene = Scene::new().await;
-        scene.rule(&cool_after_five_minutes(across)).await;
-        scene.say("fan", "data", r#"{"speed": 0}"#).await;
-        scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
-        scene.settle().await;
-        scene.clock.advance(3 * MINUTE);
+        let fixture = CommandsFixture::new().await;
+        fixture.rule(&cool_after_five_minutes(across)).await;
+        fixture.say("fan", "data", r#"{"speed": 0}"#).await;
+        fixture.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+        fixture.settle().await;
+        fixture.clock.advance(3 * MINUTE);
         // Down for a minute: at minute four it is back.
-        let mut scene = scene.down_for(MINUTE).await;
-        scene.settle().await;
-        scene.clock.advance(fires_after - 1_000);
-        scene.settle().await;
-        assert_eq!(scene.commands().await, [""; 0], "{across}: too early");
-        scene.pass(1_000, |recorded| recorded.event.kind() == EventKind::Command).await;
-        assert_eq!(scene.commands().await, ["set"], "{across}");
+        let mut fixture = fixture.down_for(MINUTE).await;
+        fixture.settle().await;
+        fixture.clock.advance(fires_after - 1_000);
+        fixture.settle().await;
+        assert_eq!(fixture.commands().await, [""; 0], "{across}: too early");
+        fixture.pass(1_000, |recorded| recorded.event.kind() == EventKind::Command).await;
+        assert_eq!(fixture.commands().await, ["set"], "{across}");
     }
 }
 
 #[actix_rt::test]
 async fn a_crash_before_anything_was_kept_does_nothing_twice() {
-    let scene = Scene::new().await;
-    scene.say("fan", "status", "online").await;
-    scene.rule(COOL).await;
-    scene.settle().await;
-    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
-    scene.link.until(|said| said.iter().any(|text| text.contains("\"speed\":80"))).await;
+    let fixture = CommandsFixture::new().await;
+    fixture.say("fan", "status", "online").await;
+    fixture.rule(COOL).await;
+    fixture.settle().await;
+    fixture.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    fixture.link.until(|said| said.iter().any(|text| text.contains("\"speed\":80"))).await;
     // The command is durable, and what the engine remembers of it may not be.
-    let scene = scene.again().await;
-    scene.say("greenhouse", "data", r#"{"temperature": 30}"#).await;
-    scene.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
-    scene.link.until(|said| said.iter().any(|text| text.contains("\"power\":\"off\""))).await;
-    assert_eq!(scene.commands().await, ["set"]);
-    scene.settle().await;
-    let began = scene.runs().await.into_iter().filter(|run| run.trigger.seq.is_some());
+    let fixture = fixture.again().await;
+    fixture.say("greenhouse", "data", r#"{"temperature": 30}"#).await;
+    fixture.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
+    fixture.link.until(|said| said.iter().any(|text| text.contains("\"power\":\"off\""))).await;
+    assert_eq!(fixture.commands().await, ["set"]);
+    fixture.settle().await;
+    let began = fixture.runs().await.into_iter().filter(|run| run.trigger.seq.is_some());
     let mut ids: Vec<_> = began.map(|run| run.id).collect();
     let all = ids.len();
     ids.dedup();
@@ -179,87 +181,88 @@ async fn a_crash_before_anything_was_kept_does_nothing_twice() {
 
 #[actix_rt::test]
 async fn a_store_that_fails_loses_no_run() {
-    let mut scene = Scene::new().await;
-    scene.rule(COOL).await;
-    scene.say("fan", "status", "online").await;
-    scene.settle().await;
-    scene.store.fail_next(5, CommitFault::UnknownDone);
-    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
-    scene.ran(is_done).await;
-    assert_eq!(scene.commands().await, ["set"]);
+    let mut fixture = CommandsFixture::new().await;
+    fixture.rule(COOL).await;
+    fixture.say("fan", "status", "online").await;
+    fixture.settle().await;
+    fixture.store.fail_next(5, CommitFault::UnknownDone);
+    fixture.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    fixture.ran(is_done).await;
+    assert_eq!(fixture.commands().await, ["set"]);
 }
 
 #[actix_rt::test]
 async fn manual_mode_and_what_goes_through_it() {
-    let mut scene = Scene::new().await;
-    scene.say("fan", "data", r#"{"speed": 0}"#).await;
-    scene.deliver("fan", Input::SetMode { mode: twinhub_domain::Mode::Manual, until: None }).await.unwrap();
-    scene.rule(COOL).await;
-    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
-    let run = scene.ran(|entry| entry.outcome.is_final()).await;
+    let mut fixture = CommandsFixture::new().await;
+    fixture.say("fan", "data", r#"{"speed": 0}"#).await;
+    fixture.deliver("fan", Input::SetMode { mode: twinhub_domain::Mode::Manual, until: None }).await.unwrap();
+    fixture.rule(COOL).await;
+    fixture.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    let run = fixture.ran(|entry| entry.outcome.is_final()).await;
     assert!(matches!(run.outcome, RunOutcome::Failed { .. }), "{run:?}");
     assert_eq!(&*run.actions[0].result, "manual_mode");
-    assert_eq!(scene.commands().await, [""; 0]);
+    assert_eq!(fixture.commands().await, [""; 0]);
 
-    scene.rule(&COOL.replacen("{\"id\"", "{\"even_in_manual\": true, \"id\"", 1)).await;
-    scene.seen.clear();
-    scene.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
-    scene.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
-    scene.ran(is_done).await;
-    assert_eq!(scene.commands().await, ["set"]);
+    fixture.rule(&COOL.replacen("{\"id\"", "{\"even_in_manual\": true, \"id\"", 1)).await;
+    fixture.seen.clear();
+    fixture.say("greenhouse", "data", r#"{"temperature": 25}"#).await;
+    fixture.say("greenhouse", "data", r#"{"temperature": 29}"#).await;
+    fixture.ran(is_done).await;
+    assert_eq!(fixture.commands().await, ["set"]);
 }
 
 #[actix_rt::test]
 async fn rules_in_a_circle_are_stopped_and_the_rest_goes_on() {
-    let mut scene = Scene::new().await;
+    let mut fixture = CommandsFixture::new().await;
     for device in ["a", "b", "c"] {
-        scene.say(device, "data", r#"{"n": 0}"#).await;
+        fixture.say(device, "data", r#"{"n": 0}"#).await;
     }
     for (one, other) in [("a", "b"), ("b", "a")] {
-        scene
+        fixture
             .rule(&format!(
                 r#"{{"id": "{one}-to-{other}", "triggers": [{{"changed": "{one}.desired.n"}}],
                     "actions": [{{"desired": "{other}", "set": {{"n": "{{{{ trigger.value + 1 }}}}"}}}}]}}"#
             ))
             .await;
     }
-    scene
+    fixture
         .rule(r#"{"id": "fine", "triggers": [{"numeric": "c.n", "above": 5}], "actions": [{"log": "fine"}]}"#)
         .await;
-    assert!(scene.rules().await.warnings.iter().any(|warning| warning.code == "circle"));
-    scene.set("a", r#"{"desired": {"n": 1}}"#).await;
+    assert!(fixture.rules().await.warnings.iter().any(|warning| warning.code == "circle"));
+    fixture.set("a", r#"{"desired": {"n": 1}}"#).await;
     let alarm = |recorded: &Recorded| matches!(&recorded.event.body, EventBody::Alarm(_));
-    scene.until(alarm).await;
+    fixture.until(alarm).await;
     let query = AlarmQuery { active: Some(true), limit: 10, ..AlarmQuery::default() };
-    let alarms = ask(&scene.hub.archive, ListAlarms(query)).await.unwrap().alarms;
+    let alarms = ask(&fixture.hub.archive, ListAlarms(query)).await.unwrap().alarms;
     assert_eq!(alarms.len(), 1, "{alarms:?}");
     assert_eq!(&*alarms[0].alarm_type, "rule-stopped");
-    let stopped = scene.rules().await.rules.iter().filter(|stands| stands.stopped.is_some()).count();
+    let stopped = fixture.rules().await.rules.iter().filter(|stands| stands.stopped.is_some()).count();
     assert_eq!(stopped, 1);
-    scene.seen.clear();
-    scene.say("c", "data", r#"{"n": 9}"#).await;
-    scene.ran(|entry| entry.rule.as_str() == "fine" && is_done(entry)).await;
+    fixture.seen.clear();
+    fixture.say("c", "data", r#"{"n": 9}"#).await;
+    fixture.ran(|entry| entry.rule.as_str() == "fine" && is_done(entry)).await;
 }
 
 #[actix_rt::test]
 async fn topics_of_others_set_rules_off_and_kept_messages_do_not() {
-    let mut scene = Scene::new().await;
-    scene
-        .rule(r#"{"id": "bell", "triggers": [{"mqtt": "house/+/bell"}], "actions": [{"log": "{{ trigger.topic }}"}]}"#)
+    let mut fixture = CommandsFixture::new().await;
+    fixture
+        .rule(r#"{"id": "bell", "triggers": [{"mqtt": "fixture/+/bell"}], "actions": [{"log": "{{ trigger.topic }}"}]}"#)
         .await;
     let say = |retained| {
         let (receipt, settled) = receipt::channel();
         let (topic, payload) = ("house/front/bell".into(), r#"{"n": 1}"#.into());
         let (for_twins, for_rules) = (true, true);
-        let message = Arrived { topic, payload, fire_and_forget: false, retained, for_twins, for_rules };
-        scene.hub.door.take(message, receipt, None);
+        let message =
+            IncomingMessage { topic, payload, fire_and_forget: false, retained, for_twins, for_rules };
+        fixture.hub.ingress.accept(message, receipt, None);
         settled
     };
     assert_eq!(say(true).await.unwrap().unwrap().seq, None);
     assert!(say(false).await.unwrap().unwrap().seq.is_some(), "acknowledged once it is durable");
-    let run = scene.ran(is_done).await;
+    let run = fixture.ran(is_done).await;
     assert_eq!(run.trigger.data.get("topic"), Some(&Json::from("house/front/bell")));
-    assert_eq!(scene.runs().await.len(), 1);
+    assert_eq!(fixture.runs().await.len(), 1);
 }
 
 #[actix_rt::test]
@@ -276,9 +279,9 @@ async fn files_are_followed_and_a_broken_one_changes_nothing() {
     let clock = twinhub_testkit::ManualClock::at(Timestamp::from_millis(NEW_YEAR));
     let store = FailingStore::around(Arc::new(twinhub_store::MemoryStore::default()));
     let settings = Settings { rules: Some(folder.path().to_owned()), ..Settings::default() };
-    let mut scene = Scene::with(store, clock, settings).await;
-    scene.say("oven", "data", r#"{"temperature": 150}"#).await;
-    scene.ran(is_done).await;
+    let mut fixture = CommandsFixture::with(store, clock, settings).await;
+    fixture.say("oven", "data", r#"{"temperature": 150}"#).await;
+    fixture.ran(is_done).await;
 
     let changed = |what: &'static str| {
         move |recorded: &Recorded| match &recorded.event.body {
@@ -292,13 +295,13 @@ async fn files_are_followed_and_a_broken_one_changes_nothing() {
             _ => false,
         }
     };
-    scene.seen.clear();
+    fixture.seen.clear();
     std::fs::write(&file, text("200")).unwrap();
-    scene.until(changed("changed")).await;
-    scene.seen.clear();
+    fixture.until(changed("changed")).await;
+    fixture.seen.clear();
     std::fs::write(&file, text("high")).unwrap();
     let broken = until_found("the file's problem", async || {
-        let read = scene.rules().await;
+        let read = fixture.rules().await;
         let (path, problems) = read.broken.first()?;
         assert_eq!(read.rules.len(), 1, "what ran before goes on");
         Some((path.to_string(), problems[0].clone()))
@@ -306,27 +309,27 @@ async fn files_are_followed_and_a_broken_one_changes_nothing() {
     .await;
     assert_eq!(broken.0, "a.yaml");
     assert_eq!((broken.1.line, broken.1.column), (6, 16), "{broken:?}");
-    scene.say("oven", "data", r#"{"temperature": 250}"#).await;
-    scene.ran(is_done).await;
-    scene.seen.clear();
+    fixture.say("oven", "data", r#"{"temperature": 250}"#).await;
+    fixture.ran(is_done).await;
+    fixture.seen.clear();
     std::fs::remove_file(&file).unwrap();
-    scene.until(changed("gone")).await;
-    assert!(scene.rules().await.rules.is_empty());
+    fixture.until(changed("gone")).await;
+    assert!(fixture.rules().await.rules.is_empty());
 }
 
 /// The events of the life that is backtested.
 #[derive(Clone, Debug)]
-enum Happens {
+enum RuleTestEvent {
     Reading(u8, i64),
     Mode(bool),
     Passes(i64),
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
+fn happens() -> impl Strategy<Value = RuleTestEvent> {
     prop_oneof![
-        4 => (0..3_u8, 20..36_i64).prop_map(|(device, value)| Happens::Reading(device, value)),
-        1 => any::<bool>().prop_map(Happens::Mode),
-        3 => (1..400_i64).prop_map(|seconds| Happens::Passes(seconds * 1_000)),
+        4 => (0..3_u8, 20..36_i64).prop_map(|(device, value)| RuleTestEvent::Reading(device, value)),
+        1 => any::<bool>().prop_map(RuleTestEvent::Mode),
+        3 => (1..400_i64).prop_map(|seconds| RuleTestEvent::Passes(seconds * 1_000)),
     ]
 }
 
@@ -353,7 +356,7 @@ proptest! {
 
 #[test]
 fn a_run_that_ends_while_nobody_looks_ends_at_its_own_time() {
-    use Happens::{Passes, Reading};
+    use RuleTestEvent::{Passes, Reading};
     let life = vec![
         Reading(0, 20),
         Reading(1, 28),
@@ -367,31 +370,31 @@ fn a_run_that_ends_while_nobody_looks_ends_at_its_own_time() {
     actix_rt::System::new().block_on(live_and_backtest(life));
 }
 
-async fn live_and_backtest(life: Vec<Happens>) {
-    let scene = Scene::new().await;
+async fn live_and_backtest(life: Vec<RuleTestEvent>) {
+    let fixture = CommandsFixture::new().await;
     for body in LIFE {
-        scene.rule(body).await;
+        fixture.rule(body).await;
     }
-    scene.say("fan", "status", "online").await;
+    fixture.say("fan", "status", "online").await;
     for happens in life {
         match happens {
-            Happens::Reading(room, value) => {
-                scene.say(&format!("room-{room}"), "data", &format!(r#"{{"temperature": {value}}}"#)).await;
+            RuleTestEvent::Reading(room, value) => {
+                fixture.say(&format!("room-{room}"), "data", &format!(r#"{{"temperature": {value}}}"#)).await;
             }
-            Happens::Mode(manual) => {
+            RuleTestEvent::Mode(manual) => {
                 let mode = if manual { twinhub_domain::Mode::Manual } else { twinhub_domain::Mode::Schedule };
-                scene.deliver("fan", Input::SetMode { mode, until: None }).await.unwrap();
+                fixture.deliver("fan", Input::SetMode { mode, until: None }).await.unwrap();
             }
-            Happens::Passes(millis) => {
-                scene.clock.advance(millis);
-                scene.settle().await;
+            RuleTestEvent::Passes(millis) => {
+                fixture.clock.advance(millis);
+                fixture.settle().await;
             }
         }
-        scene.settle().await;
+        fixture.settle().await;
     }
-    scene.settle().await;
-    let end = scene.clock.now();
-    let ran: Vec<_> = scene.runs().await.iter().map(told).collect();
+    fixture.settle().await;
+    let end = fixture.clock.now();
+    let ran: Vec<_> = fixture.runs().await.iter().map(told).collect();
 
     let mut engine = Engine::new(Timestamp::from_millis(NEW_YEAR));
     engine.exchange(
@@ -400,7 +403,8 @@ async fn live_and_backtest(life: Vec<Happens>) {
     let mut backtest = Backtest::new(engine, Timestamp::from_millis(NEW_YEAR), end.plus_millis(1));
     let mut after = 0;
     loop {
-        let page = ask(&scene.hub.archive, Past { devices: None, after, limit: 100 }).await.unwrap();
+        let page =
+            ask(&fixture.hub.archive, FindPastEvents { devices: None, after, limit: 100 }).await.unwrap();
         let Some(last) = page.last() else { break };
         after = last.seq;
         for recorded in &page {

@@ -19,7 +19,7 @@ pub const NEW_YEAR: i64 = 1_767_225_600_000;
 const HOUR: i64 = 3_600_000;
 
 /// A hub in virtual time, whose devices' way out is written down.
-pub struct Scene {
+pub struct CommandsFixture {
     pub hub: Arc<Hub>,
     pub store: Arc<FailingStore>,
     pub clock: Arc<ManualClock>,
@@ -28,7 +28,7 @@ pub struct Scene {
     pub seen: Vec<Arc<Recorded>>,
 }
 
-impl Scene {
+impl CommandsFixture {
     pub async fn new() -> Self {
         let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
         Self::over(FailingStore::around(Arc::new(MemoryStore::default())), clock).await
@@ -42,7 +42,7 @@ impl Scene {
         let hub = Hub::start(store.clone(), clock.clone(), settings).await.unwrap();
         let link = Arc::new(Scripted::default());
         hub.connect(link.clone());
-        let events = ask(&hub.feed, Subscribe).await.events;
+        let events = ask(&hub.feed, SubscribeFeed).await.events;
         Self { hub, store, clock, link, events, seen: Vec::new() }
     }
 
@@ -62,7 +62,7 @@ impl Scene {
         let (receipt, settled) = receipt::channel();
         let topic = format!("iot/devices/{device}/{leaf}").into();
         let payload = payload.to_owned().into();
-        let message = Arrived {
+        let message = IncomingMessage {
             topic,
             payload,
             fire_and_forget: false,
@@ -70,7 +70,7 @@ impl Scene {
             for_twins: true,
             for_rules: true,
         };
-        self.hub.door.take(message, receipt, None);
+        self.hub.ingress.accept(message, receipt, None);
         within("the receipt of a message", settled).await.unwrap().unwrap();
     }
 
@@ -115,7 +115,7 @@ impl Scene {
     /// Lets time pass, and waits until `enough` of the events from then on.
     pub async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
         // What happened before is told before this is answered.
-        self.events = ask(&self.hub.feed, Subscribe).await.events;
+        self.events = ask(&self.hub.feed, SubscribeFeed).await.events;
         self.seen.clear();
         self.clock.advance(millis);
         self.tick().await;
@@ -128,7 +128,7 @@ impl Scene {
 
     /// The wall clock is set by `by_ms`, ahead or back, and the hub follows.
     pub async fn set_clock(&mut self, by_ms: i64) {
-        self.events = ask(&self.hub.feed, Subscribe).await.events;
+        self.events = ask(&self.hub.feed, SubscribeFeed).await.events;
         self.seen.clear();
         let from = self.clock.now();
         self.clock.set(from.plus_millis(by_ms));
@@ -172,93 +172,93 @@ const GO: &str = r#"{"command_type": "go", "timeout": "10s", "max_attempts": 2}"
 
 #[actix::test]
 async fn an_unanswered_command_goes_out_again_and_ends_as_a_dead_letter() {
-    let mut scene = Scene::new().await;
-    scene.say("a", "status", "online").await;
-    let id = scene.asked("a", GO).await;
-    let first = scene.link.until(|published| published.len() == 1).await;
+    let mut fixture = CommandsFixture::new().await;
+    fixture.say("a", "status", "online").await;
+    let id = fixture.asked("a", GO).await;
+    let first = fixture.link.until(|published| published.len() == 1).await;
     assert!(first[0].contains(r#""attempt":1"#) && first[0].contains(&id.to_string()), "{first:?}");
-    scene.pass(10_000, comes_to(id, CommandStatus::Pending)).await;
-    scene.pass(1_000, comes_to(id, CommandStatus::Sent)).await;
-    scene.link.until(|published| published.len() == 2 && published[1].contains(r#""attempt":2"#)).await;
-    scene.pass(10_000, comes_to(id, CommandStatus::Failed)).await;
-    assert_eq!(scene.command(id).await.reason.as_deref(), Some("no answer to 2 attempts"));
-    let late = scene.answer("a", id, AnswerStatus::Executed).await.unwrap();
+    fixture.pass(10_000, comes_to(id, CommandStatus::Pending)).await;
+    fixture.pass(1_000, comes_to(id, CommandStatus::Sent)).await;
+    fixture.link.until(|published| published.len() == 2 && published[1].contains(r#""attempt":2"#)).await;
+    fixture.pass(10_000, comes_to(id, CommandStatus::Failed)).await;
+    assert_eq!(fixture.command(id).await.reason.as_deref(), Some("no answer to 2 attempts"));
+    let late = fixture.answer("a", id, AnswerStatus::Executed).await.unwrap();
     assert_eq!((late.repeated, late.commands[0].status), (false, CommandStatus::Failed));
-    assert!(scene.command(id).await.history.last().unwrap().late);
-    assert!(scene.answer("a", id, AnswerStatus::Executed).await.unwrap().repeated);
+    assert!(fixture.command(id).await.history.last().unwrap().late);
+    assert!(fixture.answer("a", id, AnswerStatus::Executed).await.unwrap().repeated);
 }
 
 /// A crash in every status that is not final: the pending step happens after it.
 #[actix::test]
 async fn nothing_that_is_not_final_is_forgotten() {
-    let mut scene = Scene::new().await;
+    let mut fixture = CommandsFixture::new().await;
     for device in ["pending", "sent", "delivered", "backing-off"] {
-        scene.say(device, "status", "online").await;
-        scene.set(device, r#"{"settings": {"heartbeat": "never"}}"#).await;
+        fixture.say(device, "status", "online").await;
+        fixture.set(device, r#"{"settings": {"heartbeat": "never"}}"#).await;
     }
-    scene.say("pending", "status", "offline").await;
-    let pending = scene.asked("pending", r#"{"command_type": "go", "ttl": "1h"}"#).await;
-    let backing_off = scene.asked("backing-off", GO).await;
-    scene.pass(10_000, comes_to(backing_off, CommandStatus::Pending)).await;
-    let sent = scene.asked("sent", GO).await;
-    let delivered = scene.asked("delivered", GO).await;
-    scene.answer("delivered", delivered, AnswerStatus::Delivered).await.unwrap();
+    fixture.say("pending", "status", "offline").await;
+    let pending = fixture.asked("pending", r#"{"command_type": "go", "ttl": "1h"}"#).await;
+    let backing_off = fixture.asked("backing-off", GO).await;
+    fixture.pass(10_000, comes_to(backing_off, CommandStatus::Pending)).await;
+    let sent = fixture.asked("sent", GO).await;
+    let delivered = fixture.asked("delivered", GO).await;
+    fixture.answer("delivered", delivered, AnswerStatus::Delivered).await.unwrap();
 
-    let mut scene = scene.again().await;
-    scene.pass(1_000, comes_to(backing_off, CommandStatus::Sent)).await;
-    scene.pass(10_000, comes_to(sent, CommandStatus::Pending)).await;
-    scene.until(comes_to(delivered, CommandStatus::TimedOut)).await;
-    scene.pass(HOUR, comes_to(pending, CommandStatus::Expired)).await;
+    let mut fixture = fixture.again().await;
+    fixture.pass(1_000, comes_to(backing_off, CommandStatus::Sent)).await;
+    fixture.pass(10_000, comes_to(sent, CommandStatus::Pending)).await;
+    fixture.until(comes_to(delivered, CommandStatus::TimedOut)).await;
+    fixture.pass(HOUR, comes_to(pending, CommandStatus::Expired)).await;
     // What came due together was settled together, in whatever order the twins were woken.
-    scene.settled("backing-off").await;
-    assert_eq!(scene.command(backing_off).await.status, CommandStatus::Failed);
+    fixture.settled("backing-off").await;
+    assert_eq!(fixture.command(backing_off).await.status, CommandStatus::Failed);
 }
 
 #[actix::test]
 async fn what_waited_in_the_outbox_too_long_does_not_go_out() {
-    let mut scene = Scene::new().await;
-    scene.say("a", "status", "online").await;
-    scene.link.failures.store(u32::MAX, Ordering::SeqCst);
-    let id = scene.asked("a", r#"{"command_type": "go", "timeout": "10s", "max_attempts": 1}"#).await;
-    scene.pass(10_000, comes_to(id, CommandStatus::Failed)).await;
-    scene.link.failures.store(0, Ordering::SeqCst);
-    scene.set("a", r#"{"desired": {"power": "on"}}"#).await;
-    let published = scene.link.until(|published| !published.is_empty()).await;
+    let mut fixture = CommandsFixture::new().await;
+    fixture.say("a", "status", "online").await;
+    fixture.link.failures.store(u32::MAX, Ordering::SeqCst);
+    let id = fixture.asked("a", r#"{"command_type": "go", "timeout": "10s", "max_attempts": 1}"#).await;
+    fixture.pass(10_000, comes_to(id, CommandStatus::Failed)).await;
+    fixture.link.failures.store(0, Ordering::SeqCst);
+    fixture.set("a", r#"{"desired": {"power": "on"}}"#).await;
+    let published = fixture.link.until(|published| !published.is_empty()).await;
     assert!(published[0].contains("desired"), "{published:?}");
-    assert_eq!(get(&scene.hub.counters.messages_stale), 1);
+    assert_eq!(get(&fixture.hub.counters.messages_stale), 1);
 }
 
 #[actix::test]
 async fn a_key_is_known_when_its_command_has_long_been_done() {
-    let scene = Scene::new().await;
-    scene.say("a", "status", "online").await;
-    let first = scene.ask("a", GO, Some("k")).await.unwrap().commands[0].id;
-    scene.answer("a", first, AnswerStatus::Executed).await.unwrap();
-    let scene = scene.again().await;
-    let again = scene.ask("a", GO, Some("k")).await.unwrap();
+    let fixture = CommandsFixture::new().await;
+    fixture.say("a", "status", "online").await;
+    let first = fixture.ask("a", GO, Some("k")).await.unwrap().commands[0].id;
+    fixture.answer("a", first, AnswerStatus::Executed).await.unwrap();
+    let fixture = fixture.again().await;
+    let again = fixture.ask("a", GO, Some("k")).await.unwrap();
     assert_eq!((again.repeated, again.commands[0].id), (true, first));
-    let other = scene.ask("a", r#"{"command_type": "stop"}"#, Some("k")).await;
+    let other = fixture.ask("a", r#"{"command_type": "stop"}"#, Some("k")).await;
     assert!(matches!(other, Err(HubError::Refused(Refusal::KeyTaken { .. }))), "{other:?}");
 }
 
 #[actix::test]
 async fn a_schedule_runs_also_after_a_restart_and_in_the_right_mode() {
-    let scene = Scene::new().await;
-    scene.say("a", "status", "online").await;
-    scene.set("a", r#"{"settings": {"heartbeat": "never"}}"#).await;
+    let fixture = CommandsFixture::new().await;
+    fixture.say("a", "status", "online").await;
+    fixture.set("a", r#"{"settings": {"heartbeat": "never"}}"#).await;
     let entries = r#"{"schedule": [{"cron": "0 7 * * *", "set": {"power": "on"}},
         {"cron": "0 9 * * *", "set": {"power": "off"}}]}"#;
-    scene.set("a", entries).await;
-    let mut scene = scene.again().await;
-    scene.pass(7 * HOUR, is_change("scheduled")).await;
-    let twin = scene.settled("a").await;
+    fixture.set("a", entries).await;
+    let mut fixture = fixture.again().await;
+    fixture.pass(7 * HOUR, is_change("scheduled")).await;
+    let twin = fixture.settled("a").await;
     assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"));
     let until = Some(Timestamp::from_millis(NEW_YEAR + 10 * HOUR));
-    scene.deliver("a", Input::SetMode { mode: Mode::Manual, until }).await.unwrap();
-    scene.pass(2 * HOUR, is_change("skipped")).await;
-    let mut scene = scene.again().await;
-    scene.pass(HOUR, is_change("updated")).await;
-    let twin = scene.settled("a").await;
+    fixture.deliver("a", Input::SetMode { mode: Mode::Manual, until }).await.unwrap();
+    fixture.pass(2 * HOUR, is_change("skipped")).await;
+    let mut fixture = fixture.again().await;
+    fixture.pass(HOUR, is_change("updated")).await;
+    let twin = fixture.settled("a").await;
     assert_eq!((twin.mode, twin.mode_until), (Mode::Schedule, None));
     assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"), "nine o'clock was skipped");
 }
@@ -267,41 +267,41 @@ async fn a_schedule_runs_also_after_a_restart_and_in_the_right_mode() {
 #[actix::test]
 async fn what_is_due_before_the_broker_runs_waits_for_who_listens() {
     for (broker_tells, expected) in [(true, CommandStatus::Pending), (false, CommandStatus::Sent)] {
-        let mut scene = Scene::new().await;
-        scene.say("a", "status", "online").await;
+        let mut fixture = CommandsFixture::new().await;
+        fixture.say("a", "status", "online").await;
         let daily = r#"{"schedule": [{"cron": "0 0 3 * * *", "command": {"command_type": "rinse"}, "missed": "run_once"}]}"#;
-        scene.set("a", daily).await;
-        close(&scene.hub).await;
-        scene.clock.advance(24 * HOUR);
+        fixture.set("a", daily).await;
+        close(&fixture.hub).await;
+        fixture.clock.advance(24 * HOUR);
         let settings = Settings { broker_tells, ..Settings::default() };
-        scene = Scene::with(scene.store, scene.clock, settings).await;
-        scene.tick().await;
+        fixture = CommandsFixture::with(fixture.store, fixture.clock, settings).await;
+        fixture.tick().await;
         let found = until_found("the schedule's command", async || {
             let query = CommandQuery { limit: 1, ..CommandQuery::default() };
-            let page = ask(&scene.hub.archive, ListCommands(query)).await.unwrap();
+            let page = ask(&fixture.hub.archive, ListCommands(query)).await.unwrap();
             page.commands.into_iter().next().map(|record| record.command)
         })
         .await;
-        scene.settled("a").await;
-        assert_eq!(scene.command(found.id).await.status, expected, "a broker tells: {broker_tells}");
-        close(&scene.hub).await;
+        fixture.settled("a").await;
+        assert_eq!(fixture.command(found.id).await.status, expected, "a broker tells: {broker_tells}");
+        close(&fixture.hub).await;
     }
 }
 
 #[actix::test]
 async fn a_silent_device_is_offline_but_not_for_a_restart_or_a_jump_of_the_clock() {
     let is_presence = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Presence { .. });
-    let scene = Scene::new().await;
-    scene.say("a", "data", r#"{"t": 1}"#).await;
-    scene.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await;
-    let mut scene = scene.down_for(24 * HOUR).await;
-    assert_eq!(scene.settled("a").await.status, Status::Online);
-    scene.set_clock(24 * HOUR).await;
-    assert_eq!(scene.settled("a").await.status, Status::Online);
-    scene.clock.advance(89_000);
-    assert_eq!(scene.settled("a").await.status, Status::Online);
-    scene.pass(2_000, is_presence).await;
-    assert_eq!(scene.settled("a").await.status, Status::Offline);
+    let fixture = CommandsFixture::new().await;
+    fixture.say("a", "data", r#"{"t": 1}"#).await;
+    fixture.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await;
+    let mut fixture = fixture.down_for(24 * HOUR).await;
+    assert_eq!(fixture.settled("a").await.status, Status::Online);
+    fixture.set_clock(24 * HOUR).await;
+    assert_eq!(fixture.settled("a").await.status, Status::Online);
+    fixture.clock.advance(89_000);
+    assert_eq!(fixture.settled("a").await.status, Status::Online);
+    fixture.pass(2_000, is_presence).await;
+    assert_eq!(fixture.settled("a").await.status, Status::Offline);
 }
 
 /// Also where that was while the hub was down.
@@ -309,49 +309,49 @@ async fn a_silent_device_is_offline_but_not_for_a_restart_or_a_jump_of_the_clock
 async fn a_clock_that_is_set_back_stops_no_schedule_and_ends_no_command() {
     for while_down in [false, true] {
         for by in [-2 * HOUR, -24 * HOUR, -400 * 24 * HOUR] {
-            let mut scene = Scene::new().await;
-            scene.say("a", "status", "online").await;
-            scene.say("a", "data", r#"{"t": 1}"#).await;
-            scene.set("a", r#"{"schedule": [{"cron": "* * * * *", "set": {"power": "on"}}]}"#).await;
-            scene.say("b", "status", "offline").await;
-            let id = scene.asked("b", r#"{"command_type": "go", "ttl": "10m"}"#).await;
-            scene.pass(61_000, is_change("scheduled")).await;
+            let mut fixture = CommandsFixture::new().await;
+            fixture.say("a", "status", "online").await;
+            fixture.say("a", "data", r#"{"t": 1}"#).await;
+            fixture.set("a", r#"{"schedule": [{"cron": "* * * * *", "set": {"power": "on"}}]}"#).await;
+            fixture.say("b", "status", "offline").await;
+            let id = fixture.asked("b", r#"{"command_type": "go", "ttl": "10m"}"#).await;
+            fixture.pass(61_000, is_change("scheduled")).await;
             if while_down {
-                scene = scene.down_for(by).await;
+                fixture = fixture.down_for(by).await;
             } else {
-                scene.set_clock(by).await;
+                fixture.set_clock(by).await;
             }
-            let now = scene.clock.now();
+            let now = fixture.clock.now();
             let next = |twin: &Twin| twin.plan().unwrap().next().unwrap();
             // It is told as soon as the hub is up.
             until_found("the schedule goes on from the new time", async || {
-                (next(scene.settled("a").await.as_ref()) <= now.plus_millis(60_000)).then_some(())
+                (next(fixture.settled("a").await.as_ref()) <= now.plus_millis(60_000)).then_some(())
             })
             .await;
-            scene.say("a", "data", r#"{"t": 2}"#).await;
-            scene.pass(60_000, is_change("scheduled")).await;
-            let twin = scene.settled("a").await;
+            fixture.say("a", "data", r#"{"t": 2}"#).await;
+            fixture.pass(60_000, is_change("scheduled")).await;
+            let twin = fixture.settled("a").await;
             assert_eq!(twin.reported.get("t").unwrap().value.to_string(), "2", "{by} {while_down}");
             assert_eq!(twin.last_seen, Some(now), "{by} {while_down}");
-            let left = scene.command(id).await.expires_at.millis() - now.millis();
+            let left = fixture.command(id).await.expires_at.millis() - now.millis();
             assert!(
                 (530_000..545_000).contains(&left),
                 "{left} ms are left of ten minutes: {by} {while_down}"
             );
-            scene.pass(left + 1_000, comes_to(id, CommandStatus::Expired)).await;
+            fixture.pass(left + 1_000, comes_to(id, CommandStatus::Expired)).await;
         }
     }
 }
 
 #[actix::test]
 async fn a_clock_that_is_set_forward_by_years_ends_nothing_early() {
-    let mut scene = Scene::new().await;
-    scene.say("b", "status", "offline").await;
-    let id = scene.asked("b", r#"{"command_type": "go", "ttl": "10m"}"#).await;
-    scene.set_clock(20_000 * 24 * HOUR).await;
-    scene.settled("b").await;
-    assert_eq!(scene.command(id).await.status, CommandStatus::Pending);
-    scene.pass(601_000, comes_to(id, CommandStatus::Expired)).await;
+    let mut fixture = CommandsFixture::new().await;
+    fixture.say("b", "status", "offline").await;
+    let id = fixture.asked("b", r#"{"command_type": "go", "ttl": "10m"}"#).await;
+    fixture.set_clock(20_000 * 24 * HOUR).await;
+    fixture.settled("b").await;
+    assert_eq!(fixture.command(id).await.status, CommandStatus::Pending);
+    fixture.pass(601_000, comes_to(id, CommandStatus::Expired)).await;
 }
 
 #[actix::test]
@@ -359,19 +359,19 @@ async fn a_clock_that_leaps_ahead_deletes_nothing_for_a_day() {
     let store = FailingStore::around(Arc::new(MemoryStore::keeping_journal(Duration::from_hours(7 * 24))));
     let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
     let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
-    let mut scene = Scene::with(store, clock, settings).await;
-    scene.say("a", "data", r#"{"t": 1}"#).await;
-    let is_pruned = async |scene: &Scene| {
+    let mut fixture = CommandsFixture::with(store, clock, settings).await;
+    fixture.say("a", "data", r#"{"t": 1}"#).await;
+    let is_pruned = async |fixture: &CommandsFixture| {
         let past = Replay { after: 0, up_to: 1, limit: 1 };
-        ask(&scene.hub.archive, past).await.unwrap().pruned
+        ask(&fixture.hub.archive, past).await.unwrap().pruned
     };
-    scene.set_clock(400 * 24 * HOUR).await;
+    fixture.set_clock(400 * 24 * HOUR).await;
     for _ in 0..50 {
-        assert!(!is_pruned(&scene).await);
-        scene.say("a", "data", r#"{"t": 2}"#).await; // a commit takes its time
+        assert!(!is_pruned(&fixture).await);
+        fixture.say("a", "data", r#"{"t": 2}"#).await; // a commit takes its time
     }
-    scene.clock.advance(24 * HOUR);
-    until_found("the journal is pruned", async || (is_pruned(&scene).await).then_some(())).await;
+    fixture.clock.advance(24 * HOUR);
+    until_found("the journal is pruned", async || (is_pruned(&fixture).await).then_some(())).await;
 }
 
 /// An operator who sees a wrong time may well start the hub again before setting it right.
@@ -380,50 +380,50 @@ async fn a_leap_of_the_clock_is_doubted_by_the_next_start_too() {
     let store = FailingStore::around(Arc::new(MemoryStore::keeping_journal(Duration::from_hours(7 * 24))));
     let clock = ManualClock::at(Timestamp::from_millis(NEW_YEAR));
     let settings = || Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
-    let mut scene = Scene::with(store, clock, settings()).await;
-    scene.say("a", "data", r#"{"t": 1}"#).await;
-    scene.set_clock(40 * 24 * HOUR).await;
-    scene.say("a", "data", r#"{"t": 2}"#).await; // dated by the wrong time
-    close(&scene.hub).await;
-    let scene = Scene::with(scene.store, scene.clock, settings()).await;
-    let is_pruned = async |scene: &Scene| {
+    let mut fixture = CommandsFixture::with(store, clock, settings()).await;
+    fixture.say("a", "data", r#"{"t": 1}"#).await;
+    fixture.set_clock(40 * 24 * HOUR).await;
+    fixture.say("a", "data", r#"{"t": 2}"#).await; // dated by the wrong time
+    close(&fixture.hub).await;
+    let fixture = CommandsFixture::with(fixture.store, fixture.clock, settings()).await;
+    let is_pruned = async |fixture: &CommandsFixture| {
         let past = Replay { after: 0, up_to: 1, limit: 1 };
-        ask(&scene.hub.archive, past).await.unwrap().pruned
+        ask(&fixture.hub.archive, past).await.unwrap().pruned
     };
     for _ in 0..50 {
-        assert!(!is_pruned(&scene).await);
-        scene.say("a", "data", r#"{"t": 3}"#).await; // a commit takes its time
+        assert!(!is_pruned(&fixture).await);
+        fixture.say("a", "data", r#"{"t": 3}"#).await; // a commit takes its time
     }
-    scene.clock.advance(24 * HOUR);
-    until_found("the journal is pruned", async || (is_pruned(&scene).await).then_some(())).await;
+    fixture.clock.advance(24 * HOUR);
+    until_found("the journal is pruned", async || (is_pruned(&fixture).await).then_some(())).await;
 }
 
 /// While the store fails, due commands are not forgotten.
 #[actix::test]
 async fn a_failing_store_delays_what_is_due() {
-    let mut scene = Scene::new().await;
-    scene.say("a", "status", "online").await;
-    let id = scene.asked("a", GO).await;
-    scene.store.break_commits(CommitFault::Failed);
-    scene.clock.advance(10_000);
-    scene.tick().await;
-    assert_eq!(scene.command(id).await.status, CommandStatus::Sent);
-    scene.store.heal();
-    scene.until(comes_to(id, CommandStatus::Pending)).await;
+    let mut fixture = CommandsFixture::new().await;
+    fixture.say("a", "status", "online").await;
+    let id = fixture.asked("a", GO).await;
+    fixture.store.break_commits(CommitFault::Failed);
+    fixture.clock.advance(10_000);
+    fixture.tick().await;
+    assert_eq!(fixture.command(id).await.status, CommandStatus::Sent);
+    fixture.store.heal();
+    fixture.until(comes_to(id, CommandStatus::Pending)).await;
 }
 
 #[actix::test]
-async fn who_waits_for_one_command_is_told_of_that_one() {
-    let scene = Scene::new().await;
-    scene.say("a", "status", "online").await;
+async fn a_watch_of_one_command_gets_that_one_alone() {
+    let fixture = CommandsFixture::new().await;
+    fixture.say("a", "status", "online").await;
     let mine = CommandId(Uuid::now_v7());
     let (tell, mut told) = mpsc::unbounded_channel();
     let watch = WatchCommands { device: id("a"), command: Some(mine), tell };
-    ask(&scene.hub.feed, watch).await;
-    let other = scene.asked("a", GO).await;
-    scene.answer("a", other, AnswerStatus::Executed).await.unwrap();
+    ask(&fixture.hub.feed, watch).await;
+    let other = fixture.asked("a", GO).await;
+    fixture.answer("a", other, AnswerStatus::Executed).await.unwrap();
     let request = Box::new(CommandRequest::new("go", payload::object(b"{}").unwrap()));
-    scene.deliver("a", Input::Command { id: mine, request, known: None, is_new: false }).await.unwrap();
+    fixture.deliver("a", Input::Command { id: mine, request, known: None, is_new: false }).await.unwrap();
     let first = within("the command's first change", told.recv()).await.unwrap();
     assert!(comes_to(mine, CommandStatus::Pending)(&first), "{first:?}");
 }

@@ -14,7 +14,7 @@ const DEVICES: usize = 12;
 
 /// The changes of a device.
 #[derive(Clone, Debug)]
-enum Deed {
+enum RandomAction {
     Register(&'static str, &'static str),
     Report(&'static str, &'static str),
     Measure(&'static str, i32),
@@ -24,12 +24,12 @@ enum Deed {
 
 /// A filter, and its meaning.
 #[derive(Clone, Debug)]
-enum Wish {
+enum RandomQuery {
     Compare(&'static str, &'static str, &'static str),
     Has(&'static str),
-    Not(Box<Wish>),
-    All(Box<Wish>, Box<Wish>),
-    Any(Box<Wish>, Box<Wish>),
+    Not(Box<RandomQuery>),
+    All(Box<RandomQuery>, Box<RandomQuery>),
+    Any(Box<RandomQuery>, Box<RandomQuery>),
 }
 
 /// As a filter names them, and where they are in a document.
@@ -55,52 +55,52 @@ const LITERALS: [&str; 10] =
 
 const VALUES: [&str; 9] = ["0", "20", "7.5", "-3", r#""on""#, r#""2""#, "true", "false", "[1]"];
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn deed() -> impl Strategy<Value = RandomAction> {
     let value = || prop::sample::select(&VALUES[..]);
     let name = || prop::sample::select(&["battery", "state"][..]);
     prop_oneof![
         1 => (
             prop::sample::select(&["pump", "fan", ""][..]),
             prop::sample::select(&[r#"{"floor": "2"}"#, r#"{"floor": 2, "wet": true}"#, "{}"][..]),
-        ).prop_map(|(kind, tags)| Deed::Register(kind, tags)),
-        4 => (name(), value()).prop_map(|(name, value)| Deed::Report(name, value)),
-        2 => (prop::sample::select(&["battery", "motor.rpm"][..]), -3..25).prop_map(|(name, value)| Deed::Measure(name, value)),
-        1 => (name(), value()).prop_map(|(name, value)| Deed::Desire(name, value)),
-        1 => Just(Deed::Remove),
+        ).prop_map(|(kind, tags)| RandomAction::Register(kind, tags)),
+        4 => (name(), value()).prop_map(|(name, value)| RandomAction::Report(name, value)),
+        2 => (prop::sample::select(&["battery", "motor.rpm"][..]), -3..25).prop_map(|(name, value)| RandomAction::Measure(name, value)),
+        1 => (name(), value()).prop_map(|(name, value)| RandomAction::Desire(name, value)),
+        1 => Just(RandomAction::Remove),
     ]
 }
 
-fn deeds() -> impl Strategy<Value = Vec<(usize, Deed)>> {
+fn deeds() -> impl Strategy<Value = Vec<(usize, RandomAction)>> {
     prop::collection::vec((0..DEVICES, deed()), 0..40)
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+fn filter() -> impl Strategy<Value = RandomQuery> {
     let place = || prop::sample::select(&PLACES[..]).prop_map(|(name, _)| name);
     let sign = prop::sample::select(&["==", "!=", "<", "<=", ">", ">="][..]);
     let literal = prop::sample::select(&LITERALS[..]);
     let leaf = prop_oneof![
-        4 => (place(), sign, literal).prop_map(|(place, sign, literal)| Wish::Compare(place, sign, literal)),
-        1 => place().prop_map(Wish::Has),
+        4 => (place(), sign, literal).prop_map(|(place, sign, literal)| RandomQuery::Compare(place, sign, literal)),
+        1 => place().prop_map(RandomQuery::Has),
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
         let pair = || (inner.clone().prop_map(Box::new), inner.clone().prop_map(Box::new));
         prop_oneof![
-            inner.clone().prop_map(|of| Wish::Not(Box::new(of))),
-            pair().prop_map(|(one, other)| Wish::All(one, other)),
-            pair().prop_map(|(one, other)| Wish::Any(one, other)),
+            inner.clone().prop_map(|of| RandomQuery::Not(Box::new(of))),
+            pair().prop_map(|(one, other)| RandomQuery::All(one, other)),
+            pair().prop_map(|(one, other)| RandomQuery::Any(one, other)),
         ]
     })
 }
 
 /// Part of the page: filters of lists, a filter, an order, and where it begins and how long it is.
-type Asked = (u8, Option<Wish>, Option<usize>, bool, u64, u64);
+type RandomQuestion = (u8, Option<RandomQuery>, Option<usize>, bool, u64, u64);
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn asked() -> impl Strategy<Value = RandomQuestion> {
     let sort = prop::option::of(0..PLACES.len());
-    (0_u8..7, prop::option::weighted(0.8, wish()), sort, any::<bool>(), 0_u64..6, 0_u64..20)
+    (0_u8..7, prop::option::weighted(0.8, filter()), sort, any::<bool>(), 0_u64..6, 0_u64..20)
 }
 
-impl Wish {
+impl RandomQuery {
     fn text(&self) -> String {
         match self {
             Self::Compare(place, sign, literal) => format!("{place} {sign} {literal}"),
@@ -201,30 +201,32 @@ fn listed(which: u8) -> (DeviceQuery, fn(&Value) -> bool) {
     }
 }
 
-impl House {
-    async fn does(&self, deeds: &[(usize, Deed)]) {
+impl SearchFixture {
+    async fn does(&self, deeds: &[(usize, RandomAction)]) {
         for (n, deed) in deeds {
             let id = format!("d-{n:02}");
             let known = self.hub.read(&device(&id)).await.unwrap();
             let input = match deed {
-                Deed::Register(kind, tags) if known.as_ref().is_none_or(|twin| !twin.claimed) => {
+                RandomAction::Register(kind, tags) if known.as_ref().is_none_or(|twin| !twin.claimed) => {
                     let patch =
                         object(&format!(r#"{{"type": "{kind}", "group_id": "{kind}", "tags": {tags}}}"#));
                     Input::Register(Box::new(Registration { patch }))
                 }
-                Deed::Register(..) => continue,
-                Deed::Report(name, value) => Input::Report(object(&format!(r#"{{"{name}": {value}}}"#))),
-                Deed::Measure(name, value) => {
+                RandomAction::Register(..) => continue,
+                RandomAction::Report(name, value) => {
+                    Input::Report(object(&format!(r#"{{"{name}": {value}}}"#)))
+                }
+                RandomAction::Measure(name, value) => {
                     let text =
                         format!(r#"{{"sensor_readings": [{{"sensor_type": "{name}", "value": {value}}}]}}"#);
                     Input::Telemetry(payload::telemetry(text.as_bytes()).unwrap())
                 }
-                Deed::Desire(name, value) => {
+                RandomAction::Desire(name, value) => {
                     let patch = object(&format!(r#"{{"desired": {{"{name}": {value}}}}}"#));
                     Input::Change(Box::new(Change { patch }))
                 }
-                Deed::Remove if known.is_none() => continue,
-                Deed::Remove => Input::Delete,
+                RandomAction::Remove if known.is_none() => continue,
+                RandomAction::Remove => Input::Delete,
             };
             self.take(&id, input).await;
         }
@@ -241,17 +243,18 @@ impl House {
         documents
     }
 
-    async fn holds_against_a_scan(&self, documents: &[Value], asked: &[Asked]) {
-        for (which, wish, place, descending, offset, limit) in asked {
+    async fn holds_against_a_scan(&self, documents: &[Value], asked: &[RandomQuestion]) {
+        for (which, filter, place, descending, offset, limit) in asked {
             let (query, is_listed) = listed(*which);
             let place = place.map(|place| PLACES[place].0);
-            let find = Find {
+            let find = FindDevices {
                 query: DeviceQuery { descending: *descending, offset: *offset, limit: *limit, ..query },
-                filter: wish.as_ref().map(|wish| TwinFilter::compile(&wish.text()).unwrap()),
+                filter: filter.as_ref().map(|filter| TwinFilter::compile(&filter.text()).unwrap()),
                 sort: place.map(|place| SortField::compile(place).unwrap()),
             };
             let holds = |document: &&Value| {
-                is_listed(document) && wish.as_ref().is_none_or(|wish| wish.holds(document) == Some(true))
+                is_listed(document)
+                    && filter.as_ref().is_none_or(|filter| filter.holds(document) == Some(true))
             };
             let mut expected: Vec<_> = documents.iter().filter(holds).collect();
             let key = |document: &Value| document["number"].as_i64().unwrap();
@@ -266,7 +269,7 @@ impl House {
             let on_page = numbers.iter().copied().skip(count(*offset)).take(count(*limit));
             assert_eq!((found, page.total), (on_page.collect(), numbers.len() as u64), "{shown}");
 
-            let all = FindAll { query: ask_all.query, filter: ask_all.filter };
+            let all = FindAllDevices { query: ask_all.query, filter: ask_all.filter };
             let all = ask(&self.hub.search, all).await.unwrap().devices;
             let mut by_number = numbers;
             by_number.sort_unstable();
@@ -286,16 +289,16 @@ proptest! {
     ) {
         actix::System::new().block_on(async {
             let settings = || Settings { arbiters: 1, ..Settings::default() };
-            let house = House::new(settings()).await;
-            house.does(&before).await;
-            house.holds_against_a_scan(&house.documents().await, &asked).await;
+            let fixture = SearchFixture::new(settings()).await;
+            fixture.does(&before).await;
+            fixture.holds_against_a_scan(&fixture.documents().await, &asked).await;
             // Now all are away; those that do something come back. Documents are read last: that brings all back.
-            let house = house.again().await;
-            house.does(&after).await;
-            let twin = House::new(settings()).await; // the same by itself, for the documents
+            let fixture = fixture.again().await;
+            fixture.does(&after).await;
+            let twin = SearchFixture::new(settings()).await; // the same by itself, for the documents
             twin.does(&before).await;
             twin.does(&after).await;
-            house.holds_against_a_scan(&twin.documents().await, &asked).await;
+            fixture.holds_against_a_scan(&twin.documents().await, &asked).await;
             actix::System::current().stop();
         });
     }

@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use twinhub_testkit::within;
 
 /// A small HTTP server.
-pub struct Receiver {
+pub struct WebhookReceiver {
     pub address: SocketAddr,
-    requests: mpsc::UnboundedReceiver<Request>,
+    requests: mpsc::UnboundedReceiver<ReceivedRequest>,
 }
 
 /// A request that waits for its answer.
 #[derive(Debug)]
-pub struct Request {
+pub struct ReceivedRequest {
     stream: TcpStream,
     /// `POST /hook`.
     pub line: String,
@@ -24,7 +24,7 @@ pub struct Request {
     pub body: String,
 }
 
-impl Receiver {
+impl WebhookReceiver {
     pub async fn start() -> Self {
         Self::at(IpAddr::from([127, 0, 0, 1])).await
     }
@@ -50,7 +50,7 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    pub async fn next(&mut self) -> Request {
+    pub async fn next(&mut self) -> ReceivedRequest {
         within("a request", self.requests.recv()).await.unwrap()
     }
 
@@ -60,7 +60,7 @@ impl Receiver {
     }
 }
 
-impl Request {
+impl ReceivedRequest {
     pub fn header(&self, name: &str) -> Option<&str> {
         let named = |line: &'_ &str| line.split(':').next().is_some_and(|n| n.eq_ignore_ascii_case(name));
         Some(self.head.lines().find(named)?.split_once(':')?.1.trim())
@@ -88,7 +88,7 @@ impl Request {
     }
 }
 
-async fn read(mut stream: TcpStream) -> Option<Request> {
+async fn read(mut stream: TcpStream) -> Option<ReceivedRequest> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -100,7 +100,7 @@ async fn read(mut stream: TcpStream) -> Option<Request> {
     };
     let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
     let line = head.lines().next()?.rsplit_once(' ')?.0.to_owned();
-    let mut request = Request { stream, line, head, body: String::new() };
+    let mut request = ReceivedRequest { stream, line, head, body: String::new() };
     let length = request.header("content-length").map_or(0, |text| text.parse().unwrap());
     while bytes.len() < end + 4 + length {
         if request.stream.read_buf(&mut bytes).await.ok()? == 0 {

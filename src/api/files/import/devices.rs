@@ -3,7 +3,7 @@
 use std::iter;
 
 use twinhub_actors::HubError;
-use twinhub_actors::access::Order;
+use twinhub_actors::access::InputRequest;
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::Lifecycle;
@@ -221,7 +221,7 @@ impl DeviceImport {
             return self.try_out(id, inputs, if_unknown).await;
         }
         for input in inputs {
-            self.access.deliver(Order::new(id.clone(), input).if_unknown(if_unknown)).await?;
+            self.access.deliver(InputRequest::new(id.clone(), input).if_unknown(if_unknown)).await?;
             if_unknown = IfUnknown::Refuse; // it is known from now on
         }
         Ok(())

@@ -1,7 +1,9 @@
 //! Templates, taken in: each line as one that is posted or patched is.
 
 use tokio::sync::oneshot;
-use twinhub_actors::messages::templates::{How, PutTemplate, TemplateRefusal, TryTemplate, Wish as Wanted};
+use twinhub_actors::messages::templates::{
+    PutMode, PutTemplate, TemplateRefusal, TemplateRequest as Wanted, TryTemplate,
+};
 use twinhub_domain::Object;
 
 use super::{IfExists, ImportOptions, LineOutcome, RecordImport};
@@ -24,18 +26,18 @@ impl TemplateImport {
         Self { access, existing: options.existing, dry_run: options.dry_run }
     }
 
-    async fn put(&self, id: &str, said: Object, how: How) -> Result<(), ApiError> {
+    async fn put(&self, id: &str, said: Object, how: PutMode) -> Result<(), ApiError> {
         let hub = &self.access;
         hub.check_store()?;
-        let options = Wanted { id: id.into(), said, how, if_version: None };
+        let options = Wanted { id: id.into(), body: said, mode: how, if_version: None };
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
-            hub.post(TryTemplate { options, offset: 0, limit: 0, reply })?;
+            hub.send(TryTemplate { request: options, offset: 0, limit: 0, reply })?;
             hub.answer(tried).await??;
         } else {
             let (reply, stood) = oneshot::channel();
-            let put = PutTemplate { options, cause: hub.cause(), reply };
-            hub.post(put)?;
+            let put = PutTemplate { request: options, cause: hub.cause(), reply };
+            hub.send(put)?;
             hub.answer(stood).await??;
         }
         Ok(())
@@ -47,13 +49,13 @@ impl RecordImport for TemplateImport {
 
     async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
         let id = read::<NewTemplate>(row.clone())?.id;
-        match self.put(&id, row.clone(), How::Make).await {
+        match self.put(&id, row.clone(), PutMode::Make).await {
             Ok(()) => Ok(LineOutcome::Created { id: id.into(), token: None }),
             Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == IfExists::Skip => {
                 Ok(LineOutcome::Skipped)
             }
             Err(ApiError::Template(TemplateRefusal::Taken(_))) if self.existing == IfExists::Update => {
-                self.put(&id, row, How::Merge).await?;
+                self.put(&id, row, PutMode::Merge).await?;
                 Ok(LineOutcome::Updated { id: id.into() })
             }
             Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! The stream over a real hub with a store in memory.
 
 use tokio::sync::mpsc;
-use twinhub_actors::access::{Caller, Order};
+use twinhub_actors::access::{Caller, InputRequest};
 use twinhub_actors::counters::get;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::{Hub, Settings};
@@ -29,9 +29,11 @@ async fn publish(hub: &Grant, serial: &str, text: &str) {
     document.insert("serial_number", serial.into());
     let said = Dispositivo::read(document, Speaker::Device).unwrap();
     let (device, input) = (DeviceId::parse(serial).unwrap(), Input::Translate(Arc::new(said)));
-    hub.deliver(Order::new(device, input).because("dispositivos/estado").if_unknown(IfUnknown::Appear))
-        .await
-        .unwrap();
+    hub.deliver(
+        InputRequest::new(device, input).because("dispositivos/estado").if_unknown(IfUnknown::Appear),
+    )
+    .await
+    .unwrap();
 }
 
 async fn open(

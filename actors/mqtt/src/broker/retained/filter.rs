@@ -5,20 +5,20 @@ use std::ops::Bound;
 
 use mqtt5::parse_shared_subscription;
 
-/// Separates levels in a [`Key`]: no topic has it, and it sorts before everything, so that all below a topic
+/// Separates levels in a [`FilterKey`]: no topic has it, and it sorts before everything, so that all below a topic
 /// comes right behind it.
 const LEVEL: u8 = 0;
 
 /// A topic as the index sorts it.
-pub(super) type Key = Box<[u8]>;
+pub(super) type FilterKey = Box<[u8]>;
 
 /// The key of `topic`.
-pub(super) fn key(topic: &str) -> Key {
+pub(super) fn key(topic: &str) -> FilterKey {
     topic.bytes().map(|byte| if byte == b'/' { LEVEL } else { byte }).collect()
 }
 
 /// The keys of all topics below `topic`, without itself.
-pub(super) fn below(topic: &str) -> (Bound<Key>, Bound<Key>) {
+pub(super) fn below(topic: &str) -> (Bound<FilterKey>, Bound<FilterKey>) {
     let end = |byte| [&key(topic)[..], &[byte]].concat().into_boxed_slice();
     (Bound::Included(end(LEVEL)), Bound::Excluded(end(LEVEL + 1)))
 }
@@ -39,10 +39,10 @@ enum Level {
 
 /// The relation of a topic to a filter.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Relation {
+pub(super) enum FilterRelation {
     Matches,
     /// Neither the topic nor any before this key matches.
-    ContinueAt(Key),
+    ContinueAt(FilterKey),
     /// Neither the topic nor any behind it matches.
     Done,
 }
@@ -65,7 +65,7 @@ impl RetainedFilter {
     }
 
     /// The one topic that it names, where it has no wildcard.
-    pub(super) fn exact(&self) -> Option<Key> {
+    pub(super) fn exact(&self) -> Option<FilterKey> {
         let mut key = Vec::new();
         for (place, level) in self.levels.iter().enumerate() {
             let Level::Is(word) = level else { return None };
@@ -77,7 +77,7 @@ impl RetainedFilter {
         (!self.all_below).then(|| key.into_boxed_slice())
     }
 
-    pub(super) fn relation(&self, topic: &[u8]) -> Relation {
+    pub(super) fn relation(&self, topic: &[u8]) -> FilterRelation {
         // Where the level begins, and where the last one ended that any word would have done for.
         let (mut begin, mut last_any) = (0, None);
         for (place, level) in self.levels.iter().enumerate() {
@@ -98,7 +98,7 @@ impl RetainedFilter {
                     return continue_at(&[&topic[..begin], expected]);
                 }
                 Level::Is(expected) if word > &**expected => {
-                    return last_any.map_or(Relation::Done, |end| continue_behind(&topic[..end]));
+                    return last_any.map_or(FilterRelation::Done, |end| continue_behind(&topic[..end]));
                 }
                 Level::Is(_) => {}
             }
@@ -109,21 +109,21 @@ impl RetainedFilter {
             return if self.levels.is_empty() && first.first() == Some(&b'$') {
                 continue_behind(first)
             } else {
-                Relation::Matches
+                FilterRelation::Matches
             };
         }
         match begin.checked_sub(1).and_then(|end| topic.get(..end)) {
             Some(matched) if matched.len() < topic.len() => continue_behind(matched),
-            _ => Relation::Matches,
+            _ => FilterRelation::Matches,
         }
     }
 }
 
-fn continue_at(parts: &[&[u8]]) -> Relation {
-    Relation::ContinueAt(parts.concat().into_boxed_slice())
+fn continue_at(parts: &[&[u8]]) -> FilterRelation {
+    FilterRelation::ContinueAt(parts.concat().into_boxed_slice())
 }
 
 /// The key behind a topic and all topics below it.
-fn continue_behind(topic: &[u8]) -> Relation {
+fn continue_behind(topic: &[u8]) -> FilterRelation {
     continue_at(&[topic, &[LEVEL + 1]])
 }

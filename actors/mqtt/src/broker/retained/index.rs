@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::filter::{Key, Relation, RetainedFilter, below, key};
+use super::filter::{FilterKey, FilterRelation, RetainedFilter, below, key};
 use twinhub_domain::Timestamp;
 use twinhub_domain::retained::RetainedMessage;
 
@@ -15,7 +15,7 @@ const OVERHEAD: usize = 200;
 /// Retained messages in the order of their topics.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    messages: BTreeMap<Key, Arc<RetainedMessage>>,
+    messages: BTreeMap<FilterKey, Arc<RetainedMessage>>,
     bytes: usize,
     /// Messages looked at since the start.
     looked_at: u64,
@@ -25,7 +25,7 @@ pub(super) struct Index {
 #[derive(Debug)]
 pub(in crate::broker) struct Cursor {
     filter: RetainedFilter,
-    from: Bound<Key>,
+    from: Bound<FilterKey>,
 }
 
 impl Cursor {
@@ -107,9 +107,9 @@ impl Index {
             let Some((topic, message)) = next else { return Peeked::Nothing };
             self.looked_at += 1;
             match cursor.filter.relation(topic) {
-                Relation::Matches => return Peeked::Message(Arc::clone(message)),
-                Relation::ContinueAt(next) => cursor.from = Bound::Included(next),
-                Relation::Done => return Peeked::Nothing,
+                FilterRelation::Matches => return Peeked::Message(Arc::clone(message)),
+                FilterRelation::ContinueAt(next) => cursor.from = Bound::Included(next),
+                FilterRelation::Done => return Peeked::Nothing,
             }
         }
         Peeked::Interrupted

@@ -92,10 +92,10 @@ async fn a_filter_that_many_branches_lead_nowhere_for_is_looked_up_bit_by_bit() 
         let (before, mut steps) = (retained.looked_at(), 1_000);
         let answered = retained.answer(&mut cursor, &mut steps, |_| panic!("there is none"));
         assert!(retained.looked_at() - before <= 1_000);
-        if answered == Answered::All {
+        if answered == AnswerProgress::All {
             break;
         }
-        assert_eq!((answered, steps), (Answered::Interrupted, 0));
+        assert_eq!((answered, steps), (AnswerProgress::Interrupted, 0));
         turns += 1;
     }
     assert!((5..=12).contains(&turns), "it goes on where it was: {turns}");
@@ -171,7 +171,7 @@ fn a_packet_comes_out_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn what_is_over_is_not_told_though_it_is_not_swept_away_yet() {
+async fn expired_messages_are_not_sent_before_the_sweep() {
     let store = Arc::<MemoryPersistence>::default();
     let keep = |topic: &str, end: Option<i64>| {
         let expires_at = end.map(Timestamp::from_millis);
@@ -185,7 +185,7 @@ async fn what_is_over_is_not_told_though_it_is_not_swept_away_yet() {
         told.push(packet.topic_name.clone());
         true
     });
-    assert_eq!((answered, told), (Answered::All, vec!["a/lasts".to_owned(), "a/stays".to_owned()]));
+    assert_eq!((answered, told), (AnswerProgress::All, vec!["a/lasts".to_owned(), "a/stays".to_owned()]));
 }
 
 #[tokio::test]

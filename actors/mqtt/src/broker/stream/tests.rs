@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::ack_queue::AckOutcome;
 use crate::broker::gate::MOST_UNSETTLED;
-use crate::line::Fate;
 use twinhub_testkit::within;
 
 /// Lets everything pass. Bytes of half packets that are held.
@@ -34,8 +34,8 @@ impl Inspect for Passes {
         wire::disconnect(reason)
     }
 
-    fn inspect(&self, _: &mut [u8], _: usize) -> Verdict {
-        Verdict::Pass
+    fn inspect(&self, _: &mut [u8], _: usize) -> PacketVerdict {
+        PacketVerdict::Pass
     }
 
     fn sends(&self, _: &[u8]) {}
@@ -53,7 +53,7 @@ impl Inspect for Passes {
         false
     }
 
-    fn last_words(&self) -> Vec<u8> {
+    fn final_packets(&self) -> Vec<u8> {
         Vec::new()
     }
 }
@@ -103,7 +103,7 @@ async fn an_acknowledgement_waits_for_the_store_and_nothing_else_does() {
     broker_writes(&mut stream, &[0xd0, 0]).await;
     client_reads(&mut client, &[0xd0, 0]).await;
 
-    gate.settle(ticket, Fate::Stored);
+    gate.settle(ticket, AckOutcome::Stored);
     assert!(poll_read(&mut stream).is_pending());
     client_reads(&mut client, &puback(7)).await;
 }
@@ -112,7 +112,7 @@ async fn an_acknowledgement_waits_for_the_store_and_nothing_else_does() {
 async fn stored_before_the_broker_acknowledges_it_goes_at_once() {
     let (mut stream, gate, mut client) = gated(1_024);
     let ticket = gate.admit(7);
-    gate.settle(ticket, Fate::Stored);
+    gate.settle(ticket, AckOutcome::Stored);
     broker_writes(&mut stream, &puback(7)).await;
     client_reads(&mut client, &puback(7)).await;
 }
@@ -126,11 +126,11 @@ async fn they_go_in_the_order_of_the_messages() {
         broker_writes(&mut stream, &puback(id)).await;
     }
     broker_writes(&mut stream, &puback(9)).await; // of a topic that is none of ours
-    gate.settle(tickets[2], Fate::Stored);
-    gate.settle(tickets[1], Fate::Stored);
+    gate.settle(tickets[2], AckOutcome::Stored);
+    gate.settle(tickets[1], AckOutcome::Stored);
     assert!(poll_read(&mut stream).is_pending());
     assert!(stream.out.is_empty(), "the first is not stored yet");
-    gate.settle(tickets[0], Fate::Stored);
+    gate.settle(tickets[0], AckOutcome::Stored);
     assert!(poll_read(&mut stream).is_pending());
     client_reads(&mut client, &[puback(1), puback(2), puback(3), puback(9)].concat()).await;
 }
@@ -142,7 +142,7 @@ async fn a_pubrec_with_properties_is_one_too() {
     let ticket = gate.admit(7);
     broker_writes(&mut stream, &pubrec).await;
     assert!(stream.out.is_empty());
-    gate.settle(ticket, Fate::Stored);
+    gate.settle(ticket, AckOutcome::Stored);
     stream.flush().await.unwrap();
     client_reads(&mut client, &pubrec).await;
 }
@@ -154,7 +154,7 @@ async fn a_socket_that_takes_little_gets_all_in_the_end() {
     for id in 1..=50 {
         let ticket = gate.admit(id);
         stream.write_all(&puback(id)).await.unwrap();
-        gate.settle(ticket, Fate::Stored);
+        gate.settle(ticket, AckOutcome::Stored);
         stream.write_all(&[0xd0, 0]).await.unwrap();
         expected.extend(puback(id).into_iter().chain([0xd0, 0]));
     }
@@ -170,7 +170,7 @@ async fn settling_on_another_thread_wakes_the_reader() {
     broker_writes(&mut stream, &puback(7)).await;
     let serving = tokio::spawn(async move { stream.read_u8().await });
     let settling = Arc::clone(&gate);
-    std::thread::spawn(move || settling.settle(ticket, Fate::Stored)).join().unwrap();
+    std::thread::spawn(move || settling.settle(ticket, AckOutcome::Stored)).join().unwrap();
     client_reads(&mut client, &puback(7)).await;
     client.write_all(&PINGREQ).await.unwrap();
     assert_eq!(within("the client's packet", serving).await.unwrap().unwrap(), 0xc0);
@@ -180,7 +180,7 @@ async fn settling_on_another_thread_wakes_the_reader() {
 async fn a_lost_message_breaks_the_connection_without_acknowledgement() {
     let (mut stream, gate, mut client) = gated(1_024);
     let lost = gate.admit(7);
-    gate.settle(lost, Fate::Lost);
+    gate.settle(lost, AckOutcome::Lost);
     broker_writes(&mut stream, &puback(7)).await;
     assert!(matches!(poll_read(&mut stream), Poll::Ready(Err(_))));
     drop(stream);
@@ -197,7 +197,7 @@ async fn a_stopped_gate_reads_no_more_and_still_acknowledges() {
     client.write_all(&PINGREQ).await.unwrap();
     gate.stop();
     assert!(poll_read(&mut stream).is_pending());
-    gate.settle(ticket, Fate::Stored);
+    gate.settle(ticket, AckOutcome::Stored);
     assert!(poll_read(&mut stream).is_pending());
     client_reads(&mut client, &puback(7)).await;
 }
@@ -208,12 +208,12 @@ async fn what_is_stored_goes_before_a_last_word() {
     let first = gate.admit(1);
     broker_writes(&mut stream, &puback(1)).await;
     let second = gate.admit(2); // the broker never acknowledges it: it keeps nobody waiting
-    gate.settle(second, Fate::Stored);
+    gate.settle(second, AckOutcome::Stored);
     let third = gate.admit(3);
     broker_writes(&mut stream, &puback(3)).await;
-    gate.settle(first, Fate::Stored);
+    gate.settle(first, AckOutcome::Stored);
     stream.write_all(&[0xe0, 0]).await.unwrap();
-    gate.settle(third, Fate::Stored);
+    gate.settle(third, AckOutcome::Stored);
     drop(stream);
     let mut read = Vec::new();
     within("the connection ends", client.read_to_end(&mut read)).await.unwrap();
@@ -241,7 +241,7 @@ fn room_is_bounded_until_something_is_stored() {
         tickets.push(gate.admit(u16::try_from(id).unwrap()));
     }
     assert_eq!(gate.poll_room(&mut cx), Poll::Pending);
-    gate.settle(tickets[5], Fate::Stored);
+    gate.settle(tickets[5], AckOutcome::Stored);
     assert_eq!(gate.poll_room(&mut cx), Poll::Ready(true));
     gate.stop();
     assert_eq!(gate.poll_room(&mut cx), Poll::Ready(false));
@@ -298,7 +298,7 @@ async fn half_packets_are_held_within_bounds() {
 }
 
 #[tokio::test]
-async fn the_end_of_an_exchange_is_told_in_the_clients_words() {
+async fn the_end_of_an_exchange_has_the_clients_protocol_version() {
     let (mut stream, _gate, mut client) = gated(1_024);
     for id in [7, 8] {
         broker_writes(&mut stream, &[0x70, 4, 0, id, 0x92, 0]).await;

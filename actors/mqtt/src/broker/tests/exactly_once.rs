@@ -15,24 +15,24 @@ fn message(v5: bool, flags: u8) -> Vec<u8> {
 #[tokio::test]
 async fn a_message_sent_three_times_before_its_release_is_taken_in_once() {
     for v5 in [false, true] {
-        let desk = Desk::with_room(10);
-        let broker = start(&desk).await;
+        let test_intake = TestIntake::with_room(10);
+        let broker = start(&test_intake).await;
         let (mut device, _) = Raw::connect(&broker, v5, "device", true).await;
         for flags in [0, 0, DUP] {
             device.send(&message(v5, flags)).await;
         }
         assert!(device.until_pong().await.is_empty(), "nothing is acknowledged before it is stored");
-        desk.next().await.settle();
+        test_intake.next().await.settle();
         for _ in 0..3 {
             assert_eq!(device.read().await, PUBREC);
         }
         device.send(&message(v5, DUP)).await;
         assert_eq!(device.read().await, PUBREC, "after it was stored, too");
-        assert!(desk.is_empty());
+        assert!(test_intake.is_empty());
         device.send(&PUBREL).await;
         assert_eq!(device.read().await, PUBCOMP);
         device.send(&message(v5, 0)).await;
-        desk.next().await.settle(); // the id is another message's now
+        test_intake.next().await.settle(); // the id is another message's now
         assert_eq!(device.read().await, PUBREC);
     }
 }
@@ -41,25 +41,25 @@ async fn a_message_sent_three_times_before_its_release_is_taken_in_once() {
 async fn a_message_sent_again_after_reconnecting_is_taken_in_once() {
     for v5 in [false, true] {
         for stored_before in [true, false] {
-            let desk = Desk::with_room(10);
-            let broker = start(&desk).await;
+            let test_intake = TestIntake::with_room(10);
+            let broker = start(&test_intake).await;
             let (mut device, _) = Raw::connect(&broker, v5, "device", false).await;
             device.send(&message(v5, 0)).await;
-            let mut lying = Some(desk.next().await);
+            let mut held = Some(test_intake.next().await);
             if stored_before {
-                lying.take().unwrap().settle();
+                held.take().unwrap().settle();
                 assert_eq!(device.read().await, PUBREC);
             }
             drop(device);
             let (mut device, resumed) = Raw::connect(&broker, v5, "device", false).await;
             assert!(resumed);
             device.send(&message(v5, DUP)).await;
-            if let Some(lying) = lying {
+            if let Some(held) = held {
                 assert!(device.until_pong().await.is_empty(), "the first is not stored yet");
-                lying.settle();
+                held.settle();
             }
             assert_eq!(device.read().await, PUBREC);
-            assert!(desk.is_empty());
+            assert!(test_intake.is_empty());
             device.send(&PUBREL).await;
             assert_eq!(device.read().await, PUBCOMP);
         }
@@ -69,11 +69,11 @@ async fn a_message_sent_again_after_reconnecting_is_taken_in_once() {
 #[tokio::test]
 async fn a_release_over_the_next_connection_is_as_good() {
     for v5 in [false, true] {
-        let desk = Desk::with_room(10);
-        let broker = start(&desk).await;
+        let test_intake = TestIntake::with_room(10);
+        let broker = start(&test_intake).await;
         let (mut device, _) = Raw::connect(&broker, v5, "device", false).await;
         device.send(&message(v5, 0)).await;
-        desk.next().await.settle();
+        test_intake.next().await.settle();
         assert_eq!(device.read().await, PUBREC);
         drop(device);
         let (mut device, resumed) = Raw::connect(&broker, v5, "device", false).await;
@@ -85,7 +85,7 @@ async fn a_release_over_the_next_connection_is_as_good() {
 
 #[tokio::test]
 async fn a_release_of_nothing_is_answered_in_the_clients_own_version() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     for (v5, answer) in [(false, &PUBCOMP[..]), (true, &[0x70, 4, 0, 7, 0x92, 0])] {
         let (mut device, _) = Raw::connect(&broker, v5, "device", true).await;
         device.send(&PUBREL).await;
@@ -98,7 +98,7 @@ async fn a_release_of_nothing_is_answered_in_the_clients_own_version() {
 async fn refused_messages_are_not_waited_for() {
     let limits = RetainedLimits { message: 0, total: 0 };
     let settings = BrokerSettings { retained: limits, ..Default::default() };
-    let broker = start_with(&Desk::with_room(10), settings).await;
+    let broker = start_with(&TestIntake::with_room(10), settings).await;
     let (mut device, _) = Raw::connect(&broker, true, "device", true).await;
     for id in 1..=u16::try_from(gate::MOST_UNSETTLED).unwrap() + 10 {
         device.send(&publish(5, "other/topic", Some(id), &[0], b"1")).await;
@@ -117,28 +117,28 @@ async fn refused_messages_are_not_waited_for() {
 
 #[tokio::test]
 async fn a_lost_message_and_one_of_a_new_session_are_taken_in_anew() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let (mut device, _) = Raw::connect(&broker, true, "device", false).await;
     device.send(&message(true, 0)).await;
-    desk.next().await.lose();
+    test_intake.next().await.lose();
     assert_eq!(device.read_to_end().await, b"");
     let (mut device, _) = Raw::connect(&broker, true, "device", false).await;
     device.send(&message(true, DUP)).await;
-    desk.next().await.settle();
+    test_intake.next().await.settle();
     assert_eq!(device.read().await, PUBREC);
     drop(device);
     let (mut device, resumed) = Raw::connect(&broker, true, "device", true).await;
     assert!(!resumed);
     device.send(&message(true, 0)).await;
-    desk.next().await.settle();
+    test_intake.next().await.settle();
     assert_eq!(device.read().await, PUBREC);
 }
 
 #[tokio::test]
-async fn other_subscribers_hear_it_once() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+async fn other_subscribers_get_it_once() {
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let (mut app, _) = Raw::connect(&broker, false, "app", true).await;
     app.send(&raw::subscribe(false, 1, &[(DATA, 0)])).await;
     app.read().await;
@@ -146,7 +146,7 @@ async fn other_subscribers_hear_it_once() {
     for flags in [0, DUP, DUP] {
         device.send(&message(false, flags)).await;
     }
-    desk.next().await.settle();
+    test_intake.next().await.settle();
     for _ in 0..3 {
         device.read().await;
     }
@@ -157,8 +157,8 @@ async fn other_subscribers_hear_it_once() {
 
 #[tokio::test]
 async fn a_session_that_releases_nothing_is_not_held_without_end() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let most = u16::try_from(gate::MOST_UNSETTLED).unwrap();
     for (ids, ends) in [(1..=most, false), (most + 1..=most + 1, true)] {
         let (mut device, _) = Raw::connect(&broker, false, "device", false).await;

@@ -24,7 +24,7 @@ fn lasting(options: &mut MqttOptions) {
     options.set_clean_start(false).set_session_expiry_interval(Some(600));
 }
 
-impl Client {
+impl TestClient {
     async fn subscribe(&mut self, filter: &str) {
         self.client.try_subscribe(filter, QoS::AtLeastOnce).unwrap();
         self.until(|packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
@@ -38,13 +38,13 @@ impl Client {
 
 #[tokio::test]
 async fn the_hub_alone_speaks_on_its_topics() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    let mut device = TestClient::connect(&broker, "pump-1", |_| {}).await;
     for leaf in ["desired", "commands", "configuration", "firmware/update"] {
         device.subscribe(&format!("iot/devices/pump-1/{leaf}")).await;
     }
-    let mut forger = Client::connect(&broker, "forger", |_| {}).await;
+    let mut forger = TestClient::connect(&broker, "forger", |_| {}).await;
     let mut expected = Vec::new();
     for leaf in ["desired", "commands", "configuration", "firmware/update"] {
         let topic = format!("iot/devices/pump-1/{leaf}");
@@ -73,25 +73,25 @@ async fn the_hub_alone_speaks_on_its_topics() {
             }
         }
     }
-    desk.noted(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    test_intake.noted(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
     // What the device hears next is what the hub says; nothing is retained for who comes later.
     let (_, hubs) = command(1, 1);
     broker.publish(&hubs, Some(Duration::from_mins(1))).await.unwrap();
     assert_eq!(device.next().await.payload, hubs.payload);
-    let mut later = Client::connect(&broker, "later", |_| {}).await;
+    let mut later = TestClient::connect(&broker, "later", |_| {}).await;
     later.subscribe("iot/devices/+/configuration").await;
     let configuration = Outgoing { topic: "iot/devices/pump-1/configuration".into(), until: None, ..hubs };
     broker.publish(&configuration, None).await.unwrap();
     assert_eq!(later.next().await.payload, configuration.payload);
-    assert!(desk.is_empty());
+    assert!(test_intake.is_empty());
 }
 
 #[tokio::test]
 async fn the_hub_alone_speaks_on_its_topics_on_mqtt_3_1_1_too() {
     use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    let mut device = Client::connect(&broker, "pump-1", |_| {}).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    let mut device = TestClient::connect(&broker, "pump-1", |_| {}).await;
     device.subscribe(COMMANDS).await;
     let options = MqttOptions::new("old", "127.0.0.1", broker.local_addr().port());
     let (client, mut events) = AsyncClient::new(options, 10);
@@ -109,7 +109,7 @@ async fn the_hub_alone_speaks_on_its_topics_on_mqtt_3_1_1_too() {
     }
     assert_eq!(seen, ["puback", "pubrec", "pubcomp"], "it is answered in its own words");
     let line = format!("hub_only_topic {COMMANDS} forged");
-    desk.noted(&[&line, &line, &line]).await;
+    test_intake.noted(&[&line, &line, &line]).await;
     let (_, hubs) = command(1, 1);
     broker.publish(&hubs, Some(Duration::from_mins(1))).await.unwrap();
     assert_eq!(device.next().await.payload, hubs.payload);
@@ -117,8 +117,8 @@ async fn the_hub_alone_speaks_on_its_topics_on_mqtt_3_1_1_too() {
 
 #[tokio::test]
 async fn a_last_will_on_a_topic_of_the_hub_is_refused_with_its_connection() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let mut options = MqttOptions::new("forger", "127.0.0.1", broker.local_addr().port());
     options.set_last_will(LastWill::new(COMMANDS, "forged", QoS::AtLeastOnce, true, None));
     let (_client, mut events) = AsyncClient::new(options, 1);
@@ -129,41 +129,41 @@ async fn a_last_will_on_a_topic_of_the_hub_is_refused_with_its_connection() {
     let (_client, mut events) = rumqttc::AsyncClient::new(options, 1);
     assert!(within("a packet of the broker", events.poll()).await.is_err());
     let line = format!("hub_only_topic {COMMANDS} forged");
-    desk.noted(&[&line, &line]).await;
+    test_intake.noted(&[&line, &line]).await;
 }
 
 #[tokio::test]
-async fn who_listens_is_told() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    desk.hears_commands("pump-1", Audience::Nobody).await;
-    let mut device = Client::connect(&broker, "pump-1", lasting).await;
+async fn listeners_are_reported() {
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    test_intake.hears_commands("pump-1", Audience::Nobody).await;
+    let mut device = TestClient::connect(&broker, "pump-1", lasting).await;
     device.subscribe(COMMANDS).await;
-    desk.noted(&["pump-1 hears Commands"]).await;
-    desk.hears_commands("pump-1", Audience::Itself).await;
+    test_intake.noted(&["pump-1 hears Commands"]).await;
+    test_intake.hears_commands("pump-1", Audience::Itself).await;
     device.client.try_unsubscribe(COMMANDS).unwrap();
     device.until(|packet| matches!(packet, Packet::UnsubAck(_)).then_some(())).await;
-    desk.hears_commands("pump-1", Audience::Nobody).await;
+    test_intake.hears_commands("pump-1", Audience::Nobody).await;
     device.subscribe("$share/pool/iot/devices/+/commands").await;
-    desk.hears_commands("pump-1", Audience::Somebody).await;
+    test_intake.hears_commands("pump-1", Audience::Somebody).await;
     // Its session goes on listening while it is away, and does not count until it is back.
     drop(device);
-    desk.hears_commands("pump-1", Audience::Nobody).await;
-    let _back = Client::connect(&broker, "pump-1", lasting).await;
-    desk.hears_commands("pump-1", Audience::Somebody).await;
-    desk.noted(&["pump-1 hears Commands"; 3]).await;
+    test_intake.hears_commands("pump-1", Audience::Nobody).await;
+    let _back = TestClient::connect(&broker, "pump-1", lasting).await;
+    test_intake.hears_commands("pump-1", Audience::Somebody).await;
+    test_intake.noted(&["pump-1 hears Commands"; 3]).await;
 }
 
 /// A session into whose queue a command is put because another client is connected, and that never gets it when it is
 /// over.
 #[tokio::test]
 async fn a_command_that_is_over_is_not_handed_over_from_the_queue_of_a_session() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    let mut device = Client::connect(&broker, "pump-1", lasting).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    let mut device = TestClient::connect(&broker, "pump-1", lasting).await;
     device.subscribe(COMMANDS).await;
     drop(device);
-    desk.hears_commands("pump-1", Audience::Nobody).await;
+    test_intake.hears_commands("pump-1", Audience::Nobody).await;
     let expiry = Some(Duration::from_mins(1));
     let (over, first) = command(1, 1);
     let (again, second) = command(2, 1);
@@ -175,7 +175,7 @@ async fn a_command_that_is_over_is_not_handed_over_from_the_queue_of_a_session()
     }
     broker.publish(&expired, Some(Duration::ZERO)).await.unwrap();
     broker.recall(over);
-    let mut device = Client::connect(&broker, "pump-1", lasting).await;
+    let mut device = TestClient::connect(&broker, "pump-1", lasting).await;
     assert_eq!(device.next().await.payload, third.payload, "not what is over, nor an earlier attempt");
     assert_eq!(device.next().await.payload, fourth.payload);
     broker.recall(again);
@@ -185,13 +185,13 @@ async fn a_command_that_is_over_is_not_handed_over_from_the_queue_of_a_session()
 /// An unacknowledged command is sent again when the client returns, unless it is over: however often it returns.
 #[tokio::test]
 async fn a_command_that_is_over_is_not_sent_again() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let silent = |options: &mut MqttOptions| {
         lasting(options);
         options.set_manual_acks(true);
     };
-    let mut device = Client::connect(&broker, "pump-1", silent).await;
+    let mut device = TestClient::connect(&broker, "pump-1", silent).await;
     device.subscribe(COMMANDS).await;
     let (over, first) = command(1, 1);
     let (_, second) = command(2, 1);
@@ -202,8 +202,8 @@ async fn a_command_that_is_over_is_not_sent_again() {
     broker.recall(over);
     for _ in 0..2 {
         drop(device);
-        desk.hears_commands("pump-1", Audience::Nobody).await;
-        device = Client::connect(&broker, "pump-1", silent).await;
+        test_intake.hears_commands("pump-1", Audience::Nobody).await;
+        device = TestClient::connect(&broker, "pump-1", silent).await;
         let resent = device.next().await;
         assert_eq!((resent.payload, resent.dup), (second.payload.clone(), true));
     }
@@ -219,15 +219,15 @@ async fn a_command_that_is_over_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn topics_that_nobody_reads_are_noted() {
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
-    desk.listening.listen_to(vec!["home/#".into()]);
-    let mut client = Client::connect(&broker, "app", |_| {}).await;
+async fn topics_without_a_reader_are_counted() {
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
+    test_intake.rule_topics.set(vec!["home/#".into()]);
+    let mut client = TestClient::connect(&broker, "app", |_| {}).await;
     client.publish("tele/plug/SENSOR", "{}");
     client.puback().await;
     client.publish("home/kitchen", "1");
     client.publish(DATA, "1");
     client.sees_no_puback().await;
-    desk.noted(&["unread tele/plug/SENSOR"]).await;
+    test_intake.noted(&["unread tele/plug/SENSOR"]).await;
 }

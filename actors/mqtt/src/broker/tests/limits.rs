@@ -15,9 +15,9 @@ async fn connects(broker: &EmbeddedBroker, id: &str) -> Raw {
 }
 
 #[tokio::test]
-async fn too_many_clients_are_told_so() {
-    let desk = Desk::knowing(&["pump-1", "pump-2"]);
-    let broker = start_with(&desk, BrokerSettings { most_clients: 10, ..Default::default() }).await;
+async fn clients_beyond_the_limit_are_refused() {
+    let test_intake = TestIntake::knowing(&["pump-1", "pump-2"]);
+    let broker = start_with(&test_intake, BrokerSettings { most_clients: 10, ..Default::default() }).await;
     let mut clients = Vec::new();
     for number in 0..9 {
         clients.push(connects(&broker, &format!("client-{number}")).await);
@@ -45,23 +45,23 @@ async fn too_many_clients_are_told_so() {
 async fn a_socket_that_does_not_connect_in_time_is_closed() {
     let connect_within = Duration::from_millis(50);
     let broker =
-        start_with(&Desk::with_room(10), BrokerSettings { connect_within, ..Default::default() }).await;
+        start_with(&TestIntake::with_room(10), BrokerSettings { connect_within, ..Default::default() }).await;
     let mut silent = Raw::open(&broker).await;
     let mut slow = Raw::open(&broker).await;
     slow.send(&connect(true, "slow", true)[..5]).await;
     let (mut client, _) = Raw::connect(&broker, true, "client", true).await;
     assert_eq!(silent.read_to_end().await, b"");
     assert_eq!(slow.read_to_end().await, b"");
-    assert!(client.until_pong().await.is_empty(), "whoever has connected stays");
+    assert!(client.until_pong().await.is_empty(), "a connected client stays");
 }
 
 #[tokio::test]
 async fn sockets_that_say_nothing_do_not_keep_clients_out() {
     let settings =
         BrokerSettings { most_clients: 10, connect_within: Duration::from_secs(1), ..Default::default() };
-    let broker = start_with(&Desk::with_room(10), settings).await;
+    let broker = start_with(&TestIntake::with_room(10), settings).await;
     let mut silent = Vec::new();
-    for _ in 0..most_strangers(10) {
+    for _ in 0..most_unadmitted(10) {
         silent.push(Raw::open(&broker).await);
     }
     let mut client = connects(&broker, "client").await;
@@ -71,7 +71,7 @@ async fn sockets_that_say_nothing_do_not_keep_clients_out() {
 
 #[tokio::test]
 async fn a_connect_has_room_for_a_will_only_where_it_has_one() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let long = text(&"x".repeat(60_000));
     let head = |flags: u8| [&text("MQTT")[..], &[4, flags, 0, 60], &text("client")].concat();
     let with_will = packet(0x10, &[&head(0x86), &text("topic"), &long, &long]);
@@ -91,7 +91,7 @@ async fn a_packet_that_is_too_large_is_not_read() {
         retained: RetainedLimits { message: 1_000, ..Default::default() },
         ..Default::default()
     };
-    let broker = start_with(&Desk::with_room(10), settings).await;
+    let broker = start_with(&TestIntake::with_room(10), settings).await;
     let (mut client, _) = Raw::connect(&broker, true, "client", true).await;
     client.send(&[0x30, 0xff, 0xff, 0xff, 0x7f]).await;
     assert_eq!(client.read_to_end().await, [0xe0, 2, 0x95, 0]);
@@ -102,7 +102,7 @@ async fn a_packet_that_is_too_large_is_not_read() {
 
 #[tokio::test]
 async fn a_client_has_so_many_subscriptions_and_no_more() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let filters: Vec<String> = (0..=connection::MOST_SUBSCRIPTIONS).map(|n| format!("t/{n}")).collect();
     let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (&**filter, 0)).collect();
     for (v5, code) in [(false, 0x80), (true, 0x97)] {
@@ -122,7 +122,7 @@ async fn a_client_has_so_many_subscriptions_and_no_more() {
 
 #[tokio::test]
 async fn a_client_has_so_many_filters_with_wildcards_and_no_more() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let most = wildcards::MOST_OF_ONE;
     let filters: Vec<String> = (0..=most).map(|n| format!("t/{n}/#")).collect();
     let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (&**filter, 0)).collect();
@@ -161,7 +161,7 @@ async fn publishes_to_itself(broker: &EmbeddedBroker, messages: u16, size: usize
 
 #[tokio::test]
 async fn a_client_that_acknowledges_late_loses_nothing() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let (mut client, mut heard) = publishes_to_itself(&broker, 500, 10).await;
     assert!(heard.len() < 500, "its window is full");
     let mut count = 0;
@@ -178,7 +178,8 @@ async fn a_client_that_acknowledges_late_loses_nothing() {
 #[tokio::test]
 async fn a_client_that_acknowledges_nothing_is_disconnected_when_there_is_too_much() {
     let sessions = SessionLimits { total: 250_000, ..Default::default() };
-    let broker = start_with(&Desk::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
+    let broker =
+        start_with(&TestIntake::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
     let (mut client, _) = publishes_to_itself(&broker, 330, 10).await;
     assert_eq!(broker.state().connections, 1);
     let large = (1..=60).flat_map(|id| publish(2, "bulk/x", Some(1_000 + id), &[], &[b'x'; 5_000]));
@@ -223,7 +224,8 @@ async fn say(broker: &EmbeddedBroker, messages: usize, size: usize) {
 #[tokio::test]
 async fn a_session_holds_so_many_messages_and_bytes() {
     let sessions = SessionLimits { messages: 10, bytes: 20_000, ..Default::default() };
-    let broker = start_with(&Desk::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
+    let broker =
+        start_with(&TestIntake::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
     absent(&broker, &["a", "b"]).await;
     say(&broker, 50, 100).await;
     let figures = until_figures(&broker, |figures| figures.messages > 0).await;
@@ -236,7 +238,8 @@ async fn a_session_holds_so_many_messages_and_bytes() {
 #[tokio::test]
 async fn what_replaces_other_messages_in_a_full_session_is_measured() {
     let sessions = SessionLimits { messages: 10, ..Default::default() };
-    let broker = start_with(&Desk::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
+    let broker =
+        start_with(&TestIntake::with_room(10), BrokerSettings { sessions, ..Default::default() }).await;
     absent(&broker, &["a"]).await;
     say(&broker, 10, 10).await;
     let figures = until_figures(&broker, |figures| figures.messages == 10).await;
@@ -249,8 +252,8 @@ async fn what_replaces_other_messages_in_a_full_session_is_measured() {
 #[tokio::test]
 async fn all_sessions_together_hold_so_much_and_known_devices_lose_theirs_last() {
     let sessions = SessionLimits { total: 250_000, ..Default::default() };
-    let desk = Desk::knowing(&["pump-1"]);
-    let broker = start_with(&desk, BrokerSettings { sessions, ..Default::default() }).await;
+    let test_intake = TestIntake::knowing(&["pump-1"]);
+    let broker = start_with(&test_intake, BrokerSettings { sessions, ..Default::default() }).await;
     absent(&broker, &["pump-1", "a", "b", "c", "d"]).await;
     say(&broker, 10, 10_000).await;
     let figures = until_figures(&broker, |figures| figures.bytes <= 250_000 && figures.sessions == 2).await;
@@ -262,16 +265,16 @@ async fn all_sessions_together_hold_so_much_and_known_devices_lose_theirs_last()
 #[tokio::test]
 async fn there_are_so_many_sessions() {
     let sessions = SessionLimits { count: 3, ..Default::default() };
-    let desk = Desk::knowing(&["pump-1"]);
-    let broker = start_with(&desk, BrokerSettings { sessions, ..Default::default() }).await;
+    let test_intake = TestIntake::knowing(&["pump-1"]);
+    let broker = start_with(&test_intake, BrokerSettings { sessions, ..Default::default() }).await;
     absent(&broker, &["pump-1", "a", "b", "c", "d"]).await;
     // A client that went a moment ago may still count as there: what has been ended says when all are looked at.
     let figures = until_figures(&broker, |figures| figures.ended >= 2).await;
     assert_eq!((figures.sessions, figures.ended), (3, 2));
-    assert_eq!(desk.asked.load(Ordering::Relaxed), 3, "no more than had to be");
+    assert_eq!(test_intake.asked.load(Ordering::Relaxed), 3, "no more than had to be");
     absent(&broker, &["e"]).await;
     until_figures(&broker, |figures| figures.ended == 3).await;
-    assert_eq!(desk.asked.load(Ordering::Relaxed), 4, "who was known is so still");
+    assert_eq!(test_intake.asked.load(Ordering::Relaxed), 4, "who was known is so still");
     for (id, kept) in [("pump-1", true), ("d", true), ("e", true), ("a", false), ("b", false), ("c", false)] {
         assert_eq!(Raw::connect(&broker, false, id, false).await.1, kept, "{id}");
     }

@@ -122,7 +122,7 @@ impl Raw {
 
 #[tokio::test]
 async fn properties_pass_unchanged_and_none_is_added() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let (mut app, _) = Raw::connect(&broker, true, "app", true).await;
     app.send(&subscribe(true, 1, &[("a/#", 0), (DATA, 0)])).await;
     app.read().await;
@@ -139,7 +139,7 @@ async fn properties_pass_unchanged_and_none_is_added() {
 
 #[tokio::test]
 async fn a_will_has_its_own_properties_and_no_others() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let (mut app, _) = Raw::connect(&broker, true, "app", true).await;
     app.send(&subscribe(true, 1, &[("will/#", 0)])).await;
     app.read().await;
@@ -155,7 +155,7 @@ async fn a_will_has_its_own_properties_and_no_others() {
 
 #[tokio::test]
 async fn a_bad_topic_alias_is_answered_with_its_reason() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     for (topic, properties, reason) in [
         (DATA, &[3, 0x23, 0, 0][..], 0x94),
         (DATA, &[3, 0x23, 0, 65], 0x94),
@@ -166,21 +166,21 @@ async fn a_bad_topic_alias_is_answered_with_its_reason() {
         device.send(&publish(0, topic, None, properties, b"1")).await;
         assert_eq!(device.read_to_end().await, [0xe0, 2, reason, 0], "{topic} {properties:x?}");
     }
-    let desk = Desk::with_room(10);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(10);
+    let broker = start(&test_intake).await;
     let (mut device, _) = Raw::connect(&broker, true, "device", true).await;
     let alias = [3, 0x23, 0, u8::try_from(MOST_TOPIC_ALIASES).unwrap()];
     device.send(&publish(0, DATA, None, &alias, b"1")).await;
     device.send(&publish(0, "", None, &alias, b"2")).await;
     for expected in ["1", "2"] {
-        assert_eq!(desk.next().await.payload(), expected);
+        assert_eq!(test_intake.next().await.payload(), expected);
     }
 }
 
 #[tokio::test]
 async fn packets_that_come_in_pieces_or_together_are_the_same_packets() {
-    let desk = Desk::with_room(1_000);
-    let broker = start(&desk).await;
+    let test_intake = TestIntake::with_room(1_000);
+    let broker = start(&test_intake).await;
     let (mut device, _) = Raw::connect(&broker, true, "device", true).await;
     let large = "x".repeat(100_000);
     let payloads = ["1", &large, "2", "3"];
@@ -191,7 +191,7 @@ async fn packets_that_come_in_pieces_or_together_are_the_same_packets() {
             device.send(piece).await;
         }
         for expected in payloads {
-            assert!(desk.next().await.payload() == expected, "in pieces of {size}");
+            assert!(test_intake.next().await.payload() == expected, "in pieces of {size}");
         }
     }
 }

@@ -30,8 +30,8 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn retained_messages_last_over_a_restart() {
-    let (desk, store) = (Desk::with_room(10), Arc::new(MemoryPersistence::default()));
-    let broker = start_on(&desk, BrokerSettings::default(), Arc::clone(&store)).await;
+    let (test_intake, store) = (TestIntake::with_room(10), Arc::new(MemoryPersistence::default()));
+    let broker = start_on(&test_intake, BrokerSettings::default(), Arc::clone(&store)).await;
     let (mut device, _) = Raw::connect(&broker, false, "device", true).await;
     retain(&mut device, "home/a", "1").await;
     retain(&mut device, "home/a", "2").await;
@@ -40,31 +40,31 @@ async fn retained_messages_last_over_a_restart() {
     // Acknowledged is stored, whatever becomes of the broker.
     assert_eq!(store.retained().await.unwrap().len(), 1);
     drop(broker);
-    let broker = start_on(&desk, BrokerSettings::default(), store).await;
+    let broker = start_on(&test_intake, BrokerSettings::default(), store).await;
     assert_eq!(retained(&broker, "home/+").await, pairs(&[("home/a", "2")]));
 }
 
 #[tokio::test]
 async fn a_retained_message_of_a_device_is_acknowledged_when_both_have_it() {
-    let (desk, store) = (Desk::with_room(10), Arc::new(MemoryPersistence::default()));
-    let broker = start_on(&desk, BrokerSettings::default(), Arc::clone(&store)).await;
+    let (test_intake, store) = (TestIntake::with_room(10), Arc::new(MemoryPersistence::default()));
+    let broker = start_on(&test_intake, BrokerSettings::default(), Arc::clone(&store)).await;
     let (mut device, _) = Raw::connect(&broker, false, "pump-1", true).await;
     device.send(&publish(3, DATA, Some(1), &[], b"1")).await;
-    let lying = desk.next().await;
+    let held = test_intake.next().await;
     assert!(device.until_pong().await.is_empty());
-    lying.settle();
+    held.settle();
     assert_eq!(device.read().await, [0x40, 2, 0, 1]);
     assert_eq!(&*store.retained().await.unwrap()[0].topic, DATA);
 }
 
 #[tokio::test]
 async fn a_deleted_device_leaves_nothing_retained() {
-    let (desk, store) = (Desk::with_room(10), Arc::new(MemoryPersistence::default()));
-    let broker = start_on(&desk, BrokerSettings::default(), Arc::clone(&store)).await;
+    let (test_intake, store) = (TestIntake::with_room(10), Arc::new(MemoryPersistence::default()));
+    let broker = start_on(&test_intake, BrokerSettings::default(), Arc::clone(&store)).await;
     let (mut device, _) = Raw::connect(&broker, false, "x", true).await;
     for id in ["pump-1", "pump-10"] {
         device.send(&publish(3, &format!("iot/devices/{id}/status"), Some(1), &[], b"online")).await;
-        desk.next().await.settle();
+        test_intake.next().await.settle();
         device.read().await;
     }
     let configuration = |payload: &'static str| Outgoing {
@@ -88,7 +88,7 @@ async fn a_deleted_device_leaves_nothing_retained() {
 
 #[tokio::test]
 async fn a_retained_will_is_kept() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let (mut app, _) = Raw::connect(&broker, false, "app", true).await;
     app.send(&subscribe(false, 1, &[("will/#", 0)])).await;
     app.read().await;
@@ -104,7 +104,7 @@ async fn a_retained_will_is_kept() {
 #[tokio::test]
 async fn a_subscription_looks_at_what_it_asks_for_and_not_at_all_there_is() {
     let store = Arc::new(MemoryPersistence::default());
-    let broker = start_on(&Desk::with_room(10), BrokerSettings::default(), Arc::clone(&store)).await;
+    let broker = start_on(&TestIntake::with_room(10), BrokerSettings::default(), Arc::clone(&store)).await;
     let (mut device, _) = Raw::connect(&broker, false, "device", true).await;
     for number in 0..2_000 {
         device.send(&publish(1, &format!("site/{number}/status"), None, &[], b"online")).await;
@@ -136,7 +136,7 @@ const MOST_ANSWERED_AT_ONCE: u64 = 64;
 async fn retained_messages_are_bounded_in_size_and_in_all() {
     let limits = RetainedLimits { message: 1_000, total: 3_000 };
     let settings = BrokerSettings { retained: limits, ..Default::default() };
-    let broker = start_with(&Desk::with_room(10), settings).await;
+    let broker = start_with(&TestIntake::with_room(10), settings).await;
     let refused = [0x40, 3, 0, 1, 0x97];
     let (mut device, _) = Raw::connect(&broker, true, "device", true).await;
     let large = "x".repeat(1_001);
@@ -160,7 +160,7 @@ async fn retained_messages_are_bounded_in_size_and_in_all() {
 
 #[tokio::test]
 async fn a_filter_is_looked_up_to_its_end_while_its_client_says_nothing() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let (mut device, _) = Raw::connect(&broker, false, "device", true).await;
     for number in 0..3 * connection::MOST_STEPS {
         device.send(&publish(1, &format!("site/{number}/status"), None, &[], b"online")).await;
@@ -176,7 +176,7 @@ async fn a_filter_is_looked_up_to_its_end_while_its_client_says_nothing() {
 async fn what_rules_retain_is_bounded_and_what_devices_are_to_be_is_not() {
     let settings =
         BrokerSettings { retained: RetainedLimits { message: 1_000, total: 2_000 }, ..Default::default() };
-    let broker = start_with(&Desk::with_room(10), settings).await;
+    let broker = start_with(&TestIntake::with_room(10), settings).await;
     for (topic, kept) in [("hall/a", 1), ("hall/b", 1), ("iot/devices/pump-1/configuration", 2)] {
         let payload = "x".repeat(900).into();
         let message =
@@ -196,8 +196,8 @@ async fn a_slow_subscriber_gets_all_that_is_retained_one_after_the_other() {
 
 async fn slow_subscriber_gets_all(sessions: SessionLimits) {
     let settings = BrokerSettings { sessions, ..Default::default() };
-    let broker = start_with(&Desk::with_room(10), settings).await;
-    let mut device = Client::connect(&broker, "device", |_| {}).await;
+    let broker = start_with(&TestIntake::with_room(10), settings).await;
+    let mut device = TestClient::connect(&broker, "device", |_| {}).await;
     for number in 0..500 {
         let payload = number.to_string().repeat(1_000);
         device.client.try_publish(format!("t/{number}"), QoS::AtLeastOnce, true, payload).unwrap();
@@ -205,7 +205,7 @@ async fn slow_subscriber_gets_all(sessions: SessionLimits) {
     for _ in 0..500 {
         device.puback().await;
     }
-    let mut app = Client::connect(&broker, "app", |options| {
+    let mut app = TestClient::connect(&broker, "app", |options| {
         options.set_receive_maximum(Some(3));
     })
     .await;
@@ -221,7 +221,7 @@ async fn slow_subscriber_gets_all(sessions: SessionLimits) {
 
 #[tokio::test]
 async fn retain_handling_is_obeyed() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let (mut device, _) = Raw::connect(&broker, false, "device", true).await;
     retain(&mut device, "a/b", "1").await;
     let (mut app, _) = Raw::connect(&broker, true, "app", true).await;
@@ -239,7 +239,7 @@ async fn retain_handling_is_obeyed() {
 
 #[tokio::test]
 async fn retained_as_published_is_obeyed() {
-    let broker = start(&Desk::with_room(10)).await;
+    let broker = start(&TestIntake::with_room(10)).await;
     let (mut app, _) = Raw::connect(&broker, true, "app", true).await;
     app.send(&subscribe(true, 1, &[("as/#", 0x08), ("not/#", 0)])).await;
     app.read().await;

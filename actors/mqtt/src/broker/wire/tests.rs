@@ -5,7 +5,7 @@ fn text(text: &str) -> Vec<u8> {
 }
 
 fn header(packet: &[u8]) -> usize {
-    let Extent::Packet { header, total } = extent(packet) else { panic!("no packet: {packet:x?}") };
+    let PacketExtent::Packet { header, total } = extent(packet) else { panic!("no packet: {packet:x?}") };
     assert_eq!(total, packet.len());
     header
 }
@@ -13,14 +13,14 @@ fn header(packet: &[u8]) -> usize {
 #[test]
 fn knows_where_a_packet_ends() {
     for (bytes, expected) in [
-        (&[][..], Extent::Unknown),
-        (&[0x30], Extent::Unknown),
-        (&[0x30, 0x80], Extent::Unknown),
-        (&[0x30, 0x80, 0x80, 0x80], Extent::Unknown),
-        (&[0x30, 0x80, 0x80, 0x80, 0x80], Extent::Malformed),
-        (&[0xc0, 0], Extent::Packet { header: 2, total: 2 }),
-        (&[0x30, 0xff, 0x01, 9], Extent::Packet { header: 3, total: 258 }),
-        (&[0x30, 0xff, 0xff, 0xff, 0x7f], Extent::Packet { header: 5, total: 268_435_460 }),
+        (&[][..], PacketExtent::Unknown),
+        (&[0x30], PacketExtent::Unknown),
+        (&[0x30, 0x80], PacketExtent::Unknown),
+        (&[0x30, 0x80, 0x80, 0x80], PacketExtent::Unknown),
+        (&[0x30, 0x80, 0x80, 0x80, 0x80], PacketExtent::Malformed),
+        (&[0xc0, 0], PacketExtent::Packet { header: 2, total: 2 }),
+        (&[0x30, 0xff, 0x01, 9], PacketExtent::Packet { header: 3, total: 258 }),
+        (&[0x30, 0xff, 0xff, 0xff, 0x7f], PacketExtent::Packet { header: 5, total: 268_435_460 }),
     ] {
         assert_eq!(extent(bytes), expected, "{bytes:x?}");
     }

@@ -13,10 +13,10 @@ use twinhub_domain::{Json, Object};
 const WEEK: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// Rows of a timetable, by day.
-type Rows = [Vec<Json>; 7];
+type TimetableRows = [Vec<Json>; 7];
 
-/// The timetable that a schedule is read from. What is of none of the forms is left as it is: whoever reads
-/// the schedule says what is wrong with it.
+/// The timetable that a schedule is read from. A value of none of the forms is left as it is: the schedule's reader
+/// reports what is wrong with it.
 pub(super) fn timetable(horarios: &Json) -> Json {
     let brought = match horarios {
         Json::Array(windows) => of_list(windows),
@@ -27,7 +27,7 @@ pub(super) fn timetable(horarios: &Json) -> Json {
 }
 
 fn of_list(windows: &[Json]) -> Option<Json> {
-    let mut rows = Rows::default();
+    let mut rows = TimetableRows::default();
     for window in windows {
         let window = window.as_object()?;
         for day in days(window.get("dias").or_else(|| window.get("days")))? {
@@ -48,7 +48,7 @@ fn of_days(timetable: &Object) -> Option<Json> {
     if !timetable.iter().any(has_windows) {
         return None;
     }
-    let mut rows = Rows::default();
+    let mut rows = TimetableRows::default();
     let mut others = Object::default();
     for (name, said) in timetable.iter() {
         match (weekday(name), said) {
@@ -72,7 +72,7 @@ fn of_days(timetable: &Object) -> Option<Json> {
 }
 
 /// On at the window's beginning and off at its end, which is on the day after where it is not later.
-fn add(rows: &mut Rows, day: usize, window: &Object) -> Option<()> {
+fn add(rows: &mut TimetableRows, day: usize, window: &Object) -> Option<()> {
     let time = |one: &str, other: &str| window.get(one).or_else(|| window.get(other));
     let (from, to) = (time("inicio", "start")?, time("fin", "end")?);
     let (begins, ends) = (minutes(from)?, minutes(to)?);

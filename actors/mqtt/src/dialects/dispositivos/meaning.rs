@@ -1,10 +1,10 @@
 //! The meaning of a message for the twin that it is about.
 
 use super::NOTE;
+use super::document::Dispositivo;
 use super::horarios;
-use super::rules::{Decided, Rule, Said, mode, on_or_off};
-use super::said::Dispositivo;
-use super::view::View;
+use super::rules::{Decided, ModeRule, OnOffWords, mode, on_or_off};
+use super::view::DispositivoView;
 use twinhub_domain::schedule::{BadSchedule, CompactSchedule};
 use twinhub_domain::twin::{Change, Meaning, Speaker, Translation};
 use twinhub_domain::{Json, Object, Refusal, Timestamp, Twin};
@@ -23,11 +23,11 @@ impl Translation for Dispositivo {
     }
 
     fn translate(&self, twin: &Twin, now: Timestamp) -> Result<Meaning, Refusal> {
-        let (view, is_device) = (View::of(twin), self.speaker == Speaker::Device);
+        let (view, is_device) = (DispositivoView::of(twin), self.speaker == Speaker::Device);
         let nothing = Object::default();
         let sent = self.configuration.as_ref().unwrap_or(&nothing);
         let configured = sent.get("encendido").and_then(on_or_off);
-        let words = Said { estado: self.active, encendido: self.on, configured };
+        let words = OnOffWords { estado: self.active, encendido: self.on, configured };
         let rule = view.rule_after(sent);
         let decided =
             if is_device { rule.of_device(words, view.estado()) } else { rule.of_app(words, view.estado()) };
@@ -38,7 +38,7 @@ impl Translation for Dispositivo {
             Some(on) => on_or_off(on),
             None => configured.or(decided.encendido),
         };
-        if let Some(on) = on.filter(|on| rule == Rule::Manual && is_to_be_told(twin, *on, is_device)) {
+        if let Some(on) = on.filter(|on| rule == ModeRule::Manual && is_to_be_told(twin, *on, is_device)) {
             change.insert("desired", Json::Object([("power", power(on))].into_iter().collect()));
         }
         if !configuration.is_empty() {
@@ -62,7 +62,7 @@ impl Translation for Dispositivo {
         };
         let mut reported = Object::default();
         // In manual mode an app says what is wanted: what is, the device says.
-        if let Some(active) = decided.estado.filter(|_| is_device || rule != Rule::Manual) {
+        if let Some(active) = decided.estado.filter(|_| is_device || rule != ModeRule::Manual) {
             reported.insert("power", power(active));
         }
         let mut note = self.note(view, decided.estado);
@@ -89,15 +89,15 @@ impl Translation for Dispositivo {
 impl Dispositivo {
     /// The names that are others than before.
     fn changed_profile(&self, twin: &Twin) -> Object {
-        let mut said = self.profile.clone();
+        let mut changed = self.profile.clone();
         if let Some(serial) = &self.serial {
-            said.insert("serial_number", Json::String(serial.clone()));
+            changed.insert("serial_number", Json::String(serial.clone()));
         }
-        said.retain(|name, text| text.as_str() != Some(twin.profile.text(name)));
-        said
+        changed.retain(|name, text| text.as_str() != Some(twin.profile.text(name)));
+        changed
     }
 
-    fn note(&self, view: View<'_>, decided: Option<bool>) -> Object {
+    fn note(&self, view: DispositivoView<'_>, decided: Option<bool>) -> Object {
         let estado = match decided.or_else(|| view.estado()) {
             Some(true) => "activo",
             Some(false) => "inactivo",
@@ -113,9 +113,9 @@ impl Dispositivo {
 }
 
 /// The merge patch that brings what was sent, and what was decided, into the configuration.
-fn changed_configuration(twin: &Twin, sent: &Object, decided: Decided, words: Said) -> Object {
+fn changed_configuration(twin: &Twin, sent: &Object, decided: Decided, words: OnOffWords) -> Object {
     let mut sent = sent.clone();
-    let is_said = words != Said::default() || twin.configuration.get("encendido").is_some();
+    let is_said = words != OnOffWords::default() || twin.configuration.get("encendido").is_some();
     if let Some(on) = decided.encendido.filter(|_| is_said) {
         sent.insert("encendido", on.into());
     }

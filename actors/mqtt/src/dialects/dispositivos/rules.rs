@@ -4,18 +4,18 @@ use twinhub_domain::{Json, Mode};
 
 /// By whose rule a message is read: the mode as it is after the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(super) enum ModeRule {
     /// `encendido` decides and `estado` follows.
     Manual,
     /// `estado` decides and `encendido` follows.
     Horario,
-    /// Nobody has said a mode that we know: `estado` decides, and what stands in the configuration is as it was sent.
+    /// No message has named a mode that we know: `estado` decides, and what stands in the configuration is as it was sent.
     Free,
 }
 
-/// The words said of being on.
+/// The words of a message for being on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct OnOffWords {
     pub estado: Option<bool>,
     /// Beside `estado`, which only an app says.
     pub encendido: Option<bool>,
@@ -30,12 +30,12 @@ pub(super) struct Decided {
     pub encendido: Option<bool>,
 }
 
-impl Rule {
+impl ModeRule {
     /// The outcome of an app's word. With both given the mode says which counts; one alone counts, and the other
     /// follows it. In schedule mode an `encendido` that is only a part of the configuration sent along does not count:
     /// it follows `estado`, which is `present` now.
-    pub fn of_app(self, said: Said, present: Option<bool>) -> Decided {
-        let Said { estado, encendido, configured } = said;
+    pub fn of_app(self, words: OnOffWords, present: Option<bool>) -> Decided {
+        let OnOffWords { estado, encendido, configured } = words;
         let counts = match self {
             Self::Manual => encendido.or(configured).or(estado),
             Self::Horario | Self::Free => estado.or(encendido),
@@ -47,9 +47,9 @@ impl Rule {
     }
 
     /// The outcome of a device's word. What it says it is, it is; in schedule mode `encendido` follows that.
-    pub fn of_device(self, said: Said, present: Option<bool>) -> Decided {
-        let encendido = if self == Self::Horario { said.estado.or(present) } else { None };
-        Decided { estado: said.estado, encendido }
+    pub fn of_device(self, words: OnOffWords, present: Option<bool>) -> Decided {
+        let encendido = if self == Self::Horario { words.estado.or(present) } else { None };
+        Decided { estado: words.estado, encendido }
     }
 }
 
@@ -90,8 +90,8 @@ mod tests {
     use super::*;
 
     /// A line: the rule, `estado`, `encendido`, the configuration's, the present state; and what comes of it.
-    /// `+` is on, `-` is off, `.` is not said, or unknown, or as it is.
-    fn check(of: fn(Rule, Said, Option<bool>) -> Decided, table: &str) {
+    /// `+` is on, `-` is off, `.` is not named, or unknown, or as it is.
+    fn check(of: fn(ModeRule, OnOffWords, Option<bool>) -> Decided, table: &str) {
         let read = |sign: &str| match sign {
             "+" => Some(true),
             "-" => Some(false),
@@ -104,14 +104,14 @@ mod tests {
                 panic!("{line}")
             };
             let rule = match rule {
-                "manual" => Rule::Manual,
-                "horario" => Rule::Horario,
-                "free" => Rule::Free,
+                "manual" => ModeRule::Manual,
+                "horario" => ModeRule::Horario,
+                "free" => ModeRule::Free,
                 other => panic!("{other}"),
             };
-            let said =
-                Said { estado: read(estado), encendido: read(encendido), configured: read(configured) };
-            let decided = of(rule, said, read(present));
+            let words =
+                OnOffWords { estado: read(estado), encendido: read(encendido), configured: read(configured) };
+            let decided = of(rule, words, read(present));
             assert_eq!(decided, Decided { estado: read(state), encendido: read(on) }, "{line}");
         }
     }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn an_app_s_word() {
         check(
-            Rule::of_app,
+            ModeRule::of_app,
             "
             manual   -  +  .  .  ->  +  +
             manual   +  -  .  +  ->  -  -
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_device_s_word() {
         check(
-            Rule::of_device,
+            ModeRule::of_device,
             "
             manual   -  .  +  +  ->  -  .
             manual   +  .  .  -  ->  +  .

@@ -12,7 +12,7 @@ use twinhub_domain::{
 };
 
 /// A twin with a clock, which goes on by a millisecond with every message.
-struct Scene {
+struct DispositivosFixture {
     twin: Twin,
     now: i64,
     /// The events, all of them: the twin must be their fold.
@@ -32,7 +32,7 @@ impl Listeners for Alone {
     }
 }
 
-impl Scene {
+impl DispositivosFixture {
     fn new() -> Self {
         Self { twin: twin(), now: 0, events: Vec::new() }
     }
@@ -77,7 +77,7 @@ impl Scene {
     }
 
     fn log_entries(&self) -> u64 {
-        View::of(&self.twin).log_entries()
+        DispositivoView::of(&self.twin).log_entries()
     }
 }
 
@@ -106,26 +106,26 @@ fn said(text: &str, speaker: Speaker) -> Input {
 }
 
 /// A device that has spoken once: `estado` and `parametros` are of then.
-fn heard(estado: &str) -> Scene {
-    let mut scene = Scene::new();
-    scene.input(Input::Appear, &topic());
-    device(&mut scene, &format!(r#"{{"estado": "{estado}", "parametros": {{"temp": 23.4}}}}"#));
-    scene
+fn heard(estado: &str) -> DispositivosFixture {
+    let mut fixture = DispositivosFixture::new();
+    fixture.input(Input::Appear, &topic());
+    device(&mut fixture, &format!(r#"{{"estado": "{estado}", "parametros": {{"temp": 23.4}}}}"#));
+    fixture
 }
 
-fn device(scene: &mut Scene, text: &str) -> Outcome {
+fn device(fixture: &mut DispositivosFixture, text: &str) -> Outcome {
     let mut document = object(text);
     document.insert("serial_number", "S1".into());
     let said = Dispositivo::read(document, Speaker::Device).unwrap();
-    scene.input(Input::Translate(Arc::new(said)), &topic())
+    fixture.input(Input::Translate(Arc::new(said)), &topic())
 }
 
-fn put(scene: &mut Scene, text: &str) -> Outcome {
-    scene.input(said(text, Speaker::App), &cause())
+fn put(fixture: &mut DispositivosFixture, text: &str) -> Outcome {
+    fixture.input(said(text, Speaker::App), &cause())
 }
 
-fn seen(scene: &Scene) -> String {
-    let view = View::of(&scene.twin);
+fn seen(fixture: &DispositivosFixture) -> String {
+    let view = DispositivoView::of(&fixture.twin);
     let estado = match view.estado() {
         Some(true) => "activo",
         Some(false) => "inactivo",
@@ -154,136 +154,141 @@ fn told(outcome: &Outcome) -> Option<String> {
 
 #[test]
 fn a_message_is_heard_measured_and_logged() {
-    let mut scene = Scene::new();
-    let first =
-        device(&mut scene, r#"{"estado": "activo", "parametros": {"temp": 23.40, "door": {"open": true}}}"#);
+    let mut fixture = DispositivosFixture::new();
+    let first = device(
+        &mut fixture,
+        r#"{"estado": "activo", "parametros": {"temp": 23.40, "door": {"open": true}}}"#,
+    );
     assert_eq!(kinds(&first), "presence telemetry twin");
     assert_eq!(
         patch(&first),
         r#"reported {"dispositivo":{"entry":1,"estado":"activo","readings":true},"reported":{"parametros":{"door":{"open":true},"temp":23.40},"power":"on"},"serial_number":"S1"}"#
     );
-    assert_eq!((scene.twin.messages, scene.twin.status, scene.twin.claimed), (1, Status::Online, false));
-    assert_eq!(seen(&scene), r#"activo {"door":{"open":true},"temp":23.40} {}"#);
-    assert_eq!(scene.twin.reported.get("door.open").unwrap().value, true.into());
+    assert_eq!(
+        (fixture.twin.messages, fixture.twin.status, fixture.twin.claimed),
+        (1, Status::Online, false)
+    );
+    assert_eq!(seen(&fixture), r#"activo {"door":{"open":true},"temp":23.40} {}"#);
+    assert_eq!(fixture.twin.reported.get("door.open").unwrap().value, true.into());
 
     // The same again is a line of its own; without values it is counted all the same.
-    device(&mut scene, r#"{"estado": "activo", "parametros": {"temp": 23.40, "door": {"open": true}}}"#);
-    let bare = device(&mut scene, r#"{"estado": "averiado"}"#);
+    device(&mut fixture, r#"{"estado": "activo", "parametros": {"temp": 23.40, "door": {"open": true}}}"#);
+    let bare = device(&mut fixture, r#"{"estado": "averiado"}"#);
     assert_eq!(
         patch(&bare),
         r#"reported {"dispositivo":{"entry":3,"estado":"activo","parametros":{"door":{"open":true},"temp":23.40}}}"#
     );
-    assert_eq!((scene.twin.messages, scene.log_entries()), (3, 3));
+    assert_eq!((fixture.twin.messages, fixture.log_entries()), (3, 3));
 }
 
 #[test]
 fn parameters_are_replaced_as_a_whole() {
-    let mut scene = heard("activo");
-    let outcome = device(&mut scene, r#"{"parametros": {"watts": 4, "in": {"a": 1}}}"#);
-    let moment = Moment::of(&outcome.events.last().unwrap().body).unwrap();
+    let mut fixture = heard("activo");
+    let outcome = device(&mut fixture, r#"{"parametros": {"watts": 4, "in": {"a": 1}}}"#);
+    let moment = DispositivoMoment::of(&outcome.events.last().unwrap().body).unwrap();
     assert_eq!(Json::from(moment.parameters.unwrap()).to_string(), r#"{"in":{"a":1},"watts":4}"#);
     assert_eq!((moment.entry, moment.active), (Some(2), Some(true)));
-    device(&mut scene, r#"{"parametros": {"in": {"b": 2}, "gone": null}}"#);
-    assert_eq!(seen(&scene), r#"activo {"in":{"b":2}} {}"#);
-    device(&mut scene, r#"{"parametros": {}}"#);
-    assert_eq!(seen(&scene), "activo {} {}");
-    assert_eq!(scene.twin.reported.get("temp").unwrap().value, "23.4".parse().unwrap(), "measured once");
+    device(&mut fixture, r#"{"parametros": {"in": {"b": 2}, "gone": null}}"#);
+    assert_eq!(seen(&fixture), r#"activo {"in":{"b":2}} {}"#);
+    device(&mut fixture, r#"{"parametros": {}}"#);
+    assert_eq!(seen(&fixture), "activo {} {}");
+    assert_eq!(fixture.twin.reported.get("temp").unwrap().value, "23.4".parse().unwrap(), "measured once");
 
     // An app that sends the device back whole measures nothing; another value is one.
-    let same = put(&mut scene, r#"{"parametros": {}, "nombre": "Sala"}"#);
+    let same = put(&mut fixture, r#"{"parametros": {}, "nombre": "Sala"}"#);
     assert_eq!(kinds(&same), "twin");
-    let other = put(&mut scene, r#"{"parametros": {"temp": 20}}"#);
+    let other = put(&mut fixture, r#"{"parametros": {"temp": 20}}"#);
     assert_eq!(kinds(&other), "telemetry twin");
-    assert_eq!(seen(&scene), r#"activo {"temp":20} {}"#);
+    assert_eq!(seen(&fixture), r#"activo {"temp":20} {}"#);
 }
 
 #[test]
 fn configuration_merges_by_its_first_level() {
-    let mut scene = heard("activo");
-    put(&mut scene, r#"{"configuracion": {"intervalo": 5, "red": {"ssid": "a", "canal": 1}}}"#);
-    let merged = put(&mut scene, r#"{"configuracion": {"red": {"ssid": "b"}}}"#);
-    assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"intervalo":5,"red":{"ssid":"b"}}"#);
-    let published = Publish::Configuration(scene.twin.configuration.clone().into());
+    let mut fixture = heard("activo");
+    put(&mut fixture, r#"{"configuracion": {"intervalo": 5, "red": {"ssid": "a", "canal": 1}}}"#);
+    let merged = put(&mut fixture, r#"{"configuracion": {"red": {"ssid": "b"}}}"#);
+    assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"intervalo":5,"red":{"ssid":"b"}}"#);
+    let published = Publish::Configuration(fixture.twin.configuration.clone().into());
     assert_eq!(merged.publishes, [published], "kept for the device");
-    assert!(put(&mut scene, r#"{"configuracion": {"red": {"ssid": "b"}}}"#).publishes.is_empty());
-    device(&mut scene, r#"{"configuracion": {"intervalo": null, "version": "2"}}"#);
-    assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"red":{"ssid":"b"},"version":"2"}"#);
+    assert!(put(&mut fixture, r#"{"configuracion": {"red": {"ssid": "b"}}}"#).publishes.is_empty());
+    device(&mut fixture, r#"{"configuracion": {"intervalo": null, "version": "2"}}"#);
+    assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"red":{"ssid":"b"},"version":"2"}"#);
 }
 
 #[test]
 fn in_manual_mode_the_app_decides_and_the_device_is_told_until_it_reports() {
-    let mut scene = heard("inactivo");
-    let outcome = put(&mut scene, r#"{"configuracion": {"modo": "manual", "encendido": true}}"#);
-    assert_eq!(scene.twin.mode, Mode::Manual);
-    assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
+    let mut fixture = heard("inactivo");
+    let outcome = put(&mut fixture, r#"{"configuracion": {"modo": "manual", "encendido": true}}"#);
+    assert_eq!(fixture.twin.mode, Mode::Manual);
+    assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
     assert_eq!(told(&outcome).as_deref(), Some(r#"{"power":"on"}"#));
-    assert_eq!(scene.twin.reported.get("power").unwrap().value, "off".into(), "the device has the word");
+    assert_eq!(fixture.twin.reported.get("power").unwrap().value, "off".into(), "the device has the word");
 
-    scene.say_online(false);
+    fixture.say_online(false);
     assert_eq!(
-        told(&scene.say_online(true)).as_deref(),
+        told(&fixture.say_online(true)).as_deref(),
         Some(r#"{"power":"on"}"#),
         "once more: it may have missed it"
     );
-    device(&mut scene, r#"{"estado": "inactivo"}"#);
-    assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
-    device(&mut scene, r#"{"estado": "activo"}"#);
-    assert!(scene.twin.delta().is_empty());
+    device(&mut fixture, r#"{"estado": "inactivo"}"#);
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
+    device(&mut fixture, r#"{"estado": "activo"}"#);
+    assert!(fixture.twin.delta().is_empty());
 
-    let both = put(&mut scene, r#"{"estado": "activo", "encendido": false}"#);
-    assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"manual"}"#);
+    let both = put(&mut fixture, r#"{"estado": "activo", "encendido": false}"#);
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"manual"}"#);
     assert_eq!(told(&both).as_deref(), Some(r#"{"power":"off"}"#));
-    assert!(put(&mut scene, r#"{"encendido": false}"#).publishes.is_empty(), "it knows");
-    put(&mut scene, r#"{"estado": "quizás"}"#);
-    assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"manual"}"#);
+    assert!(put(&mut fixture, r#"{"encendido": false}"#).publishes.is_empty(), "it knows");
+    put(&mut fixture, r#"{"estado": "quizás"}"#);
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"manual"}"#);
 }
 
 #[test]
 fn in_schedule_mode_the_state_decides() {
-    let mut scene = heard("activo");
-    put(&mut scene, r#"{"configuracion": {"modo": "horario", "encendido": false}}"#);
-    assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"horario"}"#);
-    let outcome = put(&mut scene, r#"{"estado": "off", "encendido": true}"#);
-    assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
+    let mut fixture = heard("activo");
+    put(&mut fixture, r#"{"configuracion": {"modo": "horario", "encendido": false}}"#);
+    assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"encendido":true,"modo":"horario"}"#);
+    let outcome = put(&mut fixture, r#"{"estado": "off", "encendido": true}"#);
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
     assert_eq!(told(&outcome), None);
-    device(&mut scene, r#"{"estado": "activo"}"#);
-    assert_eq!(scene.twin.configuration.get("encendido"), Some(&true.into()));
+    device(&mut fixture, r#"{"estado": "activo"}"#);
+    assert_eq!(fixture.twin.configuration.get("encendido"), Some(&true.into()));
     // Reported in the native way.
-    scene.report(r#"{"power": "off"}"#);
-    assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
+    fixture.report(r#"{"power": "off"}"#);
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
 }
 
 #[test]
 fn the_mode_of_the_request_itself_holds() {
-    let mut scene = heard("inactivo");
-    put(&mut scene, r#"{"configuracion": {"modo": "manual"}, "estado": "off", "encendido": true}"#);
-    assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
-    put(&mut scene, r#"{"configuracion": {"modo": "horario"}, "estado": "off", "encendido": true}"#);
-    assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
-    put(&mut scene, r#"{"configuracion": {"modo": "automático", "encendido": true}}"#);
-    assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":true,"modo":"automático"}"#);
-    assert_eq!(scene.twin.mode, Mode::Schedule, "a mode that we do not know is theirs alone");
+    let mut fixture = heard("inactivo");
+    put(&mut fixture, r#"{"configuracion": {"modo": "manual"}, "estado": "off", "encendido": true}"#);
+    assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
+    put(&mut fixture, r#"{"configuracion": {"modo": "horario"}, "estado": "off", "encendido": true}"#);
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
+    put(&mut fixture, r#"{"configuracion": {"modo": "automático", "encendido": true}}"#);
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":true,"modo":"automático"}"#);
+    assert_eq!(fixture.twin.mode, Mode::Schedule, "a mode that we do not know is theirs alone");
 }
 
 #[test]
-fn what_changes_by_other_doors_is_seen() {
-    let mut scene = heard("inactivo");
+fn changes_over_other_interfaces_are_seen() {
+    let mut fixture = heard("inactivo");
     let mode = |mode| Input::SetMode { mode, until: None };
-    scene.input(mode(Mode::Manual), &cause());
-    assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"modo":"manual"}"#);
-    assert!(scene.twin.configuration.is_empty(), "a device that never used the word is spared it");
-    put(&mut scene, r#"{"configuracion": {"modo": "manual"}, "encendido": false}"#);
-    let outcome = scene.input(mode(Mode::Schedule), &cause());
-    assert_eq!(scene.twin.configuration.get("modo"), Some(&"horario".into()));
+    fixture.input(mode(Mode::Manual), &cause());
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"modo":"manual"}"#);
+    assert!(fixture.twin.configuration.is_empty(), "a device that never used the word is spared it");
+    put(&mut fixture, r#"{"configuracion": {"modo": "manual"}, "encendido": false}"#);
+    let outcome = fixture.input(mode(Mode::Schedule), &cause());
+    assert_eq!(fixture.twin.configuration.get("modo"), Some(&"horario".into()));
     assert!(matches!(outcome.publishes[..], [Publish::Configuration(_)]), "{:?}", outcome.publishes);
-    scene.input(mode(Mode::Manual), &cause());
-    scene.set(r#"{"desired": {"power": "on"}}"#);
-    assert_eq!(scene.twin.configuration.get("encendido"), Some(&true.into()));
-    scene.report(r#"{"power": "on"}"#);
-    assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
-    scene.set(r#"{"configuration": {"encendido": false}, "desired": {"power": "on"}}"#);
+    fixture.input(mode(Mode::Manual), &cause());
+    fixture.set(r#"{"desired": {"power": "on"}}"#);
+    assert_eq!(fixture.twin.configuration.get("encendido"), Some(&true.into()));
+    fixture.report(r#"{"power": "on"}"#);
+    assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
+    fixture.set(r#"{"configuration": {"encendido": false}, "desired": {"power": "on"}}"#);
     assert_eq!(
-        scene.twin.configuration.get("encendido"),
+        fixture.twin.configuration.get("encendido"),
         Some(&false.into()),
         "who says it himself means it"
     );
@@ -291,79 +296,84 @@ fn what_changes_by_other_doors_is_seen() {
 
 #[test]
 fn a_native_device_is_seen_too() {
-    let mut scene = Scene::new();
-    scene.say_online(true);
-    assert_eq!(seen(&scene), "desconocido {} {}");
+    let mut fixture = DispositivosFixture::new();
+    fixture.say_online(true);
+    assert_eq!(seen(&fixture), "desconocido {} {}");
     let readings = payload::telemetry(br#"{"temperature": 21.5, "power": 40}"#).unwrap();
-    scene.input(Input::Telemetry(readings), &native());
-    assert_eq!(seen(&scene), r#"desconocido {"temperature":21.5} {}"#);
-    scene.report(r#"{"power": "on"}"#);
-    put(&mut scene, r#"{"nombre": "Bomba"}"#);
-    assert_eq!(seen(&scene), r#"activo {"temperature":21.5} {}"#);
-    assert_eq!(scene.twin.display_name(), "Bomba");
+    fixture.input(Input::Telemetry(readings), &native());
+    assert_eq!(seen(&fixture), r#"desconocido {"temperature":21.5} {}"#);
+    fixture.report(r#"{"power": "on"}"#);
+    put(&mut fixture, r#"{"nombre": "Bomba"}"#);
+    assert_eq!(seen(&fixture), r#"activo {"temperature":21.5} {}"#);
+    assert_eq!(fixture.twin.display_name(), "Bomba");
 }
 
 #[test]
 fn a_timetable_becomes_the_schedule() {
-    let mut scene = heard("activo");
+    let mut fixture = heard("activo");
     let set = put(
-        &mut scene,
+        &mut fixture,
         r#"{"configuracion": {"modo": "horario", "horarios": {"lunes": [["07:00", true], ["22:30", false]]}}}"#,
     );
     assert!(patch(&set).contains(r#""schedule":[{"cron":"0 0 7 * * Mon""#), "{}", patch(&set));
     assert_eq!(
-        View::of(&scene.twin).configuracion().get("horarios").unwrap().to_string(),
+        DispositivoView::of(&fixture.twin).configuracion().get("horarios").unwrap().to_string(),
         r#"{"lunes":[["07:00",true],["22:30",false]]}"#
     );
-    let again =
-        put(&mut scene, r#"{"configuracion": {"horarios": {"lunes": [["07:00", true], ["22:30", false]]}}}"#);
+    let again = put(
+        &mut fixture,
+        r#"{"configuracion": {"horarios": {"lunes": [["07:00", true], ["22:30", false]]}}}"#,
+    );
     assert!(!patch(&again).contains("schedule"), "the same is no new schedule: nothing due is passed over");
 
     let bad = r#"{"configuracion": {"horarios": {"lunes": [["mañana", true]]}}, "nombre": "X"}"#;
-    let refused = scene.try_input(said(bad, Speaker::App), &cause()).unwrap_err();
+    let refused = fixture.try_input(said(bad, Speaker::App), &cause()).unwrap_err();
     assert!(refused.to_string().starts_with("`schedule.lunes[0]`: "), "{refused}");
     // A device is heard all the same.
-    device(&mut scene, r#"{"estado": "inactivo", "configuracion": {"horarios": {"hoy": 1}}}"#);
-    assert_eq!(View::of(&scene.twin).estado(), Some(false));
-    assert!(scene.twin.plan().is_some());
+    device(&mut fixture, r#"{"estado": "inactivo", "configuracion": {"horarios": {"hoy": 1}}}"#);
+    assert_eq!(DispositivoView::of(&fixture.twin).estado(), Some(false));
+    assert!(fixture.twin.plan().is_some());
 
     put(
-        &mut scene,
+        &mut fixture,
         r#"{"configuracion": {"horarios": [{"dias": "todos", "inicio": "22:00", "fin": "06:00"}]}}"#,
     );
-    let entries = scene.twin.plan().unwrap().entries();
+    let entries = fixture.twin.plan().unwrap().entries();
     assert!(matches!(&entries, Json::Array(entries) if entries.len() == 14), "{entries}");
-    put(&mut scene, r#"{"configuracion": {"horarios": null}}"#);
-    assert!(scene.twin.plan().is_none() && View::of(&scene.twin).configuracion().get("horarios").is_none());
+    put(&mut fixture, r#"{"configuracion": {"horarios": null}}"#);
+    assert!(
+        fixture.twin.plan().is_none()
+            && DispositivoView::of(&fixture.twin).configuracion().get("horarios").is_none()
+    );
 }
 
 #[test]
 fn claims_and_registrations() {
-    let mut scene = heard("inactivo");
+    let mut fixture = heard("inactivo");
     let claim = r#"{"serial_number": "S1", "nombre": "Sensor Temp", "tipo": "sensor", "modelo": "T-01",
         "descripcion": "Termómetro", "configuracion": {"modo": "manual", "encendido": true}}"#;
-    let outcome = scene.input(said(claim, Speaker::Claim), &cause());
+    let outcome = fixture.input(said(claim, Speaker::Claim), &cause());
     assert!(patch(&outcome).starts_with("claimed "), "{}", patch(&outcome));
-    assert_eq!((scene.twin.claimed, scene.twin.display_name()), (true, "Sensor Temp"));
-    assert_eq!(scene.twin.profile.text("description"), "Termómetro");
-    assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
-    assert_eq!(scene.log_entries(), 1, "a claim is no line of the log");
+    assert_eq!((fixture.twin.claimed, fixture.twin.display_name()), (true, "Sensor Temp"));
+    assert_eq!(fixture.twin.profile.text("description"), "Termómetro");
+    assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
+    assert_eq!(fixture.log_entries(), 1, "a claim is no line of the log");
     assert_eq!(
-        scene.try_input(said(claim, Speaker::Claim), &cause()),
-        Err(Refusal::Claimed(scene.twin.id.clone()))
+        fixture.try_input(said(claim, Speaker::Claim), &cause()),
+        Err(Refusal::Claimed(fixture.twin.id.clone()))
     );
     let registration = Speaker::Registration { claimed: false };
     assert_eq!(
-        scene.try_input(said(r#"{"serial_number": "S1"}"#, registration), &cause()),
-        Err(Refusal::Registered(scene.twin.id.clone()))
+        fixture.try_input(said(r#"{"serial_number": "S1"}"#, registration), &cause()),
+        Err(Refusal::Registered(fixture.twin.id.clone()))
     );
     for claimed in [true, false] {
-        let mut scene = Scene::new();
+        let mut fixture = DispositivosFixture::new();
         let registration = Speaker::Registration { claimed };
-        scene
+        fixture
             .input(said(r#"{"serial_number": "S2", "nombre": "N", "estado": "on"}"#, registration), &cause());
         assert_eq!(
-            (scene.twin.claimed, View::of(&scene.twin).estado(), scene.twin.version),
+            (fixture.twin.claimed, DispositivoView::of(&fixture.twin).estado(), fixture.twin.version),
             (claimed, Some(true), 1)
         );
     }
@@ -371,11 +381,11 @@ fn claims_and_registrations() {
 
 #[test]
 fn another_s_serial_number_is_refused() {
-    let mut scene = heard("activo");
+    let mut fixture = heard("activo");
     let other = said(r#"{"serial_number": "S2", "estado": "inactivo"}"#, Speaker::Device);
-    let refused = scene.try_input(other, &topic()).unwrap_err();
+    let refused = fixture.try_input(other, &topic()).unwrap_err();
     assert_eq!(refused.to_string(), "`serial_number`: device `pump-1` has the serial number `S1`, not `S2`");
-    assert_eq!(seen(&scene), r#"activo {"temp":23.4} {}"#);
+    assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {}"#);
 }
 
 /// `parametros` stand in `reported` whole, and each of them as a reading too.
@@ -385,12 +395,12 @@ fn parameters_have_an_end() {
         let parameters: Object = (from..to).map(|n| (format!("k{n:06}"), Json::from(1))).collect();
         format!(r#"{{"parametros": {}}}"#, Json::from(parameters))
     };
-    let mut scene = Scene::new();
+    let mut fixture = DispositivosFixture::new();
     for turn in 0..6 {
-        let outcome = device(&mut scene, &parameters(turn * 300, (turn + 1) * 300));
-        assert!(scene.twin.reported.size().members <= MOST_MEMBERS, "{turn}");
+        let outcome = device(&mut fixture, &parameters(turn * 300, (turn + 1) * 300));
+        assert!(fixture.twin.reported.size().members <= MOST_MEMBERS, "{turn}");
         assert_eq!(outcome.rejected.is_empty(), turn < 2, "{turn}");
-        assert_eq!(scene.twin.messages, turn as u64 + 1, "each message counts once");
+        assert_eq!(fixture.twin.messages, turn as u64 + 1, "each message counts once");
     }
     let refused = heard("activo").try_input(said(&parameters(0, 600), Speaker::App), &cause());
     assert!(
@@ -430,7 +440,7 @@ fn what_earlier_versions_stored_is_read() {
     assert!(row.contains(kept), "{row}");
 
     let twin: Twin = serde_json::from_str(&row).unwrap();
-    let view = View::of(&twin);
+    let view = DispositivoView::of(&twin);
     assert_eq!(
         (view.estado(), view.log_entries()),
         (Some(true), 2),
@@ -443,13 +453,13 @@ proptest! {
     /// line, and the last line says what is seen.
     #[test]
     fn every_word_is_a_line(words in prop::collection::vec(word(), 1..12)) {
-        let mut scene = Scene::new();
+        let mut fixture = DispositivosFixture::new();
         for (index, (is_device, document)) in words.iter().enumerate() {
-            let outcome = if *is_device { device(&mut scene, document) } else { put(&mut scene, document) };
-            let moment = Moment::of(&outcome.events.last().unwrap().body).unwrap();
+            let outcome = if *is_device { device(&mut fixture, document) } else { put(&mut fixture, document) };
+            let moment = DispositivoMoment::of(&outcome.events.last().unwrap().body).unwrap();
             prop_assert_eq!(moment.entry, Some(index as u64 + 1));
-            prop_assert_eq!(moment.active, View::of(&scene.twin).estado());
-            prop_assert_eq!(moment.parameters.unwrap(), View::of(&scene.twin).parametros());
+            prop_assert_eq!(moment.active, DispositivoView::of(&fixture.twin).estado());
+            prop_assert_eq!(moment.parameters.unwrap(), DispositivoView::of(&fixture.twin).parametros());
         }
     }
 }

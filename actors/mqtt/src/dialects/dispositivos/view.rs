@@ -1,7 +1,7 @@
 //! A twin as seed 003 sees it.
 
 use super::NOTE;
-use super::rules::{Rule, mode, modo, on_or_off};
+use super::rules::{ModeRule, mode, modo, on_or_off};
 use twinhub_domain::twin::Properties;
 use twinhub_domain::{EventBody, Json, Mode, Object, Twin};
 
@@ -10,11 +10,11 @@ const NOT_PARAMETERS: [&str; 2] = ["power", "parametros"];
 
 /// A twin in this dialect's words.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a>(&'a Twin);
+pub struct DispositivoView<'a>(&'a Twin);
 
 /// A device after an event, as far as the event says.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Moment {
+pub struct DispositivoMoment {
     /// The number of the line in the device's log, from 1; none where it is none.
     pub entry: Option<u64>,
     /// `estado`; none: unknown.
@@ -23,21 +23,21 @@ pub struct Moment {
     pub parameters: Option<Object>,
 }
 
-impl<'a> View<'a> {
+impl<'a> DispositivoView<'a> {
     #[must_use]
     pub fn of(twin: &'a Twin) -> Self {
         Self(twin)
     }
 
-    /// `estado`: what an app or the device said last; none: unknown.
+    /// `estado`: what an app or the device reported last; none: unknown.
     #[must_use]
     pub fn estado(self) -> Option<bool> {
-        let said = self.0.note(NOTE).and_then(|note| note.get("estado")).and_then(on_or_off);
+        let noted = self.0.note(NOTE).and_then(|note| note.get("estado")).and_then(on_or_off);
         match self.0.reported.get("power") {
-            _ if self.0.note_stands(NOTE) => said,
+            _ if self.0.note_stands(NOTE) => noted,
             // A number is none of our words: a property of this name may well be in watts.
-            Some(power) if !matches!(power.value, Json::Number(_)) => on_or_off(&power.value).or(said),
-            _ => said,
+            Some(power) if !matches!(power.value, Json::Number(_)) => on_or_off(&power.value).or(noted),
+            _ => noted,
         }
     }
 
@@ -60,13 +60,13 @@ impl<'a> View<'a> {
     pub fn configuracion(self) -> Object {
         let mut shown = self.0.configuration.clone();
         match (shown.get("modo").map(mode), self.0.mode) {
-            (None, Mode::Schedule) | (Some(None), _) => {} // nobody said, or in words of their own
-            (Some(Some(said)), mode) if said == mode => {}
+            (None, Mode::Schedule) | (Some(None), _) => {} // nobody named one, or in words of their own
+            (Some(Some(noted)), mode) if noted == mode => {}
             (_, mode) => {
                 shown.insert("modo", modo(mode).into());
             }
         }
-        if self.rule_after(&Object::default()) == Rule::Horario
+        if self.rule_after(&Object::default()) == ModeRule::Horario
             && shown.get("encendido").is_some()
             && let Some(active) = self.estado()
         {
@@ -83,22 +83,22 @@ impl<'a> View<'a> {
     }
 
     /// The rule that holds once `sent` is merged into the configuration.
-    pub(super) fn rule_after(self, sent: &Object) -> Rule {
+    pub(super) fn rule_after(self, sent: &Object) -> ModeRule {
         let mode = match sent.get("modo") {
             Some(modo) => mode(modo),
             None if self.0.mode == Mode::Manual => Some(Mode::Manual),
-            // Everyone begins in schedule mode: only who said so means it.
+            // Everyone begins in schedule mode: only a message that says so means it.
             None => self.0.configuration.get("modo").and_then(mode).map(|_| Mode::Schedule),
         };
         match mode {
-            Some(Mode::Manual) => Rule::Manual,
-            Some(Mode::Schedule) => Rule::Horario,
-            None => Rule::Free,
+            Some(Mode::Manual) => ModeRule::Manual,
+            Some(Mode::Schedule) => ModeRule::Horario,
+            None => ModeRule::Free,
         }
     }
 }
 
-impl Moment {
+impl DispositivoMoment {
     /// The moment that `body` says in this dialect; none where it says nothing in it.
     #[must_use]
     pub fn of(body: &EventBody) -> Option<Self> {

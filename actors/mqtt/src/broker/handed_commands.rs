@@ -1,7 +1,7 @@
 //! Commands that are with the broker. One that is over (called back, expired, answered, superseded by its next attempt)
-//! must reach no device any more, wherever the broker has it: on a lane, in the queue of a session, or in flight to
-//! be sent again. The broker cannot take a message back out of any of these, so it is stopped where all of them
-//! pass: as it is written to the client's socket ([`super::stream`]).
+//! must reach no device any more, wherever the broker has it: in a publish shard, in the queue of a session, or in
+//! flight to be sent again. The broker cannot take a message back out of any of these, so it is stopped where all of
+//! them pass: as it is written to the client's socket ([`super::stream`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,14 +20,14 @@ mod foreign;
 
 /// The commands that the broker has.
 #[derive(Debug, Default)]
-pub(super) struct HandedOver {
-    live: Mutex<HashMap<CommandId, Handed>>,
+pub(super) struct HandedCommands {
+    live: Mutex<HashMap<CommandId, HandedCommand>>,
     foreign: ForeignCommands,
     withheld: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Handed {
+struct HandedCommand {
     payload: Bytes,
     /// After this the attempt is over.
     until: Option<Instant>,
@@ -40,15 +40,15 @@ pub(super) struct Withheld {
     pub(super) packet_id: Option<u16>,
 }
 
-impl HandedOver {
+impl HandedCommands {
     /// Notes a command before the broker gets it. Its earlier attempt is over.
-    pub(super) fn note(&self, message: &Outgoing, expires_in: Option<Duration>) {
+    pub(super) fn add(&self, message: &Outgoing, expires_in: Option<Duration>) {
         let Some(CommandAttempt { command, .. }) = message.attempt() else { return };
         let until = expires_in.and_then(|time| Instant::now().checked_add(time));
         if topics::parse(&message.topic).is_some_and(|native| native.leaf == Leaf::Commands) {
-            self.lock().insert(command, Handed { payload: message.payload.clone(), until });
+            self.lock().insert(command, HandedCommand { payload: message.payload.clone(), until });
         } else {
-            self.foreign.note(command, &message.topic, &message.payload, until);
+            self.foreign.add(command, &message.topic, &message.payload, until);
         }
     }
 
@@ -104,7 +104,7 @@ impl HandedOver {
         Withheld { packet_id }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CommandId, Handed>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<CommandId, HandedCommand>> {
         // Nothing in here panics while holding the lock.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,19 +148,19 @@ mod tests {
     #[test]
     fn a_command_that_is_over_is_withheld() {
         for v5 in [false, true] {
-            let handed = HandedOver::default();
+            let handed = HandedCommands::default();
             let (id, first) = command(1, 1);
-            handed.note(&first, Some(Duration::from_mins(1)));
+            handed.add(&first, Some(Duration::from_mins(1)));
             assert_eq!(handed.check(&packet(&first, v5), v5), None, "it lives");
             let (_, second) = command(1, 2);
-            handed.note(&second, Some(Duration::from_mins(1)));
+            handed.add(&second, Some(Duration::from_mins(1)));
             let withheld = Some(Withheld { packet_id: Some(7) });
             assert_eq!(handed.check(&packet(&first, v5), v5), withheld, "its next attempt took its place");
             assert_eq!(handed.check(&packet(&second, v5), v5), None);
             handed.forget(id);
             assert_eq!(handed.check(&packet(&second, v5), v5), withheld);
             let (_, expired) = command(2, 1);
-            handed.note(&expired, Some(Duration::ZERO));
+            handed.add(&expired, Some(Duration::ZERO));
             assert_eq!(handed.check(&packet(&expired, v5), v5), withheld);
             assert_eq!(handed.withheld(), 3);
         }
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_command_in_another_dialect_is_withheld_by_its_topic_and_payload() {
         for v5 in [false, true] {
-            let handed = HandedOver::default();
+            let handed = HandedCommands::default();
             let foreign = |number: u128, payload: &'static str| {
                 let (id, native) = command(number, 1);
                 (id, Outgoing { topic: "cmnd/lamp/POWER".into(), payload: payload.into(), ..native })
@@ -177,7 +177,7 @@ mod tests {
             let withheld = Some(Withheld { packet_id: Some(7) });
             let ((on, first), (off, second)) = (foreign(1, "ON"), foreign(2, "OFF"));
             for message in [&first, &second] {
-                handed.note(message, Some(Duration::from_mins(1)));
+                handed.add(message, Some(Duration::from_mins(1)));
                 assert_eq!(handed.check(&packet(message, v5), v5), None, "it lives");
             }
             handed.forget(on);
@@ -189,19 +189,19 @@ mod tests {
             let (_, ends_alike) = foreign(9, "SOON");
             assert_eq!(handed.check(&packet(&ends_alike, v5), v5), None);
             let (_, again) = foreign(3, "ON");
-            handed.note(&again, Some(Duration::from_mins(1)));
+            handed.add(&again, Some(Duration::from_mins(1)));
             assert_eq!(handed.check(&packet(&first, v5), v5), None, "one that says the same is not over");
             handed.forget(off);
             assert_eq!(handed.check(&packet(&second, v5), v5), withheld);
             let (_, expired) = foreign(4, "TOGGLE");
-            handed.note(&expired, Some(Duration::ZERO));
+            handed.add(&expired, Some(Duration::ZERO));
             assert_eq!(handed.check(&packet(&expired, v5), v5), withheld);
         }
     }
 
     #[test]
     fn what_is_no_command_passes() {
-        let handed = HandedOver::default();
+        let handed = HandedCommands::default();
         let (_, command) = command(1, 1);
         let other = |topic: &str, payload: &'static str| {
             let payload = Bytes::from_static(payload.as_bytes());

@@ -19,10 +19,10 @@ const OTHERS: &str = "(others)";
 
 /// Counts of messages on topics that have no reader. Writes no more than [`MOST_LEVELS`] lines to the log.
 #[derive(Debug, Default)]
-pub struct Unread(Mutex<BTreeMap<Box<str>, Kept>>);
+pub struct UnreadTopics(Mutex<BTreeMap<Box<str>, LevelCount>>);
 
 #[derive(Debug)]
-struct Kept {
+struct LevelCount {
     count: u64,
     last: String,
     at: Timestamp,
@@ -44,9 +44,9 @@ pub struct UnreadLevel {
     pub hint: Option<String>,
 }
 
-impl Unread {
+impl UnreadTopics {
     /// Counts a message on `topic`.
-    pub fn note(&self, topic: &str, now: Timestamp) {
+    pub fn count(&self, topic: &str, now: Timestamp) {
         let first = cut(topic.split('/').next().unwrap_or_default());
         let mut levels = self.lock();
         let key = match levels.get(first) {
@@ -67,7 +67,7 @@ impl Unread {
         }
         let hint = dialects::hint(topic);
         let close = hint.is_some().then(|| cut(topic).to_owned());
-        levels.insert(key.into(), Kept { count: 1, last: cut(topic).to_owned(), at: now, close });
+        levels.insert(key.into(), LevelCount { count: 1, last: cut(topic).to_owned(), at: now, close });
         drop(levels);
         info!(
             topic = cut(topic),
@@ -100,7 +100,7 @@ impl Unread {
         self.lock().values().map(|kept| kept.count).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Kept>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, LevelCount>> {
         // Nothing in here panics while holding the lock; if it did, counts are still counts.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,13 +120,13 @@ mod tests {
 
     #[test]
     fn counts_by_first_level_and_keeps_what_is_close() {
-        let unread = Unread::default();
-        unread.note("iot/devices/esp/temperature", at(1));
-        unread.note("iot/nothing/of/ours/at/all", at(2));
+        let topics = UnreadTopics::default();
+        topics.count("iot/devices/esp/temperature", at(1));
+        topics.count("iot/nothing/of/ours/at/all", at(2));
         for n in 0..3 {
-            unread.note("tele/plug/SENSOR", at(n));
+            topics.count("tele/plug/SENSOR", at(n));
         }
-        let levels = unread.levels();
+        let levels = topics.levels();
         let counted: Vec<_> = levels.iter().map(|level| (level.first_level.as_str(), level.count)).collect();
         assert_eq!(counted, [("tele", 3), ("iot", 2)]);
         assert_eq!((levels[1].last_topic.as_str(), levels[1].last_at), ("iot/nothing/of/ours/at/all", at(2)));
@@ -137,11 +137,11 @@ mod tests {
 
     #[test]
     fn first_levels_are_bounded() {
-        let unread = Unread::default();
+        let topics = UnreadTopics::default();
         for n in 0..MOST_LEVELS + 50 {
-            unread.note(&format!("{n}{}", "ü".repeat(1_000)), at(0));
+            topics.count(&format!("{n}{}", "ü".repeat(1_000)), at(0));
         }
-        let levels = unread.levels();
+        let levels = topics.levels();
         assert_eq!(levels.len(), MOST_LEVELS + 1);
         assert_eq!((levels[0].first_level.as_str(), levels[0].count), (OTHERS, 50));
         assert!(levels.iter().all(|level| level.last_topic.len() <= KEPT_BYTES));

@@ -9,42 +9,42 @@ use mqtt5::packet::publish::PublishPacket;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-/// More lanes hold up fewer topics; each costs a task.
-const LANES: usize = 16;
+/// More shards hold up fewer topics; each costs a task.
+const SHARDS: usize = 16;
 
 /// A packet, and the sender that waits for it to be routed.
-type Waiting = (PublishPacket, oneshot::Sender<()>);
+type QueuedPacket = (PublishPacket, oneshot::Sender<()>);
 
 /// Routes the hub's messages in order by device, on several tasks. The outbox bounds the queues, because it waits for
 /// its messages.
-pub struct Lanes(Vec<mpsc::UnboundedSender<Waiting>>);
+pub struct PublishShards(Vec<mpsc::UnboundedSender<QueuedPacket>>);
 
-impl Lanes {
-    /// Lanes onto `router`, driven on `runtime`.
+impl PublishShards {
+    /// Shards onto `router`, driven on `runtime`.
     pub fn new(router: &Arc<MessageRouter>, runtime: &Handle) -> Self {
-        let lane = |_| {
-            let (sender, mut packets) = mpsc::unbounded_channel::<Waiting>();
+        let shard = |_| {
+            let (sender, mut packets) = mpsc::unbounded_channel::<QueuedPacket>();
             let router = Arc::clone(router);
             runtime.spawn(async move {
                 while let Some((packet, routed)) = packets.recv().await {
                     router.route_message(&packet, None).await;
-                    let _ = routed.send(()); // whoever waited may have gone
+                    let _ = routed.send(()); // the caller may be gone
                 }
             });
             sender
         };
-        Self((0..LANES).map(lane).collect())
+        Self((0..SHARDS).map(shard).collect())
     }
 
-    /// Puts a packet onto its topic's lane, now; the receiver hears when it was routed, or an error when
+    /// Enqueues a packet in its topic's shard, now; the receiver resolves when it was routed, or fails when
     /// the broker has stopped.
     pub fn route(&self, packet: PublishPacket) -> oneshot::Receiver<()> {
         let mut hasher = DefaultHasher::new();
         packet.topic_name.hash(&mut hasher);
         #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
-        let lane = hasher.finish() as usize % self.0.len();
+        let shard = hasher.finish() as usize % self.0.len();
         let (routed, receiver) = oneshot::channel();
-        let _ = self.0[lane].send((packet, routed)); // the receiver tells of an error
+        let _ = self.0[shard].send((packet, routed)); // the receiver tells of an error
         receiver
     }
 }

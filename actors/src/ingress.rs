@@ -12,10 +12,10 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::counters::{Counters, up};
 use crate::journal::Journal;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::dialects::Interpret;
 use crate::messages::journal::Append;
 use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
-use crate::post::post;
 use crate::silence::HeardSince;
 use crate::supervisor::Supervisor;
 use twinhub_domain::cause::Source;
@@ -26,19 +26,19 @@ use twinhub_domain::twin::Ear;
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json};
 use twinhub_mqtt::Intake;
 use twinhub_mqtt::dialects::Dialects;
-use twinhub_mqtt::listening::Listening;
+use twinhub_mqtt::rule_topics::RuleTopics;
 use twinhub_mqtt::subscribers::Subscribers;
-use twinhub_mqtt::unread::Unread;
+use twinhub_mqtt::unread_topics::UnreadTopics;
 
 pub use self::input_delivery::{InputDelivery, InputDeliveryDeps};
-pub use twinhub_mqtt::{Arrived, Room};
+pub use twinhub_mqtt::{IncomingMessage, Room};
 
 /// A store that does not say by then whether it has a device is not waited for.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The treatment of unknown devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownDevices {
+pub enum UnknownDevicePolicy {
     /// They register themselves, unclaimed.
     #[default]
     Accept,
@@ -48,16 +48,16 @@ pub enum UnknownDevices {
 
 /// The ingress of device messages.
 #[derive(Clone)]
-pub struct Door(Arc<Inner>);
+pub struct Ingress(Arc<IngressShared>);
 
-struct Inner {
-    house: House,
+struct IngressShared {
+    deps: IngressDeps,
     room: Arc<Semaphore>,
 }
 
 /// The actors and parts behind the ingress.
 #[derive(Clone)]
-pub struct House {
+pub struct IngressDeps {
     pub supervisor: Addr<Supervisor>,
     /// For messages that are no device's.
     pub journal: Addr<Journal>,
@@ -68,31 +68,31 @@ pub struct House {
     /// The dialects that devices speak.
     pub dialects: Arc<Dialects>,
     /// Messages on topics without a reader.
-    pub unread: Arc<Unread>,
+    pub unread_topics: Arc<UnreadTopics>,
     /// The listeners to the hub's messages.
     pub subscribers: Arc<Subscribers>,
     pub counters: Arc<Counters>,
     pub clock: Arc<dyn Clock>,
     pub heard: Arc<HeardSince>,
     /// The topics that rules listen to.
-    pub listening: Arc<Listening>,
+    pub rule_topics: Arc<RuleTopics>,
 }
 
-impl Door {
-    /// A door before `house` with room for `most_in_flight` messages.
+impl Ingress {
+    /// An ingress to `deps` with room for `most_in_flight` messages.
     #[must_use]
-    pub fn new(house: House, most_in_flight: usize) -> Self {
-        Self(Arc::new(Inner { house, room: Arc::new(Semaphore::new(most_in_flight)) }))
+    pub fn new(deps: IngressDeps, most_in_flight: usize) -> Self {
+        Self(Arc::new(IngressShared { deps, room: Arc::new(Semaphore::new(most_in_flight)) }))
     }
 
     /// Sets the treatment of unknown devices from now on.
-    pub fn treat_unknown(&self, unknown: UnknownDevices) {
-        self.0.house.delivery.treat_unknown(unknown);
+    pub fn treat_unknown(&self, unknown: UnknownDevicePolicy) {
+        self.0.deps.delivery.treat_unknown(unknown);
     }
 
     /// Payloads of more than `bytes` are refused from now on; 1 MiB unless this is called.
     pub fn limit_payloads(&self, bytes: usize) {
-        self.0.house.delivery.limit_payloads(bytes);
+        self.0.deps.delivery.limit_payloads(bytes);
     }
 
     /// Room for one more input, if there is any now.
@@ -109,51 +109,51 @@ impl Door {
     /// Takes a message in; never waits. `receipt` is settled when the message is durable, or when it was rejected and
     /// need not come again: either way it is to be acknowledged. It is settled as [`NotTaken::Lost`] only when the hub
     /// shuts down: then the message must come again.
-    pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
-        up(&self.0.house.counters.messages_in);
+    pub fn accept(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>) {
+        up(&self.0.deps.counters.messages_in);
         let room = room.or_else(|| self.try_room());
         if message.fire_and_forget && room.is_none() {
-            up(&self.0.house.counters.messages_shed);
+            up(&self.0.deps.counters.messages_shed);
             receipt.settle(Ok(Accepted::default()));
             return;
         }
-        if message.for_rules && self.0.house.listening.hears(&message.topic) {
-            let for_twin = message.for_twins && self.0.house.dialects.is_ours(&message.topic);
+        if message.for_rules && self.0.deps.rule_topics.matches(&message.topic) {
+            let for_twin = message.for_twins && self.0.deps.dialects.is_ours(&message.topic);
             if !for_twin {
                 return self.signal(&message, receipt, room);
             }
-            // Told to the journal before what the twin makes of it: durable no later than that.
+            // Sent to the journal before the twin's outcome: durable no later than that.
             self.signal(&message, Receipt::ignored(), None);
         }
         if message.for_twins {
-            self.read(message, receipt, room);
+            self.deliver_to_twins(message, receipt, room);
         } else {
-            receipt.settle(Ok(Accepted::default())); // what nobody listens to any more
+            receipt.settle(Ok(Accepted::default())); // no rule listens to it any more
         }
     }
 
-    /// A message for twins goes to its dialect.
-    fn read(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
-        let House { delivery, dialects, interpreter, .. } = &self.0.house;
+    /// Brings a message to the twins, by its dialect.
+    fn deliver_to_twins(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>) {
+        let IngressDeps { delivery, dialects, interpreter, .. } = &self.0.deps;
         let Some(dialect) = dialects.stateful_for(&message.topic) else {
-            return delivery.take(message, receipt, room);
+            return delivery.deliver_message(message, receipt, room);
         };
         if let Err(error) = delivery.check_size(&message) {
             return delivery.reject(&message, error, receipt);
         }
-        // Where the interpreter is gone the hub is shutting down; the receipt says so as it is dropped.
-        let _ = post(interpreter, Interpret { dialect, message, receipt, room });
+        // Where the interpreter is gone the hub is shutting down; the dropped receipt says so.
+        let _ = try_send_unbounded(interpreter, Interpret { dialect, message, receipt, room });
     }
 
     /// Signals a message that rules are subscribed to. One that the broker had retained fires none, and makes no event.
-    fn signal(&self, message: &Arrived, receipt: Receipt, room: Option<Room>) {
+    fn signal(&self, message: &IncomingMessage, receipt: Receipt, room: Option<Room>) {
         if message.retained {
             return receipt.settle(Ok(Accepted::default()));
         }
         let payload = Json::parse(&message.payload)
             .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(bare(&message.payload)).into()));
         let topic = message.topic.as_ref().into();
-        let now = self.0.house.clock.now();
+        let now = self.0.deps.clock.now();
         let event = Event {
             device: DeviceId::none(),
             number: DeviceNumber::default(),
@@ -166,9 +166,9 @@ impl Door {
             receipt.settle(settled);
             drop(room);
         });
-        // Where the journal is gone the hub is shutting down; the receipt says so as it is dropped.
-        let _ = post(
-            &self.0.house.journal,
+        // Where the journal is gone the hub is shutting down; the dropped receipt says so.
+        let _ = try_send_unbounded(
+            &self.0.deps.journal,
             Append::with_kept(vec![event], Vec::new(), Default::default(), receipt),
         );
     }
@@ -188,7 +188,7 @@ pub(crate) fn listens(device: DeviceId, ear: Ear) -> Deliver {
 }
 
 #[async_trait]
-impl Intake for Door {
+impl Intake for Ingress {
     fn try_room(&self) -> Option<Room> {
         Self::try_room(self)
     }
@@ -198,46 +198,46 @@ impl Intake for Door {
     }
 
     fn connected(&self) {
-        self.0.house.heard.begin_again(self.0.house.clock.now());
+        self.0.deps.heard.begin_again(self.0.deps.clock.now());
     }
 
-    fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
-        Self::take(self, message, receipt, room);
+    fn accept(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>) {
+        Self::accept(self, message, receipt, room);
     }
 
     fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
-        up(&self.0.house.counters.messages_in);
-        self.0.house.delivery.note_rejected(topic, payload, reason, detail);
+        up(&self.0.deps.counters.messages_in);
+        self.0.deps.delivery.note_rejected(topic, payload, reason, detail);
     }
 
-    fn unread(&self, topic: &str) {
-        self.0.house.unread.note(topic, self.0.house.clock.now());
+    fn note_unread(&self, topic: &str) {
+        self.0.deps.unread_topics.count(topic, self.0.deps.clock.now());
     }
 
     fn subscribers(&self) -> Arc<Subscribers> {
-        Arc::clone(&self.0.house.subscribers)
+        Arc::clone(&self.0.deps.subscribers)
     }
 
-    fn heard(&self, devices: Vec<(DeviceId, Ear)>) {
+    fn subscribed(&self, devices: Vec<(DeviceId, Ear)>) {
         for (device, ear) in devices {
-            let _ = post(&self.0.house.supervisor, listens(device, ear)); // or the hub is shutting down
+            let _ = try_send_unbounded(&self.0.deps.supervisor, listens(device, ear)); // or the hub is shutting down
         }
     }
 
-    async fn knows(&self, client: &str) -> bool {
+    async fn knows_device(&self, client: &str) -> bool {
         let Ok(device) = DeviceId::parse(client) else { return false };
         let (reply, twin) = oneshot::channel();
-        if post(&self.0.house.supervisor, ReadTwin { device, reply }).is_err() {
+        if try_send_unbounded(&self.0.deps.supervisor, ReadTwin { device, reply }).is_err() {
             return false;
         }
         matches!(tokio::time::timeout(KNOWN_WITHIN, twin).await, Ok(Ok(Some(_))))
     }
 
     fn dialects(&self) -> Arc<Dialects> {
-        Arc::clone(&self.0.house.dialects)
+        Arc::clone(&self.0.deps.dialects)
     }
 
-    fn listening(&self) -> Arc<Listening> {
-        Arc::clone(&self.0.house.listening)
+    fn rule_topics(&self) -> Arc<RuleTopics> {
+        Arc::clone(&self.0.deps.rule_topics)
     }
 }

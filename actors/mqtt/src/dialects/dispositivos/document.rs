@@ -26,7 +26,7 @@ pub struct Dispositivo {
     pub active: Option<bool>,
     /// `encendido` beside it.
     pub on: Option<bool>,
-    /// Replaced as a whole by whoever sends it.
+    /// Replaced as a whole by each message that has it.
     pub parameters: Option<Object>,
     /// Merged: `modo`, `encendido`, `horarios` and whatever else.
     pub configuration: Option<Object>,
@@ -43,8 +43,8 @@ impl Dispositivo {
     /// Names the field that is missing, or is something else than it must be.
     pub fn read(document: Object, speaker: Speaker) -> Result<Self, PayloadError> {
         let mut bad = Vec::new();
-        let said = Self::read_leaving_out(document, speaker, &mut bad)?;
-        bad.into_iter().next().map_or(Ok(said), Err)
+        let message = Self::read_leaving_out(document, speaker, &mut bad)?;
+        bad.into_iter().next().map_or(Ok(message), Err)
     }
 
     /// The same, but a parameter that is no reading, for its name or text is too long, is none and is named.
@@ -56,7 +56,7 @@ impl Dispositivo {
         speaker: Speaker,
         bad: &mut Vec<PayloadError>,
     ) -> Result<Self, PayloadError> {
-        let mut said = Self {
+        let mut message = Self {
             speaker,
             serial: None,
             active: document.remove("estado").as_ref().and_then(on_or_off),
@@ -66,22 +66,22 @@ impl Dispositivo {
             readings: Vec::new(),
             profile: Object::default(),
         };
-        if let Some(parameters) = &mut said.parameters {
-            said.readings = readings(parameters.clone(), bad)?;
+        if let Some(parameters) = &mut message.parameters {
+            message.readings = readings(parameters.clone(), bad)?;
             parameters.retain(|name, _| payload::check_property(name).is_ok()); // they are in `bad`
         }
         if speaker != Speaker::App {
-            said.serial = Some(serial_number(document.remove("serial_number"))?);
+            message.serial = Some(serial_number(document.remove("serial_number"))?);
         }
         if speaker != Speaker::Device {
-            said.on = document.remove("encendido").as_ref().and_then(on_or_off);
+            message.on = document.remove("encendido").as_ref().and_then(on_or_off);
             for (field, name) in TEXTS {
                 if let Some(text) = text(document.remove(field), field)? {
-                    said.profile.insert(name, Json::String(text));
+                    message.profile.insert(name, Json::String(text));
                 }
             }
         }
-        Ok(said)
+        Ok(message)
     }
 }
 
@@ -112,23 +112,23 @@ mod tests {
     use super::*;
 
     fn check(text: &str, speaker: Speaker, expected: &str) {
-        let said = match Dispositivo::read(payload::object(text.as_bytes()).unwrap(), speaker) {
+        let message = match Dispositivo::read(payload::object(text.as_bytes()).unwrap(), speaker) {
             Err(error) => error.to_string(),
-            Ok(said) => {
+            Ok(message) => {
                 let readings: Vec<_> =
-                    said.readings.iter().map(|r| format!("{}={}", r.name, r.value)).collect();
+                    message.readings.iter().map(|r| format!("{}={}", r.name, r.value)).collect();
                 format!(
                     "{} {:?} {:?} [{}] {} {}",
-                    said.serial.as_deref().unwrap_or_default(),
-                    said.active,
-                    said.on,
+                    message.serial.as_deref().unwrap_or_default(),
+                    message.active,
+                    message.on,
                     readings.join(" "),
-                    Json::from(said.configuration.unwrap_or_default()),
-                    Json::from(said.profile),
+                    Json::from(message.configuration.unwrap_or_default()),
+                    Json::from(message.profile),
                 )
             }
         };
-        assert_eq!(said, expected, "{text}");
+        assert_eq!(message, expected, "{text}");
     }
 
     #[test]
@@ -160,9 +160,9 @@ mod tests {
         );
         let document = || payload::object(text.as_bytes()).unwrap();
         let mut bad = Vec::new();
-        let said = Dispositivo::read_leaving_out(document(), Speaker::Device, &mut bad).unwrap();
-        assert_eq!(Json::from(said.parameters.unwrap()).to_string(), r#"{"t":4}"#);
-        assert_eq!((said.readings.len(), bad.len()), (1, 3));
+        let message = Dispositivo::read_leaving_out(document(), Speaker::Device, &mut bad).unwrap();
+        assert_eq!(Json::from(message.parameters.unwrap()).to_string(), r#"{"t":4}"#);
+        assert_eq!((message.readings.len(), bad.len()), (1, 3));
         assert!(Dispositivo::read(document(), Speaker::App).is_err());
     }
 

@@ -9,7 +9,7 @@
 //!
 //! Addresses are compared by their targets: `::ffff:127.0.0.1` and `64:ff9b::7f00:1` are `127.0.0.1`.
 
-mod inward;
+mod internal_networks;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
@@ -17,16 +17,16 @@ use std::str::FromStr;
 use serde::Deserialize;
 use url::Host;
 
-use self::inward::{carried, is_inward};
+use self::internal_networks::{embedded_ipv4, is_internal};
 
 /// The rules for destinations of webhooks.
 #[derive(Clone, Debug, Default)]
-pub struct Reach {
-    pub allow: Vec<Allowed>,
+pub struct WebhookDestinations {
+    pub allow: Vec<AllowedDestination>,
     /// The addresses on which this hub listens.
     pub listeners: Vec<SocketAddr>,
     /// The public address of this hub: host and port.
-    pub called: Option<(String, u16)>,
+    pub public_address: Option<(String, u16)>,
     /// Redirects may lead to private networks, and from https to http.
     pub private_redirects: bool,
 }
@@ -34,13 +34,13 @@ pub struct Reach {
 /// A host, an address or a network, and a port where one is named.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Allowed {
-    place: Place,
+pub struct AllowedDestination {
+    place: DestinationPattern,
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum DestinationPattern {
     /// In small letters, without a dot at its end.
     Name(Box<str>),
     /// As many bits of the address are compared.
@@ -49,7 +49,7 @@ enum Place {
 
 /// Why a webhook is not sent to an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum DestinationRefused {
     #[error("`{0}` is this hub itself, where webhooks go only if `webhook-allow` names it with its port")]
     Itself(String),
     #[error("`{0}` is an address of this machine, where webhooks go only if `webhook-allow` names it")]
@@ -57,61 +57,67 @@ pub enum Refused {
     #[error("`{0}` is a link-local address, where webhooks go only if `webhook-allow` names it")]
     LinkLocal(String),
     #[error("`{0}` is an address of this machine or its own network: redirects are not followed there")]
-    Inward(String),
+    Internal(String),
 }
 
-impl Reach {
+impl WebhookDestinations {
     /// May a webhook go to `ip`, the address of `host` (as written in the URL)?
     ///
     /// # Errors
     /// Why not, with the host's name.
-    pub(super) fn check(&self, host: &str, ip: IpAddr, port: u16, redirected: bool) -> Result<(), Refused> {
-        let ip = led_to(ip);
-        if redirected && !self.private_redirects && is_inward(ip) {
-            return Err(Refused::Inward(host.into()));
+    pub(super) fn check(
+        &self,
+        host: &str,
+        ip: IpAddr,
+        port: u16,
+        redirected: bool,
+    ) -> Result<(), DestinationRefused> {
+        let ip = canonical_address(ip);
+        if redirected && !self.private_redirects && is_internal(ip) {
+            return Err(DestinationRefused::Internal(host.into()));
         }
         let named = || self.allow.iter().filter(|allowed| allowed.names(host, ip, port));
         if self.is_ours(host, ip, port) {
             let by_port = named().any(|allowed| allowed.port.is_some());
-            return if by_port { Ok(()) } else { Err(Refused::Itself(host.into())) };
+            return if by_port { Ok(()) } else { Err(DestinationRefused::Itself(host.into())) };
         }
         let refused = match ip {
-            ip if is_machine(ip) => Refused::Machine(host.into()),
-            ip if is_link_local(ip) => Refused::LinkLocal(host.into()),
+            ip if is_machine(ip) => DestinationRefused::Machine(host.into()),
+            ip if is_link_local(ip) => DestinationRefused::LinkLocal(host.into()),
             _ => return Ok(()),
         };
         if named().next().is_some() { Ok(()) } else { Err(refused) }
     }
 
     /// Does it make a difference that it is this port, and no other?
-    pub(super) fn minds_port(&self, port: u16) -> bool {
+    pub(super) fn depends_on_port(&self, port: u16) -> bool {
         self.listeners.iter().any(|ours| ours.port() == port)
-            || self.called.as_ref().is_some_and(|(_, ours)| *ours == port)
+            || self.public_address.as_ref().is_some_and(|(_, ours)| *ours == port)
             || self.allow.iter().any(|allowed| allowed.port == Some(port))
     }
 
     fn is_ours(&self, host: &str, ip: IpAddr, port: u16) -> bool {
         let is_called = |(name, ours): &(String, u16)| *ours == port && is_same_name(name, host);
         let listens_at = |listener: &SocketAddr| {
-            let ours = led_to(listener.ip());
+            let ours = canonical_address(listener.ip());
             let everywhere = ours.is_unspecified() && (is_machine(ip) || is_local(ip));
             listener.port() == port && (ours == ip || everywhere || (ip.is_unspecified() && is_machine(ours)))
         };
-        self.called.as_ref().is_some_and(is_called) || self.listeners.iter().any(listens_at)
+        self.public_address.as_ref().is_some_and(is_called) || self.listeners.iter().any(listens_at)
     }
 }
 
-impl Allowed {
+impl AllowedDestination {
     fn names(&self, host: &str, ip: IpAddr, port: u16) -> bool {
         let is_place = match &self.place {
-            Place::Name(name) => is_same_name(name, host),
-            Place::Network(network, bits) => is_within(ip, *network, *bits),
+            DestinationPattern::Name(name) => is_same_name(name, host),
+            DestinationPattern::Network(network, bits) => is_within(ip, *network, *bits),
         };
         is_place && self.port.is_none_or(|only| only == port)
     }
 }
 
-impl FromStr for Allowed {
+impl FromStr for AllowedDestination {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -124,10 +130,10 @@ impl FromStr for Allowed {
             let ip: IpAddr = address.parse().map_err(|_| wrong())?;
             let most = if ip.is_ipv4() { 32 } else { 128 };
             let bits = bits.parse().ok().filter(|bits| *bits <= most).ok_or_else(wrong)?;
-            return Ok(Self { place: Place::Network(ip, bits), port: None });
+            return Ok(Self { place: DestinationPattern::Network(ip, bits), port: None });
         }
         if let Ok(ip) = text.parse::<IpAddr>() {
-            return Ok(Self { place: Place::of(ip), port: None });
+            return Ok(Self { place: DestinationPattern::of(ip), port: None });
         }
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
@@ -136,16 +142,16 @@ impl FromStr for Allowed {
             _ => (text, None),
         };
         let place = match Host::parse(host).map_err(|_| wrong())? {
-            Host::Ipv4(ip) => Place::of(ip.into()),
-            Host::Ipv6(ip) => Place::of(ip.into()),
+            Host::Ipv4(ip) => DestinationPattern::of(ip.into()),
+            Host::Ipv6(ip) => DestinationPattern::of(ip.into()),
             Host::Domain(name) if name.trim_end_matches('.').is_empty() => return Err(wrong()),
-            Host::Domain(name) => Place::Name(name.trim_end_matches('.').to_lowercase().into()),
+            Host::Domain(name) => DestinationPattern::Name(name.trim_end_matches('.').to_lowercase().into()),
         };
         Ok(Self { place, port })
     }
 }
 
-impl TryFrom<String> for Allowed {
+impl TryFrom<String> for AllowedDestination {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -153,9 +159,9 @@ impl TryFrom<String> for Allowed {
     }
 }
 
-impl Place {
+impl DestinationPattern {
     fn of(ip: IpAddr) -> Self {
-        let ip = led_to(ip);
+        let ip = canonical_address(ip);
         Self::Network(ip, if ip.is_ipv4() { 32 } else { 128 })
     }
 }
@@ -164,11 +170,11 @@ fn is_same_name(one: &str, other: &str) -> bool {
     one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
 
-/// The address that a packet to this one reaches: an IPv4 address in the clothes of IPv6 is that one.
-fn led_to(ip: IpAddr) -> IpAddr {
+/// The address that a packet to this one reaches: an IPv4 address embedded in one of IPv6 is that one.
+fn canonical_address(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => carried(v6).map_or(ip, IpAddr::V4),
+        IpAddr::V6(v6) => embedded_ipv4(v6).map_or(ip, IpAddr::V4),
     }
 }
 
@@ -211,27 +217,27 @@ fn is_local(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn reach(allow: &[&str], listeners: &[&str]) -> Reach {
-        Reach {
+    fn destinations(allow: &[&str], listeners: &[&str]) -> WebhookDestinations {
+        WebhookDestinations {
             allow: allow.iter().map(|text| text.parse().unwrap()).collect(),
             listeners: listeners.iter().map(|text| text.parse().unwrap()).collect(),
-            called: Some(("hub.example".into(), 443)),
+            public_address: Some(("hub.example".into(), 443)),
             private_redirects: false,
         }
     }
 
-    fn check(reach: &Reach, ip: &str, port: u16) -> Result<(), &'static str> {
-        reach.check("host", ip.parse().unwrap(), port, false).map_err(|refused| match refused {
-            Refused::Itself(_) => "itself",
-            Refused::Machine(_) => "machine",
-            Refused::LinkLocal(_) => "link-local",
-            Refused::Inward(_) => "inward",
+    fn check(destinations: &WebhookDestinations, ip: &str, port: u16) -> Result<(), &'static str> {
+        destinations.check("host", ip.parse().unwrap(), port, false).map_err(|refused| match refused {
+            DestinationRefused::Itself(_) => "itself",
+            DestinationRefused::Machine(_) => "machine",
+            DestinationRefused::LinkLocal(_) => "link-local",
+            DestinationRefused::Internal(_) => "inward",
         })
     }
 
     #[test]
     fn loopback_and_link_local_are_refused_in_all_their_forms() {
-        let reach = reach(&[], &["127.0.0.1:8080"]);
+        let destinations = destinations(&[], &["127.0.0.1:8080"]);
         for ip in [
             "127.0.0.1",
             "127.9.9.9",
@@ -245,45 +251,49 @@ mod tests {
             "64:ff9b::127.0.0.1",
             "2002:7f00:1::",
         ] {
-            assert_eq!(check(&reach, ip, 9000), Err("machine"), "{ip}");
+            assert_eq!(check(&destinations, ip, 9000), Err("machine"), "{ip}");
         }
         for ip in ["169.254.169.254", "fe80::1", "::ffff:169.254.1.1", "100.100.100.200", "fd00:ec2::254"] {
-            assert_eq!(check(&reach, ip, 80), Err("link-local"), "{ip}");
+            assert_eq!(check(&destinations, ip, 80), Err("link-local"), "{ip}");
         }
         for ip in ["192.168.1.5", "10.0.0.1", "fd12::1", "8.8.8.8", "2a00:1450::1"] {
-            assert_eq!(check(&reach, ip, 80), Ok(()), "{ip}");
+            assert_eq!(check(&destinations, ip, 80), Ok(()), "{ip}");
         }
     }
 
     #[test]
     fn what_is_allowed_is_reached_but_the_hub_itself_only_by_its_port() {
         let own = &["127.0.0.1:8080", "[::1]:1883"];
-        assert_eq!(check(&reach(&["127.0.0.0/8"], own), "127.0.0.1", 9000), Ok(()));
-        assert_eq!(check(&reach(&["127.0.0.0/8"], own), "::1", 9000), Err("machine"));
-        assert_eq!(check(&reach(&["127.0.0.1:9000"], own), "127.0.0.1", 9001), Err("machine"));
-        assert_eq!(check(&reach(&["host"], own), "169.254.1.1", 80), Ok(()));
-        assert_eq!(check(&reach(&["other"], own), "169.254.1.1", 80), Err("link-local"));
+        assert_eq!(check(&destinations(&["127.0.0.0/8"], own), "127.0.0.1", 9000), Ok(()));
+        assert_eq!(check(&destinations(&["127.0.0.0/8"], own), "::1", 9000), Err("machine"));
+        assert_eq!(check(&destinations(&["127.0.0.1:9000"], own), "127.0.0.1", 9001), Err("machine"));
+        assert_eq!(check(&destinations(&["host"], own), "169.254.1.1", 80), Ok(()));
+        assert_eq!(check(&destinations(&["other"], own), "169.254.1.1", 80), Err("link-local"));
         for ip in ["127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0"] {
             assert_eq!(
-                check(&reach(&["127.0.0.0/8", "host", "0.0.0.0"], own), ip, 8080),
+                check(&destinations(&["127.0.0.0/8", "host", "0.0.0.0"], own), ip, 8080),
                 Err("itself"),
                 "{ip}"
             );
         }
-        assert_eq!(check(&reach(&["[::1]"], own), "::1", 1883), Err("itself"));
-        assert_eq!(check(&reach(&["127.0.0.1:8080"], own), "127.0.0.1", 8080), Ok(()));
-        assert_eq!(check(&reach(&["host:8080"], own), "127.0.0.1", 8080), Ok(()));
+        assert_eq!(check(&destinations(&["[::1]"], own), "::1", 1883), Err("itself"));
+        assert_eq!(check(&destinations(&["127.0.0.1:8080"], own), "127.0.0.1", 8080), Ok(()));
+        assert_eq!(check(&destinations(&["host:8080"], own), "127.0.0.1", 8080), Ok(()));
         // One that listens everywhere is reached by each address of this machine.
-        assert_eq!(check(&reach(&["127.0.0.0/8"], &["0.0.0.0:8080"]), "127.0.0.7", 8080), Err("itself"));
-        let called = reach(&[], own).check("HUB.example.", "8.8.8.8".parse().unwrap(), 443, false);
-        assert_eq!(called, Err(Refused::Itself("HUB.example.".into())));
+        assert_eq!(
+            check(&destinations(&["127.0.0.0/8"], &["0.0.0.0:8080"]), "127.0.0.7", 8080),
+            Err("itself")
+        );
+        let public_address =
+            destinations(&[], own).check("HUB.example.", "8.8.8.8".parse().unwrap(), 443, false);
+        assert_eq!(public_address, Err(DestinationRefused::Itself("HUB.example.".into())));
     }
 
     #[test]
     fn redirects_inward_need_their_own_word() {
         let redirected = |allow: &[&str], private_redirects, ip: &str| {
-            let reach = Reach { private_redirects, ..reach(allow, &[]) };
-            reach.check("host", ip.parse().unwrap(), 80, true).is_ok()
+            let destinations = WebhookDestinations { private_redirects, ..destinations(allow, &[]) };
+            destinations.check("host", ip.parse().unwrap(), 80, true).is_ok()
         };
         assert!(redirected(&[], false, "8.8.8.8"));
         assert!(!redirected(&[], false, "10.0.0.1"));
@@ -295,7 +305,7 @@ mod tests {
 
     #[test]
     fn reads_hosts_addresses_and_networks() {
-        let read = |text: &str| text.parse::<Allowed>();
+        let read = |text: &str| text.parse::<AllowedDestination>();
         for good in [
             "hooks.local",
             "Hooks.Local.:80",
@@ -314,8 +324,8 @@ mod tests {
         assert_eq!(read("0x7f.1"), read("127.0.0.1"));
         assert_eq!(read("::ffff:127.0.0.1"), read("127.0.0.1"));
         for bad in ["", "10.0.0.0/33", "a b", "http://h", "h:port", "10.0.0.0/8:80", "x/8", "."] {
-            let told = read(bad).unwrap_err();
-            assert!(told.contains("is no host, address or network such as"), "{bad}: {told}");
+            let error = read(bad).unwrap_err();
+            assert!(error.contains("is no host, address or network such as"), "{bad}: {error}");
         }
     }
 }

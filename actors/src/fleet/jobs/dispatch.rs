@@ -1,6 +1,6 @@
-//! The turns of devices: they are read from the store page by page and get their turns one by one, a few of them at
-//! once; jobs that run at once take turns. How far the jobs have come is counted in the store when something was
-//! committed, and told now and then.
+//! Dispatch of a job's input to its devices: they are read from the store page by page and dispatched one by one, a few
+//! at once; jobs that run at the same time rotate. How far the jobs have come is counted in the store when something
+//! was committed, and announced now and then.
 
 use std::time::{Duration, Instant};
 
@@ -10,47 +10,47 @@ use tracing::{error, warn};
 
 use super::Jobs;
 use super::progress::TELL_EVERY_MS;
-use super::run::Run;
+use super::run::JobRun;
 use crate::backoff::{STORE_AGAIN, TWIN};
+use crate::mailbox::try_send_unbounded;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::post::post;
 use twinhub_domain::fleet::{Job, JobId, JobSignal, JobStatus, JobStep, RecordChange, StepState};
 use twinhub_domain::receipt::{InputOutcome, NotAccepted};
 use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber};
 use twinhub_mqtt::receipt;
 use twinhub_store::{JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StepSweep, StoreError};
 
-/// Devices whose turn it is at once, of all jobs. They share a commit, and other traffic waits for that commit:
+/// Dispatches under way at once, of all jobs. They share a commit, and other traffic waits for that commit:
 /// many more would slow it down, and many fewer the job.
 const AT_ONCE: usize = 16;
-/// Between two handfuls of turns jobs rest so many times as long as a turn takes, so that most commits are other
-/// traffic's alone. Where the hub is busy a turn takes longer, and jobs give way the more.
+/// Between two batches of dispatches jobs rest so many times as long as a dispatch takes, so that most commits are
+/// other traffic's alone. Where the hub is busy a dispatch takes longer, and jobs give way the more.
 const REST: f64 = 1.5;
 const LONGEST_REST: Duration = Duration::from_millis(100);
 /// Devices read from the store with one query.
 const PAGE: u64 = 1_000;
 /// The next page is read when so few are left.
 const FEW: usize = 200;
-/// A turn that is lost on its way, because its twin died, is tried so often.
+/// A dispatch that is lost on its way, because its twin died, is tried so often.
 const MOST_TRIES: u32 = 4;
-/// Devices that are queued still after all had their turn are gone through again so often.
+/// Passes over the devices that are still queued after all were dispatched.
 const MOST_PASSES: u32 = 3;
-/// A turn may come so late by a coarse clock.
+/// A dispatch may be late by so much on a coarse clock.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// The store counts for a twentieth of the time at most, unless it would rest for longer than
 /// [`Settings::longest_rest`](crate::Settings::longest_rest).
 const COUNT_REST: u32 = 20;
-/// So often it is looked at whether something is to be counted or told.
+/// The interval of checks for counts and announcements that are due.
 const TICK: Duration = Duration::from_millis(125);
 
 /// The work that goes on after a count.
-pub(super) type Then = Box<dyn FnOnce(&mut Jobs, &mut Context<Jobs>)>;
+pub(super) type JobContinuation = Box<dyn FnOnce(&mut Jobs, &mut Context<Jobs>)>;
 
-/// A device's turn.
+/// The dispatch of a job's input to one device.
 #[derive(Clone)]
-struct Turn {
+struct DeviceDispatch {
     job: JobId,
     device: DeviceId,
     number: DeviceNumber,
@@ -58,17 +58,17 @@ struct Turn {
 }
 
 impl Jobs {
-    /// All its devices are written down, and none is changed but by its turn: it may run.
+    /// All its devices are stored, and none is changed but by its dispatch: the job may run.
     pub(super) fn ready(&mut self, id: JobId, ctx: &mut Context<Self>) {
         if let Some(run) = self.table.runs.get_mut(&id) {
             run.writing = false;
         }
-        self.grant_wishes(id, ctx);
+        self.apply_waiting_requests(id, ctx);
         self.feed(ctx);
         self.tick_later(ctx);
     }
 
-    /// Hands out as many turns as may be, one to each job after the other, and rests.
+    /// Dispatches as many inputs as may be in flight, one for each job in rotation, and rests.
     pub(super) fn feed(&mut self, ctx: &mut Context<Self>) {
         if !self.begun || self.resting {
             return;
@@ -79,12 +79,12 @@ impl Jobs {
         }
         let mut in_flight = self.table.in_flight();
         while in_flight < AT_ONCE && !running.is_empty() {
-            let id = self.table.serve(&running);
-            match self.next_turn(id, ctx) {
-                Some(turn) => {
+            let id = self.table.next_in_rotation(&running);
+            match self.next_dispatch(id, ctx) {
+                Some(dispatch) => {
                     in_flight += 1;
                     self.resting = true;
-                    self.hand_out(turn, ctx);
+                    self.dispatch(dispatch, ctx);
                 }
                 None => running.retain(|other| *other != id),
             }
@@ -97,12 +97,12 @@ impl Jobs {
         }
     }
 
-    fn next_turn(&mut self, id: JobId, ctx: &mut Context<Self>) -> Option<Turn> {
+    fn next_dispatch(&mut self, id: JobId, ctx: &mut Context<Self>) -> Option<DeviceDispatch> {
         let run = self.table.runs.get_mut(&id)?;
         if run.next.is_empty() {
             return None;
         }
-        if run.pace.take(self.around.clock.uptime_ms(), 1) == 0 {
+        if run.pace.take(self.deps.clock.uptime_ms(), 1) == 0 {
             if !run.waiting_for_pace {
                 run.waiting_for_pace = true;
                 let wait = Duration::from_millis(run.pace.wait_ms().unwrap_or_default());
@@ -117,71 +117,71 @@ impl Jobs {
         }
         let (_, device, number) = run.next.pop_front()?;
         run.in_flight += 1;
-        Some(Turn { job: id, device, number, tries: 1 })
+        Some(DeviceDispatch { job: id, device, number, tries: 1 })
     }
 
-    fn hand_out(&self, turn: Turn, ctx: &mut Context<Self>) {
-        let Some(job) = self.table.jobs.get(&turn.job) else { return };
+    fn dispatch(&self, dispatch: DeviceDispatch, ctx: &mut Context<Self>) {
+        let Some(job) = self.table.jobs.get(&dispatch.job) else { return };
         let (receipt, settled) = receipt::channel();
         let deliver = Deliver {
-            device: turn.device.clone(),
+            device: dispatch.device.clone(),
             input: job.action.input(
                 job.id,
                 job.round,
                 CommandId(crate::clock::new_id()),
-                self.around.clock.now(),
+                self.deps.clock.now(),
             ),
             cause: Cause::of_job(job.id),
             receipt,
-            if_unknown: IfUnknown::RefuseUnless(turn.number),
+            if_unknown: IfUnknown::RefuseUnless(dispatch.number),
             if_version: None,
             want_twin: false,
         };
-        let _ = post(&self.around.supervisor, deliver); // dropped, its receipt says so
+        let _ = try_send_unbounded(&self.deps.supervisor, deliver); // dropped, its receipt says so
         let (settled, since) = (settled.into_actor(self), Instant::now());
         ctx.spawn(settled.map(move |settled, this, ctx| {
             this.turns.one_took(since.elapsed());
-            this.settled(turn, settled.unwrap_or(Err(NotAccepted::Lost)), ctx);
+            this.settled(dispatch, settled.unwrap_or(Err(NotAccepted::Lost)), ctx);
         }));
     }
 
-    fn settled(&mut self, mut turn: Turn, settled: InputOutcome, ctx: &mut Context<Self>) {
+    fn settled(&mut self, mut dispatch: DeviceDispatch, settled: InputOutcome, ctx: &mut Context<Self>) {
         match settled {
-            Ok(_) => self.turn_is_over(turn.job, ctx),
+            Ok(_) => self.dispatch_is_over(dispatch.job, ctx),
             Err(NotAccepted::Refused(refusal)) => {
                 // That a device is not to be updated now says nothing of the image.
-                let is_rollout = self.table.rollout(turn.job).is_some();
+                let is_rollout = self.table.rollout(dispatch.job).is_some();
                 let state = if is_rollout { StepState::Skipped } else { StepState::Failed };
-                self.give_up(turn, state, &refusal.to_string(), ctx);
+                self.give_up(dispatch, state, &refusal.to_string(), ctx);
             }
-            Err(NotAccepted::Lost) if !self.begun => {} // the hub goes down
+            Err(NotAccepted::Lost) if !self.begun => {} // the hub is shutting down
             Err(NotAccepted::Lost) => {
-                if let Some(wait) = TWIN.at_most(MOST_TRIES).wait(turn.tries) {
-                    turn.tries += 1;
-                    ctx.run_later(wait, move |this, ctx| this.hand_out(turn, ctx));
+                if let Some(wait) = TWIN.at_most(MOST_TRIES).wait(dispatch.tries) {
+                    dispatch.tries += 1;
+                    ctx.run_later(wait, move |this, ctx| this.dispatch(dispatch, ctx));
                     return;
                 }
-                error!(job = %turn.job, device_id = %turn.device, "a device's twin panicked on a job's input, skipping it");
-                let why = format!("its twin died of it {} times: see the log", turn.tries);
-                self.give_up(turn, StepState::Failed, &why, ctx);
+                error!(job = %dispatch.job, device_id = %dispatch.device, "a device's twin panicked on a job's input, skipping it");
+                let why = format!("its twin died of it {} times: see the log", dispatch.tries);
+                self.give_up(dispatch, StepState::Failed, &why, ctx);
             }
         }
     }
 
-    fn give_up(&self, turn: Turn, state: StepState, why: &str, ctx: &mut Context<Self>) {
-        let step = JobStep::new(turn.job, state).because(why);
-        let op = JobOp::Step { number: turn.number, at: self.around.clock.now(), step };
-        self.note(vec![op], ctx, move |this, ctx| this.turn_is_over(turn.job, ctx));
+    fn give_up(&self, dispatch: DeviceDispatch, state: StepState, why: &str, ctx: &mut Context<Self>) {
+        let step = JobStep::new(dispatch.job, state).because(why);
+        let op = JobOp::Step { number: dispatch.number, at: self.deps.clock.now(), step };
+        self.commit_steps(vec![op], ctx, move |this, ctx| this.dispatch_is_over(dispatch.job, ctx));
     }
 
-    fn turn_is_over(&mut self, id: JobId, ctx: &mut Context<Self>) {
+    fn dispatch_is_over(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let Some(run) = self.table.runs.get_mut(&id) else { return };
         run.in_flight -= 1;
         if run.in_flight == 0 {
             self.abort(id, ctx);
-            self.grant_wishes(id, ctx);
+            self.apply_waiting_requests(id, ctx);
         }
-        if self.table.runs.get(&id).is_some_and(Run::is_through) {
+        if self.table.runs.get(&id).is_some_and(JobRun::is_through) {
             self.count(id, ctx);
         }
         self.feed(ctx);
@@ -195,7 +195,7 @@ impl Jobs {
             return;
         }
         run.reading = true;
-        let store = self.around.store.clone();
+        let store = self.deps.store.clone();
         let query = JobDeviceQuery::stretch(id, &[StepState::Queued], (run.read_to, reach), PAGE);
         let (serial, page) = (run.serial, async move { store.job_devices(&query).await });
         ctx.spawn(page.into_actor(self).map(move |page, this, ctx| {
@@ -235,7 +235,7 @@ impl Jobs {
         self.feed(ctx);
     }
 
-    /// All had their turn, and some are queued still: they get another.
+    /// All were dispatched, and some are queued still: they are dispatched again.
     pub(super) fn pass_again(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let Some(run) = self.table.runs.get_mut(&id) else { return };
         (run.read_to, run.all_read) = (0, false);
@@ -251,10 +251,10 @@ impl Jobs {
             places: (0, u64::MAX),
             to: StepState::Failed,
             detail: "nothing came of its turns".into(),
-            at: self.around.clock.now(),
+            at: self.deps.clock.now(),
         };
         self.sweep_parts(sweep, ctx, move |this, last, ctx| {
-            this.note(vec![last], ctx, move |this, ctx| this.ready(id, ctx));
+            this.commit_steps(vec![last], ctx, move |this, ctx| this.ready(id, ctx));
         });
     }
 
@@ -271,13 +271,13 @@ impl Jobs {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let (uptime_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
+        let (uptime_ms, now) = (self.deps.clock.uptime_ms(), self.deps.clock.now());
         let instant = tokio::time::Instant::now();
         let ids: Vec<JobId> = self.table.runs.keys().copied().collect();
         for id in ids {
             self.expire(id, ctx);
-            let changes = self.around.counters.changes_of_jobs.of(id);
-            let is_due = |run: &Run| {
+            let changes = self.deps.counters.changes_of_jobs.of(id);
+            let is_due = |run: &JobRun| {
                 // Where somebody was waited for long enough, that nothing changed is news.
                 let has_waited = run.patient_until.is_some_and(|until| until <= now);
                 run.counting.is_due(uptime_ms, instant, (!has_waited).then_some(changes))
@@ -288,19 +288,19 @@ impl Jobs {
         }
     }
 
-    /// Counts how far a job has come with its devices by now: what was under way is not told, and it is counted anew.
+    /// Counts the progress of a job by now: a count under way is discarded, and it is counted anew.
     pub(super) fn count(&mut self, id: JobId, ctx: &mut Context<Self>) {
         let Some(run) = self.table.runs.get_mut(&id) else { return };
         if !run.counting.begin() {
             return;
         }
-        run.counting.at_ms = self.around.clock.uptime_ms();
+        run.counting.at_ms = self.deps.clock.uptime_ms();
         let began = tokio::time::Instant::now();
         // Both before the store is asked: what it answers is no older.
-        let changes = &self.around.counters.changes_of_jobs;
+        let changes = &self.deps.counters.changes_of_jobs;
         changes.watch(id);
         let (changes, is_through) = (changes.of(id), run.is_through());
-        let (serial, store) = (run.serial, self.around.store.clone());
+        let (serial, store) = (run.serial, self.deps.store.clone());
         let stage = self.table.rollout(id).map(|(rollout, stage)| rollout.stage(stage));
         let counts = async move {
             let of_stage = match stage {
@@ -311,7 +311,7 @@ impl Jobs {
             Ok::<_, StoreError>((store.job_counts(id, None).await?, of_stage))
         };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
-            let rest = began.elapsed().saturating_mul(COUNT_REST).min(this.around.longest_rest);
+            let rest = began.elapsed().saturating_mul(COUNT_REST).min(this.deps.longest_rest);
             let Some(run) = this.table.run(id, serial) else { return };
             run.counting.rests_until = tokio::time::Instant::now() + rest;
             if !run.counting.end() {
@@ -336,7 +336,7 @@ impl Jobs {
     }
 
     /// Calls `then` when it is known how far the job has come by now.
-    pub(super) fn count_then(&mut self, id: JobId, ctx: &mut Context<Self>, then: Then) {
+    pub(super) fn count_then(&mut self, id: JobId, ctx: &mut Context<Self>, then: JobContinuation) {
         let Some(run) = self.table.runs.get_mut(&id) else { return };
         run.counting.waiting.push(then);
         self.count(id, ctx);
@@ -344,13 +344,13 @@ impl Jobs {
 
     /// Calls `then` when it is known how a job without a run stands. Of a roll-out that can still change: a device that
     /// had failed may come up with the version after all, and nobody counts that by himself any more.
-    pub(super) fn count_late(&mut self, id: JobId, ctx: &mut Context<Self>, then: Then) {
+    pub(super) fn count_late(&mut self, id: JobId, ctx: &mut Context<Self>, then: JobContinuation) {
         let has_failed = |job: &Job| job.counts.contains_key(&StepState::Failed);
         let may_change = |job: &Job| job.action.rollout().is_some() && has_failed(job);
         if self.table.runs.contains_key(&id) || !self.table.jobs.get(&id).is_some_and(may_change) {
             return then(self, ctx);
         }
-        let store = self.around.store.clone();
+        let store = self.deps.store.clone();
         let counts = async move { store.job_counts(id, None).await };
         ctx.spawn(counts.into_actor(self).map(move |counts, this, ctx| {
             match (counts, this.table.jobs.get_mut(&id)) {
@@ -367,13 +367,13 @@ impl Jobs {
         }));
     }
 
-    /// `is_through`: every device had had its turn before it was counted.
+    /// `is_through`: every device had been dispatched before the count.
     fn counted(&mut self, id: JobId, is_through: bool, of_stage: &JobCounts, ctx: &mut Context<Self>) {
-        let (now_ms, now) = (self.around.clock.uptime_ms(), self.around.clock.now());
+        let (now_ms, now) = (self.deps.clock.uptime_ms(), self.deps.clock.now());
         let (Some(run), Some(job)) = (self.table.runs.get_mut(&id), self.table.jobs.get(&id)) else { return };
         let progress = run.progress(job, now);
         run.counting.speed.note(now_ms, progress.ended());
-        let is_free = run.in_flight == 0 && !run.writing && run.wishes.is_empty();
+        let is_free = run.in_flight == 0 && !run.writing && run.waiting_requests.is_empty();
         // Of one whose removal a crash has cut short there are fewer than it had.
         let all_ended = progress.under_way() == 0 && progress.count(StepState::Queued) == 0;
         let is_running = job.status == JobStatus::Running;
@@ -392,18 +392,18 @@ impl Jobs {
             self.judge(id, is_running && is_free && is_through, of_stage, &progress.counts, ctx);
         }
         let Some(run) = self.table.runs.get_mut(&id) else { return };
-        if run.counting.told != progress.counts && now_ms >= run.counting.told_ms + TELL_EVERY_MS {
-            run.counting.told = progress.counts;
-            run.counting.told_ms = now_ms;
+        if run.counting.announced != progress.counts && now_ms >= run.counting.announced_ms + TELL_EVERY_MS {
+            run.counting.announced = progress.counts;
+            run.counting.announced_ms = now_ms;
             self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
         }
     }
 
-    /// Nothing more comes of it: it is told of for the last time.
+    /// The job is over: it is announced for the last time.
     pub(super) fn end(&mut self, id: JobId, ctx: &mut Context<Self>) {
         self.put(id, RecordChange::Progressed, Vec::new(), Cause::of_job(id), ctx, |_, _| {});
         self.table.runs.remove(&id);
-        self.around.counters.changes_of_jobs.forget(id);
+        self.deps.counters.changes_of_jobs.forget(id);
         self.forget(ctx);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::messages::search::{Find, QueryWarning};
-use crate::roster::{Present, Roster};
+use crate::messages::search::{FindDevices, SearchWarning};
+use crate::twin_registry::{TwinReader, TwinRegistry};
 use twinhub_domain::{Timestamp, Twin};
 use twinhub_rules::expression::Mention;
 use twinhub_rules::{SortField, TwinFilter};
@@ -16,21 +16,21 @@ const MOST: usize = 5;
 
 /// The names of a question, and which of them some device has.
 #[derive(Debug, Default)]
-pub struct Unheard {
+pub struct UnmatchedNames {
     names: Vec<(&'static str, Mention, AtomicBool)>,
     /// A device has been read. Without any device no warning is possible.
     looked: AtomicBool,
 }
 
-impl Unheard {
-    pub fn of(find: &Find) -> Self {
+impl UnmatchedNames {
+    pub fn of(find: &FindDevices) -> Self {
         let filter = find.filter.iter().flat_map(TwinFilter::mentions).map(|name| ("filter", name));
         let sort = find.sort.iter().flat_map(SortField::mentions).map(|name| ("sort", name.clone()));
         let names = filter.chain(sort).map(|(field, name)| (field, name, AtomicBool::new(false)));
         Self { names: names.collect(), looked: AtomicBool::new(false) }
     }
 
-    /// Notes which names this twin has. A name that one has was heard, and costs nothing more.
+    /// Notes which names this twin has. A name that one has is matched, and costs nothing more.
     pub fn note(&self, twin: &Twin, now: Timestamp) {
         if self.names.is_empty() || twin.is_new() {
             return;
@@ -46,26 +46,26 @@ impl Unheard {
     }
 
     /// The warnings about names that no device has.
-    pub fn warnings(&self, roster: &Roster) -> Vec<QueryWarning> {
+    pub fn warnings(&self, registry: &TwinRegistry) -> Vec<SearchWarning> {
         if !self.looked.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        let unheard = self.names.iter().filter(|(_, _, heard)| !heard.load(Ordering::Relaxed));
-        let warning = |(field, name, _): &(&'static str, Mention, AtomicBool)| QueryWarning {
+        let unmatched = self.names.iter().filter(|(_, _, heard)| !heard.load(Ordering::Relaxed));
+        let warning = |(field, name, _): &(&'static str, Mention, AtomicBool)| SearchWarning {
             code: if name.may_be_text() { "quotes_missing" } else { "unknown_name" },
             field,
-            detail: name.unheard(&near(name, roster)),
+            detail: name.unheard(&near(name, registry)),
         };
-        unheard.take(MOST).map(warning).collect()
+        unmatched.take(MOST).map(warning).collect()
     }
 }
 
 /// Names that some devices have where this one was looked for.
-fn near(name: &Mention, roster: &Roster) -> BTreeSet<Box<str>> {
+fn near(name: &Mention, registry: &TwinRegistry) -> BTreeSet<Box<str>> {
     let (mut names, mut asked) = (BTreeSet::new(), 0);
-    for stretch in roster.stretches() {
-        for (_, present) in roster.stretch(stretch).present {
-            if let Some(twin) = Present::read(&present) {
+    for range in registry.ranges() {
+        for (_, present) in registry.range(range).present {
+            if let Some(twin) = TwinReader::read(&present) {
                 name.collect(&twin, &mut names);
             }
             asked += 1;

@@ -13,20 +13,20 @@ use twinhub_domain::CommandId;
 /// The commands that the broker has and that are not native.
 #[derive(Debug, Default)]
 pub(super) struct ForeignCommands {
-    held: Mutex<Held>,
+    held: Mutex<ForeignIndex>,
     /// There are some: most hubs have none, and every packet to a client asks.
     some: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    by_topic: HashMap<Box<str>, Vec<Foreign>>,
+struct ForeignIndex {
+    by_topic: HashMap<Box<str>, Vec<ForeignCommand>>,
     /// The topics of those that still hold: every command that ends is looked for, and there may be very many.
     topics: HashMap<CommandId, Box<str>>,
 }
 
 #[derive(Debug)]
-struct Foreign {
+struct ForeignCommand {
     command: CommandId,
     payload: Bytes,
     /// After this it is over, and the broker drops it by itself.
@@ -36,8 +36,8 @@ struct Foreign {
 
 impl ForeignCommands {
     /// Notes a command before the broker gets it. Its earlier attempt is over.
-    pub(super) fn note(&self, command: CommandId, topic: &str, payload: &Bytes, until: Option<Instant>) {
-        let foreign = Foreign { command, payload: payload.clone(), until, is_over: false };
+    pub(super) fn add(&self, command: CommandId, topic: &str, payload: &Bytes, until: Option<Instant>) {
+        let foreign = ForeignCommand { command, payload: payload.clone(), until, is_over: false };
         let mut held = self.lock();
         held.end(command);
         held.topics.insert(command, topic.into());
@@ -55,7 +55,7 @@ impl ForeignCommands {
     /// Lets go of those that the broker drops by itself, and of those that are over and have no end.
     pub(super) fn sweep(&self, now: Instant) {
         let mut held = self.lock();
-        let Held { by_topic, topics } = &mut *held;
+        let ForeignIndex { by_topic, topics } = &mut *held;
         by_topic.retain(|_, all| {
             all.retain(|foreign| {
                 let stays = foreign.until.map_or(!foreign.is_over, |until| until > now);
@@ -88,13 +88,13 @@ impl ForeignCommands {
         is_over
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, ForeignIndex> {
         // Nothing in here panics while holding the lock.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl ForeignIndex {
     fn end(&mut self, command: CommandId) {
         let Some(topic) = self.topics.remove(&command) else { return };
         let all = self.by_topic.get_mut(&topic).into_iter().flatten();
@@ -115,9 +115,9 @@ mod tests {
         let id = |number| CommandId(uuid::Uuid::from_u128(number));
         for (number, seconds) in [(1, Some(10)), (2, Some(20)), (3, None)] {
             let until = seconds.map(|seconds| now + Duration::from_secs(seconds));
-            commands.note(id(number), "cmnd/lamp/POWER", &Bytes::from_static(b"ON"), until);
+            commands.add(id(number), "cmnd/lamp/POWER", &Bytes::from_static(b"ON"), until);
         }
-        commands.note(
+        commands.add(
             id(2),
             "cmnd/lamp/POWER2",
             &Bytes::from_static(b"ON"),

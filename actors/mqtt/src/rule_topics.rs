@@ -1,4 +1,4 @@
-//! The topics that rules listen to, beside those of devices: set by automation, asked by the door and the links.
+//! The topics that rules listen to, beside those of devices: set by automation, asked by the ingress and the links.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,23 +8,23 @@ use twinhub_domain::topic::matches;
 
 /// The topic filters of rules, shared by the links and the automation.
 #[derive(Debug)]
-pub struct Listening {
+pub struct RuleTopics {
     filters: RwLock<Arc<[String]>>,
     changed: watch::Sender<u64>,
 }
 
-impl Default for Listening {
+impl Default for RuleTopics {
     fn default() -> Self {
         Self { filters: RwLock::new(Arc::from([])), changed: watch::Sender::new(0) }
     }
 }
 
-impl Listening {
+impl RuleTopics {
     /// Rules listen to these filters and to no others.
-    pub fn listen_to(&self, mut filters: Vec<String>) {
+    pub fn set(&self, mut filters: Vec<String>) {
         filters.sort_unstable();
         filters.dedup();
-        // Whoever hears `a/#` hears `a/b` too: no message is asked for twice where that can be seen.
+        // `a/#` matches what `a/b` matches, too: no message is asked for twice where that can be seen.
         let all = filters.clone();
         filters.retain(|filter| !all.iter().any(|other| other != filter && matches(other, filter)));
         let mut present = self.filters.write().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl Listening {
 
     /// Does a rule listen to `topic`?
     #[must_use]
-    pub fn hears(&self, topic: &str) -> bool {
+    pub fn matches(&self, topic: &str) -> bool {
         self.first(topic).is_some()
     }
 
@@ -65,16 +65,16 @@ mod tests {
 
     #[test]
     fn hears_what_it_listens_to_and_asks_for_nothing_twice() {
-        let listening = Listening::default();
-        assert!(!listening.hears("a/b"));
-        let mut changes = listening.changes();
-        listening.listen_to(["a/b", "a/#", "x/+/z", "x/y/z", "a/#"].map(String::from).to_vec());
+        let rule_topics = RuleTopics::default();
+        assert!(!rule_topics.matches("a/b"));
+        let mut changes = rule_topics.changes();
+        rule_topics.set(["a/b", "a/#", "x/+/z", "x/y/z", "a/#"].map(String::from).to_vec());
         assert!(changes.has_changed().unwrap());
-        assert_eq!(*listening.filters(), ["a/#".to_owned(), "x/+/z".to_owned()]);
-        assert!(listening.hears("a") && listening.hears("a/b/c") && listening.hears("x/y/z"));
-        assert!(!listening.hears("x/y"));
+        assert_eq!(*rule_topics.filters(), ["a/#".to_owned(), "x/+/z".to_owned()]);
+        assert!(rule_topics.matches("a") && rule_topics.matches("a/b/c") && rule_topics.matches("x/y/z"));
+        assert!(!rule_topics.matches("x/y"));
         changes.mark_unchanged();
-        listening.listen_to(["x/+/z", "a/#"].map(String::from).to_vec());
+        rule_topics.set(["x/+/z", "a/#"].map(String::from).to_vec());
         assert!(!changes.has_changed().unwrap(), "the same again");
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::messages::jobs::{JobTold, MakeJob};
+use crate::messages::jobs::{JobView, MakeJob};
 use twinhub_domain::alarm::who;
 use twinhub_domain::fleet::{Job, JobId, JobStep, StepState};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Refusal, Timestamp};
@@ -16,8 +16,8 @@ pub(super) struct JobParts {
     pub id: JobId,
     rows: std::vec::IntoIter<JobDevice>,
     pub cause: Cause,
-    pub reply: Option<oneshot::Sender<JobTold>>,
-    pub prepared: oneshot::Sender<JobTold>,
+    pub reply: Option<oneshot::Sender<JobView>>,
+    pub prepared: oneshot::Sender<JobView>,
 }
 
 impl JobParts {

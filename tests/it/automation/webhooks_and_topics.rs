@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::hub::HubHome;
-use crate::support::mqtt::BrokerWord;
+use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::pump::register;
 use crate::support::receiver::{WebhookServer, hmac};
 use crate::support::rules::{Rules, done, report};
@@ -19,8 +19,9 @@ async fn a_webhook_goes_out_signed_and_again_until_it_is_taken() {
         receiver.address
     );
     let rules = Rules::of("tell.yaml", &text);
-    let house = HubHome::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
-    let hub = house.start().await;
+    let installation =
+        Installation::new().with("--rules", rules.folder()).with("--webhook-allow", "127.0.0.1");
+    let hub = installation.start().await;
     register(&hub, "oven").await;
     report(&hub, "oven", &json!({ "temperature": 120.5 })).await;
 
@@ -51,7 +52,7 @@ async fn a_webhook_comes_in() {
     let text = "version: 1\nrules:\n  bell:\n    triggers:\n      - webhook: door-bell\n    conditions:\n      \
                 - trigger.payload.button == 1\n    actions:\n      - alarm: bell\n        severity: info\n        message: \"{{ trigger.payload.who }}\"\n";
     let rules = Rules::of("bell.yaml", text);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     let path = "/api/automation/webhooks/door-bell";
     let taken = hub.post(path, &json!({ "button": 1, "who": "Ann" })).await;
     assert_eq!(taken.status(), 202);
@@ -83,7 +84,7 @@ rules:
 #[tokio::test]
 async fn foreign_topics_are_heard_and_answered_on_the_embedded_broker() {
     let rules = Rules::of("bridge.yaml", FOREIGN);
-    let hub = HubHome::new().with("--rules", rules.folder()).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).start().await;
     let broker = hub.mqtt.unwrap();
     bridged(&hub, broker).await;
 }
@@ -92,7 +93,7 @@ async fn foreign_topics_are_heard_and_answered_on_the_embedded_broker() {
 async fn foreign_topics_are_heard_and_answered_on_an_outside_broker() {
     let rules = Rules::of("bridge.yaml", FOREIGN);
     let mosquitto = Mosquitto::start().await;
-    let hub = HubHome::new().with("--rules", rules.folder()).on_broker(mosquitto.address).start().await;
+    let hub = Installation::new().with("--rules", rules.folder()).on_broker(mosquitto.address).start().await;
     bridged(&hub, mosquitto.address).await;
 
     // A topic that is listened to later is heard as well.
@@ -118,7 +119,7 @@ async fn bridged(hub: &crate::support::HubProcess, broker: std::net::SocketAddr)
     button.say("zigbee2mqtt/button/action", r#"{"lamp": "kitchen"}"#).await;
     let said = within("the lamp is told", async {
         loop {
-            if let BrokerWord::Message { topic, payload } = lamp.next().await.unwrap() {
+            if let BrokerMessage::Message { topic, payload } = lamp.next().await.unwrap() {
                 return (topic, serde_json::from_slice::<Value>(&payload).unwrap());
             }
         }

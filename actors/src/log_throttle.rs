@@ -11,27 +11,30 @@ const MOST_KINDS: usize = 1_000;
 
 /// The throttle of log lines, by kind.
 #[derive(Debug, Default)]
-pub struct Sparing {
-    kinds: HashMap<Box<str>, Kind>,
+pub struct LogThrottle {
+    kinds: HashMap<Box<str>, ThrottledKind>,
 }
 
 #[derive(Debug, Default)]
-struct Kind {
+struct ThrottledKind {
     since_ms: u64,
     written: u32,
     left_out: u64,
 }
 
-impl Sparing {
+impl LogThrottle {
     /// May a line of `kind` be written at `now_ms`, on a clock that only counts? Gives the number of lines left out
     /// since the last.
-    pub fn may(&mut self, kind: &str, now_ms: u64) -> Option<u64> {
+    pub fn permit(&mut self, kind: &str, now_ms: u64) -> Option<u64> {
         if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(kind) {
             self.kinds.clear();
         }
         let kind = match self.kinds.get_mut(kind) {
             Some(kind) => kind,
-            None => self.kinds.entry(kind.into()).or_insert(Kind { since_ms: now_ms, ..Kind::default() }),
+            None => self
+                .kinds
+                .entry(kind.into())
+                .or_insert(ThrottledKind { since_ms: now_ms, ..ThrottledKind::default() }),
         };
         if now_ms.saturating_sub(kind.since_ms) >= MINUTE_MS {
             (kind.since_ms, kind.written) = (now_ms, 0);
@@ -51,20 +54,20 @@ mod tests {
 
     #[test]
     fn a_flood_is_a_few_lines_and_a_count() {
-        let mut sparing = Sparing::default();
-        let written: Vec<_> = (0..100).filter_map(|ms| sparing.may("hot", ms)).collect();
+        let mut throttle = LogThrottle::default();
+        let written: Vec<_> = (0..100).filter_map(|ms| throttle.permit("hot", ms)).collect();
         assert_eq!(written, [0; 5]);
-        assert_eq!(sparing.may("cold", 100), Some(0), "each kind for itself");
-        assert_eq!(sparing.may("hot", MINUTE_MS), Some(95));
-        assert_eq!(sparing.may("hot", MINUTE_MS), Some(0));
+        assert_eq!(throttle.permit("cold", 100), Some(0), "each kind for itself");
+        assert_eq!(throttle.permit("hot", MINUTE_MS), Some(95));
+        assert_eq!(throttle.permit("hot", MINUTE_MS), Some(0));
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut sparing = Sparing::default();
+        let mut throttle = LogThrottle::default();
         for kind in 0..10 * MOST_KINDS {
-            sparing.may(&kind.to_string(), 0);
+            throttle.permit(&kind.to_string(), 0);
         }
-        assert!(sparing.kinds.len() <= MOST_KINDS);
+        assert!(throttle.kinds.len() <= MOST_KINDS);
     }
 }

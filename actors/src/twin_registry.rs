@@ -6,9 +6,9 @@
 //! *after* reading has seen nothing that is not durable.
 //!
 //! It also knows the twins that are *not* in memory and may be in the store: those that left, and those that the store
-//! was found to have ([`Roster::learn`]). So the store is asked for them alone, and not at all where every twin is
-//! here. A number is never given again, and a twin begins to be by being entered here; so one that is neither here nor
-//! known to be away does not exist, and never will.
+//! was found to have ([`TwinRegistry::add_stored`]). So the store is asked for them alone, and not at all where every
+//! twin is here. A number is never given again, and a twin begins by being inserted here; so one that is neither here
+//! nor known to be away does not exist, and never will.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -19,24 +19,24 @@ use twinhub_domain::{DeviceNumber, Twin};
 const CHUNK: usize = 1_024;
 const WORDS: usize = CHUNK / 64;
 
-/// A twin as its actor holds it. There is one of these for each; it cannot be cloned, and it alone writes.
-pub struct Own(Arc<RwLock<Twin>>);
+/// The handle by which an actor holds its twin. There is one for each twin; it cannot be cloned, and it alone writes.
+pub struct TwinHandle(Arc<RwLock<Twin>>);
 
-/// A twin in memory, to be read.
+/// A read handle of a twin in memory.
 #[derive(Clone)]
-pub struct Present(Arc<RwLock<Twin>>);
+pub struct TwinReader(Arc<RwLock<Twin>>);
 
 /// The registry of twins in memory and in the store.
 #[derive(Default)]
-pub struct Roster {
+pub struct TwinRegistry {
     /// By number divided by [`CHUNK`]. One lock for the few chunks, and one each: twins come and go seldom.
     chunks: RwLock<BTreeMap<i64, Arc<RwLock<Chunk>>>>,
 }
 
-/// The twins of a stretch of numbers.
-pub struct Stretch {
+/// The twins of a range of numbers.
+pub struct NumberRange {
     /// By number.
-    pub present: Vec<(DeviceNumber, Present)>,
+    pub present: Vec<(DeviceNumber, TwinReader)>,
     /// Twins that are in the store and not in memory.
     pub away: Vec<DeviceNumber>,
 }
@@ -44,30 +44,30 @@ pub struct Stretch {
 #[derive(Default)]
 struct Chunk {
     /// By place. Eight bytes a twin; empty where no twin is present.
-    present: Vec<Option<Present>>,
+    present: Vec<Option<TwinReader>>,
     count: usize,
     away: [u64; WORDS],
 }
 
-impl Own {
+impl TwinHandle {
     /// Takes `twin`.
     #[must_use]
     pub fn new(twin: Twin) -> Self {
         Self(Arc::new(RwLock::new(twin)))
     }
 
-    /// To look at it. Not while [`Own::write`] is held.
+    /// Locks the twin for reading. Not while [`TwinHandle::write`] is held.
     pub fn read(&self) -> RwLockReadGuard<'_, Twin> {
         read(&self.0)
     }
 
-    /// To change it. A panic meanwhile poisons the twin: it is not read any more.
+    /// Locks the twin for a change. A panic meanwhile poisons the twin: it is not read any more.
     pub fn write(&self) -> RwLockWriteGuard<'_, Twin> {
         write(&self.0)
     }
 }
 
-impl Present {
+impl TwinReader {
     /// The present twin; none if its actor died while it changed it: the store has the state before.
     #[must_use]
     pub fn read(&self) -> Option<RwLockReadGuard<'_, Twin>> {
@@ -75,9 +75,9 @@ impl Present {
     }
 }
 
-impl Roster {
+impl TwinRegistry {
     /// Registers `own` as in memory from now on, in place of the one that had its number.
-    pub fn enter(&self, number: DeviceNumber, own: &Own) {
+    pub fn insert(&self, number: DeviceNumber, own: &TwinHandle) {
         let (key, place) = place(number);
         let chunk =
             self.chunk(key).unwrap_or_else(|| Arc::clone(write(&self.chunks).entry(key).or_default()));
@@ -86,13 +86,13 @@ impl Roster {
         if chunk.present.is_empty() {
             chunk.present = vec![None; CHUNK];
         }
-        if chunk.present[place].replace(Present(Arc::clone(&own.0))).is_none() {
+        if chunk.present[place].replace(TwinReader(Arc::clone(&own.0))).is_none() {
             chunk.count += 1;
         }
     }
 
     /// `own` is in memory no more, and in the store only where it `remains`. Nothing where another has its number.
-    pub fn leave(&self, number: DeviceNumber, own: &Own, remains: bool) {
+    pub fn remove(&self, number: DeviceNumber, own: &TwinHandle, remains: bool) {
         let (key, place) = place(number);
         let Some(chunk) = self.chunk(key) else { return };
         let mut chunk = write(&chunk);
@@ -109,9 +109,9 @@ impl Roster {
         }
     }
 
-    /// The store has these; those that are not here are away. One that was removed since it was asked is not
-    /// found when it is looked for, and that is all.
-    pub fn learn(&self, numbers: &[DeviceNumber]) {
+    /// Adds twins that the store has; those that are not in memory are away. One that was removed since it was asked is
+    /// not found when it is looked for, and that is all.
+    pub fn add_stored(&self, numbers: &[DeviceNumber]) {
         for some in numbers.chunk_by(|one, other| place(*one).0 == place(*other).0) {
             let Some(first) = some.first() else { continue };
             let key = place(*first).0;
@@ -126,27 +126,29 @@ impl Roster {
         }
     }
 
-    /// The stretches that there are, in the order of their numbers.
+    /// The keys of all ranges, in the order of their numbers.
     #[must_use]
-    pub fn stretches(&self) -> Vec<i64> {
+    pub fn ranges(&self) -> Vec<i64> {
         read(&self.chunks).keys().copied().collect()
     }
 
-    /// The twins of a stretch, each in the order of their numbers. The twin of each number was found here or there at
+    /// The twins of a range, each in the order of their numbers. The twin of each number was found here or there at
     /// one moment: none is missed that goes from memory to the store meanwhile, or comes back.
     #[must_use]
-    pub fn stretch(&self, key: i64) -> Stretch {
-        let Some(chunk) = self.chunk(key) else { return Stretch { present: Vec::new(), away: Vec::new() } };
+    pub fn range(&self, key: i64) -> NumberRange {
+        let Some(chunk) = self.chunk(key) else {
+            return NumberRange { present: Vec::new(), away: Vec::new() };
+        };
         let chunk = read(&chunk);
         let away = (0..CHUNK).filter(|place| chunk.is_away(*place)).map(|place| number(key, place)).collect();
         let present = chunk.present.iter().enumerate();
         let present = present.filter_map(|(place, slot)| Some((number(key, place), slot.clone()?)));
-        Stretch { present: present.collect(), away }
+        NumberRange { present: present.collect(), away }
     }
 
     /// The twin with this number, where it is in memory.
     #[must_use]
-    pub fn get(&self, number: DeviceNumber) -> Option<Present> {
+    pub fn get(&self, number: DeviceNumber) -> Option<TwinReader> {
         let (key, place) = place(number);
         let chunk = self.chunk(key)?;
         let chunk = read(&chunk);
@@ -183,7 +185,7 @@ fn number(key: i64, place: usize) -> DeviceNumber {
     DeviceNumber(key.saturating_mul(SPAN).saturating_add(i64::try_from(place).unwrap_or_default()))
 }
 
-/// Code that panics under one of these locks is a twin's own change; see [`Present::read`] for the readers that must
+/// Code that panics under one of these locks is a twin's own change; see [`TwinReader::read`] for the readers that must
 /// not see it.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
@@ -198,62 +200,62 @@ mod tests {
     use super::*;
     use twinhub_domain::{DeviceId, Timestamp};
 
-    fn own(number: i64) -> Own {
+    fn own(number: i64) -> TwinHandle {
         let id = DeviceId::parse(&format!("d{number}")).unwrap();
-        Own::new(Twin::new(id, DeviceNumber(number), Timestamp::default()))
+        TwinHandle::new(Twin::new(id, DeviceNumber(number), Timestamp::default()))
     }
 
     /// The numbers present, and those away.
-    fn all(roster: &Roster) -> (Vec<i64>, Vec<i64>) {
+    fn all(registry: &TwinRegistry) -> (Vec<i64>, Vec<i64>) {
         let (mut present, mut away) = (Vec::new(), Vec::new());
-        for key in roster.stretches() {
-            let stretch = roster.stretch(key);
-            for (number, twin) in &stretch.present {
+        for key in registry.ranges() {
+            let range = registry.range(key);
+            for (number, twin) in &range.present {
                 assert_eq!(twin.read().unwrap().number, *number);
                 present.push(number.0);
             }
-            away.extend(stretch.away.iter().map(|number| number.0));
+            away.extend(range.away.iter().map(|number| number.0));
         }
         (present, away)
     }
 
     #[test]
-    fn knows_who_is_here_and_who_is_away() {
-        let roster = Roster::default();
+    fn knows_present_and_stored_twins() {
+        let registry = TwinRegistry::default();
         let twins: Vec<_> = [1, 2, 1_023, 1_024, 5_000].map(|number| (number, own(number))).into();
         for (number, own) in &twins {
-            roster.enter(DeviceNumber(*number), own);
+            registry.insert(DeviceNumber(*number), own);
         }
-        assert_eq!(all(&roster), (vec![1, 2, 1_023, 1_024, 5_000], vec![]));
-        roster.leave(DeviceNumber(1_024), &twins[3].1, true);
-        roster.leave(DeviceNumber(2), &twins[1].1, false);
-        roster.leave(DeviceNumber(7), &twins[1].1, true);
-        assert_eq!(all(&roster), (vec![1, 1_023, 5_000], vec![1_024]));
-        roster.learn(&[1, 3, 900_000_000_000].map(DeviceNumber));
-        assert_eq!(all(&roster), (vec![1, 1_023, 5_000], vec![3, 1_024, 900_000_000_000]));
+        assert_eq!(all(&registry), (vec![1, 2, 1_023, 1_024, 5_000], vec![]));
+        registry.remove(DeviceNumber(1_024), &twins[3].1, true);
+        registry.remove(DeviceNumber(2), &twins[1].1, false);
+        registry.remove(DeviceNumber(7), &twins[1].1, true);
+        assert_eq!(all(&registry), (vec![1, 1_023, 5_000], vec![1_024]));
+        registry.add_stored(&[1, 3, 900_000_000_000].map(DeviceNumber));
+        assert_eq!(all(&registry), (vec![1, 1_023, 5_000], vec![3, 1_024, 900_000_000_000]));
         let again = own(1_024);
-        roster.enter(DeviceNumber(1_024), &again);
-        assert_eq!(all(&roster), (vec![1, 1_023, 1_024, 5_000], vec![3, 900_000_000_000]));
-        assert!(roster.get(DeviceNumber(1_024)).is_some());
-        assert!(roster.get(DeviceNumber(3)).is_none());
+        registry.insert(DeviceNumber(1_024), &again);
+        assert_eq!(all(&registry), (vec![1, 1_023, 1_024, 5_000], vec![3, 900_000_000_000]));
+        assert!(registry.get(DeviceNumber(1_024)).is_some());
+        assert!(registry.get(DeviceNumber(3)).is_none());
     }
 
     #[test]
-    fn a_late_goodbye_takes_nothing_from_the_next_incarnation() {
-        let roster = Roster::default();
+    fn a_late_removal_leaves_the_next_incarnation() {
+        let registry = TwinRegistry::default();
         let (first, second) = (own(1), own(1));
-        roster.enter(DeviceNumber(1), &first);
-        roster.enter(DeviceNumber(1), &second);
-        roster.leave(DeviceNumber(1), &first, true);
-        assert_eq!(all(&roster), (vec![1], vec![]));
-        roster.leave(DeviceNumber(1), &second, true);
-        assert_eq!(all(&roster), (vec![], vec![1]));
+        registry.insert(DeviceNumber(1), &first);
+        registry.insert(DeviceNumber(1), &second);
+        registry.remove(DeviceNumber(1), &first, true);
+        assert_eq!(all(&registry), (vec![1], vec![]));
+        registry.remove(DeviceNumber(1), &second, true);
+        assert_eq!(all(&registry), (vec![], vec![1]));
     }
 
     #[test]
     fn half_a_change_is_never_seen() {
         let own = own(1);
-        let present = Present(Arc::clone(&own.0));
+        let present = TwinReader(Arc::clone(&own.0));
         assert!(present.read().is_some());
         let died = std::thread::scope(|scope| {
             let dying = scope.spawn(|| {
@@ -264,6 +266,6 @@ mod tests {
         });
         assert!(died.is_err());
         assert!(present.read().is_none());
-        assert_eq!(own.read().number, DeviceNumber(1)); // it says goodbye all the same
+        assert_eq!(own.read().number, DeviceNumber(1)); // it is removed all the same
     }
 }

@@ -1,5 +1,5 @@
-//! Input delivery: brings the inputs of a message to their twins, tries again those that were lost on their way, and puts
-//! aside those that are refused. The message is acknowledged when all of them are durable or put aside.
+//! Input delivery: brings the inputs of a message to their twins, tries again those that were lost on their way, and
+//! puts aside those that are refused. The message is acknowledged when all of them are durable or put aside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,11 +8,11 @@ use actix::Addr;
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use super::UnknownDevices;
+use super::UnknownDevicePolicy;
 use crate::backoff::{Backoff, TWIN};
 use crate::counters::{Counters, add, down, up};
+use crate::mailbox::try_send_unbounded;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::post::post;
 use crate::supervisor::Supervisor;
 use twinhub_domain::cause::Source;
 use twinhub_domain::payload::PayloadError;
@@ -23,7 +23,7 @@ use twinhub_mqtt::dialects;
 use twinhub_mqtt::dialects::{DecodeError, Decoded, Dialects};
 use twinhub_mqtt::receipt;
 use twinhub_mqtt::rejections::Rejections;
-use twinhub_mqtt::{Arrived, Room};
+use twinhub_mqtt::{IncomingMessage, Room};
 
 /// An input that is lost this often, because its twin dies of it, is put aside as rejected.
 const TRIES: Backoff = TWIN.at_most(4);
@@ -32,9 +32,9 @@ const MOST_NAMED: usize = 50;
 
 /// Brings the inputs of messages to their twins.
 #[derive(Clone)]
-pub struct InputDelivery(Arc<Inner>);
+pub struct InputDelivery(Arc<InputDeliveryShared>);
 
-struct Inner {
+struct InputDeliveryShared {
     deps: InputDeliveryDeps,
     /// Unknown devices are refused.
     refuses_unknown: AtomicBool,
@@ -53,10 +53,10 @@ pub struct InputDeliveryDeps {
 }
 
 /// One input of a message on its way.
-struct Attempt {
-    message: Arrived,
+struct InputAttempt {
+    message: IncomingMessage,
     source: Source,
-    again: Again,
+    again: InputRetry,
     receipt: Receipt,
     /// Held while the message is in flight.
     room: Option<Room>,
@@ -67,7 +67,7 @@ struct Attempt {
 }
 
 /// The redelivery of an input that was lost.
-enum Again {
+enum InputRetry {
     /// The message is decoded once more: it is the input at this place.
     Decode(usize),
     /// A dialect that has a state would not say the same again.
@@ -77,15 +77,15 @@ enum Again {
 impl InputDelivery {
     /// A delivery with this treatment of unknown devices.
     #[must_use]
-    pub fn new(deps: InputDeliveryDeps, unknown: UnknownDevices) -> Self {
+    pub fn new(deps: InputDeliveryDeps, unknown: UnknownDevicePolicy) -> Self {
         let largest_payload = AtomicUsize::new(dialects::LARGEST_PAYLOAD);
-        let refuses_unknown = AtomicBool::new(unknown == UnknownDevices::Reject);
-        Self(Arc::new(Inner { deps, refuses_unknown, largest_payload }))
+        let refuses_unknown = AtomicBool::new(unknown == UnknownDevicePolicy::Reject);
+        Self(Arc::new(InputDeliveryShared { deps, refuses_unknown, largest_payload }))
     }
 
     /// Sets the treatment of unknown devices from now on.
-    pub fn treat_unknown(&self, unknown: UnknownDevices) {
-        self.0.refuses_unknown.store(unknown == UnknownDevices::Reject, Ordering::Relaxed);
+    pub fn treat_unknown(&self, unknown: UnknownDevicePolicy) {
+        self.0.refuses_unknown.store(unknown == UnknownDevicePolicy::Reject, Ordering::Relaxed);
     }
 
     /// Payloads of more than `bytes` are refused from now on; 1 MiB unless this is called.
@@ -94,43 +94,49 @@ impl InputDelivery {
     }
 
     /// Decodes a message and delivers its inputs.
-    pub fn take(&self, message: Arrived, receipt: Receipt, room: Option<Room>) {
+    pub fn deliver_message(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>) {
         match self.decode(&message) {
             Ok(decoded) => self.deliver(message, decoded, receipt, room),
             Err(error) => self.reject(&message, error, receipt),
         }
     }
 
-    fn decode(&self, Arrived { topic, payload, .. }: &Arrived) -> Result<Decoded, DecodeError> {
+    fn decode(
+        &self,
+        IncomingMessage { topic, payload, .. }: &IncomingMessage,
+    ) -> Result<Decoded, DecodeError> {
         self.0.deps.dialects.decode(self.0.largest_payload.load(Ordering::Relaxed), topic, payload)
     }
 
     /// # Errors
     /// Its payload has more bytes than are taken.
-    pub fn check_size(&self, message: &Arrived) -> Result<(), DecodeError> {
+    pub fn check_size(&self, message: &IncomingMessage) -> Result<(), DecodeError> {
         let (bytes, limit) = (message.payload.len(), self.0.largest_payload.load(Ordering::Relaxed));
         if bytes > limit { Err(DecodeError::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
     /// A message that could not be read is counted, kept for people to see, and need not come again.
-    pub fn reject(&self, message: &Arrived, error: DecodeError, receipt: Receipt) {
+    pub fn reject(&self, message: &IncomingMessage, error: DecodeError, receipt: Receipt) {
         match error {
             DecodeError::Readings(bad) => {
                 up(&self.0.deps.counters.messages_rejected);
-                self.name_bad(message, bad.iter().map(|error| (error.reason(), error.to_string())));
+                self.record_bad_readings(
+                    message,
+                    bad.iter().map(|error| (error.reason(), error.to_string())),
+                );
                 receipt.settle(Ok(Accepted::default()));
             }
-            error => self.put_aside(message, receipt, error.reason(), error.to_string()),
+            error => self.reject_refused(message, receipt, error.reason(), error.to_string()),
         }
     }
 
-    fn deliver(&self, message: Arrived, decoded: Decoded, receipt: Receipt, room: Option<Room>) {
+    fn deliver(&self, message: IncomingMessage, decoded: Decoded, receipt: Receipt, room: Option<Room>) {
         let Decoded { mut inputs, bad } = decoded;
         if inputs.len() == 1
             && let Some((device, input)) = inputs.pop()
         {
-            let (source, again) = (Source::Mqtt, Again::Decode(0));
-            let alone = Attempt { message, source, again, receipt, room, tries: 1, bad };
+            let (source, again) = (Source::Mqtt, InputRetry::Decode(0));
+            let alone = InputAttempt { message, source, again, receipt, room, tries: 1, bad };
             return self.send(device, input, alone); // most are so
         }
         let whole = Receipt::new(move |settled| {
@@ -138,36 +144,46 @@ impl InputDelivery {
             drop(room);
         });
         self.deliver_each(&message, Source::Mqtt, Decoded { inputs, bad }, whole, |place, _| {
-            Again::Decode(place)
+            InputRetry::Decode(place)
         });
     }
 
     /// Delivers the inputs that a stateful dialect made of a message, or of another event.
-    pub fn deliver_interpreted(&self, message: Arrived, source: Source, decoded: Decoded, receipt: Receipt) {
-        let copy = |_, input: &(DeviceId, Input)| Again::Copy(Box::new(input.clone()));
+    pub fn deliver_interpreted(
+        &self,
+        message: IncomingMessage,
+        source: Source,
+        decoded: Decoded,
+        receipt: Receipt,
+    ) {
+        let copy = |_, input: &(DeviceId, Input)| InputRetry::Copy(Box::new(input.clone()));
         self.deliver_each(&message, source, decoded, receipt, copy);
     }
 
     fn deliver_each(
         &self,
-        message: &Arrived,
+        message: &IncomingMessage,
         source: Source,
         Decoded { inputs, mut bad }: Decoded,
         whole: Receipt,
-        again: impl Fn(usize, &(DeviceId, Input)) -> Again,
+        again: impl Fn(usize, &(DeviceId, Input)) -> InputRetry,
     ) {
         if inputs.is_empty() {
-            self.name_bad(message, bad.iter().map(|error| (error.reason(), error.to_string())));
+            self.record_bad_readings(message, bad.iter().map(|error| (error.reason(), error.to_string())));
         }
         let parts = receipt::split(whole, inputs.len());
         for (place, (input, receipt)) in inputs.into_iter().zip(parts).enumerate() {
             let (message, again, bad) = (message.clone(), again(place, &input), std::mem::take(&mut bad));
             let (device, input) = input;
-            self.send(device, input, Attempt { message, source, again, receipt, room: None, tries: 1, bad });
+            self.send(
+                device,
+                input,
+                InputAttempt { message, source, again, receipt, room: None, tries: 1, bad },
+            );
         }
     }
 
-    fn send(&self, device: DeviceId, input: Input, attempt: Attempt) {
+    fn send(&self, device: DeviceId, input: Input, attempt: InputAttempt) {
         let cause = Cause {
             source: attempt.source,
             by: Arc::clone(&attempt.message.topic),
@@ -185,13 +201,13 @@ impl InputDelivery {
             delivery.settled(attempt, settled, runtime);
         });
         // Where the supervisor is gone the hub is shutting down; the receipt says so as it is dropped.
-        let _ = post(
+        let _ = try_send_unbounded(
             &self.0.deps.supervisor,
             Deliver { device, input, cause, receipt, if_unknown, if_version: None, want_twin: false },
         );
     }
 
-    fn settled(&self, mut attempt: Attempt, settled: InputOutcome, runtime: Option<Handle>) {
+    fn settled(&self, mut attempt: InputAttempt, settled: InputOutcome, runtime: Option<Handle>) {
         match settled {
             Ok(taken) => {
                 if !attempt.bad.is_empty() || !taken.rejected.is_empty() {
@@ -200,21 +216,21 @@ impl InputDelivery {
                         .rejected
                         .iter()
                         .map(|Rejected { name, refusal }| (reason(refusal), format!("`{name}`: {refusal}")));
-                    self.name_bad(&attempt.message, bad.chain(rejected));
+                    self.record_bad_readings(&attempt.message, bad.chain(rejected));
                 }
                 attempt.receipt.settle(Ok(taken));
                 drop(attempt.room);
             }
             Err(NotAccepted::Refused(refusal)) => {
-                self.put_aside(&attempt.message, attempt.receipt, reason(&refusal), refusal.to_string());
+                self.reject_refused(&attempt.message, attempt.receipt, reason(&refusal), refusal.to_string());
             }
             Err(NotAccepted::Lost) => {
                 let Some(wait) = TRIES.wait(attempt.tries) else {
                     let detail = format!("its twin died of it {} times", attempt.tries);
-                    return self.put_aside(&attempt.message, attempt.receipt, "poison", detail);
+                    return self.reject_refused(&attempt.message, attempt.receipt, "poison", detail);
                 };
                 let Some(runtime) = runtime.filter(|_| self.0.deps.supervisor.connected()) else {
-                    return; // going down: the receipt is dropped and the message must come again
+                    return; // shutting down: the receipt is dropped and the message must come again
                 };
                 let delivery = self.clone();
                 runtime.spawn(async move {
@@ -227,10 +243,10 @@ impl InputDelivery {
         }
     }
 
-    fn try_again(&self, attempt: Attempt) {
+    fn try_again(&self, attempt: InputAttempt) {
         let found = match &attempt.again {
-            Again::Copy(input) => Ok(Some((**input).clone())),
-            Again::Decode(place) => {
+            InputRetry::Copy(input) => Ok(Some((**input).clone())),
+            InputRetry::Decode(place) => {
                 self.decode(&attempt.message).map(|decoded| decoded.inputs.into_iter().nth(*place))
             }
         };
@@ -242,9 +258,9 @@ impl InputDelivery {
     }
 
     /// Records the errors of single readings of a message, for people to see.
-    fn name_bad(
+    fn record_bad_readings(
         &self,
-        Arrived { topic, payload, .. }: &Arrived,
+        IncomingMessage { topic, payload, .. }: &IncomingMessage,
         bad: impl Iterator<Item = (&'static str, String)>,
     ) {
         let InputDeliveryDeps { counters, rejections, clock, .. } = &self.0.deps;
@@ -260,7 +276,13 @@ impl InputDelivery {
     }
 
     /// Records a rejected message for people to see; it is acknowledged, or it would come again and again.
-    fn put_aside(&self, message: &Arrived, receipt: Receipt, reason: &'static str, detail: String) {
+    fn reject_refused(
+        &self,
+        message: &IncomingMessage,
+        receipt: Receipt,
+        reason: &'static str,
+        detail: String,
+    ) {
         self.note_rejected(&message.topic, &message.payload, reason, detail);
         receipt.settle(Ok(Accepted::default()));
     }

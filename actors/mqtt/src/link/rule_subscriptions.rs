@@ -13,55 +13,55 @@ use rumqttc::v5::mqttbytes::v5::{Filter, Publish, RetainForwardRule, SubscribePr
 use tokio::sync::Notify;
 use tracing::warn;
 
-use crate::listening::Listening;
+use crate::rule_topics::RuleTopics;
 
 /// The number of the dialects' subscriptions.
-pub(super) const DIALECTS: usize = 1;
+pub(super) const DIALECTS_ID: usize = 1;
 /// The number of the first filter of rules.
-const FIRST: usize = 2;
+const FIRST_RULE_ID: usize = 2;
 
 /// The receivers of a copy of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct For {
+pub(super) struct Receivers {
     pub twins: bool,
     pub rules: bool,
 }
 
 /// The properties of a subscription with this identifier, or without one.
-pub(super) fn numbered(id: Option<usize>) -> SubscribeProperties {
+pub(super) fn properties_with_id(id: Option<usize>) -> SubscribeProperties {
     SubscribeProperties { id, user_properties: Vec::new() }
 }
 
 /// The receivers of this copy. A copy without identifiers is for both.
-pub(super) fn whom(publish: &Publish, topic: &str, listening: &Listening) -> For {
+pub(super) fn receivers(publish: &Publish, topic: &str, rule_topics: &RuleTopics) -> Receivers {
     let ids = publish.properties.as_ref().map_or(&[][..], |properties| &properties.subscription_identifiers);
     if ids.is_empty() {
-        return For { twins: true, rules: true };
+        return Receivers { twins: true, rules: true };
     }
-    let first = listening.first(topic).map(|place| place + FIRST);
-    For {
+    let first = rule_topics.first(topic).map(|place| place + FIRST_RULE_ID);
+    Receivers {
         // What a dialect knows comes by the dialects' subscriptions always, whatever else it comes by.
-        twins: ids.contains(&DIALECTS),
+        twins: ids.contains(&DIALECTS_ID),
         rules: first.is_some_and(|first| ids.contains(&first)),
     }
 }
 
 /// Subscribes to the filters of rules, with `numbers` where the broker knows identifiers, whenever `connected` signals
 /// a new connection and whenever the filters change.
-pub(super) async fn follow(
+pub(super) async fn keep_subscribed(
     client: AsyncClient,
-    listening: Arc<Listening>,
+    rule_topics: Arc<RuleTopics>,
     connected: Arc<Notify>,
     numbers: Arc<AtomicBool>,
 ) {
-    let mut changes = listening.changes();
+    let mut changes = rule_topics.changes();
     let mut asked_for: Vec<String> = Vec::new();
     loop {
         tokio::select! {
             () = connected.notified() => asked_for.clear(), // what a broker keeps of it does not count
             changed = changes.changed() => if changed.is_err() { return },
         }
-        let (filters, numbers) = (listening.filters(), numbers.load(Ordering::Relaxed));
+        let (filters, numbers) = (rule_topics.filters(), numbers.load(Ordering::Relaxed));
         for gone in asked_for.iter().filter(|asked| !filters.contains(asked)) {
             if client.unsubscribe(gone.clone()).await.is_err() {
                 return; // the link is closed
@@ -78,7 +78,10 @@ pub(super) async fn follow(
                 ..Filter::default()
             };
             let subscribed = client
-                .subscribe_many_with_properties([filter], numbered(numbers.then_some(place + FIRST)))
+                .subscribe_many_with_properties(
+                    [filter],
+                    properties_with_id(numbers.then_some(place + FIRST_RULE_ID)),
+                )
                 .await;
             if subscribed.is_err() {
                 return warn!(%path, "the link is closed, no rule listens any more");

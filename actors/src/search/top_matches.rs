@@ -10,7 +10,7 @@ const LEAST: usize = 1_024;
 
 /// A twin that was found, as far as it is needed to say where it comes.
 #[derive(Clone, Debug)]
-pub struct Item {
+pub struct RankedTwin {
     pub key: SortKey,
     pub number: DeviceNumber,
     /// Left out where it is not needed: it lies elsewhere in memory.
@@ -20,14 +20,14 @@ pub struct Item {
 
 /// The first `keep` of the items added, and the number of all.
 #[derive(Debug)]
-pub struct Best {
+pub struct TopMatches {
     keep: usize,
     /// Twice as many as are kept at most, the first of all among them.
-    items: Vec<Item>,
+    items: Vec<RankedTwin>,
     total: u64,
 }
 
-impl Best {
+impl TopMatches {
     pub fn new(keep: usize) -> Self {
         Self { keep, items: Vec::new(), total: 0 }
     }
@@ -37,7 +37,7 @@ impl Best {
         self.total
     }
 
-    pub fn add(&mut self, item: Item) {
+    pub fn add(&mut self, item: RankedTwin) {
         self.total += 1;
         self.items.push(item);
         if self.items.len() >= self.keep.saturating_mul(2).max(LEAST) {
@@ -53,7 +53,7 @@ impl Best {
     }
 
     /// The first, in their order.
-    pub fn sorted(mut self) -> Vec<Item> {
+    pub fn sorted(mut self) -> Vec<RankedTwin> {
         self.choose();
         self.items.sort_unstable();
         self.items
@@ -69,7 +69,7 @@ impl Best {
 }
 
 /// By the sort key, then by number: both in one direction, as lists do it.
-impl Ord for Item {
+impl Ord for RankedTwin {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_number = self.number.cmp(&other.number);
         let by_number = if self.descending { by_number.reverse() } else { by_number };
@@ -77,16 +77,16 @@ impl Ord for Item {
     }
 }
 
-impl PartialOrd for Item {
+impl PartialOrd for RankedTwin {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Item {
+impl PartialEq for RankedTwin {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Item {}
+impl Eq for RankedTwin {}

@@ -1,13 +1,13 @@
-//! The repository of an actor's records: each change becomes durable with an event.
+//! The repository of an actor's records: each change is committed with an event.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::Around;
+use super::FleetDeps;
 use crate::backoff::until_answered;
+use crate::mailbox::try_send_unbounded;
 use crate::messages::journal::{Append, Barrier};
-use crate::post::post;
 use twinhub_domain::fleet::{FleetChange, RecordChange, RecordKind};
 use twinhub_domain::receipt::Receipt;
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event, EventBody, Object};
@@ -15,31 +15,31 @@ use twinhub_rules::redaction::hide_in_rules;
 use twinhub_store::{FleetChanges, FleetRecord, JobOp};
 
 /// A change of a record, in its stored form and in its event's form: the stored one also has the hub's own fields.
-pub struct Entry<'a> {
+pub struct RecordEntry<'a> {
     pub id: &'a str,
     pub change: RecordChange,
-    pub kept: Object,
-    pub told: Object,
+    pub stored: Object,
+    pub in_event: Object,
 }
 
 /// The repository of records of one kind.
 #[derive(Clone)]
-pub struct Shelf {
+pub struct RecordRepository {
     kind: RecordKind,
-    around: Arc<Around>,
+    deps: Arc<FleetDeps>,
 }
 
-impl Shelf {
-    /// The shelf for records of this kind.
+impl RecordRepository {
+    /// The repository for records of this kind.
     #[must_use]
-    pub fn new(kind: RecordKind, around: Arc<Around>) -> Self {
-        Self { kind, around }
+    pub fn new(kind: RecordKind, deps: Arc<FleetDeps>) -> Self {
+        Self { kind, deps }
     }
 
-    /// All that is on it, however often the store has to be asked.
+    /// All records, however often the store has to be asked.
     pub async fn load(self) -> Vec<FleetRecord> {
-        let what = format!("what is kept of each {}", self.kind.as_str());
-        until_answered(&what, || self.around.store.records(self.kind)).await
+        let what = format!("the records of each {}", self.kind.as_str());
+        until_answered(&what, || self.deps.store.records(self.kind)).await
     }
 
     /// Puts a record as `body`, or removes it where `change` is a removal, with an event, and commits `jobs` with it.
@@ -53,17 +53,17 @@ impl Shelf {
         cause: Cause,
         receipt: Receipt,
     ) {
-        let entry = Entry { id, change, told: hide_in_rules(&body), kept: body };
+        let entry = RecordEntry { id, change, in_event: hide_in_rules(&body), stored: body };
         self.put_entry(entry, jobs, cause, receipt);
     }
 
     /// The same for a record whose event leaves fields out.
-    pub fn put_entry(&self, entry: Entry<'_>, jobs: Vec<JobOp>, cause: Cause, receipt: Receipt) {
-        let Entry { id, change, kept, told } = entry;
-        let now = self.around.clock.now();
-        let kept = (change != RecordChange::Removed).then_some(kept);
-        let record = FleetRecord { kind: self.kind, id: id.into(), body: kept, updated_at: now };
-        let change = FleetChange { what: self.kind, id: id.into(), change, body: told };
+    pub fn put_entry(&self, entry: RecordEntry<'_>, jobs: Vec<JobOp>, cause: Cause, receipt: Receipt) {
+        let RecordEntry { id, change, stored, in_event } = entry;
+        let now = self.deps.clock.now();
+        let stored = (change != RecordChange::Removed).then_some(stored);
+        let record = FleetRecord { kind: self.kind, id: id.into(), body: stored, updated_at: now };
+        let change = FleetChange { what: self.kind, id: id.into(), change, body: in_event };
         let event = Event {
             device: DeviceId::none(),
             number: DeviceNumber::default(),
@@ -75,28 +75,29 @@ impl Shelf {
         self.append(vec![event], FleetChanges { records: vec![record], jobs }, receipt);
     }
 
-    /// Keeps a record as `body` without a word of it.
-    pub fn keep(&self, id: &str, body: Object, receipt: Receipt) {
-        let updated_at = self.around.clock.now();
+    /// Stores a record as `body` without an event.
+    pub fn put_silently(&self, id: &str, body: Object, receipt: Receipt) {
+        let updated_at = self.deps.clock.now();
         let record = FleetRecord { kind: self.kind, id: id.into(), body: Some(body), updated_at };
         self.append(Vec::new(), FleetChanges { records: vec![record], jobs: Vec::new() }, receipt);
     }
 
     /// Waits until everything is durable that was sent to the journal before.
-    pub async fn settled(&self) {
+    pub async fn flush(&self) {
         let (reply, done) = oneshot::channel();
-        if post(&self.around.journal, Barrier { reply }).is_ok() {
-            let _ = done.await; // an error means the hub goes down
+        if try_send_unbounded(&self.deps.journal, Barrier { reply }).is_ok() {
+            let _ = done.await; // an error means that the hub shuts down
         }
     }
 
     /// Commits changes of a job's devices, without an event.
-    pub fn note(&self, jobs: Vec<JobOp>, receipt: Receipt) {
+    pub fn commit_job_ops(&self, jobs: Vec<JobOp>, receipt: Receipt) {
         self.append(Vec::new(), FleetChanges { records: Vec::new(), jobs }, receipt);
     }
 
     fn append(&self, events: Vec<Event>, fleet: FleetChanges, receipt: Receipt) {
         let append = Append { fleet: Some(Box::new(fleet)), ..Append::beside_twins(events, receipt) };
-        let _ = post(&self.around.journal, append); // without a journal the hub goes down, and the receipt tells
+        // Without a journal the hub is shutting down, and the receipt is lost.
+        let _ = try_send_unbounded(&self.deps.journal, append);
     }
 }

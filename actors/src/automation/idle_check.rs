@@ -3,26 +3,26 @@
 use actix::{Context, Handler, Message};
 use tokio::sync::oneshot;
 
-use super::{Automation, Phase};
+use super::{Automation, AutomationPhase};
 use crate::counters::get;
 
 /// Answers true when the engine has seen all that is committed, and has nothing under way.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Look {
+pub struct CheckIdle {
     pub reply: oneshot::Sender<bool>,
 }
 
-impl Handler<Look> for Automation {
+impl Handler<CheckIdle> for Automation {
     type Result = ();
 
-    fn handle(&mut self, Look { reply }: Look, ctx: &mut Context<Self>) {
-        let ready = matches!(self.phase, Phase::Running);
+    fn handle(&mut self, CheckIdle { reply }: CheckIdle, ctx: &mut Context<Self>) {
+        let ready = matches!(self.phase, AutomationPhase::Running);
         if ready {
             self.after(ctx);
             self.save();
         }
-        let seen_all = self.following.cursor >= get(&self.around.counters.seq);
+        let seen_all = self.following.cursor >= get(&self.deps.counters.seq);
         let idle = ready
             && self.following.under_way == 0
             && !self.following.comes_due

@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Is it an address of this machine, of a network that is not the Internet, or of no host: loopback, private,
 /// link-local, unique-local, shared (carrier-grade NAT), multicast, reserved? An IPv6 address that carries one of IPv4
 /// is judged as that one.
-pub(super) fn is_inward(ip: IpAddr) -> bool {
+pub(super) fn is_internal(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => is_inward_v4(ip),
-        IpAddr::V6(ip) => is_inward_v6(ip),
+        IpAddr::V4(ip) => is_internal_v4(ip),
+        IpAddr::V6(ip) => is_internal_v6(ip),
     }
 }
 
-fn is_inward_v4(ip: Ipv4Addr) -> bool {
+fn is_internal_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     ip.is_loopback()
         || ip.is_private()
@@ -25,9 +25,9 @@ fn is_inward_v4(ip: Ipv4Addr) -> bool {
         || (a == 192 && b == 0 && c == 0) // protocol assignments
 }
 
-fn is_inward_v6(ip: Ipv6Addr) -> bool {
-    if let Some(ip) = carried(ip) {
-        return is_inward_v4(ip);
+fn is_internal_v6(ip: Ipv6Addr) -> bool {
+    if let Some(ip) = embedded_ipv4(ip) {
+        return is_internal_v4(ip);
     }
     match ip.segments() {
         // A gateway's own form of NAT64 may lead anywhere.
@@ -45,7 +45,7 @@ fn is_inward_v6(ip: Ipv6Addr) -> bool {
 }
 
 /// The IPv4 address that one of IPv6 carries, and that packets to it come to.
-pub(super) fn carried(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+pub(super) fn embedded_ipv4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
         Some(Ipv4Addr::new(a, b, c, d))
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_house_from_the_street() {
+    fn tells_internal_addresses_from_public_ones() {
         for inward in [
             "127.0.0.1",
             "127.9.9.9",
@@ -99,7 +99,7 @@ mod tests {
             "fec0::1",
             "ff02::1",
         ] {
-            assert!(is_inward(inward.parse().unwrap()), "{inward}");
+            assert!(is_internal(inward.parse().unwrap()), "{inward}");
         }
         for outward in [
             "1.1.1.1",
@@ -116,7 +116,7 @@ mod tests {
             "64:ff9b::8.8.8.8",
             "2002:808:808::1",
         ] {
-            assert!(!is_inward(outward.parse().unwrap()), "{outward}");
+            assert!(!is_internal(outward.parse().unwrap()), "{outward}");
         }
     }
 }

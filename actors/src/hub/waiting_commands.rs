@@ -6,8 +6,8 @@ use actix::Addr;
 use tracing::warn;
 
 use crate::backoff::STORE;
-use crate::door::listens;
-use crate::post::post;
+use crate::ingress::listens;
+use crate::mailbox::try_send_unbounded;
 use crate::supervisor::Supervisor;
 use twinhub_domain::twin::Ear;
 use twinhub_domain::{CommandStatus, DeviceId};
@@ -27,9 +27,9 @@ pub(super) async fn waiting_commands(
     dialects: Arc<Dialects>,
 ) {
     let tell = |device: DeviceId| {
-        // Nobody tells who listens to the topics of other dialects.
+        // The listeners to topics of other dialects are unknown.
         if !dialects.is_told_natively(&device) || subscribers.wait(&device, Ear::Commands) {
-            let _ = post(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
+            let _ = try_send_unbounded(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
         }
     };
     each_waiting(COMMANDS_AT_ONCE, async |query| store.commands(&query).await, tell).await;
@@ -108,7 +108,7 @@ mod tests {
             .iter()
             .map(|record| ((record.command.created_at, record.command.id), record.clone()))
             .collect();
-        let (mut gone, mut told) = (HashSet::new(), HashSet::new());
+        let (mut gone, mut notified) = (HashSet::new(), HashSet::new());
         let ask = async |query: CommandQuery| {
             let found: Vec<_> =
                 waiting.values().filter(|record| select::is_asked_for(&query, record)).cloned().collect();
@@ -122,10 +122,10 @@ mod tests {
             Ok(CommandPage { commands, total })
         };
         each_waiting(3, ask, |device| {
-            told.insert(device);
+            notified.insert(device);
         })
         .await;
-        assert!(all.iter().all(|record| told.contains(&record.device)), "{told:?}");
+        assert!(all.iter().all(|record| notified.contains(&record.device)), "{notified:?}");
         assert!(!gone.is_empty());
     }
 }

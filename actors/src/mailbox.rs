@@ -2,6 +2,7 @@
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler, Message, Recipient, WeakAddr};
+use tokio::sync::oneshot;
 
 /// Puts `message` into the mailbox of `to`, past its bound, and gives it back if the actor is gone.
 ///
@@ -10,13 +11,18 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient, WeakAddr};
 ///
 /// # Errors
 /// The actor has stopped; `message` comes back.
-pub fn post<M>(to: &impl Mailbox<M>, message: M) -> Result<(), M> {
+pub fn try_send_unbounded<M>(to: &impl Mailbox<M>, message: M) -> Result<(), M> {
     to.put(message)
+}
+
+/// Replies to a request. A caller that is gone, because its connection ended or it waited too long, needs no reply.
+pub fn send_reply<T>(to: oneshot::Sender<T>, reply: T) {
+    let _ = to.send(reply);
 }
 
 /// A mailbox for a message: an actor's address, or a recipient of this message alone.
 pub trait Mailbox<M> {
-    /// See [`post`].
+    /// See [`try_send_unbounded`].
     ///
     /// # Errors
     /// The actor has stopped; `message` comes back.
