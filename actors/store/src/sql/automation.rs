@@ -29,7 +29,7 @@ pub async fn state(store: &SqlStore) -> Result<AutomationState, StoreError> {
         .zip(time)
         .map(|(seq, time)| EngineProgress { seq: uint(seq), time: Timestamp::from_millis(time) });
     let scopes = scope::Entity::find().all(sql).await.map_err(failed(READ))?;
-    let kept: Result<Vec<ScopeSnapshot>, _> = scopes.into_iter().map(to_kept).collect();
+    let kept: Result<Vec<ScopeSnapshot>, _> = scopes.into_iter().map(to_snapshot).collect();
     let records = rule::Entity::find().all(sql).await.map_err(failed(READ))?;
     let rules: Result<Vec<RuleRecord>, _> = records.into_iter().map(|row| to_record(store, row)).collect();
     Ok(AutomationState { progress, kept: kept?, rules: rules? })

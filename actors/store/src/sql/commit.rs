@@ -46,7 +46,7 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     // Set before, not after, so that a caller that goes away while we wait leaves the doubt behind.
     store.in_doubt.fetch_or(has_events, Ordering::AcqRel);
     let done = turn.finish().await?;
-    fresh.into_iter().for_each(|(key, layer)| store.layers.keep(key, layer));
+    fresh.into_iter().for_each(|(key, layer)| store.layers.mark_stored(key, layer));
     store.memtable.append(&batch.events, &batch.removed);
     if has_events {
         store.in_doubt.store(false, Ordering::Release);

@@ -111,7 +111,7 @@ pub fn millis(duration: std::time::Duration) -> i64 {
 mod tests {
     use super::*;
     use crate::contract::support::{SqlFixture, TestFleet, history};
-    use crate::sql::compaction::order;
+    use crate::sql::compaction::compact;
     use crate::{Batch, Store as _};
 
     /// Events that are committed during a compaction are not compacted when the journal is pruned, and by a wrong clock
@@ -128,7 +128,7 @@ mod tests {
             world.number("a")
         };
         commit(1).await;
-        order(&store).await.unwrap();
+        compact(&store).await.unwrap();
         let device = commit(2).await;
         let later = Timestamp::from_millis(crate::contract::support::NOON + 400 * WRONG_MS);
         let values = async |store: &SqlStore| {
@@ -140,10 +140,10 @@ mod tests {
         let rows = async || journal::Entity::find().all(&store.readers).await.unwrap().len();
         assert_eq!(rows().await, 2);
         journal(&store, later).await.unwrap();
-        assert_eq!(rows().await, 1, "what is in order goes, and nothing else");
+        assert_eq!(rows().await, 1, "what is in compact goes, and nothing else");
         assert_eq!(values(&store).await, both);
         assert_eq!(values(&*fixture.open().await).await, both, "also after a crash");
-        order(&store).await.unwrap();
+        compact(&store).await.unwrap();
         journal(&store, later).await.unwrap();
         assert_eq!(rows().await, 0);
         assert_eq!(values(&store).await, both);
