@@ -171,7 +171,7 @@ impl Groups {
         };
         ctx.spawn(read.into_actor(self).map(move |(asked, twins), this, ctx| {
             if this.following.begun == begun {
-                let groups = this.following.count_device(asked, &twins);
+                let groups = this.following.know(asked, &twins);
                 groups.iter().for_each(|group| this.adopt(group, ctx));
                 this.after(ctx);
             }

@@ -122,7 +122,7 @@ impl CensusFollower {
 
     /// The twins of those that were asked for, as they stand now: perhaps later than the census does, which catches up
     /// with them. Gives the groups that devices came into.
-    pub fn count_device(&mut self, asked: Vec<(DeviceId, DeviceNumber)>, twins: &[Twin]) -> Vec<Box<str>> {
+    pub fn know(&mut self, asked: Vec<(DeviceId, DeviceNumber)>, twins: &[Twin]) -> Vec<Box<str>> {
         self.reading = false;
         let mut groups = Vec::new();
         for twin in twins {
