@@ -60,6 +60,6 @@ fn bodies_are_described_as_they_are_read() {
     check::<firmware::request::NewRollout>(&document, "NewRollout");
     check::<firmware::request::NewAbort>(&document, "NewAbort");
     check::<automation::request::RuleSwitch>(&document, "RuleSwitch");
-    check::<automation::request::RunRequest>(&document, "RunWish");
+    check::<automation::request::RunRequest>(&document, "RunRequest");
     check::<automation::request::NewBacktest>(&document, "NewBacktest");
 }

@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn says_which_rule_it_lacks() {
         let wrong = |text: &str| rules(body(text), &[], &SecretNames::default()).err().unwrap().problem();
-        let told = |text: &str| serde_json::to_value(wrong(text)).unwrap();
+        let problem_of = |text: &str| serde_json::to_value(wrong(text)).unwrap();
         assert_eq!(problem_of("{}")["field"], "rule");
         assert_eq!(problem_of(r#"{"rule": {}, "file": "x"}"#)["field"], "file");
         assert_eq!(problem_of(r#"{"rule_id": "nobody"}"#)["code"], "rule_not_found");

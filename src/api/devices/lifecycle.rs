@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn reads_what_is_wanted_and_names_what_is_wrong() {
         let check = |text: &str, expected: &str| {
-            let told = match read(text.parse::<Json>().unwrap()).and_then(wanted) {
+            let told = match read(text.parse::<Json>().unwrap()).and_then(lifecycle_change) {
                 Ok((state, reason)) => format!("{} {reason}", state.as_str()),
                 Err(error) => error.to_string(),
             };

@@ -307,7 +307,7 @@ mod tests {
         let text = format!(
             r#"{{"version": " v1.5.0 ", "url": "https://h/f.bin", "sha256": "{HASH}", "size": 7{more}}}"#
         );
-        let told = match read(text.parse::<Json>().unwrap()).and_then(wanted) {
+        let told = match read(text.parse::<Json>().unwrap()).and_then(image_of) {
             Ok(Image { version, models, sha256, .. }) => {
                 format!("{version} {} {}", models.join(","), &sha256[..4])
             }

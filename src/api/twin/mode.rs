@@ -140,7 +140,7 @@ mod tests {
     use crate::http::extract::read::read;
 
     fn check(text: &str, expected: &str) {
-        let told = match read(text.parse::<Json>().unwrap()).and_then(wanted) {
+        let told = match read(text.parse::<Json>().unwrap()).and_then(mode_request) {
             Ok((mode, end)) => {
                 let until = end.map(|end| end.moment(Timestamp::from_millis(0)));
                 format!("{} {}", mode.as_str(), until.map_or("-".into(), |at| at.to_string()))

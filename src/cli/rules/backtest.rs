@@ -88,7 +88,7 @@ impl BacktestArgs {
 
 /// Replays and tells. False where the file does not check out.
 pub async fn run(args: BacktestArgs, config: Config) -> Result<bool, CommandFailed> {
-    let say = |text: &str| line(text).map_err(CommandFailed::Broke);
+    let print_line = |text: &str| line(text).map_err(CommandFailed::Broke);
     let sources = sources::read(std::slice::from_ref(&args.file), None, &secrets(&config))?;
     let wrong = check::problems(&sources);
     if !wrong.is_empty() {

@@ -26,7 +26,7 @@ const HEADS: [&str; 6] = ["RULE", "STATUS", "TRIGGERS", "LAST RUN", "NEXT", "FRO
 
 /// Lists. False where a file does not check out.
 pub async fn run(args: ListRulesArgs, config: &Config) -> Result<bool, CommandFailed> {
-    let say = |text: &str| line(text).map_err(CommandFailed::Broke);
+    let print_line = |text: &str| line(text).map_err(CommandFailed::Broke);
     if args.offline {
         let sources = sources::read(&[], config.rules.clone(), &secrets(config))?;
         let mut rows = Vec::new();

@@ -87,8 +87,8 @@ fn trigger(run: &Json) -> String {
 }
 
 fn outcome(run: &Json) -> String {
-    let say = |name: &str| member(run, name).as_str().filter(|text| !text.is_empty());
-    match (print_line("outcome"), print_line("why"), print_line("detail").or_else(|| print_line("reason"))) {
+    let text = |name: &str| member(run, name).as_str().filter(|text| !text.is_empty());
+    match (text("outcome"), text("why"), text("detail").or_else(|| text("reason"))) {
         (Some("not_run"), Some(why), Some(detail)) => format!("not run, {why}: {detail}"),
         (Some("not_run"), Some(why), None) => format!("not run, {why}"),
         (Some(outcome), _, Some(reason)) => format!("{outcome}: {reason}"),

@@ -140,7 +140,7 @@ mod tests {
         let rows = async || journal::Entity::find().all(&store.readers).await.unwrap().len();
         assert_eq!(rows().await, 2);
         journal(&store, later).await.unwrap();
-        assert_eq!(rows().await, 1, "what is in order goes, and nothing else");
+        assert_eq!(rows().await, 1, "what is in compact goes, and nothing else");
         assert_eq!(values(&store).await, both);
         assert_eq!(values(&*fixture.open().await).await, both, "also after a crash");
         compact(&store).await.unwrap();

@@ -157,7 +157,7 @@ mod tests {
         let rows: Vec<Object> = rows.iter().map(|text| payload::object(text.as_bytes()).unwrap()).collect();
         let waiting: Vec<_> = (1..).zip(&rows).map(|(line, row)| DeferredLine { line, row }).collect();
         let explained = explain(&waiting);
-        let refusal = |line| explained.get(&line).map(|fault: &LineFault| fault.error.as_str());
+        let refusal_in = |line| explained.get(&line).map(|fault: &LineFault| fault.error.as_str());
         assert_eq!(refusal_in(1), Some("`parent_group`: group `a` would be under itself: a → b → c → a"));
         assert_eq!(refusal_in(3), Some("`parent_group`: group `c` would be under itself: c → a → b → c"));
         assert_eq!(refusal_in(4), Some("`parent_group`: group `a` was refused, in line 1"));
