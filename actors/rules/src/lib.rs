@@ -15,6 +15,7 @@ pub mod expression;
 pub mod file;
 pub mod model;
 pub mod scenario;
+pub mod selector;
 pub mod template;
 pub mod veil;
 
@@ -23,4 +24,5 @@ pub use device_template::{BadTemplate, Catalog, Template};
 pub use engine::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput, ScopeSnapshot};
 pub use expression::{BadExpression, Expression, Field, Filter, Scope, SortKey, Twins};
 pub use file::{Problem, RuleFile};
-pub use model::{Rule, Selector};
+pub use model::Rule;
+pub use selector::{Placed, Selector};

@@ -8,8 +8,9 @@ use twinhub_actors::messages::automation::{RuleStands, RulesRead};
 use twinhub_domain::DeviceId;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::text::{order_key, searched};
+use twinhub_rules::Placed;
 
-use super::mentions::{Placed, mentions};
+use super::mentions::mentions;
 use super::view;
 use crate::api::automation::schema::{RuleDetail, RuleItem, RuleListing};
 use crate::api::devices::device::find;
@@ -49,7 +50,7 @@ pub async fn list_rules(
     };
     let RulesRead { rules, warnings, .. } = super::read(&access).await?;
     let tree = access.tree();
-    let placed = device.as_deref().map(|twin| Placed::new(twin, &tree));
+    let placed = device.as_deref().map(|twin| Placed { twin, tree: &tree });
     let mut fitting: Vec<_> =
         rules.into_iter().filter(|stands| filter.takes(stands, placed.as_ref())).collect();
     fitting.sort_by_cached_key(|stands| order_key(stands.rule.id.as_str(), usize::MAX));

@@ -118,7 +118,7 @@ impl Search<'_> {
                 if !self.spend() {
                     return;
                 }
-                if overlap::selectors(pattern, other) {
+                if pattern.meets(other) {
                     self.pair(key, *a, *b, &selector_text(pattern));
                 }
             }
