@@ -19,7 +19,7 @@ pub mod sql;
 
 pub use automation::{
     AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
-    DeliveryStatus, Progress, RuleRecord, RunPage, RunQuery,
+    DeliveryStatus, Progress, RuleRecord, RunPage, RunPlace, RunQuery,
 };
 pub use fleet::{Fleet, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, Record, Sweep};
 pub use memory::MemoryStore;

@@ -384,7 +384,9 @@ pub struct JournalListing {
     to: Option<String>,
     /// `desc` (by default) or `asc`.
     order: Option<String>,
-    /// From 1.
+    /// Only runs behind this place: so the `next` in the `Link` of a page goes on, whatever comes in meanwhile.
+    after: Option<String>,
+    /// From 1. In the place of `after`; `Link` then leads by numbers, and runs that come in between move the pages.
     page: Option<u64>,
     /// 20 by default, 1,000 at most.
     limit: Option<u64>,
