@@ -57,6 +57,7 @@ mod runs;
 mod sealed;
 mod sqlite;
 mod tail;
+mod unused_layers;
 mod write;
 mod writer;
 
@@ -73,6 +74,7 @@ use twinhub_migrations::{Migrator, MigratorTrait};
 use self::expire::Expiring;
 use self::rows::failed;
 use self::tail::Tail;
+use self::unused_layers::Looking;
 use self::writer::Writer;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
@@ -132,6 +134,8 @@ pub struct SqlStore {
     /// The time of the last deletion of old readings.
     readings_pruned: Mutex<Option<Timestamp>>,
     expiring: Expiring,
+    /// When layers that are not used any more were looked for.
+    looking: Looking,
 }
 
 impl Default for SqlOptions {
@@ -188,6 +192,7 @@ impl SqlStore {
             maintaining: Mutex::new(()),
             readings_pruned: Mutex::new(None),
             expiring: Expiring::default(),
+            looking: Looking::default(),
             seal: options.seal,
             keeping: RwLock::new(Keeping {
                 journal: options.keep_journal,
@@ -347,7 +352,8 @@ impl Store for SqlStore {
         order::order(self).await?;
         prune::journal(self, now).await?;
         prune::readings(self, now).await?;
-        expire::expire(self, now).await
+        expire::expire(self, now).await?;
+        unused_layers::expire(self, now).await
     }
 
     async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError> {
