@@ -3,6 +3,7 @@
 
 use utoipa::ToSchema;
 
+use crate::api::devices::texts::WithTexts;
 use crate::api::firmware::schema::DeviceFirmware;
 use crate::api::schema::Object;
 use crate::api::schema::words::{Lifecycle, Missed, Mode, Presence};
@@ -114,21 +115,15 @@ pub enum NewSchedule {
 }
 
 /// A twin.
+pub type TwinDocument = WithTexts<TwinParts>;
+
+/// A twin.
 #[derive(ToSchema)]
-pub struct TwinDocument {
+#[schema(as = TwinDocument)]
+pub struct TwinParts {
     #[schema(example = "pump-1")]
     id: String,
     number: i64,
-    serial_number: String,
-    name: String,
-    r#type: String,
-    model: String,
-    description: String,
-    group_id: Option<String>,
-    owner_id: Option<String>,
-    ip_address: Option<String>,
-    mac_address: Option<String>,
-    firmware_version: Option<String>,
     tags: Object,
     configuration: Object,
     template: Option<TemplateOfDevice>,
