@@ -26,7 +26,7 @@ use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_rules::action::{Action, Reference, each_action};
 use twinhub_rules::backtest::{Backtest, Difference, difference};
 use twinhub_rules::engine::{Engine, MissingTwins};
-use twinhub_rules::{Rule, Selector, Twins as _};
+use twinhub_rules::{Placed, Rule, Twins as _};
 use twinhub_store::{DeviceQuery, EventQuery, Store, StoreError};
 
 /// Events read at once.
@@ -249,7 +249,9 @@ async fn twins(
                 let query = DeviceQuery { offset, limit: DEVICES, ..query_of(&selector, &request.tree) };
                 let page = history.devices(query).await?;
                 let count = page.len() as u64;
-                found.extend(page.into_iter().filter(|twin| is_of(&selector, twin)));
+                found.extend(
+                    page.into_iter().filter(|twin| selector.means(&Placed { twin, tree: &request.tree })),
+                );
                 offset += count;
                 if count < DEVICES {
                     break;
@@ -261,15 +263,6 @@ async fn twins(
     found.sort_unstable_by_key(|twin| twin.number);
     found.dedup_by_key(|twin| twin.number);
     Ok(found)
-}
-
-fn is_of(selector: &Selector, twin: &Twin) -> bool {
-    match selector {
-        Selector::Device(device) => *device == twin.id,
-        Selector::Glob(glob) => glob.matcher.is_match(twin.id.as_str()),
-        Selector::Where { .. } => true, // the query saw to it
-        Selector::Trigger => false,
-    }
 }
 
 /// The twin before the replay: its identity, without anything it reported since.

@@ -1,5 +1,7 @@
 //! The columns of each kind of row.
 
+use twinhub_domain::twin::fields::{FIELDS, Field, SetBy};
+
 /// A kind of thing that is exported and imported.
 #[derive(Debug)]
 pub struct Table {
@@ -16,7 +18,7 @@ pub struct Table {
 }
 
 /// A field of a row.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
     pub name: &'static str,
     pub shape: ColumnShape,
@@ -65,40 +67,77 @@ const fn export_only(name: &'static str) -> Column {
     Column { name, shape: ColumnShape::Text, use_of: ColumnUse::ExportOnly }
 }
 
+/// The columns of devices that are no texts of theirs.
+const DEVICE_PARTS: [Column; 10] = [
+    both("template", ColumnShape::Name),
+    both("claimed", ColumnShape::Flag),
+    both("lifecycle", ColumnShape::Text),
+    both("tags", ColumnShape::Section),
+    both("configuration", ColumnShape::Section),
+    both("settings", ColumnShape::Section),
+    both("limits", ColumnShape::Section),
+    both("desired", ColumnShape::Section),
+    both("schedule", ColumnShape::Json),
+    Column { name: "auth_token", shape: ColumnShape::Text, use_of: ColumnUse::Taken },
+];
+const DEVICE_STATE: [Column; 6] = [
+    export_only("status"),
+    export_only("mode"),
+    export_only("last_seen"),
+    export_only("version"),
+    export_only("created_at"),
+    export_only("updated_at"),
+];
+
+/// The texts of devices that are exported: those that may be set or that devices say.
+const TEXTS: usize = {
+    let (mut count, mut at) = (0, 0);
+    while at < FIELDS.len() {
+        if text(&FIELDS[at]).is_some() {
+            count += 1;
+        }
+        at += 1;
+    }
+    count
+};
+
+/// The column of a text of devices. Whose a device is, and its token, stays with the hub.
+const fn text(field: &Field) -> Option<Column> {
+    match field.set_by {
+        SetBy::Anybody if field.is_name() => Some(both(field.name, ColumnShape::Name)),
+        SetBy::Anybody => Some(both(field.name, ColumnShape::Text)),
+        SetBy::Registration => None,
+        SetBy::Nobody => Some(export_only(field.name)),
+    }
+}
+
+const DEVICE_COLUMNS: usize = 1 + TEXTS + DEVICE_PARTS.len() + DEVICE_STATE.len();
+
+/// The id, the texts in the order of their table, the other parts, and the state.
+const fn device_columns() -> [Column; DEVICE_COLUMNS] {
+    let mut columns = [both("device_id", ColumnShape::Text); DEVICE_COLUMNS];
+    let (mut last, mut at) = (0, 0);
+    while at < FIELDS.len() {
+        if let Some(column) = text(&FIELDS[at]) {
+            last += 1;
+            columns[last] = column;
+        }
+        at += 1;
+    }
+    let (_, rest) = columns.split_at_mut(last + 1);
+    let (parts, state) = rest.split_at_mut(DEVICE_PARTS.len());
+    parts.copy_from_slice(&DEVICE_PARTS);
+    state.copy_from_slice(&DEVICE_STATE);
+    columns
+}
+
 /// Devices.
 pub static DEVICES: Table = Table {
     name: "devices",
     key: "device_id",
     unique: &["device_id", "serial_number", "auth_token"],
     whole: false,
-    columns: &[
-        both("device_id", ColumnShape::Text),
-        both("name", ColumnShape::Text),
-        both("type", ColumnShape::Text),
-        both("serial_number", ColumnShape::Text),
-        both("model", ColumnShape::Text),
-        both("description", ColumnShape::Text),
-        both("group_id", ColumnShape::Name),
-        both("template", ColumnShape::Name),
-        both("ip_address", ColumnShape::Text),
-        both("mac_address", ColumnShape::Text),
-        both("claimed", ColumnShape::Flag),
-        both("lifecycle", ColumnShape::Text),
-        both("tags", ColumnShape::Section),
-        both("configuration", ColumnShape::Section),
-        both("settings", ColumnShape::Section),
-        both("limits", ColumnShape::Section),
-        both("desired", ColumnShape::Section),
-        both("schedule", ColumnShape::Json),
-        Column { name: "auth_token", shape: ColumnShape::Text, use_of: ColumnUse::Taken },
-        export_only("firmware_version"),
-        export_only("status"),
-        export_only("mode"),
-        export_only("last_seen"),
-        export_only("version"),
-        export_only("created_at"),
-        export_only("updated_at"),
-    ],
+    columns: &device_columns(),
 };
 
 /// Templates.

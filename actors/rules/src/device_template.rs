@@ -225,9 +225,7 @@ impl TemplateMatcher {
         let is = |wanted: &Option<Box<str>>, field: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == twin.profile.text(field))
         };
-        is(device_type, "type")
-            && is(model, "model")
-            && id.as_ref().is_none_or(|glob| glob.matcher.is_match(twin.id.as_str()))
+        is(device_type, "type") && is(model, "model") && id.as_ref().is_none_or(|glob| glob.means(&twin.id))
     }
 
     /// The number of terms in its layer.

@@ -16,6 +16,7 @@ pub mod file;
 pub mod model;
 pub mod redaction;
 pub mod scenario;
+pub mod selector;
 pub mod template;
 
 pub use action::{Action, ActionKind};
@@ -23,4 +24,5 @@ pub use device_template::{BadDeviceTemplate, Catalog, DeviceTemplate};
 pub use engine::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput, ScopeSnapshot};
 pub use expression::{BadExpression, Expression, Scope, SortField, SortKey, TwinFilter, Twins};
 pub use file::{FileProblem, RuleFile};
-pub use model::{Rule, Selector};
+pub use model::Rule;
+pub use selector::{Placed, Selector};

@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use chrono::Weekday;
 use chrono_tz::Tz;
-use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::expression::Expression;
+pub use super::selector::{Glob, Selector};
 use twinhub_domain::alarm::Severity;
 use twinhub_domain::run::RuleId;
-use twinhub_domain::{CommandStatus, DeviceId, EventKind, Json, Number, Object, Status};
-
-/// No pattern of ids that means something is longer, in bytes.
-const LONGEST_PATTERN: usize = 256;
+use twinhub_domain::{CommandStatus, EventKind, Json, Number, Object, Status};
 
 /// A rule: triggers, conditions and actions. Its parts are shared: a copy costs little.
 #[derive(Clone, Debug)]
@@ -245,31 +242,6 @@ pub enum Path {
     Profile(Box<str>),
 }
 
-/// A selector of devices.
-#[derive(Clone, Debug)]
-pub enum Selector {
-    Device(DeviceId),
-    /// By id: `*`, `?`, `[a-z]`, `{a,b}`.
-    Glob(Glob),
-    /// Devices by their properties; all members must fit.
-    Where {
-        group: Option<Box<str>>,
-        device_type: Option<Box<str>>,
-        tags: Vec<(Box<str>, Box<str>)>,
-        /// Devices that have this template.
-        template: Option<Box<str>>,
-    },
-    /// The one that fired the rule (in actions only): `trigger.device`.
-    Trigger,
-}
-
-/// A pattern of ids, compiled.
-#[derive(Clone, Debug)]
-pub struct Glob {
-    pub text: Box<str>,
-    pub matcher: GlobMatcher,
-}
-
 /// A condition.
 #[derive(Clone, Debug)]
 pub enum Condition {
@@ -306,20 +278,6 @@ pub enum LogLevel {
     Info,
     Warn,
     Error,
-}
-
-impl Glob {
-    /// A pattern of ids.
-    ///
-    /// # Errors
-    /// The error.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if text.len() > LONGEST_PATTERN {
-            return Err(format!("longer than {LONGEST_PATTERN} bytes"));
-        }
-        let built = GlobBuilder::new(text).build().map_err(|error| error.kind().to_string())?;
-        Ok(Self { text: text.into(), matcher: built.compile_matcher() })
-    }
 }
 
 impl Default for Breaker {

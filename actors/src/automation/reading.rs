@@ -7,8 +7,8 @@ use tracing::warn;
 use crate::backoff::until_answered;
 use twinhub_domain::fleet::{Group, GroupTree, RecordKind};
 use twinhub_domain::{Recorded, Twin};
-use twinhub_rules::Selector;
 use twinhub_rules::engine::MissingTwins;
+use twinhub_rules::{Placed, Selector};
 use twinhub_store::{DeviceQuery, DeviceSort, Store};
 
 /// Twins read at once.
@@ -42,7 +42,7 @@ pub async fn twins(store: &dyn Store, wanted: MissingTwins, tree: &GroupTree) ->
                 DeviceQuery { offset, limit: PAGE, sort: DeviceSort::Number, ..query_of(&selector, tree) };
             let page = until_answered("the devices of rules", || store.devices(&query)).await;
             let count = page.twins.len() as u64;
-            known.twins.extend(page.twins.into_iter().filter(|twin| is_of(&selector, twin)));
+            known.twins.extend(page.twins.into_iter().filter(|twin| selector.means(&Placed { twin, tree })));
             offset += count;
             if count < PAGE {
                 break;
@@ -58,15 +58,6 @@ fn narrowest(selectors: Vec<Selector>) -> Vec<Selector> {
     {
         Some(all) => selectors.into_iter().nth(all).into_iter().collect(),
         None => selectors,
-    }
-}
-
-fn is_of(selector: &Selector, twin: &Twin) -> bool {
-    match selector {
-        Selector::Device(id) => *id == twin.id,
-        Selector::Glob(glob) => glob.matcher.is_match(twin.id.as_str()),
-        Selector::Where { .. } => true, // the query looked for nothing else
-        Selector::Trigger => false,
     }
 }
 

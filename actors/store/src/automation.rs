@@ -89,8 +89,18 @@ pub struct RunQuery {
     /// Up to here, exclusive.
     pub to: Option<Timestamp>,
     pub newest_first: bool,
+    /// Only those behind this place, in the order asked for. The total counts the others too.
+    pub after: Option<RunPlace>,
     pub offset: u64,
     pub limit: u64,
+}
+
+/// The place of a run in a list: runs that are added or deleted elsewhere do not move it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunPlace {
+    /// When the run began.
+    pub at: Timestamp,
+    pub id: RunId,
 }
 
 /// A page of runs.
@@ -98,6 +108,8 @@ pub struct RunQuery {
 pub struct RunPage {
     pub runs: Vec<RunEntry>,
     pub total: u64,
+    /// Where the next page begins; none on the last.
+    pub next: Option<RunPlace>,
 }
 
 /// A query for alarms; the newest raised come first.

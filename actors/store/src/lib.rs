@@ -19,7 +19,7 @@ pub mod sql;
 
 pub use automation::{
     AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
-    DeliveryStatus, EngineProgress, RuleRecord, RunPage, RunQuery,
+    DeliveryStatus, EngineProgress, RuleRecord, RunPage, RunPlace, RunQuery,
 };
 pub use fleet::{
     FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StepSweep,

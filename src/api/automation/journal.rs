@@ -1,10 +1,11 @@
 //! The journal of runs: the runs of rules with their reasons, and the evaluations that did not run with theirs.
 
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
-use twinhub_domain::{DeviceId, Json};
-use twinhub_store::{DeliveryQuery, RunQuery};
+use twinhub_domain::{DeviceId, Json, Timestamp};
+use twinhub_store::{DeliveryQuery, RunPlace, RunQuery};
 
 use super::rules::find_rule;
 use super::view;
@@ -14,7 +15,7 @@ use crate::api::devices::device::find;
 use crate::http::Access;
 use crate::http::extract::body::{RulePath, RunPath};
 use crate::http::extract::fields::FieldError;
-use crate::http::extract::paging::Paging;
+use crate::http::extract::paging::{Paging, link};
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{Document, array};
@@ -33,7 +34,7 @@ const MOST_BELOW: u64 = 100;
     params(("id" = String, Path, description = "The rule's name"), JournalListing),
     responses(
         (status = 200, description = "A page of runs", body = [RunItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
         (status = 404, body = Problem),
         (status = 422, body = Problem),
     )
@@ -98,7 +99,7 @@ pub async fn get_run(RunPath(id): RunPath, params: Params, access: Access) -> Re
     ),
     responses(
         (status = 200, description = "A page of runs", body = [RunItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
         (status = 404, description = "No such device", body = Problem),
         (status = 422, body = Problem),
     )
@@ -118,7 +119,12 @@ async fn list(
     rule: Option<RuleId>,
 ) -> Result<HttpResponse, ApiError> {
     let all = params.all().to_vec();
+    let by_number = params.has("page");
     let paging = Paging::take(&mut params)?;
+    let after = params.read("after", "what the page before says in its `Link`", place)?;
+    if by_number && after.is_some() {
+        return Err(bad("page", "is given beside `after`").into());
+    }
     let (device, query) = query(params, rule)?;
     let device = match device {
         Some(id) => Some((find(access, &id).await?.number, id)),
@@ -127,14 +133,34 @@ async fn list(
     let device = device.as_ref().map(|(number, id)| (id, *number));
     let query = RunQuery {
         device: device.map(|(_, number)| number),
+        after,
         offset: paging.offset(),
         limit: paging.limit,
         ..query
     };
     let page = access.ask(ListRuns(query)).await??;
     let mut response = HttpResponse::Ok();
-    paging.set_headers(&mut response, request.path(), &all, page.total);
+    if by_number {
+        paging.set_headers(&mut response, request.path(), &all, page.total);
+    } else {
+        response.insert_header(("X-Total-Count", page.total.to_string()));
+        response.insert_header((header::LINK, links(request.path(), &all, page.next)));
+    }
     Ok(array(response, &page.runs, |entry, out| view::run_of(entry, device).write(out)))
+}
+
+/// `first`, and `next` where there is more: it goes on behind a run, so that runs that come in meanwhile move nothing.
+fn links(path: &str, params: &[(String, String)], next: Option<RunPlace>) -> String {
+    let first = link("first", path, params, &["after"], &[]);
+    let Some(RunPlace { at, id }) = next else { return first };
+    let after = format!("{}.{id}", at.millis());
+    format!("{first}, {}", link("next", path, params, &["after"], &[("after", &after)]))
+}
+
+/// `1767268800000.0198c9f0-…`: the beginning of a run, and its id.
+fn place(text: &str) -> Option<RunPlace> {
+    let (at, id) = text.split_once('.')?;
+    Some(RunPlace { at: Timestamp::from_millis(at.parse().ok()?), id: RunId::parse(id)? })
 }
 
 fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, RunQuery), FieldError> {
@@ -161,6 +187,7 @@ fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, 
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         newest_first: params.newest_first(true)?,
+        after: None,
         offset: 0,
         limit: 0,
     };
@@ -175,6 +202,18 @@ fn runs(entries: &[RunEntry]) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_leads_to_the_next() {
+        let next = place("1767268800000.00000000-0000-0000-0000-000000000007").unwrap();
+        let params = [("limit".to_owned(), "2".to_owned()), ("after".to_owned(), "1.x".to_owned())];
+        assert_eq!(
+            links("/j", &params, Some(next)),
+            r#"</j?limit=2>; rel="first", </j?limit=2&after=1767268800000.00000000-0000-0000-0000-000000000007>; rel="next""#
+        );
+        assert_eq!(links("/j", &[], None), r#"</j>; rel="first""#);
+        assert!(place("1767268800000").is_none() && place("soon.7").is_none());
+    }
 
     #[test]
     fn reads_filters() {

@@ -8,8 +8,9 @@ use twinhub_actors::messages::automation::{RuleView, RulesRead};
 use twinhub_domain::DeviceId;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::text::{order_key, searched};
+use twinhub_rules::Placed;
 
-use super::related_rules::{TwinWithGroups, mentions};
+use super::related_rules::mentions;
 use super::view;
 use crate::api::automation::schema::{RuleDetail, RuleItem, RuleListing};
 use crate::api::devices::device::find;
@@ -49,7 +50,7 @@ pub async fn list_rules(
     };
     let RulesRead { rules, warnings, .. } = super::read(&access).await?;
     let tree = access.tree();
-    let placed = device.as_deref().map(|twin| TwinWithGroups::new(twin, &tree));
+    let placed = device.as_deref().map(|twin| Placed { twin, tree: &tree });
     let mut fitting: Vec<_> =
         rules.into_iter().filter(|stands| filter.takes(stands, placed.as_ref())).collect();
     fitting.sort_by_cached_key(|stands| order_key(stands.rule.id.as_str(), usize::MAX));
@@ -136,7 +137,7 @@ impl RuleListFilter {
         Ok(filter)
     }
 
-    fn takes(&self, stands: &RuleView, device: Option<&TwinWithGroups<'_>>) -> bool {
+    fn takes(&self, stands: &RuleView, device: Option<&Placed<'_>>) -> bool {
         let rule = &*stands.rule;
         let is_kind =
             || rule.triggers.iter().any(|trigger| self.kinds.contains(&view::kind_of(&trigger.kind)));

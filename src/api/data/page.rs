@@ -8,6 +8,7 @@ use twinhub_domain::Timestamp;
 use twinhub_domain::series::HistoryQuery;
 
 use crate::http::extract::fields::FieldError;
+use crate::http::extract::paging::link;
 use crate::http::extract::params::{Params, bad};
 
 /// Items that `page` can reach: each page is read from the beginning.
@@ -75,10 +76,12 @@ impl HistoryPage {
     ) -> HttpResponse {
         let begin = self.skipped().min(found.len());
         let end = begin.saturating_add(self.limit).min(found.len());
-        let mut links = vec![link("first", request.path(), params, None)];
+        let to =
+            |rel: &str, with: &[(&str, &str)]| link(rel, request.path(), params, &["page", "after"], with);
+        let mut links = vec![to("first", &[])];
         if let Some(last) = found[begin..end].last().map(&time).filter(|_| end < found.len()) {
             let given = found[..end].iter().rev().take_while(|item| time(item) == last).count();
-            links.push(link("next", request.path(), params, Some(Start::At(last, given))));
+            links.push(to("next", &[("after", &format!("{}.{given}", last.millis()))]));
         }
         let mut response = HttpResponse::Ok();
         response.insert_header((header::LINK, links.join(", ")));
@@ -99,17 +102,6 @@ impl Start {
         let at = Timestamp::from_millis(millis.parse().ok()?);
         given.parse().ok().filter(|given| *given <= REACH).map(|given| Self::At(at, given))
     }
-}
-
-fn link(rel: &str, path: &str, params: &[(String, String)], start: Option<Start>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(params.iter().filter(|(name, _)| name != "page" && name != "after"));
-    if let Some(Start::At(at, given)) = start {
-        query.append_pair("after", &format!("{}.{given}", at.millis()));
-    }
-    let query = query.finish();
-    let mark = if query.is_empty() { "" } else { "?" };
-    format!("<{path}{mark}{query}>; rel=\"{rel}\"")
 }
 
 #[cfg(test)]

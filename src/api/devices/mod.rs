@@ -9,6 +9,7 @@ pub(crate) mod register;
 pub(crate) mod request;
 pub mod schema;
 mod status;
+pub mod texts;
 pub mod token;
 
 use crate::http::routes::routes;

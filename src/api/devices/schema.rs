@@ -7,34 +7,28 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::device::DeviceMetrics;
 use super::status::{Connectivity, Convergence, DeviceConnection, DeviceHealth, UnfinishedCommands};
+use super::texts::WithTexts;
 use crate::api::commands::schema::CommandItem;
 use crate::api::data::schema::ReadingItem;
-use crate::api::schema::AnyObject;
+use crate::api::schema::Object;
 use crate::api::schema::words::{Lifecycle, Mode, Presence, Quality};
 use crate::api::templates::schema::TemplateOfDevice;
 use crate::api::twin::schema::TwinDocument;
 
 /// A device as lists show it.
+pub type DeviceItem = WithTexts<DeviceItemParts>;
+
+/// A device as lists show it.
 #[derive(ToSchema)]
-pub struct DeviceItem {
+#[schema(as = DeviceItem)]
+pub struct DeviceItemParts {
     #[schema(example = "pump-1")]
     id: String,
     device_id: String,
     /// The hub's own small number for it.
     number: i64,
-    serial_number: String,
-    name: String,
-    #[schema(example = "pump")]
-    r#type: String,
-    model: String,
-    description: String,
-    group_id: Option<String>,
-    owner_id: Option<String>,
-    ip_address: Option<String>,
-    mac_address: Option<String>,
-    firmware_version: Option<String>,
-    tags: AnyObject,
-    configuration: AnyObject,
+    tags: Object,
+    configuration: Object,
     template: Option<TemplateOfDevice>,
     /// False while it was only seen on MQTT.
     claimed: bool,
@@ -129,7 +123,7 @@ pub struct DeviceStatus {
     #[schema(format = DateTime)]
     mode_until: Option<String>,
     /// What it reports.
-    operational_state: AnyObject,
+    operational_state: Object,
     version: u64,
     connectivity: Connectivity,
     connection: DeviceConnection,
@@ -166,9 +160,9 @@ pub struct Listing {
     q: Option<String>,
     /// An expression (CEL, as in conditions of rules) over everything in the twin: `battery` or `reported.battery`,
     /// `desired.x`, `delta.x`, `tag.floor`, `configuration.x`, `settings.x`, `limits.x`, `firmware.state`, `status`,
-    /// `lifecycle`, `mode`, `type`, `name`, `group_id`, `template`, `id`, `number`, `version`, `claimed`,
-    /// `last_seen`, `age` (seconds), `model`, `serial_number`, `firmware_version`, `description`, `ip_address`,
-    /// `mac_address`, `owner_id`, `created_at`, `updated_at`, `mode_until`, `drifting_since`, `schedule`, `now`;
+    /// `lifecycle`, `mode`, `template`, `id`, `number`, `version`, `claimed`, `last_seen`, `age` (seconds),
+    /// `created_at`, `updated_at`, `mode_until`, `drifting_since`, `schedule`, `now`, and each text that a document
+    /// shows of a device: `type`, `name`, `model`, `group_id`, `firmware_version`…;
     /// `.quality`, `.unit`, `.age`, `.at` and `.changed_at` after a property, `.sync` after a desired one; `has(x)`. Found is
     /// what it is true of: what a twin does not have makes a comparison neither true nor false.
     #[param(example = r#"reported.battery < 20 && status == "online" && tag.floor == "2""#)]

@@ -16,7 +16,7 @@ use crate::http::Access;
 use crate::http::extract::body::DevicePath;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging;
-use crate::http::extract::paging::limit;
+use crate::http::extract::paging::{limit, link};
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{array, write_event};
@@ -176,26 +176,11 @@ pub(super) fn wants_stream(request: &HttpRequest) -> bool {
 /// `first`, and `next` where there may be more: it goes on at a place in the sequence, so that what comes in meanwhile
 /// moves nothing.
 fn links(path: &str, params: &[(String, String)], next: Option<(u64, bool)>) -> String {
-    let link = |rel: &str, cursor: Option<(&str, u64)>| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let replaced = cursor.map(|(name, _)| name);
-        query.extend_pairs(params.iter().filter(|(name, _)| match replaced {
-            Some(replaced) => name != replaced && name != "order",
-            None => name != "before",
-        }));
-        if let Some((name, seq)) = cursor {
-            query.append_pair(name, &seq.to_string());
-            query.append_pair("order", if name == "before" { "desc" } else { "asc" });
-        }
-        let query = query.finish();
-        let mark = if query.is_empty() { "" } else { "?" };
-        format!("<{path}{mark}{query}>; rel=\"{rel}\"")
-    };
-    let next = next.map(|(seq, newest_first)| if newest_first { ("before", seq) } else { ("since", seq) });
-    match next {
-        Some(next) => format!("{}, {}", link("first", None), link("next", Some(next))),
-        None => link("first", None),
-    }
+    let first = link("first", path, params, &["before"], &[]);
+    let Some((seq, newest_first)) = next else { return first };
+    let (name, order) = if newest_first { ("before", "desc") } else { ("since", "asc") };
+    let with = [(name, &*seq.to_string()), ("order", order)];
+    format!("{first}, {}", link("next", path, params, &[name, "order"], &with))
 }
 
 fn boxed(words: Vec<String>) -> Vec<Box<str>> {

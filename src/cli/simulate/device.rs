@@ -127,8 +127,8 @@ impl SimulatedDevice {
     }
 
     /// Hears what is desired of it; nothing to say where that is old or was so already.
-    pub(super) fn hear_desired(&mut self, message: &[u8]) -> Vec<DeviceMessage> {
-        let DesiredOutcome::Now { reported, failed } = self.desired.follow(&mut self.machine, message) else {
+    pub(super) fn hear_desired(&mut self, payload: &[u8]) -> Vec<DeviceMessage> {
+        let DesiredOutcome::Now { reported, failed } = self.desired.follow(&mut self.machine, payload) else {
             return Vec::new();
         };
         [("state", reported), ("desired/failed", failed)]
@@ -139,8 +139,8 @@ impl SimulatedDevice {
     }
 
     /// Hears that it is to come to other firmware: what it has to fetch, where it begins, and what it says.
-    pub(super) fn hear_update(&mut self, message: &[u8]) -> Option<(Fetch, DeviceMessage)> {
-        let fetch = self.firmware.hear(message)?;
+    pub(super) fn hear_update(&mut self, payload: &[u8]) -> Option<(Fetch, DeviceMessage)> {
+        let fetch = self.firmware.hear(payload)?;
         let begins = message("firmware", &json!({ "state": "downloading", "percent": 0, "job": fetch.job }));
         Some((fetch, begins))
     }

@@ -60,14 +60,30 @@ impl Paging {
             pages.push(("next", self.page + 1));
         }
         pages.push(("last", last));
-        let link = |(rel, page): (&str, u64)| {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            query.extend_pairs(params.iter().filter(|(name, _)| name != "page" && name != "limit"));
-            query.append_pair("page", &page.to_string()).append_pair("limit", &self.limit.to_string());
-            format!("<{path}?{}>; rel=\"{rel}\"", query.finish())
+        let limit = self.limit.to_string();
+        let to = |(rel, page): (&str, u64)| {
+            link(rel, path, params, &["page", "limit"], &[("page", &page.to_string()), ("limit", &limit)])
         };
-        pages.into_iter().map(link).collect::<Vec<_>>().join(", ")
+        pages.into_iter().map(to).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A link (RFC 8288) to a list at `path` with the parameters `params`, but for those named `but`, and with those in
+/// `with`.
+#[must_use]
+pub fn link(
+    rel: &str,
+    path: &str,
+    params: &[(String, String)],
+    but: &[&str],
+    with: &[(&str, &str)],
+) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(params.iter().filter(|(name, _)| !but.contains(&name.as_str())));
+    query.extend_pairs(with);
+    let query = query.finish();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("<{path}{mark}{query}>; rel=\"{rel}\"")
 }
 
 /// Adds `X-Total-Count` and `Link` for a list at `path` that is always told whole.

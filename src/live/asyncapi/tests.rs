@@ -39,16 +39,16 @@ fn each_frame_that_is_read_is_described_with_all_its_members() {
     let messages = messages();
     let described: BTreeSet<_> =
         asyncapi()["operations"]["request"]["messages"].as_array().unwrap().iter().map(name_of).collect();
-    assert_eq!(described, ws::requests().iter().map(|(name, _)| (*name).to_owned()).collect());
-    for (name, members) in ws::requests() {
+    assert_eq!(described, ClientFrame::members().iter().map(|(name, _)| (*name).to_owned()).collect());
+    for (name, members) in ClientFrame::members() {
         let of_message = messages[name]["payload"]["properties"].as_object().unwrap();
         let described: BTreeSet<_> = of_message.keys().map(String::as_str).collect();
-        let read: BTreeSet<_> = members.into_iter().chain(["type", "id"]).collect();
+        let read: BTreeSet<_> = members.into_iter().chain(["type"]).collect();
         assert_eq!(described, read, "{name}");
         assert_eq!(messages[name]["payload"]["additionalProperties"], false);
     }
     for (name, text) in EXAMPLES {
-        if ws::requests().iter().any(|(request, _)| *request == *name) {
+        if ClientFrame::members().iter().any(|(request, _)| *request == *name) {
             assert!(ws::is_read(text), "{text}");
         }
     }

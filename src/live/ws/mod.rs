@@ -10,7 +10,7 @@ mod transport;
 
 pub(super) use frames::{EventFrame, HubFrame};
 #[cfg(test)]
-pub(super) use request::{is_read, requests};
+pub(super) use request::is_read;
 pub(super) use schema::ClientFrame;
 
 use actix_web::web::{self, Payload};

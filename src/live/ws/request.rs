@@ -1,24 +1,20 @@
-//! Request frames, read field by field. A frame that makes no sense is answered with the field that is wrong and the
-//! reason; an unknown field is named first of all.
+//! Requests of clients, from their frames. A frame that makes no sense is answered with the field that is wrong and the
+//! reason.
 
-use twinhub_domain::json::fields_of;
 use twinhub_domain::payload;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
 
 use super::frames;
-use crate::api::commands::request::{self, NewCommand};
-use crate::http::extract::fields::{FieldError, Fields};
-use crate::http::extract::read::read;
+use super::schema::{
+    ClientFrame, CommandFrame, CommandHead, DesiredFrame, PingFrame, SubscribeFrame, UnsubscribeFrame,
+};
+use crate::api::commands::request;
+use crate::http::extract::fields::FieldError;
 use crate::live::subscription::EventFilter;
 
 /// Ids of frames and subscriptions have at most this many bytes: they are sent with every event.
 const LONGEST_ID: usize = 128;
-
-const SUBSCRIBE: [&str; 6] = ["devices", "kinds", "group_id", "group", "since", "snapshot"];
-const DESIRED: [&str; 3] = ["device_id", "patch", "if_version"];
-/// Beside the fields of REST's body.
-const COMMAND: [&str; 3] = ["device_id", "idempotency_key", "wait"];
 
 /// A request of the client.
 #[derive(Debug)]
@@ -53,92 +49,73 @@ pub(super) struct BadFrame {
 /// # Errors
 /// Names the field and the reason, with the frame's id where it has one.
 pub(super) fn parse(text: &[u8]) -> Result<RequestFrame, BadFrame> {
-    let mut fields = Fields::any(payload::object(text).map_err(|error| BadFrame::unread(&error))?);
-    let id = fields.text("id").map_err(|error| BadFrame::of(None, error))?;
-    if id.as_ref().is_some_and(|id| id.len() > LONGEST_ID || id.is_empty()) {
-        let error = FieldError::bad("id", format!("1 to {LONGEST_ID} bytes"));
-        return Err(BadFrame::of(None, error));
-    }
+    let mut members = payload::object(text).map_err(|error| BadFrame::unread(&error))?;
+    let id = id(&members).map_err(|error| BadFrame::of(None, error))?;
     let known = id.clone();
-    by_type(id, fields).map_err(|error| BadFrame::of(known, error))
+    let kind = kind(&mut members).map_err(|error| BadFrame::of(known.clone(), error))?;
+    let frame = ClientFrame::read(&kind, members).and_then(checked);
+    frame.map_err(|error| BadFrame::of(known, error))
 }
 
-fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, FieldError> {
-    let Some(kind) = fields.text("type")? else {
-        // It may be there under another name.
-        fields.only(&[&SUBSCRIBE[..], &DESIRED, &COMMAND, fields_of::<NewCommand>()].concat())?;
-        return Err(FieldError::missing("type"));
-    };
-    let needed = |id: Option<Box<str>>| id.ok_or_else(|| FieldError::missing("id"));
-    match &*kind {
-        "subscribe" => {
-            let mut fields = fields.only(&SUBSCRIBE)?;
-            Ok(RequestFrame::Subscribe(SubscribeRequest {
-                id: needed(id)?,
-                filter: EventFilter::new(
-                    fields.texts("devices")?.as_deref(),
-                    fields.texts("kinds")?.as_deref(),
-                )?,
-                group: group(&mut fields)?,
-                since: fields.count("since")?,
-                snapshot: fields.flag("snapshot")?.unwrap_or(false),
-            }))
+/// The frame's id, looked at before all else: answers carry it.
+fn id(members: &Object) -> Result<Option<Box<str>>, FieldError> {
+    match members.get("id") {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(id)) if (1..=LONGEST_ID).contains(&id.len()) => Ok(Some(id.clone())),
+        Some(Json::String(_)) => Err(FieldError::bad("id", format!("1 to {LONGEST_ID} bytes"))),
+        Some(other) => Err(FieldError::bad("id", format!("expected a string, found {}", other.kind()))),
+    }
+}
+
+fn kind(members: &mut Object) -> Result<Box<str>, FieldError> {
+    match members.remove("type") {
+        Some(Json::String(kind)) => Ok(kind),
+        None | Some(Json::Null) => {
+            // It may be there under another name.
+            let known = ClientFrame::members();
+            let is_known = |name: &str| known.iter().any(|(_, members)| members.contains(&name));
+            match members.iter().find(|(name, _)| !is_known(name)) {
+                Some((unknown, _)) => Err(FieldError::unknown(unknown)),
+                None => Err(FieldError::missing("type")),
+            }
         }
-        "unsubscribe" => {
-            fields.only(&[])?;
-            Ok(RequestFrame::Unsubscribe { id: needed(id)? })
-        }
-        "desired" => {
-            let mut fields = fields.only(&DESIRED)?;
-            Ok(RequestFrame::Desired {
+        Some(other) => Err(FieldError::bad("type", format!("expected a string, found {}", other.kind()))),
+    }
+}
+
+/// The request of a frame, once it is looked whether what stands in it makes sense.
+fn checked(frame: ClientFrame) -> Result<RequestFrame, FieldError> {
+    Ok(match frame {
+        ClientFrame::Subscribe(SubscribeFrame { id, devices, kinds, group_id, group, since, snapshot }) => {
+            if group_id.is_some() && group.is_some() {
+                return Err(FieldError::bad("group_id", "is given twice, by two names"));
+            }
+            RequestFrame::Subscribe(SubscribeRequest {
                 id,
-                device: device(&mut fields)?,
-                patch: fields.object("patch")?.ok_or_else(|| FieldError::missing("patch"))?,
-                if_version: fields.count("if_version")?,
+                filter: EventFilter::new(devices.as_deref(), kinds.as_deref())?,
+                group: group_id.or(group),
+                since,
+                snapshot: snapshot.unwrap_or(false),
             })
         }
-        "command" => command(id, fields.only(&[&COMMAND[..], fields_of::<NewCommand>()].concat())?),
-        "ping" => {
-            fields.only(&[])?;
-            Ok(RequestFrame::Ping { id })
+        ClientFrame::Unsubscribe(UnsubscribeFrame { id }) => RequestFrame::Unsubscribe { id },
+        ClientFrame::Desired(DesiredFrame { id, device_id, patch, if_version }) => {
+            RequestFrame::Desired { id, device: device(&device_id)?, patch, if_version }
         }
-        other => {
-            let detail = format!(
-                "`{}` is none of subscribe, unsubscribe, desired, command, ping",
-                other.escape_debug()
-            );
-            Err(FieldError { code: "unknown_type", ..FieldError::bad("type", detail) })
+        ClientFrame::Command(CommandFrame { head, command }) => {
+            let CommandHead { id, device_id, idempotency_key, .. } = head;
+            let device = device(&device_id)?;
+            let key = idempotency_key.map(|key| request::idempotency_key("idempotency_key", &key));
+            let mut request = command.request()?;
+            request.idempotency_key = key.transpose()?;
+            RequestFrame::Command { id, device, request: Box::new(request) }
         }
-    }
+        ClientFrame::Ping(PingFrame { id }) => RequestFrame::Ping { id },
+    })
 }
 
-fn command(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, FieldError> {
-    let device = device(&mut fields)?;
-    let key = fields.text("idempotency_key")?;
-    let key = key.map(|key| request::idempotency_key("idempotency_key", &key)).transpose()?;
-    // Read as REST reads it, and without effect: events of the kind `command` tell the outcome.
-    match fields.take("wait") {
-        None => {}
-        Some(Json::String(text)) if request::wait(&text).is_some() => {}
-        Some(Json::Number(seconds)) if request::wait(seconds.as_str()).is_some() => {}
-        Some(_) => return Err(FieldError::bad("wait", format!("expected {}", request::WAIT))),
-    }
-    let mut request = read::<NewCommand>(fields.rest())?.request()?;
-    request.idempotency_key = key;
-    Ok(RequestFrame::Command { id, device, request: Box::new(request) })
-}
-
-/// By its word, or the older one.
-fn group(fields: &mut Fields) -> Result<Option<Box<str>>, FieldError> {
-    match (fields.text("group_id")?, fields.text("group")?) {
-        (Some(_), Some(_)) => Err(FieldError::bad("group_id", "is given twice, by two names")),
-        (group, older) => Ok(group.or(older)),
-    }
-}
-
-fn device(fields: &mut Fields) -> Result<DeviceId, FieldError> {
-    let device = fields.needed_text("device_id")?;
-    DeviceId::parse(&device).map_err(|error| FieldError::bad("device_id", error.to_string()))
+fn device(id: &str) -> Result<DeviceId, FieldError> {
+    DeviceId::parse(id).map_err(|error| FieldError::bad("device_id", error.to_string()))
 }
 
 impl RequestFrame {
@@ -164,18 +141,6 @@ impl BadFrame {
     pub(super) fn frame(&self) -> String {
         frames::error(self.id.as_deref(), self.code, &self.error)
     }
-}
-
-/// The types of request frames, each with its members beside `type` and `id`.
-#[cfg(test)]
-pub(in crate::live) fn requests() -> [(&'static str, Vec<&'static str>); 5] {
-    [
-        ("subscribe", SUBSCRIBE.to_vec()),
-        ("unsubscribe", Vec::new()),
-        ("desired", DESIRED.to_vec()),
-        ("command", [&COMMAND[..], fields_of::<NewCommand>()].concat()),
-        ("ping", Vec::new()),
-    ]
 }
 
 /// True for a frame that makes sense.
@@ -244,9 +209,24 @@ mod tests {
         );
         check(
             r#"{"type":"subscribe","id":"s","since":-1}"#,
-            r#"{"type":"error","id":"s","code":"bad_field""#,
+            r#"{"type":"error","id":"s","code":"bad_field","error":"`since`: expected a whole number, found -1"}"#,
         );
+        check(
+            r#"{"type":"subscribe","id":"s","group":"a","group_id":"a"}"#,
+            r#"{"type":"error","id":"s","code":"bad_field","error":"`group_id`: is given twice"#,
+        );
+        check(
+            r#"{"type":"desired","id":"d","device_id":"a","patch":5}"#,
+            r#"{"type":"error","id":"d","code":"bad_field","error":"`patch`: expected an object, found a number"}"#,
+        );
+        check(
+            r#"{"type":"desired","id":"d","device_id":"a b","patch":{}}"#,
+            r#"{"type":"error","id":"d","code":"bad_field","error":"`device_id`"#,
+        );
+        check(r#"{"type":5,"id":"x"}"#, r#"{"type":"error","id":"x","code":"bad_field","error":"`type`"#);
+        check(r#"{"type":"ping","id":""}"#, r#"{"type":"error","code":"bad_field","error":"`id`: 1 to 128"#);
     }
+
     #[test]
     fn reads_commands_as_rest_does() {
         let read = |more: &str| {

@@ -1,80 +1,175 @@
-//! Request frames as the AsyncAPI document describes them; [`super::request`] reads them.
-#![expect(dead_code, reason = "described, never made: frames are read field by field")]
+//! Request frames: each is one struct, which is read, and described in the AsyncAPI document.
 
-use twinhub_domain::EventKind;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use twinhub_domain::json::fields_of;
+use twinhub_domain::{EventKind, Json, Object};
 use utoipa::openapi::schema::{Object as ObjectSchema, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::commands::request::NewCommand;
-use crate::api::schema::AnyObject;
+use crate::api::commands::request::{self, NewCommand};
+use crate::http::extract::fields::FieldError;
+use crate::http::extract::read::{filled, read, texts};
 
 /// A request frame.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientFrame {
     /// Begin a subscription to the events of devices. Answered by `subscribed`.
-    Subscribe {
-        /// The client's own name of the subscription.
-        #[schema(min_length = 1, max_length = 128)]
-        id: String,
-        /// Devices by id or by pattern (`*`, `?`, `[a-c]`, `{a,b}`); all by default.
-        devices: Option<DeviceNames>,
-        /// All kinds by default.
-        kinds: Option<KindNames>,
-        /// Devices of this group, and of all groups under it, alone.
-        group_id: Option<String>,
-        /// The older word for `group_id`.
-        #[schema(deprecated)]
-        group: Option<String>,
-        /// Events after this place in the sequence, then the live ones; from now on by default.
-        since: Option<u64>,
-        /// Twins in their present state first, as `snapshot` frames; false by default.
-        snapshot: Option<bool>,
-    },
+    Subscribe(SubscribeFrame),
     /// End a subscription. Answered by `unsubscribed`.
-    Unsubscribe {
-        #[schema(min_length = 1, max_length = 128)]
-        id: String,
-    },
+    Unsubscribe(UnsubscribeFrame),
     /// Change a twin's desired state. Answered by `result` after the commit.
-    Desired {
-        /// The answer carries it.
-        #[schema(min_length = 1, max_length = 128)]
-        id: Option<String>,
-        device_id: String,
-        /// A merge patch (RFC 7396) onto `desired`.
-        patch: AnyObject,
-        /// The version that the twin must have; any by default.
-        if_version: Option<u64>,
-    },
+    Desired(DesiredFrame),
     /// Queue a command for a device. Answered by `result` after the commit; events of the kind `command` follow.
     Command(CommandFrame),
     /// Ask whether the hub is there. Answered by `pong`.
-    Ping {
-        /// The answer carries it.
-        #[schema(min_length = 1, max_length = 128)]
-        id: Option<String>,
-    },
+    Ping(PingFrame),
 }
 
-#[derive(ToSchema)]
-pub struct CommandFrame {
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubscribeFrame {
+    /// The client's own name of the subscription.
+    #[serde(deserialize_with = "filled")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub id: Box<str>,
+    /// Devices by id or by pattern (`*`, `?`, `[a-c]`, `{a,b}`); all by default.
+    #[serde(default, deserialize_with = "texts")]
+    #[schema(value_type = Option<DeviceNames>)]
+    pub devices: Option<Vec<Box<str>>>,
+    /// All kinds by default.
+    #[serde(default, deserialize_with = "texts")]
+    #[schema(value_type = Option<KindNames>)]
+    pub kinds: Option<Vec<Box<str>>>,
+    /// Devices of this group, and of all groups under it, alone.
+    pub group_id: Option<Box<str>>,
+    /// The older word for `group_id`.
+    #[schema(deprecated)]
+    pub group: Option<Box<str>>,
+    /// Events after this place in the sequence, then the live ones; from now on by default.
+    pub since: Option<u64>,
+    /// Twins in their present state first, as `snapshot` frames; false by default.
+    pub snapshot: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnsubscribeFrame {
+    #[serde(deserialize_with = "filled")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub id: Box<str>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DesiredFrame {
     /// The answer carries it.
     #[schema(min_length = 1, max_length = 128)]
-    id: Option<String>,
-    device_id: String,
+    pub id: Option<Box<str>>,
+    #[serde(deserialize_with = "filled")]
+    pub device_id: Box<str>,
+    /// A merge patch (RFC 7396) onto `desired`.
+    pub patch: Object,
+    /// The version that the twin must have; any by default.
+    pub if_version: Option<u64>,
+}
+
+#[derive(Debug, ToSchema)]
+pub struct CommandFrame {
+    #[serde(flatten)]
+    pub head: CommandHead,
+    #[serde(flatten)]
+    pub command: NewCommand,
+}
+
+/// The members of the frame of a command beside the command itself.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandHead {
+    /// The answer carries it.
+    #[schema(min_length = 1, max_length = 128)]
+    pub id: Option<Box<str>>,
+    #[serde(deserialize_with = "filled")]
+    pub device_id: Box<str>,
     /// 1 to 255 characters of visible ASCII. The same key and the same command again are the same command.
     #[schema(min_length = 1, max_length = 255)]
-    idempotency_key: Option<String>,
+    pub idempotency_key: Option<Box<str>>,
     /// Read as REST reads it, and without effect: the answer never waits for the device.
-    wait: Option<Wait>,
-    #[serde(flatten)]
-    command: NewCommand,
+    #[serde(default, deserialize_with = "wait")]
+    #[schema(value_type = Option<Wait>)]
+    #[expect(dead_code, reason = "without effect: events of the kind `command` tell the outcome")]
+    wait: Option<Json>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PingFrame {
+    /// The answer carries it.
+    #[schema(min_length = 1, max_length = 128)]
+    pub id: Option<Box<str>>,
+}
+
+impl ClientFrame {
+    /// The frame of the type `kind` with these other members.
+    ///
+    /// # Errors
+    /// There is no such type, or a member is wrong, missing or unknown.
+    pub fn read(kind: &str, members: Object) -> Result<Self, FieldError> {
+        match kind {
+            "subscribe" => read(members).map(Self::Subscribe),
+            "unsubscribe" => read(members).map(Self::Unsubscribe),
+            "desired" => read(members).map(Self::Desired),
+            "command" => CommandFrame::read(members).map(Self::Command),
+            "ping" => read(members).map(Self::Ping),
+            other => {
+                let types = Self::members().map(|(name, _)| name).join(", ");
+                let detail = format!("`{}` is none of {types}", other.escape_debug());
+                Err(FieldError { code: "unknown_type", ..FieldError::bad("type", detail) })
+            }
+        }
+    }
+
+    /// The types of frames, each with its members beside `type`.
+    pub fn members() -> [(&'static str, Vec<&'static str>); 5] {
+        [
+            ("subscribe", fields_of::<SubscribeFrame>().to_vec()),
+            ("unsubscribe", fields_of::<UnsubscribeFrame>().to_vec()),
+            ("desired", fields_of::<DesiredFrame>().to_vec()),
+            ("command", [fields_of::<CommandHead>(), fields_of::<NewCommand>()].concat()),
+            ("ping", fields_of::<PingFrame>().to_vec()),
+        ]
+    }
+}
+
+impl CommandFrame {
+    /// The command is read as REST reads it; all that is no part of one belongs to the frame.
+    fn read(members: Object) -> Result<Self, FieldError> {
+        let (mut head, mut command) = (Object::default(), Object::default());
+        for (name, value) in members {
+            let part = if fields_of::<NewCommand>().contains(&&*name) { &mut command } else { &mut head };
+            part.insert(name, value);
+        }
+        Ok(Self { head: read(head)?, command: read(command)? })
+    }
+}
+
+/// For a wait, of which it is only looked whether it is one.
+fn wait<'de, D: Deserializer<'de>>(given: D) -> Result<Option<Json>, D::Error> {
+    let given = Json::deserialize(given)?;
+    let is_wait = match &given {
+        Json::Null => return Ok(None),
+        Json::String(text) => request::wait(text).is_some(),
+        Json::Number(seconds) => request::wait(seconds.as_str()).is_some(),
+        _ => false,
+    };
+    if is_wait { Ok(Some(given)) } else { Err(D::Error::custom(format!("expected {}", request::WAIT))) }
 }
 
 /// A duration, or seconds.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
 #[serde(untagged)]
 pub enum Wait {
     Duration(String),
@@ -83,6 +178,7 @@ pub enum Wait {
 
 /// One device, or several.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
 #[serde(untagged)]
 pub enum DeviceNames {
     One(String),
@@ -91,6 +187,7 @@ pub enum DeviceNames {
 
 /// One kind, or several.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
 #[serde(untagged)]
 pub enum KindNames {
     One(KindName),

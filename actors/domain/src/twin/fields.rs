@@ -58,6 +58,8 @@ enum Form {
     Lines,
     Ip,
     Mac,
+    /// The id of something else.
+    Name,
 }
 
 /// All of them, in the order of the document.
@@ -67,7 +69,7 @@ pub static FIELDS: [Field; 11] = [
     field("type", SetBy::Anybody, Heard::First, Shown::AsText, Form::Line),
     field("model", SetBy::Anybody, Heard::Always, Shown::AsText, Form::Line),
     field("description", SetBy::Anybody, Heard::Never, Shown::AsText, Form::Lines),
-    field("group_id", SetBy::Anybody, Heard::Never, Shown::OrNull, Form::Line),
+    field("group_id", SetBy::Anybody, Heard::Never, Shown::OrNull, Form::Name),
     field("ip_address", SetBy::Anybody, Heard::Always, Shown::OrNull, Form::Ip),
     field("mac_address", SetBy::Anybody, Heard::Always, Shown::OrNull, Form::Mac),
     field("owner_id", SetBy::Registration, Heard::Never, Shown::OrNull, Form::Line),
@@ -102,6 +104,12 @@ impl Field {
         FIELDS.iter().filter(|field| field.shown != Shown::Hidden).map(|field| field.name)
     }
 
+    /// Does it name something else, by its id?
+    #[must_use]
+    pub const fn is_name(&self) -> bool {
+        matches!(self.form, Form::Name)
+    }
+
     /// Can the field be so? Empty means: not said.
     ///
     /// # Errors
@@ -118,7 +126,7 @@ impl Field {
             Form::Ip if !is_ip(text) => return no_address("192.168.1.7 or fd00::7"),
             Form::Mac if !is_mac(text) => return no_address("aa:bb:cc:dd:ee:ff"),
             Form::Lines => text.split(['\n', '\r', '\t']).any(has_control),
-            Form::Line | Form::Ip | Form::Mac => has_control(text),
+            Form::Line | Form::Ip | Form::Mac | Form::Name => has_control(text),
         };
         if is_control {
             return Err("no control characters, such as a NUL or the end of a line".into());
@@ -142,7 +150,7 @@ fn is_plain(form: Form, text: &str) -> bool {
     let is_address = match form {
         Form::Ip => is_ip(text),
         Form::Mac => is_mac(text),
-        Form::Line | Form::Lines => true,
+        Form::Line | Form::Lines | Form::Name => true,
     };
     is_address && !has_control(text)
 }

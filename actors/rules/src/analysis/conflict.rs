@@ -119,7 +119,7 @@ impl ConflictSearch<'_> {
                 if !self.spend() {
                     return;
                 }
-                if overlap::selectors(pattern, other) {
+                if pattern.meets(other) {
                     self.pair(key, *a, *b, &selector_text(pattern));
                 }
             }

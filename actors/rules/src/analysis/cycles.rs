@@ -112,7 +112,7 @@ fn listeners<'a>(rules: &[&'a Rule]) -> HashMap<TriggerSubject<'a>, SubjectTrigg
                 _ => continue,
             };
             let here = listeners.entry(topic).or_default();
-            match overlap::selector_of(&trigger.kind) {
+            match trigger.kind.selector() {
                 Some(Selector::Device(id)) => {
                     here.by_device.entry(id.as_str()).or_default().push((rule, index));
                 }
@@ -141,7 +141,7 @@ fn topics<'a>(effect: &WriteKind<'a>) -> Vec<TriggerSubject<'a>> {
 
 /// Does this effect fire this trigger? False where that is undecidable.
 fn sets_off(write: &RuleWrite<'_>, trigger: &Trigger) -> bool {
-    let reaches = |of: &Selector| write.to.iter().any(|to| overlap::selectors(to, of));
+    let reaches = |of: &Selector| write.to.iter().any(|to| to.meets(of));
     let fits =
         |to: &Option<Json>, value: Option<&Json>| !matches!((to, value), (Some(to), Some(v)) if to != v);
     match (&write.kind, &trigger.kind) {

@@ -1,4 +1,4 @@
-//! Overlap: can two selectors mean the same device, and can two triggers fire for the same event?
+//! Overlap: can two triggers fire for the same event, and two rules run at the same time?
 
 use chrono::Weekday;
 use chrono_tz::Tz;
@@ -15,69 +15,10 @@ pub const EPOCH: i64 = 1_767_225_600_000;
 /// The number of occurrences of two cron expressions that are compared.
 const COMPARED: usize = 20;
 
-/// The devices whose events fire a trigger.
-pub fn selector_of(kind: &TriggerKind) -> Option<&Selector> {
-    match kind {
-        TriggerKind::Numeric { of, .. }
-        | TriggerKind::Changed { of, .. }
-        | TriggerKind::Event { of, .. }
-        | TriggerKind::Presence { of, .. }
-        | TriggerKind::Command { of, .. } => Some(of),
-        TriggerKind::Alarm { of, .. } => of.as_ref(),
-        TriggerKind::Cron { .. }
-        | TriggerKind::Every { .. }
-        | TriggerKind::Mqtt { .. }
-        | TriggerKind::Webhook { .. } => None,
-    }
-}
-
-/// Can both mean one device? False where that is undecidable: a device's group, type and tags are not known here.
-pub fn selectors(a: &Selector, b: &Selector) -> bool {
-    match (a, b) {
-        (Selector::Device(a), Selector::Device(b)) => a == b,
-        (Selector::Device(id), Selector::Glob(glob)) | (Selector::Glob(glob), Selector::Device(id)) => {
-            glob.matcher.is_match(id.as_str())
-        }
-        (Selector::Glob(a), Selector::Glob(b)) => globs(&a.text, &b.text),
-        (
-            Selector::Where { group, device_type, tags, template },
-            Selector::Where {
-                group: other_group,
-                device_type: other_type,
-                tags: other_tags,
-                template: other_template,
-            },
-        ) => {
-            let differ =
-                |a: &Option<Box<str>>, b: &Option<Box<str>>| matches!((a, b), (Some(a), Some(b)) if a != b);
-            let tags_differ =
-                tags.iter().any(|(key, value)| other_tags.iter().any(|(k, v)| key == k && value != v));
-            let shared = (group.is_some() && group == other_group)
-                || (device_type.is_some() && device_type == other_type)
-                || (template.is_some() && template == other_template)
-                || tags.iter().any(|tag| other_tags.contains(tag));
-            let texts = [(group, other_group), (device_type, other_type), (template, other_template)];
-            shared && !texts.iter().any(|(a, b)| differ(a, b)) && !tags_differ
-        }
-        _ => false,
-    }
-}
-
-/// Do the fixed beginnings and ends of two patterns go together?
-fn globs(a: &str, b: &str) -> bool {
-    let special = |c: char| "*?[{".contains(c);
-    let head = |text: &str| text.find(special).map_or(text.len(), |at| at);
-    let tail = |text: &str| text.rfind(|c| "*?]}".contains(c)).map_or(0, |at| at + 1);
-    let (a_head, b_head) = (&a[..head(a)], &b[..head(b)]);
-    let (a_tail, b_tail) = (&a[tail(a)..], &b[tail(b)..]);
-    (a_head.starts_with(b_head) || b_head.starts_with(a_head))
-        && (a_tail.ends_with(b_tail) || b_tail.ends_with(a_tail))
-}
-
 /// Can one event, or one moment, fire both?
 pub fn triggers(a: &Trigger, b: &Trigger) -> bool {
     use TriggerKind::{Alarm, Changed, Command, Cron, Event, Every, Mqtt, Numeric, Presence, Webhook};
-    let meet = |a: &Selector, b: &Selector| selectors(a, b);
+    let meet = |a: &Selector, b: &Selector| a.meets(b);
     let either = |a: &Option<Box<str>>, b: &Option<Box<str>>| match (a, b) {
         (Some(a), Some(b)) => a == b,
         _ => true,

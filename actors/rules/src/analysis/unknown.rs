@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{MOST_WARNINGS, Warning, each_action_of, overlap};
+use super::{MOST_WARNINGS, Warning, each_action_of};
 use crate::action::Reference;
 use crate::expression::Dependency;
 use crate::model::{Condition, Rule, Selector};
@@ -67,7 +67,7 @@ fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 
 /// Calls `seen` with everything by which a rule chooses devices.
 fn each_selector<'a>(rule: &'a Rule, seen: &mut dyn FnMut(&'a Selector)) {
-    rule.triggers.iter().filter_map(|trigger| overlap::selector_of(&trigger.kind)).for_each(&mut *seen);
+    rule.triggers.iter().filter_map(|trigger| trigger.kind.selector()).for_each(&mut *seen);
     each_action_of(rule, &mut |action| {
         action.kind.references(&mut |reference| {
             if let Reference::Devices(of) = reference {

@@ -1,6 +1,5 @@
 //! The writes of rules: every effect that another rule could meet.
 
-use super::overlap;
 use crate::action::each_action;
 use crate::model::{Rule, Selector};
 use twinhub_domain::alarm::Severity;
@@ -64,9 +63,7 @@ pub fn writes(rule: &Rule) -> Vec<RuleWrite<'_>> {
 /// The devices that a selector of an action means: `trigger.device` is one that fires the rule.
 fn devices<'a>(rule: &'a Rule, selector: &'a Selector) -> Vec<&'a Selector> {
     match selector {
-        Selector::Trigger => {
-            rule.triggers.iter().filter_map(|trigger| overlap::selector_of(&trigger.kind)).collect()
-        }
+        Selector::Trigger => rule.triggers.iter().filter_map(|trigger| trigger.kind.selector()).collect(),
         other => vec![other],
     }
 }

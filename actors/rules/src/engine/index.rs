@@ -8,10 +8,11 @@ use super::trigger_ref::{self, TriggerRef};
 use crate::action::{Action, Reference};
 use crate::expression::Dependency;
 use crate::model::{AlarmBecomes, Path, Rule, Selector, Trigger, TriggerKind};
+use crate::selector::Candidate;
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::twin::Tags;
-use twinhub_domain::{DeviceId, Twin};
+use twinhub_domain::{DeviceId, Json, Twin};
 
 /// The rules and by what they are found.
 #[derive(Debug, Default)]
@@ -64,6 +65,12 @@ pub(super) struct DeviceAttributes {
     pub groups: Box<[Box<str>]>,
     pub device_type: Box<str>,
     pub tags: Tags,
+}
+
+/// A device by its profile, as selectors look at it.
+struct Seen<'a> {
+    id: &'a DeviceId,
+    profile: &'a DeviceAttributes,
 }
 
 impl RuleIndex {
@@ -154,7 +161,7 @@ impl RuleIndex {
     pub fn watch(&self, id: &DeviceId, profile: &DeviceAttributes) -> Vec<TriggerRef> {
         let mut trigger_refs = self.named.get(id).cloned().unwrap_or_default();
         for pattern in &self.patterns {
-            if !pattern.trigger_refs.is_empty() && fits(&pattern.selector, id, profile) {
+            if !pattern.trigger_refs.is_empty() && pattern.selector.means(&Seen { id, profile }) {
                 trigger_refs.extend(&pattern.trigger_refs);
             }
         }
@@ -166,7 +173,7 @@ impl RuleIndex {
     /// Must the engine know this device's twin?
     pub fn needs(&self, id: &DeviceId, profile: &DeviceAttributes) -> bool {
         self.named.contains_key(id)
-            || self.patterns.iter().any(|pattern| fits(&pattern.selector, id, profile))
+            || self.patterns.iter().any(|pattern| pattern.selector.means(&Seen { id, profile }))
     }
 
     /// Patterns that another index has not.
@@ -217,9 +224,8 @@ impl RuleIndex {
             Selector::Glob(_) | Selector::Where { .. } => {
                 self.by_profile |= matches!(of, Selector::Where { .. });
                 self.by_group |= matches!(of, Selector::Where { group: Some(_), .. });
-                let text = text(of);
                 let next = self.patterns.len();
-                let place = *self.places.entry(text).or_insert(next);
+                let place = *self.places.entry(of.key()).or_insert(next);
                 if place == next {
                     self.patterns.push(Pattern { selector: of.clone(), trigger_refs: Vec::new() });
                 }
@@ -250,35 +256,25 @@ impl RuleIndex {
     }
 }
 
-/// Does this selector choose this device? One that means the device that fired chooses none.
-pub(super) fn fits(selector: &Selector, id: &DeviceId, profile: &DeviceAttributes) -> bool {
-    match selector {
-        Selector::Device(named) => named == id,
-        Selector::Glob(glob) => glob.matcher.is_match(id.as_str()),
-        Selector::Where { group, device_type, tags, template } => {
-            group.as_ref().is_none_or(|group| profile.groups.contains(group))
-                && device_type.as_ref().is_none_or(|wanted| *wanted == profile.device_type)
-                && template.as_ref().is_none_or(|wanted| profile.tags.template() == Some(&**wanted))
-                && tags.iter().all(|(name, wanted)| {
-                    profile.tags.tags.get(name).is_some_and(|value| match value.as_str() {
-                        Some(text) => *text == **wanted,
-                        None => value.to_string() == **wanted,
-                    })
-                })
-        }
-        Selector::Trigger => false,
+impl Candidate for Seen<'_> {
+    fn id(&self) -> &DeviceId {
+        self.id
     }
-}
 
-/// A selector as a text that two of the same have alike.
-fn text(selector: &Selector) -> String {
-    match selector {
-        Selector::Device(id) => format!("={id}"),
-        Selector::Glob(glob) => format!("*{}", glob.text),
-        Selector::Where { group, device_type, tags, template } => {
-            format!("?{group:?} {device_type:?} {tags:?} {template:?}")
-        }
-        Selector::Trigger => String::new(),
+    fn is_in(&self, group: &str) -> bool {
+        self.profile.groups.iter().any(|of| **of == *group)
+    }
+
+    fn device_type(&self) -> &str {
+        &self.profile.device_type
+    }
+
+    fn template(&self) -> Option<&str> {
+        self.profile.tags.template()
+    }
+
+    fn tag(&self, name: &str) -> Option<&Json> {
+        self.profile.tags.tags.get(name)
     }
 }
 

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::MissingTwins;
-use super::index::{DeviceAttributes, RuleIndex, fits};
+use super::index::{DeviceAttributes, RuleIndex};
 use super::trigger_ref::TriggerRef;
 use crate::expression::{Twins, member};
 use crate::model::{Path, Selector};
+use crate::selector::Placed;
 use twinhub_domain::event::ChangeKind;
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::twin::{Common, Properties};
@@ -193,8 +194,7 @@ impl WatchedTwins {
             Selector::Trigger => of_trigger.cloned().into_iter().collect(),
             Selector::Glob(_) | Selector::Where { .. } => {
                 let twins = self.devices.values().filter_map(|known| known.twin.as_deref());
-                let chosen =
-                    twins.filter(|twin| fits(selector, &twin.id, &DeviceAttributes::of(twin, &self.tree)));
+                let chosen = twins.filter(|twin| selector.means(&Placed { twin, tree: &self.tree }));
                 let mut ids: Vec<DeviceId> = chosen.map(|twin| twin.id.clone()).collect();
                 ids.sort();
                 ids

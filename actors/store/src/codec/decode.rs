@@ -42,7 +42,7 @@ pub fn decode(blob: &[u8], layers: &LayerCache) -> Result<Vec<Recorded>, CodecEr
     }
     let mut bytes = ByteReader(checked.get(1..).ok_or(CodecError::Short)?);
     let count = bytes.count()?;
-    let texts = texts(&mut bytes)?;
+    let texts = all_texts(&mut bytes)?;
     let mut decoder = Decoder { bytes, texts, text_left: MOST_TEXT, number_text: String::new(), layers };
     let mut events: Vec<Recorded> = Vec::with_capacity(count.min(decoder.bytes.left() / SHORTEST_EVENT + 1));
     for _ in 0..count {
@@ -52,6 +52,22 @@ pub fn decode(blob: &[u8], layers: &LayerCache) -> Result<Vec<Recorded>, CodecEr
     match decoder.bytes.left() {
         0 => Ok(events),
         _ => Err(CodecError::Nonsense("there is more than was counted")),
+    }
+}
+
+/// The texts of a blob, each once: the names in its events, and much else. Its checksum is not looked at.
+///
+/// # Errors
+/// Says why the bytes are no events.
+pub fn texts(blob: &[u8]) -> Result<Vec<&str>, CodecError> {
+    match blob.split_first() {
+        None => Err(CodecError::Short),
+        Some((FIRST_VERSION..=VERSION, rest)) => {
+            let mut bytes = ByteReader(rest);
+            bytes.count()?;
+            Ok(all_texts(&mut bytes)?.into_iter().map(|text| text.spelled).collect())
+        }
+        Some((other, _)) => Err(CodecError::Version(*other)),
     }
 }
 
@@ -75,7 +91,7 @@ struct SharedText<'a> {
     shared: Option<Arc<str>>,
 }
 
-fn texts<'a>(bytes: &mut ByteReader<'a>) -> Result<Vec<SharedText<'a>>, CodecError> {
+fn all_texts<'a>(bytes: &mut ByteReader<'a>) -> Result<Vec<SharedText<'a>>, CodecError> {
     let count = bytes.count()?;
     let mut texts = Vec::with_capacity(count);
     for _ in 0..count {

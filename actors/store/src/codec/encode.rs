@@ -5,15 +5,16 @@ use serde::Serialize;
 
 use super::bytes::{Decimal, checksum, put_signed, put_varint};
 use super::{LAYER, VERSION, head, source, tag};
-use crate::layers::key;
+use crate::layers::LayerCache;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::{Cause, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
 
-/// Writes `events`, in any order of their `seq`; the fewest bytes come from similar neighbours.
-pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
+/// Writes `events`, in any order of their `seq`; the fewest bytes come from similar neighbours. The names of the layers
+/// in them come from `layers`.
+pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>, layers: &LayerCache) -> Vec<u8> {
     let events: Vec<(&Recorded, Option<Object>)> =
-        events.into_iter().map(|recorded| (recorded, document(&recorded.event.body))).collect();
+        events.into_iter().map(|recorded| (recorded, document(&recorded.event.body, layers))).collect();
     let mut writer = BlobWriter::default();
     for (recorded, document) in &events {
         writer.event(recorded, document.as_ref());
@@ -22,12 +23,12 @@ pub fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
 }
 
 /// The stored form of a change of a twin.
-fn document(body: &EventBody) -> Option<Object> {
+fn document(body: &EventBody, layers: &LayerCache) -> Option<Object> {
     let EventBody::Twin(TwinChange { patch, .. }) = body else { return None };
     let mut document = patch.to_object();
     if let Some(Some(layer)) = patch.template() {
         let mut template = layer.shown();
-        template.insert(LAYER, Json::String(key(layer)));
+        template.insert(LAYER, Json::String(layers.name(layer)));
         document.insert("template", template.into());
     }
     Some(document)

@@ -24,7 +24,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use decode::decode;
+pub use decode::{decode, texts};
 pub use encode::encode;
 
 /// The first byte of a blob. A reader knows this one and those before it.
@@ -48,7 +48,7 @@ pub enum CodecError {
     Nonsense(&'static str),
 }
 
-/// The member of a template in an event that names its layer, see [`crate::layers::key`].
+/// The member of a template in an event that names its layer, see [`crate::layers::Layers::name`].
 const LAYER: &str = "layer";
 
 /// The bits of an event's head.

@@ -21,6 +21,10 @@ fn decode(blob: &[u8]) -> Result<Vec<Recorded>, CodecError> {
     super::decode(blob, &LayerCache::default())
 }
 
+fn encode<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Vec<u8> {
+    super::encode(events, &LayerCache::default())
+}
+
 fn same(one: &[Recorded], other: &[Recorded]) -> bool {
     // Numbers are equal by value; what is stored must be equal by digit.
     let told =

@@ -2,7 +2,7 @@
 
 use super::samples::*;
 use super::support::*;
-use crate::{AlarmQuery, DeliveryQuery, DeliveryRecord, DeliveryStatus, RunQuery};
+use crate::{AlarmQuery, DeliveryQuery, DeliveryRecord, DeliveryStatus, RunPlace, RunQuery};
 use twinhub_domain::alarm::{Alarm, Severity};
 use twinhub_domain::run::{RunEntry, RunOutcome};
 use twinhub_domain::{DeviceNumber, Timestamp};
@@ -38,12 +38,18 @@ async fn runs_are_filtered_and_paged() {
             check(RunQuery { offset: 9, ..runs() }, &[], 6).await;
             check(RunQuery { offset: u64::MAX, limit: u64::MAX, ..runs() }, &[], 6).await;
             check(RunQuery { limit: 0, ..runs() }, &[], 6).await;
+            let behind = |n: u32| Some(RunPlace { at: after_noon(n.into()), id: run_id(u128::from(n)) });
+            check(RunQuery { after: behind(4), ..runs() }, &[5, 6], 6).await;
+            check(RunQuery { after: behind(4), newest_first: true, limit: 2, ..runs() }, &[3, 2], 6).await;
+            check(RunQuery { after: behind(6), ..runs() }, &[], 6).await;
             let cool = || RunQuery { rule: Some(rule("cool")), ..runs() };
             check(cool(), &[1, 2, 5, 6], 4).await;
             check(RunQuery { newest_first: true, ..cool() }, &[6, 5, 2, 1], 4).await;
             check(RunQuery { rule: Some(rule("none")), ..runs() }, &[], 0).await;
             let of = |device: DeviceNumber| RunQuery { device: Some(device), ..runs() };
             check(of(a.1), &[1, 2, 3], 3).await;
+            check(RunQuery { after: behind(2), ..of(a.1) }, &[3], 3).await;
+            check(RunQuery { after: behind(2), newest_first: true, ..of(a.1) }, &[1], 3).await;
             check(RunQuery { rule: Some(rule("cool")), ..of(b.1) }, &[5], 1).await;
             check(RunQuery { parent, ..runs() }, &[4, 5], 2).await;
             let came_to = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -57,6 +63,47 @@ async fn runs_are_filtered_and_paged() {
             check(RunQuery { from, to: None, ..of(a.1) }, &[2, 3], 2).await;
             fixture.reopen().await;
         }
+    }
+}
+
+/// Runs of one moment have an order too, and of those that come between two pages none is given twice or left out.
+#[tokio::test]
+async fn pages_of_runs_go_on_where_they_ended() {
+    for fixture in Fixture::both().await {
+        let mut world = TestFleet::new();
+        world.register("a", "{}");
+        let a = ("a", world.number("a"));
+        let at_once = |n| RunEntry { at: after_noon(1), last_at: after_noon(1), ..run(n, "cool", Some(a)) };
+        world.automation.runs = (1..=7).map(at_once).chain([run(8, "cool", Some(a))]).collect();
+        fixture.commit(&world.batch()).await;
+        for device in [None, Some(a.1)] {
+            for newest_first in [false, true] {
+                let (mut found, mut after) = (Vec::new(), None);
+                loop {
+                    let query = RunQuery { device, newest_first, after, limit: 3, ..runs() };
+                    let page = fixture.store.runs(&query).await.unwrap();
+                    assert!(page.runs.len() == 3 || page.next.is_none());
+                    assert_eq!(page.total, 8);
+                    found.extend(page.runs.iter().map(|entry| entry.id));
+                    after = page.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                if newest_first {
+                    found.reverse();
+                }
+                assert_eq!(found, (1..=8).map(run_id).collect::<Vec<_>>());
+            }
+        }
+        // Newer ones do not move what is behind a place.
+        let query = |after| RunQuery { newest_first: true, after, limit: 4, ..runs() };
+        let first = fixture.store.runs(&query(None)).await.unwrap();
+        world.automation.runs = vec![run(9, "cool", Some(a)), run(10, "cool", None)];
+        fixture.commit(&world.batch()).await;
+        let second = fixture.store.runs(&query(first.next)).await.unwrap();
+        let ids: Vec<_> = second.runs.iter().map(|entry| entry.id).collect();
+        assert_eq!((ids, second.total, second.next), ([4, 3, 2, 1].map(run_id).into(), 10, None));
     }
 }
 

@@ -97,9 +97,21 @@ async fn dump_automation(dump: &mut String, store: &dyn Store, devices: &[(Strin
                 let parent = (offset == 1 && device.is_none()).then(|| samples::run_id(1));
                 let outcomes = if newest_first { vec![] } else { vec!["running".into(), "not_run".into()] };
                 let (rule, from) = (rule.clone(), newest_first.then(|| samples::after_noon(2)));
-                let query =
-                    RunQuery { rule, device, parent, outcomes, from, to: None, newest_first, offset, limit };
-                writeln!(dump, "runs {:?}", store.runs(&query).await.unwrap()).unwrap();
+                let query = RunQuery {
+                    rule,
+                    device,
+                    parent,
+                    outcomes,
+                    from,
+                    newest_first,
+                    offset,
+                    limit,
+                    ..samples::runs()
+                };
+                let page = store.runs(&query).await.unwrap();
+                writeln!(dump, "runs {page:?}").unwrap();
+                let behind = RunQuery { after: page.next, offset: 0, ..query };
+                writeln!(dump, "runs behind {:?}", store.runs(&behind).await.unwrap()).unwrap();
             }
             let (active, at_least) = (rule.is_some().then_some(true), device.map(|_| Severity::Minor));
             let query = AlarmQuery { active, at_least, device, rule, ..samples::alarms() };

@@ -318,6 +318,12 @@ impl Fixture {
         [Self::memory(), Self::sql().await]
     }
 
+    /// Stores whose journals go back this far.
+    pub async fn both_keeping_journal(keep_journal: Duration) -> [Self; 2] {
+        let memory = MemoryStore::keeping_journal(keep_journal);
+        [Self { store: Arc::new(memory), sql: None }, Self::sql_with(keeping_journal(keep_journal)).await]
+    }
+
     /// As after a crash: whatever was only in memory is gone.
     pub async fn reopen(&mut self) {
         if let Some((dir, options)) = &self.sql {

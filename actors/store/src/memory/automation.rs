@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
-    EngineProgress, RuleRecord, RunPage, RunQuery, select,
+    EngineProgress, RuleRecord, RunPage, RunPlace, RunQuery, select,
 };
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
@@ -100,12 +100,21 @@ impl MemoryAutomation {
             |entry: &RunEntry| query.device.is_none_or(|device| self.parts.contains(&(entry.id, device)));
         let wanted = |entry: &&RunEntry| select::is_run(query, entry) && has_part(entry);
         let mut found: Vec<&RunEntry> = self.runs.values().filter(wanted).collect();
-        found.sort_by_key(|entry| (entry.at, entry.id));
+        found.sort_by_key(|entry| place(entry));
         if query.newest_first {
             found.reverse();
         }
-        let (runs, total) = page(&found, query.offset, query.limit);
-        RunPage { runs, total }
+        let total = found.len() as u64;
+        let is_behind = |entry: &RunEntry| {
+            query.after.is_none_or(|after| {
+                if query.newest_first { place(entry) < after } else { place(entry) > after }
+            })
+        };
+        found.retain(|entry| is_behind(entry));
+        let (runs, left) = page(&found, query.offset, query.limit);
+        let is_last = query.offset.saturating_add(query.limit) >= left;
+        let next = if is_last { None } else { runs.last().map(place) };
+        RunPage { runs, total, next }
     }
 
     pub fn run(&self, id: RunId) -> Option<RunEntry> {
@@ -143,6 +152,10 @@ impl MemoryAutomation {
         let (deliveries, total) = page(&found, query.offset, query.limit);
         DeliveryPage { deliveries, total }
     }
+}
+
+fn place(entry: &RunEntry) -> RunPlace {
+    RunPlace { at: entry.at, id: entry.id }
 }
 
 fn page<T: Clone>(found: &[&T], offset: u64, limit: u64) -> (Vec<T>, u64) {

@@ -15,6 +15,7 @@ use sea_orm::{
 use super::entities::chunk;
 use super::rows::{self, failed, int};
 use super::write;
+use crate::layers::LayerCache;
 use crate::{StoreError, codec};
 use twinhub_domain::{DeviceNumber, Recorded, Timestamp};
 
@@ -179,7 +180,7 @@ fn row(device: DeviceNumber, messages: &[&Recorded]) -> chunk::Model {
         last_at: at(messages.last()),
         last_seq: seqs().max().unwrap_or_default(),
         count: int(messages.len() as u64),
-        body: codec::encode(messages.iter().copied()),
+        body: codec::encode(messages.iter().copied(), &LayerCache::default()), // readings name no layers
     }
 }
 

@@ -7,7 +7,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
-use super::layers::{self, LayersByKey};
+use super::layers::{self, NamedLayers};
 use super::rows::{self, failed, int};
 use super::{SqlStore, automation, events, fleet, head, list_columns, write};
 use crate::{Batch, StoreError, codec};
@@ -17,7 +17,7 @@ const COMMIT: &str = "commit";
 
 /// See [`crate::Store::commit`].
 pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
-    let row = journal_row(batch);
+    let row = journal_row(store, batch);
     let turn = store.writer.begin(COMMIT).await?;
     if let Some(row) = &row {
         if row.first_seq <= int(store.memtable.last()) {
@@ -26,7 +26,7 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
         }
         if store.in_doubt.load(Ordering::Acquire) && already_there(turn.sql(), row).await? {
             let done = turn.abandon().await?;
-            store.memtable.append(&batch.events, &batch.removed);
+            append(store, batch);
             store.in_doubt.store(false, Ordering::Release);
             drop(done);
             return Ok(());
@@ -36,8 +36,8 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     }
     let first_seq = row.as_ref().map(|row| row.first_seq);
     let has_events = first_seq.is_some();
-    let fresh = match write(store, turn.sql(), batch, row).await {
-        Ok(fresh) => fresh,
+    let named = match write(store, turn.sql(), batch, row).await {
+        Ok(named) => named,
         Err(error) => {
             drop(turn); // with nothing written
             return Err(conflict(store, first_seq).await.unwrap_or(error));
@@ -46,8 +46,8 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     // Set before, not after, so that a caller that goes away while we wait leaves the doubt behind.
     store.in_doubt.fetch_or(has_events, Ordering::AcqRel);
     let done = turn.finish().await?;
-    fresh.into_iter().for_each(|(key, layer)| store.layers.mark_stored(key, layer));
-    store.memtable.append(&batch.events, &batch.removed);
+    named.are_durable(&store.layers);
+    append(store, batch);
     if has_events {
         store.in_doubt.store(false, Ordering::Release);
     }
@@ -55,7 +55,15 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn journal_row(batch: &Batch) -> Option<journal::Model> {
+/// Makes the store know of a durable batch.
+fn append(store: &SqlStore, batch: &Batch) {
+    store.memtable.append(&batch.events, &batch.removed);
+    if !batch.removed.is_empty() {
+        store.looking.note_removal();
+    }
+}
+
+fn journal_row(store: &SqlStore, batch: &Batch) -> Option<journal::Model> {
     let (first, last) = (batch.events.first()?, batch.events.last()?);
     let times = || batch.events.iter().map(|event| event.event.at.millis());
     Some(journal::Model {
@@ -64,7 +72,7 @@ fn journal_row(batch: &Batch) -> Option<journal::Model> {
         at: batch.at.millis(),
         first_at: times().min().unwrap_or_default(),
         last_at: times().max().unwrap_or_default(),
-        body: codec::encode(batch.events.iter().map(|event| &**event)),
+        body: codec::encode(batch.events.iter().map(|event| &**event), &store.layers),
     })
 }
 
@@ -114,20 +122,20 @@ async fn write(
     sql: &DatabaseTransaction,
     batch: &Batch,
     journal: Option<journal::Model>,
-) -> Result<LayersByKey, StoreError> {
-    let fresh = layers::write(store, sql, batch).await?;
+) -> Result<NamedLayers, StoreError> {
+    let named = layers::write(store, sql, batch).await?;
     write::insert(sql, "write journal", journal.into_iter().collect(), None).await?;
     let removed: HashMap<DeviceNumber, u64> =
         batch.removed.iter().map(|(seq, number)| (*number, *seq)).collect();
     remove(sql, &removed).await?;
-    write_events(sql, batch, &removed).await?;
+    write_events(store, sql, batch, &removed).await?;
     write_twins(sql, &latest_twins(batch, &removed)).await?;
     write_commands(sql, batch, &removed).await?;
     let is_gone = |number| removed.contains_key(&number) || store.memtable.removed(number).is_some();
     automation::write(store, sql, &batch.automation, is_gone).await?;
     fleet::write(store, sql, &batch.fleet).await?;
     write_outbox(sql, batch).await?;
-    Ok(fresh)
+    Ok(named)
 }
 
 /// Of a twin that is there more than once, the last.
@@ -158,6 +166,7 @@ async fn write_twins(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Resul
 
 /// Everything that is no telemetry gets a row, so that it is found without the readings around it.
 async fn write_events(
+    store: &SqlStore,
     sql: &DatabaseTransaction,
     batch: &Batch,
     removed: &HashMap<DeviceNumber, u64>,
@@ -172,7 +181,7 @@ async fn write_events(
             device: recorded.event.number.0,
             kind: events::word(&recorded.event).to_owned(),
             at: recorded.event.at.millis(),
-            body: codec::encode([&**recorded]),
+            body: codec::encode([&**recorded], &store.layers),
         })
         .collect();
     write::insert(sql, "write events", rows, None).await

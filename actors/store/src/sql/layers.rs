@@ -1,7 +1,7 @@
-//! The layers that events name: a row each, written with the first event that has it. Rows are never deleted: events
-//! tell of a device as long as it is there, and a template has few layers in its life, of 64 KiB at most.
+//! The layers that events name: a row each, written with the first event that has it. `unused_layers` deletes it when no
+//! event that is kept names it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sea_orm::sea_query::OnConflict;
@@ -12,18 +12,32 @@ use twinhub_domain::{EventBody, Object, Recorded};
 
 use super::entities::fleet;
 use super::rows::{self, failed};
-use super::{SqlStore, write};
+use super::{SqlStore, unused_layers, write};
 use crate::codec::{self, CodecError};
-use crate::layers::{LayerCache, key};
+use crate::layers::LayerCache;
 use crate::{Batch, StoreError};
 
 /// The word for them beside groups and templates.
-const KIND: &str = "layer";
+pub const KIND: &str = "layer";
 const READ: &str = "read the layers of templates";
 const WRITE: &str = "write the layers of templates";
 
-/// Layers by their names.
-pub type LayersByKey = BTreeMap<Box<str>, Arc<Layer>>;
+/// The layers that a batch's events name, by their names.
+#[derive(Default)]
+pub struct NamedLayers {
+    /// Those that have a row with this batch, and the last event that names each.
+    fresh: BTreeMap<Box<str>, (Arc<Layer>, u64)>,
+    /// Those that were taken for unused.
+    used_again: BTreeSet<Box<str>>,
+}
+
+impl NamedLayers {
+    /// The batch is durable.
+    pub fn are_durable(self, layers: &LayerCache) {
+        self.fresh.into_iter().for_each(|(name, (layer, seq))| layers.mark_stored(name, layer, seq));
+        self.used_again.iter().for_each(|name| layers.set_unused(name, None));
+    }
+}
 
 /// Takes in the layers that have a row.
 pub async fn load(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<(), StoreError> {
@@ -34,21 +48,21 @@ pub async fn load(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<(),
         let detail = || format!("{} does not say of which template it is", row.id);
         let layer =
             Layer::read(&body).ok_or_else(|| StoreError::Damaged { operation: READ, detail: detail() })?;
-        layers.mark_stored(row.id.into(), Arc::new(layer));
+        layers.mark_stored(row.id.into(), Arc::new(layer), 0);
     }
-    Ok(())
+    unused_layers::load(sql, layers).await
 }
 
 /// Writes the rows of the layers that the batch's events are the first to have. Once that is durable,
-/// [`LayerCache::mark_stored`] is to be told.
+/// [`NamedLayers::are_durable`] is to be told.
 pub async fn write(
     store: &SqlStore,
     sql: &DatabaseTransaction,
     batch: &Batch,
-) -> Result<LayersByKey, StoreError> {
-    let fresh = fresh(store, &batch.events);
-    let mut models = Vec::with_capacity(fresh.len());
-    for (key, layer) in &fresh {
+) -> Result<NamedLayers, StoreError> {
+    let named = named(store, &batch.events);
+    let mut models = Vec::with_capacity(named.fresh.len());
+    for (key, (layer, _)) in &named.fresh {
         models.push(fleet::Model {
             kind: KIND.to_owned(),
             id: key.to_string(),
@@ -59,22 +73,28 @@ pub async fn write(
     // After a commit of which it was not known whether it took place, it may be there.
     let keep = OnConflict::columns([fleet::Column::Kind, fleet::Column::Id]).do_nothing().to_owned();
     write::insert(sql, WRITE, models, Some(keep)).await?;
-    Ok(fresh)
+    // Also of fresh ones: after a deletion of which it was not known whether it took place, the mark may be there.
+    let marked: Vec<Box<str>> = named.fresh.keys().chain(&named.used_again).cloned().collect();
+    unused_layers::unmark(sql, &marked).await?;
+    Ok(named)
 }
 
-fn fresh(store: &SqlStore, events: &[Arc<Recorded>]) -> LayersByKey {
-    let mut fresh = LayersByKey::new();
+fn named(store: &SqlStore, events: &[Arc<Recorded>]) -> NamedLayers {
+    let mut named = NamedLayers::default();
     for recorded in events {
         if let EventBody::Twin(change) = &recorded.event.body
             && let Some(Part::Template(Some(layer))) = change.patch.get("template")
         {
-            let key = key(layer);
-            if !store.layers.is_stored(&key) {
-                fresh.entry(key).or_insert_with(|| Arc::clone(layer));
+            let name = store.layers.name(layer);
+            store.layers.note_named(&name, recorded.seq);
+            if store.layers.is_unused(&name) {
+                named.used_again.insert(name);
+            } else if !store.layers.is_stored(&name) {
+                named.fresh.insert(name, (Arc::clone(layer), recorded.seq));
             }
         }
     }
-    fresh
+    named
 }
 
 impl SqlStore {
@@ -100,6 +120,7 @@ mod tests {
     use super::*;
     use crate::Store as _;
     use crate::contract::support::{Fixture, TestFleet, open};
+    use crate::layers::key;
     use crate::sql::entities::event;
 
     /// Another program may have the database open, and have read the layers before this one came to be.
@@ -115,7 +136,7 @@ mod tests {
         let mut layers = 0;
         for row in rows {
             let events = other.events(READ, row.seq, &row.body).await.unwrap();
-            layers += fresh(&other, &events.into_iter().map(Arc::new).collect::<Vec<_>>()).len();
+            layers += named(&other, &events.into_iter().map(Arc::new).collect::<Vec<_>>()).fresh.len();
         }
         assert_eq!(layers, 0, "what was read is known to be kept");
         assert_eq!(

@@ -57,6 +57,7 @@ mod rows;
 mod runs;
 mod sealed;
 mod sqlite;
+mod unused_layers;
 mod write;
 mod write_connection;
 
@@ -73,6 +74,7 @@ use twinhub_migrations::{Migrator, MigratorTrait};
 use self::expiry::Expiry;
 use self::memtable::Memtable;
 use self::rows::failed;
+use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
 use super::{
     AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery, CommandRecord,
@@ -133,6 +135,8 @@ pub struct SqlStore {
     /// The time of the last deletion of old readings.
     readings_pruned: Mutex<Option<Timestamp>>,
     expiring: Expiry,
+    /// When layers that are not used any more were looked for.
+    looking: UnusedLayerScan,
 }
 
 impl Default for SqlOptions {
@@ -189,6 +193,7 @@ impl SqlStore {
             maintaining: Mutex::new(()),
             readings_pruned: Mutex::new(None),
             expiring: Expiry::default(),
+            looking: UnusedLayerScan::default(),
             seal: options.seal,
             keeping: RwLock::new(Keeping {
                 journal: options.keep_journal,
@@ -348,7 +353,8 @@ impl Store for SqlStore {
         compaction::compact(self).await?;
         prune::journal(self, now).await?;
         prune::readings(self, now).await?;
-        expiry::expire(self, now).await
+        expiry::expire(self, now).await?;
+        unused_layers::expire(self, now).await
     }
 
     async fn doubt(&self, doubt: ClockDoubt) -> Result<(), StoreError> {

@@ -4,15 +4,16 @@ mod parts;
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, Select,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 
 use super::entities::{run, run_device};
 use super::rows::{self, failed};
 use super::{SqlStore, page, write};
-use crate::{RunPage, RunQuery, StoreError, select};
-use twinhub_domain::DeviceNumber;
+use crate::{RunPage, RunPlace, RunQuery, StoreError, select};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
+use twinhub_domain::{DeviceNumber, Timestamp};
 
 use run::Column as C;
 use run_device::Column as P;
@@ -26,36 +27,60 @@ const RULES_AT_ONCE: usize = 50;
 
 /// See [`crate::Store::runs`].
 pub async fn runs(store: &SqlStore, query: &RunQuery) -> Result<RunPage, StoreError> {
-    let (total, ids) = match query.device {
+    let (total, mut places) = match query.device {
         Some(device) => {
             let selected = parts::select(query, device);
             let total = page::count(store, READ, selected.clone(), P::Run).await?;
-            (total, ids(store, query, total, parts::sorted(selected, &order(query)), P::Run).await?)
+            let sorted = parts::sorted(selected.filter(behind(query, P::Began, P::Run)), &order(query));
+            (total, places(store, query, total, sorted, (P::Began, P::Run)).await?)
         }
         None => {
             let selected = run::Entity::find().filter(condition(query)).filter(began(query, C::Began));
             let total = page::count(store, READ, selected.clone(), C::Id).await?;
-            (total, ids(store, query, total, sorted(selected, &order(query)), C::Id).await?)
+            let sorted = sorted(selected.filter(behind(query, C::Began, C::Id)), &order(query));
+            (total, places(store, query, total, sorted, (C::Began, C::Id)).await?)
         }
     };
+    let has_next = places.len() as u64 > query.limit;
+    if has_next {
+        places.pop();
+    }
+    let next = places.last().filter(|_| has_next).map(|(began, id)| place(*began, id)).transpose()?;
+    let ids: Vec<Vec<u8>> = places.into_iter().map(|(_, id)| id).collect();
     let rows = page::with_ids::<run::Entity>(store, READ, C::Id, &ids).await?;
     let runs: Result<Vec<RunEntry>, _> = rows.iter().map(to_run).collect();
     // One that a commit has just brought further may be no more what was asked for.
     let runs = runs?.into_iter().filter(|entry| select::is_run(query, entry)).collect();
-    Ok(RunPage { runs, total })
+    Ok(RunPage { runs, total, next })
 }
 
-async fn ids<E: EntityTrait>(
+/// The places of the runs on a page, and of one more where there is one.
+async fn places<E: EntityTrait>(
     store: &SqlStore,
     query: &RunQuery,
     total: u64,
     sorted: Select<E>,
-    id: E::Column,
-) -> Result<Vec<Vec<u8>>, StoreError> {
+    (began, id): (E::Column, E::Column),
+) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
     if query.offset >= total || query.limit == 0 {
         return Ok(Vec::new());
     }
-    page::ids(store, READ, sorted, id, (query.offset, query.limit)).await
+    sorted
+        .offset(rows::bound(query.offset))
+        .limit(rows::bound(query.limit.saturating_add(1)))
+        .select_only()
+        .columns([began, id])
+        .into_tuple()
+        .all(&store.readers)
+        .await
+        .map_err(failed(READ))
+}
+
+fn place(began: i64, id: &[u8]) -> Result<RunPlace, StoreError> {
+    let detail = |error: uuid::Error| format!("the id of the run at {began}: {error}");
+    let id = uuid::Uuid::from_slice(id)
+        .map_err(|error| StoreError::Damaged { operation: READ, detail: detail(error) })?;
+    Ok(RunPlace { at: Timestamp::from_millis(began), id: RunId(id) })
 }
 
 /// See [`crate::Store::run`].
@@ -152,6 +177,18 @@ fn began(query: &RunQuery, column: impl ColumnTrait) -> Condition {
         .add_option(query.to.map(|to| column.lt(to.millis())))
 }
 
+/// A condition on the place: the bound on the time alone is for the index.
+fn behind(query: &RunQuery, began: impl ColumnTrait, id: impl ColumnTrait) -> Condition {
+    let Some(RunPlace { at, id: last }) = query.after else { return Condition::all() };
+    let (at, last) = (at.millis(), bytes(last));
+    let (bound, later, same_time) = if query.newest_first {
+        (began.lte(at), began.lt(at), id.lt(last))
+    } else {
+        (began.gte(at), began.gt(at), id.gt(last))
+    };
+    Condition::all().add(bound).add(Condition::any().add(later).add(same_time))
+}
+
 fn order(query: &RunQuery) -> Order {
     if query.newest_first { Order::Desc } else { Order::Asc }
 }
@@ -179,11 +216,10 @@ fn are_last(rules: &[RuleId]) -> Expr {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{DbBackend, QuerySelect, QueryTrait};
+    use sea_orm::{DbBackend, QueryTrait};
 
     use super::*;
     use crate::contract::support::{Fixture, plan};
-    use twinhub_domain::Timestamp;
 
     #[tokio::test]
     async fn lists_read_no_more_than_an_index() {
@@ -191,16 +227,19 @@ mod tests {
         let rule = || RuleId::parse("cool").ok();
         let time = Some(Timestamp::from_millis(0));
         let all = RunQuery::default;
+        let after = Some(RunPlace { at: Timestamp::from_millis(0), id: RunId(uuid::Uuid::nil()) });
         let failed = || vec!["failed".to_owned()];
         for (query, index) in [
             (all(), "COVERING INDEX runs_began"),
             (RunQuery { from: time, to: time, ..all() }, "COVERING INDEX runs_began"),
             (RunQuery { outcomes: failed(), ..all() }, "COVERING INDEX runs_began"),
+            (RunQuery { after, ..all() }, "SEARCH runs USING COVERING INDEX runs_began"),
         ] {
-            for order in [Order::Asc, Order::Desc] {
+            for newest_first in [false, true] {
+                let query = RunQuery { newest_first, ..query.clone() };
                 let all = run::Entity::find().filter(condition(&query)).filter(began(&query, C::Began));
-                let page = sorted(all, &order);
-                let page = page.select_only().column(C::Id).limit(20);
+                let page = sorted(all.filter(behind(&query, C::Began, C::Id)), &order(&query));
+                let page = page.select_only().columns([C::Began, C::Id]).limit(20);
                 let plan = plan(&fixture, &page.build(DbBackend::Sqlite).to_string());
                 assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
             }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{any_json, any_text, decode, same};
-use crate::codec::encode;
+use super::{any_json, any_text, decode, encode, same};
 use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::json::DEEPEST;

@@ -29,5 +29,7 @@ pub const AUTOMATION_TIME: &str = "automation_time";
 pub const CLOCK_AHEAD: &str = "clock_ahead";
 /// and for how many ms of running that has been doubted.
 pub const CLOCK_DOUBTED: &str = "clock_doubted";
+/// The time of the last look for layers of templates that are not used any more.
+pub const LAYERS_LOOKED_AT: &str = "layers_looked_at";
 /// Identifies the key that seals secrets.
 pub const KEY_CHECK: &str = "key_check";

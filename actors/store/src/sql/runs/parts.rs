@@ -104,33 +104,42 @@ mod tests {
     use sea_orm::{DbBackend, QueryTrait};
 
     use super::*;
+    use crate::RunPlace;
     use crate::contract::support::{Fixture, plan};
+    use crate::sql::runs::{behind, order};
     use twinhub_domain::Timestamp;
-    use twinhub_domain::run::RuleId;
+    use twinhub_domain::run::{RuleId, RunId};
 
     #[tokio::test]
     async fn a_page_of_a_device_is_read_from_an_index() {
         let fixture = Fixture::sql().await;
         let time = Some(Timestamp::from_millis(0));
         let all = RunQuery::default;
-        let page = |query: &RunQuery, order: &Order| {
-            let page = sorted(select(query, DeviceNumber(1)), order).select_only().column(P::Run).limit(20);
+        let after = Some(RunPlace { at: Timestamp::from_millis(0), id: RunId(uuid::Uuid::nil()) });
+        let page = |query: &RunQuery, newest_first| {
+            let query = RunQuery { newest_first, ..query.clone() };
+            let all = select(&query, DeviceNumber(1)).filter(behind(&query, P::Began, P::Run));
+            let page = sorted(all, &order(&query)).select_only().columns([P::Began, P::Run]).limit(20);
             plan(&fixture, &page.build(DbBackend::Sqlite).to_string())
         };
-        for order in [Order::Asc, Order::Desc] {
-            for query in [all(), RunQuery { from: time, ..all() }, RunQuery { from: time, to: time, ..all() }]
-            {
-                let plan = page(&query, &order);
+        for newest_first in [false, true] {
+            for query in [
+                all(),
+                RunQuery { from: time, ..all() },
+                RunQuery { from: time, to: time, ..all() },
+                RunQuery { after, ..all() },
+            ] {
+                let plan = page(&query, newest_first);
                 assert!(plan.contains("COVERING INDEX run_devices_device_began_run"), "{query:?}: {plan}");
                 assert!(!plan.contains("TEMP B-TREE") && !plan.contains("runs"), "{query:?}: {plan}");
             }
             let failed = RunQuery { outcomes: vec!["failed".into()], ..all() };
-            let plan = page(&failed, &order);
+            let plan = page(&failed, newest_first);
             assert!(plan.contains("COVERING INDEX run_devices_device_began_run"), "{plan}");
             assert!(plan.contains("SEARCH runs") && !plan.contains("TEMP B-TREE"), "{plan}");
         }
         let of_both = RunQuery { rule: RuleId::parse("cool").ok(), ..all() };
-        let plan = page(&of_both, &Order::Desc);
+        let plan = page(&of_both, true);
         assert!(!plan.contains("SCAN"), "{plan}");
     }
 
