@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use self::words::Source;
 
 /// Any JSON object.
-pub struct AnyObject;
+pub struct Object;
 
 /// The door that something came in by, and who or what stood there.
 #[derive(ToSchema)]

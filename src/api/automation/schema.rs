@@ -10,7 +10,7 @@ use crate::api::alarms::schema::DeliveryItem;
 use crate::api::schema::words::{
     RuleMode, RuleOrigin, RuleStatus, RunKind, RunOutcome, RunRole, TriggerKind, WhyNot,
 };
-use crate::api::schema::{AnyObject, TriggerCause};
+use crate::api::schema::{Object, TriggerCause};
 use crate::http::problem::RuleError;
 
 /// A rule.
@@ -82,7 +82,7 @@ pub struct RuleDetail {
     #[serde(flatten)]
     item: RuleItem,
     /// As it was written.
-    rule: AnyObject,
+    rule: Object,
 }
 
 /// A rule: the shape of rule files (`/api/automation/schema.json`), or the form `name, trigger_conditions, actions,
@@ -102,17 +102,17 @@ pub struct NewRule {
     enabled: Option<bool>,
     /// `single` (by default), `restart`, `queued` or `parallel`.
     mode: Option<String>,
-    triggers: Option<Vec<AnyObject>>,
+    triggers: Option<Vec<Object>>,
     /// Expressions, or objects with `all`, `any`, `not` or `time`; all must hold.
-    conditions: Option<Vec<AnyObject>>,
-    actions: Option<Vec<AnyObject>>,
-    on_release: Option<Vec<AnyObject>>,
+    conditions: Option<Vec<Object>>,
+    actions: Option<Vec<Object>>,
+    on_release: Option<Vec<Object>>,
     /// Of the other form.
     name: Option<String>,
     /// Of the other form: conditions nested in `and` and `or`.
-    trigger_conditions: Option<AnyObject>,
+    trigger_conditions: Option<Object>,
     /// Of the other form.
-    schedule: Option<AnyObject>,
+    schedule: Option<Object>,
     /// Of the other form.
     enabled_status: Option<bool>,
 }
@@ -190,7 +190,7 @@ pub struct TriggerItem {
     kind: String,
     /// What the rule sees as `trigger`.
     #[schema(example = json!({"value": 28.5, "property": "temperature"}))]
-    data: AnyObject,
+    data: Object,
     /// The event's place in the sequence.
     seq: Option<u64>,
     cause: Option<TriggerCause>,
@@ -212,7 +212,7 @@ pub struct TermItem {
     text: String,
     /// What each name in it stood for.
     #[schema(example = json!({"fan.mode": "manual"}))]
-    values: AnyObject,
+    values: Object,
     holds: Option<bool>,
     /// Why it is not known.
     #[schema(nullable = false)]

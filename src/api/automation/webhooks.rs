@@ -21,7 +21,7 @@ use crate::http::reply::Document;
     path = "/api/automation/webhooks/{name}",
     tag = "automation",
     params(("name" = String, Path, description = "The name in the trigger")),
-    request_body(content = crate::api::schema::AnyObject, description = "Any JSON; none is null"),
+    request_body(content = crate::api::schema::Object, description = "Any JSON; none is null"),
     responses(
         (status = 202, description = "It is stored, and the rules will see it", body = EventAccepted),
         (status = 404, description = "No rule has a webhook of this name", body = Problem),

@@ -4,7 +4,7 @@
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::schema::words::CommandStatus;
-use crate::api::schema::{AnyObject, CauseItem};
+use crate::api::schema::{CauseItem, Object};
 
 /// A command.
 #[derive(ToSchema)]
@@ -15,7 +15,7 @@ pub struct CommandItem {
     device_id: String,
     #[schema(example = "set_speed")]
     command_type: String,
-    parameters: AnyObject,
+    parameters: Object,
     status: CommandStatus,
     /// Why it stands so, where there is something to say.
     #[schema(example = "no answer to 3 attempts")]
@@ -108,7 +108,7 @@ pub struct CommandToDo {
     id: String,
     /// The `command_type`.
     r#type: String,
-    parameters: AnyObject,
+    parameters: Object,
     priority: u8,
     #[schema(format = DateTime)]
     expires_at: String,

@@ -3,7 +3,7 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::{AnyObject, ScalarValue};
+use crate::api::schema::{Object, ScalarValue};
 
 /// Readings of one moment, or a batch of them: at most 1,000 readings in all.
 #[derive(ToSchema)]
@@ -23,10 +23,10 @@ pub struct ReadingsDocument {
     /// By which a repeat is known.
     message_id: Option<String>,
     /// Units by name, for the flat form.
-    units: Option<AnyObject>,
+    units: Option<Object>,
     sensor_readings: Option<Vec<SensorReading>>,
     /// A batch: each item as a body of its own, or one of `sensor_readings`.
-    readings: Option<Vec<AnyObject>>,
+    readings: Option<Vec<Object>>,
     device_status: Option<String>,
 }
 

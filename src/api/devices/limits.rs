@@ -17,7 +17,7 @@ pub struct ReadingHealth {
     #[schema(value_type = Option<String>, format = DateTime)]
     reported_at: Option<Timestamp>,
     /// What is expected: `{"min": -10, "max": 40, "unit": "°C", "interval": "60s"}`.
-    #[schema(value_type = crate::api::schema::AnyObject)]
+    #[schema(value_type = crate::api::schema::Object)]
     limits: Object,
     out_of_range: bool,
     wrong_unit: bool,

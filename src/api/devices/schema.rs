@@ -9,7 +9,7 @@ use super::device::DeviceMetrics;
 use super::status::{Connectivity, Convergence, DeviceConnection, DeviceHealth, UnfinishedCommands};
 use crate::api::commands::schema::CommandItem;
 use crate::api::data::schema::ReadingItem;
-use crate::api::schema::AnyObject;
+use crate::api::schema::Object;
 use crate::api::schema::words::{Lifecycle, Mode, Presence, Quality};
 use crate::api::templates::schema::TemplateOfDevice;
 use crate::api::twin::schema::TwinDocument;
@@ -33,8 +33,8 @@ pub struct DeviceItem {
     ip_address: Option<String>,
     mac_address: Option<String>,
     firmware_version: Option<String>,
-    tags: AnyObject,
-    configuration: AnyObject,
+    tags: Object,
+    configuration: Object,
     template: Option<TemplateOfDevice>,
     /// False while it was only seen on MQTT.
     claimed: bool,
@@ -129,7 +129,7 @@ pub struct DeviceStatus {
     #[schema(format = DateTime)]
     mode_until: Option<String>,
     /// What it reports.
-    operational_state: AnyObject,
+    operational_state: Object,
     version: u64,
     connectivity: Connectivity,
     connection: DeviceConnection,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::schema::words::EventKind;
-use crate::api::schema::{AnyObject, EventCause};
+use crate::api::schema::{EventCause, Object};
 
 /// An event.
 #[derive(ToSchema)]
@@ -20,7 +20,7 @@ pub struct EventItem {
     at: String,
     /// By kind: readings by name; what changed; a command's step; an alarm's step and the alarm; a rule's run, as
     /// `/api/automation/runs/{id}` shows it, or `{"signal": …}`.
-    data: AnyObject,
+    data: Object,
     /// Of telemetry, the units of the readings that named one: `{"temperature": "°C"}`.
     #[schema(nullable = false)]
     units: Option<BTreeMap<String, String>>,

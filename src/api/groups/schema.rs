@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::AnyObject;
+use crate::api::schema::Object;
 
 /// A group, with what stands in it.
 #[derive(ToSchema)]
@@ -21,7 +21,7 @@ pub struct GroupItem {
     /// The ids from the top down to its own. Not of those in `children`: they stand where they are told.
     #[schema(example = json!(["plant", "hall-2"]), nullable = false)]
     path: Option<Vec<String>>,
-    tags: AnyObject,
+    tags: Object,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::AnyObject;
+use crate::api::schema::Object;
 use crate::api::schema::words::{JobDeviceState, JobKind, JobStatus};
 
 /// A dry run.
@@ -46,7 +46,7 @@ pub struct BulkPreviewItem {
     name: String,
     /// What would change, as a merge patch onto the twin; empty where all is so already.
     #[schema(example = json!({"desired": {"power": "on"}}))]
-    change: AnyObject,
+    change: Object,
 }
 
 /// A job.
@@ -56,7 +56,7 @@ pub struct JobItem {
     id: String,
     kind: JobKind,
     #[schema(example = json!({"desired": {"power": "on"}}))]
-    action: AnyObject,
+    action: Object,
     description: String,
     /// Who made it: `user:ann`, or the door: `rest`.
     by: String,

@@ -3,7 +3,7 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::schema::AnyObject;
+use crate::api::schema::Object;
 use crate::api::twin::schema::{DeviceSettingsItem, ScheduleKept};
 
 /// What a device has of its template.
@@ -36,13 +36,13 @@ pub struct TemplateItem {
     name: String,
     description: String,
     applies_to: Option<TemplateMatch>,
-    configuration: AnyObject,
+    configuration: Object,
     /// Null where it has none.
     schedule: Option<Vec<ScheduleKept>>,
-    tags: AnyObject,
-    limits: AnyObject,
+    tags: Object,
+    limits: Object,
     settings: DeviceSettingsItem,
-    rules: AnyObject,
+    rules: Object,
     /// Grows by one with every change; the `ETag`.
     version: u64,
     /// The version by which what devices take last changed: those that are up to date show it.
@@ -92,7 +92,7 @@ pub struct TemplateTrial {
 pub struct TemplateDifference {
     device_id: String,
     /// By section and key: `{"configuration": {"interval": {"from": 60, "to": 30}}}`; `schedule` as a whole.
-    changes: AnyObject,
+    changes: Object,
 }
 
 /// A template that is gone.

@@ -4,7 +4,7 @@
 use utoipa::ToSchema;
 
 use crate::api::firmware::schema::DeviceFirmware;
-use crate::api::schema::AnyObject;
+use crate::api::schema::Object;
 use crate::api::schema::words::{Lifecycle, Missed, Mode, Presence};
 use crate::api::templates::schema::TemplateOfDevice;
 
@@ -48,9 +48,9 @@ pub struct ScheduleEntry {
     timezone: Option<String>,
     /// A merge patch onto `desired`; or else `command`.
     #[schema(example = json!({"power": "on"}))]
-    set: Option<AnyObject>,
+    set: Option<Object>,
     /// A command, as it is sent to the device's commands; or else `set`.
-    command: Option<AnyObject>,
+    command: Option<Object>,
     /// What becomes of a run that was missed: `skip` (by default) or `run_once`.
     missed: Option<String>,
     enabled: Option<bool>,
@@ -67,9 +67,9 @@ pub struct ScheduleKept {
     timezone: String,
     /// A merge patch onto `desired`; or else `command`.
     #[schema(example = json!({"power": "on"}), nullable = false)]
-    set: Option<AnyObject>,
+    set: Option<Object>,
     #[schema(nullable = false)]
-    command: Option<AnyObject>,
+    command: Option<Object>,
     missed: Missed,
     enabled: bool,
 }
@@ -99,7 +99,7 @@ pub struct ClockTrouble {
 /// Entries or a timetable under a name.
 #[derive(ToSchema)]
 pub struct NamedSchedule {
-    schedule: AnyObject,
+    schedule: Object,
 }
 
 /// A schedule as a whole: entries, or a timetable by days in Spanish or English.
@@ -110,7 +110,7 @@ pub enum NewSchedule {
     Entries(Vec<ScheduleEntry>),
     Named(NamedSchedule),
     /// `{"lunes": [["07:00", true], ["22:30", false]], "timezone": "Europe/Madrid"}`
-    Timetable(AnyObject),
+    Timetable(Object),
 }
 
 /// A twin.
@@ -129,8 +129,8 @@ pub struct TwinDocument {
     ip_address: Option<String>,
     mac_address: Option<String>,
     firmware_version: Option<String>,
-    tags: AnyObject,
-    configuration: AnyObject,
+    tags: Object,
+    configuration: Object,
     template: Option<TemplateOfDevice>,
     claimed: bool,
     lifecycle: Lifecycle,
@@ -147,21 +147,21 @@ pub struct TwinDocument {
     #[schema(format = DateTime)]
     updated_at: String,
     /// What the device says it is.
-    reported: AnyObject,
+    reported: Object,
     /// What people and rules want it to be.
-    desired: AnyObject,
+    desired: Object,
     /// What of `desired` it has not reported. Equal numbers are equal however they are written, `motor.rpm` and
     /// `{"motor": {"rpm": …}}` are one place, and declared `words` mean the same.
-    delta: AnyObject,
+    delta: Object,
     /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality", "unit", "claimed_at"}}, "desired": {"power": {"at", "by",
     /// "sync"}}}`: `unit` where one was named (`units` by path within an object), `claimed_at` where the device's time is not believed; and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
     /// `{"configuration": {"interval": {"from": "device" | "template" | "both"}}}`
-    metadata: AnyObject,
+    metadata: Object,
     schedule: Vec<ScheduleKept>,
     settings: DeviceSettingsItem,
     /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
     /// and their words for false and true: `{"power": {"words": ["OFF", "ON"]}}`
-    limits: AnyObject,
+    limits: Object,
     firmware: DeviceFirmware,
     /// Null while the device's clock is right: `{"state": "wrong", "claimed_at", "at"}`.
     clock: Option<ClockTrouble>,

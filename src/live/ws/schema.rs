@@ -7,7 +7,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::commands::request::NewCommand;
-use crate::api::schema::AnyObject;
+use crate::api::schema::Object;
 
 /// A request frame.
 #[derive(ToSchema)]
@@ -44,7 +44,7 @@ pub enum ClientFrame {
         id: Option<String>,
         device_id: String,
         /// A merge patch (RFC 7396) onto `desired`.
-        patch: AnyObject,
+        patch: Object,
         /// The version that the twin must have; any by default.
         if_version: Option<u64>,
     },

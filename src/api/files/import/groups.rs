@@ -45,8 +45,9 @@ impl GroupImport {
         }
         self.access.check_store()?;
         let cause = self.access.cause();
-        let stood = ask(&self.access, |reply| PutGroup { id, requested, expect, if_tag: None, cause, reply })
-            .await??;
+        let stood =
+            ask(&self.access, |reply| PutGroup { id, wish: requested, expect, if_tag: None, cause, reply })
+                .await??;
         Ok(stood.view.group.id.to_string())
     }
 

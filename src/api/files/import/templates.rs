@@ -20,21 +20,21 @@ pub struct TemplateImport {
 
 impl TemplateImport {
     /// Takes templates in as it is wished.
-    pub fn new(access: Access, options: &ImportOptions) -> Self {
-        Self { access, existing: options.existing, dry_run: options.dry_run }
+    pub fn new(access: Access, wish: &ImportOptions) -> Self {
+        Self { access, existing: wish.existing, dry_run: wish.dry_run }
     }
 
     async fn put(&self, id: &str, said: Object, how: How) -> Result<(), ApiError> {
         let hub = &self.access;
         hub.check_store()?;
-        let options = Wanted { id: id.into(), said, how, if_version: None };
+        let wish = Wanted { id: id.into(), said, how, if_version: None };
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
-            hub.post(TryTemplate { options, offset: 0, limit: 0, reply })?;
+            hub.post(TryTemplate { wish, offset: 0, limit: 0, reply })?;
             hub.answer(tried).await??;
         } else {
             let (reply, stood) = oneshot::channel();
-            let put = PutTemplate { options, cause: hub.cause(), reply };
+            let put = PutTemplate { wish, cause: hub.cause(), reply };
             hub.post(put)?;
             hub.answer(stood).await??;
         }
