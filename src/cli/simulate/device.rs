@@ -64,7 +64,7 @@ impl SimulatedDevice {
     pub(super) fn greet(&self, broken_at: Option<Timestamp>) -> Vec<DeviceMessage> {
         let (version, model) = (self.firmware.version(), format!("sim-{}", self.machine.kind()));
         let online = json!({ "status": "online", "firmware_version": version, "model": model });
-        let mut messages = vec![DeviceMessage { retain: true, ..message("status", &online) }];
+        let mut messages = vec![DeviceMessage { retain: true, ..device_message("status", &online) }];
         if let Some(broken_at) = broken_at {
             messages.extend(self.orders.perhaps_unheard(broken_at).map(|(id, report)| answer(id, report)));
         }
@@ -82,7 +82,7 @@ impl SimulatedDevice {
         if !matches!(self.machine, Machine::Pump { .. }) {
             readings.insert("battery".into(), round(self.battery, 1).into()); // a pump has a cable
         }
-        message("data", &Value::Object(readings))
+        device_message("data", &Value::Object(readings))
     }
 
     /// Hears a command.
@@ -134,14 +134,15 @@ impl SimulatedDevice {
         [("state", reported), ("desired/failed", failed)]
             .into_iter()
             .filter(|(_, report)| !report.is_empty())
-            .map(|(about, report)| message(about, &Value::Object(report)))
+            .map(|(about, report)| device_message(about, &Value::Object(report)))
             .collect()
     }
 
     /// Hears that it is to come to other firmware: what it has to fetch, where it begins, and what it says.
     pub(super) fn hear_update(&mut self, payload: &[u8]) -> Option<(Fetch, DeviceMessage)> {
         let fetch = self.firmware.hear(payload)?;
-        let begins = message("firmware", &json!({ "state": "downloading", "percent": 0, "job": fetch.job }));
+        let begins =
+            device_message("firmware", &json!({ "state": "downloading", "percent": 0, "job": fetch.job }));
         Some((fetch, begins))
     }
 
@@ -155,7 +156,7 @@ impl SimulatedDevice {
         let next = self.firmware.step(failure_rate, &mut self.rng);
         let report = match &next {
             UpdaterStep::Say(report) | UpdaterStep::Last(report) | UpdaterStep::Restart(report) => {
-                Some(message("firmware", report))
+                Some(device_message("firmware", report))
             }
             UpdaterStep::Wait | UpdaterStep::Nothing => None,
         };
@@ -179,15 +180,15 @@ impl SimulatedDevice {
     }
 
     fn report(&self) -> DeviceMessage {
-        message("state", &Value::Object(self.desired.state(&self.machine)))
+        device_message("state", &Value::Object(self.desired.state(&self.machine)))
     }
 }
 
 fn answer(command: &str, answer: &Value) -> DeviceMessage {
-    message(&format!("commands/{command}"), answer)
+    device_message(&format!("commands/{command}"), answer)
 }
 
-fn message(about: &str, payload: &Value) -> DeviceMessage {
+fn device_message(about: &str, payload: &Value) -> DeviceMessage {
     DeviceMessage { about: about.into(), payload: payload.to_string(), retain: false }
 }
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::{SOURCES, code, places_of_tests, relative, sources};
 
 /// Names that stand for several things, with the reason.
-const SHARED: [(&str, &str); 3] = [
+const SHARED: [(&str, &str); 4] = [
     ("Migration", "sea-orm-migration: each step has one of its own, known by the name of its file"),
     ("Model", "sea-orm: the row of an entity, known by the entity's module"),
     ("Relation", "sea-orm: the relations of an entity, known by the entity's module"),
+    ("Object", "utoipa: its derive knows the schema of any JSON object by this name"),
 ];
 
 /// REMOVE THIS LIST: names that still wait for the renaming of `actors/src` and `actors/mqtt/src`.

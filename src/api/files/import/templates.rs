@@ -22,14 +22,14 @@ pub struct TemplateImport {
 
 impl TemplateImport {
     /// Takes templates in as it is wished.
-    pub fn new(access: Access, options: &ImportOptions) -> Self {
-        Self { access, existing: options.existing, dry_run: options.dry_run }
+    pub fn new(access: Access, wish: &ImportOptions) -> Self {
+        Self { access, existing: wish.existing, dry_run: wish.dry_run }
     }
 
     async fn put(&self, id: &str, said: Object, how: PutMode) -> Result<(), ApiError> {
         let hub = &self.access;
         hub.check_store()?;
-        let options = Wanted { id: id.into(), body: said, mode: how, if_version: None };
+        let wish = Wanted { id: id.into(), body: said, mode: how, if_version: None };
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
             hub.send(TryTemplate { request: options, offset: 0, limit: 0, reply })?;
