@@ -100,7 +100,7 @@ impl TwinActor {
         up(&around.counters.twins);
         // As it was read, what it shares with others is its own.
         let catalog = around.catalog.now();
-        twin.share_layer(|own| match catalog.get(&own.template) {
+        twin.setup.share_layer(|own| match catalog.get(&own.template) {
             Some(template) if template.layer == own => Arc::clone(&template.layer),
             _ => own,
         });

@@ -267,7 +267,7 @@ async fn an_idle_twin_is_put_away_and_comes_back_with_nothing_lost() {
         }
     }
     let twin = house.hub.read(&id("b")).await.unwrap().unwrap();
-    assert_eq!((twin.messages, twin.reported.len()), (20, 21));
+    assert_eq!((twin.intake.messages, twin.reported.len()), (20, 21));
 }
 
 #[actix::test]

@@ -80,7 +80,9 @@ fn selects(selector: &Selector, placed: &Placed<'_>) -> bool {
             group.as_deref().is_none_or(|wanted| placed.groups.contains(&wanted))
                 && device_type.as_deref().is_none_or(|wanted| &*twin.profile.device_type == wanted)
                 && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
-                && tags.iter().all(|(name, wanted)| twin.tags.get(name).is_some_and(|tag| is(tag, wanted)))
+                && tags
+                    .iter()
+                    .all(|(name, wanted)| twin.setup.tags.get(name).is_some_and(|tag| is(tag, wanted)))
         }
         Selector::Trigger => false,
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::audience::Ear;
 use super::change::{Change, Registration};
+use super::intake::Rejected;
 use super::presence::Hearing;
-use super::telemetry::Rejected;
 use super::translation::{Speaker, Translation};
 use crate::clock::Timestamp;
 use crate::command::{Answer, Command, CommandId, CommandRequest, CommandStatus};
@@ -69,7 +69,7 @@ pub enum Input {
     Cancel { id: CommandId, known: Option<Box<Command>> },
     /// A device without MQTT asks what it is to do.
     Poll,
-    /// Somebody listens now to what the device is told there.
+    /// Somebody listens now to messages for the device of this kind.
     Listens(Ear),
     /// The broker had nobody to give this attempt at a command to.
     CommandUnheard { id: CommandId, attempt: u8 },
@@ -124,7 +124,7 @@ impl Outcome {
         let Self { events, publishes, commands, steps, repeated, rejected } = later;
         let is_configuration = |publish: &Publish| matches!(publish, Publish::Configuration(_));
         if publishes.iter().any(is_configuration) {
-            self.publishes.retain(|publish| !is_configuration(publish)); // it is told what holds
+            self.publishes.retain(|publish| !is_configuration(publish)); // only the last one holds
         }
         self.events.extend(events);
         self.publishes.extend(publishes);
@@ -136,7 +136,7 @@ impl Outcome {
     }
 }
 
-/// Something the device is to be told.
+/// A message for the device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Publish {
     /// `{"version": 42, "desired": {…}, "delta": {…}}`
@@ -152,7 +152,7 @@ pub enum Publish {
 }
 
 impl Publish {
-    /// Why `device` is told it, where its twin asks what becomes of the message.
+    /// The purpose of the message to `device`, where its twin asks what becomes of it.
     #[must_use]
     pub fn purpose(&self, device: &DeviceId) -> Option<Purpose> {
         let kind = match self {

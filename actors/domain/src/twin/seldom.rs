@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Twin;
 use crate::clock::Timestamp;
 use crate::reading::Quality;
 
@@ -70,20 +69,6 @@ impl Seldom {
     }
 }
 
-impl Twin {
-    /// Has each value of its properties that other twins may have been looked for among those of others?
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        self.reported.is_shared() && self.desired.is_shared()
-    }
-
-    /// Lets it hold the values of its properties together with the twins that have the same.
-    pub fn share(&mut self, common: &mut Common) {
-        self.reported.share(common);
-        self.desired.share(common);
-    }
-}
-
 impl Units {
     /// The unit at a path; the property's own at none.
     pub fn get(&self, path: &str) -> Option<&str> {
@@ -136,8 +121,8 @@ mod tests {
         assert!(Arc::ptr_eq(&one, &same) && one.is_shared());
         let other = share(Seldom { quality: Quality::Bad, ..celsius() });
         assert!(!Arc::ptr_eq(&one, &other));
-        let said = || Seldom { by: Some("user:ann".into()), ..celsius() };
-        assert!(!Arc::ptr_eq(&share(said()), &share(said())), "who said it differs more than units do");
+        let by_ann = || Seldom { by: Some("user:ann".into()), ..celsius() };
+        assert!(!Arc::ptr_eq(&share(by_ann()), &share(by_ann())), "who said it differs more than units do");
     }
 
     #[test]

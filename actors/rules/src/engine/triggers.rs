@@ -76,7 +76,7 @@ pub(super) fn collect(world: &World, index: &RuleIndex, event: &Event) -> Vec<Hi
     }
     match &event.body {
         EventBody::Presence { .. } => {
-            let before = twin.map(|twin| Json::from(twin.status.as_str()));
+            let before = twin.map(|twin| Json::from(twin.presence.status.as_str()));
             let trigger_refs = watch::of_class(watch, watch::PRESENCE);
             trigger_refs.iter().for_each(|trigger_ref| add(*trigger_ref, before.clone(), false, None));
         }

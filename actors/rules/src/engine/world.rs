@@ -219,7 +219,7 @@ impl Other {
         if let Some(group) = self.profile.groups.first() {
             twin.profile.more.insert("group_id", Json::from(&**group));
         }
-        twin.set_tags_with_layer(&self.profile.tags);
+        twin.setup.set_tags_with_layer(&self.profile.tags);
     }
 }
 
@@ -242,10 +242,10 @@ pub(super) fn value_at(twin: &Twin, path: &Path) -> Option<Json> {
     match path {
         Path::Reported(name) => property(&twin.reported, name).map(|(value, _)| value.clone()),
         Path::Desired(name) => property(&twin.desired, name).map(|(value, _)| value.clone()),
-        Path::Tag(name) => member(&twin.tags, &parts(name)).cloned(),
-        Path::Configuration(name) => member(&twin.configuration, &parts(name)).cloned(),
-        Path::Mode => Some(twin.mode.as_str().into()),
-        Path::Status => Some(twin.status.as_str().into()),
+        Path::Tag(name) => member(&twin.setup.tags, &parts(name)).cloned(),
+        Path::Configuration(name) => member(&twin.setup.configuration, &parts(name)).cloned(),
+        Path::Mode => Some(twin.control.mode.as_str().into()),
+        Path::Status => Some(twin.presence.status.as_str().into()),
         Path::Profile(name) => {
             let text = twin.profile.text(name);
             (!text.is_empty()).then(|| text.into())

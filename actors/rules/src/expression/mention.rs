@@ -49,8 +49,8 @@ impl Mention {
         match self.place().0 {
             Place::Reported => names.extend(twin.reported.iter().map(|property| property.name.clone())),
             Place::Desired => names.extend(twin.desired.iter().map(|property| property.name.clone())),
-            Place::Tags => names.extend(keys(&twin.tags)),
-            Place::Configuration => names.extend(keys(&twin.configuration)),
+            Place::Tags => names.extend(keys(&twin.setup.tags)),
+            Place::Configuration => names.extend(keys(&twin.setup.configuration)),
         }
     }
 

@@ -152,7 +152,7 @@ impl Changing {
         let (layer, id) = (Arc::clone(&trial.template.layer), trial.template.id.clone());
         devices::each(&self.around, &id, |twin| {
             trial.devices += 1;
-            let difference = twin.difference(Some(Arc::clone(&layer)), now);
+            let difference = twin.setup.difference(Some(Arc::clone(&layer)), now);
             if difference.is_empty() {
                 return;
             }

@@ -260,7 +260,7 @@ async fn nobody_is_called_silent_for_an_outage_of_the_broker() {
     scene.clock.advance(80_000);
     Intake::connected(&scene.hub.door);
     scene.clock.advance(89_000);
-    assert_eq!(scene.settled("a").await.status, Status::Online, "it can be heard since 89 s");
+    assert_eq!(scene.settled("a").await.presence.status, Status::Online, "it can be heard since 89 s");
     scene.pass(2_000, is_presence).await;
-    assert_eq!(scene.settled("a").await.status, Status::Offline);
+    assert_eq!(scene.settled("a").await.presence.status, Status::Offline);
 }

@@ -253,7 +253,7 @@ async fn a_schedule_runs_also_after_a_restart_and_in_the_right_mode() {
     let mut scene = scene.again().await;
     scene.pass(HOUR, is_change("updated")).await;
     let twin = scene.settled("a").await;
-    assert_eq!((twin.mode, twin.mode_until), (Mode::Schedule, None));
+    assert_eq!((twin.control.mode, twin.control.mode_until()), (Mode::Schedule, None));
     assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"), "nine o'clock was skipped");
 }
 
@@ -289,13 +289,13 @@ async fn a_silent_device_is_offline_but_not_for_a_restart_or_a_jump_of_the_clock
     scene.say("a", "data", r#"{"t": 1}"#).await;
     scene.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await;
     let mut scene = scene.down_for(24 * HOUR).await;
-    assert_eq!(scene.settled("a").await.status, Status::Online);
+    assert_eq!(scene.settled("a").await.presence.status, Status::Online);
     scene.set_clock(24 * HOUR).await;
-    assert_eq!(scene.settled("a").await.status, Status::Online);
+    assert_eq!(scene.settled("a").await.presence.status, Status::Online);
     scene.clock.advance(89_000);
-    assert_eq!(scene.settled("a").await.status, Status::Online);
+    assert_eq!(scene.settled("a").await.presence.status, Status::Online);
     scene.pass(2_000, is_presence).await;
-    assert_eq!(scene.settled("a").await.status, Status::Offline);
+    assert_eq!(scene.settled("a").await.presence.status, Status::Offline);
 }
 
 /// Also where that was while the hub was down.
@@ -326,7 +326,7 @@ async fn a_clock_that_is_set_back_stops_no_schedule_and_ends_no_command() {
             scene.pass(60_000, is_change("scheduled")).await;
             let twin = scene.settled("a").await;
             assert_eq!(twin.reported.get("t").unwrap().value.to_string(), "2", "{by} {while_down}");
-            assert_eq!(twin.last_seen, Some(now), "{by} {while_down}");
+            assert_eq!(twin.presence.last_seen, Some(now), "{by} {while_down}");
             let left = scene.command(id).await.expires_at.millis() - now.millis();
             assert!(
                 (530_000..545_000).contains(&left),

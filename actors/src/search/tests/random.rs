@@ -207,7 +207,7 @@ impl House {
             let id = format!("d-{n:02}");
             let known = self.hub.read(&device(&id)).await.unwrap();
             let input = match deed {
-                Deed::Register(kind, tags) if known.as_ref().is_none_or(|twin| !twin.claimed) => {
+                Deed::Register(kind, tags) if known.as_ref().is_none_or(|twin| !twin.control.claimed) => {
                     let patch =
                         object(&format!(r#"{{"type": "{kind}", "group_id": "{kind}", "tags": {tags}}}"#));
                     Input::Register(Box::new(Registration { patch }))

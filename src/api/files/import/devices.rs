@@ -67,7 +67,7 @@ impl Devices {
         match (named, self.holder(row).await?) {
             (Some(id), Some(holder)) if holder.id != id => Err(taken(&holder)),
             (Some(id), _) => Ok(id),
-            (None, Some(holder)) if holder.claimed && self.existing == Existing::Refuse => {
+            (None, Some(holder)) if holder.control.claimed && self.existing == Existing::Refuse => {
                 Err(taken(&holder))
             }
             (None, Some(holder)) => Ok(holder.id),

@@ -71,6 +71,6 @@ impl Watch {
     /// Is it one of those asked for?
     pub fn is_wanted(&self, twin: &Twin) -> bool {
         self.serial.as_deref().is_none_or(|wanted| device::serial(twin) == wanted)
-            && self.claimed.is_none_or(|wanted| twin.claimed == wanted)
+            && self.claimed.is_none_or(|wanted| twin.control.claimed == wanted)
     }
 }

@@ -65,7 +65,7 @@ fn a_device_that_subscribes_is_there_unless_it_said_goodbye() {
     assert_eq!(published(&scene.say(true)), [gone]);
     scene.answer(gone, "executed");
     scene.wait(2 * 3_600);
-    assert_eq!(scene.twin.status, Status::Offline);
+    assert_eq!(scene.twin.presence.status, Status::Offline);
     let silent = scene.ask("{}");
     assert_eq!(scene.status(silent), S::Sent, "it is silent, and still connected");
 }

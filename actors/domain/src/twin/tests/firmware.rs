@@ -342,7 +342,7 @@ fn a_device_that_updates_by_itself_is_heard() {
     scene.now = 5;
     let said = says(&mut scene, r#"{"state": "updated", "version": "7"}"#);
     assert_eq!((said.steps, scene.twin.profile.text("firmware_version")), (vec![], "7"));
-    assert_eq!((scene.twin.status, scene.twin.last_seen), (Status::Online, Some(at(5))));
+    assert_eq!((scene.twin.presence.status, scene.twin.presence.last_seen), (Status::Online, Some(at(5))));
 }
 
 #[test]

@@ -151,12 +151,15 @@ fn a_suspended_device_is_offline_and_is_told_all_when_it_is_back() {
         r#"{"change":"lifecycle","lifecycle":{"reason":"it floods us","state":"suspended","was":"active"}}"#
     );
     assert_eq!(scene.status(command), CommandStatus::Pending, "it waits");
-    assert_eq!((scene.twin.status, scene.twin.disconnect_reason()), (Status::Offline, Some("suspended")));
+    assert_eq!(
+        (scene.twin.presence.status, scene.twin.disconnect_reason()),
+        (Status::Offline, Some("suspended"))
+    );
     assert_eq!(set(&mut scene, Lifecycle::Suspended, "").unwrap(), Outcome::default(), "it was so before");
     set(&mut scene, Lifecycle::Active, "").unwrap();
     assert_eq!(scene.status(command), CommandStatus::Pending, "it has not been heard yet");
     scene.report(r#"{"power": "on"}"#);
-    assert_eq!((scene.twin.status, scene.status(command)), (Status::Online, CommandStatus::Sent));
+    assert_eq!((scene.twin.presence.status, scene.status(command)), (Status::Online, CommandStatus::Sent));
     assert!(!serde_json::to_string(&scene.twin).unwrap().contains("standing"), "nothing need be kept of it");
 }
 

@@ -86,7 +86,7 @@ fn readings_without_room_take_none_of_the_others_with_them() {
     twin.apply(Input::Report(wide(MOST_MEMBERS - 1)), at(1), &cause()).unwrap();
     let text = r#"{"k000001": 7, "new1": 1, "new2": 2}"#;
     let Input::Telemetry(telemetry) = readings(text) else { unreachable!() };
-    let strict = Input::Telemetry(crate::reading::Telemetry { strict: true, ..telemetry });
+    let strict = Input::Telemetry(Telemetry { strict: true, ..telemetry });
     assert_eq!(refused(&mut twin, strict), "reported");
     let outcome = twin.apply(readings(text), at(2), &cause()).unwrap();
     let rejected: Vec<_> = outcome.rejected.iter().map(|rejected| &*rejected.name).collect();

@@ -162,7 +162,10 @@ fn a_message_is_heard_measured_and_logged() {
         patch(&first),
         r#"reported {"dispositivo":{"entry":1,"estado":"activo","readings":true},"reported":{"parametros":{"door":{"open":true},"temp":23.40},"power":"on"},"serial_number":"S1"}"#
     );
-    assert_eq!((scene.twin.messages, scene.twin.status, scene.twin.claimed), (1, Status::Online, false));
+    assert_eq!(
+        (scene.twin.intake.messages, scene.twin.presence.status, scene.twin.control.claimed),
+        (1, Status::Online, false)
+    );
     assert_eq!(seen(&scene), r#"activo {"door":{"open":true},"temp":23.40} {}"#);
     assert_eq!(scene.twin.reported.get("door.open").unwrap().value, true.into());
 
@@ -173,7 +176,7 @@ fn a_message_is_heard_measured_and_logged() {
         patch(&bare),
         r#"reported {"dispositivo":{"entry":3,"estado":"activo","parametros":{"door":{"open":true},"temp":23.40}}}"#
     );
-    assert_eq!((scene.twin.messages, scene.log_entries()), (3, 3));
+    assert_eq!((scene.twin.intake.messages, scene.log_entries()), (3, 3));
 }
 
 #[test]
@@ -203,7 +206,7 @@ fn configuration_merges_by_its_first_level() {
     put(&mut scene, r#"{"configuracion": {"intervalo": 5, "red": {"ssid": "a", "canal": 1}}}"#);
     let merged = put(&mut scene, r#"{"configuracion": {"red": {"ssid": "b"}}}"#);
     assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"intervalo":5,"red":{"ssid":"b"}}"#);
-    let published = Publish::Configuration(scene.twin.configuration.clone().into());
+    let published = Publish::Configuration(scene.twin.setup.configuration.clone().into());
     assert_eq!(merged.publishes, [published], "kept for the device");
     assert!(put(&mut scene, r#"{"configuracion": {"red": {"ssid": "b"}}}"#).publishes.is_empty());
     device(&mut scene, r#"{"configuracion": {"intervalo": null, "version": "2"}}"#);
@@ -214,7 +217,7 @@ fn configuration_merges_by_its_first_level() {
 fn in_manual_mode_the_app_decides_and_the_device_is_told_until_it_reports() {
     let mut scene = heard("inactivo");
     let outcome = put(&mut scene, r#"{"configuracion": {"modo": "manual", "encendido": true}}"#);
-    assert_eq!(scene.twin.mode, Mode::Manual);
+    assert_eq!(scene.twin.control.mode, Mode::Manual);
     assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
     assert_eq!(told(&outcome).as_deref(), Some(r#"{"power":"on"}"#));
     assert_eq!(scene.twin.reported.get("power").unwrap().value, "off".into(), "the device has the word");
@@ -247,7 +250,7 @@ fn in_schedule_mode_the_state_decides() {
     assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
     assert_eq!(told(&outcome), None);
     device(&mut scene, r#"{"estado": "activo"}"#);
-    assert_eq!(scene.twin.configuration.get("encendido"), Some(&true.into()));
+    assert_eq!(scene.twin.setup.configuration.get("encendido"), Some(&true.into()));
     // Reported in the native way.
     scene.report(r#"{"power": "off"}"#);
     assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
@@ -262,7 +265,7 @@ fn the_mode_of_the_request_itself_holds() {
     assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
     put(&mut scene, r#"{"configuracion": {"modo": "automático", "encendido": true}}"#);
     assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"encendido":true,"modo":"automático"}"#);
-    assert_eq!(scene.twin.mode, Mode::Schedule, "a mode that we do not know is theirs alone");
+    assert_eq!(scene.twin.control.mode, Mode::Schedule, "a mode that we do not know is theirs alone");
 }
 
 #[test]
@@ -271,19 +274,19 @@ fn what_changes_by_other_doors_is_seen() {
     let mode = |mode| Input::SetMode { mode, until: None };
     scene.input(mode(Mode::Manual), &cause());
     assert_eq!(seen(&scene), r#"inactivo {"temp":23.4} {"modo":"manual"}"#);
-    assert!(scene.twin.configuration.is_empty(), "a device that never used the word is spared it");
+    assert!(scene.twin.setup.configuration.is_empty(), "a device that never used the word is spared it");
     put(&mut scene, r#"{"configuracion": {"modo": "manual"}, "encendido": false}"#);
     let outcome = scene.input(mode(Mode::Schedule), &cause());
-    assert_eq!(scene.twin.configuration.get("modo"), Some(&"horario".into()));
+    assert_eq!(scene.twin.setup.configuration.get("modo"), Some(&"horario".into()));
     assert!(matches!(outcome.publishes[..], [Publish::Configuration(_)]), "{:?}", outcome.publishes);
     scene.input(mode(Mode::Manual), &cause());
     scene.set(r#"{"desired": {"power": "on"}}"#);
-    assert_eq!(scene.twin.configuration.get("encendido"), Some(&true.into()));
+    assert_eq!(scene.twin.setup.configuration.get("encendido"), Some(&true.into()));
     scene.report(r#"{"power": "on"}"#);
     assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
     scene.set(r#"{"configuration": {"encendido": false}, "desired": {"power": "on"}}"#);
     assert_eq!(
-        scene.twin.configuration.get("encendido"),
+        scene.twin.setup.configuration.get("encendido"),
         Some(&false.into()),
         "who says it himself means it"
     );
@@ -344,7 +347,7 @@ fn claims_and_registrations() {
         "descripcion": "Termómetro", "configuracion": {"modo": "manual", "encendido": true}}"#;
     let outcome = scene.input(said(claim, Speaker::Claim), &cause());
     assert!(patch(&outcome).starts_with("claimed "), "{}", patch(&outcome));
-    assert_eq!((scene.twin.claimed, scene.twin.display_name()), (true, "Sensor Temp"));
+    assert_eq!((scene.twin.control.claimed, scene.twin.display_name()), (true, "Sensor Temp"));
     assert_eq!(scene.twin.profile.text("description"), "Termómetro");
     assert_eq!(seen(&scene), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
     assert_eq!(scene.log_entries(), 1, "a claim is no line of the log");
@@ -363,7 +366,7 @@ fn claims_and_registrations() {
         scene
             .input(said(r#"{"serial_number": "S2", "nombre": "N", "estado": "on"}"#, registration), &cause());
         assert_eq!(
-            (scene.twin.claimed, View::of(&scene.twin).estado(), scene.twin.version),
+            (scene.twin.control.claimed, View::of(&scene.twin).estado(), scene.twin.version),
             (claimed, Some(true), 1)
         );
     }
@@ -390,7 +393,7 @@ fn parameters_have_an_end() {
         let outcome = device(&mut scene, &parameters(turn * 300, (turn + 1) * 300));
         assert!(scene.twin.reported.size().members <= MOST_MEMBERS, "{turn}");
         assert_eq!(outcome.rejected.is_empty(), turn < 2, "{turn}");
-        assert_eq!(scene.twin.messages, turn as u64 + 1, "each message counts once");
+        assert_eq!(scene.twin.intake.messages, turn as u64 + 1, "each message counts once");
     }
     let refused = heard("activo").try_input(said(&parameters(0, 600), Speaker::App), &cause());
     assert!(
@@ -424,7 +427,7 @@ fn what_earlier_versions_stored_is_read() {
             "mode_until": null, "dispositivo": {"entry": 2, "estado": "activo", "parametros": {"door": {"open": true}}}}"#,
     );
     redo(ChangeKind::Claimed, r#"{"claimed": true, "dispositivo": {"estado": "activo", "parametros": {}}}"#);
-    assert_eq!(twin.messages, 0, "the readings of the message are counted");
+    assert_eq!(twin.intake.messages, 0, "the readings of the message are counted");
     let kept = r#""more":{"dispositivo":{"at":5,"entry":2,"estado":"activo"}}"#;
     let row = serde_json::to_string(&twin).unwrap();
     assert!(row.contains(kept), "{row}");
