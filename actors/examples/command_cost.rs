@@ -17,8 +17,8 @@ use twinhub_domain::cause::Source;
 use twinhub_domain::event::Kind;
 use twinhub_domain::twin::Registration;
 use twinhub_domain::{
-    Answer, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Input, Json, Object,
-    Recorded, Timestamp, Twin, payload,
+    Cause, CommandId, CommandRequest, CommandResult, CommandStatus, DeviceId, DeviceNumber, Input, Json,
+    Object, Recorded, Timestamp, Twin, payload,
 };
 use twinhub_store::{Batch, CommandQuery, CommandRecord, SqlOptions, SqlStore, Store};
 use uuid::Uuid;
@@ -124,8 +124,12 @@ impl Hub {
             self.commit(&batch, &mut asked).await?;
             let mut batch = self.batch();
             batch.sent.push(self.outgoing);
-            let answer = Answer::read(br#"{"status": "executed", "response": {"rpm": 1200}}"#)?;
-            self.input(&mut batch, device, Input::Answer { id, answer: Box::new(answer), known: None })?;
+            let answer = CommandResult::read(br#"{"status": "executed", "response": {"rpm": 1200}}"#)?;
+            self.input(
+                &mut batch,
+                device,
+                Input::CommandResult { id, answer: Box::new(answer), known: None },
+            )?;
             self.commit(&batch, &mut answered).await?;
         }
         Ok((asked, answered))

@@ -30,7 +30,7 @@ use crate::timers::Timers;
 use twinhub_domain::fleet::Step;
 use twinhub_domain::reading::{Telemetry, Window};
 use twinhub_domain::receipt::{NotTaken, Receipt, Taken};
-use twinhub_domain::twin::{Common, Repeat};
+use twinhub_domain::twin::{Repeat, SharedDetails};
 use twinhub_domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, Input, Kind, Outcome, Outgoing, Publish,
     Refusal, Timestamp, Twin,
@@ -66,7 +66,7 @@ pub struct Surroundings {
     /// The times of devices that are believed.
     pub window: Window,
     /// The values that the twins in memory have in common.
-    pub common: Mutex<Common>,
+    pub common: Mutex<SharedDetails>,
     pub counters: Arc<Counters>,
 }
 
@@ -276,7 +276,7 @@ impl TwinActor {
                 let key = request.idempotency_key.as_deref()?;
                 twin.command_with_key(key).is_none().then(|| Question::Key(key.into()))
             }
-            Input::Answer { id, known: None, .. } | Input::Cancel { id, known: None } => {
+            Input::CommandResult { id, known: None, .. } | Input::Cancel { id, known: None } => {
                 twin.command(*id).is_none().then_some(Question::Command(*id))
             }
             _ => None,
@@ -323,7 +323,9 @@ impl TwinActor {
             }
             (
                 Known::Command(command),
-                Input::Command { known, .. } | Input::Answer { known, .. } | Input::Cancel { known, .. },
+                Input::Command { known, .. }
+                | Input::CommandResult { known, .. }
+                | Input::Cancel { known, .. },
             ) => *known = Some(command),
             _ => {}
         }

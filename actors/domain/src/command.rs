@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use id::CommandId;
 pub use queue::Queue;
 pub use request::{CommandRequest, HIGHEST_PRIORITY, MOST_ATTEMPTS, USUAL_PRIORITY};
-pub use status::{AnswerStatus, CommandStatus, Signal};
+pub use status::{CommandResultStatus, CommandStatus, Signal};
 
 use super::clock::Timestamp;
 use super::json::{Json, Object};
@@ -105,9 +105,9 @@ pub enum Step {
         uncounted: bool,
     },
     /// The device answered.
-    Answered(Answer),
+    Answered(CommandResult),
     /// The device answered after the command was final.
-    Late(Answer),
+    Late(CommandResult),
     /// The hub ended it: `failed`, `expired`, `timed_out`, `canceled` or `superseded`.
     Ended {
         status: CommandStatus,
@@ -120,8 +120,8 @@ pub enum Step {
 
 /// A device's answer: `{"status": "executed", "response": …, "reason": "…"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
-    pub status: AnswerStatus,
+pub struct CommandResult {
+    pub status: CommandResultStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,12 +167,12 @@ impl Command {
                 self.due = *not_before;
                 self.come_to(CommandStatus::Pending, now, cause, Some(reason), None);
             }
-            Step::Answered(Answer { status, response, reason }) => {
-                self.due =
-                    (*status == AnswerStatus::Delivered).then(|| now.plus_millis(self.request.timeout.ms()));
+            Step::Answered(CommandResult { status, response, reason }) => {
+                self.due = (*status == CommandResultStatus::Delivered)
+                    .then(|| now.plus_millis(self.request.timeout.ms()));
                 self.come_to((*status).into(), now, cause, reason.as_deref(), response.as_ref());
             }
-            Step::Late(Answer { status, response, reason }) => {
+            Step::Late(CommandResult { status, response, reason }) => {
                 if self.response.is_none() {
                     self.response.clone_from(response);
                 }
@@ -188,7 +188,7 @@ impl Command {
 
     /// Has this answer been recorded before? Devices repeat themselves: delivery is at least once.
     #[must_use]
-    pub fn has_answer(&self, answer: &Answer) -> bool {
+    pub fn has_answer(&self, answer: &CommandResult) -> bool {
         let told = CommandStatus::from(answer.status);
         self.history.iter().any(|line| {
             line.status == told

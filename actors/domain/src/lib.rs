@@ -31,7 +31,7 @@ pub mod words;
 
 pub use cause::{Cause, RunCause, Source};
 pub use clock::{Clock, Timestamp};
-pub use command::{Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus};
+pub use command::{Command, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus};
 pub use event::{Event, EventBody, Kind, Recorded, TwinChange};
 pub use id::{BadDeviceId, DeviceId, DeviceNumber};
 pub use json::{Json, Number, Object};

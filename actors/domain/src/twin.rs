@@ -16,6 +16,7 @@ mod commands;
 mod control;
 mod convergence;
 mod delta;
+mod details;
 mod document;
 pub mod fields;
 mod firmware;
@@ -29,7 +30,6 @@ mod path;
 pub mod presence;
 mod properties;
 mod repeats;
-mod seldom;
 mod setup;
 mod size_limits;
 mod stored;
@@ -37,11 +37,12 @@ mod translation;
 mod turn;
 mod units;
 
-pub use audience::{Audience, Ear, Listeners, NotTold};
+pub use audience::{Audience, Downlink, Listeners, UnknownListeners};
 pub use change::{Change, Profile, Registration};
 pub use commands::CommandQueue;
 pub use control::Control;
 pub use convergence::{DesiredSync, Note, SyncState, Unmet};
+pub use details::SharedDetails;
 pub use document::add_units;
 pub use fields::Field;
 pub use firmware::FirmwareUpdate;
@@ -49,11 +50,10 @@ pub use input::{Input, Outcome, Publish, Refusal};
 pub use intake::{Filed, MessageIntake, Rejected};
 pub use patch::{Part, Patch, WrongClock};
 pub use path::inside;
-pub use presence::{Hearing, Line, Presence, Rhythm};
+pub use presence::{ConnectionRecord, Presence, Rhythm, SilenceRule};
 pub use properties::{Arrival, Properties, Property};
 pub use repeats::{Repeat, Repeats};
-pub use seldom::Common;
-pub use setup::{Layers, NoTemplates, Setup, Tags, Templates};
+pub use setup::{NoTemplates, Overlay, Setup, Tags, Templates};
 pub use translation::{Meaning, Speaker, Translation};
 
 use std::sync::Arc;
@@ -124,7 +124,7 @@ impl Twin {
     /// # Errors
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
-        self.apply_before(&NotTold, &NoTemplates, input, now, cause)
+        self.apply_before(&UnknownListeners, &NoTemplates, input, now, cause)
     }
 
     /// The same, where it is known who listens to what the device is told, and which templates there are.
@@ -194,7 +194,7 @@ impl Twin {
 
     /// When it counts as offline if nothing more is heard; none while it is not online.
     #[must_use]
-    pub fn silent_at(&self, hearing: Hearing, now: Timestamp) -> Option<Timestamp> {
+    pub fn silent_at(&self, hearing: SilenceRule, now: Timestamp) -> Option<Timestamp> {
         self.presence.silent_at(self.setup.heartbeat(), hearing, now)
     }
 
@@ -335,7 +335,7 @@ impl Twin {
     }
 
     /// Lets it hold the values of its properties together with the twins that have the same.
-    pub fn share(&mut self, common: &mut Common) {
+    pub fn share(&mut self, common: &mut SharedDetails) {
         self.reported.share(common);
         self.desired.share(common);
     }

@@ -9,7 +9,7 @@ use crate::backoff::STORE;
 use crate::door::listens;
 use crate::post::post;
 use crate::supervisor::Supervisor;
-use twinhub_domain::twin::Ear;
+use twinhub_domain::twin::Downlink;
 use twinhub_domain::{CommandStatus, DeviceId};
 use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::subscribers::Subscribers;
@@ -28,8 +28,8 @@ pub(super) async fn waiting_commands(
 ) {
     let tell = |device: DeviceId| {
         // Nobody tells who listens to the topics of other dialects.
-        if !dialects.is_told_natively(&device) || subscribers.wait(&device, Ear::Commands) {
-            let _ = post(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
+        if !dialects.is_told_natively(&device) || subscribers.wait(&device, Downlink::Commands) {
+            let _ = post(&supervisor, listens(device, Downlink::Commands)); // or the hub is shutting down
         }
     };
     each_waiting(COMMANDS_AT_ONCE, async |query| store.commands(&query).await, tell).await;

@@ -31,7 +31,7 @@ use twinhub_domain::event::ChangeKind;
 use twinhub_domain::receipt::Settled;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::{
-    Answer, CommandId, EventBody, Json, Recorded, Refusal, Timestamp, Twin, TwinChange, payload,
+    CommandId, CommandResult, EventBody, Json, Recorded, Refusal, Timestamp, Twin, TwinChange, payload,
 };
 use twinhub_mqtt::receipt;
 use twinhub_mqtt::{LinkError, LinkState, Published};
@@ -379,8 +379,8 @@ async fn unknown_devices_can_be_refused() {
 async fn a_device_whose_first_word_is_refused_appears_with_the_next() {
     let house = House::new().await;
     let nothing = CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
-    let answer = Answer::read(br#"{"status": "executed"}"#).unwrap();
-    let input = Input::Answer { id: nothing, answer: Box::new(answer), known: None };
+    let answer = CommandResult::read(br#"{"status": "executed"}"#).unwrap();
+    let input = Input::CommandResult { id: nothing, answer: Box::new(answer), known: None };
     let refused = house.deliver("a", input, IfUnknown::Appear).await;
     assert!(matches!(refused, Err(HubError::Refused(Refusal::NoCommand(_)))), "{refused:?}");
     assert!(house.hub.read(&id("a")).await.unwrap().is_none());

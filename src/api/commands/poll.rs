@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use tokio::time::Instant;
 use twinhub_actors::access::Order;
 use twinhub_domain::payload::PayloadError;
-use twinhub_domain::{Answer, Command, CommandStatus, DeviceId, Input, Timestamp, Twin};
+use twinhub_domain::{Command, CommandResult, CommandStatus, DeviceId, Input, Timestamp, Twin};
 
 use super::watch::Watch;
 use crate::api::commands::create::asked_for;
@@ -78,7 +78,7 @@ pub async fn post_answer(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let input = Input::Answer { id, answer: Box::new(answer(said)?), known: None };
+    let input = Input::CommandResult { id, answer: Box::new(answer(said)?), known: None };
     let taken = access.deliver(Order::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
     let late = !taken.repeated && command.history.last().is_some_and(|line| line.late);
@@ -105,9 +105,9 @@ fn wanted(mut params: Params) -> Result<Duration, FieldError> {
     Ok(wait)
 }
 
-fn answer(said: CommandAnswer) -> Result<Answer, PayloadError> {
+fn answer(said: CommandAnswer) -> Result<CommandResult, PayloadError> {
     let CommandAnswer { status, response, reason } = said;
-    Answer::new(&status, response, reason)
+    CommandResult::new(&status, response, reason)
 }
 
 /// Those sent together by priority, then age, as they were sent; those sent before come before.
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn reads_answers() {
-        let read = |text: &str| -> Result<Answer, ApiError> {
+        let read = |text: &str| -> Result<CommandResult, ApiError> {
             Ok(answer(crate::http::extract::read::read(text.parse::<Json>().unwrap())?)?)
         };
         assert_eq!(

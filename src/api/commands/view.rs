@@ -79,7 +79,7 @@ fn time(at: Timestamp) -> Json {
 mod tests {
     use twinhub_domain::cause::Source;
     use twinhub_domain::command::Step;
-    use twinhub_domain::{Answer, AnswerStatus, CommandId, CommandRequest};
+    use twinhub_domain::{CommandId, CommandRequest, CommandResult, CommandResultStatus};
 
     use super::*;
 
@@ -93,7 +93,7 @@ mod tests {
         let topic = Cause::new(Source::Mqtt, "iot/devices/pump-1/commands/x");
         command.redo(&Step::Sent { attempt: 1 }, at, &Cause::hub());
         let response = Some("{\"speed\":1.50}".parse().unwrap());
-        let answer = Answer { status: AnswerStatus::Executed, response, reason: None };
+        let answer = CommandResult { status: CommandResultStatus::Executed, response, reason: None };
         command.redo(&Step::Answered(answer), at, &topic);
 
         let device = DeviceId::parse("pump-1").unwrap();

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use twinhub_domain::payload::{self, word};
-use twinhub_domain::{Answer, CommandId, DeviceId, Input, Json, Object, Outgoing, Publish, Timestamp};
+use twinhub_domain::{CommandId, CommandResult, DeviceId, Input, Json, Object, Outgoing, Publish, Timestamp};
 use twinhub_mqtt::dialects::{
     Binding, BindingId, DecodeError, DialectEvent, DialectMessage, Effects, Encoded, StatefulDialect, Voice,
 };
@@ -146,10 +146,10 @@ impl Lamps {
                     effects.inputs.push((lamp.device.clone(), Input::Report(report)));
                 } else if let Some((id, device)) = self.under_way.iter().find(|(_, on)| **on == lamp.device) {
                     let (id, device) = (*id, device.clone());
-                    let answer = Box::new(Answer::read(b"executed")?);
+                    let answer = Box::new(CommandResult::read(b"executed")?);
                     self.under_way.remove(&id);
                     effects.keep.push(binding(&format!("command/{id}"), None));
-                    effects.inputs.push((device, Input::Answer { id, answer, known: None }));
+                    effects.inputs.push((device, Input::CommandResult { id, answer, known: None }));
                 }
             }
             _ => return Err(DecodeError::BadTopic),

@@ -1,6 +1,6 @@
 //! Parses a device's answer to a command.
 
-use super::{Answer, AnswerStatus};
+use super::{CommandResult, CommandResultStatus};
 use crate::json::{Json, Object, bare};
 use crate::payload;
 use crate::payload::PayloadError;
@@ -8,7 +8,7 @@ use crate::payload::PayloadError;
 /// A reason has at most this many bytes; a longer one is cut.
 const LONGEST_REASON: usize = 1_024;
 
-impl Answer {
+impl CommandResult {
     /// Reads `{"status": "delivered|executed|failed|rejected", "response": …, "reason": "…"}`, or the status alone as a
     /// word. Other members are ignored.
     ///
@@ -24,7 +24,7 @@ impl Answer {
     /// The same of a document already parsed.
     ///
     /// # Errors
-    /// As [`Answer::read`].
+    /// As [`CommandResult::read`].
     pub fn parse(mut fields: Object) -> Result<Self, PayloadError> {
         let wrong = |name: &str, found: &Json| PayloadError::WrongType {
             name: name.into(),
@@ -53,8 +53,8 @@ impl Answer {
     }
 }
 
-fn word(word: &str) -> Result<AnswerStatus, PayloadError> {
-    AnswerStatus::parse(&word.to_ascii_lowercase()).ok_or_else(|| PayloadError::BadValue {
+fn word(word: &str) -> Result<CommandResultStatus, PayloadError> {
+    CommandResultStatus::parse(&word.to_ascii_lowercase()).ok_or_else(|| PayloadError::BadValue {
         name: "status".into(),
         detail: format!(
             "`{}` is none of delivered, executed, failed, rejected",
@@ -76,8 +76,8 @@ mod tests {
     use super::*;
 
     fn check(payload: &str, expected: &str) {
-        let told = match Answer::read(payload.as_bytes()) {
-            Ok(Answer { status, response, reason }) => {
+        let told = match CommandResult::read(payload.as_bytes()) {
+            Ok(CommandResult { status, response, reason }) => {
                 format!("{status:?} {} {}", response.unwrap_or_default(), reason.unwrap_or_default())
             }
             Err(error) => error.to_string(),
@@ -101,6 +101,6 @@ mod tests {
     #[test]
     fn cuts_a_reason_between_characters() {
         let long = format!(r#"{{"status":"failed","reason":"{}"}}"#, "ü".repeat(2_000));
-        assert_eq!(Answer::read(long.as_bytes()).unwrap().reason.unwrap().len(), LONGEST_REASON);
+        assert_eq!(CommandResult::read(long.as_bytes()).unwrap().reason.unwrap().len(), LONGEST_REASON);
     }
 }

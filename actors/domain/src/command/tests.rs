@@ -22,10 +22,10 @@ const SIGNALS: [Signal; 11] = [
     Signal::Send,
     Signal::Retry,
     Signal::Return,
-    Signal::Answer(AnswerStatus::Delivered),
-    Signal::Answer(AnswerStatus::Executed),
-    Signal::Answer(AnswerStatus::Failed),
-    Signal::Answer(AnswerStatus::Rejected),
+    Signal::CommandResult(CommandResultStatus::Delivered),
+    Signal::CommandResult(CommandResultStatus::Executed),
+    Signal::CommandResult(CommandResultStatus::Failed),
+    Signal::CommandResult(CommandResultStatus::Rejected),
     Signal::GiveUp,
     Signal::Expire,
     Signal::Cancel,
@@ -143,12 +143,12 @@ fn durations_stay_as_they_were_given_and_ask_the_same() {
 fn any_step() -> impl Strategy<Value = Step> {
     let answer = || {
         (0..4_usize, any::<Option<bool>>(), proptest::option::of("[a-z ]{0,8}")).prop_map(
-            |(status, response, reason)| Answer {
+            |(status, response, reason)| CommandResult {
                 status: [
-                    AnswerStatus::Delivered,
-                    AnswerStatus::Executed,
-                    AnswerStatus::Failed,
-                    AnswerStatus::Rejected,
+                    CommandResultStatus::Delivered,
+                    CommandResultStatus::Executed,
+                    CommandResultStatus::Failed,
+                    CommandResultStatus::Rejected,
                 ][status],
                 response: response.map(Json::Bool),
                 reason: reason.map(Into::into),

@@ -6,7 +6,7 @@ use crate::json::Object;
 
 /// The things that a device can listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ear {
+pub enum Downlink {
     Commands,
     Desired,
     Firmware,
@@ -27,8 +27,8 @@ pub enum Audience {
 /// Knows who listens, and in which words.
 pub trait Listeners {
     /// The listeners to messages for `device`. Where that is less than is `wanted`, the twin gets an input of
-    /// [`super::Input::Listens`] as soon as it is more.
-    fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience;
+    /// [`super::Input::Subscribed`] as soon as it is more.
+    fn audience(&self, device: &DeviceId, ear: Downlink, wanted: Audience) -> Audience;
 
     /// A native change of `twin` as the configuration of a device has it that looks for it there: a merge patch onto
     /// the first level of `configuration`. Nothing where the device speaks no such dialect.
@@ -38,10 +38,10 @@ pub trait Listeners {
 }
 
 /// A broker that does not tell.
-pub struct NotTold;
+pub struct UnknownListeners;
 
-impl Listeners for NotTold {
-    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+impl Listeners for UnknownListeners {
+    fn audience(&self, _: &DeviceId, _: Downlink, _: Audience) -> Audience {
         Audience::Unknown
     }
 }

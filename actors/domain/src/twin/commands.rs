@@ -4,8 +4,8 @@
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::command::{
-    Answer, AnswerStatus, Command, CommandChange, CommandId, CommandRequest, CommandStatus, Queue, Signal,
-    Step,
+    Command, CommandChange, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus,
+    Queue, Signal, Step,
 };
 
 use super::Refusal;
@@ -42,7 +42,7 @@ pub(super) enum ResultOutcome {
     /// The answer says nothing new of this command.
     Repeated(Box<Command>),
     /// The answer came after this command was final.
-    Late(Box<Command>, Answer),
+    Late(Box<Command>, CommandResult),
 }
 
 impl CommandQueue {
@@ -102,18 +102,18 @@ impl CommandQueue {
     pub(super) fn answer(
         &self,
         id: CommandId,
-        answer: Answer,
+        answer: CommandResult,
         known: Option<Box<Command>>,
     ) -> Result<ResultOutcome, Refusal> {
         if let Some(command) = self.get(id) {
-            return Ok(match command.status.after(Signal::Answer(answer.status)) {
+            return Ok(match command.status.after(Signal::CommandResult(answer.status)) {
                 Some(_) => ResultOutcome::Step(CommandChange { id, step: Step::Answered(answer) }),
                 None => ResultOutcome::Repeated(Box::new(command.clone())),
             });
         }
         let Some(known) = known else { return Err(Refusal::NoCommand(id)) };
         // An acknowledgement that its own answer has overtaken says nothing new.
-        if answer.status == AnswerStatus::Delivered || known.has_answer(&answer) {
+        if answer.status == CommandResultStatus::Delivered || known.has_answer(&answer) {
             Ok(ResultOutcome::Repeated(known))
         } else {
             Ok(ResultOutcome::Late(known, answer))

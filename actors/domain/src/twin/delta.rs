@@ -4,7 +4,7 @@
 //! place the one that was reported last counts, the nested one where both came at once.
 
 use super::setup::Setup;
-use super::{Layers, Properties, Property};
+use super::{Overlay, Properties, Property};
 use crate::json::{Json, Object};
 use crate::settings::DeviceSettings;
 use crate::words::TruthWords;
@@ -13,7 +13,7 @@ use crate::words::TruthWords;
 #[derive(Clone, Copy)]
 pub(super) struct Comparison<'a> {
     reported: &'a Properties,
-    layers: Option<&'a Layers>,
+    layers: Option<&'a Overlay>,
     settings: Option<&'a DeviceSettings>,
 }
 

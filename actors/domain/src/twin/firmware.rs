@@ -1,6 +1,6 @@
 //! New firmware for the device: the device is sent the image, reports its progress, and is done when it runs the image.
 
-use super::{Ear, Input, Part, Patch, Publish, Refusal};
+use super::{Downlink, Input, Part, Patch, Publish, Refusal};
 use crate::clock::Timestamp;
 use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::fleet::firmware::{has_come, is_newer};
@@ -191,10 +191,10 @@ impl FirmwareUpdate {
 pub(super) fn asks(input: &Input) -> bool {
     matches!(
         input,
-        Input::AskDesired
+        Input::GetDesired
             | Input::Presence { online: true, .. }
             | Input::Update(_)
-            | Input::Listens(Ear::Firmware)
+            | Input::Subscribed(Downlink::Firmware)
     )
 }
 

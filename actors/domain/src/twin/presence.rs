@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audience, Ear, Listeners};
+use super::{Audience, Downlink, Listeners};
 use crate::Status;
 use crate::cause::{Cause, Source};
 use crate::clock::{CLOCK_JUMP_MS, Timestamp};
@@ -20,7 +20,7 @@ pub struct Presence {
     /// The device takes its commands over HTTP: nothing is published to it.
     pub(super) polls: bool,
     pub(super) rhythm: Rhythm,
-    pub(super) line: Option<Box<Line>>,
+    pub(super) line: Option<Box<ConnectionRecord>>,
 }
 
 /// Whether a command may go out now.
@@ -35,7 +35,7 @@ pub(super) enum CommandDelivery {
 
 /// The record of a device's comings and goings, once it has gone for the first time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct ConnectionRecord {
     /// When it last came or went.
     pub changed_at: Timestamp,
     /// Why it last went: `reported` (its own word or its last will), `silent`, `suspended` or `retired`.
@@ -66,7 +66,7 @@ const POLL_HEARD_MS: u64 = 15_000;
 
 /// The hub's hearing: the measure of a silence beside the device's own rhythm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hearing {
+pub struct SilenceRule {
     /// Since when devices could make themselves heard: nobody is silent who could not speak.
     pub since: Timestamp,
     /// The silence allowed, in ms, while fewer than two of a device's intervals are known.
@@ -127,7 +127,7 @@ impl Rhythm {
     }
 }
 
-impl Line {
+impl ConnectionRecord {
     /// It went often within the last ten minutes.
     #[must_use]
     pub fn is_flapping(&self, now: Timestamp) -> bool {
@@ -155,7 +155,7 @@ impl Line {
 impl Presence {
     /// The record of its comings and goings; none before it has gone for the first time.
     #[must_use]
-    pub fn line(&self) -> Option<&Line> {
+    pub fn line(&self) -> Option<&ConnectionRecord> {
         self.line.as_deref()
     }
 
@@ -196,13 +196,13 @@ impl Presence {
     pub fn silent_at(
         &self,
         heartbeat: Option<&Heartbeat>,
-        hearing: Hearing,
+        hearing: SilenceRule,
         now: Timestamp,
     ) -> Option<Timestamp> {
         if self.status != Status::Online {
             return None;
         }
-        let Hearing { since, first_silence_ms } = hearing;
+        let SilenceRule { since, first_silence_ms } = hearing;
         let latest = now.plus_millis(CLOCK_JUMP_MS);
         let heard = self.last_seen.filter(|seen| *seen <= latest).map_or(since, |seen| seen.max(since));
         self.silence_ms(heartbeat, first_silence_ms).map(|silence| heard.plus_millis(silence))
@@ -231,7 +231,7 @@ impl Presence {
         }
         let reachable = self.is_reachable();
         let wanted = if reachable { Audience::Somebody } else { Audience::Itself };
-        match listeners.audience(id, Ear::Commands, wanted) {
+        match listeners.audience(id, Downlink::Commands, wanted) {
             Audience::Nobody if reachable => CommandDelivery::NobodyListens,
             Audience::Unknown | Audience::Somebody if reachable => CommandDelivery::Now,
             Audience::Itself if reachable || !self.has_said_goodbye() => CommandDelivery::Now,

@@ -1,5 +1,5 @@
 //! The setup of a device: its tags, configuration, schedule, settings and limits. The device's own words lie over those
-//! of its template, and everybody reads the two together; each is kept apart in [`Layers`], so that a template can
+//! of its template, and everybody reads the two together; each is kept apart in [`Overlay`], so that a template can
 //! change, or go, and leave the device's own words as they were.
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Templates for NoTemplates {
 /// The layers of a twin that has a template, or limits of its own. Boxed: most have neither.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Layers {
+pub struct Overlay {
     #[serde(skip_serializing_if = "Option::is_none", with = "stored")]
     pub(super) layer: Option<Arc<Layer>>,
     /// The device's own word. Without a template it stands in the twin alone.
@@ -60,7 +60,7 @@ pub struct Setup {
     pub(super) plan: Option<Box<Plan>>,
     pub(super) settings: Option<Box<DeviceSettings>>,
     /// With a layer, all of the above is what comes of the device's own words and the template's.
-    pub(super) layers: Option<Box<Layers>>,
+    pub(super) layers: Option<Box<Overlay>>,
 }
 
 impl Setup {
@@ -198,10 +198,10 @@ impl Setup {
         Tags {
             tags: self.tags.clone(),
             of: layers.map(|layers| {
-                Box::new(Layers {
+                Box::new(Overlay {
                     layer: layers.layer.clone(),
                     tags: layers.tags.clone(),
-                    ..Layers::default()
+                    ..Overlay::default()
                 })
             }),
         }
@@ -262,7 +262,7 @@ impl Setup {
                 }
             }
         }
-        self.layers = (*layers != Layers::default()).then_some(layers);
+        self.layers = (*layers != Overlay::default()).then_some(layers);
     }
 
     pub(super) fn apply_configuration(&mut self, patch: &Object) {
@@ -308,7 +308,7 @@ impl Setup {
         if let Ok(limits) = layers.limits.patched(patch) {
             layers.limits = limits;
         }
-        self.layers = (*layers != Layers::default()).then_some(layers);
+        self.layers = (*layers != Overlay::default()).then_some(layers);
     }
 
     pub(super) fn apply_schedule(&mut self, entries: Option<&Entries>, now: Timestamp) {
@@ -334,7 +334,7 @@ impl Setup {
     }
 
     /// Its own words, and its template's layer.
-    fn layered(&mut self) -> Option<(&mut Layers, Arc<Layer>)> {
+    fn layered(&mut self) -> Option<(&mut Overlay, Arc<Layer>)> {
         let layers = self.layers.as_deref_mut()?;
         let layer = layers.layer.clone()?;
         Some((layers, layer))
@@ -360,7 +360,7 @@ impl Setup {
 
     /// The source of each member, by section and key: `{"configuration": {"interval": {"from": "template"}}, …}`.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&'static str, Json)> {
-        let (none, nothing) = (Layers::default(), Layer::default());
+        let (none, nothing) = (Overlay::default(), Layer::default());
         let layers = self.layers.as_deref().unwrap_or(&none);
         let (configuration, tags, settings) = match &layers.layer {
             Some(_) => (&layers.configuration, &layers.tags, layers.settings.to_object()),
@@ -388,7 +388,7 @@ impl Setup {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tags {
     pub tags: Object,
-    of: Option<Box<Layers>>,
+    of: Option<Box<Overlay>>,
 }
 
 impl Tags {

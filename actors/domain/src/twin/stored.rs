@@ -8,9 +8,9 @@ use super::control::Control;
 use super::convergence::{DesiredSync, Unmet};
 use super::firmware::FirmwareUpdate;
 use super::intake::MessageIntake;
-use super::presence::{Line, Presence, Rhythm};
+use super::presence::{ConnectionRecord, Presence, Rhythm};
 use super::setup::Setup;
-use super::{Layers, Profile, Properties, Repeats, Twin, WrongClock};
+use super::{Overlay, Profile, Properties, Repeats, Twin, WrongClock};
 use crate::clock::Timestamp;
 use crate::command::Queue;
 use crate::fleet::{FirmwareTask, Lifecycle};
@@ -59,9 +59,9 @@ struct StoredTwin<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     unmet: Option<&'a Unmet>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<&'a Line>,
+    line: Option<&'a ConnectionRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    layers: Option<&'a Layers>,
+    layers: Option<&'a Overlay>,
     #[serde(skip_serializing_if = "Option::is_none")]
     firmware: Option<&'a FirmwareTask>,
 }
@@ -108,9 +108,9 @@ struct LoadedTwin {
     #[serde(default)]
     unmet: Option<Box<Unmet>>,
     #[serde(default)]
-    line: Option<Box<Line>>,
+    line: Option<Box<ConnectionRecord>>,
     #[serde(default)]
-    layers: Option<Box<Layers>>,
+    layers: Option<Box<Overlay>>,
     #[serde(default)]
     firmware: Option<Box<FirmwareTask>>,
 }

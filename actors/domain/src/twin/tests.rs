@@ -211,7 +211,7 @@ fn a_device_that_comes_back_is_told_what_it_missed() {
     assert_eq!(come(&mut twin, online()), 2, "the delta and the configuration");
     assert_eq!(come(&mut twin, online()), 2, "again: it may have connected anew unnoticed");
     assert_eq!(come(&mut twin, readings(r#"{"t": 1}"#)), 0, "but not with every message");
-    assert_eq!(come(&mut twin, Input::AskDesired), 2);
+    assert_eq!(come(&mut twin, Input::GetDesired), 2);
     twin.apply(Input::Report(object(r#"{"power": "on"}"#)), at(3), &cause()).unwrap();
     assert_eq!(come(&mut twin, online()), 1, "it has what was desired");
 }

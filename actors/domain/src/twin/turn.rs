@@ -7,7 +7,7 @@ mod work;
 use super::firmware::asks;
 use super::jobs::JobTurn;
 use super::{
-    Ear, Input, Listeners, Outcome, Part, Patch, Publish, Refusal, Speaker, Templates, Twin, presence,
+    Downlink, Input, Listeners, Outcome, Part, Patch, Publish, Refusal, Speaker, Templates, Twin, presence,
 };
 use crate::cause::Cause;
 use crate::clock::Timestamp;
@@ -64,7 +64,7 @@ impl TwinTurn<'_> {
             Input::Telemetry(telemetry) => self.hear_readings(telemetry)?,
             Input::Batch(samples) => self.hear_batch(samples)?,
             Input::Report(reported) => self.hear_report(reported)?,
-            Input::CouldNot(reasons) => self.hear_failures(reasons)?,
+            Input::DesiredFailed(reasons) => self.hear_failures(reasons)?,
             Input::Presence { online: true, details } => {
                 let details = self.checked_details(details)?;
                 if self.twin.presence.comes_with(self.cause) {
@@ -79,7 +79,7 @@ impl TwinTurn<'_> {
                 self.go_offline(REPORTED);
                 self.hear_details(details);
             }
-            Input::AskDesired => {
+            Input::GetDesired => {
                 self.come_online(HEARD);
                 self.outcome.publishes.clear(); // it is sent all of it now, asked for or not
                 self.publish_desired();
@@ -125,7 +125,7 @@ impl TwinTurn<'_> {
                 self.twin.control.check_mode(self.cause)?;
                 self.request_command(id, request, known)?;
             }
-            Input::Answer { id, answer, known } => {
+            Input::CommandResult { id, answer, known } => {
                 if self.twin.presence.is_of_device(self.cause) {
                     self.come_online(HEARD);
                 }
@@ -136,15 +136,15 @@ impl TwinTurn<'_> {
                 self.step_command(change);
             }
             Input::Poll => self.poll(),
-            Input::Listens(Ear::Desired) => self.send_desired(),
-            Input::Listens(Ear::Commands | Ear::Firmware) => {} // they have their turn with every input
-            Input::CommandUnheard { id, attempt } => {
+            Input::Subscribed(Downlink::Desired) => self.send_desired(),
+            Input::Subscribed(Downlink::Commands | Downlink::Firmware) => {} // they have their turn with every input
+            Input::CommandUndelivered { id, attempt } => {
                 let change = self.twin.commands.undelivered(id, attempt, now);
                 self.step_commands(change);
             }
-            Input::Unheard(Ear::Desired) => self.mark_unsent(),
-            Input::Unheard(Ear::Firmware) => self.advance_update(self.twin.firmware.requeue()),
-            Input::Unheard(Ear::Commands) => {} // which of them, says the other
+            Input::Undelivered(Downlink::Desired) => self.mark_unsent(),
+            Input::Undelivered(Downlink::Firmware) => self.advance_update(self.twin.firmware.requeue()),
+            Input::Undelivered(Downlink::Commands) => {} // which of them, says the other
             Input::SetLifecycle { state, reason } => self.set_lifecycle(state, reason)?,
             Input::Firmware(report) => {
                 self.come_online(HEARD);

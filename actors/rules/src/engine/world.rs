@@ -11,7 +11,7 @@ use crate::expression::{Twins, member};
 use crate::model::{Path, Selector};
 use twinhub_domain::event::ChangeKind;
 use twinhub_domain::fleet::Tree;
-use twinhub_domain::twin::{Common, Properties};
+use twinhub_domain::twin::{Properties, SharedDetails};
 use twinhub_domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, Twin};
 
 /// The twins that rules look at.
@@ -25,7 +25,7 @@ pub(super) struct World {
     /// The groups as they stand at this place in the sequence.
     pub tree: Arc<Tree>,
     /// The values that the twins have in common.
-    common: Common,
+    common: SharedDetails,
 }
 
 /// A device that a rule looks at.

@@ -16,7 +16,7 @@ use twinhub_domain::run::RuleId;
 use twinhub_domain::run::Signal;
 use twinhub_domain::run::{RunEntry, RunId};
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
-use twinhub_domain::twin::{Hearing, Patch};
+use twinhub_domain::twin::{Patch, SilenceRule};
 use twinhub_domain::{
     Cause, CommandId, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Object, Recorded,
     Refusal, Timestamp, Twin, TwinChange,
@@ -245,7 +245,7 @@ impl Sim {
         let first_id = CommandId(Builder::from_custom_bytes(self.name(3)).into_uuid());
         for id in due {
             // It only lets the time go on.
-            let hearing = Hearing { since: now, first_silence_ms: FIRST_SILENCE_MS };
+            let hearing = SilenceRule { since: now, first_silence_ms: FIRST_SILENCE_MS };
             let _ = self.apply(&id, Input::Wake { hearing, first_id }, &Cause::hub());
         }
     }

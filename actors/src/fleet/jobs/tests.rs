@@ -20,8 +20,8 @@ use crate::post::post;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{JobAction, JobSignal, Step, StepState};
 use twinhub_domain::{
-    Answer, AnswerStatus, CommandId, CommandRequest, DeviceId, DeviceNumber, EventBody, Input, Json, Object,
-    Recorded, Timestamp,
+    CommandId, CommandRequest, CommandResult, CommandResultStatus, DeviceId, DeviceNumber, EventBody, Input,
+    Json, Object, Recorded, Timestamp,
 };
 use twinhub_store::{Batch, Fleet, JobDevice, JobDeviceQuery, MemoryStore, Store};
 use twinhub_testkit::{FailingStore, Fault, ManualClock, ask, until, until_found, within};
@@ -319,9 +319,9 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     house.until_turns(job, 3).await;
     let asked = house.memory.job_devices(&JobDeviceQuery::of(job)).await.unwrap().devices;
     let commands: Vec<CommandId> = asked.iter().map(|device| device.step.command.unwrap()).collect();
-    for (n, status) in [(0, AnswerStatus::Executed), (1, AnswerStatus::Failed)] {
-        let answer = Box::new(Answer { status, response: None, reason: Some("so".into()) });
-        let answer = Input::Answer { id: commands[n], answer, known: None };
+    for (n, status) in [(0, CommandResultStatus::Executed), (1, CommandResultStatus::Failed)] {
+        let answer = Box::new(CommandResult { status, response: None, reason: Some("so".into()) });
+        let answer = Input::CommandResult { id: commands[n], answer, known: None };
         house.deliver(&format!("d{n}"), answer, IfUnknown::Refuse).await;
     }
     house.clock.advance(1_000);
@@ -341,8 +341,9 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     let again = JobDeviceQuery { device: Some(devices[1].1), ..JobDeviceQuery::of(job) };
     let again = house.memory.job_devices(&again).await.unwrap().devices[0].step.command.unwrap();
     assert!(!commands.contains(&again));
-    let answer = Box::new(Answer { status: AnswerStatus::Executed, response: None, reason: None });
-    house.deliver("d1", Input::Answer { id: again, answer, known: None }, IfUnknown::Refuse).await;
+    let answer =
+        Box::new(CommandResult { status: CommandResultStatus::Executed, response: None, reason: None });
+    house.deliver("d1", Input::CommandResult { id: again, answer, known: None }, IfUnknown::Refuse).await;
     house.clock.advance(1_000);
     assert_eq!(counts(&house.until(job, JobStatus::Done).await), [("done", 2), ("failed", 1)]);
     assert_eq!(house.turns(job).await, [("d0".to_owned(), 1), ("d1".to_owned(), 2)].into());

@@ -7,7 +7,8 @@ use super::*;
 use crate::messages::archive::{FindCommand, ListCommands};
 use crate::messages::feed::WatchCommands;
 use twinhub_domain::{
-    Answer, AnswerStatus, Command, CommandId, CommandRequest, CommandStatus, EventBody, Kind, Mode, Status,
+    Command, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus, EventBody, Kind,
+    Mode, Status,
 };
 use twinhub_mqtt::receipt;
 use twinhub_store::{CommandQuery, MemoryStore};
@@ -97,9 +98,14 @@ impl Scene {
         self.ask(device, fields, None).await.unwrap().commands[0].id
     }
 
-    pub async fn answer(&self, device: &str, id: CommandId, status: AnswerStatus) -> Result<Taken, HubError> {
-        let answer = Box::new(Answer { status, response: None, reason: None });
-        self.deliver(device, Input::Answer { id, answer, known: None }).await
+    pub async fn answer(
+        &self,
+        device: &str,
+        id: CommandId,
+        status: CommandResultStatus,
+    ) -> Result<Taken, HubError> {
+        let answer = Box::new(CommandResult { status, response: None, reason: None });
+        self.deliver(device, Input::CommandResult { id, answer, known: None }).await
     }
 
     pub async fn command(&self, id: CommandId) -> Command {
@@ -176,10 +182,10 @@ async fn an_unanswered_command_goes_out_again_and_ends_as_a_dead_letter() {
     scene.link.until(|published| published.len() == 2 && published[1].contains(r#""attempt":2"#)).await;
     scene.pass(10_000, comes_to(id, CommandStatus::Failed)).await;
     assert_eq!(scene.command(id).await.reason.as_deref(), Some("no answer to 2 attempts"));
-    let late = scene.answer("a", id, AnswerStatus::Executed).await.unwrap();
+    let late = scene.answer("a", id, CommandResultStatus::Executed).await.unwrap();
     assert_eq!((late.repeated, late.commands[0].status), (false, CommandStatus::Failed));
     assert!(scene.command(id).await.history.last().unwrap().late);
-    assert!(scene.answer("a", id, AnswerStatus::Executed).await.unwrap().repeated);
+    assert!(scene.answer("a", id, CommandResultStatus::Executed).await.unwrap().repeated);
 }
 
 /// A crash in every status that is not final: the pending step happens after it.
@@ -196,7 +202,7 @@ async fn nothing_that_is_not_final_is_forgotten() {
     scene.pass(10_000, comes_to(backing_off, CommandStatus::Pending)).await;
     let sent = scene.asked("sent", GO).await;
     let delivered = scene.asked("delivered", GO).await;
-    scene.answer("delivered", delivered, AnswerStatus::Delivered).await.unwrap();
+    scene.answer("delivered", delivered, CommandResultStatus::Delivered).await.unwrap();
 
     let mut scene = scene.again().await;
     scene.pass(1_000, comes_to(backing_off, CommandStatus::Sent)).await;
@@ -227,7 +233,7 @@ async fn a_key_is_known_when_its_command_has_long_been_done() {
     let scene = Scene::new().await;
     scene.say("a", "status", "online").await;
     let first = scene.ask("a", GO, Some("k")).await.unwrap().commands[0].id;
-    scene.answer("a", first, AnswerStatus::Executed).await.unwrap();
+    scene.answer("a", first, CommandResultStatus::Executed).await.unwrap();
     let scene = scene.again().await;
     let again = scene.ask("a", GO, Some("k")).await.unwrap();
     assert_eq!((again.repeated, again.commands[0].id), (true, first));
@@ -415,7 +421,7 @@ async fn who_waits_for_one_command_is_told_of_that_one() {
     let watch = WatchCommands { device: id("a"), command: Some(mine), tell };
     ask(&scene.hub.feed, watch).await;
     let other = scene.asked("a", GO).await;
-    scene.answer("a", other, AnswerStatus::Executed).await.unwrap();
+    scene.answer("a", other, CommandResultStatus::Executed).await.unwrap();
     let request = Box::new(CommandRequest::new("go", payload::object(b"{}").unwrap()));
     scene.deliver("a", Input::Command { id: mine, request, known: None, is_new: false }).await.unwrap();
     let first = within("the command's first change", told.recv()).await.unwrap();

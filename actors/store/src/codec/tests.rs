@@ -12,8 +12,8 @@ use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{
-    Answer, AnswerStatus, Cause, CommandId, CommandRequest, CommandStatus, DeviceId, DeviceNumber, Event,
-    EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
+    Cause, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus, DeviceId,
+    DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
 };
 
 /// Of events that name no layer.
@@ -80,8 +80,8 @@ fn a_message_takes_few_bytes() {
 #[test]
 fn steps_and_changes_come_back() {
     let answer =
-        |status| Answer { status, response: Some("3.10".parse().unwrap()), reason: Some("so".into()) };
-    let bare = |status| Answer { status, response: None, reason: None };
+        |status| CommandResult { status, response: Some("3.10".parse().unwrap()), reason: Some("so".into()) };
+    let bare = |status| CommandResult { status, response: None, reason: None };
     let at = Timestamp::from_millis(1_767_268_800_000);
     let request =
         CommandRequest { supersedes: Some("s".into()), ..CommandRequest::new("reboot", Object::default()) };
@@ -91,9 +91,12 @@ fn steps_and_changes_come_back() {
         Step::Returned { reason: "away".into(), not_before: None, uncounted: true },
         Step::Returned { reason: "no answer".into(), not_before: Some(at), uncounted: false },
     ];
-    for status in
-        [AnswerStatus::Delivered, AnswerStatus::Executed, AnswerStatus::Failed, AnswerStatus::Rejected]
-    {
+    for status in [
+        CommandResultStatus::Delivered,
+        CommandResultStatus::Executed,
+        CommandResultStatus::Failed,
+        CommandResultStatus::Rejected,
+    ] {
         steps.extend([
             Step::Answered(answer(status)),
             Step::Answered(bare(status)),
@@ -240,16 +243,16 @@ fn any_request() -> impl Strategy<Value = CommandRequest> {
     )
 }
 
-fn any_answer() -> impl Strategy<Value = Answer> {
+fn any_answer() -> impl Strategy<Value = CommandResult> {
     let status = prop::sample::select(vec![
-        AnswerStatus::Delivered,
-        AnswerStatus::Executed,
-        AnswerStatus::Failed,
-        AnswerStatus::Rejected,
+        CommandResultStatus::Delivered,
+        CommandResultStatus::Executed,
+        CommandResultStatus::Failed,
+        CommandResultStatus::Rejected,
     ]);
     // A response of null is none: so it is where answers come in.
     let response = prop::option::of(any_json()).prop_map(|response| response.filter(|r| *r != Json::Null));
-    (status, response, prop::option::of(any_text())).prop_map(|(status, response, reason)| Answer {
+    (status, response, prop::option::of(any_text())).prop_map(|(status, response, reason)| CommandResult {
         status,
         response,
         reason,

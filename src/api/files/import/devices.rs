@@ -8,7 +8,7 @@ use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::Lifecycle;
 use twinhub_domain::json::{difference, fields_of};
-use twinhub_domain::twin::{Change, NotTold, Registration};
+use twinhub_domain::twin::{Change, Registration, UnknownListeners};
 use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_rules::device_template;
 
@@ -246,7 +246,7 @@ impl Devices {
             let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
         }
         for input in inputs {
-            device_template::apply(&mut twin, input, now, &cause, &NotTold, || hub.catalog())
+            device_template::apply(&mut twin, input, now, &cause, &UnknownListeners, || hub.catalog())
                 .map_err(HubError::Refused)?;
         }
         Ok(())

@@ -233,8 +233,8 @@ fn a_device_that_polls_is_told_until_it_acknowledges() {
 
 impl Scene {
     fn answer_over_http(&mut self, id: CommandId, status: &str) {
-        let status = crate::AnswerStatus::parse(status).unwrap();
-        let answer = Box::new(crate::Answer { status, response: None, reason: None });
-        self.input(Input::Answer { id, answer, known: None }, &cause());
+        let status = crate::CommandResultStatus::parse(status).unwrap();
+        let answer = Box::new(crate::CommandResult { status, response: None, reason: None });
+        self.input(Input::CommandResult { id, answer, known: None }, &cause());
     }
 }

@@ -120,7 +120,7 @@ fn a_reason_is_found_whichever_way_it_is_written() {
     ] {
         let mut scene = Scene::online();
         scene.desire(desired);
-        scene.input(Input::CouldNot(object(reasons)), &mqtt());
+        scene.input(Input::DesiredFailed(object(reasons)), &mqtt());
         assert_eq!(
             scene.twin.sync("motor.rpm", at(scene.now)).unwrap().as_str(),
             "failed",

@@ -118,11 +118,11 @@ fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_in
     let come = comes_with(&mut scene, "1.0.0");
     assert_eq!((steps(&come), told(&come).len()), (vec!["notified".to_owned()], 1));
     assert_eq!(told(&scene.say(true)).len(), 1, "it may have connected anew unnoticed");
-    assert_eq!(told(&scene.input(Input::AskDesired, &mqtt())).len(), 1);
+    assert_eq!(told(&scene.input(Input::GetDesired, &mqtt())).len(), 1);
     assert_eq!(told(&scene.report("{}")).len(), 0, "but not with every message");
     assert_eq!(steps(&scene.say(false)), ["queued"], "it went before it had begun");
     scene.wait(2 * HOUR);
-    assert_eq!(told(&scene.input(Input::AskDesired, &mqtt())).len(), 1);
+    assert_eq!(told(&scene.input(Input::GetDesired, &mqtt())).len(), 1);
     assert_eq!(state(&scene), "notified");
     for state in ["downloading", "downloaded", "verified"] {
         assert_eq!(told(&says(&mut scene, &format!(r#"{{"state": "{state}"}}"#))).len(), 0);

@@ -3,7 +3,7 @@
 use super::scene::{Scene, id, mqtt};
 use super::translation::said;
 use super::*;
-use crate::Answer;
+use crate::CommandResult;
 use crate::command::CommandStatus;
 use crate::fleet::Lifecycle;
 use crate::twin::Speaker;
@@ -59,12 +59,12 @@ fn what_an_old_row_says_comes_out_right() {
 #[test]
 fn who_is_out_of_service_is_neither_heard_nor_driven() {
     let request = || Box::new(crate::CommandRequest::new("go", Object::default()));
-    let answer = Answer::read(b"executed").unwrap();
+    let answer = CommandResult::read(b"executed").unwrap();
     let inputs: [(&str, Input, Source, [bool; 2]); 21] = [
         ("telemetry", readings(r#"{"t": 1}"#), Source::Mqtt, [false, false]),
         ("telemetry over HTTP", readings(r#"{"t": 1}"#), Source::Rest, [false, false]),
         ("a report", Input::Report(object("{}")), Source::Mqtt, [false, false]),
-        ("what it could not", Input::CouldNot(object("{}")), Source::Mqtt, [false, false]),
+        ("what it could not", Input::DesiredFailed(object("{}")), Source::Mqtt, [false, false]),
         (
             "a status",
             Input::Presence { online: true, details: Object::default() },
@@ -77,11 +77,11 @@ fn who_is_out_of_service_is_neither_heard_nor_driven() {
             Source::Mqtt,
             [false, false],
         ),
-        ("a question", Input::AskDesired, Source::Mqtt, [false, false]),
+        ("a question", Input::GetDesired, Source::Mqtt, [false, false]),
         ("a poll", Input::Poll, Source::Rest, [false, false]),
         (
             "an answer",
-            Input::Answer { id: id(7), answer: Box::new(answer), known: None },
+            Input::CommandResult { id: id(7), answer: Box::new(answer), known: None },
             Source::Mqtt,
             [false, false],
         ),
@@ -107,7 +107,7 @@ fn who_is_out_of_service_is_neither_heard_nor_driven() {
         ("its app's claim", said(Speaker::Claim, "{}"), Source::Rest, [false, false]),
         (
             "that it wakes",
-            Input::Wake { hearing: Hearing { since: at(0), first_silence_ms: 600_000 }, first_id: id(9) },
+            Input::Wake { hearing: SilenceRule { since: at(0), first_silence_ms: 600_000 }, first_id: id(9) },
             Source::Hub,
             [true, true],
         ),

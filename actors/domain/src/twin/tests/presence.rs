@@ -124,7 +124,7 @@ fn a_device_that_was_never_heard_is_offline_and_says_so_once() {
 #[test]
 fn how_long_a_new_device_may_be_silent_can_be_set() {
     let mut scene = Scene::online();
-    let hearing = Hearing { since: at(0), first_silence_ms: 120_000 };
+    let hearing = SilenceRule { since: at(0), first_silence_ms: 120_000 };
     assert_eq!(scene.twin.silent_at(hearing, at(0)), Some(at(120)));
     scene.set(r#"{"settings": {"heartbeat": "90s"}}"#);
     assert_eq!(scene.twin.silent_at(hearing, at(0)), Some(at(90)));
@@ -208,7 +208,7 @@ fn a_device_that_polled_is_published_to_once_it_speaks_mqtt() {
     for word in [
         Input::Presence { online: true, details: Object::default() },
         Input::Report(object(r#"{"n": 1}"#)),
-        Input::AskDesired,
+        Input::GetDesired,
     ] {
         let (mut scene, id) = polled();
         let outcome = scene.input(word.clone(), &mqtt());

@@ -205,7 +205,7 @@ fn no_section_is_taken_for_a_note() {
         r#"{"desired": {"a": 1}, "tags": {"a": 1}, "configuration": {"a": 1}, "limits": {"t": {"min": 1}},
         "settings": {"heartbeat": "90s"}}"#,
     );
-    scene.input(Input::CouldNot(object(r#"{"a": "no"}"#)), &mqtt());
+    scene.input(Input::DesiredFailed(object(r#"{"a": "no"}"#)), &mqtt());
     scene.input(readings(r#"{"t": 1, "timestamp": "2036-11-29T12:00:00Z"}"#), &mqtt());
     scene.input(Input::Update(Box::new(firmware::task(1, "2"))), &cause());
     scene.input(Input::SetLifecycle { state: Lifecycle::Suspended, reason: "".into() }, &cause());
@@ -221,7 +221,7 @@ fn no_section_is_taken_for_a_note() {
 struct Echoes;
 
 impl Listeners for Echoes {
-    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+    fn audience(&self, _: &DeviceId, _: Downlink, _: Audience) -> Audience {
         Audience::Unknown
     }
 
@@ -240,7 +240,7 @@ fn a_native_change_is_said_in_the_words_of_dialects_too() {
     assert_eq!(apply(change(r#"{"tags": {"a": 1}}"#), 1), None);
     let until = Some(at(10));
     assert_eq!(apply(Input::SetMode { mode: Mode::Manual, until }, 2).as_deref(), Some("manual"));
-    let hearing = Hearing { since: at(0), first_silence_ms: 600_000 };
+    let hearing = SilenceRule { since: at(0), first_silence_ms: 600_000 };
     let wake = Input::Wake { hearing, first_id: scene::id(1) };
     assert_eq!(apply(wake, 10).as_deref(), Some("schedule"), "by itself");
     assert_eq!(

@@ -3,13 +3,13 @@
 use super::super::commands::{RequestOutcome, ResultOutcome};
 use super::super::firmware::{UpdateEffects, VERSION, keep_last};
 use super::super::patch::Skip;
-use super::super::presence::{self, CommandDelivery, Hearing};
-use super::super::{Audience, Ear, Part, Patch, Publish, Refusal};
+use super::super::presence::{self, CommandDelivery, SilenceRule};
+use super::super::{Audience, Downlink, Part, Patch, Publish, Refusal};
 use super::TwinTurn;
 use crate::Status;
 use crate::cause::{Cause, Source};
 use crate::clock::Timestamp;
-use crate::command::{Answer, Command, CommandChange, CommandId, CommandRequest, Step};
+use crate::command::{Command, CommandChange, CommandId, CommandRequest, CommandResult, Step};
 use crate::event::{ChangeKind, Event, EventBody};
 use crate::fleet::FirmwareTask;
 use crate::outgoing::CommandAttempt;
@@ -37,7 +37,7 @@ impl TwinTurn<'_> {
     pub(super) fn answer_command(
         &mut self,
         id: CommandId,
-        answer: Answer,
+        answer: CommandResult,
         known: Option<Box<Command>>,
     ) -> Result<(), Refusal> {
         match self.twin.commands.answer(id, answer, known)? {
@@ -119,7 +119,9 @@ impl TwinTurn<'_> {
     /// Desired values wait where nobody listens.
     pub(super) fn hold_desired(&mut self) {
         let is_desired = |publish: &Publish| matches!(publish, Publish::Desired(_));
-        if !self.outcome.publishes.iter().any(is_desired) || self.audience(Ear::Desired) != Audience::Nobody {
+        if !self.outcome.publishes.iter().any(is_desired)
+            || self.audience(Downlink::Desired) != Audience::Nobody
+        {
             return;
         }
         self.outcome.publishes.retain(|publish| !is_desired(publish));
@@ -164,7 +166,7 @@ impl TwinTurn<'_> {
             // Where nobody listens it stays queued.
             if self.twin.presence.is_reachable()
                 && self.twin.firmware.is_to_be_sent()
-                && self.audience(Ear::Firmware) != Audience::Nobody
+                && self.audience(Downlink::Firmware) != Audience::Nobody
             {
                 self.advance_update(self.twin.firmware.send());
             }
@@ -185,12 +187,12 @@ impl TwinTurn<'_> {
         }
     }
 
-    fn audience(&self, ear: Ear) -> Audience {
+    fn audience(&self, ear: Downlink) -> Audience {
         self.listeners.audience(&self.twin.id, ear, Audience::Somebody)
     }
 
     /// The time has come for whatever waited.
-    pub(super) fn wake(&mut self, hearing: Hearing, first_id: CommandId) {
+    pub(super) fn wake(&mut self, hearing: SilenceRule, first_id: CommandId) {
         // An entry that was due while a person's word held is skipped, also when the word has ended since.
         let manual_until = self.twin.control.manual_until(self.now);
         if let Some(patch) = self.twin.control.end_mode(self.now) {

@@ -6,7 +6,7 @@ use super::*;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::{ChangeKind, EventBody};
 use twinhub_domain::json::MOST_MEMBERS;
-use twinhub_domain::twin::{Audience, Change, Ear, Listeners, NoTemplates};
+use twinhub_domain::twin::{Audience, Change, Downlink, Listeners, NoTemplates};
 use twinhub_domain::{
     Cause, DeviceNumber, Event, Json, Mode, Outcome, Refusal, Status, Timestamp, TwinChange,
 };
@@ -23,7 +23,7 @@ struct Scene {
 struct Alone;
 
 impl Listeners for Alone {
-    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+    fn audience(&self, _: &DeviceId, _: Downlink, _: Audience) -> Audience {
         Audience::Unknown
     }
 
