@@ -58,7 +58,7 @@ impl TwinTurn<'_> {
         match input {
             Input::Appear => {
                 if self.twin.is_new() {
-                    self.happen(EventBody::Twin(TwinChange::empty(ChangeKind::Registered)));
+                    self.record(EventBody::Twin(TwinChange::empty(ChangeKind::Registered)));
                 }
             }
             Input::Telemetry(telemetry) => self.hear_readings(telemetry)?,
@@ -161,7 +161,7 @@ impl TwinTurn<'_> {
             Input::ClockMoved { from, to } => self.move_clock(from, to),
             Input::Delete => {
                 self.end_all(REMOVED);
-                self.happen(EventBody::Twin(TwinChange::empty(ChangeKind::Deleted)));
+                self.record(EventBody::Twin(TwinChange::empty(ChangeKind::Deleted)));
             }
         }
         Ok(())
@@ -179,7 +179,7 @@ impl TwinTurn<'_> {
             }
             Lifecycle::Provisioned | Lifecycle::Active => {}
         }
-        self.happen(body);
+        self.record(body);
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl TwinTurn<'_> {
             return;
         }
         let before = patch.template().map(|_| self.twin.setup.configuration.clone());
-        self.happen(EventBody::Twin(TwinChange { change, patch }));
+        self.record(EventBody::Twin(TwinChange { change, patch }));
         if desired {
             self.publish_desired();
         }
@@ -256,18 +256,19 @@ impl TwinTurn<'_> {
         self.outcome.publishes.push(Publish::Desired(message.into()));
     }
 
-    /// The event of a change of the twin that is no more than this.
-    fn happen_changed(&mut self, change: ChangeKind, part: Part) {
+    /// Records a change of this one part of the document.
+    fn record_part(&mut self, change: ChangeKind, part: Part) {
         let patch = [part].into_iter().collect();
-        self.happen(EventBody::Twin(TwinChange { change, patch }));
+        self.record(EventBody::Twin(TwinChange { change, patch }));
     }
 
-    fn happen(&mut self, body: EventBody) {
-        self.happen_at(self.now, body);
+    /// Records an event of now.
+    fn record(&mut self, body: EventBody) {
+        self.record_at(self.now, body);
     }
 
-    /// Folds an event of the moment `at` into the twin, and has it among the outcome.
-    fn happen_at(&mut self, at: Timestamp, body: EventBody) {
+    /// Folds an event of the moment `at` into the twin, and adds it to the outcome.
+    fn record_at(&mut self, at: Timestamp, body: EventBody) {
         let event = Event {
             device: self.twin.id.clone(),
             number: self.twin.number,

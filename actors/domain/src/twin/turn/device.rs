@@ -21,7 +21,7 @@ impl TwinTurn<'_> {
     /// Every message of a device says first of all that it is there.
     pub(super) fn come_online(&mut self, why: &str) {
         if self.twin.presence.comes_with(self.cause) {
-            self.happen(presence::event(Status::Online, why));
+            self.record(presence::event(Status::Online, why));
             self.remind();
         }
     }
@@ -29,7 +29,7 @@ impl TwinTurn<'_> {
     /// The device has gone; what it was sent and has not acknowledged waits for its return.
     pub(super) fn go_offline(&mut self, why: &str) {
         if self.twin.presence.status != Status::Offline || self.twin.is_new() {
-            self.happen(presence::event(Status::Offline, why));
+            self.record(presence::event(Status::Offline, why));
             self.step_commands(self.twin.commands.return_all());
             self.advance_update(self.twin.firmware.requeue());
         }
@@ -59,10 +59,10 @@ impl TwinTurn<'_> {
         self.outcome.rejected.extend(excess.into_iter().map(Rejected::without_room));
         self.come_online(HEARD);
         if let Some(part) = self.twin.intake.clock_change(&telemetry, &filed, self.now) {
-            self.happen_changed(ChangeKind::DeviceClock, part);
+            self.record_part(ChangeKind::DeviceClock, part);
         }
         let Filed { at, claimed, identity } = filed;
-        self.happen_at(at, EventBody::Telemetry { readings: telemetry.readings, identity, claimed });
+        self.record_at(at, EventBody::Telemetry { readings: telemetry.readings, identity, claimed });
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl TwinTurn<'_> {
         let mut patch: Patch = runs.and_then(|runs| Part::text(VERSION, runs)).into_iter().collect();
         patch.extend(units.map(Part::Units));
         patch.set(Part::Reported(reported));
-        self.happen(EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch }));
+        self.record(EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch }));
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl TwinTurn<'_> {
             return Err(Refusal::TooLarge { section: "failed".into(), detail });
         }
         self.come_online(HEARD);
-        self.happen_changed(ChangeKind::Reported, Part::Failed(reasons));
+        self.record_part(ChangeKind::Reported, Part::Failed(reasons));
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl TwinTurn<'_> {
             self.come_online(HEARD);
         }
         if !readings.is_empty() {
-            self.happen(EventBody::Telemetry { readings, identity: None, claimed: None });
+            self.record(EventBody::Telemetry { readings, identity: None, claimed: None });
         }
         self.update(speaker.kind(), patch);
         Ok(())

@@ -57,7 +57,7 @@ impl TwinTurn<'_> {
     /// and what its turn is for.
     pub(super) fn poll(&mut self) {
         if !self.twin.presence.polled_lately(self.now) {
-            self.happen(presence::event(Status::Online, presence::reason::POLLED));
+            self.record(presence::event(Status::Online, presence::reason::POLLED));
         }
         self.send_next();
         self.outcome.commands = self.twin.commands.unacknowledged().cloned().collect();
@@ -102,7 +102,7 @@ impl TwinTurn<'_> {
     }
 
     pub(super) fn step_command(&mut self, change: CommandChange) {
-        self.happen(EventBody::Command(Box::new(change)));
+        self.record(EventBody::Command(Box::new(change)));
     }
 
     fn repeat_command(&mut self, command: Command) {
@@ -131,14 +131,14 @@ impl TwinTurn<'_> {
     /// The device was not sent what is desired of it after all.
     pub(super) fn mark_unsent(&mut self) {
         if self.twin.convergence.was_sent() {
-            self.happen_changed(ChangeKind::Told, Part::Told(false));
+            self.record_part(ChangeKind::Told, Part::Told(false));
         }
     }
 
     /// Somebody listens now to what is desired of the device.
     pub(super) fn send_desired(&mut self) {
         if self.twin.convergence.is_owed() && self.twin.presence.is_reachable() {
-            self.happen_changed(ChangeKind::Told, Part::Told(true));
+            self.record_part(ChangeKind::Told, Part::Told(true));
             self.publish_desired();
         }
     }
@@ -178,7 +178,7 @@ impl TwinTurn<'_> {
         let Some(mut effects) = effects else { return };
         let advances = effects.step.is_some();
         if let Some(body) = effects.take_event() {
-            self.happen(body);
+            self.record(body);
         }
         self.outcome.publishes.extend(effects.publish);
         self.outcome.steps.extend(effects.job_step);
