@@ -125,7 +125,11 @@ impl CommandHub {
             let mut batch = self.batch();
             batch.sent.push(self.outgoing);
             let answer = CommandResult::read(br#"{"status": "executed", "response": {"rpm": 1200}}"#)?;
-            self.input(&mut batch, device, Input::Answer { id, answer: Box::new(answer), known: None })?;
+            self.input(
+                &mut batch,
+                device,
+                Input::CommandResult { id, answer: Box::new(answer), known: None },
+            )?;
             self.commit(&batch, &mut answered).await?;
         }
         Ok((asked, answered))

@@ -22,7 +22,7 @@ use twinhub_domain::cause::Source;
 use twinhub_domain::json::bare;
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::run::AutomationSignal;
-use twinhub_domain::twin::Ear;
+use twinhub_domain::twin::Downlink;
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json};
 use twinhub_mqtt::Intake;
 use twinhub_mqtt::dialects::Dialects;
@@ -175,10 +175,10 @@ impl Ingress {
 }
 
 /// The input for a twin whose device's topic has a listener now.
-pub(crate) fn listens(device: DeviceId, ear: Ear) -> Deliver {
+pub(crate) fn listens(device: DeviceId, ear: Downlink) -> Deliver {
     Deliver {
         device,
-        input: Input::Listens(ear),
+        input: Input::Subscribed(ear),
         cause: Cause::new(Source::Hub, "subscribed"),
         receipt: Receipt::ignored(),
         if_unknown: IfUnknown::Refuse,
@@ -218,7 +218,7 @@ impl Intake for Ingress {
         Arc::clone(&self.0.deps.subscribers)
     }
 
-    fn subscribed(&self, devices: Vec<(DeviceId, Ear)>) {
+    fn subscribed(&self, devices: Vec<(DeviceId, Downlink)>) {
         for (device, ear) in devices {
             let _ = try_send_unbounded(&self.0.deps.supervisor, listens(device, ear)); // or the hub is shutting down
         }

@@ -19,7 +19,7 @@ use crate::messages::journal::OutgoingDelivered;
 use crate::messages::outbox::PublishAll;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use twinhub_domain::receipt::Receipt;
-use twinhub_domain::twin::Ear;
+use twinhub_domain::twin::Downlink;
 use twinhub_domain::{Cause, Clock, CommandAttempt, CommandId, Input, Outgoing, Purpose, PurposeKind};
 use twinhub_mqtt::topics;
 use twinhub_mqtt::{Link, LinkError, Published};
@@ -187,10 +187,10 @@ impl Outbox {
         let Some(Purpose { device, kind }) = sent.message.purpose.as_deref().cloned() else { return };
         let input = match kind {
             PurposeKind::Command(CommandAttempt { command: id, attempt }) => {
-                Input::CommandUnheard { id, attempt }
+                Input::CommandUndelivered { id, attempt }
             }
-            PurposeKind::Desired => Input::Unheard(Ear::Desired),
-            PurposeKind::Firmware => Input::Unheard(Ear::Firmware),
+            PurposeKind::Desired => Input::Undelivered(Downlink::Desired),
+            PurposeKind::Firmware => Input::Undelivered(Downlink::Firmware),
         };
         let (cause, receipt) = (Cause::hub(), Receipt::ignored());
         let (if_unknown, if_version) = (IfUnknown::Refuse, None);

@@ -400,8 +400,10 @@ fn head_key(sort: DeviceSort, twin: &Twin) -> SortKey {
         DeviceSort::Id => SortKey::ordered(twin.id.as_str()),
         DeviceSort::Name => SortKey::ordered(twin.display_name()),
         DeviceSort::Type => SortKey::text(&twin.profile.device_type),
-        DeviceSort::Status => SortKey::text(twin.status.as_str()),
-        DeviceSort::LastSeen => twin.last_seen.map_or(SortKey::double(f64::NEG_INFINITY), SortKey::time),
+        DeviceSort::Status => SortKey::text(twin.presence.status.as_str()),
+        DeviceSort::LastSeen => {
+            twin.presence.last_seen.map_or(SortKey::double(f64::NEG_INFINITY), SortKey::time)
+        }
         DeviceSort::CreatedAt => SortKey::time(twin.created_at),
         DeviceSort::UpdatedAt => SortKey::time(twin.updated_at),
     }

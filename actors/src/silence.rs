@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use twinhub_domain::Timestamp;
-use twinhub_domain::twin::Hearing;
+use twinhub_domain::twin::SilenceRule;
 
 /// The time since which devices could be heard: the hub's start, or a later interruption. And the time that a device
 /// may be silent whose rhythm is not known.
@@ -29,8 +29,8 @@ impl HeardSince {
 
     /// The values by which twins judge a silence.
     #[must_use]
-    pub fn hearing(&self) -> Hearing {
-        Hearing { since: self.since(), first_silence_ms: self.first_silence_ms }
+    pub fn hearing(&self) -> SilenceRule {
+        SilenceRule { since: self.since(), first_silence_ms: self.first_silence_ms }
     }
 
     /// Devices could not be heard before `now`.

@@ -30,7 +30,7 @@ use crate::twin_registry::{TwinHandle, TwinRegistry};
 use twinhub_domain::fleet::JobStep;
 use twinhub_domain::reading::{ClockWindow, Telemetry};
 use twinhub_domain::receipt::{Accepted, NotAccepted, Receipt};
-use twinhub_domain::twin::{Common, Repeat};
+use twinhub_domain::twin::{Repeat, SharedDetails};
 use twinhub_domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, EventKind, Input, Outcome, Outgoing, Publish,
     Refusal, Timestamp, Twin,
@@ -66,7 +66,7 @@ pub struct TwinDeps {
     /// The times of devices that are believed.
     pub window: ClockWindow,
     /// The values that the twins in memory have in common.
-    pub common: Mutex<Common>,
+    pub common: Mutex<SharedDetails>,
     pub counters: Arc<Counters>,
 }
 
@@ -100,7 +100,7 @@ impl TwinActor {
         up(&deps.counters.twins);
         // As it was read, what it shares with others is its own.
         let catalog = deps.catalog.now();
-        twin.share_layer(|own| match catalog.get(&own.template) {
+        twin.setup.share_layer(|own| match catalog.get(&own.template) {
             Some(template) if template.layer == own => Arc::clone(&template.layer),
             _ => own,
         });
@@ -277,7 +277,7 @@ impl TwinActor {
                 let key = request.idempotency_key.as_deref()?;
                 twin.command_with_key(key).is_none().then(|| StoreLookup::Key(key.into()))
             }
-            Input::Answer { id, known: None, .. } | Input::Cancel { id, known: None } => {
+            Input::CommandResult { id, known: None, .. } | Input::Cancel { id, known: None } => {
                 twin.command(*id).is_none().then_some(StoreLookup::Command(*id))
             }
             _ => None,
@@ -326,7 +326,9 @@ impl TwinActor {
             }
             (
                 LookupResult::Command(command),
-                Input::Command { known, .. } | Input::Answer { known, .. } | Input::Cancel { known, .. },
+                Input::Command { known, .. }
+                | Input::CommandResult { known, .. }
+                | Input::Cancel { known, .. },
             ) => *known = Some(command),
             _ => {}
         }

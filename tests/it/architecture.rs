@@ -366,9 +366,6 @@ fn actor_modules_import_without_cycles() {
 /// A type is small enough to be looked up in so many files: beyond that its parts want to be types of their own.
 const MOST_FILES_OF_A_TYPE: usize = 3;
 
-/// Types that are larger, by their crates' sources.
-const LARGER_TYPES: [(&str, &str); 1] = [("actors/domain/src", "Twin")];
-
 /// Counted are the files with an `impl` of the type itself, or of an actor's `Handler`.
 #[test]
 fn no_type_is_spread_over_many_files() {
@@ -386,13 +383,7 @@ fn no_type_is_spread_over_many_files() {
         }
     }
     assert_eq!(files[&("actors/src", "Journal".to_owned())].len(), 1, "nothing is counted");
-    for (place, name) in LARGER_TYPES {
-        let is_larger = files[&(place, name.to_owned())].len() > MOST_FILES_OF_A_TYPE;
-        assert!(is_larger, "{name} is no exception any more");
-    }
-    files.retain(|(place, name), files| {
-        files.len() > MOST_FILES_OF_A_TYPE && !LARGER_TYPES.contains(&(*place, name))
-    });
+    files.retain(|_, files| files.len() > MOST_FILES_OF_A_TYPE);
     assert!(files.is_empty(), "larger than {MOST_FILES_OF_A_TYPE} files: {files:#?}");
 }
 

@@ -254,7 +254,7 @@ async fn a_message_for_two_twins_is_acknowledged_when_both_are_durable() {
     running.store.heal();
     assert_eq!(within("an acknowledgement", bridge.next()).await.unwrap(), BrokerMessage::Acknowledged(1));
     for device in ["kitchen", "hall"] {
-        assert_eq!(running.twin(device).await.status, Status::Offline, "{device}");
+        assert_eq!(running.twin(device).await.presence.status, Status::Offline, "{device}");
     }
     running.stop().await;
 }

@@ -24,9 +24,9 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use id::CommandId;
-pub use queue::CommandQueue;
+pub use queue::OpenCommands;
 pub use request::{CommandRequest, HIGHEST_PRIORITY, MOST_ATTEMPTS, USUAL_PRIORITY};
-pub use status::{AnswerStatus, CommandStatus, CommandTransition};
+pub use status::{CommandResultStatus, CommandStatus, CommandTransition};
 
 use super::clock::Timestamp;
 use super::json::{Json, Object};
@@ -121,7 +121,7 @@ pub enum CommandStep {
 /// A device's answer: `{"status": "executed", "response": …, "reason": "…"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandResult {
-    pub status: AnswerStatus,
+    pub status: CommandResultStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,8 +168,8 @@ impl Command {
                 self.set_status(CommandStatus::Pending, now, cause, Some(reason), None);
             }
             CommandStep::Answered(CommandResult { status, response, reason }) => {
-                self.due =
-                    (*status == AnswerStatus::Delivered).then(|| now.plus_millis(self.request.timeout.ms()));
+                self.due = (*status == CommandResultStatus::Delivered)
+                    .then(|| now.plus_millis(self.request.timeout.ms()));
                 self.set_status((*status).into(), now, cause, reason.as_deref(), response.as_ref());
             }
             CommandStep::Late(CommandResult { status, response, reason }) => {

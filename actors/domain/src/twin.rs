@@ -1,5 +1,11 @@
 //! The twin: one device's state, and the one way in which it changes.
 //!
+//! A [`Twin`] is made of parts, each with a state of its own: whether the device is there ([`Presence`]), who drives it
+//! ([`Control`]), what it reports and what is desired of it ([`Properties`], [`DesiredSync`]), its tags, configuration
+//! and schedule ([`Setup`]), its readings ([`MessageIntake`]), its commands ([`CommandQueue`]) and its firmware
+//! ([`FirmwareUpdate`]). A part decides on what concerns it alone, and gives that back as data; a
+//! turn (`turn.rs`) takes one input through the parts.
+//!
 //! [`Twin::apply`] takes an input and a time and gives back what happened and what is to be done; it
 //! performs nothing. All it changes, it changes through [`Twin::redo`] with the events it gives back,
 //! so a twin is the fold of its events: the store may keep a twin's row behind and catch it up later.
@@ -7,121 +13,87 @@
 mod audience;
 mod change;
 mod commands;
+mod control;
 mod convergence;
 mod delta;
+mod details;
 mod document;
 pub mod fields;
 mod firmware;
 mod fold;
 mod input;
+mod intake;
 mod jobs;
-mod layers;
-mod lifecycle;
-mod moved;
 mod notes;
 pub mod patch;
 mod path;
 pub mod presence;
 mod properties;
 mod repeats;
-mod room;
-mod seldom;
-mod telemetry;
+mod setup;
+mod size_limits;
+mod stored;
 mod translation;
+mod turn;
 mod units;
-mod wake;
 
-use serde::{Deserialize, Serialize};
-
-pub use audience::{Audience, Ear, Listeners, NotTold};
+pub use audience::{Audience, Downlink, Listeners, UnknownListeners};
 pub use change::{Change, Profile, Registration};
-pub use convergence::{Note, SyncState, Unmet};
+pub use commands::CommandQueue;
+pub use control::Control;
+pub use convergence::{DesiredSync, Note, SyncState, Unmet};
+pub use details::SharedDetails;
 pub use document::add_units;
 pub use fields::Field;
+pub use firmware::FirmwareUpdate;
 pub use input::{Input, Outcome, Publish, Refusal};
-pub use layers::{Layers, NoTemplates, Tags, Templates};
+pub use intake::{Filed, MessageIntake, Rejected};
 pub use patch::{Part, Patch, WrongClock};
 pub use path::inside;
-pub use presence::{Hearing, Line, Rhythm};
+pub use presence::{ConnectionRecord, Presence, Rhythm, SilenceRule};
 pub use properties::{Arrival, Properties, Property};
 pub use repeats::{Repeat, Repeats};
-pub use seldom::Common;
-pub use telemetry::{Filed, Rejected};
+pub use setup::{NoTemplates, Overlay, Setup, Tags, Templates};
 pub use translation::{Meaning, Speaker, Translation};
 
-use super::clock::Timestamp;
-use super::command::CommandQueue;
-use super::event::{ChangeKind, Event, EventBody, TwinChange};
-use super::fleet::{FirmwareTask, Lifecycle};
+use std::sync::Arc;
+
+use self::delta::Comparison;
+use self::size_limits::SizedDocument;
+use self::turn::TwinTurn;
+use super::clock::{CLOCK_JUMP_MS, Timestamp};
+use super::command::{Command, CommandId};
+use super::fleet::{FirmwareTask, Layer, Lifecycle, Limits};
 use super::id::{DeviceId, DeviceNumber};
-use super::json::{DocumentSize, Json, Object};
+use super::json::Object;
+use super::reading::Telemetry;
 use super::schedule::CompactSchedule;
 use super::settings::DeviceSettings;
-use super::status::{Mode, Status};
-use crate::cause::{Cause, Source};
-
-/// Why what was under way for a device that was removed came to its end.
-const REMOVED: &str = "the device was removed";
+use super::versions::Versions;
+use crate::cause::Cause;
 
 /// A device's live digital twin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Twin {
     pub id: DeviceId,
     pub number: DeviceNumber,
     /// The device's identity to people.
-    #[serde(default)]
     pub profile: Profile,
-    pub claimed: bool,
-    pub status: Status,
-    /// When the device was last heard.
-    pub last_seen: Option<Timestamp>,
-    pub mode: Mode,
-    pub mode_until: Option<Timestamp>,
+    pub presence: Presence,
+    pub control: Control,
     /// The state that the device reports.
     pub reported: Properties,
     /// The state that people and rules want.
     pub desired: Properties,
-    #[serde(default, skip_serializing_if = "Object::is_empty")]
-    pub tags: Object,
-    #[serde(default, skip_serializing_if = "Object::is_empty")]
-    pub configuration: Object,
-    /// Where it stands in its life, as far as a person has said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    standing: Option<Lifecycle>,
+    convergence: DesiredSync,
+    pub setup: Setup,
+    pub intake: MessageIntake,
+    commands: CommandQueue,
+    firmware: FirmwareUpdate,
     /// Grows by one with every change of the document.
     pub version: u64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// Messages taken in since the twin began.
-    #[serde(default)]
-    pub messages: u64,
-    /// By what it knows a message that comes again.
-    #[serde(default)]
-    repeats: Repeats,
-    /// The device takes its commands over HTTP: nothing is published to it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    polls: bool,
-    /// Its clock is plainly wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    clock: Option<Box<WrongClock>>,
-    #[serde(default, skip_serializing_if = "Rhythm::is_unknown")]
-    rhythm: Rhythm,
-    // What most twins do not have stands apart: a million of them pay for one pointer each.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    queue: Option<Box<CommandQueue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    plan: Option<Box<CompactSchedule>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    settings: Option<Box<DeviceSettings>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    unmet: Option<Box<Unmet>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    line: Option<Box<Line>>,
-    /// With it, `configuration`, `tags`, the plan and the settings are what comes of all layers together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    layers: Option<Box<Layers>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    firmware: Option<Box<FirmwareTask>>,
 }
 
 impl Twin {
@@ -132,54 +104,19 @@ impl Twin {
             id,
             number,
             profile: Profile::default(),
-            claimed: false,
-            status: Status::default(),
-            last_seen: None,
-            mode: Mode::default(),
-            mode_until: None,
+            presence: Presence::default(),
+            control: Control::default(),
             reported: Properties::default(),
             desired: Properties::default(),
-            tags: Object::default(),
-            configuration: Object::default(),
-            standing: None,
+            convergence: DesiredSync::default(),
+            setup: Setup::default(),
+            intake: MessageIntake::default(),
+            commands: CommandQueue::default(),
+            firmware: FirmwareUpdate::default(),
             version: 0,
             created_at: now,
             updated_at: now,
-            messages: 0,
-            repeats: Repeats::default(),
-            polls: false,
-            clock: None,
-            rhythm: Rhythm::default(),
-            queue: None,
-            plan: None,
-            settings: None,
-            unmet: None,
-            line: None,
-            layers: None,
-            firmware: None,
         }
-    }
-
-    /// When it does what by itself; none while nobody has said.
-    #[must_use]
-    pub fn plan(&self) -> Option<&CompactSchedule> {
-        self.plan.as_deref()
-    }
-
-    /// The settings for this device, its own or its template's.
-    #[must_use]
-    pub fn settings(&self) -> DeviceSettings {
-        let mut settings = self.settings.as_deref().cloned().unwrap_or_default();
-        if settings.words.is_none() {
-            settings.words = self.layer().and_then(|layer| layer.settings.words.clone());
-        }
-        settings
-    }
-
-    /// True before the first event: nobody knows this twin yet.
-    #[must_use]
-    pub fn is_new(&self) -> bool {
-        self.version == 0
     }
 
     /// Takes `input` in at `now`.
@@ -187,7 +124,7 @@ impl Twin {
     /// # Errors
     /// Refuses what does not fit, and has then changed nothing.
     pub fn apply(&mut self, input: Input, now: Timestamp, cause: &Cause) -> Result<Outcome, Refusal> {
-        self.apply_before(&NotTold, &NoTemplates, input, now, cause)
+        self.apply_before(&UnknownListeners, &NoTemplates, input, now, cause)
     }
 
     /// The same, where it is known who listens to what the device is told, and which templates there are.
@@ -203,267 +140,229 @@ impl Twin {
         cause: &Cause,
     ) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
-        self.check_service(&input, cause)?;
-        let (turn, asks) = (jobs::Turn::of(&input, cause), firmware::asks(&input));
-        let is_removal = matches!(input, Input::Delete);
-        self.take(&mut outcome, listeners, templates, input, now, cause)?;
-        if self.firmware.is_some() {
-            self.settle_firmware(&mut outcome, asks, listeners, now, cause);
-        }
-        self.pump(&mut outcome, listeners, now, cause);
-        self.hold_desired(&mut outcome, listeners, now, cause);
-        self.mute(&mut outcome.publishes);
-        if is_removal {
-            // Of one out of service, too, and of one without: the embedded broker clears all that is retained.
-            outcome.publishes.push(Publish::NoConfiguration);
-        }
-        self.note_jobs(&mut outcome, &turn);
+        TwinTurn { twin: self, outcome: &mut outcome, listeners, now, cause }.run(input, templates)?;
         Ok(outcome)
     }
 
-    fn take(
-        &mut self,
-        outcome: &mut Outcome,
-        listeners: &dyn Listeners,
-        templates: &dyn Templates,
-        input: Input,
-        now: Timestamp,
-        cause: &Cause,
-    ) -> Result<(), Refusal> {
-        use presence::reason::{HEARD, REPORTED};
-        match input {
-            Input::Appear => {
-                if self.is_new() {
-                    let body = EventBody::Twin(TwinChange::empty(ChangeKind::Registered));
-                    self.happen(outcome, body, now, cause);
-                }
+    /// True before the first event: nobody knows this twin yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.version == 0
+    }
+
+    /// The name to call it by: its own, or its id while it has none.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        if self.profile.name.is_empty() { self.id.as_str() } else { &self.profile.name }
+    }
+
+    /// Is it at one of the versions that an input is for? Asked before the input is applied, by whoever applies it.
+    ///
+    /// # Errors
+    /// It is at another.
+    pub fn check_version(&self, if_version: Option<&Versions>) -> Result<(), Refusal> {
+        match if_version {
+            Some(expected) if !expected.contain(self.version) => {
+                Err(Refusal::Version { current: self.version, expected: expected.clone() })
             }
-            Input::Telemetry(telemetry) => self.hear_readings(outcome, telemetry, now, cause)?,
-            Input::Batch(samples) => self.hear_batch(outcome, samples, now, cause)?,
-            Input::Report(mut patch) => {
-                self.check_section("reported", &patch)?;
-                self.check_names(&mut patch, outcome, cause)?;
-                self.come_online(outcome, HEARD, now, cause);
-                self.report(patch, outcome, now, cause);
-            }
-            Input::CouldNot(reasons) => {
-                if let Some(detail) = reasons.size().excess(DocumentSize::default()) {
-                    return Err(Refusal::TooLarge { section: "failed".into(), detail });
-                }
-                self.come_online(outcome, HEARD, now, cause);
-                let patch = [Part::Failed(reasons)].into_iter().collect();
-                let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
-                self.happen(outcome, body, now, cause);
-            }
-            Input::Presence { online: true, mut details } => {
-                self.check_section("reported", &details)?;
-                self.check_names(&mut details, outcome, cause)?;
-                self.say_online(outcome, details, now, cause);
-            }
-            Input::Presence { online: false, mut details } => {
-                self.check_section("reported", &details)?;
-                self.check_names(&mut details, outcome, cause)?;
-                self.go_offline(outcome, REPORTED, now, cause);
-                self.tell_details(outcome, details, now, cause);
-            }
-            Input::AskDesired => {
-                self.come_online(outcome, HEARD, now, cause);
-                outcome.publishes.clear(); // it is told all of it now, asked for or not
-                outcome.publishes.push(self.publish_desired());
-                outcome.publishes.extend(self.publish_configuration());
-            }
-            Input::Register(registration) => {
-                if !self.is_new() && self.claimed {
-                    return Err(Refusal::Registered(self.id.clone()));
-                }
-                let patch = registration.into_patch(self, templates, now)?;
-                self.update(outcome, ChangeKind::Registered, patch, now, cause);
-            }
-            Input::Claim(registration) => {
-                if self.claimed {
-                    return Err(Refusal::Claimed(self.id.clone()));
-                }
-                let patch = registration.into_patch(self, templates, now)?;
-                self.update(outcome, ChangeKind::Claimed, patch, now, cause);
-            }
-            Input::Template { layer, only_of } => self.template(outcome, layer, only_of, now, cause),
-            Input::Refresh(id) => {
-                return Err(Refusal::Invalid {
-                    field: "template".into(),
-                    detail: format!("`{id}` is not known"),
-                });
-            }
-            Input::Change(_) | Input::Command { .. } | Input::SetMode { .. }
-                if wake::refuses_rules(self, cause) =>
-            {
-                return Err(Refusal::ManualMode);
-            }
-            Input::Change(change) => {
-                let mut patch = change.into_patch(self, templates, now)?;
-                self.echo(listeners, &mut patch);
-                self.update(outcome, ChangeKind::Updated, patch, now, cause);
-            }
-            Input::SetMode { mode, until } => self.set_mode(outcome, listeners, (mode, until), now, cause)?,
-            Input::Command { id, request, known, .. } => {
-                self.ask(outcome, id, request, known, (now, cause))?;
-            }
-            Input::Answer { id, answer, known } => {
-                if self.is_of_device(cause) {
-                    self.come_online(outcome, HEARD, now, cause);
-                }
-                self.answer(outcome, id, *answer, known, (now, cause))?;
-            }
-            Input::Cancel { id, known } => self.cancel(outcome, id, known.as_deref(), (now, cause))?,
-            Input::Poll => self.poll(outcome, now, cause),
-            Input::Listens(ear) => {
-                if ear == Ear::Desired {
-                    self.tell_desired(outcome, now, cause);
-                } // the others have their turn with every input
-            }
-            Input::CommandUnheard { id, attempt } => {
-                self.command_unheard(outcome, (id, attempt), now, cause);
-            }
-            Input::Unheard(Ear::Desired) => self.desired_unheard(outcome, now, cause),
-            Input::Unheard(Ear::Firmware) => self.take_update_back(outcome, now, cause),
-            Input::Unheard(Ear::Commands) => {} // which of them, says the other
-            Input::SetLifecycle { state, reason } => {
-                self.set_lifecycle(outcome, state, reason, (now, cause))?;
-            }
-            Input::Firmware(report) => {
-                self.come_online(outcome, HEARD, now, cause);
-                self.hear_firmware(outcome, *report, now, cause);
-            }
-            Input::Update(task) => self.take_update(outcome, *task, now, cause)?,
-            Input::WithdrawUpdate { job, to, reason } => {
-                self.withdraw_update(outcome, job, (to, &reason), now, cause);
-            }
-            Input::Translate(message) => self.translate(outcome, &*message, now, cause)?,
-            Input::Wake { hearing, first_id } => {
-                self.wake(outcome, listeners, (hearing, first_id), now, cause);
-            }
-            Input::ClockMoved { from, to } => self.clock_moved(outcome, (from, to), now, cause),
-            Input::Delete => {
-                self.cancel_all(outcome, REMOVED, now, cause);
-                self.give_firmware_up(outcome, REMOVED, now, cause);
-                let body = EventBody::Twin(TwinChange::empty(ChangeKind::Deleted));
-                self.happen(outcome, body, now, cause);
+            _ => Ok(()),
+        }
+    }
+
+    /// The device's place in its life.
+    #[must_use]
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.control.lifecycle(self.presence.was_heard())
+    }
+
+    /// Why it last went; none before it did.
+    #[must_use]
+    pub fn disconnect_reason(&self) -> Option<&str> {
+        match self.lifecycle() {
+            Lifecycle::Suspended => Some(presence::reason::SUSPENDED),
+            Lifecycle::Retired => Some(presence::reason::RETIRED),
+            _ => self.presence.line().map(|line| &*line.disconnect_reason),
+        }
+    }
+
+    /// After how long a silence it counts as offline, in ms; none: never. `first_silence_ms` is for a device of
+    /// which fewer than two intervals are known.
+    #[must_use]
+    pub fn silence_ms(&self, first_silence_ms: i64) -> Option<i64> {
+        self.presence.silence_ms(self.setup.heartbeat(), first_silence_ms)
+    }
+
+    /// When it counts as offline if nothing more is heard; none while it is not online.
+    #[must_use]
+    pub fn silent_at(&self, hearing: SilenceRule, now: Timestamp) -> Option<Timestamp> {
+        self.presence.silent_at(self.setup.heartbeat(), hearing, now)
+    }
+
+    /// When it is next to be woken for something that is known to the store, if nothing else happens.
+    /// Silence is apart: [`Twin::silent_at`].
+    #[must_use]
+    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let schedule = self.plan().filter(|_| !self.control.is_retired()).and_then(CompactSchedule::next);
+        let others = [self.control.mode_until(), self.commands.deadline(now), self.firmware.deadline()];
+        others.into_iter().chain([schedule]).flatten().min()
+    }
+
+    /// Has the hub's clock been set back since this twin was last changed or heard, as far as `now` tells?
+    #[must_use]
+    pub fn is_ahead_of(&self, now: Timestamp) -> bool {
+        let latest = now.plus_millis(CLOCK_JUMP_MS);
+        self.updated_at > latest || self.presence.last_seen.is_some_and(|seen| seen > latest)
+    }
+
+    /// The moment that these readings are of.
+    ///
+    /// # Errors
+    /// They say a time without a zone, and nobody has said in which zone the device is.
+    pub fn file(&self, telemetry: &Telemetry, now: Timestamp) -> Result<Filed, Refusal> {
+        Filed::of(telemetry, self.setup.timezone(), self.created_at, now)
+    }
+
+    /// Have these readings been taken in before?
+    #[must_use]
+    pub fn repeat(&self, telemetry: &Telemetry, now: Timestamp) -> Repeat {
+        self.file(telemetry, now).map_or(Repeat::No, |filed| self.intake.repeat(telemetry, &filed, now))
+    }
+
+    /// The part of desired that the device has not reported, in the shape in which it is desired.
+    #[must_use]
+    pub fn delta(&self) -> Object {
+        Comparison::new(&self.reported, &self.setup).delta(&self.desired)
+    }
+
+    /// The desired properties that the device has not reported.
+    #[must_use]
+    pub fn unmet(&self) -> &[Note] {
+        self.convergence.notes()
+    }
+
+    /// Since when the device has not come to all that is desired; none where it has.
+    #[must_use]
+    pub fn drifting_since(&self) -> Option<Timestamp> {
+        self.convergence.drifting_since()
+    }
+
+    /// The device's progress with the desired property called `name`; none where nothing is desired of it.
+    #[must_use]
+    pub fn sync(&self, name: &str, now: Timestamp) -> Option<SyncState> {
+        let (property, _) = self.desired.at_path(name)?;
+        let note = self.convergence.note(&property.name);
+        let is_missing = || *property.name == *name || inside(&self.delta().into(), name).is_some();
+        Some(note.filter(|_| is_missing()).map_or(SyncState::Applied, |note| note.state(now)))
+    }
+
+    /// Drops the notes on what has converged. A row of an earlier version, which found fewer values equal, has such.
+    pub fn settle(&mut self) {
+        self.convergence.settle(&self.desired, Comparison::new(&self.reported, &self.setup));
+    }
+
+    /// Its commands that are not final, the oldest first.
+    #[must_use]
+    pub fn commands(&self) -> &[Command] {
+        self.commands.as_slice()
+    }
+
+    /// The command with this id, while it is not final.
+    #[must_use]
+    pub fn command(&self, id: CommandId) -> Option<&Command> {
+        self.commands.get(id)
+    }
+
+    /// The command that carried this idempotency key, while it is not final.
+    #[must_use]
+    pub fn command_with_key(&self, key: &str) -> Option<&Command> {
+        self.commands.with_key(key)
+    }
+
+    /// The image that it is to come to, or came to last; none where there never was one.
+    #[must_use]
+    pub fn firmware(&self) -> Option<&FirmwareTask> {
+        self.firmware.task()
+    }
+
+    /// As the document shows its firmware: `{"version", "target", "state", …}`.
+    #[must_use]
+    pub fn firmware_shown(&self) -> Object {
+        self.firmware.shown(self.profile.text(firmware::VERSION))
+    }
+
+    /// The schedule of the device; none while it has none.
+    #[must_use]
+    pub fn plan(&self) -> Option<&CompactSchedule> {
+        self.setup.plan()
+    }
+
+    /// The settings for this device, its own or its template's.
+    #[must_use]
+    pub fn settings(&self) -> DeviceSettings {
+        self.setup.settings()
+    }
+
+    /// The values expected of its readings, by its own word and its template's.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.setup.limits()
+    }
+
+    /// The layer of its template, where it has one.
+    #[must_use]
+    pub fn layer(&self) -> Option<&Arc<Layer>> {
+        self.setup.layer()
+    }
+
+    /// The id of its template, where it has one.
+    #[must_use]
+    pub fn template_id(&self) -> Option<&str> {
+        self.setup.template_id()
+    }
+
+    /// Takes over how `other` is called, grouped, tagged and configured, with its template: who it is, and nothing
+    /// that happened to it.
+    pub fn be_like(&mut self, other: &Self) {
+        self.profile = other.profile.clone();
+        self.control.claimed = other.control.claimed;
+        self.setup.be_like(&other.setup);
+    }
+
+    /// Has each value of its properties that other twins may have been looked for among those of others?
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.reported.is_shared() && self.desired.is_shared()
+    }
+
+    /// Lets it hold the values of its properties together with the twins that have the same.
+    pub fn share(&mut self, common: &mut SharedDetails) {
+        self.reported.share(common);
+        self.desired.share(common);
+    }
+
+    /// Refuses a patch by section of which one would make its document too large.
+    fn check_sizes(&self, patch: &Patch) -> Result<(), Refusal> {
+        for part in patch.parts() {
+            match part {
+                Part::Reported(members)
+                | Part::Desired(members)
+                | Part::Tags(members)
+                | Part::Configuration(members)
+                | Part::Limits(members) => self.check_size(part.name(), members)?,
+                _ => {}
             }
         }
         Ok(())
     }
 
-    /// The device itself says that it is there, and perhaps what it is.
-    fn say_online(&mut self, outcome: &mut Outcome, details: Object, now: Timestamp, cause: &Cause) {
-        if self.comes_with(cause) {
-            self.come_online(outcome, presence::reason::REPORTED, now, cause);
-        } else {
-            self.remind(outcome);
-        }
-        self.tell_details(outcome, details, now, cause);
-    }
-
-    fn tell_details(&mut self, outcome: &mut Outcome, details: Object, now: Timestamp, cause: &Cause) {
-        if !details.is_empty() {
-            let patch = self.profile.patch_from_details(details);
-            self.update(outcome, ChangeKind::Reported, patch, now, cause);
-        }
-    }
-
-    /// The device reports this of its state.
-    fn report(&mut self, mut reported: Object, outcome: &mut Outcome, now: Timestamp, cause: &Cause) {
-        let units = self.take_units(&mut reported);
-        let runs = reported.get(firmware::VERSION).and_then(Json::as_str);
-        let runs = runs.filter(|runs| *runs != self.profile.text(firmware::VERSION));
-        let mut patch: Patch =
-            runs.and_then(|runs| Part::text(firmware::VERSION, runs)).into_iter().collect();
-        patch.extend(units.map(Part::Units));
-        patch.set(Part::Reported(reported));
-        let body = EventBody::Twin(TwinChange { change: ChangeKind::Reported, patch });
-        self.happen(outcome, body, now, cause);
-    }
-
-    /// Did the device itself bring it about, by whichever way it speaks?
-    fn is_of_device(&self, cause: &Cause) -> bool {
-        cause.source == Source::Mqtt || self.polls
-    }
-
-    /// A device that has just come is told what it may have missed. The embedded broker keeps nothing
-    /// over a restart of the hub, so this is also what restores its retained configuration.
-    fn remind(&self, outcome: &mut Outcome) {
-        if !self.delta().is_empty() {
-            outcome.publishes.push(self.publish_desired());
-        }
-        outcome.publishes.extend(self.publish_configuration());
-    }
-
-    /// A change of the document, with what the device is to be told of it.
-    fn update(
-        &mut self,
-        outcome: &mut Outcome,
-        change: ChangeKind,
-        patch: Patch,
-        now: Timestamp,
-        cause: &Cause,
-    ) {
-        let (desired, mut configuration) = (patch.desired().is_some(), patch.configuration().is_some());
-        if patch.is_empty() && !self.is_new() {
-            return;
-        }
-        let before = patch.template().map(|_| self.configuration.clone());
-        let body = EventBody::Twin(TwinChange { change, patch });
-        self.happen(outcome, body, now, cause);
-        if desired {
-            outcome.publishes.push(self.publish_desired());
-        }
-        configuration |= before.is_some_and(|before| before != self.configuration);
-        if configuration {
-            outcome.publishes.push(Publish::Configuration(self.configuration.clone().into()));
-        }
-    }
-
-    fn publish_configuration(&self) -> Option<Publish> {
-        (!self.configuration.is_empty()).then(|| Publish::Configuration(self.configuration.clone().into()))
-    }
-
-    fn publish_desired(&self) -> Publish {
-        let desired = self.desired.to_object();
-        let delta = self.delta();
-        #[expect(clippy::cast_possible_wrap, reason = "one change a nanosecond wraps in 292 years")]
-        let message: Object = [
-            ("version", Json::from(self.version as i64)),
-            ("desired", desired.into()),
-            ("delta", delta.into()),
-        ]
-        .into_iter()
-        .collect();
-        Publish::Desired(message.into())
-    }
-
-    fn happen(&mut self, outcome: &mut Outcome, body: EventBody, now: Timestamp, cause: &Cause) {
-        self.happen_at(outcome, body, now, now, cause);
-    }
-
-    fn happen_at(
-        &mut self,
-        outcome: &mut Outcome,
-        body: EventBody,
-        at: Timestamp,
-        now: Timestamp,
-        cause: &Cause,
-    ) {
-        let event = Event {
-            device: self.id.clone(),
-            number: self.number,
-            at,
-            received_at: now,
-            body,
-            cause: cause.clone(),
+    /// The same for one section.
+    fn check_size(&self, section: &str, patch: &Object) -> Result<(), Refusal> {
+        let document = match section {
+            "reported" => SizedDocument::Properties(&self.reported),
+            "desired" => SizedDocument::Properties(&self.desired),
+            own => SizedDocument::Members(self.setup.own_section(own)),
         };
-        if let Some(command) = self.fold(&event) {
-            outcome.commands.retain(|before| before.id != command.id);
-            outcome.commands.push(command);
-        }
-        outcome.events.push(event);
+        document.check(section, patch)
     }
 }
 

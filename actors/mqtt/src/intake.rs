@@ -11,7 +11,7 @@ use super::rule_topics::RuleTopics;
 use super::subscribers::Subscribers;
 use twinhub_domain::DeviceId;
 use twinhub_domain::receipt::Receipt;
-use twinhub_domain::twin::Ear;
+use twinhub_domain::twin::Downlink;
 
 /// A message as a link took it in.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub trait Intake: Send + Sync + 'static {
     fn subscribers(&self) -> Arc<Subscribers>;
 
     /// These devices now listen to these of their topics.
-    fn subscribed(&self, devices: Vec<(DeviceId, Ear)>);
+    fn subscribed(&self, devices: Vec<(DeviceId, Downlink)>);
 
     /// Is a client of this name a device that the hub has?
     async fn knows_device(&self, _client: &str) -> bool {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::topics::{self, Leaf};
 use twinhub_domain::DeviceId;
 use twinhub_domain::topic::matches;
-use twinhub_domain::twin::{Audience, Ear, Listeners};
+use twinhub_domain::twin::{Audience, Downlink, Listeners};
 
 /// Topics of devices have at most this many levels: a filter with more means none of them.
 const MOST_LEVELS: usize = 6;
@@ -32,7 +32,7 @@ struct SubscriberIndex {
 #[derive(Debug)]
 struct WaitingTwin {
     device: DeviceId,
-    ear: Ear,
+    ear: Downlink,
     /// Only the device itself will do.
     itself: bool,
 }
@@ -71,7 +71,7 @@ impl Subscribers {
     /// Registers a twin that has a message for its device, as read from the store after a start: it is notified when a
     /// client subscribes. True where one is subscribed already.
     #[must_use]
-    pub fn wait(&self, device: &DeviceId, ear: Ear) -> bool {
+    pub fn wait(&self, device: &DeviceId, ear: Downlink) -> bool {
         let topic = topics::make(device, leaf(ear));
         let mut inner = self.lock();
         if inner.tree.audience(&topic) != Audience::Nobody {
@@ -88,7 +88,7 @@ impl Subscribers {
 }
 
 impl Listeners for Subscribers {
-    fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience {
+    fn audience(&self, device: &DeviceId, ear: Downlink, wanted: Audience) -> Audience {
         let mut inner = self.lock();
         if !inner.is_reported {
             return Audience::Unknown;
@@ -108,7 +108,7 @@ impl Listeners for Subscribers {
 impl Subscriptions {
     /// The connection listens to these too. Gives the twins that waited for it.
     #[must_use]
-    pub fn add<'a>(&mut self, filters: impl Iterator<Item = &'a str>) -> Vec<(DeviceId, Ear)> {
+    pub fn add<'a>(&mut self, filters: impl Iterator<Item = &'a str>) -> Vec<(DeviceId, Downlink)> {
         let mut heard = Vec::new();
         let mut inner = self.all.lock();
         for sent in filters {
@@ -142,7 +142,7 @@ impl Drop for Subscriptions {
 }
 
 impl SubscriberIndex {
-    fn wake(&mut self, filter: &str, heard: &mut Vec<(DeviceId, Ear)>) {
+    fn wake(&mut self, filter: &str, heard: &mut Vec<(DeviceId, Downlink)>) {
         if !has_wildcards(filter) {
             heard.extend(self.waiting.remove(filter).map(|waiting| (waiting.device, waiting.ear)));
             return;
@@ -207,11 +207,11 @@ impl FilterNode {
     }
 }
 
-fn leaf(ear: Ear) -> Leaf<'static> {
+fn leaf(ear: Downlink) -> Leaf<'static> {
     match ear {
-        Ear::Commands => Leaf::Commands,
-        Ear::Desired => Leaf::Desired,
-        Ear::Firmware => Leaf::Update,
+        Downlink::Commands => Leaf::Commands,
+        Downlink::Desired => Leaf::Desired,
+        Downlink::Firmware => Leaf::Update,
     }
 }
 

@@ -18,7 +18,7 @@ use super::rule_topics::RuleTopics;
 use super::subscribers::Subscribers;
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::retained::{RetainedChange, RetainedMessage};
-use twinhub_domain::twin::{Audience, Ear, Listeners as _};
+use twinhub_domain::twin::{Audience, Downlink, Listeners as _};
 use twinhub_domain::{DeviceId, Timestamp};
 use twinhub_testkit::{ManualClock, until, within};
 
@@ -117,7 +117,7 @@ impl TestIntake {
     pub(super) async fn hears_commands(&self, device: &str, expected: Audience) {
         let device = DeviceId::parse(device).unwrap();
         until("who listens to commands", async || {
-            self.subscribers.audience(&device, Ear::Commands, Audience::Somebody) == expected
+            self.subscribers.audience(&device, Downlink::Commands, Audience::Somebody) == expected
         })
         .await;
     }
@@ -189,7 +189,7 @@ impl Intake for TestIntake {
         Arc::clone(&self.subscribers)
     }
 
-    fn subscribed(&self, devices: Vec<(DeviceId, Ear)>) {
+    fn subscribed(&self, devices: Vec<(DeviceId, Downlink)>) {
         for (device, ear) in devices {
             self.note(format!("{device} hears {ear:?}"));
         }
@@ -236,7 +236,7 @@ impl Intake for SettlingIntake {
         Arc::default()
     }
 
-    fn subscribed(&self, _: Vec<(DeviceId, Ear)>) {}
+    fn subscribed(&self, _: Vec<(DeviceId, Downlink)>) {}
 
     fn dialects(&self) -> Arc<Dialects> {
         Arc::default()

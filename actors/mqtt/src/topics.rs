@@ -29,11 +29,11 @@ pub enum Leaf<'a> {
     /// Hub → device: the desired state.
     Desired,
     /// Device → hub: the desired properties that it cannot reach, and the reasons.
-    CouldNot,
+    DesiredFailed,
     /// Hub → device: commands.
     Commands,
     /// Device → hub: the result of the command with this id.
-    Answer(&'a str),
+    CommandResult(&'a str),
     /// Hub → device, retained.
     Configuration,
     /// Device → hub: how far it has come with its firmware.
@@ -75,13 +75,13 @@ pub fn parse(topic: &str) -> Option<NativeTopic<'_>> {
         "status" => Leaf::Status,
         "get" => Leaf::Get,
         "desired" => Leaf::Desired,
-        "desired/failed" => Leaf::CouldNot,
+        "desired/failed" => Leaf::DesiredFailed,
         "commands" => Leaf::Commands,
         "configuration" => Leaf::Configuration,
         "firmware" => Leaf::Firmware,
         "firmware/update" => Leaf::Update,
         other => match other.strip_prefix("commands/") {
-            Some(command) if !command.is_empty() && !command.contains('/') => Leaf::Answer(command),
+            Some(command) if !command.is_empty() && !command.contains('/') => Leaf::CommandResult(command),
             _ => return None,
         },
     };
@@ -107,9 +107,9 @@ fn filter(device: &str, leaf: Leaf<'_>) -> String {
         Leaf::Status => format!("{ROOT}{device}/status"),
         Leaf::Get => format!("{ROOT}{device}/get"),
         Leaf::Desired => format!("{ROOT}{device}/desired"),
-        Leaf::CouldNot => format!("{ROOT}{device}/desired/failed"),
+        Leaf::DesiredFailed => format!("{ROOT}{device}/desired/failed"),
         Leaf::Commands => format!("{ROOT}{device}/commands"),
-        Leaf::Answer(command) => format!("{ROOT}{device}/commands/{command}"),
+        Leaf::CommandResult(command) => format!("{ROOT}{device}/commands/{command}"),
         Leaf::Configuration => format!("{ROOT}{device}/configuration"),
         Leaf::Firmware => format!("{ROOT}{device}/firmware"),
         Leaf::Update => format!("{ROOT}{device}/firmware/update"),
@@ -175,9 +175,9 @@ mod tests {
         check("iot/devices/pump-1/status", Some(("pump-1", Leaf::Status)));
         check("iot/devices/pump-1/get", Some(("pump-1", Leaf::Get)));
         check("iot/devices/pump-1/desired", Some(("pump-1", Leaf::Desired)));
-        check("iot/devices/pump-1/desired/failed", Some(("pump-1", Leaf::CouldNot)));
+        check("iot/devices/pump-1/desired/failed", Some(("pump-1", Leaf::DesiredFailed)));
         check("iot/devices/pump-1/commands", Some(("pump-1", Leaf::Commands)));
-        check("iot/devices/pump-1/commands/c7", Some(("pump-1", Leaf::Answer("c7"))));
+        check("iot/devices/pump-1/commands/c7", Some(("pump-1", Leaf::CommandResult("c7"))));
         check("iot/devices/pump-1/configuration", Some(("pump-1", Leaf::Configuration)));
         check("iot/devices/pump-1/firmware", Some(("pump-1", Leaf::Firmware)));
         check("iot/devices/pump-1/firmware/update", Some(("pump-1", Leaf::Update)));

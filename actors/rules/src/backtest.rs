@@ -113,7 +113,9 @@ impl Backtest {
         let failed = match self.engine.twin(device.as_str()) {
             None => Some(("unknown_device", format!("there was no device {device}"))),
             Some(twin)
-                if twin.mode == Mode::Manual && !goes_through && !matches!(effect, Effect::Mode { .. }) =>
+                if twin.control.mode == Mode::Manual
+                    && !goes_through
+                    && !matches!(effect, Effect::Mode { .. }) =>
             {
                 Some(("manual_mode", "the device was in manual mode".to_owned()))
             }

@@ -179,7 +179,7 @@ impl Candidate for Placed<'_> {
     }
 
     fn tag(&self, name: &str) -> Option<&Json> {
-        self.twin.tags.get(name)
+        self.twin.setup.tags.get(name)
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
             updated_at: twin.created_at,
         };
         let tree = GroupTree::new([group("plant", None), group("hall", Some("plant"))]);
-        twin.tags = object(br#"{"floor": "2", "level": 3, "wet": true}"#).unwrap();
+        twin.setup.tags = object(br#"{"floor": "2", "level": 3, "wet": true}"#).unwrap();
         (twin, tree)
     }
 

@@ -287,10 +287,10 @@ fn permission_for(input: &Input) -> Permission {
         | Input::Batch(_)
         | Input::Report(_)
         | Input::Presence { .. }
-        | Input::AskDesired
-        | Input::Answer { .. }
+        | Input::GetDesired
+        | Input::CommandResult { .. }
         | Input::Poll
-        | Input::CouldNot(_)
+        | Input::DesiredFailed(_)
         | Input::Translate(_)
         | Input::Firmware(_) => Permission::Report,
         Input::Change(_)
@@ -307,9 +307,9 @@ fn permission_for(input: &Input) -> Permission {
         | Input::Delete => Permission::Manage,
         // What the hub alone says.
         Input::Appear
-        | Input::Listens(_)
-        | Input::CommandUnheard { .. }
-        | Input::Unheard(_)
+        | Input::Subscribed(_)
+        | Input::CommandUndelivered { .. }
+        | Input::Undelivered(_)
         | Input::Wake { .. }
         | Input::ClockMoved { .. } => Permission::Administer,
     }

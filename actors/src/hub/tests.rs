@@ -267,7 +267,7 @@ async fn an_idle_twin_is_put_away_and_comes_back_with_nothing_lost() {
         }
     }
     let twin = fixture.hub.read(&id("b")).await.unwrap().unwrap();
-    assert_eq!((twin.messages, twin.reported.len()), (20, 21));
+    assert_eq!((twin.intake.messages, twin.reported.len()), (20, 21));
 }
 
 #[actix::test]
@@ -380,7 +380,7 @@ async fn a_device_whose_first_word_is_refused_appears_with_the_next() {
     let fixture = HubFixture::new().await;
     let nothing = CommandId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
     let answer = CommandResult::read(br#"{"status": "executed"}"#).unwrap();
-    let input = Input::Answer { id: nothing, answer: Box::new(answer), known: None };
+    let input = Input::CommandResult { id: nothing, answer: Box::new(answer), known: None };
     let refused = fixture.deliver("a", input, IfUnknown::Appear).await;
     assert!(matches!(refused, Err(HubError::Refused(Refusal::NoCommand(_)))), "{refused:?}");
     assert!(fixture.hub.read(&id("a")).await.unwrap().is_none());

@@ -9,7 +9,7 @@ use crate::backoff::STORE;
 use crate::ingress::listens;
 use crate::mailbox::try_send_unbounded;
 use crate::supervisor::Supervisor;
-use twinhub_domain::twin::Ear;
+use twinhub_domain::twin::Downlink;
 use twinhub_domain::{CommandStatus, DeviceId};
 use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::subscribers::Subscribers;
@@ -28,8 +28,8 @@ pub(super) async fn waiting_commands(
 ) {
     let tell = |device: DeviceId| {
         // The listeners to topics of other dialects are unknown.
-        if !dialects.is_told_natively(&device) || subscribers.wait(&device, Ear::Commands) {
-            let _ = try_send_unbounded(&supervisor, listens(device, Ear::Commands)); // or the hub is shutting down
+        if !dialects.is_told_natively(&device) || subscribers.wait(&device, Downlink::Commands) {
+            let _ = try_send_unbounded(&supervisor, listens(device, Downlink::Commands)); // or the hub is shutting down
         }
     };
     each_waiting(COMMANDS_AT_ONCE, async |query| store.commands(&query).await, tell).await;

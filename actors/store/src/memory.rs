@@ -97,8 +97,8 @@ impl Store for MemoryStore {
                     select::ordered(one.display_name()).cmp(&select::ordered(other.display_name()))
                 }
                 DeviceSort::Type => one.profile.device_type.cmp(&other.profile.device_type),
-                DeviceSort::Status => one.status.as_str().cmp(other.status.as_str()),
-                DeviceSort::LastSeen => one.last_seen.cmp(&other.last_seen),
+                DeviceSort::Status => one.presence.status.as_str().cmp(other.presence.status.as_str()),
+                DeviceSort::LastSeen => one.presence.last_seen.cmp(&other.presence.last_seen),
                 DeviceSort::CreatedAt => one.created_at.cmp(&other.created_at),
                 DeviceSort::UpdatedAt => one.updated_at.cmp(&other.updated_at),
             };

@@ -60,15 +60,15 @@ pub fn is_listed_in_any_group(query: &DeviceQuery, twin: &Twin) -> bool {
     let DeviceQuery { numbers, status, drifting_since, device_type, grouped, .. } = query;
     let DeviceQuery { claimed, mode, template, lifecycle, tags, .. } = query;
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
-        && (status.is_empty() || status.contains(&twin.status))
+        && (status.is_empty() || status.contains(&twin.presence.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
         && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
         && grouped.is_none_or(|grouped| twin.profile.text("group_id").is_empty() != grouped)
-        && claimed.is_none_or(|claimed| twin.claimed == claimed)
-        && mode.is_none_or(|mode| twin.mode == mode)
+        && claimed.is_none_or(|claimed| twin.control.claimed == claimed)
+        && mode.is_none_or(|mode| twin.control.mode == mode)
         && (lifecycle.is_empty() || lifecycle.contains(&twin.lifecycle()))
         && tags.iter().all(|(name, value)| {
-            twin.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
+            twin.setup.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
         })
         && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
 }
@@ -175,7 +175,8 @@ pub(crate) fn deadline(twin: &Twin) -> Option<Deadline> {
     let wake_at = twin.wake_at(Timestamp::default());
     // Of an unknown rhythm the shortest: how long such a device may be silent is set with the hub, not with it. A twin
     // that is woken too early finds nothing to do and waits on.
-    let silence = match (twin.status, twin.last_seen, twin.silence_ms(SHORTEST_SILENCE_MS)) {
+    let silence = match (twin.presence.status, twin.presence.last_seen, twin.silence_ms(SHORTEST_SILENCE_MS))
+    {
         (Status::Online, Some(seen), Some(silence)) => Some((seen, silence)),
         _ => None,
     };

@@ -78,7 +78,7 @@ pub async fn post_answer(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let input = Input::Answer { id, answer: Box::new(answer(answered)?), known: None };
+    let input = Input::CommandResult { id, answer: Box::new(answer(answered)?), known: None };
     let taken = access.deliver(InputRequest::new(device.clone(), input)).await?;
     let command = asked_for(id, taken.repeated, taken.commands)?;
     let late = !taken.repeated && command.history.last().is_some_and(|line| line.late);

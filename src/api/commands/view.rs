@@ -79,7 +79,7 @@ fn time(at: Timestamp) -> Json {
 mod tests {
     use twinhub_domain::cause::Source;
     use twinhub_domain::command::CommandStep;
-    use twinhub_domain::{AnswerStatus, CommandId, CommandRequest, CommandResult};
+    use twinhub_domain::{CommandId, CommandRequest, CommandResult, CommandResultStatus};
 
     use super::*;
 
@@ -93,7 +93,7 @@ mod tests {
         let topic = Cause::new(Source::Mqtt, "iot/devices/pump-1/commands/x");
         command.redo(&CommandStep::Sent { attempt: 1 }, at, &Cause::hub());
         let response = Some("{\"speed\":1.50}".parse().unwrap());
-        let answer = CommandResult { status: AnswerStatus::Executed, response, reason: None };
+        let answer = CommandResult { status: CommandResultStatus::Executed, response, reason: None };
         command.redo(&CommandStep::Answered(answer), at, &topic);
 
         let device = DeviceId::parse("pump-1").unwrap();

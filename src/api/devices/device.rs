@@ -227,12 +227,12 @@ async fn detail(access: &Access, twin: &Twin) -> Result<HttpResponse, ApiError> 
 impl DeviceMetrics {
     fn of(twin: &Twin, now: Timestamp) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]
-        let messages = twin.messages as f64;
+        let messages = twin.intake.messages as f64;
         let minutes = seconds_between(twin.created_at, now) / 60.0;
         Self {
-            messages: twin.messages,
+            messages: twin.intake.messages,
             reported_properties: twin.reported.len(),
-            seconds_since_last_seen: twin.last_seen.map(|at| seconds_between(at, now)),
+            seconds_since_last_seen: twin.presence.last_seen.map(|at| seconds_between(at, now)),
             messages_per_minute: messages / minutes.max(1.0),
         }
     }

@@ -149,9 +149,9 @@ pub async fn get_device_status(
         ("id", id.as_str().into()),
         ("device_id", id.as_str().into()),
         ("lifecycle", twin.lifecycle().as_str().into()),
-        ("status", twin.status.as_str().into()),
-        ("mode", twin.mode.as_str().into()),
-        ("mode_until", twin.mode_until.map_or(Json::Null, |at| at.to_string().into())),
+        ("status", twin.presence.status.as_str().into()),
+        ("mode", twin.control.mode.as_str().into()),
+        ("mode_until", twin.control.mode_until().map_or(Json::Null, |at| at.to_string().into())),
         ("operational_state", twin.reported.to_object().into()),
     ];
     Ok(Document::of(&status.into_iter().collect())
@@ -169,9 +169,9 @@ impl Connectivity {
     fn of(twin: &Twin, now: Timestamp) -> Self {
         let ip_address = twin.profile.text("ip_address");
         Self {
-            status: twin.status.as_str(),
-            connected: twin.status == Status::Online,
-            last_seen: twin.last_seen.map(|seen| seen.min(now)),
+            status: twin.presence.status.as_str(),
+            connected: twin.presence.status == Status::Online,
+            last_seen: twin.presence.last_seen.map(|seen| seen.min(now)),
             ip_address: (!ip_address.is_empty()).then(|| ip_address.to_owned()),
         }
     }
@@ -179,19 +179,19 @@ impl Connectivity {
 
 impl DeviceConnection {
     fn of(twin: &Twin, first_silence_ms: i64, now: Timestamp) -> Self {
-        let line = twin.line();
+        let line = twin.presence.line();
         #[expect(clippy::cast_precision_loss, reason = "a heartbeat is far below 2^53 ms")]
         let seconds = |millis: i64| millis as f64 / 1_000.0;
-        let via = if twin.polls() { "http poll" } else { "mqtt" };
+        let via = if twin.presence.polls() { "http poll" } else { "mqtt" };
         Self {
-            connected: twin.status == Status::Online,
-            last_seen: twin.last_seen.map(|seen| seen.min(now)),
+            connected: twin.presence.status == Status::Online,
+            last_seen: twin.presence.last_seen.map(|seen| seen.min(now)),
             changed_at: line.map(|line| line.changed_at),
             disconnect_reason: twin.disconnect_reason().map(str::to_owned),
             disconnects: line.map_or(0, |line| line.disconnects),
             flapping: line.is_some_and(|line| line.is_flapping(now)),
             heartbeat_seconds: twin.silence_ms(first_silence_ms).map(seconds),
-            via: twin.last_seen.map(|_| via),
+            via: twin.presence.last_seen.map(|_| via),
         }
     }
 }
@@ -226,7 +226,7 @@ impl DeviceHealth {
         Self {
             messages_per_minute: messages / WINDOW_MINUTES,
             error_share: if errors > 0.0 { errors / (messages + errors) } else { 0.0 },
-            staleness: twin.last_seen.map(|at| seconds_between(at, now)),
+            staleness: twin.presence.last_seen.map(|at| seconds_between(at, now)),
             battery: reported(&BATTERY),
             signal: reported(&SIGNAL),
             unhealthy: Unhealthy::of(&readings),

@@ -10,8 +10,8 @@ use twinhub_domain::fleet::{FirmwareTask, Group, GroupId, Image, SubtreeStatisti
 use twinhub_domain::run::{RuleId, RunId};
 use twinhub_domain::schedule::CompactSchedule;
 use twinhub_domain::{
-    AnswerStatus, Cause, Command, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, Json,
-    Object, Timestamp, Twin,
+    Cause, Command, CommandId, CommandRequest, CommandResult, CommandResultStatus, DeviceId, DeviceNumber,
+    Json, Object, Timestamp, Twin,
 };
 use twinhub_rules::engine::Delivery;
 use twinhub_store::{DeliveryRecord, DeliveryStatus};
@@ -47,7 +47,7 @@ fn commands_are_described_as_they_are_written() {
     let (id, request) = (CommandId(uuid::Uuid::nil()), CommandRequest::new("reboot", Object::default()));
     let mut command = Command::new(id, request, Timestamp::default(), &Cause::hub());
     let (reason, response) = (Some("why".into()), Some(Json::Null));
-    let answer = CommandResult { status: AnswerStatus::Executed, response, reason };
+    let answer = CommandResult { status: CommandResultStatus::Executed, response, reason };
     command.redo(&CommandStep::Late(answer), Timestamp::default(), &Cause::hub());
     let mut whole = view::whole(&device, &command);
     let Some(Json::Array(history)) = whole.remove("history") else { panic!("no history") };

@@ -133,7 +133,7 @@ fn broken_off(error: &impl std::fmt::Display) -> ApiError {
 /// not in it, but that it has no template, where there are templates that it might be given.
 pub(super) fn row(twin: &Twin, may_have_template: bool) -> Object {
     let head = twin.head(twin.updated_at);
-    let mut row = twin.said();
+    let mut row = twin.setup.own_words();
     if may_have_template && twin.template_id().is_none() {
         row.insert("template", Json::Null);
     }

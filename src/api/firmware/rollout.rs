@@ -162,7 +162,7 @@ async fn plan(
             // One that went meanwhile is nobody's.
             let Some(twin) = twins.remove(id).filter(|twin| twin.number == *number) else { continue };
             match why_not(image, &twin, down) {
-                None if twin.is_reachable() => there.take(&twin),
+                None if twin.presence.is_reachable() => there.take(&twin),
                 None => away.take(&twin),
                 Some(why) => plan.skipped.push((twin.id, twin.number, why.into())),
             }

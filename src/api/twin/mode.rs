@@ -124,8 +124,8 @@ fn moment(text: &str) -> Result<Timestamp, FieldError> {
 fn shown(twin: &Twin) -> HttpResponse {
     let object: Object = [
         ("device_id", Json::from(twin.id.as_str())),
-        ("mode", twin.mode.as_str().into()),
-        ("mode_until", twin.mode_until.map_or(Json::Null, |at| at.to_string().into())),
+        ("mode", twin.control.mode.as_str().into()),
+        ("mode_until", twin.control.mode_until().map_or(Json::Null, |at| at.to_string().into())),
     ]
     .into_iter()
     .collect();

@@ -67,7 +67,7 @@ fn write_state(twin: &Twin, moment: Option<&DispositivoMoment>, out: &mut String
         None => write_object("parametros", &view.parametros(), out),
     }
     write_object("configuracion", &view.configuracion(), out);
-    out.push_str(if twin.claimed { r#","reclamado":true"# } else { r#","reclamado":false"# });
+    out.push_str(if twin.control.claimed { r#","reclamado":true"# } else { r#","reclamado":false"# });
 }
 
 fn write_text(member: &str, text: &str, out: &mut String) {

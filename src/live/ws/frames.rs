@@ -274,7 +274,7 @@ mod tests {
         use twinhub_domain::{DeviceId, DeviceNumber, Json};
         let now = Timestamp::default();
         let mut twin = Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), now);
-        twin.tags = [("n", "1.50".parse::<Json>().unwrap())].into_iter().collect();
+        twin.setup.tags = [("n", "1.50".parse::<Json>().unwrap())].into_iter().collect();
         let expected = Json::from(twin.document(now)).to_string();
         assert!(expected.contains("1.50"), "{expected}");
         assert_eq!(

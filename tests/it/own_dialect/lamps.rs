@@ -150,7 +150,7 @@ impl Lamps {
                     let answer = Box::new(CommandResult::read(b"executed")?);
                     self.under_way.remove(&id);
                     effects.keep.push(binding(&format!("command/{id}"), None));
-                    effects.inputs.push((device, Input::Answer { id, answer, known: None }));
+                    effects.inputs.push((device, Input::CommandResult { id, answer, known: None }));
                 }
             }
             _ => return Err(DecodeError::BadTopic),

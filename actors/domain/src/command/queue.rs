@@ -9,9 +9,9 @@ use crate::clock::Timestamp;
 /// The commands of one device that are not final.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct CommandQueue(Vec<Command>);
+pub struct OpenCommands(Vec<Command>);
 
-impl CommandQueue {
+impl OpenCommands {
     /// The commands, the oldest first.
     #[must_use]
     pub fn commands(&self) -> &[Command] {

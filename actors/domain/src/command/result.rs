@@ -1,6 +1,6 @@
 //! Parses a device's answer to a command.
 
-use super::{AnswerStatus, CommandResult};
+use super::{CommandResult, CommandResultStatus};
 use crate::json::{Json, Object, bare};
 use crate::payload;
 use crate::payload::PayloadError;
@@ -53,8 +53,8 @@ impl CommandResult {
     }
 }
 
-fn word(word: &str) -> Result<AnswerStatus, PayloadError> {
-    AnswerStatus::parse(&word.to_ascii_lowercase()).ok_or_else(|| PayloadError::BadValue {
+fn word(word: &str) -> Result<CommandResultStatus, PayloadError> {
+    CommandResultStatus::parse(&word.to_ascii_lowercase()).ok_or_else(|| PayloadError::BadValue {
         name: "status".into(),
         detail: format!(
             "`{}` is none of delivered, executed, failed, rejected",

@@ -31,7 +31,7 @@ pub enum CommandStatus {
 /// The statuses that a device can report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AnswerStatus {
+pub enum CommandResultStatus {
     Delivered,
     Executed,
     Failed,
@@ -48,7 +48,7 @@ pub enum CommandTransition {
     /// Its device went away.
     Return,
     /// The device answered.
-    Answer(AnswerStatus),
+    CommandResult(CommandResultStatus),
     /// No answer in time, and no attempt is left.
     GiveUp,
     /// Its time to live is over.
@@ -79,8 +79,8 @@ impl CommandStatus {
             (S::Pending, CommandTransition::Send) => Some(S::Sent),
             (S::Sent, CommandTransition::Retry | CommandTransition::Return) => Some(S::Pending),
             // A device may answer what it was sent before: the hub has called it pending since.
-            (S::Pending | S::Sent | S::Delivered, CommandTransition::Answer(answer)) => match answer {
-                AnswerStatus::Delivered if self == S::Delivered => None,
+            (S::Pending | S::Sent | S::Delivered, CommandTransition::CommandResult(answer)) => match answer {
+                CommandResultStatus::Delivered if self == S::Delivered => None,
                 answer => Some(answer.into()),
             },
             (S::Sent, CommandTransition::GiveUp) => Some(S::Failed),
@@ -150,7 +150,7 @@ impl CommandStatus {
     }
 }
 
-impl AnswerStatus {
+impl CommandResultStatus {
     /// The status with this name.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
@@ -160,13 +160,13 @@ impl AnswerStatus {
     }
 }
 
-impl From<AnswerStatus> for CommandStatus {
-    fn from(answer: AnswerStatus) -> Self {
+impl From<CommandResultStatus> for CommandStatus {
+    fn from(answer: CommandResultStatus) -> Self {
         match answer {
-            AnswerStatus::Delivered => Self::Delivered,
-            AnswerStatus::Executed => Self::Executed,
-            AnswerStatus::Failed => Self::Failed,
-            AnswerStatus::Rejected => Self::Rejected,
+            CommandResultStatus::Delivered => Self::Delivered,
+            CommandResultStatus::Executed => Self::Executed,
+            CommandResultStatus::Failed => Self::Failed,
+            CommandResultStatus::Rejected => Self::Rejected,
         }
     }
 }

@@ -22,10 +22,10 @@ const SIGNALS: [CommandTransition; 11] = [
     CommandTransition::Send,
     CommandTransition::Retry,
     CommandTransition::Return,
-    CommandTransition::Answer(AnswerStatus::Delivered),
-    CommandTransition::Answer(AnswerStatus::Executed),
-    CommandTransition::Answer(AnswerStatus::Failed),
-    CommandTransition::Answer(AnswerStatus::Rejected),
+    CommandTransition::CommandResult(CommandResultStatus::Delivered),
+    CommandTransition::CommandResult(CommandResultStatus::Executed),
+    CommandTransition::CommandResult(CommandResultStatus::Failed),
+    CommandTransition::CommandResult(CommandResultStatus::Rejected),
     CommandTransition::GiveUp,
     CommandTransition::Expire,
     CommandTransition::Cancel,
@@ -60,7 +60,7 @@ fn every_status_has_its_word() {
 
 #[test]
 fn priority_goes_first_then_age() {
-    let mut queue = CommandQueue::default();
+    let mut queue = OpenCommands::default();
     for (number, priority) in [(1, 5), (2, 9), (3, 0), (4, 9), (5, 5)] {
         let request = CommandRequest { priority, ..CommandRequest::new("go", Object::default()) };
         let change = CommandChange { id: id(number), step: CommandStep::Queued(Box::new(request)) };
@@ -145,10 +145,10 @@ fn any_step() -> impl Strategy<Value = CommandStep> {
         (0..4_usize, any::<Option<bool>>(), proptest::option::of("[a-z ]{0,8}")).prop_map(
             |(status, response, reason)| CommandResult {
                 status: [
-                    AnswerStatus::Delivered,
-                    AnswerStatus::Executed,
-                    AnswerStatus::Failed,
-                    AnswerStatus::Rejected,
+                    CommandResultStatus::Delivered,
+                    CommandResultStatus::Executed,
+                    CommandResultStatus::Failed,
+                    CommandResultStatus::Rejected,
                 ][status],
                 response: response.map(Json::Bool),
                 reason: reason.map(Into::into),

@@ -133,7 +133,7 @@ impl GroupStatistics {
         if group.is_empty() {
             return;
         }
-        self.begin(twin.number, group, &twin.profile.device_type, twin.status, twin.mode);
+        self.begin(twin.number, group, &twin.profile.device_type, twin.presence.status, twin.control.mode);
         for property in twin.reported.iter() {
             let number = SummedNumber::of(property.value.as_number());
             let is_doubted = property.claimed_at().is_some();

@@ -8,12 +8,12 @@ use super::fields::{Field, SetBy};
 use super::{Part, Patch, Refusal, Templates, Twin};
 use crate::clock::Timestamp;
 use crate::fleet::Layer;
+use crate::id::DeviceId;
 use crate::json::{Json, Object};
 use crate::schedule::{BadSchedule, ScheduleEntries};
 use crate::text::has_control;
-use crate::versions::Versions;
 
-/// A device's identity to people. Empty text means: not said.
+/// A device's identity to people. An empty text means: unknown.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Profile {
@@ -24,7 +24,7 @@ pub struct Profile {
     /// `type` on the wire: `pump`, `thermostat`.
     #[serde(rename = "type", skip_serializing_if = "str::is_empty")]
     pub device_type: Box<str>,
-    /// All other fields of [`FIELDS`](super::fields::FIELDS), which are seldom said; and the notes of dialects.
+    /// All other fields of [`FIELDS`](super::fields::FIELDS), which few devices have; and the notes of dialects.
     #[serde(skip_serializing_if = "Object::is_empty")]
     pub more: Object,
 }
@@ -44,7 +44,7 @@ pub struct Change {
 }
 
 impl Profile {
-    /// The field called `name`, empty when it was never said. `type`, `model`, …
+    /// The field called `name`, empty while it is unknown. `type`, `model`, …
     #[must_use]
     pub fn text(&self, field: &str) -> &str {
         match field {
@@ -52,6 +52,18 @@ impl Profile {
             "name" => &self.name,
             "type" => &self.device_type,
             other => self.more.get(other).and_then(Json::as_str).unwrap_or_default(),
+        }
+    }
+
+    /// Refuses the serial number of another device than this one, which is called `id`.
+    pub(super) fn check_serial(&self, id: &DeviceId, serial: Option<&str>) -> Result<(), Refusal> {
+        let own = &*self.serial_number;
+        match serial {
+            Some(serial) if !own.is_empty() && own != serial => Err(Refusal::Invalid {
+                field: "serial_number".into(),
+                detail: format!("device `{id}` has the serial number `{own}`, not `{serial}`"),
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -107,6 +119,12 @@ impl Registration {
 }
 
 impl Change {
+    /// A change of the schedule alone: an array of entries, or a timetable by days.
+    #[must_use]
+    pub fn of_schedule(entries: Json) -> Self {
+        Self { patch: [("schedule", entries)].into_iter().collect() }
+    }
+
     pub(super) fn into_patch(
         self,
         twin: &Twin,
@@ -117,30 +135,30 @@ impl Change {
     }
 }
 
-/// The change that a request says, once each of its fields is checked.
+/// The patch of a request, once each of its fields is checked.
 fn check(
-    mut said: Object,
+    mut request: Object,
     is_registration: bool,
     twin: &Twin,
     templates: &dyn Templates,
     now: Timestamp,
 ) -> Result<Patch, Refusal> {
-    let template = match said.remove("template") {
+    let template = match request.remove("template") {
         None => None,
         Some(id) => Some(layer_of(&id, templates)?),
     };
-    let layer = template.as_ref().map_or(twin.layer(), Option::as_ref);
+    let layer = template.as_ref().map_or(twin.setup.layer(), Option::as_ref);
     let mut patch = Patch::default();
-    for (field, value) in said {
+    for (field, value) in request {
         let part = match (&*field, value) {
             ("schedule", value) => Part::Schedule(schedule(&value, now)?),
             ("settings", Json::Object(settings)) => {
-                let patched = twin.settings().patched(&settings);
+                let patched = twin.setup.settings().patched(&settings);
                 patched.map_err(|(field, detail)| Refusal::Invalid { field, detail })?;
                 Part::Settings(settings)
             }
             ("limits", Json::Object(limits)) => {
-                twin.check_limits(&limits, layer.map(|layer| &**layer))?;
+                twin.setup.check_limits(&limits, layer.map(|layer| &**layer))?;
                 Part::Limits(limits)
             }
             ("tags", Json::Object(tags)) => {
@@ -158,9 +176,9 @@ fn check(
         };
         patch.set(part);
     }
-    twin.check_room(&patch)?;
+    twin.check_sizes(&patch)?;
     if let Some(layer) = template
-        && layer.as_ref() != twin.layer()
+        && layer.as_ref() != twin.setup.layer()
     {
         patch.set(Part::Template(layer));
     }
@@ -202,7 +220,7 @@ fn invalid<T>(field: &str, detail: String) -> Result<T, Refusal> {
     Err(Refusal::Invalid { field: field.to_owned(), detail })
 }
 
-/// The entries, checked; none where nothing is to be said of them any more.
+/// The entries, checked; none where the device has no schedule of its own any more.
 pub(super) fn schedule(entries: &Json, now: Timestamp) -> Result<Option<ScheduleEntries>, Refusal> {
     if *entries == Json::Null {
         return Ok(None);
@@ -210,26 +228,5 @@ pub(super) fn schedule(entries: &Json, now: Timestamp) -> Result<Option<Schedule
     match ScheduleEntries::read(entries, now) {
         Ok(entries) => Ok(Some(entries)),
         Err(BadSchedule { field, detail }) => Err(Refusal::Invalid { field, detail }),
-    }
-}
-
-impl Twin {
-    /// Is it at one of the versions that an input is for? Asked before the input is applied, by whoever applies it.
-    ///
-    /// # Errors
-    /// It is at another.
-    pub fn check_version(&self, if_version: Option<&Versions>) -> Result<(), Refusal> {
-        match if_version {
-            Some(expected) if !expected.contain(self.version) => {
-                Err(Refusal::Version { current: self.version, expected: expected.clone() })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The name to call it by: its own, or its id while it has none.
-    #[must_use]
-    pub fn display_name(&self) -> &str {
-        if self.profile.name.is_empty() { self.id.as_str() } else { &self.profile.name }
     }
 }

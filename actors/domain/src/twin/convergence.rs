@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Properties;
 use super::delta::{Comparison, Missing};
 use super::path::{heads, inside};
-use super::{Properties, Twin};
 use crate::clock::Timestamp;
 use crate::json::{Json, Object};
 
@@ -14,13 +14,17 @@ use crate::json::{Json, Object};
 #[serde(transparent)]
 pub struct Unmet(Vec<Note>);
 
+/// The device's progress with what is desired of it. Boxed: most twins have come to all of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DesiredSync(pub(super) Option<Box<Unmet>>);
+
 /// A desired property that the device has not reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Note {
     pub name: Box<str>,
     /// Since when it is so.
     pub since: Timestamp,
-    /// When the device was last told.
+    /// When the device was last sent the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
     /// When the device said that it cannot, and why.
@@ -31,19 +35,19 @@ pub struct Note {
 /// The device's progress with a desired property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncState {
-    /// It is to be told when it is there.
+    /// The value is to be sent when the device is there.
     Pending,
-    /// It was told.
+    /// The value was sent.
     Sent,
-    /// It reports the value.
+    /// The device reports the value.
     Applied,
-    /// It says that it cannot.
+    /// The device says that it cannot.
     Failed,
-    /// It was told long ago, and neither reports the value nor says why.
+    /// The value was sent long ago, and the device neither reports it nor says why.
     Stale,
 }
 
-/// A device that was told and has not obeyed for this long will hardly do so by itself.
+/// A device that was sent a value and has not come to it for this long will hardly do so by itself.
 pub const STALE_AFTER_MS: i64 = 10 * 60_000;
 
 impl Unmet {
@@ -84,7 +88,7 @@ impl Unmet {
     }
 
     /// Nothing is dated after `now`.
-    pub(super) fn no_later_than(&mut self, now: Timestamp) {
+    fn no_later_than(&mut self, now: Timestamp) {
         for note in &mut self.0 {
             note.since = note.since.min(now);
             note.sent_at = note.sent_at.map(|at| at.min(now));
@@ -94,19 +98,13 @@ impl Unmet {
         }
     }
 
-    fn told(&mut self, now: Timestamp) {
+    fn mark_sent(&mut self, sent_at: Option<Timestamp>) {
         for note in &mut self.0 {
-            note.sent_at = Some(now);
+            note.sent_at = sent_at;
         }
     }
 
-    fn untold(&mut self) {
-        for note in &mut self.0 {
-            note.sent_at = None;
-        }
-    }
-
-    fn failed(&mut self, reasons: &Object, now: Timestamp) {
+    fn mark_failed(&mut self, reasons: &Object, now: Timestamp) {
         for note in &mut self.0 {
             if let Some(reason) = reason_for(reasons, &note.name) {
                 let reason = reason.as_str().map_or_else(|| reason.to_string().into(), Into::into);
@@ -153,69 +151,86 @@ impl SyncState {
     }
 }
 
-impl Twin {
-    /// The desired properties that the device has not reported.
+impl DesiredSync {
+    /// The notes on the desired properties that the device has not reported.
     #[must_use]
-    pub fn unmet(&self) -> &[Note] {
-        self.unmet.as_deref().map_or(&[], Unmet::notes)
+    pub fn notes(&self) -> &[Note] {
+        self.0.as_deref().map_or(&[], Unmet::notes)
+    }
+
+    /// The note on the desired property called `name`; none where the device has come to it.
+    #[must_use]
+    pub fn note(&self, name: &str) -> Option<&Note> {
+        self.0.as_deref()?.get(name)
     }
 
     /// Since when the device has not come to all that is desired; none where it has.
     #[must_use]
     pub fn drifting_since(&self) -> Option<Timestamp> {
-        self.unmet.as_deref().and_then(Unmet::since)
+        self.0.as_deref()?.since()
     }
 
-    /// The device's progress with the desired property called `name`; none where nothing is desired of it.
-    #[must_use]
-    pub fn sync(&self, name: &str, now: Timestamp) -> Option<SyncState> {
-        let (property, _) = self.desired.at_path(name)?;
-        let note = self.unmet.as_deref().and_then(|unmet| unmet.get(&property.name));
-        let is_missing = || *property.name == *name || inside(&self.delta().into(), name).is_some();
-        Some(note.filter(|_| is_missing()).map_or(SyncState::Applied, |note| note.state(now)))
+    /// The device was sent something that it has not come to yet.
+    pub(super) fn was_sent(&self) -> bool {
+        self.notes().iter().any(|note| note.sent_at.is_some())
+    }
+
+    /// The device was not sent all that it has not come to.
+    pub(super) fn is_owed(&self) -> bool {
+        self.notes().iter().any(|note| note.sent_at.is_none())
     }
 
     /// Follows a change of either side. `anew` is the patch of what was just desired.
-    pub(super) fn follow(&mut self, anew: Option<&Object>, now: Timestamp) {
-        if self.desired.is_empty() {
-            self.unmet = None;
+    pub(super) fn follow(
+        &mut self,
+        desired: &Properties,
+        reported: Comparison<'_>,
+        anew: Option<&Object>,
+        now: Timestamp,
+    ) {
+        if desired.is_empty() {
+            self.0 = None;
             return;
         }
-        let before = self.unmet.take().unwrap_or_default();
-        let after = before.after(&self.desired, self.comparison(), anew, now);
-        self.unmet = (!after.0.is_empty()).then(|| Box::new(after));
-        if anew.is_some() && self.is_reachable() {
-            self.mark_told(now);
-        }
+        let before = self.0.take().unwrap_or_default();
+        let after = before.after(desired, reported, anew, now);
+        self.0 = (!after.0.is_empty()).then(|| Box::new(after));
     }
 
-    /// Drops the notes on what has converged. A row of an earlier version, which found fewer values equal, has such.
-    pub fn settle(&mut self) {
-        let Some(mut unmet) = self.unmet.take() else { return };
-        let comparison = self.comparison();
+    /// Drops the notes on what has converged.
+    pub(super) fn settle(&mut self, desired: &Properties, reported: Comparison<'_>) {
+        let Some(mut unmet) = self.0.take() else { return };
         unmet.0.retain(|note| {
-            self.desired.get(&note.name).is_some_and(|wanted| comparison.missing(wanted) != Missing::Nothing)
+            desired.get(&note.name).is_some_and(|wanted| reported.missing(wanted) != Missing::Nothing)
         });
-        self.unmet = (!unmet.0.is_empty()).then_some(unmet);
+        self.0 = (!unmet.0.is_empty()).then_some(unmet);
     }
 
-    /// The device was told all that it has not come to.
-    pub(super) fn mark_told(&mut self, now: Timestamp) {
-        if let Some(unmet) = &mut self.unmet {
-            unmet.told(now);
+    /// The device was sent all that it has not come to.
+    pub(super) fn mark_sent(&mut self, now: Timestamp) {
+        if let Some(unmet) = &mut self.0 {
+            unmet.mark_sent(Some(now));
         }
     }
 
-    /// It was not told after all.
-    pub(super) fn mark_untold(&mut self) {
-        if let Some(unmet) = &mut self.unmet {
-            unmet.untold();
+    /// It was not sent after all.
+    pub(super) fn mark_unsent(&mut self) {
+        if let Some(unmet) = &mut self.0 {
+            unmet.mark_sent(None);
         }
     }
 
+    /// The device cannot come to these, and why, by property.
     pub(super) fn mark_failed(&mut self, reasons: &Object, now: Timestamp) {
-        if let Some(unmet) = &mut self.unmet {
-            unmet.failed(reasons, now);
+        if let Some(unmet) = &mut self.0 {
+            unmet.mark_failed(reasons, now);
+        }
+    }
+
+    /// Nothing is dated after `now`.
+    pub(super) fn no_later_than(&mut self, now: Timestamp) {
+        if let Some(unmet) = &mut self.0 {
+            unmet.no_later_than(now);
         }
     }
 }

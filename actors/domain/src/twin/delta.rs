@@ -3,7 +3,8 @@
 //! Both sides are compared place by place, whichever way each is written: see [`super::path`]. Of two spellings of one
 //! place the one that was reported last counts, the nested one where both came at once.
 
-use super::{Layers, Properties, Property, Twin};
+use super::setup::Setup;
+use super::{Overlay, Properties, Property};
 use crate::json::{Json, Object};
 use crate::settings::DeviceSettings;
 use crate::words::TruthWords;
@@ -12,7 +13,7 @@ use crate::words::TruthWords;
 #[derive(Clone, Copy)]
 pub(super) struct Comparison<'a> {
     reported: &'a Properties,
-    layers: Option<&'a Layers>,
+    layers: Option<&'a Overlay>,
     settings: Option<&'a DeviceSettings>,
 }
 
@@ -26,14 +27,16 @@ pub(super) enum Missing {
     Some(Object),
 }
 
-impl Twin {
+impl<'a> Comparison<'a> {
+    pub(super) fn new(reported: &'a Properties, setup: &'a Setup) -> Self {
+        Self { reported, layers: setup.layers.as_deref(), settings: setup.settings.as_deref() }
+    }
+
     /// The part of desired that the device has not reported, in the shape in which it is desired.
-    #[must_use]
-    pub fn delta(&self) -> Object {
-        let comparison = self.comparison();
+    pub(super) fn delta(self, desired: &Properties) -> Object {
         let mut delta = Object::default();
-        for wanted in self.desired.iter() {
-            match comparison.missing(wanted) {
+        for wanted in desired.iter() {
+            match self.missing(wanted) {
                 Missing::Nothing => {}
                 Missing::All => {
                     delta.insert(wanted.name.clone(), wanted.value.clone());
@@ -44,14 +47,6 @@ impl Twin {
             }
         }
         delta
-    }
-
-    pub(super) fn comparison(&self) -> Comparison<'_> {
-        Comparison {
-            reported: &self.reported,
-            layers: self.layers.as_deref(),
-            settings: self.settings.as_deref(),
-        }
     }
 }
 

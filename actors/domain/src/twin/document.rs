@@ -19,12 +19,12 @@ impl Twin {
         document.insert("metadata", self.metadata(now).into());
         document.insert(
             "schedule",
-            self.plan().map_or_else(|| Json::Array(Box::default()), CompactSchedule::entries),
+            self.setup.plan().map_or_else(|| Json::Array(Box::default()), CompactSchedule::entries),
         );
-        document.insert("settings", self.settings().to_object().into());
-        document.insert("limits", self.limits().as_object().clone().into());
+        document.insert("settings", self.setup.settings().to_object().into());
+        document.insert("limits", self.setup.limits().as_object().clone().into());
         document.insert("firmware", self.firmware_shown().into());
-        document.insert("clock", self.clock_shown());
+        document.insert("clock", self.intake.clock_shown());
         document
     }
 
@@ -36,16 +36,16 @@ impl Twin {
         let mut head: Object = [
             ("id", self.id.as_str().into()),
             ("number", self.number.0.into()),
-            ("claimed", self.claimed.into()),
+            ("claimed", self.control.claimed.into()),
             ("lifecycle", self.lifecycle().as_str().into()),
-            ("status", self.status.as_str().into()),
+            ("status", self.presence.status.as_str().into()),
             // By a clock that was set back since, it may have been heard in the future.
-            ("last_seen", self.last_seen.map_or(Json::Null, |seen| time(seen.min(now)))),
-            ("mode", self.mode.as_str().into()),
-            ("mode_until", self.mode_until.map_or(Json::Null, time)),
-            ("tags", self.tags.clone().into()),
-            ("configuration", self.configuration.clone().into()),
-            ("template", self.template_shown()),
+            ("last_seen", self.presence.last_seen.map_or(Json::Null, |seen| time(seen.min(now)))),
+            ("mode", self.control.mode.as_str().into()),
+            ("mode_until", self.control.mode_until().map_or(Json::Null, time)),
+            ("tags", self.setup.tags.clone().into()),
+            ("configuration", self.setup.configuration.clone().into()),
+            ("template", self.setup.template_shown()),
             ("created_at", time(self.created_at)),
             ("updated_at", time(self.updated_at)),
         ]
@@ -97,7 +97,7 @@ impl Twin {
         let desired = |p: &Property| {
             let by = p.by().map_or(Json::Null, Into::into);
             let mut about: Object = [("at", time(p.at)), ("by", by)].into_iter().collect();
-            let note = self.unmet.as_deref().and_then(|unmet| unmet.get(&p.name));
+            let note = self.convergence.note(&p.name);
             let state = note.map_or(SyncState::Applied, |note| note.state(now));
             about.insert("sync", state.as_str().into());
             if let Some(note) = note {
@@ -115,7 +115,7 @@ impl Twin {
             about
         };
         let sides = [("reported", each(&self.reported, reported)), ("desired", each(&self.desired, desired))];
-        sides.into_iter().chain(self.sources()).collect()
+        sides.into_iter().chain(self.setup.sources()).collect()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::audience::Ear;
+use super::audience::Downlink;
 use super::change::{Change, Registration};
-use super::presence::Hearing;
-use super::telemetry::Rejected;
+use super::intake::Rejected;
+use super::presence::SilenceRule;
 use super::translation::{Speaker, Translation};
 use crate::clock::Timestamp;
 use crate::command::{Command, CommandId, CommandRequest, CommandResult, CommandStatus};
@@ -32,7 +32,7 @@ pub enum Input {
     /// The device, or its last will, says whether it is there, and perhaps what it is.
     Presence { online: bool, details: Object },
     /// The device asks for its desired state.
-    AskDesired,
+    GetDesired,
     /// A person registers it.
     Register(Box<Registration>),
     /// A person takes it as theirs.
@@ -59,7 +59,7 @@ pub enum Input {
         is_new: bool,
     },
     /// The device says what became of a command.
-    Answer {
+    CommandResult {
         id: CommandId,
         answer: Box<CommandResult>,
         /// The command as the store has it, where it is final and the twin has let it go.
@@ -69,16 +69,16 @@ pub enum Input {
     Cancel { id: CommandId, known: Option<Box<Command>> },
     /// A device without MQTT asks what it is to do.
     Poll,
-    /// Somebody listens now to what the device is told there.
-    Listens(Ear),
+    /// Somebody listens now to messages for the device of this kind.
+    Subscribed(Downlink),
     /// The broker had nobody to give this attempt at a command to.
-    CommandUnheard { id: CommandId, attempt: u8 },
+    CommandUndelivered { id: CommandId, attempt: u8 },
     /// The broker had nobody to give it to.
-    Unheard(Ear),
+    Undelivered(Downlink),
     /// Somebody says who drives the twin, and until when where that is a person.
     SetMode { mode: Mode, until: Option<Timestamp> },
     /// The device could not become what was desired: why, by property.
-    CouldNot(Object),
+    DesiredFailed(Object),
     /// Somebody speaks in a dialect in which the twin has to be asked what it means.
     Translate(Arc<dyn Translation>),
     /// A person says where it stands in its life, and why.
@@ -91,7 +91,7 @@ pub enum Input {
     WithdrawUpdate { job: Option<JobId>, to: StepState, reason: Box<str> },
     /// The time has come for something that waited.
     Wake {
-        hearing: Hearing,
+        hearing: SilenceRule,
         /// The id of the first command that a schedule asks for now; those after it are counted up.
         first_id: CommandId,
     },
@@ -124,7 +124,7 @@ impl Outcome {
         let Self { events, publishes, commands, steps, repeated, rejected } = later;
         let is_configuration = |publish: &Publish| matches!(publish, Publish::Configuration(_));
         if publishes.iter().any(is_configuration) {
-            self.publishes.retain(|publish| !is_configuration(publish)); // it is told what holds
+            self.publishes.retain(|publish| !is_configuration(publish)); // only the last one holds
         }
         self.events.extend(events);
         self.publishes.extend(publishes);
@@ -136,7 +136,7 @@ impl Outcome {
     }
 }
 
-/// Something the device is to be told.
+/// A message for the device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Publish {
     /// `{"version": 42, "desired": {…}, "delta": {…}}`
@@ -152,7 +152,7 @@ pub enum Publish {
 }
 
 impl Publish {
-    /// Why `device` is told it, where its twin asks what becomes of the message.
+    /// The purpose of the message to `device`, where its twin asks what becomes of it.
     #[must_use]
     pub fn purpose(&self, device: &DeviceId) -> Option<Purpose> {
         let kind = match self {
@@ -227,10 +227,10 @@ impl Input {
             | Self::Batch(_)
             | Self::Report(_)
             | Self::Presence { .. }
-            | Self::AskDesired
-            | Self::Answer { .. }
+            | Self::GetDesired
+            | Self::CommandResult { .. }
             | Self::Poll
-            | Self::CouldNot(_)
+            | Self::DesiredFailed(_)
             | Self::Firmware(_) => true,
             Self::Translate(message) => matches!(message.speaker(), Speaker::Device | Speaker::App),
             _ => false,

@@ -1,14 +1,14 @@
 //! The meaning of a twin's outcomes to the jobs that are behind them: its part of each job's record, made with what it
 //! is about, so that both become durable together.
 
-use super::{Input, Outcome, Twin};
+use super::{Input, Outcome};
 use crate::cause::Cause;
 use crate::command::{Command, CommandId, CommandStatus, CommandStep};
 use crate::event::EventBody;
 use crate::fleet::{JobId, JobStep, StepState};
 
 /// The job whose turn an input is, and the note to be made of it.
-pub(super) enum Turn {
+pub(super) enum JobTurn {
     /// No job's.
     None,
     /// It is done with the input, also where that changed nothing.
@@ -17,7 +17,7 @@ pub(super) enum Turn {
     Command(JobId, CommandId),
 }
 
-impl Turn {
+impl JobTurn {
     pub(super) fn of(input: &Input, cause: &Cause) -> Self {
         match (input, cause.job()) {
             // A task of firmware says by itself how far it has come.
@@ -27,14 +27,13 @@ impl Turn {
             (_, None) => Self::None,
         }
     }
-}
 
-impl Twin {
-    pub(super) fn note_jobs(&self, outcome: &mut Outcome, turn: &Turn) {
-        match *turn {
-            Turn::None => {}
-            Turn::Whole(job) => outcome.steps.push(JobStep::new(job, StepState::Done)),
-            Turn::Command(job, id) => {
+    /// Adds the steps that jobs have come to with this outcome.
+    pub(super) fn note_steps(&self, outcome: &mut Outcome) {
+        match *self {
+            Self::None => {}
+            Self::Whole(job) => outcome.steps.push(JobStep::new(job, StepState::Done)),
+            Self::Command(job, id) => {
                 let repeated = outcome.repeated;
                 let asked = outcome.commands.iter().find(|command| repeated || command.id == id);
                 outcome.steps.extend(asked.map(|command| step_of(job, command)));

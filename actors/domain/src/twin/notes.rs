@@ -2,7 +2,7 @@
 //! understand.
 
 use super::translation::READINGS;
-use super::{Patch, Twin};
+use super::{Patch, Profile, Properties};
 use crate::event::TwinChange;
 use crate::json::{Json, Object};
 
@@ -19,35 +19,35 @@ impl TwinChange {
     }
 }
 
-impl Twin {
-    /// The texts and numbers of the dialect's notes, as they were said last.
+impl Profile {
+    /// The texts and numbers of the dialect's notes, as the last of them had them.
     #[must_use]
     pub fn note(&self, name: &str) -> Option<&Object> {
-        self.profile.more.get(name).and_then(Json::as_object)
+        self.more.get(name).and_then(Json::as_object)
     }
 
     /// The note was made, and `power` was not reported since.
     #[must_use]
-    pub fn note_stands(&self, name: &str) -> bool {
-        self.note(name).is_some_and(|note| note.get(AT) == self.stood_over().as_ref())
+    pub fn note_stands(&self, name: &str, reported: &Properties) -> bool {
+        self.note(name).is_some_and(|note| note.get(AT) == reported_at(reported).as_ref())
     }
 
-    pub(super) fn redo_note(&mut self, name: &str, said: &Object) {
+    pub(super) fn apply_note(&mut self, name: &str, members: &Object, reported: &Properties) {
         let mut note = self.note(name).cloned().unwrap_or_default();
-        let kept = said.iter().filter(|(_, value)| matches!(value, Json::String(_) | Json::Number(_)));
+        let kept = members.iter().filter(|(_, value)| matches!(value, Json::String(_) | Json::Number(_)));
         for (member, value) in kept {
             note.insert(member, value.clone());
         }
-        match self.stood_over() {
+        match reported_at(reported) {
             Some(at) => note.insert(AT, at),
             None => note.remove(AT),
         };
-        self.profile.more.insert(name, note.into());
+        self.more.insert(name, note.into());
     }
+}
 
-    fn stood_over(&self) -> Option<Json> {
-        self.reported.get(STANDS_OVER).map(|property| property.at.millis().into())
-    }
+fn reported_at(reported: &Properties) -> Option<Json> {
+    reported.get(STANDS_OVER).map(|property| property.at.millis().into())
 }
 
 /// Is this the second event of one message, the readings being the first?

@@ -44,7 +44,7 @@ pub enum Part {
     Skipped(Box<[Skip]>),
     /// None: it has no template any more.
     Template(Option<Arc<Layer>>),
-    /// Whether the device could be told what is desired of it.
+    /// Whether the device could be sent what is desired of it.
     Told(bool),
     /// Why the device could not become what is desired, by property.
     Failed(Object),

@@ -2,16 +2,40 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Twin};
+use super::{Audience, Downlink, Listeners};
 use crate::Status;
 use crate::cause::{Cause, Source};
 use crate::clock::{CLOCK_JUMP_MS, Timestamp};
 use crate::event::EventBody;
+use crate::id::DeviceId;
 use crate::reading::FIRST_SET_MS;
+use crate::settings::Heartbeat;
+
+/// A device's presence: whether it is there, when it was last heard, and by which rhythm it speaks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Presence {
+    pub status: Status,
+    /// When the device was last heard.
+    pub last_seen: Option<Timestamp>,
+    /// The device takes its commands over HTTP: nothing is published to it.
+    pub(super) polls: bool,
+    pub(super) rhythm: Rhythm,
+    pub(super) line: Option<Box<ConnectionRecord>>,
+}
+
+/// Whether a command may go out now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommandDelivery {
+    Now,
+    /// The device is not there.
+    NotNow,
+    /// The device is there, and listens to no commands.
+    NobodyListens,
+}
 
 /// The record of a device's comings and goings, once it has gone for the first time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct ConnectionRecord {
     /// When it last came or went.
     pub changed_at: Timestamp,
     /// Why it last went: `reported` (its own word or its last will), `silent`, `suspended` or `retired`.
@@ -37,10 +61,12 @@ const INTERVALS: i64 = 3;
 pub const SHORTEST_SILENCE_MS: i64 = 60_000;
 /// The silence allowed, in ms, while too few messages have come to know a device's rhythm, unless it is set.
 pub const FIRST_SILENCE_MS: i64 = 10 * 60_000;
+/// A device that polls is heard so often at least while it does.
+const POLL_HEARD_MS: u64 = 15_000;
 
 /// The hub's hearing: the measure of a silence beside the device's own rhythm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hearing {
+pub struct SilenceRule {
     /// Since when devices could make themselves heard: nobody is silent who could not speak.
     pub since: Timestamp,
     /// The silence allowed, in ms, while fewer than two of a device's intervals are known.
@@ -101,7 +127,7 @@ impl Rhythm {
     }
 }
 
-impl Line {
+impl ConnectionRecord {
     /// It went often within the last ten minutes.
     #[must_use]
     pub fn is_flapping(&self, now: Timestamp) -> bool {
@@ -126,10 +152,10 @@ impl Line {
     }
 }
 
-impl Twin {
+impl Presence {
     /// The record of its comings and goings; none before it has gone for the first time.
     #[must_use]
-    pub fn line(&self) -> Option<&Line> {
+    pub fn line(&self) -> Option<&ConnectionRecord> {
         self.line.as_deref()
     }
 
@@ -139,17 +165,23 @@ impl Twin {
         self.status == Status::Online && !self.polls
     }
 
-    /// It takes its commands over HTTP: nothing is published to it.
+    /// The device takes its commands over HTTP: nothing is published to it.
     #[must_use]
     pub fn polls(&self) -> bool {
         self.polls
     }
 
-    /// After how long a silence it counts as offline, in ms; none: never. `first_silence_ms` is for a device of
-    /// which fewer than two intervals are known.
+    /// True once the device was heard.
     #[must_use]
-    pub fn silence_ms(&self, first_silence_ms: i64) -> Option<i64> {
-        match self.settings.as_deref().and_then(|settings| settings.heartbeat.as_ref()) {
+    pub fn was_heard(&self) -> bool {
+        self.last_seen.is_some()
+    }
+
+    /// After how long a silence it counts as offline, in ms; none: never. `heartbeat` is the one that is set for it, and
+    /// `first_silence_ms` is for a device of which fewer than two intervals are known.
+    #[must_use]
+    pub fn silence_ms(&self, heartbeat: Option<&Heartbeat>, first_silence_ms: i64) -> Option<i64> {
+        match heartbeat {
             Some(heartbeat) => heartbeat.ms(),
             None => Some(self.rhythm.median_ms().map_or(first_silence_ms, |median| {
                 median.saturating_mul(INTERVALS).max(SHORTEST_SILENCE_MS)
@@ -161,47 +193,67 @@ impl Twin {
     /// future of `now`, by a clock that was set back since, tells nothing: then the silence counts from when the
     /// hub hears by the new time.
     #[must_use]
-    pub fn silent_at(&self, hearing: Hearing, now: Timestamp) -> Option<Timestamp> {
+    pub fn silent_at(
+        &self,
+        heartbeat: Option<&Heartbeat>,
+        hearing: SilenceRule,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         if self.status != Status::Online {
             return None;
         }
-        let Hearing { since, first_silence_ms } = hearing;
+        let SilenceRule { since, first_silence_ms } = hearing;
         let latest = now.plus_millis(CLOCK_JUMP_MS);
         let heard = self.last_seen.filter(|seen| *seen <= latest).map_or(since, |seen| seen.max(since));
-        self.silence_ms(first_silence_ms).map(|silence| heard.plus_millis(silence))
+        self.silence_ms(heartbeat, first_silence_ms).map(|silence| heard.plus_millis(silence))
     }
 
-    /// It was not there before, or not on MQTT: there it was told nothing while it polled.
+    /// Did the device itself bring it about, by whichever way it speaks?
+    pub(super) fn is_of_device(&self, cause: &Cause) -> bool {
+        cause.source == Source::Mqtt || self.polls
+    }
+
+    /// The device was not there before, or not on MQTT: there it was sent nothing while it polled.
     pub(super) fn comes_with(&self, cause: &Cause) -> bool {
         self.status != Status::Online || self.polls && cause.source == Source::Mqtt
     }
 
-    /// Every message of a device says first of all that it is there.
-    pub(super) fn come_online(&mut self, outcome: &mut Outcome, why: &str, now: Timestamp, cause: &Cause) {
-        if self.comes_with(cause) {
-            let body = EventBody::Presence { status: Status::Online, reason: why.into() };
-            self.happen(outcome, body, now, cause);
-            self.remind(outcome);
+    /// True for a device that asked for its commands a moment ago.
+    pub(super) fn polled_lately(&self, now: Timestamp) -> bool {
+        let was_heard = |seen: Timestamp| now.millis().abs_diff(seen.millis()) < POLL_HEARD_MS;
+        self.status == Status::Online && self.polls && self.last_seen.is_some_and(was_heard)
+    }
+
+    /// May a command go out now to the device, which is called `id` and is in service?
+    pub(super) fn delivery(&self, id: &DeviceId, listeners: &dyn Listeners) -> CommandDelivery {
+        if self.polls {
+            return CommandDelivery::NotNow;
+        }
+        let reachable = self.is_reachable();
+        let wanted = if reachable { Audience::Somebody } else { Audience::Itself };
+        match listeners.audience(id, Downlink::Commands, wanted) {
+            Audience::Nobody if reachable => CommandDelivery::NobodyListens,
+            Audience::Unknown | Audience::Somebody if reachable => CommandDelivery::Now,
+            Audience::Itself if reachable || !self.has_said_goodbye() => CommandDelivery::Now,
+            _ => CommandDelivery::NotNow,
         }
     }
 
-    /// The device has gone; what it was sent and has not acknowledged waits for its return.
-    pub(super) fn go_offline(&mut self, outcome: &mut Outcome, why: &str, now: Timestamp, cause: &Cause) {
-        if self.status != Status::Offline || self.is_new() {
-            let body = EventBody::Presence { status: Status::Offline, reason: why.into() };
-            self.happen(outcome, body, now, cause);
-            self.take_commands_back(outcome, now, cause);
-            self.take_update_back(outcome, now, cause);
-        }
+    /// It said itself, or by its last will, that it goes: it may still be connected, and is not there.
+    fn has_said_goodbye(&self) -> bool {
+        self.status == Status::Offline
+            && self.line().is_some_and(|line| &*line.disconnect_reason == reason::REPORTED)
     }
 
-    pub(super) fn redo_presence(&mut self, status: Status, why: &str, now: Timestamp) {
+    /// Applies a presence event. True when the status is another.
+    pub(super) fn apply(&mut self, status: Status, why: &str, now: Timestamp, cause: &Cause) -> bool {
+        self.polls = match cause.source {
+            Source::Mqtt => false,
+            _ => self.polls || why == reason::POLLED,
+        };
         let was = std::mem::replace(&mut self.status, status);
         if status == Status::Online {
-            self.last_seen = self.last_seen.max(Some(now));
-            if self.is_reachable() {
-                self.mark_told(now);
-            }
+            self.see(now);
             if was != Status::Online
                 && let Some(line) = &mut self.line
             {
@@ -210,27 +262,46 @@ impl Twin {
         } else {
             self.line.get_or_insert_default().went(now, why);
         }
+        was != status
     }
 
     /// A message of the device came.
-    pub(super) fn hear(&mut self, now: Timestamp) {
+    pub(super) fn hear(&mut self, heartbeat: Option<&Heartbeat>, now: Timestamp, cause: &Cause) {
+        self.polls &= cause.source != Source::Mqtt;
         if let Some(seen) = self.last_seen
             && now > seen
-            && self.can_be_interval(seen, now)
+            && self.can_be_interval(heartbeat.is_some(), seen, now)
         {
             self.rhythm.beat(now.millis() - seen.millis());
         }
+        self.see(now);
+    }
+
+    /// The device was heard, outside of its rhythm.
+    pub(super) fn see(&mut self, now: Timestamp) {
         self.last_seen = self.last_seen.max(Some(now));
+    }
+
+    /// Nothing is dated after `now`.
+    pub(super) fn no_later_than(&mut self, now: Timestamp) {
+        self.last_seen = self.last_seen.map(|seen| seen.min(now));
+        if let Some(line) = &mut self.line {
+            line.no_later_than(now);
+        }
     }
 
     /// Can the device itself have been silent for so long? If it is online all the while, and by its rhythm would have
     /// been called silent before, nobody listened (the hub was down) or the hub's clock was set.
-    fn can_be_interval(&self, seen: Timestamp, now: Timestamp) -> bool {
+    fn can_be_interval(&self, is_set: bool, seen: Timestamp, now: Timestamp) -> bool {
         if seen.millis() < FIRST_SET_MS && now.millis() >= FIRST_SET_MS {
             return false; // the first fix of a clock that began in 1970
         }
-        let is_set = self.settings.as_deref().is_some_and(|settings| settings.heartbeat.is_some());
         let longest = if is_set { None } else { self.rhythm.longest_ms() };
         longest.is_none_or(|longest| now.millis() - seen.millis() <= longest)
     }
+}
+
+/// The event of a coming or going.
+pub(super) fn event(status: Status, reason: &str) -> EventBody {
+    EventBody::Presence { status, reason: reason.into() }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::details::{PropertyDetails, SharedDetails, Units};
 use super::path::{heads, inside};
-use super::seldom::{Common, Seldom, Units};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::json::{DocumentSize, Json, Object};
@@ -35,7 +35,7 @@ pub struct Property {
     /// When it last became another.
     pub changed_at: Timestamp,
     /// None where all of it is as it nearly always is.
-    seldom: Option<Arc<Seldom>>,
+    details: Option<Arc<PropertyDetails>>,
 }
 
 /// The arrival of a reading, beside the moment that it is filed under.
@@ -140,10 +140,10 @@ impl Properties {
                 let is_new_unit = unit.is_some() && unit != property.unit();
                 let is_other = quality != property.quality() || arrival.claimed != property.claimed_at();
                 if is_other || is_new_unit {
-                    property.describe(|seldom| {
-                        (seldom.quality, seldom.claimed_at) = (quality, arrival.claimed);
+                    property.describe(|details| {
+                        (details.quality, details.claimed_at) = (quality, arrival.claimed);
                         if is_new_unit {
-                            seldom.units = seldom.units.with(&[("", unit)]);
+                            details.units = details.units.with(&[("", unit)]);
                         }
                     });
                 }
@@ -152,9 +152,9 @@ impl Properties {
             Err(index) => {
                 let mut property = Property::new(&reading.name, value, at);
                 if quality != Quality::Good || unit.is_some() || arrival.claimed.is_some() {
-                    property.describe(|seldom| {
-                        (seldom.quality, seldom.claimed_at) = (quality, arrival.claimed);
-                        seldom.units = Units::default().with(&[("", unit)]);
+                    property.describe(|details| {
+                        (details.quality, details.claimed_at) = (quality, arrival.claimed);
+                        details.units = Units::default().with(&[("", unit)]);
                     });
                 }
                 self.insert(index, property);
@@ -221,17 +221,17 @@ impl Properties {
             let property = &mut self.0[index];
             changes.retain(|(within, unit)| property.unit_of(within) != *unit);
             if !changes.is_empty() {
-                property.describe(|seldom| seldom.units = seldom.units.with(&changes));
+                property.describe(|details| details.units = details.units.with(&changes));
             }
         }
     }
 
     pub(super) fn is_shared(&self) -> bool {
-        self.0.iter().filter_map(|property| property.seldom.as_ref()).all(Seldom::is_shared)
+        self.0.iter().filter_map(|property| property.details.as_ref()).all(PropertyDetails::is_shared)
     }
 
-    pub(super) fn share(&mut self, common: &mut Common) {
-        self.0.iter_mut().filter_map(|property| property.seldom.as_mut()).for_each(|own| common.share(own));
+    pub(super) fn share(&mut self, common: &mut SharedDetails) {
+        self.0.iter_mut().filter_map(|property| property.details.as_mut()).for_each(|own| common.share(own));
     }
 
     /// Nothing is dated after `now`.
@@ -262,7 +262,7 @@ impl Properties {
 
 impl Property {
     fn new(name: &str, value: Json, at: Timestamp) -> Self {
-        Self { name: name.into(), value, at, changed_at: at, seldom: None }
+        Self { name: name.into(), value, at, changed_at: at, details: None }
     }
 
     /// One that a merge patch brings.
@@ -280,26 +280,26 @@ impl Property {
         self.set(merged, at);
         self.say_by(by);
         if self.claimed_at().is_some() {
-            self.describe(|seldom| seldom.claimed_at = None);
+            self.describe(|details| details.claimed_at = None);
         }
     }
 
     /// The trust in the value.
     #[must_use]
     pub fn quality(&self) -> Quality {
-        self.seldom.as_ref().map_or(Quality::Good, |seldom| seldom.quality)
+        self.details.as_ref().map_or(Quality::Good, |details| details.quality)
     }
 
     /// The author of the value, where that was no device.
     #[must_use]
     pub fn by(&self) -> Option<&str> {
-        self.seldom.as_ref()?.by.as_deref()
+        self.details.as_ref()?.by.as_deref()
     }
 
     /// The time that the device said, where it is not believed: `at` is when the value came then.
     #[must_use]
     pub fn claimed_at(&self) -> Option<Timestamp> {
-        self.seldom.as_ref()?.claimed_at
+        self.details.as_ref()?.claimed_at
     }
 
     /// Is it of a later moment than a reading of the moment `at` that arrives now?
@@ -317,24 +317,24 @@ impl Property {
     /// The unit of what lies at a path in its value.
     #[must_use]
     pub fn unit_of(&self, path: &str) -> Option<&str> {
-        self.seldom.as_ref()?.units.get(path)
+        self.details.as_ref()?.units.get(path)
     }
 
     /// The units of what lies in its value, by path.
     pub fn inner_units(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.seldom.iter().flat_map(|seldom| seldom.units.iter()).filter(|(path, _)| !path.is_empty())
+        self.details.iter().flat_map(|details| details.units.iter()).filter(|(path, _)| !path.is_empty())
     }
 
     fn say_by(&mut self, by: Option<&str>) {
         if by != self.by() {
-            self.describe(|seldom| seldom.by = by.map(Into::into));
+            self.describe(|details| details.by = by.map(Into::into));
         }
     }
 
-    fn describe(&mut self, change: impl FnOnce(&mut Seldom)) {
-        let mut seldom = self.seldom.as_deref().cloned().unwrap_or_default();
-        change(&mut seldom);
-        self.seldom = (seldom != Seldom::default()).then(|| Arc::new(seldom));
+    fn describe(&mut self, change: impl FnOnce(&mut PropertyDetails)) {
+        let mut details = self.details.as_deref().cloned().unwrap_or_default();
+        change(&mut details);
+        self.details = (details != PropertyDetails::default()).then(|| Arc::new(details));
     }
 
     fn set(&mut self, value: Json, at: Timestamp) -> bool {
@@ -355,7 +355,7 @@ impl Property {
             self.inner_units().map(|(path, _)| path).filter(|path| is_gone(path)).map(Into::into).collect();
         if !gone.is_empty() {
             let changes: Vec<_> = gone.iter().map(|path| (&**path, None)).collect();
-            self.describe(|seldom| seldom.units = seldom.units.with(&changes));
+            self.describe(|details| details.units = details.units.with(&changes));
         }
     }
 }
@@ -363,9 +363,9 @@ impl Property {
 impl From<Stored> for Property {
     fn from(stored: Stored) -> Self {
         let Stored { name, value, at, changed_at, quality, by, units, claimed_at } = stored;
-        let mut property = Self { name, value, at, changed_at, seldom: None };
+        let mut property = Self { name, value, at, changed_at, details: None };
         if quality != Quality::Good || by.is_some() || !units.is_empty() || claimed_at.is_some() {
-            property.describe(|seldom| *seldom = Seldom { quality, by, units, claimed_at });
+            property.describe(|details| *details = PropertyDetails { quality, by, units, claimed_at });
         }
         property
     }
@@ -375,7 +375,7 @@ impl Serialize for Property {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let by = self.by();
         let claimed_at = self.claimed_at();
-        let units = self.seldom.as_ref().map(|seldom| &seldom.units).filter(|units| !units.is_empty());
+        let units = self.details.as_ref().map(|details| &details.units).filter(|units| !units.is_empty());
         let more =
             [by.is_some(), units.is_some(), claimed_at.is_some()].into_iter().map(usize::from).sum::<usize>();
         let mut fields = serializer.serialize_struct("Property", 5 + more)?;

@@ -14,6 +14,7 @@ mod modes;
 mod presence;
 mod room;
 mod scene;
+mod stored;
 mod translation;
 mod units;
 
@@ -21,8 +22,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cause::Source;
+use crate::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::fleet::{FirmwareState, StepState};
+use crate::json::Json;
 use crate::payload;
+use crate::status::{Mode, Status};
 
 fn twin() -> Twin {
     Twin::new(DeviceId::parse("pump-1").unwrap(), DeviceNumber(1), at(0))
@@ -57,7 +61,10 @@ fn a_device_appears_speaks_and_is_claimed() {
         heard.events.iter().map(|event| event.kind().as_str()).collect::<Vec<_>>(),
         ["presence", "telemetry"]
     );
-    assert_eq!((twin.status, twin.last_seen, twin.claimed), (Status::Online, Some(at(2)), false));
+    assert_eq!(
+        (twin.presence.status, twin.presence.last_seen, twin.control.claimed),
+        (Status::Online, Some(at(2)), false)
+    );
     let claim = Registration { patch: object(r#"{"name": "Pump", "type": "pump"}"#) };
     twin.apply(Input::Claim(Box::new(claim.clone())), at(3), &cause()).unwrap();
     assert_eq!(twin.display_name(), "Pump");
@@ -191,7 +198,7 @@ fn status_details_find_their_places() {
     assert_eq!(twin.profile.text("firmware_version"), "1.2");
     assert_eq!(twin.reported.get("battery").unwrap().value, Json::from(80));
     twin.apply(Input::Presence { online: false, details: Object::default() }, at(2), &cause()).unwrap();
-    assert_eq!((twin.status, twin.last_seen), (Status::Offline, Some(at(1))));
+    assert_eq!((twin.presence.status, twin.presence.last_seen), (Status::Offline, Some(at(1))));
 }
 
 #[test]
@@ -204,7 +211,7 @@ fn a_device_that_comes_back_is_told_what_it_missed() {
     assert_eq!(come(&mut twin, online()), 2, "the delta and the configuration");
     assert_eq!(come(&mut twin, online()), 2, "again: it may have connected anew unnoticed");
     assert_eq!(come(&mut twin, readings(r#"{"t": 1}"#)), 0, "but not with every message");
-    assert_eq!(come(&mut twin, Input::AskDesired), 2);
+    assert_eq!(come(&mut twin, Input::GetDesired), 2);
     twin.apply(Input::Report(object(r#"{"power": "on"}"#)), at(3), &cause()).unwrap();
     assert_eq!(come(&mut twin, online()), 1, "it has what was desired");
 }

@@ -23,7 +23,7 @@ use super::wills::Will;
 use super::wire::{self, PublishParts, WillPacket};
 use crate::subscribers::Subscriptions;
 use twinhub_domain::DeviceId;
-use twinhub_domain::twin::Ear;
+use twinhub_domain::twin::Downlink;
 
 /// A client has at most this many subscriptions: a gateway that speaks for hundreds of devices has several for
 /// each. Those with wildcards are matched with every message: see [`wildcards`].
@@ -212,7 +212,7 @@ impl ClientConnection {
         &self,
         new: impl FnOnce() -> Subscriptions,
         filters: impl Iterator<Item = &'a str>,
-    ) -> Vec<(DeviceId, Ear)> {
+    ) -> Vec<(DeviceId, Downlink)> {
         lock(&self.subscriptions).get_or_insert_with(new).add(filters)
     }
 

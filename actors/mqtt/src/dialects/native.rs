@@ -59,7 +59,12 @@ pub(super) fn takes(topic: &str) -> bool {
 
 fn is_inbound(leaf: Leaf<'_>) -> bool {
     match leaf {
-        Leaf::Data | Leaf::State | Leaf::Status | Leaf::Get | Leaf::CouldNot | Leaf::Answer(_) => true,
+        Leaf::Data
+        | Leaf::State
+        | Leaf::Status
+        | Leaf::Get
+        | Leaf::DesiredFailed
+        | Leaf::CommandResult(_) => true,
         Leaf::Firmware => true,
         Leaf::Desired | Leaf::Commands | Leaf::Configuration | Leaf::Update => false,
     }
@@ -79,12 +84,12 @@ fn decode(native: NativeTopic<'_>, payload: &[u8]) -> Result<Decoded, DecodeErro
         }
         Leaf::State => Input::Report(payload::object_leaving_out(payload, &mut bad)?),
         Leaf::Status => presence(payload)?,
-        Leaf::Get => Input::AskDesired,
-        Leaf::CouldNot => Input::CouldNot(payload::object(payload)?),
-        Leaf::Answer(command) => {
+        Leaf::Get => Input::GetDesired,
+        Leaf::DesiredFailed => Input::DesiredFailed(payload::object(payload)?),
+        Leaf::CommandResult(command) => {
             let id = CommandId::parse(command)
                 .ok_or_else(|| DecodeError::BadCommandId(command.chars().take(SHOWN).collect()))?;
-            Input::Answer { id, answer: Box::new(CommandResult::read(payload)?), known: None }
+            Input::CommandResult { id, answer: Box::new(CommandResult::read(payload)?), known: None }
         }
         Leaf::Firmware => Input::Firmware(Box::new(FirmwareReport::read(payload)?)),
         Leaf::Desired | Leaf::Commands | Leaf::Configuration | Leaf::Update => {

@@ -10,7 +10,7 @@ use super::stateful::{DeviceEncoder, Encoded, LONGEST_NAME, StatefulDialect};
 use super::{DecodeError, Decoded, Dialect};
 use crate::subscribers::Subscribers;
 use twinhub_domain::topic::matches;
-use twinhub_domain::twin::{Audience, Ear, Listeners, Patch};
+use twinhub_domain::twin::{Audience, Downlink, Listeners, Patch};
 use twinhub_domain::{DeviceId, Object, Publish, Twin};
 
 /// Dialects beside those that every hub has.
@@ -96,7 +96,7 @@ pub struct DialectListeners<'a> {
 }
 
 impl Listeners for DialectListeners<'_> {
-    fn audience(&self, device: &DeviceId, ear: Ear, wanted: Audience) -> Audience {
+    fn audience(&self, device: &DeviceId, ear: Downlink, wanted: Audience) -> Audience {
         if self.dialects.is_told_natively(device) {
             self.subscribers.audience(device, ear, wanted)
         } else {

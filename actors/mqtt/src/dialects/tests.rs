@@ -31,7 +31,7 @@ fn check(topic: &str, payload: &[u8], expected: &str) {
             Input::Presence { online, details } => {
                 format!("{device} online={online} {}", Json::from(details))
             }
-            Input::AskDesired => format!("{device} asks"),
+            Input::GetDesired => format!("{device} asks"),
             Input::Translate(message) => {
                 let serial = message.serial().unwrap_or_default().to_owned();
                 let mut twin = Twin::new(device.clone(), DeviceNumber(1), Timestamp::default());

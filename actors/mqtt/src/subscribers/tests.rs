@@ -8,14 +8,14 @@ fn told() -> Arc<Subscribers> {
     Arc::new(Subscribers::reported_by_broker())
 }
 
-fn listening(all: &Arc<Subscribers>, filters: &[&str]) -> (Subscriptions, Vec<(DeviceId, Ear)>) {
+fn listening(all: &Arc<Subscribers>, filters: &[&str]) -> (Subscriptions, Vec<(DeviceId, Downlink)>) {
     let mut subscriptions = all.connection();
     let heard = subscriptions.add(filters.iter().copied());
     (subscriptions, heard)
 }
 
 fn commands(all: &Subscribers) -> Audience {
-    all.audience(&pump(1), Ear::Commands, Audience::Somebody)
+    all.audience(&pump(1), Downlink::Commands, Audience::Somebody)
 }
 
 #[test]
@@ -99,11 +99,11 @@ fn who_waits_is_looked_for_by_the_first_of_a_filter_alone() {
 fn a_waiting_twin_is_notified_once() {
     let all = told();
     assert_eq!(commands(&all), Audience::Nobody);
-    all.audience(&pump(2), Ear::Desired, Audience::Somebody);
+    all.audience(&pump(2), Downlink::Desired, Audience::Somebody);
     let (_logger, heard) = listening(&all, &["iot/devices/+/desired"]);
-    assert_eq!(heard, [(pump(2), Ear::Desired)]);
+    assert_eq!(heard, [(pump(2), Downlink::Desired)]);
     let (_device, heard) = listening(&all, &["iot/devices/pump-1/commands", "iot/devices/pump-1/desired"]);
-    assert_eq!(heard, [(pump(1), Ear::Commands)]);
+    assert_eq!(heard, [(pump(1), Downlink::Commands)]);
     let (_again, heard) = listening(&all, &["iot/devices/pump-1/commands"]);
     assert_eq!(heard, []);
 }
@@ -112,9 +112,9 @@ fn a_waiting_twin_is_notified_once() {
 fn a_twin_that_waits_for_the_device_is_not_notified_of_others() {
     let all = told();
     let (_logger, _) = listening(&all, &["#"]);
-    assert_eq!(all.audience(&pump(1), Ear::Commands, Audience::Itself), Audience::Somebody);
+    assert_eq!(all.audience(&pump(1), Downlink::Commands, Audience::Itself), Audience::Somebody);
     let (_other, heard) = listening(&all, &["iot/#"]);
     assert_eq!(heard, []);
     let (_device, heard) = listening(&all, &["iot/devices/pump-1/commands"]);
-    assert_eq!(heard, [(pump(1), Ear::Commands)]);
+    assert_eq!(heard, [(pump(1), Downlink::Commands)]);
 }

@@ -283,7 +283,7 @@ impl DeviceAttributes {
         Self {
             groups: Self::groups_of(twin, tree),
             device_type: twin.profile.device_type.clone(),
-            tags: twin.tags_with_layer(),
+            tags: twin.setup.tags_with_layer(),
         }
     }
 

@@ -89,7 +89,8 @@ fn revert(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> bool
         EventBody::Presence { status, reason } => {
             // A device that asks for its commands says that it is there again and again.
             if is_first("status") && &**reason != twinhub_domain::twin::presence::reason::POLLED {
-                twin.status = if *status == Status::Online { Status::Offline } else { Status::Online };
+                twin.presence.status =
+                    if *status == Status::Online { Status::Offline } else { Status::Online };
             }
         }
         EventBody::Twin(TwinChange { patch, .. }) => {
@@ -125,14 +126,16 @@ fn revert_part(
             }
         }
         Part::Tags(said) => {
-            said.iter().filter(|(name, _)| first(name)).for_each(|(name, _)| drop(twin.tags.remove(name)));
+            said.iter()
+                .filter(|(name, _)| first(name))
+                .for_each(|(name, _)| drop(twin.setup.tags.remove(name)));
         }
         Part::Configuration(said) => {
             let names = said.iter().map(|(name, _)| name).filter(|name| first(name));
-            names.for_each(|name| drop(twin.configuration.remove(name)));
+            names.for_each(|name| drop(twin.setup.configuration.remove(name)));
         }
         Part::Mode(mode) if is_first("mode") => {
-            twin.mode = match mode {
+            twin.control.mode = match mode {
                 Mode::Manual => Mode::Schedule,
                 Mode::Schedule => Mode::Manual,
             };

@@ -18,7 +18,7 @@ pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<TriggerLevel> {
             Some(threshold(number, above.as_ref(), below.as_ref(), release.as_ref()))
         }
         TriggerKind::Changed { path, to: Some(to), .. } => is_so(value_at(twin, path).as_ref() == Some(to)),
-        TriggerKind::Presence { status, .. } => is_so(twin.status == *status),
+        TriggerKind::Presence { status, .. } => is_so(twin.presence.status == *status),
         _ => None,
     }
 }
@@ -53,7 +53,7 @@ pub(super) fn state_data(trigger: &Trigger, twin: &Twin, previous: Option<Json>,
         kind => {
             let seen = [
                 ("device", Json::from(twin.id.as_str())),
-                ("value", twin.status.as_str().into()),
+                ("value", twin.presence.status.as_str().into()),
                 ("previous", previous.unwrap_or_default()),
                 ("at", now.to_string().into()),
             ];

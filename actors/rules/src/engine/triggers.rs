@@ -77,7 +77,7 @@ pub(super) fn collect(world: &WatchedTwins, index: &RuleIndex, event: &Event) ->
     }
     match &event.body {
         EventBody::Presence { .. } => {
-            let before = twin.map(|twin| Json::from(twin.status.as_str()));
+            let before = twin.map(|twin| Json::from(twin.presence.status.as_str()));
             let trigger_refs = trigger_ref::of_class(watch, trigger_ref::PRESENCE);
             trigger_refs.iter().for_each(|trigger_ref| add(*trigger_ref, before.clone(), false, None));
         }

@@ -12,7 +12,7 @@ use crate::model::{Path, Selector};
 use crate::selector::Placed;
 use twinhub_domain::event::ChangeKind;
 use twinhub_domain::fleet::GroupTree;
-use twinhub_domain::twin::{Common, Properties};
+use twinhub_domain::twin::{Properties, SharedDetails};
 use twinhub_domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, Twin};
 
 /// The twins that rules look at.
@@ -26,7 +26,7 @@ pub(super) struct WatchedTwins {
     /// The groups as they stand at this place in the sequence.
     pub tree: Arc<GroupTree>,
     /// The values that the twins have in common.
-    common: Common,
+    common: SharedDetails,
 }
 
 /// A device that a rule looks at.
@@ -221,7 +221,7 @@ impl UnwatchedTwin {
         if let Some(group) = self.profile.groups.first() {
             twin.profile.more.insert("group_id", Json::from(&**group));
         }
-        twin.set_tags_with_layer(&self.profile.tags);
+        twin.setup.set_tags_with_layer(&self.profile.tags);
     }
 }
 
@@ -244,10 +244,10 @@ pub(super) fn value_at(twin: &Twin, path: &Path) -> Option<Json> {
     match path {
         Path::Reported(name) => property(&twin.reported, name).map(|(value, _)| value.clone()),
         Path::Desired(name) => property(&twin.desired, name).map(|(value, _)| value.clone()),
-        Path::Tag(name) => member(&twin.tags, &parts(name)).cloned(),
-        Path::Configuration(name) => member(&twin.configuration, &parts(name)).cloned(),
-        Path::Mode => Some(twin.mode.as_str().into()),
-        Path::Status => Some(twin.status.as_str().into()),
+        Path::Tag(name) => member(&twin.setup.tags, &parts(name)).cloned(),
+        Path::Configuration(name) => member(&twin.setup.configuration, &parts(name)).cloned(),
+        Path::Mode => Some(twin.control.mode.as_str().into()),
+        Path::Status => Some(twin.presence.status.as_str().into()),
         Path::Profile(name) => {
             let text = twin.profile.text(name);
             (!text.is_empty()).then(|| text.into())

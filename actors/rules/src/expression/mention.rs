@@ -49,8 +49,8 @@ impl Mention {
         match self.place().0 {
             TwinSection::Reported => names.extend(twin.reported.iter().map(|property| property.name.clone())),
             TwinSection::Desired => names.extend(twin.desired.iter().map(|property| property.name.clone())),
-            TwinSection::Tags => names.extend(keys(&twin.tags)),
-            TwinSection::Configuration => names.extend(keys(&twin.configuration)),
+            TwinSection::Tags => names.extend(keys(&twin.setup.tags)),
+            TwinSection::Configuration => names.extend(keys(&twin.setup.configuration)),
         }
     }
 

@@ -109,11 +109,11 @@ pub fn find<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> Option<Nam
         }
         ("delta", []) => Value::owned(twin.delta().into()),
         ("delta", rest) => return unmet(twin, rest, now),
-        (TAG, rest) => Value::owned(tag_text(member(&twin.tags, rest)?)?.into()),
+        (TAG, rest) => Value::owned(tag_text(member(&twin.setup.tags, rest)?)?.into()),
         ("number", _) => Value::Int(twin.number.0.into()),
         ("created_at", _) => Value::Time(twin.created_at),
         ("updated_at", _) => Value::Time(twin.updated_at),
-        ("mode_until", _) => Value::Time(twin.mode_until?),
+        ("mode_until", _) => Value::Time(twin.control.mode_until()?),
         ("drifting_since", _) => Value::Time(twin.drifting_since()?),
         ("schedule", _) => Value::owned(twin.plan()?.entries()),
         ("settings", rest) => part_of(&twin.settings().to_object(), rest)?,

@@ -16,7 +16,7 @@ use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::run::{RunEntry, RunId};
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
-use twinhub_domain::twin::{Hearing, Patch};
+use twinhub_domain::twin::{Patch, SilenceRule};
 use twinhub_domain::{
     Cause, CommandId, CommandStatus, DeviceId, DeviceNumber, Event, EventBody, Input, Object, Recorded,
     Refusal, Timestamp, Twin, TwinChange,
@@ -110,7 +110,7 @@ impl Sim {
     /// Lets the time go on to `until`.
     pub fn go_to(&mut self, until: Timestamp) {
         loop {
-            let mode_ends = self.twins.values().filter_map(|twin| twin.mode_until).min();
+            let mode_ends = self.twins.values().filter_map(|twin| twin.control.mode_until()).min();
             let due = self.engine.next();
             let next = due.into_iter().chain(mode_ends).min().filter(|next| *next <= until);
             let Some(next) = next else { break };
@@ -239,12 +239,13 @@ impl Sim {
 
     fn wake(&mut self) {
         let now = self.now;
-        let due = self.twins.values().filter(|twin| twin.mode_until.is_some_and(|until| until <= now));
+        let due =
+            self.twins.values().filter(|twin| twin.control.mode_until().is_some_and(|until| until <= now));
         let due: Vec<DeviceId> = due.map(|twin| twin.id.clone()).collect();
         let first_id = CommandId(Builder::from_custom_bytes(self.name(3)).into_uuid());
         for id in due {
             // It only lets the time go on.
-            let hearing = Hearing { since: now, first_silence_ms: FIRST_SILENCE_MS };
+            let hearing = SilenceRule { since: now, first_silence_ms: FIRST_SILENCE_MS };
             let _ = self.apply(&id, Input::Wake { hearing, first_id }, &Cause::hub());
         }
     }

@@ -20,8 +20,8 @@ use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{JobAction, JobSignal, JobStep, StepState};
 use twinhub_domain::{
-    AnswerStatus, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, EventBody, Input, Json,
-    Object, Recorded, Timestamp,
+    CommandId, CommandRequest, CommandResult, CommandResultStatus, DeviceId, DeviceNumber, EventBody, Input,
+    Json, Object, Recorded, Timestamp,
 };
 use twinhub_store::{Batch, FleetChanges, JobDevice, JobDeviceQuery, MemoryStore, Store};
 use twinhub_testkit::{
@@ -323,9 +323,9 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     fixture.until_turns(job, 3).await;
     let asked = fixture.memory.job_devices(&JobDeviceQuery::of(job)).await.unwrap().devices;
     let commands: Vec<CommandId> = asked.iter().map(|device| device.step.command.unwrap()).collect();
-    for (n, status) in [(0, AnswerStatus::Executed), (1, AnswerStatus::Failed)] {
+    for (n, status) in [(0, CommandResultStatus::Executed), (1, CommandResultStatus::Failed)] {
         let answer = Box::new(CommandResult { status, response: None, reason: Some("so".into()) });
-        let answer = Input::Answer { id: commands[n], answer, known: None };
+        let answer = Input::CommandResult { id: commands[n], answer, known: None };
         fixture.deliver(&format!("d{n}"), answer, IfUnknown::Refuse).await;
     }
     fixture.clock.advance(1_000);
@@ -345,8 +345,9 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     let again = JobDeviceQuery { device: Some(devices[1].1), ..JobDeviceQuery::of(job) };
     let again = fixture.memory.job_devices(&again).await.unwrap().devices[0].step.command.unwrap();
     assert!(!commands.contains(&again));
-    let answer = Box::new(CommandResult { status: AnswerStatus::Executed, response: None, reason: None });
-    fixture.deliver("d1", Input::Answer { id: again, answer, known: None }, IfUnknown::Refuse).await;
+    let answer =
+        Box::new(CommandResult { status: CommandResultStatus::Executed, response: None, reason: None });
+    fixture.deliver("d1", Input::CommandResult { id: again, answer, known: None }, IfUnknown::Refuse).await;
     fixture.clock.advance(1_000);
     assert_eq!(counts(&fixture.until(job, JobStatus::Done).await), [("done", 2), ("failed", 1)]);
     assert_eq!(fixture.turns(job).await, [("d0".to_owned(), 1), ("d1".to_owned(), 2)].into());

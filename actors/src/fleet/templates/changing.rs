@@ -160,7 +160,7 @@ impl TemplateChanger {
         let (layer, id) = (Arc::clone(&trial.template.layer), trial.template.id.clone());
         template_devices::each(&self.deps, &id, |twin| {
             trial.devices += 1;
-            let difference = twin.difference(Some(Arc::clone(&layer)), now);
+            let difference = twin.setup.difference(Some(Arc::clone(&layer)), now);
             if difference.is_empty() {
                 return;
             }

@@ -189,7 +189,7 @@ async fn a_template_is_given_by_name_and_an_unknown_one_is_refused() {
     );
     let twin = fixture.change("a", r#"{"template": null}"#).await.unwrap();
     assert_eq!(
-        (twin.template_id(), Json::from(twin.configuration.clone()).to_string()),
+        (twin.template_id(), Json::from(twin.setup.configuration.clone()).to_string()),
         (None, r#"{"own":1}"#.into())
     );
     for wrong in

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::messages::archive::FindCommand;
-use twinhub_domain::{AnswerStatus, CommandRequest, CommandResult, CommandStatus};
+use twinhub_domain::{CommandRequest, CommandResult, CommandResultStatus, CommandStatus};
 use twinhub_mqtt::receipt;
 
 fn full(most_in_flight: usize) -> Settings {
@@ -98,14 +98,14 @@ async fn of_a_command_that_changes_twice_in_one_commit_the_last_state_is_kept() 
     let asked = Input::Command { id: command, request: Box::new(request), known: None, is_new: false };
     let say = |status| {
         let answer = Box::new(CommandResult { status, response: None, reason: None });
-        Input::Answer { id: command, answer, known: None }
+        Input::CommandResult { id: command, answer, known: None }
     };
     let refuse = IfUnknown::Refuse;
     let told = std::pin::pin!(async {
         tokio::join!(
             fixture.deliver("a", asked, refuse),
-            fixture.deliver("a", say(AnswerStatus::Delivered), refuse),
-            fixture.deliver("a", say(AnswerStatus::Executed), refuse),
+            fixture.deliver("a", say(CommandResultStatus::Delivered), refuse),
+            fixture.deliver("a", say(CommandResultStatus::Executed), refuse),
         )
     });
     let unblocked = async {

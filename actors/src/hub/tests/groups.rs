@@ -124,7 +124,7 @@ async fn counts_are_true_whatever_happens_at_once() {
         for twin in store.devices(&query).await.unwrap().twins {
             let (total, online, readings) = expected.get_mut(twin.profile.text("group_id")).unwrap();
             *total += 1;
-            *online += u64::from(twin.status == Status::Online);
+            *online += u64::from(twin.presence.status == Status::Online);
             readings.extend(twin.reported.get("t").and_then(|property| property.value.as_f64()));
         }
         let expected: BTreeMap<_, _> = expected

@@ -260,7 +260,7 @@ async fn an_outage_of_the_broker_makes_no_device_silent() {
     fixture.clock.advance(80_000);
     Intake::connected(&fixture.hub.ingress);
     fixture.clock.advance(89_000);
-    assert_eq!(fixture.settled("a").await.status, Status::Online, "it can be heard since 89 s");
+    assert_eq!(fixture.settled("a").await.presence.status, Status::Online, "it can be heard since 89 s");
     fixture.pass(2_000, is_presence).await;
-    assert_eq!(fixture.settled("a").await.status, Status::Offline);
+    assert_eq!(fixture.settled("a").await.presence.status, Status::Offline);
 }

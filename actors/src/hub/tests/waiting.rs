@@ -7,8 +7,8 @@ use super::*;
 use crate::messages::archive::{FindCommand, ListCommands};
 use crate::messages::feed::WatchCommands;
 use twinhub_domain::{
-    AnswerStatus, Command, CommandId, CommandRequest, CommandResult, CommandStatus, EventBody, EventKind,
-    Mode, Status,
+    Command, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus, EventBody,
+    EventKind, Mode, Status,
 };
 use twinhub_mqtt::receipt;
 use twinhub_store::{CommandQuery, MemoryStore};
@@ -102,10 +102,10 @@ impl CommandsFixture {
         &self,
         device: &str,
         id: CommandId,
-        status: AnswerStatus,
+        status: CommandResultStatus,
     ) -> Result<Accepted, HubError> {
         let answer = Box::new(CommandResult { status, response: None, reason: None });
-        self.deliver(device, Input::Answer { id, answer, known: None }).await
+        self.deliver(device, Input::CommandResult { id, answer, known: None }).await
     }
 
     pub async fn command(&self, id: CommandId) -> Command {
@@ -182,10 +182,10 @@ async fn an_unanswered_command_goes_out_again_and_ends_as_a_dead_letter() {
     fixture.link.until(|published| published.len() == 2 && published[1].contains(r#""attempt":2"#)).await;
     fixture.pass(10_000, comes_to(id, CommandStatus::Failed)).await;
     assert_eq!(fixture.command(id).await.reason.as_deref(), Some("no answer to 2 attempts"));
-    let late = fixture.answer("a", id, AnswerStatus::Executed).await.unwrap();
+    let late = fixture.answer("a", id, CommandResultStatus::Executed).await.unwrap();
     assert_eq!((late.repeated, late.commands[0].status), (false, CommandStatus::Failed));
     assert!(fixture.command(id).await.history.last().unwrap().late);
-    assert!(fixture.answer("a", id, AnswerStatus::Executed).await.unwrap().repeated);
+    assert!(fixture.answer("a", id, CommandResultStatus::Executed).await.unwrap().repeated);
 }
 
 /// A crash in every status that is not final: the pending step happens after it.
@@ -202,7 +202,7 @@ async fn nothing_that_is_not_final_is_forgotten() {
     fixture.pass(10_000, comes_to(backing_off, CommandStatus::Pending)).await;
     let sent = fixture.asked("sent", GO).await;
     let delivered = fixture.asked("delivered", GO).await;
-    fixture.answer("delivered", delivered, AnswerStatus::Delivered).await.unwrap();
+    fixture.answer("delivered", delivered, CommandResultStatus::Delivered).await.unwrap();
 
     let mut fixture = fixture.again().await;
     fixture.pass(1_000, comes_to(backing_off, CommandStatus::Sent)).await;
@@ -233,7 +233,7 @@ async fn a_key_is_known_when_its_command_has_long_been_done() {
     let fixture = CommandsFixture::new().await;
     fixture.say("a", "status", "online").await;
     let first = fixture.ask("a", GO, Some("k")).await.unwrap().commands[0].id;
-    fixture.answer("a", first, AnswerStatus::Executed).await.unwrap();
+    fixture.answer("a", first, CommandResultStatus::Executed).await.unwrap();
     let fixture = fixture.again().await;
     let again = fixture.ask("a", GO, Some("k")).await.unwrap();
     assert_eq!((again.repeated, again.commands[0].id), (true, first));
@@ -259,7 +259,7 @@ async fn a_schedule_runs_also_after_a_restart_and_in_the_right_mode() {
     let mut fixture = fixture.again().await;
     fixture.pass(HOUR, is_change("updated")).await;
     let twin = fixture.settled("a").await;
-    assert_eq!((twin.mode, twin.mode_until), (Mode::Schedule, None));
+    assert_eq!((twin.control.mode, twin.control.mode_until()), (Mode::Schedule, None));
     assert_eq!(twin.desired.get("power").unwrap().value, Json::from("on"), "nine o'clock was skipped");
 }
 
@@ -295,13 +295,13 @@ async fn a_silent_device_is_offline_but_not_for_a_restart_or_a_jump_of_the_clock
     fixture.say("a", "data", r#"{"t": 1}"#).await;
     fixture.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await;
     let mut fixture = fixture.down_for(24 * HOUR).await;
-    assert_eq!(fixture.settled("a").await.status, Status::Online);
+    assert_eq!(fixture.settled("a").await.presence.status, Status::Online);
     fixture.set_clock(24 * HOUR).await;
-    assert_eq!(fixture.settled("a").await.status, Status::Online);
+    assert_eq!(fixture.settled("a").await.presence.status, Status::Online);
     fixture.clock.advance(89_000);
-    assert_eq!(fixture.settled("a").await.status, Status::Online);
+    assert_eq!(fixture.settled("a").await.presence.status, Status::Online);
     fixture.pass(2_000, is_presence).await;
-    assert_eq!(fixture.settled("a").await.status, Status::Offline);
+    assert_eq!(fixture.settled("a").await.presence.status, Status::Offline);
 }
 
 /// Also where that was while the hub was down.
@@ -332,7 +332,7 @@ async fn a_clock_that_is_set_back_stops_no_schedule_and_ends_no_command() {
             fixture.pass(60_000, is_change("scheduled")).await;
             let twin = fixture.settled("a").await;
             assert_eq!(twin.reported.get("t").unwrap().value.to_string(), "2", "{by} {while_down}");
-            assert_eq!(twin.last_seen, Some(now), "{by} {while_down}");
+            assert_eq!(twin.presence.last_seen, Some(now), "{by} {while_down}");
             let left = fixture.command(id).await.expires_at.millis() - now.millis();
             assert!(
                 (530_000..545_000).contains(&left),
@@ -421,7 +421,7 @@ async fn a_watch_of_one_command_gets_that_one_alone() {
     let watch = WatchCommands { device: id("a"), command: Some(mine), tell };
     ask(&fixture.hub.feed, watch).await;
     let other = fixture.asked("a", GO).await;
-    fixture.answer("a", other, AnswerStatus::Executed).await.unwrap();
+    fixture.answer("a", other, CommandResultStatus::Executed).await.unwrap();
     let request = Box::new(CommandRequest::new("go", payload::object(b"{}").unwrap()));
     fixture.deliver("a", Input::Command { id: mine, request, known: None, is_new: false }).await.unwrap();
     let first = within("the command's first change", told.recv()).await.unwrap();

@@ -207,7 +207,9 @@ impl SearchFixture {
             let id = format!("d-{n:02}");
             let known = self.hub.read(&device(&id)).await.unwrap();
             let input = match deed {
-                RandomAction::Register(kind, tags) if known.as_ref().is_none_or(|twin| !twin.claimed) => {
+                RandomAction::Register(kind, tags)
+                    if known.as_ref().is_none_or(|twin| !twin.control.claimed) =>
+                {
                     let patch =
                         object(&format!(r#"{{"type": "{kind}", "group_id": "{kind}", "tags": {tags}}}"#));
                     Input::Register(Box::new(Registration { patch }))

@@ -12,8 +12,8 @@ use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{
-    AnswerStatus, Cause, CommandId, CommandRequest, CommandResult, CommandStatus, DeviceId, DeviceNumber,
-    Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
+    Cause, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus, DeviceId,
+    DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
 };
 
 /// Of events that name no layer.
@@ -95,9 +95,12 @@ fn steps_and_changes_come_back() {
         CommandStep::Returned { reason: "away".into(), not_before: None, uncounted: true },
         CommandStep::Returned { reason: "no answer".into(), not_before: Some(at), uncounted: false },
     ];
-    for status in
-        [AnswerStatus::Delivered, AnswerStatus::Executed, AnswerStatus::Failed, AnswerStatus::Rejected]
-    {
+    for status in [
+        CommandResultStatus::Delivered,
+        CommandResultStatus::Executed,
+        CommandResultStatus::Failed,
+        CommandResultStatus::Rejected,
+    ] {
         steps.extend([
             CommandStep::Answered(answer(status)),
             CommandStep::Answered(bare(status)),
@@ -246,10 +249,10 @@ fn any_request() -> impl Strategy<Value = CommandRequest> {
 
 fn any_answer() -> impl Strategy<Value = CommandResult> {
     let status = prop::sample::select(vec![
-        AnswerStatus::Delivered,
-        AnswerStatus::Executed,
-        AnswerStatus::Failed,
-        AnswerStatus::Rejected,
+        CommandResultStatus::Delivered,
+        CommandResultStatus::Executed,
+        CommandResultStatus::Failed,
+        CommandResultStatus::Rejected,
     ]);
     // A response of null is none: so it is where answers come in.
     let response = prop::option::of(any_json()).prop_map(|response| response.filter(|r| *r != Json::Null));

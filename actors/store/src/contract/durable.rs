@@ -273,7 +273,7 @@ async fn readers_meet_each_message_once_during_compaction() {
                     let events = store.events(&telemetry).await.unwrap();
                     assert!(events.len() >= readings.len());
                     let twins = store.devices(&list()).await.unwrap().twins;
-                    assert!(twins[0].messages >= at_least);
+                    assert!(twins[0].intake.messages >= at_least);
                     let seqs = seqs(&store.replay(0, u64::MAX, usize::MAX).await.unwrap().events);
                     assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "replay has a gap");
                     rounds += 1;

@@ -64,7 +64,7 @@ async fn what_was_there_before_commands_stays() {
         assert_eq!(store.devices(&provisioned).await.unwrap().twins[0].id.as_str(), "new");
         let active = DeviceQuery { lifecycle: vec![Lifecycle::Active], ..list() };
         assert_eq!(store.devices(&active).await.unwrap().total, 2);
-        assert_eq!((twins[0].status, twins[0].messages), (Status::Online, 2));
+        assert_eq!((twins[0].presence.status, twins[0].intake.messages), (Status::Online, 2));
         assert_eq!(twins.remove(0).reported, world.twins["pump"].reported);
         let tagged = DeviceQuery { tags: vec![("floor".into(), "2".into())], ..list() };
         assert_eq!(store.devices(&tagged).await.unwrap().total, 1);
@@ -117,14 +117,15 @@ async fn a_frozen_database_is_migrated_and_read() {
         let head = store.head().await.unwrap();
         assert_eq!((head.seq, head.number, head.outgoing), (11, 4, 1));
         let twins = store.devices(&list()).await.unwrap().twins;
-        let told: Vec<_> = twins.iter().map(|twin| (twin.id.as_str(), twin.status, twin.messages)).collect();
+        let told: Vec<_> =
+            twins.iter().map(|twin| (twin.id.as_str(), twin.presence.status, twin.intake.messages)).collect();
         let expected = [("pump", Status::Online, 2), ("fan", Status::Online, 0), ("new", Status::Offline, 0)];
         assert_eq!(told, expected);
         let pump = &twins[0];
         assert_eq!(pump.display_name(), "room 10");
         assert_eq!(pump.reported.get("t").unwrap().value.to_string(), "24", "also what came last");
         assert_eq!(pump.desired.get("power").unwrap().value, Json::from("on"));
-        assert_eq!(pump.tags.get("floor"), Some(&Json::from(2)));
+        assert_eq!(pump.setup.tags.get("floor"), Some(&Json::from(2)));
         assert_eq!(store.find_token("ab12").await.unwrap().unwrap().as_str(), "pump");
         let readings = store.raw_history(&history(pump.number)).await.unwrap();
         let told: Vec<String> = readings.iter().map(|reading| reading.value.to_string()).collect();

@@ -18,7 +18,7 @@ use twinhub_domain::reading::ClockWindow;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::twin::{Change, Registration};
-use twinhub_domain::twin::{Hearing, NotTold, Templates};
+use twinhub_domain::twin::{SilenceRule, Templates, UnknownListeners};
 use twinhub_domain::{
     Cause, Command, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, Event, Input, Json,
     Mode, Object, Recorded, Telemetry, Timestamp, Twin, payload,
@@ -139,7 +139,7 @@ impl TestFleet {
     pub fn answer(&mut self, command: CommandId, answer: &str) {
         let Some((id, known)) = self.known(command) else { return };
         let answer = CommandResult::read(answer.as_bytes()).unwrap();
-        self.input(&id, Input::Answer { id: command, answer: Box::new(answer), known });
+        self.input(&id, Input::CommandResult { id: command, answer: Box::new(answer), known });
     }
 
     pub fn cancel(&mut self, command: CommandId) {
@@ -163,7 +163,7 @@ impl TestFleet {
 
     /// Wakes the twin.
     pub fn wake(&mut self, id: &str) {
-        let hearing = Hearing { since: Timestamp::from_millis(NOON), first_silence_ms: FIRST_SILENCE_MS };
+        let hearing = SilenceRule { since: Timestamp::from_millis(NOON), first_silence_ms: FIRST_SILENCE_MS };
         self.input(id, Input::Wake { hearing, first_id: CommandId(uuid::Uuid::nil()) });
     }
 
@@ -254,7 +254,7 @@ impl TestFleet {
             }
         }
         let twin = self.twins.get_mut(id).unwrap();
-        let taken = twin.apply_before(&NotTold, &self.templates, input, self.now, &cause);
+        let taken = twin.apply_before(&UnknownListeners, &self.templates, input, self.now, &cause);
         let Ok(outcome) = taken else { return };
         if !outcome.repeated {
             for command in outcome.commands {

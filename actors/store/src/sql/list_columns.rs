@@ -116,7 +116,7 @@ fn tags_of(twin: &Twin) -> Vec<tag::Model> {
         let name = select::key(name).to_owned();
         names.insert(name.clone()).then_some(tag::Model { device, name, value })
     };
-    let mut tags: Vec<tag::Model> = twin.tags.iter().filter_map(tag).collect();
+    let mut tags: Vec<tag::Model> = twin.setup.tags.iter().filter_map(tag).collect();
     tags.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     tags
 }

@@ -31,10 +31,10 @@ pub fn of_device(twin: &Twin) -> device::Model {
         name: select::key(twin.display_name()).to_owned(),
         device_type: select::key(&twin.profile.device_type).to_owned(),
         group_id: select::key(twin.profile.text("group_id")).to_owned(),
-        status: twin.status.as_str().to_owned(),
-        mode: twin.mode.as_str().to_owned(),
-        claimed: twin.claimed,
-        last_seen: twin.last_seen.map_or(NEVER, Timestamp::millis),
+        status: twin.presence.status.as_str().to_owned(),
+        mode: twin.control.mode.as_str().to_owned(),
+        claimed: twin.control.claimed,
+        last_seen: twin.presence.last_seen.map_or(NEVER, Timestamp::millis),
         created_at: twin.created_at.millis(),
         updated_at: twin.updated_at.millis(),
         search: select::search_text(twin),
@@ -56,7 +56,7 @@ pub fn to_twin(row: &twin::Model, layers: &LayerCache) -> Result<Twin, StoreErro
         detail: format!("number {}: {error}", row.number),
     })?;
     twin.settle();
-    twin.share_layer(|layer| layers.share(layer)); // a row has it whole: thousands have the same
+    twin.setup.share_layer(|layer| layers.share(layer)); // a row has it whole: thousands have the same
     Ok(twin)
 }
 

@@ -8,7 +8,7 @@ use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::Lifecycle;
 use twinhub_domain::json::{difference, fields_of};
-use twinhub_domain::twin::{Change, NotTold, Registration};
+use twinhub_domain::twin::{Change, Registration, UnknownListeners};
 use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin};
 use twinhub_rules::device_template;
 
@@ -67,7 +67,7 @@ impl DeviceImport {
         match (named, self.holder(row).await?) {
             (Some(id), Some(holder)) if holder.id != id => Err(taken(&holder)),
             (Some(id), _) => Ok(id),
-            (None, Some(holder)) if holder.claimed && self.existing == IfExists::Refuse => {
+            (None, Some(holder)) if holder.control.claimed && self.existing == IfExists::Refuse => {
                 Err(taken(&holder))
             }
             (None, Some(holder)) => Ok(holder.id),
@@ -246,7 +246,7 @@ impl DeviceImport {
             let _ = twin.apply(Input::Appear, now, &cause); // nothing stands against it
         }
         for input in inputs {
-            device_template::apply(&mut twin, input, now, &cause, &NotTold, || hub.catalog())
+            device_template::apply(&mut twin, input, now, &cause, &UnknownListeners, || hub.catalog())
                 .map_err(HubError::Refused)?;
         }
         Ok(())

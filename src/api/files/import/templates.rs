@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 use twinhub_actors::messages::templates::{
-    PutMode, PutTemplate, TemplateRefusal, TemplateRequest as Wanted, TryTemplate,
+    PutMode, PutTemplate, TemplateRefusal, TemplateRequest, TryTemplate,
 };
 use twinhub_domain::Object;
 
@@ -29,14 +29,14 @@ impl TemplateImport {
     async fn put(&self, id: &str, said: Object, how: PutMode) -> Result<(), ApiError> {
         let hub = &self.access;
         hub.check_store()?;
-        let wish = Wanted { id: id.into(), body: said, mode: how, if_version: None };
+        let request = TemplateRequest { id: id.into(), body: said, mode: how, if_version: None };
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
-            hub.send(TryTemplate { request: options, offset: 0, limit: 0, reply })?;
+            hub.send(TryTemplate { request, offset: 0, limit: 0, reply })?;
             hub.answer(tried).await??;
         } else {
             let (reply, stood) = oneshot::channel();
-            let put = PutTemplate { request: options, cause: hub.cause(), reply };
+            let put = PutTemplate { request, cause: hub.cause(), reply };
             hub.send(put)?;
             hub.answer(stood).await??;
         }

@@ -61,8 +61,8 @@ fn change(action: &JobAction, twin: &Twin) -> Object {
     };
     let changed = match action {
         JobAction::Desired(patch) => patched("desired", &twin.desired.to_object(), patch),
-        JobAction::Tags(patch) => patched("tags", &twin.tags, patch),
-        JobAction::Configuration(patch) => patched("configuration", &twin.configuration, patch),
+        JobAction::Tags(patch) => patched("tags", &twin.setup.tags, patch),
+        JobAction::Configuration(patch) => patched("configuration", &twin.setup.configuration, patch),
         JobAction::Group(group) => {
             let wanted = group.as_deref().unwrap_or_default();
             let group = group.clone().map_or(Json::Null, Json::String);
@@ -74,7 +74,7 @@ fn change(action: &JobAction, twin: &Twin) -> Object {
         }
         JobAction::Refresh(template) => Some(("template_id".to_owned(), Json::String(template.clone()))),
         JobAction::Mode { mode, until, length } => (length.is_some()
-            || (*mode, *until) != (twin.mode, twin.mode_until))
+            || (*mode, *until) != (twin.control.mode, twin.control.mode_until()))
             .then(|| ("mode".to_owned(), mode.as_str().into())),
         JobAction::Command(request) => Some(("command".to_owned(), Json::from(&*request.command_type))),
         JobAction::Firmware(_) => None, // a roll-out has a dry run of its own

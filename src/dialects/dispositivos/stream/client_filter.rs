@@ -71,6 +71,6 @@ impl ClientFilter {
     /// Is it one of those asked for?
     pub fn passes(&self, twin: &Twin) -> bool {
         self.serial.as_deref().is_none_or(|wanted| device::serial(twin) == wanted)
-            && self.claimed.is_none_or(|wanted| twin.claimed == wanted)
+            && self.claimed.is_none_or(|wanted| twin.control.claimed == wanted)
     }
 }

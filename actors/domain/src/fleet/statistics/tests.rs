@@ -148,8 +148,8 @@ fn count<'a>(twins: impl Iterator<Item = &'a Twin>) -> DeviceStatistics {
     let (mut types, mut numbers) = (BTreeMap::<Arc<str>, u64>::new(), BTreeMap::<Arc<str>, Vec<f64>>::new());
     for twin in twins {
         counts.total += 1;
-        counts.by_status[twin.status as usize] += 1;
-        counts.by_mode[twin.mode as usize] += 1;
+        counts.by_status[twin.presence.status as usize] += 1;
+        counts.by_mode[twin.control.mode as usize] += 1;
         *types.entry((*twin.profile.device_type).into()).or_default() += 1;
         for property in twin.reported.iter() {
             if let Some(number) = property.value.as_f64() {

@@ -85,7 +85,7 @@ fn what_makes_no_sense_is_shown_and_changes_nothing() {
         twin
     };
     assert_eq!(
-        (before.mode, before.mode_until.is_some(), before.plan().is_some()),
+        (before.control.mode, before.control.mode_until().is_some(), before.plan().is_some()),
         (Mode::Manual, true, true)
     );
     for text in [

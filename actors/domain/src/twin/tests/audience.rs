@@ -15,13 +15,13 @@ fn deaf() -> Scene {
     scene
 }
 
-fn listens(scene: &mut Scene, audience: Audience, ear: Ear) -> Outcome {
+fn listens(scene: &mut Scene, audience: Audience, ear: Downlink) -> Outcome {
     scene.audience = audience;
-    scene.input(Input::Listens(ear), &Cause::hub())
+    scene.input(Input::Subscribed(ear), &Cause::hub())
 }
 
 fn unheard(scene: &mut Scene, id: CommandId, attempt: u8) -> Outcome {
-    scene.input(Input::CommandUnheard { id, attempt }, &Cause::hub())
+    scene.input(Input::CommandUndelivered { id, attempt }, &Cause::hub())
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_command_that_nobody_listens_to_stays_pending_and_says_why() {
     assert_eq!(scene.way(id), "pending pending");
     let second = scene.ask("{}");
     assert_eq!(scene.command(second).reason.as_deref(), NOBODY_LISTENS);
-    assert_eq!(published(&listens(&mut scene, Audience::Somebody, Ear::Commands)), [id]);
+    assert_eq!(published(&listens(&mut scene, Audience::Somebody, Downlink::Commands)), [id]);
     assert_eq!((scene.command(id).attempts, scene.command(id).reason.as_deref()), (1, None));
     assert_eq!(published(&scene.answer(id, "executed")), [second]);
 }
@@ -57,7 +57,7 @@ fn a_device_that_subscribes_is_there_unless_it_said_goodbye() {
     scene.audience = Audience::Somebody;
     let never_heard = scene.ask("{}");
     assert_eq!(scene.status(never_heard), S::Pending, "a program listens, and no device was ever heard");
-    assert_eq!(published(&listens(&mut scene, Audience::Itself, Ear::Commands)), [never_heard]);
+    assert_eq!(published(&listens(&mut scene, Audience::Itself, Downlink::Commands)), [never_heard]);
     scene.answer(never_heard, "executed");
     scene.say(false);
     let gone = scene.ask("{}");
@@ -65,7 +65,7 @@ fn a_device_that_subscribes_is_there_unless_it_said_goodbye() {
     assert_eq!(published(&scene.say(true)), [gone]);
     scene.answer(gone, "executed");
     scene.wait(2 * 3_600);
-    assert_eq!(scene.twin.status, Status::Offline);
+    assert_eq!(scene.twin.presence.status, Status::Offline);
     let silent = scene.ask("{}");
     assert_eq!(scene.status(silent), S::Sent, "it is silent, and still connected");
 }
@@ -109,16 +109,16 @@ fn what_is_desired_is_pending_until_somebody_listens() {
     let sync = |scene: &Scene| scene.twin.sync("power", at(scene.now)).unwrap();
     assert_eq!(told(&scene.desire(r#"{"power": "on"}"#)), None);
     assert_eq!(sync(&scene), SyncState::Pending);
-    assert_eq!(told(&scene.input(Input::AskDesired, &mqtt())), None, "it asks before it listens");
-    let heard = listens(&mut scene, Audience::Itself, Ear::Desired);
+    assert_eq!(told(&scene.input(Input::GetDesired, &mqtt())), None, "it asks before it listens");
+    let heard = listens(&mut scene, Audience::Itself, Downlink::Desired);
     assert_eq!(told(&heard).as_deref(), Some(r#"{"power":"on"}"#));
     assert_eq!(sync(&scene), SyncState::Sent);
-    assert_eq!(listens(&mut scene, Audience::Itself, Ear::Desired), Outcome::default(), "it knows");
+    assert_eq!(listens(&mut scene, Audience::Itself, Downlink::Desired), Outcome::default(), "it knows");
     // A broker that tells afterwards.
     scene.audience = Audience::Unknown;
-    scene.input(Input::Unheard(Ear::Desired), &Cause::hub());
+    scene.input(Input::Undelivered(Downlink::Desired), &Cause::hub());
     assert_eq!(sync(&scene), SyncState::Pending);
-    assert_eq!(scene.input(Input::Unheard(Ear::Desired), &Cause::hub()), Outcome::default());
+    assert_eq!(scene.input(Input::Undelivered(Downlink::Desired), &Cause::hub()), Outcome::default());
     scene.say(false);
     assert!(told(&scene.say(true)).is_some());
     assert_eq!(sync(&scene), SyncState::Sent);
@@ -130,10 +130,10 @@ fn firmware_stays_queued_until_somebody_listens() {
     let state = |scene: &Scene| scene.twin.firmware().unwrap().state.as_str();
     scene.input(Input::Update(Box::new(task(1, "2"))), &cause());
     assert_eq!(state(&scene), "queued");
-    let heard = listens(&mut scene, Audience::Somebody, Ear::Firmware);
+    let heard = listens(&mut scene, Audience::Somebody, Downlink::Firmware);
     assert!(heard.publishes.iter().any(|publish| matches!(publish, Publish::Firmware(_))), "{heard:?}");
     assert_eq!(state(&scene), "notified");
     scene.audience = Audience::Unknown;
-    scene.input(Input::Unheard(Ear::Firmware), &Cause::hub());
+    scene.input(Input::Undelivered(Downlink::Firmware), &Cause::hub());
     assert_eq!(state(&scene), "queued");
 }

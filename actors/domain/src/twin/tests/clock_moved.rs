@@ -66,10 +66,10 @@ fn nobody_goes_offline_or_stays_online_for_it() {
         scene.now += 60;
         scene.set_clock(by);
         scene.wait(89);
-        assert_eq!(scene.twin.status, Status::Online, "{by}");
+        assert_eq!(scene.twin.presence.status, Status::Online, "{by}");
         scene.wait(1);
-        assert_eq!(scene.twin.status, Status::Offline, "{by}: silent since the clock was set");
-        assert!(scene.twin.last_seen <= Some(at(scene.now)), "{by}");
+        assert_eq!(scene.twin.presence.status, Status::Offline, "{by}: silent since the clock was set");
+        assert!(scene.twin.presence.last_seen <= Some(at(scene.now)), "{by}");
     }
 }
 
@@ -83,7 +83,7 @@ fn what_comes_last_is_the_state_although_the_clock_went_back() {
         scene.set_clock(by);
         say(&mut scene, r#"{"t": 2}"#);
         let value = |scene: &Scene| scene.twin.reported.get("t").unwrap().value.to_string();
-        assert_eq!((value(&scene), scene.twin.last_seen), ("2".into(), Some(at(scene.now))), "{by}");
+        assert_eq!((value(&scene), scene.twin.presence.last_seen), ("2".into(), Some(at(scene.now))), "{by}");
         assert_eq!(scene.twin.reported.get("t").unwrap().at, at(scene.now), "{by}");
         // A device that tells the time is right about it.
         let now = scene.now + 1;
@@ -113,16 +113,16 @@ fn a_mode_for_an_hour_ends_after_an_hour() {
         scene.input(Input::SetMode { mode: Mode::Manual, until }, &cause());
         scene.set_clock(by);
         scene.wait(3_599);
-        assert_eq!(scene.twin.mode, Mode::Manual, "{by}");
+        assert_eq!(scene.twin.control.mode, Mode::Manual, "{by}");
         scene.wait(1);
-        assert_eq!(scene.twin.mode, Mode::Schedule, "{by}");
+        assert_eq!(scene.twin.control.mode, Mode::Schedule, "{by}");
     }
     // A time of the day, far away by a clock that was wrong, is near by the right one.
     let mut scene = Scene::new();
     let until = Some(at(20_000 * DAY + 60));
     scene.input(Input::SetMode { mode: Mode::Manual, until }, &cause());
     scene.set_clock(20_000 * DAY);
-    assert_eq!(scene.twin.mode_until, until);
+    assert_eq!(scene.twin.control.mode_until(), until);
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn readings_a_tenth_of_a_millisecond_apart_are_all_taken_in_once() {
     for n in 0..5 {
         assert!(hear(&mut twin, &pulse(n), 100).repeated, "{n}");
     }
-    assert_eq!(twin.messages, 5);
+    assert_eq!(twin.intake.messages, 5);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_time_without_a_zone_is_read_in_that_of_the_device() {
         twin.apply(change(&set), now(), &cause()).unwrap();
         let outcome = hear(&mut twin, bare, 0);
         assert_eq!(outcome.events.last().unwrap().at.to_string(), expected, "{zone}");
-        assert_eq!(twin.messages, 1, "{zone}");
+        assert_eq!(twin.intake.messages, 1, "{zone}");
         twin = before.clone();
     }
 }
@@ -171,7 +171,7 @@ fn a_batch_is_taken_in_but_for_what_makes_no_sense() {
     let outcome = twin.apply(batch(text, false), now(), &cause()).unwrap();
     let rejected: Vec<_> = outcome.rejected.iter().map(|rejected| &*rejected.name).collect();
     assert_eq!(rejected, ["u"]);
-    assert_eq!(twin.messages, 4, "one was there twice");
+    assert_eq!(twin.intake.messages, 4, "one was there twice");
     assert_eq!(twin.reported.get("t").unwrap().value, Json::from(9));
     assert_eq!(twin.reported.get("t").unwrap().quality(), Quality::Uncertain);
     let again = twin.apply(batch(text, false), now(), &cause()).unwrap();
@@ -186,6 +186,6 @@ fn a_long_batch_knows_its_own_repeats() {
     let items: Vec<_> = (0..100).chain(0..100).map(minute).collect();
     let samples = payload::readings(format!("[{}]", items.join(",")).as_bytes()).unwrap().samples;
     let outcome = twin.apply(Input::of_readings(samples).unwrap(), now(), &cause()).unwrap();
-    assert_eq!(twin.messages, 100);
+    assert_eq!(twin.intake.messages, 100);
     assert!(!outcome.repeated);
 }

@@ -22,7 +22,7 @@ fn an_online_device_gets_it_at_once() {
     scene.now = 5;
     scene.answer(id, "executed");
     assert_eq!(scene.way(id), "pending sent delivered executed");
-    assert_eq!(scene.twin.last_seen, Some(at(5)), "who answers is heard");
+    assert_eq!(scene.twin.presence.last_seen, Some(at(5)), "who answers is heard");
     assert!(scene.twin.commands().is_empty());
 }
 
@@ -217,7 +217,7 @@ fn a_device_that_polls_is_told_until_it_acknowledges() {
         outcome.commands.iter().map(|command| command.id).collect::<Vec<_>>()
     };
     assert_eq!(poll(&mut scene), [first]);
-    assert_eq!(scene.twin.status, Status::Online);
+    assert_eq!(scene.twin.presence.status, Status::Online);
     assert_eq!(poll(&mut scene), [first], "its answer got lost");
     scene.answer_over_http(first, "executed");
     assert_eq!(poll(&mut scene), [second]);
@@ -233,8 +233,8 @@ fn a_device_that_polls_is_told_until_it_acknowledges() {
 
 impl Scene {
     fn answer_over_http(&mut self, id: CommandId, status: &str) {
-        let status = crate::AnswerStatus::parse(status).unwrap();
+        let status = crate::CommandResultStatus::parse(status).unwrap();
         let answer = Box::new(crate::CommandResult { status, response: None, reason: None });
-        self.input(Input::Answer { id, answer, known: None }, &cause());
+        self.input(Input::CommandResult { id, answer, known: None }, &cause());
     }
 }

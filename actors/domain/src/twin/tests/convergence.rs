@@ -22,7 +22,7 @@ fn each_property_says_how_far_it_is() {
     assert_eq!(sync(&scene, "power"), "sent");
     scene.report(r#"{"power": "on"}"#);
     assert_eq!((sync(&scene, "power"), sync(&scene, "speed")), ("applied".into(), "sent".into()));
-    scene.input(Input::CouldNot(object(r#"{"speed": "the belt is off"}"#)), &mqtt());
+    scene.input(Input::DesiredFailed(object(r#"{"speed": "the belt is off"}"#)), &mqtt());
     assert_eq!(sync(&scene, "speed"), "failed");
     scene.desire(r#"{"speed": 6}"#);
     assert_eq!(sync(&scene, "speed"), "sent", "a new wish, a new try");
@@ -227,7 +227,7 @@ fn obey(scene: &mut Scene, delta: &str, habit: Habit) {
         say(scene, &did, manner, habit.has_words);
     }
     if !could_not.is_empty() {
-        scene.input(Input::CouldNot(could_not), &mqtt());
+        scene.input(Input::DesiredFailed(could_not), &mqtt());
     }
 }
 

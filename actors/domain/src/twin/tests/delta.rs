@@ -61,7 +61,7 @@ fn equal_numbers_converge() {
 fn a_row_of_an_earlier_version_settles() {
     let mut scene = Scene::online();
     scene.desire(r#"{"x": 21.5, "y": 1}"#);
-    let noted = serde_json::to_value(&scene.twin.unmet).unwrap();
+    let noted = serde_json::to_value(scene.twin.unmet()).unwrap();
     scene.report(r#"{"x": 21.500000000000000}"#);
     let mut row = serde_json::to_value(&scene.twin).unwrap();
     row["unmet"] = noted;
@@ -120,7 +120,7 @@ fn a_reason_is_found_whichever_way_it_is_written() {
     ] {
         let mut scene = Scene::online();
         scene.desire(desired);
-        scene.input(Input::CouldNot(object(reasons)), &mqtt());
+        scene.input(Input::DesiredFailed(object(reasons)), &mqtt());
         assert_eq!(
             scene.twin.sync("motor.rpm", at(scene.now)).unwrap().as_str(),
             "failed",

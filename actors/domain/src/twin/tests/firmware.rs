@@ -118,11 +118,11 @@ fn a_device_that_is_away_is_told_when_it_comes_and_whenever_it_comes_until_it_in
     let come = comes_with(&mut scene, "1.0.0");
     assert_eq!((steps(&come), told(&come).len()), (vec!["notified".to_owned()], 1));
     assert_eq!(told(&scene.say(true)).len(), 1, "it may have connected anew unnoticed");
-    assert_eq!(told(&scene.input(Input::AskDesired, &mqtt())).len(), 1);
+    assert_eq!(told(&scene.input(Input::GetDesired, &mqtt())).len(), 1);
     assert_eq!(told(&scene.report("{}")).len(), 0, "but not with every message");
     assert_eq!(steps(&scene.say(false)), ["queued"], "it went before it had begun");
     scene.wait(2 * HOUR);
-    assert_eq!(told(&scene.input(Input::AskDesired, &mqtt())).len(), 1);
+    assert_eq!(told(&scene.input(Input::GetDesired, &mqtt())).len(), 1);
     assert_eq!(state(&scene), "notified");
     for state in ["downloading", "downloaded", "verified"] {
         assert_eq!(told(&says(&mut scene, &format!(r#"{{"state": "{state}"}}"#))).len(), 0);
@@ -342,7 +342,7 @@ fn a_device_that_updates_by_itself_is_heard() {
     scene.now = 5;
     let said = says(&mut scene, r#"{"state": "updated", "version": "7"}"#);
     assert_eq!((said.steps, scene.twin.profile.text("firmware_version")), (vec![], "7"));
-    assert_eq!((scene.twin.status, scene.twin.last_seen), (Status::Online, Some(at(5))));
+    assert_eq!((scene.twin.presence.status, scene.twin.presence.last_seen), (Status::Online, Some(at(5))));
 }
 
 #[test]

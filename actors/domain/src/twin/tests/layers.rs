@@ -97,7 +97,7 @@ fn null_lets_the_template_show_again() {
     assert!(scene.twin.plan().is_some());
     scene.lay(None);
     assert_eq!((scene.twin.plan(), scene.shows("configuration")), (None, "{}".into()));
-    assert_eq!(scene.twin.limits(), crate::fleet::Limits::default());
+    assert_eq!(scene.twin.limits(), Limits::default());
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn limits_that_cross_are_refused_and_the_difference_is_told() {
     scene.set(r#"{"configuration": {"interval": 5}}"#);
     let other = r#"{"id": "pump", "version": 3, "configuration": {"interval": 7}, "tags": {"floor": "2", "kind": "fan"},
         "settings": {"heartbeat": "90s"}}"#;
-    let told = Json::from(scene.twin.difference(Some(layer(other)), at(0)));
+    let told = Json::from(scene.twin.setup.difference(Some(layer(other)), at(0)));
     let expected = r#"{"configuration": {"net": {"from": {"retry": 3, "ssid": "hall"}, "to": null}},
         "tags": {"kind": {"from": "pump", "to": "fan"}}, "settings": {"in_flight": {"from": 3, "to": null}},
         "limits": {"t": {"from": {"max": 40.0, "min": -10, "unit": "°C"}, "to": null}}}"#;
@@ -310,8 +310,8 @@ proptest! {
                     all.merge(own);
                     all
                 };
-                prop_assert_eq!(&live.configuration, &over(&layer.configuration, &alone.configuration));
-                prop_assert_eq!(&live.tags, &over(&layer.tags, &alone.tags));
+                prop_assert_eq!(&live.setup.configuration, &over(&layer.configuration, &alone.setup.configuration));
+                prop_assert_eq!(&live.setup.tags, &over(&layer.tags, &alone.setup.tags));
                 prop_assert_eq!(live.settings(), alone.settings().over(&layer.settings));
                 prop_assert_eq!(live.limits(), alone.limits().over(&layer.limits));
                 if let Some(own) = alone.plan() {
@@ -325,8 +325,8 @@ proptest! {
         prop_assert_eq!(&read, &live);
 
         live.apply(Input::Template { layer: None, only_of: None }, at(100), &cause()).unwrap();
-        prop_assert_eq!(&live.configuration, &alone.configuration);
-        prop_assert_eq!(&live.tags, &alone.tags);
+        prop_assert_eq!(&live.setup.configuration, &alone.setup.configuration);
+        prop_assert_eq!(&live.setup.tags, &alone.setup.tags);
         prop_assert_eq!(live.settings(), alone.settings());
         prop_assert_eq!(live.limits(), alone.limits());
         prop_assert_eq!(live.plan(), alone.plan());

@@ -64,7 +64,7 @@ fn who_is_out_of_service_is_neither_heard_nor_driven() {
         ("telemetry", readings(r#"{"t": 1}"#), Source::Mqtt, [false, false]),
         ("telemetry over HTTP", readings(r#"{"t": 1}"#), Source::Rest, [false, false]),
         ("a report", Input::Report(object("{}")), Source::Mqtt, [false, false]),
-        ("what it could not", Input::CouldNot(object("{}")), Source::Mqtt, [false, false]),
+        ("what it could not", Input::DesiredFailed(object("{}")), Source::Mqtt, [false, false]),
         (
             "a status",
             Input::Presence { online: true, details: Object::default() },
@@ -77,11 +77,11 @@ fn who_is_out_of_service_is_neither_heard_nor_driven() {
             Source::Mqtt,
             [false, false],
         ),
-        ("a question", Input::AskDesired, Source::Mqtt, [false, false]),
+        ("a question", Input::GetDesired, Source::Mqtt, [false, false]),
         ("a poll", Input::Poll, Source::Rest, [false, false]),
         (
             "an answer",
-            Input::Answer { id: id(7), answer: Box::new(answer), known: None },
+            Input::CommandResult { id: id(7), answer: Box::new(answer), known: None },
             Source::Mqtt,
             [false, false],
         ),
@@ -107,7 +107,7 @@ fn who_is_out_of_service_is_neither_heard_nor_driven() {
         ("its app's claim", said(Speaker::Claim, "{}"), Source::Rest, [false, false]),
         (
             "that it wakes",
-            Input::Wake { hearing: Hearing { since: at(0), first_silence_ms: 600_000 }, first_id: id(9) },
+            Input::Wake { hearing: SilenceRule { since: at(0), first_silence_ms: 600_000 }, first_id: id(9) },
             Source::Hub,
             [true, true],
         ),
@@ -151,12 +151,15 @@ fn a_suspended_device_is_offline_and_is_told_all_when_it_is_back() {
         r#"{"change":"lifecycle","lifecycle":{"reason":"it floods us","state":"suspended","was":"active"}}"#
     );
     assert_eq!(scene.status(command), CommandStatus::Pending, "it waits");
-    assert_eq!((scene.twin.status, scene.twin.disconnect_reason()), (Status::Offline, Some("suspended")));
+    assert_eq!(
+        (scene.twin.presence.status, scene.twin.disconnect_reason()),
+        (Status::Offline, Some("suspended"))
+    );
     assert_eq!(set(&mut scene, Lifecycle::Suspended, "").unwrap(), Outcome::default(), "it was so before");
     set(&mut scene, Lifecycle::Active, "").unwrap();
     assert_eq!(scene.status(command), CommandStatus::Pending, "it has not been heard yet");
     scene.report(r#"{"power": "on"}"#);
-    assert_eq!((scene.twin.status, scene.status(command)), (Status::Online, CommandStatus::Sent));
+    assert_eq!((scene.twin.presence.status, scene.status(command)), (Status::Online, CommandStatus::Sent));
     assert!(!serde_json::to_string(&scene.twin).unwrap().contains("standing"), "nothing need be kept of it");
 }
 

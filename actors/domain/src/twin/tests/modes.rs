@@ -26,12 +26,15 @@ fn changes(outcomes: &[Outcome]) -> Vec<String> {
 fn manual_can_end_by_itself() {
     let mut scene = Scene::new();
     set_mode(&mut scene, Mode::Manual, Some(HOUR)).unwrap();
-    assert_eq!((scene.twin.mode, scene.twin.mode_until), (Mode::Manual, Some(at(HOUR))));
+    assert_eq!((scene.twin.control.mode, scene.twin.control.mode_until()), (Mode::Manual, Some(at(HOUR))));
     scene.wait(HOUR - 1);
-    assert_eq!(scene.twin.mode, Mode::Manual);
+    assert_eq!(scene.twin.control.mode, Mode::Manual);
     let ended = scene.wait(1);
     assert_eq!(changes(&ended), [r#"updated {"mode":"schedule","mode_until":null} by mode_until"#]);
-    assert_eq!((scene.twin.mode, scene.twin.mode_until, scene.deadline()), (Mode::Schedule, None, None));
+    assert_eq!(
+        (scene.twin.control.mode, scene.twin.control.mode_until(), scene.deadline()),
+        (Mode::Schedule, None, None)
+    );
 }
 
 #[test]
@@ -140,7 +143,7 @@ fn an_entry_within_a_mode_that_has_ended_since_is_skipped() {
     set_mode(&mut scene, Mode::Manual, Some(20 * HOUR)).unwrap();
     scene.now = 23 * HOUR;
     let woken = scene.wake();
-    assert_eq!(scene.twin.mode, Mode::Schedule);
+    assert_eq!(scene.twin.control.mode, Mode::Schedule);
     assert!(scene.twin.desired.is_empty(), "{woken:?}");
     assert!(changes(&[woken]).iter().any(|change| change.contains("manual_mode")));
 }

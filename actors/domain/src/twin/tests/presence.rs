@@ -13,11 +13,11 @@ fn a_device_is_silent_after_three_of_its_intervals() {
         }
         let last = scene.now;
         scene.wait(silent_after - 1);
-        assert_eq!(scene.twin.status, Status::Online, "{interval} {messages}");
+        assert_eq!(scene.twin.presence.status, Status::Online, "{interval} {messages}");
         scene.wait(1);
-        assert_eq!(scene.twin.status, Status::Offline, "{interval} {messages}");
-        assert_eq!(scene.twin.last_seen, Some(at(last)), "when it was heard is another fact");
-        assert_eq!(&*scene.twin.line().unwrap().disconnect_reason, "silent");
+        assert_eq!(scene.twin.presence.status, Status::Offline, "{interval} {messages}");
+        assert_eq!(scene.twin.presence.last_seen, Some(at(last)), "when it was heard is another fact");
+        assert_eq!(&*scene.twin.presence.line().unwrap().disconnect_reason, "silent");
     };
     check(100, 6, 300);
     check(1, 6, 60); // at least a minute
@@ -95,7 +95,11 @@ fn when_it_was_heard_does_not_go_back_with_the_clock() {
                     scene.say(false);
                 }
                 word(&mut scene);
-                assert_eq!(scene.twin.last_seen, Some(at(expected)), "{what} at {now}, gone: {is_gone}");
+                assert_eq!(
+                    scene.twin.presence.last_seen,
+                    Some(at(expected)),
+                    "{what} at {now}, gone: {is_gone}"
+                );
             }
         }
     }
@@ -104,7 +108,7 @@ fn when_it_was_heard_does_not_go_back_with_the_clock() {
 #[test]
 fn a_device_that_was_never_heard_is_offline_and_says_so_once() {
     let mut scene = Scene::new();
-    assert_eq!((scene.twin.status, scene.twin.last_seen), (Status::Offline, None));
+    assert_eq!((scene.twin.presence.status, scene.twin.presence.last_seen), (Status::Offline, None));
     scene.say(false);
     let status = |status| EventBody::Presence { status, reason: "reported".into() };
     assert_eq!(
@@ -120,7 +124,7 @@ fn a_device_that_was_never_heard_is_offline_and_says_so_once() {
 #[test]
 fn how_long_a_new_device_may_be_silent_can_be_set() {
     let mut scene = Scene::online();
-    let hearing = Hearing { since: at(0), first_silence_ms: 120_000 };
+    let hearing = SilenceRule { since: at(0), first_silence_ms: 120_000 };
     assert_eq!(scene.twin.silent_at(hearing, at(0)), Some(at(120)));
     scene.set(r#"{"settings": {"heartbeat": "90s"}}"#);
     assert_eq!(scene.twin.silent_at(hearing, at(0)), Some(at(90)));
@@ -131,14 +135,14 @@ fn a_heartbeat_can_be_set() {
     let mut scene = Scene::online();
     scene.set(r#"{"settings": {"heartbeat": "90s"}}"#);
     scene.wait(89);
-    assert_eq!(scene.twin.status, Status::Online);
+    assert_eq!(scene.twin.presence.status, Status::Online);
     scene.wait(1);
-    assert_eq!(scene.twin.status, Status::Offline);
+    assert_eq!(scene.twin.presence.status, Status::Offline);
     let mut scene = Scene::online();
     scene.set(r#"{"settings": {"heartbeat": "never"}}"#);
     assert_eq!(scene.deadline(), None);
     scene.say(false);
-    assert_eq!(&*scene.twin.line().unwrap().disconnect_reason, "reported");
+    assert_eq!(&*scene.twin.presence.line().unwrap().disconnect_reason, "reported");
 }
 
 #[test]
@@ -164,9 +168,9 @@ fn nobody_is_silent_who_could_not_speak() {
     scene.heard_since = 10_000;
     assert_eq!(scene.wake().events, []);
     scene.wait(89);
-    assert_eq!(scene.twin.status, Status::Online);
+    assert_eq!(scene.twin.presence.status, Status::Online);
     scene.wait(1);
-    assert_eq!(scene.twin.status, Status::Offline);
+    assert_eq!(scene.twin.presence.status, Status::Offline);
 }
 
 #[test]
@@ -178,15 +182,15 @@ fn flapping_is_counted() {
         scene.wait(60);
         scene.say(false);
     }
-    let line = scene.twin.line().unwrap().clone();
+    let line = scene.twin.presence.line().unwrap().clone();
     assert_eq!((line.disconnects, line.changed_at), (3, at(360)));
     assert!(line.is_flapping(at(360)));
     assert!(!line.is_flapping(at(360 + 600)), "it has been quiet since");
     scene.say(false);
-    assert_eq!(scene.twin.line(), Some(&line), "offline again says nothing new");
+    assert_eq!(scene.twin.presence.line(), Some(&line), "offline again says nothing new");
     scene.now = 400;
     scene.say(true);
-    let line = scene.twin.line().unwrap();
+    let line = scene.twin.presence.line().unwrap();
     assert_eq!((line.changed_at, line.disconnects), (at(400), 3));
 }
 
@@ -198,17 +202,17 @@ fn a_device_that_polled_is_published_to_once_it_speaks_mqtt() {
         scene.input(Input::Poll, &cause());
         scene.desire(r#"{"power": "on"}"#);
         let id = scene.ask("{}");
-        assert!(scene.twin.polls());
+        assert!(scene.twin.presence.polls());
         (scene, id)
     };
     for word in [
         Input::Presence { online: true, details: Object::default() },
         Input::Report(object(r#"{"n": 1}"#)),
-        Input::AskDesired,
+        Input::GetDesired,
     ] {
         let (mut scene, id) = polled();
         let outcome = scene.input(word.clone(), &mqtt());
-        assert!(!scene.twin.polls(), "{word:?}");
+        assert!(!scene.twin.presence.polls(), "{word:?}");
         assert_eq!(published(&outcome), [id], "{word:?}");
         assert_eq!(told(&outcome).as_deref(), Some(r#"{"power":"on"}"#), "{word:?}");
         assert_eq!(outcome.publishes.len(), 2, "each is told once: {word:?}");
@@ -221,8 +225,11 @@ fn to_be_heard_again_is_no_coming() {
     scene.say(false);
     scene.now = 100;
     scene.input(Input::Poll, &cause());
-    assert_eq!(scene.twin.line().unwrap().changed_at, at(100));
+    assert_eq!(scene.twin.presence.line().unwrap().changed_at, at(100));
     scene.now = 200;
     scene.input(Input::Poll, &cause());
-    assert_eq!((scene.twin.line().unwrap().changed_at, scene.twin.last_seen), (at(100), Some(at(200))));
+    assert_eq!(
+        (scene.twin.presence.line().unwrap().changed_at, scene.twin.presence.last_seen),
+        (at(100), Some(at(200)))
+    );
 }

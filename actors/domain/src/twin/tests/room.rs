@@ -40,7 +40,7 @@ fn each_door_refuses_what_is_too_much() {
         let registration = Registration { patch: patch("tags", too_much.clone()) };
         assert_eq!(refused(&mut twin, Input::Claim(Box::new(registration))), "tags");
         assert_eq!(refused(&mut twin, Input::Report(too_much.clone())), "reported");
-        assert_eq!(refused(&mut twin, Input::CouldNot(too_much.clone())), "failed");
+        assert_eq!(refused(&mut twin, Input::DesiredFailed(too_much.clone())), "failed");
         let online = Input::Presence { online: true, details: too_much.clone() };
         assert_eq!(refused(&mut twin, online), "reported");
     }
@@ -86,7 +86,7 @@ fn readings_without_room_take_none_of_the_others_with_them() {
     twin.apply(Input::Report(wide(MOST_MEMBERS - 1)), at(1), &cause()).unwrap();
     let text = r#"{"k000001": 7, "new1": 1, "new2": 2}"#;
     let Input::Telemetry(telemetry) = readings(text) else { unreachable!() };
-    let strict = Input::Telemetry(crate::reading::Telemetry { strict: true, ..telemetry });
+    let strict = Input::Telemetry(Telemetry { strict: true, ..telemetry });
     assert_eq!(refused(&mut twin, strict), "reported");
     let outcome = twin.apply(readings(text), at(2), &cause()).unwrap();
     let rejected: Vec<_> = outcome.rejected.iter().map(|rejected| &*rejected.name).collect();
@@ -145,8 +145,10 @@ fn a_schedule_that_would_outgrow_the_twin_is_passed_over() {
     let plan = r#"{"schedule": [{"cron": "0 * * * * *", "set": {"power": "on"}}]}"#;
     twin.apply(change(plan), at(1), &cause()).unwrap();
     twin.apply(changed("desired", wide(MOST_MEMBERS)), at(2), &cause()).unwrap();
-    let wake =
-        Input::Wake { hearing: Hearing { since: at(0), first_silence_ms: 600_000 }, first_id: scene::id(1) };
+    let wake = Input::Wake {
+        hearing: SilenceRule { since: at(0), first_silence_ms: 600_000 },
+        first_id: scene::id(1),
+    };
     let outcome = twin.apply(wake, at(61), &cause()).unwrap();
     let said = Json::from(outcome.events.last().unwrap().data()).to_string();
     assert!(said.contains("too_large"), "{said}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::command::{AnswerStatus, Command, CommandId, CommandRequest, CommandResult, CommandStatus};
+use crate::command::{Command, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus};
 use crate::fleet::Layer;
 use crate::json::Json;
 
@@ -32,7 +32,7 @@ pub fn id(number: u32) -> CommandId {
 }
 
 impl Listeners for Audience {
-    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+    fn audience(&self, _: &DeviceId, _: Downlink, _: Audience) -> Audience {
         *self
     }
 }
@@ -49,8 +49,8 @@ impl Scene {
         Self { twin: twin(), now: 0, heard_since: 0, audience, templates, made: 0, events, stored }
     }
 
-    fn hearing(&self) -> Hearing {
-        Hearing { since: at(self.heard_since), first_silence_ms: crate::twin::presence::FIRST_SILENCE_MS }
+    fn hearing(&self) -> SilenceRule {
+        SilenceRule { since: at(self.heard_since), first_silence_ms: crate::twin::presence::FIRST_SILENCE_MS }
     }
 
     /// A scene whose device has just said that it is online.
@@ -92,7 +92,7 @@ impl Scene {
                     *known = stored(&|command| command.request.idempotency_key.as_ref() == Some(key));
                 }
             }
-            Input::Answer { id, known, .. } | Input::Cancel { id, known }
+            Input::CommandResult { id, known, .. } | Input::Cancel { id, known }
                 if self.twin.command(*id).is_none() =>
             {
                 *known = stored(&|command| command.id == *id);
@@ -142,9 +142,9 @@ impl Scene {
     }
 
     pub fn try_answer(&mut self, id: CommandId, status: &str) -> Result<Outcome, Refusal> {
-        let status = AnswerStatus::parse(status).unwrap();
+        let status = CommandResultStatus::parse(status).unwrap();
         let answer = Box::new(CommandResult { status, response: None, reason: None });
-        self.try_input(Input::Answer { id, answer, known: None }, &mqtt())
+        self.try_input(Input::CommandResult { id, answer, known: None }, &mqtt())
     }
 
     /// Lets time pass, and wakes the twin whenever it asked to be.

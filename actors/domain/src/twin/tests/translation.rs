@@ -32,7 +32,7 @@ impl Translation for Message {
     }
 
     fn translate(&self, twin: &Twin, _: Timestamp) -> Result<Meaning, Refusal> {
-        if self.words.get("unless").and_then(Json::as_str) == Some(twin.mode.as_str()) {
+        if self.words.get("unless").and_then(Json::as_str) == Some(twin.control.mode.as_str()) {
             return Err(Refusal::ManualMode);
         }
         let section =
@@ -98,11 +98,14 @@ fn all_that_it_means_is_one_change() {
     );
     let kinds: Vec<_> = outcome.events.iter().map(|event| event.kind().as_str()).collect();
     assert_eq!(kinds, ["presence", "telemetry", "twin"]);
-    assert_eq!((scene.twin.messages, scene.twin.mode, scene.twin.claimed), (1, Mode::Manual, false));
+    assert_eq!(
+        (scene.twin.intake.messages, scene.twin.control.mode, scene.twin.control.claimed),
+        (1, Mode::Manual, false)
+    );
     assert!(matches!(outcome.publishes[..], [Publish::Desired(_)]), "{:?}", outcome.publishes);
 
     scene.input(said(Speaker::Device, r#"{"reported": {"power": "off"}}"#), &mqtt());
-    assert_eq!(scene.twin.messages, 2, "without readings the change is the message");
+    assert_eq!(scene.twin.intake.messages, 2, "without readings the change is the message");
     let same = scene.input(said(Speaker::App, r#"{"mode": "manual"}"#), &cause());
     assert_eq!(patches(&same), [] as [&str; 0], "it is so");
 }
@@ -137,17 +140,17 @@ fn who_speaks_must_be_in_a_position_to() {
         said(Speaker::Registration { claimed: false }, r#"{"change": {"serial_number": "S1"}}"#),
         &cause(),
     );
-    assert!(!scene.twin.claimed);
+    assert!(!scene.twin.control.claimed);
     let again = said(Speaker::Registration { claimed: true }, "{}");
     assert_eq!(scene.try_input(again, &cause()), Err(Refusal::Registered(id.clone())));
     let other = scene.try_input(said(Speaker::Device, r#"{"serial": "S2"}"#), &mqtt()).unwrap_err();
     assert_eq!(other.to_string(), "`serial_number`: device `pump-1` has the serial number `S1`, not `S2`");
     scene.input(said(Speaker::Claim, r#"{"serial": "S1"}"#), &cause());
-    assert!(scene.twin.claimed);
+    assert!(scene.twin.control.claimed);
     assert_eq!(scene.try_input(said(Speaker::Claim, "{}"), &cause()), Err(Refusal::Claimed(id)));
     let mut scene = Scene::new();
     scene.input(said(Speaker::Registration { claimed: true }, "{}"), &cause());
-    assert!(scene.twin.claimed);
+    assert!(scene.twin.control.claimed);
 }
 
 #[test]
@@ -160,7 +163,10 @@ fn a_device_alone_goes_by_its_serial_number() {
 #[test]
 fn a_note_is_remembered_and_stands_until_power_is_reported() {
     let mut scene = Scene::new();
-    assert_eq!((scene.twin.note(NOTE), scene.twin.note_stands(NOTE)), (None, false));
+    assert_eq!(
+        (scene.twin.profile.note(NOTE), scene.twin.profile.note_stands(NOTE, &scene.twin.reported)),
+        (None, false)
+    );
     let text = r#"{"note": {"line": 7, "said": "on", "seen": true, "all": {"a": 1}}}"#;
     let outcome = scene.input(said(Speaker::App, text), &cause());
     let EventBody::Twin(change) = &outcome.events[0].body else { panic!("{outcome:?}") };
@@ -169,21 +175,25 @@ fn a_note_is_remembered_and_stands_until_power_is_reported() {
         Some(&object(r#"{"line": 7, "said": "on", "seen": true, "all": {"a": 1}}"#))
     );
     assert_eq!((change.note("reported"), change.note("other")), (None, None));
-    assert_eq!(scene.twin.note(NOTE), Some(&object(r#"{"line": 7, "said": "on"}"#)), "texts and numbers");
-    assert!(scene.twin.note_stands(NOTE));
+    assert_eq!(
+        scene.twin.profile.note(NOTE),
+        Some(&object(r#"{"line": 7, "said": "on"}"#)),
+        "texts and numbers"
+    );
+    assert!(scene.twin.profile.note_stands(NOTE, &scene.twin.reported));
 
     scene.now += 1;
     scene.report(r#"{"other": 1}"#);
-    assert!(scene.twin.note_stands(NOTE));
+    assert!(scene.twin.profile.note_stands(NOTE, &scene.twin.reported));
     scene.report(r#"{"power": "on"}"#);
-    assert!(!scene.twin.note_stands(NOTE));
+    assert!(!scene.twin.profile.note_stands(NOTE, &scene.twin.reported));
     scene.input(said(Speaker::App, r#"{"note": {"said": "off"}}"#), &cause());
-    assert!(scene.twin.note_stands(NOTE));
-    let kept = scene.twin.note(NOTE).unwrap();
+    assert!(scene.twin.profile.note_stands(NOTE, &scene.twin.reported));
+    let kept = scene.twin.profile.note(NOTE).unwrap();
     assert_eq!(Json::from(kept.clone()).to_string(), r#"{"at":1000,"line":7,"said":"off"}"#);
     scene.now += 1;
     scene.report(r#"{"power": "on"}"#);
-    assert!(!scene.twin.note_stands(NOTE), "the same again is a report, too");
+    assert!(!scene.twin.profile.note_stands(NOTE, &scene.twin.reported), "the same again is a report, too");
 }
 
 /// Every member of a patch that is an object, and none of a twin's own, is a dialect's.
@@ -195,7 +205,7 @@ fn no_section_is_taken_for_a_note() {
         r#"{"desired": {"a": 1}, "tags": {"a": 1}, "configuration": {"a": 1}, "limits": {"t": {"min": 1}},
         "settings": {"heartbeat": "90s"}}"#,
     );
-    scene.input(Input::CouldNot(object(r#"{"a": "no"}"#)), &mqtt());
+    scene.input(Input::DesiredFailed(object(r#"{"a": "no"}"#)), &mqtt());
     scene.input(readings(r#"{"t": 1, "timestamp": "2036-11-29T12:00:00Z"}"#), &mqtt());
     scene.input(Input::Update(Box::new(firmware::task(1, "2"))), &cause());
     scene.input(Input::SetLifecycle { state: Lifecycle::Suspended, reason: "".into() }, &cause());
@@ -211,7 +221,7 @@ fn no_section_is_taken_for_a_note() {
 struct Echoes;
 
 impl Listeners for Echoes {
-    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+    fn audience(&self, _: &DeviceId, _: Downlink, _: Audience) -> Audience {
         Audience::Unknown
     }
 
@@ -225,12 +235,12 @@ fn a_native_change_is_said_in_the_words_of_dialects_too() {
     let mut twin = twin();
     let mut apply = |input, now| {
         twin.apply_before(&Echoes, &NoTemplates, input, at(now), &cause()).unwrap();
-        twin.configuration.get("way").and_then(Json::as_str).map(str::to_owned)
+        twin.setup.configuration.get("way").and_then(Json::as_str).map(str::to_owned)
     };
     assert_eq!(apply(change(r#"{"tags": {"a": 1}}"#), 1), None);
     let until = Some(at(10));
     assert_eq!(apply(Input::SetMode { mode: Mode::Manual, until }, 2).as_deref(), Some("manual"));
-    let hearing = Hearing { since: at(0), first_silence_ms: 600_000 };
+    let hearing = SilenceRule { since: at(0), first_silence_ms: 600_000 };
     let wake = Input::Wake { hearing, first_id: scene::id(1) };
     assert_eq!(apply(wake, 10).as_deref(), Some("schedule"), "by itself");
     assert_eq!(

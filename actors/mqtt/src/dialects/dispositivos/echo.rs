@@ -9,19 +9,19 @@ use twinhub_domain::{Json, Mode, Object, Twin};
 pub(super) fn of(twin: &Twin, patch: &Patch) -> Object {
     let mut echo = Object::default();
     let mut say = |name: &str, value: Json| {
-        if twin.configuration.get(name).is_some_and(|kept| *kept != value) {
+        if twin.setup.configuration.get(name).is_some_and(|kept| *kept != value) {
             echo.insert(name, value);
         }
     };
     let changed = patch.mode();
     if let Some(changed) = changed
-        && twin.configuration.get("modo").and_then(mode).is_some()
+        && twin.setup.configuration.get("modo").and_then(mode).is_some()
     {
         say("modo", modo(changed).into());
     }
     let wanted = patch.desired().and_then(|desired| desired.get("power"));
     if let Some(on) = wanted.and_then(on_or_off)
-        && changed.unwrap_or(twin.mode) == Mode::Manual
+        && changed.unwrap_or(twin.control.mode) == Mode::Manual
     {
         say("encendido", on.into());
     }

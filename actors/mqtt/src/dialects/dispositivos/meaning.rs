@@ -115,13 +115,13 @@ impl Dispositivo {
 /// The merge patch that brings what was sent, and what was decided, into the configuration.
 fn changed_configuration(twin: &Twin, sent: &Object, decided: Decided, words: OnOffWords) -> Object {
     let mut sent = sent.clone();
-    let is_said = words != OnOffWords::default() || twin.configuration.get("encendido").is_some();
+    let is_said = words != OnOffWords::default() || twin.setup.configuration.get("encendido").is_some();
     if let Some(on) = decided.encendido.filter(|_| is_said) {
         sent.insert("encendido", on.into());
     }
     let mut patch = Object::default();
     for (name, value) in sent.iter() {
-        let had = twin.configuration.get(name);
+        let had = twin.setup.configuration.get(name);
         if had != Some(value) && (had.is_some() || *value != Json::Null) {
             patch.insert(name, replacement(had, value));
         }

@@ -6,7 +6,7 @@ use super::*;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::{ChangeKind, EventBody};
 use twinhub_domain::json::MOST_MEMBERS;
-use twinhub_domain::twin::{Audience, Change, Ear, Listeners, NoTemplates};
+use twinhub_domain::twin::{Audience, Change, Downlink, Listeners, NoTemplates};
 use twinhub_domain::{
     Cause, DeviceNumber, Event, Json, Mode, Outcome, Refusal, Status, Timestamp, TwinChange,
 };
@@ -23,7 +23,7 @@ struct DispositivosFixture {
 struct Alone;
 
 impl Listeners for Alone {
-    fn audience(&self, _: &DeviceId, _: Ear, _: Audience) -> Audience {
+    fn audience(&self, _: &DeviceId, _: Downlink, _: Audience) -> Audience {
         Audience::Unknown
     }
 
@@ -165,7 +165,7 @@ fn a_message_is_heard_measured_and_logged() {
         r#"reported {"dispositivo":{"entry":1,"estado":"activo","readings":true},"reported":{"parametros":{"door":{"open":true},"temp":23.40},"power":"on"},"serial_number":"S1"}"#
     );
     assert_eq!(
-        (fixture.twin.messages, fixture.twin.status, fixture.twin.claimed),
+        (fixture.twin.intake.messages, fixture.twin.presence.status, fixture.twin.control.claimed),
         (1, Status::Online, false)
     );
     assert_eq!(seen(&fixture), r#"activo {"door":{"open":true},"temp":23.40} {}"#);
@@ -178,7 +178,7 @@ fn a_message_is_heard_measured_and_logged() {
         patch(&bare),
         r#"reported {"dispositivo":{"entry":3,"estado":"activo","parametros":{"door":{"open":true},"temp":23.40}}}"#
     );
-    assert_eq!((fixture.twin.messages, fixture.log_entries()), (3, 3));
+    assert_eq!((fixture.twin.intake.messages, fixture.log_entries()), (3, 3));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn configuration_merges_by_its_first_level() {
     put(&mut fixture, r#"{"configuracion": {"intervalo": 5, "red": {"ssid": "a", "canal": 1}}}"#);
     let merged = put(&mut fixture, r#"{"configuracion": {"red": {"ssid": "b"}}}"#);
     assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"intervalo":5,"red":{"ssid":"b"}}"#);
-    let published = Publish::Configuration(fixture.twin.configuration.clone().into());
+    let published = Publish::Configuration(fixture.twin.setup.configuration.clone().into());
     assert_eq!(merged.publishes, [published], "kept for the device");
     assert!(put(&mut fixture, r#"{"configuracion": {"red": {"ssid": "b"}}}"#).publishes.is_empty());
     device(&mut fixture, r#"{"configuracion": {"intervalo": null, "version": "2"}}"#);
@@ -219,7 +219,7 @@ fn configuration_merges_by_its_first_level() {
 fn in_manual_mode_the_app_decides_and_the_device_is_told_until_it_reports() {
     let mut fixture = heard("inactivo");
     let outcome = put(&mut fixture, r#"{"configuracion": {"modo": "manual", "encendido": true}}"#);
-    assert_eq!(fixture.twin.mode, Mode::Manual);
+    assert_eq!(fixture.twin.control.mode, Mode::Manual);
     assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
     assert_eq!(told(&outcome).as_deref(), Some(r#"{"power":"on"}"#));
     assert_eq!(fixture.twin.reported.get("power").unwrap().value, "off".into(), "the device has the word");
@@ -252,7 +252,7 @@ fn in_schedule_mode_the_state_decides() {
     assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
     assert_eq!(told(&outcome), None);
     device(&mut fixture, r#"{"estado": "activo"}"#);
-    assert_eq!(fixture.twin.configuration.get("encendido"), Some(&true.into()));
+    assert_eq!(fixture.twin.setup.configuration.get("encendido"), Some(&true.into()));
     // Reported in the native way.
     fixture.report(r#"{"power": "off"}"#);
     assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
@@ -267,7 +267,7 @@ fn the_mode_of_the_request_itself_holds() {
     assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
     put(&mut fixture, r#"{"configuracion": {"modo": "automático", "encendido": true}}"#);
     assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":true,"modo":"automático"}"#);
-    assert_eq!(fixture.twin.mode, Mode::Schedule, "a mode that we do not know is theirs alone");
+    assert_eq!(fixture.twin.control.mode, Mode::Schedule, "a mode that we do not know is theirs alone");
 }
 
 #[test]
@@ -276,19 +276,19 @@ fn changes_over_other_interfaces_are_seen() {
     let mode = |mode| Input::SetMode { mode, until: None };
     fixture.input(mode(Mode::Manual), &cause());
     assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"modo":"manual"}"#);
-    assert!(fixture.twin.configuration.is_empty(), "a device that never used the word is spared it");
+    assert!(fixture.twin.setup.configuration.is_empty(), "a device that never used the word is spared it");
     put(&mut fixture, r#"{"configuracion": {"modo": "manual"}, "encendido": false}"#);
     let outcome = fixture.input(mode(Mode::Schedule), &cause());
-    assert_eq!(fixture.twin.configuration.get("modo"), Some(&"horario".into()));
+    assert_eq!(fixture.twin.setup.configuration.get("modo"), Some(&"horario".into()));
     assert!(matches!(outcome.publishes[..], [Publish::Configuration(_)]), "{:?}", outcome.publishes);
     fixture.input(mode(Mode::Manual), &cause());
     fixture.set(r#"{"desired": {"power": "on"}}"#);
-    assert_eq!(fixture.twin.configuration.get("encendido"), Some(&true.into()));
+    assert_eq!(fixture.twin.setup.configuration.get("encendido"), Some(&true.into()));
     fixture.report(r#"{"power": "on"}"#);
     assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
     fixture.set(r#"{"configuration": {"encendido": false}, "desired": {"power": "on"}}"#);
     assert_eq!(
-        fixture.twin.configuration.get("encendido"),
+        fixture.twin.setup.configuration.get("encendido"),
         Some(&false.into()),
         "who says it himself means it"
     );
@@ -354,7 +354,7 @@ fn claims_and_registrations() {
         "descripcion": "Termómetro", "configuracion": {"modo": "manual", "encendido": true}}"#;
     let outcome = fixture.input(said(claim, Speaker::Claim), &cause());
     assert!(patch(&outcome).starts_with("claimed "), "{}", patch(&outcome));
-    assert_eq!((fixture.twin.claimed, fixture.twin.display_name()), (true, "Sensor Temp"));
+    assert_eq!((fixture.twin.control.claimed, fixture.twin.display_name()), (true, "Sensor Temp"));
     assert_eq!(fixture.twin.profile.text("description"), "Termómetro");
     assert_eq!(seen(&fixture), r#"activo {"temp":23.4} {"encendido":true,"modo":"manual"}"#);
     assert_eq!(fixture.log_entries(), 1, "a claim is no line of the log");
@@ -373,7 +373,7 @@ fn claims_and_registrations() {
         fixture
             .input(said(r#"{"serial_number": "S2", "nombre": "N", "estado": "on"}"#, registration), &cause());
         assert_eq!(
-            (fixture.twin.claimed, DispositivoView::of(&fixture.twin).estado(), fixture.twin.version),
+            (fixture.twin.control.claimed, DispositivoView::of(&fixture.twin).estado(), fixture.twin.version),
             (claimed, Some(true), 1)
         );
     }
@@ -400,7 +400,7 @@ fn parameters_have_an_end() {
         let outcome = device(&mut fixture, &parameters(turn * 300, (turn + 1) * 300));
         assert!(fixture.twin.reported.size().members <= MOST_MEMBERS, "{turn}");
         assert_eq!(outcome.rejected.is_empty(), turn < 2, "{turn}");
-        assert_eq!(fixture.twin.messages, turn as u64 + 1, "each message counts once");
+        assert_eq!(fixture.twin.intake.messages, turn as u64 + 1, "each message counts once");
     }
     let refused = heard("activo").try_input(said(&parameters(0, 600), Speaker::App), &cause());
     assert!(
@@ -434,7 +434,7 @@ fn what_earlier_versions_stored_is_read() {
             "mode_until": null, "dispositivo": {"entry": 2, "estado": "activo", "parametros": {"door": {"open": true}}}}"#,
     );
     redo(ChangeKind::Claimed, r#"{"claimed": true, "dispositivo": {"estado": "activo", "parametros": {}}}"#);
-    assert_eq!(twin.messages, 0, "the readings of the message are counted");
+    assert_eq!(twin.intake.messages, 0, "the readings of the message are counted");
     let kept = r#""more":{"dispositivo":{"at":5,"entry":2,"estado":"activo"}}"#;
     let row = serde_json::to_string(&twin).unwrap();
     assert!(row.contains(kept), "{row}");

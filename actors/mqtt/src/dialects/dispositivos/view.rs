@@ -32,9 +32,9 @@ impl<'a> DispositivoView<'a> {
     /// `estado`: what an app or the device reported last; none: unknown.
     #[must_use]
     pub fn estado(self) -> Option<bool> {
-        let noted = self.0.note(NOTE).and_then(|note| note.get("estado")).and_then(on_or_off);
+        let noted = self.0.profile.note(NOTE).and_then(|note| note.get("estado")).and_then(on_or_off);
         match self.0.reported.get("power") {
-            _ if self.0.note_stands(NOTE) => noted,
+            _ if self.0.profile.note_stands(NOTE, &self.0.reported) => noted,
             // A number is none of our words: a property of this name may well be in watts.
             Some(power) if !matches!(power.value, Json::Number(_)) => on_or_off(&power.value).or(noted),
             _ => noted,
@@ -58,8 +58,8 @@ impl<'a> DispositivoView<'a> {
     /// `configuracion`: as it is kept, with `modo` and `encendido` as they stand.
     #[must_use]
     pub fn configuracion(self) -> Object {
-        let mut shown = self.0.configuration.clone();
-        match (shown.get("modo").map(mode), self.0.mode) {
+        let mut shown = self.0.setup.configuration.clone();
+        match (shown.get("modo").map(mode), self.0.control.mode) {
             (None, Mode::Schedule) | (Some(None), _) => {} // nobody named one, or in words of their own
             (Some(Some(noted)), mode) if noted == mode => {}
             (_, mode) => {
@@ -78,7 +78,7 @@ impl<'a> DispositivoView<'a> {
     /// The number of lines of its log.
     #[must_use]
     pub fn log_entries(self) -> u64 {
-        let entries = self.0.note(NOTE).and_then(|note| note.get("entry"));
+        let entries = self.0.profile.note(NOTE).and_then(|note| note.get("entry"));
         entries.and_then(whole).unwrap_or_default()
     }
 
@@ -86,9 +86,9 @@ impl<'a> DispositivoView<'a> {
     pub(super) fn rule_after(self, sent: &Object) -> ModeRule {
         let mode = match sent.get("modo") {
             Some(modo) => mode(modo),
-            None if self.0.mode == Mode::Manual => Some(Mode::Manual),
+            None if self.0.control.mode == Mode::Manual => Some(Mode::Manual),
             // Everyone begins in schedule mode: only a message that says so means it.
-            None => self.0.configuration.get("modo").and_then(mode).map(|_| Mode::Schedule),
+            None => self.0.setup.configuration.get("modo").and_then(mode).map(|_| Mode::Schedule),
         };
         match mode {
             Some(Mode::Manual) => ModeRule::Manual,

@@ -367,7 +367,7 @@ fn manual_mode_ends_by_itself() {
         "  r: { triggers: { numeric: a.x, above: 1 }, actions: [ { mode: fan, to: manual, for: 1h } ] }",
     );
     sim.reports("a", "x", 5.0);
-    assert_eq!(sim.engine.twin("fan").map(|twin| twin.mode), Some(Mode::Manual));
+    assert_eq!(sim.engine.twin("fan").map(|twin| twin.control.mode), Some(Mode::Manual));
     sim.pass(3_600_000);
-    assert_eq!(sim.engine.twin("fan").map(|twin| twin.mode), Some(Mode::Schedule));
+    assert_eq!(sim.engine.twin("fan").map(|twin| twin.control.mode), Some(Mode::Schedule));
 }

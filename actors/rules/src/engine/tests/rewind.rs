@@ -50,7 +50,9 @@ fn check_after(before: &[SimStep], happens: &[SimStep]) {
     }
     let live: Vec<_> = sim.entries[before..].iter().map(|entry| entry.id).collect();
     assert_eq!(ids, live);
-    let state = |twin: &Twin| (twin.reported.clone(), twin.desired.to_object(), twin.status, twin.mode);
+    let state = |twin: &Twin| {
+        (twin.reported.clone(), twin.desired.to_object(), twin.presence.status, twin.control.mode)
+    };
     sim.each_twin(&mut |twin| assert_eq!(state(engine.twin(twin.id.as_str()).unwrap()), state(twin)));
 }
 

@@ -343,8 +343,8 @@ fn the_clock_and_what_comes_from_beyond() {
 fn a_part_of_tags_is_found_however_it_is_written() {
     let mut twin = Twin::new(id("a"), DeviceNumber(1), noon());
     let document = r#"{"x.y": 1, "z": {"w": 2}, "v": {"u.t": 3}}"#.parse::<Json>().unwrap();
-    twin.tags = document.as_object().unwrap().clone();
-    twin.configuration = twin.tags.clone();
+    twin.setup.tags = document.as_object().unwrap().clone();
+    twin.setup.configuration = twin.setup.tags.clone();
     for (path, expected) in
         [("x.y", Some(1)), ("z.w", Some(2)), ("v.u.t", Some(3)), ("x", None), ("z.x", None)]
     {

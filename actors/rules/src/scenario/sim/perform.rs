@@ -6,7 +6,7 @@ use super::Sim;
 use crate::engine::{Effect, EffectResult};
 use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use twinhub_domain::cause::Source;
-use twinhub_domain::command::{AnswerStatus, CommandChange, CommandResult, CommandStep};
+use twinhub_domain::command::{CommandChange, CommandResult, CommandResultStatus, CommandStep};
 use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::twin::Change;
 use twinhub_domain::{
@@ -99,10 +99,10 @@ impl Sim {
         let step = match status {
             CommandStatus::Pending => return,
             CommandStatus::Sent => CommandStep::Sent { attempt: 1 },
-            CommandStatus::Delivered => answer(AnswerStatus::Delivered),
-            CommandStatus::Executed => answer(AnswerStatus::Executed),
-            CommandStatus::Failed => answer(AnswerStatus::Failed),
-            CommandStatus::Rejected => answer(AnswerStatus::Rejected),
+            CommandStatus::Delivered => answer(CommandResultStatus::Delivered),
+            CommandStatus::Executed => answer(CommandResultStatus::Executed),
+            CommandStatus::Failed => answer(CommandResultStatus::Failed),
+            CommandStatus::Rejected => answer(CommandResultStatus::Rejected),
             status => CommandStep::Ended { status, reason: "the test says so".into(), by: None },
         };
         let now = self.now;

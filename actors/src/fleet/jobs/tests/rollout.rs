@@ -3,7 +3,7 @@
 use super::*;
 use twinhub_domain::clock::Clock as _;
 use twinhub_domain::fleet::{FirmwareReport, Lifecycle};
-use twinhub_domain::twin::Hearing;
+use twinhub_domain::twin::SilenceRule;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -30,7 +30,7 @@ impl JobsFixture {
         self.say(
             device,
             Input::Wake {
-                hearing: Hearing { since: Timestamp::default(), first_silence_ms: FIRST_SILENCE_MS },
+                hearing: SilenceRule { since: Timestamp::default(), first_silence_ms: FIRST_SILENCE_MS },
                 first_id,
             },
         )

@@ -1,20 +1,19 @@
-//! Layers: what a device says itself lies over what its template says. Everybody reads what comes of both
-//! (`configuration`, `tags`, the plan, the settings); what each of them says is kept apart here, so that a template
-//! can change, or go, and leave what the device said as it was.
+//! The setup of a device: its tags, configuration, schedule, settings and limits. The device's own words lie over those
+//! of its template, and everybody reads the two together; each is kept apart in [`Overlay`], so that a template can
+//! change, or go, and leave the device's own words as they were.
 
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Part, Refusal, Twin};
-use crate::cause::Cause;
+use super::Refusal;
 use crate::clock::Timestamp;
-use crate::event::ChangeKind;
 use crate::fleet::layer::{Layer, stored};
 use crate::fleet::limits::Limits;
 use crate::json::{Json, Object};
 use crate::schedule::{CompactSchedule, ScheduleEntries};
-use crate::settings::DeviceSettings;
+use crate::settings::{DeviceSettings, Heartbeat};
 
 /// Knows the templates' layers.
 pub trait Templates {
@@ -34,7 +33,7 @@ impl Templates for NoTemplates {
 /// The layers of a twin that has a template, or limits of its own. Boxed: most have neither.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Layers {
+pub struct Overlay {
     #[serde(skip_serializing_if = "Option::is_none", with = "stored")]
     pub(super) layer: Option<Arc<Layer>>,
     /// The device's own word. Without a template it stands in the twin alone.
@@ -52,25 +51,51 @@ pub struct Layers {
     pub(super) limits: Limits,
 }
 
-impl Layers {
-    pub(super) fn has_layer(&self) -> bool {
-        self.layer.is_some()
-    }
-
-    pub(super) fn configuration(&self) -> &Object {
-        &self.configuration
-    }
-
-    pub(super) fn tags(&self) -> &Object {
-        &self.tags
-    }
-
-    pub(super) fn own_limits(&self) -> &Object {
-        self.limits.as_object()
-    }
+/// A device's tags, configuration, schedule and settings, by its own word and its template's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Setup {
+    pub tags: Object,
+    pub configuration: Object,
+    // Boxed: most twins have none of these.
+    pub(super) plan: Option<Box<CompactSchedule>>,
+    pub(super) settings: Option<Box<DeviceSettings>>,
+    /// With a layer, all of the above is what comes of the device's own words and the template's.
+    pub(super) layers: Option<Box<Overlay>>,
 }
 
-impl Twin {
+impl Setup {
+    /// The schedule of the device; none while it has none.
+    #[must_use]
+    pub fn plan(&self) -> Option<&CompactSchedule> {
+        self.plan.as_deref()
+    }
+
+    /// The settings of the device, its own or its template's.
+    #[must_use]
+    pub fn settings(&self) -> DeviceSettings {
+        let mut settings = self.settings.as_deref().cloned().unwrap_or_default();
+        if settings.words.is_none() {
+            settings.words = self.layer().and_then(|layer| layer.settings.words.clone());
+        }
+        settings
+    }
+
+    /// The silence that is set for the device.
+    #[must_use]
+    pub fn heartbeat(&self) -> Option<&Heartbeat> {
+        self.settings.as_deref()?.heartbeat.as_ref()
+    }
+
+    /// The zone of times that the device sends without one.
+    pub(super) fn timezone(&self) -> Option<Tz> {
+        self.settings.as_deref()?.timezone
+    }
+
+    /// The number of commands that the device may have in hand.
+    pub(super) fn commands_at_once(&self) -> usize {
+        self.settings.as_deref().and_then(|settings| settings.in_flight).unwrap_or(1).into()
+    }
+
     /// The layer of its template, where it has one.
     #[must_use]
     pub fn layer(&self) -> Option<&Arc<Layer>> {
@@ -102,7 +127,7 @@ impl Twin {
 
     /// Its own words, as a registration has them. Its template's are not among them: the template is.
     #[must_use]
-    pub fn said(&self) -> Object {
+    pub fn own_words(&self) -> Object {
         let layers = self.layers.as_deref();
         let layered = layers.filter(|layers| layers.layer.is_some());
         let (configuration, tags, settings) = match layered {
@@ -117,35 +142,35 @@ impl Twin {
             ("limits", limits),
         ];
         let sections = sections.into_iter().filter(|(_, section)| !section.is_empty());
-        let mut said: Object = sections.map(|(name, section)| (name, Json::Object(section))).collect();
+        let mut words: Object = sections.map(|(name, section)| (name, Json::Object(section))).collect();
         let entries = self.plan().map(CompactSchedule::entries);
         let schedule = match layered {
             Some(own) => own.own_schedule.then(|| entries.unwrap_or_else(|| Json::Array(Box::default()))),
             None => entries,
         };
         if let Some(schedule) = schedule {
-            said.insert("schedule", schedule);
+            words.insert("schedule", schedule);
         }
         if let Some(template) = self.template_id() {
-            said.insert("template", template.into());
+            words.insert("template", template.into());
         }
-        said
+        words
     }
 
-    /// The differences that this layer would make to the twin: by section and key what it is and what it would be.
+    /// The differences that this layer would make: by section and key what it is and what it would be.
     #[must_use]
     pub fn difference(&self, layer: Option<Arc<Layer>>, now: Timestamp) -> Object {
         let mut after = self.clone();
-        after.take_layer(layer, now);
+        after.apply_layer(layer, now);
         let entries =
-            |twin: &Self| twin.plan().map_or_else(|| Json::Array(Box::default()), CompactSchedule::entries);
-        let sections = |twin: &Self| {
+            |setup: &Self| setup.plan().map_or_else(|| Json::Array(Box::default()), CompactSchedule::entries);
+        let sections = |setup: &Self| {
             [
-                ("configuration", twin.configuration.clone()),
-                ("tags", twin.tags.clone()),
-                ("settings", twin.settings().to_object()),
-                ("limits", twin.limits().as_object().clone()),
-                ("", [("schedule", entries(twin))].into_iter().collect()),
+                ("configuration", setup.configuration.clone()),
+                ("tags", setup.tags.clone()),
+                ("settings", setup.settings().to_object()),
+                ("limits", setup.limits().as_object().clone()),
+                ("", [("schedule", entries(setup))].into_iter().collect()),
             ]
         };
         let mut difference = Object::default();
@@ -160,11 +185,8 @@ impl Twin {
         difference
     }
 
-    /// Takes over how `other` is called, grouped, tagged and configured, with its template: who it is, and nothing
-    /// that happened to it.
-    pub fn be_like(&mut self, other: &Self) {
-        self.profile = other.profile.clone();
-        self.claimed = other.claimed;
+    /// Takes over the tags and the configuration of `other`, with its template.
+    pub(super) fn be_like(&mut self, other: &Self) {
         self.tags = other.tags.clone();
         self.configuration = other.configuration.clone();
         self.layers.clone_from(&other.layers);
@@ -177,34 +199,30 @@ impl Twin {
         Tags {
             tags: self.tags.clone(),
             of: layers.map(|layers| {
-                Box::new(Layers {
+                Box::new(Overlay {
                     layer: layers.layer.clone(),
                     tags: layers.tags.clone(),
-                    ..Layers::default()
+                    ..Overlay::default()
                 })
             }),
         }
     }
 
-    /// A twin of which only these are known.
+    /// The setup of a device of which only these are known.
     pub fn set_tags_with_layer(&mut self, tags: &Tags) {
         self.tags = tags.tags.clone();
         self.layers.clone_from(&tags.of);
     }
 
-    pub(super) fn template(
-        &mut self,
-        outcome: &mut Outcome,
-        layer: Option<Arc<Layer>>,
-        only_of: Option<Box<str>>,
-        now: Timestamp,
-        cause: &Cause,
-    ) {
-        if only_of.is_some_and(|only| self.template_id() != Some(&*only)) || self.layer() == layer.as_ref() {
-            return;
+    /// The device's own words in one of the documents that a template can have, too; none where it says nothing there.
+    pub(super) fn own_section(&self, name: &str) -> Option<&Object> {
+        let own = self.layers.as_deref();
+        let layered = own.filter(|layers| layers.layer.is_some());
+        match name {
+            "tags" => Some(layered.map_or(&self.tags, |own| &own.tags)),
+            "configuration" => Some(layered.map_or(&self.configuration, |own| &own.configuration)),
+            _ => own.map(|own| own.limits.as_object()),
         }
-        let patch = [Part::Template(layer)].into_iter().collect();
-        self.update(outcome, ChangeKind::Updated, patch, now, cause);
     }
 
     /// Checks limits that a change brings, over the layer that it will have.
@@ -218,7 +236,7 @@ impl Twin {
     }
 
     /// Lays what it says itself over another layer; none: over nothing.
-    pub(super) fn take_layer(&mut self, layer: Option<Arc<Layer>>, now: Timestamp) {
+    pub(super) fn apply_layer(&mut self, layer: Option<Arc<Layer>>, now: Timestamp) {
         let mut layers = self.layers.take().unwrap_or_default();
         if layers.layer.is_none() {
             layers.configuration = std::mem::take(&mut self.configuration);
@@ -245,10 +263,10 @@ impl Twin {
                 }
             }
         }
-        self.layers = (*layers != Layers::default()).then_some(layers);
+        self.layers = (*layers != Overlay::default()).then_some(layers);
     }
 
-    pub(super) fn say_configuration(&mut self, patch: &Object) {
+    pub(super) fn apply_configuration(&mut self, patch: &Object) {
         match self.layered() {
             Some((layers, layer)) => {
                 layers.configuration.merge(patch);
@@ -258,7 +276,7 @@ impl Twin {
         }
     }
 
-    pub(super) fn say_tags(&mut self, patch: &Object) {
+    pub(super) fn apply_tags(&mut self, patch: &Object) {
         match self.layered() {
             Some((layers, layer)) => {
                 layers.tags.merge(patch);
@@ -271,7 +289,7 @@ impl Twin {
     // What follows was checked before it became an event. What a later version of the program finds wrong with it
     // changes nothing.
 
-    pub(super) fn say_settings(&mut self, patch: &Object) {
+    pub(super) fn apply_settings(&mut self, patch: &Object) {
         let settings = match self.layered() {
             Some((layers, layer)) => {
                 let Ok(own) = layers.settings.patched(patch) else { return };
@@ -286,15 +304,15 @@ impl Twin {
         self.set_settings(settings);
     }
 
-    pub(super) fn say_limits(&mut self, patch: &Object) {
+    pub(super) fn apply_limits(&mut self, patch: &Object) {
         let mut layers = self.layers.take().unwrap_or_default();
         if let Ok(limits) = layers.limits.patched(patch) {
             layers.limits = limits;
         }
-        self.layers = (*layers != Layers::default()).then_some(layers);
+        self.layers = (*layers != Overlay::default()).then_some(layers);
     }
 
-    pub(super) fn say_schedule(&mut self, entries: Option<&ScheduleEntries>, now: Timestamp) {
+    pub(super) fn apply_schedule(&mut self, entries: Option<&ScheduleEntries>, now: Timestamp) {
         let own = entries.and_then(|entries| entries.plan(now)).map(Box::new);
         match self.layered() {
             Some((layers, layer)) if entries.is_none() => {
@@ -309,8 +327,15 @@ impl Twin {
         }
     }
 
+    /// The schedule has been run, or passed over, up to `done`.
+    pub(super) fn apply_schedule_done(&mut self, done: Timestamp) {
+        if let Some(plan) = &mut self.plan {
+            plan.passed(done);
+        }
+    }
+
     /// Its own words, and its template's layer.
-    fn layered(&mut self) -> Option<(&mut Layers, Arc<Layer>)> {
+    fn layered(&mut self) -> Option<(&mut Overlay, Arc<Layer>)> {
         let layers = self.layers.as_deref_mut()?;
         let layer = layers.layer.clone()?;
         Some((layers, layer))
@@ -336,7 +361,7 @@ impl Twin {
 
     /// The source of each member, by section and key: `{"configuration": {"interval": {"from": "template"}}, …}`.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&'static str, Json)> {
-        let (none, nothing) = (Layers::default(), Layer::default());
+        let (none, nothing) = (Overlay::default(), Layer::default());
         let layers = self.layers.as_deref().unwrap_or(&none);
         let (configuration, tags, settings) = match &layers.layer {
             Some(_) => (&layers.configuration, &layers.tags, layers.settings.to_object()),
@@ -364,7 +389,7 @@ impl Twin {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tags {
     pub tags: Object,
-    of: Option<Box<Layers>>,
+    of: Option<Box<Overlay>>,
 }
 
 impl Tags {
@@ -395,10 +420,10 @@ fn sources(own: &Object, base: &Object) -> Json {
     let source = |key: &str| match (own.get(key), base.get(key)) {
         (Some(_), None) => "device",
         (None, _) => "template",
-        (Some(said), Some(under)) => {
+        (Some(own), Some(under)) => {
             let mut both = under.clone();
-            both.merge(said);
-            if both == *said { "device" } else { "both" }
+            both.merge(own);
+            if both == *own { "device" } else { "both" }
         }
     };
     let keys = own.iter().chain(base.iter()).map(|(key, _)| key);

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Twin;
 use crate::clock::Timestamp;
 use crate::reading::Quality;
 
 /// The parts of a property that few properties have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Seldom {
+pub(super) struct PropertyDetails {
     pub quality: Quality,
     /// The author of the value, where that was no device.
     pub by: Option<Box<str>>,
@@ -34,15 +33,15 @@ const MOST_SHARED: usize = 4_096;
 
 /// Values that properties of many twins have, each once. Whoever holds many twins has one of these.
 #[derive(Debug, Default)]
-pub struct Common {
-    known: HashSet<Arc<Seldom>>,
+pub struct SharedDetails {
+    known: HashSet<Arc<PropertyDetails>>,
     /// The number of values that found no room. At as many as there is room for, the unused are swept out once more.
     turned_away: usize,
 }
 
-impl Common {
+impl SharedDetails {
     /// The one in memory that is the same, where there is one.
-    pub(super) fn share(&mut self, own: &mut Arc<Seldom>) {
+    pub(super) fn share(&mut self, own: &mut Arc<PropertyDetails>) {
         if own.is_shared() {
             return;
         }
@@ -62,25 +61,11 @@ impl Common {
     }
 }
 
-impl Seldom {
+impl PropertyDetails {
     /// Nothing is to be gained by looking for another that is the same: this one is held by several, or differs from
     /// all others, as who said something when does.
     pub fn is_shared(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1 || self.by.is_some() || self.claimed_at.is_some()
-    }
-}
-
-impl Twin {
-    /// Has each value of its properties that other twins may have been looked for among those of others?
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        self.reported.is_shared() && self.desired.is_shared()
-    }
-
-    /// Lets it hold the values of its properties together with the twins that have the same.
-    pub fn share(&mut self, common: &mut Common) {
-        self.reported.share(common);
-        self.desired.share(common);
     }
 }
 
@@ -120,32 +105,32 @@ impl Units {
 mod tests {
     use super::*;
 
-    fn celsius() -> Seldom {
-        Seldom { units: Units::default().with(&[("", Some("°C"))]), ..Seldom::default() }
+    fn celsius() -> PropertyDetails {
+        PropertyDetails { units: Units::default().with(&[("", Some("°C"))]), ..PropertyDetails::default() }
     }
 
     #[test]
     fn there_is_one_of_each_unit_in_memory() {
-        let mut common = Common::default();
-        let mut share = |seldom: Seldom| {
-            let mut own = Arc::new(seldom);
+        let mut common = SharedDetails::default();
+        let mut share = |details: PropertyDetails| {
+            let mut own = Arc::new(details);
             common.share(&mut own);
             own
         };
         let (one, same) = (share(celsius()), share(celsius()));
         assert!(Arc::ptr_eq(&one, &same) && one.is_shared());
-        let other = share(Seldom { quality: Quality::Bad, ..celsius() });
+        let other = share(PropertyDetails { quality: Quality::Bad, ..celsius() });
         assert!(!Arc::ptr_eq(&one, &other));
-        let said = || Seldom { by: Some("user:ann".into()), ..celsius() };
-        assert!(!Arc::ptr_eq(&share(said()), &share(said())), "who said it differs more than units do");
+        let by_ann = || PropertyDetails { by: Some("user:ann".into()), ..celsius() };
+        assert!(!Arc::ptr_eq(&share(by_ann()), &share(by_ann())), "who said it differs more than units do");
     }
 
     #[test]
     fn what_nobody_has_any_more_makes_room() {
-        let mut common = Common::default();
-        let unit = |n: usize| Seldom {
+        let mut common = SharedDetails::default();
+        let unit = |n: usize| PropertyDetails {
             units: Units::default().with(&[("", Some(&format!("u{n}")))]),
-            ..Seldom::default()
+            ..PropertyDetails::default()
         };
         let mut kept = Arc::new(unit(0));
         common.share(&mut kept);
