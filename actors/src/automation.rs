@@ -157,7 +157,7 @@ impl Automation {
     ) {
         match &mut self.phase {
             AutomationPhase::Starting { later, .. } | AutomationPhase::Reading { later } => {
-                later.push(Box::new(what))
+                later.push(Box::new(what));
             }
             AutomationPhase::Running => what(self, ctx),
         }

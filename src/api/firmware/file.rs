@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn reads_one_range_and_passes_over_the_rest() {
         let check = |text: &str, expected: RequestedRange| {
-            assert_eq!(RequestedRange::read(text, 1_000), expected, "{text}")
+            assert_eq!(RequestedRange::read(text, 1_000), expected, "{text}");
         };
         let part = |from, length| RequestedRange::Part { from, length };
         check("bytes=0-0", part(0, 1));

@@ -62,7 +62,7 @@ impl Jinja {
         for part in parts {
             match part {
                 TemplatePart::Text { from, to } | TemplatePart::Comment { from, to } => {
-                    rewritten.keep(text, *from, *to)
+                    rewritten.keep(text, *from, *to);
                 }
                 TemplatePart::Tag { from, to, body } => {
                     no_repeats(text, body.0, body.1)?;

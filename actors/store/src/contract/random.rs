@@ -154,7 +154,7 @@ async fn run(steps: &[RandomStep]) -> (TestFleet, Fixture, Fixture, Vec<(String,
                 world.tell_believed(&format!("d{device}"), &payload);
             }
             RandomStep::Obey(device, value) => {
-                world.tell(&format!("d{device}"), &format!(r#"{{"x": {value}}}"#))
+                world.tell(&format!("d{device}"), &format!(r#"{{"x": {value}}}"#));
             }
             RandomStep::Presence(device, online) => world.presence(&format!("d{device}"), *online),
             RandomStep::Mode(device, millis) => {
