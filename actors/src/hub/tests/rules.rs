@@ -247,7 +247,7 @@ async fn rules_in_a_circle_are_stopped_and_the_rest_goes_on() {
 async fn topics_of_others_set_rules_off_and_kept_messages_do_not() {
     let mut fixture = CommandsFixture::new().await;
     fixture
-        .rule(r#"{"id": "bell", "triggers": [{"mqtt": "fixture/+/bell"}], "actions": [{"log": "{{ trigger.topic }}"}]}"#)
+        .rule(r#"{"id": "bell", "triggers": [{"mqtt": "house/+/bell"}], "actions": [{"log": "{{ trigger.topic }}"}]}"#)
         .await;
     let say = |retained| {
         let (receipt, settled) = receipt::channel();
