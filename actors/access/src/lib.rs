@@ -1,0 +1,9 @@
+//! Access as data: people, service accounts and devices, their roles and scopes, and the secrets by which they are
+//! known. In reading order.
+//!
+//! No code in here does input or output, reads the clock or makes random numbers: times and random bytes are arguments.
+//! Nothing is locked, and no `static` changes. Secrets are kept as hashes, and no type shows one in its `Debug`.
+
+pub mod role;
+
+pub use role::{Permission, Permissions, Role};
