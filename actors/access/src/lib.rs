@@ -6,4 +6,7 @@
 
 pub mod role;
 
+pub mod name;
+
+pub use name::{DisplayName, Email, UserName};
 pub use role::{Permission, Permissions, Role};
