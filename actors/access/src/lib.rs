@@ -8,5 +8,7 @@ pub mod role;
 
 pub mod name;
 
+pub mod password;
+
 pub use name::{DisplayName, Email, UserName};
 pub use role::{Permission, Permissions, Role};
