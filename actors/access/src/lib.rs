@@ -9,6 +9,9 @@ pub mod role;
 pub mod name;
 
 pub mod password;
+pub mod totp;
+
+mod digest;
 
 pub use name::{DisplayName, Email, UserName};
 pub use role::{Permission, Permissions, Role};
