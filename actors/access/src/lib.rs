@@ -4,9 +4,12 @@
 //! No code in here does input or output, reads the clock or makes random numbers: times and random bytes are arguments.
 //! Nothing is locked, and no `static` changes. Secrets are kept as hashes, and no type shows one in its `Debug`.
 
+pub mod rights;
 pub mod role;
+pub mod scope;
 
 pub mod name;
+pub mod user;
 
 pub mod password;
 pub mod totp;
@@ -14,4 +17,7 @@ pub mod totp;
 mod digest;
 
 pub use name::{DisplayName, Email, UserName};
+pub use rights::Rights;
 pub use role::{Permission, Permissions, Role};
+pub use scope::{Place, Scope, Scopes};
+pub use user::{User, UserChange, UserId};
