@@ -14,10 +14,13 @@ pub mod user;
 pub mod password;
 pub mod totp;
 
+pub mod secret;
+
 mod digest;
 
 pub use name::{DisplayName, Email, UserName};
 pub use rights::Rights;
 pub use role::{Permission, Permissions, Role};
 pub use scope::{Place, Scope, Scopes};
+pub use secret::{KeptSecret, Secret, SecretId, SecretKind};
 pub use user::{User, UserChange, UserId};
