@@ -14,10 +14,12 @@ pub mod user;
 pub mod password;
 pub mod totp;
 
+pub mod key;
 pub mod secret;
 
 mod digest;
 
+pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};
 pub use rights::Rights;
 pub use role::{Permission, Permissions, Role};
