@@ -16,6 +16,7 @@ pub mod totp;
 
 pub mod key;
 pub mod secret;
+pub mod session;
 
 mod digest;
 
@@ -25,4 +26,5 @@ pub use rights::Rights;
 pub use role::{Permission, Permissions, Role};
 pub use scope::{Place, Scope, Scopes};
 pub use secret::{KeptSecret, Secret, SecretId, SecretKind};
+pub use session::{Session, SessionId, SessionToken};
 pub use user::{User, UserChange, UserId};
