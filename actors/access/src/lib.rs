@@ -14,6 +14,7 @@ pub mod user;
 pub mod password;
 pub mod totp;
 
+pub mod jwt;
 pub mod key;
 pub mod secret;
 pub mod session;
