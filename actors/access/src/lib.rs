@@ -19,6 +19,8 @@ pub mod key;
 pub mod secret;
 pub mod session;
 
+pub mod limits;
+
 mod digest;
 
 pub use key::{Key, KeyWish};
