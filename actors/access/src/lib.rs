@@ -19,10 +19,12 @@ pub mod key;
 pub mod secret;
 pub mod session;
 
+pub mod audit;
 pub mod limits;
 
 mod digest;
 
+pub use audit::{Action, AuditEntry, AuditRecord, Outcome};
 pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};
 pub use rights::Rights;
