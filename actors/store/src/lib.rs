@@ -5,6 +5,7 @@
 //! Everything read is true to the last commit all the same: events that are not compacted yet are held in memory, and
 //! are read again from the journal at start.
 
+mod access;
 mod automation;
 pub mod codec;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub mod seal;
 pub mod select;
 pub mod sql;
 
+pub use access::{AuditPage, AuditQuery, AuditStore, KeyStore, KeyUse, SessionStore, UserStore, UserWrite};
 pub use automation::{
     AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
     DeliveryStatus, Progress, RuleRecord, RunPage, RunQuery,

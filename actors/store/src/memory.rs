@@ -1,5 +1,6 @@
 //! A store in memory, for tests: the same answers as the durable one, by the simplest means.
 
+mod access;
 mod automation;
 mod fleet;
 mod retained;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::access::Known;
 use self::automation::Automated;
 use self::fleet::Kept;
 use super::{
@@ -49,6 +51,7 @@ struct Inner {
     automated: Automated,
     fleet: Kept,
     retained: BTreeMap<Arc<str>, RetainedMessage>,
+    access: Known,
 }
 
 impl MemoryStore {

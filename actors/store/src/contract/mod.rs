@@ -1,5 +1,6 @@
 //! The contract of every store, tested on all of them, and the further one of the durable store.
 
+mod access;
 mod acted;
 mod automation;
 mod basics;

@@ -30,6 +30,7 @@
 //! - Every read (`history`, `events`, `replay`, `devices`) is of rows and tail together. `tail` says how each event is
 //!   met exactly once during a compaction; `order` says why a crash in its midst is harmless.
 
+mod access;
 mod alarms;
 mod automation;
 mod chunks;
