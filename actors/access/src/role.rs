@@ -43,12 +43,17 @@ pub enum Permission {
     Trigger,
     /// See data of the hub and no device: messages that were refused, the answers to webhooks.
     Administer,
+    /// See and change one's own account: password, sessions, keys, second factor.
+    Account,
+    /// See and change other people's accounts and keys, and see the audit.
+    Users,
 }
 
 /// The roles with each permission.
-const TABLE: [(Permission, &[Role]); 11] = {
+const TABLE: [(Permission, &[Role]); 13] = {
     use Permission::{
-        Administer, Automate, Export, Firmware, Manage, Monitor, Operate, Public, Read, Report, Trigger,
+        Account, Administer, Automate, Export, Firmware, Manage, Monitor, Operate, Public, Read, Report,
+        Trigger, Users,
     };
     use Role::{Admin, Device, Operator, Viewer};
     [
@@ -63,6 +68,8 @@ const TABLE: [(Permission, &[Role]); 11] = {
         (Export, &[Viewer, Operator, Admin]),
         (Trigger, &[Operator, Admin]),
         (Administer, &[Admin]),
+        (Account, &[Viewer, Operator, Admin]),
+        (Users, &[Admin]),
     ]
 };
 
@@ -118,7 +125,7 @@ impl fmt::Display for Role {
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Public,
         Self::Monitor,
         Self::Read,
@@ -130,6 +137,8 @@ impl Permission {
         Self::Export,
         Self::Trigger,
         Self::Administer,
+        Self::Account,
+        Self::Users,
     ];
 
     /// The word for it: `read`.
@@ -147,6 +156,8 @@ impl Permission {
             Self::Export => "export",
             Self::Trigger => "trigger",
             Self::Administer => "administer",
+            Self::Account => "account",
+            Self::Users => "users",
         }
     }
 }
@@ -236,7 +247,9 @@ mod tests {
             firmware    -      -      -        yes
             export      -      yes    yes      yes
             trigger     -      -      yes      yes
-            administer  -      -      -        yes";
+            administer  -      -      -        yes
+            account     -      yes    yes      yes
+            users       -      -      -        yes";
         let mut lines = table.trim().lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let head = lines.next().unwrap();
         let mut cells = 0;
