@@ -143,3 +143,8 @@ pub trait AuditStore: Send + Sync + 'static {
     /// Removes entries from before a moment. Gives their number.
     async fn expire_audit(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
+
+/// Keeps all of it.
+pub trait AccessStore: UserStore + KeyStore + SessionStore + AuditStore {}
+
+impl<S: UserStore + KeyStore + SessionStore + AuditStore> AccessStore for S {}

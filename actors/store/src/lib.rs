@@ -18,7 +18,9 @@ pub mod seal;
 pub mod select;
 pub mod sql;
 
-pub use access::{AuditPage, AuditQuery, AuditStore, KeyStore, KeyUse, SessionStore, UserStore, UserWrite};
+pub use access::{
+    AccessStore, AuditPage, AuditQuery, AuditStore, KeyStore, KeyUse, SessionStore, UserStore, UserWrite,
+};
 pub use automation::{
     AlarmPage, AlarmQuery, Automation, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
     DeliveryStatus, Progress, RuleRecord, RunPage, RunQuery,
@@ -412,4 +414,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps how far the clock is doubted, for the next start.
     async fn doubt(&self, doubt: Doubt) -> Result<(), StoreError>;
+
+    /// The users, keys, sessions and the audit in it.
+    fn access(self: Arc<Self>) -> Arc<dyn AccessStore>;
 }

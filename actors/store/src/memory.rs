@@ -15,9 +15,10 @@ use self::access::Known;
 use self::automation::Automated;
 use self::fleet::Kept;
 use super::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, Doubt, EventQuery, Extent, Head,
-    JobCounts, JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError, select,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord,
+    Deadline, DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, DeviceSort, Doubt, EventQuery, Extent,
+    Head, JobCounts, JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
+    select,
 };
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
@@ -68,6 +69,10 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
+    fn access(self: Arc<Self>) -> Arc<dyn AccessStore> {
+        self
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         let inner = self.inner();
         let mut head = inner.head.clone();

@@ -19,9 +19,9 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_store::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
-    JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord,
+    Deadline, DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head,
+    JobCounts, JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
 /// A clock that stands still until it is moved.
@@ -241,6 +241,11 @@ impl FailingStore {
 
 #[async_trait]
 impl Store for FailingStore {
+    /// Which does not fail.
+    fn access(self: Arc<Self>) -> Arc<dyn AccessStore> {
+        Arc::clone(&self.inner).access()
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         self.may_read("head")?;
         self.inner.head().await

@@ -76,9 +76,9 @@ use self::rows::failed;
 use self::tail::Tail;
 use self::writer::Writer;
 use super::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord, Deadline,
-    DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head, JobCounts,
-    JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CommandPage, CommandQuery, CommandRecord,
+    Deadline, DeliveryPage, DeliveryQuery, DevicePage, DeviceQuery, Doubt, EventQuery, Extent, Head,
+    JobCounts, JobDevicePage, JobDeviceQuery, Record, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 use crate::layers::Layers;
 use crate::seal::Seal;
@@ -210,6 +210,10 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
+    fn access(self: Arc<Self>) -> Arc<dyn AccessStore> {
+        self
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         head::head(&self.readers).await
     }
