@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 pub use settings::Settings;
 
 use crate::HubError;
+use crate::accounts::{Accounts, Loaded, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
@@ -32,6 +33,7 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::interpreter::{BeginInterpreting, Interpreter, InterpreterDeps};
 use crate::journal::Journal;
+use crate::messages::accounts::SetUpToken;
 use crate::messages::archive::Rest;
 use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::jobs::{Begin as BeginJobs, Rest as RestJobs};
@@ -79,6 +81,9 @@ pub struct Hub {
     pub(crate) tree: Arc<TreeNow>,
     pub(crate) templates: Addr<Templates>,
     pub(crate) firmware: Addr<Firmware>,
+    pub(crate) accounts: Addr<Accounts>,
+    pub directory: Arc<Directory>,
+    set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
     /// The templates as they are now.
     pub(crate) catalog: Arc<CatalogNow>,
@@ -123,6 +128,8 @@ impl Hub {
     ) -> Result<Arc<Self>, StoreError> {
         let head = store.head().await?;
         let kept = store.outgoing().await?;
+        let Loaded { accounts, directory, set_up_token } =
+            Accounts::load(Arc::clone(&store), Arc::clone(&clock), settings.accounts).await?;
         let tree = Arc::new(TreeNow::load(&*store).await?);
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
@@ -235,7 +242,7 @@ impl Hub {
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
-        let (groups, templates, firmware, jobs) = {
+        let (groups, templates, firmware, jobs, accounts) = {
             let around = Arc::new(fleet::Around {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
@@ -256,6 +263,7 @@ impl Hub {
                 Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
                 Jobs::start_in_arbiter(&beside, move |_| Jobs::new(around)),
+                Accounts::start_in_arbiter(&beside, move |_| accounts),
             )
         };
         let listening = Arc::new(Listening::default());
@@ -358,6 +366,9 @@ impl Hub {
             tree,
             templates,
             firmware,
+            accounts,
+            directory,
+            set_up_token: Mutex::new(set_up_token),
             jobs,
             catalog,
             door,
@@ -368,6 +379,12 @@ impl Hub {
             settings,
             people,
         }))
+    }
+
+    /// The token for the link of the first start, once: none where the hub had users as it started.
+    #[must_use]
+    pub fn take_set_up_token(&self) -> Option<SetUpToken> {
+        self.set_up_token.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Says where webhooks may go from now on.

@@ -46,6 +46,7 @@ pub mod backtest;
 pub mod search;
 
 pub mod access;
+pub mod accounts;
 pub mod binding;
 pub mod caller;
 pub mod catalog;
