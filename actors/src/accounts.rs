@@ -4,6 +4,7 @@
 //!
 //! Scopes other than all devices are not taken in yet, as search, feed and lists do not keep to one.
 
+pub mod alone;
 mod changes;
 pub mod directory;
 mod hashing;

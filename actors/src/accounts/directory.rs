@@ -156,8 +156,10 @@ impl Directory {
     /// Takes a user in as they are now: their sessions and keys have the rights that they have.
     pub(super) fn put_user(&self, user: &User) {
         self.change(|entries| {
+            // The first one ends the open mode, and what callers without a name have open.
+            let is_first = !entries.has_users();
             entries.set_has_users();
-            ((), entries.change_user(user))
+            ((), entries.change_user(user) || is_first)
         });
     }
 

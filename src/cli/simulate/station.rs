@@ -302,8 +302,9 @@ impl Station {
         }
         self.members[place].device.fetched(&wanted.job, Download::UnderWay);
         let (client, sender) = (self.fleet.http.clone(), self.sender.clone());
+        let token = self.fleet.hub.token_for(&wanted.url);
         tokio::spawn(async move {
-            let came = fetch::fetch(&client, &wanted).await;
+            let came = fetch::fetch(&client, token.as_ref(), &wanted).await;
             let _ = sender.send(Fetched { place, job: wanted.job, came }); // the fleet may be done
         });
     }

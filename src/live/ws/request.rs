@@ -1,6 +1,8 @@
 //! Request frames, read field by field. A frame that makes no sense is answered with the field that is wrong and the
 //! reason; an unknown field is named first of all.
 
+use std::fmt;
+
 use twinhub_domain::json::fields_of;
 use twinhub_domain::payload;
 use twinhub_domain::payload::PayloadError;
@@ -15,6 +17,7 @@ use crate::live::subscription::Filter;
 /// Ids of frames and subscriptions have at most this many bytes: they are sent with every event.
 const LONGEST_ID: usize = 128;
 
+const AUTH: [&str; 1] = ["token"];
 const SUBSCRIBE: [&str; 6] = ["devices", "kinds", "group_id", "group", "since", "snapshot"];
 const DESIRED: [&str; 3] = ["device_id", "patch", "if_version"];
 /// Beside the fields of REST's body.
@@ -24,10 +27,44 @@ const COMMAND: [&str; 3] = ["device_id", "idempotency_key", "wait"];
 #[derive(Debug)]
 pub(super) enum RequestFrame {
     Subscribe(SubscribeRequest),
-    Unsubscribe { id: Box<str> },
-    Desired { id: Option<Box<str>>, device: DeviceId, patch: Object, if_version: Option<u64> },
-    Command { id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest> },
-    Ping { id: Option<Box<str>> },
+    Unsubscribe {
+        id: Box<str>,
+    },
+    Desired {
+        id: Option<Box<str>>,
+        device: DeviceId,
+        patch: Object,
+        if_version: Option<u64>,
+    },
+    Command {
+        id: Option<Box<str>>,
+        device: DeviceId,
+        request: Box<CommandRequest>,
+    },
+    Ping {
+        id: Option<Box<str>>,
+    },
+    /// The sender has this token. Only in a first frame.
+    Auth {
+        id: Option<Box<str>>,
+        token: GivenToken,
+    },
+}
+
+/// A token that no log shows.
+pub(super) struct GivenToken(Box<str>);
+
+impl GivenToken {
+    /// The text of it.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for GivenToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GivenToken")
+    }
 }
 
 /// A request for a subscription.
@@ -66,7 +103,7 @@ pub(super) fn parse(text: &[u8]) -> Result<RequestFrame, BadFrame> {
 fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, FieldError> {
     let Some(kind) = fields.text("type")? else {
         // It may be there under another name.
-        fields.only(&[&SUBSCRIBE[..], &DESIRED, &COMMAND, fields_of::<NewCommand>()].concat())?;
+        fields.only(&[&SUBSCRIBE[..], &AUTH, &DESIRED, &COMMAND, fields_of::<NewCommand>()].concat())?;
         return Err(FieldError::missing("type"));
     };
     let needed = |id: Option<Box<str>>| id.ok_or_else(|| FieldError::missing("id"));
@@ -99,9 +136,13 @@ fn by_type(id: Option<Box<str>>, mut fields: Fields) -> Result<RequestFrame, Fie
             fields.only(&[])?;
             Ok(RequestFrame::Ping { id })
         }
+        "auth" => {
+            let token = fields.only(&AUTH)?.needed_text("token")?;
+            Ok(RequestFrame::Auth { id, token: GivenToken(token) })
+        }
         other => {
             let detail = format!(
-                "`{}` is none of subscribe, unsubscribe, desired, command, ping",
+                "`{}` is none of subscribe, unsubscribe, desired, command, ping, auth",
                 other.escape_debug()
             );
             Err(FieldError { code: "unknown_type", ..FieldError::bad("type", detail) })
@@ -143,7 +184,10 @@ impl RequestFrame {
     pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::Subscribe(SubscribeRequest { id, .. }) | Self::Unsubscribe { id } => Some(id),
-            Self::Desired { id, .. } | Self::Command { id, .. } | Self::Ping { id } => id.as_deref(),
+            Self::Desired { id, .. }
+            | Self::Command { id, .. }
+            | Self::Ping { id }
+            | Self::Auth { id, .. } => id.as_deref(),
         }
     }
 }
@@ -165,13 +209,14 @@ impl BadFrame {
 
 /// The types of request frames, each with its members beside `type` and `id`.
 #[cfg(test)]
-pub(in crate::live) fn requests() -> [(&'static str, Vec<&'static str>); 5] {
+pub(in crate::live) fn requests() -> [(&'static str, Vec<&'static str>); 6] {
     [
         ("subscribe", SUBSCRIBE.to_vec()),
         ("unsubscribe", Vec::new()),
         ("desired", DESIRED.to_vec()),
         ("command", [&COMMAND[..], fields_of::<NewCommand>()].concat()),
         ("ping", Vec::new()),
+        ("auth", AUTH.to_vec()),
     ]
 }
 
@@ -205,6 +250,7 @@ mod tests {
         check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
         check(r#"{"type":"command","id":"c1","device_id":"a","command_type":"reboot","wait":"5s"}"#, "c1 ");
         check(r#"{"type":"ping"}"#, "- ");
+        check(r#"{"type":"auth","id":"a","token":"twh_pat_x"}"#, "a ");
     }
 
     #[test]
@@ -239,11 +285,19 @@ mod tests {
             r#"{"type":"command","device_id":"a","comand_type":"reboot"}"#,
             r#"{"type":"error","code":"unknown_field","error":"`comand_type`"#,
         );
+        check(r#"{"type":"auth"}"#, r#"{"type":"error","code":"missing_field","error":"`token`"#);
         check(
             r#"{"type":"subscribe","id":"s","since":-1}"#,
             r#"{"type":"error","id":"s","code":"bad_field""#,
         );
     }
+
+    #[test]
+    fn no_token_is_shown() {
+        let frame = parse(br#"{"type":"auth","token":"twh_pat_x"}"#).unwrap();
+        assert!(!format!("{frame:?}").contains("twh_pat_x"), "{frame:?}");
+    }
+
     #[test]
     fn reads_commands_as_rest_does() {
         let read = |more: &str| {

@@ -56,6 +56,14 @@ pub enum ClientFrame {
         #[schema(min_length = 1, max_length = 128)]
         id: Option<String>,
     },
+    /// Say by a token who the sender is. It must be the first frame, within 10 s, where the handshake has neither
+    /// `Authorization` nor a session's cookie and the hub is not open. Answered by `hello`, or the hub closes with 4401.
+    Auth {
+        #[schema(min_length = 1, max_length = 128)]
+        id: Option<String>,
+        /// A personal key, or a service account's.
+        token: String,
+    },
 }
 
 #[derive(ToSchema)]

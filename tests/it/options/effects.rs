@@ -46,7 +46,8 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("rule-secrets", "secrets.rs", "a_rule_may_not_sign_with_any_variable"),
     ("webhook-allow", "secrets.rs", "webhooks_do_not_reach_this_machine_or_the_hub_itself"),
     ("webhook-private-redirects", "options/place.rs", "webhooks_are_redirected_inward_where_that_is_allowed"),
-    ("open", "bad_configuration.rs", "addresses_that_others_can_reach"),
+    ("registration", "sign_in/people.rs", "whoever_asks_makes_an_account_where_that_is_allowed"),
+    ("open", "sign_in/first_start.rs", "an_open_hub_lets_this_machine_in_also_when_there_are_users"),
     ("open-to-network", "options/place.rs", "other_machines_are_served_where_that_is_allowed"),
 ];
 
