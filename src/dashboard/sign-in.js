@@ -54,6 +54,7 @@ form.addEventListener("submit", async (event) => {
 if (form.dataset.takesToken) {
   form.hidden = !token;
   byId("no-token").hidden = Boolean(token);
+  if (token) byId("name").focus(); // it was hidden when the page looked for where to begin
 } else {
   // A link from elsewhere brings no session along, and a page of ours does: who is signed in need not do it again.
   fetch("/api/auth/user").then(async (answer) => {

@@ -104,6 +104,7 @@ pub struct NewKeyItem {
     #[schema(example = "twh_pat_…")]
     secret: String,
     #[serde(flatten)]
+    #[schema(inline)]
     key: KeyItem,
 }
 
