@@ -96,7 +96,8 @@ async fn a_key_that_was_revoked_or_has_expired_is_dead_at_once() {
         let id = key.key.id.clone();
         let revoked =
             scene.answer(|reply| RevokeKey { key: id.clone(), by: by.clone(), reply }).await.unwrap();
-        assert_eq!(revoked, key.key);
+        assert_eq!(revoked.last_used, Some((scene.now(), address(1))));
+        assert_eq!(KeyView { last_used: None, ..revoked }, key.key);
         assert_eq!(scene.by_key(&key).unwrap_err(), Unidentified::Key);
         assert!(!scene.directory.is_valid(&identity) && scene.directory.is_valid(&of_other));
         assert_eq!(scene.changes(), changes + 1);
