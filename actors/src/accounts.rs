@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::oneshot;
 use tracing::warn;
 use twinhub_access::limits::LoginLimits;
@@ -76,6 +76,11 @@ struct Look;
 #[derive(Message)]
 #[rtype(result = "()")]
 struct NoteUses;
+
+/// Stops: the hub is shutting down.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Stop;
 
 /// The actor of the accounts.
 pub struct Accounts {
@@ -229,6 +234,15 @@ impl Accounts {
     }
 }
 
+/// Has the accounts write down what they have not yet, and stop. The store must not be asked any more after that: its
+/// connections have to be given back before the runtime ends.
+pub(crate) async fn close(accounts: &Addr<Accounts>) {
+    // One after another: the next message waits for what the one before it writes. Gone is as good.
+    let _ = accounts.send(Look).await;
+    let _ = accounts.send(NoteUses).await;
+    let _ = accounts.send(Stop).await;
+}
+
 /// The result of a write. Where nobody knows whether it was done it is done again, which does no harm.
 async fn durable<T, F>(mut write: impl FnMut() -> F) -> Result<T, AccountRefusal>
 where
@@ -286,6 +300,14 @@ impl Handler<NoteUses> for Accounts {
 
     fn handle(&mut self, _: NoteUses, ctx: &mut Context<Self>) {
         self.note_uses(ctx);
+    }
+}
+
+impl Handler<Stop> for Accounts {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        ctx.stop();
     }
 }
 
@@ -366,3 +388,5 @@ impl Handler<ListAudit> for Accounts {
         }));
     }
 }
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 pub use settings::Settings;
 
 use crate::HubError;
-use crate::accounts::{Accounts, Loaded, directory::Directory};
+use crate::accounts::{self, Accounts, Loaded, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Around, Automation, Keys, files};
@@ -480,6 +480,7 @@ impl Hub {
     /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
         let _ = post(&self.jobs, RestJobs); // gone is as good
+        let _ = tokio::time::timeout(LONGEST_CLOSE, accounts::close(&self.accounts)).await; // a store that fails
         let (reply, flushed) = oneshot::channel();
         let _ = post(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again

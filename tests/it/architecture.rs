@@ -169,6 +169,7 @@ const ABSENCES: &[Absence] = &[
         but: &[],
         never: &[
             "Addr<",
+            "crate::accounts",
             "crate::alarms",
             "crate::archive",
             "crate::automation",

@@ -26,7 +26,7 @@ pub struct Key {
     pub last_used: Option<(Timestamp, IpAddr)>,
 }
 
-/// A key that somebody wants.
+/// A request for a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyWish {
     pub name: DisplayName,
@@ -36,7 +36,7 @@ pub struct KeyWish {
     pub life_ms: Option<i64>,
 }
 
-/// Why a key cannot be had.
+/// Reasons not to make a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     #[error("a key has a name, by which it is told from others")]
@@ -49,7 +49,7 @@ pub enum BadKey {
     TooMany,
 }
 
-/// Why a key gives no rights.
+/// Reasons for which a key gives no rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeadKey {
     #[error("this key has expired")]

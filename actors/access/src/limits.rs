@@ -1,4 +1,4 @@
-//! Limits on sign-ins that fail. Passwords cannot be guessed, and nobody can lock somebody else out:
+//! Limits on sign-ins that fail. Passwords cannot be guessed, and no guesser can lock out the owner of an account:
 //!
 //! | failures | then |
 //! |---|---|
@@ -56,7 +56,7 @@ pub struct Try {
     at: Timestamp,
 }
 
-/// Why a try is not let through.
+/// Reasons not to let a try through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limited {
     #[error("too many tries: try again in {}", Wait(*wait_ms))]

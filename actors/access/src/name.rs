@@ -20,7 +20,7 @@ pub struct Email(Box<str>);
 #[serde(transparent)]
 pub struct DisplayName(Box<str>);
 
-/// Why a text is no name.
+/// Reasons for which a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
     #[error("a user name must not be empty")]

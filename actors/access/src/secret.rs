@@ -33,7 +33,7 @@ pub enum SecretKind {
 #[serde(transparent)]
 pub struct SecretId(Box<str>);
 
-/// A secret in clear. It is shown once, to whom it is given.
+/// A secret in clear. It is shown once, to the person it was made for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     kind: SecretKind,
@@ -50,7 +50,7 @@ pub struct KeptSecret {
     pub last_4: Box<str>,
 }
 
-/// Why a text is no secret of ours.
+/// Reasons for which a text is no secret of a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSecret {
     #[error("this is no key of a hub: those begin with twh_")]
@@ -147,7 +147,7 @@ impl Secret {
         SecretId(self.text[from..from + ID].into())
     }
 
-    /// The text, for whom it is given to. It goes into no log and no store.
+    /// The text, for the person it was made for. It goes into no log and no store.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.text
@@ -223,8 +223,9 @@ fn base62<const N: usize>(number: &[u8]) -> String {
         let mut rest = 0_u32;
         for byte in &mut number {
             let part = rest << 8 | u32::from(*byte);
-            // Less than 256, as `rest` is less than 62.
-            *byte = (part / 62) as u8;
+            // The rest is less than 62, so the quotient is one byte.
+            let [.., quotient] = (part / 62).to_be_bytes();
+            *byte = quotient;
             rest = part % 62;
         }
         *digit = DIGITS[rest as usize];

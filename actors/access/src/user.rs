@@ -73,7 +73,7 @@ pub struct UserChange {
     pub disabled: Option<bool>,
 }
 
-/// Why a user cannot be changed or removed so.
+/// Reasons not to change or remove a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadUserChange {
     #[error("this is the last admin: make another one first")]
@@ -200,11 +200,11 @@ fn check_rights(role: Role, scope: &Scope) -> Result<(), BadUserChange> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A user whose scope is all devices.
-    pub fn user(number: u128, name: &str, role: Role) -> User {
+    pub(crate) fn user(number: u128, name: &str, role: Role) -> User {
         let (id, name) = (UserId(Uuid::from_u128(number)), UserName::parse(name).unwrap());
         User::new(id, name, (role, Scope::All), UserSource::Admin, Timestamp::default()).unwrap()
     }

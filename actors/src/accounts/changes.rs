@@ -250,13 +250,7 @@ impl Accounts {
         let EndTotp { user, password, by, reply } = end;
         let now = self.clock.now();
         let prepared = self.people.find(user).cloned().and_then(|user| {
-            let about = About { name: &user.name, email: user.email.as_ref() };
-            let policy = Policy::new(self.settings.only_loopback, false);
-            if by.check_account(user.id)?
-                && let Some(typed) = &password
-            {
-                policy.check(typed, about)?; // without the second factor it must be longer
-            }
+            by.check_account(user.id)?;
             if user.totp.is_none() {
                 return Err(AccountRefusal::NoTotp);
             }
@@ -271,14 +265,17 @@ impl Accounts {
         let Some((typed, tried)) = own else {
             return self.write_user(User { totp: None, ..before }, vec![audit], |_| (), reply, ctx);
         };
-        let checked = self.hashing.check(typed, before.password.clone());
+        let checked = self.hashing.check(typed.clone(), before.password.clone());
         ctx.spawn(checked.into_actor(self).map(move |checked, this, ctx| {
             let after = checked.and_then(|check| {
                 let user = this.people.find(user)?;
-                match check.is_right && user.password == before.password {
-                    true => Ok(User { totp: None, ..user.clone() }),
-                    false => Err(AccountRefusal::OldPassword),
+                if !check.is_right || user.password != before.password {
+                    return Err(AccountRefusal::OldPassword);
                 }
+                // Without the second factor it may have to be longer.
+                let about = About { name: &user.name, email: user.email.as_ref() };
+                Policy::new(this.settings.only_loopback, false).check(&typed, about)?;
+                Ok(User { totp: None, ..user.clone() })
             });
             match after {
                 Ok(after) => {

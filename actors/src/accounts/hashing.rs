@@ -17,7 +17,7 @@ const MOST: usize = 32;
 #[derive(Debug)]
 pub struct Hashing {
     places: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    pub turns: Arc<Semaphore>,
 }
 
 /// The check of a typed password.
@@ -110,4 +110,58 @@ pub fn random<const N: usize>() -> Result<[u8; N], AccountRefusal> {
 #[expect(clippy::needless_pass_by_value, reason = "it stands behind map_err")]
 fn system(error: impl std::fmt::Display) -> AccountRefusal {
     AccountRefusal::System(error.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_leaves_gives_no_turn_away_while_the_hash_runs() {
+        let hashing = Hashing::default();
+        let (begun, begins) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let ends = Arc::new(std::sync::Mutex::new(ends));
+        let job = || {
+            let (begun, ends) = (begun.clone(), Arc::clone(&ends));
+            move || {
+                begun.send(()).unwrap();
+                ends.lock().unwrap().recv().map_err(system)
+            }
+        };
+        for _ in 0..AT_ONCE {
+            let mut running = Box::pin(hashing.run(job()));
+            assert!(futures_util::poll!(&mut running).is_pending());
+        } // nobody waits for them any more
+        for _ in 0..AT_ONCE {
+            begins.recv().unwrap();
+        }
+        let mut waiting = Box::pin(hashing.run(job()));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(hashing.turns.available_permits(), 0);
+        assert!(begins.try_recv().is_err());
+        for _ in 0..=AT_ONCE {
+            end.send(()).unwrap();
+        }
+        waiting.await.unwrap();
+        assert!(begins.recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn only_so_many_wait() {
+        let hashing = Hashing::default();
+        let held = Arc::clone(&hashing.turns).acquire_many_owned(2).await.unwrap();
+        let mut waiting: Vec<_> = (0..MOST).map(|_| Box::pin(hashing.run(|| Ok(())))).collect();
+        for job in &mut waiting {
+            assert!(futures_util::poll!(job).is_pending());
+        }
+        assert_eq!(hashing.run(|| Ok(())).await, Err(AccountRefusal::Busy));
+        drop(held);
+        for job in waiting {
+            job.await.unwrap();
+        }
+        assert_eq!(hashing.run(|| Ok(())).await, Ok(()));
+    }
 }

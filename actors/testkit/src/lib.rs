@@ -1,5 +1,6 @@
 //! The ground that tests stand on: a clock moved by hand, a store that fails on demand, and waits that come to an end.
 
+mod access;
 mod patience;
 
 use std::collections::HashSet;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
+use access::FailingAccess;
 pub use patience::{PATIENCE, ask, until, until_found, within};
 
 use twinhub_domain::Outgoing;
@@ -241,9 +243,8 @@ impl FailingStore {
 
 #[async_trait]
 impl Store for FailingStore {
-    /// Which does not fail.
     fn access(self: Arc<Self>) -> Arc<dyn AccessStore> {
-        Arc::clone(&self.inner).access()
+        FailingAccess::of(self)
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

@@ -160,7 +160,8 @@ fn waits_are_said_as_people_say_them() {
 }
 
 proptest! {
-    /// Whatever one guesser does, the guesses at one account in a day are few, and who waits as told is let in.
+    /// Guesses of one guesser at one account are few in a day, at whatever pace; and after the wait that was told a try is
+    /// let through.
     #[test]
     fn guesses_are_few_and_waits_are_true(pauses in prop::collection::vec(0_i64..2_000_000, 1..400)) {
         let mut limits = LoginLimits::default();

@@ -36,7 +36,7 @@ const UNKNOWN: &str =
 #[serde(transparent)]
 pub struct PasswordHash(Box<str>);
 
-/// Why a stored hash is refused, or none can be made.
+/// Reasons to refuse a stored hash, or not to make one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadHash {
     #[error("a kept password is an argon2id or bcrypt hash, this one is neither")]

@@ -24,7 +24,7 @@ pub struct About<'a> {
     pub email: Option<&'a Email>,
 }
 
-/// Why a password is refused.
+/// Reasons to refuse a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPassword {
     #[error("a password has at least {least} characters")]

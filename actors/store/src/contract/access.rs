@@ -20,7 +20,7 @@ use twinhub_domain::Timestamp;
 use uuid::Uuid;
 
 /// A store with all four of them.
-trait AccessStore: UserStore + KeyStore + SessionStore + AuditStore {}
+pub trait AccessStore: UserStore + KeyStore + SessionStore + AuditStore {}
 impl AccessStore for MemoryStore {}
 impl AccessStore for SqlStore {}
 
@@ -43,15 +43,15 @@ impl Fixture {
     }
 }
 
-fn at(ms: i64) -> Timestamp {
+pub fn at(ms: i64) -> Timestamp {
     Timestamp::from_millis(NOON + ms)
 }
 
-fn here() -> IpAddr {
+pub fn here() -> IpAddr {
     "2001:db8::1".parse().unwrap()
 }
 
-fn key(number: u8, owner: Option<&User>) -> Key {
+pub fn key(number: u8, owner: Option<&User>) -> Key {
     let name = DisplayName::parse("ci").unwrap();
     let wish = KeyWish { name, role: Role::Viewer, scope: Scope::Groups([].into()), life_ms: None };
     let random = [number; RANDOM_BYTES];
@@ -61,12 +61,12 @@ fn key(number: u8, owner: Option<&User>) -> Key {
     }
 }
 
-fn session(number: u8, user: &User) -> Session {
+pub fn session(number: u8, user: &User) -> Session {
     let (id, token) = (SessionId(Uuid::from_u128(number.into())), SessionToken::new([number; TOKEN_BYTES]));
     Session::begin(id, &token, user.id, (here(), "Firefox"), at(number.into()))
 }
 
-fn all() -> AuditQuery {
+pub fn all() -> AuditQuery {
     AuditQuery { limit: 1_000, ..AuditQuery::default() }
 }
 
@@ -155,7 +155,7 @@ async fn a_removed_user_takes_keys_and_sessions_along() {
         assert!(!store.remove_user(ann.id, &told).await.unwrap());
 
         let store = fixture.store().await;
-        assert_eq!(store.users().await.unwrap(), [bob.clone()]);
+        assert_eq!(store.users().await.unwrap(), std::slice::from_ref(&bob));
         assert_eq!(store.keys(Some(ann.id)).await.unwrap(), []);
         assert_eq!(store.keys(Some(bob.id)).await.unwrap(), [key(3, Some(&bob))]);
         assert_eq!(store.keys(None).await.unwrap(), [key(4, None)]);
@@ -275,9 +275,9 @@ async fn the_audit_is_read_by_pages_both_ways() {
                     break;
                 }
                 if newest_first {
-                    query.before = last
+                    query.before = last;
                 } else {
-                    query.since = last
+                    query.since = last;
                 }
                 // What is added meanwhile disturbs nobody who goes back.
                 if newest_first && pages == 1 {
