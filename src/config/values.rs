@@ -86,7 +86,7 @@ pub enum Registration {
     /// Admins make accounts
     #[default]
     Closed,
-    /// Whoever reaches the hub makes one, and is an operator
+    /// Anybody who reaches the hub makes one, and is an operator
     Open,
 }
 
