@@ -107,7 +107,6 @@ pub fn random<const N: usize>() -> Result<[u8; N], AccountRefusal> {
     Ok(bytes)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it stands behind map_err")]
 fn system(error: impl std::fmt::Display) -> AccountRefusal {
     AccountRefusal::System(error.to_string().into())
 }

@@ -139,7 +139,7 @@ mod tests {
         let entries = refused.take();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[1].detail.get("tries"), Some(&Json::from(10_000)));
-        assert!(entries.iter().all(|entry| entry.outcome == Outcome::Refused && &*entry.target == ""));
+        assert!(entries.iter().all(|entry| entry.outcome == Outcome::Refused && entry.target.is_empty()));
         assert!(refused.take().is_empty());
     }
 
