@@ -26,8 +26,8 @@ pub use file::table as file_table;
 pub use log_filter::LogFilter;
 pub use shown::report;
 pub use values::{
-    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, UnknownDevicesOption,
-    WebOrigin, WebhookPlace,
+    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, Registration,
+    UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -179,11 +179,15 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
 
-    /// Let anyone in who can reach the address; no password is asked for yet, so it changes nothing [default: false]
+    /// The people who may make an account of their own: nobody, or whoever reaches the hub, as an operator [default: closed]
+    #[arg(long, env = "TWINHUB_REGISTRATION", value_name = "POLICY")]
+    pub registration: Option<Registration>,
+
+    /// Let whoever asks from this machine do everything, also when there are users [default: false]
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub open: Option<bool>,
 
-    /// Allow addresses that other machines can reach, although anyone there is let in [default: false]
+    /// Let anyone in who can reach the addresses, other machines too [default: false]
     #[arg(long, env = "TWINHUB_OPEN_TO_NETWORK", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub open_to_network: Option<bool>,
 }
@@ -236,7 +240,7 @@ pub struct Config {
     pub rule_secrets: Vec<String>,
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
-    /// Callers have no name yet, so it changes nothing.
+    pub registration: Registration,
     pub open: bool,
     pub open_to_network: bool,
 }
@@ -250,10 +254,16 @@ pub enum ConfigError {
     #[error("{}:{line}: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, message: String },
     #[error(
-        "{option} {address} can be reached by other machines, and anyone there would be let in: \
-         use a loopback address such as 127.0.0.1, or say --open-to-network if that is what you want"
+        "--mqtt-listen {address} can be reached by other machines, and devices have no passwords yet, so anyone there \
+         could speak for any device: use a loopback address such as 127.0.0.1, or say --open-to-network if that is what \
+         you want"
     )]
-    OpenToNetwork { option: &'static str, address: SocketAddr },
+    MqttToNetwork { address: SocketAddr },
+    #[error(
+        "--open lets in whoever asks from this machine, and --listen {address} can be reached by other machines: leave \
+         one of them out, or say --open-to-network to let anyone in"
+    )]
+    OpenBeyond { address: SocketAddr },
 }
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -365,6 +375,7 @@ impl Config {
                 .webhook_private_redirects
                 .or(file.webhook_private_redirects)
                 .unwrap_or_default(),
+            registration: given.registration.or(file.registration).unwrap_or_default(),
             open: given.open.or(file.open).unwrap_or_default(),
             open_to_network: given.open_to_network.or(file.open_to_network).unwrap_or_default(),
             data_dir,
@@ -374,16 +385,23 @@ impl Config {
         Ok(config)
     }
 
-    /// Callers have no name, so only this machine is served unless the user knows and says so.
+    /// Is HTTP served to this machine alone?
+    #[must_use]
+    pub fn is_local_only(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+
+    /// Refuses what would let anyone in unless the user knows and says so. Whether there is a user, who has to sign in,
+    /// is found out at the start.
     fn check_addresses(&self) -> Result<(), ConfigError> {
-        let mut addresses = vec![("--listen", self.listen)];
-        if matches!(self.mqtt, Mqtt::Embedded) {
-            addresses.push(("--mqtt-listen", self.mqtt_listen));
+        if self.open_to_network {
+            return Ok(());
         }
-        for (option, address) in addresses {
-            if !address.ip().is_loopback() && !self.open_to_network {
-                return Err(ConfigError::OpenToNetwork { option, address });
-            }
+        if matches!(self.mqtt, Mqtt::Embedded) && !self.mqtt_listen.ip().is_loopback() {
+            return Err(ConfigError::MqttToNetwork { address: self.mqtt_listen });
+        }
+        if self.open && !self.is_local_only() {
+            return Err(ConfigError::OpenBeyond { address: self.listen });
         }
         Ok(())
     }
@@ -455,10 +473,16 @@ mod tests {
     #[test]
     fn an_address_that_others_can_reach_has_to_be_asked_for() {
         let text = |given| combine(given, None, "").err().unwrap().to_string();
-        assert!(text("listen = '0.0.0.0:80'").starts_with("--listen 0.0.0.0:80 can be reached"));
         assert!(text("mqtt-listen = '[::]:1883'").starts_with("--mqtt-listen [::]:1883 can be reached"));
-        assert!(text("listen = '0.0.0.0:80'\nopen = true").starts_with("--listen"));
-        assert!(combine("listen = '0.0.0.0:80'\nopen-to-network = true", None, "").is_ok());
-        assert!(combine("listen = '[::1]:80'", None, "").is_ok());
+        assert!(text("listen = '0.0.0.0:80'\nopen = true").starts_with("--open lets in"));
+        for taken in [
+            "listen = '0.0.0.0:80'\nopen = true\nopen-to-network = true",
+            "mqtt-listen = '0.0.0.0:80'\nopen-to-network = true",
+            "mqtt-listen = '0.0.0.0:80'\nmqtt = 'mqtt://h'",
+            "listen = '0.0.0.0:80'", // that there is a user is found out at the start
+            "listen = '[::1]:80'\nopen = true",
+        ] {
+            assert!(combine(taken, None, "").is_ok(), "{taken}");
+        }
     }
 }

@@ -3,8 +3,10 @@
 mod handles;
 mod instance;
 mod key;
+pub mod local_key;
 pub mod lock;
 pub mod private;
+mod settings;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -14,27 +16,30 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use tracing::{info, warn};
-use twinhub_actors::access::{Caller, Permissions};
+use twinhub_actors::Hub;
+use twinhub_actors::access::Caller;
 use twinhub_actors::clock::HubClock;
-use twinhub_actors::ingress::UnknownDevicePolicy;
+use twinhub_actors::messages::accounts::SetUpToken;
 use twinhub_actors::retained::RetainedInStore;
-use twinhub_actors::webhook_destinations::WebhookDestinations;
-use twinhub_actors::{Hub, Settings};
 use twinhub_domain::cause::Source;
 use twinhub_domain::{Clock as _, Timestamp};
 use twinhub_mqtt::Link;
-use twinhub_mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker, RetainedLimits, SessionLimits};
+use twinhub_mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker};
 use twinhub_mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
-use twinhub_rules::file::SecretNames;
 use twinhub_store::StoreError;
 use twinhub_store::seal::Seal;
 use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
 
+pub(crate) use self::settings::accounts;
+use self::settings::{
+    anonymous, broker_settings, destinations, largest_payload, settings as hub_settings, unknown_devices,
+};
 use crate::api::devices::token::Tokens;
 use crate::api::firmware::{self, Folder};
-use crate::config::{self, Config, DurationOrNever, Mqtt};
+use crate::config::{Config, Mqtt};
 use crate::http::{self, Policy};
 use crate::startup::key::KeyError;
+use crate::startup::local_key::{LocalKey, LocalKeyFile};
 use crate::startup::lock::{LockError, Locks};
 use crate::state::{ServerInfo, WebSettings, WebState};
 
@@ -54,6 +59,10 @@ pub struct RunningHub {
     /// No packet of MQTT can bring more bytes than this until the next start.
     pub(crate) largest_payload: usize,
     data_dir: PathBuf,
+    /// The token for the link by which the first user is made, while there is none.
+    set_up: Option<SetUpToken>,
+    #[expect(dead_code, reason = "held for its drop")]
+    local_key: LocalKeyFile,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
     locks: Locks,
@@ -91,6 +100,13 @@ pub enum StartError {
     Broker(BrokerError),
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error(
+        "--listen {address} can be reached by other machines, and there is no user who could sign in: make the first \
+         user: twinhub user add NAME --role admin (or let anyone in with --open-to-network)"
+    )]
+    NoUser { address: SocketAddr },
+    #[error("cannot write the key for this machine's command line into {}: {source}", path.display())]
+    LocalKey { path: PathBuf, source: std::io::Error },
     #[error("cannot serve HTTP: {0}")]
     Serve(std::io::Error),
     /// The HTTP library cannot write such a date, and its worker threads would panic.
@@ -149,11 +165,17 @@ impl Application {
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
         }
         let store = open_store(&config, &seal).await?;
-        let mut settings = settings(&config);
+        let mut settings = hub_settings(&config);
         settings.webhooks = destinations(&config, &[http, config.mqtt_listen]);
         let hub = Hub::start(Arc::clone(&store) as _, clock, settings)
             .await
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
+
+        if !config.is_local_only() && !config.open_to_network && !hub.directory.has_users() {
+            hub.close().await;
+            store.close().await;
+            return Err(StartError::NoUser { address: config.listen });
+        }
 
         let shares = handles::share_out(config.http_connections, config.mqtt_connections);
         let connected = match connect(&config, &hub, Arc::clone(&store), shares.mqtt).await {
@@ -178,12 +200,16 @@ impl Application {
             http: http.to_string(),
             public_url: config.public_url.clone().unwrap_or_else(|| reachable(http)),
         };
+        let (local_key, local_key_file) = LocalKey::make(&config.data_dir, http)
+            .map_err(|source| StartError::LocalKey { path: config.data_dir.clone(), source })?;
         let web_settings = WebSettings {
             policy: Policy::of(&config, &info.public_url),
             most_connections: shares.http,
             firmware: Folder::new(config.data_dir.join("firmware")),
             tokens: Tokens::new(seal),
-            anonymous: Permissions::all(),
+            anonymous: anonymous(&config),
+            is_local_only: config.is_local_only(),
+            local_key: Some(local_key),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
         if let Err(error) =
@@ -199,6 +225,7 @@ impl Application {
         let mqtt = listens.map(tracing::field::display);
         info!(%http, mqtt, version = env!("CARGO_PKG_VERSION"), "serving");
         let largest_payload = largest_payload(&config);
+        let set_up = hub.take_set_up_token();
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -209,6 +236,8 @@ impl Application {
             server: handle,
             largest_payload,
             data_dir,
+            set_up,
+            local_key: local_key_file,
             locks,
             store,
         })
@@ -234,18 +263,26 @@ impl RunningHub {
     /// The text for a person who has just started the hub: the addresses, and commands to try.
     #[must_use]
     pub fn banner(&self) -> String {
-        let Self { mqtt, data_dir, link, .. } = self;
+        let Self { mqtt, data_dir, link, set_up, .. } = self;
         let http = public_address(self.http);
         let (broker, publish) = match mqtt {
             Some(address) if address.port() == 1883 => (format!("{address}"), String::new()),
             Some(address) => (format!("{address}"), format!(" -p {}", address.port())),
             None => (link.state().detail, String::new()),
         };
+        let first_user = set_up.as_ref().map(|token| {
+            format!(
+                "anyone who asks may do everything until there is a user; make the first one (once, within an hour):\n\n  \
+                 http://{http}/setup#{}\n\n",
+                token.reveal()
+            )
+        });
         format!(
             "twinhub {version}\n\n  page   http://{http}/\n  API    http://{http}/docs\n  MQTT   {broker}\n  data   {data}\n\n\
-             try it:\n\n  mosquitto_pub{publish} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
+             {first_user}try it:\n\n  mosquitto_pub{publish} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
              curl http://{http}/api/devices/test\n",
             version = env!("CARGO_PKG_VERSION"),
+            first_user = first_user.unwrap_or_default(),
             data = data_dir.display(),
         )
     }
@@ -300,28 +337,6 @@ async fn connect(
     }
 }
 
-fn broker_settings(config: &Config) -> BrokerSettings {
-    BrokerSettings {
-        listen: config.mqtt_listen,
-        most_clients: config.mqtt_connections,
-        largest_payload: config.mqtt_payload_limit,
-        retained: RetainedLimits { message: config.mqtt_retained_limit, total: config.mqtt_retained_total },
-        sessions: SessionLimits {
-            count: config.mqtt_sessions,
-            messages: config.mqtt_session_messages,
-            bytes: config.mqtt_session_limit,
-            total: config.mqtt_sessions_total,
-        },
-        ..BrokerSettings::default()
-    }
-}
-
-/// Bytes of a payload that come through either link, which are started with this configuration: they take packets of
-/// twice the limit, so that the door can say what was too large.
-fn largest_payload(config: &Config) -> usize {
-    config.mqtt_payload_limit.saturating_mul(2)
-}
-
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this
 /// machine speaks from.
 fn reachable(address: SocketAddr) -> String {
@@ -355,48 +370,19 @@ async fn open_store(config: &Config, seal: &Arc<Seal>) -> Result<Arc<SqlStore>, 
         .map_err(|source| StartError::Store { database: config.database.to_string(), source })
 }
 
-/// Where webhooks may go, from a hub that listens there.
-fn destinations(config: &Config, listeners: &[SocketAddr]) -> WebhookDestinations {
-    let public_address = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
-    let public_address =
-        public_address.and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
-    WebhookDestinations {
-        allow: config.webhook_allow.iter().map(|place| place.allowed.clone()).collect(),
-        listeners: listeners.to_vec(),
-        public_address,
-        private_redirects: config.webhook_private_redirects,
-    }
-}
-
-fn unknown_devices(config: &Config) -> UnknownDevicePolicy {
-    match config.unknown_devices {
-        config::UnknownDevicesOption::Accept => UnknownDevicePolicy::Accept,
-        config::UnknownDevicesOption::Reject => UnknownDevicePolicy::Reject,
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    let mut settings = Settings {
-        unknown_devices: unknown_devices(config),
-        rules: config.rules.clone(),
-        window: config.window,
-        first_silence: config.first_silence,
-        secrets: SecretNames::with(&config.rule_secrets),
-        broker_tells: matches!(config.mqtt, Mqtt::Embedded),
-        ..Settings::default()
-    };
-    // Who says how long does not want to wait for a hundred thousand twins.
-    match config.idle_after {
-        Some(DurationOrNever::After(time)) => (settings.idle_after, settings.idle_above) = (Some(time), 0),
-        Some(DurationOrNever::Never) => settings.idle_after = None,
-        None => {}
-    }
-    settings
+/// The store of a hub that does not run, for the command line, which has its locks.
+///
+/// # Errors
+/// The key or the database cannot be used.
+pub(crate) async fn open_alone(config: &Config) -> Result<Arc<SqlStore>, StartError> {
+    let seal = Arc::new(key::load(config.key_file.as_deref(), &config.data_dir)?);
+    open_store(config, &seal).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, DurationOrNever};
 
     #[test]
     fn a_taken_port_comes_with_addresses_that_can_be_used() {

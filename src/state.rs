@@ -2,19 +2,18 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use actix_web::HttpRequest;
 use actix_web::web::Data;
 use tokio::sync::watch;
 use twinhub_actors::Hub;
-use twinhub_actors::access::{Caller, Grant, Permissions};
+use twinhub_actors::accounts::directory::Directory;
 use twinhub_domain::Timestamp;
-use twinhub_domain::cause::Source;
 use twinhub_mqtt::Link;
 
 use crate::api::devices::token::{PendingTokens, Tokens};
 use crate::api::firmware::Folder;
 use crate::http::search_limiter::SearchLimiter;
-use crate::http::{HttpConnections, Policy};
+use crate::http::{AnonymousAccess, HttpConnections, Policy};
+use crate::startup::local_key::LocalKey;
 
 /// The settings of the web server.
 #[derive(Clone, Debug)]
@@ -28,7 +27,11 @@ pub struct WebSettings {
     /// The store of devices' token hashes.
     pub tokens: Tokens,
     /// The permissions of callers without a name.
-    pub anonymous: Permissions,
+    pub anonymous: AnonymousAccess,
+    /// HTTP is served to this machine alone.
+    pub is_local_only: bool,
+    /// The key for the command line on this machine.
+    pub local_key: Option<LocalKey>,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -61,7 +64,12 @@ pub struct WebState {
     /// Tokens that devices are being given.
     pub giving: PendingTokens,
     pub tokens: Tokens,
-    anonymous: Permissions,
+    pub(crate) anonymous: AnonymousAccess,
+    /// The name of the cookie with a session. Browsers send cookies to all ports of a host: so the port is in it.
+    pub cookie: String,
+    pub(crate) local_key: Option<LocalKey>,
+    /// HTTP is served to this machine alone.
+    pub is_local_only: bool,
     policy: RwLock<Arc<Policy>>,
     closing: watch::Sender<bool>,
 }
@@ -74,12 +82,15 @@ impl WebState {
             hub,
             link,
             connections: HttpConnections::new(settings.most_connections),
+            cookie: cookie(&info.http),
             info,
             firmware: settings.firmware.clone(),
             turns: SearchLimiter::default(),
             giving: PendingTokens::default(),
             tokens: settings.tokens.clone(),
             anonymous: settings.anonymous,
+            local_key: settings.local_key.clone(),
+            is_local_only: settings.is_local_only,
             policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),
         })
@@ -113,9 +124,20 @@ impl WebState {
         !*self.closing.borrow() && self.hub.alive().feed && !self.hub.is_failing()
     }
 
-    /// The grant of the caller that sent `request`. Callers have no name yet.
-    #[must_use]
-    pub fn grant(&self, _request: &HttpRequest) -> Grant {
-        self.hub.of(Caller::Anonymous, Source::Rest).confined_to(self.anonymous)
+    /// The hub, for the admission of callers: handlers have a grant.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
     }
+
+    /// Sessions and keys as they are now.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.hub.directory
+    }
+}
+
+/// The name of the session's cookie of a server that listens there.
+fn cookie(http: &str) -> String {
+    let port = http.rsplit_once(':').map_or("", |(_, port)| port);
+    format!("twinhub_{port}")
 }

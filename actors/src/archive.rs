@@ -15,8 +15,13 @@ use crate::messages::archive::{
     LoadTwins, RawHistory, Replay, StopCompaction,
 };
 use crate::messages::timers::ClockMoved;
-use twinhub_domain::Clock;
+use twinhub_domain::{Clock, Timestamp};
 use twinhub_store::{ClockDoubt, Head, Store};
+
+/// The retention of the audit, in ms: a year.
+const KEEP_AUDIT_MS: i64 = 365 * 24 * 60 * 60 * 1_000;
+/// The interval in which old entries of the audit are looked for, in ms: they are few.
+const AUDIT_EVERY_MS: u64 = 60 * 60 * 1_000;
 
 /// The actor that reads from the store and maintains it.
 pub struct Archive {
@@ -26,6 +31,8 @@ pub struct Archive {
     /// The doubt about the clock as it is stored.
     kept: ClockDoubt,
     maintain_every: Duration,
+    /// The uptime at which old entries of the audit were looked for, in ms.
+    audit_expired_at: Option<u64>,
     /// The next making of order, or the wait for it.
     maintaining: Option<SpawnHandle>,
 }
@@ -37,7 +44,25 @@ impl Archive {
         if let Some(last) = head.at {
             retention.moved(clock.now().millis().saturating_sub(last.millis()), clock.uptime_ms());
         }
-        Self { store, clock, retention, kept: head.doubt, maintain_every, maintaining: None }
+        let (kept, audit_expired_at, maintaining) = (head.doubt, None, None);
+        Self { store, clock, retention, kept, maintain_every, audit_expired_at, maintaining }
+    }
+
+    /// Has old entries of the audit removed, where it is time for that.
+    fn expire_audit(&mut self, now: Timestamp) -> impl Future<Output = ()> + use<> {
+        let uptime = self.clock.uptime_ms();
+        let is_due = self.audit_expired_at.is_none_or(|at| uptime.saturating_sub(at) >= AUDIT_EVERY_MS);
+        if is_due {
+            self.audit_expired_at = Some(uptime);
+        }
+        let store = is_due.then(|| Arc::clone(&self.store).access());
+        async move {
+            if let Some(store) = store
+                && let Err(error) = store.expire_audit(now.plus_millis(-KEEP_AUDIT_MS)).await
+            {
+                warn!(%error, "could not remove old entries of the audit, trying again in an hour");
+            }
+        }
     }
 
     /// Has the store keep how far the clock is doubted, where that is another than before.
@@ -57,9 +82,10 @@ impl Archive {
         let next = next.then(|(), this: &mut Self, _| {
             let store = Arc::clone(&this.store);
             let now = this.retention.now(this.clock.now(), this.clock.uptime_ms());
-            let doubted = this.keep_doubt();
+            let (doubted, audit) = (this.keep_doubt(), this.expire_audit(now));
             let work = async move {
                 doubted.await;
+                audit.await;
                 if let Err(error) = store.maintain(now).await {
                     warn!(%error, "could not put the store in order, trying again");
                 }

@@ -1,8 +1,9 @@
-//! Callers and permissions. The rights of a caller at the hub are a [`Grant`](crate::access::Grant).
+//! Callers. The rights of a caller at the hub are a [`Grant`](crate::access::Grant).
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use twinhub_access::{Permission, Permissions};
 use twinhub_domain::cause::Source;
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Cause, DeviceId};
@@ -56,123 +57,9 @@ impl fmt::Display for Caller {
     }
 }
 
-/// A permission. Each route and each message to an actor takes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Permission {
-    /// Ask whether the hub is there.
-    Public,
-    /// See how the hub is in detail, and the description of the API.
-    Monitor,
-    /// See devices, their data, events, commands, alarms, groups, templates, jobs, and rules with their runs.
-    Read,
-    /// Speak for a device: readings, answers to commands, polls, the firmware that it fetches.
-    Report,
-    /// Steer devices: commands, desired state, mode, schedule; alarms; have rules run, or not.
-    Operate,
-    /// Change the set of devices, and their properties: register, claim, change, remove; groups, jobs, imports.
-    Manage,
-    /// Make and change rules and templates.
-    Automate,
-    /// Take in firmware images and remove them.
-    Firmware,
-    /// Take data out in bulk, and have the past computed again.
-    Export,
-    /// Tell rules something from outside.
-    Trigger,
-    /// See data of the hub and no device: messages that were refused, the answers to webhooks.
-    Administer,
-}
-
-impl Permission {
-    /// All there are.
-    pub const ALL: [Self; 11] = [
-        Self::Public,
-        Self::Monitor,
-        Self::Read,
-        Self::Report,
-        Self::Operate,
-        Self::Manage,
-        Self::Automate,
-        Self::Firmware,
-        Self::Export,
-        Self::Trigger,
-        Self::Administer,
-    ];
-
-    /// The word for it: `read`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Monitor => "monitor",
-            Self::Read => "read",
-            Self::Report => "report",
-            Self::Operate => "operate",
-            Self::Manage => "manage",
-            Self::Automate => "automate",
-            Self::Firmware => "firmware",
-            Self::Export => "export",
-            Self::Trigger => "trigger",
-            Self::Administer => "administer",
-        }
-    }
-}
-
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A set of permissions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permissions(u16);
-
-impl Permissions {
-    /// All permissions.
-    #[must_use]
-    pub fn all() -> Self {
-        Permission::ALL.into_iter().collect()
-    }
-
-    /// The same without `permission`.
-    #[must_use]
-    pub fn without(self, permission: Permission) -> Self {
-        Self(self.0 & !Self::bit(permission))
-    }
-
-    /// Is `permission` one of them?
-    #[must_use]
-    pub fn contain(self, permission: Permission) -> bool {
-        self.0 & Self::bit(permission) != 0
-    }
-
-    fn bit(permission: Permission) -> u16 {
-        1 << permission as u16
-    }
-}
-
-impl FromIterator<Permission> for Permissions {
-    fn from_iter<T: IntoIterator<Item = Permission>>(permissions: T) -> Self {
-        Self(permissions.into_iter().fold(0, |bits, permission| bits | Self::bit(permission)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_set_contains_what_was_put_into_it() {
-        for given in Permission::ALL {
-            let set: Permissions = [given].into_iter().collect();
-            for asked in Permission::ALL {
-                assert_eq!(set.contain(asked), asked == given, "{given} {asked}");
-                assert!(Permissions::all().contain(asked));
-                assert_eq!(Permissions::all().without(given).contain(asked), asked != given);
-            }
-        }
-    }
 
     #[test]
     fn callers_are_named_in_causes() {

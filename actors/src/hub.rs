@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 pub use settings::Settings;
 
 use crate::HubError;
+use crate::accounts::{self, Accounts, Loaded, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Automation, AutomationDeps, RuleKeys, files};
@@ -33,6 +34,7 @@ use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
 use crate::journal::Journal;
 use crate::mailbox::try_send_unbounded;
+use crate::messages::accounts::SetUpToken;
 use crate::messages::archive::StopCompaction;
 use crate::messages::automation::{Flush, LoadFiles};
 use crate::messages::jobs::{StartJobs, StopJobs};
@@ -79,6 +81,9 @@ pub struct Hub {
     pub(crate) tree: Arc<TreeNow>,
     pub(crate) templates: Addr<Templates>,
     pub(crate) firmware: Addr<Firmware>,
+    pub(crate) accounts: Addr<Accounts>,
+    pub directory: Arc<Directory>,
+    set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
     /// The templates as they are now.
     pub(crate) catalog: Arc<CatalogNow>,
@@ -123,6 +128,8 @@ impl Hub {
     ) -> Result<Arc<Self>, StoreError> {
         let head = store.head().await?;
         let kept = store.outgoing().await?;
+        let Loaded { accounts, directory, set_up_token } =
+            Accounts::load(Arc::clone(&store), Arc::clone(&clock), settings.accounts).await?;
         let tree = Arc::new(TreeNow::load(&*store).await?);
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
@@ -235,7 +242,7 @@ impl Hub {
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
-        let (groups, templates, firmware, jobs) = {
+        let (groups, templates, firmware, jobs, accounts) = {
             let deps = Arc::new(fleet::FleetDeps {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
@@ -256,6 +263,7 @@ impl Hub {
                 Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
                 Jobs::start_in_arbiter(&beside, move |_| Jobs::new(deps)),
+                Accounts::start_in_arbiter(&beside, move |_| accounts),
             )
         };
         let rule_topics = Arc::new(RuleTopics::default());
@@ -359,6 +367,9 @@ impl Hub {
             tree,
             templates,
             firmware,
+            accounts,
+            directory,
+            set_up_token: Mutex::new(set_up_token),
             jobs,
             catalog,
             ingress,
@@ -369,6 +380,12 @@ impl Hub {
             settings,
             people,
         }))
+    }
+
+    /// The token for the link of the first start, once: none where the hub had users as it started.
+    #[must_use]
+    pub fn take_set_up_token(&self) -> Option<SetUpToken> {
+        self.set_up_token.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Says where webhooks may go from now on.
@@ -464,6 +481,7 @@ impl Hub {
     /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
         let _ = try_send_unbounded(&self.jobs, StopJobs); // gone is as good
+        let _ = tokio::time::timeout(LONGEST_CLOSE, accounts::close(&self.accounts)).await; // a store that fails
         let (reply, flushed) = oneshot::channel();
         let _ = try_send_unbounded(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again

@@ -1,9 +1,9 @@
 //! twinhub's actors: the twins, and everything that lives beside them. In reading order.
 //!
 //! # Invariants, each an absence
-//! - `twinhub-domain` and `twinhub-rules` know no actix, tokio, database or MQTT, `twinhub-mqtt` no database and no
-//!   actor, `twinhub-store` no MQTT and no actor, this crate neither database nor MQTT library: their manifests do not
-//!   name them. The first two do no input or output and never ask the time.
+//! - `twinhub-domain`, `twinhub-access` and `twinhub-rules` know no actix, tokio, database or MQTT, `twinhub-mqtt` no
+//!   database and no actor, `twinhub-store` no MQTT and no actor, this crate neither database nor MQTT library: their
+//!   manifests do not name them. The first three do no input or output and never ask the time.
 //! - [`messages`] import no actor but name recipients, so the imports are the graph of waits between actors; it has no
 //!   circle.
 //! - No code outside of this crate reaches an actor but by a [`Grant`](access::Grant), which has the caller's
@@ -47,6 +47,7 @@ pub mod backtest;
 pub mod search;
 
 pub mod access;
+pub mod accounts;
 pub mod binding;
 pub mod caller;
 pub mod catalog;

@@ -12,6 +12,7 @@ mod m0007_retained;
 mod m0008_order;
 mod m0009_offline;
 mod m0010_purpose;
+mod m0011_access;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_order::Migration),
             Box::new(m0009_offline::Migration),
             Box::new(m0010_purpose::Migration),
+            Box::new(m0011_access::Migration),
         ]
     }
 }

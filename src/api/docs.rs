@@ -3,17 +3,18 @@
 mod responses;
 mod schemas;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, ContentType};
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web;
 use serde_json::Value;
 use twinhub_actors::access::Permission;
 use utoipa::OpenApi;
 use utoipa::openapi::extensions::Extensions;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
+use crate::http::problem::ApiError;
 use crate::http::routes::{Method, Operation};
 
 #[derive(OpenApi)]
@@ -39,6 +40,8 @@ use crate::http::routes::{Method, Operation};
         (name = "firmware", description = "What devices run, and how they are brought to something newer"),
         (name = "jobs", description = "One thing done to many devices, and what became of each"),
         (name = "templates", description = "What devices of a kind have in common"),
+        (name = "sign-in", description = "Sessions, passwords, keys and second factors"),
+        (name = "users", description = "Who may do what, and who did what"),
     ),
 )]
 struct ApiDescription;
@@ -75,18 +78,26 @@ fn name_permissions(whole: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-/// The routes of the document, and of the page without its last stroke.
+/// The routes of the document, and of the page without its last stroke and with it.
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::plain(Permission::Monitor, Method::Get, DESCRIPTION, || web::to(get_description)),
         Operation::plain(Permission::Monitor, Method::Get, "/docs", || web::to(to_the_page)),
+        Operation::plain(Permission::Monitor, Method::Get, "/docs/{file:.*}", || web::to(get_file)),
     ]
 }
 
-/// Serves the page's files.
-pub(crate) fn configure(config: &mut ServiceConfig) {
-    let of_page = Config::from(DESCRIPTION).validator_url("none").try_it_out_enabled(true);
-    config.service(SwaggerUi::new("/docs/{_:.*}").config(of_page));
+/// A file of the page.
+async fn get_file(file: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    static CONFIG: LazyLock<Arc<Config<'static>>> =
+        LazyLock::new(|| Arc::new(Config::from(DESCRIPTION).validator_url("none").try_it_out_enabled(true)));
+    let none = || ApiError::NoRoute(format!("/docs/{file}"));
+    let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG)).ok().flatten().ok_or_else(none)?;
+    let mut response = HttpResponse::Ok();
+    if found.gzpipped {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    Ok(response.content_type(found.content_type).body(found.bytes.into_owned()))
 }
 
 /// Made when somebody first asks for it: it takes megabytes to make, and most hubs are never asked.

@@ -2,6 +2,8 @@
 //! to an actor and return its answer.
 
 mod alarms;
+mod audit;
+pub(crate) mod auth;
 pub(crate) mod automation;
 #[cfg(test)]
 mod bodies;
@@ -19,6 +21,7 @@ mod ops;
 pub(crate) mod schema;
 mod templates;
 pub(crate) mod twin;
+mod users;
 
 pub use docs::openapi;
 
@@ -45,4 +48,5 @@ macro_rules! resources {
     };
 }
 
-resources! { devices, twin, commands, data, events, alarms, automation, groups, templates, jobs, firmware, files, ops }
+resources! { devices, twin, commands, data, events, alarms, automation, groups, templates, jobs, firmware, files, auth,
+users, audit, ops }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::cli::remote::{HUB, Remote};
+use crate::cli::remote::{HubArgs, Remote};
 use crate::cli::rules::CommandFailed;
 use crate::cli::rules::print::{line, moment_in, table};
 
@@ -16,9 +16,8 @@ use crate::cli::rules::print::{line, moment_in, table};
 pub struct JobsArgs {
     #[command(subcommand)]
     action: JobsAction,
-    /// The hub that is asked
-    #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB, global = true)]
-    url: String,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,8 +74,8 @@ const HEADS: [&str; 7] = ["JOB", "STATUS", "DOES", "DEVICES", "FAILED", "%", "CR
 ///
 /// # Errors
 /// The hub cannot be reached, or says no.
-pub async fn run(JobsArgs { action, url }: JobsArgs) -> Result<bool, CommandFailed> {
-    let hub = Remote::new(&url).map_err(CommandFailed::Misused)?;
+pub async fn run(JobsArgs { action, hub }: JobsArgs) -> Result<bool, CommandFailed> {
+    let hub = Remote::new(&hub).map_err(CommandFailed::Misused)?;
     let done = match action {
         JobsAction::List(args) => list(&hub, &args).await.map(|()| true),
         JobsAction::Show(JobArgs { id }) => show(&hub, &id).await,

@@ -1,5 +1,6 @@
 //! The command line: the commands of the program.
 
+pub mod accounts;
 pub mod files;
 pub mod jobs;
 pub mod migrate;
@@ -15,6 +16,7 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use self::accounts::{KeyArgs, UserArgs};
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
 use self::rules::{CommandFailed, RulesArgs};
@@ -63,6 +65,10 @@ enum CliCommand {
     Templates(FilesArgs),
     /// List, watch and steer what is done to many devices
     Jobs(JobsArgs),
+    /// Make, list, change and remove people who can sign in
+    User(UserArgs),
+    /// Make, list and revoke keys for programs
+    Key(KeyArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the value of every option, and its source
@@ -136,6 +142,8 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
+        CliCommand::User(args) => carried_out(async_main(accounts::run_user(args))),
+        CliCommand::Key(args) => carried_out(async_main(accounts::run_key(args))),
         CliCommand::Migrate(args) => run_migrate(args),
         CliCommand::Config(options) => print_config(*options, &matches),
         CliCommand::Openapi => print(&format!("{:#}", api::openapi())).map_err(|error| (FAILED, error)),
@@ -158,6 +166,14 @@ fn ended(done: Result<bool, CommandFailed>) -> Result<ExitCode, (u8, anyhow::Err
         Err(CommandFailed::Misused(error)) => Err((MISUSED, error)),
         Err(CommandFailed::Broke(error)) => Err((FAILED, error)),
     }
+}
+
+/// The result of a command that has nothing to report but that it was done.
+fn carried_out(done: Result<(), CommandFailed>) -> Result<(), (u8, anyhow::Error)> {
+    done.map_err(|failed| match failed {
+        CommandFailed::Misused(error) => (MISUSED, error),
+        CommandFailed::Broke(error) => (FAILED, error),
+    })
 }
 
 fn serve(options: Options) -> Result<(), (u8, anyhow::Error)> {

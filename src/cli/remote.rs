@@ -1,19 +1,44 @@
 //! A running hub, asked over HTTP.
 
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
 use futures_util::{Stream, StreamExt as _};
+pub use reqwest::Method;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
+
+use crate::config::{Config, Options};
+use crate::startup::local_key::KeyOfHub;
 
 /// Where a running hub is asked.
 pub const HUB: &str = "http://127.0.0.1:8080";
 /// Where answers that are a list or a file have warnings.
 const WARNINGS: &str = "X-Warnings";
 
+/// The hub that is asked, and the credential for it.
+#[derive(Args, Clone, Debug)]
+pub struct HubArgs {
+    /// The hub that is asked
+    #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB, global = true)]
+    url: String,
+    /// A key for it, as `twinhub key add` makes them [default: the one that a hub on this machine leaves in its data folder]
+    #[arg(long, value_name = "KEY", env = "TWINHUB_TOKEN", hide_env_values = true, global = true)]
+    token: Option<Token>,
+}
+
+/// A token that no log shows.
+#[derive(Clone)]
+pub struct Token(String);
+
 /// A hub that is asked over HTTP.
 pub struct Remote {
     client: reqwest::Client,
     url: String,
+    token: Option<Token>,
 }
 
 /// A server-sent event.
@@ -23,17 +48,100 @@ pub struct Frame {
     pub data: String,
 }
 
+impl HubArgs {
+    /// The credential for requests to `url`: the given one goes to the hub that is asked alone.
+    #[must_use]
+    pub fn token_for(&self, url: &str) -> Option<Token> {
+        let origin = |url: &str| url::Url::parse(url).ok().map(|url| url.origin());
+        match &self.token {
+            Some(token) => (origin(url) == origin(&self.url)).then(|| token.clone()),
+            None => local_key().filter(|key| key.is_for(url)).map(|key| Token(key.token)),
+        }
+    }
+}
+
+impl Token {
+    /// The text of it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Token {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_token { Ok(Self(text.to_owned())) } else { Err("a key is letters, digits and underscores") }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// The key of the hub that runs on the data folder which a hub started here would use.
+fn local_key() -> Option<KeyOfHub> {
+    let data_dir = std::env::var_os("TWINHUB_DATA_DIR").map(PathBuf::from);
+    let options = Options { data_dir, ..Options::default() };
+    // A file that cannot be understood is told by whoever serves.
+    let data_dir = Config::resolve(options).map_or_else(|_| "data".into(), |config| config.data_dir);
+    KeyOfHub::read(&data_dir)
+}
+
 impl Remote {
+    /// The hub of the arguments.
+    ///
+    /// # Errors
+    /// It is no address, or there is no way to speak HTTP.
+    pub fn new(args: &HubArgs) -> Result<Self> {
+        Self::at(&args.url, args.token_for(&args.url))
+    }
+
     /// The hub at `url`, `http://127.0.0.1:8080`.
     ///
     /// # Errors
     /// It is no address, or there is no way to speak HTTP.
-    pub fn new(url: &str) -> Result<Self> {
+    pub fn at(url: &str, token: Option<Token>) -> Result<Self> {
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             bail!("--url {url}: expected an address such as http://127.0.0.1:8080");
         }
         let client = reqwest::Client::builder().build().context("cannot speak HTTP")?;
-        Ok(Self { client, url: url.trim_end_matches('/').to_owned() })
+        Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token })
+    }
+
+    /// The hub by the key that it left for this machine.
+    ///
+    /// # Errors
+    /// There is no way to speak HTTP.
+    pub fn of_key(key: KeyOfHub) -> Result<Self> {
+        Self::at(&key.url(), Some(Token(key.token)))
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.reveal()),
+            None => request,
+        }
+    }
+
+    /// A request with a body of JSON; the answer, or null where it has none.
+    ///
+    /// # Errors
+    /// The hub is not there, or says no.
+    pub async fn send_json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let request = self.request(method, path);
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        let text = self.send(request).await?.text().await.context("the hub broke off")?;
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).context("the hub's answer makes no sense")
     }
 
     /// A GET, and how many items there are in all.
@@ -41,7 +149,7 @@ impl Remote {
     /// # Errors
     /// The hub is not there, or says no.
     pub async fn get(&self, path: &str) -> Result<(Value, usize)> {
-        let response = self.send(self.client.get(format!("{}{path}", self.url))).await?;
+        let response = self.send(self.request(Method::GET, path)).await?;
         let total = response.headers().get("X-Total-Count").and_then(|total| total.to_str().ok());
         let total = total.and_then(|total| total.parse().ok()).unwrap_or_default();
         Ok((response.json().await.context("the hub's answer makes no sense")?, total))
@@ -52,7 +160,7 @@ impl Remote {
     /// # Errors
     /// The hub is not there, or says no.
     pub async fn post(&self, path: &str) -> Result<Value> {
-        let response = self.send(self.client.post(format!("{}{path}", self.url))).await?;
+        let response = self.send(self.request(Method::POST, path)).await?;
         response.json().await.context("the hub's answer makes no sense")
     }
 
@@ -65,7 +173,7 @@ impl Remote {
         path: &str,
         body: &Value,
     ) -> Result<impl Stream<Item = Result<Frame>> + use<>> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("Accept", "text/event-stream");
+        let request = self.request(Method::POST, path).header("Accept", "text/event-stream");
         let response = self.send(request.json(body)).await?;
         let mut chunks = response.bytes_stream();
         let mut text = Vec::new();
@@ -90,7 +198,7 @@ impl Remote {
     /// # Errors
     /// The hub is not there, or says no.
     pub async fn send_file(&self, path: &str, media_type: &str, body: Vec<u8>) -> Result<Value> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("Content-Type", media_type);
+        let request = self.request(Method::POST, path).header("Content-Type", media_type);
         let response = self.send(request.body(body)).await?;
         response.json().await.context("the hub's answer makes no sense")
     }
@@ -103,7 +211,7 @@ impl Remote {
         &self,
         path: &str,
     ) -> Result<(Vec<String>, impl Stream<Item = Result<bytes::Bytes>> + use<>)> {
-        let response = self.send(self.client.get(format!("{}{path}", self.url))).await?;
+        let response = self.send(self.request(Method::GET, path)).await?;
         let warnings = response.headers().get(WARNINGS).and_then(|header| header.to_str().ok());
         let warnings = warned(warnings.unwrap_or_default());
         Ok((warnings, response.bytes_stream().map(|piece| piece.context("the hub broke off"))))
@@ -114,6 +222,9 @@ impl Remote {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
+        }
+        if status.as_u16() == 401 && self.token.is_none() {
+            bail!("the hub at {} asks who you are: give a key with --token or TWINHUB_TOKEN", self.url);
         }
         let text = response.text().await.unwrap_or_default();
         let problem = serde_json::from_str::<Value>(&text).unwrap_or_default();

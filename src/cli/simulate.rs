@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use twinhub_mqtt::link::BrokerAddress;
 
+use crate::cli::remote::HubArgs;
 use crate::config::DurationValue;
 use crate::shutdown;
 use counters::FleetCounters;
@@ -65,6 +66,8 @@ pub struct SimulateArgs {
     /// End after so many seconds [default: at Ctrl-C]
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
+    #[command(flatten)]
+    hub: HubArgs,
     /// The same seed gives the same fleet with the same weather
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -108,6 +111,8 @@ struct SimulatedFleet {
     /// 0 to 1.
     firmware_failure_rate: f64,
     http: reqwest::Client,
+    /// The hub, for images that it serves.
+    hub: HubArgs,
     began: Instant,
     counters: Arc<FleetCounters>,
 }
@@ -173,6 +178,7 @@ impl SimulatedFleet {
             firmware_step,
             firmware_failure_rate,
             http: reqwest::Client::new(),
+            hub: args.hub.clone(),
             began: Instant::now(),
             counters: Arc::default(),
         }

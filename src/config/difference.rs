@@ -9,9 +9,6 @@ fn key(field: &str) -> String {
     field.replace('_', "-")
 }
 
-/// Options that only permit the start of the hub.
-const AT_THE_START: [&str; 2] = ["open", "open-to-network"];
-
 impl Config {
     /// The keys of which the values differ, in order. What is written differently and means the same does not.
     #[must_use]
@@ -20,7 +17,6 @@ impl Config {
         let options =
             self.shown().into_iter().zip(other.shown()).filter(|(one, other)| one.value != other.value);
         let mut keys: Vec<&str> = options.map(|(one, _)| one.key).chain(secrets).collect();
-        keys.retain(|key| !AT_THE_START.contains(key));
         keys.sort_unstable();
         keys.dedup();
         keys.into_iter().map(Into::into).collect()
@@ -101,6 +97,7 @@ impl Options {
             rule_secrets,
             webhook_allow,
             webhook_private_redirects,
+            registration,
             open,
             open_to_network,
         );
@@ -140,7 +137,7 @@ mod tests {
     fn a_password_is_a_difference_too() {
         check("", "mqtt = 'mqtt://a:one@h'", "mqtt = 'mqtt://a:two@h'", &["mqtt"]);
         check("", "database = 'sqlite:a'\nmqtt = 'mqtt://a:one@h'", "mqtt = 'mqtt://a:one@h'", &["database"]);
-        check("", "open = true", "open-to-network = true", &[]);
+        check("", "open = true", "open-to-network = true", &["open", "open-to-network"]);
     }
 
     #[test]

@@ -14,8 +14,9 @@ pub struct LogFilter(String);
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Our own parts. Others (`sqlx`, `actix_web`) may be named too.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "twinhub",
+    "twinhub_access",
     "twinhub_actors",
     "twinhub_domain",
     "twinhub_migrations",

@@ -181,6 +181,7 @@ impl Config {
             rule_secrets,
             webhook_allow,
             webhook_private_redirects,
+            registration,
             open,
             open_to_network,
         } = self;
@@ -231,6 +232,7 @@ impl Config {
             ("rule-secrets", Some(list(rule_secrets, Clone::clone))),
             ("webhook-allow", Some(list(webhook_allow, ToString::to_string))),
             ("webhook-private-redirects", Some(Value::Boolean(*webhook_private_redirects))),
+            ("registration", Some(word(*registration))),
             ("open", Some(Value::Boolean(*open))),
             ("open-to-network", Some(Value::Boolean(*open_to_network))),
         ];

@@ -79,6 +79,17 @@ pub enum UnknownDevicesOption {
     Reject,
 }
 
+/// The people who may make an account of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Admins make accounts
+    #[default]
+    Closed,
+    /// Anybody who reaches the hub makes one, and is an operator
+    Open,
+}
+
 /// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -1,10 +1,12 @@
 // A live table of twins: a page of the list first, then every event as it comes.
 
 import * as rules from "./rules.js";
+import { ask, showUser, toSignIn } from "./session.js";
 
 const PAGE = 200; // rows shown at most; more is what search is for
 const READINGS = 8; // shown of one device
 const FLASH_MS = 150;
+const SIGNED_OUT = 4401; // the code of a closed socket
 
 const byId = (id) => document.getElementById(id);
 const link = byId("link"), search = byId("search"), rows = byId("rows");
@@ -25,7 +27,7 @@ function element(tag, properties = {}, ...children) {
 async function load() {
   const query = new URLSearchParams({ limit: PAGE, sort: "name" });
   if (search.value.trim()) query.set("q", search.value.trim());
-  const response = await fetch(`/api/devices?${query}`);
+  const response = await ask(`/api/devices?${query}`);
   if (!response.ok) throw new Error((await response.json()).error);
   const total = Number(response.headers.get("X-Total-Count"));
   const devices = await response.json();
@@ -149,9 +151,10 @@ function connect() {
       reloadSoon();
     }
   };
-  socket.onclose = () => {
+  socket.onclose = ({ code }) => {
+    if (code === SIGNED_OUT) return toSignIn();
     state("lost");
-    setTimeout(connect, waitMs);
+    setTimeout(() => connect(), waitMs);
     waitMs = Math.min(waitMs * 2, 15_000);
   };
 }
@@ -159,7 +162,7 @@ function connect() {
 async function tellWhatToTry() {
   let broker = "";
   try {
-    const { parts } = await (await fetch("/health")).json();
+    const { parts } = await (await ask("/health")).json();
     const [, host, port] = /^mqtts?:\/\/(?:.*@)?(.+?)(?::(\d+))?$/.exec(parts.mqtt.url);
     broker = ` -h ${host}${port && port !== "1883" ? ` -p ${port}` : ""}`;
   } catch { /* without it the line means this machine and the usual port */ }
@@ -173,6 +176,7 @@ search.addEventListener("input", () => {
   typing = setTimeout(() => load().catch(() => state("lost")), 200);
 });
 setInterval(() => shown.forEach(age), 1000);
+showUser().catch(() => {}); // the link says when it is lost
 tellWhatToTry();
 load().catch(() => state("lost"));
 connect();

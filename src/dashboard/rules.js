@@ -1,5 +1,7 @@
 // Active alarms and the rules: what is wrong, what runs by itself, and why it did or did not.
 
+import { ask } from "./session.js";
+
 const MOST = 200; // shown of each
 const ENTRIES = 500; // of the journal that are looked through for the last of each rule
 
@@ -16,7 +18,7 @@ function element(tag, properties = {}, ...children) {
 }
 
 async function json(path) {
-  const response = await fetch(path);
+  const response = await ask(path);
   if (!response.ok) throw new Error((await response.json()).error);
   return response.json();
 }
@@ -44,7 +46,7 @@ function alarm({ id, type, severity, message, device_id: device, rule_id: rule, 
   const seen = element("button", { type: "button", textContent: acknowledged ? "Acknowledged" : "Acknowledge", disabled: acknowledged });
   seen.addEventListener("click", async () => {
     seen.disabled = true;
-    await fetch(`/api/alarms/${id}/acknowledge`, { method: "POST" }).catch(() => {});
+    await ask(`/api/alarms/${id}/acknowledge`, { method: "POST" }).catch(() => {});
     reloadSoon();
   });
   const about = [device ?? `rule ${rule}`, type, new Date(at).toLocaleString(), count > 1 ? `${count} times` : ""];

@@ -1,6 +1,9 @@
 //! The web server: routes and middleware put together, and the listener.
 
+mod admission;
 mod connections;
+mod credential;
+mod csrf;
 pub mod extract;
 mod guard;
 mod hosts;
@@ -12,6 +15,7 @@ mod requests;
 pub mod routes;
 pub(crate) mod search_limiter;
 mod sending;
+pub(crate) mod sign_in;
 mod stream;
 pub(crate) mod warnings;
 
@@ -33,6 +37,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, ResponseError as _, web};
 use tracing::debug;
 
+pub use admission::{Admission, AnonymousAccess, Holder, LiveRights, RightsLost, address};
 pub use connections::{HttpConnections, LiveSession};
 pub use extract::access::Access;
 pub use hosts::Hosts;
@@ -75,7 +80,6 @@ pub fn configure(config: &mut ServiceConfig, state: Data<WebState>) {
         .app_data(state)
         .configure(|config| routes::configure(config, own_operations(), |error| error.error_response()))
         .configure(dialects::configure)
-        .configure(api::docs::configure)
         .default_service(web::to(problem::no_route));
 }
 

@@ -6,11 +6,12 @@
 //! the one that has an effect, a device's poll for commands, is refused to browsers then ([`check_poll`]).
 
 use actix_web::HttpRequest;
-use actix_web::dev::ServiceRequest;
+use actix_web::dev::{RequestHead, ServiceRequest};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::uri::Authority;
 
+use super::sign_in;
 use crate::config::WebOrigin;
 use crate::http::problem::ApiError;
 
@@ -70,6 +71,15 @@ impl AllowedOrigins {
         self.listed(origin) || public() || ours()
     }
 
+    /// Is `origin` our own by scheme, host and port, or listed by its name? Sessions count for requests of these alone.
+    pub(super) fn is_own(&self, origin: &str, host: &str) -> bool {
+        let ours =
+            origin.strip_prefix("http://").is_some_and(|authority| authority.eq_ignore_ascii_case(host));
+        let public = self.public.as_ref().is_some_and(|public| public.eq_ignore_ascii_case(origin));
+        ours || public
+            || self.listed.iter().any(|listed| listed != "*" && listed.eq_ignore_ascii_case(origin))
+    }
+
     /// Refuses requests of pages of other sites, unless their origin is allowed.
     ///
     /// # Errors
@@ -83,7 +93,7 @@ impl AllowedOrigins {
         let source = RequestSource {
             reads: matches!(*request.method(), Method::GET | Method::HEAD),
             path: request.path(),
-            host: host(request).unwrap_or_default(),
+            host: host(request.head()).unwrap_or_default(),
             origin: origin.as_deref(),
             site: text(headers, "Sec-Fetch-Site"),
             mode: text(headers, "Sec-Fetch-Mode"),
@@ -110,7 +120,8 @@ impl AllowedOrigins {
 impl RequestSource<'_> {
     /// A top-level navigation to one of our pages.
     fn opens_a_page(self) -> bool {
-        let is_page = self.path == "/" || self.path == "/docs" || self.path.starts_with("/docs/");
+        let pages = ["/", "/docs", sign_in::LOGIN, sign_in::SET_UP]; // who is not signed in is sent on from one to another
+        let is_page = pages.contains(&self.path) || self.path.starts_with("/docs/");
         is_page && self.reads && self.mode == Some("navigate") && self.dest == Some("document")
     }
 }
@@ -130,8 +141,8 @@ pub fn check_poll(request: &HttpRequest) -> Result<(), ApiError> {
 }
 
 /// The host of the request's target, or else of its `Host` header.
-fn host(request: &ServiceRequest) -> Option<&str> {
-    let target = request.uri().authority().map(Authority::as_str);
+pub(super) fn host(request: &RequestHead) -> Option<&str> {
+    let target = request.uri.authority().map(Authority::as_str);
     target.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
@@ -260,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_link_to_a_page_is_followed_and_one_to_anything_else_is_not() {
-        for path in ["/", "/docs", "/docs/", "/docs/index.html"] {
+        for path in ["/", "/docs", "/docs/", "/docs/index.html", "/login", "/setup"] {
             judge(RequestSource { path, ..LINK }, Ok(()));
             judge(RequestSource { path, site: Some("same-site"), ..LINK }, Ok(()));
             judge(RequestSource { path, dest: Some("iframe"), ..LINK }, Err("cross_site"));

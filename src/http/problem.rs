@@ -1,12 +1,18 @@
 //! Errors of requests, and their RFC 9457 problem documents. The only place that names status codes of errors.
 
+mod accounts;
 mod refusals;
 mod rule;
+mod texts;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
+use twinhub_access::Role;
 use twinhub_actors::HubError;
+use twinhub_actors::access::Permission;
+use twinhub_actors::accounts::directory::Unidentified;
+use twinhub_actors::messages::accounts::AccountRefusal;
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
@@ -22,9 +28,11 @@ use utoipa::ToSchema;
 
 pub use self::rule::RuleError;
 
+use self::accounts::{of_account_refusal, retry_after};
 use self::refusals::{
     of_group_refusal, of_image_refusal, of_refusal, of_rule_refusal, of_store, of_template_refusal,
 };
+use self::texts::{of_readings, of_rule, of_template};
 use crate::http::extract::fields::FieldError;
 use crate::import_export::{FileFault, LineFault};
 
@@ -138,6 +146,29 @@ pub enum ApiError {
     Handshake(String),
     #[error("the system gives no random numbers: {0}")]
     NoChance(#[from] getrandom::Error),
+    /// A user, a session or a key was not made, found or changed.
+    #[error(transparent)]
+    Account(#[from] AccountRefusal),
+    /// The credential counts no more, or never did.
+    #[error(transparent)]
+    Unidentified(#[from] Unidentified),
+    #[error("sign in first: this takes the permission `{0}`")]
+    SignIn(Permission),
+    #[error("this takes the permission `{permission}`, which the role {role} has not")]
+    Lacks { permission: Permission, role: Role },
+    /// The caller's rights ended while the request waited.
+    #[error("the rights of this request ended while it waited")]
+    RightsLost,
+    #[error("a token does not belong in an address: send it in the header `Authorization: Bearer …`")]
+    TokenInQuery,
+    #[error("`Authorization` must be `Bearer`, a space and a token")]
+    Authorization,
+    #[error("there are several cookies `{0}`: another server on this host has set one of them")]
+    RepeatedCookie(String),
+    #[error(
+        "with a session's cookie this is taken from pages of this hub alone: it names no `Origin` of ours"
+    )]
+    Csrf,
 }
 
 /// A problem document (RFC 9457).
@@ -213,6 +244,12 @@ impl ApiError {
     /// There is no rule of this name.
     pub fn no_rule(id: impl ToString) -> Self {
         Self::NotFound { what: "rule", name: id.to_string() }
+    }
+
+    /// There is no user of this name.
+    #[must_use]
+    pub fn no_user() -> Self {
+        Self::Account(AccountRefusal::UnknownUser)
     }
 
     /// There is no template of this id.
@@ -310,6 +347,15 @@ impl ApiError {
             Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections"),
             Self::Handshake(_) => (StatusCode::BAD_REQUEST, "not_a_websocket"),
             Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
+            Self::Account(refusal) => of_account_refusal(refusal),
+            Self::Unidentified(_) => (StatusCode::UNAUTHORIZED, "bad_credential"),
+            Self::SignIn(_) => (StatusCode::UNAUTHORIZED, "sign_in_needed"),
+            Self::Lacks { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::RightsLost => (StatusCode::UNAUTHORIZED, "rights_lost"),
+            Self::TokenInQuery => (StatusCode::BAD_REQUEST, "token_in_query"),
+            Self::Authorization => (StatusCode::BAD_REQUEST, "bad_authorization"),
+            Self::RepeatedCookie(_) => (StatusCode::BAD_REQUEST, "repeated_cookie"),
+            Self::Csrf => (StatusCode::FORBIDDEN, "csrf"),
         }
     }
 
@@ -340,6 +386,14 @@ impl ApiError {
         let mut response = HttpResponse::build(status);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Self::Account(refusal) = self
+            && let Some(seconds) = retry_after(refusal)
+        {
+            response.insert_header((header::RETRY_AFTER, seconds));
         }
         if let Self::Method { allow, .. } = self {
             response.insert_header((header::ALLOW, allow.as_str()));
@@ -400,6 +454,7 @@ impl ApiError {
             Self::Group(GroupRefusal::Misplaced(TreeRefusal::NoName)) => Some("name".into()),
             Self::File(file) => file.fault.field.clone(),
             Self::DeviceId(_) => Some("id".into()),
+            Self::Account(refusal) => accounts::field(refusal).map(Into::into),
             Self::Payload(error) => error.field().map(Into::into),
             Self::Readings(errors) => errors.first().and_then(PayloadError::field).map(Into::into),
             Self::Hub(HubError::Refused(Refusal::TooLarge { section, .. })) => Some(section.clone()),
@@ -407,37 +462,6 @@ impl ApiError {
             _ => None,
         }
     }
-}
-
-/// The first that is wrong with readings, and how many more are.
-fn of_readings(errors: &[PayloadError]) -> String {
-    let first = errors.first().map(ToString::to_string).unwrap_or_default();
-    match errors.len() {
-        0 | 1 => first,
-        count => format!("{first} (and {} more)", count - 1),
-    }
-}
-
-/// The refusal as a sentence; of a rule that does not check out the first error.
-fn of_rule(refusal: &RuleRefusal) -> String {
-    match refusal {
-        RuleRefusal::Problems(problems) => first_of(problems, refusal),
-        _ => refusal.to_string(),
-    }
-}
-
-/// The same of a template.
-fn of_template(refusal: &TemplateRefusal) -> String {
-    match refusal {
-        TemplateRefusal::Bad(BadDeviceTemplate::Rules(problems)) => first_of(problems, refusal),
-        _ => refusal.to_string(),
-    }
-}
-
-fn first_of(problems: &[twinhub_rules::FileProblem], refusal: &impl ToString) -> String {
-    let Some(first) = problems.first() else { return refusal.to_string() };
-    let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };
-    format!("{place}{}", first.sentence())
 }
 
 /// The refusal of one line of many.

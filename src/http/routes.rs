@@ -10,9 +10,11 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, Route, guard};
 use twinhub_actors::access::Permission;
+use twinhub_actors::accounts::directory::Unidentified;
 use utoipa::openapi::HttpMethod;
 
-use super::requests;
+use super::admission::LiveRights;
+use super::{requests, sign_in};
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -110,15 +112,40 @@ async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let Some(state) = request.app_data::<Data<WebState>>() else { return Err(ApiError::NoGrant.into()) };
-    let grant = state.grant(request.request());
-    requests::name(request.match_pattern(), grant.caller());
-    if let Err(error) = grant.demand(permission) {
-        let refused = ApiError::from(error).error_response();
-        return Ok(request.into_response(refused));
+    let Some(state) = request.app_data::<Data<WebState>>().cloned() else {
+        return Err(ApiError::NoGrant.into());
+    };
+    let admission = match state.admit(request.request()) {
+        Ok(admission) => admission,
+        Err(ApiError::Unidentified(Unidentified::Session)) if permission == Permission::Public => {
+            state.admit_stranger()
+        }
+        Err(error) => return Ok(refuse(request, &error)),
+    };
+    requests::name(request.match_pattern(), admission.grant.caller());
+    if let Err(error) = admission.demand(permission) {
+        return Ok(refuse(request, &error));
     }
-    request.extensions_mut().insert(grant);
-    Ok(next.call(request).await?.map_into_boxed_body())
+    let waits = request.query_string().contains("wait=");
+    let rights = waits.then(|| LiveRights::of(state, admission.holder.clone(), request.request()));
+    request.extensions_mut().insert(admission);
+    let Some(rights) = rights else { return Ok(next.call(request).await?.map_into_boxed_body()) };
+    // A request that waits must not see what its caller may not see any more.
+    let asked = request.request().clone();
+    tokio::select! {
+        biased;
+        _ = rights.lost() => Ok(ServiceResponse::new(asked, ApiError::RightsLost.error_response())),
+        answer = next.call(request) => Ok(answer?.map_into_boxed_body()),
+    }
+}
+
+/// The answer to a caller who is not let in. A person whose browser opens a page goes to where they can sign in.
+fn refuse(request: ServiceRequest, error: &ApiError) -> ServiceResponse<BoxBody> {
+    let answer = match sign_in::way(request.request(), error) {
+        Some(way) => way,
+        None => error.error_response(),
+    };
+    request.into_response(answer)
 }
 
 /// Serves these routes. A path of plain words goes before one with a parameter in its place.

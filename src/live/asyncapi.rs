@@ -28,7 +28,8 @@ const DESCRIPTION: &str = "Live events of twinhub, a live digital twin of every 
     away asks for the events since the last place it has seen, and misses none.";
 
 const SESSION_DESCRIPTION: &str = "JSON texts of 1 MiB at most, both ways. A session has 64 subscriptions at most. \
-    When the hub shuts down it closes with 1001.";
+    When the hub shuts down it closes with 1001; with 4401 when the session or key of the client has ended, with 4403 when \
+    it gives other rights than before.";
 
 const EVENTS_DESCRIPTION: &str = "One subscription a connection, for requests with `Accept: text/event-stream`. The \
     payload of a message is its `data`. A comment comes every 15 s.";

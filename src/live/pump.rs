@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use twinhub_actors::counters::add;
 
 use super::subscription::{FeedEnded, LiveSubscriptions, Notification, Outlet, SubscriberGone};
+use crate::http::RightsLost;
 
 /// The protocol of one subscriber: how notifications become frames.
 pub(crate) trait Transport {
@@ -56,6 +57,11 @@ pub(crate) trait Transport {
         None
     }
 
+    /// The last item when the client's rights end, where there is one.
+    fn dismissal(&self, _lost: RightsLost) -> Option<Self::Item> {
+        None
+    }
+
     /// Waits for the client's next request. Dropping it half-way loses nothing.
     ///
     /// # Errors
@@ -96,7 +102,8 @@ pub(crate) struct TransportReply<T> {
     pub notifications: Vec<Notification>,
 }
 
-/// Runs until the client leaves, is disconnected, or the hub shuts down. It begins with the `first` notifications.
+/// Runs until the client leaves, is disconnected, loses its rights (when `lost` is done), or the hub shuts down. It begins
+/// with the `first` notifications.
 ///
 /// # Errors
 /// The client left, or was disconnected.
@@ -106,10 +113,25 @@ pub(crate) async fn run<T: Transport>(
     subscriptions: LiveSubscriptions,
     first: Option<Notification>,
     closing: watch::Receiver<bool>,
+    lost: impl Future<Output = RightsLost>,
 ) -> Result<(), SubscriberGone> {
     let mut pump = LivePump { transport, outlet, subscriptions, closing };
-    match pump.run(first).await {
+    // Whatever the pump waits for, a client that reads nothing among it, ends with the rights.
+    let ended = tokio::select! {
+        biased;
+        lost = lost => Err(PumpEnd::RightsLost(lost)),
+        ended = pump.run(first) => ended,
+    };
+    match ended {
         Err(PumpEnd::Gone) => Err(SubscriberGone),
+        Err(PumpEnd::RightsLost(lost)) => {
+            let is_told = pump.transport.dismissal(lost).is_none_or(|item| pump.outlet.offer(item));
+            if is_told {
+                return Ok(());
+            }
+            pump.outlet.cut();
+            Err(SubscriberGone)
+        }
         Err(PumpEnd::ShuttingDown) => match pump.transport.goodbye() {
             Some(goodbye) => pump.outlet.send(goodbye).await,
             None => Ok(()),
@@ -128,6 +150,7 @@ struct LivePump<T: Transport> {
 /// The reason why a pump stops.
 enum PumpEnd {
     Gone,
+    RightsLost(RightsLost),
     ShuttingDown,
 }
 

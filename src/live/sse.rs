@@ -46,9 +46,10 @@ pub async fn open(
     let begun = subscriptions.subscribe("sse", filter, since, false).ok();
     let (outlet, chunks) = Outlet::new(ROOM, Some(session));
     let first = begun.and_then(|(_, first)| first);
-    let closing = access.state.closing();
+    let (closing, lost) = (access.state.closing(), access.live_rights(request).lost());
     actix_rt::spawn(async move {
-        let _ = pump::run(EventStream, outlet, subscriptions, first, closing).await; // it ends when the client has left
+        // It ends when the client has left.
+        let _ = pump::run(EventStream, outlet, subscriptions, first, closing, lost).await;
     });
     Ok(respond("text/event-stream", "no-store", chunks))
 }

@@ -33,7 +33,8 @@ async fn options() {
 async fn environment() {
     check(&[], &[("TWINHUB_BODY_LIMIT", "huge")], &["huge"]).await;
     check(&[], &[("TWINHUB_LOG", "inof")], &["`inof` is no level", "did you mean `info`?"]).await;
-    check(&[], &[("TWINHUB_LISTEN", "0.0.0.0:0")], &["--listen 0.0.0.0:0", "--open-to-network"]).await;
+    let open = [("TWINHUB_LISTEN", "0.0.0.0:0"), ("TWINHUB_OPEN", "true")];
+    check(&[], &open, &["--open ", "--listen 0.0.0.0:0", "--open-to-network"]).await;
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let args =
@@ -60,9 +61,13 @@ async fn the_file() {
 
 #[tokio::test]
 async fn addresses_that_others_can_reach() {
-    check(&["--listen", "0.0.0.0:0"], &[], &["--listen 0.0.0.0:0", "--open-to-network"]).await;
-    check(&["--listen", "0.0.0.0:0", "--open"], &[], &["--listen 0.0.0.0:0", "--open-to-network"]).await;
-    check(&["--mqtt-listen", "[::]:0"], &[], &["--mqtt-listen [::]:0", "--open-to-network"]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--data-dir", dir.path().to_str().unwrap(), "--mqtt-listen", "127.0.0.1:0", "--log", "error"];
+    let first = "twinhub user add NAME --role admin";
+    check(&[&args[..], &["--listen", "0.0.0.0:0"]].concat(), &[], &["--listen 0.0.0.0:0", first]).await;
+    check(&["--listen", "0.0.0.0:0", "--open"], &[], &["--open ", "--listen 0.0.0.0:0"]).await;
+    let devices = ["--mqtt-listen [::]:0", "devices have no passwords yet", "--open-to-network"];
+    check(&["--mqtt-listen", "[::]:0"], &[], &devices).await;
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ mod search;
 mod secrets;
 mod seed_lines;
 mod shutting_down;
+mod sign_in;
 mod signals;
 mod simulated_fleet;
 mod slow_clients;

@@ -53,6 +53,7 @@ const ROWS: &[OptionRow] = &[
     OptionRow("rule-secrets", ["['A']", "['B', 'C']", "['D']"]),
     OptionRow("webhook-allow", ["['a:1']", "['10.0.0.0/8', 'b']", "['::1']"]),
     OptionRow("webhook-private-redirects", ["true", "false", "true"]),
+    OptionRow("registration", ["'open'", "'closed'", "'open'"]),
     OptionRow("open", ["true", "false", "true"]),
     OptionRow("open-to-network", ["true", "false", "true"]),
 ];
@@ -182,7 +183,7 @@ async fn what_is_printed_hides_passwords_and_can_be_a_file() {
     let read = |text: &str| text.parse::<Table>().unwrap();
     assert_eq!(read(&again), read(&first));
 
-    let wrong = run(&["config", "--listen", "0.0.0.0:1"], &[]).await;
+    let wrong = run(&["config", "--mqtt-listen", "0.0.0.0:1"], &[]).await;
     assert_eq!(wrong.status.code(), Some(2), "what would not be served is told");
 }
 

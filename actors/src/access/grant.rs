@@ -1,18 +1,23 @@
 //! The rights of one caller at the hub.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
 use actix::{Context, MailboxError};
 use tokio::sync::oneshot;
+use twinhub_access::user::UserSource;
+use twinhub_access::{SessionId, UserId};
 
 use super::messages::Addresses;
 use super::{Caller, HubRequest, Permission, Permissions};
 use crate::HubError;
+use crate::accounts::directory::Identity;
 use crate::counters::Counters;
 use crate::hub::{ActorHealth, Hub, Settings};
 use crate::mailbox::try_send_unbounded;
+use crate::messages::accounts::Asker;
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::GroupTree;
@@ -30,6 +35,10 @@ pub struct Grant {
     /// The way by which the caller came.
     source: Source,
     permissions: Permissions,
+    /// The user that the caller is, and the session and the address that they came by, where these are known.
+    user: Option<UserId>,
+    session: Option<SessionId>,
+    address: Option<IpAddr>,
 }
 
 /// An input for a device, and its preconditions.
@@ -80,7 +89,20 @@ impl Hub {
     /// The grant of `caller`, who came by way of `source`: all permissions, until it is confined.
     #[must_use]
     pub fn of(self: &Arc<Self>, caller: Caller, source: Source) -> Grant {
-        Grant { hub: Arc::clone(self), caller, source, permissions: Permissions::all() }
+        let permissions = Permissions::all();
+        Grant { hub: Arc::clone(self), caller, source, permissions, user: None, session: None, address: None }
+    }
+
+    /// The grant of a caller who is known by a credential: the permissions of their rights.
+    #[must_use]
+    pub fn of_identity(self: &Arc<Self>, identity: &Identity, source: Source) -> Grant {
+        Grant {
+            permissions: identity.rights.permissions,
+            user: identity.user,
+            session: identity.session,
+            address: Some(identity.address),
+            ..self.of(identity.caller.clone(), source)
+        }
     }
 }
 
@@ -101,6 +123,22 @@ impl Grant {
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// The caller, as messages to the accounts name them.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker {
+            name: self.caller.name().into(),
+            user: self.user,
+            session: self.session,
+            address: self.address,
+            permissions: self.permissions,
+            source: match self.caller {
+                Caller::Program => UserSource::CommandLine,
+                _ => UserSource::Admin,
+            },
+        }
     }
 
     /// The cause of the caller's actions.

@@ -4,6 +4,7 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler, Message};
 
 use super::Permission;
+use crate::accounts::Accounts;
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::Automation;
@@ -14,7 +15,7 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::hub::Hub;
 use crate::messages::{
-    alarms, archive, automation, feed, firmware, groups, jobs, search, templates, timers, webhooks,
+    accounts, alarms, archive, automation, feed, firmware, groups, jobs, search, templates, timers, webhooks,
 };
 use crate::search::Search;
 use crate::timers::Timers;
@@ -51,6 +52,16 @@ macro_rules! asks {
 }
 
 asks! {
+    accounts: Accounts {
+        // Whoever is to be let in has no permission yet.
+        Public: accounts::SetUp, accounts::SignIn, accounts::Register, accounts::SignOut, accounts::ReadOwnUser;
+        Account: accounts::MakeKey, accounts::BeginTotp, accounts::ConfirmTotp;
+        // They take `Account` for one's own account and `Users` for another's: the actor looks whose it is.
+        Public: accounts::ChangeUser, accounts::SetPassword, accounts::EndTotp, accounts::ListSessions,
+            accounts::EndSession, accounts::EndOtherSessions, accounts::ListKeys, accounts::RevokeKey;
+        Users: accounts::ListUsers, accounts::FindUser, accounts::AddUser, accounts::RemoveUser,
+            accounts::MakeServiceKey, accounts::ListAudit;
+    }
     alarms: Alarms {
         Operate: alarms::Acknowledge, alarms::Clear, alarms::Raise, alarms::ClearType;
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::accounts::AccountSettings;
 use crate::ingress::UnknownDevicePolicy;
 use crate::webhook_destinations::WebhookDestinations;
 use twinhub_domain::reading::ClockWindow;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub broker_tells: bool,
     /// Dialects beside those that every hub has.
     pub dialects: AddedDialects,
+    /// Sign-in and registration.
+    pub accounts: AccountSettings,
 }
 
 impl Settings {
@@ -77,6 +80,7 @@ impl Default for Settings {
             secrets: SecretNames::default(),
             broker_tells: false,
             dialects: AddedDialects::default(),
+            accounts: AccountSettings::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Messages between actors: small types of their own, one file an actor.
 
+pub mod accounts;
 pub mod alarms;
 pub mod archive;
 pub mod automation;

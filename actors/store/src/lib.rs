@@ -5,6 +5,7 @@
 //! Everything read is true to the last commit all the same: events that are not compacted yet are held in memory, and
 //! are read again from the journal at start.
 
+mod access;
 mod automation;
 pub mod codec;
 #[cfg(test)]
@@ -17,6 +18,9 @@ pub mod seal;
 pub mod select;
 pub mod sql;
 
+pub use access::{
+    AccessStore, AuditPage, AuditQuery, AuditStore, KeyStore, KeyUse, SessionStore, UserStore, UserWrite,
+};
 pub use automation::{
     AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
     DeliveryStatus, EngineProgress, RuleRecord, RunPage, RunPlace, RunQuery,
@@ -413,4 +417,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps how far the clock is doubted, for the next start.
     async fn doubt(&self, doubt: ClockDoubt) -> Result<(), StoreError>;
+
+    /// The users, keys, sessions and the audit in it.
+    fn access(self: Arc<Self>) -> Arc<dyn AccessStore>;
 }

@@ -1,5 +1,6 @@
 //! A store in memory, for tests: the same answers as the durable one, by the simplest means.
 
+mod access;
 mod automation;
 mod fleet;
 mod retained;
@@ -10,13 +11,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::access::Known;
 use self::automation::MemoryAutomation;
 use self::fleet::MemoryFleet;
 use super::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery, CommandRecord,
-    Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery, DeviceSort, EventQuery,
-    FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, Store,
-    StoreError, select,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
+    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery,
+    DeviceSort, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage,
+    RunQuery, Store, StoreError, select,
 };
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
@@ -50,6 +52,7 @@ struct MemoryState {
     automated: MemoryAutomation,
     fleet: MemoryFleet,
     retained: BTreeMap<Arc<str>, RetainedMessage>,
+    access: Known,
 }
 
 impl MemoryStore {
@@ -66,6 +69,10 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
+    fn access(self: Arc<Self>) -> Arc<dyn AccessStore> {
+        self
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         let inner = self.inner();
         let mut head = inner.head.clone();

@@ -1,5 +1,6 @@
 //! The ground that tests stand on: a clock moved by hand, a store that fails on demand, and waits that come to an end.
 
+mod access;
 mod patience;
 
 use std::collections::HashSet;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
+use access::FailingAccess;
 pub use patience::{PATIENCE, ask, until, until_found, until_found_in_time, within};
 
 use twinhub_domain::Outgoing;
@@ -19,10 +21,10 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_store::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery, CommandRecord,
-    Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery, EventQuery,
-    FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, Store,
-    StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
+    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery,
+    EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery,
+    Store, StoreError,
 };
 
 /// A clock that stands still until it is moved.
@@ -242,6 +244,10 @@ impl FailingStore {
 
 #[async_trait]
 impl Store for FailingStore {
+    fn access(self: Arc<Self>) -> Arc<dyn AccessStore> {
+        FailingAccess::of(self)
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         self.may_read("head")?;
         self.inner.head().await

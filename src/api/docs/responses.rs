@@ -13,7 +13,7 @@ const PROBLEM: &str = "#/components/schemas/Problem";
 /// These answer also while nobody else gets in, and take no parameters.
 const MONITORING: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// Refusals of any route: of a foreign host, page or caller, and what nobody foresaw.
-const ANYWHERE: [u16; 4] = [400, 403, 421, 500];
+const ANYWHERE: [u16; 5] = [400, 401, 403, 421, 500];
 
 /// Completes the responses of all operations.
 pub(super) fn complete(document: &mut Value) {
@@ -126,6 +126,7 @@ fn headers(status: &str) -> Map<String, Value> {
         "206" => headers.insert("Content-Range".into(), header("Which part of how much", "string")),
         "304" => headers.insert("ETag".into(), header("The tag that was named", "string")),
         "503" => headers.insert("Retry-After".into(), header("Seconds to wait", "integer")),
+        "401" => headers.insert("WWW-Authenticate".into(), header("`Bearer`", "string")),
         "415" => headers.insert("Accept-Encoding".into(), header("`identity`", "string")),
         "416" => {
             headers.insert("Content-Range".into(), header("How long the file is: `bytes */1024`", "string"))
@@ -151,6 +152,7 @@ fn meaning(status: &str) -> &'static str {
         "206" => "The part that was asked for",
         "304" => "It is as it was",
         "400" => "The request cannot be read",
+        "401" => "Its caller has to sign in, or the credential counts no more",
         "403" => "Its caller, or the page that it comes from, may not do this",
         "404" => "There is no such thing",
         "408" => "The body did not arrive in time",
@@ -183,11 +185,11 @@ mod tests {
     #[test]
     fn refusals_come_with_what_a_route_takes() {
         let ok = json!({"200": {"description": "ok"}});
-        let anywhere = ["200", "400", "403", "421", "500"];
+        let anywhere = ["200", "400", "401", "403", "421", "500"];
         assert_eq!(statuses("/health", "get", json!({"responses": ok})), anywhere);
         let id = json!({"name": "id", "in": "path"});
         let get = statuses("/api/a/{id}", "get", json!({"responses": ok, "parameters": [id]}));
-        assert_eq!(get, ["200", "400", "403", "404", "421", "422", "500", "503"]);
+        assert_eq!(get, ["200", "400", "401", "403", "404", "421", "422", "500", "503"]);
         let version = json!({"name": "If-Match", "in": "header"});
         let put = json!({"responses": ok, "parameters": [id, version], "requestBody": {}});
         for status in ["404", "408", "409", "412", "413", "415", "422", "503"] {

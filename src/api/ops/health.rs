@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde::Serialize;
+use twinhub_actors::access::Permission;
 use twinhub_actors::counters::get;
 use twinhub_domain::Timestamp;
 use twinhub_domain::duration::duration_text;
@@ -14,17 +15,24 @@ use crate::api::schema::words;
 use crate::http::Access;
 use crate::http::reply;
 
-/// How the hub is.
+/// How the hub is. Callers who may not monitor it get `status` alone.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// `ok`, or `degraded` while a part is not.
     #[schema(value_type = words::HubStatus)]
     status: &'static str,
-    version: &'static str,
-    #[schema(value_type = String, format = DateTime)]
-    started_at: Timestamp,
-    uptime_seconds: f64,
-    parts: HealthParts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    uptime_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    parts: Option<HealthParts>,
 }
 
 /// How its parts are.
@@ -175,13 +183,17 @@ impl Health {
         let parts = HealthParts::of(access);
         let HealthParts { store, mqtt, http, twins, feed, automation } = &parts;
         let well = [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status];
-        let started_at = access.state.info.started_at;
+        let is_well = well.iter().all(|status| *status == "ok");
+        let status = if is_well { "ok" } else { "degraded" };
+        if access.demand(Permission::Monitor).is_err() {
+            return Self { status, version: None, started_at: None, uptime_seconds: None, parts: None };
+        }
         Self {
-            status: if well.iter().all(|status| *status == "ok") { "ok" } else { "degraded" },
-            version: access.state.info.version,
-            started_at,
-            uptime_seconds: uptime_seconds(access),
-            parts,
+            status,
+            version: Some(access.state.info.version),
+            started_at: Some(access.state.info.started_at),
+            uptime_seconds: Some(uptime_seconds(access)),
+            parts: Some(parts),
         }
     }
 }

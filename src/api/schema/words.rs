@@ -1,11 +1,14 @@
 //! Words that stand in answers, as the description lists them: taken from the types that write them.
 
+use twinhub_access::{Action, Outcome, Role as UserRole};
+use twinhub_actors::access;
 use twinhub_domain as domain;
 use twinhub_domain::{alarm, event, fleet, run, twin};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::api::auth;
 use crate::api::automation::{deliveries, journal, view};
 use crate::api::jobs;
 
@@ -102,4 +105,16 @@ words! {
     HttpStatus: ["ok", "crowded"];
     /// How the rules are; `broken`: rule files do not check out, and what they said before goes on.
     AutomationStatus: ["ok", "broken", "down"];
+    /// A role of people and of keys.
+    Role: UserRole::OF_PEOPLE.map(UserRole::as_str);
+    /// A permission.
+    Permission: access::Permission::ALL.map(access::Permission::as_str);
+    /// The way by which a user was made.
+    UserSource: auth::view::SOURCES;
+    /// The kind of a key.
+    KeyKind: auth::view::KINDS;
+    /// An action that is audited.
+    AuditAction: Action::ALL.iter().map(|action| action.as_str());
+    /// What came of an action.
+    AuditOutcome: every!(Outcome: Done, Refused, Failed);
 }

@@ -11,7 +11,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::import::FileFormat;
 use super::is_standard;
-use crate::cli::remote::{HUB, Remote};
+use crate::cli::remote::{HubArgs, Remote};
 use crate::import_export::Format;
 use crate::import_export::columns::Table;
 
@@ -30,14 +30,13 @@ pub struct ExportArgs {
     /// Only those that the list shows with these parameters: `type=pump&tag.floor=2`
     #[arg(long, value_name = "PARAMETERS")]
     query: Option<String>,
-    /// The hub that is asked
-    #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB)]
-    url: String,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 /// Exports.
 pub async fn run(table: &'static Table, args: ExportArgs) -> Result<()> {
-    let hub = Remote::new(&args.url)?;
+    let hub = Remote::new(&args.hub)?;
     let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map_or(Format::Jsonl, Format::from);
     let mut path = format!("/api/{}/export?format={}&all={}", table.name, format.as_str(), args.all);
     if let Some(query) = &args.query {

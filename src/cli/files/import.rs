@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::is_standard;
 use super::report::ImportReportView;
 use super::upload::FileUpload;
-use crate::cli::remote::{HUB, Remote};
+use crate::cli::remote::{HubArgs, Remote};
 use crate::import_export::columns::Table;
 use crate::import_export::{Format, RowReader};
 
@@ -37,9 +37,8 @@ pub struct ImportArgs {
     /// Write every refused line with its reason to this file, as JSON Lines
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// The hub that takes it in
-    #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB)]
-    url: String,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 /// The format of a file.
@@ -100,7 +99,7 @@ impl ExistingRows {
 
 /// Imports. False where a line was refused.
 pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
-    let hub = Remote::new(&args.url)?;
+    let hub = Remote::new(&args.hub)?;
     let name = if is_standard(&args.file) { "stdin".into() } else { args.file.display().to_string() };
     let (mut input, size) = open(&args.file).with_context(|| format!("cannot read {name}"))?;
     let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map(Format::from);

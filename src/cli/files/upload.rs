@@ -124,7 +124,7 @@ mod tests {
     fn bodies(file: &str, first: usize) -> Vec<(u64, String)> {
         let ImportCommand { args } = ImportCommand::parse_from(["import", "pumps.csv"]);
         let report = ImportReportView::new("pumps.csv", None, false).unwrap();
-        let mut upload = FileUpload::new(&DEVICES, Remote::new(HUB).unwrap(), &args, report);
+        let mut upload = FileUpload::new(&DEVICES, Remote::at(HUB, None).unwrap(), &args, report);
         let mut reader = RowReader::new(&DEVICES, None, None);
         reader.push(file.as_bytes());
         reader.end();

@@ -23,7 +23,7 @@ use super::print::{count, line, moment_of};
 use super::run_report::{items, member, number};
 use super::{CommandFailed, check, run_report, secrets, sources};
 use crate::api::automation::backtest::shown;
-use crate::cli::remote::{HUB, Remote, refused};
+use crate::cli::remote::{HubArgs, Remote, refused};
 use crate::config::{Config, Database, Options};
 use crate::http::extract::params::{MOMENT, moment};
 use crate::startup::lock::Locks;
@@ -56,9 +56,8 @@ pub struct BacktestArgs {
     /// Leave out the times that it would not have run
     #[arg(long)]
     runs_only: bool,
-    /// The hub that is asked
-    #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB)]
-    url: String,
+    #[command(flatten)]
+    hub: HubArgs,
     /// Read the database itself, while no hub runs on it; without a value the one of the configuration
     #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     database: Option<String>,
@@ -145,7 +144,7 @@ async fn remote(
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Json, CommandFailed> {
-    let hub = Remote::new(&args.url).map_err(CommandFailed::Misused)?;
+    let hub = Remote::new(&args.hub).map_err(CommandFailed::Misused)?;
     let mut wish = json!({
         "file": text, "from": from.to_string(), "to": to.to_string(), "warm_up": args.warm_up,
     });

@@ -6,15 +6,14 @@ use serde_json::Value;
 use super::print::{count, line, moment_of, table, zone};
 use super::{CommandFailed, check, secrets, sources};
 use crate::api::automation::view::kind_of;
-use crate::cli::remote::{HUB, Remote};
+use crate::cli::remote::{HubArgs, Remote};
 use crate::config::Config;
 
 /// The arguments of `rules list`.
 #[derive(Args, Debug)]
 pub struct ListRulesArgs {
-    /// The hub that is asked
-    #[arg(long, value_name = "URL", env = "TWINHUB_URL", default_value = HUB)]
-    url: String,
+    #[command(flatten)]
+    hub: HubArgs,
     /// List what stands in the files of the rules folder, without asking a hub
     #[arg(long)]
     offline: bool,
@@ -50,7 +49,7 @@ pub async fn run(args: ListRulesArgs, config: &Config) -> Result<bool, CommandFa
         wrong.iter().try_for_each(|problem| print_line(problem))?;
         return Ok(wrong.is_empty());
     }
-    let hub = Remote::new(&args.url).map_err(CommandFailed::Misused)?;
+    let hub = Remote::new(&args.hub).map_err(CommandFailed::Misused)?;
     let mut rules = Vec::new();
     for page in 1.. {
         let path = format!("/api/automation/rules?page={page}&limit={PAGE}");

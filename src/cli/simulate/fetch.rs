@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use twinhub_domain::text::hex;
 
 use super::firmware::{Download, Fetch};
+use crate::cli::remote::Token;
 
 /// A fleet that really fetched something larger would measure its own network.
 const LARGEST: u64 = 4 << 20;
@@ -19,16 +20,18 @@ pub(super) fn is_real(fetch: &Fetch) -> bool {
 }
 
 /// Fetches it.
-pub(super) async fn fetch(client: &reqwest::Client, fetch: &Fetch) -> Download {
-    match tokio::time::timeout(WITHIN, hash(client, fetch)).await {
+pub(super) async fn fetch(client: &reqwest::Client, token: Option<&Token>, fetch: &Fetch) -> Download {
+    match tokio::time::timeout(WITHIN, hash(client, token, fetch)).await {
         Ok(Ok(hash)) => Download::Came(hash),
         Ok(Err(why)) => Download::Broken(why),
         Err(_) => Download::Broken("it took too long".into()),
     }
 }
 
-async fn hash(client: &reqwest::Client, fetch: &Fetch) -> Result<String, String> {
-    let answer = client.get(&fetch.url).send().await.map_err(|error| error.to_string())?;
+async fn hash(client: &reqwest::Client, token: Option<&Token>, fetch: &Fetch) -> Result<String, String> {
+    let request = client.get(&fetch.url);
+    let request = if let Some(token) = token { request.bearer_auth(token.reveal()) } else { request };
+    let answer = request.send().await.map_err(|error| error.to_string())?;
     let mut answer = answer.error_for_status().map_err(|error| error.to_string())?;
     let (mut hash, mut size) = (Sha256::new(), 0);
     while let Some(bytes) = answer.chunk().await.map_err(|error| error.to_string())? {

@@ -304,8 +304,9 @@ impl Station {
         }
         self.members[place].device.fetched(&wanted.job, Download::UnderWay);
         let (client, sender) = (self.fleet.http.clone(), self.sender.clone());
+        let token = self.fleet.hub.token_for(&wanted.url);
         tokio::spawn(async move {
-            let outcome = fetch::fetch(&client, &wanted).await;
+            let outcome = fetch::fetch(&client, token.as_ref(), &wanted).await;
             let _ = sender.send(DownloadOutcome { place, job: wanted.job, outcome }); // the fleet may be done
         });
     }

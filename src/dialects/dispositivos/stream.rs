@@ -54,9 +54,10 @@ pub async fn stream(
     let watch = ClientFilter::new(&access, params.text("serial")?, params.text("reclamado")?).await?;
     let (outlet, chunks) = Outlet::new(ROOM, Some(session));
     let stream = DeviceStream { hub: access.grant(), watch, ping_after: PING_AFTER };
-    let closing = access.state.closing();
+    let (closing, lost) = (access.state.closing(), access.live_rights(&request).lost());
     actix_rt::spawn(async move {
-        let _ = pump::run(stream, outlet, subscriptions, None, closing).await; // it ends when the client has left
+        // It ends when the client has left.
+        let _ = pump::run(stream, outlet, subscriptions, None, closing, lost).await;
     });
     // Clients that are not told the character set take it for Latin-1.
     Ok(sse::respond("text/event-stream; charset=utf-8", "no-cache", chunks))

@@ -8,6 +8,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use twinhub_actors::access::Grant;
 
+use crate::http::admission::{Admission, Holder, LiveRights};
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -15,14 +16,32 @@ use crate::state::WebState;
 #[derive(Clone)]
 pub struct Access {
     pub state: Data<WebState>,
-    grant: Grant,
+    admission: Admission,
 }
 
 impl Access {
+    /// The access of a caller who was let in.
+    #[must_use]
+    pub fn new(state: Data<WebState>, admission: Admission) -> Self {
+        Self { state, admission }
+    }
+
     /// The grant alone.
     #[must_use]
     pub fn grant(&self) -> Grant {
-        self.grant.clone()
+        self.admission.grant.clone()
+    }
+
+    /// The holder of the grant.
+    #[must_use]
+    pub fn holder(&self) -> &Holder {
+        &self.admission.holder
+    }
+
+    /// The rights of a live session that `request` opens.
+    #[must_use]
+    pub fn live_rights(&self, request: &HttpRequest) -> LiveRights {
+        LiveRights::of(self.state.clone(), self.admission.holder.clone(), request)
     }
 }
 
@@ -30,7 +49,7 @@ impl Deref for Access {
     type Target = Grant;
 
     fn deref(&self) -> &Grant {
-        &self.grant
+        &self.admission.grant
     }
 }
 
@@ -40,10 +59,10 @@ impl FromRequest for Access {
 
     /// The grant is the one that the request was let in by, so only handlers of the table of routes have one.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let grant = request.extensions().get::<Grant>().cloned();
+        let admission = request.extensions().get::<Admission>().cloned();
         let state = request.app_data::<Data<WebState>>().cloned();
-        ready(match (state, grant) {
-            (Some(state), Some(grant)) => Ok(Self { state, grant }),
+        ready(match (state, admission) {
+            (Some(state), Some(admission)) => Ok(Self { state, admission }),
             _ => Err(ApiError::NoGrant),
         })
     }

@@ -24,6 +24,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
         r#"{"type": "command", "id": "c1", "device_id": "pump-1", "command_type": "set_speed", "parameters": {"rpm": 1200}, "ttl": "1h", "idempotency_key": "order-66"}"#,
     ),
     ("ping", r#"{"type": "ping", "id": "p1"}"#),
+    ("auth", r#"{"type": "auth", "token": "twh_pat_…"}"#),
     ("hello", r#"{"type":"hello","seq":1234,"server_time":"2026-01-01T12:00:00.000Z"}"#),
     ("subscribed", r#"{"type":"subscribed","id":"s1","seq":1234}"#),
     ("unsubscribed", r#"{"type":"unsubscribed","id":"s1"}"#),

@@ -64,6 +64,10 @@ impl Transport for PlaceWriter {
         Some("goodbye".into())
     }
 
+    fn dismissal(&self, lost: RightsLost) -> Option<String> {
+        Some(format!("{lost:?}"))
+    }
+
     async fn answer(&mut self, request: Infallible, _: &mut LiveSubscriptions) -> TransportReply<String> {
         match request {}
     }
@@ -92,7 +96,7 @@ async fn begin(
     subscriptions.subscribe("s", filter, Some(0), false).unwrap();
     let (outlet, items) = Outlet::new(8, None);
     let (close, closing) = watch::channel(false);
-    (run(transport, outlet, subscriptions, None, closing), items, close)
+    (run(transport, outlet, subscriptions, None, closing, std::future::pending()), items, close)
 }
 
 async fn next(items: &mut mpsc::Receiver<String>) -> String {
@@ -132,6 +136,36 @@ async fn stuck_write_holds_up_neither_leaving_nor_shutting_down() {
     assert_eq!(next(&mut items).await, "hello");
     drop(items);
     assert_eq!(within("the pump ends", pump).await.unwrap(), Err(SubscriberGone));
+}
+
+#[actix_web::test]
+async fn client_that_loses_its_rights_is_told_even_while_a_write_is_stuck() {
+    let (hub, _) = hub_with_readings(1).await;
+    for is_stuck in [false, true] {
+        let transport = PlaceWriter { heartbeat: PingSchedule::AfterSilence(LONG), unlucky: 0, is_stuck };
+        let subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
+        let (outlet, mut items) = Outlet::new(8, None);
+        let (_close, closing) = watch::channel(false);
+        let (lose, lost) = tokio::sync::oneshot::channel();
+        let lost = async { lost.await.unwrap() };
+        let pump = actix_rt::spawn(run(transport, outlet, subscriptions, None, closing, lost));
+        assert_eq!(next(&mut items).await, "hello");
+        lose.send(RightsLost::Narrowed).unwrap();
+        assert_eq!(next(&mut items).await, "Narrowed");
+        assert_eq!(within("the pump ends", pump).await.unwrap(), Ok(()));
+    }
+}
+
+#[actix_web::test]
+async fn client_that_reads_nothing_and_loses_its_rights_is_disconnected() {
+    let (hub, _) = hub_with_readings(0).await;
+    let transport = PlaceWriter { heartbeat: PingSchedule::AfterSilence(LONG), unlucky: 0, is_stuck: false };
+    let subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
+    let (outlet, _items) = Outlet::new(1, None);
+    assert!(outlet.offer("it waits to be read".into()));
+    let (_close, closing) = watch::channel(false);
+    let lost = std::future::ready(RightsLost::SignedOut);
+    assert_eq!(run(transport, outlet, subscriptions, None, closing, lost).await, Err(SubscriberGone));
 }
 
 #[actix_web::test]

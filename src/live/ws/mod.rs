@@ -17,20 +17,30 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::access::Permission;
 
-use crate::http::Access;
+use self::transport::Opening;
 use crate::http::problem::ApiError;
 use crate::http::routes::{Method, Operation};
+use crate::http::{Access, Holder, address};
 
 /// The route.
 pub(crate) fn operations() -> Vec<Operation> {
-    vec![Operation::plain(Permission::Read, Method::Stream, "/api/ws", || web::to(open))]
+    // Who cannot send a header says who they are in the first frame.
+    vec![Operation::plain(Permission::Public, Method::Stream, "/api/ws", || web::to(open))]
 }
 
 /// `GET /api/ws`: opens a session.
 ///
 /// # Errors
-/// It is no WebSocket handshake. (Handshakes from other sites were refused before.)
+/// It is no WebSocket handshake, or the caller may not read. (Handshakes from other sites were refused before.)
 pub async fn open(request: HttpRequest, payload: Payload, access: Access) -> Result<HttpResponse, ApiError> {
-    let place = access.state.connections.hold(&request)?;
-    session::start(&request, payload, access, place).map_err(|error| ApiError::Handshake(error.to_string()))
+    let state = access.state.clone();
+    let admission = state.admit(&request)?; // an old cookie counts for nothing here
+    let opening = match admission.demand(Permission::Read) {
+        Ok(()) => Opening::SignedIn(access.live_rights(&request)),
+        Err(_) if matches!(admission.holder, Holder::Anonymous) => Opening::Stranger(address(&request)),
+        Err(error) => return Err(error),
+    };
+    let place = state.connections.hold(&request)?;
+    session::start(&request, payload, access, opening, place)
+        .map_err(|error| ApiError::Handshake(error.to_string()))
 }

@@ -7,7 +7,8 @@ use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
 
 use super::frames;
 use super::schema::{
-    ClientFrame, CommandFrame, CommandHead, DesiredFrame, PingFrame, SubscribeFrame, UnsubscribeFrame,
+    AuthFrame, ClientFrame, CommandFrame, CommandHead, DesiredFrame, GivenToken, PingFrame, SubscribeFrame,
+    UnsubscribeFrame,
 };
 use crate::api::commands::request;
 use crate::http::extract::fields::FieldError;
@@ -20,10 +21,28 @@ const LONGEST_ID: usize = 128;
 #[derive(Debug)]
 pub(super) enum RequestFrame {
     Subscribe(SubscribeRequest),
-    Unsubscribe { id: Box<str> },
-    Desired { id: Option<Box<str>>, device: DeviceId, patch: Object, if_version: Option<u64> },
-    Command { id: Option<Box<str>>, device: DeviceId, request: Box<CommandRequest> },
-    Ping { id: Option<Box<str>> },
+    Unsubscribe {
+        id: Box<str>,
+    },
+    Desired {
+        id: Option<Box<str>>,
+        device: DeviceId,
+        patch: Object,
+        if_version: Option<u64>,
+    },
+    Command {
+        id: Option<Box<str>>,
+        device: DeviceId,
+        request: Box<CommandRequest>,
+    },
+    Ping {
+        id: Option<Box<str>>,
+    },
+    /// The sender has this token. Only in a first frame.
+    Auth {
+        id: Option<Box<str>>,
+        token: GivenToken,
+    },
 }
 
 /// A request for a subscription.
@@ -111,6 +130,7 @@ fn checked(frame: ClientFrame) -> Result<RequestFrame, FieldError> {
             RequestFrame::Command { id, device, request: Box::new(request) }
         }
         ClientFrame::Ping(PingFrame { id }) => RequestFrame::Ping { id },
+        ClientFrame::Auth(AuthFrame { id, token }) => RequestFrame::Auth { id, token },
     })
 }
 
@@ -123,7 +143,10 @@ impl RequestFrame {
     pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::Subscribe(SubscribeRequest { id, .. }) | Self::Unsubscribe { id } => Some(id),
-            Self::Desired { id, .. } | Self::Command { id, .. } | Self::Ping { id } => id.as_deref(),
+            Self::Desired { id, .. }
+            | Self::Command { id, .. }
+            | Self::Ping { id }
+            | Self::Auth { id, .. } => id.as_deref(),
         }
     }
 }
@@ -173,6 +196,7 @@ mod tests {
         check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
         check(r#"{"type":"command","id":"c1","device_id":"a","command_type":"reboot","wait":"5s"}"#, "c1 ");
         check(r#"{"type":"ping"}"#, "- ");
+        check(r#"{"type":"auth","id":"a","token":"twh_pat_x"}"#, "a ");
     }
 
     #[test]
@@ -207,6 +231,7 @@ mod tests {
             r#"{"type":"command","device_id":"a","comand_type":"reboot"}"#,
             r#"{"type":"error","code":"unknown_field","error":"`comand_type`"#,
         );
+        check(r#"{"type":"auth"}"#, r#"{"type":"error","code":"missing_field","error":"`token`"#);
         check(
             r#"{"type":"subscribe","id":"s","since":-1}"#,
             r#"{"type":"error","id":"s","code":"bad_field","error":"`since`: expected a whole number, found -1"}"#,
@@ -225,6 +250,12 @@ mod tests {
         );
         check(r#"{"type":5,"id":"x"}"#, r#"{"type":"error","id":"x","code":"bad_field","error":"`type`"#);
         check(r#"{"type":"ping","id":""}"#, r#"{"type":"error","code":"bad_field","error":"`id`: 1 to 128"#);
+    }
+
+    #[test]
+    fn no_token_is_shown() {
+        let frame = parse(br#"{"type":"auth","token":"twh_pat_x"}"#).unwrap();
+        assert!(!format!("{frame:?}").contains("twh_pat_x"), "{frame:?}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Request frames: each is one struct, which is read, and described in the AsyncAPI document.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use twinhub_domain::json::fields_of;
@@ -26,6 +28,9 @@ pub enum ClientFrame {
     Command(CommandFrame),
     /// Ask whether the hub is there. Answered by `pong`.
     Ping(PingFrame),
+    /// Say by a token who the sender is. It must be the first frame, within 10 s, where the handshake has neither
+    /// `Authorization` nor a session's cookie and the hub is not open. Answered by `hello`, or the hub closes with 4401.
+    Auth(AuthFrame),
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -111,6 +116,38 @@ pub struct PingFrame {
     pub id: Option<Box<str>>,
 }
 
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthFrame {
+    #[schema(min_length = 1, max_length = 128)]
+    pub id: Option<Box<str>>,
+    /// A personal key, or a service account's.
+    #[schema(value_type = String)]
+    pub token: GivenToken,
+}
+
+/// A token that no log shows.
+pub struct GivenToken(Box<str>);
+
+impl GivenToken {
+    /// The text of it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for GivenToken {
+    fn deserialize<D: Deserializer<'de>>(given: D) -> Result<Self, D::Error> {
+        filled(given).map(Self)
+    }
+}
+
+impl fmt::Debug for GivenToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GivenToken")
+    }
+}
+
 impl ClientFrame {
     /// The frame of the type `kind` with these other members.
     ///
@@ -123,6 +160,7 @@ impl ClientFrame {
             "desired" => read(members).map(Self::Desired),
             "command" => CommandFrame::read(members).map(Self::Command),
             "ping" => read(members).map(Self::Ping),
+            "auth" => read(members).map(Self::Auth),
             other => {
                 let types = Self::members().map(|(name, _)| name).join(", ");
                 let detail = format!("`{}` is none of {types}", other.escape_debug());
@@ -132,13 +170,14 @@ impl ClientFrame {
     }
 
     /// The types of frames, each with its members beside `type`.
-    pub fn members() -> [(&'static str, Vec<&'static str>); 5] {
+    pub fn members() -> [(&'static str, Vec<&'static str>); 6] {
         [
             ("subscribe", fields_of::<SubscribeFrame>().to_vec()),
             ("unsubscribe", fields_of::<UnsubscribeFrame>().to_vec()),
             ("desired", fields_of::<DesiredFrame>().to_vec()),
             ("command", [fields_of::<CommandHead>(), fields_of::<NewCommand>()].concat()),
             ("ping", fields_of::<PingFrame>().to_vec()),
+            ("auth", fields_of::<AuthFrame>().to_vec()),
         ]
     }
 }

@@ -14,14 +14,17 @@ use tokio::sync::mpsc;
 
 use super::frames;
 use super::request::{self, RequestFrame};
-use super::transport::{self, LastHeard, SocketItem};
-use crate::http::{Access, LiveSession};
+use super::transport::{self, LastHeard, Opening, SocketItem};
+use crate::http::{Access, LiveSession, RightsLost};
 use crate::live::subscription::Outlet;
 
 /// A message, in one frame or several, has at most this many bytes.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
 /// Bundles of frames between pump and connection: with [`transport::BUNDLE`] frames each, 256 frames.
 const ROOM_OUT: usize = 8;
+/// Codes of the close frame, from the range for applications: as HTTP's 401 and 403.
+const SIGNED_OUT: u16 = 4401;
+const RIGHT_LOST: u16 = 4403;
 /// Request frames of the client that wait for the pump.
 const ROOM_IN: usize = 64;
 
@@ -41,6 +44,7 @@ pub(super) fn start(
     request: &HttpRequest,
     payload: Payload,
     access: Access,
+    opening: Opening,
     place: LiveSession,
 ) -> Result<HttpResponse, actix_web::Error> {
     let (outlet, frames) = Outlet::new(ROOM_OUT, Some(place));
@@ -53,7 +57,7 @@ pub(super) fn start(
     actix_rt::spawn(async move {
         // Without its frames the actor would not live: they are its first message.
         if address.send(TakeFrames(frames)).await.is_ok() {
-            transport::run(&access, outlet, requests, last_heard).await;
+            transport::run(access, opening, outlet, requests, last_heard).await;
         }
     });
     Ok(response)
@@ -83,6 +87,12 @@ impl StreamHandler<SocketItem> for Session {
         match out {
             SocketItem::Texts(texts) => texts.into_iter().for_each(|text| ctx.text(text)),
             SocketItem::Ping => ctx.ping(b""),
+            SocketItem::Lost(RightsLost::SignedOut) => {
+                close(ctx, CloseCode::Other(SIGNED_OUT), "signed out: sign in, or send another token");
+            }
+            SocketItem::Lost(RightsLost::Narrowed) => {
+                close(ctx, CloseCode::Other(RIGHT_LOST), "the rights of this session have changed");
+            }
             SocketItem::ShuttingDown => close(ctx, CloseCode::Away, "the hub is shutting down"),
         }
     }

@@ -2,6 +2,7 @@
 //! outside of the actor, and passes frames to it through a bounded outlet.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info};
-use twinhub_actors::access::Grant;
+use twinhub_actors::access::{Grant, Permission};
 use twinhub_domain::cause::Source;
 use twinhub_domain::twin::Change;
 
 use super::request::{RequestFrame, SubscribeRequest};
 use super::{changes, frames};
-use crate::http::Access;
 use crate::http::problem::ApiError;
+use crate::http::{Access, LiveRights, RightsLost};
 use crate::live::pump::{self, CountedFrames, PingSchedule, Transport, TransportReply};
 use crate::live::subscription::{
     FeedEnded, LiveSubscriptions, Notification, Outlet, SubscriberGone, SubscriptionSlots, in_group,
@@ -30,6 +31,8 @@ pub(super) const BUNDLE: usize = 32;
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A client that sends nothing, and answers no ping, for this long is disconnected.
 const SILENT_FOR: Duration = Duration::from_secs(60);
+/// A client whose handshake has no credential must have said within this time who it is.
+const INTRODUCED_WITHIN: Duration = Duration::from_secs(10);
 /// Changes of one session that wait for their commit. Beyond it the client's next frames wait, and then it gets `busy`.
 const MOST_AT_ONCE: usize = 64;
 
@@ -39,29 +42,78 @@ pub(super) enum SocketItem {
     Ping,
     /// Close with 1001, and a reason.
     ShuttingDown,
+    /// Close with 4401 or 4403, and a reason.
+    Lost(RightsLost),
 }
 
 /// The time when the client was last heard. Actor and pump live on one thread.
 #[derive(Clone)]
 pub(super) struct LastHeard(Rc<Cell<Instant>>);
 
-/// Runs until the client leaves, is disconnected, or the hub shuts down.
+/// The way in which a session begins.
+pub(super) enum Opening {
+    /// The caller may read, for as long as these rights last.
+    SignedIn(LiveRights),
+    /// A caller from this address who may not, and must say in the first frame who they are.
+    Stranger(IpAddr),
+}
+
+/// Runs until the client leaves, is disconnected, loses its rights, or the hub shuts down.
 pub(super) async fn run(
-    access: &Access,
+    access: Access,
+    opening: Opening,
     outlet: Outlet<SocketItem>,
-    requests: mpsc::Receiver<RequestFrame>,
+    mut requests: mpsc::Receiver<RequestFrame>,
     last_heard: LastHeard,
 ) {
-    let Ok(subscriptions) = LiveSubscriptions::open(access).await else {
+    let begun = match opening {
+        Opening::SignedIn(rights) => Ok((access, rights)),
+        Opening::Stranger(address) => introduction(&access, address, &mut requests).await,
+    };
+    let (access, rights) = match begun {
+        Ok(begun) => begun,
+        Err(refused) => {
+            let _ = outlet.send(refused).await; // the client may have left
+            return;
+        }
+    };
+    let Ok(subscriptions) = LiveSubscriptions::open(&access).await else {
         let _ = outlet.send(SocketItem::ShuttingDown).await; // the client may have left
         return;
     };
     let socket = WebSocket::new(access.grant().by_way_of(Source::WebSocket), requests, last_heard);
-    let Err(SubscriberGone) = pump::run(socket, outlet, subscriptions, None, access.state.closing()).await
+    let closing = access.state.closing();
+    let Err(SubscriberGone) = pump::run(socket, outlet, subscriptions, None, closing, rights.lost()).await
     else {
         return;
     };
     debug!("websocket client left");
+}
+
+/// Waits for the first frame of a stranger, which has a token. In the place of the access there is the last item where
+/// it does not come, or gives no right to read.
+async fn introduction(
+    access: &Access,
+    address: IpAddr,
+    requests: &mut mpsc::Receiver<RequestFrame>,
+) -> Result<(Access, LiveRights), SocketItem> {
+    let mut closing = access.state.closing();
+    let first = tokio::select! {
+        first = tokio::time::timeout(INTRODUCED_WITHIN, requests.recv()) => first,
+        _ = closing.wait_for(|closing| *closing) => return Err(SocketItem::ShuttingDown),
+    };
+    let Ok(Some(RequestFrame::Auth { token, .. })) = first else {
+        return Err(SocketItem::Lost(RightsLost::SignedOut));
+    };
+    let state = access.state.clone();
+    let Ok(admission) = state.admit_bearer(token.reveal(), address) else {
+        return Err(SocketItem::Lost(RightsLost::SignedOut));
+    };
+    if admission.demand(Permission::Read).is_err() {
+        return Err(SocketItem::Lost(RightsLost::Narrowed));
+    }
+    let rights = LiveRights::of_bearer(state.clone(), admission.holder.clone(), token.reveal().into());
+    Ok((Access::new(state, admission), rights))
 }
 
 struct WebSocket {
@@ -117,6 +169,10 @@ impl Transport for WebSocket {
         Some(SocketItem::ShuttingDown)
     }
 
+    fn dismissal(&self, lost: RightsLost) -> Option<SocketItem> {
+        Some(SocketItem::Lost(lost))
+    }
+
     async fn request(&mut self, _: &Outlet<SocketItem>) -> Result<SessionRequest, SubscriberGone> {
         tokio::select! {
             biased;
@@ -147,6 +203,10 @@ impl Transport for WebSocket {
                 reply(frames::error(Some(&id), "not_subscribed", "there is no subscription of this id"))
             }
             RequestFrame::Ping { id } => reply(frames::pong(id.as_deref())),
+            RequestFrame::Auth { id, .. } => {
+                let why = "the first frame alone says who its sender is, where the handshake has not";
+                reply(frames::error(id.as_deref(), "signed_in", why))
+            }
             RequestFrame::Desired { id, device, patch, if_version } => {
                 let change = Change { patch: [("desired", patch.into())].into_iter().collect() };
                 let if_version = if_version.map(Into::into);
@@ -259,7 +319,7 @@ mod tests {
         let (requests_in, requests) = mpsc::channel(1);
         let (open, closing) = watch::channel(false);
         let socket = WebSocket::new(hub, requests, last_heard.clone());
-        let pump = pump::run(socket, outlet, subscriptions, None, closing);
+        let pump = pump::run(socket, outlet, subscriptions, None, closing, std::future::pending());
         (pump, Peer { frames, _requests: requests_in, _open: open })
     }
 

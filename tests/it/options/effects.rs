@@ -9,7 +9,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("config", "signals.rs", "sighup_takes_over_what_can_change_and_says_what_cannot"),
     ("listen", "bad_configuration.rs", "ports_and_files_that_cannot_be_had"),
     ("data-dir", "one_hub.rs", "a_second_hub_on_one_folder_is_refused"),
-    ("database", "options/place.rs", "data_lie_where_they_are_said_to"),
+    ("database", "options/place.rs", "data_lie_in_the_configured_folder"),
     ("mqtt", "options/broker.rs", "a_broker_that_runs_elsewhere"),
     ("mqtt-listen", "bad_configuration.rs", "ports_and_files_that_cannot_be_had"),
     ("mqtt-connections", "broker_state.rs", "health_says_that_the_broker_is_full"),
@@ -34,7 +34,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("log", "options/place.rs", "the_log_is_as_loud_as_is_said"),
     ("log-format", "options/place.rs", "the_log_is_text_or_json"),
     ("body-limit", "options/place.rs", "the_largest_body"),
-    ("key-file", "options/place.rs", "data_lie_where_they_are_said_to"),
+    ("key-file", "options/place.rs", "data_lie_in_the_configured_folder"),
     ("firmware-limit", "firmware/images.rs", "a_broken_upload_leaves_nothing_behind"),
     ("public-url", "firmware/images.rs", "images_that_lie_elsewhere_are_listed_by_model_and_version"),
     ("import-limit", "import/lines.rs", "what_breaks_off_keeps_what_was_done"),
@@ -46,7 +46,8 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("rule-secrets", "secrets.rs", "a_rule_may_not_sign_with_any_variable"),
     ("webhook-allow", "secrets.rs", "webhooks_do_not_reach_this_machine_or_the_hub_itself"),
     ("webhook-private-redirects", "options/place.rs", "webhooks_are_redirected_inward_where_that_is_allowed"),
-    ("open", "bad_configuration.rs", "addresses_that_others_can_reach"),
+    ("registration", "sign_in/people.rs", "whoever_asks_makes_an_account_where_that_is_allowed"),
+    ("open", "sign_in/first_start.rs", "an_open_hub_lets_this_machine_in_also_when_there_are_users"),
     ("open-to-network", "options/place.rs", "other_machines_are_served_where_that_is_allowed"),
 ];
 

@@ -16,7 +16,9 @@ use super::{PATIENCE, within};
 /// Debian calls it `chromium`, others `google-chrome`.
 const BROWSERS: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 /// The text that a reader of the page sees.
-const READ: &str = r"document.body.innerText.replaceAll('\u200b', '')";
+const READ: &str = r"(document.body?.innerText ?? '').replaceAll('\u200b', '')";
+/// The code of an error for a call that a page could not answer, because it went to another document.
+const LEFT: i64 = -32_000;
 
 /// A browser with one page open.
 pub struct Browser {
@@ -83,12 +85,31 @@ impl Browser {
         }
     }
 
+    /// Types a text into a field, by its id, as a person does: in the place of what is there.
+    pub async fn fill(&mut self, id: &str, text: &str) {
+        let select =
+            format!("document.getElementById({0}).focus(), document.getElementById({0}).select()", json!(id));
+        self.evaluate(&select).await;
+        self.call("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Presses what a selector finds.
+    pub async fn press(&mut self, selector: &str) {
+        self.evaluate(&format!("document.querySelector({}).click()", json!(selector))).await;
+    }
+
     /// The value of an expression in the page, or what its promise comes to.
-    async fn evaluate(&mut self, expression: &str) -> Value {
+    pub async fn evaluate(&mut self, expression: &str) -> Value {
         let call = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
-        let mut answer = self.call("Runtime.evaluate", call).await;
-        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
-        answer["result"]["value"].take()
+        loop {
+            match self.try_call("Runtime.evaluate", &call).await {
+                Ok(mut answer) => {
+                    assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+                    return answer["result"]["value"].take();
+                }
+                Err(error) => assert_eq!(error["code"], LEFT, "{expression}: {error}"), // asked once more, of the next
+            }
+        }
     }
 
     /// Makes a page, still empty, to which calls go from now on.
@@ -102,7 +123,7 @@ impl Browser {
     }
 
     /// Goes to `url`, and waits until that very document is loaded.
-    async fn load(&mut self, url: &str) {
+    pub async fn load(&mut self, url: &str) {
         let loaded = async {
             self.call("Page.enable", json!({})).await;
             self.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true })).await;
@@ -123,6 +144,11 @@ impl Browser {
 
     /// Asks the browser, or its page once there is one, and waits for the answer. May be given up half way.
     async fn call(&mut self, method: &str, params: Value) -> Value {
+        self.try_call(method, &params).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The same where it may be refused.
+    async fn try_call(&mut self, method: &str, params: &Value) -> Result<Value, Value> {
         self.last_call += 1;
         let id = self.last_call;
         let mut call = json!({ "id": id, "method": method, "params": params });
@@ -133,8 +159,10 @@ impl Browser {
         loop {
             let mut said = self.next().await;
             if said["id"] == id {
-                assert!(said.get("error").is_none(), "{method}: {said}");
-                return said["result"].take();
+                return match said.get_mut("error") {
+                    Some(error) => Err(error.take()),
+                    None => Ok(said["result"].take()),
+                };
             }
             self.events.push(said);
         }

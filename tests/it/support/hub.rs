@@ -9,7 +9,7 @@ use reqwest::{Method, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::described::Described;
@@ -145,6 +145,17 @@ pub async fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = program();
     command.args(args).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
     within("it ends", command.output()).await.unwrap()
+}
+
+/// Runs the program to its end, with `input` on its standard input.
+pub async fn run_fed(args: &[&str], input: &str) -> Output {
+    let mut command = program();
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let _ = stdin.write_all(input.as_bytes()).await; // it may not wait for it
+    drop(stdin);
+    within("it ends", child.wait_with_output()).await.unwrap()
 }
 
 /// The program while it does something else than serve.

@@ -7,6 +7,7 @@ pub mod http;
 pub mod hub;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod people;
 pub mod pump;
 pub mod receiver;
 pub mod rules;

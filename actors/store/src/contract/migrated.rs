@@ -4,8 +4,12 @@ use sea_orm::Database;
 use tempfile::TempDir;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
+use super::samples;
 use super::support::*;
-use crate::{DeviceQuery, DeviceSort, SqlOptions, SqlStore, Store};
+use crate::{
+    AuditQuery, AuditStore as _, DeviceQuery, DeviceSort, SqlOptions, SqlStore, Store, UserStore as _,
+    UserWrite,
+};
 use twinhub_domain::fleet::Lifecycle;
 use twinhub_domain::{DeviceNumber, Json, Outgoing, Status};
 
@@ -145,7 +149,34 @@ async fn a_frozen_database_is_migrated_and_read() {
         let found = DeviceQuery { q: Some("b\u{fc}ro".into()), ..list() };
         assert_eq!(store.devices(&found).await.unwrap().total, 1, "it was stored as it was typed");
         store.maintain(head.at.unwrap()).await.unwrap();
+        assert_eq!(store.users().await.unwrap(), []);
+        assert_eq!(store.audit(&AuditQuery { limit: 9, ..AuditQuery::default() }).await.unwrap().records, []);
     }
+    let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+    let ann = samples::user(1, "ann");
+    assert_eq!(store.put_user(&ann, &[]).await.unwrap(), UserWrite::Done);
+    assert_eq!(store.users().await.unwrap(), [ann]);
+}
+
+/// The last step before there were users.
+const BEFORE_ACCESS: u32 = 10;
+
+#[tokio::test]
+async fn a_database_from_before_there_were_users_takes_them() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}?mode=rwc", folder.path().join("old.db").display());
+    let before = Database::connect(&url).await.unwrap();
+    Migrator::up(&before, Some(BEFORE_ACCESS)).await.unwrap();
+    assert_eq!(Migrator::get_pending_migrations(&before).await.unwrap().len(), 1);
+    before.close().await.unwrap();
+    let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+    assert_eq!(store.users().await.unwrap(), []);
+    let entry = samples::entry(1, "user:ann", twinhub_access::Action::UserCreated);
+    assert_eq!(store.put_user(&samples::user(1, "ann"), &[entry]).await.unwrap(), UserWrite::Done);
+    let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+    assert_eq!(store.users().await.unwrap(), [samples::user(1, "ann")]);
+    let page = store.audit(&AuditQuery { limit: 9, ..AuditQuery::default() }).await.unwrap();
+    assert_eq!(page.records.len(), 1);
 }
 
 /// Fills an old database with the rows of an old program.

@@ -1,5 +1,7 @@
 //! The contract of every store, tested on all of them, and the further one of the durable store.
 
+mod access;
+mod access_random;
 mod automation;
 mod basics;
 mod commands;

@@ -6,6 +6,10 @@ use super::support::NOON;
 use crate::{
     AlarmQuery, AutomationState, DeliveryQuery, DeliveryRecord, DeliveryStatus, RuleRecord, RunQuery,
 };
+use twinhub_access::password::PasswordHash;
+use twinhub_access::totp::{CODE_BYTES, CODES, TotpSecret};
+use twinhub_access::user::UserSource;
+use twinhub_access::{Action, AuditEntry, Role, Scope, User, UserId, UserName};
 use twinhub_domain::alarm::{Alarm, AlarmChange, AlarmId, AlarmStep, Originator, Severity};
 use twinhub_domain::event::EventBody;
 use twinhub_domain::run::{ActionSeen, RunKind, TriggerSeen};
@@ -177,4 +181,25 @@ pub fn alarms() -> AlarmQuery {
 
 pub fn deliveries() -> DeliveryQuery {
     DeliveryQuery { limit: 10_000, ..DeliveryQuery::default() }
+}
+
+/// A user with all that is not secret.
+pub fn user(number: u128, name: &str) -> User {
+    let (id, name) = (UserId(Uuid::from_u128(number)), UserName::parse(name).unwrap());
+    User::new(id, name, (Role::Operator, Scope::All), UserSource::CommandLine, after_noon(0)).unwrap()
+}
+
+/// The same with a password and a second factor.
+pub fn user_with_factors(number: u128, name: &str) -> User {
+    let argon2 = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+    // The code of RFC 6238 for this moment.
+    let (secret, then) =
+        (TotpSecret::new(*b"12345678901234567890"), Timestamp::from_millis(1_111_111_109_000));
+    let (totp, _) = secret.confirmed("081804", &[[1; CODE_BYTES]; CODES], then).unwrap();
+    User { password: Some(PasswordHash::parse(argon2).unwrap()), totp: Some(totp), ..user(number, name) }
+}
+
+/// An entry of the audit, so many ms after noon.
+pub fn entry(ms: i64, who: &str, action: Action) -> AuditEntry {
+    AuditEntry::new(after_noon(ms), who, action)
 }

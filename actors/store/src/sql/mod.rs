@@ -30,6 +30,7 @@
 //! - Every read (`history`, `events`, `replay`, `devices`) is of rows and memtable together. `memtable` says how each event is
 //!   met exactly once during a compaction; `compaction` says why a crash in its midst is harmless.
 
+mod access;
 mod alarms;
 mod automation;
 mod chunks;
@@ -77,10 +78,10 @@ use self::rows::failed;
 use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
 use super::{
-    AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery, CommandRecord,
-    Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery, EventQuery,
-    FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery, Store,
-    StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
+    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery,
+    EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery,
+    Store, StoreError,
 };
 use crate::layers::LayerCache;
 use crate::seal::Seal;
@@ -215,6 +216,10 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
+    fn access(self: Arc<Self>) -> Arc<dyn AccessStore> {
+        self
+    }
+
     async fn head(&self) -> Result<Head, StoreError> {
         head::head(&self.readers).await
     }

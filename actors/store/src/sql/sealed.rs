@@ -1,4 +1,4 @@
-//! Rows that may hold secrets (rules, templates, requests outward) are sealed with the hub's key, so that a copy of the
+//! Rows that hold secrets or may (users, rules, templates, requests outward) are sealed with the hub's key, so that a copy of the
 //! database alone reveals none of them.
 
 use std::borrow::Cow;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, ConnectionTrait, Database, EntityTrait, QueryFilter, TransactionTrait};
 
-use super::entities::{delivery, fleet, meta, rule};
+use super::entities::{delivery, fleet, meta, rule, user};
 use super::rows::failed;
 use super::{SqlStore, head, sqlite, write};
 use crate::StoreError;
@@ -63,14 +63,17 @@ pub async fn seal_rows(url: &str, busy_timeout: Duration, seal: &Seal) -> Result
     let of_templates = fleet::Column::Kind.eq(RecordKind::Template.as_str());
     let templates = fleet::Entity::find().filter(of_templates).all(&sql).await.map_err(failed(SEAL))?;
     let templates: Vec<_> = templates.into_iter().filter(|row| clear(&row.body)).collect();
+    let in_clear = user::Column::Body.starts_with("{");
+    let users = user::Entity::find().filter(in_clear).all(&sql).await.map_err(failed(SEAL))?;
     let in_clear = delivery::Column::Body.starts_with("{");
     let deliveries = delivery::Entity::find().filter(in_clear).all(&sql).await.map_err(failed(SEAL))?;
-    if rules.is_empty() && templates.is_empty() && deliveries.is_empty() {
+    if rules.is_empty() && templates.is_empty() && users.is_empty() && deliveries.is_empty() {
         return sql.close().await.map_err(failed(SEAL));
     }
     tracing::info!(
         rules = rules.len(),
         templates = templates.len(),
+        users = users.len(),
         deliveries = deliveries.len(),
         "sealing rows that were in clear"
     );
@@ -88,6 +91,14 @@ pub async fn seal_rows(url: &str, busy_timeout: Duration, seal: &Seal) -> Result
             .col_expr(fleet::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
             .filter(fleet::Column::Kind.eq(row.kind))
             .filter(fleet::Column::Id.eq(row.id))
+            .exec(&turn)
+            .await
+            .map_err(failed(SEAL))?;
+    }
+    for row in users {
+        user::Entity::update_many()
+            .col_expr(user::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
+            .filter(user::Column::Id.eq(row.id))
             .exec(&turn)
             .await
             .map_err(failed(SEAL))?;
@@ -121,7 +132,7 @@ mod tests {
     use super::*;
     use crate::contract::samples;
     use crate::contract::support::{NOON, TestFleet, object};
-    use crate::{FleetRecord, SqlOptions, SqlStore, Store as _};
+    use crate::{FleetRecord, SqlOptions, SqlStore, Store as _, UserStore as _};
 
     async fn open(folder: &TempDir, seal: Option<Arc<Seal>>) -> Result<Arc<SqlStore>, StoreError> {
         let url = format!("sqlite:{}", folder.path().join("twinhub.db").display());
@@ -132,7 +143,8 @@ mod tests {
     fn written(folder: &TempDir) -> BTreeMap<String, String> {
         let sql = rusqlite::Connection::open(folder.path().join("twinhub.db")).unwrap();
         let all = "SELECT 'rule ' || id, body FROM rules UNION ALL SELECT 'fleet ' || id, body FROM fleet
-                   UNION ALL SELECT 'delivery ' || hex(id), body FROM deliveries";
+                   UNION ALL SELECT 'delivery ' || hex(id), body FROM deliveries
+                   UNION ALL SELECT 'user ' || name_key, body FROM users";
         let mut rows = sql.prepare(all).unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.map(Result::unwrap).collect()
@@ -141,7 +153,8 @@ mod tests {
     /// Each kind alone, and with rows of the others that are sealed already; a sealed row is not sealed once more.
     #[tokio::test]
     async fn what_is_kept_in_clear_is_sealed_once_whatever_kind_it_is_of() {
-        for kinds in [&["rule"][..], &["template"], &["delivery"], &["rule", "template", "delivery"]] {
+        let each = [&["rule"][..], &["template"], &["delivery"], &["user"]];
+        for kinds in each.into_iter().chain([&["rule", "template", "delivery", "user"][..]]) {
             let (folder, seal) = (TempDir::new().unwrap(), Arc::new(Seal::new(&[7; 32])));
             let store = open(&folder, None).await.unwrap();
             let mut world = TestFleet::new();
@@ -152,6 +165,9 @@ mod tests {
                         world.automation.rules.push(rule);
                     }
                     "delivery" => world.automation.deliveries.push(samples::delivery(1, samples::run_id(1))),
+                    "user" => {
+                        store.put_user(&samples::user(1, "ann"), &[]).await.unwrap();
+                    }
                     _ => world.fleet.records.push(FleetRecord {
                         kind: RecordKind::Template,
                         id: "pump".into(),
@@ -172,6 +188,8 @@ mod tests {
             assert_eq!(written(&folder), sealed, "{kinds:?}");
             let rules = store.automation().await.unwrap().rules;
             assert!(rules.iter().all(|rule| rule.body == Some(object(r#"{"a": 1}"#))), "{rules:?}");
+            let users = store.users().await.unwrap();
+            assert!(users.iter().all(|user| *user == samples::user(1, "ann")), "{users:?}");
             drop(store);
 
             let Err(error) = open(&folder, Some(Arc::new(Seal::new(&[8; 32])))).await else {

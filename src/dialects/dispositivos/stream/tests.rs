@@ -48,7 +48,7 @@ async fn open(
     let (open, closing) = tokio::sync::watch::channel(false);
     let stream = DeviceStream { hub: hub.clone(), watch, ping_after };
     actix_rt::spawn(async move {
-        let _ = pump::run(stream, outlet, subscriptions, None, closing).await;
+        let _ = pump::run(stream, outlet, subscriptions, None, closing, std::future::pending()).await;
         drop(open);
     });
     chunks

@@ -1,6 +1,8 @@
 //! The tables as Rust sees them. They never leave the store.
 
+pub mod access_key;
 pub mod alarm;
+pub mod audit;
 pub mod chunk;
 pub mod command;
 pub mod delivery;
@@ -16,6 +18,8 @@ pub mod rule;
 pub mod run;
 pub mod run_device;
 pub mod scope;
+pub mod session;
 pub mod tag;
 pub mod tombstone;
 pub mod twin;
+pub mod user;

@@ -1,0 +1,35 @@
+//! Access as data: people, service accounts and devices, their roles and scopes, and the secrets by which they are
+//! known. In reading order.
+//!
+//! No code in here does input or output, reads the clock or makes random numbers: times and random bytes are arguments.
+//! Nothing is locked, and no `static` changes. Secrets are kept as hashes, and no type shows one in its `Debug`.
+
+pub mod rights;
+pub mod role;
+pub mod scope;
+
+pub mod name;
+pub mod user;
+
+pub mod password;
+pub mod totp;
+
+pub mod jwt;
+pub mod key;
+pub mod secret;
+pub mod session;
+
+pub mod audit;
+pub mod limits;
+
+mod digest;
+
+pub use audit::{Action, AuditEntry, AuditRecord, Outcome};
+pub use key::{Key, KeyWish};
+pub use name::{DisplayName, Email, UserName};
+pub use rights::Rights;
+pub use role::{Permission, Permissions, Role};
+pub use scope::{Place, Scope, Scopes};
+pub use secret::{KeptSecret, Secret, SecretId, SecretKind};
+pub use session::{Session, SessionId, SessionToken};
+pub use user::{User, UserChange, UserId};

@@ -1,0 +1,213 @@
+//! The directory: sessions and keys as they are now, for whoever asks who a caller is. The actor of the accounts
+//! changes it after each commit; everybody else reads it, under a lock that is held for one look-up.
+//!
+//! Each entry has the rights of its user in it, so that an answer costs one hash and one look-up. A change of a user
+//! makes their entries anew.
+
+mod entries;
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+use twinhub_access::key::DeadKey;
+use twinhub_access::secret::BadSecret;
+use twinhub_access::{
+    Key, Rights, Secret, SecretId, SecretKind, Session, SessionId, SessionToken, User, UserId,
+};
+use twinhub_domain::Timestamp;
+
+use crate::caller::Caller;
+use entries::{Entries, Validity};
+
+/// A credential, as a request has it.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// The text of a session's cookie.
+    Session(&'a str),
+    /// The text behind `Bearer`: a personal key, or a service account's.
+    Bearer(&'a str),
+}
+
+/// A caller who is known by a credential.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub caller: Caller,
+    pub rights: Rights,
+    /// None: a service account.
+    pub user: Option<UserId>,
+    /// None: they came by a key.
+    pub session: Option<SessionId>,
+    /// The address that the request came from.
+    pub address: IpAddr,
+    validity: Arc<Validity>,
+}
+
+/// Why a credential names nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unidentified {
+    #[error("this session has ended: sign in again")]
+    Session,
+    #[error("this key is not known: it was revoked, or is another hub's")]
+    Key,
+    #[error(transparent)]
+    Text(#[from] BadSecret),
+    #[error("a personal key or a service account's is expected here, and this is another kind of key")]
+    Kind,
+    #[error(transparent)]
+    Dead(#[from] DeadKey),
+}
+
+/// Sessions and keys as they are now.
+#[derive(Debug)]
+pub struct Directory {
+    entries: RwLock<Entries>,
+    /// The number of times that a right ended or was narrowed.
+    changes: watch::Sender<u64>,
+}
+
+/// Uses that are to be written down.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    pub sessions: Vec<(SessionId, Timestamp)>,
+    pub keys: Vec<(SecretId, (Timestamp, IpAddr))>,
+}
+
+impl Directory {
+    /// A directory without entries. `over_tls`: admins' sessions are shorter.
+    #[must_use]
+    pub(super) fn new(over_tls: bool) -> Self {
+        Self { entries: RwLock::new(Entries::new(over_tls)), changes: watch::Sender::new(0) }
+    }
+
+    /// Says who has this credential at `now`, and notes its use from `address`.
+    ///
+    /// # Errors
+    /// Nobody has.
+    pub fn identify(
+        &self,
+        credential: Credential<'_>,
+        now: Timestamp,
+        address: IpAddr,
+    ) -> Result<Identity, Unidentified> {
+        match credential {
+            Credential::Session(text) => {
+                let token = SessionToken::parse(text).ok_or(Unidentified::Session)?;
+                self.read().session(&token, now, address).ok_or(Unidentified::Session)
+            }
+            Credential::Bearer(text) => {
+                let secret = Secret::parse(text)?;
+                match secret.kind() {
+                    SecretKind::Personal | SecretKind::Service => self.read().key(&secret, now, address),
+                    _ => Err(Unidentified::Kind),
+                }
+            }
+        }
+    }
+
+    /// Are there users? While there are none, the hub is not set up.
+    #[must_use]
+    pub fn has_users(&self) -> bool {
+        self.read().has_users()
+    }
+
+    /// Has this identity the rights still that it was given?
+    #[must_use]
+    pub fn is_valid(&self, identity: &Identity) -> bool {
+        identity.validity.lasts()
+    }
+
+    /// Counts up whenever a right ends or is narrowed: holders of an [`Identity`] look then whether theirs
+    /// [is valid](Self::is_valid) still.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Takes a session of `user` in, which the session `over` has to end for, and gives the moment at which it ends.
+    pub(super) fn begin(&self, session: Session, user: &User, over: Option<SessionId>) -> Timestamp {
+        let now = session.created_at;
+        self.change(|entries| {
+            let has_ended = over.is_some_and(|over| entries.end_sessions(|_, id| id == over) > 0);
+            (entries.begin(session, user).unwrap_or(now), has_ended)
+        })
+    }
+
+    pub(super) fn end_session(&self, session: SessionId) {
+        self.change(|entries| ((), entries.end_sessions(|_, id| id == session) > 0));
+    }
+
+    /// Ends the sessions of a user but one, and gives their number.
+    pub(super) fn end_sessions_of(&self, user: UserId, stays: Option<SessionId>) -> usize {
+        self.change(|entries| {
+            let ended = entries.end_sessions(|of, id| of == user && Some(id) != stays);
+            (ended, ended > 0)
+        })
+    }
+
+    pub(super) fn put_key(&self, key: Key, owner: Option<&User>) {
+        self.change(|entries| (entries.put_key(key, owner), false));
+    }
+
+    pub(super) fn end_key(&self, id: &SecretId) {
+        self.change(|entries| ((), entries.end_keys(|key| key.secret.id == *id) > 0));
+    }
+
+    /// Takes a user in as they are now: their sessions and keys have the rights that they have.
+    pub(super) fn put_user(&self, user: &User) {
+        self.change(|entries| {
+            // The first one ends the open mode, and what callers without a name have open.
+            let is_first = !entries.has_users();
+            entries.set_has_users();
+            ((), entries.change_user(user) || is_first)
+        });
+    }
+
+    /// Ends the sessions and keys of a user who is gone.
+    pub(super) fn remove_user(&self, user: UserId) {
+        self.change(|entries| {
+            let sessions = entries.end_sessions(|of, _| of == user);
+            ((), sessions + entries.end_keys(|key| key.owner == Some(user)) > 0)
+        });
+    }
+
+    /// Ends what is over at `now`, and gives the sessions among it.
+    pub(super) fn expire(&self, now: Timestamp) -> Vec<SessionId> {
+        self.change(|entries| entries.expire(now))
+    }
+
+    /// The uses since the last call.
+    pub(super) fn take_uses(&self) -> Uses {
+        self.read().take_uses()
+    }
+
+    /// The sessions of a user and their ends, the newest first.
+    pub(super) fn sessions_of(&self, user: UserId) -> Vec<(Session, Timestamp)> {
+        self.read().sessions_of(user)
+    }
+
+    /// The keys that are asked for, the newest first.
+    pub(super) fn keys(&self, is_wanted: impl Fn(&Key) -> bool) -> Vec<Key> {
+        self.read().keys(is_wanted)
+    }
+
+    pub(super) fn find_key(&self, id: &SecretId) -> Option<Key> {
+        self.read().find_key(id)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `change` made, and counts the rights that ended by it.
+    fn change<T>(&self, change: impl FnOnce(&mut Entries) -> (T, bool)) -> T {
+        let mut entries: RwLockWriteGuard<'_, Entries> =
+            self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let (result, has_ended) = change(&mut entries);
+        drop(entries);
+        if has_ended {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+        result
+    }
+}

@@ -1,0 +1,290 @@
+//! The entries of the directory: live sessions and keys with the rights that each gives.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use twinhub_access::key::DeadKey;
+use twinhub_access::role::Permission;
+use twinhub_access::session::Lives;
+use twinhub_access::{Key, Rights, Secret, SecretId, Session, SessionId, SessionToken, User, UserId};
+use twinhub_domain::Timestamp;
+
+use super::{Identity, Unidentified, Uses};
+use crate::caller::Caller;
+
+/// The validity of the rights that an identity was given.
+#[derive(Debug, Default)]
+pub struct Validity {
+    has_ended: AtomicBool,
+}
+
+impl Validity {
+    pub fn lasts(&self) -> bool {
+        !self.has_ended.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+    }
+}
+
+/// Sessions by the hashes of their tokens, keys by their ids.
+pub struct Entries {
+    over_tls: bool,
+    has_users: bool,
+    sessions: HashMap<[u8; 32], SessionEntry>,
+    keys: HashMap<SecretId, KeyEntry>,
+}
+
+struct SessionEntry {
+    id: SessionId,
+    user: UserId,
+    session: Mutex<Used<Session>>,
+    caller: Caller,
+    rights: Rights,
+    lives: Lives,
+    validity: Arc<Validity>,
+}
+
+struct KeyEntry {
+    key: Mutex<Used<Key>>,
+    caller: Caller,
+    /// Those that it gives while it has not expired.
+    rights: Result<Rights, DeadKey>,
+    validity: Arc<Validity>,
+}
+
+/// A record, and whether a use of it is to be written down.
+struct Used<T> {
+    record: T,
+    is_due: bool,
+}
+
+impl Entries {
+    /// No entries.
+    pub fn new(over_tls: bool) -> Self {
+        Self { over_tls, has_users: false, sessions: HashMap::new(), keys: HashMap::new() }
+    }
+
+    pub fn has_users(&self) -> bool {
+        self.has_users
+    }
+
+    /// There are users from now on: the last admin cannot be removed.
+    pub fn set_has_users(&mut self) {
+        self.has_users = true;
+    }
+
+    /// The caller who has this token.
+    pub fn session(&self, token: &SessionToken, now: Timestamp, address: IpAddr) -> Option<Identity> {
+        let entry = self.sessions.get(&token.hash())?;
+        let mut used = lock(&entry.session);
+        if !used.record.is_alive(entry.lives, now) {
+            return None;
+        }
+        if used.record.is_seen_due(now) {
+            (used.record.last_seen, used.is_due) = (now, true);
+        }
+        Some(Identity {
+            caller: entry.caller.clone(),
+            rights: entry.rights.clone(),
+            user: Some(entry.user),
+            session: Some(entry.id),
+            address,
+            validity: Arc::clone(&entry.validity),
+        })
+    }
+
+    /// The caller who has this secret.
+    ///
+    /// # Errors
+    /// It gives no rights.
+    pub fn key(&self, secret: &Secret, now: Timestamp, address: IpAddr) -> Result<Identity, Unidentified> {
+        let entry = self.keys.get(&secret.id()).ok_or(Unidentified::Key)?;
+        let mut used = lock(&entry.key);
+        if !used.record.is_of(secret) {
+            return Err(Unidentified::Key);
+        }
+        let rights = entry.rights.clone()?;
+        if now >= used.record.expires_at {
+            return Err(DeadKey::Expired.into());
+        }
+        if used.record.is_use_due(now, address) {
+            (used.record.last_used, used.is_due) = (Some((now, address)), true);
+        }
+        Ok(Identity {
+            caller: entry.caller.clone(),
+            rights,
+            user: used.record.owner,
+            session: None,
+            address,
+            validity: Arc::clone(&entry.validity),
+        })
+    }
+
+    /// Takes a session in, and gives the moment at which it ends. A user who may not act gets none.
+    pub fn begin(&mut self, session: Session, user: &User) -> Option<Timestamp> {
+        let rights = user.rights()?;
+        let (id, lives) = (session.id, Lives::of(user.role, self.over_tls));
+        let caller = Caller::Person(user.name.as_str().into());
+        let (hash, user) = (session.hash, user.id);
+        let ends_at = session.ends_at(lives);
+        let (session, validity) = (Mutex::new(Used { record: session, is_due: false }), Arc::default());
+        self.sessions.insert(hash, SessionEntry { id, user, session, caller, rights, lives, validity });
+        Some(ends_at)
+    }
+
+    /// Takes a key in. `owner` is the user in [`Key::owner`].
+    pub fn put_key(&mut self, key: Key, owner: Option<&User>) {
+        let rights = rights_of_key(&key, owner);
+        let caller = Caller::Key(key.name.as_str().into());
+        let id = key.secret.id.clone();
+        let (key, validity) = (Mutex::new(Used { record: key, is_due: false }), Arc::default());
+        self.keys.insert(id, KeyEntry { key, caller, rights, validity });
+    }
+
+    /// Ends the sessions that `is_over`, and gives their number.
+    pub fn end_sessions(&mut self, is_over: impl Fn(UserId, SessionId) -> bool) -> usize {
+        let over = self.sessions.extract_if(|_, entry| is_over(entry.user, entry.id));
+        over.map(|(_, entry)| entry.validity.end()).count()
+    }
+
+    /// Ends the keys that `is_over`, and gives their number.
+    pub fn end_keys(&mut self, is_over: impl Fn(&Key) -> bool) -> usize {
+        let over = self.keys.extract_if(|_, entry| is_over(&lock(&entry.key).record));
+        over.map(|(_, entry)| entry.validity.end()).count()
+    }
+
+    /// Gives the sessions and keys of a user the rights that the user has now. True where some were taken away.
+    pub fn change_user(&mut self, user: &User) -> bool {
+        let mut is_narrowed = false;
+        if user.disabled {
+            is_narrowed |= self.end_sessions(|of, _| of == user.id) > 0;
+        }
+        let rights = user.rights();
+        for entry in self.sessions.values_mut().filter(|entry| entry.user == user.id) {
+            let Some(rights) = &rights else { continue };
+            entry.lives = Lives::of(user.role, self.over_tls);
+            if !is_within(&entry.rights, rights) {
+                std::mem::take(&mut entry.validity).end();
+                is_narrowed = true;
+            }
+            entry.rights = rights.clone();
+        }
+        for entry in self.keys.values_mut() {
+            let rights = {
+                let used = lock(&entry.key);
+                if used.record.owner != Some(user.id) {
+                    continue;
+                }
+                rights_of_key(&used.record, Some(user))
+            };
+            let is_kept = match (&entry.rights, &rights) {
+                (Ok(before), Ok(after)) => is_within(before, after),
+                (Ok(_), Err(_)) => false,
+                (Err(_), _) => true,
+            };
+            if !is_kept {
+                std::mem::take(&mut entry.validity).end();
+                is_narrowed = true;
+            }
+            entry.rights = rights;
+        }
+        is_narrowed
+    }
+
+    /// Takes out the sessions whose time is over, and ends the rights of keys that have expired. Those stay: their owners
+    /// see them in lists, and a clock that was wrong costs none. The result also says whether a right ended.
+    pub fn expire(&mut self, now: Timestamp) -> (Vec<SessionId>, bool) {
+        let is_over = |entry: &SessionEntry| !lock(&entry.session).record.is_alive(entry.lives, now);
+        let over = self.sessions.extract_if(|_, entry| is_over(entry));
+        let sessions: Vec<SessionId> = over
+            .map(|(_, entry)| {
+                entry.validity.end();
+                entry.id
+            })
+            .collect();
+        let mut has_ended = !sessions.is_empty();
+        for entry in self.keys.values_mut() {
+            let is_over = now >= lock(&entry.key).record.expires_at;
+            if is_over && entry.validity.lasts() {
+                entry.validity.end();
+                has_ended = true;
+            } else if !is_over && !entry.validity.lasts() {
+                entry.validity = Arc::default(); // the clock was set back
+            }
+        }
+        (sessions, has_ended)
+    }
+
+    /// Takes out the uses that are to be written down.
+    pub fn take_uses(&self) -> Uses {
+        let mut uses = Uses::default();
+        for entry in self.sessions.values() {
+            let mut used = lock(&entry.session);
+            if std::mem::take(&mut used.is_due) {
+                uses.sessions.push((used.record.id, used.record.last_seen));
+            }
+        }
+        for (id, entry) in &self.keys {
+            let mut used = lock(&entry.key);
+            if std::mem::take(&mut used.is_due) {
+                uses.keys.extend(used.record.last_used.map(|last| (id.clone(), last)));
+            }
+        }
+        uses
+    }
+
+    /// The sessions of a user and their ends, the newest first.
+    pub fn sessions_of(&self, user: UserId) -> Vec<(Session, Timestamp)> {
+        let own = self.sessions.values().filter(|entry| entry.user == user);
+        let own = own.map(|entry| {
+            let session = lock(&entry.session).record.clone();
+            let ends_at = session.ends_at(entry.lives);
+            (session, ends_at)
+        });
+        let mut own: Vec<_> = own.collect();
+        own.sort_by_key(|(session, _)| std::cmp::Reverse((session.created_at, session.id)));
+        own
+    }
+
+    /// The keys that are asked for, the newest first.
+    pub fn keys(&self, is_wanted: impl Fn(&Key) -> bool) -> Vec<Key> {
+        let all = self.keys.values().map(|entry| lock(&entry.key).record.clone());
+        let mut wanted: Vec<Key> = all.filter(is_wanted).collect();
+        wanted.sort_by(|one, other| {
+            (other.created_at, &other.secret.id).cmp(&(one.created_at, &one.secret.id))
+        });
+        wanted
+    }
+
+    /// The key with this id.
+    pub fn find_key(&self, id: &SecretId) -> Option<Key> {
+        self.keys.get(id).map(|entry| lock(&entry.key).record.clone())
+    }
+}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entries({} sessions, {} keys)", self.sessions.len(), self.keys.len())
+    }
+}
+
+/// The rights of a key but for its time. Whoever has found one cannot make more of them, nor take the account over:
+/// accounts are for people who have signed in.
+fn rights_of_key(key: &Key, owner: Option<&User>) -> Result<Rights, DeadKey> {
+    let rights = key.rights(owner, key.created_at)?;
+    Ok(Rights { permissions: rights.permissions.without(Permission::Account), ..rights })
+}
+
+/// Are these rights no more than those? Of two different scopes nobody knows without the tree of groups: no.
+fn is_within(rights: &Rights, those: &Rights) -> bool {
+    rights.permissions.are_within(those.permissions) && rights.scopes == those.scopes
+}
+
+fn lock<T>(used: &Mutex<Used<T>>) -> MutexGuard<'_, Used<T>> {
+    used.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,467 @@
+//! Messages to the accounts: people, their sessions and keys, and the audit.
+//!
+//! No message takes a scope: search, feed and lists do not keep to one yet, so users and keys are for all devices.
+
+mod refusal;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use actix::Message;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+use twinhub_access::audit::AuditRecord;
+use twinhub_access::password::Password;
+use twinhub_access::role::{Permission, Permissions, Role};
+use twinhub_access::totp::RecoveryCode;
+use twinhub_access::user::UserSource;
+use twinhub_access::{
+    Action, DisplayName, Email, Secret, SecretId, SecretKind, SessionId, SessionToken, UserId, UserName,
+};
+use twinhub_domain::Timestamp;
+use twinhub_domain::text::hex;
+
+pub use refusal::AccountRefusal;
+
+/// Makes the first user, an admin, by the link that the hub has shown at its start. Answered after the commit, as every
+/// change is.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetUp {
+    pub token: SetUpToken,
+    pub user: NewUser,
+    pub peer: Peer,
+    pub reply: oneshot::Sender<Result<SignedIn, AccountRefusal>>,
+}
+
+/// Signs a user in.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SignIn {
+    /// The user name, or the e-mail address.
+    pub login: Box<str>,
+    pub password: Password,
+    /// The second factor, where the user has one: without it the refusal is [`AccountRefusal::CodeNeeded`].
+    pub code: Option<TypedCode>,
+    pub peer: Peer,
+    pub reply: oneshot::Sender<Result<SignedIn, AccountRefusal>>,
+}
+
+/// Ends the session that the caller came by.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SignOut {
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<(), AccountRefusal>>,
+}
+
+/// Makes a user of a caller without one, and signs them in: an operator where registration is open. While there is no
+/// user the first one becomes admin; the layer in front lets callers of this machine alone ask for that, and says so by
+/// `may_be_first`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Register {
+    pub user: NewUser,
+    pub may_be_first: bool,
+    pub peer: Peer,
+    pub reply: oneshot::Sender<Result<SignedIn, AccountRefusal>>,
+}
+
+/// Asks for the user that the caller is; an error where they are none.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<UserView, AccountRefusal>")]
+pub struct ReadOwnUser {
+    pub by: Asker,
+}
+
+/// Asks for a page of users, by name.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "UserPage")]
+pub struct ListUsers {
+    pub offset: usize,
+    pub limit: usize,
+}
+
+/// Asks for a user by name or by e-mail address.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<UserView>")]
+pub struct FindUser {
+    pub login: Box<str>,
+}
+
+/// Makes a user.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AddUser {
+    pub user: NewUser,
+    pub role: Role,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<UserView, AccountRefusal>>,
+}
+
+/// Changes a user. Users change their own e-mail address and display name, and nothing else of theirs.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ChangeUser {
+    pub user: UserId,
+    pub change: UserEdit,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<UserView, AccountRefusal>>,
+}
+
+/// Removes a user with their sessions and keys.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RemoveUser {
+    pub user: UserId,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<UserView, AccountRefusal>>,
+}
+
+/// Sets a password, and ends the user's sessions but the one that the caller came by.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetPassword {
+    pub user: UserId,
+    /// The present one, which users must give for their own.
+    pub old: Option<Password>,
+    pub new: Password,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<(), AccountRefusal>>,
+}
+
+/// Asks for a user's sessions, the newest first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<SessionView>, AccountRefusal>")]
+pub struct ListSessions {
+    pub user: UserId,
+    pub by: Asker,
+}
+
+/// Ends a session of a user.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EndSession {
+    pub user: UserId,
+    pub session: SessionId,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<(), AccountRefusal>>,
+}
+
+/// Ends all sessions of a user but the one that the caller came by. The answer is their number.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EndOtherSessions {
+    pub user: UserId,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<usize, AccountRefusal>>,
+}
+
+/// Makes a personal key of the caller's.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct MakeKey {
+    pub key: NewKey,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<KeyMade, AccountRefusal>>,
+}
+
+/// Makes a key of a service account, which belongs to no user.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct MakeServiceKey {
+    pub key: NewKey,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<KeyMade, AccountRefusal>>,
+}
+
+/// Asks for keys, the newest first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<KeyView>, AccountRefusal>")]
+pub struct ListKeys {
+    pub of: KeysOf,
+    pub by: Asker,
+}
+
+/// Revokes a key: one's own; an admin, any.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RevokeKey {
+    pub key: SecretId,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<KeyView, AccountRefusal>>,
+}
+
+/// Makes the secret of a second factor for the caller. It counts once a code of it has confirmed it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<TotpBegun, AccountRefusal>")]
+pub struct BeginTotp {
+    pub by: Asker,
+}
+
+/// Turns the caller's second factor on. The answer is the recovery codes, which are shown once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ConfirmTotp {
+    pub code: TypedCode,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<Vec<RecoveryCode>, AccountRefusal>>,
+}
+
+/// Turns a user's second factor off.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EndTotp {
+    pub user: UserId,
+    /// The present password, which users must give for their own.
+    pub password: Option<Password>,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<(), AccountRefusal>>,
+}
+
+/// Asks for entries of the audit, the newest first, true to all that was answered or refused before.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ListAudit {
+    pub query: AuditFilter,
+    pub reply: oneshot::Sender<Result<Vec<AuditRecord>, AccountRefusal>>,
+}
+
+/// Entries of the audit that are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Those before this place alone: the last one of the page before.
+    pub before: Option<u64>,
+    /// Those by this caller, `user:ann`.
+    pub who: Option<Box<str>>,
+    pub action: Option<Action>,
+    pub limit: u64,
+}
+
+/// The far end of the connection by which somebody signs in.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// The browser, as it calls itself.
+    pub agent: Box<str>,
+}
+
+/// The caller of a message. A [`Grant`](crate::access::Grant) alone makes one.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The name in the audit: `user:ann`.
+    pub(crate) name: Box<str>,
+    pub(crate) user: Option<UserId>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) permissions: Permissions,
+    pub(crate) source: UserSource,
+}
+
+/// A user who is to be made.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    pub name: UserName,
+    pub email: Option<Email>,
+    pub display_name: DisplayName,
+    pub password: Password,
+}
+
+/// A change of a user. Members that are none stay.
+#[derive(Clone, Debug, Default)]
+pub struct UserEdit {
+    /// None in it: without one.
+    pub email: Option<Option<Email>>,
+    pub display_name: Option<DisplayName>,
+    pub role: Option<Role>,
+    pub quota: Option<u32>,
+    pub disabled: Option<bool>,
+}
+
+/// A key that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    pub name: DisplayName,
+    pub role: Role,
+    /// Its life in ms; none: 90 days.
+    pub life_ms: Option<i64>,
+}
+
+/// The owner of the keys that are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysOf {
+    User(UserId),
+    /// Service accounts, which belong to no user.
+    Services,
+    Anybody,
+}
+
+/// A user who has signed in: a session has begun.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The text for the cookie, which nobody sees again.
+    pub token: SessionToken,
+    pub session: SessionView,
+    pub user: UserView,
+    /// They gave a recovery code in the place of a code of their app: so many are left.
+    pub recovery_codes_left: Option<usize>,
+}
+
+/// A user as others may see them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserView {
+    pub id: UserId,
+    pub name: UserName,
+    pub email: Option<Email>,
+    pub display_name: DisplayName,
+    pub role: Role,
+    pub quota: u32,
+    pub has_password: bool,
+    pub has_totp: bool,
+    pub disabled: bool,
+    pub created_at: Timestamp,
+    pub source: UserSource,
+}
+
+/// A page of users.
+#[derive(Clone, Debug, Default, actix::MessageResponse)]
+pub struct UserPage {
+    pub users: Vec<UserView>,
+    /// The number on all pages.
+    pub total: usize,
+}
+
+/// A session as its user may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionView {
+    pub id: SessionId,
+    pub user: UserId,
+    pub created_at: Timestamp,
+    pub last_seen: Timestamp,
+    /// The end of it if nothing is heard in it any more.
+    pub ends_at: Timestamp,
+    pub address: IpAddr,
+    pub agent: Box<str>,
+    /// The caller came by it.
+    pub is_current: bool,
+}
+
+/// A key as its owner may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyView {
+    pub id: SecretId,
+    pub kind: SecretKind,
+    /// None: a service account's.
+    pub owner: Option<UserId>,
+    pub name: DisplayName,
+    pub role: Role,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub last_used: Option<(Timestamp, IpAddr)>,
+    pub last_4: Box<str>,
+}
+
+/// A key that was made, and its secret, which is shown once.
+#[derive(Clone, Debug)]
+pub struct KeyMade {
+    pub secret: Secret,
+    pub key: KeyView,
+}
+
+/// The secret of a second factor, for the caller's app.
+#[derive(Clone)]
+pub struct TotpBegun {
+    /// The address for the QR code: `otpauth://totp/…`.
+    pub address: String,
+}
+
+/// The secret in the link of the first start: 64 hexadecimal digits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SetUpToken(Box<str>);
+
+/// The bytes of the secret in that link.
+pub const SET_UP_BYTES: usize = 32;
+
+/// A code of a second factor as it was typed.
+#[derive(Clone)]
+pub struct TypedCode(pub Box<str>);
+
+impl Asker {
+    /// Looks whether they may see and change this user's account. True: it is their own.
+    ///
+    /// # Errors
+    /// They may not.
+    pub(crate) fn check_account(&self, user: UserId) -> Result<bool, AccountRefusal> {
+        let is_own = self.user == Some(user);
+        let permission = if is_own { Permission::Account } else { Permission::Users };
+        self.check(permission).map(|()| is_own)
+    }
+
+    /// Looks whether they may see and change the accounts of others.
+    ///
+    /// # Errors
+    /// They may not.
+    pub(crate) fn check_admin(&self) -> Result<(), AccountRefusal> {
+        self.check(Permission::Users)
+    }
+
+    fn check(&self, permission: Permission) -> Result<(), AccountRefusal> {
+        match self.permissions.contain(permission) {
+            true => Ok(()),
+            false => Err(AccountRefusal::Forbidden(permission)),
+        }
+    }
+}
+
+impl SetUpToken {
+    /// A token of random bytes.
+    #[must_use]
+    pub fn new(random: [u8; SET_UP_BYTES]) -> Self {
+        Self(hex(&random).into())
+    }
+
+    /// A token as somebody gives it. Any text is one: most are wrong.
+    #[must_use]
+    pub fn given(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text for the link.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash of it.
+    #[must_use]
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+}
+
+impl TotpBegun {
+    /// The secret in base 32, for typing it in.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        let from = self.address.split_once("secret=").map_or("", |(_, from)| from);
+        from.split('&').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for SetUpToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SetUpToken")
+    }
+}
+
+impl fmt::Debug for TypedCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypedCode")
+    }
+}
+
+impl fmt::Debug for TotpBegun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TotpBegun")
+    }
+}

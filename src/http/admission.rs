@@ -1,0 +1,225 @@
+//! The admission of a request: its caller, known by a credential or without a name, and the grant that they have.
+
+use std::net::IpAddr;
+
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+use tokio::sync::watch;
+use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
+use twinhub_actors::accounts::directory::{self, Identity};
+use twinhub_domain::cause::Source;
+
+use super::credential::Credential;
+use super::{csrf, origin};
+use crate::http::problem::ApiError;
+use crate::state::WebState;
+
+/// The permissions of callers without a name.
+#[derive(Clone, Copy, Debug)]
+pub struct AnonymousAccess {
+    pub permissions: Permissions,
+    /// They have no more than [`Permission::Public`] as soon as there is a user.
+    pub until_set_up: bool,
+}
+
+/// A caller who was let in.
+#[derive(Clone)]
+pub struct Admission {
+    pub grant: Grant,
+    pub holder: Holder,
+}
+
+/// The holder of a grant.
+#[derive(Clone, Debug)]
+pub enum Holder {
+    /// A caller without a credential.
+    Anonymous,
+    /// The command line on this machine, by the key that the hub left there for it.
+    Program,
+    /// A user or a key.
+    Known(Box<Identity>),
+}
+
+/// The rights of a live session, and the credential by which they were given.
+pub struct LiveRights {
+    state: Data<WebState>,
+    holder: Holder,
+    credential: OwnCredential,
+}
+
+/// A credential that is kept for as long as a live session. It has no `Debug`: it is secret.
+pub enum OwnCredential {
+    Nothing,
+    Bearer(Box<str>),
+    Session(Box<str>),
+}
+
+/// The way in which a live session lost its rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RightsLost {
+    /// The credential counts no more: signed out, revoked, expired; or callers without a name are not let in any more.
+    SignedOut,
+    /// The credential counts, for less than before.
+    Narrowed,
+}
+
+impl AnonymousAccess {
+    /// They may do everything.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { permissions: Permissions::all(), until_set_up: false }
+    }
+
+    /// They may do everything until there is a user.
+    #[must_use]
+    pub fn until_set_up() -> Self {
+        Self { until_set_up: true, ..Self::all() }
+    }
+
+    /// They may ask whether the hub is there, and sign in.
+    #[must_use]
+    pub fn public() -> Self {
+        Self { permissions: [Permission::Public].into_iter().collect(), until_set_up: false }
+    }
+}
+
+impl WebState {
+    /// The permissions that callers without a name have now.
+    #[must_use]
+    pub fn of_anonymous(&self) -> Permissions {
+        let AnonymousAccess { permissions, until_set_up } = self.anonymous;
+        if until_set_up && self.directory().has_users() {
+            return AnonymousAccess::public().permissions;
+        }
+        permissions
+    }
+
+    /// Lets the caller of `request` in.
+    ///
+    /// # Errors
+    /// The credential has no form of one, or counts no more; or it is a cookie that no page of ours may have sent.
+    pub fn admit(&self, request: &HttpRequest) -> Result<Admission, ApiError> {
+        let credential = Credential::of(request.headers(), request.query_string(), &self.cookie)?;
+        if let Credential::Session(_) = credential {
+            let host = origin::host(request.head()).unwrap_or_default();
+            csrf::check(request.head(), host, &self.policy().origins)?;
+        }
+        self.identify(credential, address(request))
+    }
+
+    /// Lets a caller in as one without a name, on routes for everybody: who signs in may bring an old session.
+    #[must_use]
+    pub fn admit_stranger(&self) -> Admission {
+        let permissions = AnonymousAccess::public().permissions;
+        let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(permissions);
+        Admission { grant, holder: Holder::Anonymous }
+    }
+
+    /// Lets the caller in who has this bearer token.
+    ///
+    /// # Errors
+    /// It counts no more, or never did.
+    pub fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<Admission, ApiError> {
+        self.identify(Credential::Bearer(token), address)
+    }
+
+    fn identify(&self, credential: Credential<'_>, address: IpAddr) -> Result<Admission, ApiError> {
+        let credential = match credential {
+            Credential::Nothing => {
+                let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(self.of_anonymous());
+                return Ok(Admission { grant, holder: Holder::Anonymous });
+            }
+            Credential::Bearer(token) if self.is_local(token, address) => {
+                let grant = self.hub().of(Caller::Program, Source::Rest);
+                return Ok(Admission { grant, holder: Holder::Program });
+            }
+            Credential::Bearer(token) => directory::Credential::Bearer(token),
+            Credential::Session(token) => directory::Credential::Session(token),
+        };
+        let identity = self.directory().identify(credential, self.hub().clock.now(), address)?;
+        let grant = self.hub().of_identity(&identity, Source::Rest);
+        Ok(Admission { grant, holder: Holder::Known(Box::new(identity)) })
+    }
+
+    /// Is it the key for this machine's own command line? From elsewhere it counts for nothing.
+    fn is_local(&self, token: &str, address: IpAddr) -> bool {
+        self.local_key.as_ref().is_some_and(|key| key.is(token, address))
+    }
+}
+
+impl Admission {
+    /// Goes on where the caller has `permission`.
+    ///
+    /// # Errors
+    /// They do not: who has no name may get it by signing in.
+    pub fn demand(&self, permission: Permission) -> Result<(), ApiError> {
+        if self.grant.demand(permission).is_ok() {
+            return Ok(());
+        }
+        Err(match &self.holder {
+            Holder::Anonymous | Holder::Program => ApiError::SignIn(permission),
+            Holder::Known(identity) => ApiError::Lacks { permission, role: identity.rights.role },
+        })
+    }
+}
+
+impl LiveRights {
+    /// The rights of `holder`, who came with the credential of `request`.
+    #[must_use]
+    pub fn of(state: Data<WebState>, holder: Holder, request: &HttpRequest) -> Self {
+        let credential = match Credential::of(request.headers(), request.query_string(), &state.cookie) {
+            Ok(Credential::Bearer(token)) => OwnCredential::Bearer(token.into()),
+            Ok(Credential::Session(token)) => OwnCredential::Session(token.into()),
+            Ok(Credential::Nothing) | Err(_) => OwnCredential::Nothing,
+        };
+        Self { state, holder, credential }
+    }
+
+    /// The rights of `holder`, who came with a bearer token.
+    #[must_use]
+    pub fn of_bearer(state: Data<WebState>, holder: Holder, token: Box<str>) -> Self {
+        Self { state, holder, credential: OwnCredential::Bearer(token) }
+    }
+
+    /// Waits until they are less than they were.
+    pub async fn lost(self) -> RightsLost {
+        let mut changes: watch::Receiver<u64> = self.state.directory().changes();
+        loop {
+            changes.mark_unchanged();
+            if let Some(lost) = self.are_lost() {
+                return lost;
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await; // the hub ends, and with it every session
+            }
+        }
+    }
+
+    fn are_lost(&self) -> Option<RightsLost> {
+        let directory = self.state.directory();
+        let identity = match &self.holder {
+            Holder::Program => return None,
+            Holder::Anonymous => {
+                let may_read = self.state.of_anonymous().contain(Permission::Read);
+                return (!may_read).then_some(RightsLost::SignedOut);
+            }
+            Holder::Known(identity) => identity,
+        };
+        if directory.is_valid(identity) {
+            return None;
+        }
+        let credential = match &self.credential {
+            OwnCredential::Nothing => return Some(RightsLost::SignedOut),
+            OwnCredential::Bearer(token) => directory::Credential::Bearer(token),
+            OwnCredential::Session(token) => directory::Credential::Session(token),
+        };
+        let again = directory.identify(credential, self.state.hub().clock.now(), identity.address);
+        Some(if again.is_ok() { RightsLost::Narrowed } else { RightsLost::SignedOut })
+    }
+}
+
+/// The address that a request came from; one without (in a test) came from this machine.
+#[must_use]
+pub fn address(request: &HttpRequest) -> IpAddr {
+    request.peer_addr().map_or(std::net::Ipv4Addr::LOCALHOST.into(), |peer| peer.ip().to_canonical())
+}

@@ -1,0 +1,97 @@
+//! Requests that come with a session's cookie. A browser adds it to whatever any page has it send, so what has an effect
+//! must show that a page of ours sent it. Requests with a bearer token show that by the token.
+
+use actix_web::dev::RequestHead;
+use actix_web::http::Method;
+use actix_web::http::header;
+
+use super::AllowedOrigins;
+use crate::http::problem::ApiError;
+
+/// The parts of a request that count.
+#[derive(Clone, Copy, Debug)]
+struct ByCookie<'a> {
+    /// It is GET or HEAD.
+    reads: bool,
+    /// It opens a WebSocket.
+    upgrades: bool,
+    origin: Option<&'a str>,
+    site: Option<&'a str>,
+}
+
+/// Refuses a request with a cookie that no page of ours may have sent. `host` is the host that it was sent to.
+///
+/// # Errors
+/// It has an effect, and neither its `Origin` nor `Sec-Fetch-Site` says that we sent it.
+pub(super) fn check(request: &RequestHead, host: &str, origins: &AllowedOrigins) -> Result<(), ApiError> {
+    let text = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let asked = ByCookie {
+        reads: matches!(request.method, Method::GET | Method::HEAD),
+        upgrades: request.headers().contains_key(header::UPGRADE),
+        origin: text("Origin"),
+        site: text("Sec-Fetch-Site"),
+    };
+    if is_ours(asked, |origin| origins.is_own(origin, host)) { Ok(()) } else { Err(ApiError::Csrf) }
+}
+
+fn is_ours(asked: ByCookie<'_>, is_own: impl FnOnce(&str) -> bool) -> bool {
+    let ByCookie { reads, upgrades, origin, site } = asked;
+    match (origin, site) {
+        _ if reads && !upgrades => true,
+        // The browser's own word, also behind a proxy that ends TLS, where the origin is another than we know.
+        (_, Some("same-origin")) => true,
+        (Some(origin), _) => is_own(origin),
+        (None, site) => site == Some("none"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_an_effect_must_come_from_our_page() {
+        let origins =
+            AllowedOrigins::new(&["http://friend.example".parse().unwrap()], Some("https://hub.example/x"));
+        let wildcard = AllowedOrigins::new(&["*".parse().unwrap()], None);
+        let table = "
+            reads upgrades origin                     site         ours
+            yes   no       -                          -            yes
+            yes   no       -                          cross-site   yes
+            yes   no       http://evil.example        cross-site   yes
+            no    no       -                          -            no
+            no    no       -                          cross-site   no
+            no    no       -                          same-site    no
+            no    no       -                          ?            no
+            no    no       -                          same-origin  yes
+            no    no       -                          none         yes
+            no    no       http://hub.local:8080      -            yes
+            no    no       http://HUB.local:8080      same-origin  yes
+            no    no       https://hub.local:8080     -            no
+            no    no       http://hub.local           -            no
+            no    no       http://hub.local:9090      same-site    no
+            no    no       null                       -            no
+            no    no       https://hub.local:8080     same-origin  yes
+            no    no       http://evil.example        none         no
+            no    no       http://friend.example      cross-site   yes
+            no    no       https://hub.example        -            yes
+            no    no       http://hub.example         -            no
+            yes   yes      -                          -            no
+            yes   yes      http://hub.local:8080      -            yes
+            yes   yes      http://localhost:3000      same-site    no
+            yes   yes      -                          same-origin  yes";
+        for line in table.trim().lines().skip(1) {
+            let cells: Vec<&str> = line.split_whitespace().collect();
+            let text = |at: usize| (cells[at] != "-").then_some(cells[at]);
+            let asked = ByCookie {
+                reads: cells[0] == "yes",
+                upgrades: cells[1] == "yes",
+                origin: text(2),
+                site: text(3),
+            };
+            let found = is_ours(asked, |origin| origins.is_own(origin, "hub.local:8080"));
+            assert_eq!(found, cells[4] == "yes", "{line}");
+        }
+        assert!(!wildcard.is_own("http://evil.example", "hub.local"), "`*` names nobody");
+    }
+}

@@ -1,0 +1,96 @@
+//! The settings of the parts of the application, by its configuration.
+
+use std::net::SocketAddr;
+
+use twinhub_actors::Settings;
+use twinhub_actors::accounts::{AccountSettings, RegistrationPolicy};
+use twinhub_actors::ingress::UnknownDevicePolicy;
+use twinhub_actors::webhook_destinations::WebhookDestinations;
+use twinhub_mqtt::broker::{BrokerSettings, RetainedLimits, SessionLimits};
+use twinhub_rules::file::SecretNames;
+
+use crate::config::{self, Config, DurationOrNever, Mqtt};
+use crate::http::AnonymousAccess;
+
+pub(crate) fn broker_settings(config: &Config) -> BrokerSettings {
+    BrokerSettings {
+        listen: config.mqtt_listen,
+        most_clients: config.mqtt_connections,
+        largest_payload: config.mqtt_payload_limit,
+        retained: RetainedLimits { message: config.mqtt_retained_limit, total: config.mqtt_retained_total },
+        sessions: SessionLimits {
+            count: config.mqtt_sessions,
+            messages: config.mqtt_session_messages,
+            bytes: config.mqtt_session_limit,
+            total: config.mqtt_sessions_total,
+        },
+        ..BrokerSettings::default()
+    }
+}
+
+/// Bytes of a payload that come through either link, which are started with this configuration: they take packets of
+/// twice the limit, so that the ingress can say what was too large.
+pub(crate) fn largest_payload(config: &Config) -> usize {
+    config.mqtt_payload_limit.saturating_mul(2)
+}
+
+/// Where webhooks may go, from a hub that listens there.
+pub(crate) fn destinations(config: &Config, listeners: &[SocketAddr]) -> WebhookDestinations {
+    let public_address = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    let public_address =
+        public_address.and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
+    WebhookDestinations {
+        allow: config.webhook_allow.iter().map(|place| place.allowed.clone()).collect(),
+        listeners: listeners.to_vec(),
+        public_address,
+        private_redirects: config.webhook_private_redirects,
+    }
+}
+
+pub(crate) fn unknown_devices(config: &Config) -> UnknownDevicePolicy {
+    match config.unknown_devices {
+        config::UnknownDevicesOption::Accept => UnknownDevicePolicy::Accept,
+        config::UnknownDevicesOption::Reject => UnknownDevicePolicy::Reject,
+    }
+}
+
+/// The permissions of callers without a credential.
+pub(crate) fn anonymous(config: &Config) -> AnonymousAccess {
+    match (config.is_local_only(), config.open, config.open_to_network) {
+        (true, true, _) | (false, _, true) => AnonymousAccess::all(),
+        (true, false, _) => AnonymousAccess::until_set_up(),
+        (false, _, false) => AnonymousAccess::public(),
+    }
+}
+
+/// Sign-in and registration by the configuration.
+pub(crate) fn accounts(config: &Config) -> AccountSettings {
+    AccountSettings {
+        registration: match config.registration {
+            config::Registration::Closed => RegistrationPolicy::Closed,
+            config::Registration::Open => RegistrationPolicy::Open,
+        },
+        only_loopback: config.is_local_only(),
+        over_tls: false,
+    }
+}
+
+pub(crate) fn settings(config: &Config) -> Settings {
+    let mut settings = Settings {
+        unknown_devices: unknown_devices(config),
+        rules: config.rules.clone(),
+        window: config.window,
+        first_silence: config.first_silence,
+        secrets: SecretNames::with(&config.rule_secrets),
+        broker_tells: matches!(config.mqtt, Mqtt::Embedded),
+        accounts: accounts(config),
+        ..Settings::default()
+    };
+    // Who says how long does not want to wait for a hundred thousand twins.
+    match config.idle_after {
+        Some(DurationOrNever::After(time)) => (settings.idle_after, settings.idle_above) = (Some(time), 0),
+        Some(DurationOrNever::Never) => settings.idle_after = None,
+        None => {}
+    }
+    settings
+}

@@ -1,0 +1,8 @@
+//! People, sessions and keys: who is let in, and who no more.
+
+mod commands;
+mod first_start;
+mod keys;
+mod page;
+mod people;
+mod sockets;
