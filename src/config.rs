@@ -26,7 +26,7 @@ pub use file::table as file_table;
 pub use log_filter::LogFilter;
 pub use shown::report;
 pub use values::{
-    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, Registration,
+    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, RegistrationOption,
     UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
 
@@ -181,7 +181,7 @@ pub struct Options {
 
     /// The people who may make an account of their own: nobody, or whoever reaches the hub, as an operator [default: closed]
     #[arg(long, env = "TWINHUB_REGISTRATION", value_name = "POLICY")]
-    pub registration: Option<Registration>,
+    pub registration: Option<RegistrationOption>,
 
     /// Let whoever asks from this machine do everything, also when there are users [default: false]
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -240,7 +240,7 @@ pub struct Config {
     pub rule_secrets: Vec<String>,
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
-    pub registration: Registration,
+    pub registration: RegistrationOption,
     pub open: bool,
     pub open_to_network: bool,
 }

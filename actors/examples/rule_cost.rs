@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use twinhub_domain::twin::Input;
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Json, Object, Timestamp, Twin, payload};
-use twinhub_rules::expression::{Expression, Scope, Twins};
+use twinhub_rules::expression::{EvaluationScope, Expression, Twins};
 use twinhub_rules::template::TextTemplate;
 
 struct One(Twin);
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     pump.apply(Input::Report(said), now, &Cause::hub())?;
     let (id, twins) = (pump.id.clone(), One(pump));
     let trigger: Object = [("value", Json::from(29))].into_iter().collect();
-    let scope = Scope { twins: &twins, now, trigger: &trigger, device: Some(&id) };
+    let scope = EvaluationScope { twins: &twins, now, trigger: &trigger, device: Some(&id) };
     for text in
         ["pump.open == false && pump.speed > 3", "pump.power == 'on'", "pump.humidity.quality == 'good'"]
     {

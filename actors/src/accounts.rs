@@ -105,7 +105,7 @@ struct SetUpLink {
 }
 
 /// The accounts as the store has them, not started yet, and the token of the first start while there is no user.
-pub struct Loaded {
+pub struct LoadedAccounts {
     pub accounts: Accounts,
     pub directory: Arc<Directory>,
     pub set_up_token: Option<SetUpToken>,
@@ -126,7 +126,7 @@ impl Accounts {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         settings: AccountSettings,
-    ) -> Result<Loaded, StoreError> {
+    ) -> Result<LoadedAccounts, StoreError> {
         let (store, now) = (store.access(), clock.now());
         let directory = Arc::new(Directory::new(settings.over_tls));
         let mut people = People::default();
@@ -167,7 +167,7 @@ impl Accounts {
             hashing: Hashing::default(),
             totp_begun: HashMap::new(),
         };
-        Ok(Loaded { accounts, directory, set_up_token })
+        Ok(LoadedAccounts { accounts, directory, set_up_token })
     }
 
     /// Has `write` done, and its result applied. Whatever comes meanwhile waits: so each change finds what the one before

@@ -1,6 +1,7 @@
 //! The hub: the actors, started and put together. The layers in front of it (web, links) hold a [`Hub`] and send
 //! messages to its actors.
 
+mod health;
 mod reading;
 mod settings;
 mod waiting_commands;
@@ -12,10 +13,11 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
 
+pub use health::ActorHealth;
 pub use settings::Settings;
 
 use crate::HubError;
-use crate::accounts::{self, Accounts, Loaded, directory::Directory};
+use crate::accounts::{self, Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::automation::{Automation, AutomationDeps, RuleKeys, files};
@@ -77,7 +79,7 @@ pub struct Hub {
     pub(crate) alarms: Addr<Alarms>,
     pub(crate) webhooks: Addr<Webhooks>,
     pub(crate) groups: Addr<Groups>,
-    /// The tree of groups as it was last committed.
+    /// The tree of groups, as it was last committed.
     pub(crate) tree: Arc<TreeNow>,
     pub(crate) templates: Addr<Templates>,
     pub(crate) firmware: Addr<Firmware>,
@@ -95,16 +97,6 @@ pub struct Hub {
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
-}
-
-/// The state of the actors on which the hub's health depends.
-#[derive(Clone, Copy, Debug)]
-pub struct ActorHealth {
-    pub feed: bool,
-    pub supervisor: bool,
-    pub automation: bool,
-    /// The watch of the clock, and the timers.
-    pub clock: bool,
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
@@ -128,7 +120,7 @@ impl Hub {
     ) -> Result<Arc<Self>, StoreError> {
         let head = store.head().await?;
         let kept = store.outgoing().await?;
-        let Loaded { accounts, directory, set_up_token } =
+        let LoadedAccounts { accounts, directory, set_up_token } =
             Accounts::load(Arc::clone(&store), Arc::clone(&clock), settings.accounts).await?;
         let tree = Arc::new(TreeNow::load(&*store).await?);
         let counters = Arc::new(Counters::default());
@@ -464,12 +456,7 @@ impl Hub {
     /// The state of the actors.
     #[must_use]
     pub fn alive(&self) -> ActorHealth {
-        ActorHealth {
-            feed: self.feed.connected(),
-            supervisor: self.supervisor.connected(),
-            automation: self.automation.connected(),
-            clock: self.timers.connected() && self.clock_watch.connected(),
-        }
+        ActorHealth::of(self)
     }
 
     /// True while commits fail.

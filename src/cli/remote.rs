@@ -27,18 +27,18 @@ pub struct HubArgs {
     url: String,
     /// A key for it, as `twinhub key add` makes them [default: the one that a hub on this machine leaves in its data folder]
     #[arg(long, value_name = "KEY", env = "TWINHUB_TOKEN", hide_env_values = true, global = true)]
-    token: Option<Token>,
+    token: Option<RemoteToken>,
 }
 
 /// A token that no log shows.
 #[derive(Clone)]
-pub struct Token(String);
+pub struct RemoteToken(String);
 
 /// A hub that is asked over HTTP.
 pub struct Remote {
     client: reqwest::Client,
     url: String,
-    token: Option<Token>,
+    token: Option<RemoteToken>,
 }
 
 /// A server-sent event.
@@ -51,16 +51,16 @@ pub struct Frame {
 impl HubArgs {
     /// The credential for requests to `url`: the given one goes to the hub that is asked alone.
     #[must_use]
-    pub fn token_for(&self, url: &str) -> Option<Token> {
+    pub fn token_for(&self, url: &str) -> Option<RemoteToken> {
         let origin = |url: &str| url::Url::parse(url).ok().map(|url| url.origin());
         match &self.token {
             Some(token) => (origin(url) == origin(&self.url)).then(|| token.clone()),
-            None => local_key().filter(|key| key.is_for(url)).map(|key| Token(key.token)),
+            None => local_key().filter(|key| key.is_for(url)).map(|key| RemoteToken(key.token)),
         }
     }
 }
 
-impl Token {
+impl RemoteToken {
     /// The text of it.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -68,7 +68,7 @@ impl Token {
     }
 }
 
-impl FromStr for Token {
+impl FromStr for RemoteToken {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -78,7 +78,7 @@ impl FromStr for Token {
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for RemoteToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token")
     }
@@ -106,7 +106,7 @@ impl Remote {
     ///
     /// # Errors
     /// It is no address, or there is no way to speak HTTP.
-    pub fn at(url: &str, token: Option<Token>) -> Result<Self> {
+    pub fn at(url: &str, token: Option<RemoteToken>) -> Result<Self> {
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             bail!("--url {url}: expected an address such as http://127.0.0.1:8080");
         }
@@ -119,7 +119,7 @@ impl Remote {
     /// # Errors
     /// There is no way to speak HTTP.
     pub fn of_key(key: KeyOfHub) -> Result<Self> {
-        Self::at(&key.url(), Some(Token(key.token)))
+        Self::at(&key.url(), Some(RemoteToken(key.token)))
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -82,7 +82,7 @@ pub enum UnknownDevicesOption {
 /// The people who may make an account of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Registration {
+pub enum RegistrationOption {
     /// Admins make accounts
     #[default]
     Closed,

@@ -4,7 +4,7 @@
 use actix_web::http::header;
 use actix_web::web;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use twinhub_access::password::Policy;
+use twinhub_access::password::PasswordPolicy;
 use twinhub_actors::access::Permission;
 
 use crate::api::auth::cookie;
@@ -67,7 +67,7 @@ async fn get_set_up(access: Access) -> HttpResponse {
     if access.state.directory().has_users() {
         return to(LOGIN);
     }
-    let least = Policy::new(access.state.is_local_only, false).least().to_string();
+    let least = PasswordPolicy::new(access.state.is_local_only, false).least().to_string();
     file(HTML, FORM).body(include_str!("setup.html").replace(LEAST, &least))
 }
 

@@ -9,7 +9,7 @@ use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity};
 use twinhub_domain::cause::Source;
 
-use super::credential::Credential;
+use super::credential::RequestCredential;
 use super::{csrf, origin};
 use crate::http::problem::ApiError;
 use crate::state::WebState;
@@ -24,7 +24,7 @@ pub struct AnonymousAccess {
 
 /// A caller who was let in.
 #[derive(Clone)]
-pub struct Admission {
+pub struct CallerAdmission {
     pub grant: Grant,
     pub holder: Holder,
 }
@@ -98,9 +98,9 @@ impl WebState {
     ///
     /// # Errors
     /// The credential has no form of one, or counts no more; or it is a cookie that no page of ours may have sent.
-    pub fn admit(&self, request: &HttpRequest) -> Result<Admission, ApiError> {
-        let credential = Credential::of(request.headers(), request.query_string(), &self.cookie)?;
-        if let Credential::Session(_) = credential {
+    pub fn admit(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
+        let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie)?;
+        if let RequestCredential::Session(_) = credential {
             let host = origin::host(request.head()).unwrap_or_default();
             csrf::check(request.head(), host, &self.policy().origins)?;
         }
@@ -109,36 +109,40 @@ impl WebState {
 
     /// Lets a caller in as one without a name, on routes for everybody: who signs in may bring an old session.
     #[must_use]
-    pub fn admit_stranger(&self) -> Admission {
+    pub fn admit_stranger(&self) -> CallerAdmission {
         let permissions = AnonymousAccess::public().permissions;
         let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(permissions);
-        Admission { grant, holder: Holder::Anonymous }
+        CallerAdmission { grant, holder: Holder::Anonymous }
     }
 
     /// Lets the caller in who has this bearer token.
     ///
     /// # Errors
     /// It counts no more, or never did.
-    pub fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<Admission, ApiError> {
-        self.identify(Credential::Bearer(token), address)
+    pub fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        self.identify(RequestCredential::Bearer(token), address)
     }
 
-    fn identify(&self, credential: Credential<'_>, address: IpAddr) -> Result<Admission, ApiError> {
+    fn identify(
+        &self,
+        credential: RequestCredential<'_>,
+        address: IpAddr,
+    ) -> Result<CallerAdmission, ApiError> {
         let credential = match credential {
-            Credential::Nothing => {
+            RequestCredential::Nothing => {
                 let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(self.of_anonymous());
-                return Ok(Admission { grant, holder: Holder::Anonymous });
+                return Ok(CallerAdmission { grant, holder: Holder::Anonymous });
             }
-            Credential::Bearer(token) if self.is_local(token, address) => {
+            RequestCredential::Bearer(token) if self.is_local(token, address) => {
                 let grant = self.hub().of(Caller::Program, Source::Rest);
-                return Ok(Admission { grant, holder: Holder::Program });
+                return Ok(CallerAdmission { grant, holder: Holder::Program });
             }
-            Credential::Bearer(token) => directory::Credential::Bearer(token),
-            Credential::Session(token) => directory::Credential::Session(token),
+            RequestCredential::Bearer(token) => directory::Credential::Bearer(token),
+            RequestCredential::Session(token) => directory::Credential::Session(token),
         };
         let identity = self.directory().identify(credential, self.hub().clock.now(), address)?;
         let grant = self.hub().of_identity(&identity, Source::Rest);
-        Ok(Admission { grant, holder: Holder::Known(Box::new(identity)) })
+        Ok(CallerAdmission { grant, holder: Holder::Known(Box::new(identity)) })
     }
 
     /// Is it the key for this machine's own command line? From elsewhere it counts for nothing.
@@ -147,7 +151,7 @@ impl WebState {
     }
 }
 
-impl Admission {
+impl CallerAdmission {
     /// Goes on where the caller has `permission`.
     ///
     /// # Errors
@@ -167,10 +171,11 @@ impl LiveRights {
     /// The rights of `holder`, who came with the credential of `request`.
     #[must_use]
     pub fn of(state: Data<WebState>, holder: Holder, request: &HttpRequest) -> Self {
-        let credential = match Credential::of(request.headers(), request.query_string(), &state.cookie) {
-            Ok(Credential::Bearer(token)) => OwnCredential::Bearer(token.into()),
-            Ok(Credential::Session(token)) => OwnCredential::Session(token.into()),
-            Ok(Credential::Nothing) | Err(_) => OwnCredential::Nothing,
+        let credential = match RequestCredential::of(request.headers(), request.query_string(), &state.cookie)
+        {
+            Ok(RequestCredential::Bearer(token)) => OwnCredential::Bearer(token.into()),
+            Ok(RequestCredential::Session(token)) => OwnCredential::Session(token.into()),
+            Ok(RequestCredential::Nothing) | Err(_) => OwnCredential::Nothing,
         };
         Self { state, holder, credential }
     }

@@ -6,7 +6,7 @@ use crate::http::problem::ApiError;
 
 /// The credential that a request brings. It has no `Debug`: it is secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Credential<'a> {
+pub enum RequestCredential<'a> {
     Nothing,
     /// The text behind `Bearer`. The cookie was not read.
     Bearer(&'a str),
@@ -19,7 +19,7 @@ const PARAMETERS: [&str; 4] = ["access_token", "api_key", "auth_token", "token"]
 /// Keys of this hub begin so.
 const OWN: &str = "twh_";
 
-impl<'a> Credential<'a> {
+impl<'a> RequestCredential<'a> {
     /// The credential in these headers. `cookie` is the name of this hub's cookie.
     ///
     /// # Errors
@@ -56,15 +56,15 @@ fn bearer(text: &str) -> Result<Option<&str>, ApiError> {
 }
 
 /// The session in the cookie `name`. Cookies are not kept apart by port: those of other names are other servers'.
-fn of_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Credential<'a>, ApiError> {
+fn of_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<RequestCredential<'a>, ApiError> {
     let lines = headers.get_all(header::COOKIE).filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut own = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
     match (own.next(), own.next()) {
         // A second one was planted by another server of this host: nobody can say which is ours.
         (Some(_), Some(_)) => Err(ApiError::RepeatedCookie(name.to_owned())),
-        (Some(value), None) if !value.is_empty() => Ok(Credential::Session(value)),
-        _ => Ok(Credential::Nothing),
+        (Some(value), None) if !value.is_empty() => Ok(RequestCredential::Session(value)),
+        _ => Ok(RequestCredential::Nothing),
     }
 }
 
@@ -82,12 +82,16 @@ mod tests {
 
     const COOKIE: &str = "twinhub_8080";
 
-    fn check(given: &[(header::HeaderName, &str)], query: &str, expected: Result<Credential<'_>, &str>) {
+    fn check(
+        given: &[(header::HeaderName, &str)],
+        query: &str,
+        expected: Result<RequestCredential<'_>, &str>,
+    ) {
         let mut headers = HeaderMap::new();
         for (name, value) in given {
             headers.append(name.clone(), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        let found = Credential::of(&headers, query, COOKIE).map_err(|error| error.code());
+        let found = RequestCredential::of(&headers, query, COOKIE).map_err(|error| error.code());
         assert!(found == expected, "{given:?} {query}");
     }
 
@@ -95,10 +99,10 @@ mod tests {
     fn a_bearer_token_stands_in_one_header_of_its_scheme() {
         let authorization = |value| (header::AUTHORIZATION, value);
         let is = |value, expected| check(&[authorization(value)], "", expected);
-        is("Bearer twh_pat_x", Ok(Credential::Bearer("twh_pat_x")));
-        is("bearer  twh_pat_x ", Ok(Credential::Bearer("twh_pat_x")));
-        is("Basic YTpi", Ok(Credential::Nothing));
-        is("Bearertwh", Ok(Credential::Nothing));
+        is("Bearer twh_pat_x", Ok(RequestCredential::Bearer("twh_pat_x")));
+        is("bearer  twh_pat_x ", Ok(RequestCredential::Bearer("twh_pat_x")));
+        is("Basic YTpi", Ok(RequestCredential::Nothing));
+        is("Bearertwh", Ok(RequestCredential::Nothing));
         for wrong in ["Bearer", "Bearer ", "BEARER   ", "Bearer a b", "Bearer a\tb", "Bearer ä"] {
             is(wrong, Err("bad_authorization"));
         }
@@ -110,11 +114,11 @@ mod tests {
     fn a_session_stands_in_the_cookie_of_this_port() {
         let cookie = |value| (header::COOKIE, value);
         let is = |value, expected| check(&[cookie(value)], "", expected);
-        is("twinhub_8080=abc", Ok(Credential::Session("abc")));
-        is("a=b; twinhub_8080=abc;c=d", Ok(Credential::Session("abc")));
-        is("twinhub_8080=a=b", Ok(Credential::Session("a=b")));
+        is("twinhub_8080=abc", Ok(RequestCredential::Session("abc")));
+        is("a=b; twinhub_8080=abc;c=d", Ok(RequestCredential::Session("abc")));
+        is("twinhub_8080=a=b", Ok(RequestCredential::Session("a=b")));
         for none in ["", "twinhub_8080", "twinhub_8080=", "twinhub_9090=abc", "xtwinhub_8080=abc", "; ;="] {
-            is(none, Ok(Credential::Nothing));
+            is(none, Ok(RequestCredential::Nothing));
         }
         is("twinhub_8080=a; twinhub_8080=b", Err("repeated_cookie"));
         check(&[cookie("twinhub_8080=a"), cookie("twinhub_8080=a")], "", Err("repeated_cookie"));
@@ -124,9 +128,9 @@ mod tests {
     fn who_brings_a_token_brings_no_session() {
         let both =
             |authorization| [(header::COOKIE, "twinhub_8080=abc"), (header::AUTHORIZATION, authorization)];
-        check(&both("Bearer x"), "", Ok(Credential::Bearer("x")));
+        check(&both("Bearer x"), "", Ok(RequestCredential::Bearer("x")));
         check(&both("Bearer"), "", Err("bad_authorization"));
-        check(&both("Basic YTpi"), "", Ok(Credential::Session("abc")));
+        check(&both("Basic YTpi"), "", Ok(RequestCredential::Session("abc")));
     }
 
     #[test]
@@ -135,7 +139,7 @@ mod tests {
             check(&[], query, Err("token_in_query"));
         }
         for query in ["", "tokens=true", "q=token", "q=a+twh_pat"] {
-            check(&[], query, Ok(Credential::Nothing));
+            check(&[], query, Ok(RequestCredential::Nothing));
         }
     }
 }

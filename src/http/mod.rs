@@ -37,7 +37,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, ResponseError as _, web};
 use tracing::debug;
 
-pub use admission::{Admission, AnonymousAccess, Holder, LiveRights, RightsLost, address};
+pub use admission::{AnonymousAccess, CallerAdmission, Holder, LiveRights, RightsLost, address};
 pub use connections::{HttpConnections, LiveSession};
 pub use extract::access::Access;
 pub use hosts::Hosts;

@@ -67,8 +67,8 @@ pub(crate) fn anonymous(config: &Config) -> AnonymousAccess {
 pub(crate) fn accounts(config: &Config) -> AccountSettings {
     AccountSettings {
         registration: match config.registration {
-            config::Registration::Closed => RegistrationPolicy::Closed,
-            config::Registration::Open => RegistrationPolicy::Open,
+            config::RegistrationOption::Closed => RegistrationPolicy::Closed,
+            config::RegistrationOption::Open => RegistrationPolicy::Open,
         },
         only_loopback: config.is_local_only(),
         over_tls: false,

@@ -17,7 +17,7 @@ pub struct AuditEntry {
     pub action: Action,
     /// The user, key, device or rule that it was done to: `user:bob`; empty where it was to the hub.
     pub target: Box<str>,
-    pub outcome: Outcome,
+    pub outcome: AuditOutcome,
     pub detail: Object,
 }
 
@@ -32,7 +32,7 @@ pub struct AuditRecord {
 /// The result of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum AuditOutcome {
     Done,
     /// The caller had no right to it, or was not who they said.
     Refused,
@@ -121,7 +121,7 @@ impl fmt::Display for Action {
     }
 }
 
-impl Outcome {
+impl AuditOutcome {
     const ALL: [Self; 3] = [Self::Done, Self::Refused, Self::Failed];
 
     /// The word for it.
@@ -146,7 +146,7 @@ impl AuditEntry {
     #[must_use]
     pub fn new(at: Timestamp, who: &str, action: Action) -> Self {
         let (target, detail) = ("".into(), Object::default());
-        Self { at, who: who.into(), address: None, action, target, outcome: Outcome::Done, detail }
+        Self { at, who: who.into(), address: None, action, target, outcome: AuditOutcome::Done, detail }
     }
 
     /// The same from an address.
@@ -163,7 +163,7 @@ impl AuditEntry {
 
     /// The same with another outcome.
     #[must_use]
-    pub fn with_outcome(self, outcome: Outcome) -> Self {
+    pub fn with_outcome(self, outcome: AuditOutcome) -> Self {
         Self { outcome, ..self }
     }
 
@@ -197,7 +197,11 @@ mod tests {
             assert!(word.len() <= 32, "{word}");
         }
         assert_eq!(Action::parse("user.flew"), None);
-        assert!(Outcome::ALL.into_iter().all(|outcome| Outcome::parse(outcome.as_str()) == Some(outcome)));
-        assert_eq!(Outcome::parse(""), None);
+        assert!(
+            AuditOutcome::ALL
+                .into_iter()
+                .all(|outcome| AuditOutcome::parse(outcome.as_str()) == Some(outcome))
+        );
+        assert_eq!(AuditOutcome::parse(""), None);
     }
 }

@@ -73,7 +73,7 @@ pub enum BadJwt {
 pub struct ShortSecret;
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     typ: Option<String>,
@@ -88,7 +88,7 @@ struct Header {
 struct Payload {
     sub: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    aud: Option<Audience>,
+    aud: Option<JwtAudience>,
     exp: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<f64>,
@@ -100,7 +100,7 @@ struct Payload {
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Audience {
+enum JwtAudience {
     One(String),
     Any(Vec<String>),
 }
@@ -148,7 +148,7 @@ impl JwtKeys {
     pub fn sign(&self, subject: &str, session: SessionId, now: Timestamp) -> String {
         // There is a first: `new` puts it there.
         let key = &self.keys[0];
-        let header = Header {
+        let header = JwtHeader {
             alg: ALGORITHM.into(),
             typ: Some("JWT".into()),
             kid: Some(key.id.to_string()),
@@ -156,7 +156,7 @@ impl JwtKeys {
         };
         let payload = Payload {
             sub: subject.into(),
-            aud: Some(Audience::One(self.audience.to_string())),
+            aud: Some(JwtAudience::One(self.audience.to_string())),
             exp: seconds(now.plus_millis(LIFE_MS)),
             nbf: None,
             iat: Some(seconds(now)),
@@ -177,7 +177,7 @@ impl JwtKeys {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(BadJwt::Form)?;
         let (header, payload) = signed.split_once('.').ok_or(BadJwt::Form)?;
-        let header: Header = decode(header)?;
+        let header: JwtHeader = decode(header)?;
         if header.alg != ALGORITHM || header.crit.is_some() {
             return Err(BadJwt::Algorithm);
         }
@@ -195,8 +195,10 @@ impl JwtKeys {
     fn claims(&self, payload: Payload, key: &JwtKey, now: Timestamp) -> Result<Claims, BadJwt> {
         let Payload { sub, aud, exp, nbf, sid, .. } = payload;
         let is_ours = match aud {
-            Some(Audience::One(audience)) => *audience == *self.audience,
-            Some(Audience::Any(audiences)) => audiences.iter().any(|audience| **audience == *self.audience),
+            Some(JwtAudience::One(audience)) => *audience == *self.audience,
+            Some(JwtAudience::Any(audiences)) => {
+                audiences.iter().any(|audience| **audience == *self.audience)
+            }
             None => key.is_shared,
         };
         if !is_ours {

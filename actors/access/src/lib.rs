@@ -24,7 +24,7 @@ pub mod limits;
 
 mod digest;
 
-pub use audit::{Action, AuditEntry, AuditRecord, Outcome};
+pub use audit::{Action, AuditEntry, AuditOutcome, AuditRecord};
 pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};
 pub use rights::Rights;

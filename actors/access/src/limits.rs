@@ -44,7 +44,7 @@ pub struct LoginLimits {
     addresses: BTreeMap<Network, Recent>,
     pairs: BTreeMap<(Account, Network), Streak>,
     accounts: BTreeMap<Account, Streak>,
-    known: BTreeMap<(Account, Network), Known>,
+    known: BTreeMap<(Account, Network), KnownAddress>,
 }
 
 /// A try that was let through.
@@ -59,7 +59,7 @@ pub struct Try {
 /// Reasons not to let a try through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limited {
-    #[error("too many tries: try again in {}", Wait(*wait_ms))]
+    #[error("too many tries: try again in {}", LoginWait(*wait_ms))]
     Wait { wait_ms: i64 },
     #[error(
         "too many tries: this account is closed to new addresses, a new password set on the hub's machine opens it"
@@ -88,7 +88,7 @@ struct Streak {
 
 /// An address from which an account has signed in.
 #[derive(Clone, Copy, Debug)]
-struct Known(Timestamp);
+struct KnownAddress(Timestamp);
 
 impl LoginLimits {
     /// Asks for a try from `address` for the account that signs in as `login`. `is_last_admin`: it is never closed.
@@ -137,7 +137,7 @@ impl LoginLimits {
         }
         self.forgive(account);
         make_room(&mut self.known, now);
-        self.known.insert((account, network), Known(now));
+        self.known.insert((account, network), KnownAddress(now));
     }
 
     /// The user has a new password from an admin or from the command line: all failures of theirs are over.
@@ -241,7 +241,7 @@ impl Row for Streak {
     }
 }
 
-impl Row for Known {
+impl Row for KnownAddress {
     fn is_over(&self, now: Timestamp) -> bool {
         is_past(self.0, FORGET_KNOWN_MS, now)
     }
@@ -276,9 +276,9 @@ fn left_ms(at: Timestamp, span_ms: i64, now: Timestamp) -> i64 {
 }
 
 /// A wait, as people say it: rounded up.
-struct Wait(i64);
+struct LoginWait(i64);
 
-impl fmt::Display for Wait {
+impl fmt::Display for LoginWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = (self.0 + SECOND_MS - 1).div_euclid(SECOND_MS);
         match seconds {

@@ -8,7 +8,7 @@ use std::fmt;
 use twinhub_domain::text::composed;
 
 pub use hash::{BadHash, PasswordHash, SALT_BYTES, spend_time};
-pub use policy::{About, BadPassword, Policy};
+pub use policy::{About, BadPassword, PasswordPolicy};
 
 /// A password as it was typed, in its composed form: keyboards send `ü` in two ways.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Password(Box<str>);
 const MOST: usize = 256;
 
 impl Password {
-    /// Takes what was typed, good or bad: a [`Policy`] judges new passwords alone.
+    /// Takes what was typed, good or bad: a [`PasswordPolicy`] judges new passwords alone.
     ///
     /// # Errors
     /// It is longer than any password may be.

@@ -44,7 +44,7 @@ pub struct RecoveryCode(String);
 
 /// The factor that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
+pub enum AcceptedCode {
     Code,
     /// A recovery code; so many are left.
     Recovery {
@@ -107,19 +107,19 @@ impl Totp {
     /// Takes a code of the app, or a recovery code; each is taken once. None: it is wrong. After one was taken the factor
     /// must be stored before the user is let in.
     #[must_use]
-    pub fn accept(&mut self, typed: &str, now: Timestamp) -> Option<Accepted> {
+    pub fn accept(&mut self, typed: &str, now: Timestamp) -> Option<AcceptedCode> {
         if let Some(step) = self.secret.step_of(typed, now) {
             // A code that was seen, or an older one: somebody may have looked over a shoulder.
             if step <= self.last_step {
                 return None;
             }
             self.last_step = step;
-            return Some(Accepted::Code);
+            return Some(AcceptedCode::Code);
         }
         let hash = RecoveryCode::read(typed)?.hash();
         let place = self.recovery.iter().position(|kept| is_same(kept, &hash))?;
         self.recovery.remove(place);
-        Some(Accepted::Recovery { left: self.recovery.len() })
+        Some(AcceptedCode::Recovery { left: self.recovery.len() })
     }
 
     /// The number of recovery codes that are left.
@@ -284,10 +284,10 @@ mod tests {
         let before = RFC.code(T.unsigned_abs() / 30 - 2);
         let (mut totp, _) = RFC.confirmed(&before, &RANDOM, at(T - 60)).unwrap();
         assert_eq!(totp.accept(&before, at(T - 60)), None, "it was the one that turned it on");
-        assert_eq!(totp.accept(&format!("{} {}", &code[..3], &code[3..]), at(T)), Some(Accepted::Code));
+        assert_eq!(totp.accept(&format!("{} {}", &code[..3], &code[3..]), at(T)), Some(AcceptedCode::Code));
         assert_eq!(totp.accept(&code, at(T)), None);
         assert_eq!(totp.accept(&RFC.code(T.unsigned_abs() / 30 - 1), at(T)), None, "an older one");
-        assert_eq!(totp.accept(&RFC.code(T.unsigned_abs() / 30 + 1), at(T)), Some(Accepted::Code));
+        assert_eq!(totp.accept(&RFC.code(T.unsigned_abs() / 30 + 1), at(T)), Some(AcceptedCode::Code));
         for wrong in ["", "12345", "1234567", "abcdef", "０８１８０４"] {
             assert_eq!(totp.accept(wrong, at(T + 90)), None, "{wrong}");
         }
@@ -301,13 +301,13 @@ mod tests {
         assert_eq!((codes.len(), totp.codes_left()), (CODES, CODES));
         let first = codes[0].reveal();
         assert_eq!(first.len(), 14);
-        assert_eq!(totp.accept(&first, now), Some(Accepted::Recovery { left: 9 }));
+        assert_eq!(totp.accept(&first, now), Some(AcceptedCode::Recovery { left: 9 }));
         assert_eq!(totp.accept(&first, now), None);
         let typed = codes[1].reveal().to_lowercase().replace('-', " ");
-        assert_eq!(totp.accept(&typed, now), Some(Accepted::Recovery { left: 8 }));
+        assert_eq!(totp.accept(&typed, now), Some(AcceptedCode::Recovery { left: 8 }));
         let new = totp.renew_codes(&[[77; CODE_BYTES]; CODES]);
         assert_eq!(totp.accept(&codes[2].reveal(), now), None);
-        assert_eq!(totp.accept(&new[0].reveal(), now), Some(Accepted::Recovery { left: 9 }));
+        assert_eq!(totp.accept(&new[0].reveal(), now), Some(AcceptedCode::Recovery { left: 9 }));
     }
 
     #[test]

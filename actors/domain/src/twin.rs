@@ -53,7 +53,7 @@ pub use path::inside;
 pub use presence::{ConnectionRecord, Presence, Rhythm, SilenceRule};
 pub use properties::{Arrival, Properties, Property};
 pub use repeats::{Repeat, Repeats};
-pub use setup::{NoTemplates, Overlay, Setup, Tags, Templates};
+pub use setup::{LayerLookup, NoTemplates, Overlay, Setup, Tags};
 pub use translation::{Meaning, Speaker, Translation};
 
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl Twin {
     pub fn apply_before(
         &mut self,
         listeners: &dyn Listeners,
-        templates: &dyn Templates,
+        templates: &dyn LayerLookup,
         input: Input,
         now: Timestamp,
         cause: &Cause,

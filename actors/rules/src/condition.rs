@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike as _, Timelike as _, Weekday};
 use chrono_tz::Tz;
 
-use super::expression::{Dependency, Scope};
+use super::expression::{Dependency, EvaluationScope};
 use super::model::{Condition, TimeOfDay};
 use twinhub_domain::Timestamp;
 use twinhub_domain::run::{ConditionSeen, TermSeen};
@@ -12,7 +12,7 @@ impl Condition {
     /// Evaluates the condition in `scope`, with the parts that were evaluated. Parts that earlier ones had settled
     /// already are left out; an unknown goes through `all`, `any` and `not` as through `&&`, `||` and `!`.
     #[must_use]
-    pub fn evaluate(&self, scope: &Scope<'_>) -> ConditionSeen {
+    pub fn evaluate(&self, scope: &EvaluationScope<'_>) -> ConditionSeen {
         let mut terms = Vec::new();
         let holds = self.look(scope, &mut terms);
         ConditionSeen { text: self.text().into(), holds, terms }
@@ -58,7 +58,7 @@ impl Condition {
         }
     }
 
-    fn look(&self, scope: &Scope<'_>, terms: &mut Vec<TermSeen>) -> Option<bool> {
+    fn look(&self, scope: &EvaluationScope<'_>, terms: &mut Vec<TermSeen>) -> Option<bool> {
         match self {
             Self::Expression(expression) => {
                 let verdict = expression.evaluate(scope);
@@ -87,7 +87,12 @@ impl Condition {
 }
 
 /// Parts that are settled by the first that comes to `settled`.
-fn chain(parts: &[Condition], settled: bool, scope: &Scope<'_>, terms: &mut Vec<TermSeen>) -> Option<bool> {
+fn chain(
+    parts: &[Condition],
+    settled: bool,
+    scope: &EvaluationScope<'_>,
+    terms: &mut Vec<TermSeen>,
+) -> Option<bool> {
     let mut holds = Some(!settled);
     for part in parts {
         match part.look(scope, terms) {

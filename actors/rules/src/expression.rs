@@ -86,7 +86,7 @@ pub trait Twins {
 }
 
 /// The scope of an evaluation.
-pub struct Scope<'a> {
+pub struct EvaluationScope<'a> {
     pub twins: &'a dyn Twins,
     pub now: Timestamp,
     /// The value of `trigger`.
@@ -167,7 +167,8 @@ impl Expression {
             return None;
         }
         let nothing = Object::default();
-        let scope = Scope { twins: &NoTwins, now: Timestamp::default(), trigger: &nothing, device: None };
+        let scope =
+            EvaluationScope { twins: &NoTwins, now: Timestamp::default(), trigger: &nothing, device: None };
         Some(self.evaluate(&scope).holds)
     }
 
@@ -175,7 +176,7 @@ impl Expression {
     ///
     /// # Errors
     /// The reason why it is not known.
-    pub(super) fn fill(&self, scope: &Scope<'_>) -> Result<Json, String> {
+    pub(super) fn fill(&self, scope: &EvaluationScope<'_>) -> Result<Json, String> {
         let root = &self.0.root;
         let found = match &root.kind {
             ExpressionKind::Name(name) => {
@@ -190,7 +191,7 @@ impl Expression {
     /// Evaluates it. Values that are not known, that have another type than their use needs, or that cost too much are
     /// unknown, and the terms have the reason.
     #[must_use]
-    pub fn evaluate(&self, scope: &Scope<'_>) -> Evaluated {
+    pub fn evaluate(&self, scope: &EvaluationScope<'_>) -> Evaluated {
         let mut evaluation = Evaluation::new(&self.0.text, scope);
         let holds = evaluation.condition(&self.0.root);
         Evaluated { holds, terms: evaluation.into_terms() }

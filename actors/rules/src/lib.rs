@@ -22,7 +22,7 @@ pub mod template;
 pub use action::{Action, ActionKind};
 pub use device_template::{BadDeviceTemplate, Catalog, DeviceTemplate};
 pub use engine::{Effect, EffectId, EffectRequest, EffectResult, Engine, EngineOutput, ScopeSnapshot};
-pub use expression::{BadExpression, Expression, Scope, SortField, SortKey, TwinFilter, Twins};
+pub use expression::{BadExpression, EvaluationScope, Expression, SortField, SortKey, TwinFilter, Twins};
 pub use file::{FileProblem, RuleFile};
 pub use model::Rule;
 pub use selector::{Placed, Selector};

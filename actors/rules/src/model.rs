@@ -264,7 +264,7 @@ pub struct TimeOfDay(pub u32);
 
 /// A key, or the name of the environment variable that holds it.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
+pub enum WebhookSecret {
     Text(Box<str>),
     Environment(Box<str>),
 }
@@ -287,7 +287,7 @@ impl Default for Breaker {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for WebhookSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(_) => f.write_str("Text(…)"),

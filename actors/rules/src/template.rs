@@ -10,7 +10,7 @@ mod parts;
 
 use self::jinja::Jinja;
 use self::parts::{TemplatePart, loop_names, parts};
-use super::expression::{Dependency, Expression, Scope};
+use super::expression::{Dependency, EvaluationScope, Expression};
 use twinhub_domain::{Json, Object};
 
 /// The longest filled text, in bytes.
@@ -107,7 +107,7 @@ impl TextTemplate {
     ///
     /// # Errors
     /// The template names a value that is not there, or costs too much.
-    pub fn fill(&self, scope: &Scope<'_>) -> Result<String, BadTextTemplate> {
+    pub fn fill(&self, scope: &EvaluationScope<'_>) -> Result<String, BadTextTemplate> {
         match &self.filling {
             Filling::Plain => Ok(self.text.to_string()),
             Filling::Pieces(pieces) => self.fill_pieces(pieces, scope),
@@ -116,7 +116,7 @@ impl TextTemplate {
     }
 
     /// Fills it in: with the expression's own value where it is one expression and nothing else.
-    fn fill_json(&self, scope: &Scope<'_>) -> Result<Json, BadTextTemplate> {
+    fn fill_json(&self, scope: &EvaluationScope<'_>) -> Result<Json, BadTextTemplate> {
         match &self.filling {
             Filling::Pieces(pieces) if let [Piece::Value(expression)] = &**pieces => {
                 expression.fill(scope).map_err(|detail| BadTextTemplate::new(0, detail))
@@ -126,7 +126,7 @@ impl TextTemplate {
         }
     }
 
-    fn fill_pieces(&self, pieces: &[Piece], scope: &Scope<'_>) -> Result<String, BadTextTemplate> {
+    fn fill_pieces(&self, pieces: &[Piece], scope: &EvaluationScope<'_>) -> Result<String, BadTextTemplate> {
         let mut filled = String::with_capacity(self.text.len());
         let mut at = 0;
         for piece in pieces {
@@ -238,7 +238,7 @@ impl JsonTemplate {
     ///
     /// # Errors
     /// As [`TextTemplate::fill`].
-    pub fn fill(&self, scope: &Scope<'_>) -> Result<Json, BadTextTemplate> {
+    pub fn fill(&self, scope: &EvaluationScope<'_>) -> Result<Json, BadTextTemplate> {
         self.root.as_ref().map_or_else(|| Ok(self.json.clone()), |root| root.fill(scope))
     }
 }
@@ -277,7 +277,7 @@ impl TemplateNode {
         }
     }
 
-    fn fill(&self, scope: &Scope<'_>) -> Result<Json, BadTextTemplate> {
+    fn fill(&self, scope: &EvaluationScope<'_>) -> Result<Json, BadTextTemplate> {
         Ok(match self {
             Self::Fixed(json) => json.clone(),
             Self::Text(template) => template.fill_json(scope)?,

@@ -8,7 +8,7 @@ use twinhub_access::user::UserSource;
 use twinhub_domain::Clock;
 use twinhub_store::{Store, StoreError};
 
-use super::{AccountSettings, Accounts, Loaded};
+use super::{AccountSettings, Accounts, LoadedAccounts};
 use crate::caller::Permissions;
 use crate::messages::accounts::Asker;
 
@@ -20,7 +20,7 @@ pub struct AccountsAlone {
 /// The accounts ended before they answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the accounts do not answer")]
-pub struct NoAnswer;
+pub struct AccountsGone;
 
 impl AccountsAlone {
     /// Reads them, and begins to take changes in.
@@ -32,7 +32,7 @@ impl AccountsAlone {
         clock: Arc<dyn Clock>,
         settings: AccountSettings,
     ) -> Result<Self, StoreError> {
-        let Loaded { accounts, .. } = Accounts::load(store, clock, settings).await?;
+        let LoadedAccounts { accounts, .. } = Accounts::load(store, clock, settings).await?;
         Ok(Self { accounts: accounts.start() })
     }
 
@@ -53,25 +53,25 @@ impl AccountsAlone {
     ///
     /// # Errors
     /// None comes.
-    pub async fn ask<M>(&self, message: M) -> Result<M::Result, NoAnswer>
+    pub async fn ask<M>(&self, message: M) -> Result<M::Result, AccountsGone>
     where
         M: Message<Result: Send> + Send + 'static,
         Accounts: Handler<M>,
     {
-        self.accounts.send(message).await.map_err(|_: MailboxError| NoAnswer)
+        self.accounts.send(message).await.map_err(|_: MailboxError| AccountsGone)
     }
 
     /// Has a change made, and waits until it is durable.
     ///
     /// # Errors
     /// No answer comes.
-    pub async fn change<M, T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, NoAnswer>
+    pub async fn change<M, T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, AccountsGone>
     where
         M: Message<Result = ()> + Send + 'static,
         Accounts: Handler<M>,
     {
         let (reply, answer) = oneshot::channel();
         self.ask(message(reply)).await?;
-        answer.await.map_err(|_| NoAnswer)
+        answer.await.map_err(|_| AccountsGone)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use twinhub_access::limits::Try;
-use twinhub_access::password::{About, Password, Policy};
+use twinhub_access::password::{About, Password, PasswordPolicy};
 use twinhub_access::totp::{CODE_BYTES, CODES, RecoveryCode, TotpSecret};
 use twinhub_access::user::UserChange;
 use twinhub_access::{Action, AuditEntry, Key, KeyWish, Scope, Secret, User, UserId};
@@ -48,7 +48,7 @@ impl Accounts {
         let SetPassword { user, old, new, by, reply } = set;
         let now = self.clock.now();
         let prepared = self.people.find(user).cloned().and_then(|user| {
-            let policy = Policy::new(self.settings.only_loopback, user.totp.is_some());
+            let policy = PasswordPolicy::new(self.settings.only_loopback, user.totp.is_some());
             policy.check(&new, About { name: &user.name, email: user.email.as_ref() })?;
             let old = self.own_password(&user, old, &by, now)?;
             Ok((user, old))
@@ -274,7 +274,7 @@ impl Accounts {
                 }
                 // Without the second factor it may have to be longer.
                 let about = About { name: &user.name, email: user.email.as_ref() };
-                Policy::new(this.settings.only_loopback, false).check(&typed, about)?;
+                PasswordPolicy::new(this.settings.only_loopback, false).check(&typed, about)?;
                 Ok(User { totp: None, ..user.clone() })
             });
             match after {

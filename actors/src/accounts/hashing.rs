@@ -22,7 +22,7 @@ pub struct Hashing {
 
 /// The check of a typed password.
 #[derive(Debug)]
-pub struct Check {
+pub struct PasswordCheck {
     pub is_right: bool,
     /// The hash to keep from now on, where the kept one is of an old kind.
     pub renewed: Option<PasswordHash>,
@@ -43,15 +43,15 @@ impl Hashing {
         &self,
         typed: Password,
         kept: Option<PasswordHash>,
-    ) -> impl Future<Output = Result<Check, AccountRefusal>> + use<> {
+    ) -> impl Future<Output = Result<PasswordCheck, AccountRefusal>> + use<> {
         self.run(move || {
             let Some(kept) = kept else {
                 spend_time(&typed);
-                return Ok(Check { is_right: false, renewed: None });
+                return Ok(PasswordCheck { is_right: false, renewed: None });
             };
             let is_right = kept.is_of(&typed);
             let renewed = if is_right && kept.needs_rehash() { Some(hash(&typed)?) } else { None };
-            Ok(Check { is_right, renewed })
+            Ok(PasswordCheck { is_right, renewed })
         })
     }
 

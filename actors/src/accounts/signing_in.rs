@@ -7,13 +7,13 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use tokio::sync::oneshot;
 use twinhub_access::limits::{Limited, Try};
 use twinhub_access::name::login_key;
-use twinhub_access::password::{About, PasswordHash, Policy};
-use twinhub_access::totp::Accepted;
+use twinhub_access::password::{About, PasswordHash, PasswordPolicy};
+use twinhub_access::totp::AcceptedCode;
 use twinhub_access::user::UserSource;
 use twinhub_access::{Action, AuditEntry, Role, Scope, Session, SessionId, SessionToken, User, UserId};
 use twinhub_domain::{Json, Timestamp};
 
-use super::hashing::{Check, random};
+use super::hashing::{PasswordCheck, random};
 use super::trail::{Reason, entry, own_entry, target_of};
 use super::{Accounts, RegistrationPolicy, durable, free, new_session_id};
 use crate::clock::new_id;
@@ -52,7 +52,7 @@ impl Accounts {
     /// Looks whether a new user can be had, before a hash is spent on it.
     pub(super) fn check_new(&self, user: &NewUser) -> Result<(), AccountRefusal> {
         let about = About { name: &user.name, email: user.email.as_ref() };
-        Policy::new(self.settings.only_loopback, false).check(&user.password, about)?;
+        PasswordPolicy::new(self.settings.only_loopback, false).check(&user.password, about)?;
         self.people.check_free(UserId(uuid::Uuid::nil()), &user.name, user.email.as_ref())
     }
 
@@ -178,7 +178,7 @@ impl Accounts {
     }
 
     /// Judges the password and the code that somebody gave.
-    fn let_in(&mut self, check: Check, presented: Presented) -> Result<Entering, AccountRefusal> {
+    fn let_in(&mut self, check: PasswordCheck, presented: Presented) -> Result<Entering, AccountRefusal> {
         let Presented { tried, user, kept, code, peer } = presented;
         let now = self.clock.now();
         // The user as they are now: they may have been changed while the password was checked.
@@ -193,8 +193,8 @@ impl Accounts {
         if let Some(totp) = &mut user.totp {
             let code = code.ok_or(AccountRefusal::CodeNeeded)?;
             match totp.accept(&code.0, now) {
-                Some(Accepted::Code) => {}
-                Some(Accepted::Recovery { left }) => recovery_codes_left = Some(left),
+                Some(AcceptedCode::Code) => {}
+                Some(AcceptedCode::Recovery { left }) => recovery_codes_left = Some(left),
                 None => {
                     self.refused.note(now, peer.address, Some(&user), Reason::Code);
                     return Err(AccountRefusal::Code);

@@ -19,7 +19,7 @@ use twinhub_access::audit::AuditRecord;
 use twinhub_access::password::Password;
 use twinhub_access::role::{Permission, Permissions, Role};
 use twinhub_access::user::UserSource;
-use twinhub_access::{Action, DisplayName, Outcome, Session, SessionToken, UserName};
+use twinhub_access::{Action, AuditOutcome, DisplayName, Session, SessionToken, UserName};
 use twinhub_store::sql::{SqlOptions, SqlStore};
 use twinhub_store::{MemoryStore, Store};
 use twinhub_testkit::{FailingStore, ManualClock, ask, within};
@@ -63,7 +63,7 @@ impl<M, T> Answered<T> for M {}
 impl Scene {
     async fn over(store: Arc<FailingStore>, clock: Arc<ManualClock>, settings: AccountSettings) -> Self {
         let loaded = Accounts::load(store.clone(), clock.clone(), settings).await.unwrap();
-        let Loaded { accounts, directory, set_up_token: token } = loaded;
+        let LoadedAccounts { accounts, directory, set_up_token: token } = loaded;
         let turns = Arc::clone(&accounts.hashing.turns);
         Self { store, clock, settings, accounts: accounts.start(), directory, token, turns, _folder: None }
     }
@@ -175,7 +175,7 @@ impl Scene {
     }
 
     /// Who did what to whom, of each entry.
-    async fn done(&self) -> Vec<(String, Action, String, Outcome)> {
+    async fn done(&self) -> Vec<(String, Action, String, AuditOutcome)> {
         let entries = self.audit().await.into_iter().map(|record| record.entry);
         entries.map(|entry| (entry.who.into(), entry.action, entry.target.into(), entry.outcome)).collect()
     }
@@ -243,18 +243,18 @@ async fn a_name_and_a_password_open_a_session() {
             |outcome, who: &str, target: &str| (who.to_owned(), Action::SignedIn, target.to_owned(), outcome);
         let (ann, bob) = ("user:ann".to_owned(), "user:Bob".to_owned());
         let expected = [
-            (ann.clone(), Action::HubSetUp, ann.clone(), Outcome::Done),
-            signed_in(Outcome::Done, "user:ann", "user:ann"),
-            (String::new(), Action::UserCreated, bob.clone(), Outcome::Done),
-            signed_in(Outcome::Done, "user:Bob", "user:Bob"),
+            (ann.clone(), Action::HubSetUp, ann.clone(), AuditOutcome::Done),
+            signed_in(AuditOutcome::Done, "user:ann", "user:ann"),
+            (String::new(), Action::UserCreated, bob.clone(), AuditOutcome::Done),
+            signed_in(AuditOutcome::Done, "user:Bob", "user:Bob"),
         ];
         let mut done = scene.done().await;
         assert_eq!(done[..4], expected);
         done[4..].sort_by_key(|(who, ..)| who.clone());
         let rest = [
-            signed_in(Outcome::Refused, "", "user:Bob"),
-            signed_in(Outcome::Refused, "", ""), // a name that nobody has may be a password
-            signed_in(Outcome::Done, "user:Bob", "user:Bob"),
+            signed_in(AuditOutcome::Refused, "", "user:Bob"),
+            signed_in(AuditOutcome::Refused, "", ""), // a name that nobody has may be a password
+            signed_in(AuditOutcome::Done, "user:Bob", "user:Bob"),
         ];
         assert_eq!(done[4..], rest);
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use twinhub_access::{Action, AuditEntry, Outcome, User};
+use twinhub_access::{Action, AuditEntry, AuditOutcome, User};
 use twinhub_domain::{Json, Object, Timestamp};
 
 use crate::messages::accounts::Asker;
@@ -116,7 +116,7 @@ pub fn own_entry(user: &User, now: Timestamp, action: Action, address: IpAddr) -
 }
 
 fn refused(now: Timestamp, action: Action, detail: Object) -> AuditEntry {
-    AuditEntry::new(now, "", action).with_outcome(Outcome::Refused).with_detail(detail)
+    AuditEntry::new(now, "", action).with_outcome(AuditOutcome::Refused).with_detail(detail)
 }
 
 #[cfg(test)]
@@ -139,7 +139,9 @@ mod tests {
         let entries = refused.take();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[1].detail.get("tries"), Some(&Json::from(10_000)));
-        assert!(entries.iter().all(|entry| entry.outcome == Outcome::Refused && entry.target.is_empty()));
+        assert!(
+            entries.iter().all(|entry| entry.outcome == AuditOutcome::Refused && entry.target.is_empty())
+        );
         assert!(refused.take().is_empty());
     }
 

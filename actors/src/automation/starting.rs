@@ -16,7 +16,7 @@ use twinhub_domain::Cause;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::run::AutomationSignal;
 use twinhub_rules::engine::webhook_keys;
-use twinhub_rules::model::{Secret, TriggerKind};
+use twinhub_rules::model::{TriggerKind, WebhookSecret};
 use twinhub_rules::{Engine, Rule};
 use twinhub_store::AutomationState;
 
@@ -213,8 +213,8 @@ fn keys(rules: &[Rule]) -> RuleKeys {
     for rule in rules {
         for (step, secret) in webhook_keys(rule) {
             let key = match secret {
-                Secret::Text(text) => Some(text.to_string()),
-                Secret::Environment(name) => std::env::var(&*name).ok(),
+                WebhookSecret::Text(text) => Some(text.to_string()),
+                WebhookSecret::Environment(name) => std::env::var(&*name).ok(),
             };
             match key {
                 Some(key) => {

@@ -66,7 +66,7 @@ pub(super) enum AttemptOutcome {
 }
 
 /// Why there was no answer.
-enum NoAnswer {
+enum AttemptFailure {
     NotNow(String),
     Never(String),
 }
@@ -89,8 +89,8 @@ impl Sender {
         let until = Instant::now() + patience;
         let mut response = match timeout_at(until, self.follow_redirects(webhook)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(NoAnswer::NotNow(why))) => return AttemptOutcome::NotNow(why, None),
-            Ok(Err(NoAnswer::Never(why))) => return AttemptOutcome::Never(why),
+            Ok(Err(AttemptFailure::NotNow(why))) => return AttemptOutcome::NotNow(why, None),
+            Ok(Err(AttemptFailure::Never(why))) => return AttemptOutcome::Never(why),
             Err(_) => return AttemptOutcome::NotNow(format!("no answer within {patience:?}"), None),
         };
         let (status, retry_after) = (response.status(), header(&response, &RETRY_AFTER).map(str::to_owned));
@@ -108,7 +108,7 @@ impl Sender {
 
     /// Sends the request, and follows redirects. The method and the body stay as they are: a webhook that became a GET
     /// on its way would be accepted and do nothing. Only 303 means that it was accepted, and asks for a GET.
-    async fn follow_redirects(&self, webhook: &WebhookRequest) -> Result<Response, NoAnswer> {
+    async fn follow_redirects(&self, webhook: &WebhookRequest) -> Result<Response, AttemptFailure> {
         let delivery = &webhook.delivery;
         let mut url = address(&delivery.url)?;
         let mut method = Method::from_bytes(delivery.method.as_bytes()).map_err(|error| never(&error))?;
@@ -117,7 +117,7 @@ impl Sender {
         for redirects in 0..=MOST_REDIRECTS {
             let redirected = redirects > 0;
             self.check_destination(&url, redirected)?;
-            let client = self.client(&url, redirected).await.map_err(NoAnswer::NotNow)?;
+            let client = self.client(&url, redirected).await.map_err(AttemptFailure::NotNow)?;
             let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
             if let Some(body) = &body {
                 request = request.body(body.clone());
@@ -133,25 +133,26 @@ impl Sender {
             }
             url = next;
         }
-        Err(NoAnswer::Never(format!("redirected more than {MOST_REDIRECTS} times")))
+        Err(AttemptFailure::Never(format!("redirected more than {MOST_REDIRECTS} times")))
     }
 
     /// The target of a redirect, where the answer is one.
-    fn redirected(&self, from: &Url, response: &Response) -> Result<Option<Url>, NoAnswer> {
+    fn redirected(&self, from: &Url, response: &Response) -> Result<Option<Url>, AttemptFailure> {
         if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
         }
         let Some(location) = header(response, &LOCATION) else { return Ok(None) };
-        let next = from.join(location).map_err(|error| NoAnswer::Never(format!("redirected: {error}")))?;
+        let next =
+            from.join(location).map_err(|error| AttemptFailure::Never(format!("redirected: {error}")))?;
         address(next.as_str())?;
         if from.scheme() == "https" && next.scheme() == "http" && !self.destinations.private_redirects {
-            return Err(NoAnswer::Never("redirected from https to http, which is not followed".into()));
+            return Err(AttemptFailure::Never("redirected from https to http, which is not followed".into()));
         }
         Ok(Some(next))
     }
 
     /// May it go there, as far as the URL shows? Names are checked as they are resolved; addresses are not resolved.
-    fn check_destination(&self, url: &Url, redirected: bool) -> Result<(), NoAnswer> {
+    fn check_destination(&self, url: &Url, redirected: bool) -> Result<(), AttemptFailure> {
         let ip = match url.host() {
             Some(Host::Ipv4(ip)) => ip.into(),
             Some(Host::Ipv6(ip)) => ip.into(),
@@ -185,23 +186,24 @@ impl Sender {
 }
 
 /// A URL that can be sent to.
-fn address(text: &str) -> Result<Url, NoAnswer> {
-    let url = Url::parse(text).map_err(|error| NoAnswer::Never(format!("the address is no URL: {error}")))?;
+fn address(text: &str) -> Result<Url, AttemptFailure> {
+    let url =
+        Url::parse(text).map_err(|error| AttemptFailure::Never(format!("the address is no URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(NoAnswer::Never(format!("`{}:` is neither http nor https", url.scheme())));
+        return Err(AttemptFailure::Never(format!("`{}:` is neither http nor https", url.scheme())));
     }
     Ok(url)
 }
 
 /// All headers: the rule's, and ours.
-fn headers(webhook: &WebhookRequest, body: Option<&str>) -> Result<HeaderMap, NoAnswer> {
+fn headers(webhook: &WebhookRequest, body: Option<&str>) -> Result<HeaderMap, AttemptFailure> {
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(WHO));
     if body.is_some() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     for (name, value) in &webhook.delivery.headers {
-        let bad = |error: &dyn Error| NoAnswer::Never(format!("header `{name}`: {error}"));
+        let bad = |error: &dyn Error| AttemptFailure::Never(format!("header `{name}`: {error}"));
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| bad(&error))?;
         if !OURS.contains(&name.as_str()) && !name.as_str().starts_with(OUR_PREFIX) {
             headers.insert(name, HeaderValue::from_str(value.trim()).map_err(|error| bad(&error))?);
@@ -262,14 +264,14 @@ fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-fn no_answer(error: reqwest::Error) -> NoAnswer {
+fn no_answer(error: reqwest::Error) -> AttemptFailure {
     if let Some(refused) = sources(&error).find_map(|cause| cause.downcast_ref::<DestinationRefused>()) {
         return never(refused);
     }
     if error.is_builder() {
-        NoAnswer::Never(error_text(&error))
+        AttemptFailure::Never(error_text(&error))
     } else {
-        NoAnswer::NotNow(error_text(&error))
+        AttemptFailure::NotNow(error_text(&error))
     }
 }
 
@@ -287,6 +289,6 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-fn never(why: &dyn std::fmt::Display) -> NoAnswer {
-    NoAnswer::Never(why.to_string())
+fn never(why: &dyn std::fmt::Display) -> AttemptFailure {
+    AttemptFailure::Never(why.to_string())
 }

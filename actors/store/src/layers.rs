@@ -17,11 +17,11 @@ pub struct LayerCache {
     known: RwLock<HashMap<Box<str>, CachedLayer>>,
     /// The names of layers by where they are in memory: a hash of 64 KiB is not made again for each event. While
     /// somebody has a weak reference to it, no other layer can be in its place.
-    names: RwLock<Names>,
+    names: RwLock<LayerNames>,
 }
 
 /// By the place in memory the layer there, and its name.
-type Names = HashMap<usize, (Weak<Layer>, Box<str>)>;
+type LayerNames = HashMap<usize, (Weak<Layer>, Box<str>)>;
 
 #[derive(Debug)]
 struct CachedLayer {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use self::access::Known;
+use self::access::AccessRecords;
 use self::automation::MemoryAutomation;
 use self::fleet::MemoryFleet;
 use super::{
@@ -52,7 +52,7 @@ struct MemoryState {
     automated: MemoryAutomation,
     fleet: MemoryFleet,
     retained: BTreeMap<Arc<str>, RetainedMessage>,
-    access: Known,
+    access: AccessRecords,
 }
 
 impl MemoryStore {

@@ -1,6 +1,6 @@
 //! Words that stand in answers, as the description lists them: taken from the types that write them.
 
-use twinhub_access::{Action, Outcome, Role as UserRole};
+use twinhub_access::{Action, AuditOutcome as Outcome, Role as UserRole};
 use twinhub_actors::access;
 use twinhub_domain as domain;
 use twinhub_domain::{alarm, event, fleet, run, twin};

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use twinhub_domain::text::hex;
 
 use super::firmware::{Download, Fetch};
-use crate::cli::remote::Token;
+use crate::cli::remote::RemoteToken;
 
 /// A fleet that really fetched something larger would measure its own network.
 const LARGEST: u64 = 4 << 20;
@@ -20,7 +20,7 @@ pub(super) fn is_real(fetch: &Fetch) -> bool {
 }
 
 /// Fetches it.
-pub(super) async fn fetch(client: &reqwest::Client, token: Option<&Token>, fetch: &Fetch) -> Download {
+pub(super) async fn fetch(client: &reqwest::Client, token: Option<&RemoteToken>, fetch: &Fetch) -> Download {
     match tokio::time::timeout(WITHIN, hash(client, token, fetch)).await {
         Ok(Ok(hash)) => Download::Came(hash),
         Ok(Err(why)) => Download::Broken(why),
@@ -28,7 +28,11 @@ pub(super) async fn fetch(client: &reqwest::Client, token: Option<&Token>, fetch
     }
 }
 
-async fn hash(client: &reqwest::Client, token: Option<&Token>, fetch: &Fetch) -> Result<String, String> {
+async fn hash(
+    client: &reqwest::Client,
+    token: Option<&RemoteToken>,
+    fetch: &Fetch,
+) -> Result<String, String> {
     let request = client.get(&fetch.url);
     let request = if let Some(token) = token { request.bearer_auth(token.reveal()) } else { request };
     let answer = request.send().await.map_err(|error| error.to_string())?;

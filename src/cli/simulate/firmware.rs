@@ -13,14 +13,14 @@ const PERCENTS: [u8; 4] = [25, 50, 75, 100];
 #[derive(Clone, Debug)]
 pub(super) struct FirmwareUpdater {
     version: String,
-    update: Option<FirmwareUpdate>,
+    update: Option<SimulatedUpdate>,
     /// The roll-out that it began last: a second message about it has no effect.
     begun: Option<String>,
 }
 
 /// An image that it is on its way to.
 #[derive(Clone, Debug, PartialEq)]
-struct FirmwareUpdate {
+struct SimulatedUpdate {
     job: String,
     version: String,
     sha256: String,
@@ -93,7 +93,7 @@ impl FirmwareUpdater {
         let (version, url, sha256) = (text("version")?, text("url")?, text("sha256")?);
         let (stage, download) = (Stage::Downloading(0), Download::Pretended);
         self.begun = Some(job.clone()).filter(|job| !job.is_empty());
-        self.update = Some(FirmwareUpdate { job: job.clone(), version, sha256, stage, download });
+        self.update = Some(SimulatedUpdate { job: job.clone(), version, sha256, stage, download });
         Some(Fetch { job, url, size: task["size"].as_u64().unwrap_or(u64::MAX) })
     }
 

@@ -8,7 +8,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use twinhub_actors::access::Grant;
 
-use crate::http::admission::{Admission, Holder, LiveRights};
+use crate::http::admission::{CallerAdmission, Holder, LiveRights};
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -16,13 +16,13 @@ use crate::state::WebState;
 #[derive(Clone)]
 pub struct Access {
     pub state: Data<WebState>,
-    admission: Admission,
+    admission: CallerAdmission,
 }
 
 impl Access {
     /// The access of a caller who was let in.
     #[must_use]
-    pub fn new(state: Data<WebState>, admission: Admission) -> Self {
+    pub fn new(state: Data<WebState>, admission: CallerAdmission) -> Self {
         Self { state, admission }
     }
 
@@ -59,7 +59,7 @@ impl FromRequest for Access {
 
     /// The grant is the one that the request was let in by, so only handlers of the table of routes have one.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let admission = request.extensions().get::<Admission>().cloned();
+        let admission = request.extensions().get::<CallerAdmission>().cloned();
         let state = request.app_data::<Data<WebState>>().cloned();
         ready(match (state, admission) {
             (Some(state), Some(admission)) => Ok(Self { state, admission }),

@@ -103,7 +103,7 @@ pub struct CommandHead {
     pub idempotency_key: Option<Box<str>>,
     /// Read as REST reads it, and without effect: the answer never waits for the device.
     #[serde(default, deserialize_with = "wait")]
-    #[schema(value_type = Option<Wait>)]
+    #[schema(value_type = Option<WaitMember>)]
     #[expect(dead_code, reason = "without effect: events of the kind `command` tell the outcome")]
     wait: Option<Json>,
 }
@@ -210,7 +210,7 @@ fn wait<'de, D: Deserializer<'de>>(given: D) -> Result<Option<Json>, D::Error> {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, never made")]
 #[serde(untagged)]
-pub enum Wait {
+pub enum WaitMember {
     Duration(String),
     Seconds(u32),
 }

@@ -29,7 +29,7 @@ const RIGHT_LOST: u16 = 4403;
 const ROOM_IN: usize = 64;
 
 /// The actor of one connection.
-struct Session {
+struct SocketSession {
     requests: mpsc::Sender<RequestFrame>,
     last_heard: LastHeard,
     /// The parts of a message so far.
@@ -50,7 +50,7 @@ pub(super) fn start(
     let (outlet, frames) = Outlet::new(ROOM_OUT, Some(place));
     let (sender, requests) = mpsc::channel(ROOM_IN);
     let last_heard = LastHeard::default();
-    let session = Session { requests: sender, last_heard: last_heard.clone(), parts: None };
+    let session = SocketSession { requests: sender, last_heard: last_heard.clone(), parts: None };
     let (address, response) = ws::WsResponseBuilder::new(session, request, payload)
         .frame_size(LONGEST_MESSAGE)
         .start_with_addr()?;
@@ -68,11 +68,11 @@ pub(super) fn start(
 #[rtype(result = "()")]
 struct TakeFrames(mpsc::Receiver<SocketItem>);
 
-impl Actor for Session {
+impl Actor for SocketSession {
     type Context = WebsocketContext<Self>;
 }
 
-impl actix::Handler<TakeFrames> for Session {
+impl actix::Handler<TakeFrames> for SocketSession {
     type Result = ();
 
     fn handle(&mut self, TakeFrames(frames): TakeFrames, ctx: &mut Self::Context) {
@@ -82,7 +82,7 @@ impl actix::Handler<TakeFrames> for Session {
 }
 
 /// Outgoing frames. When the pump ends, so does the actor.
-impl StreamHandler<SocketItem> for Session {
+impl StreamHandler<SocketItem> for SocketSession {
     fn handle(&mut self, out: SocketItem, ctx: &mut Self::Context) {
         match out {
             SocketItem::Texts(texts) => texts.into_iter().for_each(|text| ctx.text(text)),
@@ -99,7 +99,7 @@ impl StreamHandler<SocketItem> for Session {
 }
 
 /// Incoming messages.
-impl StreamHandler<Result<Message, ProtocolError>> for Session {
+impl StreamHandler<Result<Message, ProtocolError>> for SocketSession {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         self.last_heard.now();
         match message {
@@ -119,7 +119,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Session {
     }
 }
 
-impl Session {
+impl SocketSession {
     fn take(&mut self, text: &[u8], ctx: &mut WebsocketContext<Self>) {
         let frame = match request::parse(text) {
             Ok(RequestFrame::Ping { id }) => return ctx.text(frames::pong(id.as_deref())),
@@ -154,11 +154,11 @@ impl Session {
     }
 }
 
-fn too_long(ctx: &mut WebsocketContext<Session>) {
+fn too_long(ctx: &mut WebsocketContext<SocketSession>) {
     close(ctx, CloseCode::Size, "a message has 1 MiB at most");
 }
 
-fn close(ctx: &mut WebsocketContext<Session>, code: CloseCode, why: &str) {
+fn close(ctx: &mut WebsocketContext<SocketSession>, code: CloseCode, why: &str) {
     ctx.close(Some(CloseReason { code, description: Some(why.to_owned()) }));
     ctx.stop();
 }

@@ -13,7 +13,7 @@ const PROGRAM: &str = "twinhub";
 
 /// The least length of new passwords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct PasswordPolicy {
     least: usize,
 }
 
@@ -39,7 +39,7 @@ pub enum BadPassword {
     Pattern,
 }
 
-impl Policy {
+impl PasswordPolicy {
     const SHORT: usize = 8;
     const LONG: usize = 15;
     /// A password keeps at least as many characters without the names in it.
@@ -83,7 +83,8 @@ impl Policy {
 /// Is it among the most common, as it is or with digits and signs behind it?
 fn is_common(lower: &str) -> bool {
     let word = lower.trim_end_matches(|c: char| !c.is_alphabetic());
-    let is_listed = |text: &str| text.len() >= Policy::SHORT && COMMON.lines().any(|line| line == text);
+    let is_listed =
+        |text: &str| text.len() >= PasswordPolicy::SHORT && COMMON.lines().any(|line| line == text);
     !lower.starts_with('#') && (is_listed(lower) || is_listed(word))
 }
 
@@ -92,8 +93,8 @@ fn repeats(chars: &[char]) -> bool {
     let mut kinds = chars.to_vec();
     kinds.sort_unstable();
     kinds.dedup();
-    let period =
-        (1..Policy::SHORT.min(chars.len())).find(|period| chars[*period..] == chars[..chars.len() - period]);
+    let period = (1..PasswordPolicy::SHORT.min(chars.len()))
+        .find(|period| chars[*period..] == chars[..chars.len() - period]);
     kinds.len() <= 3 || period.is_some_and(|period| period * 2 <= chars.len())
 }
 
@@ -129,7 +130,7 @@ fn beside_names(lower: &str, about: About<'_>) -> usize {
 mod tests {
     use super::*;
 
-    fn check(policy: Policy, text: &str) -> Result<(), BadPassword> {
+    fn check(policy: PasswordPolicy, text: &str) -> Result<(), BadPassword> {
         let (name, email) =
             (UserName::parse("Annabel").unwrap(), Email::parse("a.bell@example.com").unwrap());
         policy.check(&Password::typed(text).unwrap(), About { name: &name, email: Some(&email) })
@@ -140,7 +141,7 @@ mod tests {
         for (only_loopback, has_totp, least) in
             [(true, false, 8), (true, true, 8), (false, true, 8), (false, false, 15)]
         {
-            let policy = Policy::new(only_loopback, has_totp);
+            let policy = PasswordPolicy::new(only_loopback, has_totp);
             assert_eq!(policy.least(), least);
             let good = "kö7-zTq.mW2xLo+e";
             let text: String = good.chars().take(least).collect();
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn the_first_guesses_are_refused() {
         use BadPassword::{Common, Name, Pattern};
-        let policy = Policy::new(true, false);
+        let policy = PasswordPolicy::new(true, false);
         for (text, expected) in [
             ("correct horse battery", Ok(())),
             ("tr0ubadour&3x", Ok(())),
@@ -183,9 +184,9 @@ mod tests {
     fn the_list_is_sorted_and_of_lengths_that_can_be_chosen() {
         let lines: Vec<&str> = COMMON.lines().filter(|line| !line.starts_with('#')).collect();
         assert!(lines.len() > 10_000 && lines.is_sorted());
-        assert!(lines.iter().all(|line| line.len() >= Policy::SHORT && *line == line.to_lowercase()));
+        assert!(lines.iter().all(|line| line.len() >= PasswordPolicy::SHORT && *line == line.to_lowercase()));
         assert_eq!(
-            check(Policy::new(true, false), COMMON.lines().next().unwrap()),
+            check(PasswordPolicy::new(true, false), COMMON.lines().next().unwrap()),
             Ok(()),
             "a comment is none"
         );

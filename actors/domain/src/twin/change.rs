@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Field, SetBy};
-use super::{Part, Patch, Refusal, Templates, Twin};
+use super::{LayerLookup, Part, Patch, Refusal, Twin};
 use crate::clock::Timestamp;
 use crate::fleet::Layer;
 use crate::id::DeviceId;
@@ -109,7 +109,7 @@ impl Registration {
     pub(super) fn into_patch(
         self,
         twin: &Twin,
-        templates: &dyn Templates,
+        templates: &dyn LayerLookup,
         now: Timestamp,
     ) -> Result<Patch, Refusal> {
         let mut patch = check(self.patch, true, twin, templates, now)?;
@@ -128,7 +128,7 @@ impl Change {
     pub(super) fn into_patch(
         self,
         twin: &Twin,
-        templates: &dyn Templates,
+        templates: &dyn LayerLookup,
         now: Timestamp,
     ) -> Result<Patch, Refusal> {
         check(self.patch, false, twin, templates, now)
@@ -140,7 +140,7 @@ fn check(
     mut request: Object,
     is_registration: bool,
     twin: &Twin,
-    templates: &dyn Templates,
+    templates: &dyn LayerLookup,
     now: Timestamp,
 ) -> Result<Patch, Refusal> {
     let template = match request.remove("template") {
@@ -186,7 +186,7 @@ fn check(
 }
 
 /// The layer of the template that is named; none for null.
-fn layer_of(id: &Json, templates: &dyn Templates) -> Result<Option<Arc<Layer>>, Refusal> {
+fn layer_of(id: &Json, templates: &dyn LayerLookup) -> Result<Option<Arc<Layer>>, Refusal> {
     match id {
         Json::Null => Ok(None),
         Json::String(id) => match templates.layer(id) {

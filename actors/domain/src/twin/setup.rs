@@ -16,7 +16,7 @@ use crate::schedule::{CompactSchedule, ScheduleEntries};
 use crate::settings::{DeviceSettings, Heartbeat};
 
 /// Knows the templates' layers.
-pub trait Templates {
+pub trait LayerLookup {
     /// The layer of the template of this id; none where there is no such template.
     fn layer(&self, id: &str) -> Option<Arc<Layer>>;
 }
@@ -24,7 +24,7 @@ pub trait Templates {
 /// There are no templates.
 pub struct NoTemplates;
 
-impl Templates for NoTemplates {
+impl LayerLookup for NoTemplates {
     fn layer(&self, _: &str) -> Option<Arc<Layer>> {
         None
     }

@@ -7,7 +7,7 @@ mod work;
 use super::firmware::asks;
 use super::jobs::JobTurn;
 use super::{
-    Downlink, Input, Listeners, Outcome, Part, Patch, Publish, Refusal, Speaker, Templates, Twin, presence,
+    Downlink, Input, LayerLookup, Listeners, Outcome, Part, Patch, Publish, Refusal, Speaker, Twin, presence,
 };
 use crate::cause::Cause;
 use crate::clock::Timestamp;
@@ -31,7 +31,7 @@ pub(super) struct TwinTurn<'a> {
 
 impl TwinTurn<'_> {
     /// Takes the input in, and then what is due now that the twin is as it is after it.
-    pub fn run(mut self, input: Input, templates: &dyn Templates) -> Result<(), Refusal> {
+    pub fn run(mut self, input: Input, templates: &dyn LayerLookup) -> Result<(), Refusal> {
         self.twin.control.check_service(self.twin.presence.was_heard(), &input, self.cause)?;
         let (job, asks) = (JobTurn::of(&input, self.cause), asks(&input));
         let is_removal = matches!(input, Input::Delete);
@@ -52,7 +52,7 @@ impl TwinTurn<'_> {
         Ok(())
     }
 
-    fn apply(&mut self, input: Input, templates: &dyn Templates) -> Result<(), Refusal> {
+    fn apply(&mut self, input: Input, templates: &dyn LayerLookup) -> Result<(), Refusal> {
         use presence::reason::{HEARD, REPORTED};
         let now = self.now;
         match input {

@@ -10,7 +10,7 @@ use crate::file::fingerprint::FingerprintWriter;
 use crate::file::node::YamlNode;
 use crate::file::secrets::SecretNames;
 use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, may, must};
-use crate::model::Secret;
+use crate::model::WebhookSecret;
 use crate::template::{JsonTemplate, TextTemplate, has_placeholder};
 use twinhub_domain::{DeviceId, Json, Object};
 
@@ -29,7 +29,7 @@ pub struct WebhookAction {
     /// Sent as JSON; none: the run's head.
     pub body: Option<JsonTemplate>,
     /// The key that the body is signed with.
-    pub secret: Option<Secret>,
+    pub secret: Option<WebhookSecret>,
     /// For each attempt, in ms.
     pub timeout_ms: i64,
     pub max_attempts: u16,
@@ -116,11 +116,11 @@ impl Behaviour for WebhookAction {
         print.text(&body.as_ref().map_or_else(String::new, |body| body.json().to_string()));
         match secret {
             None => print.text("none"),
-            Some(Secret::Text(key)) => {
+            Some(WebhookSecret::Text(key)) => {
                 print.text("text");
                 print.text(key);
             }
-            Some(Secret::Environment(name)) => {
+            Some(WebhookSecret::Environment(name)) => {
                 print.text("environment");
                 print.text(name);
             }
@@ -192,7 +192,7 @@ fn headers(c: &mut Checker, map: &Map<'_>) -> Vec<(Box<str>, TextTemplate)> {
     headers
 }
 
-fn secret(c: &mut Checker, map: &Map<'_>) -> Option<Secret> {
+fn secret(c: &mut Checker, map: &Map<'_>) -> Option<WebhookSecret> {
     let text = c.text(map, "secret");
     let variable = c.text(map, "secret_env");
     if let (Some(_), Some(node)) = (map.get("secret"), map.get("secret_env")) {
@@ -211,5 +211,7 @@ fn secret(c: &mut Checker, map: &Map<'_>) -> Option<Secret> {
         );
         c.flaw_hint(node, message, Some(SecretNames::instead_of(&shown)));
     }
-    variable.map(|name| Secret::Environment(name.into())).or(text.map(|text| Secret::Text(text.into())))
+    variable
+        .map(|name| WebhookSecret::Environment(name.into()))
+        .or(text.map(|text| WebhookSecret::Text(text.into())))
 }

@@ -16,7 +16,7 @@ impl Twins for NoDevices {
 fn seen(condition: &Condition, at: &str) -> ConditionSeen {
     let trigger: Object = [("value", 5_i64.into())].into_iter().collect();
     let now = Timestamp::parse(at).unwrap();
-    condition.evaluate(&Scope { twins: &NoDevices, now, trigger: &trigger, device: None })
+    condition.evaluate(&EvaluationScope { twins: &NoDevices, now, trigger: &trigger, device: None })
 }
 
 fn time(after: &str, before: &str, weekdays: &[Weekday]) -> Condition {

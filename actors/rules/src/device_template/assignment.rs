@@ -6,7 +6,7 @@ use super::{Catalog, DeviceTemplate};
 use twinhub_domain::cause::{Cause, Source};
 use twinhub_domain::event::{ChangeKind, EventBody, TwinChange};
 use twinhub_domain::fleet::Layer;
-use twinhub_domain::twin::{Input, Listeners, Outcome, Refusal, Templates};
+use twinhub_domain::twin::{Input, LayerLookup, Listeners, Outcome, Refusal};
 use twinhub_domain::{Timestamp, Twin};
 
 /// The members of a profile that templates match.
@@ -45,7 +45,7 @@ pub fn apply(
     Ok(outcome)
 }
 
-impl Templates for Catalog {
+impl LayerLookup for Catalog {
     fn layer(&self, id: &str) -> Option<Arc<Layer>> {
         self.get(id).map(|template| Arc::clone(&template.layer))
     }
@@ -54,7 +54,7 @@ impl Templates for Catalog {
 /// The templates as they are when they are asked for.
 struct CurrentTemplates<'a, F>(&'a F);
 
-impl<F: Fn() -> Arc<Catalog>> Templates for CurrentTemplates<'_, F> {
+impl<F: Fn() -> Arc<Catalog>> LayerLookup for CurrentTemplates<'_, F> {
     fn layer(&self, id: &str) -> Option<Arc<Layer>> {
         (self.0)().layer(id)
     }

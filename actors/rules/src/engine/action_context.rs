@@ -2,7 +2,7 @@
 
 use super::Effect;
 use super::watched_twins::WatchedTwins;
-use crate::expression::{Scope, Twins as _};
+use crate::expression::{EvaluationScope, Twins as _};
 use crate::model::{Rule, Selector};
 use crate::template::{BadTextTemplate, JsonTemplate, TextTemplate};
 use twinhub_domain::alarm::Originator;
@@ -150,9 +150,9 @@ impl ActionContext<'_> {
         Ok(self.world.choose(of, of_trigger))
     }
 
-    fn scope(&self, now: Timestamp) -> Scope<'_> {
+    fn scope(&self, now: Timestamp) -> EvaluationScope<'_> {
         let device = self.entry.device.as_ref();
-        Scope { twins: self.world, now, trigger: &self.entry.trigger.data, device }
+        EvaluationScope { twins: self.world, now, trigger: &self.entry.trigger.data, device }
     }
 }
 

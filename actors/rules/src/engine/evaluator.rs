@@ -8,7 +8,7 @@ use super::run::RunState;
 use super::scope::ScopeKey;
 use super::watched_twins::WatchedTwins;
 use crate::action::ActionKind;
-use crate::expression::Scope;
+use crate::expression::EvaluationScope;
 use crate::model::Condition;
 use twinhub_domain::Timestamp;
 use twinhub_domain::run::{ConditionSeen, RuleId, RunEntry};
@@ -35,7 +35,7 @@ impl Evaluator<'_> {
         now: Timestamp,
     ) -> Result<ConditionSeen, EvaluationPanic> {
         let (trigger, device) = (&entry.trigger.data, entry.device.as_ref());
-        let scope = Scope { twins: self.world, now, trigger, device };
+        let scope = EvaluationScope { twins: self.world, now, trigger, device };
         self.guard(rule, || condition.evaluate(&scope))
     }
 

@@ -2,12 +2,12 @@
 
 use super::program::{self, List, Op};
 use crate::action::ActionKind;
-use crate::model::{Rule, Secret};
+use crate::model::{Rule, WebhookSecret};
 
 /// The keys that a rule's webhooks are signed with, by the step that sends them (`Delivery::step`): those of
 /// `on_release` count on from the last of `actions`.
 #[must_use]
-pub fn webhook_keys(rule: &Rule) -> Vec<(u32, Secret)> {
+pub fn webhook_keys(rule: &Rule) -> Vec<(u32, WebhookSecret)> {
     let (mut keys, mut first) = (Vec::new(), 0);
     for list in [List::Actions, List::OnRelease] {
         let actions = list.of(rule);

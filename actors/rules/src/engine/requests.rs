@@ -9,7 +9,7 @@ use super::program::ActionPath;
 use super::run::{ActionLine, AwaitedCommand, OpenRequest, RunState, RunWait};
 use super::run_loop::{RunLoop, StepResult};
 use super::scope::{HeldThing, ScopeKey};
-use super::scopes::Scopes;
+use super::scopes::RuleScopes;
 use super::state::Followup;
 use super::{Effect, EffectId, EffectRequest, EffectResult};
 use crate::action::{Action, ActionKind, CommandAction};
@@ -190,7 +190,7 @@ impl RunLoop<'_> {
 impl Evaluator<'_> {
     /// Requests that have not been answered, made again from what the journal has of them, in the order in which they
     /// were made.
-    pub fn unanswered(&self, scopes: &Scopes) -> Vec<EffectRequest> {
+    pub fn unanswered(&self, scopes: &RuleScopes) -> Vec<EffectRequest> {
         let mut requests = Vec::new();
         for (key, scope) in &scopes.by_key {
             for run in &scope.runs {

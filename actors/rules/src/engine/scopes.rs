@@ -15,7 +15,7 @@ use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
 /// The memory of all rules.
 #[derive(Debug, Default)]
-pub(super) struct Scopes {
+pub(super) struct RuleScopes {
     pub by_key: BTreeMap<ScopeKey, ScopeState>,
     /// By rule.
     pub rules: Vec<RuleState>,
@@ -28,7 +28,7 @@ pub(super) struct Scopes {
     pub dirty: BTreeSet<(RuleId, DeviceNumber)>,
 }
 
-impl Scopes {
+impl RuleScopes {
     pub fn get(&self, key: ScopeKey) -> Option<&ScopeState> {
         self.by_key.get(&key)
     }

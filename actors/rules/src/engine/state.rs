@@ -8,7 +8,7 @@ use super::index::RuleIndex;
 use super::run::{RunState, RunWait};
 use super::run_index::RunIndex;
 use super::scope::ScopeKey;
-use super::scopes::Scopes;
+use super::scopes::RuleScopes;
 use super::waiting_runs::waited_for;
 use super::{EffectId, EffectResult, EngineOutput, JournalEntry};
 use twinhub_domain::Timestamp;
@@ -20,7 +20,7 @@ pub(super) struct EngineState {
     pub now: Timestamp,
     /// The clock was set a moment ago.
     pub moved: Option<ClockShift>,
-    pub scopes: Scopes,
+    pub scopes: RuleScopes,
     pub runs: RunIndex,
     /// So many effects were asked for.
     pub action_requests: u64,

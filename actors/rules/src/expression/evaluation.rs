@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::operators::{Operator, OperatorError};
 use super::tree::{Each, ExpressionKind, ExpressionNode};
 use super::value::{Unknown, Value};
-use super::{Scope, TermSeen};
+use super::{EvaluationScope, TermSeen};
 use twinhub_domain::Object;
 use twinhub_domain::fleet::Version;
 
@@ -21,7 +21,7 @@ const KEPT: u32 = 2;
 /// An evaluation in progress.
 pub struct Evaluation<'s, 'a> {
     text: &'s str,
-    scope: &'s Scope<'a>,
+    scope: &'s EvaluationScope<'a>,
     steps: u32,
     locals: Vec<Value<'a>>,
     /// The values of the names in the term that is being evaluated.
@@ -33,12 +33,12 @@ pub struct Evaluation<'s, 'a> {
 type MaybeKnown<'a> = Result<Value<'a>, Unknown>;
 
 impl<'s, 'a> Evaluation<'s, 'a> {
-    pub fn new(text: &'s str, scope: &'s Scope<'a>) -> Self {
+    pub fn new(text: &'s str, scope: &'s EvaluationScope<'a>) -> Self {
         Self { terms: Some(Vec::new()), ..Self::quiet(text, scope) }
     }
 
     /// An evaluation that writes nothing down, and gives no reasons for unknowns.
-    pub fn quiet(text: &'s str, scope: &'s Scope<'a>) -> Self {
+    pub fn quiet(text: &'s str, scope: &'s EvaluationScope<'a>) -> Self {
         Self { text, scope, steps: MOST_STEPS, locals: Vec::new(), values: Object::default(), terms: None }
     }
 

@@ -10,7 +10,7 @@ use super::name::{Name, Root};
 use super::parser::{Names, Parser};
 use super::tree::{ExpressionKind, ExpressionNode};
 use super::value::Value;
-use super::{BadExpression, NoTwins, Scope, Twins};
+use super::{BadExpression, EvaluationScope, NoTwins, Twins};
 use twinhub_domain::fleet::Version;
 use twinhub_domain::text::order_key;
 use twinhub_domain::{Object, Timestamp, Twin};
@@ -94,7 +94,7 @@ impl TwinFilter {
         look(twin, now, |scope| self.holds(scope)) == Some(true)
     }
 
-    fn holds(&self, scope: &Scope<'_>) -> Option<bool> {
+    fn holds(&self, scope: &EvaluationScope<'_>) -> Option<bool> {
         Evaluation::quiet(&self.0.text, scope).condition(&self.0.root)
     }
 
@@ -103,7 +103,8 @@ impl TwinFilter {
         let mut named = false;
         self.0.root.walk(&mut |node| named |= matches!(node.kind, ExpressionKind::Name(_)));
         let nothing = Object::default();
-        let scope = Scope { twins: &NoTwins, now: Timestamp::default(), trigger: &nothing, device: None };
+        let scope =
+            EvaluationScope { twins: &NoTwins, now: Timestamp::default(), trigger: &nothing, device: None };
         (!named).then(|| self.holds(&scope))
     }
 }
@@ -243,7 +244,7 @@ impl Twins for AnyNameTwin<'_> {
     }
 }
 
-pub(super) fn look<T>(twin: &Twin, now: Timestamp, with: impl FnOnce(&Scope<'_>) -> T) -> T {
+pub(super) fn look<T>(twin: &Twin, now: Timestamp, with: impl FnOnce(&EvaluationScope<'_>) -> T) -> T {
     let nothing = Object::default();
-    with(&Scope { twins: &AnyNameTwin(twin), now, trigger: &nothing, device: Some(&twin.id) })
+    with(&EvaluationScope { twins: &AnyNameTwin(twin), now, trigger: &nothing, device: Some(&twin.id) })
 }

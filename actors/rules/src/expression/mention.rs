@@ -8,7 +8,7 @@ use super::name::{Name, Root, SECTIONS};
 use super::operators::Operator;
 use super::tree::{ExpressionKind, ExpressionNode};
 use super::twin_names::{is_more, more};
-use super::{HEAD, Scope};
+use super::{EvaluationScope, HEAD};
 use twinhub_domain::status::UNKNOWN;
 use twinhub_domain::{Object, Timestamp, Twin};
 
@@ -40,7 +40,7 @@ impl Mention {
     /// Does this twin have it?
     #[must_use]
     pub fn is_had_by(&self, twin: &Twin, now: Timestamp) -> bool {
-        look(twin, now, |scope: &Scope<'_>| self.name.find(scope).is_some())
+        look(twin, now, |scope: &EvaluationScope<'_>| self.name.find(scope).is_some())
     }
 
     /// Adds the names that this twin has in the same place: for [`Mention::unheard`].

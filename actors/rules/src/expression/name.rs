@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::operators::Operator;
 use super::tree::{ExpressionKind, ExpressionNode};
 use super::value::{Unknown, Value};
-use super::{Dependency, Scope, twin_names};
+use super::{Dependency, EvaluationScope, twin_names};
 use twinhub_domain::fleet::Version;
 use twinhub_domain::json::Number;
 use twinhub_domain::status::UNKNOWN;
@@ -116,7 +116,7 @@ impl Name {
     }
 
     /// Its value in `scope`; none where that is not known.
-    pub fn find<'a>(&self, scope: &Scope<'a>) -> Option<NameValue<'a>> {
+    pub fn find<'a>(&self, scope: &EvaluationScope<'a>) -> Option<NameValue<'a>> {
         match &self.root {
             Root::Now => Some(Value::Time(scope.now).into()),
             Root::Trigger => in_trigger(scope.trigger, &self.path),
@@ -128,7 +128,7 @@ impl Name {
     }
 
     /// The reason why that is not known. `text` is the name as it is written.
-    pub fn why(&self, scope: &Scope<'_>, text: &str) -> Unknown {
+    pub fn why(&self, scope: &EvaluationScope<'_>, text: &str) -> Unknown {
         let path = &*self.path;
         if self.root == Root::Trigger {
             return Unknown(format!("what fired this rule has no `{}`", path.join(".")));
@@ -139,7 +139,7 @@ impl Name {
         }
     }
 
-    fn twin<'a>(&self, scope: &Scope<'a>) -> Result<&'a Twin, Unknown> {
+    fn twin<'a>(&self, scope: &EvaluationScope<'a>) -> Result<&'a Twin, Unknown> {
         let device = match &self.root {
             Root::Device(id) => id.as_str(),
             _ => scope.device.ok_or_else(|| Unknown("no device has fired this rule".into()))?.as_str(),

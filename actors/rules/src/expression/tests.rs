@@ -87,8 +87,8 @@ impl TestTwins {
         twin.apply(input, at(0), &Cause::hub()).unwrap();
     }
 
-    pub fn scope(&self) -> Scope<'_> {
-        Scope { twins: self, now: self.now, trigger: &self.trigger, device: self.device.as_ref() }
+    pub fn scope(&self) -> EvaluationScope<'_> {
+        EvaluationScope { twins: self, now: self.now, trigger: &self.trigger, device: self.device.as_ref() }
     }
 
     pub fn verdict(&self, text: &str) -> Evaluated {

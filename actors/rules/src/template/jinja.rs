@@ -19,7 +19,7 @@ pub use self::environment::{FILTERS, TESTS};
 use self::environment::{environment, syntax};
 use super::parts::{TemplatePart, loop_names, without_texts};
 use super::{BadTextTemplate, LONGEST_FILLED, print};
-use crate::expression::{Dependency, Expression, Name, Root, Scope};
+use crate::expression::{Dependency, EvaluationScope, Expression, Name, Root};
 use twinhub_domain::{DeviceId, Json};
 
 /// A template that minijinja fills.
@@ -137,7 +137,7 @@ impl Jinja {
     }
 
     /// Fills the text in.
-    pub fn fill(&self, scope: &Scope<'_>) -> Result<String, BadTextTemplate> {
+    pub fn fill(&self, scope: &EvaluationScope<'_>) -> Result<String, BadTextTemplate> {
         let (values, missing) = self.values(scope, true);
         let mut out = Capped(Vec::new());
         let template = environment().template_from_str(&self.source).map_err(|error| bad(&error, |_| 0))?;
@@ -147,7 +147,7 @@ impl Jinja {
     }
 
     /// The value of the one expression.
-    pub fn fill_json(&self, scope: &Scope<'_>) -> Result<Json, BadTextTemplate> {
+    pub fn fill_json(&self, scope: &EvaluationScope<'_>) -> Result<Json, BadTextTemplate> {
         let (values, missing) = self.values(scope, false);
         let one = self.one.as_deref().unwrap_or_default();
         let value = environment()
@@ -166,7 +166,7 @@ impl Jinja {
     }
 
     /// The values of its names, and the reasons for those that are unknown.
-    fn values(&self, scope: &Scope<'_>, as_text: bool) -> (Value, Vec<String>) {
+    fn values(&self, scope: &EvaluationScope<'_>, as_text: bool) -> (Value, Vec<String>) {
         let mut values: BTreeMap<String, Value> = BTreeMap::new();
         let mut missing = Vec::new();
         for (index, taken) in self.expressions.iter().enumerate() {

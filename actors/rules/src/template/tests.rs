@@ -26,11 +26,11 @@ impl TemplateTwins {
         Self { twin, trigger: payload::object(trigger.as_bytes()).unwrap() }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&Scope<'_>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&EvaluationScope<'_>) -> T) -> T {
         let twins = OneTwin(&self.twin);
         let twins: &dyn Twins = &twins;
         let now = Timestamp::from_millis(1_772_344_860_000);
-        act(&Scope { twins, now, trigger: &self.trigger, device: Some(&self.twin.id) })
+        act(&EvaluationScope { twins, now, trigger: &self.trigger, device: Some(&self.twin.id) })
     }
 
     fn fill(&self, text: &str) -> Result<String, BadTextTemplate> {

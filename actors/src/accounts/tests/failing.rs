@@ -29,7 +29,7 @@ async fn nothing_is_done_that_the_store_does_not_take() {
         assert_eq!(scene.by_session(&signed_in).unwrap().rights.role, Role::Operator);
         assert!(scene.by_session(&ann).is_ok());
         scene.store.heal();
-        let refused = (String::new(), Action::SignedIn, "user:ann".to_owned(), Outcome::Refused);
+        let refused = (String::new(), Action::SignedIn, "user:ann".to_owned(), AuditOutcome::Refused);
         assert_eq!(scene.done().await.last(), Some(&refused), "it is written once the store takes it");
         assert!(scene.sign_in("ann", GOOD).await.is_ok());
     }

@@ -48,7 +48,7 @@ async fn the_set_up_link_works_for_an_hour_and_until_another_makes_a_user() {
     let token = scene.token.clone().unwrap();
     scene.clock.advance(HOUR_MS);
     assert_eq!(set_up(&scene, token, "ann").await.unwrap_err(), AccountRefusal::SetUpToken);
-    let refused = (String::new(), Action::HubSetUp, String::new(), Outcome::Refused);
+    let refused = (String::new(), Action::HubSetUp, String::new(), AuditOutcome::Refused);
     assert_eq!(scene.done().await, [refused]);
     let scene = Scene::in_memory(AccountSettings::default()).await;
     let token = scene.token.clone().unwrap();

@@ -19,7 +19,7 @@ async fn who_guesses_waits_and_hinders_nobody_else() {
         let honest = scene.sign_in_from(peer(2), "ann", GOOD, None).await;
         assert!(honest.is_ok(), "{honest:?}");
         let refused =
-            scene.audit().await.into_iter().filter(|record| record.entry.outcome == Outcome::Refused);
+            scene.audit().await.into_iter().filter(|record| record.entry.outcome == AuditOutcome::Refused);
         let refused: Vec<_> = refused.collect();
         assert_eq!(refused.len(), 6, "one for the thousand: {refused:?}");
         let tries: Vec<_> = refused.iter().filter_map(|record| record.entry.detail.get("tries")).collect();

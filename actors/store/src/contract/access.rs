@@ -13,7 +13,7 @@ use twinhub_access::name::login_key;
 use twinhub_access::secret::RANDOM_BYTES;
 use twinhub_access::session::TOKEN_BYTES;
 use twinhub_access::{
-    Action, AuditEntry, AuditRecord, DisplayName, Email, Key, KeyWish, Outcome, Role, Scope, Session,
+    Action, AuditEntry, AuditOutcome, AuditRecord, DisplayName, Email, Key, KeyWish, Role, Scope, Session,
     SessionId, SessionToken, User, UserName,
 };
 use twinhub_domain::Timestamp;
@@ -254,7 +254,7 @@ async fn the_audit_is_read_by_pages_both_ways() {
                     _ => ("user:ann", Action::RoleChanged),
                 };
                 let entry = entry(n, who, action).with_target(&format!("user:{}", n % 2));
-                entry.with_outcome(Outcome::Refused).with_detail(detail.clone())
+                entry.with_outcome(AuditOutcome::Refused).with_detail(detail.clone())
             })
             .collect();
         store.append_audit(&made[..10]).await.unwrap();

@@ -18,7 +18,7 @@ use twinhub_domain::reading::ClockWindow;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::twin::{Change, Registration};
-use twinhub_domain::twin::{SilenceRule, Templates, UnknownListeners};
+use twinhub_domain::twin::{LayerLookup, SilenceRule, UnknownListeners};
 use twinhub_domain::{
     Cause, Command, CommandId, CommandRequest, CommandResult, DeviceId, DeviceNumber, Event, Input, Json,
     Mode, Object, Recorded, Telemetry, Timestamp, Twin, payload,
@@ -60,7 +60,7 @@ impl TemplateLayers {
     }
 }
 
-impl Templates for TemplateLayers {
+impl LayerLookup for TemplateLayers {
     fn layer(&self, id: &str) -> Option<Arc<Layer>> {
         self.0.get(id).cloned()
     }

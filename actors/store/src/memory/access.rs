@@ -14,7 +14,7 @@ use crate::{
 
 /// The users, keys, sessions and entries that there are.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct AccessRecords {
     users: BTreeMap<UserId, User>,
     keys: BTreeMap<SecretId, Key>,
     sessions: BTreeMap<SessionId, Session>,
@@ -23,7 +23,7 @@ pub struct Known {
     last: u64,
 }
 
-impl Known {
+impl AccessRecords {
     fn append(&mut self, entries: &[AuditEntry]) {
         for entry in entries {
             self.last += 1;

@@ -37,7 +37,7 @@ impl Listeners for Audience {
     }
 }
 
-impl Templates for Vec<Arc<Layer>> {
+impl LayerLookup for Vec<Arc<Layer>> {
     fn layer(&self, id: &str) -> Option<Arc<Layer>> {
         self.iter().find(|layer| *layer.template == *id).cloned()
     }

@@ -10,8 +10,8 @@ use crate::action::{
 };
 use crate::file::{LARGEST, parse_rule};
 use crate::model::{
-    AcrossDowntime, AlarmBecomes, Breaker, Condition, MissedTimes, OnError, Path, RunMode, Secret, Selector,
-    TimeOfDay, TriggerKind,
+    AcrossDowntime, AlarmBecomes, Breaker, Condition, MissedTimes, OnError, Path, RunMode, Selector,
+    TimeOfDay, TriggerKind, WebhookSecret,
 };
 use crate::scenario;
 use twinhub_domain::alarm::Severity;
@@ -280,7 +280,9 @@ fn every_action() {
     };
     assert_eq!((&*webhook.method, webhook.timeout_ms, webhook.max_attempts), ("PUT", 2_000, 2));
     assert_eq!(webhook.headers.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["X-A", "X-B"]);
-    assert!(matches!(webhook.secret, Some(Secret::Environment(name)) if &*name == "TWINHUB_SECRET_HOOK"));
+    assert!(
+        matches!(webhook.secret, Some(WebhookSecret::Environment(name)) if &*name == "TWINHUB_SECRET_HOOK")
+    );
     assert!(matches!(action("delay: 10s"), ActionKind::Delay(DelayAction { ms: 10_000 })));
     assert!(matches!(
         action("wait: { until: a.b, timeout: 5m }"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object as JinjaObject, Value};
 
-use crate::expression::{HEAD, Name, OneTwin, Root, Scope};
+use crate::expression::{EvaluationScope, HEAD, Name, OneTwin, Root};
 use twinhub_domain::json::EXACT;
 use twinhub_domain::twin::Properties;
 use twinhub_domain::{Json, Object, Timestamp, Twin};
@@ -27,7 +27,7 @@ pub fn of_json(json: &Json) -> Value {
 }
 
 /// The value of a name's first word, or the reason why it has none.
-pub fn of_root(root: &Root, scope: &Scope<'_>) -> Result<Value, String> {
+pub fn of_root(root: &Root, scope: &EvaluationScope<'_>) -> Result<Value, String> {
     let id = match root {
         Root::Now => return Ok(scope.now.to_string().into()),
         Root::Trigger => return Ok(of_object(scope.trigger)),
@@ -93,7 +93,8 @@ impl JinjaObject for JinjaTwin {
         let name = Name { root: Root::TriggerDevice, path: [Box::from(word)].into() };
         let nothing = Object::default();
         let twins = OneTwin(&self.twin);
-        let scope = Scope { twins: &twins, now: self.now, trigger: &nothing, device: Some(&self.twin.id) };
+        let scope =
+            EvaluationScope { twins: &twins, now: self.now, trigger: &nothing, device: Some(&self.twin.id) };
         name.find(&scope).map(|found| of_json(&found.to_json()))
     }
 

@@ -5,7 +5,7 @@ use sea_orm::{
     ActiveValue, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
 };
-use twinhub_access::{Action, AuditEntry, AuditRecord, Outcome};
+use twinhub_access::{Action, AuditEntry, AuditOutcome, AuditRecord};
 use twinhub_domain::Timestamp;
 
 use super::{begin, damaged, rows, to_address};
@@ -110,7 +110,7 @@ fn to_record(row: Model) -> Result<AuditRecord, StoreError> {
         address: row.address.map(|address| to_address(READ, &address)).transpose()?,
         action: Action::parse(&row.action).ok_or_else(|| damaged(READ, &row.action))?,
         target: row.target.into(),
-        outcome: Outcome::parse(&row.outcome).ok_or_else(|| damaged(READ, &row.outcome))?,
+        outcome: AuditOutcome::parse(&row.outcome).ok_or_else(|| damaged(READ, &row.outcome))?,
         detail: rows::from_json(READ, || row.seq.to_string(), &row.detail)?,
     };
     Ok(AuditRecord { seq: uint(row.seq), entry })
