@@ -176,6 +176,11 @@ impl Directory {
         self.change(|entries| entries.expire(now))
     }
 
+    /// There is neither a session nor a key.
+    pub(super) fn is_empty(&self) -> bool {
+        self.read().is_empty()
+    }
+
     /// The uses since the last call.
     pub(super) fn take_uses(&self) -> Uses {
         self.read().take_uses()

@@ -122,6 +122,7 @@ pub struct AuthFrame {
     #[schema(min_length = 1, max_length = 128)]
     pub id: Option<Box<str>>,
     /// A personal key, or a service account's.
+    #[serde(deserialize_with = "token")]
     #[schema(value_type = String)]
     pub token: GivenToken,
 }
@@ -136,10 +137,8 @@ impl GivenToken {
     }
 }
 
-impl<'de> Deserialize<'de> for GivenToken {
-    fn deserialize<D: Deserializer<'de>>(given: D) -> Result<Self, D::Error> {
-        filled(given).map(Self)
-    }
+fn token<'de, D: Deserializer<'de>>(given: D) -> Result<GivenToken, D::Error> {
+    filled(given).map(GivenToken)
 }
 
 impl fmt::Debug for GivenToken {

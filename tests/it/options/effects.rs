@@ -31,7 +31,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("cors", "who_may_ask.rs", "pages_that_are_let_in_may_do_what_the_api_does_and_no_more"),
     ("hosts", "who_may_ask.rs", "a_hub_is_asked_by_address_by_its_names_and_by_those_that_were_listed"),
     ("http-connections", "crowded.rs", "live_sessions_leave_room_for_requests"),
-    ("log", "options/place.rs", "the_log_is_as_loud_as_is_said"),
+    ("log", "options/place.rs", "the_log_has_the_configured_level"),
     ("log-format", "options/place.rs", "the_log_is_text_or_json"),
     ("body-limit", "options/place.rs", "the_largest_body"),
     ("key-file", "options/place.rs", "data_lie_in_the_configured_folder"),

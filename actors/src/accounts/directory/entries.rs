@@ -196,6 +196,11 @@ impl Entries {
         is_narrowed
     }
 
+    /// There is neither a session nor a key.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.keys.is_empty()
+    }
+
     /// Takes out the sessions whose time is over, and ends the rights of keys that have expired. Those stay: their owners
     /// see them in lists, and a clock that was wrong costs none. The result also says whether a right ended.
     pub fn expire(&mut self, now: Timestamp) -> (Vec<SessionId>, bool) {
