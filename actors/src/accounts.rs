@@ -54,7 +54,7 @@ pub struct AccountSettings {
 pub enum RegistrationPolicy {
     /// Nobody: admins make accounts.
     Closed,
-    /// Whoever reaches the hub: they become operators.
+    /// Everybody who reaches the hub; they become operators.
     Open,
 }
 

@@ -81,7 +81,7 @@ pub struct BacktestOutcome {
     pub took_ms: u64,
 }
 
-/// Why there is no outcome.
+/// The reason why there is no outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum BacktestError {
     #[error(transparent)]

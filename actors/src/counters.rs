@@ -145,7 +145,7 @@ impl BrokenRules {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = broken; // it is whole whatever happens
     }
 
-    /// Those there are.
+    /// The errors that there are now.
     #[must_use]
     pub fn list(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -276,7 +276,7 @@ impl SearchDeps {
         Ok(())
     }
 
-    /// Those of these twins that are found. On a thread of its own: to decode a twin takes longer than to read it.
+    /// The matches among these twins. On a thread of its own: to decode a twin takes longer than to read it.
     async fn search_stored_page(
         &self,
         question: Arc<SearchQuestion>,

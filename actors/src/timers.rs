@@ -32,7 +32,7 @@ use twinhub_store::{Deadline, Store};
 
 /// Moments are rounded up to this many ms, so that many share an entry.
 const GRAIN_MS: i64 = 10;
-/// Those further away than this to whole seconds.
+/// Moments further away than this many ms are rounded up to whole seconds.
 const FAR_MS: i64 = 10_000;
 /// The longest sleep while anything waits: the clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);

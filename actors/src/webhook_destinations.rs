@@ -47,7 +47,7 @@ enum DestinationPattern {
     Network(IpAddr, u8),
 }
 
-/// Why a webhook is not sent to an address.
+/// The reason why a webhook is not sent to an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationRefused {
     #[error("`{0}` is this hub itself, where webhooks go only if `webhook-allow` names it with its port")]
@@ -64,7 +64,7 @@ impl WebhookDestinations {
     /// May a webhook go to `ip`, the address of `host` (as written in the URL)?
     ///
     /// # Errors
-    /// Why not, with the host's name.
+    /// The reason why not, with the host's name.
     pub(super) fn check(
         &self,
         host: &str,

@@ -1,4 +1,4 @@
-//! What a group commit writes: the journal, the outbox, and what must outlive their rows.
+//! Tables that a group commit writes: the journal, the outbox, and what must outlive their rows.
 
 use sea_orm_migration::prelude::*;
 

@@ -7,7 +7,7 @@ use crate::columns::{ID, KEY, SEARCH, big, key, text};
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// What lists are sorted by, with few matches skipped over until a page is full. There is none for each filter:
+/// Indexes that lists are sorted by, with few matches skipped over until a page is full. There is none for each filter:
 /// a narrow table, or the index that holds all filters, is read through faster than half of it is looked up.
 /// `search` is here because a search reads all of it.
 const LIST_INDEXES: [&[&str]; 7] = [

@@ -1,4 +1,4 @@
-//! What happened, by device: readings in chunks, and everything else row by row.
+//! Tables of the history by device: readings in chunks, and everything else row by row.
 
 use sea_orm_migration::prelude::*;
 

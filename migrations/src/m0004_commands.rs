@@ -1,7 +1,7 @@
 //! Commands, and what wakes a twin: rows for what is asked of devices, and beside each twin when it is to be
 //! woken and since when it has not come to what is desired.
 //!
-//! What was there stays as it was. A twin's new columns are empty until its row is written again, by the next
+//! Rows that were there stay as they were. A twin's new columns are empty until its row is written again, by the next
 //! message it is heard with: until then a device that was online is not missed however long it is silent.
 
 use sea_orm_migration::prelude::*;

@@ -8,9 +8,9 @@ use crate::columns::{ID, KEY, big, key, maybe, text};
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// What is listed comes by time. A rule's runs are few (their number is bounded), so they are found by the rule
-/// and sorted. An outcome changes as a run goes on, so it stands in one index alone, in which a list of all
-/// runs of an outcome is read through.
+/// Indexes of lists of runs, which are by time. A rule's runs are few (their number is bounded), so they are found by
+/// the rule and sorted. An outcome changes as a run goes on, so it is in one index alone, in which a list of all runs
+/// of an outcome is read through.
 const RUN_INDEXES: [&[&str]; 3] =
     [&["rule", "telling", "began", "id"], &["began", "id", "outcome"], &["parent"]];
 const ALARM_INDEXES: [&[&str]; 4] = [

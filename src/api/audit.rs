@@ -51,9 +51,9 @@ pub struct AuditItem {
     path = "/api/audit",
     tag = "users",
     params(
-        ("before" = Option<u64>, Query, description = "Those before this place alone"),
-        ("who" = Option<String>, Query, description = "Those by this caller: `user:ann`"),
-        ("action" = Option<String>, Query, description = "Those of this action: `user.signed_in`"),
+        ("before" = Option<u64>, Query, description = "Only entries before this place"),
+        ("who" = Option<String>, Query, description = "Only entries by this caller: `user:ann`"),
+        ("action" = Option<String>, Query, description = "Only entries of this action: `user.signed_in`"),
         ("limit" = Option<u64>, Query, description = "100 by default, 1,000 at most"),
     ),
     responses(

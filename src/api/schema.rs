@@ -1,4 +1,4 @@
-//! What several resources' descriptions have in common.
+//! Schemas that several resources share.
 
 pub(crate) mod words;
 
@@ -9,12 +9,12 @@ use self::words::Source;
 /// Any JSON object.
 pub struct Object;
 
-/// The door that something came in by, and who or what stood there.
+/// The source of a change, and the person, device, rule or job behind it.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, never made")]
 pub struct CauseItem {
     source: Source,
-    /// The topic, the person (`user:ann`), the rule's name, the job's id; left out where nobody is known.
+    /// The topic, the person (`user:ann`), the rule's name, the job's id; left out where it is unknown.
     #[schema(nullable = false, example = "user:ann")]
     by: Option<String>,
 }
@@ -29,7 +29,7 @@ pub struct EventCause {
     /// The rule's run, where one brought it about.
     #[schema(nullable = false)]
     run_id: Option<String>,
-    /// How many runs stand above that.
+    /// The number of runs above that one.
     #[schema(nullable = false)]
     depth: Option<u8>,
     /// The broker had kept the message: it says how things stood, not that anything happened just now.
@@ -55,7 +55,7 @@ pub struct TriggerCause {
 #[expect(dead_code, reason = "described, never made")]
 pub struct RunOfCause {
     id: String,
-    /// How many runs stand above it.
+    /// The number of runs above this one.
     depth: u8,
     /// The rule may drive devices in manual mode too.
     #[schema(nullable = false)]

@@ -175,7 +175,7 @@ impl Twin {
         self.control.lifecycle(self.presence.was_heard())
     }
 
-    /// Why it last went; none before it did.
+    /// The reason of its last disconnect; none before the first.
     #[must_use]
     pub fn disconnect_reason(&self) -> Option<&str> {
         match self.lifecycle() {

@@ -115,7 +115,7 @@ impl Default for BrokerSettings {
     }
 }
 
-/// Why the broker did not start.
+/// The reason why the broker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     #[error("cannot listen for MQTT on {address}: {source}")]

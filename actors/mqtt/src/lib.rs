@@ -60,7 +60,7 @@ pub enum Published {
     Unheard,
 }
 
-/// Why a message was not published.
+/// The reason why a message was not published.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct LinkError(pub String);

@@ -57,7 +57,7 @@ pub struct LinkSettings {
     pub authorities: Option<Vec<u8>>,
 }
 
-/// Why a link did not start.
+/// The reason why a link did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("the MQTT client id must not be empty")]

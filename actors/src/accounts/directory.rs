@@ -43,7 +43,7 @@ pub struct Identity {
     validity: Arc<Validity>,
 }
 
-/// Why a credential names nobody.
+/// The reason why a credential identifies no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unidentified {
     #[error("this session has ended: sign in again")]

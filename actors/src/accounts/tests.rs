@@ -174,7 +174,7 @@ impl Scene {
         records
     }
 
-    /// Who did what to whom, of each entry.
+    /// The caller, action, target and outcome of each entry.
     async fn done(&self) -> Vec<(String, Action, String, AuditOutcome)> {
         let entries = self.audit().await.into_iter().map(|record| record.entry);
         entries.map(|entry| (entry.who.into(), entry.action, entry.target.into(), entry.outcome)).collect()

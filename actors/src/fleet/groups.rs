@@ -1,6 +1,6 @@
 //! The groups: a tree, and who stands in which of its groups.
 //!
-//! What people change here is in memory at once, becomes durable by the journal, and is answered and seen by others
+//! Changes by people are in memory at once, become durable by the journal, and are answered and seen by others
 //! after that. The census follows the feed, and answers wait until it has seen all that was committed when they were
 //! asked for: a caller that just moved a device finds it counted.
 //!

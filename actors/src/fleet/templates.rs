@@ -1,8 +1,8 @@
 //! The templates: what devices of a kind have in common. They are read by everybody as they are now
 //! ([`CatalogNow`](crate::catalog::CatalogNow)); changes come here, one after the other.
 //!
-//! What a change means to the devices is a job's to do, and the rules of templates are automation's. A template whose
-//! change became durable, and the job for it not yet, says so in its record: after a crash the job is made.
+//! The effects of a change on the devices are a job's to do, and the rules of templates are automation's. A template
+//! whose change became durable, and the job for it not yet, says so in its record: after a crash the job is made.
 
 mod changing;
 mod template_devices;

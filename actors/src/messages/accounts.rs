@@ -230,9 +230,9 @@ pub struct ListAudit {
 /// Entries of the audit that are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Those before this place alone: the last one of the page before.
+    /// Only entries before this place: the last one of the page before.
     pub before: Option<u64>,
-    /// Those by this caller, `user:ann`.
+    /// Only entries by this caller, `user:ann`.
     pub who: Option<Box<str>>,
     pub action: Option<Action>,
     pub limit: u64,

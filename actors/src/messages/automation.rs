@@ -56,7 +56,7 @@ pub struct RuleView {
     /// As it was sent, where it was made over the API: perhaps in another form than `rule.source`.
     pub sent: Option<Object>,
     pub enabled: bool,
-    /// Why it was stopped, where the breaker or a panic did.
+    /// The reason why it was stopped, where the breaker or a panic did.
     pub stopped: Option<Box<str>>,
     /// The next deadline of its time triggers.
     pub next_at: Option<Timestamp>,
@@ -158,7 +158,7 @@ pub struct Flush {
 #[rtype(result = "()")]
 pub struct AutomationDue;
 
-/// Why a rule was not taken.
+/// The reason why a rule was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleRefusal {
     #[error("there is no rule `{0}`")]
@@ -175,7 +175,7 @@ pub enum RuleRefusal {
     OfTemplate { id: RuleId, template: Box<str> },
     #[error("the rule is at version {current}, not {expected}")]
     Version { current: Box<str>, expected: EntityTags },
-    /// Whatever version was required, it is another in a moment.
+    /// Another change is under way: whichever version was required, the rule has another in a moment.
     #[error("rule `{0}` is being changed")]
     Changing(RuleId),
     #[error("the rule does not check out")]

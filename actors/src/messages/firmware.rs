@@ -51,7 +51,7 @@ pub struct ImagePage {
     pub total: usize,
 }
 
-/// Why an image was not taken or removed.
+/// The reason why an image was not taken or removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageRefusal {
     #[error("there is no firmware image `{0}`")]

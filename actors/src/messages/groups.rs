@@ -83,7 +83,7 @@ pub struct ReadTree {
 /// A query for groups. They come in the order of the tree: each before those under it, by their ids.
 #[derive(Clone, Debug, Default)]
 pub struct GroupQuery {
-    /// Those right under this one alone; none in it: those at the top.
+    /// Only groups directly under this one; none in it: groups at the top.
     pub parent: Option<Option<Box<str>>>,
     /// Part of the id, name or description, whatever the case.
     pub q: Option<String>,
@@ -112,7 +112,7 @@ pub struct GroupView {
     pub standing: SubtreeStatistics,
 }
 
-/// Why a group was not made, changed or removed.
+/// The reason why a group was not made, changed or removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupRefusal {
     #[error("there is no group `{0}`")]

@@ -96,7 +96,7 @@ pub struct JobPage {
     pub total: usize,
 }
 
-/// Why a job would not be steered so.
+/// The reason why a job was not steered so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobRefusal {
     #[error("there is no job `{0}`")]

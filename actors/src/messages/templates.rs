@@ -108,7 +108,7 @@ pub struct DeleteTemplateReply {
     pub job: Option<JobId>,
 }
 
-/// Why a template was not taken or removed.
+/// The reason why a template was not taken or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateRefusal {
     #[error("there is no template `{0}`")]

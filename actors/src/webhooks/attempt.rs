@@ -65,7 +65,7 @@ pub(super) enum AttemptOutcome {
     Never(String),
 }
 
-/// Why there was no answer.
+/// The reason why there was no answer.
 enum AttemptFailure {
     NotNow(String),
     Never(String),

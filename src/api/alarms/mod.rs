@@ -40,7 +40,7 @@ pub const SEVERITIES: &str = "info, warning, minor, major or critical";
     params(AlarmListing, ("device_id" = Option<String>, Query, description = "The id of the device that they are about")),
     responses(
         (status = 200, description = "A page of alarms", body = [AlarmItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 404, description = "No such device", body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
@@ -68,7 +68,7 @@ pub async fn list_alarms(
     params(("id" = String, Path, description = "The device's id"), AlarmListing),
     responses(
         (status = 200, description = "A page of alarms", body = [AlarmItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 404, description = "No such device", body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )

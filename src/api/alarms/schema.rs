@@ -29,11 +29,11 @@ pub struct AlarmItem {
     /// When it was raised last.
     #[schema(format = DateTime)]
     last_at: String,
-    /// How often it was raised.
+    /// The number of times that it was raised.
     count: u32,
     #[schema(format = DateTime)]
     cleared_at: Option<String>,
-    /// `user:ann`, `rule:greenhouse-cool`, or the door: `rest`.
+    /// `user:ann`, `rule:greenhouse-cool`, or the source: `rest`.
     cleared_by: Option<String>,
     #[schema(format = DateTime)]
     acknowledged_at: Option<String>,
@@ -68,7 +68,7 @@ pub struct DeliveryItem {
     /// When it is tried (again), while it waits.
     #[schema(format = DateTime)]
     next_at: Option<String>,
-    /// What the receiver answered last, or why it could not be reached.
+    /// The receiver's last answer, or the reason why it could not be reached.
     #[schema(example = "503 Service Unavailable: come back later")]
     detail: Option<String>,
     #[schema(format = DateTime)]
@@ -77,7 +77,7 @@ pub struct DeliveryItem {
     ended_at: Option<String>,
 }
 
-/// Which alarms, which page.
+/// A query for alarms: the filter and the page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct AlarmListing {
@@ -100,7 +100,7 @@ pub struct AlarmListing {
     limit: Option<u64>,
 }
 
-/// Which webhooks, which page.
+/// A query for webhooks: the filter and the page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DeliveryListing {

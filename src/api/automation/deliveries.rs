@@ -26,7 +26,7 @@ pub(in crate::api) const STATUSES: [DeliveryStatus; 3] =
     params(DeliveryListing),
     responses(
         (status = 200, description = "A page of deliveries", body = [DeliveryItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]

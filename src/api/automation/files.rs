@@ -26,7 +26,7 @@ use crate::http::reply::array;
     get,
     path = "/api/automation/files",
     tag = "automation",
-    responses((status = 200, body = [BrokenFile], headers(("X-Total-Count" = u64, description = "How many there are"), ("Link" = String))))
+    responses((status = 200, body = [BrokenFile], headers(("X-Total-Count" = u64, description = "The number of entries"), ("Link" = String))))
 )]
 pub async fn list_broken_files(
     request: HttpRequest,
@@ -45,12 +45,13 @@ pub async fn list_broken_files(
     Ok(response.json(&broken))
 }
 
-/// What people should look at: rules that write the same thing, circles, rules that can never fire, names of nobody.
+/// Warnings for people: rules that write the same thing, circles, rules that can never fire, names of no
+/// device, group or rule.
 #[utoipa::path(
     get,
     path = "/api/automation/warnings",
     tag = "automation",
-    responses((status = 200, body = [WarningItem], headers(("X-Total-Count" = u64, description = "How many there are"), ("Link" = String))))
+    responses((status = 200, body = [WarningItem], headers(("X-Total-Count" = u64, description = "The number of entries"), ("Link" = String))))
 )]
 pub async fn list_warnings(
     request: HttpRequest,

@@ -34,7 +34,7 @@ const MOST_BELOW: u64 = 100;
     params(("id" = String, Path, description = "The rule's name"), JournalListing),
     responses(
         (status = 200, description = "A page of runs", body = [RunItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
         (status = 404, body = Problem),
         (status = 422, body = Problem),
     )
@@ -86,9 +86,9 @@ pub async fn get_run(RunPath(id): RunPath, params: Params, access: Access) -> Re
     Ok(Document::of(&object).send(HttpResponse::Ok()))
 }
 
-/// Why did the fan start at 03:12, and why did it not? The runs of all rules, the newest first. With `device_id=` those that
-/// the device fired, those that acted upon it, whatever came of that, and those that would have and did not; `role`
-/// says which. What acted upon an earlier device of the same id is not among them.
+/// The runs of all rules, the newest first: they answer why the fan started at 03:12, and why it did not. With
+/// `device_id=` the runs that the device fired, those that acted upon it, whatever came of that, and those that would
+/// have and did not; `role` says which. Runs that acted upon an earlier device of the same id are not among them.
 #[utoipa::path(
     get,
     path = "/api/automation/journal",
@@ -99,7 +99,7 @@ pub async fn get_run(RunPath(id): RunPath, params: Params, access: Access) -> Re
     ),
     responses(
         (status = 200, description = "A page of runs", body = [RunItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
         (status = 404, description = "No such device", body = Problem),
         (status = 422, body = Problem),
     )

@@ -14,7 +14,7 @@ pub struct RuleSwitch {
     pub enabled: bool,
 }
 
-/// How a rule is to be run.
+/// A request to run a rule.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
@@ -22,7 +22,7 @@ pub struct RunRequest {
     pub unconditional: Option<bool>,
 }
 
-/// What is to be replayed: a rule, one that runs by its `rule_id`, or the text of a rule file.
+/// A request for a replay of a rule, of one that runs by its `rule_id`, or of the text of a rule file.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"rule_id": "greenhouse-cool", "from": "2026-01-01", "to": "2026-01-08"}))]
@@ -46,7 +46,7 @@ pub struct NewBacktest {
     #[serde(default, deserialize_with = "texts", alias = "devices")]
     #[schema(value_type = Option<Vec<String>>)]
     pub device_ids: Option<Vec<Box<str>>>,
-    /// How much of what was before `from` is replayed, so that the twins are as they were: a duration, or `all`, which
-    /// is what is done when nothing is said.
+    /// The time before `from` that is replayed too, so that the twins are as they were: a duration, or `all` (by
+    /// default).
     pub warm_up: Option<Box<str>>,
 }

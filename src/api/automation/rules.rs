@@ -31,7 +31,7 @@ use crate::http::reply::{Document, array};
     params(RuleListing),
     responses(
         (status = 200, description = "A page of rules", body = [RuleItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 404, description = "No such device", body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )

@@ -39,7 +39,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
     tag = "automation",
     params(
         ("id" = String, Path, description = "The rule's name"),
-        ("wait" = Option<String>, Query, description = "How long to wait for the end of the run: `5s`, or seconds; \
+        ("wait" = Option<String>, Query, description = "The time to wait for the end of the run: `5s`, or seconds; \
             60 s at most"),
     ),
     request_body = Option<RunRequest>,

@@ -29,7 +29,7 @@ pub struct RuleItem {
     /// The same as `enabled`.
     enabled_status: bool,
     status: RuleStatus,
-    /// Why it was stopped.
+    /// The reason why it was stopped.
     stopped_reason: Option<String>,
     origin: RuleOrigin,
     /// Below the rules folder.
@@ -44,7 +44,7 @@ pub struct RuleItem {
     priority: i16,
     /// Their kinds.
     triggers: Vec<TriggerKind>,
-    /// What sets it off and what must hold, as it was written.
+    /// Its triggers and conditions, as they were written.
     trigger_conditions: serde_json::Value,
     /// As they were written.
     actions: serde_json::Value,
@@ -55,7 +55,7 @@ pub struct RuleItem {
     /// When its next time trigger is due.
     #[schema(format = DateTime)]
     next_at: Option<String>,
-    /// What people should look at.
+    /// Warnings about it, for people.
     warnings: Vec<WarningItem>,
     /// Null for a rule of a file that nobody has switched.
     #[schema(format = DateTime)]
@@ -64,7 +64,7 @@ pub struct RuleItem {
     updated_at: Option<String>,
 }
 
-/// How a rule ran last.
+/// The last run of a rule.
 #[derive(ToSchema)]
 pub struct LastRun {
     id: String,
@@ -169,9 +169,9 @@ pub struct RunItem {
     actions: Vec<ActionItem>,
     /// The run that brought about what set this one off.
     parent_id: Option<String>,
-    /// How many runs stand above it.
+    /// The number of runs above this one.
     depth: u8,
-    /// How many times in a row the same was found.
+    /// The number of times in a row that the same was found.
     count: u32,
     /// When it was found last.
     #[schema(format = DateTime)]
@@ -181,14 +181,14 @@ pub struct RunItem {
     role: Option<RunRole>,
 }
 
-/// What set a rule off.
+/// The trigger that set a rule off.
 #[derive(ToSchema)]
 pub struct TriggerItem {
-    /// Which of its triggers, from 0.
+    /// The place of the trigger in the rule, from 0.
     index: u16,
     #[schema(example = "numeric")]
     kind: String,
-    /// What the rule sees as `trigger`.
+    /// The members of `trigger` in the rule's expressions.
     #[schema(example = json!({"value": 28.5, "property": "temperature"}))]
     data: Object,
     /// The event's place in the sequence.
@@ -210,11 +210,11 @@ pub struct ConditionItem {
 #[derive(ToSchema)]
 pub struct TermItem {
     text: String,
-    /// What each name in it stood for.
+    /// The value of each name in it.
     #[schema(example = json!({"fan.mode": "manual"}))]
     values: Object,
     holds: Option<bool>,
-    /// Why it is not known.
+    /// The reason why it is not known.
     #[schema(nullable = false)]
     unknown: Option<String>,
 }
@@ -227,7 +227,7 @@ pub struct ActionItem {
     #[schema(example = "command")]
     kind: String,
     device_id: Option<String>,
-    /// What was asked for; null of a kind that asks for nothing more.
+    /// The arguments of the action; null of a kind that has none.
     data: serde_json::Value,
     #[schema(format = DateTime)]
     at: String,
@@ -278,7 +278,7 @@ pub struct BrokenFile {
     pub problems: Vec<RuleError>,
 }
 
-/// What a rule file was found to be.
+/// The verdict on a rule file.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Checked {
     /// It checks out; its tests may fail all the same.
@@ -296,25 +296,25 @@ pub struct CheckedTest {
     pub rule: String,
     pub name: String,
     pub passed: bool,
-    /// What was expected, and what came instead.
+    /// The result that was expected, and the one that came instead.
     pub failure: Option<String>,
     /// Actions that failed, each with its time and reason; also where the test passed.
     pub failed_actions: Vec<String>,
 }
 
-/// How a test went.
+/// The outcome of a test.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TestVerdict {
     pub name: String,
     pub passed: bool,
-    /// What was expected, and what came instead.
+    /// The result that was expected, and the one that came instead.
     pub failure: Option<String>,
     /// Actions that failed, each with its time and reason; also where the test passed.
     #[schema(example = json!(["5m actions/1 command fan: refused: the device was retired"]))]
     pub failed_actions: Vec<String>,
 }
 
-/// What rules would have done.
+/// The runs that rules would have had.
 #[derive(ToSchema)]
 pub struct BacktestResult {
     #[schema(format = DateTime)]
@@ -330,9 +330,9 @@ pub struct BacktestResult {
     counts: BTreeMap<String, u64>,
     /// Beside what the version that runs would have done; null where none runs.
     compared: Option<Compared>,
-    /// How many events were replayed.
+    /// The number of events that were replayed.
     events: u64,
-    /// How long that took.
+    /// The time that the replay took.
     #[schema(example = "1s 250ms")]
     took: String,
 }
@@ -346,7 +346,7 @@ pub struct Compared {
     only_running: Vec<RunItem>,
 }
 
-/// Which rules, which page.
+/// A query for rules: the filter and the page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RuleListing {
@@ -368,7 +368,7 @@ pub struct RuleListing {
     limit: Option<u64>,
 }
 
-/// Which runs, which page.
+/// A query for runs: the filter and the page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct JournalListing {

@@ -29,7 +29,7 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
     tag = "commands",
     params(
         ("id" = String, Path, description = "The device's id"),
-        ("wait" = Option<String>, Query, description = "How long to wait until the command is final: `5s`, or \
+        ("wait" = Option<String>, Query, description = "The time to wait until the command is final: `5s`, or \
             seconds; 60 s at most"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters of visible ASCII. The \
             same key and the same body again are the same command"),

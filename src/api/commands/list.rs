@@ -30,7 +30,7 @@ const STATUSES: &str = "pending, sent, delivered, executed, failed, rejected, ex
     params(CommandListing, ("device_id" = Option<String>, Query, description = "A device's id")),
     responses(
         (status = 200, description = "A page of commands", body = [CommandItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 404, description = "No such device", body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
@@ -66,7 +66,7 @@ pub async fn list_commands(
     ),
     responses(
         (status = 200, description = "A page of commands; with `wait` what the device is to do", body = CommandsListed,
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 403, description = "With `wait`: a browser asks, and does not tell for which page", body = Problem),
         (status = 404, description = "No such device", body = Problem),
         (status = 409, description = "With `wait`: the device is out of service", body = Problem),

@@ -110,7 +110,8 @@ fn answer(answered: CommandAnswer) -> Result<CommandResult, PayloadError> {
     CommandResult::new(&status, response, reason)
 }
 
-/// Those sent together by priority, then age, as they were sent; those sent before come before.
+/// The commands in the order in which they were sent: by time of sending, and those sent together by
+/// priority, then age.
 fn in_sending_order(mut commands: Vec<Command>) -> Vec<Command> {
     commands.sort_by_key(|command| {
         let Command { updated_at, created_at, id, request, .. } = command;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::read::{duration, filled};
 
-/// What a device is to do.
+/// A command for a device.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"command_type": "set_speed", "parameters": {"rpm": 1200}, "ttl": "1h"}))]
@@ -23,11 +23,11 @@ pub struct NewCommand {
     /// 0 to 9, 5 by default; higher ones go first.
     #[schema(maximum = 9)]
     priority: Option<u8>,
-    /// How long the device may still get it: a duration, or seconds; a day by default.
+    /// The time for which the device may still get it: a duration, or seconds; a day by default.
     #[serde(default, deserialize_with = "duration")]
     #[schema(value_type = Option<String>, example = "1h")]
     ttl: Option<GivenDuration>,
-    /// How long each attempt waits for an answer: a duration, or seconds; `30s` by default.
+    /// The time that each attempt waits for an answer: a duration, or seconds; `30s` by default.
     #[serde(default, deserialize_with = "duration")]
     #[schema(value_type = Option<String>, example = "30s")]
     timeout: Option<GivenDuration>,
@@ -38,7 +38,7 @@ pub struct NewCommand {
     supersedes: Option<Box<str>>,
 }
 
-/// What became of a command, as its device says.
+/// The outcome of a command, as its device reports it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"status": "executed", "response": {"rpm": 1200}}))]

@@ -17,20 +17,20 @@ pub struct CommandItem {
     command_type: String,
     parameters: Object,
     status: CommandStatus,
-    /// Why it stands so, where there is something to say.
+    /// The reason for its status, where there is one.
     #[schema(example = "no answer to 3 attempts")]
     reason: Option<String>,
-    /// What the device answered: any JSON, null where it has not.
+    /// The device's answer: any JSON, null where it has not answered.
     response: serde_json::Value,
     /// 0 to 9; higher ones go first.
     priority: u8,
-    /// How often it was handed to the device so far.
+    /// The number of times that it was sent to the device so far.
     attempts: u8,
     max_attempts: u8,
-    /// How long the device may still get it, from its beginning.
+    /// The time for which the device may still get it, counted from its creation.
     #[schema(example = "1d")]
     ttl: String,
-    /// How long each attempt waits for an answer.
+    /// The time that each attempt waits for an answer.
     #[schema(example = "30s")]
     timeout: String,
     #[schema(format = DateTime)]
@@ -43,7 +43,7 @@ pub struct CommandItem {
     /// Of those that wait with the same key, the newest alone is kept.
     supersedes: Option<String>,
     idempotency_key: Option<String>,
-    /// Who asked for it.
+    /// The source of the command, and the person, rule or job that asked for it.
     cause: CauseItem,
 }
 
@@ -63,7 +63,7 @@ pub struct CommandLine {
     at: String,
     /// The status it came to; for a late answer what the device told.
     status: CommandStatus,
-    /// Which attempt it belongs to, from 1; 0 before the first.
+    /// The attempt that it belongs to, from 1; 0 before the first.
     attempt: u8,
     #[schema(nullable = false)]
     reason: Option<String>,
@@ -124,7 +124,7 @@ pub enum CommandsListed {
     ToDo(Vec<CommandToDo>),
 }
 
-/// Which commands, in which order, which page.
+/// A query for commands: the filter, the order and the page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct CommandListing {

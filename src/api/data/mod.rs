@@ -49,7 +49,7 @@ pub struct StoredReadings {
     /// The very same had been stored before, known by its own time or id.
     repeated: bool,
     message: &'static str,
-    /// How many readings were taken in; none of what had been stored before. With `partial`.
+    /// The number of readings that were stored now; repeats do not count. With `partial`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     accepted: Option<usize>,
@@ -68,7 +68,7 @@ pub struct RejectedReading {
     /// A stable word for programs.
     #[schema(example = "wrong_type")]
     code: &'static str,
-    /// What is wrong with it.
+    /// The fault of the reading.
     error: String,
 }
 

@@ -84,7 +84,7 @@ pub enum HistoryAnswer {
     Buckets(Vec<BucketItem>),
 }
 
-/// Which stretch of a history, and what to make of it.
+/// A query for a stretch of a history, as readings or as aggregates.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryParams {

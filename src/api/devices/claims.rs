@@ -26,7 +26,7 @@ use crate::http::reply::{Document, add_readings};
     params(Listing),
     responses(
         (status = 200, description = "A page of devices", body = [DeviceItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String),
                 ("X-Warnings" = String, description = "As of `/api/devices`"))),
         (status = 422, body = Problem),
     )

@@ -30,7 +30,7 @@ const RECENT: usize = 20;
 /// Commands shown with a device.
 const RECENT_COMMANDS: u64 = 10;
 
-/// How much a device says.
+/// The number and rate of a device's messages, and the number of its properties.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeviceMetrics {
     /// Messages taken in since the device began.
@@ -53,7 +53,7 @@ pub struct Deleted {
     message: String,
 }
 
-/// How much there was of it.
+/// The records that were removed with the device, by kind.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Removed {
     readings: u64,

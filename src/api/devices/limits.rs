@@ -16,7 +16,7 @@ pub struct ReadingHealth {
     unit: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
     reported_at: Option<Timestamp>,
-    /// What is expected: `{"min": -10, "max": 40, "unit": "°C", "interval": "60s"}`.
+    /// The expectation: `{"min": -10, "max": 40, "unit": "°C", "interval": "60s"}`.
     #[schema(value_type = crate::api::schema::Object)]
     limits: Object,
     out_of_range: bool,
@@ -25,7 +25,7 @@ pub struct ReadingHealth {
     overdue: bool,
 }
 
-/// How many readings are not as expected. One can be so in several ways.
+/// The number of readings that are not as expected, by fault. One can have several faults.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Unhealthy {
     out_of_range: usize,

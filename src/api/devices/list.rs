@@ -40,7 +40,7 @@ const SORTS: [(&str, DeviceSort); 9] = [
     params(Listing),
     responses(
         (status = 200, description = "A page of devices", body = [DeviceItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String),
                 ("X-Warnings" = String, description = "Where the filter or the order names what no device has: a \
                     JSON array of `{\"code\", \"field\", \"detail\"}`"))),
         (status = 422, description = "A parameter makes no sense", body = Problem),

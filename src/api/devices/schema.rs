@@ -44,7 +44,7 @@ pub struct DeviceItemParts {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
-    /// What it last reported, by name.
+    /// The latest readings, by name.
     readings: BTreeMap<String, LatestReading>,
     /// °C, where it reports one.
     #[schema(required = false)]
@@ -122,7 +122,7 @@ pub struct DeviceStatus {
     mode: Mode,
     #[schema(format = DateTime)]
     mode_until: Option<String>,
-    /// What it reports.
+    /// The properties that it reports.
     operational_state: Object,
     version: u64,
     connectivity: Connectivity,
@@ -134,7 +134,7 @@ pub struct DeviceStatus {
     refused_messages: u64,
 }
 
-/// Which devices, in which order, which page.
+/// A query for devices: the filter, the order and the page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Listing {
@@ -147,11 +147,11 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
-    /// Those of this group and of all groups under it.
+    /// Only devices of this group and of all groups under it.
     group_id: Option<String>,
-    /// `false`: those of `group_id` itself alone.
+    /// `false`: only devices of `group_id` itself.
     subtree: Option<bool>,
-    /// Those that have this template.
+    /// Only devices that have this template.
     template_id: Option<String>,
     claimed: Option<bool>,
     /// `manual` or `schedule`.

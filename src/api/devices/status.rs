@@ -46,16 +46,17 @@ pub struct DeviceConnection {
     /// When it last came or went; null when it has never gone.
     #[schema(value_type = Option<String>, format = DateTime)]
     changed_at: Option<Timestamp>,
-    /// Why it last went: `reported` (its own word, or its last will), `silent`, `suspended` or `retired`.
+    /// The reason of its last disconnect: `reported` (its own word, or its last will), `silent`, `suspended` or
+    /// `retired`.
     #[schema(example = "silent")]
     disconnect_reason: Option<String>,
-    /// How often it went.
+    /// The number of its disconnects.
     disconnects: u32,
     /// It went three times or more within the last ten minutes.
     flapping: bool,
     /// After how many seconds of silence it counts as offline; null: never.
     heartbeat_seconds: Option<f64>,
-    /// How it gets what it is to do: `mqtt` or `http poll`; null when it was never heard.
+    /// The way in which it gets commands: `mqtt` or `http poll`; null when it was never heard.
     #[schema(example = "mqtt")]
     via: Option<&'static str>,
 }
@@ -69,7 +70,7 @@ pub struct UnfinishedCommands {
     in_flight: usize,
 }
 
-/// How far it has come to what is desired.
+/// The difference between its desired and its reported properties.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Convergence {
     /// It reports all that is desired.
@@ -77,7 +78,7 @@ pub struct Convergence {
     /// Since when it does not.
     #[schema(value_type = Option<String>, format = DateTime)]
     drifting_since: Option<Timestamp>,
-    /// What it does not report.
+    /// Desired properties that it does not report.
     unmet: Vec<UnmetProperty>,
 }
 
@@ -90,7 +91,7 @@ pub struct UnmetProperty {
     sync: &'static str,
     #[schema(value_type = String, format = DateTime)]
     unmet_at: Timestamp,
-    /// Why it could not, where the device said so.
+    /// The reason why the device could not apply it, where the device said so.
     reason: Option<String>,
 }
 

@@ -27,11 +27,11 @@ pub struct EventItem {
     /// Of telemetry, the time that the device said, where that is not believed: `at` is when it came then.
     #[schema(nullable = false, format = DateTime)]
     claimed_at: Option<String>,
-    /// What brought it about.
+    /// The cause of the event.
     cause: EventCause,
 }
 
-/// Which events.
+/// A query for events.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventListing {

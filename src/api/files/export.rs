@@ -38,7 +38,7 @@ struct Pages {
 /// The devices to export.
 #[derive(Clone)]
 enum ExportedDevices {
-    /// Those of the query, which has them by their numbers.
+    /// The devices of the query, which has them by their numbers.
     Query(DeviceQuery),
     /// The devices that a filter found, from a place on.
     Found(Arc<[DeviceId]>, usize),

@@ -106,7 +106,7 @@ pub(super) enum LineOutcome {
     params(Importing),
     request_body(content = String, content_type = "application/x-ndjson", description = "JSON Lines, or CSV with a line of names (`text/csv`); the fields of a registration and `desired` and `claimed`"),
     responses(
-        (status = 200, description = "What became of each line; those that are not among the refusals are in", body = ImportReport),
+        (status = 200, description = "The outcome of each line; lines that are not among the refusals are in", body = ImportReport),
         (status = 413, description = "The body is longer than `import-limit`", body = Problem),
         (status = 422, description = "Nothing of the file can be read, or a parameter makes no sense", body = Problem),
     )
@@ -130,7 +130,7 @@ pub async fn import_devices(
     params(Importing),
     request_body(content = String, content_type = "application/x-ndjson", description = "JSON Lines, or CSV with a line of names (`text/csv`); the fields of a new group"),
     responses(
-        (status = 200, description = "What became of each line; those that are not among the refusals are in", body = ImportReport),
+        (status = 200, description = "The outcome of each line; lines that are not among the refusals are in", body = ImportReport),
         (status = 413, description = "The body is longer than `import-limit`", body = Problem),
         (status = 422, description = "Nothing of the file can be read, or a parameter makes no sense", body = Problem),
     )
@@ -154,7 +154,7 @@ pub async fn import_groups(
     params(Importing),
     request_body(content = String, content_type = "application/x-ndjson", description = "JSON Lines, or CSV with a line of names (`text/csv`); the fields of a new template"),
     responses(
-        (status = 200, description = "What became of each line; those that are not among the refusals are in", body = ImportReport),
+        (status = 200, description = "The outcome of each line; lines that are not among the refusals are in", body = ImportReport),
         (status = 413, description = "The body is longer than `import-limit`", body = Problem),
         (status = 422, description = "Nothing of the file can be read, or a parameter makes no sense", body = Problem),
     )

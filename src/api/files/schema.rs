@@ -3,7 +3,7 @@
 
 use utoipa::IntoParams;
 
-/// What can be said of an export.
+/// The parameters of an export.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Exporting {
@@ -14,13 +14,13 @@ pub struct Exporting {
     all: Option<bool>,
 }
 
-/// What can be said of an import.
+/// The parameters of an import.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Importing {
     /// `jsonl` or `csv` [default: what the content type says, or the first bytes].
     format: Option<String>,
-    /// What becomes of a line whose device is there already: `refuse` it, `update` the device as a PUT does,
+    /// The treatment of a line whose device is there already: `refuse` it, `update` the device as a PUT does,
     /// or `skip` the line [default: refuse].
     existing: Option<String>,
     /// Nothing is changed: the answer says what would be.

@@ -56,7 +56,7 @@ routes! {
     params(FirmwareListing),
     responses(
         (status = 200, description = "A page of images", body = [FirmwareItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]

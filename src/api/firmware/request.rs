@@ -33,7 +33,7 @@ pub struct NewFirmware {
     pub notes: Option<Box<str>>,
 }
 
-/// How an image is to be rolled out: to devices in `ids`, or to all that fit.
+/// A request to roll an image out, to devices in `ids` or to all that fit.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"where": {"type": "pump"}, "stages": [5, 25, 100], "abort": {"share": 0.2, "min": 5}}))]
@@ -58,7 +58,7 @@ pub struct NewRollout {
     #[serde(default, deserialize_with = "duration")]
     #[schema(value_type = Option<String>, example = "1h")]
     pub timeout: Option<GivenDuration>,
-    /// Who has not begun by then has failed: a duration, seconds, or a time; `7d` by default.
+    /// Devices that have not begun by then have failed: a duration, seconds, or a time; `7d` by default.
     #[schema(value_type = Option<String>, example = "7d")]
     pub expires: Option<Json>,
     /// Devices a second at most.

@@ -6,24 +6,24 @@ use utoipa::{IntoParams, ToSchema};
 use crate::api::jobs::schema::QueryWarningItem;
 use crate::api::schema::words::{FirmwareState, Lifecycle};
 
-/// What a device runs, and how far it has come with what it is to run.
+/// The firmware that a device runs, and its progress with the one that it is to run.
 #[derive(ToSchema)]
 pub struct DeviceFirmware {
-    /// What it runs by its own word.
+    /// The version that it runs, as it reports it.
     #[schema(example = "1.4.2")]
     version: Option<String>,
-    /// What it is to come to, or was last; left out with all that follows where there never was anything.
+    /// The version that it is to run, or was last; left out with all that follows where there never was one.
     #[schema(nullable = false)]
     target: Option<String>,
     #[schema(nullable = false)]
     state: Option<FirmwareState>,
-    /// How far it has come within the state.
+    /// The progress within the state, in percent.
     #[schema(default = json!(null))]
     percent: Option<u8>,
     /// When it came to the state.
     #[schema(format = DateTime, nullable = false)]
     at: Option<String>,
-    /// Why it failed.
+    /// The reason why it failed.
     #[schema(default = json!(null))]
     reason: Option<String>,
     /// The image's id.
@@ -34,7 +34,7 @@ pub struct DeviceFirmware {
     job_id: Option<String>,
 }
 
-/// Where a device stands in its life.
+/// The stage of a device's life.
 #[derive(ToSchema)]
 pub struct DeviceLifecycle {
     device_id: String,
@@ -62,7 +62,7 @@ pub struct FirmwareItem {
     file: bool,
 }
 
-/// Which images, which page.
+/// A query for images: the filter and the page.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct FirmwareListing {
@@ -75,7 +75,7 @@ pub struct FirmwareListing {
     limit: Option<u64>,
 }
 
-/// What is said of an image whose bytes are the body.
+/// The properties of an image whose bytes are the body.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Upload {
@@ -94,11 +94,11 @@ pub struct Upload {
 pub struct RolloutPreview {
     dry_run: bool,
     version: String,
-    /// How many devices get it.
+    /// The number of devices that get it.
     total: u64,
     /// The first ten.
     first: Vec<RolloutDevice>,
-    /// How many do not.
+    /// The number of devices that do not get it.
     skipped: u64,
     /// The first ten of those.
     first_skipped: Vec<RolloutSkipped>,

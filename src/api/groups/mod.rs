@@ -49,7 +49,7 @@ routes! {
     params(GroupListing),
     responses(
         (status = 200, description = "A page of groups", body = [GroupItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 404, description = "There is no such parent", body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
@@ -102,7 +102,7 @@ pub async fn get_group(
     params(("id" = String, Path, description = "The group's id"), Listing),
     responses(
         (status = 200, description = "A page of devices", body = [DeviceItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String),
                 ("X-Warnings" = String, description = "As of `/api/devices`"))),
         (status = 404, description = "No such group", body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),

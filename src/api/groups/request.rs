@@ -46,7 +46,7 @@ pub struct GroupChange {
 }
 
 impl NewGroup {
-    /// What it says. Without a name it can only change a group.
+    /// The request in checked form. Without a name it can only change a group.
     ///
     /// # Errors
     /// Names the field that is wrong.
@@ -57,7 +57,7 @@ impl NewGroup {
 }
 
 impl GroupChange {
-    /// What it says.
+    /// The request in checked form.
     ///
     /// # Errors
     /// Names the field that is wrong.

@@ -45,7 +45,7 @@ pub struct MeanReading {
     count: u64,
 }
 
-/// How many devices there are, and of which.
+/// The number of devices, by status, mode and type.
 #[derive(ToSchema)]
 pub struct DeviceCounts {
     total: u64,
@@ -58,7 +58,7 @@ pub struct DeviceCounts {
     by_type: BTreeMap<String, u64>,
 }
 
-/// What stands in a group and in all groups under it.
+/// The contents of a group and of all groups under it.
 #[derive(ToSchema)]
 pub struct SubtreeCounts {
     /// Groups under it, at any depth.
@@ -69,15 +69,15 @@ pub struct SubtreeCounts {
     readings: BTreeMap<String, MeanReading>,
 }
 
-/// Which groups.
+/// A query for groups.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct GroupListing {
-    /// Those right under this one.
+    /// Only groups directly under this one.
     parent_group: Option<String>,
     /// Part of the id, name or description.
     q: Option<String>,
-    /// Nested: those at the top, or right under `parent_group`, each with its `children`.
+    /// Nested: groups at the top, or directly under `parent_group`, each with its `children`.
     tree: Option<bool>,
     /// From 1.
     page: Option<u64>,

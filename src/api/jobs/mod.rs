@@ -51,7 +51,7 @@ routes! {
     params(JobListing),
     responses(
         (status = 200, description = "A page of jobs", body = [JobItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]
@@ -103,7 +103,7 @@ pub async fn get_job(JobPath(id): JobPath, params: Params, access: Access) -> Re
     ),
     responses(
         (status = 200, description = "A page of devices", body = [JobDeviceItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 404, body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )

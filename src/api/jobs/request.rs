@@ -52,7 +52,7 @@ pub fn checked_rate(rate: Option<f64>) -> Result<Option<f64>, FieldError> {
     }
 }
 
-/// What is said of a job.
+/// The description of a job.
 ///
 /// # Errors
 /// It is too long.

@@ -14,7 +14,7 @@ use crate::api::schema::words::{JobDeviceState, JobKind, JobStatus};
 pub struct BulkPreview {
     dry_run: bool,
     kind: JobKind,
-    /// How many devices it would be done to.
+    /// The number of devices that it would be done to.
     total: u64,
     /// The first ten.
     first: Vec<BulkPreviewItem>,
@@ -25,10 +25,10 @@ pub struct BulkPreview {
     warnings: Option<Vec<QueryWarningItem>>,
 }
 
-/// What is allowed, and probably not what was meant.
+/// A warning of something that is allowed, and probably not what was meant.
 #[derive(ToSchema)]
 pub struct QueryWarningItem {
-    /// `unknown_name`: no device has what is named; `quotes_missing`: nor this, which stands where a text may.
+    /// `unknown_name`: no device has what is named; `quotes_missing`: nor this, which is where a text may be.
     #[schema(example = "unknown_name")]
     code: String,
     /// `filter` or `sort`.
@@ -44,7 +44,7 @@ pub struct BulkPreviewItem {
     id: String,
     device_id: String,
     name: String,
-    /// What would change, as a merge patch onto the twin; empty where all is so already.
+    /// The change, as a merge patch onto the twin; empty where all is so already.
     #[schema(example = json!({"desired": {"power": "on"}}))]
     change: Object,
 }
@@ -58,17 +58,17 @@ pub struct JobItem {
     #[schema(example = json!({"desired": {"power": "on"}}))]
     action: Object,
     description: String,
-    /// Who made it: `user:ann`, or the door: `rest`.
+    /// The user who made it, `user:ann`, or the source: `rest`.
     by: String,
     /// `failed`: nothing was done (no device matched), or a roll-out was broken off because too many of its devices
     /// failed; `reason` says which.
     status: JobStatus,
     reason: Option<String>,
-    /// How many devices it is for.
+    /// The number of devices that it is for.
     total: u64,
-    /// How many are in which state: `{"queued": 900, "done": 98, "failed": 2}`.
+    /// The number of devices by state: `{"queued": 900, "done": 98, "failed": 2}`.
     counts: BTreeMap<String, u64>,
-    /// With how many of a hundred it has come to an end, well or not.
+    /// The share of devices that it has come to an end with, well or not, in percent.
     percent: u8,
     /// Devices a second at most; null: as fast as it goes.
     rate: Option<f64>,
@@ -101,10 +101,10 @@ pub struct JobDeviceItem {
     #[schema(example = "pump-1")]
     device_id: String,
     state: JobDeviceState,
-    /// Why it failed, was left out, or is held while a roll-out is paused.
+    /// The reason why it failed, was left out, or is held while a roll-out is paused.
     #[schema(example = "there is no device `pump-1`")]
     reason: Option<String>,
-    /// How far the device has come by its own word.
+    /// The progress of the device in percent, as it reports it.
     percent: Option<u8>,
     /// The command that it has to carry out.
     command_id: Option<String>,
@@ -119,7 +119,7 @@ pub struct JobRemoved {
     pub deleted: bool,
 }
 
-/// Which jobs.
+/// A query for jobs.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct JobListing {

@@ -17,7 +17,7 @@ use crate::http::problem::{ApiError, Problem};
     params(("limit" = Option<u64>, Query, description = "20 by default, 1,000 at most")),
     responses(
         (status = 200, body = [RejectedItem],
-            headers(("X-Total-Count" = u64, description = "How many there were since the start"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries since the start"), ("Link" = String))),
         (status = 422, body = Problem),
     )
 )]
@@ -45,7 +45,7 @@ pub async fn list_rejected(
     tag = "diagnostics",
     responses(
         (status = 200, body = [UnreadItem],
-            headers(("X-Total-Count" = u64, description = "How many messages there were since the start"),
+            headers(("X-Total-Count" = u64, description = "The number of messages since the start"),
                 ("Link" = String))),
     )
 )]

@@ -15,7 +15,7 @@ use crate::api::schema::words;
 use crate::http::Access;
 use crate::http::reply;
 
-/// How the hub is. Callers who may not monitor it get `status` alone.
+/// The health of the hub. Callers who may not monitor it get `status` alone.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// `ok`, or `degraded` while a part is not.
@@ -35,7 +35,7 @@ pub struct Health {
     parts: Option<HealthParts>,
 }
 
-/// How its parts are.
+/// The health of its parts.
 #[derive(Debug, Serialize, ToSchema)]
 struct HealthParts {
     store: StorePart,
@@ -56,7 +56,7 @@ struct StorePart {
     seq: u64,
     commits: u64,
     commits_failed: u64,
-    /// How long a commit takes on average, since the start; `0s`: less than a millisecond.
+    /// The average time of a commit, since the start; `0s`: less than a millisecond.
     #[schema(example = "3ms")]
     commit_time: String,
     inputs_in_flight: u64,
@@ -81,14 +81,14 @@ struct MqttPart {
     messages_rejected: u64,
     /// Messages on topics that nobody reads: `/api/diagnostics/unread` shows which.
     messages_unread: u64,
-    /// What to know of the broker though it works: an outside one has dropped messages.
+    /// A problem of the broker though it works: an outside one has dropped messages.
     warning: Option<String>,
 }
 
 /// The embedded broker.
 #[derive(Debug, Serialize, ToSchema)]
 struct BrokerPart {
-    /// What there is too much of, while there is.
+    /// The bound of the broker that is reached, while one is.
     #[schema(example = "all places for unknown clients are taken, see mqtt-connections", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'static str>,
@@ -108,7 +108,7 @@ struct BrokerPart {
     session_messages_dropped: u64,
 }
 
-/// Who asks over HTTP.
+/// The load over HTTP: connections, and requests that there was no room for.
 #[derive(Debug, Serialize, ToSchema)]
 struct HttpPart {
     /// `ok`, or `crowded`: nine tenths of the connections that there may be are there.
@@ -137,7 +137,7 @@ struct AutomationPart {
     #[schema(value_type = words::AutomationStatus)]
     status: &'static str,
     rules: u64,
-    /// What is wrong first in each file that does not check out, with file, line and column.
+    /// The first error of each file that does not check out, with file, line and column.
     #[schema(example = json!(["hall.yaml:7:9: `abve` is no key of a numeric trigger, did you mean `above`?"]))]
     broken: Vec<String>,
     /// Runs that came to an end, since the start.
@@ -159,7 +159,7 @@ pub struct Readiness {
     ready: bool,
 }
 
-/// How the hub and its parts are. Always 200: it lives, and `status` says how well.
+/// The health of the hub and its parts. Always 200: it lives, and `status` says how well.
 #[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = Health)))]
 pub async fn get_health(access: Access) -> HttpResponse {
     reply::json(StatusCode::OK, &Health::of(&access))

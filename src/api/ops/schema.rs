@@ -30,6 +30,6 @@ pub struct UnreadItem {
     last_at: String,
     /// The last of them that was close to a topic that is read.
     close_topic: Option<String>,
-    /// What may be meant by it.
+    /// A guess at what is meant by it.
     hint: Option<String>,
 }

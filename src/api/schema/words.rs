@@ -1,4 +1,4 @@
-//! Words that stand in answers, as the description lists them: taken from the types that write them.
+//! Words of answers, as the description lists them: taken from the types that write them.
 
 use twinhub_access::{Action, AuditOutcome as Outcome, Role as UserRole};
 use twinhub_actors::access;
@@ -32,7 +32,7 @@ macro_rules! words {
     };
 }
 
-/// The words of these variants, which are all: one more does not compile until it stands here.
+/// The words of these variants, which are all: one more does not compile until it is here.
 macro_rules! every {
     ($of:path: $($variant:ident),+ $(,)?) => {{
         type Of = $of;
@@ -44,66 +44,67 @@ macro_rules! every {
 }
 
 words! {
-    /// The door that something came in by.
+    /// The source of a change.
     Source: every!(domain::Source: Mqtt, Rest, WebSocket, Rule, Schedule, Hub, Job);
-    /// How a command stands.
+    /// The status of a command.
     CommandStatus: domain::CommandStatus::ALL.map(domain::CommandStatus::as_str);
-    /// Who drives a twin.
+    /// The mode of a twin, which says who drives it.
     Mode: domain::Mode::ALL.map(domain::Mode::as_str);
     /// Whether a device is there. One that was never heard is offline, and its `last_seen` is null.
     Presence: domain::Status::ALL.map(domain::Status::as_str);
-    /// Where a device stands in its life.
+    /// The stage of a device's life.
     Lifecycle: fleet::Lifecycle::ALL.map(fleet::Lifecycle::as_str);
-    /// How good a value is.
+    /// The quality of a value.
     Quality: every!(domain::Quality: Good, Uncertain, Bad);
-    /// How far a device has come with a desired property.
+    /// The progress of a device with a desired property.
     Sync: every!(twin::SyncState: Pending, Sent, Applied, Failed, Stale);
-    /// How far a device has come with its firmware.
+    /// The progress of a device with its firmware.
     FirmwareState: fleet::FirmwareState::ALL.map(fleet::FirmwareState::as_str);
-    /// How bad an alarm is.
+    /// The severity of an alarm.
     Severity: alarm::Severity::ALL.map(alarm::Severity::as_str);
     /// Whether an alarm holds.
     AlarmStatus: ["active", "cleared"];
-    /// What an event tells of. `fleet`: groups, templates, firmware; `hub`: its clock was set.
+    /// The subject of an event. `fleet`: groups, templates, firmware; `hub`: its clock was set.
     EventKind: event::EventKind::ALL.map(event::EventKind::as_str);
-    /// What a job does; `refresh`: devices take their template as it is now; `firmware`: a roll-out.
+    /// The action of a job; `refresh`: devices take their template as it is now; `firmware`: a roll-out.
     JobKind: fleet::JobAction::KINDS;
-    /// How a job stands.
+    /// The status of a job.
     JobStatus: fleet::JobStatus::ALL.map(fleet::JobStatus::as_str);
-    /// How a device of a job stands; of a roll-out `updated` where others are `done`.
+    /// The state of a device of a job; of a roll-out `updated` where others are `done`.
     JobDeviceState: fleet::StepState::ALL.map(fleet::StepState::as_str).into_iter().chain([jobs::UPDATED]);
-    /// Why a rule's actions were looked at: a trigger, the end of what set it off, a person, or another rule.
+    /// The reason why a rule's actions were looked at: a trigger, the end of what set it off, a person, or
+    /// another rule.
     RunKind: ["trigger", "release", "manual", "called"];
-    /// What came of a run.
+    /// The outcome of a run.
     RunOutcome: journal::OUTCOMES;
-    /// Why a rule did not run.
+    /// The reason why a rule did not run.
     WhyNot: every!(run::WhyNot: Condition, Unknown, Stale, StillRunning, TooMany, Cooldown, Stopped, Depth, Missed, Panic);
-    /// What a device had to do with a run: it set it off; an action was done to it, or tried; or the rule has an action for
-    /// it that was not done.
+    /// The role of a device in a run: it set it off; an action was done to it, or tried; or the rule has an action
+    /// for it that was not done.
     RunRole: ["fired", "acted_on", "left_alone"];
     /// Whether a rule runs; `stopped`: by the breaker or a fault.
     RuleStatus: ["running", "disabled", "stopped"];
-    /// Where a rule stands.
+    /// The origin of a rule.
     RuleOrigin: ["file", "api", "template"];
-    /// What becomes of a run while the one before goes on.
+    /// The treatment of a run while the one before goes on.
     RuleMode: ["single", "restart", "queued", "parallel"];
-    /// What sets a rule off.
+    /// The kind of a rule's trigger.
     TriggerKind: view::TRIGGERS;
-    /// How a webhook that a rule sent stands.
+    /// The status of a webhook that a rule sent.
     DeliveryStatus: deliveries::STATUSES.map(deliveries::word);
-    /// What becomes of a run of a schedule that was missed.
+    /// The treatment of a run of a schedule that was missed.
     Missed: ["skip", "run_once"];
-    /// How the hub is: well, or some part of it is not.
+    /// The health of the hub: `degraded` while a part is not well.
     HubStatus: ["ok", "degraded"];
-    /// How a part is.
+    /// The health of a part.
     PartStatus: ["ok", "down"];
-    /// How the store is; `conflict`: another program writes to the database.
+    /// The health of the store; `conflict`: another program writes to the database.
     StoreStatus: ["ok", "failing", "conflict"];
-    /// How the link to the devices is; `full`: the embedded broker lets nobody in any more.
+    /// The health of the link to the devices; `full`: the embedded broker accepts no more clients.
     MqttStatus: ["ok", "down", "full"];
-    /// How many ask over HTTP; `crowded`: nine tenths of as many as may.
+    /// The load over HTTP; `crowded`: nine tenths of the connections that there may be.
     HttpStatus: ["ok", "crowded"];
-    /// How the rules are; `broken`: rule files do not check out, and what they said before goes on.
+    /// The health of the rules; `broken`: rule files do not check out, and their last good version goes on.
     AutomationStatus: ["ok", "broken", "down"];
     /// A role of people and of keys.
     Role: UserRole::OF_PEOPLE.map(UserRole::as_str);
@@ -115,6 +116,6 @@ words! {
     KeyKind: auth::view::KINDS;
     /// An action that is audited.
     AuditAction: Action::ALL.iter().map(|action| action.as_str());
-    /// What came of an action.
+    /// The outcome of an action.
     AuditOutcome: every!(Outcome: Done, Refused, Failed);
 }

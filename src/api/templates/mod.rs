@@ -58,7 +58,7 @@ const LONGEST_TRIAL: Duration = Duration::from_secs(600);
     params(TemplateListing),
     responses(
         (status = 200, description = "A page of templates", body = [TemplateItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]
@@ -260,7 +260,7 @@ pub async fn delete_template(
     params(("id" = String, Path, description = "The template's id"), Listing),
     responses(
         (status = 200, description = "A page of devices", body = [DeviceItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String),
                 ("X-Warnings" = String, description = "As of `/api/devices`"))),
         (status = 404, body = Problem),
         (status = 422, description = "A parameter makes no sense", body = Problem),

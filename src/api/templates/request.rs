@@ -94,7 +94,7 @@ pub struct TemplateChange {
 }
 
 impl NewTemplate {
-    /// What it says, as a change would.
+    /// The members of the template, in the form that a change has.
     pub fn members(self) -> Object {
         let Self {
             id,

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::api::schema::Object;
 use crate::api::twin::schema::{DeviceSettingsItem, ScheduleKept};
 
-/// What a device has of its template.
+/// The template of a device, and its version.
 #[derive(ToSchema)]
 pub struct TemplateOfDevice {
     #[schema(example = "pump")]
@@ -15,8 +15,8 @@ pub struct TemplateOfDevice {
     version: u64,
 }
 
-/// Which devices take a template by themselves when they appear, or when it becomes known what they are. All that is
-/// said must fit.
+/// A filter for devices that take a template by themselves when they appear, or when it becomes known what they are.
+/// All members that are set must fit.
 #[derive(ToSchema)]
 pub struct TemplateMatch {
     #[schema(example = "pump")]
@@ -47,7 +47,7 @@ pub struct TemplateItem {
     version: u64,
     /// The version by which what devices take last changed: those that are up to date show it.
     layer_version: u64,
-    /// How many devices have it.
+    /// The number of devices that have it.
     device_count: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -73,21 +73,21 @@ pub struct TemplateWithJob {
     job_id: Option<String>,
 }
 
-/// What a change would do.
+/// The effects that a change would have.
 #[derive(ToSchema)]
 pub struct TemplateTrial {
     dry_run: bool,
     /// As it would be.
     template: TemplateItem,
-    /// How many devices have it.
+    /// The number of devices that have it.
     device_count: u64,
-    /// How many of them would be another.
+    /// The number of these devices that would change.
     changed_count: u64,
     /// Some of these, in the order of their numbers.
     changes: Vec<TemplateDifference>,
 }
 
-/// What would be another of a device.
+/// The changes that a device would have.
 #[derive(ToSchema)]
 pub struct TemplateDifference {
     device_id: String,
@@ -100,14 +100,14 @@ pub struct TemplateDifference {
 pub struct TemplateRemoved {
     id: String,
     deleted: bool,
-    /// How many devices had it.
+    /// The number of devices that had it.
     device_count: u64,
     /// The job that takes it off them.
     job_id: Option<String>,
     message: String,
 }
 
-/// Which templates.
+/// A query for templates.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct TemplateListing {

@@ -17,7 +17,7 @@ use crate::http::extract::precondition::if_match;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 
-/// Who drives the twin.
+/// The mode of the twin, which says who drives it.
 #[utoipa::path(
     get,
     path = "/api/devices/{id}/mode",

@@ -17,7 +17,7 @@ pub struct TwinPatch {
     configuration: Option<Object>,
 }
 
-/// Who is to drive the twin; `for` and `until` are two ways to say when manual mode ends.
+/// The mode that the twin is to have; `for` and `until` are two ways to say when manual mode ends.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"mode": "manual", "for": "2h"}))]

@@ -9,7 +9,7 @@ use crate::api::schema::Object;
 use crate::api::schema::words::{Lifecycle, Missed, Mode, Presence};
 use crate::api::templates::schema::TemplateOfDevice;
 
-/// What is set for one device; what is not said is as usual.
+/// The settings of one device; members that are left out have their defaults.
 #[derive(ToSchema)]
 pub struct DeviceSettingsItem {
     /// After how long a silence it counts as offline: a duration, seconds, or `never`. Three of its median
@@ -28,7 +28,7 @@ pub struct DeviceSettingsItem {
     words: Option<Vec<String>>,
 }
 
-/// Who drives the twin.
+/// The mode of the twin, which says who drives it.
 #[derive(ToSchema)]
 pub struct DeviceMode {
     device_id: String,
@@ -52,7 +52,7 @@ pub struct ScheduleEntry {
     set: Option<Object>,
     /// A command, as it is sent to the device's commands; or else `set`.
     command: Option<Object>,
-    /// What becomes of a run that was missed: `skip` (by default) or `run_once`.
+    /// The treatment of a run that was missed: `skip` (by default) or `run_once`.
     missed: Option<String>,
     enabled: Option<bool>,
     /// The next three, RFC 3339, UTC. Shown, and passed over where it is sent.
@@ -141,12 +141,12 @@ pub struct TwinParts {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
-    /// What the device says it is.
+    /// The state that the device reports.
     reported: Object,
-    /// What people and rules want it to be.
+    /// The state that people and rules want it to have.
     desired: Object,
-    /// What of `desired` it has not reported. Equal numbers are equal however they are written, `motor.rpm` and
-    /// `{"motor": {"rpm": …}}` are one place, and declared `words` mean the same.
+    /// The part of `desired` that it has not reported. Equal numbers are equal however they are written, `motor.rpm`
+    /// and `{"motor": {"rpm": …}}` are one place, and declared `words` mean the same.
     delta: Object,
     /// `{"reported": {"temperature": {"reported_at", "changed_at", "quality", "unit", "claimed_at"}}, "desired": {"power": {"at", "by",
     /// "sync"}}}`: `unit` where one was named (`units` by path within an object), `claimed_at` where the device's time is not believed; and of `configuration`, `tags`, `settings`, `limits` and `schedule` whose each is:
@@ -154,7 +154,7 @@ pub struct TwinParts {
     metadata: Object,
     schedule: Vec<ScheduleKept>,
     settings: DeviceSettingsItem,
-    /// What its readings are expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
+    /// Expectations of its readings: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
     /// and their words for false and true: `{"power": {"words": ["OFF", "ON"]}}`
     limits: Object,
     firmware: DeviceFirmware,

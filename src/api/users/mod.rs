@@ -37,7 +37,7 @@ routes! {
     ),
     responses(
         (status = 200, description = "A page of users", body = [UserItem],
-            headers(("X-Total-Count" = u64, description = "How many there are on all pages"), ("Link" = String))),
+            headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
 )]

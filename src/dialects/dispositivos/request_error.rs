@@ -8,7 +8,7 @@ use twinhub_domain::{Json, Object, Refusal};
 
 use crate::http::problem::ApiError;
 
-/// Why a request was not done, to be told in Spanish.
+/// A request that was refused or failed; the answer says so in Spanish.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct RequestError {

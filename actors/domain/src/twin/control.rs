@@ -138,7 +138,7 @@ impl Control {
     }
 }
 
-/// Why a device in this state is neither heard nor driven; none where it is.
+/// The refusal of a device in this state, which is neither heard nor driven; none where it is.
 fn out_of_service(state: Lifecycle) -> Option<Refusal> {
     match state {
         Lifecycle::Provisioned | Lifecycle::Active => None,

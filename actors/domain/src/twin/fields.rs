@@ -30,7 +30,7 @@ pub enum SetBy {
 /// The word of the device itself that sets a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// Whatever it says last.
+    /// Its last word, always.
     Always,
     /// Its word while the field is empty: against what a person called it, a device's word is only reported.
     First,

@@ -165,7 +165,7 @@ impl Publish {
     }
 }
 
-/// Why a twin would not take an input.
+/// The reason why a twin refused an input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the twin is at version {current}, not {expected}")]

@@ -46,7 +46,7 @@ pub enum Part {
     Template(Option<Arc<Layer>>),
     /// Whether the device could be sent what is desired of it.
     Told(bool),
-    /// Why the device could not become what is desired, by property.
+    /// Reasons why the device could not apply what is desired, by property.
     Failed(Object),
     /// Units of what is reported, by path; null takes one away.
     Units(Object),

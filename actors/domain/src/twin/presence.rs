@@ -38,9 +38,10 @@ pub(super) enum CommandDelivery {
 pub struct ConnectionRecord {
     /// When it last came or went.
     pub changed_at: Timestamp,
-    /// Why it last went: `reported` (its own word or its last will), `silent`, `suspended` or `retired`.
+    /// The reason of its last disconnect: `reported` (its own word or its last will), `silent`, `suspended` or
+    /// `retired`.
     pub disconnect_reason: Box<str>,
-    /// The number of its departures.
+    /// The number of its disconnects.
     pub disconnects: u32,
     /// When it went the last few times, the latest last.
     recent: Vec<Timestamp>,

@@ -23,7 +23,7 @@ pub struct Repeats {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[expect(clippy::box_collection, reason = "most twins have none: a pointer each instead of three words")]
     untimed: Option<Box<Vec<u64>>>,
-    /// Those whose time is not believed and that had no id: when they came, the newest last. A clock that begins
+    /// Messages whose time is not believed and that had no id: when they came, the newest last. A clock that begins
     /// anew with every start says the same time again of another reading, so they are known for a while only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[expect(clippy::box_collection, reason = "as above")]

@@ -14,7 +14,7 @@ pub trait RetainedPersistence: Send + Sync + 'static {
     async fn change_retained(&self, changes: &[RetainedChange]) -> Result<(), PersistenceError>;
 }
 
-/// Why they were not read or written, for people.
+/// The reason why retained messages were not read or written, for people.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PersistenceError(pub String);

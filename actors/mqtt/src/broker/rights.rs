@@ -10,7 +10,7 @@ use crate::intake::Intake;
 /// The stable word for it among rejected messages.
 pub(super) const REASON: &str = "hub_only_topic";
 
-/// Why a publish is refused.
+/// The reason for the refusal of a publish, for people.
 pub(super) fn refusal(client: &str) -> String {
     format!("the hub alone speaks on this topic, and `{client}` published to it")
 }

@@ -81,7 +81,7 @@ impl Decoded {
     }
 }
 
-/// Why a message was not understood.
+/// The reason why a message was not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     #[error("no dialect knows this topic")]

@@ -107,7 +107,7 @@ pub struct Binding {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BindingId(Box<str>);
 
-/// Why a text names no binding.
+/// A text that names no binding, and its length in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the id of a binding has 1 to {LONGEST_BINDING_ID} bytes, this one has {0}")]
 pub struct BadBindingId(pub usize);

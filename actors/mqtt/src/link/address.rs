@@ -15,7 +15,7 @@ pub struct BrokerAddress {
     pub credentials: Option<(String, String)>,
 }
 
-/// Why a text is no address of a broker. It never shows the password.
+/// The reason why a text is no address of a broker. It never shows the password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     #[error("the broker's address is no URL: {0}")]

@@ -1,7 +1,7 @@
 //! Twins taken back to an earlier place in the sequence.
 //!
 //! After a kill the store has the twins as they were last, and the engine goes on at a place a little before that.
-//! What the events in between changed must not have been there yet, or they would change nothing when they come
+//! Changes by the events in between must not have been there yet, or they would change nothing when they come
 //! again, and fire nothing. Of a property that the first of them said, it is known when it last became another: so
 //! it is known whether that event made it so. What it was before is not; then it is taken out, and was not known.
 

@@ -52,7 +52,7 @@ struct SessionEntry {
 struct KeyEntry {
     key: Mutex<Used<Key>>,
     caller: Caller,
-    /// Those that it gives while it has not expired.
+    /// The rights that it gives while it has not expired.
     rights: Result<Rights, DeadKey>,
     validity: Arc<Validity>,
 }

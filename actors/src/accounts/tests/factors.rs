@@ -108,7 +108,7 @@ async fn a_recovery_code_works_once() {
     }
 }
 
-/// Whoever has the password must not have as many tries as they like for the rest.
+/// An attacker who has the password must not have as many tries as they like for the rest.
 #[actix::test]
 async fn codes_cannot_be_guessed() {
     let scene = Scene::in_memory(AccountSettings::default()).await;

@@ -1,7 +1,7 @@
 //! The course of jobs: they are made, paused, resumed, canceled, tried again and forgotten, and roll-outs go on stage
 //! by stage, or are broken off.
 //!
-//! What changes many of a job's devices at once waits until none of them has its turn: a device that is done must not
+//! A change of many of a job's devices at once waits until none of them has its turn: a device that is done must not
 //! be called canceled because the word for that was on its way first.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use twinhub_domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange
 use twinhub_domain::{Cause, Input};
 use twinhub_store::{JobOp, StepSweep};
 
-/// Why a job that is for no device has failed.
+/// The reason of the failure of a job that is for no device.
 const NOBODY: &str = "no device matched: nothing was done";
 
 /// Something that a person wants of a job.

@@ -95,7 +95,8 @@ impl JobTable {
         JobRun::new(self.made_runs, pace, JobCounting::new(counts))
     }
 
-    /// Those who are queued when many were changed are read anew; till then nobody has a turn.
+    /// Begins the job's run anew after many of its devices were changed: the queued ones are read anew, and none has
+    /// a turn until then.
     pub fn begin_anew(&mut self, id: JobId) {
         let mut run = self.new_run(id);
         if let Some(before) = self.runs.remove(&id) {

@@ -7,7 +7,7 @@ use twinhub_access::password::BadPassword;
 use twinhub_access::role::Permission;
 use twinhub_access::user::BadUserChange;
 
-/// Why an account's request was refused.
+/// The reason why an account's request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountRefusal {
     /// Whichever of both: nobody learns who has an account.

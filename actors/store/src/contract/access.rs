@@ -324,7 +324,7 @@ async fn old_entries_go_and_their_places_are_never_given_again() {
     }
 }
 
-/// What is kept of a user is worth nothing to who has the file alone.
+/// The records of a user are worth nothing to somebody who has the file alone.
 #[tokio::test]
 async fn the_database_holds_no_secret_in_clear() {
     use crate::seal::Seal;

@@ -1,4 +1,4 @@
-//! Whatever is done to users, keys, sessions and the audit, the database answers as the store in memory does.
+//! The database answers as the store in memory does, whatever is done to users, keys, sessions and the audit.
 
 use proptest::prelude::*;
 use uuid::Uuid;

@@ -25,9 +25,9 @@ const WRITE: &str = "write the layers of templates";
 /// The layers that a batch's events name, by their names.
 #[derive(Default)]
 pub struct NamedLayers {
-    /// Those that have a row with this batch, and the last event that names each.
+    /// Layers that have a row with this batch, and the last event that names each.
     fresh: BTreeMap<Box<str>, (Arc<Layer>, u64)>,
-    /// Those that were taken for unused.
+    /// Layers that were taken for unused.
     used_again: BTreeSet<Box<str>>,
 }
 

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::import_export::{DecimalCommas, LineFault};
 
-/// What became of the lines of a file.
+/// The outcome of the lines of a file.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct ImportReport {
     /// Lines with something in them, without the header.
@@ -35,7 +35,7 @@ pub struct ImportReport {
     pub broken_off: Option<BrokenOff>,
 }
 
-/// How decimal commas of a column were read.
+/// The reading of a column's decimal commas.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CommasRead {
     #[schema(example = "desired.setpoint")]
@@ -60,12 +60,12 @@ pub struct LineRefused {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub column: Option<usize>,
-    /// Whose line it is, as far as it says.
+    /// The id in the line, as far as it has one.
     pub id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub device_id: Option<String>,
-    /// What of it is wrong; none where it is the line as a whole.
+    /// The field that is wrong; none where it is the line as a whole.
     #[schema(example = "settings.heartbeat")]
     pub field: Option<String>,
     /// A stable word for programs, the same as in problem documents.

@@ -16,8 +16,8 @@ use crate::api::twin::request::NewMode;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::read::even_null;
 
-/// What is done to each device: exactly one of these. Other kinds of jobs are not asked for here: `refresh` is what
-/// templates do, and `firmware` has a route of its own.
+/// The action upon each device: exactly one of these. Other kinds of jobs are not asked for here: `refresh` is made by
+/// changes of templates, and `firmware` has a route of its own.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkAction {

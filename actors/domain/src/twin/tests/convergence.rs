@@ -232,8 +232,8 @@ fn obey(scene: &mut Scene, delta: &str, habit: Habit) {
 }
 
 proptest! {
-    /// Whatever the order of patches, drop-outs and reports, and however each is written: in the end reported equals
-    /// desired, or it is said why not.
+    /// Reported equals desired in the end, or it is said why not, whatever the order of patches, drop-outs and reports,
+    /// and however each is written.
     #[test]
     fn in_the_end_they_agree_or_it_is_said_why(deeds in deeds(), habit in habit()) {
         let mut scene = Scene::online();

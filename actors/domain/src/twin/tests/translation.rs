@@ -54,7 +54,7 @@ pub fn said(speaker: Speaker, text: &str) -> Input {
     Input::Translate(Arc::new(Message { speaker, serial, words }))
 }
 
-/// Whatever may be said.
+/// Any message that may be said.
 pub fn any() -> impl Strategy<Value = Input> {
     let speakers = [
         Speaker::Device,

@@ -449,8 +449,8 @@ fn what_earlier_versions_stored_is_read() {
 }
 
 proptest! {
-    /// Whatever is said in whatever order, the twin is the fold of its events, every message and PUT is a
-    /// line, and the last line says what is seen.
+    /// The twin is the fold of its events, every message and PUT is a line, and the last line says what is seen,
+    /// whatever is said in whatever order.
     #[test]
     fn every_word_is_a_line(words in prop::collection::vec(word(), 1..12)) {
         let mut fixture = DispositivosFixture::new();

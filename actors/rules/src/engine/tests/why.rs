@@ -1,4 +1,4 @@
-//! Why, and why not.
+//! Reasons why a rule ran, and why it did not.
 
 use super::*;
 use twinhub_domain::run::{RunKind, WhyNot};
