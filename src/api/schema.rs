@@ -32,7 +32,7 @@ pub struct EventCause {
     /// The number of runs above that one.
     #[schema(nullable = false)]
     depth: Option<u8>,
-    /// The broker had kept the message: it says how things stood, not that anything happened just now.
+    /// The broker had kept the message: it shows an earlier state, not that anything happened just now.
     #[schema(nullable = false)]
     retained: Option<bool>,
 }

@@ -221,8 +221,11 @@ const SOURCES: [&str; 9] = [
     "migrations/src",
 ];
 
-/// First words of a doc comment that put a clause in the place of a noun.
+/// First words of a doc comment or a description that put a clause in the place of a noun.
 const SLOW: [&str; 9] = ["What", "Whatever", "How", "Who", "Whoever", "Whose", "Which", "Why", "Those"];
+
+/// The beginning of a description among the attributes of a route or a schema.
+const DESCRIPTION: &str = "description = \"";
 
 /// Lines that a source file has at most; a longer one has more than one job.
 const LONGEST_FILE: usize = 500;
@@ -361,7 +364,7 @@ fn no_doc_comment_sends_its_reader_away() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// A reader finds the thing by its noun: a doc comment names it first.
+/// A reader finds the thing by its noun: a doc comment, and a description in the API's document, name it first.
 #[test]
 fn doc_comments_begin_with_a_noun() {
     let mut broken = Vec::new();
@@ -371,15 +374,19 @@ fn doc_comments_begin_with_a_noun() {
         let mut inside = false; // in a comment that has begun
         for (index, line) in text.lines().enumerate() {
             let comment = ["///", "//!"].iter().find_map(|mark| line.trim_start().strip_prefix(mark));
-            let first = comment.and_then(|comment| comment.split_whitespace().next());
-            let is_slow = first.is_some_and(|word| SLOW.contains(&word.trim_end_matches([',', ';', '.'])));
-            if !inside && is_slow || comment.is_some_and(|comment| comment.contains("See the module")) {
+            let is_slow = !inside && comment.is_some_and(begins_with_a_clause)
+                || line.split(DESCRIPTION).skip(1).any(begins_with_a_clause);
+            if is_slow {
                 broken.push(format!("{name}:{}: {}", index + 1, line.trim()));
             }
             inside = comment.is_some();
         }
     }
     assert!(broken.is_empty(), "the noun comes first:\n{}", broken.join("\n"));
+}
+
+fn begins_with_a_clause(text: &str) -> bool {
+    text.split_whitespace().next().is_some_and(|word| SLOW.contains(&word.trim_end_matches([',', ';', '.'])))
 }
 
 /// The entries under `[dependencies]` of a manifest.

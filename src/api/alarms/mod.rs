@@ -101,7 +101,7 @@ pub async fn get_alarm(
     Ok(shown(&found.ok_or_else(|| ApiError::no_alarm(id))?))
 }
 
-/// Says that somebody has seen it. One that was seen before stays as it is: the first one's word stands.
+/// Acknowledges an alarm. One that was acknowledged before stays as it is: the first acknowledgement counts.
 #[utoipa::path(
     post,
     path = "/api/alarms/{id}/acknowledge",

@@ -69,8 +69,8 @@ pub async fn set_up(
     Ok(welcome(&access, StatusCode::CREATED, &signed_in).await)
 }
 
-/// Makes a user of whoever asks, and signs them in: an operator, where the option `registration` is `open`. While there is
-/// no user, whoever registers from this machine becomes admin.
+/// Makes a user of the caller, and signs them in: an operator, where the option `registration` is `open`. While there is
+/// no user, a caller from this machine becomes admin.
 #[utoipa::path(
     post,
     path = "/api/auth/register",

@@ -62,7 +62,7 @@ pub struct StoredReadings {
 /// A reading that was not taken in.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectedReading {
-    /// Where it stands in the body, or its name: `sensor_readings[0].value`.
+    /// Its place in the body, or its name: `sensor_readings[0].value`.
     #[schema(example = "sensor_readings[0].value")]
     field: String,
     /// A stable word for programs.

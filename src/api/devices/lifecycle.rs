@@ -20,7 +20,7 @@ use crate::http::reply::Document;
 /// A reason has at most this many bytes.
 const LONGEST_REASON: usize = 1_024;
 
-/// Where the device stands in its life.
+/// The stage of the device's life.
 #[utoipa::path(
     get,
     path = "/api/devices/{id}/lifecycle",

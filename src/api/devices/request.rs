@@ -112,7 +112,7 @@ pub struct Claim {
     template_id: Option<Json>,
 }
 
-/// Where a device is to stand in its life.
+/// The stage of its life that a device is to have.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"state": "suspended", "reason": "it floods us"}))]

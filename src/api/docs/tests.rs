@@ -167,7 +167,7 @@ fn nothing_refers_to_what_is_not_there() {
     }
 }
 
-/// Refusals are told in a problem document, whoever refuses.
+/// Refusals are problem documents, whichever layer refuses.
 #[test]
 fn refusals_are_problem_documents() {
     let document = openapi();

@@ -122,7 +122,7 @@ pub async fn import_devices(
     import(&request, options, devices, body, &access).await
 }
 
-/// Takes groups in, each line as POST, or with `existing=update` PUT, takes one in. They may stand in any order.
+/// Takes groups in, each line as POST, or with `existing=update` PUT, takes one in. They may come in any order.
 #[utoipa::path(
     post,
     path = "/api/groups/import",

@@ -36,7 +36,7 @@ pub struct GroupDeleted {
     devices_moved: u64,
     /// Groups that were.
     groups_moved: u64,
-    /// The group that they stand in now; null: none.
+    /// The group that they are in now; null: none.
     moved_to: Option<String>,
     message: String,
 }
@@ -130,8 +130,8 @@ pub async fn patch_group(
     change(&request, group, params, body, &access).await
 }
 
-/// Removes a group that is empty. With `force`, what stands in it moves to the group above first, or to none where it
-/// is at the top.
+/// Removes a group that is empty. With `force`, its devices and groups move to the group above first, or to
+/// none where it is at the top.
 #[utoipa::path(
     delete,
     path = "/api/groups/{id}",

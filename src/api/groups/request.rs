@@ -21,7 +21,7 @@ pub struct NewGroup {
     #[serde(default, deserialize_with = "even_null")]
     #[schema(value_type = Option<String>)]
     description: Option<Option<Box<str>>>,
-    /// The id of the group that it stands under.
+    /// The id of the group above it.
     #[serde(default, deserialize_with = "even_null", alias = "parent_id")]
     #[schema(value_type = Option<String>, example = "plant")]
     parent_group: Option<Option<Box<str>>>,

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::schema::Object;
 
-/// A group, with what stands in it.
+/// A group, with counts of its devices.
 #[derive(ToSchema)]
 pub struct GroupItem {
     #[schema(example = "hall-2")]
@@ -15,10 +15,10 @@ pub struct GroupItem {
     #[schema(example = "Hall 2")]
     name: String,
     description: String,
-    /// The group that it stands under; null at the top.
+    /// The group above it; null at the top.
     #[schema(example = "plant")]
     parent_group: Option<String>,
-    /// The ids from the top down to its own. Not of those in `children`: they stand where they are told.
+    /// The ids from the top down to its own. Groups in `children` have none: their place shows it.
     #[schema(example = json!(["plant", "hall-2"]), nullable = false)]
     path: Option<Vec<String>>,
     tags: Object,
@@ -26,7 +26,7 @@ pub struct GroupItem {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
-    /// Devices that stand right in it: `devices.total`.
+    /// The number of devices directly in it: `devices.total`.
     device_count: u64,
     devices: DeviceCounts,
     /// The means of the latest readings of its devices, by name: of those that are numbers.

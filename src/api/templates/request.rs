@@ -1,4 +1,4 @@
-//! Bodies about templates. What stands in their members is read where rules and devices are known.
+//! Bodies about templates. The contents of their members are read where rules and devices are known.
 
 use serde::Deserialize;
 use twinhub_domain::{Json, Object};
