@@ -42,7 +42,7 @@ async fn a_field_of_the_table_is_in_all_places() {
         assert_eq!(send(&hub, Method::POST, "/api/devices", &bare).await, StatusCode::CREATED, "{name}");
         let changed = send(&hub, Method::PUT, &path, &json!({ name: value })).await;
         assert_eq!(changed.is_success(), may_set, "{name} in a change: {changed}");
-        for schema in ["NewDevice", "DeviceChange"] {
+        for schema in ["NewDevice", "DeviceChange", "Claim"] {
             assert_eq!(has(schema, field), may_set, "{name} in {schema}");
         }
         for schema in ["DeviceItem", "TwinDocument"] {

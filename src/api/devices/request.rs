@@ -8,108 +8,146 @@ use utoipa::ToSchema;
 use crate::api::twin::schema::ScheduleEntry;
 use crate::http::extract::read::{even_null, filled, given_members, text_or_null};
 
-/// A registration.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewDevice {
-    #[serde(deserialize_with = "filled")]
-    #[schema(example = "Pump in the hall")]
-    pub name: Box<str>,
-    /// 1 to 128 of `A-Z a-z 0-9 . _ : -`; made when none is given.
-    #[schema(example = "pump-1")]
-    pub device_id: Option<Box<str>>,
-    pub serial_number: Option<Box<str>>,
-    r#type: Option<Box<str>>,
-    description: Option<Box<str>>,
-    model: Option<Box<str>>,
-    ip_address: Option<Box<str>>,
-    mac_address: Option<Box<str>>,
-    /// 16 to 256 bytes; made when none is given.
-    pub auth_token: Option<Box<str>>,
-    group_id: Option<Box<str>>,
-    tags: Option<Object>,
-    configuration: Option<Object>,
-    /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
-    settings: Option<Object>,
-    /// Entries, or a timetable by days; see `…/schedule`.
-    #[serde(default, deserialize_with = "even_null")]
-    #[schema(value_type = Option<Vec<ScheduleEntry>>)]
-    schedule: Option<Json>,
-    /// By reading what it is expected to be, over what its template says.
-    limits: Option<Object>,
-    /// The id of its template. Null means none, also where one is meant for it.
-    #[serde(default, deserialize_with = "even_null", alias = "template")]
-    #[schema(value_type = Option<String>)]
-    template_id: Option<Json>,
+/// The bodies with the texts of a device that anybody may set, which come from the table of a device's fields.
+macro_rules! bodies {
+    ($($text:ident)+) => {
+        /// A registration.
+        #[derive(Debug, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct NewDevice {
+            #[serde(deserialize_with = "filled")]
+            #[schema(example = "Pump in the hall")]
+            pub name: Box<str>,
+            /// 1 to 128 of `A-Z a-z 0-9 . _ : -`; made when none is given.
+            #[schema(example = "pump-1")]
+            pub device_id: Option<Box<str>>,
+            pub serial_number: Option<Box<str>>,
+            $($text: Option<Box<str>>,)+
+            /// 16 to 256 bytes; made when none is given.
+            pub auth_token: Option<Box<str>>,
+            tags: Option<Object>,
+            configuration: Option<Object>,
+            /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
+            settings: Option<Object>,
+            /// Entries, or a timetable by days; see `…/schedule`.
+            #[serde(default, deserialize_with = "even_null")]
+            #[schema(value_type = Option<Vec<ScheduleEntry>>)]
+            schedule: Option<Json>,
+            /// By reading what it is expected to be, over what its template says.
+            limits: Option<Object>,
+            /// The id of its template. Null means none, also where one is meant for it.
+            #[serde(default, deserialize_with = "even_null", alias = "template")]
+            #[schema(value_type = Option<String>)]
+            template_id: Option<Json>,
+        }
+
+        /// A change of a device; what is left out stays, null takes away.
+        #[derive(Debug, Default, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct DeviceChange {
+            #[serde(default, deserialize_with = "text_or_null")]
+            #[schema(value_type = Option<String>)]
+            name: Option<Json>,
+            #[serde(default, deserialize_with = "text_or_null")]
+            #[schema(value_type = Option<String>)]
+            serial_number: Option<Json>,
+            $(
+                #[serde(default, deserialize_with = "text_or_null")]
+                #[schema(value_type = Option<String>)]
+                $text: Option<Json>,
+            )+
+            tags: Option<Object>,
+            desired: Option<Object>,
+            configuration: Option<Object>,
+            /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
+            settings: Option<Object>,
+            /// Entries, or a timetable by days; see `…/schedule`.
+            #[serde(default, deserialize_with = "even_null")]
+            #[schema(value_type = Option<Vec<ScheduleEntry>>)]
+            schedule: Option<Json>,
+            /// By reading what it is expected to be, over what its template says.
+            limits: Option<Object>,
+            /// The id of its template. Null means none, also where one is meant for it.
+            #[serde(default, deserialize_with = "even_null", alias = "template")]
+            #[schema(value_type = Option<String>)]
+            template_id: Option<Json>,
+        }
+
+        /// A claim.
+        #[derive(Debug, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct Claim {
+            #[serde(deserialize_with = "filled")]
+            #[schema(example = "TMP0603IF1WD")]
+            pub serial_number: Box<str>,
+            name: Option<Box<str>>,
+            $($text: Option<Box<str>>,)+
+            tags: Option<Object>,
+            configuration: Option<Object>,
+            /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
+            settings: Option<Object>,
+            /// By reading what it is expected to be, over what its template says.
+            limits: Option<Object>,
+            /// The id of its template. Null means none, also where one is meant for it.
+            #[serde(default, deserialize_with = "even_null", alias = "template")]
+            #[schema(value_type = Option<String>)]
+            template_id: Option<Json>,
+        }
+
+        impl NewDevice {
+            /// The merge patch onto the new twin.
+            pub fn patch(self) -> Object {
+                let members = [
+                    ("name", Some(Json::String(self.name))),
+                    ("serial_number", text(self.serial_number)),
+                    $((name(stringify!($text)), text(self.$text)),)+
+                    ("tags", self.tags.map(Json::from)),
+                    ("limits", self.limits.map(Json::from)),
+                    ("schedule", self.schedule), // whether it is one, the twin itself says
+                    ("template", self.template_id),
+                ];
+                with_settings(given_members(members), self.configuration, self.settings)
+            }
+        }
+
+        impl DeviceChange {
+            /// The merge patch onto the twin.
+            pub fn patch(self) -> Object {
+                let members = [
+                    ("name", self.name),
+                    ("serial_number", self.serial_number),
+                    $((name(stringify!($text)), self.$text),)+
+                    ("tags", self.tags.map(Json::from)),
+                    ("desired", self.desired.map(Json::from)),
+                    ("limits", self.limits.map(Json::from)),
+                    ("schedule", self.schedule), // whether it is one, the twin itself says
+                    ("template", self.template_id),
+                ];
+                with_settings(given_members(members), self.configuration, self.settings)
+            }
+        }
+
+        impl Claim {
+            /// The merge patch onto the twin, without the serial number by which it is found.
+            pub fn patch(self) -> Object {
+                let members = [
+                    ("name", text(self.name)),
+                    $((name(stringify!($text)), text(self.$text)),)+
+                    ("tags", self.tags.map(Json::from)),
+                    ("limits", self.limits.map(Json::from)),
+                    ("template", self.template_id),
+                ];
+                with_settings(given_members(members), self.configuration, self.settings)
+            }
+        }
+    };
 }
 
-/// A change of a device; what is left out stays, null takes away.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeviceChange {
-    #[serde(default, deserialize_with = "text_or_null")]
-    #[schema(value_type = Option<String>)]
-    name: Option<Json>,
-    #[serde(default, deserialize_with = "text_or_null")]
-    #[schema(value_type = Option<String>)]
-    serial_number: Option<Json>,
-    #[serde(default, deserialize_with = "text_or_null")]
-    #[schema(value_type = Option<String>)]
-    r#type: Option<Json>,
-    #[serde(default, deserialize_with = "text_or_null")]
-    #[schema(value_type = Option<String>)]
-    description: Option<Json>,
-    #[serde(default, deserialize_with = "text_or_null")]
-    #[schema(value_type = Option<String>)]
-    model: Option<Json>,
-    #[serde(default, deserialize_with = "text_or_null")]
-    #[schema(value_type = Option<String>)]
-    ip_address: Option<Json>,
-    #[serde(default, deserialize_with = "text_or_null")]
-    #[schema(value_type = Option<String>)]
-    mac_address: Option<Json>,
-    #[serde(default, deserialize_with = "text_or_null")]
-    #[schema(value_type = Option<String>)]
-    group_id: Option<Json>,
-    tags: Option<Object>,
-    desired: Option<Object>,
-    configuration: Option<Object>,
-    /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
-    settings: Option<Object>,
-    /// Entries, or a timetable by days; see `…/schedule`.
-    #[serde(default, deserialize_with = "even_null")]
-    #[schema(value_type = Option<Vec<ScheduleEntry>>)]
-    schedule: Option<Json>,
-    /// By reading what it is expected to be, over what its template says.
-    limits: Option<Object>,
-    /// The id of its template. Null means none, also where one is meant for it.
-    #[serde(default, deserialize_with = "even_null", alias = "template")]
-    #[schema(value_type = Option<String>)]
-    template_id: Option<Json>,
-}
+twinhub_domain::settable_texts!(bodies);
 
-/// A claim.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Claim {
-    #[serde(deserialize_with = "filled")]
-    #[schema(example = "TMP0603IF1WD")]
-    pub serial_number: Box<str>,
-    name: Option<Box<str>>,
-    r#type: Option<Box<str>>,
-    description: Option<Box<str>>,
-    model: Option<Box<str>>,
-    group_id: Option<Box<str>>,
-    tags: Option<Object>,
-    configuration: Option<Object>,
-    /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
-    settings: Option<Object>,
-    /// By reading what it is expected to be, over what its template says.
-    limits: Option<Object>,
-    /// The id of its template. Null means none, also where one is meant for it.
-    #[serde(default, deserialize_with = "even_null", alias = "template")]
-    #[schema(value_type = Option<String>)]
-    template_id: Option<Json>,
+/// The name of a text in JSON.
+fn name(member: &'static str) -> &'static str {
+    member.strip_prefix("r#").unwrap_or(member)
 }
 
 /// The stage of its life that a device is to have.
@@ -121,66 +159,6 @@ pub struct NewLifecycle {
     #[serde(deserialize_with = "filled")]
     pub state: Box<str>,
     pub reason: Option<Box<str>>,
-}
-
-impl NewDevice {
-    /// The merge patch onto the new twin.
-    pub fn patch(self) -> Object {
-        let members = [
-            ("name", Some(Json::String(self.name))),
-            ("serial_number", text(self.serial_number)),
-            ("type", text(self.r#type)),
-            ("description", text(self.description)),
-            ("model", text(self.model)),
-            ("ip_address", text(self.ip_address)),
-            ("mac_address", text(self.mac_address)),
-            ("group_id", text(self.group_id)),
-            ("tags", self.tags.map(Json::from)),
-            ("limits", self.limits.map(Json::from)),
-            ("schedule", self.schedule), // whether it is one, the twin itself says
-            ("template", self.template_id),
-        ];
-        with_settings(given_members(members), self.configuration, self.settings)
-    }
-}
-
-impl DeviceChange {
-    /// The merge patch onto the twin.
-    pub fn patch(self) -> Object {
-        let members = [
-            ("name", self.name),
-            ("serial_number", self.serial_number),
-            ("type", self.r#type),
-            ("description", self.description),
-            ("model", self.model),
-            ("ip_address", self.ip_address),
-            ("mac_address", self.mac_address),
-            ("group_id", self.group_id),
-            ("tags", self.tags.map(Json::from)),
-            ("desired", self.desired.map(Json::from)),
-            ("limits", self.limits.map(Json::from)),
-            ("schedule", self.schedule), // whether it is one, the twin itself says
-            ("template", self.template_id),
-        ];
-        with_settings(given_members(members), self.configuration, self.settings)
-    }
-}
-
-impl Claim {
-    /// The merge patch onto the twin, without the serial number by which it is found.
-    pub fn patch(self) -> Object {
-        let members = [
-            ("name", text(self.name)),
-            ("type", text(self.r#type)),
-            ("description", text(self.description)),
-            ("model", text(self.model)),
-            ("group_id", text(self.group_id)),
-            ("tags", self.tags.map(Json::from)),
-            ("limits", self.limits.map(Json::from)),
-            ("template", self.template_id),
-        ];
-        with_settings(given_members(members), self.configuration, self.settings)
-    }
 }
 
 fn text(text: Option<Box<str>>) -> Option<Json> {

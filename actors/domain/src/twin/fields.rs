@@ -1,6 +1,6 @@
 //! The one table of a device's text fields: who may set each, and where it is shown. Events, the document, what a
 //! device says of itself, registrations and changes, filters, orders and tables of exports take their fields from here,
-//! so a new one is one line in [`FIELDS`].
+//! so a new one is one line in [`FIELDS`], and its name among [`settable_texts`](crate::settable_texts) if it may be set.
 
 use core::net::{IpAddr, Ipv6Addr}; // how addresses are written: nothing is sent
 
@@ -76,6 +76,15 @@ pub static FIELDS: [Field; 11] = [
     field("firmware_version", SetBy::Nobody, Heard::Always, Shown::OrNull, Form::Line),
     field(TOKEN_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
 ];
+
+/// Calls the macro `$make` with the names of the texts that anybody may set, for structs with a member for each. The
+/// name and the serial number are not among them: each request has a use of its own for these.
+#[macro_export]
+macro_rules! settable_texts {
+    ($make:ident) => {
+        $make! { r#type model description group_id ip_address mac_address }
+    };
+}
 
 /// The field with what the device's token hashes to.
 pub(crate) const TOKEN_HASH: &str = "token_hash";
@@ -226,6 +235,19 @@ mod tests {
         );
         check("model", &["999.1.1.1"], &["a\nb"]);
         check("description", &["a\nb"], &["a\0b"]);
+    }
+
+    macro_rules! names {
+        ($($text:ident)+) => {
+            [$(stringify!($text)),+].map(|name| name.trim_start_matches("r#"))
+        };
+    }
+
+    #[test]
+    fn every_text_that_may_be_set_is_among_the_settable() {
+        let settable: Vec<&str> =
+            Field::changeable().filter(|name| !["name", "serial_number"].contains(name)).collect();
+        assert_eq!(settable, settable_texts!(names));
     }
 
     #[test]
