@@ -171,8 +171,12 @@ impl SqlStore {
         const OPEN: &str = "open the database";
         sqlite::check_url(url)
             .map_err(|detail| StoreError::Failed { operation: OPEN, detail: format!("`{url}`: {detail}") })?;
+        // One alone first: where two connections at once give a new file its write-ahead log, one can find it locked.
+        let first =
+            Database::connect(sqlite::writer(url, options.busy_timeout)).await.map_err(failed(OPEN))?;
         let connect = sqlite::readers(url, options.readers, options.busy_timeout);
         let readers = Database::connect(connect).await.map_err(failed(OPEN))?;
+        first.close().await.map_err(failed(OPEN))?;
         if options.migrate {
             Migrator::up(&readers, None).await.map_err(failed("migrate the database"))?;
         } else if !Migrator::get_pending_migrations(&readers).await.map_err(failed(OPEN))?.is_empty() {
