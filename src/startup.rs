@@ -154,6 +154,8 @@ impl Application {
         let seal = Arc::new(key::load(config.key_file.as_deref(), &config.data_dir)?);
         let listener = listen(config.listen)?;
         let http = listener.local_addr().map_err(StartError::Serve)?;
+        let (local_key, local_key_file) = LocalKey::make(&config.data_dir, http)
+            .map_err(|source| StartError::LocalKey { path: config.data_dir.clone(), source })?;
 
         let clock = Arc::new(HubClock::new());
         let started_at = clock.now();
@@ -200,8 +202,6 @@ impl Application {
             http: http.to_string(),
             public_url: config.public_url.clone().unwrap_or_else(|| reachable(http)),
         };
-        let (local_key, local_key_file) = LocalKey::make(&config.data_dir, http)
-            .map_err(|source| StartError::LocalKey { path: config.data_dir.clone(), source })?;
         let web_settings = WebSettings {
             policy: Policy::of(&config, &info.public_url),
             most_connections: shares.http,

@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 use crate::api::auth::asked;
 use crate::api::schema::words;
 use crate::http::Access;
-use crate::http::extract::paging::{MOST, limit};
+use crate::http::extract::paging::{MOST, limit, link};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
+use crate::http::reply;
 use crate::http::routes::routes;
 
 routes! {
@@ -78,15 +79,12 @@ pub async fn list_audit(
     let entries = asked(&access, |reply| ListAudit { query, reply }).await??;
     let mut response = HttpResponse::Ok();
     if let Some(last) = entries.last().filter(|_| entries.len() as u64 == most) {
-        let mut next = form_urlencoded::Serializer::new(String::new());
-        next.extend_pairs(all.iter().filter(|(name, _)| name != "before"));
-        next.append_pair("before", &last.seq.to_string());
-        let link = format!("<{}?{}>; rel=\"next\"", request.path(), next.finish());
-        response.insert_header((header::LINK, link));
+        let before = last.seq.to_string();
+        let next = link("next", request.path(), &all, &["before"], &[("before", &before)]);
+        response.insert_header((header::LINK, next));
     }
     let items: Vec<_> = entries.into_iter().map(AuditItem::of).collect();
-    let text = serde_json::to_string(&items).unwrap_or_default(); // texts and numbers
-    Ok(response.content_type("application/json").body(text))
+    Ok(reply::json_with(response, &items))
 }
 
 impl AuditItem {

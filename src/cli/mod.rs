@@ -142,8 +142,8 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        CliCommand::User(args) => carried_out(async_main(accounts::run_user(args))),
-        CliCommand::Key(args) => carried_out(async_main(accounts::run_key(args))),
+        CliCommand::User(args) => async_main(accounts::run_user(args)).map_err(with_exit_code),
+        CliCommand::Key(args) => async_main(accounts::run_key(args)).map_err(with_exit_code),
         CliCommand::Migrate(args) => run_migrate(args),
         CliCommand::Config(options) => print_config(*options, &matches),
         CliCommand::Openapi => print(&format!("{:#}", api::openapi())).map_err(|error| (FAILED, error)),
@@ -160,20 +160,15 @@ pub fn run() -> ExitCode {
 
 /// The exit code of a command that reports its own findings.
 fn ended(done: Result<bool, CommandFailed>) -> Result<ExitCode, (u8, anyhow::Error)> {
-    match done {
-        Ok(true) => Ok(ExitCode::SUCCESS),
-        Ok(false) => Ok(ExitCode::from(FAILED)),
-        Err(CommandFailed::Misused(error)) => Err((MISUSED, error)),
-        Err(CommandFailed::Broke(error)) => Err((FAILED, error)),
-    }
+    let is_passed = done.map_err(with_exit_code)?;
+    Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// The result of a command that has nothing to report but that it was done.
-fn carried_out(done: Result<(), CommandFailed>) -> Result<(), (u8, anyhow::Error)> {
-    done.map_err(|failed| match failed {
+fn with_exit_code(failed: CommandFailed) -> (u8, anyhow::Error) {
+    match failed {
         CommandFailed::Misused(error) => (MISUSED, error),
         CommandFailed::Broke(error) => (FAILED, error),
-    })
+    }
 }
 
 fn serve(options: Options) -> Result<(), (u8, anyhow::Error)> {

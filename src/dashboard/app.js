@@ -154,6 +154,7 @@ function connect() {
   socket.onclose = ({ code }) => {
     if (code === SIGNED_OUT) return toSignIn();
     state("lost");
+    showUser().catch(() => {}); // a handshake that is refused does not say why: this leads away whoever is signed out
     setTimeout(() => connect(), waitMs);
     waitMs = Math.min(waitMs * 2, 15_000);
   };

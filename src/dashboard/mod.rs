@@ -55,20 +55,25 @@ async fn get_login(request: HttpRequest, access: Access) -> HttpResponse {
     if !access.state.directory().has_users() {
         return to(SET_UP);
     }
-    let mut response = file(HTML, FORM);
-    // A session that counts no more is in the way of callers without one, where the hub lets them in.
-    if access.state.admit(&request).is_err() {
-        cookie::take(&mut response, &access.state);
-    }
-    response.body(include_str!("login.html"))
+    form(&request, &access).body(include_str!("login.html"))
 }
 
-async fn get_set_up(access: Access) -> HttpResponse {
+async fn get_set_up(request: HttpRequest, access: Access) -> HttpResponse {
     if access.state.directory().has_users() {
         return to(LOGIN);
     }
     let least = PasswordPolicy::new(access.state.is_local_only, false).least().to_string();
-    file(HTML, FORM).body(include_str!("setup.html").replace(LEAST, &least))
+    form(&request, &access).body(include_str!("setup.html").replace(LEAST, &least))
+}
+
+/// A page with a form. It takes a session away that counts no more, which is in the way of callers without one, where
+/// the hub lets them in.
+fn form(request: &HttpRequest, access: &Access) -> HttpResponseBuilder {
+    let mut response = file(HTML, FORM);
+    if access.state.admit(request).is_err() {
+        cookie::take(&mut response, &access.state);
+    }
+    response
 }
 
 fn file(content_type: &str, policy: &'static str) -> HttpResponseBuilder {

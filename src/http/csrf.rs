@@ -6,6 +6,7 @@ use actix_web::http::Method;
 use actix_web::http::header;
 
 use super::AllowedOrigins;
+use super::origin::text;
 use crate::http::problem::ApiError;
 
 /// The parts of a request that count.
@@ -24,12 +25,12 @@ struct ByCookie<'a> {
 /// # Errors
 /// It has an effect, and neither its `Origin` nor `Sec-Fetch-Site` says that we sent it.
 pub(super) fn check(request: &RequestHead, host: &str, origins: &AllowedOrigins) -> Result<(), ApiError> {
-    let text = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let headers = request.headers();
     let asked = ByCookie {
         reads: matches!(request.method, Method::GET | Method::HEAD),
-        upgrades: request.headers().contains_key(header::UPGRADE),
-        origin: text("Origin"),
-        site: text("Sec-Fetch-Site"),
+        upgrades: headers.contains_key(header::UPGRADE),
+        origin: text(headers, "Origin"),
+        site: text(headers, "Sec-Fetch-Site"),
     };
     if is_ours(asked, |origin| origins.is_own(origin, host)) { Ok(()) } else { Err(ApiError::Csrf) }
 }

@@ -67,17 +67,19 @@ impl AllowedOrigins {
     pub fn lets_in(&self, origin: &str, host: &str) -> bool {
         let ours =
             || origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
-        let public = || self.public.as_ref().is_some_and(|public| public.eq_ignore_ascii_case(origin));
-        self.listed(origin) || public() || ours()
+        self.listed(origin) || self.is_public(origin) || ours()
     }
 
     /// Is `origin` our own by scheme, host and port, or listed by its name? Sessions count for requests of these alone.
     pub(super) fn is_own(&self, origin: &str, host: &str) -> bool {
         let ours =
             origin.strip_prefix("http://").is_some_and(|authority| authority.eq_ignore_ascii_case(host));
-        let public = self.public.as_ref().is_some_and(|public| public.eq_ignore_ascii_case(origin));
-        ours || public
+        ours || self.is_public(origin)
             || self.listed.iter().any(|listed| listed != "*" && listed.eq_ignore_ascii_case(origin))
+    }
+
+    fn is_public(&self, origin: &str) -> bool {
+        self.public.as_ref().is_some_and(|public| public.eq_ignore_ascii_case(origin))
     }
 
     /// Refuses requests of pages of other sites, unless their origin is allowed.
@@ -146,7 +148,8 @@ pub(super) fn host(request: &RequestHead) -> Option<&str> {
     target.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// The text of a header.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     // A value that is not text comes from no browser; `?` is refused.
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }

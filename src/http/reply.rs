@@ -43,7 +43,12 @@ impl Document {
 
 /// Answers with `value`.
 pub fn json(status: StatusCode, value: &impl Serialize) -> HttpResponse {
-    HttpResponse::build(status).content_type("application/json").body(text_of(value))
+    json_with(HttpResponse::build(status), value)
+}
+
+/// The same, of a response that has headers already.
+pub fn json_with(mut response: HttpResponseBuilder, value: &impl Serialize) -> HttpResponse {
+    response.content_type("application/json").body(text_of(value))
 }
 
 /// Answers with an array, each item written by `write`.

@@ -15,6 +15,7 @@ use utoipa::openapi::HttpMethod;
 
 use super::admission::LiveRights;
 use super::{requests, sign_in};
+use crate::http::extract::params::Params;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -126,7 +127,7 @@ async fn admit(
     if let Err(error) = admission.demand(permission) {
         return Ok(refuse(request, &error));
     }
-    let waits = request.query_string().contains("wait=");
+    let waits = permission != Permission::Public && Params::parse(request.query_string()).has("wait");
     let rights = waits.then(|| LiveRights::of(state, admission.holder.clone(), request.request()));
     request.extensions_mut().insert(admission);
     let Some(rights) = rights else { return Ok(next.call(request).await?.map_into_boxed_body()) };

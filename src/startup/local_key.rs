@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use twinhub_domain::text::hex;
 use url::{Host, Url};
+
+use super::public_address;
 
 const NAME: &str = "local.key";
 /// Tells it from keys of users.
@@ -77,12 +79,7 @@ impl KeyOfHub {
     /// The address of that hub for this machine: `http://127.0.0.1:8080`.
     #[must_use]
     pub fn url(&self) -> String {
-        let loopback = match self.http.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        format!("http://{}", SocketAddr::new(loopback, self.http.port()))
+        format!("http://{}", public_address(self.http))
     }
 
     /// Does `url` lead to that hub, over this machine alone? The key is for nobody else.

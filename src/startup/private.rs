@@ -12,7 +12,8 @@ use crate::api::firmware;
 use crate::config::Database;
 
 /// The files in a data folder that are ours, but for the parts of a database.
-const OURS: [&str; 5] = ["instance", "instance.new", "lock", "secret.key", "secret.key.new"];
+const OURS: [&str; 7] =
+    ["instance", "instance.new", "local.key", "local.key.new", "lock", "secret.key", "secret.key.new"];
 /// The folder of firmware images in it.
 const IMAGES: &str = "firmware";
 /// A file system's own folder, where one is mounted as the data folder. It says nothing of what else is there.
@@ -122,10 +123,10 @@ mod tests {
     #[test]
     fn a_folder_of_ours_is_closed_with_all_that_is_in_it() {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["twinhub.db", "twinhub.db-wal", "instance", IMAGE];
+        let names = ["twinhub.db", "twinhub.db-wal", "instance", "local.key", IMAGE];
         loose(dir.path(), &names);
         tighten(dir.path(), &Database::File(dir.path().join("twinhub.db")));
-        assert_eq!(names.map(|name| mode(&dir.path().join(name))), [0o600; 4]);
+        assert_eq!(names.map(|name| mode(&dir.path().join(name))), [0o600; 5]);
         assert_eq!((mode(dir.path()), mode(&dir.path().join("firmware"))), (0o700, 0o700));
     }
 

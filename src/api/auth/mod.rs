@@ -9,7 +9,6 @@ pub(crate) mod view;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_access::UserId;
 use twinhub_actors::access::Permission;
@@ -209,7 +208,7 @@ async fn welcome(access: &Access, status: StatusCode, signed_in: &SignedIn) -> H
     };
     let mut response = HttpResponse::build(status);
     cookie::give(&mut response, &access.state, token);
-    sent(response, &item)
+    reply::json_with(response, &item)
 }
 
 async fn end_own_session(access: &Access) -> Result<(), ApiError> {
@@ -258,9 +257,4 @@ pub(crate) fn needed_id(access: &Access) -> Result<UserId, ApiError> {
 fn peer(request: &HttpRequest) -> Peer {
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     Peer { address: address(request), agent: agent.unwrap_or_default().into() }
-}
-
-fn sent(mut response: actix_web::HttpResponseBuilder, item: &impl Serialize) -> HttpResponse {
-    let text = serde_json::to_string(item).unwrap_or_default(); // texts and numbers
-    response.content_type("application/json").body(text)
 }

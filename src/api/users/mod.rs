@@ -54,8 +54,7 @@ pub async fn list_users(
     let mut response = HttpResponse::Ok();
     paging.set_headers(&mut response, request.path(), &all, page.total as u64);
     let items: Vec<_> = page.users.iter().map(UserItem::of).collect();
-    let text = serde_json::to_string(&items).unwrap_or_default(); // texts and numbers
-    Ok(response.content_type("application/json").body(text))
+    Ok(reply::json_with(response, &items))
 }
 
 /// Makes a user.

@@ -61,6 +61,22 @@ async fn the_set_up_link_works_once_and_ends_the_open_mode_for_good() {
     Person::sign_in(&hub, "ann").await;
 }
 
+/// The browser has it from a hub that was here before.
+#[tokio::test]
+async fn an_old_cookie_is_taken_away_where_there_is_no_user_to_sign_in_as() {
+    let hub = Installation::new().start().await;
+    let old = format!("twinhub_{}={}", hub.http.port(), "a".repeat(43));
+    let open = async |path: &str| {
+        hub.request(reqwest::Method::GET, path).header("Cookie", &old).send().await.unwrap()
+    };
+    assert_eq!(open("/").await.status(), 401, "it counts for nothing, which is not the same as none");
+    let page = open("/setup").await;
+    assert_eq!(page.status(), 200);
+    let taken = page.headers()["set-cookie"].to_str().unwrap();
+    assert!(taken.starts_with(&format!("twinhub_{}=;", hub.http.port())), "{taken}");
+    assert!(taken.contains("Max-Age=0"), "{taken}");
+}
+
 #[tokio::test]
 async fn callers_without_a_right_get_the_word_of_health_and_nothing_else() {
     let hub = Installation::new().start().await;

@@ -161,7 +161,7 @@ async fn streams_and_requests_that_wait_end_too() {
         stream
     };
     let streams = [stream("/api/events").await, stream("/stream/dispositivos").await];
-    let wait = "/api/devices/pump-1/commands?status=pending&wait=60s";
+    let wait = "/api/devices/pump-1/commands?status=pending&w%61it=60s"; // however it is written
     let waiting = bob.request(&hub, Method::GET, wait).header("Sec-Fetch-Site", "same-origin").send();
     let waiting = tokio::spawn(waiting);
     // It waits: a poll shows that the device is there.
