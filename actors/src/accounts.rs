@@ -186,7 +186,7 @@ impl Accounts {
 
     /// Ends what is over, in the directory at once and in the store after that.
     fn look(&mut self, ctx: &mut Context<Self>) {
-        // A hub without users asks for no time twice a second.
+        // A hub to which nobody has signed in does not ask for the time twice a second.
         let ended = match self.directory.is_empty() {
             true => Vec::new(),
             false => self.directory.expire(self.clock.now()),

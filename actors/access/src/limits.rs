@@ -67,7 +67,7 @@ pub enum Limited {
     Closed,
 }
 
-/// An address; of IPv6 the /64 network, which one household has whole.
+/// An address as [`counted_address`] gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Network(IpAddr);
 
@@ -155,14 +155,20 @@ impl LoginLimits {
     }
 }
 
+/// The address that limits count by: of IPv6 the /64 network, which one household has whole.
+#[must_use]
+pub fn counted_address(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
+        }
+        address => address,
+    }
+}
+
 impl Network {
     fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) if !address.is_loopback() => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
-            }
-            address => address,
-        })
+        Self(counted_address(address))
     }
 
     fn is_loopback(self) -> bool {

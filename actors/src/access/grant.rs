@@ -113,6 +113,12 @@ impl Grant {
         Self { permissions, ..self }
     }
 
+    /// The same from an address.
+    #[must_use]
+    pub fn at_address(self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self }
+    }
+
     /// The same by another way.
     #[must_use]
     pub fn by_way_of(self, source: Source) -> Self {

@@ -65,7 +65,7 @@ impl People {
 
     /// Is it an admin who can act, and nobody else is?
     pub fn is_last_admin(&self, user: &User) -> bool {
-        user.is_acting_admin() && !self.others(user.id).any(User::is_acting_admin)
+        user.check_removable(self.others(user.id)).is_err()
     }
 
     /// Goes on where no other user has this name or e-mail address.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use twinhub_access::limits::counted_address;
 use twinhub_domain::Timestamp;
 
 /// Registrations of an address in [`HOUR_MS`].
@@ -22,7 +23,7 @@ impl Registrations {
         if self.0.len() >= MOST {
             self.0.retain(|_, times| times.iter().any(|at| !is_past(at)));
         }
-        let (address, has_room) = (address.to_canonical(), self.0.len() < MOST);
+        let (address, has_room) = (counted_address(address), self.0.len() < MOST);
         let times = match self.0.get_mut(&address) {
             Some(times) => times,
             None if has_room => self.0.entry(address).or_default(),
@@ -58,6 +59,21 @@ mod tests {
             (HOUR_MS, one, false),
         ] {
             assert_eq!(registrations.may(address, Timestamp::from_millis(at)), expected, "{at} {address}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let mut registrations = Registrations::default();
+        for (text, expected) in [
+            ("2001:db8:1:2::1", true),
+            ("2001:db8:1:2::2", true),
+            ("2001:db8:1:2::3", true),
+            ("2001:db8:1:2:ffff::4", false),
+            ("2001:db8:1:3::1", true),
+        ] {
+            let address = text.parse().unwrap();
+            assert_eq!(registrations.may(address, Timestamp::from_millis(0)), expected, "{text}");
         }
     }
 

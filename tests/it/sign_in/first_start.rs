@@ -107,6 +107,10 @@ async fn an_open_hub_lets_this_machine_in_also_when_there_are_users() {
         (&nobody["caller"], &nobody["user"], &nobody["role"]),
         (&json!(""), &json!(null), &json!(null))
     );
+    let bob = json!({ "name": "bob", "role": "viewer", "password": PASSWORD });
+    assert_eq!(hub.post("/api/users", &bob).await.status(), 201);
+    let created = hub.json("/api/audit?action=user.created").await;
+    assert_eq!((&created[0]["who"], &created[0]["address"]), (&json!(""), &json!("127.0.0.1")), "{created}");
     // A credential that counts for nothing is none, and never taken for a caller without one.
     let key = format!("twh_pat_{}", "a".repeat(59));
     assert_eq!(get_with(&hub, &key, "/api/devices").await.0, 401);

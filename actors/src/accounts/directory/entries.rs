@@ -63,6 +63,18 @@ struct Used<T> {
     is_due: bool,
 }
 
+impl SessionEntry {
+    fn is_over(&self, now: Timestamp) -> bool {
+        !lock(&self.session).record.is_alive(self.lives, now)
+    }
+}
+
+impl KeyEntry {
+    fn is_over(&self, now: Timestamp) -> bool {
+        now >= lock(&self.key).record.expires_at
+    }
+}
+
 impl Entries {
     /// No entries.
     pub fn new(over_tls: bool) -> Self {
@@ -201,11 +213,16 @@ impl Entries {
         self.sessions.is_empty() && self.keys.is_empty()
     }
 
+    /// Would [`Self::expire`] change anything?
+    pub fn has_overdue(&self, now: Timestamp) -> bool {
+        self.sessions.values().any(|entry| entry.is_over(now))
+            || self.keys.values().any(|entry| entry.is_over(now) == entry.validity.lasts())
+    }
+
     /// Takes out the sessions whose time is over, and ends the rights of keys that have expired. Those stay: their owners
     /// see them in lists, and a clock that was wrong costs none. The result also says whether a right ended.
     pub fn expire(&mut self, now: Timestamp) -> (Vec<SessionId>, bool) {
-        let is_over = |entry: &SessionEntry| !lock(&entry.session).record.is_alive(entry.lives, now);
-        let over = self.sessions.extract_if(|_, entry| is_over(entry));
+        let over = self.sessions.extract_if(|_, entry| entry.is_over(now));
         let sessions: Vec<SessionId> = over
             .map(|(_, entry)| {
                 entry.validity.end();
@@ -214,7 +231,7 @@ impl Entries {
             .collect();
         let mut has_ended = !sessions.is_empty();
         for entry in self.keys.values_mut() {
-            let is_over = now >= lock(&entry.key).record.expires_at;
+            let is_over = entry.is_over(now);
             if is_over && entry.validity.lasts() {
                 entry.validity.end();
                 has_ended = true;
@@ -258,8 +275,11 @@ impl Entries {
 
     /// The keys that are asked for, the newest first.
     pub fn keys(&self, is_wanted: impl Fn(&Key) -> bool) -> Vec<Key> {
-        let all = self.keys.values().map(|entry| lock(&entry.key).record.clone());
-        let mut wanted: Vec<Key> = all.filter(is_wanted).collect();
+        let wanted = self.keys.values().filter_map(|entry| {
+            let used = lock(&entry.key);
+            is_wanted(&used.record).then(|| used.record.clone())
+        });
+        let mut wanted: Vec<Key> = wanted.collect();
         wanted.sort_by(|one, other| {
             (other.created_at, &other.secret.id).cmp(&(one.created_at, &one.secret.id))
         });
@@ -278,8 +298,8 @@ impl fmt::Debug for Entries {
     }
 }
 
-/// The rights of a key but for its time. Whoever has found one cannot make more of them, nor take the account over:
-/// accounts are for people who have signed in.
+/// The rights of a key but for its time. Whoever has found one cannot make another in its owner's name, nor change the
+/// owner's account: that takes a user who has signed in. An admin's key manages the accounts of others all the same.
 fn rights_of_key(key: &Key, owner: Option<&User>) -> Result<Rights, DeadKey> {
     let rights = key.rights(owner, key.created_at)?;
     Ok(Rights { permissions: rights.permissions.without(Permission::Account), ..rights })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::samples::{self, entry, user};
 use super::support::{NOON, SqlFixture};
 use crate::{
-    AuditPage, AuditQuery, AuditStore, KeyStore, KeyUse, MemoryStore, SessionStore, SqlStore, UserStore,
+    AccessStore, AuditPage, AuditQuery, KeyStore, KeyUse, MemoryStore, SessionStore, SqlStore, UserStore,
     UserWrite,
 };
 use twinhub_access::name::login_key;
@@ -18,11 +18,6 @@ use twinhub_access::{
 };
 use twinhub_domain::Timestamp;
 use uuid::Uuid;
-
-/// A store with all four of them.
-pub trait AccessStore: UserStore + KeyStore + SessionStore + AuditStore {}
-impl AccessStore for MemoryStore {}
-impl AccessStore for SqlStore {}
 
 /// A store under test; a database is opened anew each time that it is asked for.
 enum Fixture {

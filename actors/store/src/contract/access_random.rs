@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::access::{AccessStore, all, at, here, key, session};
+use super::access::{all, at, here, key, session};
 use super::samples::{entry, user};
 use super::support::SqlFixture;
-use crate::{KeyUse, MemoryStore};
+use crate::{AccessStore, KeyUse, MemoryStore};
 use twinhub_access::{Action, AuditEntry, Email, SessionId, User, UserId};
 
 /// Users, keys and sessions have small numbers, so that steps meet.

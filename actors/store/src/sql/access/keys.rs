@@ -63,6 +63,9 @@ impl KeyStore for SqlStore {
     }
 
     async fn note_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
         let turn = begin(self, WRITE).await?;
         for KeyUse { id, at, address } in uses {
             Entity::update_many()

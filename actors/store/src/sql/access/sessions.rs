@@ -58,6 +58,9 @@ impl SessionStore for SqlStore {
     }
 
     async fn note_sessions_seen(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError> {
+        if seen.is_empty() {
+            return Ok(());
+        }
         let turn = begin(self, WRITE).await?;
         for (id, at) in seen {
             Entity::update_many()
