@@ -163,7 +163,7 @@ impl Application {
             return Err(StartError::Clock);
         }
         if let Some(path) = &config.rules {
-            // Who misspells it is told so; what is in it may be broken, and is told by the log and the API.
+            // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
         }
         let store = open_store(&config, &seal).await?;
@@ -459,7 +459,7 @@ mod tests {
         .await
         .expect("the rule runs");
 
-        // What is left in so many hours: of the journal, of the readings and of the runs.
+        // Everything left in so many hours: of the journal, of the readings and of the runs.
         let began = HubClock::new().now();
         let left_in = async |hours: i64| {
             running.store.maintain(began.plus_millis(hours * 3_600_000)).await.unwrap();

@@ -159,7 +159,7 @@ impl Alarms {
         self.count();
         let device = alarm.originator.device().cloned();
         let event = Event {
-            // What is about a rule is no device's, whichever device fired it.
+            // An alarm about a rule is no device's, whichever device fired it.
             number: if device.is_some() { alarm.number } else { DeviceNumber(0) },
             device: device.unwrap_or_else(DeviceId::none),
             at: now,

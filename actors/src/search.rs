@@ -262,7 +262,7 @@ impl SearchDeps {
         top: &mut TopMatches,
     ) -> Result<(), HubError> {
         if let Some(narrow) = question.narrow() {
-            // What lists filter by is in the store's indexes: most twins need not be read at all.
+            // The values that lists filter by are in the store's indexes: most twins need not be read at all.
             let candidates = self.store.numbers(&narrow).await?;
             away.retain(|number| candidates.binary_search(number).is_ok());
         }

@@ -306,7 +306,7 @@ impl TwinActor {
             (twin.id.clone(), twin.number)
         };
         let lookup = async move {
-            // What was handed over before must be in the store before the store is asked.
+            // Events that were handed over before must be in the store before the store is asked.
             committed(&deps.journal).await;
             question.ask(&deps, &device, number).await
         };

@@ -36,7 +36,7 @@ struct IdleCost {
 /// Measures as many schedules as there are twins, one a twin.
 pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     let schedules = bench.twins.clamp(10_000, 100_000);
-    // What fewer take drowns in what an allocator takes and gives.
+    // The memory that fewer take drowns in what an allocator takes and gives.
     let limit = if schedules < 100_000 { Aim::None } else { Aim::Below(LIMIT) };
     let dir = bench.disk_dir()?;
     let hub = HubProgram::start(&bench.program, dir.path(), None).await?;

@@ -38,7 +38,7 @@ impl MigrationTrait for Migration {
         let rules = Table::create()
             .table("rules")
             .col(key("id", ID).primary_key())
-            // What was sent, JSON; empty where the rule stands in a file.
+            // The body that was sent, JSON; empty where the rule stands in a file.
             .col(text(manager, "body"))
             .col(ColumnDef::new("enabled").boolean())
             .col(big("created_at"))

@@ -102,7 +102,7 @@ pub fn serve(
     let stopping = builder.graceful_shutdown_signal();
     actix_web::rt::spawn(HttpConnections::watch(Arc::downgrade(&state.connections)));
     let state = state.clone();
-    // What `actix_web::HttpServer` does, over our own stream type, which it does not take.
+    // The work of `actix_web::HttpServer`, over our own stream type, which it does not take.
     let server = builder.listen("twinhub-http", listener, move || {
         let (state, stopping) = (state.clone(), stopping.clone());
         let (entered, ended) = (Arc::clone(&state.connections), Arc::clone(&state.connections));

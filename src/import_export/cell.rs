@@ -191,7 +191,7 @@ mod tests {
         check("'@x", "''@x");
         check("'x", "'x");
         check("''", "''");
-        // What people write by hand is what it says.
+        // A text that people write by hand is what it says.
         assert_eq!(read_text("-40 °C"), "-40 °C");
     }
 }

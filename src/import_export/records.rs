@@ -388,7 +388,7 @@ mod tests {
         check("a,\"b\nc\",d\ne,f,g\n", "1: a|b↵c|d\n3: e|f|g");
         check("a,\"b,c\nd,e,f\ng,h\",i,j\n", "1: bad_quotes 3\n2: d|e|f\n3: g|h\"|i|j");
         check("\"a\nb\",c\n", "1: bad_quotes 1\n2: b\"|c");
-        // What is wrong further down is told of the quote as well, for there is the line.
+        // A mistake further down is told of the quote as well, for there is the line.
         check("a,\"b\nc,\"d\n", "1: bad_quotes 3\n2: bad_quotes 3");
         check("a,\"b\nc\",\"d", "1: bad_quotes 3\n2: bad_quotes 4");
         // That there are too many is seen before all of it is there.

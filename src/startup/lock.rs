@@ -100,7 +100,7 @@ fn lock(path: &Path) -> Result<File, LockFailure> {
         file.rewind()?;
         writeln!(file, "{}", std::process::id())
     };
-    // Who holds it is there for people; the lock holds without it (a full disk).
+    // The holder's id is there for people; the lock holds without it (a full disk).
     if let Err(error) = write(&mut file) {
         tracing::warn!(path = %path.display(), %error, "could not write the process id into the lock file");
     }

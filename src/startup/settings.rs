@@ -86,7 +86,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         accounts: accounts(config),
         ..Settings::default()
     };
-    // Who says how long does not want to wait for a hundred thousand twins.
+    // An operator who says how long does not want to wait for a hundred thousand twins.
     match config.idle_after {
         Some(DurationOrNever::After(time)) => (settings.idle_after, settings.idle_above) = (Some(time), 0),
         Some(DurationOrNever::Never) => settings.idle_after = None,

@@ -190,7 +190,7 @@ async fn a_device_without_mqtt_takes_its_commands_by_long_poll() {
         (&json!("http poll"), &json!(true))
     );
 
-    // What is asked for while the device waits, it gets at once.
+    // A command that is asked for while the device waits goes out at once.
     let asking = async {
         let low = asked(&hub, &json!({ "command_type": "open", "parameters": { "to": 0.5 } })).await;
         (low, asked(&hub, &json!({ "command_type": "stop", "priority": 9 })).await)
@@ -214,7 +214,7 @@ async fn a_device_without_mqtt_takes_its_commands_by_long_poll() {
     let told = json_of(answer(&first["id"], executed).await, StatusCode::OK).await;
     assert_eq!((&told["repeated"], &told["late"]), (&json!(true), &json!(false)));
 
-    // What it says of one that was called back meanwhile is kept.
+    // The answer to one that was called back meanwhile is kept.
     let second = poll("60s").await[0]["id"].clone();
     hub.request(Method::DELETE, &format!("/api/commands/{}", second.as_str().unwrap())).send().await.unwrap();
     let told = json_of(answer(&second, json!({ "status": "executed" })).await, StatusCode::OK).await;

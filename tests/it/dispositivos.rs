@@ -252,7 +252,7 @@ async fn the_log_has_a_line_for_every_message_and_every_put() {
     }
     assert_eq!(put(&hub, 1, json!({ "nombre": "Sala" })).await.status(), 200);
     assert_eq!(put(&hub, 1, json!({ "nombre": "Sala" })).await.status(), 200);
-    // What comes by other ways is no line.
+    // A change that comes by other ways is no line.
     let patch = json!({ "tags": { "floor": 1 } });
     for _ in 0..3 {
         let changed = hub.request(Method::PATCH, "/api/devices/S1/twin").json(&patch).send().await.unwrap();

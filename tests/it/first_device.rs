@@ -23,7 +23,7 @@ async fn what_it_prints_at_the_start_is_all_one_needs() {
     let unclaimed = hub.json("/api/devices/unclaimed").await;
     assert_eq!(unclaimed[0]["id"], "test");
 
-    // What was acknowledged outlives the program.
+    // A message that was acknowledged outlives the program.
     assert!(hub.terminate().await.success());
     let hub = installation.start().await;
     let history = hub.json("/api/devices/test/data").await;

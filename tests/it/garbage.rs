@@ -96,7 +96,7 @@ async fn a_message_that_is_too_large_costs_its_sender_only() {
         (&"too_large".into(), &TOO_LARGE.into(), &"iot/devices/greedy/data".into())
     );
 
-    // What is larger still is not even read to its end: it is not acknowledged, and ends the connection.
+    // A message that is larger still is not even read to its end: it is not acknowledged, and ends the connection.
     let sent = greedy.publish(2, "iot/devices/greedy/data", &vec![b' '; FAR_TOO_LARGE]).await;
     let ends = async {
         sent?;

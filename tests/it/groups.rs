@@ -120,7 +120,7 @@ async fn counts_are_true_to_every_change_and_after_a_restart() {
     assert_eq!(counts(&hub, "plant").await, (0, 3, 0));
     assert_eq!(counts(&hub, "room").await, (2, 2, 0));
 
-    // What a device was before it came into a group is counted too.
+    // The readings of a device from before it came into a group are counted too.
     report(&hub, "d", &json!({ "temperature": 10, "power": "on" })).await;
     put(&hub, "/api/devices/d", &json!({ "group_id": "hall" })).await;
     report(&hub, "b", &json!({ "temperature": 20.5 })).await;
@@ -263,7 +263,7 @@ async fn a_rule_about_a_group_means_all_under_it() {
     let told = |warning: &Value| warning["message"] == "there is no group `nowhere`";
     assert!(warnings.as_array().unwrap().iter().any(told), "{warnings}");
 
-    // What ran is what a backtest finds, and with the yard in the plant the other would have.
+    // The runs that a backtest finds are those that there were, and with the yard in the plant the other would have.
     put(&hub, "/api/groups/yard", &json!({ "parent_group": "plant" })).await;
     report(&hub, "other", &json!({ "temperature": 20 })).await;
     report(&hub, "other", &json!({ "temperature": 31 })).await;

@@ -148,7 +148,7 @@ async fn a_device_is_not_given_the_commands_of_a_removed_one_with_its_id() {
     other.say("iot/devices/other/status", "online").await;
     let removed = hub.request(Method::DELETE, "/api/devices/pump-1").send().await.unwrap();
     assert!(removed.status().is_success());
-    // What goes out comes after what is taken back, in order.
+    // Messages that go out come after those that are taken back, in order.
     assert_eq!(hub.post("/api/devices/other/commands", &go).await.status(), StatusCode::ACCEPTED);
     other.take_unacknowledged("iot/devices/other/commands").await;
 

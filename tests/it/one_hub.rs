@@ -103,7 +103,7 @@ async fn a_hub_whose_sequence_is_taken_stops_instead_of_trying_for_ever() {
     let commits_failed = log.lines().filter(|line| line.contains("commit failed")).count();
     assert_eq!(commits_failed, 0, "{log}");
 
-    // What was acknowledged is there, and with the stranger's row gone the hub goes on.
+    // The message that was acknowledged is there, and with the stranger's row gone the hub goes on.
     other.execute("DELETE FROM journal WHERE first_seq = (SELECT max(first_seq) FROM journal)", []).unwrap();
     let hub = installation.start().await;
     let answer = hub.post("/api/devices/pump-1/data", &json!({ "n": 3 })).await;

@@ -54,7 +54,7 @@ async fn devices_are_found_by_everything_in_them() {
     );
 
     for restarted in [false, true] {
-        // What the issue asks for, word by word.
+        // The filter that the issue asks for, word by word.
         check(&hub, r#"reported.battery < 20 && status == "online" && tag.floor == "2""#, "", "a").await;
         check(&hub, "battery < 20", "", "a c").await;
         check(&hub, "!(battery < 20)", "", "b").await; // of `d` nothing is known
@@ -155,7 +155,7 @@ async fn a_name_that_no_device_has_is_reported() {
         let told = response.json::<Value>().await.unwrap()["detail"].as_str().unwrap().to_owned();
         assert_eq!(told, format!("`filter`: {detail}"), "{filter}");
     }
-    // What acts on devices is refused where it found none by such a name, and told of it otherwise.
+    // A request that acts on devices is refused where it found none by such a name, and told of it otherwise.
     let bulk = async |filter: &str, dry_run: bool| {
         let body =
             json!({ "filter": filter, "action": { "desired": { "power": "on" } }, "dry_run": dry_run });

@@ -62,7 +62,7 @@ async fn secrets_of_rules_are_write_only_and_kept_by_who_sends_back_what_was_rea
     assert_eq!(action["secret"], json!({ "set": true }));
     assert_eq!(action["headers"], json!({ "Authorization": { "set": true }, "X-Room": "kitchen" }));
 
-    // What was read is sent back, with another threshold.
+    // The rule that was read is sent back, with another threshold.
     let mut rule = one["rule"].clone();
     rule["triggers"][0]["above"] = json!(50);
     let (status, told) = send(&hub, Method::PUT, &path, &rule).await;

@@ -74,7 +74,7 @@ async fn push(broker: SocketAddr, lane: usize) -> BTreeSet<u64> {
             break;
         }
     }
-    // What the broker said before it went is still to be read.
+    // The broker's last words are still to be read.
     while let Ok(said) = device.next().await {
         if let BrokerMessage::Acknowledged(n) = said {
             acknowledged.insert(n);

@@ -66,7 +66,7 @@ async fn a_schedule_is_taken_in_every_form_and_shown_with_its_next_runs() {
     for entry in shown.as_array().unwrap() {
         assert_eq!(entry["next_runs"].as_array().unwrap().len(), 3, "{entry}");
     }
-    // What is shown can be sent back, bare or under its name.
+    // The schedule that is shown can be sent back, bare or under its name.
     assert_eq!(put(&hub, SCHEDULE, &shown, StatusCode::OK).await, shown);
     assert_eq!(put(&hub, SCHEDULE, &json!({ "schedule": shown }), StatusCode::OK).await, shown);
     assert_eq!(hub.json("/api/devices/pump-1/twin").await["schedule"][0]["cron"], "0 0 7 * * Mon-Fri");

@@ -40,7 +40,7 @@ async fn full_disk() {
 
     let filler = disk.dir.path().join("filler");
     fill(&filler);
-    // What is allocated already may hold a few more commits: fill those too.
+    // The space that is allocated already may hold a few more commits: fill those too.
     let mut n = 1_000_000;
     eventually("the disk is full", async || {
         n += 1;
@@ -63,7 +63,7 @@ async fn refuses(hub: &HubProcess, device: &mut MqttDevice) {
     let refused = hub.post(DATA, &json!({ "n": 3 })).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(refused.headers().contains_key("retry-after"));
-    // What is stored can still be read.
+    // Everything that is stored can still be read.
     assert_eq!(hub.json("/api/devices/calm/twin").await["reported"]["n"], 0);
     assert_eq!(hub.json("/api/devices/calm/data").await[0]["value"], 0);
     // Also of the device that just now spoke in vain, and by a filter; all as of the last commit.

@@ -84,7 +84,7 @@ async fn a_template_is_given_changed_over_what_devices_say_and_taken_away() {
     assert_eq!(ids(&hub, "/api/devices?template=pump&tag.floor=2").await, ["a"]);
     assert_eq!(hub.json(TEMPLATES).await[0]["device_count"], 3);
 
-    // What would change, then the change. A device that is there is told of its new configuration.
+    // The changes that would be made, then the change. A device that is there is told of its new configuration.
     device.subscribe("iot/devices/pump-1/configuration").await.unwrap();
     let change =
         json!({ "configuration": { "interval": 30, "net": { "retry": 5 } }, "tags": { "kind": null } });

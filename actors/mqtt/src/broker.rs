@@ -237,7 +237,7 @@ impl Link for EmbeddedBroker {
         if let Some(seconds) = expires_in.map(whole_seconds) {
             packet = packet.with_message_expiry_interval(seconds);
         }
-        // What rules publish is on as many topics as they name.
+        // Messages of rules are on as many topics as the rules name.
         packet.retain = message.retain && (is_configuration(message) || self.retained.has_room(&packet));
         // In its order, as in the shards: at the first poll.
         let kept = packet.retain.then(|| self.keep(message, &packet));

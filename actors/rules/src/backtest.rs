@@ -45,7 +45,7 @@ impl Backtest {
 
     /// The next event.
     pub fn observe(&mut self, recorded: &Recorded) {
-        // What was due before is done before, each at its time: the world had answered by then.
+        // Dues of before are done before, each at its time: the world had answered by then.
         self.go_to(match &recorded.event.body {
             EventBody::Signal(signal) => match **signal {
                 AutomationSignal::Started { down_since } => down_since,

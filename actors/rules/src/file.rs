@@ -160,7 +160,7 @@ fn of_json(json: &Object, secrets: &SecretNames) -> Result<(Rule, Vec<Test>), Ve
         None => Err("a rule needs an `id`".to_owned()),
         Some(id) => RuleId::parse(id.as_text().unwrap_or_default()),
     };
-    // What else is wrong is told with it.
+    // Other mistakes are told with it.
     let (id, wrong) = match id {
         Ok(id) => (Some(id), None),
         Err(detail) => (RuleId::parse("unnamed").ok(), Some(detail)),

@@ -165,7 +165,7 @@ fn has_all(old: &Object, action: &Object) -> bool {
 
 fn filled(action: &Object, old: &Object) -> Object {
     let mut filled = action.clone();
-    // What is in a header now need not be in the address.
+    // A secret that is in a header now need not be in the address.
     if let (Some((key, said)), Some((_, kept))) = (address(action), address(old))
         && without_password(said) == said
         && !says_who(action)

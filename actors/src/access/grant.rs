@@ -349,7 +349,7 @@ fn permission_for(input: &Input) -> Permission {
         | Input::Refresh(_)
         | Input::SetLifecycle { .. }
         | Input::Delete => Permission::Manage,
-        // What the hub alone says.
+        // Inputs of the hub alone.
         Input::Appear
         | Input::Subscribed(_)
         | Input::CommandUndelivered { .. }

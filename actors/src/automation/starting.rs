@@ -138,7 +138,7 @@ impl Automation {
         let up_to = crate::counters::get(&deps.counters.seq);
         let read = async move { reading::events(&*deps.store, after, up_to).await };
         ctx.spawn(read.into_actor(self).map(move |past, this, ctx| {
-            // What waits in the queue already comes before, and what is there twice is seen once.
+            // Events that wait in the queue already come before; one that is there twice is seen once.
             this.following.queue.extend(past);
             this.run(ctx);
         }));

@@ -35,7 +35,7 @@ impl TemplateChanges {
             let record = RuleRecord {
                 id: id.clone(),
                 body: Some(body.clone()),
-                // Who switched it has switched it, whatever else of it changes.
+                // The switch stays as somebody has set it, whatever else of the rule changes.
                 enabled: before.and_then(|record| record.enabled),
                 created_at: before.map_or(now, |record| record.created_at),
                 updated_at: now,

@@ -61,7 +61,7 @@ impl Firmware {
     /// Removes one that no roll-out uses, as far as the store knows.
     fn remove(&mut self, remove: RemoveImage, ctx: &mut Context<Self>) {
         let RemoveImage { id, if_hash, cause, reply } = remove;
-        // What has been taken in never changes: what is found here holds until it goes.
+        // An image that has been taken in never changes: the hash that is found here holds until it goes.
         let refusal = match (self.images.get(&id), if_hash) {
             (None, _) => Some(ImageRefusal::Unknown(id.clone())),
             (Some(image), Some(expected)) if !expected.contain(&image.sha256) => {

@@ -115,7 +115,7 @@ impl Groups {
             let mut got = got.map_err(|error| matches!(error, RecvError::Closed));
             while let Ok(batch) = &got {
                 batch.iter().for_each(|recorded| this.observe(recorded, ctx));
-                // What has come meanwhile, without a wait between.
+                // Batches that have come meanwhile, without a wait between.
                 got = match live.try_recv() {
                     Ok(batch) => Ok(batch),
                     Err(TryRecvError::Lagged(_)) => Err(false),

@@ -131,7 +131,7 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        // What it is in the middle of is nobody's business, and a crash must not make it forgotten.
+        // The job's work in hand is nobody's business, and a crash must not make it forgotten.
         let (id, kept) = (view.job.id.to_string(), view.job.to_object());
         let entry = RecordEntry { id: &id, change, stored: kept, in_event: view.document() };
         let (receipt, settled) = receipt::channel();

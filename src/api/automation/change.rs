@@ -65,7 +65,7 @@ pub async fn post_rule(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let changes = switch(&body)?;
+    let enabled = switch(&body)?;
     let rule_reply = match body.get("id") {
         Some(id) => {
             rule_id(id)?;
@@ -83,7 +83,7 @@ pub async fn post_rule(
             }
         }
     };
-    let rule_reply = switched(&access, rule_reply, changes).await?;
+    let rule_reply = switched(&access, rule_reply, enabled).await?;
     let id = &rule_reply.stands.rule.id;
     let mut response = tagged(HttpResponse::Created(), &rule_reply.stands.tag());
     response.insert_header((header::LOCATION, format!("/api/automation/rules/{id}")));
@@ -120,13 +120,13 @@ pub async fn put_rule(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (changes, if_tag) = (switch(&body)?, if_match_content(&request)?);
+    let (enabled, if_tag) = (switch(&body)?, if_match_content(&request)?);
     if let Some(other) = body.get("id")
         && rule_id(other)? != id
     {
         return Err(FieldError::bad("id", format!("the rule is called `{id}`, and stays so")).into());
     }
-    if let Some(enabled) = changes
+    if let Some(enabled) = enabled
         && body.iter().all(|(key, _)| key == "id" || SWITCHES.contains(&key))
     {
         return set_enabled(&access, id, enabled, if_tag).await;
@@ -138,7 +138,7 @@ pub async fn put_rule(
     };
     body.insert("id", id.as_str().into());
     let rule_reply = put(&access, body, RuleExistence::There, if_tag).await?;
-    let rule_reply = switched(&access, rule_reply, changes).await?;
+    let rule_reply = switched(&access, rule_reply, enabled).await?;
     shown(&access, &rule_reply, HttpResponse::Ok()).await
 }
 
@@ -278,9 +278,9 @@ async fn put(
 async fn switched(
     access: &Access,
     rule_reply: PutRuleReply,
-    changes: Option<bool>,
+    enabled: Option<bool>,
 ) -> Result<PutRuleReply, ApiError> {
-    match changes {
+    match enabled {
         Some(enabled) if enabled != rule_reply.stands.enabled => {
             let id = rule_reply.stands.rule.id.clone();
             let switch = |reply| EnableRule { id, enabled, if_tag: None, cause: access.cause(), reply };

@@ -54,12 +54,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub async fn run_rule(
     RulePath(id): RulePath,
     mut params: Params,
-    OptionalBody(wish): OptionalBody<RunRequest>,
+    OptionalBody(run_request): OptionalBody<RunRequest>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let wait = params.read("wait", request::WAIT, request::wait)?.filter(|wait| !wait.is_zero());
     params.finish()?;
-    let unconditional = wish.and_then(|wish| wish.unconditional).unwrap_or_default();
+    let unconditional = run_request.and_then(|request| request.unconditional).unwrap_or_default();
     // Listen first: what is asked for after this cannot be missed.
     let live = match wait {
         Some(_) => Some(access.ask(SubscribeFeed).await?),

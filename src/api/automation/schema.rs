@@ -384,7 +384,8 @@ pub struct JournalListing {
     to: Option<String>,
     /// `desc` (by default) or `asc`.
     order: Option<String>,
-    /// Only runs behind this place: so the `next` in the `Link` of a page goes on, whatever comes in meanwhile.
+    /// Only runs behind this place: so the `next` in the `Link` of a page goes on, whatever comes in meanwhile. With `asc`
+    /// a run that comes in later and began no later than the last one of the page before may stand in front of the place.
     after: Option<String>,
     /// From 1. In the place of `after`; `Link` then leads by numbers, and runs that come in between move the pages.
     page: Option<u64>,

@@ -3,8 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::search::{FindDevices, FoundDevices};
-use twinhub_domain::fleet::GroupTree;
-use twinhub_domain::fleet::Lifecycle;
+use twinhub_domain::fleet::{GroupTree, Lifecycle};
 use twinhub_domain::{Mode, Status, Timestamp};
 use twinhub_rules::expression::BadExpression;
 use twinhub_rules::{SortField, TwinFilter};

@@ -127,7 +127,7 @@ fn event_query(mut params: Params) -> Result<EventQuery, FieldError> {
         offset: 0,
         #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
         limit: limit(&mut params, USUAL, paging::MOST)? as usize,
-        // Who reads on from a place reads forward.
+        // A reader that goes on from a place reads forward.
         newest_first: params.newest_first(since.is_none())?,
     };
     params.finish()?;

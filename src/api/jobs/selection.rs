@@ -253,7 +253,7 @@ mod tests {
         check(r#"{"where": {"type": {}}}"#, "where.type", "bad_field");
         check(r#"{"where": {"tag": {"a": []}}}"#, "where.tag", "bad_field");
         check(r#"{"where": {"claimed": "yes"}}"#, "where.claimed", "bad_field");
-        // What the list would take for all.
+        // Values that the list would take for all.
         for empty in ["null", r#""""#, "[]", r#"[""]"#, r#"["online", null]"#, r#"" , ""#] {
             for field in ["type", "group", "template", "status", "q", "drift", "mode", "claimed", "lifecycle"]
             {

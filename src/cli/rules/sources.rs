@@ -56,7 +56,7 @@ pub fn read(
 fn find(path: &Path, deeper: usize, named: bool, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let shown = || format!("cannot read {}", path.display());
     if !std::fs::metadata(path).with_context(shown)?.is_dir() {
-        // What is named is read whatever it is called.
+        // A file that is named is read whatever it is called.
         if named || is_rule_file(path) {
             found.push(path.to_owned());
         }

@@ -211,7 +211,7 @@ impl FromRequest for AlarmPath {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let named = names::<String>(request, payload);
-        // What is no id of ours is no alarm's.
+        // A text that is no id of ours is no alarm's.
         ready(named.and_then(|id| Ok(Self(AlarmId::parse(&id).ok_or_else(|| ApiError::no_alarm(id))?))))
     }
 }
@@ -248,7 +248,7 @@ impl FromRequest for RulePath {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let id = names::<String>(request, payload);
-        // What is no name is no rule's.
+        // A text that is no name is no rule's.
         ready(id.and_then(|id| RuleId::parse(&id).map(Self).map_err(|_| ApiError::no_rule(id))))
     }
 }
@@ -259,7 +259,7 @@ impl FromRequest for JobPath {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let id = names::<String>(request, payload);
-        // What is no id of ours is no job's.
+        // A text that is no id of ours is no job's.
         ready(id.and_then(|id| Ok(Self(JobId::parse(&id).ok_or_else(|| ApiError::no_job(id))?))))
     }
 }

@@ -24,7 +24,7 @@ use crate::http::{Access, Holder, address};
 
 /// The route.
 pub(crate) fn operations() -> Vec<Operation> {
-    // Who cannot send a header says who they are in the first frame.
+    // Clients that cannot send a header say who they are in the first frame.
     vec![Operation::plain(Permission::Public, Method::Stream, "/api/ws", || web::to(open))]
 }
 

@@ -61,7 +61,7 @@ async fn a_rule_is_made_changed_and_taken_away() {
     assert_eq!(told["field"], "id");
     send(&hub, Method::PUT, "/api/automation/rules/nobody", &cool_without_id(), StatusCode::NOT_FOUND).await;
 
-    // What was made stays.
+    // The rule that was made stays.
     hub.terminate().await;
     let hub = installation.start().await;
     assert_eq!(hub.json("/api/automation/rules/cool").await["rule"]["triggers"][0]["above"], 35);
@@ -75,7 +75,7 @@ async fn a_rule_is_made_changed_and_taken_away() {
     assert!(tests[0]["failure"].as_str().unwrap().contains("desired fan"), "{tests}");
     assert_eq!(tests[0]["failed_actions"], json!([]));
 
-    // What failed on the way is told of a test that passed, too.
+    // Actions that failed on the way are told of a test that passed, too.
     let told = json!({ "id": "told", "triggers": { "numeric": "a.x", "above": 5 },
         "actions": [{ "log": "{{ fan.speed }}" }], "tests": [{ "given": { "a.x": 6 }, "expect": ["not log"] }] });
     send(&hub, Method::POST, "/api/automation/rules", &told, StatusCode::CREATED).await;
@@ -194,7 +194,7 @@ async fn the_form_of_other_programs_is_taken_and_given_back() {
     assert_eq!((&command["command_type"], &command["parameters"]["speed"]), (&json!("start"), &json!(3)));
     eventually("it says when", async || hub.json(&rule).await["last_triggered"].as_str().map(drop)).await;
 
-    // What is left out stays.
+    // A member that is left out stays.
     let other = json!({ "device_id": "hall", "sensor_type": "temperature", "operator": "<", "value": 5 });
     let told = send(&hub, Method::PUT, &rule, &json!({ "trigger_conditions": other }), StatusCode::OK).await;
     assert_eq!((&told["trigger_conditions"], &told["actions"]), (&other, &body["actions"]));

@@ -46,7 +46,7 @@ async fn a_device_is_told_what_it_set_off_and_what_was_done_to_it() {
     report(&hub, "greenhouse", &json!({ "temperature": 20 })).await;
     report(&hub, "greenhouse", &json!({ "temperature": 29.5 })).await;
     run_of(&hub, "echo", |run| run["outcome"] == "done").await;
-    // What did not come off was for it all the same.
+    // An action that did not come off was for it all the same.
     let manual = hub.request(Method::PUT, "/api/devices/fan/mode").json(&json!({ "mode": "manual" }));
     assert_eq!(manual.send().await.unwrap().status(), 200);
     report(&hub, "greenhouse", &json!({ "temperature": 20 })).await;

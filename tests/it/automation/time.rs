@@ -38,7 +38,7 @@ async fn what_must_stay_so_goes_on_over_a_kill() {
         (&json!("oven-hot"), &json!("oven"), &json!(1))
     );
 
-    // What it asked for once it does not ask for again.
+    // The alarm that it asked for once it does not ask for again.
     hub.kill().await;
     let hub = installation.start().await;
     assert_eq!(hub.json("/api/alarms").await[0]["count"], 1);

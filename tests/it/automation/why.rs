@@ -154,7 +154,7 @@ async fn alarms_are_raised_seen_and_over_and_everybody_hears_of_it() {
     .await;
     assert_eq!(over["cleared_by"], "rule:cool");
 
-    // What is no device's is for those who name no devices: the echo is the fan's, so it is heard there alone.
+    // Events of no device are for those who name no devices: the echo is the fan's, so it is heard there alone.
     let off = hub.post("/api/automation/rules/cool/disable", &Value::Null).await;
     assert_eq!(off.status(), 200);
     let heard = hear(&mut subscriber, |event| event["data"]["signal"] == "enabled").await;

@@ -113,7 +113,7 @@ async fn good_lines_are_in_and_each_bad_one_is_named() {
     );
     let unclaimed = hub.json("/api/devices/unclaimed").await;
     assert_eq!((unclaimed[0]["id"].as_str(), unclaimed.as_array().unwrap().len()), (Some("pump-29"), 1));
-    // Who has no id is given one.
+    // A line without an id is given one.
     let listed = hub.json("/api/devices?q=No%20id").await;
     assert_eq!(listed[0]["type"], "pump");
 }
@@ -147,7 +147,7 @@ async fn lines_of_json_are_taken_as_well() {
     assert_eq!((&report["lines"], &report["created"]), (&json!(9), &json!(2)));
     assert_eq!(hub.json("/api/devices/a/twin").await["tags"], json!({ "floor": 2, "rooms": ["x", null] }));
 
-    // What is there already.
+    // Devices that are there already.
     let again = "{\"device_id\": \"a\", \"name\": \"A2\"}\n{\"device_id\": \"h\", \"name\": \"H\"}";
     let skipped = import(&hub, "existing=skip", again).await;
     assert_eq!(
@@ -238,7 +238,7 @@ async fn what_breaks_off_keeps_what_was_done() {
     let mut answer = Vec::new();
     let _ = within("it ends", stream.read_to_end(&mut answer)).await;
     assert_eq!(hub.json("/api/devices?sort=id").await.as_array().unwrap().len(), 2);
-    // What was in the midst of a line is not taken for one; the rest can follow.
+    // The cut-off line is not taken for one; the rest can follow.
     let rest = import(&hub, "existing=skip", "device_id,name\na,A\nb,B\nc,C\n").await;
     assert_eq!((&rest["skipped"], &rest["created"]), (&json!(2), &json!(1)));
 

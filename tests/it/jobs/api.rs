@@ -105,7 +105,7 @@ async fn all_get_it_online_or_away_and_it_is_told_live() {
     let told = within("it is published", device.next()).await.unwrap();
     let BrokerMessage::Message { payload, .. } = told else { panic!("no message") };
     assert_eq!(serde_json::from_slice::<Value>(&payload).unwrap()["desired"], json!({ "power": "on" }));
-    // Who was away is told when it comes.
+    // A device that was away is told when it comes.
     let mut away = MqttDevice::connect(hub.mqtt.unwrap(), "d7").await.unwrap();
     away.subscribe("iot/devices/d7/desired").await.unwrap();
     away.publish(1, "iot/devices/d7/status", b"online").await.unwrap();

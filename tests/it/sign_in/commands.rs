@@ -30,7 +30,7 @@ async fn refused(installation: &Installation, words: &[&str], input: &str) -> St
 async fn users_are_listed_changed_and_removed() {
     let installation = Installation::new();
     done(&installation, &["user", "add", "ann", "--role", "admin", "--password-stdin"], PASSWORD).await;
-    // What is said and done is the same, whether a hub runs or not.
+    // The commands say and do the same, whether a hub runs or not.
     for runs in [false, true] {
         let hub = if runs { Some(installation.start().await) } else { None };
         let add = |name, role| ["user", "add", name, "--role", role, "--password-stdin"];

@@ -43,7 +43,7 @@ async fn the_first_start_from_the_link_to_a_session_that_is_ended_elsewhere() {
 
     page.press("#sign-out").await;
     page.shows(&["Sign in", "Password"]).await;
-    // What may not be seen leads to the sign-in page, and from there back.
+    // A page that may not be seen leads to the sign-in page, and from there back.
     page.load(&format!("http://{}/docs/", hub.http)).await;
     is_at(&mut page, "/login?next=%2Fdocs%2F").await;
     page.fill("name", "ann").await;

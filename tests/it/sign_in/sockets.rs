@@ -1,4 +1,4 @@
-//! What is open ends with the rights by which it was opened.
+//! Open connections end with the rights by which they were opened.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Method;

@@ -123,7 +123,7 @@ impl Ord for Version {
         let numbers = |version: &Self| -> Vec<VersionNumber> {
             version.numbers.iter().cloned().map(VersionNumber).collect()
         };
-        // Those that are 0 at the end are gone, so a list that goes on is larger.
+        // Numbers that are 0 at the end are gone, so a list that goes on is larger.
         numbers(self).cmp(&numbers(other)).then_with(|| match (self.pre.is_empty(), other.pre.is_empty()) {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Greater,

@@ -199,7 +199,7 @@ impl Patch {
     /// The notes of dialects, by name.
     pub fn notes(&self) -> impl Iterator<Item = (&str, &Object)> {
         self.0.iter().filter_map(|part| match part {
-            // What makes no sense under a name of the core's is no dialect's.
+            // A note under a name of the core's, where it makes no sense, is no dialect's.
             Part::Note(name, Json::Object(note))
                 if !NAMES.contains(&&**name) && Field::of(name).is_none() =>
             {

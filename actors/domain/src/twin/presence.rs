@@ -112,12 +112,17 @@ impl Rhythm {
         (known >= 2).then(|| i64::from(intervals[known / 2]) * 1_000)
     }
 
+    /// The silence after which a device of this rhythm is gone, in ms; none while fewer than two intervals are known.
+    fn silence_ms(&self) -> Option<i64> {
+        self.median_ms().map(|median| median.saturating_mul(INTERVALS).max(SHORTEST_SILENCE_MS))
+    }
+
     /// The longest silence that can be followed by another beat, in ms; none while it knows none.
     fn longest_ms(&self) -> Option<i64> {
-        match (self.median_ms(), self.0[self.0.len() - 1]) {
+        match (self.silence_ms(), self.0[self.0.len() - 1]) {
             (None, NONE) => None,
             (None, only) => Some((i64::from(only) * 1_000 * INTERVALS).max(FIRST_SILENCE_MS)),
-            (Some(median), _) => Some(median.saturating_mul(INTERVALS).max(SHORTEST_SILENCE_MS)),
+            (silence, _) => silence,
         }
     }
 
@@ -184,9 +189,7 @@ impl Presence {
     pub fn silence_ms(&self, heartbeat: Option<&Heartbeat>, first_silence_ms: i64) -> Option<i64> {
         match heartbeat {
             Some(heartbeat) => heartbeat.ms(),
-            None => Some(self.rhythm.median_ms().map_or(first_silence_ms, |median| {
-                median.saturating_mul(INTERVALS).max(SHORTEST_SILENCE_MS)
-            })),
+            None => Some(self.rhythm.silence_ms().unwrap_or(first_silence_ms)),
         }
     }
 

@@ -286,7 +286,7 @@ impl Setup {
         }
     }
 
-    // What follows was checked before it became an event. What a later version of the program finds wrong with it
+    // The patches below were checked before they became events. One that a later version of the program finds wrong
     // changes nothing.
 
     pub(super) fn apply_settings(&mut self, patch: &Object) {

@@ -84,7 +84,6 @@ struct LoadedTwin {
     tags: Object,
     #[serde(default)]
     configuration: Object,
-    #[serde(default)]
     standing: Option<Lifecycle>,
     version: u64,
     created_at: Timestamp,
@@ -95,23 +94,15 @@ struct LoadedTwin {
     repeats: Repeats,
     #[serde(default)]
     polls: bool,
-    #[serde(default)]
     clock: Option<Box<WrongClock>>,
     #[serde(default)]
     rhythm: Rhythm,
-    #[serde(default)]
     queue: Option<Box<OpenCommands>>,
-    #[serde(default)]
     plan: Option<Box<CompactSchedule>>,
-    #[serde(default)]
     settings: Option<Box<DeviceSettings>>,
-    #[serde(default)]
     unmet: Option<Box<Unmet>>,
-    #[serde(default)]
     line: Option<Box<ConnectionRecord>>,
-    #[serde(default)]
     layers: Option<Box<Overlay>>,
-    #[serde(default)]
     firmware: Option<Box<FirmwareTask>>,
 }
 

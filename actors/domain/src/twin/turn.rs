@@ -125,12 +125,7 @@ impl TwinTurn<'_> {
                 self.twin.control.check_mode(self.cause)?;
                 self.request_command(id, request, known)?;
             }
-            Input::CommandResult { id, answer, known } => {
-                if self.twin.presence.is_of_device(self.cause) {
-                    self.come_online(HEARD);
-                }
-                self.answer_command(id, *answer, known)?;
-            }
+            Input::CommandResult { id, answer, known } => self.answer_command(id, *answer, known)?,
             Input::Cancel { id, known } => {
                 let change = self.twin.commands.cancel(id, known.as_deref())?;
                 self.step_command(change);

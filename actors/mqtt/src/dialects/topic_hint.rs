@@ -30,7 +30,7 @@ pub(super) fn hint(topic: &str) -> Option<String> {
 
 /// The same word but for its case and one or two letters.
 fn is_close(word: &str, known: &str) -> bool {
-    // What is much longer or shorter is another word; and a device chooses how long a level is.
+    // A level that is much longer or shorter is another word; and a device chooses how long a level is.
     if word.len().abs_diff(known.len()) > 2 {
         return false;
     }

@@ -117,7 +117,7 @@ impl Poller {
         let filters = self.dialects.filters().into_iter().map(|path| Filter {
             path,
             qos: QoS::AtLeastOnce,
-            // What the broker keeps was taken in when it came; it is news to a new session only.
+            // Retained messages were taken in when they came; they are news to a new session only.
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
             ..Filter::default()
         });

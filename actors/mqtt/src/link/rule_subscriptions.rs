@@ -40,7 +40,7 @@ pub(super) fn receivers(publish: &Publish, topic: &str, rule_topics: &RuleTopics
     }
     let first = rule_topics.first(topic).map(|place| place + FIRST_RULE_ID);
     Receivers {
-        // What a dialect knows comes by the dialects' subscriptions always, whatever else it comes by.
+        // A topic that a dialect knows comes by the dialects' subscriptions always, whatever else it comes by.
         twins: ids.contains(&DIALECTS_ID),
         rules: first.is_some_and(|first| ids.contains(&first)),
     }

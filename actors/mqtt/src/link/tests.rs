@@ -183,7 +183,7 @@ async fn a_lost_message_comes_again_on_a_new_connection() {
 #[tokio::test]
 async fn what_the_broker_keeps_comes_with_a_new_session_alone() {
     let fixture = LinkFixture::set().await;
-    // What comes says that the broker is done with the subscription, and with what it keeps for that.
+    // A message that comes says that the broker is done with the subscription, and with what it keeps for that.
     fixture.device_says("first").await;
     fixture.test_intake.next().await.settle();
     let kept = Outgoing { retain: true, ..outgoing(DATA, "kept") };

@@ -69,7 +69,7 @@ impl CommandAction {
         if let Some(key) = c.text(map, "supersedes") {
             options.insert("supersedes", key.into());
         }
-        // What the API takes as a command is what a rule may say, too.
+        // A command that the API takes is one that a rule may say, too.
         let mut request = options.clone();
         request.insert("command_type", "any".into());
         if let Err((field, detail)) = CommandRequest::parse(request)

@@ -125,7 +125,7 @@ fn listeners<'a>(rules: &[&'a Rule]) -> HashMap<TriggerSubject<'a>, SubjectTrigg
 
 fn topics<'a>(effect: &WriteKind<'a>) -> Vec<TriggerSubject<'a>> {
     match effect {
-        // What is wanted of a device is what it will report.
+        // The state that is wanted of a device is the one that it will report.
         WriteKind::Desired { name, .. } => {
             vec![TriggerSubject::Desired(name), TriggerSubject::Reported(name), TriggerSubject::Event]
         }

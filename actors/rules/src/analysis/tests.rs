@@ -203,7 +203,7 @@ fn conflicts() {
     let mut first = hot("a", 28.0, on());
     first.priority = 5;
     pair(first, hot("b", 30.0, off()), &[]);
-    // What one does when it is over is not what it does when it begins, nor what the other does then.
+    // The actions of a rule that is over are not those with which it begins, nor those of the other then.
     let mut cooled = hot("a", 28.0, on());
     cooled.on_release = vec![Action { kind: off(), on_error: None }].into();
     pair(cooled, hot("b", 30.0, on()), &[]);
@@ -223,7 +223,7 @@ fn circles() {
     check(&[set("a", "x", "y"), set("b", "y", "z"), set("c", "z", "q")], &[]);
     check(&[set("a", "x", "x")], &["circle a"]);
     check(&[set("a", "pump-*", "pump-1")], &["circle a"]);
-    // What is written is not what is waited for.
+    // The value that is written is not the one that is waited for.
     let off = rule(
         "a",
         vec![changed("x", "power", Some("\"on\""))],

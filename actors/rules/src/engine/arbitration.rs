@@ -106,7 +106,7 @@ impl Arbiter<'_> {
         }
         scope.folded = None;
         if let Some(latch) = run.latch {
-            // What it ran for was over, and is there again.
+            // The reason that it ran for was over, and is there again.
             let over = |other: &RunState| other.entry.kind == RunKind::Release && other.latch == Some(latch);
             self.state.abort_where(key, "restart", at, over);
         }
@@ -143,7 +143,7 @@ impl Arbiter<'_> {
             let Some((_, mut run)) = self.state.take_run(id) else { return };
             match run.waits {
                 RunWait::Turn(TurnWait::Undecided) => {
-                    // What comes of it is told by its entry.
+                    // The outcome is told by its entry.
                     let _ = self.decide(key, run, at, true);
                 }
                 RunWait::Turn(TurnWait::Queued) => {

@@ -96,7 +96,7 @@ impl EngineState {
                 self.scopes.rules[*place as usize] = state;
             } else {
                 self.scopes.dirty.insert((id.clone(), DeviceNumber(0)));
-                // What people said of it holds for its new form, too.
+                // The switch that people set for it holds for its new form, too.
                 if let Some(place) = index.find(id) {
                     self.scopes.rules[place as usize].enabled = state.enabled;
                 }

@@ -34,7 +34,7 @@ impl Stepper<'_> {
             self.catch_up(*rule, at, "while the hub was down");
             self.drain();
         }
-        // What else was due is done now, in its order.
+        // Everything else that was due is done now, in its order.
         self.state.settle(self.index);
         while let Some((due, key)) = self.state.scopes.pop_due(self.index, at) {
             self.is_due(key, due, at);

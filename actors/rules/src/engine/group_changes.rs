@@ -25,7 +25,7 @@ impl WatchedTwins {
             Arc::make_mut(&mut self.tree).redo(change);
             return Vec::new();
         }
-        // Who stands somewhere under it does so before and after.
+        // Twins that stand somewhere under it do so before and after.
         let stands = |twin: &Twin| {
             let group = twin.profile.text("group_id");
             !group.is_empty() && self.tree.is_within(group, &change.id)

@@ -25,7 +25,7 @@ impl Arbiter<'_> {
         let mut entry = run.entry;
         entry.outcome = RunOutcome::NotRun { why: *why, detail: detail.as_str().into() };
         let scope = self.state.scopes.entry(key, device.as_ref());
-        // What was to be done after it is not: it did not run.
+        // Runs that were to follow it do not: it did not run.
         scope
             .runs
             .retain(|other| !matches!(other.waits, RunWait::Turn(TurnWait::After(before)) if before == id));

@@ -99,7 +99,7 @@ pub(super) fn event_data(
     if !kinds.is_empty() && !kinds.contains(&kind) {
         return None;
     }
-    // What rules do is no event to a rule that did not ask for it: it would set itself off.
+    // Events of rules are none to a rule that did not ask for them: it would set itself off.
     if kind == EventKind::Rule && !kinds.contains(&EventKind::Rule) {
         return None;
     }

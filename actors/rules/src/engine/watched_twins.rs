@@ -74,7 +74,7 @@ impl WatchedTwins {
         missing.sort();
         let mut selectors = index.new_patterns(before);
         if index.by_profile && !before.by_profile {
-            // Who fits later must be known by what else it is: all are looked at once.
+            // Twins that fit later must be known by what else they are: all are looked at once.
             selectors.push(Selector::Where {
                 group: None,
                 device_type: None,

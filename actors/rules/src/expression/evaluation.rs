@@ -225,7 +225,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
                 OperatorError::Other(why) => format!("`{left_text}` with `{right_text}`: {why}"),
                 OperatorError::NotIn => format!("`{right_text}` is {}, not a list", b.kind()),
                 OperatorError::Types => match (&left.kind, &right.kind) {
-                    // What is written out is right; what came is not.
+                    // The value that is written out is right; the one that came is not.
                     (other, literal) if is_literal(literal) && !is_literal(other) => {
                         format!("`{left_text}` is {}, not {}", a.kind(), b.kind())
                     }

@@ -208,7 +208,7 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
         "age" => seconds(twin.presence.last_seen?, now),
         _ => {
             return property(&twin.reported, path, now).or_else(|| match path {
-                // What it said of itself, by its status or its registration.
+                // The version that it said of itself, by its status or its registration.
                 [name] if **name == *FIRMWARE => word(twin.profile.text(FIRMWARE)).map(NameValue::from),
                 _ => None,
             });

@@ -249,7 +249,7 @@ fn the_terms_say_what_was_seen() {
             r#"pump.speed > 90 {"pump.speed":80} Some(false)"#,
         ]
     );
-    // What was settled before is left out; what is unknown settles nothing.
+    // Terms after a settled one are left out; one that is unknown settles nothing.
     assert_eq!(seen("pump.open && pump.power == 'on'"), [r#"pump.open {"pump.open":false} Some(false)"#]);
     assert_eq!(
         seen("fan.power == 'on' && pump.open"),

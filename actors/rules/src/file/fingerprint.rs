@@ -72,7 +72,7 @@ impl FingerprintWriter {
                 let bounds = [above, below, release];
                 let [above, below, release] = bounds.map(|bound| bound.as_ref().map(Number::as_f64));
                 self.debug(&(above, below, release, max_age));
-                // What no double holds, by its digits.
+                // Bounds that no double holds, by their digits.
                 for bound in bounds.into_iter().flatten().filter(|bound| bound.as_f64().abs() >= EXACT) {
                     self.text(bound.as_str());
                 }

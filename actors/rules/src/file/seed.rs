@@ -350,7 +350,7 @@ fn number(c: &mut Checker, node: &YamlNode) -> Option<Number> {
 
 /// A property in an expression: `pump.reported.power`, `twin["pump-1"].reported["flow rate"]`.
 fn term(device: &str, property: &str) -> String {
-    // What expressions call otherwise, and CEL's own words.
+    // Names with another meaning in expressions, and CEL's own words.
     const TAKEN: [&str; 25] = [
         "device",
         "trigger",

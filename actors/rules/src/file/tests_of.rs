@@ -120,7 +120,7 @@ impl Steps {
             return;
         };
         self.count += 1;
-        // What is said of devices is apart from the keys of the table.
+        // Entries about devices are apart from the keys of the table.
         let (said, rest): (Vec<_>, Vec<_>) =
             entries.iter().cloned().partition(|(key, _)| key.text.contains('.'));
         let rest = YamlNode { value: YamlValue::Map(rest), ..*node };

@@ -54,7 +54,7 @@ fn fills_in() {
     check("{{ trigger.value * 2 + 1 }} {{ trigger.value > 20 ? 'hot' : 'cold' }}", "48.0 hot");
     check("{{ trigger.payload }} at {{ now }}", r#"{"a":[1,2.0]} at 2026-03-01T06:01:00.000Z"#);
     check("{{ '}}' + \"{{\" }}", "}}{{");
-    // What only Jinja knows.
+    // Filters and statements that only Jinja knows.
     check("{{ trigger.value | round(1) }} {{ (trigger.value * 2) | int }}", "23.5 47");
     check("{{ fan.power | upper }}, {{ fan.nothing | default('?') }}", "ON, ?");
     check("{{ nobody.power | default('?') }}", "?");

@@ -191,7 +191,7 @@ async fn people_change_their_own_account_and_no_other() {
     assert_eq!(revoked, Err(forbidden));
     let too_much = scene.make_key("ci", Role::Admin, by.clone()).await.unwrap_err();
     assert_eq!(too_much.to_string(), "a key's role is at most that of its owner");
-    // Who came by a key, be it an admin's, does not take its owner's account over.
+    // A key that somebody came by, be it an admin's, takes no account over.
     let by_key = asker(&scene.by_key(&key).unwrap());
     let own = set_password(&scene, user, Some(GOOD), NEWER, by_key.clone()).await;
     assert_eq!(own, Err(AccountRefusal::Forbidden(Permission::Account)));

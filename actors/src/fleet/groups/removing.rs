@@ -122,7 +122,7 @@ async fn move_all(
     };
     let mut all = 0;
     loop {
-        // Those that were moved are not there any more, so it is the first page again.
+        // Devices that were moved are not there any more, so it is the first page again.
         let page = until_answered("the devices of a removed group", || deps.store.devices(&query)).await;
         if page.twins.is_empty() {
             return Ok(all);

@@ -179,7 +179,7 @@ impl Jobs {
         if total <= AT_ONCE as u64 && !withdraws {
             return self.sweep_parts(sweep, ctx, last);
         }
-        // What is wanted is written down first, so that a crash cannot leave half of it.
+        // The wanted state is written down first, so that a crash cannot leave half of it.
         self.put(id, RecordChange::Changed, Vec::new(), cause, ctx, move |this, ctx| {
             if !withdraws {
                 return this.sweep_parts(sweep, ctx, last);

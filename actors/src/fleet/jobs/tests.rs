@@ -46,7 +46,7 @@ impl JobsFixture {
     async fn over(memory: Arc<MemoryStore>) -> Self {
         let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
         let clock = ManualClock::at(Timestamp::from_millis(NOON));
-        // What the store needs on a busy machine is no part of any of these tests.
+        // The store's pace on a busy machine is no part of any of these tests.
         let settings = Settings { longest_rest: Duration::ZERO, ..Settings::default() };
         let hub = Hub::start(store.clone(), clock.clone(), settings).await.unwrap();
         let live = ask(&hub.feed, SubscribeFeed).await.events;
@@ -338,7 +338,7 @@ async fn a_command_jobs_end_is_the_end_of_its_commands() {
     let all = ["d0 done", "d1 failed failed: so", "d2 failed canceled: the device was removed"];
     assert_eq!(fixture.steps(job, &[]).await, all);
 
-    // Those that failed get another command; the one that was removed has no twin to ask.
+    // Devices that failed get another command; the one that was removed has no twin to ask.
     let told = fixture.steer(job, Steer::Retry).await.unwrap();
     assert_eq!((told.job.round, told.job.status), (2, JobStatus::Running));
     fixture.until_turns(job, 1).await;

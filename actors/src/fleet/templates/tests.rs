@@ -281,7 +281,7 @@ async fn a_change_is_shown_first_and_comes_to_the_devices_by_a_job() {
     assert_eq!(fixture.shown("p0").await, (second.into(), r#"{"interval":5,"unit":"l"}"#.into()));
     assert_eq!(fixture.shown("other").await.0, "null");
 
-    // What devices do not see is no job, and a version behind the template's.
+    // A change that devices do not see is no job, and their layer's version stays behind the template's.
     let renamed = fixture.put("pump", r#"{"name": "Pumps"}"#, PutMode::Merge).await.unwrap();
     assert_eq!((renamed.job, renamed.template.version, renamed.template.layer.version), (None, 3, 2));
     let request =

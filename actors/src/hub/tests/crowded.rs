@@ -73,7 +73,7 @@ async fn a_read_shows_nothing_that_is_not_stored() {
     let reading = fixture.hub.read(&device);
     tokio::pin!(reading);
     assert!(futures_util::poll!(reading.as_mut()).is_pending());
-    // What is refused waits for no commit: the twin has read one message after the other, so the read too.
+    // A refused change waits for no commit: the twin has read one message after the other, so the read too.
     let refused = fixture.change("a", r#"{"name": "A"}"#, Some(999)).await;
     assert!(matches!(refused, Err(HubError::Refused(_))), "{refused:?}");
     assert!(futures_util::poll!(reading.as_mut()).is_pending(), "it showed what may yet be lost");

@@ -158,7 +158,7 @@ async fn what_devices_name_as_their_group_is_one() {
     let hub = start(&store, 64).await;
     until("the group that a device named", async || hub.tree.now().contains("Hall 2")).await;
     assert_eq!(told(&hub).await, [("Hall 2".to_owned(), (1, 0, None))].into());
-    // What comes in past the API is treated alike.
+    // A device that comes in past the API is treated alike.
     let patch = [("group_id", "attic".into())].into_iter().collect();
     give(&hub, 7, Input::Register(Box::new(Registration { patch })), IfUnknown::Begin).await;
     until("the group that a new device named", async || hub.tree.now().contains("attic")).await;

@@ -85,7 +85,7 @@ impl CommandsFixture {
             within("the commit", committed).await.unwrap();
             let (reply, is_idle) = oneshot::channel();
             try_send_unbounded(&self.hub.automation, CheckIdle { reply }).ok().unwrap();
-            // What the engine does may bring about more: quiet several times in a row.
+            // The engine's acts may bring about more: quiet several times in a row.
             quiet = if within("what the rules say", is_idle).await.unwrap() { quiet + 1 } else { 0 };
             (quiet == 3).then_some(())
         })

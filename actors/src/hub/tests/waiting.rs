@@ -114,7 +114,7 @@ impl CommandsFixture {
 
     /// Lets time pass, and waits until `enough` of the events from then on.
     pub async fn pass(&mut self, millis: i64, enough: impl FnMut(&Recorded) -> bool) {
-        // What happened before is told before this is answered.
+        // Events of before are told before this is answered.
         self.events = ask(&self.hub.feed, SubscribeFeed).await.events;
         self.seen.clear();
         self.clock.advance(millis);
@@ -209,7 +209,7 @@ async fn nothing_that_is_not_final_is_forgotten() {
     fixture.pass(10_000, comes_to(sent, CommandStatus::Pending)).await;
     fixture.until(comes_to(delivered, CommandStatus::TimedOut)).await;
     fixture.pass(HOUR, comes_to(pending, CommandStatus::Expired)).await;
-    // What came due together was settled together, in whatever order the twins were woken.
+    // Commands that came due together were settled together, in whatever order the twins were woken.
     fixture.settled("backing-off").await;
     assert_eq!(fixture.command(backing_off).await.status, CommandStatus::Failed);
 }

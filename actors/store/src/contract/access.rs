@@ -274,7 +274,7 @@ async fn the_audit_is_read_by_pages_both_ways() {
                 } else {
                     query.since = last;
                 }
-                // What is added meanwhile disturbs nobody who goes back.
+                // Entries that are added meanwhile disturb nobody who goes back.
                 if newest_first && pages == 1 {
                     store.append_audit(&[entry(99, "user:eve", Action::SignedIn)]).await.unwrap();
                 }

@@ -166,7 +166,7 @@ async fn a_removed_device_loses_its_alarms_and_its_runs_lose_their_device() {
         world.automation.runs = vec![run(3, "cool", Some(a))];
         world.automation.alarms = vec![alarm(3, "hot", a)];
         fixture.commit(&world.batch()).await;
-        // What was on its way when it went.
+        // Entries that were on their way when it went.
         world.automation = of(a.1, b.1);
         fixture.commit(&world.batch()).await;
         fixture.reopen().await;

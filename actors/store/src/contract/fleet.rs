@@ -136,7 +136,7 @@ async fn a_jobs_devices_come_further_once() {
         assert_eq!((one.total, &*one.devices[0].step.detail), (1, ""));
 
         let gone = JobOp::Forget { job: JOB, places: (0, 602) };
-        // What comes late of one that is forgotten is nothing.
+        // A step that comes late of a place that is forgotten is nothing.
         world.fleet.jobs.extend([gone, step(601, JobStep::new(JOB, Done))]);
         fixture.commit(&world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();

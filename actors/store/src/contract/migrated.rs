@@ -187,7 +187,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
         sql.execute(&copy, []).unwrap();
     }
-    // What a search looked into was as it was typed.
+    // The texts that a search looked into were as they were typed.
     sql.execute("UPDATE devices SET search = replace(search, '\u{fc}', 'u\u{308}')", []).unwrap();
     for name in NOT_YET_SAID {
         sql.execute("UPDATE twins SET state = json_remove(state, '$.' || ?1)", [name]).unwrap();

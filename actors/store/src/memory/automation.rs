@@ -55,7 +55,7 @@ impl MemoryAutomation {
             let number = if gone { select::NOBODY } else { entry.number };
             self.runs.insert(entry.id, RunEntry { number, ..entry.clone() });
         }
-        // What was said last counts.
+        // The last entry of a run counts.
         let last: HashMap<RunId, &RunEntry> = runs.iter().map(|entry| (entry.id, entry)).collect();
         for entry in last.into_values() {
             let acted_on = select::acted_on(entry).filter_map(|id| numbers.get(id).copied());

@@ -59,7 +59,7 @@ pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
 fn append(store: &SqlStore, batch: &Batch) {
     store.memtable.append(&batch.events, &batch.removed);
     if !batch.removed.is_empty() {
-        store.looking.note_removal();
+        store.unused_layers.note_removal();
     }
 }
 

@@ -107,7 +107,7 @@ async fn compact_slice(
             prepared.push(PreparedDevice { number: device, rows, chunks });
         }
     }
-    // What devices are told changes their rows with its own commit, many at once in a job: nothing to do for them.
+    // Messages to devices change their rows with their own commit, many at once in a job: nothing to do for them.
     if prepared.is_empty() {
         return Ok(());
     }

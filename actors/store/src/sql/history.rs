@@ -82,10 +82,10 @@ pub async fn has_messages(
     wanted.retain(|(_, identity)| !found.contains(identity));
     let mut times: Vec<Timestamp> = wanted.iter().map(|(at, _)| *at).collect();
     times.sort_unstable();
-    // What lies far apart is asked for apart: what is between may be years of readings.
+    // Messages that lie far apart are asked for apart: between them may be years of readings.
     for near in times.chunk_by(|one, next| next.millis() - one.millis() < TOGETHER_MS) {
         let (Some(first), Some(last)) = (near.first(), near.last()) else { continue };
-        // What chunks hold from beyond the view's `after` was in the view: no need to tell them apart.
+        // Readings in chunks from beyond the view's `after` were in the view: no need to tell them apart.
         let mut rows = chunks::in_time(device, Some(*first), Some(last.plus_millis(1)))
             .stream(&store.readers)
             .await

@@ -137,7 +137,7 @@ pub struct SqlStore {
     readings_pruned: Mutex<Option<Timestamp>>,
     expiring: Expiry,
     /// When layers that are not used any more were looked for.
-    looking: UnusedLayerScan,
+    unused_layers: UnusedLayerScan,
 }
 
 impl Default for SqlOptions {
@@ -198,7 +198,7 @@ impl SqlStore {
             maintaining: Mutex::new(()),
             readings_pruned: Mutex::new(None),
             expiring: Expiry::default(),
-            looking: UnusedLayerScan::default(),
+            unused_layers: UnusedLayerScan::default(),
             seal: options.seal,
             keeping: RwLock::new(Keeping {
                 journal: options.keep_journal,

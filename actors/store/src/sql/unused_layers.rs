@@ -1,4 +1,4 @@
-//! Layers that nothing tells of any more go.
+//! The deletion of layers that no event names any more.
 //!
 //! # How it is known
 //! A twin's row has its layer whole, and a template its own: a layer's row is for the events that name it. Those stand
@@ -85,9 +85,9 @@ pub async fn unmark(sql: &impl ConnectionTrait, names: &[Box<str>]) -> Result<()
 /// does not name either.
 pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     if is_time(store, now).await? {
-        store.looking.state().are_devices_gone = false;
+        store.unused_layers.state().are_devices_gone = false;
         if let Err(error) = mark_unnamed(store, now).await {
-            store.looking.note_removal();
+            store.unused_layers.note_removal();
             return Err(error);
         }
     }
@@ -96,7 +96,7 @@ pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> 
 
 async fn is_time(store: &SqlStore, now: Timestamp) -> Result<bool, StoreError> {
     let (last, are_devices_gone) = {
-        let state = store.looking.state();
+        let state = store.unused_layers.state();
         (state.last, state.are_devices_gone)
     };
     if !are_devices_gone || store.layers.kept().is_empty() {
@@ -129,7 +129,7 @@ async fn mark_unnamed(store: &SqlStore, now: Timestamp) -> Result<(), StoreError
     let turn = store.writer.begin(UNUSED).await?;
     write::meta(turn.sql(), meta::LAYERS_LOOKED_AT, now.millis()).await?;
     drop(turn.finish().await?);
-    store.looking.state().last = Some(now);
+    store.unused_layers.state().last = Some(now);
     Ok(())
 }
 

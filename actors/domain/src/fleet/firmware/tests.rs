@@ -3,7 +3,7 @@ use super::*;
 
 #[test]
 fn every_report_in_every_state() {
-    // What is said:       queued notified  downloading            downloaded            verified            updating            updated            failed
+    // The report:         queued notified  downloading            downloaded            verified            updating            updated            failed
     let next = [
         Some(S::Notified),
         Some(S::Downloading),

@@ -158,7 +158,7 @@ mod tests {
         speed(&[(0, 0), (20_000, 10), (25_000, 510), (30_000, 1_010)], Some(100.0), Some(1_000));
         // A device a minute has a speed too.
         speed(&[(0, 0), (60_000, 1), (120_000, 2)], Some(1.0 / 60.0), Some(6_000_000));
-        // Those that failed come again: it begins anew.
+        // Devices that failed come again: it begins anew.
         speed(&[(0, 0), (1_000, 100), (2_000, 40), (3_000, 60)], Some(20.0), Some(5_000));
     }
 }

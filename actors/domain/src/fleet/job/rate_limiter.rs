@@ -86,7 +86,7 @@ mod tests {
         check(None, &[(0, 5), (0, 5), (9, 5)]);
         check(Some(10.0), &[(0, 1), (50, 0), (99, 0), (100, 1), (200, 1), (250, 0), (300, 1)]);
         check(Some(0.5), &[(0, 1), (1_999, 0), (2_000, 1), (3_000, 0), (4_000, 1)]);
-        // What comes late by up to a tenth of a second is made up for, and a pause is not.
+        // A delay of up to a tenth of a second is made up for, and a pause is not.
         check(Some(40.0), &[(0, 1), (25, 1), (100, 3), (10_000, 4), (10_000, 0), (10_025, 1)]);
         // A clock that goes back gives nothing, and takes nothing away.
         check(Some(10.0), &[(100, 1), (0, 0), (100, 0), (200, 1)]);

@@ -155,7 +155,7 @@ fn the_step_of_a_clock_is_no_beat() {
         beats(&mut scene, 2);
         assert_eq!(scene.twin.silence_ms(600_000), Some(300_000), "{known}");
     }
-    // Who said how long it may be silent has intervals of any length.
+    // A device of which it is set how long it may be silent has intervals of any length.
     let mut scene = self::scene();
     beats(&mut scene, 5);
     scene.set(r#"{"settings": {"heartbeat": "never"}}"#);

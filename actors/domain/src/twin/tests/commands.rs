@@ -149,6 +149,9 @@ fn what_nobody_asked_for_is_refused() {
     let mut scene = Scene::online();
     let nobody: CommandId = id(99);
     assert_eq!(scene.try_answer(nobody, "executed"), Err(Refusal::NoCommand(nobody)));
+    let mut offline = Scene::new();
+    assert_eq!(offline.try_answer(nobody, "executed"), Err(Refusal::NoCommand(nobody)));
+    assert_eq!(offline.twin.presence, Presence::default(), "nobody would hear that it came online");
     let cancel = |scene: &mut Scene, id| scene.try_input(Input::Cancel { id, known: None }, &cause());
     assert_eq!(cancel(&mut scene, nobody), Err(Refusal::NoCommand(nobody)));
     let done = scene.ask("{}");

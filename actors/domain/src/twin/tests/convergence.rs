@@ -220,7 +220,7 @@ fn obey(scene: &mut Scene, delta: &str, habit: Habit) {
             did.push((place, value));
         }
     }
-    // What has no members is no reading: it can only be reported.
+    // An object without members is no reading: it can only be reported.
     let is_reported = did.iter().any(|(_, value)| value == "{}");
     let manner = if is_reported { Manner { form: Form::Nested, ..habit.answers } } else { habit.answers };
     if !did.is_empty() {
@@ -286,7 +286,7 @@ proptest! {
                 obey(&mut scene, &delta, habit);
             }
         }
-        // What was lost with a connection is told again on the next one.
+        // The delta that was lost with a connection is told again on the next one.
         scene.now += 1;
         scene.say(false);
         let back = scene.say(true);

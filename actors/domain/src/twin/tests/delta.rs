@@ -85,7 +85,7 @@ fn nested_and_flat_converge() {
         check(desired, &[('d', r#"{"motor":{"rpm":1400}}"#)], desired);
     }
     check(r#"{"motor":{"rpm":1450,"mode":"eco"}}"#, &[('d', nested)], r#"{"motor":{"mode":"eco"}}"#);
-    // What was said last counts, and the nested one where both came at once.
+    // The spelling that was said last counts, and the nested one where both came at once.
     check(nested, &[('s', r#"{"motor":{"rpm":1400}}"#), ('d', nested)], "{}");
     check(nested, &[('d', nested), ('s', r#"{"motor":{"rpm":1400}}"#)], nested);
     check(nested, &[('s', r#"{"motor.rpm":1400,"motor":{"rpm":1450}}"#)], "{}");

@@ -295,7 +295,7 @@ proptest! {
                 Ok(text) => {
                     let said = live.apply(change(&text), now, &cause());
                     if said.is_ok() {
-                        // What crosses the template's limits alone is refused; by itself it may be fine, or not.
+                        // A limit that crosses the template's alone is refused; by itself it may be fine, or not.
                         alone.apply(change(&text), now, &cause()).unwrap();
                     }
                     said

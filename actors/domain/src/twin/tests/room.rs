@@ -46,7 +46,7 @@ fn each_door_refuses_what_is_too_much() {
     }
     let app = said(Speaker::App, &format!(r#"{{"reported": {}}}"#, Json::from(wide(MOST_MEMBERS + 1))));
     assert_eq!(refused(&mut twin, app), "reported");
-    // What it reports and what it measures stand there side by side.
+    // Reported state and readings stand there side by side.
     let both = format!(r#"{{"reported": {{"all": {0}}}, "readings": {0}}}"#, Json::from(wide(600)));
     assert_eq!(refused(&mut twin, said(Speaker::App, &both)), "reported");
     let nested: Object = [("a", Json::Object(wide(MOST_MEMBERS)))].into_iter().collect();

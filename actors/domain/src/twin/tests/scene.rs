@@ -62,7 +62,10 @@ impl Scene {
 
     pub fn try_input(&mut self, input: Input, cause: &Cause) -> Result<Outcome, Refusal> {
         let input = self.with_known(input);
-        let outcome = self.twin.apply_before(&self.audience, &self.templates, input, at(self.now), cause)?;
+        let before = self.twin.clone();
+        let applied = self.twin.apply_before(&self.audience, &self.templates, input, at(self.now), cause);
+        assert!(applied.is_ok() || self.twin == before, "a refusal changes nothing: {applied:?}");
+        let outcome = applied?;
         self.events.extend(outcome.events.iter().cloned());
         outcome.events.iter().for_each(check_form);
         if !outcome.repeated {

@@ -40,7 +40,12 @@ impl TwinTurn<'_> {
         answer: CommandResult,
         known: Option<Box<Command>>,
     ) -> Result<(), Refusal> {
-        match self.twin.commands.answer(id, answer, known)? {
+        // Before anything is recorded: a refusal must leave the twin as it was.
+        let result = self.twin.commands.answer(id, answer, known)?;
+        if self.twin.presence.is_of_device(self.cause) {
+            self.come_online(presence::reason::HEARD);
+        }
+        match result {
             ResultOutcome::CommandStep(change) => self.step_command(change),
             ResultOutcome::Repeated(before) => self.repeat_command(*before),
             ResultOutcome::Late(mut command, answer) => {

@@ -74,7 +74,7 @@ async fn the_hub_alone_speaks_on_its_topics() {
         }
     }
     test_intake.noted(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    // What the device hears next is what the hub says; nothing is retained for who comes later.
+    // The message that the device hears next is the hub's; nothing is retained for clients that come later.
     let (_, hubs) = command(1, 1);
     broker.publish(&hubs, Some(Duration::from_mins(1))).await.unwrap();
     assert_eq!(device.next().await.payload, hubs.payload);

@@ -301,7 +301,7 @@ fn priority_holds_what_it_wrote() {
     sim.reports("a", "temperature", 30.0);
     let cause = device();
     sim.tell(&id("home"), readings(&[("empty", true.into())], None), &cause).unwrap();
-    // What nobody holds is written.
+    // A property that nobody holds is written.
     assert_eq!(sim.deeds(), [r#"0 desired fan {"power":"on","speed":3}"#, r#"0 desired fan {"light":0}"#]);
     assert_eq!(&*sim.entries[1].actions[0].detail, "outranked: cool holds power of fan");
     // It is over: the other may.

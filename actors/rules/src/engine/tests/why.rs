@@ -118,7 +118,7 @@ fn an_entry_says_what_fired_it_what_held_and_what_it_did() {
     let line = &entry.actions[0];
     assert_eq!((&*line.path, &*line.kind, &*line.result), ("actions[0]", "command", "ok"));
     assert!(line.seq.is_some() && line.made.is_some());
-    // What it brought about names the run.
+    // The event that it brought about names the run.
     let caused = sim.log.iter().find(|recorded| recorded.event.cause.source == Source::Rule).unwrap();
     let run = caused.event.cause.run.as_deref().unwrap();
     assert_eq!((run.id, run.depth, &*caused.event.cause.by), (entry.id, 0, "r"));

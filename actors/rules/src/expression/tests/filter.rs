@@ -82,7 +82,7 @@ fn knows_everything_of_a_twin() {
     let world = world();
     let check = |text: &str, expected: &str| assert_eq!(found(&world, text), expected, "{text}");
     check("true", "pump pump-1 fan");
-    // What it reports, short and in full.
+    // The state that it reports, short and in full.
     check("speed == 80", "pump");
     check("reported.speed == 80 && device.speed == 80 && device.reported.speed > 79", "pump");
     check("motor.rpm > 0", "pump fan");
@@ -148,7 +148,7 @@ fn every_word_can_be_asked_for() {
         }
         assert!(word == "now" || SortField::compile(word).is_ok(), "{word}");
     }
-    // Those that a rule knows mean in a filter what they mean there.
+    // Words that a rule knows mean in a filter what they mean there.
     let world = world();
     for word in HEAD.iter().filter(|word| !["reported", "desired"].contains(word)) {
         for twin in &world.twins {

@@ -93,7 +93,7 @@ fn make() -> Environment<'static> {
     env
 }
 
-// What follows can make a text many times as long: each is held to the length of a whole filled template.
+// The filters that follow can make a text many times as long: each is held to the length of a whole filled template.
 
 fn join(list: &Value, between: Option<Cow<'_, str>>) -> Result<String, Error> {
     let between = between.unwrap_or_default();

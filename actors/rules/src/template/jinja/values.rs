@@ -81,7 +81,7 @@ impl JinjaObject for JinjaTwin {
             word if HEAD.contains(&word) => {}
             word => {
                 let found = match self.twin.reported.get(word).map(|property| &property.value) {
-                    // What it has under dots belongs to it too.
+                    // Members that it has under dots belong to it too.
                     None | Some(Json::Object(_)) => nested(&self.twin.reported).get(word).map(of_json),
                     Some(value) => Some(of_json(value)),
                 };
