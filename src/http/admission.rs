@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use tokio::sync::watch;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
@@ -20,6 +21,8 @@ pub struct AnonymousAccess {
     pub permissions: Permissions,
     /// They have no more than [`Permission::Public`] as soon as there is a user.
     pub until_set_up: bool,
+    /// They have it because they are on this machine: what a proxy there hands on came from anywhere.
+    pub from_here: bool,
 }
 
 /// A caller who was let in.
@@ -67,19 +70,25 @@ impl AnonymousAccess {
     /// They may do everything.
     #[must_use]
     pub fn all() -> Self {
-        Self { permissions: Permissions::all(), until_set_up: false }
+        Self { permissions: Permissions::all(), until_set_up: false, from_here: false }
     }
 
-    /// They may do everything until there is a user.
+    /// They may do everything on this machine.
+    #[must_use]
+    pub fn here() -> Self {
+        Self { from_here: true, ..Self::all() }
+    }
+
+    /// They may do everything on this machine until there is a user.
     #[must_use]
     pub fn until_set_up() -> Self {
-        Self { until_set_up: true, ..Self::all() }
+        Self { until_set_up: true, ..Self::here() }
     }
 
     /// They may ask whether the hub is there, and sign in.
     #[must_use]
     pub fn public() -> Self {
-        Self { permissions: [Permission::Public].into_iter().collect(), until_set_up: false }
+        Self { permissions: [Permission::Public].into_iter().collect(), ..Self::all() }
     }
 }
 
@@ -87,7 +96,7 @@ impl WebState {
     /// The permissions that callers without a name have now.
     #[must_use]
     pub fn of_anonymous(&self) -> Permissions {
-        let AnonymousAccess { permissions, until_set_up } = self.anonymous;
+        let AnonymousAccess { permissions, until_set_up, .. } = self.anonymous;
         if until_set_up && self.directory().has_users() {
             return AnonymousAccess::public().permissions;
         }
@@ -103,6 +112,12 @@ impl WebState {
         if let RequestCredential::Session(_) = credential {
             let host = origin::host(request.head()).unwrap_or_default();
             csrf::check(request.head(), host, &self.policy().origins)?;
+        }
+        if credential == RequestCredential::Nothing
+            && self.anonymous.from_here
+            && is_handed_on(request.headers())
+        {
+            return Ok(self.admit_stranger());
         }
         self.identify(credential, address(request))
     }
@@ -222,6 +237,16 @@ impl LiveRights {
         let again = directory.identify(credential, self.state.hub().clock.now(), identity.address);
         Some(if again.is_ok() { RightsLost::Narrowed } else { RightsLost::SignedOut })
     }
+}
+
+/// Headers that proxies add to what they hand on.
+const OF_PROXIES: [&str; 6] =
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+
+/// Did a proxy hand this request on? Then its address is the proxy's, and says nothing of who sent it.
+#[must_use]
+pub fn is_handed_on(headers: &HeaderMap) -> bool {
+    OF_PROXIES.iter().any(|name| headers.contains_key(*name))
 }
 
 /// The address that a request came from; one without (in a test) came from this machine.

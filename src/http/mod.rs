@@ -37,7 +37,9 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, ResponseError as _, web};
 use tracing::debug;
 
-pub use admission::{AnonymousAccess, CallerAdmission, Holder, LiveRights, RightsLost, address};
+pub use admission::{
+    AnonymousAccess, CallerAdmission, Holder, LiveRights, RightsLost, address, is_handed_on,
+};
 pub use connections::{HttpConnections, LiveSession};
 pub use extract::access::Access;
 pub use hosts::Hosts;

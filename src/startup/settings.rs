@@ -57,7 +57,8 @@ pub(crate) fn unknown_devices(config: &Config) -> UnknownDevicePolicy {
 /// The permissions of callers without a credential.
 pub(crate) fn anonymous(config: &Config) -> AnonymousAccess {
     match (config.is_local_only(), config.open, config.open_to_network) {
-        (true, true, _) | (false, _, true) => AnonymousAccess::all(),
+        (true, true, _) => AnonymousAccess::here(),
+        (false, _, true) => AnonymousAccess::all(),
         (true, false, _) => AnonymousAccess::until_set_up(),
         (false, _, false) => AnonymousAccess::public(),
     }

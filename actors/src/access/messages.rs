@@ -69,9 +69,10 @@ asks! {
         Read: archive::ListDevices, archive::FindSerial, archive::RawHistory, archive::BucketHistory,
             archive::FindEvents, archive::FindExtent, archive::Replay, archive::LoadTwins, archive::ListCommands,
             archive::FindCommand, archive::ListRuns, archive::FindRun, archive::LastRuns, archive::ListAlarms,
-            archive::FindAlarm, archive::ListDeliveries, archive::ListJobDevices;
+            archive::FindAlarm, archive::ListJobDevices;
         Export: archive::FindPastEvents;
         Manage: archive::FindToken;
+        Administer: archive::ListDeliveries;
     }
     automation: Automation {
         Read: automation::ReadRules;

@@ -23,7 +23,7 @@ use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::http::routes::routes;
-use crate::http::{Access, Holder, address};
+use crate::http::{Access, Holder, address, is_handed_on};
 
 routes! {
     Public: self::set_up,
@@ -65,7 +65,7 @@ pub async fn set_up(
     params.finish()?;
     let ((token, user), peer) = (body.read()?, peer(&request));
     let signed_in = access.change(|reply| SetUp { token, user, peer, reply }).await??;
-    Ok(welcome(&access, StatusCode::CREATED, &signed_in).await)
+    Ok(welcome(&access, StatusCode::CREATED, &signed_in, &request).await)
 }
 
 /// Makes a user of the caller, and signs them in: an operator, where the option `registration` is `open`. While there is
@@ -92,9 +92,10 @@ pub async fn register(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let (user, peer) = (body.user()?, peer(&request));
-    let may_be_first = access.state.is_local_only && peer.address.is_loopback();
+    let is_here = peer.address.is_loopback() && !is_handed_on(request.headers());
+    let may_be_first = access.state.is_local_only && is_here;
     let signed_in = access.change(|reply| Register { user, may_be_first, peer, reply }).await??;
-    Ok(welcome(&access, StatusCode::CREATED, &signed_in).await)
+    Ok(welcome(&access, StatusCode::CREATED, &signed_in, &request).await)
 }
 
 /// Signs a user in. The session is in the cookie of the answer; programs use keys instead.
@@ -122,7 +123,7 @@ pub async fn login(
     let (login, peer) = (body.name.clone(), peer(&request));
     let (password, code) = body.secrets()?;
     let signed_in = access.change(|reply| SignIn { login, password, code, peer, reply }).await??;
-    Ok(welcome(&access, StatusCode::OK, &signed_in).await)
+    Ok(welcome(&access, StatusCode::OK, &signed_in, &request).await)
 }
 
 /// Signs out: the session ends, with everything that is open by it.
@@ -196,7 +197,12 @@ pub async fn change_password(
 }
 
 /// The answer to a user who has signed in. A session that they came by ends: after each gain of rights it is a new one.
-async fn welcome(access: &Access, status: StatusCode, signed_in: &SignedIn) -> HttpResponse {
+async fn welcome(
+    access: &Access,
+    status: StatusCode,
+    signed_in: &SignedIn,
+    asked: &HttpRequest,
+) -> HttpResponse {
     if let Err(error) = end_own_session(access).await {
         tracing::warn!(%error, "the session before could not be ended");
     }
@@ -207,7 +213,7 @@ async fn welcome(access: &Access, status: StatusCode, signed_in: &SignedIn) -> H
         recovery_codes_left: *recovery_codes_left,
     };
     let mut response = HttpResponse::build(status);
-    cookie::give(&mut response, &access.state, token);
+    cookie::give(&mut response, &access.state, token, asked.headers());
     reply::json_with(response, &item)
 }
 

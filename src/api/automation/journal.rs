@@ -2,6 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_actors::access::HubRequest as _;
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::{DeviceId, Json, Timestamp};
@@ -54,7 +55,7 @@ pub async fn list_rule_runs(
 }
 
 /// One run with its causes: `above` the runs that brought it about, the nearest first; `below` the runs that it
-/// brought about; `deliveries` the requests that it sent.
+/// brought about; `deliveries` the requests that it sent, for those with the permission `administer`.
 #[utoipa::path(
     get,
     path = "/api/automation/runs/{run}",
@@ -77,12 +78,15 @@ pub async fn get_run(RunPath(id): RunPath, params: Params, access: Access) -> Re
     }
     let of_run = RunQuery { parent: Some(id), limit: MOST_BELOW, ..RunQuery::default() };
     let below = access.ask(ListRuns(of_run)).await??.runs;
-    let sent = DeliveryQuery { run: Some(id), limit: MOST_BELOW, ..DeliveryQuery::default() };
-    let deliveries = access.ask(ListDeliveries(sent)).await??.deliveries;
     let mut object = view::run(&run);
     object.insert("above", runs(&above));
     object.insert("below", runs(&below));
-    object.insert("deliveries", Json::Array(deliveries.iter().map(|sent| item(sent).into()).collect()));
+    // Addresses, bodies and answers of webhooks are for those who may list them.
+    if access.demand(ListDeliveries::PERMISSION).is_ok() {
+        let sent = DeliveryQuery { run: Some(id), limit: MOST_BELOW, ..DeliveryQuery::default() };
+        let deliveries = access.ask(ListDeliveries(sent)).await??.deliveries;
+        object.insert("deliveries", Json::Array(deliveries.iter().map(|sent| item(sent).into()).collect()));
+    }
     Ok(Document::of(&object).send(HttpResponse::Ok()))
 }
 

@@ -254,8 +254,9 @@ pub struct RunDetail {
     above: Vec<RunItem>,
     /// The runs that it brought about.
     below: Vec<RunItem>,
-    /// The requests that it sent.
-    deliveries: Vec<DeliveryItem>,
+    /// The requests that it sent. Left out where the caller has not the permission `administer`.
+    #[schema(nullable = false)]
+    deliveries: Option<Vec<DeliveryItem>>,
 }
 
 /// Something that people should look at.

@@ -80,7 +80,7 @@ fn request(operation: &Operation) -> TestRequest {
 /// The status that a caller with these permissions gets on each route.
 async fn walk(permissions: Permissions) -> Vec<(Operation, StatusCode)> {
     let folder = TempDir::new().unwrap();
-    let state = state(&folder, AnonymousAccess { permissions, until_set_up: false }).await;
+    let state = state(&folder, AnonymousAccess { permissions, ..AnonymousAccess::all() }).await;
     let app =
         init_service(App::new().configure(|config| crate::http::configure(config, state.clone()))).await;
     let mut answers = Vec::new();

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
+use crate::support::people::Person;
 use crate::support::pump::register;
 use crate::support::receiver::{WebhookServer, hmac};
 use crate::support::rules::{Rules, done, report};
@@ -43,6 +44,12 @@ async fn a_webhook_goes_out_signed_and_again_until_it_is_taken() {
     })
     .await;
     let sent = &run["deliveries"][0];
+    // Where it went, with what and what came back, is for admins.
+    let ann = Person::first(&hub, "ann").await;
+    let path = format!("/api/automation/runs/{}", entry["id"].as_str().unwrap());
+    assert!(ann.json(&hub, &path).await["deliveries"].is_array());
+    let bob = ann.add(&hub, "bob", "operator").await;
+    assert!(bob.json(&hub, &path).await.get("deliveries").is_none());
     assert_eq!((&sent["id"], &sent["attempts"]), (&json!(delivery), &json!(2)));
     assert!(!run.to_string().contains("s3cret"), "the journal tells no keys: {run}");
 }

@@ -37,6 +37,7 @@ async fn the_set_up_link_works_once_and_ends_the_open_mode_for_good() {
     for part in [&*format!("twinhub_{}=", hub.http.port()), "; HttpOnly", "; SameSite=Strict", "; Path=/"] {
         assert!(cookie.contains(part), "{cookie}");
     }
+    assert!(!cookie.contains("Secure"), "the page came by http: {cookie}");
     let made: Value = made.json().await.unwrap();
     assert_eq!((&made["user"]["name"], &made["user"]["role"]), (&json!("ann"), &json!("admin")));
 
@@ -75,6 +76,43 @@ async fn an_old_cookie_is_taken_away_where_there_is_no_user_to_sign_in_as() {
     let taken = page.headers()["set-cookie"].to_str().unwrap();
     assert!(taken.starts_with(&format!("twinhub_{}=;", hub.http.port())), "{taken}");
     assert!(taken.contains("Max-Age=0"), "{taken}");
+}
+
+/// A proxy on this machine speaks for anybody.
+#[tokio::test]
+async fn what_a_proxy_hands_on_is_not_taken_for_this_machine() {
+    const MARKS: [(&str, &str); 4] = [
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("Forwarded", "for=203.0.113.7"),
+        ("Via", "1.1 caddy"),
+        ("X-Real-IP", "::1"),
+    ];
+    for flags in [&[][..], &["--open"]] {
+        let installation = flags
+            .iter()
+            .fold(Installation::new().with("--public-url", "https://hub.example"), |it, flag| it.flag(flag));
+        let hub = installation.start().await;
+        assert_eq!(hub.get("/api/devices").await.status(), 200, "{flags:?}");
+        for (name, value) in MARKS {
+            let asked =
+                hub.request(reqwest::Method::GET, "/api/devices").header(name, value).send().await.unwrap();
+            assert_eq!(told(asked).await, (401, "sign_in_needed".into()), "{flags:?} {name}");
+        }
+        let eve = json!({ "name": "eve", "password": PASSWORD });
+        let register = hub.request(reqwest::Method::POST, "/api/auth/register").header("Via", "1.1 caddy");
+        assert_eq!(
+            told(register.json(&eve).send().await.unwrap()).await,
+            (403, "registration_closed".into())
+        );
+
+        Person::first(&hub, "ann").await;
+        let login = json!({ "name": "ann", "password": PASSWORD });
+        let by_https =
+            hub.request(reqwest::Method::POST, "/api/auth/login").header("Origin", "https://hub.example");
+        let answer = by_https.header("X-Forwarded-Proto", "https").json(&login).send().await.unwrap();
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        assert!(cookie.ends_with("; Secure"), "{cookie}");
+    }
 }
 
 #[tokio::test]

@@ -152,7 +152,11 @@ impl Entries {
     /// Takes a key in. `owner` is the user in [`Key::owner`].
     pub fn put_key(&mut self, key: Key, owner: Option<&User>) {
         let rights = rights_of_key(&key, owner);
-        let caller = Caller::Key(key.name.as_str().into());
+        let caller = Caller::Key(match owner {
+            // Names of keys are their owners' to choose.
+            Some(owner) => format!("{}/{}", owner.name.as_str(), key.name.as_str()).into(),
+            None => key.name.as_str().into(),
+        });
         let id = key.secret.id.clone();
         let (key, validity) = (Mutex::new(Used { record: key, is_due: false }), Arc::default());
         self.keys.insert(id, KeyEntry { key, caller, rights, validity });
@@ -299,10 +303,13 @@ impl fmt::Debug for Entries {
 }
 
 /// The rights of a key but for its time. Whoever has found one cannot make another in its owner's name, nor change the
-/// owner's account: that takes a user who has signed in. An admin's key manages the accounts of others all the same.
+/// owner's account: that takes a user who has signed in. By a personal key that holds for the accounts of others, too:
+/// another admin could give the owner a new password. A service account's manages accounts where it is an admin's.
 fn rights_of_key(key: &Key, owner: Option<&User>) -> Result<Rights, DeadKey> {
     let rights = key.rights(owner, key.created_at)?;
-    Ok(Rights { permissions: rights.permissions.without(Permission::Account), ..rights })
+    let permissions = rights.permissions.without(Permission::Account);
+    let permissions = if owner.is_some() { permissions.without(Permission::Users) } else { permissions };
+    Ok(Rights { permissions, ..rights })
 }
 
 /// Are these rights no more than those? Of two different scopes nobody knows without the tree of groups: no.
