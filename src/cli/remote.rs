@@ -93,13 +93,22 @@ fn local_key() -> Option<KeyOfHub> {
     KeyOfHub::read(&data_dir)
 }
 
+/// A client for the key of this machine's hub. It goes past any proxy of the environment, which would see the key, and
+/// whose loopback may be another machine's.
+fn direct() -> Result<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().build().context("cannot speak HTTP")
+}
+
 impl Remote {
     /// The hub of the arguments.
     ///
     /// # Errors
     /// It is no address, or there is no way to speak HTTP.
     pub fn new(args: &HubArgs) -> Result<Self> {
-        Self::at(&args.url, args.token_for(&args.url))
+        let remote = Self::at(&args.url, args.token_for(&args.url))?;
+        // No token was given, so this one is the key of this machine's hub.
+        let is_of_hub = args.token.is_none() && remote.token.is_some();
+        if is_of_hub { Ok(Self { client: direct()?, ..remote }) } else { Ok(remote) }
     }
 
     /// The hub at `url`, `http://127.0.0.1:8080`.
@@ -119,9 +128,7 @@ impl Remote {
     /// # Errors
     /// There is no way to speak HTTP.
     pub fn of_key(key: KeyOfHub) -> Result<Self> {
-        // Past any proxy of the environment: it would see the key, and its loopback may be another machine's.
-        let client = reqwest::Client::builder().no_proxy().build().context("cannot speak HTTP")?;
-        Ok(Self { client, url: key.url(), token: Some(RemoteToken(key.token)) })
+        Ok(Self { client: direct()?, url: key.url(), token: Some(RemoteToken(key.token)) })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

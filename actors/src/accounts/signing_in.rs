@@ -51,13 +51,9 @@ struct Presented {
 impl Accounts {
     /// Looks whether a new user can be had, before a hash is spent on it.
     pub(super) fn check_new(&self, user: &NewUser) -> Result<(), AccountRefusal> {
-        self.check_password(user)?;
-        self.people.check_free(UserId(uuid::Uuid::nil()), &user.name, user.email.as_ref())
-    }
-
-    fn check_password(&self, user: &NewUser) -> Result<(), AccountRefusal> {
         let about = About { name: &user.name, email: user.email.as_ref() };
-        Ok(PasswordPolicy::new(self.settings.only_loopback, false).check(&user.password, about)?)
+        PasswordPolicy::new(self.settings.only_loopback, false).check(&user.password, about)?;
+        self.people.check_free(UserId(uuid::Uuid::nil()), &user.name, user.email.as_ref())
     }
 
     /// A new user.
@@ -116,16 +112,11 @@ impl Accounts {
     fn register(&mut self, register: Register, ctx: &mut Context<Self>) {
         let Register { user, may_be_first, peer, reply } = register;
         let now = self.clock.now();
-        let checked = self.role_of_registering(may_be_first).and_then(|_| self.check_password(&user));
-        if let Err(refusal) = checked {
+        if let Err(refusal) = self.role_of_registering(may_be_first).and_then(|_| self.check_new(&user)) {
             return answer(reply, Err(refusal));
         }
-        // First: whether a name is taken is told so many times alone.
         if !self.registrations.may(peer.address, now) {
             return answer(reply, Err(AccountRefusal::TooManyRegistrations));
-        }
-        if let Err(refusal) = self.check_new(&user) {
-            return answer(reply, Err(refusal));
         }
         let hashed = self.hashing.new_hash(user.password.clone(), None);
         ctx.spawn(hashed.into_actor(self).map(move |hashed, this, ctx| {

@@ -269,7 +269,7 @@ async fn a_restart_keeps_sessions_and_keys() {
         scene.clock.advance(7 * HOUR_MS);
         let _seen = scene.by_session(&ann).unwrap();
         let used = scene.by_key(&key).unwrap();
-        assert_eq!((used.caller.name(), used.rights.role), ("key:ci".to_owned(), Role::Viewer));
+        assert_eq!((used.caller.name(), used.rights.role), ("key:ann/ci".to_owned(), Role::Viewer));
         scene.look().await;
         let scene = scene.again().await;
         assert!(scene.token.is_none() && scene.directory.has_users());

@@ -20,7 +20,7 @@ async fn a_key_lets_in_until_it_is_revoked() {
     assert_eq!(get_with(&hub, &secret, "/api/auth/keys").await.0, 403, "accounts are for people");
     let caller = hub.request(Method::GET, "/api/auth/user").bearer_auth(&secret).send().await.unwrap();
     let caller: Value = caller.json().await.unwrap();
-    assert_eq!((&caller["caller"], &caller["user"]), (&json!("key:k"), &json!(null)));
+    assert_eq!((&caller["caller"], &caller["user"]), (&json!("key:ann/k"), &json!(null)));
 
     let listed = ann.json(&hub, "/api/auth/keys").await;
     assert_eq!(listed[0]["id"], id);

@@ -56,14 +56,24 @@ async fn a_grant_of_an_identity_has_its_rights_and_its_name() {
     let (key, by) = (ci.clone(), viewer.asker());
     let made = viewer.change(|reply| MakeKey { key, by, reply }).await.unwrap().unwrap();
     let by_key = identified(&hub, Credential::Bearer(made.secret.reveal()));
-    assert_eq!(&*by_key.cause().by, "key:ci");
+    assert_eq!(&*by_key.cause().by, "key:bob/ci");
     let (key, by) = (ci.clone(), by_key.asker());
     let refused = by_key.change(|reply| MakeKey { key, by, reply }).await;
     assert!(matches!(refused, Err(HubError::Forbidden(Permission::Account))), "{refused:?}");
     let me = by_key.ask(ReadOwnUser { by: by_key.asker() }).await.unwrap().unwrap();
     assert_eq!(me.id, bob.id);
-    let (key, by) = (ci, ann.asker());
-    assert!(ann.change(|reply| MakeServiceKey { key, by, reply }).await.unwrap().is_ok());
+    // A key that somebody came by does not give its owner a new password by way of another admin.
+    let of_admin = NewKey { role: Role::Admin, ..ci };
+    let (key, by) = (of_admin.clone(), ann.asker());
+    let personal = ann.change(|reply| MakeKey { key, by, reply }).await.unwrap().unwrap();
+    let (key, by) = (of_admin, ann.asker());
+    let service = ann.change(|reply| MakeServiceKey { key, by, reply }).await.unwrap().unwrap();
+    for (key, name, users) in [(personal, "key:ann/ci", false), (service, "key:ci", true)] {
+        let by_key = identified(&hub, Credential::Bearer(key.secret.reveal()));
+        let has = by_key.demand(Permission::Users).is_ok();
+        assert_eq!((&*by_key.cause().by, has), (name, users));
+        assert!(by_key.demand(Permission::Administer).is_ok() && by_key.demand(Permission::Account).is_err());
+    }
     assert!(nobody.ask(ReadOwnUser { by: nobody.asker() }).await.unwrap().is_err());
     crate::testkit::close(&hub).await;
     let kept = store.access().key(&made.key.id).await.unwrap().unwrap();
