@@ -8,6 +8,9 @@ pub mod rights;
 pub mod role;
 pub mod scope;
 
+pub mod reach;
+pub mod scope_wish;
+
 pub mod name;
 pub mod user;
 
@@ -27,9 +30,11 @@ mod digest;
 pub use audit::{Action, AuditEntry, AuditOutcome, AuditRecord};
 pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};
+pub use reach::{Reach, ReachPart};
 pub use rights::Rights;
 pub use role::{Permission, Permissions, Role};
 pub use scope::{Place, Scope, Scopes};
+pub use scope_wish::ScopeWish;
 pub use secret::{KeptSecret, Secret, SecretId, SecretKind};
 pub use session::{Session, SessionId, SessionToken};
 pub use user::{User, UserChange, UserId};

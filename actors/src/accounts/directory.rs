@@ -34,6 +34,8 @@ pub enum Credential<'a> {
 pub struct Identity {
     pub caller: Caller,
     pub rights: Rights,
+    /// The most devices that the user may own; none: as many as they like.
+    pub quota: Option<u32>,
     /// None: a service account.
     pub user: Option<UserId>,
     /// None: they came by a key.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use twinhub_access::Reach;
 use twinhub_domain::alarm::{Alarm, Severity};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::{DeviceNumber, Object, Timestamp};
@@ -74,6 +75,8 @@ pub enum DeliveryStatus {
 /// A query for runs, and their order.
 #[derive(Clone, Debug, Default)]
 pub struct RunQuery {
+    /// Runs that a device within it had a part in, and none beyond it.
+    pub reach: Reach,
     pub rule: Option<RuleId>,
     /// Runs that this device fired, or that acted upon it, whatever came of that. An action names an id: it means the
     /// device that has this id when the run is committed. So an action upon an id without a device belongs to no
@@ -115,6 +118,8 @@ pub struct RunPage {
 /// A query for alarms; the newest raised come first.
 #[derive(Clone, Debug, Default)]
 pub struct AlarmQuery {
+    /// Alarms of devices within it alone.
+    pub reach: Reach,
     pub active: Option<bool>,
     pub acknowledged: Option<bool>,
     pub at_least: Option<Severity>,

@@ -45,6 +45,7 @@ struct SessionEntry {
     session: Mutex<Used<Session>>,
     caller: Caller,
     rights: Rights,
+    quota: Option<u32>,
     lives: Lives,
     validity: Arc<Validity>,
 }
@@ -54,6 +55,7 @@ struct KeyEntry {
     caller: Caller,
     /// The rights that it gives while it has not expired.
     rights: Result<Rights, DeadKey>,
+    quota: Option<u32>,
     validity: Arc<Validity>,
 }
 
@@ -103,6 +105,7 @@ impl Entries {
         Some(Identity {
             caller: entry.caller.clone(),
             rights: entry.rights.clone(),
+            quota: entry.quota,
             user: Some(entry.user),
             session: Some(entry.id),
             address,
@@ -130,6 +133,7 @@ impl Entries {
         Ok(Identity {
             caller: entry.caller.clone(),
             rights,
+            quota: entry.quota,
             user: used.record.owner,
             session: None,
             address,
@@ -141,11 +145,12 @@ impl Entries {
     pub fn begin(&mut self, session: Session, user: &User) -> Option<Timestamp> {
         let rights = user.rights()?;
         let (id, lives) = (session.id, Lives::of(user.role, self.over_tls));
-        let caller = Caller::Person(user.name.as_str().into());
+        let (caller, quota) = (Caller::Person(user.name.as_str().into()), user.quota());
         let (hash, user) = (session.hash, user.id);
         let ends_at = session.ends_at(lives);
         let (session, validity) = (Mutex::new(Used { record: session, is_due: false }), Arc::default());
-        self.sessions.insert(hash, SessionEntry { id, user, session, caller, rights, lives, validity });
+        self.sessions
+            .insert(hash, SessionEntry { id, user, session, caller, rights, quota, lives, validity });
         Some(ends_at)
     }
 
@@ -159,7 +164,8 @@ impl Entries {
         });
         let id = key.secret.id.clone();
         let (key, validity) = (Mutex::new(Used { record: key, is_due: false }), Arc::default());
-        self.keys.insert(id, KeyEntry { key, caller, rights, validity });
+        let quota = owner.and_then(User::quota);
+        self.keys.insert(id, KeyEntry { key, caller, rights, quota, validity });
     }
 
     /// Ends the sessions that `is_over`, and gives their number.
@@ -188,7 +194,7 @@ impl Entries {
                 std::mem::take(&mut entry.validity).end();
                 is_narrowed = true;
             }
-            entry.rights = rights.clone();
+            (entry.rights, entry.quota) = (rights.clone(), user.quota());
         }
         for entry in self.keys.values_mut() {
             let rights = {
@@ -207,7 +213,7 @@ impl Entries {
                 std::mem::take(&mut entry.validity).end();
                 is_narrowed = true;
             }
-            entry.rights = rights;
+            (entry.rights, entry.quota) = (rights, user.quota());
         }
         is_narrowed
     }

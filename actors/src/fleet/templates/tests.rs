@@ -13,7 +13,7 @@ use crate::ingress::IncomingMessage;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::automation::{DeleteRule, EnableRule, ReadRules, RuleRefusal, RulesRead};
 use crate::messages::feed::SubscribeFeed;
-use crate::messages::jobs::{ListJobs, ShowJob};
+use crate::messages::jobs::{JobViewer, ListJobs, ShowJob};
 use crate::messages::supervisor::IfUnknown;
 use crate::messages::templates::{
     DeleteTemplateReply, PutMode, PutTemplateReply, TemplateRefusal, TemplateRequest, TryTemplateReply,
@@ -131,7 +131,8 @@ impl TemplatesFixture {
         let done = async {
             loop {
                 let (reply, told) = oneshot::channel();
-                try_send_unbounded(&self.hub.jobs, ShowJob { id, reply }).unwrap();
+                try_send_unbounded(&self.hub.jobs, ShowJob { id, viewer: JobViewer::default(), reply })
+                    .unwrap();
                 if within("what an actor tells", told).await.unwrap().unwrap().job.status == JobStatus::Done {
                     return;
                 }
@@ -143,7 +144,14 @@ impl TemplatesFixture {
 
     async fn jobs(&self) -> Vec<JobId> {
         let (reply, told) = oneshot::channel();
-        let list = ListJobs { status: Vec::new(), kinds: Vec::new(), offset: 0, limit: usize::MAX, reply };
+        let list = ListJobs {
+            status: Vec::new(),
+            kinds: Vec::new(),
+            viewer: JobViewer::default(),
+            offset: 0,
+            limit: usize::MAX,
+            reply,
+        };
         try_send_unbounded(&self.hub.jobs, list).unwrap();
         within("what an actor tells", told).await.unwrap().jobs.into_iter().map(|told| told.job.id).collect()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use twinhub_access::password::Password;
-use twinhub_access::{DisplayName, Role, UserName};
+use twinhub_access::{DisplayName, Role, ScopeWish, UserName};
 use twinhub_actors::access::Caller;
 use twinhub_actors::messages::accounts::{AddUser, NewUser, Peer, SignIn};
 use twinhub_domain::cause::Source;
@@ -28,6 +28,7 @@ async fn session(state: &WebState, role: Role) -> String {
         name: UserName::parse(&format!("the-{role}")).unwrap(),
         email: None,
         display_name: DisplayName::default(),
+        scope: ScopeWish::default(),
         password: password.clone(),
     };
     let login = user.name.as_str().into();
