@@ -39,6 +39,7 @@ mod page;
 mod preconditions;
 mod racing_writers;
 mod readme;
+mod scopes;
 mod search;
 mod secrets;
 mod seed_lines;

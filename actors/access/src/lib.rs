@@ -8,6 +8,7 @@ pub mod rights;
 pub mod role;
 pub mod scope;
 
+pub mod gateway;
 pub mod reach;
 pub mod scope_wish;
 
@@ -28,6 +29,7 @@ pub mod limits;
 mod digest;
 
 pub use audit::{Action, AuditEntry, AuditOutcome, AuditRecord};
+pub use gateway::DeviceReach;
 pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};
 pub use reach::{Reach, ReachPart};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use twinhub_domain::DeviceId;
 use twinhub_domain::fleet::GroupTree;
+use twinhub_domain::{DeviceId, IdPattern};
 
 use crate::scope::{Scope, Scopes};
 
@@ -24,6 +24,8 @@ pub enum ReachPart {
     Owner(Box<str>),
     /// These devices.
     Devices(BTreeSet<DeviceId>),
+    /// The devices whose ids fit one of these patterns.
+    Ids(Arc<[IdPattern]>),
     /// No device.
     Nothing,
 }
@@ -49,6 +51,7 @@ impl Reach {
             }
             Scope::Own(user) => Some(ReachPart::Owner(user.to_string().into())),
             Scope::Devices(devices) => Some(ReachPart::Devices(devices.clone())),
+            Scope::Ids(patterns) => Some(ReachPart::Ids(Arc::clone(patterns))),
             Scope::Nothing => Some(ReachPart::Nothing),
         };
         Self(Some(scopes.iter().filter_map(part).collect()))
@@ -73,6 +76,7 @@ impl Reach {
             ReachPart::Groups(groups) => groups.contains(group),
             ReachPart::Owner(user) => **user == *owner,
             ReachPart::Devices(devices) => devices.contains(device),
+            ReachPart::Ids(patterns) => patterns.iter().any(|pattern| pattern.fits(device)),
             ReachPart::Nothing => false,
         })
     }
@@ -126,6 +130,7 @@ mod tests {
             groups.prop_map(|ids| Scope::Groups(
                 ids.into_iter().map(|id| GroupId::parse(id).unwrap()).collect()
             )),
+            Just(Scope::Ids(Arc::new([IdPattern::parse("?a*").unwrap()]))),
             devices.prop_map(|ids| Scope::Devices(
                 ids.into_iter().map(|id| DeviceId::parse(id).unwrap()).collect()
             )),

@@ -35,7 +35,8 @@ impl ScopeWish {
 /// The written form of a scope, and `"own"`.
 impl<'de> Deserialize<'de> for ScopeWish {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const FORMS: &str = r#"expected "all", "own", "nothing", {"groups": ["…"]} or {"devices": ["…"]}"#;
+        const FORMS: &str =
+            r#"expected "all", "own", "nothing", {"groups": ["…"]}, {"devices": ["…"]} or {"ids": ["…"]}"#;
         let given = Json::deserialize(deserializer)?;
         if given.as_str() == Some("own") {
             return Ok(Self::Own);

@@ -68,6 +68,10 @@ impl Confinement {
         if self.reach.is_everywhere() {
             return Ok(None);
         }
+        if makes_gateway(&request.input) {
+            let why = "whom a gateway speaks for is for callers to say whose scope is all devices";
+            return Err(HubError::OutOfScope(why.to_owned()));
+        }
         let (device, known) = (&request.device, self.places.of(&request.device));
         let unknown = || Err(Refusal::Unknown(device.to_string()).into());
         match &mut request.input {
@@ -104,8 +108,8 @@ impl Confinement {
                 let begins = matches!(request.if_unknown, IfUnknown::Appear | IfUnknown::Begin);
                 let place = match known {
                     Some(place) if self.has(&place) => place,
-                    // It begins with this: in the group that it names.
-                    None if begins && matches!(input, Input::Change(_)) => {
+                    // It begins with this: in the group that it names, if any.
+                    None if begins => {
                         let group = group_after(input).unwrap_or_default();
                         return match self.reach.contains(device, "", group) {
                             true => Ok(None),
@@ -155,6 +159,17 @@ impl Confinement {
         patch.insert(OWNER, owner.into());
         Ok(Some(owner.into()))
     }
+}
+
+/// Says the input for which others the device may speak?
+fn makes_gateway(input: &Input) -> bool {
+    let patch = match input {
+        Input::Register(registration) | Input::Claim(registration) => &registration.patch,
+        Input::Change(change) => &change.patch,
+        _ => return false,
+    };
+    let settings = patch.get("settings").and_then(Json::as_object);
+    settings.is_some_and(|settings| settings.get("gateway").is_some())
 }
 
 /// The group that a device is to be in after an input; none: it stays in its own. Empty: in none.

@@ -47,6 +47,8 @@ pub enum ScopeForm {
     Own { own: String },
     /// These devices.
     Devices { devices: Vec<String> },
+    /// The devices whose ids fit one of these patterns.
+    Ids { ids: Vec<String> },
 }
 
 /// The caller.
@@ -159,6 +161,7 @@ impl ScopeForm {
             Scope::Groups(groups) => {
                 Self::Groups { groups: groups.iter().map(ToString::to_string).collect() }
             }
+            Scope::Ids(patterns) => Self::Ids { ids: patterns.iter().map(ToString::to_string).collect() },
             Scope::Own(user) => Self::Own { own: user.to_string() },
             Scope::Devices(devices) => {
                 Self::Devices { devices: devices.iter().map(ToString::to_string).collect() }

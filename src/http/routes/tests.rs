@@ -1,6 +1,7 @@
 //! Every route of every table, asked by callers with and without its permission.
 
 mod roles;
+mod scopes;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, http};
 use async_trait::async_trait;
 use tempfile::TempDir;
-use twinhub_actors::access::Permissions;
+use twinhub_access::Role;
+use twinhub_actors::access::{Permissions, Tokens};
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::{Outgoing, Timestamp};
 use twinhub_mqtt::{Link, LinkError, LinkState, Published};
@@ -18,7 +20,6 @@ use twinhub_store::MemoryStore;
 use twinhub_testkit::{ManualClock, within};
 
 use super::*;
-use crate::api::devices::token::Tokens;
 use crate::api::firmware::Folder;
 use crate::config::{Config, Options};
 use crate::http::{AnonymousAccess, Policy, all_operations};

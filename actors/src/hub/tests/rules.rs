@@ -405,9 +405,9 @@ async fn live_and_backtest(life: Vec<RuleTestEvent>) {
     loop {
         let page =
             ask(&fixture.hub.archive, FindPastEvents { devices: None, after, limit: 100 }).await.unwrap();
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.events.last() else { break };
         after = last.seq;
-        for recorded in &page {
+        for recorded in &page.events {
             backtest.observe(recorded);
         }
     }

@@ -3,9 +3,9 @@
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QuerySelect};
 
-use super::SqlStore;
 use super::entities::device;
 use super::rows::{device_id, failed};
+use super::{SqlStore, sqlite};
 use crate::{DevicePlace, StoreError, select};
 use twinhub_access::{Reach, ReachPart};
 use twinhub_domain::{DeviceId, DeviceNumber};
@@ -20,6 +20,7 @@ pub fn condition(reach: &Reach) -> Option<Condition> {
         ReachPart::Groups(groups) => D::GroupId.is_in(groups.iter().map(|group| select::key(group))),
         ReachPart::Owner(user) => D::OwnerId.eq(select::key(user)),
         ReachPart::Devices(devices) => D::Id.is_in(devices.iter().map(DeviceId::as_str)),
+        ReachPart::Ids(patterns) => sqlite::fits(D::Id, patterns),
         ReachPart::Nothing => Expr::val(1).eq(0),
     };
     let all = || reach.parts().iter().map(part).fold(Condition::all(), Condition::add);
