@@ -18,7 +18,7 @@ pub struct PutGroup {
     /// None: a new one, which gets an id of its own.
     pub id: Option<GroupId>,
     /// Its `id` is not looked at.
-    pub wish: GroupRequest,
+    pub requested: GroupRequest,
     /// Groups beyond it are unknown.
     pub reach: Reach,
     pub expect: GroupPrecondition,

@@ -198,7 +198,7 @@ async fn put(
 ) -> Result<HttpResponse, ApiError> {
     may_write(access)?;
     let cause = access.cause();
-    let put = |reply| PutGroup { id, wish: requested, reach: Reach::default(), expect, if_tag, cause, reply };
+    let put = |reply| PutGroup { id, requested, reach: Reach::default(), expect, if_tag, cause, reply };
     let stood = ask(access, put).await??;
     let PutGroupReply { view: stands, made } = stood;
     let response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };

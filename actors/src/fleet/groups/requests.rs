@@ -20,15 +20,15 @@ impl Groups {
     fn plan(
         &self,
         id: Option<GroupId>,
-        mut wish: GroupRequest,
+        mut requested: GroupRequest,
         expect: GroupPrecondition,
         if_tag: Option<EntityTags>,
         reach: &Reach,
     ) -> Result<PlannedGroup, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
-        self.check_reach(&id, &mut wish, expect, reach)?;
+        self.check_reach(&id, &mut requested, expect, reach)?;
         self.check_tag(id.as_str(), if_tag, reach)?;
-        let planned = self.planned.plan(id, wish, expect, self.deps.clock.now())?;
+        let planned = self.planned.plan(id, requested, expect, self.deps.clock.now())?;
         let group = &planned.group;
         let concerned = [Some(&group.id), group.parent_group.as_ref()];
         let leaving = concerned.into_iter().flatten().find(|id| self.leaving.contains(*id));
@@ -148,8 +148,8 @@ impl Handler<PutGroup> for Groups {
     type Result = ();
 
     fn handle(&mut self, put: PutGroup, ctx: &mut Context<Self>) {
-        let PutGroup { id, wish, reach, expect, if_tag, cause, reply } = put;
-        let PlannedGroup { group, is_new, changes } = match self.plan(id, wish, expect, if_tag, &reach) {
+        let PutGroup { id, requested, reach, expect, if_tag, cause, reply } = put;
+        let PlannedGroup { group, is_new, changes } = match self.plan(id, requested, expect, if_tag, &reach) {
             Ok(planned) => planned,
             Err(refusal) => return send_reply(reply, Err(refusal)),
         };

@@ -48,7 +48,7 @@ impl GroupImport {
         let cause = self.access.cause();
         let stood = ask(&self.access, |reply| PutGroup {
             id,
-            wish: requested,
+            requested,
             reach: Reach::default(),
             expect,
             if_tag: None,
@@ -74,7 +74,9 @@ impl GroupImport {
 }
 
 impl RecordImport for GroupImport {
-    const TABLE: &'static Table = &GROUPS;
+    fn table() -> &'static Table {
+        &GROUPS
+    }
 
     async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
         let mut requested = read::<NewGroup>(row)?.group_request()?;
