@@ -20,7 +20,7 @@ use crate::HubError;
 use crate::accounts::{self, Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
-use crate::automation::{Automation, AutomationDeps, RuleKeys, files};
+use crate::automation::{Authors, Automation, AutomationDeps, RuleKeys, files};
 use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
@@ -282,6 +282,12 @@ impl Hub {
                 rule_topics: Arc::clone(&rule_topics),
                 keys,
                 secrets: settings.secrets.clone(),
+                authors: Authors {
+                    directory: Arc::clone(&directory),
+                    places: Arc::clone(&places),
+                    tree: Arc::clone(&tree),
+                    clock: Arc::clone(&clock),
+                },
             };
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(deps))

@@ -11,6 +11,7 @@ use crate::messages::archive::{
     FindSerialHolder, LastRuns, ListAlarms, ListCommands, ListDevices, ListJobDevices, ListRuns, LoadTwins,
     PastEvents, RawHistory, Replay, ReplayPage, SerialHolder,
 };
+use crate::messages::automation::{DeleteRule, EnableRule, PutRule, ReadRules, RuleCaller, SendSignal};
 use crate::messages::feed::WatchCommands;
 use crate::messages::groups::{DeleteGroup, PutGroup, ReadGroup, ReadGroups, ReadTree};
 use crate::messages::jobs::{JobViewer, ListJobs, MakeJob, ShowJob, SteerJob};
@@ -20,7 +21,7 @@ use twinhub_access::{Reach, ReachPart};
 use twinhub_domain::fleet::{JobAction, RecordKind};
 use twinhub_domain::run::RunEntry;
 use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Json, Recorded, Refusal, Twin};
-use twinhub_store::StoreError;
+use twinhub_store::{RuleAuthor, StoreError};
 
 /// What a caller is confined to, at one moment.
 #[derive(Clone)]
@@ -28,6 +29,9 @@ pub struct Confinement {
     pub(super) reach: Reach,
     pub(super) places: Arc<Places>,
     pub(super) caller: Caller,
+    pub(super) author: Option<RuleAuthor>,
+    /// The rules that they make may reach beyond devices.
+    pub(super) may_leave_devices: bool,
 }
 
 /// A message about one device.
@@ -134,6 +138,14 @@ impl Confinement {
         }
     }
 
+    fn rule_caller(&self) -> RuleCaller {
+        RuleCaller {
+            reach: self.reach.clone(),
+            may_leave_devices: self.may_leave_devices,
+            author: self.author.clone(),
+        }
+    }
+
     fn viewer(&self) -> JobViewer {
         JobViewer { reach: self.reach.clone(), name: self.caller.name().into() }
     }
@@ -209,6 +221,19 @@ macro_rules! sets_viewer {
 }
 
 sets_viewer!(ShowJob, ListJobs, SteerJob);
+
+macro_rules! sets_rule_caller {
+    ($($message:ident),+) => {$(
+        impl Scoped for $message {
+            fn confine(&mut self, within: &Confinement) -> Result<(), HubError> {
+                self.by = within.rule_caller();
+                Ok(())
+            }
+        }
+    )+};
+}
+
+sets_rule_caller!(ReadRules, PutRule, DeleteRule, EnableRule, SendSignal);
 
 /// A job is made of devices within reach; others are as unknown as those that there are not.
 impl Scoped for MakeJob {

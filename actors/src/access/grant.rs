@@ -26,6 +26,7 @@ use twinhub_domain::{Cause, DeviceId, Input, Timestamp, Twin, Versions};
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::unread_topics::UnreadTopics;
 use twinhub_rules::Catalog;
+use twinhub_store::RuleAuthor;
 
 /// The hub, as one caller may use it.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct Grant {
     scopes: Scopes,
     /// The most devices that the user may own; none: as many as they like.
     pub(super) quota: Option<u32>,
+    /// The caller as the author of rules; none: what they make acts as the hub.
+    author: Option<RuleAuthor>,
     /// The user that the caller is, and the session and the address that they came by, where these are known.
     user: Option<UserId>,
     session: Option<SessionId>,
@@ -100,6 +103,7 @@ impl Hub {
             permissions: Permissions::all(),
             scopes: Scopes::all(),
             quota: None,
+            author: None,
             user: None,
             session: None,
             address: None,
@@ -114,6 +118,10 @@ impl Hub {
             permissions: identity.rights.permissions_in_scope(),
             scopes: identity.rights.scopes.clone(),
             quota: identity.quota,
+            author: match (identity.user, &identity.key) {
+                (Some(user), _) => Some(RuleAuthor::User(user)),
+                (None, key) => key.clone().map(RuleAuthor::Key),
+            },
             user: identity.user,
             session: identity.session,
             address: Some(identity.address),
@@ -153,7 +161,13 @@ impl Grant {
             true => Reach::everywhere(),
             false => Reach::of(&self.scopes, &self.hub.tree.now()),
         };
-        Confinement { reach, places: Arc::clone(&self.hub.places), caller: self.caller.clone() }
+        Confinement {
+            reach,
+            places: Arc::clone(&self.hub.places),
+            caller: self.caller.clone(),
+            author: self.author.clone(),
+            may_leave_devices: self.permissions.contain(Permission::Administer),
+        }
     }
 
     /// The caller, as messages to the accounts name them.

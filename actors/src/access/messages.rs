@@ -133,10 +133,10 @@ asks! {
         Administer whole_hub: archive::ListDeliveries;
     }
     automation: Automation {
-        Read whole_hub: automation::ReadRules;
-        Trigger whole_hub: automation::SendSignal;
-        Operate whole_hub: automation::EnableRule;
-        Automate whole_hub: automation::PutRule, automation::DeleteRule;
+        Read scoped: automation::ReadRules;
+        Trigger scoped: automation::SendSignal;
+        Operate scoped: automation::EnableRule;
+        Automate scoped: automation::PutRule, automation::DeleteRule;
     }
     feed: Feed {
         Read device: feed::WatchCommands;

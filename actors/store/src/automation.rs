@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use twinhub_access::Reach;
+use twinhub_access::{Reach, SecretId, UserId};
 use twinhub_domain::alarm::{Alarm, Severity};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::{DeviceNumber, Object, Timestamp};
@@ -42,8 +42,19 @@ pub struct RuleRecord {
     pub body: Option<Object>,
     /// The switch that people have set; none: as the rule's own text has it.
     pub enabled: Option<bool>,
+    /// The author of that text, with whose rights the rule acts; none: it acts as the hub.
+    pub author: Option<RuleAuthor>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// The author of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleAuthor {
+    User(UserId),
+    /// A service account, by the id of its key.
+    Key(SecretId),
 }
 
 /// A request outward, on its way or done.

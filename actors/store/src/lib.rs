@@ -23,7 +23,7 @@ pub use access::{
 };
 pub use automation::{
     AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
-    DeliveryStatus, EngineProgress, RuleRecord, RunPage, RunPlace, RunQuery,
+    DeliveryStatus, EngineProgress, RuleAuthor, RuleRecord, RunPage, RunPlace, RunQuery,
 };
 pub use fleet::{
     FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, JobPlace,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use twinhub_actors::HubError;
 use twinhub_actors::access::ConfinedFeed;
 use twinhub_actors::messages::archive::ListRuns;
-use twinhub_actors::messages::automation::SendSignal;
+use twinhub_actors::messages::automation::{RuleCaller, SendSignal};
 use twinhub_domain::event::EventBody;
 use twinhub_domain::run::{AutomationSignal, RuleId, RunEntry};
 use twinhub_domain::{Json, Object};
@@ -67,7 +67,9 @@ pub async fn run_rule(
     };
     let until = Instant::now() + wait.unwrap_or_default();
     let signal = AutomationSignal::Run { rule: id.clone(), unconditional };
-    let seq = ask(&access, |reply| SendSignal { signal, cause: access.cause(), reply }).await??;
+    let seq =
+        ask(&access, |reply| SendSignal { signal, by: RuleCaller::default(), cause: access.cause(), reply })
+            .await??;
     let Some(live) = live else {
         let document: Object =
             [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();

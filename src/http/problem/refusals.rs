@@ -54,6 +54,7 @@ pub(crate) fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static st
             (StatusCode::PRECONDITION_FAILED, "version_mismatch")
         }
         RuleRefusal::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
+        RuleRefusal::Beyond(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
         RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
         RuleRefusal::Store(error) => of_store(error),
         RuleRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -35,6 +35,8 @@ impl Validity {
 pub struct Entries {
     over_tls: bool,
     has_users: bool,
+    /// The rights of each user now; none: they are disabled.
+    users: HashMap<UserId, Option<Rights>>,
     sessions: HashMap<[u8; 32], SessionEntry>,
     keys: HashMap<SecretId, KeyEntry>,
 }
@@ -80,7 +82,13 @@ impl KeyEntry {
 impl Entries {
     /// No entries.
     pub fn new(over_tls: bool) -> Self {
-        Self { over_tls, has_users: false, sessions: HashMap::new(), keys: HashMap::new() }
+        Self {
+            over_tls,
+            has_users: false,
+            users: HashMap::new(),
+            sessions: HashMap::new(),
+            keys: HashMap::new(),
+        }
     }
 
     pub fn has_users(&self) -> bool {
@@ -107,6 +115,7 @@ impl Entries {
             rights: entry.rights.clone(),
             quota: entry.quota,
             user: Some(entry.user),
+            key: None,
             session: Some(entry.id),
             address,
             validity: Arc::clone(&entry.validity),
@@ -135,6 +144,7 @@ impl Entries {
             rights,
             quota: entry.quota,
             user: used.record.owner,
+            key: used.record.owner.is_none().then(|| used.record.secret.id.clone()),
             session: None,
             address,
             validity: Arc::clone(&entry.validity),
@@ -182,7 +192,9 @@ impl Entries {
 
     /// Gives the sessions and keys of a user the rights that the user has now. True where some were taken away.
     pub fn change_user(&mut self, user: &User) -> bool {
-        let mut is_narrowed = false;
+        let before = self.users.insert(user.id, user.rights()).flatten();
+        let mut is_narrowed =
+            before.is_some_and(|before| user.rights().is_none_or(|after| !is_within(&before, &after)));
         if user.disabled {
             is_narrowed |= self.end_sessions(|of, _| of == user.id) > 0;
         }
@@ -216,6 +228,23 @@ impl Entries {
             (entry.rights, entry.quota) = (rights, user.quota());
         }
         is_narrowed
+    }
+
+    /// A user goes. True where there was one.
+    pub fn remove_user(&mut self, user: UserId) -> bool {
+        let ended = self.end_sessions(|of, _| of == user) + self.end_keys(|key| key.owner == Some(user));
+        self.users.remove(&user).is_some() || ended > 0
+    }
+
+    /// The rights of a user now, where they may act.
+    pub fn user_rights(&self, user: UserId) -> Option<Rights> {
+        self.users.get(&user)?.clone()
+    }
+
+    /// The rights that a key gives at `now`, where it gives any.
+    pub fn key_rights(&self, key: &SecretId, now: Timestamp) -> Option<Rights> {
+        let entry = self.keys.get(key)?;
+        if entry.is_over(now) { None } else { entry.rights.clone().ok() }
     }
 
     /// There is neither a session nor a key.

@@ -11,7 +11,7 @@ use crate::HubError;
 use crate::hub::{Hub, Settings};
 use crate::ingress::IncomingMessage;
 use crate::mailbox::try_send_unbounded;
-use crate::messages::automation::{DeleteRule, EnableRule, ReadRules, RuleRefusal, RulesRead};
+use crate::messages::automation::{DeleteRule, EnableRule, ReadRules, RuleCaller, RuleRefusal, RulesRead};
 use crate::messages::feed::SubscribeFeed;
 use crate::messages::jobs::{JobViewer, ListJobs, ShowJob};
 use crate::messages::supervisor::IfUnknown;
@@ -158,7 +158,7 @@ impl TemplatesFixture {
 
     async fn rules(&self) -> RulesRead {
         let (reply, read) = oneshot::channel();
-        try_send_unbounded(&self.hub.automation, ReadRules { reply }).unwrap();
+        try_send_unbounded(&self.hub.automation, ReadRules { by: RuleCaller::default(), reply }).unwrap();
         within("the answer to a read", read).await.unwrap()
     }
 
@@ -469,13 +469,21 @@ async fn rules_come_change_and_go_with_their_template() {
     // Nobody else changes them; but they are switched, and stay so when they change.
     let hot_id = twinhub_domain::run::RuleId::parse("template:pump:hot").unwrap();
     let (reply, told) = oneshot::channel();
-    let delete = DeleteRule { id: hot_id.clone(), if_tag: None, cause: person(), reply };
+    let delete =
+        DeleteRule { id: hot_id.clone(), by: RuleCaller::default(), if_tag: None, cause: person(), reply };
     try_send_unbounded(&fixture.hub.automation, delete).unwrap();
     assert!(
         matches!(within("what an actor tells", told).await.unwrap(), Err(RuleRefusal::OfTemplate { template, .. }) if &*template == "pump")
     );
     let (reply, told) = oneshot::channel();
-    let enable = EnableRule { id: hot_id, enabled: false, if_tag: None, cause: person(), reply };
+    let enable = EnableRule {
+        id: hot_id,
+        by: RuleCaller::default(),
+        enabled: false,
+        if_tag: None,
+        cause: person(),
+        reply,
+    };
     try_send_unbounded(&fixture.hub.automation, enable).unwrap();
     within("what an actor tells", told).await.unwrap().unwrap();
     fixture.put("pump", &rules(&format!("{{{}, \"log\": null}}", hot(50))), PutMode::Merge).await.unwrap();
