@@ -367,7 +367,7 @@ impl Handler<AuthorsChanged> for Automation {
     type Result = ();
 
     fn handle(&mut self, _: AuthorsChanged, ctx: &mut Context<Self>) {
-        self.when_ready(ctx, |this, ctx| this.disable_orphans(ctx));
+        self.when_ready(ctx, Self::disable_orphans);
     }
 }
 

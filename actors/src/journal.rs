@@ -77,6 +77,7 @@ struct OwedReceipt {
 
 impl Journal {
     /// A journal that goes on from the store's state `head`.
+    #[must_use]
     pub fn new(deps: JournalDeps, head: &Head, most_in_commit: usize) -> Self {
         deps.counters.seq.store(head.seq, Ordering::Relaxed);
         Self {

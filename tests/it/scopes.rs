@@ -2,6 +2,7 @@
 
 mod live;
 mod owners;
+mod rules;
 mod two_subtrees;
 
 use reqwest::Method;

@@ -26,16 +26,19 @@ pub struct Authors {
 
 impl Authors {
     /// Their rights now; none where they may not act any more.
+    #[must_use]
     pub fn rights(&self, author: &RuleAuthor) -> Option<Rights> {
         self.directory.rights_of(author, self.clock.now())
     }
 
     /// Counts up whenever rights end.
+    #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.directory.changes()
     }
 
     /// The result of an action that the author may not have done; none where they may.
+    #[must_use]
     pub fn refusal(&self, author: &RuleAuthor, effect: &Effect) -> Option<EffectResult> {
         let refused = |why: String| Some(EffectResult::failed(OUT_OF_SCOPE, why));
         let Some(rights) = self.rights(author) else {

@@ -53,8 +53,7 @@ async fn fill(people: &TwoPeople) {
         done(hub, people.of(word), Method::POST, &path, &command).await;
         let rule = json!({
             "id": format!("{word}-hot"), "alias": format!("{word} is hot"),
-            "triggers": [{ "trigger": "numeric", "device": format!("{word}-pump"),
-                "property": format!("{word}_temperature"), "above": 50 }],
+            "triggers": [{ "numeric": format!("{word}-pump.{word}_temperature"), "above": 50 }],
             "actions": [{ "alarm": format!("{word}-alarm"), "severity": "major" }],
         });
         done(hub, admin, Method::POST, "/api/automation/rules", &rule).await;

@@ -155,7 +155,7 @@ impl Handler<PutGroup> for Groups {
         };
         let id = group.id.clone();
         let then = Box::new(move |this: &mut Self, ctx: &mut Context<Self>| {
-            this.answer(id, is_new, reach, reply, ctx)
+            this.answer(id, is_new, reach, reply, ctx);
         });
         if changes { self.commit(group, cause, ctx, then) } else { self.commit_nothing(ctx, then) }
     }
