@@ -11,7 +11,6 @@ mod tokens;
 
 pub use crate::caller::{Caller, Permission, Permissions};
 pub use feed::{ConfinedBatch, ConfinedFeed};
-pub(crate) use grant::confined_tree;
 pub use grant::{Grant, InputRequest};
 pub use messages::HubRequest;
 pub use tokens::{Tokens, plain_hash, token_hashes};

@@ -282,12 +282,7 @@ impl Hub {
                 rule_topics: Arc::clone(&rule_topics),
                 keys,
                 secrets: settings.secrets.clone(),
-                authors: Authors {
-                    directory: Arc::clone(&directory),
-                    places: Arc::clone(&places),
-                    tree: Arc::clone(&tree),
-                    clock: Arc::clone(&clock),
-                },
+                authors: Authors::new(&directory, &places, &tree, &clock),
             };
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(deps))

@@ -1,6 +1,6 @@
 //! Reach: scopes with the tree of groups as it is at one moment, to be asked of many devices, and by stores.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use twinhub_domain::fleet::GroupTree;
@@ -19,7 +19,7 @@ pub struct Reach(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReachPart {
     /// The devices that stand in these groups, all of which are named.
-    Groups(HashSet<Box<str>>),
+    Groups(BTreeSet<Box<str>>),
     /// The devices of this owner.
     Owner(Box<str>),
     /// These devices.
@@ -85,6 +85,15 @@ impl Reach {
     #[must_use]
     pub fn contains_group(&self, group: &str) -> bool {
         self.parts().iter().all(|part| matches!(part, ReachPart::Groups(groups) if groups.contains(group)))
+    }
+
+    /// The part of a tree of groups that is within it: groups right under those beyond are at the top.
+    #[must_use]
+    pub fn part_of(&self, tree: Arc<GroupTree>) -> Arc<GroupTree> {
+        match self.is_everywhere() {
+            true => tree,
+            false => Arc::new(tree.part(|group| self.contains_group(group.as_str()))),
+        }
     }
 
     /// The owner that a device must have to be within it.

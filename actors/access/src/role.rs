@@ -141,7 +141,7 @@ impl Permission {
         Self::Users,
     ];
 
-    /// Those that are for the hub as a whole, and for no device: a scope that leaves devices out takes them away.
+    /// The permissions for the hub as a whole, which is no device: a scope that leaves devices out takes them away.
     pub const OF_WHOLE_HUB: [Self; 4] = [Self::Monitor, Self::Firmware, Self::Administer, Self::Users];
 
     /// The word for it: `read`.

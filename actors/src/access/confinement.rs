@@ -23,7 +23,7 @@ use twinhub_domain::run::RunEntry;
 use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Json, Recorded, Refusal, Twin};
 use twinhub_store::{RuleAuthor, StoreError};
 
-/// What a caller is confined to, at one moment.
+/// The confinement of a caller, at one moment.
 #[derive(Clone)]
 pub struct Confinement {
     pub(super) reach: Reach,

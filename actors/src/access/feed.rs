@@ -24,7 +24,7 @@ pub struct ConfinedBatch {
     /// The places of the first event and the last, whether the caller sees these or not.
     pub first: u64,
     pub last: u64,
-    /// Those that the caller sees.
+    /// The events among them that the caller sees.
     pub events: EventBatch,
 }
 

@@ -155,7 +155,7 @@ impl Grant {
         &self.caller
     }
 
-    /// What the caller is confined to now.
+    /// The confinement of the caller now.
     pub(super) fn confinement(&self) -> Confinement {
         let reach = match self.scopes.are_all() {
             true => Reach::everywhere(),
@@ -329,7 +329,7 @@ impl Grant {
     /// at the top.
     #[must_use]
     pub fn tree(&self) -> Arc<GroupTree> {
-        confined_tree(self.hub.tree.now(), &self.confinement().reach)
+        self.confinement().reach.part_of(self.hub.tree.now())
     }
 
     /// The templates as they are now.
@@ -354,14 +354,6 @@ impl Grant {
     #[must_use]
     pub fn unread_topics(&self) -> &UnreadTopics {
         &self.hub.unread_topics
-    }
-}
-
-/// The part of a tree that is within reach.
-pub(crate) fn confined_tree(tree: Arc<GroupTree>, reach: &Reach) -> Arc<GroupTree> {
-    match reach.is_everywhere() {
-        true => tree,
-        false => Arc::new(tree.part(|id| reach.contains_group(id.as_str()))),
     }
 }
 

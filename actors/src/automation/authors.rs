@@ -18,13 +18,25 @@ const OUT_OF_SCOPE: &str = "out_of_scope";
 
 /// The rights of authors, and the places of devices.
 pub struct Authors {
-    pub directory: Arc<Directory>,
-    pub places: Arc<Places>,
-    pub tree: Arc<TreeNow>,
-    pub clock: Arc<dyn Clock>,
+    directory: Arc<Directory>,
+    pub(super) places: Arc<Places>,
+    tree: Arc<TreeNow>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Authors {
+    /// Authors among these users and keys.
+    #[must_use]
+    pub fn new(
+        directory: &Arc<Directory>,
+        places: &Arc<Places>,
+        tree: &Arc<TreeNow>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let (directory, places) = (Arc::clone(directory), Arc::clone(places));
+        Self { directory, places, tree: Arc::clone(tree), clock: Arc::clone(clock) }
+    }
+
     /// Their rights now; none where they may not act any more.
     #[must_use]
     pub fn rights(&self, author: &RuleAuthor) -> Option<Rights> {

@@ -6,18 +6,20 @@ use actix::{AsyncContext, Context, Handler};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::Automation;
+use super::confined::RuleBounds;
 use super::perform::append;
 use super::templates::TemplateChanges;
-use crate::mailbox::send_reply;
+use super::{AuthorsChanged, Automation};
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::automation::{
-    DeleteRule, EnableRule, PutRule, PutRuleReply, ReadRules, RuleExistence, RuleRefusal, RuleView,
-    RulesRead, SendSignal, TemplateRules,
+    DeleteRule, EnableRule, PutRule, PutRuleReply, ReadRules, RuleCaller, RuleExistence, RuleRefusal,
+    RuleView, RulesRead, SendSignal, TemplateRules,
 };
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{Cause, EntityTags, Event, Json};
 use twinhub_rules::file::parse_rule_with;
+use twinhub_rules::model::TriggerKind;
 use twinhub_rules::{Rule, redaction};
 use twinhub_store::{AutomationChanges as Kept, RuleRecord};
 
@@ -238,6 +240,88 @@ impl Automation {
         ctx.spawn(work.into_actor(self).map(move |settled, this, ctx| {
             this.when_ready(ctx, move |this, ctx| then(this, settled, ctx));
         }));
+    }
+}
+
+impl Automation {
+    fn bounds<'a>(&'a self, caller: &'a RuleCaller) -> RuleBounds<'a> {
+        RuleBounds { caller, places: self.deps.authors.places.read() }
+    }
+
+    /// Does the caller see this rule?
+    pub(super) fn sees(&self, caller: &RuleCaller, rule: &Rule) -> bool {
+        caller.reach.is_everywhere() || self.bounds(caller).beyond(rule, |id| self.library.find(id)).is_none()
+    }
+
+    /// Has a rule that the caller sees a webhook of this name, and none that they do not?
+    pub(super) fn sees_webhook(&self, caller: &RuleCaller, name: &str) -> bool {
+        let has = |rule: &&Rule| {
+            rule.triggers
+                .iter()
+                .any(|trigger| matches!(&trigger.kind, TriggerKind::Webhook { name: of } if **of == *name))
+        };
+        self.engine.has_webhook(name)
+            && self.engine.rules().iter().filter(has).all(|rule| self.sees(caller, rule))
+    }
+
+    /// Goes on unless there is a rule of this name that the caller is to change and does not see. That a name is taken
+    /// they are told.
+    pub(super) fn check_known(
+        &self,
+        id: &RuleId,
+        caller: &RuleCaller,
+        expect: RuleExistence,
+    ) -> Result<(), RuleRefusal> {
+        let is_hidden = self.library.find(id).is_some_and(|rule| !self.sees(caller, rule));
+        match expect {
+            RuleExistence::There if is_hidden => Err(RuleRefusal::Unknown(id.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on where the caller may make this rule.
+    pub(super) fn check_bounds(&self, rule: &Rule, caller: &RuleCaller) -> Result<(), RuleRefusal> {
+        match self.bounds(caller).fault(rule, |id| self.library.find(id)) {
+            Some(fault) => Err(RuleRefusal::Beyond(fault)),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at the authors of rules whenever rights end, and at the start.
+    pub(super) fn watch_authors(&self, ctx: &Context<Self>) {
+        let (mut changes, me) = (self.deps.authors.changes(), ctx.address().downgrade());
+        actix_rt::spawn(async move {
+            while let Some(me) = me.upgrade()
+                && try_send_unbounded(&me, AuthorsChanged).is_ok()
+            {
+                drop(me); // it may go while nothing changes
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Stops the rules whose authors may not act any more.
+    pub(super) fn disable_orphans(&mut self, ctx: &mut Context<Self>) {
+        let is_orphan = |record: &&RuleRecord| {
+            let author = record.author.as_ref();
+            author.is_some_and(|author| self.deps.authors.rights(author).is_none())
+                && self.engine.is_enabled(&record.id) == Some(true)
+        };
+        let orphans: Vec<RuleId> = self.library.records().filter(is_orphan).map(|of| of.id.clone()).collect();
+        for id in &orphans {
+            let record = self.library.record_of_switch(id, false, self.deps.clock.now());
+            self.library.set_record(record.clone());
+            self.engine.set_enabled(id, false);
+            self.pending.rules.push(record);
+            self.pending.stopped(&self.deps, id, "its author was removed, or may not act any more".into());
+        }
+        if !orphans.is_empty() {
+            self.announcements.forget_warnings();
+            self.after(ctx);
+            self.save();
+        }
     }
 }
 

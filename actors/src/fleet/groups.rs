@@ -27,7 +27,6 @@ use uuid::ContextV7;
 use self::following::CensusFollower;
 pub use self::tree_now::TreeNow;
 use super::{FleetDeps, RecordRepository};
-use crate::access::confined_tree;
 use crate::clock::new_id_at;
 use crate::counters::get;
 use crate::mailbox::{send_reply, try_send_unbounded};
@@ -250,7 +249,7 @@ impl Groups {
 
     /// The tree as it is committed, as far as a caller reaches.
     fn tree_within(&self, reach: &Reach) -> Arc<GroupTree> {
-        confined_tree(self.tree.now(), reach)
+        reach.part_of(self.tree.now())
     }
 
     /// The group as a caller sees it who may see it.

@@ -12,7 +12,6 @@ mod rollout;
 mod run;
 mod steering;
 mod table;
-mod viewing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -25,10 +24,11 @@ use tracing::{error, info};
 use self::creation::AT_ONCE;
 use self::table::JobTable;
 use super::{FleetDeps, RecordEntry, RecordRepository};
+use crate::backoff::until_answered;
 use crate::counters::get;
 use crate::mailbox::send_reply;
 use crate::messages::jobs::{
-    JobPage, JobRefusal, JobView, ListJobs, MakeJob, ShowJob, StartJobs, SteerJob, StopJobs,
+    JobPage, JobRefusal, JobView, JobViewer, ListJobs, MakeJob, ShowJob, StartJobs, SteerJob, StopJobs,
 };
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::Cause;
@@ -320,6 +320,32 @@ impl Handler<ListJobs> for Jobs {
 }
 
 impl Jobs {
+    /// Goes on with those of `jobs` that the caller sees, at once where they reach all devices: jobs whose devices are all
+    /// within their reach, and that have some there or are their own. Devices that were removed count neither way.
+    fn when_seen(
+        &mut self,
+        jobs: Vec<JobId>,
+        viewer: JobViewer,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, HashSet<JobId>, &mut Context<Self>) + 'static,
+    ) {
+        let JobViewer { reach, name } = viewer;
+        if reach.is_everywhere() {
+            return then(self, jobs.into_iter().collect(), ctx);
+        }
+        let store = Arc::clone(&self.deps.store);
+        let places = async move {
+            until_answered("the places of jobs' devices", || store.job_places(&jobs, &reach)).await
+        };
+        ctx.spawn(places.into_actor(self).map(move |places, this, ctx| {
+            let is_own = |id: &JobId| this.table.jobs.get(id).is_some_and(|job| job.by == name);
+            let seen =
+                places.iter().filter(|(id, place)| !place.has_beyond && (place.has_within || is_own(id)));
+            let seen = seen.map(|(id, _)| *id).collect();
+            then(this, seen, ctx);
+        }));
+    }
+
     /// Answers with those of the `seen` jobs that are asked for.
     fn list(&mut self, list: ListJobs, seen: HashSet<JobId>, ctx: &mut Context<Self>) {
         let ListJobs { status, kinds, offset, limit, reply, .. } = list;

@@ -30,7 +30,7 @@ pub(super) fn of_template(refusal: &TemplateRefusal) -> String {
     }
 }
 
-/// Whose something is: a device's, which is not named to callers that do not reach it.
+/// The words for the device that something belongs to, which is not named to callers that do not reach it.
 pub(super) fn whose(device: Option<&str>) -> String {
     device.map_or_else(|| "another device".to_owned(), |device| format!("device `{device}`"))
 }

@@ -25,7 +25,8 @@ fn body(method: &str, path: &str) -> &'static str {
         ("PUT", "lifecycle") => r#"{"state": "suspended"}"#,
         ("PUT", "mode") => r#"{"mode": "manual"}"#,
         ("PATCH", "twin") => r#"{"desired": {"power": "on"}}"#,
-        ("PUT" | "PATCH", "{id}") => r#"{"name": "x", "nombre": "x"}"#,
+        ("PUT", "{id}") if path.starts_with("/dispositivos") => r#"{"nombre": "x"}"#,
+        ("PUT" | "PATCH", "{id}") => r#"{"name": "x"}"#,
         _ => "{}",
     }
 }
