@@ -1,6 +1,7 @@
 //! Access control of callers. A [`Grant`] is the only way from a caller to the hub's actors: their addresses are
 //! private to this crate, and each message that a grant hands on names the permission that it takes.
 
+mod audit;
 mod grant;
 mod messages;
 

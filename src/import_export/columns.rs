@@ -163,6 +163,24 @@ pub static TEMPLATES: Table = Table {
     ],
 };
 
+/// Entries of the audit, which are exported alone.
+pub static AUDIT: Table = Table {
+    name: "audit",
+    key: "seq",
+    unique: &["seq"],
+    whole: false,
+    columns: &[
+        both("seq", ColumnShape::Text),
+        both("at", ColumnShape::Text),
+        both("who", ColumnShape::Text),
+        both("address", ColumnShape::Text),
+        both("action", ColumnShape::Text),
+        both("target", ColumnShape::Text),
+        both("outcome", ColumnShape::Text),
+        both("detail", ColumnShape::Json),
+    ],
+};
+
 /// Groups.
 pub static GROUPS: Table = Table {
     name: "groups",

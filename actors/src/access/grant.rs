@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use twinhub_access::user::UserSource;
 use twinhub_access::{SessionId, UserId};
 
+use super::audit::audited;
 use super::messages::Addresses;
 use super::{Caller, HubRequest, Permission, Permissions};
 use crate::HubError;
@@ -147,6 +148,17 @@ impl Grant {
         }
     }
 
+    /// The hub, for what is done beside the caller's messages.
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The address that the caller came from, where it is known.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
     /// The cause of the caller's actions.
     #[must_use]
     pub fn cause(&self) -> Cause {
@@ -220,7 +232,14 @@ impl Grant {
         if cause.by.is_empty() {
             cause.by = because.into();
         }
-        self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await
+        let audited = audited(&input).map(|(action, detail)| {
+            self.audit_entry(action, &format!("device:{device}")).with_detail(detail)
+        });
+        let accepted = self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await?;
+        if let Some(entry) = audited {
+            self.audit(entry).await;
+        }
+        Ok(accepted)
     }
 
     /// The present twin, everything in it being durable; none if there is none.

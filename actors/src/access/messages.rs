@@ -7,6 +7,7 @@ use super::Permission;
 use crate::accounts::Accounts;
 use crate::alarms::Alarms;
 use crate::archive::Archive;
+use crate::audit::AuditTrail;
 use crate::automation::Automation;
 use crate::feed::Feed;
 use crate::fleet::firmware::Firmware;
@@ -15,7 +16,8 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::hub::Hub;
 use crate::messages::{
-    accounts, alarms, archive, automation, feed, firmware, groups, jobs, search, templates, timers, webhooks,
+    accounts, alarms, archive, audit, automation, feed, firmware, groups, jobs, search, templates, timers,
+    webhooks,
 };
 use crate::search::Search;
 use crate::timers::Timers;
@@ -73,6 +75,9 @@ asks! {
         Export: archive::FindPastEvents;
         Manage: archive::FindToken;
         Administer: archive::ListDeliveries;
+    }
+    audit: AuditTrail {
+        Users: audit::FlushAudit;
     }
     automation: Automation {
         Read: automation::ReadRules;

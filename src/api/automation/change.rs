@@ -10,7 +10,7 @@ use twinhub_domain::{EntityTags, Json, Object};
 use twinhub_rules::model::RuleOrigin;
 
 use super::rules::{find_rule, last_runs};
-use super::{ask, view};
+use super::{ask, audit, view};
 use crate::api::automation::request::RuleSwitch;
 use crate::api::automation::schema::{NewRule, RuleDetail, RuleRemoved};
 use crate::http::Access;
@@ -250,6 +250,7 @@ pub async fn delete_rule(
     params.finish()?;
     let if_tag = if_match_content(&request)?;
     ask(&access, |reply| DeleteRule { id: id.clone(), if_tag, cause: access.cause(), reply }).await??;
+    audit::removed(&access, &id).await;
     let told = [("id", Json::from(id.as_str())), ("message", format!("rule {id} is gone").into())];
     Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
 }
@@ -262,6 +263,7 @@ async fn set_enabled(
 ) -> Result<HttpResponse, ApiError> {
     let rule_reply =
         ask(access, |reply| EnableRule { id, enabled, if_tag, cause: access.cause(), reply }).await??;
+    audit::switched(access, &rule_reply.stands.rule.id, enabled).await;
     shown(access, &rule_reply, HttpResponse::Ok()).await
 }
 
@@ -271,7 +273,10 @@ async fn put(
     expect: RuleExistence,
     if_tag: Option<EntityTags>,
 ) -> Result<PutRuleReply, ApiError> {
-    Ok(ask(access, |reply| PutRule { body, expect, if_tag, cause: access.cause(), reply }).await??)
+    let rule_reply =
+        ask(access, |reply| PutRule { body, expect, if_tag, cause: access.cause(), reply }).await??;
+    audit::changed(access, &rule_reply.stands, expect == RuleExistence::New).await;
+    Ok(rule_reply)
 }
 
 /// Sets the rule's switch where the body has one, whatever it was before.
@@ -285,6 +290,7 @@ async fn switched(
             let id = rule_reply.stands.rule.id.clone();
             let switch = |reply| EnableRule { id, enabled, if_tag: None, cause: access.cause(), reply };
             let switched = ask(access, switch).await??;
+            audit::switched(access, &switched.stands.rule.id, enabled).await;
             Ok(PutRuleReply { stands: switched.stands, warnings: rule_reply.warnings })
         }
         _ => Ok(rule_reply),

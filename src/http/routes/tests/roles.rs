@@ -21,7 +21,7 @@ fn rank(word: &str) -> usize {
 }
 
 /// Makes a user of this role, and signs them in: the text for the cookie.
-async fn session(state: &WebState, role: Role) -> String {
+pub(super) async fn session(state: &WebState, role: Role) -> String {
     let program = state.hub().of(Caller::Program, Source::Rest);
     let password = Password::typed(PASSWORD).unwrap();
     let user = NewUser {
