@@ -4,7 +4,9 @@
 mod audit;
 mod grant;
 mod messages;
+mod tokens;
 
 pub use crate::caller::{Caller, Permission, Permissions};
 pub use grant::{Grant, InputRequest};
 pub use messages::HubRequest;
+pub use tokens::{Tokens, plain_hash, token_hashes};
