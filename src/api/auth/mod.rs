@@ -9,7 +9,6 @@ pub(crate) mod view;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::sync::oneshot;
 use twinhub_access::UserId;
 use twinhub_actors::access::Permission;
 use twinhub_actors::messages::accounts::{
@@ -228,20 +227,6 @@ async fn end_own_session(access: &Access) -> Result<(), ApiError> {
         Ok(()) | Err(AccountRefusal::UnknownSession | AccountRefusal::NotSignedIn) => Ok(()),
         Err(refusal) => Err(refusal.into()),
     }
-}
-
-/// Waits for what the accounts say to a question.
-pub(crate) async fn asked<M, T>(
-    access: &Access,
-    message: impl FnOnce(oneshot::Sender<T>) -> M,
-) -> Result<T, ApiError>
-where
-    M: twinhub_actors::access::HubRequest,
-    actix::Context<M::Target>: actix::dev::ToEnvelope<M::Target, M>,
-{
-    let (reply, answer) = oneshot::channel();
-    access.send(message(reply))?;
-    Ok(access.answer(answer).await?)
 }
 
 /// The id of the user that the caller is.
