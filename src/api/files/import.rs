@@ -63,7 +63,7 @@ pub(super) struct ImportOptions {
 /// A kind of record that is imported line by line.
 pub(super) trait RecordImport: 'static {
     /// Its fields.
-    const TABLE: &'static Table;
+    fn table() -> &'static Table;
 
     /// Takes in a line.
     async fn import(&self, row: Object) -> Result<LineOutcome, ApiError>;
@@ -194,8 +194,8 @@ async fn import<K: RecordImport>(
     actix_rt::spawn(async move {
         let _turn = turn;
         let done = run::run(kind, &mut body, options, limit).await;
-        log(K::TABLE, &done);
-        audit(&grant, K::TABLE, &done).await;
+        log(K::table(), &done);
+        audit(&grant, K::table(), &done).await;
         if done.is_err() {
             drain(&mut body).await;
         }

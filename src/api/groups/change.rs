@@ -200,7 +200,7 @@ async fn put(
 ) -> Result<HttpResponse, ApiError> {
     may_write(access)?;
     let (cause, moves) = (access.cause(), requested.parent_group.is_some());
-    let stood = ask(access, |reply| PutGroup { id, wish: requested, expect, if_tag, cause, reply }).await??;
+    let stood = ask(access, |reply| PutGroup { id, requested, expect, if_tag, cause, reply }).await??;
     let PutGroupReply { view: stands, made } = stood;
     if moves && !made {
         let parent = stands.group.parent_group.as_ref();
