@@ -98,7 +98,7 @@ impl RateLimiter {
 
     fn take_at(&self, now: Duration, caller: CountedCaller, per_second: u32) -> Result<Quota, Exhausted> {
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let each = 1_000_000_000 / u64::from(per_second.max(1));
+        let each = (1_000_000_000 / u64::from(per_second.max(1))).max(1);
         let whole = each * u64::from(per_second.max(1)) * u64::from(BURST_SECONDS);
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         callers.make_room(now, &caller);
@@ -183,6 +183,14 @@ mod tests {
         assert!(limiter.take_at(20 * MS, named("user:ann"), 50).is_err());
         assert!(limiter.take_at(20 * MS, named("user:bob"), 50).is_ok(), "each for itself");
         assert_eq!(limiter.take_at(10_000 * MS, named("user:ann"), 50).unwrap().left, 199);
+    }
+
+    #[test]
+    fn a_limit_beyond_reason_limits_nobody() {
+        let limiter = RateLimiter::default();
+        for _ in 0..1_000 {
+            assert!(limiter.take_at(Duration::ZERO, named("a"), u32::MAX).is_ok());
+        }
     }
 
     #[test]
