@@ -12,12 +12,13 @@ use crate::clock::retention::RetentionClock;
 use crate::hub::Settings;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun, FindSerial,
-    FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns,
-    LoadTwins, RawHistory, Replay, StopCompaction,
+    FindSerialHolder, FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices,
+    ListJobDevices, ListRuns, LoadTwins, PastEvents, RawHistory, Replay, ReplayPage, SerialHolder,
+    StopCompaction,
 };
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::{Clock, Timestamp};
-use twinhub_store::{ClockDoubt, Head, Store};
+use twinhub_store::{ClockDoubt, Head, Replayed, Store, StoreError};
 
 /// The interval in which old entries of the audit are looked for, in ms: they are few.
 const AUDIT_EVERY_MS: u64 = 60 * 60 * 1_000;
@@ -153,7 +154,8 @@ answer!(BucketHistory: |store, query| store.bucket_history(&query.0));
 answer!(FindExtent: |store, query| store.extent(query.0));
 answer!(FindEvents: |store, query| store.events(&query.0));
 answer!(LoadTwins: |store, query| store.load(&query.0));
-answer!(Replay: |store, query| store.replay(query.after, query.up_to, query.limit));
+answer!(Replay: |store, query| replay(&*store, query));
+answer!(FindSerialHolder: |store, query| serial_holder(&*store, query));
 answer!(ListCommands: |store, query| store.commands(&query.0));
 answer!(FindCommand: |store, query| store.command(query.0));
 answer!(ListRuns: |store, query| store.runs(&query.0));
@@ -163,4 +165,18 @@ answer!(ListAlarms: |store, query| store.alarms(&query.0));
 answer!(FindAlarm: |store, query| store.alarm(query.0));
 answer!(ListDeliveries: |store, query| store.deliveries(&query.0));
 answer!(ListJobDevices: |store, query| store.job_devices(&query.0));
-answer!(FindPastEvents: |store, query| store.past(query.devices.as_deref(), query.after, query.limit));
+answer!(FindPastEvents: |store, query| PastEvents::read(&*store, query));
+
+async fn replay(store: &dyn Store, Replay { after, up_to, limit }: Replay) -> Result<ReplayPage, StoreError> {
+    let Replayed { events, pruned } = store.replay(after, up_to, limit).await?;
+    let range = events.first().zip(events.last()).map(|(first, last)| (first.seq, last.seq));
+    Ok(ReplayPage { events, range, pruned })
+}
+
+async fn serial_holder(
+    store: &dyn Store,
+    FindSerialHolder(serial): FindSerialHolder,
+) -> Result<SerialHolder, StoreError> {
+    let found = store.find_serial(&serial).await?;
+    Ok(found.map_or(SerialHolder::Nobody, |twin| SerialHolder::Device(twin.id)))
+}

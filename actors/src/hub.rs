@@ -21,7 +21,7 @@ use crate::accounts::{self, Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
 use crate::audit::{self, AuditTrail};
-use crate::automation::{Automation, AutomationDeps, RuleKeys, files};
+use crate::automation::{Authors, Automation, AutomationDeps, RuleKeys, files};
 use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
@@ -35,7 +35,7 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalDeps};
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
 use crate::messages::archive::StopCompaction;
@@ -47,6 +47,7 @@ use crate::messages::templates::StartTemplates;
 use crate::messages::timers::{ClockMoved, StartTimers};
 use crate::messages::webhooks::{DrainWebhooks, SetDestinations};
 use crate::outbox::{Connect, Outbox};
+use crate::places::Places;
 use crate::search::Search;
 use crate::silence::HeardSince;
 use crate::supervisor::{IdlePolicy, Supervisor};
@@ -82,6 +83,10 @@ pub struct Hub {
     pub(crate) groups: Addr<Groups>,
     /// The tree of groups, as it was last committed.
     pub(crate) tree: Arc<TreeNow>,
+    /// Where each device is, as it was last committed.
+    pub(crate) places: Arc<Places>,
+    /// Held by who makes a device a user's, as users may have so many: they are counted one by one.
+    pub(crate) claiming: tokio::sync::Mutex<()>,
     pub(crate) templates: Addr<Templates>,
     pub(crate) firmware: Addr<Firmware>,
     pub(crate) accounts: Addr<Accounts>,
@@ -125,6 +130,7 @@ impl Hub {
         let LoadedAccounts { accounts, directory, set_up_token } =
             Accounts::load(Arc::clone(&store), Arc::clone(&clock), settings.accounts).await?;
         let tree = Arc::new(TreeNow::load(&*store).await?);
+        let places = Arc::new(Places::load(&*store).await?);
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
 
@@ -146,11 +152,10 @@ impl Hub {
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            let (feed, outbox, head, most) =
-                (feed.clone(), outbox.clone(), head.clone(), settings.most_in_commit);
-            Journal::start_in_arbiter(&durable, move |_| {
-                Journal::new(store, clock, feed, outbox, counters, &head, most)
-            })
+            let (feed, outbox, places) = (feed.clone(), outbox.clone(), Arc::clone(&places));
+            let (head, most) = (head.clone(), settings.most_in_commit);
+            let deps = JournalDeps { store, clock, feed, outbox, places, counters };
+            Journal::start_in_arbiter(&durable, move |_| Journal::new(deps, &head, most))
         };
         // A clock that was set back while the hub was down is the same case as one that is set back while it runs. That
         // it was stands in the sequence before all that is dated by it.
@@ -163,7 +168,7 @@ impl Hub {
         // On this thread too: they are few.
         let alarms = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            Alarms::new(store, clock, journal.clone(), counters).start()
+            Alarms::new(store, clock, journal.clone(), counters, Arc::clone(&places)).start()
         };
         let keys = Arc::new(RwLock::new(RuleKeys::new()));
         let webhooks = {
@@ -281,6 +286,12 @@ impl Hub {
                 rule_topics: Arc::clone(&rule_topics),
                 keys,
                 secrets: settings.secrets.clone(),
+                authors: Authors {
+                    directory: Arc::clone(&directory),
+                    places: Arc::clone(&places),
+                    tree: Arc::clone(&tree),
+                    clock: Arc::clone(&clock),
+                },
             };
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(deps))
@@ -361,6 +372,8 @@ impl Hub {
             webhooks,
             groups,
             tree,
+            places,
+            claiming: tokio::sync::Mutex::default(),
             templates,
             firmware,
             accounts,

@@ -59,6 +59,7 @@ pub mod error;
 pub mod hub;
 pub mod log_throttle;
 pub mod mailbox;
+pub mod places;
 pub mod silence;
 #[cfg(test)]
 mod testkit;

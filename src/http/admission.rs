@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use actix_web::HttpRequest;
 use actix_web::web::Data;
 use tokio::sync::watch;
+use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity};
 use twinhub_domain::cause::Source;
@@ -180,6 +181,10 @@ impl CallerAdmission {
         }
         Err(match &self.holder {
             Holder::Anonymous | Holder::Program => ApiError::SignIn(permission),
+            // Their role has it, and their scope takes it away.
+            Holder::Known(identity) if identity.rights.permissions.contain(permission) => {
+                HubError::Scoped.into()
+            }
             Holder::Known(identity) => ApiError::Lacks { permission, role: identity.rights.role },
         })
     }

@@ -31,9 +31,9 @@ pub use self::rule::RuleError;
 
 use self::accounts::of_account_refusal;
 use self::refusals::{
-    of_group_refusal, of_image_refusal, of_refusal, of_rule_refusal, of_store, of_template_refusal,
+    of_group_refusal, of_hub, of_image_refusal, of_rule_refusal, of_store, of_template_refusal,
 };
-use self::texts::{of_readings, of_rule, of_template};
+use self::texts::{of_readings, of_rule, of_template, whose};
 use crate::http::extract::fields::FieldError;
 use crate::import_export::FileFault;
 
@@ -71,8 +71,12 @@ pub enum ApiError {
     /// `If-Match` is malformed.
     #[error("If-Match must be `*` or a list of entity tags such as \"3\", \"4\": {0}")]
     IfMatch(String),
-    #[error("serial number `{serial}` belongs to device `{device}`")]
-    SerialTaken { serial: String, device: String },
+    #[error("serial number `{serial}` belongs to {}", whose(device.as_deref()))]
+    SerialTaken {
+        serial: String,
+        /// None: a device that the caller does not reach.
+        device: Option<String>,
+    },
     /// The other device is not named: that would help a caller that tries tokens.
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
@@ -299,11 +303,8 @@ impl ApiError {
 
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Hub(HubError::Refused(refusal)) => of_refusal(refusal),
-            Self::Hub(HubError::Store(error)) | Self::Store(error) => of_store(error),
-            Self::Hub(HubError::Forbidden(_)) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::Hub(HubError::ShuttingDown) => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
-            Self::Hub(HubError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Hub(error) => of_hub(error),
+            Self::Store(error) => of_store(error),
             Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => (StatusCode::BAD_REQUEST, "not_json"),
             Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
             Self::Readings(errors) => {

@@ -162,7 +162,7 @@ fn references(names: &[String], to: &str) -> Map<String, Value> {
 
 /// The route of the document.
 pub(crate) fn operations() -> Vec<Operation> {
-    vec![Operation::plain(Permission::Monitor, Method::Get, DOCUMENT, || web::to(get_document))]
+    vec![Operation::plain(Permission::Read, Method::Get, DOCUMENT, || web::to(get_document))]
 }
 
 /// Made at the first request: most hubs never get one.

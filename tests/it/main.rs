@@ -42,6 +42,7 @@ mod preconditions;
 mod proxy;
 mod racing_writers;
 mod readme;
+mod scopes;
 mod search;
 mod secrets;
 mod seed_lines;

@@ -1,6 +1,4 @@
 //! Messages to the accounts: people, their sessions and keys, and the audit.
-//!
-//! No message takes a scope: search, feed and lists do not keep to one yet, so users and keys are for all devices.
 
 mod refusal;
 
@@ -16,7 +14,8 @@ use twinhub_access::role::{Permission, Permissions, Role};
 use twinhub_access::totp::RecoveryCode;
 use twinhub_access::user::UserSource;
 use twinhub_access::{
-    Action, DisplayName, Email, Secret, SecretId, SecretKind, SessionId, SessionToken, UserId, UserName,
+    Action, DisplayName, Email, Scope, ScopeWish, Secret, SecretId, SecretKind, SessionId, SessionToken,
+    UserId, UserName,
 };
 use twinhub_domain::Timestamp;
 use twinhub_domain::text::hex;
@@ -273,6 +272,8 @@ pub struct NewUser {
     pub name: UserName,
     pub email: Option<Email>,
     pub display_name: DisplayName,
+    /// The devices for which the role counts. Who registers has a scope of their own.
+    pub scope: ScopeWish,
     pub password: Password,
 }
 
@@ -283,6 +284,7 @@ pub struct UserEdit {
     pub email: Option<Option<Email>>,
     pub display_name: Option<DisplayName>,
     pub role: Option<Role>,
+    pub scope: Option<ScopeWish>,
     pub quota: Option<u32>,
     pub disabled: Option<bool>,
 }
@@ -292,6 +294,8 @@ pub struct UserEdit {
 pub struct NewKey {
     pub name: DisplayName,
     pub role: Role,
+    /// The devices for which it counts, of those of its owner's scope.
+    pub scope: ScopeWish,
     /// Its life in ms; none: 90 days.
     pub life_ms: Option<i64>,
 }
@@ -324,6 +328,7 @@ pub struct UserView {
     pub email: Option<Email>,
     pub display_name: DisplayName,
     pub role: Role,
+    pub scope: Scope,
     pub quota: u32,
     pub has_password: bool,
     pub has_totp: bool,
@@ -364,6 +369,7 @@ pub struct KeyView {
     pub owner: Option<UserId>,
     pub name: DisplayName,
     pub role: Role,
+    pub scope: Scope,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub last_used: Option<(Timestamp, IpAddr)>,

@@ -112,7 +112,6 @@ pub(crate) fn device_search(
         params.text("sort")?.map_or(Ok(Default::default()), |text| order(&text))?;
     let filter = params.text("filter")?.map(|text| filter(&text)).transpose()?;
     let query = DeviceQuery {
-        numbers: None,
         status: params.words("status", "online or offline", Status::parse)?,
         drifting_since: params.duration("drift")?.map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
@@ -124,7 +123,6 @@ pub(crate) fn device_search(
             },
             group => group.into_iter().collect(),
         },
-        grouped: None,
         claimed: match fixed.claimed {
             Some(claimed) => Some(claimed),
             None => params.value("claimed", "true or false")?,
@@ -139,8 +137,7 @@ pub(crate) fn device_search(
         q: q(&mut params)?,
         sort,
         descending,
-        offset: 0,
-        limit: 0,
+        ..DeviceQuery::default()
     };
     params.finish()?;
     Ok(FindDevices { query, filter, sort: field })

@@ -118,18 +118,17 @@ fn event_query(mut params: Params) -> Result<EventQuery, FieldError> {
         kinds.push(EventKind::Alarm); // nothing else has a severity
     }
     let query = EventQuery {
-        device: None,
         kinds,
         at_least,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         since,
         before: params.value("before", "a sequence number")?,
-        offset: 0,
         #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
         limit: limit(&mut params, USUAL, paging::MOST)? as usize,
         // A reader that goes on from a place reads forward.
         newest_first: params.newest_first(since.is_none())?,
+        ..EventQuery::default()
     };
     params.finish()?;
     Ok(query)

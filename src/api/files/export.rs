@@ -41,7 +41,7 @@ struct Pages {
 #[derive(Clone)]
 enum ExportedDevices {
     /// The devices of the query, which has them by their numbers.
-    Query(DeviceQuery),
+    Query(Box<DeviceQuery>),
     /// The devices that a filter found, from a place on.
     Found(Arc<[DeviceId]>, usize),
 }
@@ -178,24 +178,18 @@ impl ExportedDevices {
     fn by_number(query: DeviceQuery) -> Self {
         let numbers = Some((DeviceNumber(0), DeviceNumber(i64::MAX)));
         let order = (DeviceSort::Number, false);
-        Self::Query(DeviceQuery {
-            numbers,
-            sort: order.0,
-            descending: order.1,
-            offset: 0,
-            limit: PAGE,
-            ..query
-        })
+        let (sort, descending) = order;
+        Self::Query(Box::new(DeviceQuery { numbers, sort, descending, offset: 0, limit: PAGE, ..query }))
     }
 
     /// The same, without the devices that have come since `reached` ended.
     fn up_to(self, reached: &Self) -> Self {
         match (self, reached) {
-            (Self::Query(query), Self::Query(DeviceQuery { numbers: Some((next, _)), .. })) => {
-                Self::Query(DeviceQuery {
-                    numbers: Some((DeviceNumber(0), DeviceNumber(next.0 - 1))),
-                    ..query
-                })
+            (Self::Query(mut query), Self::Query(reached)) => {
+                if let Some((next, _)) = reached.numbers {
+                    query.numbers = Some((DeviceNumber(0), DeviceNumber(next.0 - 1)));
+                }
+                Self::Query(query)
             }
             (same, _) => same,
         }
@@ -207,7 +201,7 @@ impl Pages {
     async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
         match &mut self.which {
             ExportedDevices::Query(query) => {
-                let page = self.access.ask(ListDevices(query.clone())).await??;
+                let page = self.access.ask(ListDevices(DeviceQuery::clone(query))).await??;
                 let Some(last) = page.twins.last() else { return Ok(None) };
                 if let Some((from, _)) = &mut query.numbers {
                     *from = DeviceNumber(last.number.0 + 1);

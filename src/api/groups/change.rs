@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use twinhub_access::Action;
+use twinhub_access::{Action, Reach};
 use twinhub_actors::messages::groups::{DeleteGroup, DeleteGroupReply, PutGroup, PutGroupReply};
 use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest};
 use twinhub_domain::{EntityTags, Json};
@@ -162,7 +162,7 @@ pub async fn delete_group(
     let if_tag = if_match_content(&request)?;
     may_write(&access)?;
     let (cause, (reply, gone)) = (access.cause(), oneshot::channel());
-    access.send(DeleteGroup { id, force, if_tag, cause, reply })?;
+    access.send(DeleteGroup { id, reach: Reach::default(), force, if_tag, cause, reply })?;
     let patience = if force { LONGEST_REMOVAL } else { access.settings().patience };
     let DeleteGroupReply { group, devices, groups } = wait(&access, patience, gone).await??;
     let moved = [("devices", count(devices)), ("groups", count(groups))];
@@ -200,7 +200,8 @@ async fn put(
 ) -> Result<HttpResponse, ApiError> {
     may_write(access)?;
     let (cause, moves) = (access.cause(), requested.parent_group.is_some());
-    let stood = ask(access, |reply| PutGroup { id, requested, expect, if_tag, cause, reply }).await??;
+    let put = |reply| PutGroup { id, requested, reach: Reach::default(), expect, if_tag, cause, reply };
+    let stood = ask(access, put).await??;
     let PutGroupReply { view: stands, made } = stood;
     if moves && !made {
         let parent = stands.group.parent_group.as_ref();
