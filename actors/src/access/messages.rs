@@ -135,7 +135,7 @@ asks! {
         Administer whole_hub: archive::ListDeliveries;
     }
     audit: AuditTrail {
-        Users: audit::FlushAudit;
+        Users everywhere: audit::FlushAudit;
     }
     automation: Automation {
         Read scoped: automation::ReadRules;
