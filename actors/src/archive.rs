@@ -9,6 +9,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, Spaw
 use tracing::warn;
 
 use crate::clock::retention::RetentionClock;
+use crate::hub::Settings;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun, FindSerial,
     FindSerialHolder, FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices,
@@ -19,8 +20,6 @@ use crate::messages::timers::ClockMoved;
 use twinhub_domain::{Clock, Timestamp};
 use twinhub_store::{ClockDoubt, Head, Replayed, Store, StoreError};
 
-/// The retention of the audit, in ms: a year.
-const KEEP_AUDIT_MS: i64 = 365 * 24 * 60 * 60 * 1_000;
 /// The interval in which old entries of the audit are looked for, in ms: they are few.
 const AUDIT_EVERY_MS: u64 = 60 * 60 * 1_000;
 
@@ -32,6 +31,8 @@ pub struct Archive {
     /// The doubt about the clock as it is stored.
     kept: ClockDoubt,
     maintain_every: Duration,
+    /// The retention of the audit, in ms; none: for good.
+    keep_audit_ms: Option<i64>,
     /// The uptime at which old entries of the audit were looked for, in ms.
     audit_expired_at: Option<u64>,
     /// The next making of order, or the wait for it.
@@ -40,13 +41,16 @@ pub struct Archive {
 
 impl Archive {
     /// An archive over `store`, whose state at the hub's start was `head`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, head: &Head, maintain_every: Duration) -> Self {
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, head: &Head, settings: &Settings) -> Self {
         let mut retention = RetentionClock::new(head.doubt, clock.uptime_ms());
         if let Some(last) = head.at {
             retention.moved(clock.now().millis().saturating_sub(last.millis()), clock.uptime_ms());
         }
-        let (kept, audit_expired_at, maintaining) = (head.doubt, None, None);
-        Self { store, clock, retention, kept, maintain_every, audit_expired_at, maintaining }
+        let (kept, maintain_every, maintaining) = (head.doubt, settings.maintain_every, None);
+        let keep_audit_ms =
+            settings.keep_audit.map(|keep| i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+        let audit_expired_at = None;
+        Self { store, clock, retention, kept, maintain_every, keep_audit_ms, audit_expired_at, maintaining }
     }
 
     /// Has old entries of the audit removed, where it is time for that.
@@ -56,10 +60,11 @@ impl Archive {
         if is_due {
             self.audit_expired_at = Some(uptime);
         }
-        let store = is_due.then(|| Arc::clone(&self.store).access());
+        let keep_ms = self.keep_audit_ms.filter(|_| is_due);
+        let work = keep_ms.map(|keep_ms| (keep_ms, Arc::clone(&self.store).access()));
         async move {
-            if let Some(store) = store
-                && let Err(error) = store.expire_audit(now.plus_millis(-KEEP_AUDIT_MS)).await
+            if let Some((keep_ms, store)) = work
+                && let Err(error) = store.expire_audit(now.plus_millis(-keep_ms)).await
             {
                 warn!(%error, "could not remove old entries of the audit, trying again in an hour");
             }

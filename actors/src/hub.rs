@@ -20,6 +20,7 @@ use crate::HubError;
 use crate::accounts::{self, Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
+use crate::audit::{self, AuditTrail};
 use crate::automation::{Authors, Automation, AutomationDeps, RuleKeys, files};
 use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
@@ -89,6 +90,7 @@ pub struct Hub {
     pub(crate) templates: Addr<Templates>,
     pub(crate) firmware: Addr<Firmware>,
     pub(crate) accounts: Addr<Accounts>,
+    pub(crate) audit: Addr<AuditTrail>,
     pub directory: Arc<Directory>,
     set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
@@ -144,9 +146,9 @@ impl Hub {
             Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, clock, counters))
         };
         let archive = {
-            let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, &head, every).start()
+            Archive::new(store, clock, &head, &settings).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
@@ -239,7 +241,8 @@ impl Hub {
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
-        let (groups, templates, firmware, jobs, accounts) = {
+        let audit = AuditTrail::new(Arc::clone(&store).access(), Arc::clone(&clock), Arc::clone(&counters));
+        let (groups, templates, firmware, jobs, accounts, audit) = {
             let deps = Arc::new(fleet::FleetDeps {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
@@ -261,6 +264,7 @@ impl Hub {
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
                 Jobs::start_in_arbiter(&beside, move |_| Jobs::new(deps)),
                 Accounts::start_in_arbiter(&beside, move |_| accounts),
+                AuditTrail::start_in_arbiter(&beside, move |_| audit),
             )
         };
         let rule_topics = Arc::new(RuleTopics::default());
@@ -368,6 +372,7 @@ impl Hub {
             templates,
             firmware,
             accounts,
+            audit,
             directory,
             set_up_token: Mutex::new(set_up_token),
             jobs,
@@ -477,6 +482,7 @@ impl Hub {
     pub async fn close(&self) -> bool {
         let _ = try_send_unbounded(&self.jobs, StopJobs); // gone is as good
         let _ = tokio::time::timeout(LONGEST_CLOSE, accounts::close(&self.accounts)).await; // a store that fails
+        let _ = tokio::time::timeout(LONGEST_CLOSE, audit::close(&self.audit)).await; // the same
         let (reply, flushed) = oneshot::channel();
         let _ = try_send_unbounded(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again

@@ -43,6 +43,7 @@ mod backoff;
 mod delivery;
 
 pub mod archive;
+pub mod audit;
 pub mod backtest;
 pub mod search;
 

@@ -186,6 +186,17 @@ impl Grant {
         }
     }
 
+    /// The hub, for what is done beside the caller's messages.
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The address that the caller came from, where it is known.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
     /// The cause of the caller's actions.
     #[must_use]
     pub fn cause(&self) -> Cause {

@@ -9,6 +9,7 @@ use crate::HubError;
 use crate::accounts::Accounts;
 use crate::alarms::Alarms;
 use crate::archive::Archive;
+use crate::audit::AuditTrail;
 use crate::automation::Automation;
 use crate::feed::Feed;
 use crate::fleet::firmware::Firmware;
@@ -17,7 +18,8 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::hub::Hub;
 use crate::messages::{
-    accounts, alarms, archive, automation, feed, firmware, groups, jobs, search, templates, timers, webhooks,
+    accounts, alarms, archive, audit, automation, feed, firmware, groups, jobs, search, templates, timers,
+    webhooks,
 };
 use crate::search::Search;
 use crate::timers::Timers;
@@ -131,6 +133,9 @@ asks! {
         // Who gives a device a token is told that another has it, and not which.
         Manage everywhere: archive::FindToken;
         Administer whole_hub: archive::ListDeliveries;
+    }
+    audit: AuditTrail {
+        Users everywhere: audit::FlushAudit;
     }
     automation: Automation {
         Read scoped: automation::ReadRules;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Grant;
+use super::audit::audited;
 use super::confinement::Confinement;
 use super::grant::{InputRequest, permission_for};
 use crate::HubError;
@@ -48,7 +49,14 @@ impl Grant {
         if cause.by.is_empty() {
             cause.by = because.into();
         }
-        self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await
+        let audited = audited(&input).map(|(action, detail)| {
+            self.audit_entry(action, &format!("device:{device}")).with_detail(detail)
+        });
+        let accepted = self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await?;
+        if let Some(entry) = audited {
+            self.audit(entry).await;
+        }
+        Ok(accepted)
     }
 
     /// May one more device be this owner's?

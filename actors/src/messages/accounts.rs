@@ -218,7 +218,7 @@ pub struct EndTotp {
     pub reply: oneshot::Sender<Result<(), AccountRefusal>>,
 }
 
-/// Asks for entries of the audit, the newest first, true to all that was answered or refused before.
+/// Asks for entries of the audit, true to all that the accounts answered or refused before.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ListAudit {
@@ -234,6 +234,15 @@ pub struct AuditFilter {
     /// Only entries by this caller, `user:ann`.
     pub who: Option<Box<str>>,
     pub action: Option<Action>,
+    /// Only entries about this user, key, device or other thing: `group:hall-2`.
+    pub target: Option<Box<str>>,
+    /// Only entries from this moment on, and from before that one.
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    /// Only entries after this place: the last one of the page before, where the oldest come first.
+    pub since: Option<u64>,
+    /// The oldest come first.
+    pub oldest_first: bool,
     pub limit: u64,
 }
 

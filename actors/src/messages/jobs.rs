@@ -94,6 +94,20 @@ pub enum Steer {
     Remove,
 }
 
+impl Steer {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 /// A job, and how far it has come.
 #[derive(Clone, Debug)]
 pub struct JobView {

@@ -10,7 +10,7 @@ use twinhub_domain::{EntityTags, Json, Object};
 use twinhub_rules::model::RuleOrigin;
 
 use super::rules::{find_rule, last_runs};
-use super::{ask, view};
+use super::{ask, audit, view};
 use crate::api::automation::request::RuleSwitch;
 use crate::api::automation::schema::{NewRule, RuleDetail, RuleRemoved};
 use crate::http::Access;
@@ -257,6 +257,7 @@ pub async fn delete_rule(
         reply,
     })
     .await??;
+    audit::removed(&access, &id).await;
     let told = [("id", Json::from(id.as_str())), ("message", format!("rule {id} is gone").into())];
     Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
 }
@@ -276,6 +277,7 @@ async fn set_enabled(
         reply,
     })
     .await??;
+    audit::switched(access, &rule_reply.stands.rule.id, enabled).await;
     shown(access, &rule_reply, HttpResponse::Ok()).await
 }
 
@@ -285,7 +287,7 @@ async fn put(
     expect: RuleExistence,
     if_tag: Option<EntityTags>,
 ) -> Result<PutRuleReply, ApiError> {
-    Ok(ask(access, |reply| PutRule {
+    let rule_reply = ask(access, |reply| PutRule {
         body,
         by: RuleCaller::default(),
         expect,
@@ -293,7 +295,9 @@ async fn put(
         cause: access.cause(),
         reply,
     })
-    .await??)
+    .await??;
+    audit::changed(access, &rule_reply.stands, expect == RuleExistence::New).await;
+    Ok(rule_reply)
 }
 
 /// Sets the rule's switch where the body has one, whatever it was before.
@@ -314,6 +318,7 @@ async fn switched(
                 reply,
             };
             let switched = ask(access, switch).await??;
+            audit::switched(access, &switched.stands.rule.id, enabled).await;
             Ok(PutRuleReply { stands: switched.stands, warnings: rule_reply.warnings })
         }
         _ => Ok(rule_reply),

@@ -1,5 +1,6 @@
 //! `/api/automation`: rules, their runs with the reasons, and backtests.
 
+mod audit;
 pub(crate) mod backtest;
 mod change;
 pub(crate) mod deliveries;

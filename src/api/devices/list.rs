@@ -16,6 +16,7 @@ use crate::http::extract::paging::Paging;
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{array, summary};
+use crate::http::turns::TurnKind;
 use crate::http::warnings;
 
 /// The orders that a list can be asked for; a `-` before one turns it round.
@@ -79,8 +80,11 @@ pub(crate) async fn list(
             // Its indexes are made for it.
             FoundDevices { page: access.ask(ListDevices(find.query)).await??, warnings: Vec::new() }
         } else {
-            let _turn =
-                if find.filter.is_some() { Some(access.state.turns.take(request).await?) } else { None };
+            let _turn = if find.filter.is_some() {
+                Some(access.state.turns.wait(TurnKind::Search, access, request).await?)
+            } else {
+                None
+            };
             access.ask(find).await??
         };
     let mut response = HttpResponse::Ok();

@@ -168,7 +168,7 @@ async fn stream(request: &HttpRequest, mut params: Params, access: Access) -> Re
 }
 
 /// Does it ask for server-sent events?
-pub(super) fn wants_stream(request: &HttpRequest) -> bool {
+pub(in crate::api) fn wants_stream(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")))
 }

@@ -1,5 +1,6 @@
 //! Every route of every table, asked by callers with and without its permission.
 
+mod audited;
 mod roles;
 mod scopes;
 
