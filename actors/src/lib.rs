@@ -20,6 +20,7 @@
 
 pub mod messages;
 
+pub mod identities;
 pub mod ingress;
 pub mod interpreter;
 pub mod retained;

@@ -280,11 +280,23 @@ impl Sessions {
 
     async fn remove_ended(&self, router: &MessageRouter) {
         router.sweep_sessions().await;
+        self.release_owners(router).await;
         let mut clients: HashSet<Arc<str>> = self.common.exactly_once.clients().into_iter().collect();
         clients.extend(self.common.wildcards.clients());
         for client in clients {
             if matches!(self.common.storage.get_session(&client).await, Ok(None)) {
                 self.common.forget(&client);
+            }
+        }
+    }
+
+    /// Releases the names of clients that have no session: those that went away while they connected, too.
+    async fn release_owners(&self, router: &MessageRouter) {
+        let Ok(sessions) = self.common.storage.session_client_ids().await else { return };
+        let sessions: HashSet<String> = sessions.into_iter().collect();
+        for (client, identity) in self.common.owners.filter(|client, _| !sessions.contains(client)) {
+            if !router.is_connected(&client).await && !self.connections.has_client(&client) {
+                self.common.owners.release(&client, &identity);
             }
         }
     }
