@@ -12,9 +12,10 @@ use crate::startup::RunningHub;
 use crate::telemetry;
 
 /// Keys that hold at once. Others wait for a restart.
-const AT_ONCE: [&str; 13] = [
+const AT_ONCE: [&str; 14] = [
     "body-limit",
     "cors",
+    "devices",
     "firmware-limit",
     "hosts",
     "import-limit",

@@ -8,6 +8,7 @@
 
 mod bulk;
 mod commands;
+mod connects;
 mod disk;
 mod groups;
 mod http;
@@ -75,6 +76,7 @@ enum BenchmarkPart {
     Groups,
     Search,
     History,
+    Connects,
 }
 
 /// The context that the measurements share.
@@ -156,6 +158,7 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::Groups => groups::run(&bench, report).await,
             BenchmarkPart::Search => search::run(&bench, report).await,
             BenchmarkPart::History => rest::history(&bench, report).await,
+            BenchmarkPart::Connects => connects::run(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }

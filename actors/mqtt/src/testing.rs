@@ -174,6 +174,17 @@ impl TestIntake {
         .await;
     }
 
+    /// Settles whatever comes as stored, from now on.
+    pub(super) fn settle_all(&self) {
+        let held = Arc::clone(&self.held);
+        tokio::spawn(async move {
+            let mut held = held.lock().await;
+            while let Some(message) = held.recv().await {
+                message.settle();
+            }
+        });
+    }
+
     fn note(&self, line: String) {
         self.notes.lock().unwrap().push(line);
     }

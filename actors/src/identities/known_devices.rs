@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::{oneshot, watch};
-use twinhub_domain::{DeviceId, Twin};
+use twinhub_access::DeviceReach;
+use twinhub_domain::{DeviceId, DeviceSettings, Twin};
 
 use crate::access::token_hashes;
 use crate::mailbox::try_send_unbounded;
@@ -30,6 +31,8 @@ pub struct DeviceAccess {
     pub is_out_of_service: bool,
     /// The hashes of its tokens.
     pub tokens: Box<[Box<str>]>,
+    /// The devices for which it speaks.
+    pub reach: DeviceReach,
 }
 
 /// What the rights of those who watch a device hang on.
@@ -81,11 +84,13 @@ impl DeviceAccess {
             exists: !twin.is_new(),
             is_out_of_service: twin.lifecycle().is_out_of_service(),
             tokens: token_hashes(twin).into(),
+            reach: DeviceReach::new(twin.id.clone(), &twin.setup.settings()),
         }
     }
 
-    fn of_none() -> Self {
-        Self { exists: false, is_out_of_service: false, tokens: Box::default() }
+    fn of_none(id: &DeviceId) -> Self {
+        let reach = DeviceReach::new(id.clone(), &DeviceSettings::default());
+        Self { exists: false, is_out_of_service: false, tokens: Box::default(), reach }
     }
 }
 
@@ -154,7 +159,7 @@ impl KnownDevices {
                 Some(slot @ Slot::Reading) => {
                     let known = Arc::new(KnownDevice {
                         id: id.clone(),
-                        access: twin.as_deref().map_or_else(DeviceAccess::of_none, DeviceAccess::of),
+                        access: twin.as_deref().map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of),
                         place: twin.as_deref().map_or_else(DevicePlace::of_none, DevicePlace::of),
                         access_changed: AtomicBool::default(),
                         place_changed: AtomicBool::default(),

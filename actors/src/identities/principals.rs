@@ -82,7 +82,7 @@ impl Identity for DeviceClient {
     }
 
     async fn reaches(&self, device: &DeviceId, serial: Option<&str>, _: Act) -> bool {
-        if self.device.id == *device {
+        if self.device.access.reach.contains(device) {
             return true;
         }
         match serial {

@@ -124,6 +124,12 @@ impl Sessions {
         session.is_some_and(|session| !session.connected) && !self.common.router.is_connected(client).await
     }
 
+    /// The clients that have a session.
+    #[cfg(test)]
+    pub(super) async fn clients(&self) -> Vec<String> {
+        self.common.storage.session_client_ids().await.unwrap()
+    }
+
     #[cfg(test)]
     pub(super) fn wildcards(&self) -> usize {
         self.common.wildcards.count()
