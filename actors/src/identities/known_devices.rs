@@ -50,7 +50,8 @@ pub struct KnownDevice {
     pub id: DeviceId,
     pub access: DeviceAccess,
     pub place: DevicePlace,
-    access_changed: AtomicBool,
+    /// One for all that were made while the access stayed the same: nobody who holds an earlier one misses its end.
+    access_changed: Arc<AtomicBool>,
     place_changed: AtomicBool,
 }
 
@@ -66,13 +67,16 @@ pub struct KnownDevices {
 #[derive(Default)]
 struct Slots {
     devices: HashMap<DeviceId, Slot>,
+    /// The number of the next read.
+    next_read: u64,
     /// The number of devices at which those are dropped of which nobody has need.
     sweep_at: usize,
 }
 
 enum Slot {
-    /// Somebody reads its twin. A change removes this, and the twin is read again.
-    Reading,
+    /// Its twin is read: those who began while it had this number may write down what they found. A change removes this,
+    /// and the twin is read again.
+    Reading(u64),
     Known(Arc<KnownDevice>),
 }
 
@@ -124,7 +128,7 @@ impl KnownDevice {
 
 impl Default for KnownDevices {
     fn default() -> Self {
-        let slots = Slots { devices: HashMap::new(), sweep_at: MOST };
+        let slots = Slots { devices: HashMap::new(), next_read: 0, sweep_at: MOST };
         Self { supervisor: OnceLock::new(), slots: RwLock::new(slots), changes: watch::Sender::new(0) }
     }
 }
@@ -147,27 +151,29 @@ impl KnownDevices {
             if let Some(known) = self.get_known(id) {
                 return Some(known);
             }
-            self.write().begin(id);
+            let number = self.write().begin(id);
             let read = self.read_twin(id).await;
             let mut slots = self.write();
             let Some(twin) = read else {
-                slots.devices.remove(id); // whoever else reads it tries again
+                if matches!(slots.devices.get(id), Some(Slot::Reading(_))) {
+                    slots.devices.remove(id); // whoever else reads it tries again
+                }
                 return None;
             };
             match slots.devices.get_mut(id) {
                 Some(Slot::Known(known)) => return Some(Arc::clone(known)),
-                Some(slot @ Slot::Reading) => {
+                Some(slot) if matches!(slot, Slot::Reading(now) if Some(*now) == number) => {
                     let known = Arc::new(KnownDevice {
                         id: id.clone(),
                         access: twin.as_deref().map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of),
                         place: twin.as_deref().map_or_else(DevicePlace::of_none, DevicePlace::of),
-                        access_changed: AtomicBool::default(),
+                        access_changed: Arc::default(),
                         place_changed: AtomicBool::default(),
                     });
                     *slot = Slot::Known(Arc::clone(&known));
                     return Some(known);
                 }
-                None => {} // it changed meanwhile
+                Some(Slot::Reading(_)) | None => {} // it changed meanwhile
             }
         }
         None
@@ -183,18 +189,32 @@ impl KnownDevices {
         if before == after {
             return;
         }
-        let removed = self.write().devices.remove(id);
-        if let Some(Slot::Known(known)) = removed {
-            known.access_changed.store(known.access != after.0, Ordering::Release);
-            known.place_changed.store(known.place != after.1, Ordering::Release);
-            self.changes.send_modify(|changes| *changes += 1);
+        let mut slots = self.write();
+        let Some(Slot::Known(known)) = slots.devices.remove(id) else { return };
+        // Whoever comes next reads what is durable then. A place has no secrets: where it alone changed it stays known,
+        // for the sake of those who hold the access.
+        let (access, place) = after;
+        if known.access == *access {
+            let now = KnownDevice {
+                id: id.clone(),
+                access: access.clone(),
+                place: place.clone(),
+                access_changed: Arc::clone(&known.access_changed),
+                place_changed: AtomicBool::default(),
+            };
+            slots.devices.insert(id.clone(), Slot::Known(Arc::new(now)));
+        } else {
+            known.access_changed.store(true, Ordering::Release);
         }
+        known.place_changed.store(true, Ordering::Release);
+        drop(slots);
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     fn get_known(&self, id: &DeviceId) -> Option<Arc<KnownDevice>> {
         match self.read().devices.get(id) {
             Some(Slot::Known(known)) => Some(Arc::clone(known)),
-            Some(Slot::Reading) | None => None,
+            Some(Slot::Reading(_)) | None => None,
         }
     }
 
@@ -223,15 +243,113 @@ impl DevicePlace {
 }
 
 impl Slots {
-    fn begin(&mut self, id: &DeviceId) {
+    /// Begins a read, and gives its number; none where the device is known by now.
+    fn begin(&mut self, id: &DeviceId) -> Option<u64> {
         if self.devices.len() >= self.sweep_at {
             let is_needed = |slot: &Slot| match slot {
-                Slot::Reading => true,
-                Slot::Known(known) => Arc::strong_count(known) > 1,
+                Slot::Reading(_) => true,
+                Slot::Known(known) => {
+                    Arc::strong_count(known) > 1 || Arc::strong_count(&known.access_changed) > 1
+                }
             };
             self.devices.retain(|_, slot| is_needed(slot));
             self.sweep_at = MOST.max(self.devices.len() * 2); // so that a look costs each who comes the same
         }
-        self.devices.entry(id.clone()).or_insert(Slot::Reading);
+        let next = &mut self.next_read;
+        let slot = self.devices.entry(id.clone()).or_insert_with(|| {
+            *next += 1;
+            Slot::Reading(*next)
+        });
+        match slot {
+            Slot::Reading(number) => Some(*number),
+            Slot::Known(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_domain::{DeviceNumber, Timestamp};
+
+    use super::*;
+
+    fn access(tokens: &[&str]) -> DeviceAccess {
+        let id = DeviceId::parse("pump").unwrap();
+        let tokens = tokens.iter().map(|token| (*token).into()).collect();
+        DeviceAccess { exists: true, tokens, ..DeviceAccess::of_none(&id) }
+    }
+
+    fn place(group: &str) -> DevicePlace {
+        DevicePlace { owner: "".into(), group: group.into() }
+    }
+
+    fn pump() -> DeviceId {
+        DeviceId::parse("pump").unwrap()
+    }
+
+    /// One that knows the pump by a token, in a group.
+    fn knowing() -> (KnownDevices, Arc<KnownDevice>) {
+        let devices = KnownDevices::default();
+        let known = Arc::new(KnownDevice {
+            id: pump(),
+            access: access(&["a"]),
+            place: place("hall"),
+            access_changed: Arc::default(),
+            place_changed: AtomicBool::default(),
+        });
+        devices.write().devices.insert(pump(), Slot::Known(Arc::clone(&known)));
+        (devices, known)
+    }
+
+    #[test]
+    fn a_change_is_seen_by_whoever_holds_the_device() {
+        let (devices, known) = knowing();
+        let changes = devices.changes();
+        let before = (access(&["a"]), place("hall"));
+        devices.changed(&pump(), &before, &before.clone());
+        assert!(known.has_same_access() && known.has_same_place() && !changes.has_changed().unwrap());
+        let moved = (access(&["a"]), place("attic"));
+        devices.changed(&pump(), &before, &moved);
+        assert!(known.has_same_access() && !known.has_same_place() && changes.has_changed().unwrap());
+        let now = devices.get_known(&pump()).unwrap();
+        assert_eq!(&*now.place.group, "attic");
+        devices.changed(&pump(), &moved, &(access(&["b"]), place("attic")));
+        assert!(!now.has_same_access() && !now.has_same_place());
+        assert!(!known.has_same_access(), "who held it before it was moved sees it too");
+        assert!(devices.get_known(&pump()).is_none(), "the next one reads what is durable");
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_written_down() {
+        let devices = KnownDevices::default();
+        let first = devices.write().begin(&pump());
+        assert_eq!(first, devices.write().begin(&pump()), "both read the same");
+        devices.changed(&pump(), &(access(&["a"]), place("")), &(access(&[]), place("")));
+        assert!(devices.read().devices.is_empty());
+        assert_ne!(first, devices.write().begin(&pump()));
+    }
+
+    #[test]
+    fn devices_of_which_nobody_has_need_are_dropped() {
+        let (devices, known) = knowing();
+        devices.changed(&pump(), &(access(&["a"]), place("hall")), &(access(&["a"]), place("attic")));
+        for number in 0..2 * MOST {
+            let id = DeviceId::parse(&format!("d{number}")).unwrap();
+            let twin = twinhub_domain::Twin::new(id.clone(), DeviceNumber(1), Timestamp::default());
+            let unneeded = KnownDevice {
+                id: id.clone(),
+                access: DeviceAccess::of(&twin),
+                place: DevicePlace::of(&twin),
+                access_changed: Arc::default(),
+                place_changed: AtomicBool::default(),
+            };
+            let mut slots = devices.write();
+            slots.begin(&id);
+            slots.devices.insert(id, Slot::Known(Arc::new(unneeded)));
+        }
+        assert!(devices.read().devices.len() <= MOST + 1);
+        let held = (access(&["a"]), place("attic"));
+        devices.changed(&pump(), &held, &(access(&["b"]), place("attic")));
+        assert!(!known.has_same_access(), "one that is held is not dropped");
     }
 }

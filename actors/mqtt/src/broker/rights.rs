@@ -2,7 +2,7 @@
 //! on the topics on which devices listen to it.
 
 use super::wire::WillPacket;
-use crate::dialects::{DecodeError, Dialects, Direction, TopicDevice, WatchedDevices};
+use crate::dialects::{DecodeError, Dialects, Direction, MessageDevice, TopicDevice, WatchedDevices};
 use crate::identity::{Act, Allowance, Identity};
 use crate::subscribers::unshared;
 
@@ -74,7 +74,7 @@ pub(super) async fn may_publish(
         Some(TopicDevice::InPayload) => {
             // What cannot be read is for nobody.
             let devices = dialects.devices_in(topic, payload).map_err(|error| Denial::of_payload(&error))?;
-            for (device, serial) in devices {
+            for MessageDevice { device, serial } in devices {
                 if !identity.reaches(&device, serial.as_deref(), Act::Publish).await {
                     return denied(&format!("for `{device}`"));
                 }

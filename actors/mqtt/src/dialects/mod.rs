@@ -14,7 +14,9 @@ use twinhub_domain::payload::PayloadError;
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{BadDeviceId, DeviceId, Input, Object, Outgoing, Publish, Twin};
 
-pub use registry::{AddedDialects, DialectListeners, Dialects, MakeStateful, StatefulId, WatchedDevices};
+pub use registry::{
+    AddedDialects, DialectListeners, Dialects, MakeStateful, MessageDevice, StatefulId, WatchedDevices,
+};
 pub use stateful::{
     BadBindingId, Binding, BindingId, DeviceEncoder, DeviceOfTopic, DialectEvent, DialectMessage, Effects,
     Encoded, LONGEST_BINDING_ID, LONGEST_NAME, StatefulDialect,

@@ -77,6 +77,14 @@ pub struct Dialects {
 
 type DeviceEncoders = HashMap<DeviceId, (StatefulId, Arc<dyn DeviceEncoder>)>;
 
+/// A device that a message is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageDevice {
+    pub device: DeviceId,
+    /// The serial number by which the message names it, and of which the id was made.
+    pub serial: Option<Box<str>>,
+}
+
 /// The devices whose words a client hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchedDevices {
@@ -197,15 +205,11 @@ impl Dialects {
     ///
     /// # Errors
     /// The error in the payload, and its place.
-    pub fn devices_in(
-        &self,
-        topic: &str,
-        payload: &[u8],
-    ) -> Result<Vec<(DeviceId, Option<Box<str>>)>, DecodeError> {
+    pub fn devices_in(&self, topic: &str, payload: &[u8]) -> Result<Vec<MessageDevice>, DecodeError> {
         let Decoded { inputs, .. } = self.decode(usize::MAX, topic, payload)?;
         let devices = inputs.into_iter().map(|(device, input)| {
             let serial = input.serial().map(Into::into);
-            (device, serial)
+            MessageDevice { device, serial }
         });
         Ok(devices.collect())
     }
