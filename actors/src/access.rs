@@ -3,9 +3,8 @@
 
 mod grant;
 mod messages;
-mod tokens;
 
 pub use crate::caller::{Caller, Permission, Permissions};
+pub use crate::device_tokens::{Tokens, plain_hash, token_hashes};
 pub use grant::{Grant, InputRequest};
 pub use messages::HubRequest;
-pub use tokens::{Tokens, plain_hash, token_hashes};

@@ -8,7 +8,6 @@
 //! | anonymous | no password | by the policy for devices: all of that; speak for devices without a token; nothing |
 
 pub mod credentials;
-pub mod known_devices;
 mod principals;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,16 +19,16 @@ use twinhub_access::limits::ClientLimits;
 use twinhub_access::role::{Permission, Role};
 use twinhub_domain::{Clock, DeviceId};
 use twinhub_mqtt::identity::{
-    Allowance, Authenticator, ClientName, ConnectRefusal, ConnectRequest, Identity,
+    Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
 };
 use twinhub_store::Store;
 
 use self::credentials::Credentials;
-use self::known_devices::KnownDevices;
 use self::principals::{AnonymousClient, DeviceClient, KeyClient};
-use crate::access::Tokens;
 use crate::accounts::directory::{Credential, Directory};
+use crate::device_tokens::Tokens;
 use crate::fleet::groups::TreeNow;
+use crate::known_devices::KnownDevices;
 
 /// The treatment of clients without a password, the most lenient first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +119,7 @@ impl ClientIdentities {
         self.0.changes.send_modify(|changes| *changes += 1);
     }
 
-    async fn device(&self, id: &DeviceId, token: &str) -> Result<Arc<dyn Identity>, ConnectRefusal> {
+    async fn device(&self, id: &DeviceId, token: &str) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
         let device = shared.devices.get(id).await.ok_or(ConnectRefusal::Unavailable)?;
         if !shared.tokens.is_among(&device.access.tokens, token) {
@@ -132,7 +131,11 @@ impl ClientIdentities {
         Ok(Arc::new(DeviceClient::new(device, Arc::clone(shared))))
     }
 
-    fn key(&self, key: &str, request: &ConnectRequest<'_>) -> Result<Arc<dyn Identity>, ConnectRefusal> {
+    fn key(
+        &self,
+        key: &str,
+        request: &ConnectRequest<'_>,
+    ) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
         let found = shared.directory.identify(Credential::Bearer(key), shared.clock.now(), request.address);
         let identity = found.map_err(|_| ConnectRefusal::BadCredentials)?;
@@ -145,7 +148,7 @@ impl ClientIdentities {
         Ok(Arc::new(KeyClient::new(allowance, identity, Arc::clone(shared))))
     }
 
-    fn anonymous(&self) -> Result<Arc<dyn Identity>, ConnectRefusal> {
+    fn anonymous(&self) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         match DevicesPolicy::of_number(self.0.policy.load(Ordering::Acquire)) {
             DevicesPolicy::Strict => Err(ConnectRefusal::NoCredentials),
             policy => Ok(Arc::new(AnonymousClient::new(policy, Arc::clone(&self.0)))),
@@ -155,7 +158,10 @@ impl ClientIdentities {
 
 #[async_trait]
 impl Authenticator for ClientIdentities {
-    async fn identify(&self, request: &ConnectRequest<'_>) -> Result<Arc<dyn Identity>, ConnectRefusal> {
+    async fn identify(
+        &self,
+        request: &ConnectRequest<'_>,
+    ) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
         let credentials = Credentials::read(request.username, request.password);
         if credentials == Credentials::None {
@@ -180,7 +186,7 @@ impl Authenticator for ClientIdentities {
         identified
     }
 
-    async fn standing_of(&self, client_id: &str, identity: &dyn Identity) -> ClientName {
+    async fn standing_of(&self, client_id: &str, identity: &dyn ClientIdentity) -> ClientName {
         let Ok(device) = DeviceId::parse(client_id) else { return ClientName::Free };
         if identity.name().strip_prefix("device:") == Some(client_id) {
             return ClientName::Own;

@@ -42,6 +42,8 @@ pub mod fleet;
 
 mod backoff;
 mod delivery;
+mod device_tokens;
+mod known_devices;
 
 pub mod archive;
 pub mod backtest;

@@ -1,4 +1,4 @@
-//! Clients of the embedded broker and who they are. The broker asks the hub as a client connects, and its [`Identity`]
+//! Clients of the embedded broker and who they are. The broker asks the hub as a client connects, and its [`ClientIdentity`]
 //! for as long as the client's session lasts.
 
 use std::net::IpAddr;
@@ -25,10 +25,11 @@ pub trait Authenticator: Send + Sync + 'static {
     ///
     /// # Errors
     /// It is not let in.
-    async fn identify(&self, request: &ConnectRequest<'_>) -> Result<Arc<dyn Identity>, ConnectRefusal>;
+    async fn identify(&self, request: &ConnectRequest<'_>)
+    -> Result<Arc<dyn ClientIdentity>, ConnectRefusal>;
 
     /// The bearing of `client_id` on a client of this identity.
-    async fn standing_of(&self, client_id: &str, identity: &dyn Identity) -> ClientName;
+    async fn standing_of(&self, client_id: &str, identity: &dyn ClientIdentity) -> ClientName;
 
     /// Counts up whenever an identity may have ended: the broker asks all of them then.
     fn changes(&self) -> watch::Receiver<u64>;
@@ -36,7 +37,7 @@ pub trait Authenticator: Send + Sync + 'static {
 
 /// The identity of a client. It belongs to the client's session, whether the client is connected or not.
 #[async_trait]
-pub trait Identity: Send + Sync + 'static {
+pub trait ClientIdentity: Send + Sync + 'static {
     /// The principal, as in causes: `device:pump-1`, `key:ci`; empty for a client without a name.
     fn name(&self) -> &str;
 
@@ -47,7 +48,7 @@ pub trait Identity: Send + Sync + 'static {
     fn lasts(&self) -> bool;
 
     /// Does its allowance hold for this device? Asked before each publish, and before a subscription, which then holds
-    /// for as long as the identity [lasts](Identity::lasts). A message that names its device by a `serial` number has
+    /// for as long as the identity [lasts](ClientIdentity::lasts). A message that names its device by a `serial` number has
     /// an id that is made of it, and the device may have another.
     async fn reaches(&self, device: &DeviceId, serial: Option<&str>, act: Act) -> bool;
 

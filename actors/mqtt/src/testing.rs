@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 
 use super::broker::{PersistenceError, RetainedPersistence};
 use super::dialects::Dialects;
-use super::identity::{Act, Allowance, Authenticator, ClientName, ConnectRefusal, ConnectRequest, Identity};
+use super::identity::{
+    Act, Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
+};
 use super::intake::{IncomingMessage, Intake, Room};
 use super::rule_topics::RuleTopics;
 use super::subscribers::Subscribers;
@@ -75,17 +77,17 @@ pub(super) struct EverybodyIn;
 struct Anybody;
 
 /// The identity of a client that may do everything.
-pub(super) fn anybody() -> Arc<dyn Identity> {
+pub(super) fn anybody() -> Arc<dyn ClientIdentity> {
     Arc::new(Anybody)
 }
 
 #[async_trait]
 impl Authenticator for EverybodyIn {
-    async fn identify(&self, _: &ConnectRequest<'_>) -> Result<Arc<dyn Identity>, ConnectRefusal> {
+    async fn identify(&self, _: &ConnectRequest<'_>) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         Ok(anybody())
     }
 
-    async fn standing_of(&self, _: &str, _: &dyn Identity) -> ClientName {
+    async fn standing_of(&self, _: &str, _: &dyn ClientIdentity) -> ClientName {
         ClientName::Free
     }
 
@@ -95,7 +97,7 @@ impl Authenticator for EverybodyIn {
 }
 
 #[async_trait]
-impl Identity for Anybody {
+impl ClientIdentity for Anybody {
     fn name(&self) -> &str {
         ""
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::access::Tokens;
 use crate::accounts::AccountSettings;
+use crate::device_tokens::Tokens;
 use crate::identities::DevicesPolicy;
 use crate::ingress::UnknownDevicePolicy;
 use crate::webhook_destinations::WebhookDestinations;

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use twinhub_access::scope::InTree;
 use twinhub_domain::DeviceId;
-use twinhub_mqtt::identity::{Act, Allowance, Identity};
+use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity};
 
-use super::known_devices::KnownDevice;
 use super::{ClientIdentitiesShared, DevicesPolicy};
 use crate::accounts::directory;
+use crate::known_devices::KnownDevice;
 
 /// A client with the token of a device.
 pub struct DeviceClient {
@@ -67,7 +67,7 @@ impl DeviceClient {
 }
 
 #[async_trait]
-impl Identity for DeviceClient {
+impl ClientIdentity for DeviceClient {
     fn name(&self) -> &str {
         &self.name
     }
@@ -108,7 +108,7 @@ impl KeyClient {
 }
 
 #[async_trait]
-impl Identity for KeyClient {
+impl ClientIdentity for KeyClient {
     fn name(&self) -> &str {
         &self.name
     }
@@ -161,7 +161,7 @@ impl AnonymousClient {
 }
 
 #[async_trait]
-impl Identity for AnonymousClient {
+impl ClientIdentity for AnonymousClient {
     fn name(&self) -> &str {
         ""
     }

@@ -14,12 +14,12 @@ use tracing::{debug, error};
 use super::accept::{ClientSlot, Connections};
 use super::connection::ClientConnection;
 use super::hooks::CONNECTION;
-use super::owners::Claim;
+use super::owners::SessionClaim;
 use super::revocation::Revocation;
 use super::rights;
 use super::wire::{self, ConnectAnswer};
 use crate::dialects::Dialects;
-use crate::identity::{Authenticator, ClientName, ConnectRefusal, ConnectRequest, Identity};
+use crate::identity::{Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest};
 use crate::intake::Intake;
 
 type AuthFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -102,14 +102,14 @@ impl Admission {
         let slot = self.place(connect, &*identity, connection).await.ok_or(Refused::Crowded)?;
         let owners = self.revocation.owners();
         let mut claim = owners.claim(client, name, &identity);
-        if let Claim::Displaces(other) = &claim {
+        if let SessionClaim::Displaces(other) = &claim {
             if !self.revocation.end_session(client, Some(connection.key())).await {
                 return Err(ConnectRefusal::Unavailable.into());
             }
             owners.release(client, other);
             claim = owners.claim(client, name, &identity);
         }
-        if !matches!(claim, Claim::Granted) {
+        if !matches!(claim, SessionClaim::Granted) {
             return Err(ConnectRefusal::ClientId.into());
         }
         if !identity.lasts() {
@@ -124,7 +124,7 @@ impl Admission {
     async fn place(
         &self,
         connect: &ConnectPacket,
-        identity: &dyn Identity,
+        identity: &dyn ClientIdentity,
         connection: &ClientConnection,
     ) -> Option<ClientSlot> {
         let client = &connect.client_id;

@@ -24,7 +24,7 @@ use super::stream::{Inspect, PacketVerdict};
 use super::wildcards::{self, Wildcards};
 use super::wills::Will;
 use super::wire::{self, PublishParts, WillPacket};
-use crate::identity::Identity;
+use crate::identity::ClientIdentity;
 use crate::subscribers::Subscriptions;
 use twinhub_domain::DeviceId;
 use twinhub_domain::twin::Downlink;
@@ -94,7 +94,7 @@ pub(super) struct ClientConnection {
     will: Mutex<Option<Will>>,
     slot: Mutex<Option<ClientSlot>>,
     /// None before it is admitted.
-    identity: OnceLock<Arc<dyn Identity>>,
+    identity: OnceLock<Arc<dyn ClientIdentity>>,
     /// The topics of the hub to which it is subscribed.
     subscriptions: Mutex<Option<Subscriptions>>,
     /// Packets to send to the client before the connection ends.
@@ -174,13 +174,13 @@ impl ClientConnection {
     }
 
     /// Admits its client, who is counted among the clients until the connection ends.
-    pub(super) fn admit(&self, slot: ClientSlot, identity: Arc<dyn Identity>) {
+    pub(super) fn admit(&self, slot: ClientSlot, identity: Arc<dyn ClientIdentity>) {
         *lock(&self.slot) = Some(slot);
         let _ = self.identity.set(identity); // there is one CONNECT
     }
 
     /// The identity of its client, once that is admitted.
-    pub(super) fn identity(&self) -> Option<&Arc<dyn Identity>> {
+    pub(super) fn identity(&self) -> Option<&Arc<dyn ClientIdentity>> {
         self.identity.get()
     }
 

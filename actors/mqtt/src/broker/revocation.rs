@@ -14,7 +14,7 @@ use super::connection::BrokerShared;
 use super::owners::SessionOwners;
 use super::wills::Wills;
 use super::wire;
-use crate::identity::{Authenticator, Identity};
+use crate::identity::{Authenticator, ClientIdentity};
 
 /// Sessions are also looked through this often, for rights that end by themselves.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -66,7 +66,7 @@ impl Revocation {
         }
     }
 
-    async fn revoke(&self, client: Arc<str>, identity: Arc<dyn Identity>) {
+    async fn revoke(&self, client: Arc<str>, identity: Arc<dyn ClientIdentity>) {
         if self.end_session(&client, None).await {
             self.owners().release(&client, &identity);
             debug!(%client, principal = identity.name(), "session ended");

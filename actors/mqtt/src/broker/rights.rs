@@ -3,7 +3,7 @@
 
 use super::wire::WillPacket;
 use crate::dialects::{DecodeError, Dialects, Direction, MessageDevice, TopicDevice, WatchedDevices};
-use crate::identity::{Act, Allowance, Identity};
+use crate::identity::{Act, Allowance, ClientIdentity};
 use crate::subscribers::unshared;
 
 /// The refusal of a publish, a subscription or a last will.
@@ -33,7 +33,7 @@ impl Denial {
 }
 
 /// A client, as refusals name it: by its principal, or by its client id where it has none.
-fn shown(identity: &dyn Identity, client: &str) -> String {
+fn shown(identity: &dyn ClientIdentity, client: &str) -> String {
     match identity.name() {
         "" => format!("`{client}`, which is anonymous,"),
         name => format!("`{name}`"),
@@ -46,7 +46,7 @@ fn shown(identity: &dyn Identity, client: &str) -> String {
 /// It may not.
 pub(super) async fn may_publish(
     dialects: &Dialects,
-    identity: &dyn Identity,
+    identity: &dyn ClientIdentity,
     client: &str,
     topic: &str,
     payload: &[u8],
@@ -90,7 +90,7 @@ pub(super) async fn may_publish(
 /// It may not.
 pub(super) fn may_retain(
     dialects: &Dialects,
-    identity: &dyn Identity,
+    identity: &dyn ClientIdentity,
     client: &str,
     topic: &str,
 ) -> Result<(), Denial> {
@@ -107,7 +107,7 @@ pub(super) fn may_retain(
 /// It may not.
 pub(super) async fn may_subscribe(
     dialects: &Dialects,
-    identity: &dyn Identity,
+    identity: &dyn ClientIdentity,
     client: &str,
     filter: &str,
 ) -> Result<(), Denial> {
@@ -141,7 +141,7 @@ pub(super) async fn may_subscribe(
 /// It may not.
 pub(super) async fn may_leave(
     dialects: &Dialects,
-    identity: &dyn Identity,
+    identity: &dyn ClientIdentity,
     client: &str,
     will: &WillPacket,
 ) -> Result<(), Denial> {

@@ -15,7 +15,7 @@ use super::connection::BrokerShared;
 use super::rights;
 use super::wire::WillPacket;
 use crate::dialects::Dialects;
-use crate::identity::Identity;
+use crate::identity::ClientIdentity;
 use crate::intake::{IncomingMessage, Intake};
 use crate::rule_topics::RuleTopics;
 use twinhub_domain::receipt::Receipt;
@@ -24,7 +24,7 @@ use twinhub_domain::receipt::Receipt;
 pub(super) struct Will {
     packet: PublishPacket,
     client: Arc<str>,
-    identity: Arc<dyn Identity>,
+    identity: Arc<dyn ClientIdentity>,
     /// Zero: at once.
     delay: Duration,
 }
@@ -53,7 +53,7 @@ impl Wills {
         &self,
         event: &ClientConnectEvent,
         will: Option<WillPacket>,
-        identity: Arc<dyn Identity>,
+        identity: Arc<dyn ClientIdentity>,
     ) -> Option<Will> {
         self.cancel(&event.client_id);
         let WillPacket { topic, payload, qos, retain, delay, properties } = will?;

@@ -10,7 +10,9 @@ use twinhub_domain::DeviceId;
 
 use super::raw::{Raw, connect_as, packet, publish, subscribe, text};
 use super::*;
-use crate::identity::{Act, Allowance, Authenticator, ClientName, ConnectRefusal, ConnectRequest, Identity};
+use crate::identity::{
+    Act, Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
+};
 
 /// Says who clients are by a list: the user name is the principal, `right` its password.
 struct Roster {
@@ -48,7 +50,10 @@ impl Roster {
 
 #[async_trait]
 impl Authenticator for Roster {
-    async fn identify(&self, request: &ConnectRequest<'_>) -> Result<Arc<dyn Identity>, ConnectRefusal> {
+    async fn identify(
+        &self,
+        request: &ConnectRequest<'_>,
+    ) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         use Allowance::{Everything, SpeakForDevices, WatchDevices};
         let named = ConnectRefusal::ALL.into_iter().find(|one| Some(one.reason()) == request.username);
         if let Some(refusal) = named {
@@ -68,7 +73,7 @@ impl Authenticator for Roster {
         Ok(Arc::new(ListedIdentity { name, allowance, reaches, ended }))
     }
 
-    async fn standing_of(&self, client_id: &str, identity: &dyn Identity) -> ClientName {
+    async fn standing_of(&self, client_id: &str, identity: &dyn ClientIdentity) -> ClientName {
         match identity.name().strip_prefix("device:") {
             Some(own) if own == client_id => ClientName::Own,
             Some(_) if DEVICES.contains(&client_id) => ClientName::AnotherDevice,
@@ -82,7 +87,7 @@ impl Authenticator for Roster {
 }
 
 #[async_trait]
-impl Identity for ListedIdentity {
+impl ClientIdentity for ListedIdentity {
     fn name(&self) -> &str {
         &self.name
     }
@@ -238,32 +243,37 @@ const FILTERS: [&str; 22] = [
 ];
 
 /// A principal, and the places of the topics and filters that are its own; none: all of them.
-struct Row {
+struct PrincipalRow {
     user: &'static str,
     anonymous: Option<Allowance>,
     publishes: Option<&'static [usize]>,
     subscribes: Option<&'static [usize]>,
 }
 
-const ROWS: [Row; 8] = [
-    Row {
+const ROWS: [PrincipalRow; 8] = [
+    PrincipalRow {
         user: "pump-1",
         anonymous: STRICT,
         publishes: Some(&[0, 1, 2, 3, 4, 5, 6, 11]),
         subscribes: Some(&[0, 1, 2, 3, 4, 5, 6, 7, 8]),
     },
-    Row { user: "fan", anonymous: OPEN, publishes: Some(&[7, 12]), subscribes: Some(&[9, 10]) },
-    Row { user: "gw", anonymous: STRICT, publishes: Some(&[8, 13]), subscribes: Some(&[11]) },
-    Row { user: "viewer", anonymous: STRICT, publishes: Some(&[]), subscribes: Some(&[6, 8]) },
-    Row { user: "watcher", anonymous: STRICT, publishes: Some(&[]), subscribes: Some(&[6, 8, 10, 13]) },
-    Row { user: "admin", anonymous: STRICT, publishes: None, subscribes: None },
-    Row { user: "", anonymous: OPEN, publishes: None, subscribes: None },
-    Row { user: "", anonymous: KNOWN, publishes: Some(&[10]), subscribes: Some(&[12]) },
+    PrincipalRow { user: "fan", anonymous: OPEN, publishes: Some(&[7, 12]), subscribes: Some(&[9, 10]) },
+    PrincipalRow { user: "gw", anonymous: STRICT, publishes: Some(&[8, 13]), subscribes: Some(&[11]) },
+    PrincipalRow { user: "viewer", anonymous: STRICT, publishes: Some(&[]), subscribes: Some(&[6, 8]) },
+    PrincipalRow {
+        user: "watcher",
+        anonymous: STRICT,
+        publishes: Some(&[]),
+        subscribes: Some(&[6, 8, 10, 13]),
+    },
+    PrincipalRow { user: "admin", anonymous: STRICT, publishes: None, subscribes: None },
+    PrincipalRow { user: "", anonymous: OPEN, publishes: None, subscribes: None },
+    PrincipalRow { user: "", anonymous: KNOWN, publishes: Some(&[10]), subscribes: Some(&[12]) },
 ];
 
 #[tokio::test]
 async fn each_principal_has_its_topics_and_no_others() {
-    for Row { user, anonymous, publishes: own_topics, subscribes: own_filters } in ROWS {
+    for PrincipalRow { user, anonymous, publishes: own_topics, subscribes: own_filters } in ROWS {
         let guarded = Guarded::start(anonymous).await;
         for v5 in [false, true] {
             let case = format!("`{user}` under {anonymous:?}, MQTT 5: {v5}");

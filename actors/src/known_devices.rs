@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use twinhub_access::DeviceReach;
 use twinhub_domain::{DeviceId, DeviceSettings, Twin};
 
-use crate::access::token_hashes;
+use crate::device_tokens::token_hashes;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::supervisor::ReadTwin;
 
@@ -22,7 +22,7 @@ const TRIES: usize = 5;
 /// Devices of which nobody has need are kept up to this number.
 const MOST: usize = 50_000;
 
-/// What the rights of a device's client hang on.
+/// The facts on which the rights of a device's client hang.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceAccess {
     /// The hub has it.
@@ -35,7 +35,7 @@ pub struct DeviceAccess {
     pub reach: DeviceReach,
 }
 
-/// What the rights of those who watch a device hang on.
+/// The facts on which the rights of those hang who watch a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DevicePlace {
     /// Empty where it has none.
@@ -59,21 +59,21 @@ pub struct KnownDevice {
 pub struct KnownDevices {
     /// Where twins are read; set once there is a supervisor.
     supervisor: OnceLock<Recipient<ReadTwin>>,
-    slots: RwLock<Slots>,
+    slots: RwLock<DeviceSlots>,
     /// The number of changes to devices that somebody has looked up.
     changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Slots {
-    devices: HashMap<DeviceId, Slot>,
+struct DeviceSlots {
+    devices: HashMap<DeviceId, DeviceSlot>,
     /// The number of the next read.
     next_read: u64,
     /// The number of devices at which those are dropped of which nobody has need.
     sweep_at: usize,
 }
 
-enum Slot {
+enum DeviceSlot {
     /// Its twin is read: those who began while it had this number may write down what they found. A change removes this,
     /// and the twin is read again.
     Reading(u64),
@@ -128,7 +128,7 @@ impl KnownDevice {
 
 impl Default for KnownDevices {
     fn default() -> Self {
-        let slots = Slots { devices: HashMap::new(), next_read: 0, sweep_at: MOST };
+        let slots = DeviceSlots { devices: HashMap::new(), next_read: 0, sweep_at: MOST };
         Self { supervisor: OnceLock::new(), slots: RwLock::new(slots), changes: watch::Sender::new(0) }
     }
 }
@@ -155,26 +155,25 @@ impl KnownDevices {
             let read = self.read_twin(id).await;
             let mut slots = self.write();
             let Some(twin) = read else {
-                if matches!(slots.devices.get(id), Some(Slot::Reading(_))) {
+                if matches!(slots.devices.get(id), Some(DeviceSlot::Reading(_))) {
                     slots.devices.remove(id); // whoever else reads it tries again
                 }
                 return None;
             };
-            match slots.devices.get_mut(id) {
-                Some(Slot::Known(known)) => return Some(Arc::clone(known)),
-                Some(slot) if matches!(slot, Slot::Reading(now) if Some(*now) == number) => {
-                    let known = Arc::new(KnownDevice {
-                        id: id.clone(),
-                        access: twin.as_deref().map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of),
-                        place: twin.as_deref().map_or_else(DevicePlace::of_none, DevicePlace::of),
-                        access_changed: Arc::default(),
-                        place_changed: AtomicBool::default(),
-                    });
-                    *slot = Slot::Known(Arc::clone(&known));
-                    return Some(known);
-                }
-                Some(Slot::Reading(_)) | None => {} // it changed meanwhile
+            match slots.devices.get(id) {
+                Some(DeviceSlot::Known(known)) => return Some(Arc::clone(known)),
+                Some(DeviceSlot::Reading(now)) if Some(*now) == number => {}
+                Some(DeviceSlot::Reading(_)) | None => continue, // it changed meanwhile
             }
+            let known = Arc::new(KnownDevice {
+                id: id.clone(),
+                access: twin.as_deref().map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of),
+                place: twin.as_deref().map_or_else(DevicePlace::of_none, DevicePlace::of),
+                access_changed: Arc::default(),
+                place_changed: AtomicBool::default(),
+            });
+            slots.devices.insert(id.clone(), DeviceSlot::Known(Arc::clone(&known)));
+            return Some(known);
         }
         None
     }
@@ -190,7 +189,7 @@ impl KnownDevices {
             return;
         }
         let mut slots = self.write();
-        let Some(Slot::Known(known)) = slots.devices.remove(id) else { return };
+        let Some(DeviceSlot::Known(known)) = slots.devices.remove(id) else { return };
         // Whoever comes next reads what is durable then. A place has no secrets: where it alone changed it stays known,
         // for the sake of those who hold the access.
         let (access, place) = after;
@@ -202,7 +201,7 @@ impl KnownDevices {
                 access_changed: Arc::clone(&known.access_changed),
                 place_changed: AtomicBool::default(),
             };
-            slots.devices.insert(id.clone(), Slot::Known(Arc::new(now)));
+            slots.devices.insert(id.clone(), DeviceSlot::Known(Arc::new(now)));
         } else {
             known.access_changed.store(true, Ordering::Release);
         }
@@ -213,8 +212,8 @@ impl KnownDevices {
 
     fn get_known(&self, id: &DeviceId) -> Option<Arc<KnownDevice>> {
         match self.read().devices.get(id) {
-            Some(Slot::Known(known)) => Some(Arc::clone(known)),
-            Some(Slot::Reading(_)) | None => None,
+            Some(DeviceSlot::Known(known)) => Some(Arc::clone(known)),
+            Some(DeviceSlot::Reading(_)) | None => None,
         }
     }
 
@@ -226,12 +225,12 @@ impl KnownDevices {
         tokio::time::timeout(READ_WITHIN, twin).await.ok()?.ok()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Slots> {
+    fn read(&self) -> RwLockReadGuard<'_, DeviceSlots> {
         // Nothing panics while holding the lock.
         self.slots.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Slots> {
+    fn write(&self) -> RwLockWriteGuard<'_, DeviceSlots> {
         self.slots.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -242,13 +241,13 @@ impl DevicePlace {
     }
 }
 
-impl Slots {
+impl DeviceSlots {
     /// Begins a read, and gives its number; none where the device is known by now.
     fn begin(&mut self, id: &DeviceId) -> Option<u64> {
         if self.devices.len() >= self.sweep_at {
-            let is_needed = |slot: &Slot| match slot {
-                Slot::Reading(_) => true,
-                Slot::Known(known) => {
+            let is_needed = |slot: &DeviceSlot| match slot {
+                DeviceSlot::Reading(_) => true,
+                DeviceSlot::Known(known) => {
                     Arc::strong_count(known) > 1 || Arc::strong_count(&known.access_changed) > 1
                 }
             };
@@ -258,11 +257,11 @@ impl Slots {
         let next = &mut self.next_read;
         let slot = self.devices.entry(id.clone()).or_insert_with(|| {
             *next += 1;
-            Slot::Reading(*next)
+            DeviceSlot::Reading(*next)
         });
         match slot {
-            Slot::Reading(number) => Some(*number),
-            Slot::Known(_) => None,
+            DeviceSlot::Reading(number) => Some(*number),
+            DeviceSlot::Known(_) => None,
         }
     }
 }
@@ -297,7 +296,7 @@ mod tests {
             access_changed: Arc::default(),
             place_changed: AtomicBool::default(),
         });
-        devices.write().devices.insert(pump(), Slot::Known(Arc::clone(&known)));
+        devices.write().devices.insert(pump(), DeviceSlot::Known(Arc::clone(&known)));
         (devices, known)
     }
 
@@ -335,7 +334,7 @@ mod tests {
         devices.changed(&pump(), &(access(&["a"]), place("hall")), &(access(&["a"]), place("attic")));
         for number in 0..2 * MOST {
             let id = DeviceId::parse(&format!("d{number}")).unwrap();
-            let twin = twinhub_domain::Twin::new(id.clone(), DeviceNumber(1), Timestamp::default());
+            let twin = Twin::new(id.clone(), DeviceNumber(1), Timestamp::default());
             let unneeded = KnownDevice {
                 id: id.clone(),
                 access: DeviceAccess::of(&twin),
@@ -345,7 +344,7 @@ mod tests {
             };
             let mut slots = devices.write();
             slots.begin(&id);
-            slots.devices.insert(id, Slot::Known(Arc::new(unneeded)));
+            slots.devices.insert(id, DeviceSlot::Known(Arc::new(unneeded)));
         }
         assert!(devices.read().devices.len() <= MOST + 1);
         let held = (access(&["a"]), place("attic"));
