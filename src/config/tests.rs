@@ -54,7 +54,7 @@ fn the_database_lies_in_the_data_folder_unless_a_url_says_otherwise() {
 
 #[test]
 fn an_address_that_others_can_reach_has_to_be_asked_for() {
-    let text = |given| combine(given, None, "").err().unwrap().to_string();
+    let text = |given: &str| combine(given, None, "").err().unwrap().to_string();
     for devices in ["open", "known"] {
         let options = format!("mqtt-listen = '[::]:1883'\ndevices = '{devices}'");
         let text = text(&options);
