@@ -124,7 +124,10 @@ impl ClientConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::broker::stream::{Inspect as _, PacketVerdict};
     use crate::broker::tests::raw::subscribe;
     use crate::broker::{BrokerSettings, common};
     use crate::testing::{MemoryPersistence, still};
