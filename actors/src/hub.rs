@@ -33,9 +33,11 @@ use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
+use crate::identities::{ClientIdentities, ClientIdentitiesDeps};
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
 use crate::journal::{Journal, JournalDeps};
+use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
 use crate::messages::archive::StopCompaction;
@@ -186,6 +188,7 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let registry = Arc::new(TwinRegistry::default());
+        let devices = Arc::new(KnownDevices::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
             let (dialects, clock) = (Arc::clone(&dialects), Arc::clone(&clock));
@@ -210,7 +213,7 @@ impl Hub {
             let (counters, registry) = (Arc::clone(&counters), Arc::clone(&registry));
             let catalog = Arc::clone(&catalog);
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
-            let interpreter = interpreter.clone().recipient();
+            let (interpreter, devices) = (interpreter.clone().recipient(), Arc::clone(&devices));
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| TwinDeps {
                     store,
@@ -222,6 +225,7 @@ impl Hub {
                     heard,
                     catalog,
                     registry,
+                    devices,
                     dialects,
                     interpreter,
                     subscribers,
@@ -266,6 +270,13 @@ impl Hub {
                 Accounts::start_in_arbiter(&beside, move |_| accounts),
                 AuditTrail::start_in_arbiter(&beside, move |_| audit),
             )
+        };
+        devices.read_from(supervisor.clone().recipient());
+        let identities = {
+            let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
+            let (tokens, clock) = (settings.tokens.clone(), Arc::clone(&clock));
+            let deps = ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock };
+            ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());
         let waiting = {
@@ -355,6 +366,7 @@ impl Hub {
             clock: Arc::clone(&clock),
             heard,
             rule_topics,
+            identities,
         };
         let ingress = Ingress::new(ingress_deps, settings.most_in_flight);
         let people = Arc::new(Semaphore::new(PEOPLE));

@@ -75,6 +75,7 @@ impl Options {
             mqtt_session_messages,
             mqtt_session_limit,
             mqtt_sessions_total,
+            devices,
             unknown_devices,
             device_clock_ahead,
             device_clock_behind,
