@@ -2,7 +2,7 @@
 
 mod handles;
 mod instance;
-mod key;
+pub(crate) mod key;
 pub mod local_key;
 pub mod lock;
 pub mod private;

@@ -29,6 +29,7 @@ mod history;
 mod import;
 mod ingest;
 mod jobs;
+mod key_rotation;
 mod killed;
 mod lifecycle;
 mod mqtt_hub;

@@ -4,13 +4,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq as _;
 use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_domain::DeviceId;
 use twinhub_domain::text::hex;
-use twinhub_store::seal::Seal;
+use twinhub_store::seal::{Seal, TokenMatch, plain_token};
 
 use crate::http::problem::ApiError;
 
@@ -61,8 +59,7 @@ impl PendingTokens {
             return Err(ApiError::TokenTaken);
         }
         let given = PendingToken { pending: self, hash: hash.clone() };
-        // A device of an earlier version is known by the plain hash.
-        for stored in [hash, plain(token)] {
+        for stored in tokens.forms(token) {
             match hub.ask(FindToken(stored)).await?? {
                 Some(holder) if holder != *device => return Err(ApiError::TokenTaken),
                 _ => {}
@@ -83,13 +80,11 @@ impl Drop for PendingToken<'_> {
 }
 
 /// The hashes of tokens: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth nothing
-/// for guessing, not even tokens that people chose.
+/// for guessing, not even tokens that people chose. Those under an older key of the hub, and the plain SHA-256 of an
+/// earlier version, are known too: they are in many places (twins, events, the journal), so they stay as they are until
+/// the token is seen again.
 #[derive(Clone, Default)]
 pub struct Tokens(Option<Arc<Seal>>);
-
-/// The prefix of a token's hash under the key. A hash without it is a plain SHA-256, of an earlier version; it is in
-/// many places (twins, events, the journal), so it is not put under the key.
-const KEYED: &str = "hmac1:";
 
 impl Tokens {
     /// Known by this key.
@@ -101,17 +96,22 @@ impl Tokens {
     /// The hash of a token.
     #[must_use]
     pub fn hash(&self, token: &str) -> String {
-        match &self.0 {
-            Some(seal) => format!("{KEYED}{}", hex(&seal.token(token))),
-            None => plain(token),
-        }
+        self.0.as_ref().map_or_else(|| plain_token(token), |seal| seal.token(token))
     }
 
-    /// Is it the token of which `stored` is kept? Those of an earlier version are taken too, and stay as they are.
+    /// The hashes by which a token may be known, [`Tokens::hash`] first.
+    #[must_use]
+    pub fn forms(&self, token: &str) -> Vec<String> {
+        self.0.as_ref().map_or_else(|| vec![plain_token(token)], |seal| seal.token_forms(token))
+    }
+
+    /// Is it the token of which `stored` is kept? Those of an earlier version are taken too.
     #[must_use]
     pub fn is_its_own(&self, stored: &str, token: &str) -> bool {
-        let expected = if stored.starts_with(KEYED) { self.hash(token) } else { plain(token) };
-        bool::from(stored.as_bytes().ct_eq(expected.as_bytes()))
+        match &self.0 {
+            Some(seal) => seal.match_token(stored, token) != TokenMatch::Other,
+            None => stored == plain_token(token),
+        }
     }
 }
 
@@ -119,10 +119,6 @@ impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tokens")
     }
-}
-
-fn plain(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
 }
 
 #[cfg(test)]
@@ -136,23 +132,17 @@ mod tests {
         assert_ne!(one, two);
     }
 
-    /// The one-block message of FIPS 180-2, appendix B.1.
-    #[test]
-    fn hashes_as_the_standard_says() {
-        assert_eq!(plain("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    }
-
     #[test]
     fn tokens_are_known_by_the_key_and_those_of_before_too() {
         let (ours, other) = ([1, 2].map(|byte| Tokens::new(Arc::new(Seal::new(&[byte; 32])))), "another");
         let [ours, elsewhere] = ours;
         let stored = ours.hash("correct horse battery");
-        assert!(stored.starts_with("hmac1:") && stored.len() == 70, "{stored}");
+        assert!(stored.starts_with("hmac2:") && stored.len() == 79, "{stored}");
         assert!(ours.is_its_own(&stored, "correct horse battery"));
         assert!(!ours.is_its_own(&stored, other));
         assert!(!elsewhere.is_its_own(&stored, "correct horse battery"), "without the key it says nothing");
-        assert!(ours.is_its_own(&plain("correct horse battery"), "correct horse battery"));
-        assert!(!ours.is_its_own(&plain("correct horse battery"), other));
+        assert!(ours.is_its_own(&plain_token("correct horse battery"), "correct horse battery"));
+        assert!(!ours.is_its_own(&plain_token("correct horse battery"), other));
         assert!(!ours.is_its_own("", other));
     }
 }
