@@ -1,14 +1,12 @@
-//! Tokens of devices: made here, shown once, kept as a hash.
+//! Tokens of devices: made here, shown once, kept as a hash (see [`Tokens`]).
 
 use std::collections::HashSet;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use twinhub_actors::access::Grant;
+use twinhub_actors::access::{Grant, Tokens};
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_domain::DeviceId;
 use twinhub_domain::text::hex;
-use twinhub_store::seal::{Seal, TokenMatch, plain_token};
 
 use crate::http::problem::ApiError;
 
@@ -79,48 +77,6 @@ impl Drop for PendingToken<'_> {
     }
 }
 
-/// The hashes of tokens: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth nothing
-/// for guessing, not even tokens that people chose. Those under an older key of the hub, and the plain SHA-256 of an
-/// earlier version, are known too: they are in many places (twins, events, the journal), so they stay as they are until
-/// the token is seen again.
-#[derive(Clone, Default)]
-pub struct Tokens(Option<Arc<Seal>>);
-
-impl Tokens {
-    /// Known by this key.
-    #[must_use]
-    pub fn new(seal: Arc<Seal>) -> Self {
-        Self(Some(seal))
-    }
-
-    /// The hash of a token.
-    #[must_use]
-    pub fn hash(&self, token: &str) -> String {
-        self.0.as_ref().map_or_else(|| plain_token(token), |seal| seal.token(token))
-    }
-
-    /// The hashes by which a token may be known, [`Tokens::hash`] first.
-    #[must_use]
-    pub fn forms(&self, token: &str) -> Vec<String> {
-        self.0.as_ref().map_or_else(|| vec![plain_token(token)], |seal| seal.token_forms(token))
-    }
-
-    /// Is it the token of which `stored` is kept? Those of an earlier version are taken too.
-    #[must_use]
-    pub fn is_its_own(&self, stored: &str, token: &str) -> bool {
-        match &self.0 {
-            Some(seal) => seal.match_token(stored, token) != TokenMatch::Other,
-            None => stored == plain_token(token),
-        }
-    }
-}
-
-impl fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tokens")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,19 +86,5 @@ mod tests {
         let (one, two) = (make().unwrap(), make().unwrap());
         assert_eq!(one.len(), BYTES * 2);
         assert_ne!(one, two);
-    }
-
-    #[test]
-    fn tokens_are_known_by_the_key_and_those_of_before_too() {
-        let (ours, other) = ([1, 2].map(|byte| Tokens::new(Arc::new(Seal::new(&[byte; 32])))), "another");
-        let [ours, elsewhere] = ours;
-        let stored = ours.hash("correct horse battery");
-        assert!(stored.starts_with("hmac2:") && stored.len() == 79, "{stored}");
-        assert!(ours.is_its_own(&stored, "correct horse battery"));
-        assert!(!ours.is_its_own(&stored, other));
-        assert!(!elsewhere.is_its_own(&stored, "correct horse battery"), "without the key it says nothing");
-        assert!(ours.is_its_own(&plain_token("correct horse battery"), "correct horse battery"));
-        assert!(!ours.is_its_own(&plain_token("correct horse battery"), other));
-        assert!(!ours.is_its_own("", other));
     }
 }
