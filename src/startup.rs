@@ -1,7 +1,7 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
 mod banner;
-mod handles;
+pub(crate) mod handles;
 mod instance;
 pub(crate) mod key;
 pub mod local_key;

@@ -1,6 +1,7 @@
 //! The command line: the commands of the program.
 
 pub mod accounts;
+pub mod doctor;
 pub mod files;
 pub mod jobs;
 pub mod migrate;
@@ -17,6 +18,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::accounts::{KeyArgs, UserArgs};
+use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
 use self::rules::{CommandFailed, RulesArgs};
@@ -69,6 +71,8 @@ enum CliCommand {
     User(UserArgs),
     /// Make, list and revoke keys for programs
     Key(KeyArgs),
+    /// Say what is wrong with an installation, or weak, and what to do about it
+    Doctor(Box<DoctorArgs>),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the value of every option, and its source
@@ -144,6 +148,10 @@ pub fn run() -> ExitCode {
         },
         CliCommand::User(args) => async_main(accounts::run_user(args)).map_err(with_exit_code),
         CliCommand::Key(args) => async_main(accounts::run_key(args)).map_err(with_exit_code),
+        CliCommand::Doctor(args) => match ended(async_main(doctor::run(*args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
         CliCommand::Migrate(args) => run_migrate(args),
         CliCommand::Config(options) => print_config(*options, &matches),
         CliCommand::Openapi => print(&format!("{:#}", api::openapi())).map_err(|error| (FAILED, error)),

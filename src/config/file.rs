@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{ConfigError, Options};
 
 /// Read when no other is named, if it is there.
-pub(super) const DEFAULT: &str = "twinhub.toml";
+pub const DEFAULT: &str = "twinhub.toml";
 
 /// Reads the file called `named`, or the default one, which may be missing.
 pub(super) fn read(named: Option<&Path>) -> Result<Options, ConfigError> {

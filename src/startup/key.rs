@@ -49,6 +49,18 @@ pub fn load(named: Option<&Path>, data_dir: &Path) -> Result<Seal, KeyError> {
     }
 }
 
+/// The keys in a file; none where there is no such file.
+///
+/// # Errors
+/// The file cannot be read, or has no key in it.
+pub fn read_there(path: &Path) -> Result<Option<Seal>, KeyError> {
+    match read(path) {
+        Ok((newest, older)) => Ok(Some(Seal::of_keys(&newest, &older))),
+        Err(KeyError::Unusable { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Puts a new key before those in the file. Whatever happens meanwhile, the file has all that it had before.
 ///
 /// # Errors

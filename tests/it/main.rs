@@ -18,6 +18,7 @@ mod commands_killed;
 mod crowded;
 mod device_fields;
 mod dispositivos;
+mod doctor;
 mod event_stream;
 mod exactly_once;
 mod firmware;

@@ -47,6 +47,7 @@ mod expiry;
 mod fleet;
 mod head;
 mod history;
+mod integrity;
 mod layers;
 mod list_columns;
 mod memtable;
@@ -105,7 +106,8 @@ pub struct SqlOptions {
     pub readers: u32,
     /// The key that seals rules, templates and requests outward; none: they are written in clear.
     pub seal: Option<Arc<Seal>>,
-    /// Bring the tables up to date first. False: they must be so already, as another program may be using them.
+    /// Bring the tables, and what is sealed in them, up to date first. False: the tables must be so already, as another
+    /// program may be using them, and nothing is changed.
     pub migrate: bool,
     /// The longest wait where another process has locked the database.
     pub busy_timeout: Duration,
@@ -180,11 +182,14 @@ impl SqlStore {
         if options.migrate {
             Migrator::up(&readers, None).await.map_err(failed("migrate the database"))?;
         } else if !Migrator::get_pending_migrations(&readers).await.map_err(failed(OPEN))?.is_empty() {
-            let detail = "its tables are of an older version, and another program uses them".to_owned();
+            let detail =
+                "its tables are of an older version: a start of the hub brings them up to date".to_owned();
             return Err(StoreError::Failed { operation: OPEN, detail });
         }
-        if let Some(seal) = &options.seal {
-            sealed::seal_rows(url, options.busy_timeout, seal).await?;
+        match &options.seal {
+            Some(seal) if options.migrate => sealed::seal_rows(url, options.busy_timeout, seal).await?,
+            Some(seal) => sealed::check_key(&readers, seal).await.map(drop)?,
+            None => {}
         }
         let layers = LayerCache::default();
         layers::load(&readers, &layers).await?;

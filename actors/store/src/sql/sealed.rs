@@ -58,12 +58,7 @@ fn bad(error: impl std::fmt::Display) -> StoreError {
 pub async fn seal_rows(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(), StoreError> {
     // A connection of its own: on it what is written over is wiped.
     let sql = Database::connect(sqlite::writer(url, busy_timeout)).await.map_err(failed(SEAL))?;
-    let found = head::meta_value(&sql, meta::KEY_CHECK).await?;
-    if found.is_some_and(|check| !seal.knows(check)) {
-        return Err(bad(
-            "the database was sealed with another key: start with the one that it had (`secret.key`)",
-        ));
-    }
+    let found = check_key(&sql, seal).await?;
     sql.execute_unprepared("PRAGMA secure_delete = ON").await.map_err(failed(SEAL))?;
     let any = Condition::all;
     let templates = any().add(fleet::Column::Kind.eq(RecordKind::Template.as_str()));
@@ -83,6 +78,18 @@ pub async fn seal_rows(url: &str, busy_timeout: Duration, seal: &Seal) -> Result
         turn.commit().await.map_err(failed(SEAL))?;
     }
     sql.close().await.map_err(failed(SEAL))
+}
+
+/// Checks that the database was sealed with no key that `seal` lacks, and gives the number of the one that it was
+/// sealed with.
+pub async fn check_key(sql: &impl ConnectionTrait, seal: &Seal) -> Result<Option<i64>, StoreError> {
+    let found = head::meta_value(sql, meta::KEY_CHECK).await?;
+    if found.is_some_and(|check| !seal.knows(check)) {
+        return Err(bad(
+            "the database was sealed with another key: start with the one that it had (`secret.key`)",
+        ));
+    }
+    Ok(found)
 }
 
 /// Seals the rows of a table that are not sealed with the newest key, and says how many these were.
