@@ -91,6 +91,14 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_MQTT_SESSIONS_TOTAL", value_name = "SIZE")]
     pub mqtt_sessions_total: Option<ByteSize>,
 
+    /// The folder in which an outside Mosquitto finds its password_file and acl_file, which the hub keeps up to date [default: none]
+    #[arg(long, env = "TWINHUB_MOSQUITTO_FILES", value_name = "DIR")]
+    pub mosquitto_files: Option<PathBuf>,
+
+    /// The file with Mosquitto's process id, so that it is told when these files change [default: none]
+    #[arg(long, env = "TWINHUB_MOSQUITTO_PID_FILE", value_name = "FILE")]
+    pub mosquitto_pid_file: Option<PathBuf>,
+
     /// The treatment of devices that are not registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
     pub unknown_devices: Option<UnknownDevicesOption>,
@@ -209,6 +217,9 @@ pub struct Config {
     pub mqtt_session_messages: usize,
     pub mqtt_session_limit: usize,
     pub mqtt_sessions_total: usize,
+    /// None: no outside Mosquitto knows the devices' tokens.
+    pub mosquitto_files: Option<PathBuf>,
+    pub mosquitto_pid_file: Option<PathBuf>,
     pub unknown_devices: UnknownDevicesOption,
     /// The times of devices that are believed.
     pub window: ClockWindow,
@@ -333,6 +344,8 @@ impl Config {
                 .map_or(sessions.messages, NonZeroUsize::get),
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
+            mosquitto_files: given.mosquitto_files.or(file.mosquitto_files),
+            mosquitto_pid_file: given.mosquitto_pid_file.or(file.mosquitto_pid_file),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
             window: values::window(
                 given.device_clock_ahead.or(file.device_clock_ahead),

@@ -1,6 +1,7 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
 mod banner;
+pub(crate) mod broker_files;
 pub(crate) mod handles;
 mod instance;
 pub(crate) mod key;
@@ -38,6 +39,7 @@ use self::settings::{
 use crate::api::firmware::{self, Folder};
 use crate::config::{Config, Mqtt};
 use crate::http::{self, Policy};
+use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
 use crate::startup::key::KeyError;
 use crate::startup::local_key::{LocalKey, LocalKeyFile};
 use crate::startup::lock::{LockError, Locks};
@@ -63,6 +65,8 @@ pub struct RunningHub {
     set_up: Option<SetUpToken>,
     #[expect(dead_code, reason = "held for its drop")]
     local_key: LocalKeyFile,
+    #[expect(dead_code, reason = "held for its drop")]
+    broker_files: Option<FollowingBrokerFiles>,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
     locks: Locks,
@@ -107,6 +111,8 @@ pub enum StartError {
     NoUser { address: SocketAddr },
     #[error("cannot write the key for this machine's command line into {}: {source}", path.display())]
     LocalKey { path: PathBuf, source: std::io::Error },
+    #[error("cannot write the files for Mosquitto into {}: {source}", path.display())]
+    BrokerFiles { path: PathBuf, source: std::io::Error },
     #[error("cannot serve HTTP: {0}")]
     Serve(std::io::Error),
     /// The HTTP library cannot write such a date, and its worker threads would panic.
@@ -206,7 +212,7 @@ impl Application {
             policy: Policy::of(&config, &info.public_url),
             most_connections: shares.http,
             firmware: Folder::new(config.data_dir.join("firmware")),
-            tokens: Tokens::new(seal),
+            tokens: Tokens::new(seal).for_broker(config.mosquitto_files.is_some()),
             anonymous: anonymous(&config),
             is_local_only: config.is_local_only(),
             local_key: Some(local_key),
@@ -226,6 +232,7 @@ impl Application {
         info!(%http, mqtt, version = env!("CARGO_PKG_VERSION"), "serving");
         let largest_payload = largest_payload(&config);
         let set_up = hub.take_set_up_token();
+        let broker_files = follow_broker_files(&config, &hub, &store)?;
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -238,6 +245,7 @@ impl Application {
             data_dir,
             set_up,
             local_key: local_key_file,
+            broker_files,
             locks,
             store,
         })
@@ -308,6 +316,20 @@ async fn connect(
             Ok(DeviceLink { link, listens: None, host, port, url })
         }
     }
+}
+
+/// Keeps the files of an outside Mosquitto up to date, where the configuration names their folder.
+fn follow_broker_files(
+    config: &Config,
+    hub: &Arc<Hub>,
+    store: &Arc<SqlStore>,
+) -> Result<Option<FollowingBrokerFiles>, StartError> {
+    let Some(path) = &config.mosquitto_files else { return Ok(None) };
+    let bad = |source| StartError::BrokerFiles { path: path.clone(), source };
+    std::fs::read_dir(path).map_err(bad)?; // a misspelt path is told at once
+    let files = BrokerFiles::new(config, path.clone()).map_err(|error| bad(std::io::Error::other(error)))?;
+    let (hub, store) = (Arc::clone(hub), Arc::clone(store));
+    Ok(Some(broker_files::follow(hub, store, files, config.mosquitto_pid_file.clone())))
 }
 
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this

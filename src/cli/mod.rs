@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod files;
 pub mod jobs;
 pub mod migrate;
+pub mod mqtt;
 pub mod remote;
 pub mod rules;
 pub mod simulate;
@@ -21,6 +22,7 @@ use self::accounts::{KeyArgs, UserArgs};
 use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
+use self::mqtt::MqttArgs;
 use self::rules::{CommandFailed, RulesArgs};
 use self::simulate::SimulateArgs;
 use crate::api;
@@ -71,6 +73,8 @@ enum CliCommand {
     User(UserArgs),
     /// Make, list and revoke keys for programs
     Key(KeyArgs),
+    /// Have an outside broker know the devices
+    Mqtt(MqttArgs),
     /// Say what is wrong with an installation, or weak, and what to do about it
     Doctor(Box<DoctorArgs>),
     /// See or bring up to date the tables of the database
@@ -148,6 +152,7 @@ pub fn run() -> ExitCode {
         },
         CliCommand::User(args) => async_main(accounts::run_user(args)).map_err(with_exit_code),
         CliCommand::Key(args) => async_main(accounts::run_key(args)).map_err(with_exit_code),
+        CliCommand::Mqtt(args) => async_main(mqtt::run(args)).map_err(with_exit_code),
         CliCommand::Doctor(args) => match ended(async_main(doctor::run(*args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),

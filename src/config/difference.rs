@@ -75,6 +75,8 @@ impl Options {
             mqtt_session_messages,
             mqtt_session_limit,
             mqtt_sessions_total,
+            mosquitto_files,
+            mosquitto_pid_file,
             unknown_devices,
             device_clock_ahead,
             device_clock_behind,

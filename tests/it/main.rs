@@ -33,6 +33,7 @@ mod jobs;
 mod key_rotation;
 mod killed;
 mod lifecycle;
+mod mosquitto_files;
 mod mqtt_hub;
 mod one_hub;
 mod options;

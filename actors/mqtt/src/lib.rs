@@ -7,6 +7,7 @@ mod contract;
 pub mod dialects;
 pub mod intake;
 pub mod link;
+pub mod mosquitto;
 pub mod receipt;
 pub mod rejections;
 pub mod rule_topics;
