@@ -46,12 +46,11 @@ pub async fn run(DoctorArgs { json, options }: DoctorArgs) -> Result<bool, Comma
     let named = options.config.clone();
     let config = match Config::resolve(options) {
         Ok(config) => config,
-        Err(error) if json => {
-            let remedy = "mend it; `twinhub config` prints all options";
-            print(&[Finding::fail("configuration", error.to_string(), remedy)], true)?;
-            return Err(CommandFailed::Misused(error.into()));
+        Err(error) => {
+            let remedy = "mend that first; `twinhub config` prints all options";
+            print(&[Finding::fail("configuration", error.to_string(), remedy)], json)?;
+            return Err(CommandFailed::Misused(anyhow!("the configuration cannot be used")));
         }
-        Err(error) => return Err(CommandFailed::Misused(anyhow!("fail  configuration: {error}"))),
     };
     let looked = look::look(&config, named.as_deref()).await;
     let mut found = vec![Finding::ok("configuration", "all options make sense")];

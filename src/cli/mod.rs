@@ -10,6 +10,7 @@ pub mod remote;
 pub mod rules;
 pub mod simulate;
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -260,8 +261,20 @@ fn explain(error: &clap::Error) -> ExitCode {
     ExitCode::from(MISUSED)
 }
 
+/// The text in one line, with the passwords in its URLs as `***`: errors repeat what was given.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split_whitespace().map(without_password).collect::<Vec<_>>().join(" ")
+}
+
+fn without_password(word: &str) -> Cow<'_, str> {
+    let hidden = || {
+        let (scheme, rest) = word.split_once("://")?;
+        // The last one: a password may have one too, where it should be written as %40.
+        let (login, place) = rest.rsplit_once('@')?;
+        let (user, _) = login.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{place}"))
+    };
+    hidden().map_or(Cow::Borrowed(word), Cow::Owned)
 }
 
 #[cfg(test)]
@@ -297,6 +310,18 @@ mod tests {
             let has = |action, option| help(action).contains(option);
             let (tokens, query) = (has("import", "--tokens"), has("export", "--query"));
             assert_eq!((tokens, query), (what == "devices", what == "devices"), "{what}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_urls_are_hidden() {
+        for (text, expected) in [
+            ("no  password\nat all", "no password at all"),
+            ("invalid value 'mqtt://ann:p@ss@h/x' for", "invalid value 'mqtt://ann:***@h/x' for"),
+            ("`postgres://ann:p@h`: wrong", "`postgres://ann:***@h`: wrong"),
+            ("mqtt://ann@h:1883 http://h:80/a:b", "mqtt://ann@h:1883 http://h:80/a:b"),
+        ] {
+            assert_eq!(one_line(text), expected);
         }
     }
 

@@ -43,11 +43,11 @@ enum MqttAction {
     /// A hub with the option `mosquitto-files` keeps them up to date by itself; this makes them before its first start,
     /// which needs the broker. Tokens that were given before the option was set are not known to Mosquitto: give such
     /// devices new ones.
-    Export(ExportArgs),
+    Export(MosquittoExportArgs),
 }
 
 #[derive(Args, Debug)]
-struct ExportArgs {
+struct MosquittoExportArgs {
     /// The folder for `password_file` and `acl_file`, which must be there
     #[arg(long, value_name = "DIR")]
     mosquitto: PathBuf,
@@ -68,7 +68,10 @@ pub async fn run(args: MqttArgs) -> Result<(), CommandFailed> {
     export(&config, args).await.map_err(CommandFailed::Broke)
 }
 
-async fn export(config: &Config, ExportArgs { mosquitto, reload: process }: ExportArgs) -> Result<()> {
+async fn export(
+    config: &Config,
+    MosquittoExportArgs { mosquitto, reload: process }: MosquittoExportArgs,
+) -> Result<()> {
     let logins =
         read(config).await.with_context(|| format!("cannot use the database {}", config.database))?;
     let files = BrokerFiles::new(config, mosquitto.clone())?;

@@ -36,7 +36,7 @@ const GATHER: Duration = Duration::from_millis(300);
 /// The wait after files could not be written, or devices not be read.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Who may come in at the broker.
+/// Logins at the broker.
 #[derive(Debug, Default)]
 pub(crate) struct BrokerLogins {
     /// The hashes of devices' tokens in Mosquitto's form.

@@ -14,7 +14,7 @@ const NAME: &str = "secret.key";
 const COMMENT: char = '#';
 const HEAD: &str = "# The keys of this hub, the newest first. Keep this file with your backups.";
 
-type Key = [u8; KEY_BYTES];
+type KeyBytes = [u8; KEY_BYTES];
 
 /// The reason why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ pub fn forget_keys(path: &Path, is_to_go: impl Fn(HubKeyId) -> bool) -> Result<u
 }
 
 /// The keys in a file: the newest, and the older ones.
-fn read(path: &Path) -> Result<(Key, Vec<Key>), KeyError> {
+fn read(path: &Path) -> Result<(KeyBytes, Vec<KeyBytes>), KeyError> {
     let text = fs::read_to_string(path).map_err(|source| match source.kind() {
         ErrorKind::InvalidData => KeyError::NoKey { path: path.to_owned() },
         _ => KeyError::Unusable { path: path.to_owned(), source },
@@ -111,7 +111,7 @@ fn read(path: &Path) -> Result<(Key, Vec<Key>), KeyError> {
     newest.map(|newest| (newest, older)).ok_or_else(|| KeyError::NoKey { path: path.to_owned() })
 }
 
-fn parse(text: &str) -> Option<Key> {
+fn parse(text: &str) -> Option<KeyBytes> {
     if text.len() != KEY_BYTES * 2 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
@@ -122,13 +122,13 @@ fn parse(text: &str) -> Option<Key> {
     Some(key)
 }
 
-fn new_key() -> io::Result<Key> {
+fn new_key() -> io::Result<KeyBytes> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
     Ok(key)
 }
 
-fn write(path: &Path, newest: &Key, older: &[Key]) -> io::Result<()> {
+fn write(path: &Path, newest: &KeyBytes, older: &[KeyBytes]) -> io::Result<()> {
     // A link leads to the file that is meant, and stays one.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut lines: Vec<String> = std::iter::once(newest).chain(older).map(|key| hex(key)).collect();

@@ -11,8 +11,8 @@ use crate::support::hub::{Installation, run, run_fed};
 use crate::support::people::PASSWORD;
 
 async fn doctor(installation: &Installation, words: &[&str]) -> (Option<i32>, String) {
-    let place = ["doctor", "--log", "off", "--data-dir", installation.data.to_str().unwrap()];
-    let output = run(&[&place, words].concat(), &[]).await;
+    let place = ["--log", "off", "--data-dir", installation.data.to_str().unwrap()];
+    let output = run(&[words, &place].concat(), &[]).await;
     let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
     (output.status.code(), text)
 }
@@ -29,16 +29,16 @@ fn lines<'a>(text: &'a str, level: &str) -> Vec<&'a str> {
 #[tokio::test]
 async fn what_is_wrong_is_said_with_what_to_do() {
     let installation = Installation::new();
-    let (code, told) = doctor(&installation, &[]).await;
+    let (code, told) = doctor(&installation, &["doctor"]).await;
     assert_eq!((code, lines(&told, "fail")), (Some(0), vec![]), "{told}");
     assert!(!installation.data.exists(), "it changes nothing");
 
     let hub = installation.start().await;
-    let (code, told) = doctor(&installation, &[]).await;
+    let (code, told) = doctor(&installation, &["doctor"]).await;
     assert_eq!((code, lines(&told, "fail")), (Some(0), vec![]), "{told}");
     assert!(told.contains("ok    hub: version") && told.contains("is whole"), "{told}");
     assert!(told.contains("warn  users: there is no user: every program and person"), "{told}");
-    let (code, told) = doctor(&installation, &["--listen", "0.0.0.0:8080"]).await;
+    let (code, told) = doctor(&installation, &["doctor", "--listen", "0.0.0.0:8080"]).await;
     assert_eq!(code, Some(1), "{told}");
     let failures = lines(&told, "fail").join("\n");
     assert!(failures.contains("there is no user, and without one"), "{told}");
@@ -55,7 +55,7 @@ async fn what_is_wrong_is_said_with_what_to_do() {
     let key = std::fs::read(installation.data.join("secret.key")).unwrap();
     std::fs::remove_file(installation.data.join("secret.key")).unwrap();
     let rules = rules.to_str().unwrap();
-    let (code, told) = doctor(&installation, &["--rules", rules]).await;
+    let (code, told) = doctor(&installation, &["doctor", "--rules", rules]).await;
     let failures = lines(&told, "fail").join("\n");
     assert_eq!(code, Some(1), "{told}");
     for expected in [
@@ -73,7 +73,7 @@ async fn what_is_wrong_is_said_with_what_to_do() {
     std::fs::write(installation.data.join("secret.key"), key).unwrap();
     chmod(&installation.data.join("secret.key"), 0o600);
     chmod(&installation.data.join("twinhub.db"), 0o600);
-    let (code, told) = doctor(&installation, &["--json"]).await;
+    let (code, told) = doctor(&installation, &["doctor", "--json"]).await;
     let report: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(code, Some(0), "{told}");
     let found = report["findings"].as_array().unwrap();
@@ -86,7 +86,7 @@ async fn an_open_broker_is_found_by_doctor_and_hub() {
     let open = Mosquitto::start().await;
     let installation = Installation::new().on_broker(open.address);
     let mqtt = format!("mqtt://{}", open.address);
-    let (code, told) = doctor(&installation, &["--mqtt", &mqtt]).await;
+    let (code, told) = doctor(&installation, &["doctor", "--mqtt", &mqtt]).await;
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains(&format!("fail  broker: anybody who reaches {mqtt} may publish there")), "{told}");
     let hub = installation.start().await;
@@ -100,13 +100,13 @@ async fn an_open_broker_is_found_by_doctor_and_hub() {
     std::fs::write(&acl, "topic read public/#\n").unwrap();
     let reading = Mosquitto::with(&format!("acl_file {}\n", acl.display())).await;
     let mqtt = format!("mqtt://{}", reading.address);
-    let (code, told) = doctor(&Installation::new(), &["--mqtt", &mqtt]).await;
+    let (code, told) = doctor(&Installation::new(), &["doctor", "--mqtt", &mqtt]).await;
     assert!(code == Some(0) && told.contains("lets in clients without a password"), "{told}");
     let closed = Mosquitto::with("allow_anonymous false\n").await;
     let mqtt = format!("mqtt://{}", closed.address);
-    let (code, told) = doctor(&Installation::new(), &["--mqtt", &mqtt]).await;
+    let (code, told) = doctor(&Installation::new(), &["doctor", "--mqtt", &mqtt]).await;
     assert!(code == Some(0) && told.contains(&format!("ok    broker: {mqtt} asks for a password")), "{told}");
-    let (code, told) = doctor(&Installation::new(), &["--mqtt", "mqtt://127.0.0.1:1"]).await;
+    let (code, told) = doctor(&Installation::new(), &["doctor", "--mqtt", "mqtt://127.0.0.1:1"]).await;
     assert!(code == Some(1) && told.contains("mqtt://127.0.0.1:1 cannot be reached"), "{told}");
 }
 
@@ -116,7 +116,7 @@ async fn a_configuration_that_cannot_be_used_is_the_first_thing_to_mend() {
     let file = dir.path().join("hub.toml");
     std::fs::write(&file, "lisen = '127.0.0.1:80'\n").unwrap();
     let output = run(&["doctor", "--config", file.to_str().unwrap()], &[]).await;
-    let told = String::from_utf8(output.stderr).unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(
         told.contains("fail  configuration: ") && told.contains("hub.toml:1: unknown field `lisen`"),

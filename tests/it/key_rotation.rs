@@ -10,9 +10,11 @@ use crate::support::hub::{HubProcess, Installation, run};
 const RULES: &str = "/api/automation/rules";
 const TOKEN: &str = "correct horse battery";
 
+const ROTATE: [&str; 2] = ["key", "rotate-secret"];
+
 async fn rotate(installation: &Installation, words: &[&str]) -> (Option<i32>, String) {
-    let place = ["key", "rotate-secret", "--data-dir", installation.data.to_str().unwrap()];
-    let Output { status, stdout, stderr } = run(&[&place, words].concat(), &[]).await;
+    let place = ["--data-dir", installation.data.to_str().unwrap()];
+    let Output { status, stdout, stderr } = run(&[words, &place].concat(), &[]).await;
     (status.code(), [stdout, stderr].map(|text| String::from_utf8(text).unwrap()).concat())
 }
 
@@ -38,12 +40,12 @@ async fn a_new_key_seals_all_and_the_old_one_goes_once_nothing_needs_it() {
     let device = json!({ "device_id": "pump", "name": "Pump", "auth_token": TOKEN });
     assert!(hub.post("/api/devices", &device).await.status().is_success());
     assert!(knows_token(&hub).await);
-    let (code, told) = rotate(&installation, &[]).await;
+    let (code, told) = rotate(&installation, &ROTATE).await;
     assert!(code == Some(2) && told.contains("in use by another twinhub"), "{told}");
     hub.terminate().await;
     let first = key_file(&installation);
 
-    let (code, told) = rotate(&installation, &[]).await;
+    let (code, told) = rotate(&installation, &ROTATE).await;
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("the older key stays in it for the tokens of 1 device,"), "{told}");
     let second = key_file(&installation);
@@ -55,11 +57,11 @@ async fn a_new_key_seals_all_and_the_old_one_goes_once_nothing_needs_it() {
 
     // The older key alone, which a thief may have, opens nothing more.
     std::fs::write(installation.data.join("secret.key"), &first).unwrap();
-    let (code, told) = rotate(&installation, &[]).await;
+    let (code, told) = rotate(&installation, &ROTATE).await;
     assert!(code == Some(1) && told.contains("sealed with another key"), "{told}");
     std::fs::write(installation.data.join("secret.key"), &second).unwrap();
 
-    let (code, told) = rotate(&installation, &["--forget-old"]).await;
+    let (code, told) = rotate(&installation, &["key", "rotate-secret", "--forget-old"]).await;
     assert!(code == Some(0) && told.contains("1 device with tokens of before need new ones"), "{told}");
     assert_eq!(key_file(&installation).lines().count(), 1);
     let hub = installation.start().await;
@@ -88,6 +90,6 @@ async fn a_change_of_keys_that_was_broken_off_is_ended_by_the_next_start() {
 
 #[tokio::test]
 async fn there_must_be_a_key_to_be_replaced() {
-    let (code, told) = rotate(&Installation::new(), &[]).await;
+    let (code, told) = rotate(&Installation::new(), &ROTATE).await;
     assert!(code == Some(2) && told.contains("there is no key file"), "{told}");
 }

@@ -44,6 +44,7 @@ mod racing_writers;
 mod readme;
 mod search;
 mod secrets;
+mod secrets_nowhere;
 mod seed_lines;
 mod shutting_down;
 mod sign_in;

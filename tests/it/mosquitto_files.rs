@@ -38,10 +38,10 @@ async fn register(hub: &HubProcess, device: &str) -> String {
 }
 
 /// Exports, as is done before the first start of a hub whose broker asks for a password.
-async fn export(installation: &Installation, mqtt: &str, folder: &Path) -> String {
+async fn export(command: &[&str], installation: &Installation, mqtt: &str, folder: &Path) -> String {
     let (data, folder) = (installation.data.to_str().unwrap(), folder.to_str().unwrap());
-    let words = ["mqtt", "export", "--mosquitto", folder, "--data-dir", data, "--mqtt", mqtt];
-    let output = run(&words, &[]).await;
+    let place = ["--mosquitto", folder, "--data-dir", data, "--mqtt", mqtt];
+    let output = run(&[command, &place].concat(), &[]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -52,7 +52,7 @@ async fn devices_come_in_by_their_tokens_and_speak_as_themselves() {
     let (files, pid_file) = (dir.path().join("files"), dir.path().join("pid"));
     std::fs::create_dir(&files).unwrap();
     let installation = Installation::new();
-    let told = export(&installation, "mqtt://hub:hubs-own-password@h", &files).await;
+    let told = export(&["mqtt", "export"], &installation, "mqtt://hub:hubs-own-password@h", &files).await;
     assert!(told.contains("for 0 devices"), "{told}");
     let lines = format!(
         "allow_anonymous false\npassword_file {0}/password_file\nacl_file {0}/acl_file\n",
@@ -117,7 +117,7 @@ async fn devices_come_in_by_their_tokens_and_speak_as_themselves() {
     let lines = |text: String| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
     let other = dir.path().join("other");
     std::fs::create_dir(&other).unwrap();
-    let told = export(&installation, &mqtt, &other).await;
+    let told = export(&["mqtt", "export"], &installation, &mqtt, &other).await;
     assert!(told.contains("for 1 device\n"), "{told}");
     assert_eq!(lines(text(&files)), lines(text(&other)));
 }
@@ -128,7 +128,7 @@ async fn tokens_of_before_are_counted() {
     let installation = Installation::new();
     let hub = installation.start().await;
     register(&hub, "pump-1").await;
-    let told = export(&installation, "embedded", dir.path()).await;
+    let told = export(&["mqtt", "export"], &installation, "embedded", dir.path()).await;
     assert!(told.contains("for 0 devices") && told.contains("the hub itself is not in them"), "{told}");
     assert!(told.contains("1 device is not in them: their tokens were given before"), "{told}");
 }

@@ -70,7 +70,7 @@ pub(super) fn reload_by(pid_file: &Path) -> io::Result<()> {
 /// There is none, or it is another user's.
 pub(crate) fn reload(pid: i32) -> io::Result<()> {
     // 0 and less would mean groups of processes.
-    let pid = Pid::from_raw(pid).filter(|_| pid > 1).ok_or(ErrorKind::InvalidInput)?;
+    let pid = Some(pid).filter(|pid| *pid > 1).and_then(Pid::from_raw).ok_or(ErrorKind::InvalidInput)?;
     Ok(kill_process(pid, Signal::HUP)?)
 }
 

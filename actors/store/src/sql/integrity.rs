@@ -2,27 +2,21 @@
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 
-use super::SqlStore;
 use super::rows::failed;
 use crate::StoreError;
 
 const LOOK: &str = "check the database";
 
-impl SqlStore {
-    /// The damages of the database's file, in the database's own words; none where it is whole. It reads all of the file.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn damages(&self) -> Result<Vec<String>, StoreError> {
-        let asked = Statement::from_string(DatabaseBackend::Sqlite, "PRAGMA quick_check".to_owned());
-        let rows = self.readers.query_all_raw(asked).await.map_err(failed(LOOK))?;
-        let mut told = Vec::new();
-        for row in rows {
-            told.push(row.try_get_by::<String, _>(0).map_err(failed(LOOK))?);
-        }
-        told.retain(|line| line != "ok");
-        Ok(told)
+/// The damages of the database's file, in the database's own words; none where it is whole. It reads all of the file.
+pub async fn damages(sql: &impl ConnectionTrait) -> Result<Vec<String>, StoreError> {
+    let asked = Statement::from_string(DatabaseBackend::Sqlite, "PRAGMA quick_check".to_owned());
+    let rows = sql.query_all_raw(asked).await.map_err(failed(LOOK))?;
+    let mut told = Vec::new();
+    for row in rows {
+        told.push(row.try_get_by::<String, _>(0).map_err(failed(LOOK))?);
     }
+    told.retain(|line| line != "ok");
+    Ok(told)
 }
 
 #[cfg(test)]

@@ -171,8 +171,9 @@ impl SqlStore {
     /// The URL is of no supported kind, the database cannot be opened or migrated, or is damaged.
     pub async fn open(url: &str, options: SqlOptions) -> Result<Arc<Self>, StoreError> {
         const OPEN: &str = "open the database";
+        // Without the URL, which may have a password in it.
         sqlite::check_url(url)
-            .map_err(|detail| StoreError::Failed { operation: OPEN, detail: format!("`{url}`: {detail}") })?;
+            .map_err(|detail| StoreError::Failed { operation: OPEN, detail: detail.to_owned() })?;
         // One alone first: where two connections at once give a new file its write-ahead log, one can find it locked.
         let first =
             Database::connect(sqlite::writer(url, options.busy_timeout)).await.map_err(failed(OPEN))?;
@@ -211,6 +212,14 @@ impl SqlStore {
                 runs: options.keep_runs,
             }),
         }))
+    }
+
+    /// The damages of the database's file, in the database's own words; none where it is whole. It reads all of the file.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn damages(&self) -> Result<Vec<String>, StoreError> {
+        integrity::damages(&self.readers).await
     }
 
     /// Sets the retention periods from now on.
