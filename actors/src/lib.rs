@@ -46,6 +46,7 @@ mod device_tokens;
 mod known_devices;
 
 pub mod archive;
+pub mod audit;
 pub mod backtest;
 pub mod search;
 
@@ -61,6 +62,7 @@ pub mod error;
 pub mod hub;
 pub mod log_throttle;
 pub mod mailbox;
+pub mod places;
 pub mod silence;
 #[cfg(test)]
 mod testkit;

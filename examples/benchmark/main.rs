@@ -23,6 +23,7 @@ mod rest;
 mod rules;
 mod schedules;
 mod search;
+mod sign_in;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -77,6 +78,7 @@ enum BenchmarkPart {
     Search,
     History,
     Connects,
+    SignIn,
 }
 
 /// The context that the measurements share.
@@ -159,6 +161,7 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::Search => search::run(&bench, report).await,
             BenchmarkPart::History => rest::history(&bench, report).await,
             BenchmarkPart::Connects => connects::run(&bench, report).await,
+            BenchmarkPart::SignIn => sign_in::run(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }
