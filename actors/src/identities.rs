@@ -10,14 +10,17 @@
 pub mod credentials;
 mod principals;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use actix::Recipient;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use twinhub_access::limits::ClientLimits;
 use twinhub_access::role::{Permission, Role};
-use twinhub_domain::{Clock, DeviceId};
+use twinhub_access::{Action, AuditEntry, AuditOutcome};
+use twinhub_domain::{Clock, DeviceId, Json, Timestamp};
 use twinhub_mqtt::identity::{
     Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
 };
@@ -29,6 +32,8 @@ use crate::accounts::directory::{Credential, Directory};
 use crate::device_tokens::Tokens;
 use crate::fleet::groups::TreeNow;
 use crate::known_devices::KnownDevices;
+use crate::mailbox::try_send_unbounded;
+use crate::messages::audit::NoteRefusal;
 
 /// The treatment of clients without a password, the most lenient first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +75,7 @@ pub struct ClientIdentitiesDeps {
     pub tokens: Tokens,
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
+    pub audit: Recipient<NoteRefusal>,
 }
 
 struct ClientIdentitiesShared {
@@ -79,6 +85,7 @@ struct ClientIdentitiesShared {
     tokens: Tokens,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    audit: Recipient<NoteRefusal>,
     /// The number of the [`DevicesPolicy`].
     policy: AtomicU8,
     limits: Mutex<ClientLimits>,
@@ -90,7 +97,7 @@ impl ClientIdentities {
     /// Identities under `policy`. Call it inside a runtime.
     #[must_use]
     pub fn new(deps: ClientIdentitiesDeps, policy: DevicesPolicy) -> Self {
-        let ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock } = deps;
+        let ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit } = deps;
         let (of_devices, of_people) = (devices.changes(), directory.changes());
         let (limits, changes) = (Mutex::default(), watch::Sender::new(0));
         let policy = AtomicU8::new(policy.number());
@@ -101,6 +108,7 @@ impl ClientIdentities {
             tokens,
             store,
             clock,
+            audit,
             policy,
             limits,
             changes,
@@ -148,6 +156,21 @@ impl ClientIdentities {
         Ok(Arc::new(KeyClient::new(allowance, identity, Arc::clone(shared))))
     }
 
+    /// Has a wrong password stand in the audit. The device is named where there is one: a name that nobody has may well
+    /// be a password in the wrong field.
+    async fn note_refusal(&self, credentials: &Credentials<'_>, address: IpAddr, now: Timestamp) {
+        let device = match credentials {
+            Credentials::Device { id, .. } => self.0.devices.get(id).await,
+            _ => None,
+        };
+        let device = device.filter(|device| device.access.exists);
+        let target = device.map(|device| format!("device:{}", device.id)).unwrap_or_default();
+        let detail = [("reason", Json::from("credentials"))].into_iter().collect();
+        let entry = AuditEntry::new(now, "", Action::DeviceRefused).with_outcome(AuditOutcome::Refused);
+        let entry = entry.with_address(address).with_target(&target).with_detail(detail);
+        let _ = try_send_unbounded(&self.0.audit, NoteRefusal(entry)); // gone, the hub shuts down
+    }
+
     fn anonymous(&self) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         match DevicesPolicy::of_number(self.0.policy.load(Ordering::Acquire)) {
             DevicesPolicy::Strict => Err(ConnectRefusal::NoCredentials),
@@ -180,7 +203,10 @@ impl Authenticator for ClientIdentities {
         };
         match &identified {
             Ok(_) => limits().succeeded(address, name, now),
-            Err(ConnectRefusal::BadCredentials) => limits().failed(address, name, now),
+            Err(ConnectRefusal::BadCredentials) => {
+                limits().failed(address, name, now);
+                self.note_refusal(&credentials, address, now).await;
+            }
             Err(_) => {}
         }
         identified
