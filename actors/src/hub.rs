@@ -1,6 +1,7 @@
 //! The hub: the actors, started and put together. The layers in front of it (web, links) hold a [`Hub`] and send
 //! messages to its actors.
 
+mod closing;
 mod health;
 mod reading;
 mod settings;
@@ -17,10 +18,10 @@ pub use health::ActorHealth;
 pub use settings::Settings;
 
 use crate::HubError;
-use crate::accounts::{self, Accounts, LoadedAccounts, directory::Directory};
+use crate::accounts::{Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
-use crate::audit::{self, AuditTrail};
+use crate::audit::AuditTrail;
 use crate::automation::{Authors, Automation, AutomationDeps, RuleKeys, files};
 use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
@@ -38,14 +39,12 @@ use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
 use crate::journal::{Journal, JournalDeps};
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
-use crate::messages::archive::StopCompaction;
-use crate::messages::automation::{Flush, LoadFiles};
-use crate::messages::jobs::{StartJobs, StopJobs};
-use crate::messages::journal::CloseJournal;
+use crate::messages::automation::LoadFiles;
+use crate::messages::jobs::StartJobs;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::templates::StartTemplates;
 use crate::messages::timers::{ClockMoved, StartTimers};
-use crate::messages::webhooks::{DrainWebhooks, SetDestinations};
+use crate::messages::webhooks::SetDestinations;
 use crate::outbox::{Connect, Outbox};
 use crate::places::Places;
 use crate::search::Search;
@@ -110,10 +109,6 @@ pub struct Hub {
 const TRIES: Backoff = TWIN.at_most(3);
 /// Changes by people and programs in flight at most; further ones wait.
 const PEOPLE: usize = 10_000;
-/// The time that closing waits for a store that fails. Messages that are not committed then were never acknowledged.
-const LONGEST_CLOSE: Duration = Duration::from_secs(3);
-/// The time that it waits before that for the answers to webhooks. Requests that are not answered then are sent again.
-const LAST_WEBHOOKS: Duration = Duration::from_millis(500);
 
 impl Hub {
     /// Starts the actors over `store`. Call it inside an actix system.
@@ -147,8 +142,9 @@ impl Hub {
         };
         let archive = {
             let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+            let (every, keep_audit) = (settings.maintain_every, settings.keep_audit);
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, &head, &settings).start()
+            Archive::new(store, clock, &head, every, keep_audit).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
@@ -485,21 +481,7 @@ impl Hub {
 
     /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
-        let _ = try_send_unbounded(&self.jobs, StopJobs); // gone is as good
-        let _ = tokio::time::timeout(LONGEST_CLOSE, accounts::close(&self.accounts)).await; // a store that fails
-        let _ = tokio::time::timeout(LONGEST_CLOSE, audit::close(&self.audit)).await; // the same
-        let (reply, flushed) = oneshot::channel();
-        let _ = try_send_unbounded(&self.automation, Flush { reply }); // gone, the wait ends
-        let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again
-        let (reply, rested) = oneshot::channel();
-        if try_send_unbounded(&self.webhooks, DrainWebhooks { reply }).is_ok() {
-            let _ = tokio::time::timeout(LAST_WEBHOOKS, rested).await; // what is under way still comes again
-        }
-        let (reply, closed) = oneshot::channel();
-        let all = try_send_unbounded(&self.journal, CloseJournal { reply }).is_ok()
-            && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());
-        let _ = self.archive.send(StopCompaction).await; // gone is as good
-        all
+        closing::close(self).await
     }
 }
 
