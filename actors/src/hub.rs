@@ -9,7 +9,6 @@ mod waiting_commands;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
@@ -34,9 +33,11 @@ use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
+use crate::identities::{ClientIdentities, ClientIdentitiesDeps};
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
 use crate::journal::{Journal, JournalDeps};
+use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
 use crate::messages::automation::LoadFiles;
@@ -142,9 +143,8 @@ impl Hub {
         };
         let archive = {
             let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
-            let (every, keep_audit) = (settings.maintain_every, settings.keep_audit);
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, &head, every, keep_audit).start()
+            Archive::new(store, clock, &head, settings.maintain_every, settings.keep_audit).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
@@ -182,6 +182,7 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let registry = Arc::new(TwinRegistry::default());
+        let devices = Arc::new(KnownDevices::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
             let (dialects, clock) = (Arc::clone(&dialects), Arc::clone(&clock));
@@ -206,7 +207,7 @@ impl Hub {
             let (counters, registry) = (Arc::clone(&counters), Arc::clone(&registry));
             let catalog = Arc::clone(&catalog);
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
-            let interpreter = interpreter.clone().recipient();
+            let (interpreter, devices) = (interpreter.clone().recipient(), Arc::clone(&devices));
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| TwinDeps {
                     store,
@@ -218,6 +219,7 @@ impl Hub {
                     heard,
                     catalog,
                     registry,
+                    devices,
                     dialects,
                     interpreter,
                     subscribers,
@@ -262,6 +264,14 @@ impl Hub {
                 Accounts::start_in_arbiter(&beside, move |_| accounts),
                 AuditTrail::start_in_arbiter(&beside, move |_| audit),
             )
+        };
+        devices.read_from(supervisor.clone().recipient());
+        let identities = {
+            let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
+            let (tokens, clock, audit) =
+                (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
+            let deps = ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit };
+            ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());
         let waiting = {
@@ -351,6 +361,7 @@ impl Hub {
             clock: Arc::clone(&clock),
             heard,
             rule_topics,
+            identities,
         };
         let ingress = Ingress::new(ingress_deps, settings.most_in_flight);
         let people = Arc::new(Semaphore::new(PEOPLE));

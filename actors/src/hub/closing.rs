@@ -1,18 +1,17 @@
-//! The end of the hub: its actors write what they have, one after another.
+//! The end of the hub.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::Hub;
-use crate::accounts;
-use crate::audit;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::archive::StopCompaction;
 use crate::messages::automation::Flush;
 use crate::messages::jobs::StopJobs;
 use crate::messages::journal::CloseJournal;
 use crate::messages::webhooks::DrainWebhooks;
+use crate::{accounts, audit};
 
 /// The time that closing waits for a store that fails. Messages that are not committed then were never acknowledged.
 const LONGEST_CLOSE: Duration = Duration::from_secs(3);
@@ -20,7 +19,7 @@ const LONGEST_CLOSE: Duration = Duration::from_secs(3);
 const LAST_WEBHOOKS: Duration = Duration::from_millis(500);
 
 /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
-pub(super) async fn close(hub: &Hub) -> bool {
+pub async fn close(hub: &Hub) -> bool {
     let _ = try_send_unbounded(&hub.jobs, StopJobs); // gone is as good
     let _ = tokio::time::timeout(LONGEST_CLOSE, accounts::close(&hub.accounts)).await; // a store that fails
     let _ = tokio::time::timeout(LONGEST_CLOSE, audit::close(&hub.audit)).await; // the same
