@@ -137,8 +137,7 @@ impl Hub {
             Feed::start_in_arbiter(&durable, move |_| Feed::new(seq, depth))
         };
         let outbox = {
-            let counters = Arc::clone(&counters);
-            let clock = Arc::clone(&clock);
+            let (counters, clock) = (Arc::clone(&counters), Arc::clone(&clock));
             Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, clock, counters))
         };
         let archive = {
