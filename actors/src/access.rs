@@ -2,7 +2,6 @@
 //! private to this crate, and each message that a grant hands on names the permission that it takes, and how it is
 //! confined to the devices that the caller reaches. What is beyond their reach is as unknown as what there is not.
 
-mod audit;
 mod confinement;
 mod feed;
 mod grant;

@@ -9,7 +9,6 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, Spaw
 use tracing::warn;
 
 use crate::clock::retention::RetentionClock;
-use crate::hub::Settings;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun, FindSerial,
     FindSerialHolder, FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices,
@@ -41,14 +40,19 @@ pub struct Archive {
 
 impl Archive {
     /// An archive over `store`, whose state at the hub's start was `head`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, head: &Head, settings: &Settings) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        head: &Head,
+        maintain_every: Duration,
+        keep_audit: Option<Duration>,
+    ) -> Self {
         let mut retention = RetentionClock::new(head.doubt, clock.uptime_ms());
         if let Some(last) = head.at {
             retention.moved(clock.now().millis().saturating_sub(last.millis()), clock.uptime_ms());
         }
-        let (kept, maintain_every, maintaining) = (head.doubt, settings.maintain_every, None);
-        let keep_audit_ms =
-            settings.keep_audit.map(|keep| i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+        let (kept, maintaining) = (head.doubt, None);
+        let keep_audit_ms = keep_audit.map(|keep| i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
         let audit_expired_at = None;
         Self { store, clock, retention, kept, maintain_every, keep_audit_ms, audit_expired_at, maintaining }
     }

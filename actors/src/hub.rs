@@ -137,14 +137,13 @@ impl Hub {
             Feed::start_in_arbiter(&durable, move |_| Feed::new(seq, depth))
         };
         let outbox = {
-            let counters = Arc::clone(&counters);
-            let clock = Arc::clone(&clock);
+            let (counters, clock) = (Arc::clone(&counters), Arc::clone(&clock));
             Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, clock, counters))
         };
         let archive = {
             let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, &head, &settings).start()
+            Archive::new(store, clock, &head, settings.maintain_every, settings.keep_audit).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));

@@ -62,7 +62,7 @@ pub struct AuditItem {
         ("who" = Option<String>, Query, description = "Only entries by this caller: `user:ann`"),
         ("action" = Option<String>, Query, description = "Only entries of this action: `user.signed_in`"),
         ("target" = Option<String>, Query, description = "Only entries about this user, key, device or other thing: `group:hall-2`"),
-        ("from" = Option<String>, Query, description = "Only entries from this moment on: a time, or how long ago (`7d`)"),
+        ("from" = Option<String>, Query, description = "Only entries from this moment on: a time, or a date"),
         ("to" = Option<String>, Query, description = "Only entries from before this moment"),
         ("since" = Option<u64>, Query, description = "Only entries after this place; then the oldest come first"),
         ("limit" = Option<u64>, Query, description = "100 by default, 1,000 at most"),

@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use twinhub_actors::SystemClock;
+use twinhub_domain::Clock as _;
+use twinhub_domain::duration::duration_ms;
 use url::form_urlencoded::Serializer;
 
 use crate::cli::remote::{Frame, HubArgs, Remote};
@@ -25,7 +28,7 @@ pub struct AuditArgs {
     /// Only entries about this thing: `group:hall-2`
     #[arg(long, value_name = "THING")]
     target: Option<String>,
-    /// Only entries from this moment on: a time, or how long ago (`7d`)
+    /// Only entries from this moment on: a time, a date, or how long ago (`7d`)
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
     /// Only entries from before this moment
@@ -39,14 +42,14 @@ pub struct AuditArgs {
     follow: bool,
     /// Print all entries that match, as a file
     #[arg(long, value_name = "FORMAT", conflicts_with = "limit")]
-    format: Option<FileFormat>,
+    format: Option<AuditFileFormat>,
     #[command(flatten)]
     hub: HubArgs,
 }
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum FileFormat {
+enum AuditFileFormat {
     /// JSON Lines
     Jsonl,
     Csv,
@@ -99,10 +102,10 @@ async fn follow(hub: &Remote, args: &AuditArgs) -> Result<()> {
     Ok(())
 }
 
-async fn export(hub: &Remote, args: &AuditArgs, format: FileFormat) -> Result<()> {
+async fn export(hub: &Remote, args: &AuditArgs, format: AuditFileFormat) -> Result<()> {
     let format = match format {
-        FileFormat::Jsonl => "jsonl",
-        FileFormat::Csv => "csv",
+        AuditFileFormat::Jsonl => "jsonl",
+        AuditFileFormat::Csv => "csv",
     };
     let path = format!("/api/audit/export?{}", args.query(&[("format", format)]));
     let (_, mut pieces) = hub.download(&path).await?;
@@ -128,6 +131,14 @@ fn row(entry: &Value) -> [String; 7] {
     [at, text("who"), text("address"), text("action"), text("target"), text("outcome"), detail]
 }
 
+/// A moment as the hub reads it: of how long ago, when that was. Anything else is for the hub to judge.
+fn moment(text: &str) -> String {
+    match duration_ms(text) {
+        Ok(ms) => SystemClock.now().plus_millis(-ms).to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
+
 impl AuditArgs {
     /// The filters as a query, with more.
     fn query(&self, more: &[(&str, &str)]) -> String {
@@ -135,8 +146,8 @@ impl AuditArgs {
             ("who", &self.who),
             ("action", &self.action),
             ("target", &self.target),
-            ("from", &self.from),
-            ("to", &self.to),
+            ("from", &self.from.as_deref().map(moment)),
+            ("to", &self.to.as_deref().map(moment)),
         ];
         let mut query = Serializer::new(String::new());
         for (name, value) in given {

@@ -292,7 +292,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a client sends in front of it, the hop that a trusted proxy adds is the client.
+        /// The hop that a trusted proxy adds is the client, whatever the client sends in front of it.
         #[test]
         fn no_header_of_a_client_moves_its_address(sent in "[ -~]{0,80}", line in any::<bool>()) {
             let (one, other) = (format!("x-forwarded-for: {sent}"), format!("x-forwarded-for: {sent}, 1.2.3.4"));

@@ -20,8 +20,9 @@ use super::client::Client;
 const BURST_SECONDS: u32 = 4;
 /// Callers that are kept: some 15 MB.
 const MOST_CALLERS: usize = 100_000;
-/// Callers from which on those that have all their requests back are looked for.
-const FIRST_SWEEP: usize = 1_000;
+/// With more callers than these, those that have all their requests back are looked for, at this interval.
+const FEW_CALLERS: usize = 1_000;
+const SWEEP_EVERY_NS: u64 = 10_000_000_000;
 /// Names of the fields, and of the one policy in them (draft-ietf-httpapi-ratelimit-headers-10).
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -46,7 +47,8 @@ pub struct RateLimiter {
 struct Callers {
     /// The times at which they have all of their requests back, in ns since the start.
     full_at: HashMap<CountedCaller, u64>,
-    sweep_at: usize,
+    /// The time of the last sweep, in ns since the start.
+    swept_at: u64,
 }
 
 /// The requests that a caller has left.
@@ -82,8 +84,7 @@ impl CountedCaller {
 
 impl Default for RateLimiter {
     fn default() -> Self {
-        let callers = Callers { full_at: HashMap::new(), sweep_at: FIRST_SWEEP };
-        Self { started: Instant::now(), callers: Mutex::new(callers) }
+        Self { started: Instant::now(), callers: Mutex::default() }
     }
 }
 
@@ -115,9 +116,12 @@ impl RateLimiter {
 impl Callers {
     /// Makes room for a caller that is not there yet.
     fn make_room(&mut self, now: u64, caller: &CountedCaller) {
-        if self.full_at.len() < self.sweep_at.min(MOST_CALLERS) || self.full_at.contains_key(caller) {
+        let is_full = self.full_at.len() >= MOST_CALLERS && !self.full_at.contains_key(caller);
+        let is_due = self.full_at.len() >= FEW_CALLERS && now.saturating_sub(self.swept_at) >= SWEEP_EVERY_NS;
+        if !is_full && !is_due {
             return;
         }
+        self.swept_at = now;
         self.full_at.retain(|_, full_at| *full_at > now);
         if self.full_at.len() >= MOST_CALLERS {
             // A flood of callers: a tenth of them, those that used the least, begin anew.
@@ -126,7 +130,6 @@ impl Callers {
             let least = *least;
             self.full_at.retain(|_, full_at| *full_at > least);
         }
-        self.sweep_at = (self.full_at.len() * 2).max(FIRST_SWEEP);
     }
 }
 
@@ -218,11 +221,11 @@ mod tests {
         assert!(limiter.callers.lock().unwrap().full_at.len() <= MOST_CALLERS);
         assert!(limiter.take_at(Duration::ZERO, greedy, 50).is_err());
         limiter.take_at(60_000 * MS, named("user:ann"), 50).unwrap();
-        for n in 0..3 * u32::try_from(FIRST_SWEEP).unwrap() {
+        for n in 0..3 * u32::try_from(FEW_CALLERS).unwrap() {
             limiter.take_at((60_000 + 100 * n) * MS, named(&n.to_string()), 50).unwrap();
         }
         assert!(
-            limiter.callers.lock().unwrap().full_at.len() <= FIRST_SWEEP,
+            limiter.callers.lock().unwrap().full_at.len() <= 2 * FEW_CALLERS,
             "those who have all back are forgotten"
         );
     }

@@ -104,7 +104,7 @@ impl TurnKind {
     }
 }
 
-/// Whoever has no name is counted by address, on this machine too.
+/// A caller as turns count it: one without a name by address, on this machine too.
 fn caller(holder: &Holder, address: IpAddr) -> CountedCaller {
     match holder {
         Holder::Known(identity) => CountedCaller::Name(identity.caller.name().into()),

@@ -1,6 +1,6 @@
 //! The hub behind nginx, with the configuration that the README has.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -118,6 +118,7 @@ async fn everything_works_behind_nginx_as_the_readme_has_it() {
         .timeout(PATIENCE)
         .danger_accept_invalid_certs(true)
         .resolve(NAME, nginx.https)
+        .local_address(IpAddr::from([127, 0, 0, 2])) // another machine than the proxy
         .build()
         .unwrap();
     let origin = format!("https://{NAME}:{}", nginx.https.port());
@@ -142,7 +143,7 @@ async fn everything_works_behind_nginx_as_the_readme_has_it() {
     let cookie = cookie.split(';').next().unwrap().to_owned();
     // The client is the one that nginx saw, whatever it said of itself.
     let entries = ann.json(&hub, "/api/audit?action=user.signed_in&limit=1").await;
-    assert_eq!(entries[0]["address"], "127.0.0.1");
+    assert_eq!(entries[0]["address"], "127.0.0.2");
 
     let device = json!({ "device_id": "pump-1", "name": "Pump" });
     let make =

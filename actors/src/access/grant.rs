@@ -7,8 +7,9 @@ use std::time::Duration;
 use actix::dev::ToEnvelope;
 use actix::{Context, MailboxError};
 use tokio::sync::oneshot;
+use tracing::error;
 use twinhub_access::user::UserSource;
-use twinhub_access::{Reach, Scopes, SessionId, UserId};
+use twinhub_access::{Action, AuditEntry, AuditOutcome, Reach, Scopes, SessionId, UserId};
 
 use super::confinement::{Confinement, DeviceKey};
 use super::messages::Addresses;
@@ -19,14 +20,18 @@ use crate::counters::Counters;
 use crate::hub::{ActorHealth, Hub, Settings};
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::Asker;
+use crate::messages::audit::{AppendAudit, NoteRefusal};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::GroupTree;
-use twinhub_domain::{Cause, DeviceId, Input, Timestamp, Twin, Versions};
+use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::unread_topics::UnreadTopics;
 use twinhub_rules::Catalog;
 use twinhub_store::RuleAuthor;
+
+/// The longest that an answer waits for its entry. The entry is kept, and written when the store takes it.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The hub, as one caller may use it.
 #[derive(Clone)]
@@ -128,6 +133,18 @@ impl Hub {
             ..self.of(identity.caller.clone(), source)
         }
     }
+
+    /// Appends entries to the audit. `reply` is told when they are durable.
+    pub fn append_audit(&self, entries: Vec<AuditEntry>, reply: Option<oneshot::Sender<()>>) {
+        if try_send_unbounded(&self.audit, AppendAudit { entries, reply }).is_err() {
+            error!("an entry of the audit is lost: the hub is shutting down");
+        }
+    }
+
+    /// Notes a refusal in the audit. It is written within a second; many of a kind are one entry.
+    pub fn note_refusal(&self, entry: AuditEntry) {
+        let _ = try_send_unbounded(&self.audit, NoteRefusal(entry)); // gone, nobody is let in any more
+    }
 }
 
 impl Grant {
@@ -186,15 +203,38 @@ impl Grant {
         }
     }
 
-    /// The hub, for what is done beside the caller's messages.
-    pub(super) fn hub(&self) -> &Hub {
-        &self.hub
+    /// An entry of what this caller did just now to `target`: `group:hall-2`.
+    #[must_use]
+    pub fn audit_entry(&self, action: Action, target: &str) -> AuditEntry {
+        let entry = AuditEntry::new(self.now(), &self.caller().name(), action).with_target(target);
+        match self.address {
+            Some(address) => entry.with_address(address),
+            None => entry,
+        }
     }
 
-    /// The address that the caller came from, where it is known.
-    #[must_use]
-    pub fn address(&self) -> Option<IpAddr> {
-        self.address
+    /// Appends an entry of what this caller did to `target`, as [`Grant::audit`] does.
+    pub async fn audit_done<'a>(
+        &self,
+        action: Action,
+        target: &str,
+        detail: impl IntoIterator<Item = (&'a str, Json)>,
+    ) {
+        self.audit(self.audit_entry(action, target).with_detail(detail.into_iter().collect())).await;
+    }
+
+    /// Appends an entry of a change that is made, and waits until it is durable. Of a store that does not take it in it
+    /// is written later.
+    pub async fn audit(&self, entry: AuditEntry) {
+        let (reply, durable) = oneshot::channel();
+        self.hub.append_audit(vec![entry], Some(reply));
+        let _ = tokio::time::timeout(LONGEST_WAIT, durable).await; // it is written later, or the hub ends
+    }
+
+    /// Notes that this caller was refused `target`. It is written within a second; many of a kind are one entry.
+    pub fn audit_refusal(&self, action: Action, target: &str, detail: Object) {
+        let entry = self.audit_entry(action, target).with_outcome(AuditOutcome::Refused);
+        self.hub.note_refusal(entry.with_detail(detail));
     }
 
     /// The cause of the caller's actions.

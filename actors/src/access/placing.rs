@@ -4,8 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use twinhub_access::Action;
+
 use super::Grant;
-use super::audit::audited;
 use super::confinement::Confinement;
 use super::grant::{InputRequest, permission_for};
 use crate::HubError;
@@ -211,5 +212,17 @@ impl Translation for OwnedTranslation {
 impl fmt::Debug for Confinement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Confinement").field("reach", &self.reach).finish_non_exhaustive()
+    }
+}
+
+/// The action that the audit knows an input for a device by, where it does.
+fn audited(input: &Input) -> Option<(Action, Object)> {
+    match input {
+        Input::Delete => Some((Action::DeviceRemoved, Object::default())),
+        Input::SetLifecycle { state, .. } => {
+            let to = [("to", Json::from(state.as_str()))];
+            Some((Action::LifecycleChanged, to.into_iter().collect()))
+        }
+        _ => None,
     }
 }

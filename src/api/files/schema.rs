@@ -26,7 +26,7 @@ pub struct AuditExporting {
     action: Option<String>,
     /// Only entries about this user, key, device or other thing: `group:hall-2`.
     target: Option<String>,
-    /// Only entries from this moment on: a time, or how long ago (`7d`).
+    /// Only entries from this moment on: a time, or a date.
     from: Option<String>,
     /// Only entries from before this moment.
     to: Option<String>,
