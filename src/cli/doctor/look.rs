@@ -25,7 +25,7 @@ use super::network::{BrokerFacts, NetworkFacts, SeenPassword};
 use super::people::{PeopleFacts, PersonFacts};
 use crate::cli::remote::Remote;
 use crate::cli::rules;
-use crate::config::{self, Config, Database, Mqtt};
+use crate::config::{self, Config, Database, Mqtt, RegistrationOption};
 use crate::startup::local_key::KeyOfHub;
 use crate::startup::{handles, key, lock, private};
 
@@ -68,6 +68,7 @@ pub async fn look(config: &Config, named: Option<&Path>) -> Looked {
             users,
             is_reachable,
             is_open: config.open || config.open_to_network,
+            is_registration_open: matches!(config.registration, RegistrationOption::Open),
         }),
         network: network(config, process).await,
         machine: machine(config, process, in_database.last_written),
