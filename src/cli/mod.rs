@@ -1,6 +1,7 @@
 //! The command line: the commands of the program.
 
 pub mod accounts;
+pub mod audit;
 pub mod doctor;
 pub mod files;
 pub mod jobs;
@@ -20,6 +21,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::accounts::{KeyArgs, UserArgs};
+use self::audit::AuditArgs;
 use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
@@ -78,6 +80,8 @@ enum CliCommand {
     Mqtt(MqttArgs),
     /// Say what is wrong with an installation, or weak, and what to do about it
     Doctor(Box<DoctorArgs>),
+    /// List the audit: who did what, and from where
+    Audit(AuditArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the value of every option, and its source
@@ -136,6 +140,10 @@ pub fn run() -> ExitCode {
             Err(failed) => Err(failed),
         },
         CliCommand::Jobs(args) => match ended(async_main(jobs::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        CliCommand::Audit(args) => match ended(async_main(audit::run(args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
