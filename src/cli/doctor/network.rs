@@ -28,7 +28,7 @@ pub struct BrokerFacts {
     /// TLS, or it is on this machine.
     pub is_private: bool,
     pub has_password: bool,
-    /// What somebody without a password may do there, or why that could not be found out.
+    /// The rights of somebody without a password there, or the reason why they could not be found out.
     pub strangers: Result<StrangerRights, String>,
 }
 
