@@ -34,7 +34,8 @@ use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
 
 pub(crate) use self::settings::accounts;
 use self::settings::{
-    anonymous, broker_settings, destinations, largest_payload, settings as hub_settings, unknown_devices,
+    anonymous, broker_settings, destinations, devices, largest_payload, settings as hub_settings,
+    unknown_devices,
 };
 use crate::api::firmware::{self, Folder};
 use crate::config::{Config, Mqtt};
@@ -174,6 +175,8 @@ impl Application {
         }
         let store = open_store(&config, &seal).await?;
         let mut settings = hub_settings(&config);
+        let tokens = Tokens::new(Arc::clone(&seal)).for_broker(config.mosquitto_files.is_some());
+        settings.tokens = tokens.clone();
         settings.webhooks = destinations(&config, &[http, config.mqtt_listen]);
         let hub = Hub::start(Arc::clone(&store) as _, clock, settings)
             .await
@@ -212,7 +215,7 @@ impl Application {
             policy: Policy::of(&config, &info.public_url),
             most_connections: shares.http,
             firmware: Folder::new(config.data_dir.join("firmware")),
-            tokens: Tokens::new(seal).for_broker(config.mosquitto_files.is_some()),
+            tokens,
             anonymous: anonymous(&config),
             is_local_only: config.is_local_only(),
             local_key: Some(local_key),
@@ -257,6 +260,7 @@ impl RunningHub {
     pub(crate) fn change(&self, config: &Config) {
         let Self { hub, store, http, mqtt, web, .. } = self;
         hub.ingress.treat_unknown(unknown_devices(config));
+        hub.ingress.treat_anonymous(devices(config));
         hub.ingress.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
         web.change(Policy::of(config, &web.info.public_url));
         store.keep(Keeping {

@@ -158,13 +158,6 @@ struct RevokeArgs {
     id: String,
 }
 
-#[derive(Args, Debug)]
-struct RotateArgs {
-    /// Remove the older keys at once; devices with tokens of before need new ones then
-    #[arg(long)]
-    forget_old: bool,
-}
-
 /// The devices for which a role counts.
 #[derive(Args, Debug)]
 struct ScopeArg {
@@ -180,6 +173,13 @@ enum ScopePart {
     Word(String),
     Group(String),
     Device(String),
+}
+
+#[derive(Args, Debug)]
+struct RotateArgs {
+    /// Remove the older keys at once; devices with tokens of before need new ones then
+    #[arg(long)]
+    forget_old: bool,
 }
 
 /// A role of people and of keys.

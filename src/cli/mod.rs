@@ -76,12 +76,12 @@ enum CliCommand {
     User(UserArgs),
     /// Make, list and revoke keys for programs
     Key(KeyArgs),
+    /// List the audit: who did what, and from where
+    Audit(AuditArgs),
     /// Have an outside broker know the devices
     Mqtt(MqttArgs),
     /// Say what is wrong with an installation, or weak, and what to do about it
     Doctor(Box<DoctorArgs>),
-    /// List the audit: who did what, and from where
-    Audit(AuditArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the value of every option, and its source

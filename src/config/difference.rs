@@ -75,6 +75,7 @@ impl Options {
             mqtt_session_messages,
             mqtt_session_limit,
             mqtt_sessions_total,
+            devices,
             mosquitto_files,
             mosquitto_pid_file,
             unknown_devices,

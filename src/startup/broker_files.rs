@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 use twinhub_actors::Hub;
-use twinhub_actors::access::Caller;
-use twinhub_actors::messages::feed::{EventBatch, LiveFeed, SubscribeFeed};
+use twinhub_actors::access::{Caller, ConfinedFeed};
+use twinhub_actors::messages::feed::EventBatch;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::{ChangeKind, EventBody};
 use twinhub_domain::fleet::Lifecycle;
@@ -151,7 +150,7 @@ pub(crate) fn follow(
 ) -> FollowingBrokerFiles {
     FollowingBrokerFiles(actix_rt::spawn(async move {
         let grant = hub.of(Caller::Program, Source::Hub);
-        while let Ok(LiveFeed { events, .. }) = grant.ask(SubscribeFeed).await {
+        while let Ok(events) = grant.subscribe().await {
             match follow_from(&store, &hub.ingress.dialects(), events, &files, pid_file.as_deref()).await {
                 Ok(()) => return,
                 Err(Interrupted::Lagged) => {}
@@ -175,7 +174,7 @@ enum Interrupted {
 async fn follow_from(
     store: &SqlStore,
     dialects: &Dialects,
-    mut events: Receiver<EventBatch>,
+    mut events: ConfinedFeed,
     files: &BrokerFiles,
     pid_file: Option<&Path>,
 ) -> Result<(), Interrupted> {
@@ -196,7 +195,7 @@ async fn follow_from(
         match batch {
             None => due = (!write(&logins, dialects, files, pid_file)).then(|| Instant::now() + AGAIN),
             Some(Ok(batch)) => {
-                let devices = changed(&batch);
+                let devices = changed(&batch.events);
                 if devices.is_empty() {
                     continue;
                 }

@@ -18,6 +18,7 @@ mod commands_api;
 mod commands_killed;
 mod crowded;
 mod device_fields;
+mod device_passwords;
 mod dispositivos;
 mod doctor;
 mod event_stream;

@@ -5,6 +5,7 @@ pub mod broker;
 #[cfg(test)]
 mod contract;
 pub mod dialects;
+pub mod identity;
 pub mod intake;
 pub mod link;
 pub mod mosquitto;
