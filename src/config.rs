@@ -391,6 +391,12 @@ impl Config {
         self.listen.ip().is_loopback()
     }
 
+    /// Does a proxy in front of it serve it by https? So its public address says.
+    #[must_use]
+    pub fn is_behind_tls(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+
     /// Refuses what would let anyone in unless the user knows and says so. Whether there is a user, who has to sign in,
     /// is found out at the start.
     fn check_addresses(&self) -> Result<(), ConfigError> {

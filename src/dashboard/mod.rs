@@ -24,6 +24,11 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// The place in the page for the least length of a password.
 const LEAST: &str = "{least}";
 
+/// The place in the page for the way on without signing in.
+const WITHOUT: &str = "{without}";
+/// That way, where the hub lets everybody in who asks from here.
+const GO_ON: &str = r#"<p class="quiet">Here you can also <a href="/">go on without signing in</a>.</p>"#;
+
 /// The pages' files, which everybody may have.
 const ASSETS: [(&str, &str, &str); 5] = [
     ("/assets/app.js", SCRIPT, include_str!("app.js")),
@@ -55,14 +60,15 @@ async fn get_login(request: HttpRequest, access: Access) -> HttpResponse {
     if !access.state.directory().has_users() {
         return to(SET_UP);
     }
-    form(&request, &access).body(include_str!("login.html"))
+    let goes_on = if access.state.lets_strangers_read(&request) { GO_ON } else { "" };
+    form(&request, &access).body(include_str!("login.html").replace(WITHOUT, goes_on))
 }
 
 async fn get_set_up(request: HttpRequest, access: Access) -> HttpResponse {
     if access.state.directory().has_users() {
         return to(LOGIN);
     }
-    let least = PasswordPolicy::new(access.state.is_local_only, false).least().to_string();
+    let least = PasswordPolicy::new(access.settings().accounts.only_loopback, false).least().to_string();
     form(&request, &access).body(include_str!("setup.html").replace(LEAST, &least))
 }
 

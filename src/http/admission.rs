@@ -122,6 +122,13 @@ impl WebState {
         self.identify(credential, address(request))
     }
 
+    /// Would the caller of `request` see the page without any credential?
+    #[must_use]
+    pub fn lets_strangers_read(&self, request: &HttpRequest) -> bool {
+        let is_from_here = !self.anonymous.from_here || !is_handed_on(request.headers());
+        is_from_here && self.of_anonymous().contain(Permission::Read)
+    }
+
     /// Lets a caller in as one without a name, on routes for everybody: who signs in may bring an old session.
     #[must_use]
     pub fn admit_stranger(&self) -> CallerAdmission {

@@ -1,6 +1,7 @@
 //! People, sessions and keys: who is let in, and who no more.
 
 mod commands;
+mod factors;
 mod first_start;
 mod keys;
 mod page;

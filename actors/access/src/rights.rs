@@ -26,6 +26,12 @@ impl Rights {
         Self { role, permissions, scopes: self.scopes.narrowed_by(scope) }
     }
 
+    /// Are these no more than `those`? Of two different scopes nobody knows without the tree of groups: no.
+    #[must_use]
+    pub fn are_within(&self, those: &Self) -> bool {
+        self.permissions.are_within(those.permissions) && self.scopes == those.scopes
+    }
+
     /// May they see this device?
     #[must_use]
     pub fn reach(&self, place: &impl Place) -> bool {
@@ -52,6 +58,9 @@ mod tests {
                 assert_eq!(rights.permissions, own.permissions().narrowed_by(other.permissions()));
                 assert!(rights.role == own || rights.role == other);
                 assert!(rights.permissions.are_within(rights.role.permissions()), "{own} {other}");
+                assert!(rights.are_within(&rights));
+                let wider = Rights::new(rights.role, &Scope::All);
+                assert!(!rights.are_within(&wider) && !wider.are_within(&rights), "other scopes");
                 let at = |device| InTree { device, owner: "", group: "", tree: &tree };
                 assert!(rights.reach(&at(&pump)) && !rights.reach(&at(&fan)));
             }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use twinhub_access::limits::Try;
 use twinhub_access::password::{About, Password, PasswordPolicy};
-use twinhub_access::totp::{CODE_BYTES, CODES, RecoveryCode, TotpSecret};
 use twinhub_access::user::UserChange;
 use twinhub_access::{Action, AuditEntry, Key, KeyWish, Scope, Secret, User, UserId};
 use twinhub_domain::{Json, Timestamp};
@@ -14,21 +13,16 @@ use twinhub_domain::{Json, Timestamp};
 use super::hashing::random;
 use super::people::check_first;
 use super::trail::{entry, target_of};
-use super::{Accounts, durable, free};
+use super::{Accounts, durable, factors, free};
 use crate::messages::accounts::{
     AccountRefusal, AddUser, Asker, BeginTotp, ChangeUser, ConfirmTotp, EndOtherSessions, EndSession,
-    EndTotp, KeyMade, KeyView, MakeKey, MakeServiceKey, NewKey, RemoveUser, RevokeKey, SetPassword,
-    TotpBegun, TypedCode, UserEdit, UserView,
+    EndTotp, KeyMade, KeyView, MakeKey, MakeServiceKey, NewKey, RemoveUser, RevokeKey, SetPassword, UserEdit,
+    UserView,
 };
-
-/// The time in which a code must confirm a second factor.
-const TOTP_MS: i64 = 10 * 60 * 1_000;
-/// The hub's name in apps for second factors.
-const HUB: &str = "twinhub";
 
 impl Accounts {
     /// The present password of a user who is signed in is asked for; of another's, an admin asks for none.
-    fn own_password(
+    pub(super) fn own_password(
         &mut self,
         user: &User,
         typed: Option<Password>,
@@ -37,6 +31,9 @@ impl Accounts {
     ) -> Result<Option<(Password, Try)>, AccountRefusal> {
         if !by.check_account(user.id)? {
             return Ok(None);
+        }
+        if user.password.is_none() {
+            return Err(AccountRefusal::NoPassword);
         }
         let typed = typed.ok_or(AccountRefusal::OldPassword)?;
         let address = by.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -70,7 +67,10 @@ impl Accounts {
             });
             let after = match after {
                 Ok(after) => after,
-                Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
+                Err(refusal) => {
+                    this.not_judged(tried, &refusal);
+                    return drop(reply.send(Err(refusal))); // whoever asked may have gone
+                }
             };
             match tried {
                 Some(tried) => this.limits.succeeded(tried, now),
@@ -118,8 +118,9 @@ impl Accounts {
         }));
     }
 
-    /// Writes a user, and answers with what `view` makes of them.
-    fn write_user<R: 'static>(
+    /// Writes a user, and answers with what `view` makes of them. Whoever has more rights by it signs in again: a session
+    /// that somebody else has come by gains nothing.
+    pub(super) fn write_user<R: 'static>(
         &self,
         user: User,
         audit: Vec<AuditEntry>,
@@ -128,7 +129,9 @@ impl Accounts {
         ctx: &mut Context<Self>,
     ) {
         let (store, kept) = (Arc::clone(&self.store), user.clone());
-        let ends_sessions = user.disabled;
+        let before = self.people.get(user.id).and_then(User::rights);
+        let gains = before.zip(user.rights()).is_some_and(|(before, after)| !after.are_within(&before));
+        let ends_sessions = user.disabled || gains;
         let write = async move {
             if ends_sessions {
                 durable(|| store.remove_sessions_of(kept.id, None, &[])).await?;
@@ -137,6 +140,9 @@ impl Accounts {
         };
         let apply = move |this: &mut Self, ()| {
             let seen = view(&user);
+            if ends_sessions {
+                this.directory.end_sessions_of(user.id, None);
+            }
             this.put_user(user);
             Ok(seen)
         };
@@ -223,68 +229,6 @@ impl Accounts {
 
     fn service_key(&self, key: NewKey) -> Result<(Key, Secret), AccountRefusal> {
         Ok(Key::service(wish(key), &random()?, self.clock.now())?)
-    }
-
-    /// The user with the second factor that they began, and its recovery codes.
-    fn confirm_totp(
-        &self,
-        code: &TypedCode,
-        by: &Asker,
-        now: Timestamp,
-    ) -> Result<(User, Vec<RecoveryCode>), AccountRefusal> {
-        let user = self.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
-        let begun = self.totp_begun.get(&user.id);
-        let (secret, _) = begun
-            .filter(|(_, at)| now.millis().abs_diff(at.millis()) < TOTP_MS.unsigned_abs())
-            .ok_or(AccountRefusal::NoTotpBegun)?;
-        let mut random_codes = [[0; CODE_BYTES]; CODES];
-        for code in &mut random_codes {
-            *code = random()?;
-        }
-        let confirmed = secret.confirmed(&code.0, &random_codes, now);
-        let (totp, codes) = confirmed.ok_or(AccountRefusal::Code)?;
-        Ok((User { totp: Some(totp), ..user.clone() }, codes))
-    }
-
-    fn end_totp(&mut self, end: EndTotp, ctx: &mut Context<Self>) {
-        let EndTotp { user, password, by, reply } = end;
-        let now = self.clock.now();
-        let prepared = self.people.find(user).cloned().and_then(|user| {
-            by.check_account(user.id)?;
-            if user.totp.is_none() {
-                return Err(AccountRefusal::NoTotp);
-            }
-            let own = self.own_password(&user, password, &by, now)?;
-            Ok((user, own))
-        });
-        let (before, own) = match prepared {
-            Ok(prepared) => prepared,
-            Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
-        };
-        let audit = entry(&by, now, Action::TotpDisabled, &target_of(&before));
-        let Some((typed, tried)) = own else {
-            return self.write_user(User { totp: None, ..before }, vec![audit], |_| (), reply, ctx);
-        };
-        let checked = self.hashing.check(typed.clone(), before.password.clone());
-        ctx.spawn(checked.into_actor(self).map(move |checked, this, ctx| {
-            let after = checked.and_then(|check| {
-                let user = this.people.find(user)?;
-                if !check.is_right || user.password != before.password {
-                    return Err(AccountRefusal::OldPassword);
-                }
-                // Without the second factor it may have to be longer.
-                let about = About { name: &user.name, email: user.email.as_ref() };
-                PasswordPolicy::new(this.settings.only_loopback, false).check(&typed, about)?;
-                Ok(User { totp: None, ..user.clone() })
-            });
-            match after {
-                Ok(after) => {
-                    this.limits.succeeded(tried, now);
-                    this.write_user(after, vec![audit], |_| (), reply, ctx);
-                }
-                Err(refusal) => drop(reply.send(Err(refusal))), // whoever asked may have gone
-            }
-        }));
     }
 }
 
@@ -434,33 +378,18 @@ impl Handler<RevokeKey> for Accounts {
 }
 
 impl Handler<BeginTotp> for Accounts {
-    type Result = Result<TotpBegun, AccountRefusal>;
+    type Result = ();
 
-    fn handle(&mut self, BeginTotp { by }: BeginTotp, _: &mut Context<Self>) -> Self::Result {
-        let user = self.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
-        if user.totp.is_some() {
-            return Err(AccountRefusal::HasTotp);
-        }
-        let secret = TotpSecret::new(random()?);
-        self.totp_begun.insert(user.id, (secret, self.clock.now()));
-        Ok(TotpBegun { address: secret.reveal_address(HUB, user.name.as_str()) })
+    fn handle(&mut self, begin: BeginTotp, ctx: &mut Context<Self>) {
+        factors::begin(self, begin, ctx);
     }
 }
 
 impl Handler<ConfirmTotp> for Accounts {
     type Result = ();
 
-    fn handle(&mut self, ConfirmTotp { code, by, reply }: ConfirmTotp, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
-        let confirmed = self.confirm_totp(&code, &by, now);
-        match confirmed {
-            Ok((user, codes)) => {
-                self.totp_begun.remove(&user.id);
-                let audit = entry(&by, now, Action::TotpEnabled, &target_of(&user));
-                self.write_user(user, vec![audit], |_| codes, reply, ctx);
-            }
-            Err(refusal) => drop(reply.send(Err(refusal))), // whoever asked may have gone
-        }
+    fn handle(&mut self, confirm: ConfirmTotp, ctx: &mut Context<Self>) {
+        factors::confirm(self, confirm, ctx);
     }
 }
 
@@ -468,6 +397,6 @@ impl Handler<EndTotp> for Accounts {
     type Result = ();
 
     fn handle(&mut self, end: EndTotp, ctx: &mut Context<Self>) {
-        self.end_totp(end, ctx);
+        factors::end(self, end, ctx);
     }
 }

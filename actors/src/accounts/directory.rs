@@ -66,6 +66,15 @@ pub struct Directory {
     changes: watch::Sender<u64>,
 }
 
+/// Sessions that time has changed.
+#[derive(Debug, Default)]
+pub(super) struct Overdue {
+    /// They are over.
+    pub sessions: Vec<SessionId>,
+    /// A clock that was ahead had begun them; they are written anew.
+    pub set_right: Vec<Session>,
+}
+
 /// Uses that are to be written down.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
@@ -172,10 +181,10 @@ impl Directory {
     }
 
     /// Ends what is over at `now`, and gives the sessions among it.
-    pub(super) fn expire(&self, now: Timestamp) -> Vec<SessionId> {
+    pub(super) fn expire(&self, now: Timestamp) -> Overdue {
         // Nothing is over at nearly every look, and whoever is identified meanwhile does not wait for one.
         if !self.read().has_overdue(now) {
-            return Vec::new();
+            return Overdue::default();
         }
         self.change(|entries| entries.expire(now))
     }

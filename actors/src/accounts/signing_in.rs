@@ -15,7 +15,7 @@ use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::{PasswordCheck, random};
 use super::trail::{Reason, entry, own_entry, target_of};
-use super::{Accounts, RegistrationPolicy, durable, free, new_session_id};
+use super::{Accounts, RegistrationPolicy, answer, durable, free, new_session_id};
 use crate::clock::new_id;
 use crate::messages::accounts::{
     AccountRefusal, NewUser, Peer, Register, SessionView, SetUp, SetUpToken, SignIn, SignOut, SignedIn,
@@ -170,7 +170,14 @@ impl Accounts {
         let checked = self.hashing.check(password, kept.clone());
         let presented = Presented { tried, user, kept, code, peer };
         ctx.spawn(checked.into_actor(self).map(move |checked, this, ctx| {
-            match checked.and_then(|check| this.let_in(check, presented)) {
+            let entering = match checked {
+                Ok(check) => this.let_in(check, presented),
+                Err(refusal) => {
+                    this.not_judged(Some(presented.tried), &refusal);
+                    Err(refusal)
+                }
+            };
+            match entering {
                 Ok(entering) => this.enter(entering, reply, ctx),
                 Err(refusal) => answer(reply, Err(refusal)),
             }
@@ -273,6 +280,14 @@ impl Accounts {
         }
         tried
     }
+
+    /// Takes a try back that nobody has judged, as `refusal` says.
+    pub(super) fn not_judged(&mut self, tried: Option<Try>, refusal: &AccountRefusal) {
+        let is_fault = matches!(refusal, AccountRefusal::Busy | AccountRefusal::System(_));
+        if let Some(tried) = tried.filter(|_| is_fault) {
+            self.limits.take_back(tried);
+        }
+    }
 }
 
 /// Writes a new session down, and removes another for it.
@@ -289,10 +304,6 @@ async fn begin(
         true => Ok(()),
         false => Err(AccountRefusal::UnknownUser),
     }
-}
-
-fn answer<T>(reply: oneshot::Sender<Result<T, AccountRefusal>>, answer: Result<T, AccountRefusal>) {
-    let _ = reply.send(answer); // whoever asked may have gone
 }
 
 impl Handler<SetUp> for Accounts {

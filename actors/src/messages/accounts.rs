@@ -194,9 +194,12 @@ pub struct RevokeKey {
 
 /// Makes the secret of a second factor for the caller. It counts once a code of it has confirmed it.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<TotpBegun, AccountRefusal>")]
+#[rtype(result = "()")]
 pub struct BeginTotp {
+    /// The present one.
+    pub password: Password,
     pub by: Asker,
+    pub reply: oneshot::Sender<Result<TotpBegun, AccountRefusal>>,
 }
 
 /// Turns the caller's second factor on. The answer is the recovery codes, which are shown once.

@@ -140,10 +140,10 @@ pub struct TotpCode {
     code: SecretText,
 }
 
-/// The password by which it is turned off.
+/// The password by which a second factor is begun, and turned off.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TotpEnd {
+pub struct PresentPassword {
     #[schema(value_type = String, format = Password)]
     password: SecretText,
 }
@@ -251,7 +251,7 @@ impl TotpCode {
     }
 }
 
-impl TotpEnd {
+impl PresentPassword {
     /// It.
     ///
     /// # Errors

@@ -105,6 +105,9 @@ async fn what_a_proxy_hands_on_is_not_taken_for_this_machine() {
             (403, "registration_closed".into())
         );
 
+        let short = hub.post("/api/auth/register", &json!({ "name": "ann", "password": "purple12" })).await;
+        assert_eq!(told(short).await, (422, "bad_password".into()), "others reach it by the proxy");
+        assert!(hub.get("/setup").await.text().await.unwrap().contains("At least 15 characters"));
         Person::first(&hub, "ann").await;
         let login = json!({ "name": "ann", "password": PASSWORD });
         let by_https =
@@ -149,6 +152,17 @@ async fn an_open_hub_lets_this_machine_in_also_when_there_are_users() {
     assert_eq!(hub.post("/api/users", &bob).await.status(), 201);
     let created = hub.json("/api/audit?action=user.created").await;
     assert_eq!((&created[0]["who"], &created[0]["address"]), (&json!(""), &json!("127.0.0.1")), "{created}");
+    // A session that has ended leads to where one signs in, and from there on without one.
+    let pair = format!("twinhub_{}={}", hub.http.port(), "a".repeat(64));
+    let open = async |path: &str| {
+        let asked = hub.request(reqwest::Method::GET, path).header("Cookie", &pair);
+        asked.header("Accept", "text/html").send().await.unwrap()
+    };
+    let sent_on = open("/").await;
+    assert_eq!(sent_on.status(), 303);
+    let page = open(sent_on.headers()["location"].to_str().unwrap()).await;
+    assert!(page.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
+    assert!(page.text().await.unwrap().contains(r#"<a href="/">go on without signing in</a>"#));
     // A credential that counts for nothing is none, and never taken for a caller without one.
     let key = format!("twh_pat_{}", "a".repeat(59));
     assert_eq!(get_with(&hub, &key, "/api/devices").await.0, 401);

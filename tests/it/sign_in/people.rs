@@ -228,18 +228,3 @@ async fn the_audit_says_who_did_what_a_page_at_a_time_and_no_secret() {
     let created = ann.json(&hub, "/api/audit?action=user.created&who=user:ann").await;
     assert_eq!(created[0]["target"], "user:bob", "{created}");
 }
-
-#[tokio::test]
-async fn a_second_factor_counts_once_a_code_has_confirmed_it() {
-    let hub = Installation::new().start().await;
-    let ann = Person::first(&hub, "ann").await;
-    let begun = ann.send(&hub, Method::POST, "/api/auth/totp", &json!({})).await;
-    assert_eq!(begun.status(), 201);
-    let begun: Value = begun.json().await.unwrap();
-    assert!(begun["address"].as_str().unwrap().contains(begun["secret"].as_str().unwrap()));
-    let wrong = ann.send(&hub, Method::PUT, "/api/auth/totp", &json!({ "code": "abc" })).await;
-    assert_eq!(told(wrong).await, (401, "wrong_code".into()));
-    assert_eq!(login(&hub, "ann", PASSWORD).await.status(), 200, "it does not count yet");
-    let end = ann.send(&hub, Method::DELETE, "/api/auth/totp", &json!({ "password": PASSWORD })).await;
-    assert_eq!(told(end).await, (409, "no_totp".into()));
-}

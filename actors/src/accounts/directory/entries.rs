@@ -12,7 +12,7 @@ use twinhub_access::session::Lives;
 use twinhub_access::{Key, Rights, Secret, SecretId, Session, SessionId, SessionToken, User, UserId};
 use twinhub_domain::Timestamp;
 
-use super::{Identity, Unidentified, Uses};
+use super::{Identity, Overdue, Unidentified, Uses};
 use crate::caller::Caller;
 
 /// The validity of the rights that an identity was given.
@@ -184,7 +184,7 @@ impl Entries {
         for entry in self.sessions.values_mut().filter(|entry| entry.user == user.id) {
             let Some(rights) = &rights else { continue };
             entry.lives = Lives::of(user.role, self.over_tls);
-            if !is_within(&entry.rights, rights) {
+            if !entry.rights.are_within(rights) {
                 std::mem::take(&mut entry.validity).end();
                 is_narrowed = true;
             }
@@ -199,7 +199,7 @@ impl Entries {
                 rights_of_key(&used.record, Some(user))
             };
             let is_kept = match (&entry.rights, &rights) {
-                (Ok(before), Ok(after)) => is_within(before, after),
+                (Ok(before), Ok(after)) => before.are_within(after),
                 (Ok(_), Err(_)) => false,
                 (Err(_), _) => true,
             };
@@ -219,13 +219,18 @@ impl Entries {
 
     /// Would [`Self::expire`] change anything?
     pub fn has_overdue(&self, now: Timestamp) -> bool {
-        self.sessions.values().any(|entry| entry.is_over(now))
+        self.sessions.values().any(|entry| entry.is_over(now) || lock(&entry.session).record.is_ahead(now))
             || self.keys.values().any(|entry| entry.is_over(now) == entry.validity.lasts())
     }
 
     /// Takes out the sessions whose time is over, and ends the rights of keys that have expired. Those stay: their owners
-    /// see them in lists, and a clock that was wrong costs none. The result also says whether a right ended.
-    pub fn expire(&mut self, now: Timestamp) -> (Vec<SessionId>, bool) {
+    /// see them in lists, and a clock that was wrong costs none. Sessions that a clock ahead has begun are set right. The
+    /// result also says whether a right ended.
+    pub fn expire(&mut self, now: Timestamp) -> (Overdue, bool) {
+        let sessions = self.sessions.values_mut().map(|entry| lock(&entry.session));
+        let set_right =
+            sessions.filter_map(|mut used| used.record.set_right(now).then(|| used.record.clone()));
+        let set_right: Vec<Session> = set_right.collect();
         let over = self.sessions.extract_if(|_, entry| entry.is_over(now));
         let sessions: Vec<SessionId> = over
             .map(|(_, entry)| {
@@ -243,7 +248,7 @@ impl Entries {
                 entry.validity = Arc::default(); // the clock was set back
             }
         }
-        (sessions, has_ended)
+        (Overdue { sessions, set_right }, has_ended)
     }
 
     /// Takes out the uses that are to be written down.
@@ -310,11 +315,6 @@ fn rights_of_key(key: &Key, owner: Option<&User>) -> Result<Rights, DeadKey> {
     let permissions = rights.permissions.without(Permission::Account);
     let permissions = if owner.is_some() { permissions.without(Permission::Users) } else { permissions };
     Ok(Rights { permissions, ..rights })
-}
-
-/// Are these rights no more than those? Of two different scopes nobody knows without the tree of groups: no.
-fn is_within(rights: &Rights, those: &Rights) -> bool {
-    rights.permissions.are_within(those.permissions) && rights.scopes == those.scopes
 }
 
 fn lock<T>(used: &Mutex<Used<T>>) -> MutexGuard<'_, Used<T>> {

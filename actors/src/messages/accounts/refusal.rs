@@ -39,6 +39,8 @@ pub enum AccountRefusal {
     Password(#[from] BadPassword),
     #[error("the present password is wrong")]
     OldPassword,
+    #[error("this account has no password: its user signs in by the identity provider")]
+    NoPassword,
     #[error(transparent)]
     User(#[from] BadUserChange),
     #[error(transparent)]
