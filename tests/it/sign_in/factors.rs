@@ -4,6 +4,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha1::Sha1;
+use twinhub_actors::SystemClock;
+use twinhub_domain::Clock as _;
 
 use crate::support::hub::{HubProcess, Installation};
 use crate::support::people::{PASSWORD, Person, told};
@@ -17,8 +19,7 @@ fn code(secret: &str, steps: i64) -> String {
     let bits: Vec<u8> = digits.flat_map(|digit| (0..5).rev().map(move |bit| digit >> bit & 1)).collect();
     let secret: Vec<u8> =
         bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |byte, bit| byte << 1 | bit)).collect();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let step = i64::try_from(now / 30).unwrap() + steps;
+    let step = SystemClock.now().millis() / 30_000 + steps;
     let mut mac = Hmac::<Sha1>::new_from_slice(&secret).unwrap();
     mac.update(&step.to_be_bytes());
     let hash = mac.finalize().into_bytes();

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
+use crate::support::http::ask;
 use crate::support::hub::{HubProcess, Installation, run, run_fed};
 use crate::support::people::{PASSWORD, Person, get_with, told};
 use crate::support::within;
@@ -155,14 +156,14 @@ async fn an_open_hub_lets_this_machine_in_also_when_there_are_users() {
     // A session that has ended leads to where one signs in, and from there on without one.
     let pair = format!("twinhub_{}={}", hub.http.port(), "a".repeat(64));
     let open = async |path: &str| {
-        let asked = hub.request(reqwest::Method::GET, path).header("Cookie", &pair);
-        asked.header("Accept", "text/html").send().await.unwrap()
+        let (line, host) = (format!("GET {path} HTTP/1.1"), format!("Host: {}", hub.http));
+        ask(hub.http, &[&line, &host, &format!("Cookie: {pair}"), "Accept: text/html"], "").await
     };
     let sent_on = open("/").await;
-    assert_eq!(sent_on.status(), 303);
-    let page = open(sent_on.headers()["location"].to_str().unwrap()).await;
-    assert!(page.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
-    assert!(page.text().await.unwrap().contains(r#"<a href="/">go on without signing in</a>"#));
+    assert_eq!((sent_on.status, sent_on.header("location")), (303, Some("/login?next=%2F")));
+    let page = open("/login?next=%2F").await;
+    assert!(page.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert!(page.body.contains(r#"<a href="/">go on without signing in</a>"#), "{}", page.body);
     // A credential that counts for nothing is none, and never taken for a caller without one.
     let key = format!("twh_pat_{}", "a".repeat(59));
     assert_eq!(get_with(&hub, &key, "/api/devices").await.0, 401);
