@@ -44,7 +44,7 @@ async fn end(scene: &Scene, user: UserId, password: Option<&str>, by: &Asker) ->
 async fn with_factor(scene: &Scene) -> (SignedIn, TotpBegun, Vec<RecoveryCode>) {
     let ann = scene.ann().await;
     let by = asker(&scene.by_session(&ann).unwrap());
-    let begun = begin(&scene, GOOD, &by).await.unwrap();
+    let begun = begin(scene, GOOD, &by).await.unwrap();
     let codes = confirm(scene, &code(&begun, scene.now()), &by).await.unwrap();
     scene.clock.advance(30_000);
     (ann, begun, codes)
