@@ -7,6 +7,7 @@ mod database;
 mod difference;
 mod file;
 mod log_filter;
+mod oidc;
 mod shown;
 mod values;
 
@@ -24,6 +25,7 @@ use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 pub use database::Database;
 pub use file::table as file_table;
 pub use log_filter::LogFilter;
+pub use oidc::{GroupRights, OidcConfig, OidcGroup};
 pub use shown::report;
 pub use values::{
     ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, RegistrationOption,
@@ -183,6 +185,38 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_REGISTRATION", value_name = "POLICY")]
     pub registration: Option<RegistrationOption>,
 
+    /// The identity provider of single sign-on, by the address that it calls itself: https://id.example.com/realms/home
+    #[arg(long, env = "TWINHUB_OIDC_ISSUER", value_name = "URL")]
+    pub oidc_issuer: Option<String>,
+
+    /// The name of this hub at the provider
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_ID", value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+
+    /// The secret of this hub at the provider
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub oidc_client_secret: Option<String>,
+
+    /// The file with that secret
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")]
+    pub oidc_client_secret_file: Option<PathBuf>,
+
+    /// A scope that the provider is asked for; several times [default: openid,profile,email]
+    #[arg(long, env = "TWINHUB_OIDC_SCOPES", value_name = "SCOPE", value_delimiter = ',')]
+    pub oidc_scopes: Option<Vec<String>>,
+
+    /// The claim with a person's groups, or a path to it: `realm_access.roles` [default: groups]
+    #[arg(long, env = "TWINHUB_OIDC_GROUPS_CLAIM", value_name = "CLAIM")]
+    pub oidc_groups_claim: Option<String>,
+
+    /// A group of the provider's and its role here, `GROUP=ROLE` or `GROUP=ROLE@DEVICE-GROUP`; several times, the first that fits counts
+    #[arg(long, env = "TWINHUB_OIDC_ROLES", value_name = "GROUP", value_delimiter = ',')]
+    pub oidc_roles: Option<Vec<OidcGroup>>,
+
+    /// The provider's name on the sign-in page [default: single sign-on]
+    #[arg(long, env = "TWINHUB_OIDC_NAME", value_name = "NAME")]
+    pub oidc_name: Option<String>,
+
     /// Let whoever asks from this machine do everything, also when there are users [default: false]
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub open: Option<bool>,
@@ -241,6 +275,8 @@ pub struct Config {
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
     pub registration: RegistrationOption,
+    /// None: there is no single sign-on.
+    pub oidc: Option<OidcConfig>,
     pub open: bool,
     pub open_to_network: bool,
 }
@@ -259,6 +295,9 @@ pub enum ConfigError {
          you want"
     )]
     MqttToNetwork { address: SocketAddr },
+    /// Single sign-on cannot be as it was asked for.
+    #[error("{0}")]
+    Oidc(String),
     #[error(
         "--open lets in whoever asks from this machine, and --listen {address} can be reached by other machines: leave \
          one of them out, or say --open-to-network to let anyone in"
@@ -302,6 +341,7 @@ impl Config {
     }
 
     fn combine(given: Options, database_url: Option<String>, file: Options) -> Result<Self, ConfigError> {
+        let oidc = OidcConfig::combine(&given, &file)?;
         let data_dir = given.data_dir.or(file.data_dir).unwrap_or_else(|| "data".into());
         let database = match given.database.or(database_url).or(file.database) {
             Some(url) => Database::Url(url),
@@ -376,6 +416,7 @@ impl Config {
                 .or(file.webhook_private_redirects)
                 .unwrap_or_default(),
             registration: given.registration.or(file.registration).unwrap_or_default(),
+            oidc,
             open: given.open.or(file.open).unwrap_or_default(),
             open_to_network: given.open_to_network.or(file.open_to_network).unwrap_or_default(),
             data_dir,

@@ -1,6 +1,7 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
 mod banner;
+mod environment;
 mod handles;
 mod instance;
 mod key;
@@ -38,6 +39,8 @@ use self::settings::{
 use crate::api::firmware::{self, Folder};
 use crate::config::{Config, Mqtt};
 use crate::http::{self, Policy};
+use crate::single_sign_on::SingleSignOn;
+use crate::startup::environment::{EnvironmentError, SeedEnvironment};
 use crate::startup::key::KeyError;
 use crate::startup::local_key::{LocalKey, LocalKeyFile};
 use crate::startup::lock::{LockError, Locks};
@@ -107,6 +110,10 @@ pub enum StartError {
     NoUser { address: SocketAddr },
     #[error("cannot write the key for this machine's command line into {}: {source}", path.display())]
     LocalKey { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error("cannot ask a provider of single sign-on: {0}")]
+    SignOn(std::io::Error),
     #[error("cannot serve HTTP: {0}")]
     Serve(std::io::Error),
     /// The HTTP library cannot write such a date, and its worker threads would panic.
@@ -166,6 +173,8 @@ impl Application {
             // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
         }
+        let environment = SeedEnvironment::read();
+        let jwt = environment.jwt_keys(seal.derived("json web tokens"), config.is_local_only())?;
         let store = open_store(&config, &seal).await?;
         let mut settings = hub_settings(&config);
         settings.webhooks = destinations(&config, &[http, config.mqtt_listen]);
@@ -173,6 +182,11 @@ impl Application {
             .await
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
 
+        if let Err(error) = environment.make_user(&hub).await {
+            hub.close().await;
+            store.close().await;
+            return Err(error.into());
+        }
         if !config.is_local_only() && !config.open_to_network && !hub.directory.has_users() {
             hub.close().await;
             store.close().await;
@@ -193,6 +207,8 @@ impl Application {
         hub.confine_webhooks(destinations(&config, &listeners));
         hub.connect(Arc::clone(&link));
 
+        let sign_on = config.oidc.clone().map(SingleSignOn::new).transpose().map_err(StartError::SignOn)?;
+        let sign_on = sign_on.map(Arc::new);
         let info = ServerInfo {
             version: env!("CARGO_PKG_VERSION"),
             started_at,
@@ -210,6 +226,9 @@ impl Application {
             anonymous: anonymous(&config),
             is_local_only: config.is_local_only(),
             local_key: Some(local_key),
+            jwt,
+            sign_on,
+            public_url: config.public_url.clone(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
         if let Err(error) =

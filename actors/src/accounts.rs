@@ -7,6 +7,7 @@
 pub mod alone;
 mod changes;
 pub mod directory;
+mod external;
 mod factors;
 mod hashing;
 mod people;

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use twinhub_access::password::PasswordPolicy;
 use twinhub_actors::access::Permission;
 
-use crate::api::auth::cookie;
+use crate::api::auth::{cookie, oidc};
 use crate::http::Access;
 use crate::http::routes::{Method, Operation};
 use crate::http::sign_in::{LOGIN, SET_UP};
@@ -26,6 +26,8 @@ const LEAST: &str = "{least}";
 
 /// The place in the page for the way on without signing in.
 const WITHOUT: &str = "{without}";
+/// The place for the link of single sign-on.
+const SIGN_ON: &str = "{sign_on}";
 /// That way, where the hub lets everybody in who asks from here.
 const GO_ON: &str = r#"<p class="quiet">Here you can also <a href="/">go on without signing in</a>.</p>"#;
 
@@ -61,7 +63,9 @@ async fn get_login(request: HttpRequest, access: Access) -> HttpResponse {
         return to(SET_UP);
     }
     let goes_on = if access.state.lets_strangers_read(&request) { GO_ON } else { "" };
-    form(&request, &access).body(include_str!("login.html").replace(WITHOUT, goes_on))
+    let sign_on = oidc::link(&access.state, request.query_string());
+    form(&request, &access)
+        .body(include_str!("login.html").replace(WITHOUT, goes_on).replace(SIGN_ON, &sign_on))
 }
 
 async fn get_set_up(request: HttpRequest, access: Access) -> HttpResponse {

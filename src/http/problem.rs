@@ -1,8 +1,10 @@
 //! Errors of requests, and their RFC 9457 problem documents. The only place that names status codes of errors.
 
 mod accounts;
+pub(crate) mod fastapi;
 mod refusals;
 mod rule;
+pub(crate) mod sign_on;
 mod texts;
 
 use actix_web::http::{StatusCode, header};

@@ -26,6 +26,8 @@ pub struct Operation {
     /// `/api/devices/{id}`
     pub path: String,
     pub method: Method,
+    /// JSON web tokens are credentials here.
+    takes_jwt: bool,
     route: Box<dyn FnOnce() -> Route>,
 }
 
@@ -42,7 +44,7 @@ pub enum Method {
     Delete,
 }
 
-/// The refusal of a method that a resource does not take.
+/// The answer to a request that is refused before its handler, in the words of the dialect.
 pub type Refuse = fn(ApiError) -> HttpResponse;
 
 impl Method {
@@ -86,7 +88,7 @@ impl Operation {
             _ if is_stream => Method::Stream,
             _ => Method::Get,
         };
-        Self { permission, path: D::path(), method, route: Box::new(route) }
+        Self { permission, path: D::path(), method, takes_jwt: false, route: Box::new(route) }
     }
 
     /// A route that it does not.
@@ -96,12 +98,18 @@ impl Operation {
         path: &str,
         route: impl FnOnce() -> Route + 'static,
     ) -> Self {
-        Self { permission, path: path.to_owned(), method, route: Box::new(route) }
+        Self { permission, path: path.to_owned(), method, takes_jwt: false, route: Box::new(route) }
     }
 
-    fn into_route(self) -> Route {
-        let permission = self.permission;
-        let admit = move |request, next| admit(permission, request, next);
+    /// The same where JSON web tokens are credentials too.
+    #[must_use]
+    pub fn taking_jwt(self) -> Self {
+        Self { takes_jwt: true, ..self }
+    }
+
+    fn into_route(self, refuse: Refuse) -> Route {
+        let (permission, takes_jwt) = (self.permission, self.takes_jwt);
+        let admit = move |request, next| admit(permission, takes_jwt, refuse, request, next);
         let guard = self.method.guard();
         (self.route)().guard(guard::fn_guard(move |context| guard.check(context))).wrap(from_fn(admit))
     }
@@ -110,22 +118,28 @@ impl Operation {
 /// Lets a request in whose caller has the permission, and hands the handler their grant.
 async fn admit(
     permission: Permission,
+    takes_jwt: bool,
+    refuse: Refuse,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(state) = request.app_data::<Data<WebState>>().cloned() else {
         return Err(ApiError::NoGrant.into());
     };
-    let admission = match state.admit(request.request()) {
+    let admitted = match takes_jwt {
+        true => state.admit_by_jwt(request.request()),
+        false => state.admit(request.request()),
+    };
+    let admission = match admitted {
         Ok(admission) => admission,
         Err(ApiError::Unidentified(Unidentified::Session)) if permission == Permission::Public => {
             state.admit_stranger()
         }
-        Err(error) => return Ok(refuse(request, &error)),
+        Err(error) => return Ok(refused(request, error, refuse)),
     };
     requests::name(request.match_pattern(), admission.grant.caller());
     if let Err(error) = admission.demand(permission) {
-        return Ok(refuse(request, &error));
+        return Ok(refused(request, error, refuse));
     }
     let waits = permission != Permission::Public && Params::parse(request.query_string()).has("wait");
     let rights = waits.then(|| LiveRights::of(state, admission.holder.clone(), request.request()));
@@ -141,10 +155,10 @@ async fn admit(
 }
 
 /// The answer to a caller who is not let in. A person whose browser opens a page goes to where they can sign in.
-fn refuse(request: ServiceRequest, error: &ApiError) -> ServiceResponse<BoxBody> {
-    let answer = match sign_in::way(request.request(), error) {
+fn refused(request: ServiceRequest, error: ApiError, refuse: Refuse) -> ServiceResponse<BoxBody> {
+    let answer = match sign_in::way(request.request(), &error) {
         Some(way) => way,
-        None => error.error_response(),
+        None => refuse(error),
     };
     request.into_response(answer)
 }
@@ -162,7 +176,7 @@ pub fn configure(config: &mut ServiceConfig, operations: Vec<Operation>, refuse:
         let allow = allow.join(", ");
         let path = operations[0].path.clone(); // there is one at least
         let resource = operations.into_iter().fold(web::resource(path), |resource, operation| {
-            resource.route(operation.into_route()) // each with its guard
+            resource.route(operation.into_route(refuse)) // each with its guard
         });
         config.service(resource.default_service(web::to(move |request: HttpRequest| {
             let (path, method) = (request.path().to_owned(), request.method().to_string());

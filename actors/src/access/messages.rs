@@ -54,7 +54,8 @@ macro_rules! asks {
 asks! {
     accounts: Accounts {
         // Whoever is to be let in has no permission yet.
-        Public: accounts::SetUp, accounts::SignIn, accounts::Register, accounts::SignOut, accounts::ReadOwnUser;
+        Public: accounts::SetUp, accounts::SignIn, accounts::SignInExternally, accounts::Register, accounts::SignOut,
+            accounts::ReadOwnUser;
         Account: accounts::MakeKey, accounts::BeginTotp, accounts::ConfirmTotp;
         // They take `Account` for one's own account and `Users` for another's: the actor looks whose it is.
         Public: accounts::ChangeUser, accounts::SetPassword, accounts::EndTotp, accounts::ListSessions,

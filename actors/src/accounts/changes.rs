@@ -100,7 +100,8 @@ impl Accounts {
 
     fn add_user(&mut self, add: AddUser, ctx: &mut Context<Self>) {
         let AddUser { user, role, by, reply } = add;
-        if let Err(refusal) = check_first(&self.people, role).and_then(|()| self.check_new(&user)) {
+        if let Err(refusal) = check_first(&self.people, role).and_then(|()| self.check_new(&user, by.source))
+        {
             return drop(reply.send(Err(refusal))); // whoever asked may have gone
         }
         let hashed = self.hashing.new_hash(user.password.clone(), None);
@@ -118,6 +119,12 @@ impl Accounts {
         }));
     }
 
+    /// Has a user more rights as `after` than now?
+    pub(super) fn gains(&self, after: &User) -> bool {
+        let before = self.people.get(after.id).and_then(User::rights);
+        before.zip(after.rights()).is_some_and(|(before, after)| !after.are_within(&before))
+    }
+
     /// Writes a user, and answers with what `view` makes of them. Whoever has more rights by it signs in again: a session
     /// that somebody else has come by gains nothing.
     pub(super) fn write_user<R: 'static>(
@@ -129,9 +136,7 @@ impl Accounts {
         ctx: &mut Context<Self>,
     ) {
         let (store, kept) = (Arc::clone(&self.store), user.clone());
-        let before = self.people.get(user.id).and_then(User::rights);
-        let gains = before.zip(user.rights()).is_some_and(|(before, after)| !after.are_within(&before));
-        let ends_sessions = user.disabled || gains;
+        let ends_sessions = user.disabled || self.gains(&user);
         let write = async move {
             if ends_sessions {
                 durable(|| store.remove_sessions_of(kept.id, None, &[])).await?;

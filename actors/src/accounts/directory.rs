@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
+use twinhub_access::jwt::{BadJwt, Claims};
 use twinhub_access::key::DeadKey;
 use twinhub_access::secret::BadSecret;
 use twinhub_access::{
@@ -27,6 +28,8 @@ pub enum Credential<'a> {
     Session(&'a str),
     /// The text behind `Bearer`: a personal key, or a service account's.
     Bearer(&'a str),
+    /// A JSON web token that was checked.
+    Claims(&'a Claims),
 }
 
 /// A caller who is known by a credential.
@@ -52,6 +55,10 @@ pub enum Unidentified {
     Key,
     #[error(transparent)]
     Text(#[from] BadSecret),
+    #[error(transparent)]
+    Jwt(#[from] BadJwt),
+    #[error("the user of this token is gone, or may not act")]
+    User,
     #[error("a personal key or a service account's is expected here, and this is another kind of key")]
     Kind,
     #[error(transparent)]
@@ -102,8 +109,14 @@ impl Directory {
         match credential {
             Credential::Session(text) => {
                 let token = SessionToken::parse(text).ok_or(Unidentified::Session)?;
-                self.read().session(&token, now, address).ok_or(Unidentified::Session)
+                self.read().session(&token.hash(), now, address).ok_or(Unidentified::Session)
             }
+            Credential::Claims(claims) => match claims.session {
+                Some(session) => {
+                    self.read().session_by_id(session, now, address).ok_or(Unidentified::Session)
+                }
+                None => self.read().person(&claims.subject, address).ok_or(Unidentified::User),
+            },
             Credential::Bearer(text) => {
                 let secret = Secret::parse(text)?;
                 match secret.kind() {
@@ -175,6 +188,7 @@ impl Directory {
     /// Ends the sessions and keys of a user who is gone.
     pub(super) fn remove_user(&self, user: UserId) {
         self.change(|entries| {
+            entries.remove_person(user);
             let sessions = entries.end_sessions(|of, _| of == user);
             ((), sessions + entries.end_keys(|key| key.owner == Some(user)) > 0)
         });

@@ -15,11 +15,11 @@ use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::{PasswordCheck, random};
 use super::trail::{Reason, entry, own_entry, target_of};
-use super::{Accounts, RegistrationPolicy, answer, durable, free, new_session_id};
+use super::{Accounts, RegistrationPolicy, answer, durable, external, free, new_session_id};
 use crate::clock::new_id;
 use crate::messages::accounts::{
-    AccountRefusal, NewUser, Peer, Register, SessionView, SetUp, SetUpToken, SignIn, SignOut, SignedIn,
-    TypedCode, UserView,
+    AccountRefusal, NewUser, Peer, Register, SessionView, SetUp, SetUpToken, SignIn, SignInExternally,
+    SignOut, SignedIn, TypedCode, UserView,
 };
 
 /// Sessions of a user at once; the one that was not seen for the longest time ends for a new one.
@@ -28,14 +28,14 @@ const MOST_SESSIONS: usize = 100;
 type Reply = oneshot::Sender<Result<SignedIn, AccountRefusal>>;
 
 /// A user who is being let in.
-struct Entering {
-    user: User,
+pub(super) struct Entering {
+    pub user: User,
     /// The user is to be written, with these entries of the audit.
-    written: Option<Vec<AuditEntry>>,
+    pub written: Option<Vec<AuditEntry>>,
     /// Else they had signed in before.
-    is_new: bool,
-    recovery_codes_left: Option<usize>,
-    peer: Peer,
+    pub is_new: bool,
+    pub recovery_codes_left: Option<usize>,
+    pub peer: Peer,
 }
 
 /// A user who gave a name and a password.
@@ -49,10 +49,13 @@ struct Presented {
 }
 
 impl Accounts {
-    /// Looks whether a new user can be had, before a hash is spent on it.
-    pub(super) fn check_new(&self, user: &NewUser) -> Result<(), AccountRefusal> {
+    /// Looks whether a new user can be had, before a hash is spent on it. The password of one in the environment is taken
+    /// as it is where other machines cannot reach the hub.
+    pub(super) fn check_new(&self, user: &NewUser, source: UserSource) -> Result<(), AccountRefusal> {
         let about = About { name: &user.name, email: user.email.as_ref() };
-        PasswordPolicy::new(self.settings.only_loopback, false).check(&user.password, about)?;
+        if source != UserSource::Environment || !self.settings.only_loopback {
+            PasswordPolicy::new(self.settings.only_loopback, false).check(&user.password, about)?;
+        }
         self.people.check_free(UserId(uuid::Uuid::nil()), &user.name, user.email.as_ref())
     }
 
@@ -88,7 +91,7 @@ impl Accounts {
             }
             return answer(reply, Err(refusal));
         }
-        if let Err(refusal) = self.check_new(&user) {
+        if let Err(refusal) = self.check_new(&user, UserSource::Setup) {
             return answer(reply, Err(refusal));
         }
         let hashed = self.hashing.new_hash(user.password.clone(), None);
@@ -112,7 +115,10 @@ impl Accounts {
     fn register(&mut self, register: Register, ctx: &mut Context<Self>) {
         let Register { user, may_be_first, peer, reply } = register;
         let now = self.clock.now();
-        if let Err(refusal) = self.role_of_registering(may_be_first).and_then(|_| self.check_new(&user)) {
+        if let Err(refusal) = self
+            .role_of_registering(may_be_first)
+            .and_then(|_| self.check_new(&user, UserSource::Registration))
+        {
             return answer(reply, Err(refusal));
         }
         if !self.registrations.may(peer.address, now) {
@@ -215,8 +221,8 @@ impl Accounts {
         Ok(Entering { user, written, is_new: false, recovery_codes_left, peer })
     }
 
-    /// Begins a session.
-    fn enter(&mut self, entering: Entering, reply: Reply, ctx: &mut Context<Self>) {
+    /// Begins a session. Where it is one of more rights than before, those before it end.
+    pub(super) fn enter(&mut self, entering: Entering, reply: Reply, ctx: &mut Context<Self>) {
         let Entering { user, written, is_new, recovery_codes_left, peer } = entering;
         let now = self.clock.now();
         let token = match random() {
@@ -225,6 +231,7 @@ impl Accounts {
         };
         let session = Session::begin(new_session_id(), &token, user.id, (peer.address, &peer.agent), now);
         let over = if is_new { None } else { self.session_too_many(user.id) };
+        let gains = self.gains(&user);
         let signed_in = own_entry(&user, now, Action::SignedIn, peer.address);
         let signed_in = match recovery_codes_left {
             Some(left) => {
@@ -237,12 +244,18 @@ impl Accounts {
         let (kept_user, kept_session) = (user.clone(), session.clone());
         let write = async move {
             if let Some(audit) = written {
+                if gains {
+                    durable(|| store.remove_sessions_of(kept_user.id, None, &[])).await?;
+                }
                 free(durable(|| store.put_user(&kept_user, &audit)).await?, &kept_user.name)?;
             }
             // From here on the user is stored, with or without a session.
             Ok(begin(&*store, over, &kept_session, &[signed_in]).await.map(|()| over))
         };
         let apply = move |this: &mut Self, begun: Result<Option<SessionId>, AccountRefusal>| {
+            if gains {
+                this.directory.end_sessions_of(user.id, None);
+            }
             this.put_user(user.clone());
             let over = begun?;
             let ends_at = this.directory.begin(session.clone(), &user, over);
@@ -327,6 +340,14 @@ impl Handler<SignIn> for Accounts {
 
     fn handle(&mut self, sign_in: SignIn, ctx: &mut Context<Self>) {
         self.sign_in(sign_in, ctx);
+    }
+}
+
+impl Handler<SignInExternally> for Accounts {
+    type Result = ();
+
+    fn handle(&mut self, sign_in: SignInExternally, ctx: &mut Context<Self>) {
+        external::sign_in(self, sign_in, ctx);
     }
 }
 

@@ -14,9 +14,10 @@ use twinhub_access::audit::AuditRecord;
 use twinhub_access::password::Password;
 use twinhub_access::role::{Permission, Permissions, Role};
 use twinhub_access::totp::RecoveryCode;
-use twinhub_access::user::UserSource;
+use twinhub_access::user::{ExternalSubject, UserSource};
 use twinhub_access::{
-    Action, DisplayName, Email, Secret, SecretId, SecretKind, SessionId, SessionToken, UserId, UserName,
+    Action, DisplayName, Email, Scope, Secret, SecretId, SecretKind, SessionId, SessionToken, UserId,
+    UserName,
 };
 use twinhub_domain::Timestamp;
 use twinhub_domain::text::hex;
@@ -63,6 +64,18 @@ pub struct SignOut {
 pub struct Register {
     pub user: NewUser,
     pub may_be_first: bool,
+    pub peer: Peer,
+    pub reply: oneshot::Sender<Result<SignedIn, AccountRefusal>>,
+}
+
+/// Signs in a person whom an identity provider knows, with the rights that it gives them now. Their user is made where
+/// there is none; one of the same name or e-mail address that was made here is another person's.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SignInExternally {
+    pub profile: ExternalProfile,
+    /// None: nobody of their groups may sign in.
+    pub rights: Option<(Role, Scope)>,
     pub peer: Peer,
     pub reply: oneshot::Sender<Result<SignedIn, AccountRefusal>>,
 }
@@ -270,6 +283,15 @@ pub struct NewUser {
     pub password: Password,
 }
 
+/// A person as an identity provider describes them.
+#[derive(Clone, Debug)]
+pub struct ExternalProfile {
+    pub subject: ExternalSubject,
+    pub name: UserName,
+    pub email: Option<Email>,
+    pub display_name: DisplayName,
+}
+
 /// A change of a user. Members that are none stay.
 #[derive(Clone, Debug, Default)]
 pub struct UserEdit {
@@ -390,6 +412,12 @@ pub const SET_UP_BYTES: usize = 32;
 pub struct TypedCode(pub Box<str>);
 
 impl Asker {
+    /// The same for a user whom the environment of the program names.
+    #[must_use]
+    pub fn of_environment(self) -> Self {
+        Self { source: UserSource::Environment, ..self }
+    }
+
     /// Looks whether they may see and change this user's account. True: it is their own.
     ///
     /// # Errors

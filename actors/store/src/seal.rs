@@ -81,6 +81,12 @@ impl Seal {
     pub fn token(&self, token: &str) -> [u8; KEY_BYTES] {
         keyed(&self.tokens, token.as_bytes())
     }
+
+    /// A key of its own for a purpose, the same after each start. No token begins as its input does.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> [u8; KEY_BYTES] {
+        keyed(&self.tokens, format!("\0key for {purpose}").as_bytes())
+    }
 }
 
 /// The text that was sealed; one that was not, from before there was a key, is as it is.

@@ -18,7 +18,17 @@ pub(crate) fn give(
     asked: &HeaderMap,
 ) {
     let origin = asked.get(header::ORIGIN).map_or(&[][..], |origin| origin.as_bytes());
-    set(response, state, &token.reveal(), LIFE, origin.starts_with(b"https://"));
+    give_by(response, state, token, origin.starts_with(b"https://"));
+}
+
+/// The same to a browser that reaches the hub by https, or not.
+pub(crate) fn give_by(
+    response: &mut HttpResponseBuilder,
+    state: &WebState,
+    token: &SessionToken,
+    is_secure: bool,
+) {
+    set(response, state, &token.reveal(), LIFE, is_secure);
 }
 
 /// Takes it away.

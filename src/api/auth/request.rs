@@ -40,7 +40,9 @@ pub struct NewSetUp {
 pub struct NewRegistration {
     /// 1 to 64 letters, digits and `. _ -`.
     #[schema(example = "ann")]
-    name: Box<str>,
+    name: Option<Box<str>>,
+    /// Another system's word for `name`. The answer then has a key of the new user's in `api_key`, as there.
+    username: Option<Box<str>>,
     #[schema(value_type = String, format = Password)]
     password: SecretText,
     #[schema(value_type = Option<String>, example = "ann@example.com")]
@@ -87,7 +89,11 @@ pub struct AccountChange {
 pub struct NewLogin {
     /// The user name, or the e-mail address.
     #[schema(example = "ann")]
-    pub name: Box<str>,
+    name: Option<Box<str>>,
+    /// Another system's word for `name`.
+    username: Option<Box<str>>,
+    /// The same by the e-mail address.
+    email: Option<Box<str>>,
     #[schema(value_type = String, format = Password)]
     password: SecretText,
     /// The code of the second factor, or a recovery code, where the user has one.
@@ -165,8 +171,15 @@ impl NewRegistration {
     /// # Errors
     /// Names the field that is wrong.
     pub fn user(self) -> Result<NewUser, ApiError> {
-        let Self { name, password, email, display_name } = self;
+        let Self { name, username, password, email, display_name } = self;
+        let name = only("name", [name, username])?;
         new_user(&name, &password, email, display_name)
+    }
+
+    /// Does it come in the words of a system whose registrations have a key in their answer?
+    #[must_use]
+    pub fn asks_for_key(&self) -> bool {
+        self.username.is_some()
     }
 }
 
@@ -200,13 +213,14 @@ impl AccountChange {
 }
 
 impl NewLogin {
-    /// The password and the code.
+    /// The name, the password and the code.
     ///
     /// # Errors
-    /// It is longer than any password.
-    pub fn secrets(self) -> Result<(Password, Option<TypedCode>), ApiError> {
-        let code = self.code.map(|SecretText(code)| TypedCode(code));
-        Ok((self.password.password()?, code))
+    /// There is no name, or more than one; or the password is longer than any.
+    pub fn read(self) -> Result<(Box<str>, Password, Option<TypedCode>), ApiError> {
+        let Self { name, username, email, password, code } = self;
+        let code = code.map(|SecretText(code)| TypedCode(code));
+        Ok((only("name", [name, username, email])?, password.password()?, code))
     }
 }
 
@@ -270,6 +284,16 @@ impl SecretText {
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretText")
+    }
+}
+
+/// The one of several words for a field that was given.
+fn only<const N: usize>(field: &'static str, given: [Option<Box<str>>; N]) -> Result<Box<str>, FieldError> {
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(_), Some(_)) => Err(FieldError::bad(field, "is given in several words")),
+        (None, _) => Err(FieldError::missing(field)),
     }
 }
 

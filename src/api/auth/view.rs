@@ -15,12 +15,16 @@ pub struct UserItem {
     id: String,
     #[schema(example = "ann")]
     name: String,
+    /// The same as `name`, in another system's word.
+    username: String,
     email: Option<String>,
     display_name: String,
     #[schema(value_type = words::Role)]
     role: Role,
     /// The devices that the user may claim.
     quota: u32,
+    /// The same as `quota`, in another system's word.
+    device_quota: u32,
     has_password: bool,
     /// There is a second factor.
     has_totp: bool,
@@ -54,6 +58,17 @@ pub struct LoginItem {
     pub session: SessionItem,
     /// Recovery codes that are left, where one was given in the place of a code of the app.
     pub recovery_codes_left: Option<usize>,
+    #[schema(value_type = Vec<words::Permission>)]
+    pub permissions: Vec<&'static str>,
+    /// A key of the new user's, shown once; null unless they have registered as `username`.
+    pub api_key: Option<String>,
+}
+
+/// The end of a session.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SignedOutItem {
+    #[schema(example = "signed out")]
+    pub message: &'static str,
 }
 
 /// A session.
@@ -137,10 +152,12 @@ impl UserItem {
         Self {
             id: user.id.to_string(),
             name: user.name.as_str().to_owned(),
+            username: user.name.as_str().to_owned(),
             email: user.email.as_ref().map(|email| email.as_str().to_owned()),
             display_name: user.display_name.as_str().to_owned(),
             role: user.role,
             quota: user.quota,
+            device_quota: user.quota,
             has_password: user.has_password,
             has_totp: user.has_totp,
             disabled: user.disabled,

@@ -29,6 +29,8 @@ pub(super) fn of_account_refusal(refusal: &AccountRefusal) -> (StatusCode, &'sta
         AccountRefusal::Password(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_password"),
         // Not a 401: whoever asks is signed in, and stays so.
         AccountRefusal::OldPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+        AccountRefusal::NoRights => (StatusCode::FORBIDDEN, "no_rights"),
+        AccountRefusal::Disabled => (StatusCode::FORBIDDEN, "account_disabled"),
         AccountRefusal::NoPassword => (StatusCode::CONFLICT, "no_password"),
         AccountRefusal::User(BadUserChange::LastAdmin) => (StatusCode::CONFLICT, "last_admin"),
         AccountRefusal::User(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),

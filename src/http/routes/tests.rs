@@ -17,6 +17,8 @@ use twinhub_mqtt::{Link, LinkError, LinkState, Published};
 use twinhub_store::MemoryStore;
 use twinhub_testkit::{ManualClock, within};
 
+use twinhub_access::jwt::{JwtKey, JwtKeys};
+
 use super::*;
 use crate::api::firmware::Folder;
 use crate::config::{Config, Options};
@@ -62,6 +64,9 @@ async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
         anonymous,
         is_local_only: true,
         local_key: None,
+        jwt: JwtKeys::new("hub", JwtKey::own("own", [1; 32]), []),
+        sign_on: None,
+        public_url: None,
         workers: 1,
     };
     WebState::new(hub, std::sync::Arc::new(Nowhere), info, &settings)

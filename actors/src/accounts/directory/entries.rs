@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twinhub_access::key::DeadKey;
+use twinhub_access::name::login_key;
 use twinhub_access::role::Permission;
 use twinhub_access::session::Lives;
-use twinhub_access::{Key, Rights, Secret, SecretId, Session, SessionId, SessionToken, User, UserId};
+use twinhub_access::{Key, Rights, Secret, SecretId, Session, SessionId, User, UserId};
 use twinhub_domain::Timestamp;
 
 use super::{Identity, Overdue, Unidentified, Uses};
@@ -36,6 +37,10 @@ pub struct Entries {
     over_tls: bool,
     has_users: bool,
     sessions: HashMap<[u8; 32], SessionEntry>,
+    /// The hashes of sessions' tokens by their ids.
+    session_ids: HashMap<SessionId, [u8; 32]>,
+    /// The users who may act, by their names as these are compared.
+    people: HashMap<String, PersonEntry>,
     keys: HashMap<SecretId, KeyEntry>,
 }
 
@@ -46,6 +51,14 @@ struct SessionEntry {
     caller: Caller,
     rights: Rights,
     lives: Lives,
+    validity: Arc<Validity>,
+}
+
+/// A user, for tokens of other programs, which name one and no session.
+struct PersonEntry {
+    user: UserId,
+    caller: Caller,
+    rights: Rights,
     validity: Arc<Validity>,
 }
 
@@ -78,7 +91,14 @@ impl KeyEntry {
 impl Entries {
     /// No entries.
     pub fn new(over_tls: bool) -> Self {
-        Self { over_tls, has_users: false, sessions: HashMap::new(), keys: HashMap::new() }
+        Self {
+            over_tls,
+            has_users: false,
+            sessions: HashMap::new(),
+            session_ids: HashMap::new(),
+            people: HashMap::new(),
+            keys: HashMap::new(),
+        }
     }
 
     pub fn has_users(&self) -> bool {
@@ -90,9 +110,27 @@ impl Entries {
         self.has_users = true;
     }
 
-    /// The caller who has this token.
-    pub fn session(&self, token: &SessionToken, now: Timestamp, address: IpAddr) -> Option<Identity> {
-        let entry = self.sessions.get(&token.hash())?;
+    /// The caller in the session with this id.
+    pub fn session_by_id(&self, id: SessionId, now: Timestamp, address: IpAddr) -> Option<Identity> {
+        self.session(self.session_ids.get(&id)?, now, address)
+    }
+
+    /// The user of this name.
+    pub fn person(&self, name: &str, address: IpAddr) -> Option<Identity> {
+        let entry = self.people.get(&login_key(name))?;
+        Some(Identity {
+            caller: entry.caller.clone(),
+            rights: entry.rights.clone(),
+            user: Some(entry.user),
+            session: None,
+            address,
+            validity: Arc::clone(&entry.validity),
+        })
+    }
+
+    /// The caller who has the token with this hash.
+    pub fn session(&self, hash: &[u8; 32], now: Timestamp, address: IpAddr) -> Option<Identity> {
+        let entry = self.sessions.get(hash)?;
         let mut used = lock(&entry.session);
         if !used.record.is_alive(entry.lives, now) {
             return None;
@@ -145,6 +183,7 @@ impl Entries {
         let (hash, user) = (session.hash, user.id);
         let ends_at = session.ends_at(lives);
         let (session, validity) = (Mutex::new(Used { record: session, is_due: false }), Arc::default());
+        self.session_ids.insert(id, hash);
         self.sessions.insert(hash, SessionEntry { id, user, session, caller, rights, lives, validity });
         Some(ends_at)
     }
@@ -165,7 +204,11 @@ impl Entries {
     /// Ends the sessions that `is_over`, and gives their number.
     pub fn end_sessions(&mut self, is_over: impl Fn(UserId, SessionId) -> bool) -> usize {
         let over = self.sessions.extract_if(|_, entry| is_over(entry.user, entry.id));
-        over.map(|(_, entry)| entry.validity.end()).count()
+        let ended = over.map(|(_, entry)| {
+            self.session_ids.remove(&entry.id);
+            entry.validity.end();
+        });
+        ended.count()
     }
 
     /// Ends the keys that `is_over`, and gives their number.
@@ -180,6 +223,7 @@ impl Entries {
         if user.disabled {
             is_narrowed |= self.end_sessions(|of, _| of == user.id) > 0;
         }
+        is_narrowed |= self.put_person(user);
         let rights = user.rights();
         for entry in self.sessions.values_mut().filter(|entry| entry.user == user.id) {
             let Some(rights) = &rights else { continue };
@@ -212,6 +256,36 @@ impl Entries {
         is_narrowed
     }
 
+    /// Takes a user in by name. True where they have less rights by it.
+    fn put_person(&mut self, user: &User) -> bool {
+        let before = self.people.remove(&user.name.key());
+        let rights = user.rights();
+        let keeps = match (&before, &rights) {
+            (Some(before), Some(rights)) => before.rights.are_within(rights),
+            (before, _) => before.is_none(),
+        };
+        let validity = match before {
+            Some(before) if keeps => before.validity,
+            Some(before) => {
+                before.validity.end();
+                Arc::default()
+            }
+            None => Arc::default(),
+        };
+        if let Some(rights) = rights {
+            let caller = Caller::Person(user.name.as_str().into());
+            self.people.insert(user.name.key(), PersonEntry { user: user.id, caller, rights, validity });
+        }
+        !keeps
+    }
+
+    /// Takes a user out who is gone.
+    pub fn remove_person(&mut self, user: UserId) {
+        for (_, entry) in self.people.extract_if(|_, entry| entry.user == user) {
+            entry.validity.end();
+        }
+    }
+
     /// There is neither a session nor a key.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.keys.is_empty()
@@ -234,6 +308,7 @@ impl Entries {
         let over = self.sessions.extract_if(|_, entry| entry.is_over(now));
         let sessions: Vec<SessionId> = over
             .map(|(_, entry)| {
+                self.session_ids.remove(&entry.id);
                 entry.validity.end();
                 entry.id
             })

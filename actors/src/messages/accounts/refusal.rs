@@ -41,6 +41,10 @@ pub enum AccountRefusal {
     OldPassword,
     #[error("this account has no password: its user signs in by the identity provider")]
     NoPassword,
+    #[error("none of your groups at the identity provider may sign in here")]
+    NoRights,
+    #[error("this account is disabled")]
+    Disabled,
     #[error(transparent)]
     User(#[from] BadUserChange),
     #[error(transparent)]
