@@ -27,7 +27,7 @@ async fn open(hub: &HubProcess, headers: &[(&'static str, String)]) -> WebSocket
     within("a WebSocket", client_async(request, stream)).await.unwrap().0
 }
 
-async fn of(hub: &HubProcess, person: &Person) -> WebSocketStream<TcpStream> {
+pub async fn of(hub: &HubProcess, person: &Person) -> WebSocketStream<TcpStream> {
     let origin = format!("http://{}", hub.http);
     let mut socket = open(hub, &[("cookie", person.cookie.clone()), ("origin", origin)]).await;
     assert_eq!(next(&mut socket).await["type"], "hello");
@@ -45,7 +45,7 @@ async fn next(socket: &mut WebSocketStream<TcpStream>) -> Value {
 }
 
 /// The code by which the hub closes.
-async fn closed(mut socket: WebSocketStream<TcpStream>) -> u16 {
+pub async fn closed(mut socket: WebSocketStream<TcpStream>) -> u16 {
     let closed = async {
         loop {
             match socket.next().await.expect("a close frame").unwrap() {
