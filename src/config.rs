@@ -181,7 +181,7 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
 
-    /// The people who may make an account of their own: nobody, or whoever reaches the hub, as an operator [default: closed]
+    /// The people who may make an account of their own: nobody, who is invited, or whoever reaches the hub, as an operator [default: closed]
     #[arg(long, env = "TWINHUB_REGISTRATION", value_name = "POLICY")]
     pub registration: Option<RegistrationOption>,
 

@@ -10,6 +10,7 @@ pub mod directory;
 mod external;
 mod factors;
 mod hashing;
+mod links;
 mod people;
 mod registering;
 mod signing_in;
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 use twinhub_access::limits::LoginLimits;
 use twinhub_access::totp::TotpSecret;
-use twinhub_access::{Key, SessionId, UserId};
+use twinhub_access::{Key, SecretKind, SessionId, UserId};
 use twinhub_domain::{Clock, Timestamp};
 use twinhub_store::{AccessStore, AuditQuery, KeyUse, Store, StoreError, UserWrite};
 
@@ -56,6 +57,8 @@ pub struct AccountSettings {
 pub enum RegistrationPolicy {
     /// Nobody: admins make accounts.
     Closed,
+    /// Whoever has an invitation of an admin's.
+    Invite,
     /// Everybody who reaches the hub; they become operators.
     Open,
 }
@@ -370,12 +373,17 @@ impl Handler<ListKeys> for Accounts {
                 by.check_account(user)?;
                 self.people.find(user)?;
             }
-            KeysOf::Services | KeysOf::Anybody => by.check_admin()?,
+            KeysOf::Shares(user) => {
+                by.check_account(user)?;
+            }
+            KeysOf::Services | KeysOf::Anybody | KeysOf::Invitations => by.check_admin()?,
         }
-        let keys = self.directory.keys(|key: &Key| match of {
-            KeysOf::User(user) => key.owner == Some(user),
-            KeysOf::Services => key.owner.is_none(),
-            KeysOf::Anybody => true,
+        let keys = self.directory.keys(|key: &Key| match (of, key.secret.kind) {
+            (KeysOf::User(user), SecretKind::Personal) => key.owner == Some(user),
+            (KeysOf::Services, SecretKind::Service) | (KeysOf::Invitations, SecretKind::Invitation) => true,
+            (KeysOf::Anybody, SecretKind::Personal | SecretKind::Service) => true,
+            (KeysOf::Shares(user), SecretKind::Share) => key.owner == Some(user),
+            _ => false,
         });
         Ok(keys.iter().map(KeyView::of).collect())
     }

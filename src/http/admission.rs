@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::Data;
 use tokio::sync::watch;
+use twinhub_access::{Secret, SecretKind};
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
 use twinhub_domain::cause::Source;
@@ -167,6 +168,17 @@ impl WebState {
     /// It counts no more, or never did.
     pub fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
         self.identify(RequestCredential::Bearer(token), address)
+    }
+
+    /// Lets the caller in who has this share link.
+    ///
+    /// # Errors
+    /// It is none, or counts no more.
+    pub fn admit_share(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        match Secret::parse(token).map_err(Unidentified::from)?.kind() {
+            SecretKind::Share => self.identify(RequestCredential::Session(token), address),
+            _ => Err(Unidentified::Kind.into()),
+        }
     }
 
     /// Lets the caller in who has this session.

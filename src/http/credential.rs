@@ -192,7 +192,8 @@ mod tests {
                     prop_assert_eq!(headers.get_all(header::AUTHORIZATION).count(), 1);
                 }
                 Ok(RequestCredential::Session(session)) => {
-                    prop_assert!(!session.is_empty() && has(header::COOKIE, &format!("{COOKIE}={session}")));
+                    let pair = format!("{COOKIE}={session}");
+                    prop_assert!(!session.is_empty() && has(header::COOKIE, &pair));
                     let is_bearer = headers.get_all(header::AUTHORIZATION).any(|value| {
                         value.as_bytes().to_ascii_lowercase().starts_with(b"bearer ")
                     });
@@ -204,7 +205,8 @@ mod tests {
 
         #[test]
         fn no_query_breaks_the_parser(query in "[a-z_=&%+0-9A-F]{0,30}(token=x)?") {
-            let found = RequestCredential::of(&HeaderMap::new(), &query, COOKIE);
+            let headers = HeaderMap::new();
+            let found = RequestCredential::of(&headers, &query, COOKIE);
             prop_assert!(matches!(found, Ok(RequestCredential::Nothing) | Err(ApiError::TokenInQuery)));
         }
     }

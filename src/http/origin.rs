@@ -124,7 +124,15 @@ impl RequestSource<'_> {
     /// A top-level navigation to one of our pages.
     fn opens_a_page(self) -> bool {
         // Who is not signed in is sent on from one to another; the provider of single sign-on sends people back.
-        let pages = ["/", "/docs", sign_in::LOGIN, sign_in::SET_UP, single_sign_on::CALLBACK];
+        let pages = [
+            "/",
+            "/docs",
+            sign_in::LOGIN,
+            sign_in::SET_UP,
+            sign_in::JOIN,
+            sign_in::SHARE,
+            single_sign_on::CALLBACK,
+        ];
         let is_page = pages.contains(&self.path) || self.path.starts_with("/docs/");
         is_page && self.reads && self.mode == Some("navigate") && self.dest == Some("document")
     }

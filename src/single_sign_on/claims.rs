@@ -21,7 +21,7 @@ impl AdditionalClaims for OtherClaims {}
 /// A person as the provider describes them; what it leaves out is none, and so is an e-mail address that it has found
 /// to be nobody's.
 #[derive(Clone, Debug, Default)]
-pub struct Description {
+pub struct PersonClaims {
     pub username: Option<String>,
     pub name: Option<String>,
     pub email: Option<String>,
@@ -49,7 +49,7 @@ impl OtherClaims {
     }
 }
 
-impl Description {
+impl PersonClaims {
     /// By the signed token.
     pub fn of_token(claims: &IdTokenClaims<OtherClaims, CoreGenderClaim>, groups_claim: &str) -> Self {
         Self {
@@ -142,7 +142,7 @@ mod tests {
         let check = |username: Option<&str>, email: Option<&str>, expected: &str| {
             let of = |text: Option<&str>| text.map(str::to_owned);
             let described =
-                Description { username: of(username), email: of(email), ..Description::default() };
+                PersonClaims { username: of(username), email: of(email), ..PersonClaims::default() };
             assert_eq!(described.profile(subject()).unwrap().name.as_str(), expected);
         };
         check(Some("ann"), Some("a@example.com"), "ann");
@@ -152,6 +152,6 @@ mod tests {
         check(None, Some("ann.b@example.com"), "ann.b");
         check(None, None, "8f2-x-y");
         let nameless = ExternalSubject { issuer: "https://id.example".into(), subject: "|".into() };
-        assert!(matches!(Description::default().profile(nameless), Err(SignOnError::Untrusted(_))));
+        assert!(matches!(PersonClaims::default().profile(nameless), Err(SignOnError::Untrusted(_))));
     }
 }

@@ -23,7 +23,7 @@ use twinhub_actors::messages::accounts::ExternalProfile;
 use twinhub_domain::Timestamp;
 
 use super::SignOnError;
-use super::claims::{Description, OtherClaims};
+use super::claims::{OtherClaims, PersonClaims};
 use super::http_client::{client, send};
 use super::pending::PendingSignIn;
 use crate::config::OidcConfig;
@@ -174,11 +174,11 @@ impl Provider {
                 return Err(untrusted("its two tokens do not belong together"));
             }
         }
-        let mut described = Description::of_token(claims, groups_claim);
+        let mut described = PersonClaims::of_token(claims, groups_claim);
         if described.groups.is_none() || described.username.is_none() {
             let asked = self.user_info(&client, answer.access_token().clone(), claims.subject().clone());
             if let Some(answer) = asked.await? {
-                described = described.or(Description::of_answer(&answer, groups_claim));
+                described = described.or(PersonClaims::of_answer(&answer, groups_claim));
             }
         }
         let (issuer, subject) = (self.issuer.as_str().into(), claims.subject().as_str().into());

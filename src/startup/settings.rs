@@ -69,6 +69,7 @@ pub(crate) fn accounts(config: &Config) -> AccountSettings {
     AccountSettings {
         registration: match config.registration {
             config::RegistrationOption::Closed => RegistrationPolicy::Closed,
+            config::RegistrationOption::Invite => RegistrationPolicy::Invite,
             config::RegistrationOption::Open => RegistrationPolicy::Open,
         },
         // A proxy that ends TLS lets the world in.

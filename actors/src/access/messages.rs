@@ -56,12 +56,12 @@ asks! {
         // Whoever is to be let in has no permission yet.
         Public: accounts::SetUp, accounts::SignIn, accounts::SignInExternally, accounts::Register, accounts::SignOut,
             accounts::ReadOwnUser;
-        Account: accounts::MakeKey, accounts::BeginTotp, accounts::ConfirmTotp;
+        Account: accounts::MakeKey, accounts::MakeShare, accounts::BeginTotp, accounts::ConfirmTotp;
         // They take `Account` for one's own account and `Users` for another's: the actor looks whose it is.
         Public: accounts::ChangeUser, accounts::SetPassword, accounts::EndTotp, accounts::ListSessions,
             accounts::EndSession, accounts::EndOtherSessions, accounts::ListKeys, accounts::RevokeKey;
         Users: accounts::ListUsers, accounts::FindUser, accounts::AddUser, accounts::RemoveUser,
-            accounts::MakeServiceKey, accounts::ListAudit;
+            accounts::MakeServiceKey, accounts::MakeInvitation, accounts::ListAudit;
     }
     alarms: Alarms {
         Operate: alarms::Acknowledge, alarms::Clear, alarms::Raise, alarms::ClearType;

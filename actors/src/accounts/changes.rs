@@ -7,17 +7,17 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use twinhub_access::limits::Try;
 use twinhub_access::password::{About, Password, PasswordPolicy};
 use twinhub_access::user::UserChange;
-use twinhub_access::{Action, AuditEntry, Key, KeyWish, Scope, Secret, User, UserId};
+use twinhub_access::{Action, AuditEntry, Key, KeyWish, Scope, Secret, SecretKind, User, UserId};
 use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::random;
 use super::people::check_first;
 use super::trail::{entry, target_of};
-use super::{Accounts, durable, factors, free};
+use super::{Accounts, durable, factors, free, links};
 use crate::messages::accounts::{
     AccountRefusal, AddUser, Asker, BeginTotp, ChangeUser, ConfirmTotp, EndOtherSessions, EndSession,
-    EndTotp, KeyMade, KeyView, MakeKey, MakeServiceKey, NewKey, RemoveUser, RevokeKey, SetPassword, UserEdit,
-    UserView,
+    EndTotp, KeyMade, KeyView, MakeInvitation, MakeKey, MakeServiceKey, MakeShare, NewKey, RemoveUser,
+    RevokeKey, SetPassword, UserEdit, UserView,
 };
 
 impl Accounts {
@@ -193,10 +193,11 @@ impl Accounts {
         Ok((after, audit))
     }
 
-    fn make_key(
+    pub(super) fn make_key(
         &self,
         made: Result<(Key, Secret), AccountRefusal>,
         by: &Asker,
+        action: Action,
         reply: tokio::sync::oneshot::Sender<Result<KeyMade, AccountRefusal>>,
         ctx: &mut Context<Self>,
     ) {
@@ -204,7 +205,7 @@ impl Accounts {
             Ok(made) => made,
             Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
         };
-        let audit = self.key_entry(&key, by, Action::KeyCreated);
+        let audit = self.key_entry(&key, by, action);
         let (store, kept) = (Arc::clone(&self.store), key.clone());
         let write = async move { durable(|| store.put_key(&kept, std::slice::from_ref(&audit))).await };
         let apply = move |this: &mut Self, has_owner: bool| {
@@ -228,7 +229,8 @@ impl Accounts {
 
     fn personal_key(&self, key: NewKey, by: &Asker) -> Result<(Key, Secret), AccountRefusal> {
         let owner = self.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
-        let keys = self.directory.keys(|key| key.owner == Some(owner.id)).len();
+        let is_own = |key: &Key| key.owner == Some(owner.id) && key.secret.kind == SecretKind::Personal;
+        let keys = self.directory.keys(is_own).len();
         Ok(Key::personal(wish(key), owner, keys, &random()?, self.clock.now())?)
     }
 
@@ -238,7 +240,7 @@ impl Accounts {
 }
 
 /// For all devices: scopes are not taken in yet.
-fn wish(NewKey { name, role, life_ms }: NewKey) -> KeyWish {
+pub(super) fn wish(NewKey { name, role, life_ms }: NewKey) -> KeyWish {
     KeyWish { name, role, scope: Scope::All, life_ms }
 }
 
@@ -345,7 +347,7 @@ impl Handler<MakeKey> for Accounts {
 
     fn handle(&mut self, MakeKey { key, by, reply }: MakeKey, ctx: &mut Context<Self>) {
         let made = self.personal_key(key, &by);
-        self.make_key(made, &by, reply, ctx);
+        self.make_key(made, &by, Action::KeyCreated, reply, ctx);
     }
 }
 
@@ -354,7 +356,23 @@ impl Handler<MakeServiceKey> for Accounts {
 
     fn handle(&mut self, MakeServiceKey { key, by, reply }: MakeServiceKey, ctx: &mut Context<Self>) {
         let made = self.service_key(key);
-        self.make_key(made, &by, reply, ctx);
+        self.make_key(made, &by, Action::KeyCreated, reply, ctx);
+    }
+}
+
+impl Handler<MakeInvitation> for Accounts {
+    type Result = ();
+
+    fn handle(&mut self, invitation: MakeInvitation, ctx: &mut Context<Self>) {
+        links::invite(self, invitation, ctx);
+    }
+}
+
+impl Handler<MakeShare> for Accounts {
+    type Result = ();
+
+    fn handle(&mut self, share: MakeShare, ctx: &mut Context<Self>) {
+        links::share(self, share, ctx);
     }
 }
 
@@ -371,7 +389,12 @@ impl Handler<RevokeKey> for Accounts {
             Ok(key) => key,
             Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
         };
-        let audit = self.key_entry(&key, &by, Action::KeyRevoked);
+        let action = match key.secret.kind {
+            SecretKind::Invitation => Action::InvitationRevoked,
+            SecretKind::Share => Action::ShareRevoked,
+            _ => Action::KeyRevoked,
+        };
+        let audit = self.key_entry(&key, &by, action);
         let (store, gone) = (Arc::clone(&self.store), id.clone());
         let write = async move { durable(|| store.remove_key(&gone, std::slice::from_ref(&audit))).await };
         let apply = move |this: &mut Self, _was_there: bool| {

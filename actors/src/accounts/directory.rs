@@ -24,7 +24,7 @@ use entries::{Entries, Validity};
 /// A credential, as a request has it.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
-    /// The text of a session's cookie.
+    /// The text of a session's cookie, or of a share link's.
     Session(&'a str),
     /// The text behind `Bearer`: a personal key, or a service account's.
     Bearer(&'a str),
@@ -107,6 +107,11 @@ impl Directory {
         address: IpAddr,
     ) -> Result<Identity, Unidentified> {
         match credential {
+            // A share link stands in the same cookie.
+            Credential::Session(text) if text.starts_with(SecretKind::Share.prefix()) => {
+                let secret = Secret::parse(text)?;
+                self.read().key(&secret, now, address)
+            }
             Credential::Session(text) => {
                 let token = SessionToken::parse(text).ok_or(Unidentified::Session)?;
                 self.read().session(&token.hash(), now, address).ok_or(Unidentified::Session)

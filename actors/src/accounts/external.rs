@@ -9,13 +9,11 @@ use twinhub_access::{Action, AuditEntry, Role, Scope, User, UserId};
 use twinhub_domain::Json;
 
 use super::people::check_first;
-use super::signing_in::Entering;
+use super::signing_in::{Entering, Reply};
 use super::trail::{Reason, own_entry};
 use super::{Accounts, answer, durable};
 use crate::clock::new_id;
-use crate::messages::accounts::{AccountRefusal, ExternalProfile, Peer, SignInExternally, SignedIn};
-
-type Reply = tokio::sync::oneshot::Sender<Result<SignedIn, AccountRefusal>>;
+use crate::messages::accounts::{AccountRefusal, ExternalProfile, Peer, SignInExternally};
 
 /// Signs the person in, as the user that they are or become.
 pub(super) fn sign_in(accounts: &mut Accounts, message: SignInExternally, ctx: &mut Context<Accounts>) {
@@ -35,7 +33,11 @@ pub(super) fn sign_in(accounts: &mut Accounts, message: SignInExternally, ctx: &
     match entering {
         Ok((user, written, is_new)) => {
             let written = Some(written);
-            accounts.enter(Entering { user, written, is_new, recovery_codes_left: None, peer }, reply, ctx);
+            accounts.enter(
+                Entering { user, written, is_new, uses: None, recovery_codes_left: None, peer },
+                reply,
+                ctx,
+            );
         }
         Err(refusal) => answer(reply, Err(refusal)),
     }

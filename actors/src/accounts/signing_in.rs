@@ -10,22 +10,24 @@ use twinhub_access::name::login_key;
 use twinhub_access::password::{About, PasswordHash, PasswordPolicy};
 use twinhub_access::totp::AcceptedCode;
 use twinhub_access::user::UserSource;
-use twinhub_access::{Action, AuditEntry, Role, Scope, Session, SessionId, SessionToken, User, UserId};
+use twinhub_access::{
+    Action, AuditEntry, Role, Scope, SecretId, Session, SessionId, SessionToken, User, UserId,
+};
 use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::{PasswordCheck, random};
 use super::trail::{Reason, entry, own_entry, target_of};
-use super::{Accounts, RegistrationPolicy, answer, durable, external, free, new_session_id};
+use super::{Accounts, RegistrationPolicy, answer, durable, external, free, links, new_session_id};
 use crate::clock::new_id;
 use crate::messages::accounts::{
-    AccountRefusal, NewUser, Peer, Register, SessionView, SetUp, SetUpToken, SignIn, SignInExternally,
-    SignOut, SignedIn, TypedCode, UserView,
+    AccountRefusal, GivenInvitation, NewUser, Peer, Register, SessionView, SetUp, SetUpToken, SignIn,
+    SignInExternally, SignOut, SignedIn, TypedCode, UserView,
 };
 
 /// Sessions of a user at once; the one that was not seen for the longest time ends for a new one.
 const MOST_SESSIONS: usize = 100;
 
-type Reply = oneshot::Sender<Result<SignedIn, AccountRefusal>>;
+pub(super) type Reply = oneshot::Sender<Result<SignedIn, AccountRefusal>>;
 
 /// A user who is being let in.
 pub(super) struct Entering {
@@ -34,8 +36,19 @@ pub(super) struct Entering {
     pub written: Option<Vec<AuditEntry>>,
     /// Else they had signed in before.
     pub is_new: bool,
+    /// The invitation that is used up by it.
+    pub uses: Option<SecretId>,
     pub recovery_codes_left: Option<usize>,
     pub peer: Peer,
+}
+
+/// A way to register.
+struct Registering {
+    role: Role,
+    scope: Scope,
+    source: UserSource,
+    /// The invitation.
+    uses: Option<SecretId>,
 }
 
 /// A user who gave a name and a password.
@@ -99,39 +112,53 @@ impl Accounts {
             // Another may have been faster with the same link.
             let made = this.check_set_up(&token).and(hashed);
             let made = made.and_then(|hash| this.new_user(user, Role::Admin, UserSource::Setup, hash));
-            this.enter_new(made, Action::HubSetUp, peer, reply, ctx);
+            this.enter_new(made, Action::HubSetUp, None, peer, reply, ctx);
         }));
     }
 
-    /// The role of somebody who registers.
-    fn role_of_registering(&self, may_be_first: bool) -> Result<Role, AccountRefusal> {
-        match (self.people.is_empty(), self.settings.registration) {
-            (true, _) if may_be_first => Ok(Role::Admin),
-            (false, RegistrationPolicy::Open) => Ok(Role::Operator),
-            (true, _) | (false, RegistrationPolicy::Closed) => Err(AccountRefusal::RegistrationClosed),
+    /// The way by which somebody registers who comes with this invitation, or without one.
+    fn registering(
+        &self,
+        may_be_first: bool,
+        invitation: Option<&GivenInvitation>,
+    ) -> Result<Registering, AccountRefusal> {
+        let by = |role| Registering { role, scope: Scope::All, source: UserSource::Registration, uses: None };
+        match (self.people.is_empty(), self.settings.registration, invitation) {
+            (false, _, Some(invitation)) => {
+                let (key, role, scope) = links::invited(self, invitation, self.clock.now())?;
+                let uses = Some(key.secret.id);
+                Ok(Registering { role, scope, source: UserSource::Invitation, uses })
+            }
+            (true, _, _) if may_be_first => Ok(by(Role::Admin)),
+            (false, RegistrationPolicy::Open, None) => Ok(by(Role::Operator)),
+            (false, RegistrationPolicy::Invite, None) => Err(AccountRefusal::InvitationNeeded),
+            (true, _, _) | (false, RegistrationPolicy::Closed, None) => {
+                Err(AccountRefusal::RegistrationClosed)
+            }
         }
     }
 
     fn register(&mut self, register: Register, ctx: &mut Context<Self>) {
-        let Register { user, may_be_first, peer, reply } = register;
+        let Register { user, invitation, may_be_first, peer, reply } = register;
         let now = self.clock.now();
-        if let Err(refusal) = self
-            .role_of_registering(may_be_first)
-            .and_then(|_| self.check_new(&user, UserSource::Registration))
-        {
+        let by = self.registering(may_be_first, invitation.as_ref());
+        if let Err(refusal) = by.and_then(|by| self.check_new(&user, by.source)) {
             return answer(reply, Err(refusal));
         }
-        if !self.registrations.may(peer.address, now) {
+        // Invitations are limited by those who give them.
+        if invitation.is_none() && !self.registrations.may(peer.address, now) {
             return answer(reply, Err(AccountRefusal::TooManyRegistrations));
         }
         let hashed = self.hashing.new_hash(user.password.clone(), None);
         ctx.spawn(hashed.into_actor(self).map(move |hashed, this, ctx| {
-            // The first user may have come meanwhile.
-            let made = hashed.and_then(|hash| {
-                let role = this.role_of_registering(may_be_first)?;
-                this.new_user(user, role, UserSource::Registration, hash)
+            // The first user may have come meanwhile, or another by the same invitation.
+            let by = this.registering(may_be_first, invitation.as_ref());
+            let uses = by.as_ref().ok().and_then(|by| by.uses.clone());
+            let made = by.and_then(|Registering { role, scope, source, .. }| {
+                let user = this.new_user(user, role, source, hashed?)?;
+                Ok(User { scope, ..user })
             });
-            this.enter_new(made, Action::UserRegistered, peer, reply, ctx);
+            this.enter_new(made, Action::UserRegistered, uses, peer, reply, ctx);
         }));
     }
 
@@ -139,6 +166,7 @@ impl Accounts {
         &mut self,
         made: Result<User, AccountRefusal>,
         action: Action,
+        uses: Option<SecretId>,
         peer: Peer,
         reply: Reply,
         ctx: &mut Context<Self>,
@@ -147,7 +175,7 @@ impl Accounts {
             Ok(user) => {
                 let written = Some(vec![own_entry(&user, self.clock.now(), action, peer.address)]);
                 self.enter(
-                    Entering { user, written, is_new: true, recovery_codes_left: None, peer },
+                    Entering { user, written, is_new: true, uses, recovery_codes_left: None, peer },
                     reply,
                     ctx,
                 );
@@ -218,12 +246,12 @@ impl Accounts {
         self.limits.succeeded(tried, now);
         user.password = check.renewed.or(user.password);
         let written = is_changed.then(Vec::new);
-        Ok(Entering { user, written, is_new: false, recovery_codes_left, peer })
+        Ok(Entering { user, written, is_new: false, uses: None, recovery_codes_left, peer })
     }
 
     /// Begins a session. Where it is one of more rights than before, those before it end.
     pub(super) fn enter(&mut self, entering: Entering, reply: Reply, ctx: &mut Context<Self>) {
-        let Entering { user, written, is_new, recovery_codes_left, peer } = entering;
+        let Entering { user, written, is_new, uses, recovery_codes_left, peer } = entering;
         let now = self.clock.now();
         let token = match random() {
             Ok(random) => SessionToken::new(random),
@@ -241,8 +269,14 @@ impl Accounts {
             None => signed_in,
         };
         let store = Arc::clone(&self.store);
-        let (kept_user, kept_session) = (user.clone(), session.clone());
+        let (kept_user, kept_session, used) = (user.clone(), session.clone(), uses.clone());
         let write = async move {
+            // First of all: where it ends in the midst, no invitation counts twice.
+            if let Some(used) = used
+                && !durable(|| store.remove_key(&used, &[])).await?
+            {
+                return Err(AccountRefusal::Invitation);
+            }
             if let Some(audit) = written {
                 if gains {
                     durable(|| store.remove_sessions_of(kept_user.id, None, &[])).await?;
@@ -255,6 +289,9 @@ impl Accounts {
         let apply = move |this: &mut Self, begun: Result<Option<SessionId>, AccountRefusal>| {
             if gains {
                 this.directory.end_sessions_of(user.id, None);
+            }
+            if let Some(used) = &uses {
+                this.directory.end_key(used);
             }
             this.put_user(user.clone());
             let over = begun?;

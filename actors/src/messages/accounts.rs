@@ -2,13 +2,13 @@
 //!
 //! No message takes a scope: search, feed and lists do not keep to one yet, so users and keys are for all devices.
 
+mod links;
 mod refusal;
+mod secrets;
 
-use std::fmt;
 use std::net::IpAddr;
 
 use actix::Message;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use twinhub_access::audit::AuditRecord;
 use twinhub_access::password::Password;
@@ -20,9 +20,10 @@ use twinhub_access::{
     UserName,
 };
 use twinhub_domain::Timestamp;
-use twinhub_domain::text::hex;
 
+pub use links::{GivenInvitation, MakeInvitation, MakeShare};
 pub use refusal::AccountRefusal;
+pub use secrets::{SET_UP_BYTES, SetUpToken, TotpBegun, TypedCode};
 
 /// Makes the first user, an admin, by the link that the hub has shown at its start. Answered after the commit, as every
 /// change is.
@@ -56,13 +57,15 @@ pub struct SignOut {
     pub reply: oneshot::Sender<Result<(), AccountRefusal>>,
 }
 
-/// Makes a user of a caller without one, and signs them in: an operator where registration is open. While there is no
+/// Makes a user of a caller without one, and signs them in: an operator where registration is open, or whatever their
+/// invitation says. While there is no
 /// user the first one becomes admin; the layer in front lets callers of this machine alone ask for that, and says so by
 /// `may_be_first`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Register {
     pub user: NewUser,
+    pub invitation: Option<GivenInvitation>,
     pub may_be_first: bool,
     pub peer: Peer,
     pub reply: oneshot::Sender<Result<SignedIn, AccountRefusal>>,
@@ -319,6 +322,10 @@ pub enum KeysOf {
     /// Service accounts, which belong to no user.
     Services,
     Anybody,
+    /// Invitations that nobody has taken yet.
+    Invitations,
+    /// The share links of a user.
+    Shares(UserId),
 }
 
 /// A user who has signed in: a session has begun.
@@ -393,24 +400,6 @@ pub struct KeyMade {
     pub key: KeyView,
 }
 
-/// The secret of a second factor, for the caller's app.
-#[derive(Clone)]
-pub struct TotpBegun {
-    /// The address for the QR code: `otpauth://totp/…`.
-    pub address: String,
-}
-
-/// The secret in the link of the first start: 64 hexadecimal digits.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SetUpToken(Box<str>);
-
-/// The bytes of the secret in that link.
-pub const SET_UP_BYTES: usize = 32;
-
-/// A code of a second factor as it was typed.
-#[derive(Clone)]
-pub struct TypedCode(pub Box<str>);
-
 impl Asker {
     /// The same for a user whom the environment of the program names.
     #[must_use]
@@ -441,58 +430,5 @@ impl Asker {
             true => Ok(()),
             false => Err(AccountRefusal::Forbidden(permission)),
         }
-    }
-}
-
-impl SetUpToken {
-    /// A token of random bytes.
-    #[must_use]
-    pub fn new(random: [u8; SET_UP_BYTES]) -> Self {
-        Self(hex(&random).into())
-    }
-
-    /// A token as somebody gives it. Any text is one: most are wrong.
-    #[must_use]
-    pub fn given(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The text for the link.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// The hash of it.
-    #[must_use]
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.0.as_bytes()).into()
-    }
-}
-
-impl TotpBegun {
-    /// The secret in base 32, for typing it in.
-    #[must_use]
-    pub fn secret(&self) -> &str {
-        let from = self.address.split_once("secret=").map_or("", |(_, from)| from);
-        from.split('&').next().unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for SetUpToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SetUpToken")
-    }
-}
-
-impl fmt::Debug for TypedCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TypedCode")
-    }
-}
-
-impl fmt::Debug for TotpBegun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TotpBegun")
     }
 }

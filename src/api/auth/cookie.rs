@@ -31,6 +31,17 @@ pub(crate) fn give_by(
     set(response, state, &token.reveal(), LIFE, is_secure);
 }
 
+/// Gives a share link in the place of a session.
+pub(crate) fn give_share(
+    response: &mut HttpResponseBuilder,
+    state: &WebState,
+    token: &str,
+    asked: &HeaderMap,
+) {
+    let origin = asked.get(header::ORIGIN).map_or(&[][..], |origin| origin.as_bytes());
+    set(response, state, token, LIFE, origin.starts_with(b"https://"));
+}
+
 /// Takes it away.
 pub(crate) fn take(response: &mut HttpResponseBuilder, state: &WebState) {
     set(response, state, "", 0, false);

@@ -5,6 +5,7 @@ pub(crate) mod keys;
 pub(crate) mod oidc;
 pub(crate) mod request;
 pub(crate) mod sessions;
+pub(crate) mod shares;
 pub(crate) mod totp;
 pub(crate) mod view;
 
@@ -26,7 +27,9 @@ use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::http::routes::routes;
+use crate::http::sign_in::{JOIN, SHARE};
 use crate::http::{Access, Holder, address, is_handed_on};
+use crate::state::WebState;
 
 /// The name of the key that a registration in another system's words makes.
 const FIRST_KEY: &str = "registration";
@@ -46,6 +49,10 @@ routes! {
     Account: keys::list_keys,
     Account: keys::make_key,
     Account: keys::revoke_key,
+    Account: shares::list_shares,
+    Manage: shares::make_share,
+    Account: shares::revoke_share,
+    Public: shares::open_share,
     Account: totp::begin_totp,
     Account: totp::confirm_totp,
     Account: totp::end_totp,
@@ -76,7 +83,8 @@ pub async fn set_up(
     Ok(welcome(&access, StatusCode::CREATED, &signed_in, None, &request).await)
 }
 
-/// Makes a user of the caller, and signs them in: an operator, where the option `registration` is `open`. While there is
+/// Makes a user of the caller, and signs them in: an operator, where the option `registration` is `open`, or of the role
+/// that an invitation says. While there is
 /// no user, a caller from this machine becomes admin.
 #[utoipa::path(
     post,
@@ -85,7 +93,7 @@ pub async fn set_up(
     request_body = NewRegistration,
     responses(
         (status = 201, body = LoginItem, headers(("Set-Cookie" = String, description = "The session"))),
-        (status = 403, description = "Registration is closed", body = Problem),
+        (status = 403, description = "Registration is closed, or takes another invitation", body = Problem),
         (status = 409, description = "There is a user of this name or e-mail address", body = Problem),
         (status = 422, body = Problem),
         (status = 429, description = "Too many registrations from this address", body = Problem,
@@ -100,10 +108,10 @@ pub async fn register(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let (asks_for_key, peer) = (body.asks_for_key(), peer(&request));
-    let user = body.user()?;
+    let (user, invitation) = body.read()?;
     let is_here = peer.address.is_loopback() && !is_handed_on(request.headers());
     let may_be_first = access.state.is_local_only && is_here;
-    let signed_in = access.change(|reply| Register { user, may_be_first, peer, reply }).await??;
+    let signed_in = access.change(|reply| Register { user, invitation, may_be_first, peer, reply }).await??;
     let api_key = if asks_for_key { Some(first_key(&access, &signed_in).await?) } else { None };
     Ok(welcome(&access, StatusCode::CREATED, &signed_in, api_key, &request).await)
 }
@@ -240,7 +248,17 @@ async fn welcome(
     reply::json_with(response, &item)
 }
 
-fn permission_words(has: impl Fn(&Permission) -> bool) -> Vec<&'static str> {
+/// The link of an invitation. What stands behind the `#` no browser sends, so it is in no log.
+pub(crate) fn address_of_invitation(state: &WebState, secret: &str) -> String {
+    format!("{}{JOIN}#{secret}", state.info.public_url)
+}
+
+/// The link by which somebody looks on.
+fn address_of_share(state: &WebState, secret: &str) -> String {
+    format!("{}{SHARE}#{secret}", state.info.public_url)
+}
+
+pub(crate) fn permission_words(has: impl Fn(&Permission) -> bool) -> Vec<&'static str> {
     Permission::ALL.into_iter().filter(has).map(Permission::as_str).collect()
 }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::Deserialize;
 use twinhub_access::password::Password;
 use twinhub_access::{DisplayName, Email, Role, UserName};
-use twinhub_actors::messages::accounts::{AccountRefusal, NewKey, NewUser, SetUpToken, TypedCode, UserEdit};
+use twinhub_actors::messages::accounts::{
+    AccountRefusal, GivenInvitation, NewKey, NewUser, SetUpToken, TypedCode, UserEdit,
+};
 use twinhub_domain::duration::GivenDuration;
 use utoipa::ToSchema;
 
@@ -48,6 +50,9 @@ pub struct NewRegistration {
     #[schema(value_type = Option<String>, example = "ann@example.com")]
     email: Option<Box<str>>,
     display_name: Option<Box<str>>,
+    /// An admin's invitation: what stands behind the `#` of its link.
+    #[schema(value_type = Option<String>, example = "twh_inv_…")]
+    invitation: Option<SecretText>,
 }
 
 /// A user to be made by an admin.
@@ -138,6 +143,43 @@ pub struct NewKeyRequest {
     pub service: Option<bool>,
 }
 
+/// An invitation to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewInvitation {
+    /// For whom it is, by which it is told from others.
+    #[schema(example = "bob")]
+    name: Box<str>,
+    /// The role of the account that is made by it.
+    #[schema(value_type = words::Role)]
+    role: Box<str>,
+    /// The life of it: 7 days by default.
+    #[serde(default, deserialize_with = "duration")]
+    #[schema(value_type = Option<String>, example = "2d")]
+    expires_in: Option<GivenDuration>,
+}
+
+/// A share link to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewShareRequest {
+    /// By which it is told from others.
+    #[schema(example = "screen in the lobby")]
+    name: Box<str>,
+    /// The life of it: 90 days by default, 365 at most.
+    #[serde(default, deserialize_with = "duration")]
+    #[schema(value_type = Option<String>, example = "30d")]
+    expires_in: Option<GivenDuration>,
+}
+
+/// The secret of a share link: what stands behind the `#` of it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShareToken {
+    #[schema(value_type = String, example = "twh_shl_…")]
+    token: SecretText,
+}
+
 /// The code by which a second factor is turned on.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -166,14 +208,15 @@ impl NewSetUp {
 }
 
 impl NewRegistration {
-    /// The user.
+    /// The user, and the invitation.
     ///
     /// # Errors
     /// Names the field that is wrong.
-    pub fn user(self) -> Result<NewUser, ApiError> {
-        let Self { name, username, password, email, display_name } = self;
+    pub fn read(self) -> Result<(NewUser, Option<GivenInvitation>), ApiError> {
+        let Self { name, username, password, email, display_name, invitation } = self;
         let name = only("name", [name, username])?;
-        new_user(&name, &password, email, display_name)
+        let invitation = invitation.map(|SecretText(text)| GivenInvitation::given(&text));
+        Ok((new_user(&name, &password, email, display_name)?, invitation))
     }
 
     /// Does it come in the words of a system whose registrations have a key in their answer?
@@ -257,6 +300,35 @@ impl NewKeyRequest {
     }
 }
 
+impl NewInvitation {
+    /// The invitation, as a key.
+    ///
+    /// # Errors
+    /// Names the field that is wrong.
+    pub fn key(self) -> Result<NewKey, FieldError> {
+        let role = read_role(&self.role)?;
+        Ok(NewKey { role, ..link(&self.name, self.expires_in)? })
+    }
+}
+
+impl NewShareRequest {
+    /// The link, as a key.
+    ///
+    /// # Errors
+    /// Names the field that is wrong.
+    pub fn key(self) -> Result<NewKey, FieldError> {
+        link(&self.name, self.expires_in)
+    }
+}
+
+impl ShareToken {
+    /// It.
+    #[must_use]
+    pub fn read(self) -> Box<str> {
+        self.token.0
+    }
+}
+
 impl TotpCode {
     /// It.
     #[must_use]
@@ -285,6 +357,11 @@ impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretText")
     }
+}
+
+fn link(name: &str, life: Option<GivenDuration>) -> Result<NewKey, FieldError> {
+    let name = DisplayName::parse(name).map_err(|error| FieldError::bad("name", error.to_string()))?;
+    Ok(NewKey { name, role: Role::Viewer, life_ms: life.map(|life| life.ms()) })
 }
 
 /// The one of several words for a field that was given.

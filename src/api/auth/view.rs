@@ -123,6 +123,17 @@ pub struct NewKeyItem {
     key: KeyItem,
 }
 
+/// An invitation or a share link that was made.
+#[derive(Serialize, ToSchema)]
+pub struct LinkItem {
+    /// The link. It is shown once: nobody can see it again.
+    #[schema(example = "http://127.0.0.1:8080/join#twh_inv_…")]
+    link: String,
+    #[serde(flatten)]
+    #[schema(inline)]
+    key: KeyItem,
+}
+
 /// A second factor that has been begun.
 #[derive(Serialize, ToSchema)]
 pub struct TotpItem {
@@ -211,6 +222,14 @@ impl NewKeyItem {
     }
 }
 
+impl LinkItem {
+    /// The link and its record in an answer.
+    #[must_use]
+    pub fn of(link: String, key: &KeyView) -> Self {
+        Self { link, key: KeyItem::of(key) }
+    }
+}
+
 /// The words for the ways by which users are made.
 pub const SOURCES: [&str; 7] =
     ["setup", "command_line", "admin", "invitation", "registration", "single_sign_on", "environment"];
@@ -228,11 +247,13 @@ fn source_word(source: UserSource) -> &'static str {
 }
 
 /// The words for kinds of keys.
-pub const KINDS: [&str; 2] = ["personal", "service"];
+pub const KINDS: [&str; 4] = ["personal", "service", "invitation", "share"];
 
 fn kind_word(kind: SecretKind) -> &'static str {
     match kind {
         SecretKind::Service => KINDS[1],
+        SecretKind::Invitation => KINDS[2],
+        SecretKind::Share => KINDS[3],
         _ => KINDS[0],
     }
 }

@@ -17,7 +17,7 @@ use crate::http::{Access, Holder};
 
 /// A token that was given.
 #[derive(Serialize)]
-struct TokenAnswer {
+struct BearerAnswer {
     access_token: String,
     token_type: &'static str,
     /// Seconds.
@@ -85,7 +85,7 @@ pub(super) async fn refresh(access: Access) -> Result<HttpResponse, FastApiError
 
 fn token(access_token: String) -> HttpResponse {
     let expires_in = twinhub_access::jwt::LIFE_MS / 1_000;
-    json(&TokenAnswer { access_token, token_type: "bearer", expires_in })
+    json(&BearerAnswer { access_token, token_type: "bearer", expires_in })
 }
 
 fn json(answer: &impl Serialize) -> HttpResponse {

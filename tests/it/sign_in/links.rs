@@ -35,7 +35,10 @@ async fn an_invitation_makes_one_account_of_its_role() {
     let (made, for_bob) = invite("bob", "viewer").await;
     let link = format!("http://{}/join#twh_inv_", hub.http);
     assert!(made["link"].as_str().unwrap().starts_with(&link), "{made}");
-    assert_eq!((&made["kind"], &made["role"], &made["name"]), (&json!("invitation"), &json!("viewer"), &json!("bob")));
+    assert_eq!(
+        (&made["kind"], &made["role"], &made["name"]),
+        (&json!("invitation"), &json!("viewer"), &json!("bob"))
+    );
     let listed = ann.json(&hub, "/api/users/invitations").await;
     assert_eq!(listed[0]["id"], made["id"]);
     assert!(!listed.to_string().contains(&for_bob), "its secret was shown once");
@@ -44,7 +47,10 @@ async fn an_invitation_makes_one_account_of_its_role() {
 
     let (status, joined) = join(&hub, "bob", &for_bob).await;
     assert_eq!(status, 201, "{joined}");
-    assert_eq!((&joined["user"]["role"], &joined["user"]["source"]), (&json!("viewer"), &json!("invitation")));
+    assert_eq!(
+        (&joined["user"]["role"], &joined["user"]["source"]),
+        (&json!("viewer"), &json!("invitation"))
+    );
     let again = join(&hub, "carl", &for_bob).await;
     assert_eq!((again.0, &again.1["code"]), (403, &json!("bad_invitation")), "it works once");
     assert_eq!(ann.json(&hub, "/api/users/invitations").await, json!([]));
@@ -56,7 +62,9 @@ async fn an_invitation_makes_one_account_of_its_role() {
         assert_eq!(join(&hub, "carl", wrong).await.1["code"], "bad_invitation", "{wrong}");
     }
     let bob = Person::sign_in(&hub, "bob").await;
-    let own = bob.send(&hub, Method::POST, "/api/users/invitations", &json!({ "name": "x", "role": "viewer" })).await;
+    let own = bob
+        .send(&hub, Method::POST, "/api/users/invitations", &json!({ "name": "x", "role": "viewer" }))
+        .await;
     assert_eq!(own.status(), 403, "admins invite");
     let audit = ann.json(&hub, "/api/audit?action=invitation.created").await;
     assert_eq!(audit.as_array().unwrap().len(), 2);
@@ -117,7 +125,11 @@ async fn a_share_link_shows_and_changes_nothing_until_it_is_revoked() {
     let again = hub.post("/api/auth/shares/open", &json!({ "token": secret })).await;
     assert_eq!(told(again).await.0, 401);
     let (key, _) = ann.make_key(&hub, "viewer").await;
-    assert_eq!(told(hub.post("/api/auth/shares/open", &json!({ "token": key })).await).await.0, 401, "no key is one");
+    assert_eq!(
+        told(hub.post("/api/auth/shares/open", &json!({ "token": key })).await).await.0,
+        401,
+        "no key is one"
+    );
 }
 
 #[tokio::test]
@@ -129,7 +141,8 @@ async fn who_has_a_link_opens_it_in_a_browser() {
     page.shows(&["No devices yet", "live"]).await;
     assert_eq!(page.evaluate("location.pathname + location.hash").await, "/");
 
-    let (made, _) = make(&ann, &hub, "/api/users/invitations", json!({ "name": "bob", "role": "viewer" })).await;
+    let (made, _) =
+        make(&ann, &hub, "/api/users/invitations", json!({ "name": "bob", "role": "viewer" })).await;
     let mut page = Browser::open(&format!("http://{}/join", hub.http)).await;
     page.shows(&["An invitation is missing"]).await;
     page.load("about:blank").await;

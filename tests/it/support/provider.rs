@@ -54,7 +54,7 @@ pub struct IdentityProvider {
 
 struct ProviderState {
     issuer: String,
-    keys: SigningKeys,
+    keys: ProviderKeys,
     /// The person who is signed in there: their claims.
     person: Value,
     /// Claims that a question brings, and the token does not.
@@ -70,12 +70,12 @@ struct Granted {
     redirect: String,
 }
 
-enum SigningKeys {
+enum ProviderKeys {
     Rsa { key: RsaKeyPair, modulus: Vec<u8>, exponent: Vec<u8>, id: String },
     Ec { key: EcdsaKeyPair, id: String },
 }
 
-impl SigningKeys {
+impl ProviderKeys {
     fn ec(id: &str) -> Self {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
@@ -132,15 +132,15 @@ impl SigningKeys {
 impl IdentityProvider {
     /// One that signs with an elliptic curve.
     pub async fn start() -> Self {
-        Self::with(SigningKeys::ec("ec-1")).await
+        Self::with(ProviderKeys::ec("ec-1")).await
     }
 
     /// One that signs with RSA.
     pub async fn start_rsa() -> Self {
-        Self::with(SigningKeys::rsa("rsa-1")).await
+        Self::with(ProviderKeys::rsa("rsa-1")).await
     }
 
-    async fn with(keys: SigningKeys) -> Self {
+    async fn with(keys: ProviderKeys) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = ProviderState {
@@ -191,7 +191,7 @@ impl IdentityProvider {
 
     /// Signs with another key from now on.
     pub fn rotate(&self) {
-        self.state().keys = SigningKeys::ec("ec-2");
+        self.state().keys = ProviderKeys::ec("ec-2");
     }
 
     /// It is gone.
@@ -318,7 +318,7 @@ impl ProviderState {
                 mac.update(signed.as_bytes());
                 mac.finalize().into_bytes().to_vec()
             }
-            Twist::ForeignKey => SigningKeys::ec("ec-1").sign(signed.as_bytes()),
+            Twist::ForeignKey => ProviderKeys::ec("ec-1").sign(signed.as_bytes()),
             _ => self.keys.sign(signed.as_bytes()),
         };
         let signature = URL_SAFE_NO_PAD.encode(signature);

@@ -10,7 +10,7 @@ use twinhub_access::key::DeadKey;
 use twinhub_access::name::login_key;
 use twinhub_access::role::Permission;
 use twinhub_access::session::Lives;
-use twinhub_access::{Key, Rights, Secret, SecretId, Session, SessionId, User, UserId};
+use twinhub_access::{Key, Rights, Secret, SecretId, SecretKind, Session, SessionId, User, UserId};
 use twinhub_domain::Timestamp;
 
 use super::{Identity, Overdue, Unidentified, Uses};
@@ -387,6 +387,11 @@ impl fmt::Debug for Entries {
 /// another admin could give the owner a new password. A service account's manages accounts where it is an admin's.
 fn rights_of_key(key: &Key, owner: Option<&User>) -> Result<Rights, DeadKey> {
     let rights = key.rights(owner, key.created_at)?;
+    if key.secret.kind == SecretKind::Share {
+        // To look on, and nothing else: what is exported can be taken away.
+        let looks_on = [Permission::Public, Permission::Read].into_iter().collect();
+        return Ok(Rights { permissions: rights.permissions.narrowed_by(looks_on), ..rights });
+    }
     let permissions = rights.permissions.without(Permission::Account);
     let permissions = if owner.is_some() { permissions.without(Permission::Users) } else { permissions };
     Ok(Rights { permissions, ..rights })

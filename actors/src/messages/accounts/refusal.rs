@@ -29,6 +29,12 @@ pub enum AccountRefusal {
     IsSetUp,
     #[error("this hub takes no registrations: ask an admin for an account")]
     RegistrationClosed,
+    #[error("this hub takes registrations by invitation alone: ask an admin for one")]
+    InvitationNeeded,
+    #[error("this invitation is not valid: it works once, and until it expires or is revoked")]
+    Invitation,
+    #[error("this hub takes no registrations: set the option `registration` to `invite`")]
+    InvitationsOff,
     #[error("the first user is an admin: nobody else can let others in")]
     FirstAdmin,
     #[error("there is a user `{0}`")]
