@@ -1,7 +1,6 @@
 //! An identity provider, with keys of its own: OpenID Connect as far as a hub asks for it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
@@ -47,7 +46,6 @@ pub enum Twist {
 
 /// The provider. It ends with this.
 pub struct IdentityProvider {
-    pub address: SocketAddr,
     state: Arc<Mutex<ProviderState>>,
     serving: JoinHandle<()>,
 }
@@ -163,7 +161,7 @@ impl IdentityProvider {
                 answer_with(&mut stream, status, &more, &body).await;
             }
         });
-        Self { address, state, serving }
+        Self { state, serving }
     }
 
     pub fn issuer(&self) -> String {
