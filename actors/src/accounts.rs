@@ -57,7 +57,7 @@ pub struct AccountSettings {
 pub enum RegistrationPolicy {
     /// Nobody: admins make accounts.
     Closed,
-    /// Whoever has an invitation of an admin's.
+    /// People with an invitation of an admin's.
     Invite,
     /// Everybody who reaches the hub; they become operators.
     Open,
@@ -398,10 +398,13 @@ impl Handler<ListAudit> for Accounts {
         let query = AuditQuery {
             who: query.who.map(String::from),
             action: query.action,
+            target: query.target.map(String::from),
+            from: query.from,
+            to: query.to,
+            since: query.since,
             before: query.before,
-            newest_first: true,
+            newest_first: !query.oldest_first,
             limit: query.limit.min(MOST_ENTRIES),
-            ..AuditQuery::default()
         };
         // Behind what `look` writes: no future runs while that waits.
         let found = async move { durable(|| store.audit(&query)).await.map(|page| page.records) };

@@ -1,6 +1,7 @@
 //! The command line: the commands of the program.
 
 pub mod accounts;
+pub mod audit;
 pub mod files;
 pub mod jobs;
 pub mod migrate;
@@ -17,6 +18,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::accounts::{KeyArgs, UserArgs};
+use self::audit::AuditArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
 use self::rules::{CommandFailed, RulesArgs};
@@ -69,6 +71,8 @@ enum CliCommand {
     User(UserArgs),
     /// Make, list and revoke keys for programs
     Key(KeyArgs),
+    /// List the audit: who did what, and from where
+    Audit(AuditArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the value of every option, and its source
@@ -127,6 +131,10 @@ pub fn run() -> ExitCode {
             Err(failed) => Err(failed),
         },
         CliCommand::Jobs(args) => match ended(async_main(jobs::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        CliCommand::Audit(args) => match ended(async_main(audit::run(args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },

@@ -206,7 +206,7 @@ mod tests {
             ("admin", "there is no `=`"),
             ("=admin", "there is no group"),
             ("a=boss", "boss"),
-            ("a=device", "people are"),
+            ("a=device", "viewer, operator or admin"),
             ("a=admin@hall", "people are"),
             ("a=viewer@", "a=viewer@"),
         ] {

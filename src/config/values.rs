@@ -91,7 +91,7 @@ pub enum RegistrationOption {
     /// Admins make accounts
     #[default]
     Closed,
-    /// Whoever has an admin's invitation makes one
+    /// A person with an admin's invitation makes one
     Invite,
     /// Anybody who reaches the hub makes one, and is an operator
     Open,

@@ -3,16 +3,17 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header;
 use actix_web::web::Data;
 use tokio::sync::watch;
 use twinhub_access::{Secret, SecretKind};
+use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
 use twinhub_domain::cause::Source;
 
 use super::credential::RequestCredential;
-use super::{csrf, origin};
+use super::{client, csrf};
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -109,18 +110,15 @@ impl WebState {
     /// # Errors
     /// The credential has no form of one, or counts no more; or it is a cookie that no page of ours may have sent.
     pub fn admit(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
+        let client = client::of(request);
         let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie)?;
         if let RequestCredential::Session(_) = credential {
-            let host = origin::host(request.head()).unwrap_or_default();
-            csrf::check(request.head(), host, &self.policy().origins)?;
+            csrf::check(request.head(), &client, &self.policy().origins)?;
         }
-        if credential == RequestCredential::Nothing
-            && self.anonymous.from_here
-            && is_handed_on(request.headers())
-        {
+        if credential == RequestCredential::Nothing && self.anonymous.from_here && client.is_handed_on {
             return Ok(self.admit_stranger());
         }
-        self.identify(credential, address(request))
+        self.identify(credential, client.address)
     }
 
     /// Lets the caller of `request` in where JSON web tokens are credentials too.
@@ -142,7 +140,7 @@ impl WebState {
         let now = self.hub().clock.now();
         let claims = self.jwt.verify(token, now).map_err(Unidentified::from)?;
         let credential = directory::Credential::Claims(&claims);
-        let identity = self.directory().identify(credential, now, address(request))?;
+        let identity = self.directory().identify(credential, now, client::of(request).address)?;
         let grant = self.hub().of_identity(&identity, Source::Rest);
         Ok(CallerAdmission { grant, holder: Holder::Known(Box::new(identity)) })
     }
@@ -150,7 +148,7 @@ impl WebState {
     /// Would the caller of `request` see the page without any credential?
     #[must_use]
     pub fn lets_strangers_read(&self, request: &HttpRequest) -> bool {
-        let is_from_here = !self.anonymous.from_here || !is_handed_on(request.headers());
+        let is_from_here = !self.anonymous.from_here || !client::of(request).is_handed_on;
         is_from_here && self.of_anonymous().contain(Permission::Read)
     }
 
@@ -219,6 +217,12 @@ impl WebState {
 }
 
 impl CallerAdmission {
+    /// May the caller do no more than anybody who reaches the hub?
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        self.grant.demand(Permission::Read).is_err() && matches!(self.holder, Holder::Anonymous)
+    }
+
     /// Goes on where the caller has `permission`.
     ///
     /// # Errors
@@ -229,6 +233,10 @@ impl CallerAdmission {
         }
         Err(match &self.holder {
             Holder::Anonymous | Holder::Program => ApiError::SignIn(permission),
+            // Their role has it, and their scope takes it away.
+            Holder::Known(identity) if identity.rights.permissions.contain(permission) => {
+                HubError::Scoped.into()
+            }
             Holder::Known(identity) => ApiError::Lacks { permission, role: identity.rights.role },
         })
     }
@@ -288,20 +296,4 @@ impl LiveRights {
         let again = directory.identify(credential, self.state.hub().clock.now(), identity.address);
         Some(if again.is_ok() { RightsLost::Narrowed } else { RightsLost::SignedOut })
     }
-}
-
-/// Headers that proxies add to what they hand on.
-const OF_PROXIES: [&str; 6] =
-    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
-
-/// Did a proxy hand this request on? Then its address is the proxy's, and says nothing of who sent it.
-#[must_use]
-pub fn is_handed_on(headers: &HeaderMap) -> bool {
-    OF_PROXIES.iter().any(|name| headers.contains_key(*name))
-}
-
-/// The address that a request came from; one without (in a test) came from this machine.
-#[must_use]
-pub fn address(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(std::net::Ipv4Addr::LOCALHOST.into(), |peer| peer.ip().to_canonical())
 }

@@ -170,7 +170,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, there is one credential at most, it is a part of what came, and a token wins over a cookie.
+        /// There is one credential at most, it is a part of what came, and a token wins over a cookie.
         #[test]
         fn no_headers_break_the_parsers(
             authorizations in prop::collection::vec(value(), 0..3),

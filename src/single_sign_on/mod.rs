@@ -92,11 +92,10 @@ impl SingleSignOn {
         &self.config.name
     }
 
-    /// The hub's own address that the provider answers to, for a browser that has asked for `host`.
+    /// The hub's own address that the provider answers to, for a browser that has found the hub at `asked`.
     #[must_use]
-    pub fn redirect_url(&self, public_url: Option<&str>, host: &str) -> String {
-        let origin = public_url.map_or_else(|| format!("http://{host}"), str::to_owned);
-        format!("{origin}{CALLBACK}")
+    pub fn redirect_url(&self, public_url: Option<&str>, asked: &str) -> String {
+        format!("{}{CALLBACK}", public_url.unwrap_or(asked))
     }
 
     /// Begins a sign-in of somebody who came for the page `next`.
@@ -208,7 +207,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever it is, a browser of the hub's page stays at the hub.
+        /// A browser of the hub's page stays at the hub, whatever it is led to.
         #[test]
         fn no_next_leads_away(next in "[/\\\\.a:?#@ \\t\\r\\n]{0,12}(evil\\.example)?[/a]{0,3}") {
             let base = url::Url::parse("http://hub.example:8080/api/auth/oidc/callback").unwrap();

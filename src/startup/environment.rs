@@ -3,7 +3,7 @@
 
 use twinhub_access::jwt::{JwtKey, JwtKeys, ShortSecret};
 use twinhub_access::password::Password;
-use twinhub_access::{DisplayName, Role, UserName};
+use twinhub_access::{DisplayName, Role, ScopeWish, UserName};
 use twinhub_actors::Hub;
 use twinhub_actors::access::Caller;
 use twinhub_actors::messages::accounts::{AddUser, FindUser, NewUser};
@@ -74,6 +74,7 @@ impl SeedEnvironment {
             name: UserName::parse(name).map_err(|error| wrong(&error))?,
             email: None,
             display_name: DisplayName::default(),
+            scope: ScopeWish::default(),
             password: Password::typed(password).map_err(|error| wrong(&error))?,
         };
         let (role, by) = (Role::Admin, program.asker().of_environment());

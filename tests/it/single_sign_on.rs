@@ -308,7 +308,7 @@ async fn a_provider_that_is_away_leaves_the_hub_as_it_is() {
     assert!(page.contains("does not answer") && page.contains(r#"<a href="/login">"#), "{page}");
     Person::sign_in(&hub, "ann").await;
     let none = Installation::new().start().await;
-    assert_eq!(told(none.get("/api/auth/oidc/login").await).await, (404, "not_found".into()));
+    assert_eq!(told(none.get("/api/auth/oidc/login").await).await, (404, "no_such_route".into()));
     assert!(!none.get("/login").await.text().await.unwrap().contains("oidc"));
 }
 

@@ -1,6 +1,6 @@
 //! Rights: a role, and the devices for which it counts.
 
-use crate::role::{Permissions, Role};
+use crate::role::{Permission, Permissions, Role};
 use crate::scope::{Place, Scope, Scopes};
 
 /// The rights of a caller.
@@ -26,10 +26,21 @@ impl Rights {
         Self { role, permissions, scopes: self.scopes.narrowed_by(scope) }
     }
 
-    /// Are these no more than `those`? Of two different scopes nobody knows without the tree of groups: no.
+    /// The permissions that count in the scopes: who does not reach all devices has none for the hub as a whole.
+    #[must_use]
+    pub fn permissions_in_scope(&self) -> Permissions {
+        if self.scopes.are_all() {
+            return self.permissions;
+        }
+        Permission::OF_WHOLE_HUB.into_iter().fold(self.permissions, Permissions::without)
+    }
+
+    /// Are these no more than `those`? Of two different scopes but that of all devices nobody knows without the tree of
+    /// groups: no.
     #[must_use]
     pub fn are_within(&self, those: &Self) -> bool {
-        self.permissions.are_within(those.permissions) && self.scopes == those.scopes
+        let is_within = self.scopes == those.scopes || those.scopes.are_all();
+        self.permissions.are_within(those.permissions) && is_within
     }
 
     /// May they see this device?
@@ -60,7 +71,7 @@ mod tests {
                 assert!(rights.permissions.are_within(rights.role.permissions()), "{own} {other}");
                 assert!(rights.are_within(&rights));
                 let wider = Rights::new(rights.role, &Scope::All);
-                assert!(!rights.are_within(&wider) && !wider.are_within(&rights), "other scopes");
+                assert!(rights.are_within(&wider) && !wider.are_within(&rights), "other scopes");
                 let at = |device| InTree { device, owner: "", group: "", tree: &tree };
                 assert!(rights.reach(&at(&pump)) && !rights.reach(&at(&fan)));
             }

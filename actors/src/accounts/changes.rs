@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use twinhub_access::limits::Try;
 use twinhub_access::password::{About, Password, PasswordPolicy};
 use twinhub_access::user::UserChange;
-use twinhub_access::{Action, AuditEntry, Key, KeyWish, Scope, Secret, SecretKind, User, UserId};
+use twinhub_access::{Action, AuditEntry, Key, KeyWish, Secret, SecretKind, User, UserId};
 use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::random;
@@ -136,7 +136,8 @@ impl Accounts {
         ctx: &mut Context<Self>,
     ) {
         let (store, kept) = (Arc::clone(&self.store), user.clone());
-        let ends_sessions = user.disabled || self.gains(&user);
+        let gains = self.gains(&user);
+        let ends_sessions = user.disabled || gains;
         let write = async move {
             if ends_sessions {
                 durable(|| store.remove_sessions_of(kept.id, None, &[])).await?;
@@ -145,7 +146,7 @@ impl Accounts {
         };
         let apply = move |this: &mut Self, ()| {
             let seen = view(&user);
-            if ends_sessions {
+            if gains {
                 this.directory.end_sessions_of(user.id, None);
             }
             this.put_user(user);
@@ -163,11 +164,12 @@ impl Accounts {
     ) -> Result<(User, Vec<AuditEntry>), AccountRefusal> {
         let (before, now) = (self.people.find(id)?, self.clock.now());
         let is_own = by.check_account(id)?;
-        let UserEdit { email, display_name, role, quota, disabled } = edit;
-        if is_own && (role.is_some() || quota.is_some() || disabled.is_some()) {
+        let UserEdit { email, display_name, role, scope, quota, disabled } = edit;
+        if is_own && (role.is_some() || scope.is_some() || quota.is_some() || disabled.is_some()) {
             by.check_admin()?;
         }
-        let change = UserChange { email, display_name, role, scope: None, quota, disabled };
+        let scope = scope.map(|scope| scope.of(Some(id)));
+        let change = UserChange { email, display_name, role, scope, quota, disabled };
         let after = before.changed(change, self.people.others(id))?;
         self.people.check_free(id, &after.name, after.email.as_ref())?;
         let target = target_of(before);
@@ -181,6 +183,7 @@ impl Accounts {
         let changed = [
             ("email", after.email != before.email),
             ("display_name", after.display_name != before.display_name),
+            ("scope", after.scope != before.scope),
             ("quota", after.quota != before.quota),
             ("disabled", after.disabled != before.disabled),
         ];
@@ -231,17 +234,16 @@ impl Accounts {
         let owner = self.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
         let is_own = |key: &Key| key.owner == Some(owner.id) && key.secret.kind == SecretKind::Personal;
         let keys = self.directory.keys(is_own).len();
-        Ok(Key::personal(wish(key), owner, keys, &random()?, self.clock.now())?)
+        Ok(Key::personal(wish(key, Some(owner.id)), owner, keys, &random()?, self.clock.now())?)
     }
 
     fn service_key(&self, key: NewKey) -> Result<(Key, Secret), AccountRefusal> {
-        Ok(Key::service(wish(key), &random()?, self.clock.now())?)
+        Ok(Key::service(wish(key, None), &random()?, self.clock.now())?)
     }
 }
 
-/// For all devices: scopes are not taken in yet.
-pub(super) fn wish(NewKey { name, role, life_ms }: NewKey) -> KeyWish {
-    KeyWish { name, role, scope: Scope::All, life_ms }
+pub(super) fn wish(NewKey { name, role, scope, life_ms }: NewKey, owner: Option<UserId>) -> KeyWish {
+    KeyWish { name, role, scope: scope.of(owner), life_ms }
 }
 
 impl Handler<SetPassword> for Accounts {

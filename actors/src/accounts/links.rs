@@ -26,7 +26,7 @@ fn invitation(accounts: &Accounts, key: NewKey, by: &Asker) -> Result<(Key, Secr
     }
     let owner = by.user.map(|user| accounts.people.find(user)).transpose()?;
     let life_ms = key.life_ms.or(Some(INVITATION_MS));
-    let wish = KeyWish { life_ms, ..wish(key) };
+    let wish = KeyWish { life_ms, ..wish(key, None) };
     Ok(Key::invitation(wish, owner, &random()?, accounts.clock.now())?)
 }
 
@@ -41,7 +41,7 @@ fn shared(accounts: &Accounts, key: NewKey, by: &Asker) -> Result<(Key, Secret),
     let owner = accounts.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
     let is_own = |key: &Key| key.owner == Some(owner.id) && key.secret.kind == SecretKind::Share;
     let shares = accounts.directory.keys(is_own).len();
-    Ok(Key::share(wish(key), owner, shares, &random()?, accounts.clock.now())?)
+    Ok(Key::share(wish(key, Some(owner.id)), owner, shares, &random()?, accounts.clock.now())?)
 }
 
 /// The key, the role and the scope of an invitation, where it counts now.

@@ -11,7 +11,7 @@ use twinhub_access::password::{About, PasswordHash, PasswordPolicy};
 use twinhub_access::totp::AcceptedCode;
 use twinhub_access::user::UserSource;
 use twinhub_access::{
-    Action, AuditEntry, Role, Scope, SecretId, Session, SessionId, SessionToken, User, UserId,
+    Action, AuditEntry, Role, ScopeWish, SecretId, Session, SessionId, SessionToken, User, UserId,
 };
 use twinhub_domain::{Json, Timestamp};
 
@@ -45,7 +45,7 @@ pub(super) struct Entering {
 /// A way to register.
 struct Registering {
     role: Role,
-    scope: Scope,
+    scope: ScopeWish,
     source: UserSource,
     /// The invitation.
     uses: Option<SecretId>,
@@ -80,10 +80,10 @@ impl Accounts {
         source: UserSource,
         password: PasswordHash,
     ) -> Result<User, AccountRefusal> {
-        let NewUser { name, email, display_name, password: _ } = new;
+        let NewUser { name, email, display_name, scope, password: _ } = new;
         let id = UserId(new_id());
         self.people.check_free(id, &name, email.as_ref())?;
-        let user = User::new(id, name, (role, Scope::All), source, self.clock.now())?;
+        let user = User::new(id, name, (role, scope.of(Some(id))), source, self.clock.now())?;
         Ok(User { email, display_name, password: Some(password), ..user })
     }
 
@@ -122,11 +122,15 @@ impl Accounts {
         may_be_first: bool,
         invitation: Option<&GivenInvitation>,
     ) -> Result<Registering, AccountRefusal> {
-        let by = |role| Registering { role, scope: Scope::All, source: UserSource::Registration, uses: None };
+        let by = |role| {
+            // Strangers have what is theirs; the first user has the hub.
+            let scope = if role == Role::Admin { ScopeWish::default() } else { ScopeWish::Own };
+            Registering { role, scope, source: UserSource::Registration, uses: None }
+        };
         match (self.people.is_empty(), self.settings.registration, invitation) {
             (false, _, Some(invitation)) => {
                 let (key, role, scope) = links::invited(self, invitation, self.clock.now())?;
-                let uses = Some(key.secret.id);
+                let (uses, scope) = (Some(key.secret.id), ScopeWish::Scope(scope));
                 Ok(Registering { role, scope, source: UserSource::Invitation, uses })
             }
             (true, _, _) if may_be_first => Ok(by(Role::Admin)),
@@ -155,8 +159,7 @@ impl Accounts {
             let by = this.registering(may_be_first, invitation.as_ref());
             let uses = by.as_ref().ok().and_then(|by| by.uses.clone());
             let made = by.and_then(|Registering { role, scope, source, .. }| {
-                let user = this.new_user(user, role, source, hashed?)?;
-                Ok(User { scope, ..user })
+                this.new_user(NewUser { scope, ..user }, role, source, hashed?)
             });
             this.enter_new(made, Action::UserRegistered, uses, peer, reply, ctx);
         }));

@@ -11,8 +11,7 @@ pub(crate) mod view;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::sync::oneshot;
-use twinhub_access::{DisplayName, UserId};
+use twinhub_access::{DisplayName, ScopeWish, UserId};
 use twinhub_actors::access::Permission;
 use twinhub_actors::messages::accounts::{
     AccountRefusal, MakeKey, NewKey, Peer, ReadOwnUser, Register, SetPassword, SetUp, SignIn, SignOut,
@@ -28,7 +27,7 @@ use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::http::routes::routes;
 use crate::http::sign_in::{JOIN, SHARE};
-use crate::http::{Access, Holder, address, is_handed_on};
+use crate::http::{Access, Holder, client};
 use crate::state::WebState;
 
 /// The name of the key that a registration in another system's words makes.
@@ -109,7 +108,7 @@ pub async fn register(
     params.finish()?;
     let (asks_for_key, peer) = (body.asks_for_key(), peer(&request));
     let (user, invitation) = body.read()?;
-    let is_here = peer.address.is_loopback() && !is_handed_on(request.headers());
+    let is_here = peer.address.is_loopback() && !client::of(&request).is_handed_on;
     let may_be_first = access.state.is_local_only && is_here;
     let signed_in = access.change(|reply| Register { user, invitation, may_be_first, peer, reply }).await??;
     let api_key = if asks_for_key { Some(first_key(&access, &signed_in).await?) } else { None };
@@ -121,7 +120,8 @@ async fn first_key(access: &Access, signed_in: &SignedIn) -> Result<String, ApiE
     let admission = access.state.admit_session(&signed_in.token.reveal(), signed_in.session.address)?;
     let own = Access::new(access.state.clone(), admission);
     let name = DisplayName::parse(FIRST_KEY).map_err(|error| FieldError::bad("name", error.to_string()))?;
-    let (key, by) = (NewKey { name, role: signed_in.user.role, life_ms: None }, own.asker());
+    let (key, by) =
+        (NewKey { name, role: signed_in.user.role, scope: ScopeWish::default(), life_ms: None }, own.asker());
     let made = own.change(|reply| MakeKey { key, by, reply }).await??;
     Ok(made.secret.reveal().to_owned())
 }
@@ -207,6 +207,7 @@ pub async fn get_caller(params: Params, access: Access) -> Result<HttpResponse, 
     responses(
         (status = 204),
         (status = 403, description = "The present password is wrong", body = Problem),
+        (status = 409, description = "The account has none: its user signs in by the identity provider", body = Problem),
         (status = 422, description = "The new one is too short, or among those that are tried first", body = Problem),
         (status = 429, description = "Too many tries", body = Problem,
             headers(("Retry-After" = u64, description = "Seconds"))),
@@ -244,7 +245,7 @@ async fn welcome(
         api_key,
     };
     let mut response = HttpResponse::build(status);
-    cookie::give(&mut response, &access.state, token, asked.headers());
+    cookie::give(&mut response, &access.state, token, asked);
     reply::json_with(response, &item)
 }
 
@@ -275,20 +276,6 @@ async fn end_own_session(access: &Access) -> Result<(), ApiError> {
     }
 }
 
-/// Waits for what the accounts say to a question.
-pub(crate) async fn asked<M, T>(
-    access: &Access,
-    message: impl FnOnce(oneshot::Sender<T>) -> M,
-) -> Result<T, ApiError>
-where
-    M: twinhub_actors::access::HubRequest,
-    actix::Context<M::Target>: actix::dev::ToEnvelope<M::Target, M>,
-{
-    let (reply, answer) = oneshot::channel();
-    access.send(message(reply))?;
-    Ok(access.answer(answer).await?)
-}
-
 /// The id of the user that the caller is.
 pub(crate) fn own_id(access: &Access) -> Option<UserId> {
     match access.holder() {
@@ -308,5 +295,5 @@ pub(crate) fn needed_id(access: &Access) -> Result<UserId, ApiError> {
 /// The far end of the connection.
 pub(crate) fn peer(request: &HttpRequest) -> Peer {
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    Peer { address: address(request), agent: agent.unwrap_or_default().into() }
+    Peer { address: client::of(request).address, agent: agent.unwrap_or_default().into() }
 }

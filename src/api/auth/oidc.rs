@@ -7,10 +7,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use twinhub_actors::messages::accounts::{SignInExternally, SignedIn};
 
 use super::{cookie, peer};
-use crate::http::Access;
 use crate::http::extract::params::Params;
 use crate::http::problem::sign_on::SignOnProblem;
 use crate::http::problem::{ApiError, Problem};
+use crate::http::{Access, client};
 use crate::single_sign_on::{Begun, ProviderAnswer, SingleSignOn, own_page};
 use crate::state::WebState;
 
@@ -120,8 +120,9 @@ fn sign_on<'a>(state: &'a WebState, request: &HttpRequest) -> Result<&'a SingleS
 
 fn redirect(state: &WebState, sign_on: &SingleSignOn, request: &HttpRequest) -> String {
     // The guard has let the host in, so it is one of this hub's.
-    let host = request.connection_info().host().to_owned();
-    sign_on.redirect_url(state.public_url.as_deref(), &host)
+    let client = client::of(request);
+    let scheme = if client.is_https { "https" } else { "http" };
+    sign_on.redirect_url(state.public_url.as_deref(), &format!("{scheme}://{}", client.host))
 }
 
 /// A page that goes on by itself. A redirect would not do: the browser came from another site, and sends the new session

@@ -4,13 +4,14 @@ use std::fmt;
 
 use serde::Deserialize;
 use twinhub_access::password::Password;
-use twinhub_access::{DisplayName, Email, Role, UserName};
+use twinhub_access::{DisplayName, Email, Role, ScopeWish, UserName};
 use twinhub_actors::messages::accounts::{
     AccountRefusal, GivenInvitation, NewKey, NewUser, SetUpToken, TypedCode, UserEdit,
 };
 use twinhub_domain::duration::GivenDuration;
 use utoipa::ToSchema;
 
+use super::view::ScopeForm;
 use crate::api::schema::words;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::read::{duration, even_null};
@@ -64,6 +65,9 @@ pub struct NewAccount {
     name: Box<str>,
     #[schema(value_type = words::Role)]
     role: Box<str>,
+    /// The devices for which the role counts; all, where it is left out.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
     #[schema(value_type = String, format = Password)]
     password: SecretText,
     #[schema(value_type = Option<String>, example = "bob@example.com")]
@@ -82,7 +86,10 @@ pub struct AccountChange {
     display_name: Option<Box<str>>,
     #[schema(value_type = Option<words::Role>)]
     role: Option<Box<str>>,
-    /// The devices that the user may claim.
+    /// The devices for which the role counts.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
+    /// The number of devices that the user may own.
     quota: Option<u32>,
     /// A user who is disabled cannot sign in; sessions end, and keys count no more.
     disabled: Option<bool>,
@@ -135,6 +142,9 @@ pub struct NewKeyRequest {
     /// At most that of its owner.
     #[schema(value_type = words::Role)]
     role: Box<str>,
+    /// The devices for which it counts, of those of its owner's scope; all of these, where it is left out.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
     /// The life of it: 90 days by default, 365 at most.
     #[serde(default, deserialize_with = "duration")]
     #[schema(value_type = Option<String>, example = "30d")]
@@ -153,6 +163,9 @@ pub struct NewInvitation {
     /// The role of the account that is made by it.
     #[schema(value_type = words::Role)]
     role: Box<str>,
+    /// The devices for which the role counts; all, where it is left out.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
     /// The life of it: 7 days by default.
     #[serde(default, deserialize_with = "duration")]
     #[schema(value_type = Option<String>, example = "2d")]
@@ -166,6 +179,9 @@ pub struct NewShareRequest {
     /// By which it is told from others.
     #[schema(example = "screen in the lobby")]
     name: Box<str>,
+    /// The devices that are seen by it, of those of its owner's scope; all of these, where it is left out.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
     /// The life of it: 90 days by default, 365 at most.
     #[serde(default, deserialize_with = "duration")]
     #[schema(value_type = Option<String>, example = "30d")]
@@ -232,9 +248,10 @@ impl NewAccount {
     /// # Errors
     /// Names the field that is wrong.
     pub fn read(self) -> Result<(NewUser, Role), ApiError> {
-        let Self { name, role, password, email, display_name } = self;
+        let Self { name, role, scope, password, email, display_name } = self;
         let role = read_role(&role)?;
-        Ok((new_user(&name, &password, email, display_name)?, role))
+        let scope = scope.unwrap_or_default();
+        Ok((NewUser { scope, ..new_user(&name, &password, email, display_name)? }, role))
     }
 }
 
@@ -244,11 +261,12 @@ impl AccountChange {
     /// # Errors
     /// Names the field that is wrong.
     pub fn edit(self) -> Result<UserEdit, FieldError> {
-        let Self { email, display_name, role, quota, disabled } = self;
+        let Self { email, display_name, role, scope, quota, disabled } = self;
         Ok(UserEdit {
             email: email.map(read_email).transpose()?,
             display_name: display_name.map(|name| read_display_name(&name)).transpose()?,
             role: role.map(|role| read_role(&role)).transpose()?,
+            scope,
             quota,
             disabled,
         })
@@ -296,7 +314,7 @@ impl NewKeyRequest {
         let name =
             DisplayName::parse(&self.name).map_err(|error| FieldError::bad("name", error.to_string()))?;
         let life_ms = self.expires_in.map(|life| life.ms());
-        Ok(NewKey { name, role: read_role(&self.role)?, life_ms })
+        Ok(NewKey { name, role: read_role(&self.role)?, scope: self.scope.unwrap_or_default(), life_ms })
     }
 }
 
@@ -307,7 +325,7 @@ impl NewInvitation {
     /// Names the field that is wrong.
     pub fn key(self) -> Result<NewKey, FieldError> {
         let role = read_role(&self.role)?;
-        Ok(NewKey { role, ..link(&self.name, self.expires_in)? })
+        Ok(NewKey { role, ..link(&self.name, self.scope, self.expires_in)? })
     }
 }
 
@@ -317,7 +335,7 @@ impl NewShareRequest {
     /// # Errors
     /// Names the field that is wrong.
     pub fn key(self) -> Result<NewKey, FieldError> {
-        link(&self.name, self.expires_in)
+        link(&self.name, self.scope, self.expires_in)
     }
 }
 
@@ -359,9 +377,10 @@ impl fmt::Debug for SecretText {
     }
 }
 
-fn link(name: &str, life: Option<GivenDuration>) -> Result<NewKey, FieldError> {
+fn link(name: &str, scope: Option<ScopeWish>, life: Option<GivenDuration>) -> Result<NewKey, FieldError> {
     let name = DisplayName::parse(name).map_err(|error| FieldError::bad("name", error.to_string()))?;
-    Ok(NewKey { name, role: Role::Viewer, life_ms: life.map(|life| life.ms()) })
+    let (scope, life_ms) = (scope.unwrap_or_default(), life.map(|life| life.ms()));
+    Ok(NewKey { name, role: Role::Viewer, scope, life_ms })
 }
 
 /// The one of several words for a field that was given.
@@ -382,7 +401,8 @@ fn new_user(
 ) -> Result<NewUser, ApiError> {
     let name = UserName::parse(name).map_err(|error| FieldError::bad("name", error.to_string()))?;
     let display_name = read_display_name(&display_name.unwrap_or_default())?;
-    Ok(NewUser { name, email: read_email(email)?, display_name, password: password.password()? })
+    let (email, password) = (read_email(email)?, password.password()?);
+    Ok(NewUser { name, email, display_name, scope: ScopeWish::default(), password })
 }
 
 fn read_email(email: Option<Box<str>>) -> Result<Option<Email>, FieldError> {

@@ -12,7 +12,7 @@ use super::{address_of_share, cookie, needed_id, permission_words};
 use crate::http::extract::body::{Body, NamePath};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
-use crate::http::{Access, address, reply};
+use crate::http::{Access, client, reply};
 
 /// One's own share links, the newest first.
 #[utoipa::path(
@@ -92,11 +92,11 @@ pub async fn open_share(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let token = body.read();
-    let admission = access.state.admit_share(&token, address(&request))?;
+    let admission = access.state.admit_share(&token, client::of(&request).address)?;
     let by_link = Access::new(access.state.clone(), admission);
     let permissions = permission_words(|permission| by_link.demand(*permission).is_ok());
     let item = CallerItem { caller: by_link.caller().name(), user: None, role: None, permissions };
     let mut response = HttpResponse::Ok();
-    cookie::give_share(&mut response, &access.state, &token, request.headers());
+    cookie::give_share(&mut response, &access.state, &token, &request);
     Ok(reply::json_with(response, &item))
 }

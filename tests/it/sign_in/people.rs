@@ -179,7 +179,7 @@ async fn no_address_writes_a_header() {
     let hub = Installation::new().start().await;
     Person::first(&hub, "ann").await;
     let host = format!("Host: {}", hub.http);
-    for path in ["/?a=%0d%0aSet-Cookie:%20a=b", "/?next=%0aX-Evil:%201", "/docs/?%0d%0a%0d%0a<script>"] {
+    for path in ["/?a=%0d%0aSet-Cookie:%20a=b", "/?next=%0aX-Evil:%201", "/docs/?%0d%0a%0d%0a%3Cscript%3E"] {
         let answer = ask(hub.http, &[&format!("GET {path} HTTP/1.1"), &host, "Accept: text/html"], "").await;
         assert_eq!(answer.status, 303, "{path}: {answer:?}");
         assert!(answer.header("location").unwrap().starts_with("/login?next=%2F"), "{answer:?}");

@@ -121,7 +121,12 @@ async fn a_key_that_was_revoked_or_has_expired_is_dead_at_once() {
 async fn a_secret_that_is_no_key_of_a_person_or_service_names_nobody() {
     let scene = Scene::in_memory(AccountSettings::default()).await;
     scene.ann().await;
-    let key = NewKey { name: DisplayName::parse("ci").unwrap(), role: Role::Admin, life_ms: None };
+    let key = NewKey {
+        name: DisplayName::parse("ci").unwrap(),
+        role: Role::Admin,
+        scope: ScopeWish::default(),
+        life_ms: None,
+    };
     let made = scene.answer(|reply| MakeServiceKey { key, by: program(), reply }).await.unwrap();
     let identity = scene.by_key(&made).unwrap();
     assert_eq!((identity.caller.name(), identity.user), ("key:ci".to_owned(), None));
@@ -168,7 +173,7 @@ async fn a_role_that_is_narrowed_is_so_at_once_for_sessions_and_keys() {
     }
 }
 
-/// Whoever has come by a session gains nothing by what its owner is given.
+/// A thief of a session gains nothing by what its owner is given.
 #[actix::test]
 async fn who_is_given_more_signs_in_again() {
     for scene in Scene::each().await {
@@ -194,8 +199,9 @@ async fn who_is_given_more_signs_in_again() {
 async fn a_session_that_a_clock_ahead_has_begun_ends_as_others_do() {
     const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
     for scene in Scene::each().await {
+        scene.ann().await;
         scene.clock.advance(YEAR_MS);
-        let ann = scene.ann().await;
+        let ann = scene.sign_in("ann", GOOD).await.unwrap();
         scene.clock.advance(-YEAR_MS);
         assert!(scene.by_session(&ann).is_ok(), "it is not over by that");
         scene.look().await;

@@ -50,8 +50,10 @@ async fn a_try_at_a_busy_hub_is_no_failure() {
     let scene = Scene::in_memory(AccountSettings::default()).await;
     scene.ann().await;
     let held = Arc::clone(&scene.turns).acquire_many_owned(2).await.unwrap();
-    let mut waiting: Vec<_> =
-        (0..32).map(|n| Box::pin(scene.sign_in_from(peer(n), "eve", "wrong wrong wrong", None))).collect();
+    let names: Vec<String> = (0..32).map(|n| format!("user-{n}")).collect();
+    let tries =
+        names.iter().zip(0..).map(|(name, n)| scene.sign_in_from(peer(n), name, "wrong wrong wrong", None));
+    let mut waiting: Vec<_> = tries.map(Box::pin).collect();
     for answer in &mut waiting {
         assert!(futures_util::poll!(answer).is_pending());
     }
