@@ -130,11 +130,11 @@ async fn admit(
     let Some(state) = request.app_data::<Data<WebState>>().cloned() else {
         return Err(ApiError::NoGrant.into());
     };
-    let admitted = match takes_jwt {
+    let found = match takes_jwt {
         true => state.admit_by_jwt(request.request()),
         false => state.admit(request.request()),
     };
-    let admission = match admitted {
+    let admission = match found {
         Ok(admission) => admission,
         Err(ApiError::Unidentified(Unidentified::Session)) if permission == Permission::Public => {
             state.admit_stranger()

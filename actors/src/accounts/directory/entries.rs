@@ -235,7 +235,7 @@ impl Entries {
     pub fn change_user(&mut self, user: &User) -> bool {
         let before = self.users.insert(user.id, user.rights()).flatten();
         let mut is_narrowed =
-            before.is_some_and(|before| user.rights().is_none_or(|after| !is_within(&before, &after)));
+            before.is_some_and(|before| user.rights().is_none_or(|after| !before.are_within(&after)));
         if user.disabled {
             is_narrowed |= self.end_sessions(|of, _| of == user.id) > 0;
         }
