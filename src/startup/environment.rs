@@ -8,6 +8,7 @@ use twinhub_actors::Hub;
 use twinhub_actors::access::Caller;
 use twinhub_actors::messages::accounts::{AddUser, FindUser, NewUser};
 use twinhub_domain::cause::Source;
+use twinhub_store::seal::HubKeyId;
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ const USER: &str = "DEMO_USER";
 const PASSWORD: &str = "DEMO_PASS";
 /// The name of the hub in its own tokens.
 const AUDIENCE: &str = "twinhub";
+/// The name of the key that other programs have too.
+const SHARED: &str = "shared";
 
 /// The settings; empty texts are none.
 #[derive(Default)]
@@ -32,6 +35,8 @@ pub enum EnvironmentError {
          one with `openssl rand -hex 32`"
     )]
     Secret(#[from] ShortSecret),
+    #[error("the hub has no key of its own")]
+    NoKey,
     #[error("{USER} and {PASSWORD} in the environment: no user can be made of them: {0}")]
     Demo(String),
 }
@@ -44,18 +49,24 @@ impl SeedEnvironment {
         Self { jwt_secret: text(SECRET), demo: text(USER).zip(text(PASSWORD)) }
     }
 
-    /// The keys of JSON web tokens: the hub's `own`, and one that it shares with other programs, where there is one.
+    /// The keys of JSON web tokens: the hub's `own`, the newest first, and one that it shares with other programs, where there is one.
     ///
     /// # Errors
     /// The shared one can be guessed, and others reach the hub.
-    pub fn jwt_keys(&self, own: [u8; 32], only_loopback: bool) -> Result<JwtKeys, EnvironmentError> {
-        let own = JwtKey::own("own", own);
+    pub fn jwt_keys(
+        &self,
+        own: impl Iterator<Item = (HubKeyId, [u8; 32])>,
+        only_loopback: bool,
+    ) -> Result<JwtKeys, EnvironmentError> {
+        let own = own.map(|(id, key)| JwtKey::own(&id.to_string(), key));
         let shared = match &self.jwt_secret {
-            Some(secret) if only_loopback => JwtKey::shared_on_loopback("shared", secret.as_bytes()),
-            Some(secret) => JwtKey::shared("shared", secret.as_bytes())?,
-            None => return Ok(JwtKeys::new(AUDIENCE, own, [])),
+            Some(secret) if only_loopback => Some(JwtKey::shared_on_loopback(SHARED, secret.as_bytes())),
+            Some(secret) => Some(JwtKey::shared(SHARED, secret.as_bytes())?),
+            None => None,
         };
-        Ok(JwtKeys::new(AUDIENCE, shared, [own]))
+        let mut keys = shared.into_iter().chain(own);
+        let signs = keys.next().ok_or(EnvironmentError::NoKey)?;
+        Ok(JwtKeys::new(AUDIENCE, signs, keys))
     }
 
     /// Makes the user that the environment names, an admin, where there is none of that name.
