@@ -10,6 +10,7 @@ use twinhub_actors::accounts::directory::Directory;
 use twinhub_domain::Timestamp;
 use twinhub_mqtt::Link;
 
+use crate::api::devices::claim_tries::ClaimTries;
 use crate::api::devices::token::PendingTokens;
 use crate::api::firmware::Folder;
 use crate::http::search_limiter::SearchLimiter;
@@ -64,6 +65,8 @@ pub struct WebState {
     pub turns: SearchLimiter,
     /// Tokens that devices are being given.
     pub giving: PendingTokens,
+    /// Wrong claim codes.
+    pub claims: ClaimTries,
     pub tokens: Tokens,
     pub(crate) anonymous: AnonymousAccess,
     /// The name of the cookie with a session. Browsers send cookies to all ports of a host: so the port is in it.
@@ -88,6 +91,7 @@ impl WebState {
             firmware: settings.firmware.clone(),
             turns: SearchLimiter::default(),
             giving: PendingTokens::default(),
+            claims: ClaimTries::default(),
             tokens: settings.tokens.clone(),
             anonymous: settings.anonymous,
             local_key: settings.local_key.clone(),

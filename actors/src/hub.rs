@@ -50,6 +50,7 @@ use crate::search::Search;
 use crate::silence::HeardSince;
 use crate::supervisor::{IdlePolicy, Supervisor};
 use crate::timers::Timers;
+use crate::token_holders::TokenHolders;
 use crate::twin::{LOOKUPS, TwinDeps};
 use crate::twin_registry::TwinRegistry;
 use crate::webhook_destinations::WebhookDestinations;
@@ -85,6 +86,8 @@ pub struct Hub {
     pub(crate) firmware: Addr<Firmware>,
     pub(crate) accounts: Addr<Accounts>,
     pub directory: Arc<Directory>,
+    /// The devices whose tokens callers have shown.
+    pub token_holders: TokenHolders,
     set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
     /// The templates as they are now.
@@ -179,6 +182,7 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let registry = Arc::new(TwinRegistry::default());
+        let token_holders = TokenHolders::new(Arc::clone(&registry));
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
             let (dialects, clock) = (Arc::clone(&dialects), Arc::clone(&clock));
@@ -361,6 +365,7 @@ impl Hub {
             firmware,
             accounts,
             directory,
+            token_holders,
             set_up_token: Mutex::new(set_up_token),
             jobs,
             catalog,

@@ -61,6 +61,7 @@ pub mod mailbox;
 pub mod silence;
 #[cfg(test)]
 mod testkit;
+pub mod token_holders;
 pub mod webhook_destinations;
 
 pub use clock::SystemClock;

@@ -1,6 +1,7 @@
 //! The command line: the commands of the program.
 
 pub mod accounts;
+pub mod devices;
 pub mod files;
 pub mod jobs;
 pub mod migrate;
@@ -17,6 +18,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::accounts::{KeyArgs, UserArgs};
+use self::devices::DevicesArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
 use self::rules::{CommandFailed, RulesArgs};
@@ -51,9 +53,9 @@ enum CliCommand {
     Simulate(SimulateArgs),
     /// Check, list and test rules, and try them on the past
     Rules(RulesArgs),
-    /// Import devices from a file, and export them to one
+    /// Import devices from a file, export them to one, and make them tokens
     #[command(mut_subcommand("import", help::import_devices), mut_subcommand("export", help::export_devices))]
-    Devices(FilesArgs),
+    Devices(DevicesArgs),
     /// Import groups from a file, and export them to one
     #[command(mut_subcommand("import", help::import_groups), mut_subcommand("export", help::export_groups))]
     Groups(FilesArgs),
@@ -130,7 +132,7 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        CliCommand::Devices(args) => match ended(async_main(files::run(&columns::DEVICES, args))) {
+        CliCommand::Devices(args) => match ended(async_main(devices::run(args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },

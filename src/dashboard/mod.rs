@@ -55,7 +55,7 @@ async fn get_login(request: HttpRequest, access: Access) -> HttpResponse {
     if !access.state.directory().has_users() {
         return to(SET_UP);
     }
-    form(&request, &access).body(include_str!("login.html"))
+    form(&request, &access).await.body(include_str!("login.html"))
 }
 
 async fn get_set_up(request: HttpRequest, access: Access) -> HttpResponse {
@@ -63,14 +63,14 @@ async fn get_set_up(request: HttpRequest, access: Access) -> HttpResponse {
         return to(LOGIN);
     }
     let least = PasswordPolicy::new(access.state.is_local_only, false).least().to_string();
-    form(&request, &access).body(include_str!("setup.html").replace(LEAST, &least))
+    form(&request, &access).await.body(include_str!("setup.html").replace(LEAST, &least))
 }
 
 /// A page with a form. It takes a session away that counts no more, which is in the way of callers without one, where
 /// the hub lets them in.
-fn form(request: &HttpRequest, access: &Access) -> HttpResponseBuilder {
+async fn form(request: &HttpRequest, access: &Access) -> HttpResponseBuilder {
     let mut response = file(HTML, FORM);
-    if access.state.admit(request).is_err() {
+    if access.state.admit(request).await.is_err() {
         cookie::take(&mut response, &access.state);
     }
     response

@@ -1,17 +1,22 @@
 //! The admission of a request: its caller, known by a credential or without a name, and the grant that they have.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use tokio::sync::watch;
+use twinhub_access::{DeviceReach, Role, Secret, SecretKind};
+use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
-use twinhub_actors::accounts::directory::{self, Identity};
+use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
+use twinhub_actors::token_holders::TokenHolder;
 use twinhub_domain::cause::Source;
 
 use super::credential::RequestCredential;
 use super::{csrf, origin};
+use crate::api::devices::token;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -41,6 +46,8 @@ pub enum Holder {
     Program,
     /// A user or a key.
     Known(Box<Identity>),
+    /// A device, by its token.
+    Device(Box<DeviceReach>),
 }
 
 /// The rights of a live session, and the credential by which they were given.
@@ -107,7 +114,7 @@ impl WebState {
     ///
     /// # Errors
     /// The credential has no form of one, or counts no more; or it is a cookie that no page of ours may have sent.
-    pub fn admit(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
+    pub async fn admit(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
         let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie)?;
         if let RequestCredential::Session(_) = credential {
             let host = origin::host(request.head()).unwrap_or_default();
@@ -119,7 +126,7 @@ impl WebState {
         {
             return Ok(self.admit_stranger());
         }
-        self.identify(credential, address(request))
+        self.identify(credential, address(request)).await
     }
 
     /// Lets a caller in as one without a name, on routes for everybody: who signs in may bring an old session.
@@ -134,11 +141,11 @@ impl WebState {
     ///
     /// # Errors
     /// It counts no more, or never did.
-    pub fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
-        self.identify(RequestCredential::Bearer(token), address)
+    pub async fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        self.identify(RequestCredential::Bearer(token), address).await
     }
 
-    fn identify(
+    async fn identify(
         &self,
         credential: RequestCredential<'_>,
         address: IpAddr,
@@ -153,12 +160,38 @@ impl WebState {
                 let grant = self.hub().of(Caller::Program, Source::Rest);
                 return Ok(CallerAdmission { grant, holder: Holder::Program });
             }
+            RequestCredential::Bearer(token) if may_be_devices(token)? => {
+                return self.admit_device(token, address).await;
+            }
             RequestCredential::Bearer(token) => directory::Credential::Bearer(token),
             RequestCredential::Session(token) => directory::Credential::Session(token),
         };
         let identity = self.directory().identify(credential, self.hub().clock.now(), address)?;
         let grant = self.hub().of_identity(&identity, Source::Rest);
         Ok(CallerAdmission { grant, holder: Holder::Known(Box::new(identity)) })
+    }
+
+    /// Lets a device in by its token. Nothing is read of the store where the twin is in memory and the token was shown
+    /// before.
+    async fn admit_device(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        let TokenHolder { reach, out_of_service } =
+            match self.hub().token_holders.present(&self.tokens, token) {
+                Some(holder) => holder,
+                None => match self.hub().find_token_holder(&self.tokens, token).await? {
+                    Some(holder) => holder,
+                    // One of other programs says that it is none of ours.
+                    None => {
+                        return Err(Secret::parse(token)
+                            .map_or_else(Unidentified::from, |_| Unidentified::Key)
+                            .into());
+                    }
+                },
+            };
+        if let Some(refusal) = out_of_service {
+            return Err(HubError::Refused(refusal).into());
+        }
+        let grant = self.hub().of_device(reach.clone(), Source::Rest).at_address(address);
+        Ok(CallerAdmission { grant, holder: Holder::Device(Box::new(reach)) })
     }
 
     /// Is it the key for this machine's own command line? From elsewhere it counts for nothing.
@@ -179,6 +212,7 @@ impl CallerAdmission {
         Err(match &self.holder {
             Holder::Anonymous | Holder::Program => ApiError::SignIn(permission),
             Holder::Known(identity) => ApiError::Lacks { permission, role: identity.rights.role },
+            Holder::Device(_) => ApiError::Lacks { permission, role: Role::Device },
         })
     }
 }
@@ -210,8 +244,12 @@ impl LiveRights {
             if let Some(lost) = self.are_lost() {
                 return lost;
             }
-            if changes.changed().await.is_err() {
-                return std::future::pending().await; // the hub ends, and with it every session
+            let is_device = matches!(self.holder, Holder::Device(_));
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() {
+                    return std::future::pending().await; // the hub ends, and with it every session
+                },
+                () = tokio::time::sleep(LOOK_AGAIN), if is_device => {}
             }
         }
     }
@@ -225,6 +263,16 @@ impl LiveRights {
                 return (!may_read).then_some(RightsLost::SignedOut);
             }
             Holder::Known(identity) => identity,
+            Holder::Device(reach) => {
+                let OwnCredential::Bearer(token) = &self.credential else {
+                    return Some(RightsLost::SignedOut);
+                };
+                // A twin that has left memory was not spoken to, and has the rights that it had.
+                let holder = self.state.hub().token_holders.present(&self.state.tokens, token);
+                let has_same =
+                    |holder: &TokenHolder| holder.reach == **reach && holder.out_of_service.is_none();
+                return holder.is_none_or(|holder| !has_same(&holder)).then_some(RightsLost::SignedOut);
+            }
         };
         if directory.is_valid(identity) {
             return None;
@@ -237,6 +285,20 @@ impl LiveRights {
         let again = directory.identify(credential, self.state.hub().clock.now(), identity.address);
         Some(if again.is_ok() { RightsLost::Narrowed } else { RightsLost::SignedOut })
     }
+}
+
+/// The interval in which a device that waits is looked at: a poll lasts a minute at most, and each look takes a hash.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// May a bearer token be a device's? Those that people choose look like anything, so it can be all that is no other key.
+///
+/// # Errors
+/// It begins like one of the hub's and is not whole.
+fn may_be_devices(token: &str) -> Result<bool, Unidentified> {
+    if !token.starts_with("twh_") {
+        return Ok((token::SHORTEST..=token::LONGEST).contains(&token.len()));
+    }
+    Ok(Secret::parse(token)?.kind() == SecretKind::Device)
 }
 
 /// Headers that proxies add to what they hand on.

@@ -1,6 +1,7 @@
 //! Errors of requests, and their RFC 9457 problem documents. The only place that names status codes of errors.
 
 mod accounts;
+mod devices;
 mod refusals;
 mod rule;
 mod texts;
@@ -26,9 +27,10 @@ use twinhub_rules::device_template::BadDeviceTemplate;
 use twinhub_store::StoreError;
 use utoipa::ToSchema;
 
+pub use self::devices::DeviceProblem;
 pub use self::rule::RuleError;
 
-use self::accounts::{of_account_refusal, retry_after};
+use self::accounts::of_account_refusal;
 use self::refusals::{
     of_group_refusal, of_image_refusal, of_refusal, of_rule_refusal, of_store, of_template_refusal,
 };
@@ -72,9 +74,8 @@ pub enum ApiError {
     IfMatch(String),
     #[error("serial number `{serial}` belongs to device `{device}`")]
     SerialTaken { serial: String, device: String },
-    /// The other device is not named: that would help a caller that tries tokens.
-    #[error("the `auth_token` belongs to another device")]
-    TokenTaken,
+    #[error(transparent)]
+    Device(#[from] DeviceProblem),
     /// A caller waited for the end of a command, and it has not come; the command goes on.
     #[error("command `{id}` is still {}: it goes on", status.as_str())]
     CommandNotFinished { id: CommandId, status: CommandStatus },
@@ -335,7 +336,7 @@ impl ApiError {
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
             Self::IfMatch(_) => (StatusCode::BAD_REQUEST, "bad_if_match"),
             Self::SerialTaken { .. } => (StatusCode::CONFLICT, "serial_number_taken"),
-            Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
+            Self::Device(problem) => problem.status_and_code(),
             Self::NoGrant => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
@@ -390,9 +391,7 @@ impl ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        if let Self::Account(refusal) = self
-            && let Some(seconds) = retry_after(refusal)
-        {
+        if let Some(seconds) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
         if let Self::Method { allow, .. } = self {
@@ -446,7 +445,7 @@ impl ApiError {
                 Some(field.clone())
             }
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
-            Self::TokenTaken => Some("auth_token".into()),
+            Self::Device(problem) => Some(problem.field().into()),
             Self::Field(error) => Some(error.field.clone()),
             Self::Group(GroupRefusal::Misplaced(TreeRefusal::NoParent(_) | TreeRefusal::Circle(_))) => {
                 Some("parent_group".into())

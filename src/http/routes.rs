@@ -116,7 +116,7 @@ async fn admit(
     let Some(state) = request.app_data::<Data<WebState>>().cloned() else {
         return Err(ApiError::NoGrant.into());
     };
-    let admission = match state.admit(request.request()) {
+    let admission = match state.admit(request.request()).await {
         Ok(admission) => admission,
         Err(ApiError::Unidentified(Unidentified::Session)) if permission == Permission::Public => {
             state.admit_stranger()

@@ -16,6 +16,7 @@ mod command_line;
 mod commands_api;
 mod commands_killed;
 mod crowded;
+mod device_access;
 mod device_fields;
 mod dispositivos;
 mod event_stream;

@@ -8,7 +8,7 @@ use actix::dev::ToEnvelope;
 use actix::{Context, MailboxError};
 use tokio::sync::oneshot;
 use twinhub_access::user::UserSource;
-use twinhub_access::{SessionId, UserId};
+use twinhub_access::{DeviceReach, Role, SessionId, UserId};
 
 use super::messages::Addresses;
 use super::{Caller, HubRequest, Permission, Permissions};
@@ -22,7 +22,7 @@ use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::receipt::Accepted;
-use twinhub_domain::{Cause, DeviceId, Input, Timestamp, Twin, Versions};
+use twinhub_domain::{Cause, DeviceId, Input, Refusal, Timestamp, Twin, Versions};
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::unread_topics::UnreadTopics;
 use twinhub_rules::Catalog;
@@ -35,6 +35,8 @@ pub struct Grant {
     /// The way by which the caller came.
     source: Source,
     permissions: Permissions,
+    /// The devices that the caller may speak of, where it is a device itself.
+    reach: Option<DeviceReach>,
     /// The user that the caller is, and the session and the address that they came by, where these are known.
     user: Option<UserId>,
     session: Option<SessionId>,
@@ -90,7 +92,23 @@ impl Hub {
     #[must_use]
     pub fn of(self: &Arc<Self>, caller: Caller, source: Source) -> Grant {
         let permissions = Permissions::all();
-        Grant { hub: Arc::clone(self), caller, source, permissions, user: None, session: None, address: None }
+        Grant {
+            hub: Arc::clone(self),
+            caller,
+            source,
+            permissions,
+            reach: None,
+            user: None,
+            session: None,
+            address: None,
+        }
+    }
+
+    /// The grant of a device: it speaks for itself, and a gateway for others.
+    #[must_use]
+    pub fn of_device(self: &Arc<Self>, reach: DeviceReach, source: Source) -> Grant {
+        let caller = Caller::Device(reach.own().clone());
+        Grant { permissions: Role::Device.permissions(), reach: Some(reach), ..self.of(caller, source) }
     }
 
     /// The grant of a caller who is known by a credential: the permissions of their rights.
@@ -107,6 +125,11 @@ impl Hub {
 }
 
 impl Grant {
+    /// Is it a device that does not speak of this one? It is answered as if there were none.
+    fn is_beyond(&self, device: &DeviceId) -> bool {
+        self.reach.as_ref().is_some_and(|reach| !reach.contains(device))
+    }
+
     /// The same with no more than `permissions`.
     #[must_use]
     pub fn confined_to(self, permissions: Permissions) -> Self {
@@ -216,6 +239,9 @@ impl Grant {
     pub async fn deliver(&self, request: InputRequest) -> Result<Accepted, HubError> {
         self.demand(permission_for(&request.input))?;
         let InputRequest { device, input, because, if_unknown, if_version, want_twin } = request;
+        if self.is_beyond(&device) {
+            return Err(HubError::Refused(Refusal::Unknown(device.to_string())));
+        }
         let mut cause = self.cause();
         if cause.by.is_empty() {
             cause.by = because.into();
@@ -228,8 +254,11 @@ impl Grant {
     /// # Errors
     /// The caller may not read it, or the store does not answer in time.
     pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
-        self.demand(Permission::Read)?;
-        self.hub.read(device).await
+        self.demand(Permission::Twin)?;
+        match self.is_beyond(device) {
+            true => Ok(None),
+            false => self.hub.read(device).await,
+        }
     }
 
     /// See [`Hub::answer`].
@@ -347,6 +376,7 @@ fn permission_for(input: &Input) -> Permission {
         | Input::Claim(_)
         | Input::Template { .. }
         | Input::Refresh(_)
+        | Input::SetToken(_)
         | Input::SetLifecycle { .. }
         | Input::Delete => Permission::Manage,
         // Inputs of the hub alone.

@@ -15,7 +15,8 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::hub::Hub;
 use crate::messages::{
-    accounts, alarms, archive, automation, feed, firmware, groups, jobs, search, templates, timers, webhooks,
+    accounts, alarms, archive, automation, bound_keys, feed, firmware, groups, jobs, search, templates,
+    timers, webhooks,
 };
 use crate::search::Search;
 use crate::timers::Timers;
@@ -61,6 +62,9 @@ asks! {
             accounts::EndSession, accounts::EndOtherSessions, accounts::ListKeys, accounts::RevokeKey;
         Users: accounts::ListUsers, accounts::FindUser, accounts::AddUser, accounts::RemoveUser,
             accounts::MakeServiceKey, accounts::ListAudit;
+        // Those of webhooks are admins' alone, which the actor looks at.
+        Manage: bound_keys::MakeBoundKey, bound_keys::ListBoundKeys, bound_keys::RevokeBoundKey;
+        Provision: bound_keys::UseProvisioningKey, bound_keys::GiveBackProvisioningUse;
     }
     alarms: Alarms {
         Operate: alarms::Acknowledge, alarms::Clear, alarms::Raise, alarms::ClearType;
@@ -81,10 +85,13 @@ asks! {
         Automate: automation::PutRule, automation::DeleteRule;
     }
     feed: Feed {
-        Read: feed::SubscribeFeed, feed::WatchCommands;
+        // Of a device it says that there is something to ask for, and no more.
+        Twin: feed::WatchCommands;
+        Read: feed::SubscribeFeed;
     }
     firmware: Firmware {
-        Read: firmware::FindImage, firmware::ListImages;
+        Twin: firmware::FindImage;
+        Read: firmware::ListImages;
         Firmware: firmware::AddImage, firmware::RemoveImage;
     }
     groups: Groups {

@@ -21,8 +21,7 @@ const KEYED: &str = "hmac1:";
 /// The hashes of the tokens of a device that count now.
 #[must_use]
 pub fn token_hashes(twin: &Twin) -> Vec<Box<str>> {
-    let hash = twin.profile.text("token_hash");
-    if hash.is_empty() { Vec::new() } else { vec![hash.into()] }
+    twin.profile.token_hashes().map(Into::into).collect()
 }
 
 impl Tokens {

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod alarms;
 pub mod archive;
 pub mod automation;
+pub mod bound_keys;
 pub mod dialects;
 pub mod feed;
 pub mod firmware;

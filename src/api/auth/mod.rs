@@ -10,7 +10,7 @@ pub(crate) mod view;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
-use twinhub_access::UserId;
+use twinhub_access::{Role, UserId};
 use twinhub_actors::access::Permission;
 use twinhub_actors::messages::accounts::{
     AccountRefusal, Peer, ReadOwnUser, Register, SetPassword, SetUp, SignIn, SignOut, SignedIn,
@@ -157,6 +157,7 @@ pub async fn get_caller(params: Params, access: Access) -> Result<HttpResponse, 
     let permissions = Permission::ALL.into_iter().filter(has).map(Permission::as_str).collect();
     let role = match access.holder() {
         Holder::Known(identity) => Some(identity.rights.role),
+        Holder::Device(_) => Some(Role::Device),
         Holder::Anonymous | Holder::Program => None,
     };
     let user = match own_id(&access) {
@@ -248,7 +249,7 @@ where
 pub(crate) fn own_id(access: &Access) -> Option<UserId> {
     match access.holder() {
         Holder::Known(identity) => identity.user,
-        Holder::Anonymous | Holder::Program => None,
+        Holder::Anonymous | Holder::Program | Holder::Device(_) => None,
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) struct DeviceRegistration {
     pub name: Box<str>,
     pub serial: Option<Box<str>>,
     pub token: Option<Box<str>>,
+    /// The code with which it is to be claimed.
+    pub code: Option<Box<str>>,
     /// Merge patch onto the new twin.
     pub patch: Object,
 }
@@ -94,7 +96,7 @@ pub async fn register_device(
     Body(device): Body<NewDevice>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let DeviceRegistration { id, name, serial, token, mut patch } = device_registration(device)?;
+    let DeviceRegistration { id, name, serial, token, code, mut patch } = device_registration(device)?;
     check_group(&access, &patch)?;
     let id = match id {
         Some(id) => id,
@@ -118,18 +120,13 @@ pub async fn register_device(
         None
     };
     patch.insert("token_hash", access.state.tokens.hash(&token).into());
+    if let Some(code) = code {
+        leave_for_claim(&mut patch, &access, &code);
+    }
     let registration = Input::Register(Box::new(Registration { patch }));
     let registration = InputRequest::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
     let taken = access.deliver(registration).await?;
-    let registered = Registered {
-        name: name.into(),
-        auth_token: token,
-        mqtt: MqttAccess::of(&id, &access.state.info),
-        version: taken.version,
-        message: "Device added successfully",
-        device_id: id.to_string(),
-        id: id.to_string(),
-    };
+    let registered = Registered::new(&id, &name, token, taken.version, &access.state.info);
     let mut response = reply::json(StatusCode::CREATED, &registered);
     if let Ok(location) = format!("/api/devices/{id}").parse() {
         response.headers_mut().insert(header::LOCATION, location);
@@ -146,13 +143,43 @@ pub(crate) fn device_registration(device: NewDevice) -> Result<DeviceRegistratio
         let detail = format!("{} to {} bytes", token::SHORTEST, token::LONGEST);
         return Err(FieldError::bad("auth_token", detail));
     }
+    let code = device.claim_code.clone();
+    if code.as_ref().is_some_and(|code| !(token::SHORTEST_CODE..=token::LONGEST).contains(&code.len())) {
+        let detail = format!("{} to {} bytes", token::SHORTEST_CODE, token::LONGEST);
+        return Err(FieldError::bad("claim_code", detail));
+    }
     let serial = device.serial_number.clone().filter(|serial| !serial.is_empty());
-    Ok(DeviceRegistration { id, name: device.name.clone(), serial, token, patch: device.patch() })
+    Ok(DeviceRegistration { id, name: device.name.clone(), serial, token, code, patch: device.patch() })
+}
+
+/// Leaves the device for whoever claims it with this code.
+pub(crate) fn leave_for_claim(patch: &mut Object, access: &Access, code: &str) {
+    patch.insert("claimed", false.into());
+    let hash = access.state.tokens.hash(code);
+    // Whoever has the code may register it anew, as long as it is nobody's.
+    patch.insert("claim_code", hash.clone().into());
+    patch.insert("claim_code_hash", hash.into());
 }
 
 /// An id for a device that brought none: UUIDv7, which sorts by time.
 pub(crate) fn make_id(now: Timestamp) -> String {
     new_id_at(uuid::NoContext, now).to_string()
+}
+
+impl Registered {
+    /// The answer to the registration of a device.
+    #[must_use]
+    pub fn new(id: &DeviceId, name: &str, token: String, version: u64, info: &ServerInfo) -> Self {
+        Self {
+            name: name.to_owned(),
+            auth_token: token,
+            mqtt: MqttAccess::of(id, info),
+            version,
+            message: "Device added successfully",
+            device_id: id.to_string(),
+            id: id.to_string(),
+        }
+    }
 }
 
 impl MqttAccess {
@@ -207,6 +234,8 @@ mod tests {
         assert_eq!(wrong(r#"{"name": "P", "device_id": "a b"}"#), "device_id");
         assert_eq!(wrong(r#"{"name": "P", "type": 1}"#), "type");
         assert_eq!(wrong(r#"{"name": "P", "auth_token": "short"}"#), "auth_token");
+        assert_eq!(wrong(r#"{"name": "P", "claim_code": "12345"}"#), "claim_code");
+        assert_eq!(wrong(r#"{"name": "P", "claimed": false}"#), "claimed");
         assert_eq!(wrong(r#"{"name": "P", "tags": []}"#), "tags");
         assert_eq!(wrong(r#"{"name": "P", "token_hash": "x"}"#), "token_hash");
     }

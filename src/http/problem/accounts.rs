@@ -1,10 +1,13 @@
 //! Refusals about users, sessions and keys, each with its status code and its stable word.
 
 use actix_web::http::StatusCode;
+use twinhub_access::bound_key::BadBoundKey;
 use twinhub_access::key::BadKey;
 use twinhub_access::limits::Limited;
 use twinhub_access::user::BadUserChange;
 use twinhub_actors::messages::accounts::AccountRefusal;
+
+use super::ApiError;
 
 /// The wait after too many registrations, in seconds.
 const AFTER_REGISTRATIONS: i64 = 3_600;
@@ -32,7 +35,9 @@ pub(super) fn of_account_refusal(refusal: &AccountRefusal) -> (StatusCode, &'sta
         AccountRefusal::User(BadUserChange::LastAdmin) => (StatusCode::CONFLICT, "last_admin"),
         AccountRefusal::User(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
         AccountRefusal::Key(BadKey::TooMany) => (StatusCode::CONFLICT, "too_many_keys"),
-        AccountRefusal::Key(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_key"),
+        AccountRefusal::BoundKey(BadBoundKey::TooMany) => (StatusCode::CONFLICT, "too_many_keys"),
+        AccountRefusal::Key(_) | AccountRefusal::BoundKey(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_key"),
+        AccountRefusal::UnusableKey(_) => (StatusCode::FORBIDDEN, "key_unusable"),
         AccountRefusal::UnknownUser => (StatusCode::NOT_FOUND, "user_not_found"),
         AccountRefusal::UnknownSession => (StatusCode::NOT_FOUND, "session_not_found"),
         AccountRefusal::UnknownKey => (StatusCode::NOT_FOUND, "key_not_found"),
@@ -46,8 +51,18 @@ pub(super) fn of_account_refusal(refusal: &AccountRefusal) -> (StatusCode, &'sta
     }
 }
 
-/// The seconds after which it may go otherwise.
-pub(super) fn retry_after(refusal: &AccountRefusal) -> Option<i64> {
+impl ApiError {
+    /// The seconds after which it may go otherwise.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Account(refusal) => retry_after(refusal).and_then(|seconds| u64::try_from(seconds).ok()),
+            Self::Device(problem) => problem.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+fn retry_after(refusal: &AccountRefusal) -> Option<i64> {
     match refusal {
         AccountRefusal::Limited(Limited::Wait { wait_ms }) => Some((wait_ms + 999) / 1_000),
         AccountRefusal::TooManyRegistrations => Some(AFTER_REGISTRATIONS),

@@ -23,6 +23,8 @@ pub enum SetBy {
     Anybody,
     /// A registration or a claim alone.
     Registration,
+    /// All of these, by a value that the program makes of what they say.
+    Program,
     /// None: the device itself says it.
     Nobody,
 }
@@ -63,7 +65,7 @@ enum Form {
 }
 
 /// All of them, in the order of the document.
-pub static FIELDS: [Field; 11] = [
+pub static FIELDS: [Field; 15] = [
     field("serial_number", SetBy::Anybody, Heard::Always, Shown::AsText, Form::Line),
     field("name", SetBy::Anybody, Heard::Never, Shown::OrId, Form::Lines),
     field("type", SetBy::Anybody, Heard::First, Shown::AsText, Form::Line),
@@ -75,6 +77,10 @@ pub static FIELDS: [Field; 11] = [
     field("owner_id", SetBy::Registration, Heard::Never, Shown::OrNull, Form::Line),
     field("firmware_version", SetBy::Nobody, Heard::Always, Shown::OrNull, Form::Line),
     field(TOKEN_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
+    field(OLD_TOKEN_HASH, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
+    field(OLD_TOKEN_UNTIL, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
+    field(CLAIM_CODE_HASH, SetBy::Program, Heard::Never, Shown::Hidden, Form::Line),
+    field(PROVISIONED_BY, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
 ];
 
 /// Calls the macro `$make` with the names of the texts that anybody may set, for structs with a member for each. The
@@ -87,7 +93,15 @@ macro_rules! settable_texts {
 }
 
 /// The field with what the device's token hashes to.
-pub(crate) const TOKEN_HASH: &str = "token_hash";
+pub const TOKEN_HASH: &str = "token_hash";
+/// The field with what the token before that hashes to, while it still counts.
+pub const OLD_TOKEN_HASH: &str = "old_token_hash";
+/// The field with the moment until which the token before counts.
+pub const OLD_TOKEN_UNTIL: &str = "old_token_until";
+/// The field with what the code hashes to that whoever claims the device has to know.
+pub const CLAIM_CODE_HASH: &str = "claim_code_hash";
+/// The field with the id of the provisioning key by which the device registered itself.
+pub const PROVISIONED_BY: &str = "provisioned_by";
 
 /// A text has at most this many bytes.
 const LONGEST_TEXT: usize = 4_096;

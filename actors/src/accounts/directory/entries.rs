@@ -26,7 +26,7 @@ impl Validity {
         !self.has_ended.load(Ordering::Acquire)
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
     }
 }
@@ -106,6 +106,7 @@ impl Entries {
             user: Some(entry.user),
             session: Some(entry.id),
             address,
+            bound: None,
             validity: Arc::clone(&entry.validity),
         })
     }
@@ -133,6 +134,7 @@ impl Entries {
             user: used.record.owner,
             session: None,
             address,
+            bound: None,
             validity: Arc::clone(&entry.validity),
         })
     }

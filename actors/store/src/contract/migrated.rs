@@ -167,7 +167,6 @@ async fn a_database_from_before_there_were_users_takes_them() {
     let url = format!("sqlite:{}?mode=rwc", folder.path().join("old.db").display());
     let before = Database::connect(&url).await.unwrap();
     Migrator::up(&before, Some(BEFORE_ACCESS)).await.unwrap();
-    assert_eq!(Migrator::get_pending_migrations(&before).await.unwrap().len(), 1);
     before.close().await.unwrap();
     let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
     assert_eq!(store.users().await.unwrap(), []);
