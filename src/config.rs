@@ -26,8 +26,8 @@ pub use file::table as file_table;
 pub use log_filter::LogFilter;
 pub use shown::report;
 pub use values::{
-    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, RegistrationOption,
-    UnknownDevicesOption, WebOrigin, WebhookPlace,
+    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration, PublicUrl,
+    RegistrationOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -153,9 +153,9 @@ pub struct Options {
 
     /// After how long a silence a device is offline while fewer than two of its intervals are known [default: 10m]
     #[arg(long, env = "TWINHUB_FIRST_SILENCE", value_name = "TIME")]
-    pub first_silence: Option<DurationValue>,
+    pub first_silence: Option<PositiveDuration>,
 
-    /// The time that events are kept: so far back a subscriber can resume [default: 7d]
+    /// The time that a subscriber can go back to resume; a device's list of events goes back further [default: 7d]
     #[arg(long, env = "TWINHUB_RETENTION", value_name = "TIME")]
     pub retention: Option<DurationValue>,
 
@@ -362,7 +362,7 @@ impl Config {
             first_silence: given
                 .first_silence
                 .or(file.first_silence)
-                .map_or(FIRST_SILENCE, |DurationValue(time)| time),
+                .map_or(FIRST_SILENCE, |PositiveDuration(time)| time),
             retention: given.retention.or(file.retention).map_or(RETENTION, |DurationValue(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(DurationOrNever::duration),
             keep_runs: given

@@ -13,7 +13,9 @@ mod m0008_order;
 mod m0009_offline;
 mod m0010_purpose;
 mod m0011_access;
-mod m0012_device_access;
+mod m0012_run_seq;
+mod m0013_composed;
+mod m0014_device_access;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -36,7 +38,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_offline::Migration),
             Box::new(m0010_purpose::Migration),
             Box::new(m0011_access::Migration),
-            Box::new(m0012_device_access::Migration),
+            Box::new(m0012_run_seq::Migration),
+            Box::new(m0013_composed::Migration),
+            Box::new(m0014_device_access::Migration),
         ]
     }
 }
