@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use tokio::sync::watch;
-use twinhub_access::{DeviceReach, Role, Secret, SecretKind};
+use twinhub_access::{DeviceReach, Rights, Role, Secret, SecretKind, UserId};
 use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
@@ -194,6 +194,12 @@ impl WebState {
         Ok(CallerAdmission { grant, holder: Holder::Device(Box::new(reach)) })
     }
 
+    /// The grant by which a device registers itself with a provisioning key: by the rights of the key's maker.
+    #[must_use]
+    pub fn grant_of_maker(&self, with: &Identity, rights: Rights, maker: Option<UserId>) -> Grant {
+        self.hub().of_identity(&self.directory().provisioner(with, rights, maker), Source::Rest)
+    }
+
     /// Is it the key for this machine's own command line? From elsewhere it counts for nothing.
     fn is_local(&self, token: &str, address: IpAddr) -> bool {
         self.local_key.as_ref().is_some_and(|key| key.is(token, address))
@@ -238,18 +244,35 @@ impl LiveRights {
 
     /// Waits until they are less than they were.
     pub async fn lost(self) -> RightsLost {
+        if let Holder::Device(reach) = &self.holder {
+            return self.device_lost(reach).await;
+        }
         let mut changes: watch::Receiver<u64> = self.state.directory().changes();
         loop {
             changes.mark_unchanged();
             if let Some(lost) = self.are_lost() {
                 return lost;
             }
-            let is_device = matches!(self.holder, Holder::Device(_));
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() {
-                    return std::future::pending().await; // the hub ends, and with it every session
-                },
-                () = tokio::time::sleep(LOOK_AGAIN), if is_device => {}
+            if changes.changed().await.is_err() {
+                return std::future::pending().await; // the hub ends, and with it every session
+            }
+        }
+    }
+
+    /// Waits until the device's token counts no more, or for other devices.
+    async fn device_lost(&self, reach: &DeviceReach) -> RightsLost {
+        let OwnCredential::Bearer(token) = &self.credential else { return RightsLost::SignedOut };
+        let (hub, tokens) = (self.state.hub(), &self.state.tokens);
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let holder = match hub.token_holders.present(tokens, token) {
+                Some(holder) => Ok(Some(holder)),
+                None => hub.find_token_holder(tokens, token).await,
+            };
+            match holder {
+                Ok(Some(holder)) if holder.reach == *reach && holder.out_of_service.is_none() => {}
+                Ok(_) => return RightsLost::SignedOut,
+                Err(_) => {} // the store does not answer: nobody knows, and the wait has an end
             }
         }
     }
@@ -263,16 +286,7 @@ impl LiveRights {
                 return (!may_read).then_some(RightsLost::SignedOut);
             }
             Holder::Known(identity) => identity,
-            Holder::Device(reach) => {
-                let OwnCredential::Bearer(token) = &self.credential else {
-                    return Some(RightsLost::SignedOut);
-                };
-                // A twin that has left memory was not spoken to, and has the rights that it had.
-                let holder = self.state.hub().token_holders.present(&self.state.tokens, token);
-                let has_same =
-                    |holder: &TokenHolder| holder.reach == **reach && holder.out_of_service.is_none();
-                return holder.is_none_or(|holder| !has_same(&holder)).then_some(RightsLost::SignedOut);
-            }
+            Holder::Device(_) => return None, // it is looked at by itself
         };
         if directory.is_valid(identity) {
             return None;

@@ -97,10 +97,10 @@ fn new_key(body: NewProvisioningKey, access: &Access) -> Result<NewBoundKey, Fie
         return Err(FieldError::bad("template_id", format!("there is no template `{template}`")));
     }
     let group_id = group_id.map(|id| group(&id, access)).transpose()?;
-    let pattern = |text: &Box<str>| {
-        IdPattern::parse(text).map_err(|error| FieldError::bad("ids", format!("`{text}`: {error}")))
+    let pattern = |text: Box<str>| {
+        IdPattern::parse(&text).map_err(|error| FieldError::bad("ids", format!("`{text}`: {error}")))
     };
-    let ids = ids.unwrap_or_default().iter().map(pattern).collect::<Result<_, _>>()?;
+    let ids = ids.unwrap_or_default().into_iter().map(pattern).collect::<Result<_, _>>()?;
     let expires_at = until.map(|text| end(&text)).transpose()?;
     let purpose = KeyPurpose::Provisioning(Provisioning { template_id, group_id, ids });
     Ok(NewBoundKey { name, purpose, expires_at, most_uses: uses })

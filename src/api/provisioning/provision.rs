@@ -12,7 +12,6 @@ use twinhub_actors::messages::accounts::AccountRefusal;
 use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::bound_keys::{GiveBackProvisioningUse, ProvisioningUse, UseProvisioningKey};
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::cause::Source;
 use twinhub_domain::twin::fields::{PROVISIONED_BY, TOKEN_HASH};
 use twinhub_domain::twin::{Registration, TokenChange};
 use twinhub_domain::{DeviceId, Input, Refusal};
@@ -86,8 +85,7 @@ async fn register(
     let ProvisioningUse { provisioning, rights, owner } = counted;
     let Provisioning { template_id, group_id, .. } = provisioning;
     let Holder::Known(identity) = access.holder() else { return Err(AccountRefusal::UnknownKey.into()) };
-    let maker = access.state.directory().provisioner(identity, rights, owner);
-    let grant = access.state.hub().of_identity(&maker, Source::Rest);
+    let grant = access.state.grant_of_maker(identity, rights, owner);
 
     let (name, serial) = (body.name().to_owned(), body.serial_number.clone());
     if let Some(serial) = serial.filter(|serial| !serial.is_empty()) {

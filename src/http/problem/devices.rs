@@ -8,7 +8,7 @@ pub enum DeviceProblem {
     /// The other device is not named: that would help a caller that tries tokens.
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
-    #[error("too many wrong claim codes were said for this device: try again in {} minutes", minutes(*.wait_ms))]
+    #[error("too many wrong claim codes were said for this device: try again in {} minutes", minutes(*wait_ms))]
     ClaimTries { wait_ms: u64 },
 }
 
