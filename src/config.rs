@@ -7,6 +7,7 @@ mod database;
 mod difference;
 mod file;
 mod log_filter;
+mod network;
 mod shown;
 mod values;
 
@@ -24,6 +25,7 @@ use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 pub use database::Database;
 pub use file::table as file_table;
 pub use log_filter::LogFilter;
+pub use network::Network;
 pub use shown::report;
 pub use values::{
     ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration, PublicUrl,
@@ -115,6 +117,14 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_HOSTS", value_name = "NAME", value_delimiter = ',')]
     pub hosts: Option<Vec<HostName>>,
 
+    /// A reverse proxy whose word about its clients is believed (`Forwarded`, `X-Forwarded-…`): an address or a network; may be given several times
+    #[arg(long, env = "TWINHUB_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<Network>>,
+
+    /// Requests that are taken of each key, user and address in a second, four times as many at once; 0 for no limit [default: 50]
+    #[arg(long, env = "TWINHUB_RATE_LIMIT", value_name = "COUNT")]
+    pub rate_limit: Option<u32>,
+
     /// HTTP connections at once [default: a third of the file handles, 16384 at most]
     #[arg(long, env = "TWINHUB_HTTP_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
     pub http_connections: Option<NonZeroUsize>,
@@ -167,6 +177,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_KEEP_RUNS", value_name = "TIME")]
     pub keep_runs: Option<DurationOrNever>,
 
+    /// The time that entries of the audit are kept, or `never` to keep them for good [default: 365d]
+    #[arg(long, env = "TWINHUB_AUDIT_RETENTION", value_name = "TIME")]
+    pub audit_retention: Option<DurationOrNever>,
+
     /// An environment variable, beside TWINHUB_SECRET_…, that rules may sign webhooks with; several times
     #[arg(long, env = "TWINHUB_RULE_SECRETS", value_name = "NAME", value_delimiter = ',')]
     pub rule_secrets: Option<Vec<String>>,
@@ -216,6 +230,9 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     pub cors: Vec<WebOrigin>,
     pub hosts: Vec<HostName>,
+    pub trusted_proxies: Vec<Network>,
+    /// 0: none.
+    pub rate_limit: u32,
     /// None: by the file handles that there are.
     pub http_connections: Option<usize>,
     pub log: LogFilter,
@@ -237,6 +254,8 @@ pub struct Config {
     pub keep_readings: Option<Duration>,
     /// The longest there is: whatever their age.
     pub keep_runs: Duration,
+    /// None: for good.
+    pub audit_retention: Option<Duration>,
     pub rule_secrets: Vec<String>,
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
@@ -281,6 +300,9 @@ const IMPORT_LIMIT: usize = 256 << 20;
 pub const RULES: &str = "rules";
 const FIRST_SILENCE: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+const AUDIT_RETENTION: Duration = Duration::from_secs(365 * 86_400);
+/// A page of devices asks some ten times as it opens, and a program that asks more can be slower or have the option set.
+const RATE_LIMIT: u32 = 50;
 const KEEP_RUNS: Duration = Duration::from_secs(30 * 86_400);
 
 impl Options {
@@ -344,6 +366,8 @@ impl Config {
                 .or_else(|| Some(RULES.into()).filter(|path: &PathBuf| path.is_dir())),
             cors: given.cors.or(file.cors).unwrap_or_default(),
             hosts: given.hosts.or(file.hosts).unwrap_or_default(),
+            trusted_proxies: given.trusted_proxies.or(file.trusted_proxies).unwrap_or_default(),
+            rate_limit: given.rate_limit.or(file.rate_limit).unwrap_or(RATE_LIMIT),
             http_connections: given.http_connections.or(file.http_connections).map(NonZeroUsize::get),
             log: given.log.or(file.log).unwrap_or_default(),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
@@ -369,6 +393,10 @@ impl Config {
                 .keep_runs
                 .or(file.keep_runs)
                 .map_or(KEEP_RUNS, |limit| limit.duration().unwrap_or(Duration::MAX)),
+            audit_retention: given
+                .audit_retention
+                .or(file.audit_retention)
+                .map_or(Some(AUDIT_RETENTION), DurationOrNever::duration),
             rule_secrets: given.rule_secrets.or(file.rule_secrets).unwrap_or_default(),
             webhook_allow: given.webhook_allow.or(file.webhook_allow).unwrap_or_default(),
             webhook_private_redirects: given

@@ -38,6 +38,8 @@ pub struct Counters {
     pub commits: AtomicU64,
     pub commit_micros: AtomicU64,
     pub commits_failed: AtomicU64,
+    /// Entries of the audit that were lost because the store did not take them in.
+    pub audit_dropped: AtomicU64,
     /// 1 now while the store fails.
     pub store_failing: AtomicU64,
     /// Set when another program was found writing to the store.

@@ -20,7 +20,8 @@ use crate::HubError;
 use crate::accounts::{self, Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
-use crate::automation::{Automation, AutomationDeps, RuleKeys, files};
+use crate::audit::{self, AuditTrail};
+use crate::automation::{Authors, Automation, AutomationDeps, RuleKeys, files};
 use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
@@ -34,7 +35,7 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalDeps};
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
 use crate::messages::archive::StopCompaction;
@@ -46,6 +47,7 @@ use crate::messages::templates::StartTemplates;
 use crate::messages::timers::{ClockMoved, StartTimers};
 use crate::messages::webhooks::{DrainWebhooks, SetDestinations};
 use crate::outbox::{Connect, Outbox};
+use crate::places::Places;
 use crate::search::Search;
 use crate::silence::HeardSince;
 use crate::supervisor::{IdlePolicy, Supervisor};
@@ -82,9 +84,14 @@ pub struct Hub {
     pub(crate) groups: Addr<Groups>,
     /// The tree of groups, as it was last committed.
     pub(crate) tree: Arc<TreeNow>,
+    /// Where each device is, as it was last committed.
+    pub(crate) places: Arc<Places>,
+    /// Held by who makes a device a user's, as users may have so many: they are counted one by one.
+    pub(crate) claiming: tokio::sync::Mutex<()>,
     pub(crate) templates: Addr<Templates>,
     pub(crate) firmware: Addr<Firmware>,
     pub(crate) accounts: Addr<Accounts>,
+    pub(crate) audit: Addr<AuditTrail>,
     pub directory: Arc<Directory>,
     /// The devices whose tokens callers have shown.
     pub token_holders: TokenHolders,
@@ -126,6 +133,7 @@ impl Hub {
         let LoadedAccounts { accounts, directory, set_up_token } =
             Accounts::load(Arc::clone(&store), Arc::clone(&clock), settings.accounts).await?;
         let tree = Arc::new(TreeNow::load(&*store).await?);
+        let places = Arc::new(Places::load(&*store).await?);
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
 
@@ -141,17 +149,16 @@ impl Hub {
             Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, clock, counters))
         };
         let archive = {
-            let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, &head, every).start()
+            Archive::new(store, clock, &head, &settings).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            let (feed, outbox, head, most) =
-                (feed.clone(), outbox.clone(), head.clone(), settings.most_in_commit);
-            Journal::start_in_arbiter(&durable, move |_| {
-                Journal::new(store, clock, feed, outbox, counters, &head, most)
-            })
+            let (feed, outbox, places) = (feed.clone(), outbox.clone(), Arc::clone(&places));
+            let (head, most) = (head.clone(), settings.most_in_commit);
+            let deps = JournalDeps { store, clock, feed, outbox, places, counters };
+            Journal::start_in_arbiter(&durable, move |_| Journal::new(deps, &head, most))
         };
         // A clock that was set back while the hub was down is the same case as one that is set back while it runs. That
         // it was stands in the sequence before all that is dated by it.
@@ -164,7 +171,7 @@ impl Hub {
         // On this thread too: they are few.
         let alarms = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            Alarms::new(store, clock, journal.clone(), counters).start()
+            Alarms::new(store, clock, journal.clone(), counters, Arc::clone(&places)).start()
         };
         let keys = Arc::new(RwLock::new(RuleKeys::new()));
         let webhooks = {
@@ -238,7 +245,8 @@ impl Hub {
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
-        let (groups, templates, firmware, jobs, accounts) = {
+        let audit = AuditTrail::new(Arc::clone(&store).access(), Arc::clone(&clock), Arc::clone(&counters));
+        let (groups, templates, firmware, jobs, accounts, audit) = {
             let deps = Arc::new(fleet::FleetDeps {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
@@ -260,6 +268,7 @@ impl Hub {
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
                 Jobs::start_in_arbiter(&beside, move |_| Jobs::new(deps)),
                 Accounts::start_in_arbiter(&beside, move |_| accounts),
+                AuditTrail::start_in_arbiter(&beside, move |_| audit),
             )
         };
         let rule_topics = Arc::new(RuleTopics::default());
@@ -281,6 +290,12 @@ impl Hub {
                 rule_topics: Arc::clone(&rule_topics),
                 keys,
                 secrets: settings.secrets.clone(),
+                authors: Authors {
+                    directory: Arc::clone(&directory),
+                    places: Arc::clone(&places),
+                    tree: Arc::clone(&tree),
+                    clock: Arc::clone(&clock),
+                },
             };
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(deps))
@@ -361,9 +376,12 @@ impl Hub {
             webhooks,
             groups,
             tree,
+            places,
+            claiming: tokio::sync::Mutex::default(),
             templates,
             firmware,
             accounts,
+            audit,
             directory,
             token_holders,
             set_up_token: Mutex::new(set_up_token),
@@ -474,6 +492,7 @@ impl Hub {
     pub async fn close(&self) -> bool {
         let _ = try_send_unbounded(&self.jobs, StopJobs); // gone is as good
         let _ = tokio::time::timeout(LONGEST_CLOSE, accounts::close(&self.accounts)).await; // a store that fails
+        let _ = tokio::time::timeout(LONGEST_CLOSE, audit::close(&self.audit)).await; // the same
         let (reply, flushed) = oneshot::channel();
         let _ = try_send_unbounded(&self.automation, Flush { reply }); // gone, the wait ends
         let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again

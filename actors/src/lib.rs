@@ -43,6 +43,7 @@ mod backoff;
 mod delivery;
 
 pub mod archive;
+pub mod audit;
 pub mod backtest;
 pub mod search;
 
@@ -58,6 +59,7 @@ pub mod error;
 pub mod hub;
 pub mod log_throttle;
 pub mod mailbox;
+pub mod places;
 pub mod silence;
 #[cfg(test)]
 mod testkit;

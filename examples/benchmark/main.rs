@@ -22,6 +22,7 @@ mod rest;
 mod rules;
 mod schedules;
 mod search;
+mod sign_in;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -75,6 +76,7 @@ enum BenchmarkPart {
     Groups,
     Search,
     History,
+    SignIn,
 }
 
 /// The context that the measurements share.
@@ -156,6 +158,7 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::Groups => groups::run(&bench, report).await,
             BenchmarkPart::Search => search::run(&bench, report).await,
             BenchmarkPart::History => rest::history(&bench, report).await,
+            BenchmarkPart::SignIn => sign_in::run(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }

@@ -7,7 +7,7 @@ mod password;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use twinhub_domain::duration::positive_ms;
@@ -89,6 +89,8 @@ struct AddUserArgs {
     /// The role: a viewer sees, an operator steers and manages devices, an admin may do everything
     #[arg(long, value_name = "ROLE")]
     role: RoleWord,
+    #[command(flatten)]
+    scope: ScopeArg,
     /// The e-mail address, by which the user can sign in too
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
@@ -115,6 +117,8 @@ struct RoleArgs {
     /// The role
     #[arg(value_name = "ROLE")]
     role: RoleWord,
+    #[command(flatten)]
+    scope: ScopeArg,
 }
 
 #[derive(Args, Debug)]
@@ -132,6 +136,8 @@ struct AddKeyArgs {
     /// The role
     #[arg(long, value_name = "ROLE")]
     role: RoleWord,
+    #[command(flatten)]
+    scope: ScopeArg,
     /// The life of the key, a year at most
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = life)]
     expires_in: i64,
@@ -142,6 +148,23 @@ struct RevokeArgs {
     /// The key's id, as `twinhub key list` shows it
     #[arg(value_name = "ID")]
     id: String,
+}
+
+/// The devices for which a role counts.
+#[derive(Args, Debug)]
+struct ScopeArg {
+    /// The devices for which the role counts: all, own, nothing, group:ID with the groups below it, or device:ID; of
+    /// several groups or devices one each
+    #[arg(long, value_name = "SCOPE", value_parser = scope_part)]
+    scope: Vec<ScopePart>,
+}
+
+/// One of the values of `--scope`.
+#[derive(Clone, Debug)]
+enum ScopePart {
+    Word(String),
+    Group(String),
+    Device(String),
 }
 
 /// A role of people and of keys.
@@ -220,8 +243,10 @@ pub async fn run_user(UserArgs { action, place }: UserArgs) -> Result<(), Comman
 
 async fn change_users(book: &Book, action: UserAction, password: String) -> Result<()> {
     match action {
-        UserAction::Add(AddUserArgs { name, role, email, .. }) => {
-            let user = json!({ "name": name, "role": role.as_str(), "password": password, "email": email });
+        UserAction::Add(AddUserArgs { name, role, scope, email, .. }) => {
+            let mut user =
+                json!({ "name": name, "role": role.as_str(), "password": password, "email": email });
+            scope.put(&mut user)?;
             let made = book.add_user(&user).await?;
             line(&format!("made the {} {}", text(&made["role"]), text(&made["name"])))
         }
@@ -234,8 +259,10 @@ async fn change_users(book: &Book, action: UserAction, password: String) -> Resu
             book.set_password(&name, &password).await?;
             line(&format!("set the password of {name}, and ended their sessions"))
         }
-        UserAction::Role(RoleArgs { name, role }) => {
-            let changed = book.change_user(&name, &json!({ "role": role.as_str() })).await?;
+        UserAction::Role(RoleArgs { name, role, scope }) => {
+            let mut change = json!({ "role": role.as_str() });
+            scope.put(&mut change)?;
+            let changed = book.change_user(&name, &change).await?;
             line(&format!("{} is {} now", text(&changed["name"]), text(&changed["role"])))
         }
         UserAction::Remove(NameArgs { name }) => {
@@ -258,9 +285,11 @@ pub async fn run_key(KeyArgs { action, place }: KeyArgs) -> Result<(), CommandFa
 
 async fn change_keys(book: &Book, action: KeyAction) -> Result<()> {
     match action {
-        KeyAction::Add(AddKeyArgs { name, role, expires_in }) => {
+        KeyAction::Add(AddKeyArgs { name, role, scope, expires_in }) => {
             let seconds = expires_in / 1_000;
-            let key = json!({ "name": name, "role": role.as_str(), "expires_in": seconds, "service": true });
+            let mut key =
+                json!({ "name": name, "role": role.as_str(), "expires_in": seconds, "service": true });
+            scope.put(&mut key)?;
             let made = book.add_key(&key).await?;
             line(&text(&made["secret"]))
         }
@@ -273,6 +302,39 @@ async fn change_keys(book: &Book, action: KeyAction) -> Result<()> {
             line(&format!("revoked {}", text(&revoked["name"])))
         }
     }
+}
+
+impl ScopeArg {
+    /// Puts it into a body, where it was given.
+    fn put(self, body: &mut Value) -> Result<()> {
+        let (mut words, mut groups, mut devices) = (Vec::new(), Vec::new(), Vec::new());
+        for part in self.scope {
+            match part {
+                ScopePart::Word(word) => words.push(word),
+                ScopePart::Group(id) => groups.push(id),
+                ScopePart::Device(id) => devices.push(id),
+            }
+        }
+        let scope = match (&words[..], groups.is_empty(), devices.is_empty()) {
+            ([], true, true) => return Ok(()),
+            ([word], true, true) => json!(word),
+            ([], false, true) => json!({ "groups": groups }),
+            ([], true, false) => json!({ "devices": devices }),
+            _ => bail!("--scope is one word, or groups, or devices"),
+        };
+        body["scope"] = scope;
+        Ok(())
+    }
+}
+
+fn scope_part(text: &str) -> Result<ScopePart, String> {
+    let part = match text.split_once(':') {
+        Some(("group", id)) if !id.is_empty() => ScopePart::Group(id.to_owned()),
+        Some(("device", id)) if !id.is_empty() => ScopePart::Device(id.to_owned()),
+        None if ["all", "own", "nothing"].contains(&text) => ScopePart::Word(text.to_owned()),
+        _ => return Err("expected all, own, nothing, group:ID or device:ID".to_owned()),
+    };
+    Ok(part)
 }
 
 fn misused(error: ConfigError) -> CommandFailed {

@@ -1,6 +1,7 @@
 //! The command line: the commands of the program.
 
 pub mod accounts;
+pub mod audit;
 pub mod devices;
 pub mod files;
 pub mod jobs;
@@ -18,6 +19,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::accounts::{KeyArgs, UserArgs};
+use self::audit::AuditArgs;
 use self::devices::DevicesArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
@@ -71,6 +73,8 @@ enum CliCommand {
     User(UserArgs),
     /// Make, list and revoke keys for programs
     Key(KeyArgs),
+    /// List the audit: who did what, and from where
+    Audit(AuditArgs),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the value of every option, and its source
@@ -129,6 +133,10 @@ pub fn run() -> ExitCode {
             Err(failed) => Err(failed),
         },
         CliCommand::Jobs(args) => match ended(async_main(jobs::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
+        CliCommand::Audit(args) => match ended(async_main(audit::run(args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },

@@ -4,18 +4,18 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use tokio::sync::watch;
-use twinhub_access::{DeviceReach, Rights, Role, Secret, SecretKind, UserId};
+use twinhub_access::{DeviceReach, Role, Secret, SecretKind};
 use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
+use twinhub_actors::messages::bound_keys::ProvisioningUse;
 use twinhub_actors::token_holders::TokenHolder;
 use twinhub_domain::cause::Source;
 
 use super::credential::RequestCredential;
-use super::{csrf, origin};
+use super::{client, csrf};
 use crate::api::devices::token;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
@@ -115,18 +115,15 @@ impl WebState {
     /// # Errors
     /// The credential has no form of one, or counts no more; or it is a cookie that no page of ours may have sent.
     pub async fn admit(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
+        let client = client::of(request);
         let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie)?;
         if let RequestCredential::Session(_) = credential {
-            let host = origin::host(request.head()).unwrap_or_default();
-            csrf::check(request.head(), host, &self.policy().origins)?;
+            csrf::check(request.head(), &client, &self.policy().origins)?;
         }
-        if credential == RequestCredential::Nothing
-            && self.anonymous.from_here
-            && is_handed_on(request.headers())
-        {
+        if credential == RequestCredential::Nothing && self.anonymous.from_here && client.is_handed_on {
             return Ok(self.admit_stranger());
         }
-        self.identify(credential, address(request)).await
+        self.identify(credential, client.address).await
     }
 
     /// Lets a caller in as one without a name, on routes for everybody: who signs in may bring an old session.
@@ -190,14 +187,16 @@ impl WebState {
         if let Some(refusal) = out_of_service {
             return Err(HubError::Refused(refusal).into());
         }
-        let grant = self.hub().of_device(reach.clone(), Source::Rest).at_address(address);
+        let grant = self.hub().of_device(&reach, Source::Rest).at_address(address);
         Ok(CallerAdmission { grant, holder: Holder::Device(Box::new(reach)) })
     }
 
     /// The grant by which a device registers itself with a provisioning key: by the rights of the key's maker.
     #[must_use]
-    pub fn grant_of_maker(&self, with: &Identity, rights: Rights, maker: Option<UserId>) -> Grant {
-        self.hub().of_identity(&self.directory().provisioner(with, rights, maker), Source::Rest)
+    pub fn grant_of_maker(&self, with: &Identity, maker: &ProvisioningUse) -> Grant {
+        let ProvisioningUse { rights, owner, quota, .. } = maker;
+        let maker = self.directory().provisioner(with, rights.clone(), *owner, *quota);
+        self.hub().of_identity(&maker, Source::Rest)
     }
 
     /// Is it the key for this machine's own command line? From elsewhere it counts for nothing.
@@ -207,6 +206,12 @@ impl WebState {
 }
 
 impl CallerAdmission {
+    /// May the caller do no more than anybody who reaches the hub?
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        self.grant.demand(Permission::Read).is_err() && matches!(self.holder, Holder::Anonymous)
+    }
+
     /// Goes on where the caller has `permission`.
     ///
     /// # Errors
@@ -217,6 +222,10 @@ impl CallerAdmission {
         }
         Err(match &self.holder {
             Holder::Anonymous | Holder::Program => ApiError::SignIn(permission),
+            // Their role has it, and their scope takes it away.
+            Holder::Known(identity) if identity.rights.permissions.contain(permission) => {
+                HubError::Scoped.into()
+            }
             Holder::Known(identity) => ApiError::Lacks { permission, role: identity.rights.role },
             Holder::Device(_) => ApiError::Lacks { permission, role: Role::Device },
         })
@@ -313,20 +322,4 @@ fn may_be_devices(token: &str) -> Result<bool, Unidentified> {
         return Ok((token::SHORTEST..=token::LONGEST).contains(&token.len()));
     }
     Ok(Secret::parse(token)?.kind() == SecretKind::Device)
-}
-
-/// Headers that proxies add to what they hand on.
-const OF_PROXIES: [&str; 6] =
-    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
-
-/// Did a proxy hand this request on? Then its address is the proxy's, and says nothing of who sent it.
-#[must_use]
-pub fn is_handed_on(headers: &HeaderMap) -> bool {
-    OF_PROXIES.iter().any(|name| headers.contains_key(*name))
-}
-
-/// The address that a request came from; one without (in a test) came from this machine.
-#[must_use]
-pub fn address(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(std::net::Ipv4Addr::LOCALHOST.into(), |peer| peer.ip().to_canonical())
 }

@@ -85,6 +85,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         secrets: SecretNames::with(&config.rule_secrets),
         broker_tells: matches!(config.mqtt, Mqtt::Embedded),
         accounts: accounts(config),
+        keep_audit: config.audit_retention,
         ..Settings::default()
     };
     // An operator who says how long does not want to wait for a hundred thousand twins.

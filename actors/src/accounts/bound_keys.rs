@@ -70,7 +70,9 @@ impl Accounts {
             .with_address(used.address);
         match key.purpose {
             KeyPurpose::Provisioning(provisioning) => {
-                Ok((ProvisioningUse { provisioning, rights, owner: key.owner }, entry))
+                let owner = key.owner.and_then(|owner| self.people.get(owner));
+                let quota = owner.map(|owner| owner.quota);
+                Ok((ProvisioningUse { provisioning, rights, owner: key.owner, quota }, entry))
             }
             KeyPurpose::Webhook(_) => Err(AccountRefusal::UnknownKey),
         }

@@ -17,6 +17,7 @@ use twinhub_access::{
     BoundKey, Key, Rights, Secret, SecretId, SecretKind, Session, SessionId, SessionToken, User, UserId,
 };
 use twinhub_domain::Timestamp;
+use twinhub_store::RuleAuthor;
 
 use crate::caller::Caller;
 pub use bound::BoundCaller;
@@ -37,8 +38,12 @@ pub enum Credential<'a> {
 pub struct Identity {
     pub caller: Caller,
     pub rights: Rights,
+    /// The most devices that the user may own; none: as many as they like.
+    pub quota: Option<u32>,
     /// None: a service account.
     pub user: Option<UserId>,
+    /// The key of the service account that they are, where they are one.
+    pub key: Option<SecretId>,
     /// None: they came by a key.
     pub session: Option<SessionId>,
     /// The address that the request came from.
@@ -118,6 +123,15 @@ impl Directory {
         }
     }
 
+    /// The rights of a rule's author at `now`; none where they may not act any more.
+    #[must_use]
+    pub fn rights_of(&self, author: &RuleAuthor, now: Timestamp) -> Option<Rights> {
+        match author {
+            RuleAuthor::User(user) => self.read().user_rights(*user),
+            RuleAuthor::Key(key) => self.read().key_rights(key, now),
+        }
+    }
+
     /// Are there users? While there are none, the hub is not set up.
     #[must_use]
     pub fn has_users(&self) -> bool {
@@ -178,11 +192,8 @@ impl Directory {
 
     /// Ends the sessions and keys of a user who is gone.
     pub(super) fn remove_user(&self, user: UserId) {
-        self.change(|entries| {
-            self.end_bound(|bound| bound.end_of(user));
-            let sessions = entries.end_sessions(|of, _| of == user);
-            ((), sessions + entries.end_keys(|key| key.owner == Some(user)) > 0)
-        });
+        self.end_bound(|bound| bound.end_of(user));
+        self.change(|entries| ((), entries.remove_user(user)));
     }
 
     /// Ends what is over at `now`, and gives the sessions among it.
@@ -241,8 +252,14 @@ impl Directory {
 
     /// The caller who registers a device with a provisioning key, by the rights of the user who made that.
     #[must_use]
-    pub fn provisioner(&self, with: &Identity, rights: Rights, user: Option<UserId>) -> Identity {
-        Identity { rights, user, ..with.clone() }
+    pub fn provisioner(
+        &self,
+        with: &Identity,
+        rights: Rights,
+        user: Option<UserId>,
+        quota: Option<u32>,
+    ) -> Identity {
+        Identity { rights, user, quota, ..with.clone() }
     }
 
     /// Ends keys that are bound to one purpose, and counts that where there were any.

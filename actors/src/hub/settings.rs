@@ -50,6 +50,8 @@ pub struct Settings {
     pub dialects: AddedDialects,
     /// Sign-in and registration.
     pub accounts: AccountSettings,
+    /// The time that entries of the audit are kept; none: for good.
+    pub keep_audit: Option<Duration>,
 }
 
 impl Settings {
@@ -81,6 +83,7 @@ impl Default for Settings {
             broker_tells: false,
             dialects: AddedDialects::default(),
             accounts: AccountSettings::default(),
+            keep_audit: Some(Duration::from_secs(365 * 86_400)),
         }
     }
 }

@@ -102,6 +102,8 @@ pub struct ProvisioningUse {
     /// The rights of the user who made the key, as they are now: the device is registered by these.
     pub rights: Rights,
     pub owner: Option<UserId>,
+    /// The most devices that this user may own.
+    pub quota: Option<u32>,
 }
 
 impl BoundKeysOf {

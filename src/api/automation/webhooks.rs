@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Path;
 use twinhub_access::KeyPurpose;
 use twinhub_actors::access::Permission;
-use twinhub_actors::messages::automation::SendSignal;
+use twinhub_actors::messages::automation::{RuleCaller, SendSignal};
 use twinhub_domain::Object;
 use twinhub_domain::run::AutomationSignal;
 
@@ -43,7 +43,9 @@ pub async fn post_webhook(
     params.finish()?;
     check_key(&access, &name)?;
     let signal = AutomationSignal::Webhook { name: name.into_inner().into(), body: body.unwrap_or_default() };
-    let seq = ask(&access, |reply| SendSignal { signal, cause: access.cause(), reply }).await??;
+    let seq =
+        ask(&access, |reply| SendSignal { signal, by: RuleCaller::default(), cause: access.cause(), reply })
+            .await??;
     let document: Object = [("seq", number(seq))].into_iter().collect();
     Ok(Document::of(&document).send(HttpResponse::Accepted()))
 }

@@ -9,7 +9,6 @@ use twinhub_access::{Provisioning, SecretId};
 use twinhub_actors::HubError;
 use twinhub_actors::access::{Grant, InputRequest};
 use twinhub_actors::messages::accounts::AccountRefusal;
-use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::bound_keys::{GiveBackProvisioningUse, ProvisioningUse, UseProvisioningKey};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::fields::{PROVISIONED_BY, TOKEN_HASH};
@@ -17,7 +16,7 @@ use twinhub_domain::twin::{Registration, TokenChange};
 use twinhub_domain::{DeviceId, Input, Refusal};
 
 use super::request::NewProvisioned;
-use crate::api::devices::register::Registered;
+use crate::api::devices::register::{Registered, check_serial};
 use crate::api::devices::token;
 use crate::http::Access;
 use crate::http::Holder;
@@ -82,17 +81,13 @@ async fn register(
     id: DeviceId,
     body: NewProvisioned,
 ) -> Result<(Registered, IsNew), ApiError> {
-    let ProvisioningUse { provisioning, rights, owner } = counted;
-    let Provisioning { template_id, group_id, .. } = provisioning;
     let Holder::Known(identity) = access.holder() else { return Err(AccountRefusal::UnknownKey.into()) };
-    let grant = access.state.grant_of_maker(identity, rights, owner);
+    let grant = access.state.grant_of_maker(identity, &counted);
+    let Provisioning { template_id, group_id, .. } = counted.provisioning;
 
     let (name, serial) = (body.name().to_owned(), body.serial_number.clone());
     if let Some(serial) = serial.filter(|serial| !serial.is_empty()) {
-        let holder = grant.ask(FindSerial(serial.to_string())).await??;
-        if let Some(holder) = holder.filter(|twin| twin.id != id) {
-            return Err(ApiError::SerialTaken { serial: serial.into(), device: holder.id.to_string() });
-        }
+        check_serial(&grant, &serial, Some(&id)).await?;
     }
     let mut patch = body.patch();
     if let Some(template) = template_id {

@@ -7,8 +7,6 @@ use twinhub_access::limits::Limited;
 use twinhub_access::user::BadUserChange;
 use twinhub_actors::messages::accounts::AccountRefusal;
 
-use super::ApiError;
-
 /// The wait after too many registrations, in seconds.
 const AFTER_REGISTRATIONS: i64 = 3_600;
 /// The wait while all places for checking passwords are taken, in seconds.
@@ -51,18 +49,8 @@ pub(super) fn of_account_refusal(refusal: &AccountRefusal) -> (StatusCode, &'sta
     }
 }
 
-impl ApiError {
-    /// The seconds after which it may go otherwise.
-    pub(super) fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::Account(refusal) => retry_after(refusal).and_then(|seconds| u64::try_from(seconds).ok()),
-            Self::Device(problem) => problem.retry_after(),
-            _ => None,
-        }
-    }
-}
-
-fn retry_after(refusal: &AccountRefusal) -> Option<i64> {
+/// The seconds after which it may go otherwise.
+pub(super) fn retry_after(refusal: &AccountRefusal) -> Option<i64> {
     match refusal {
         AccountRefusal::Limited(Limited::Wait { wait_ms }) => Some((wait_ms + 999) / 1_000),
         AccountRefusal::TooManyRegistrations => Some(AFTER_REGISTRATIONS),

@@ -56,7 +56,9 @@ impl BoundEntries {
         Ok(Identity {
             caller: entry.caller.clone(),
             rights: Rights { permissions, ..Rights::new(Role::Operator, &Scope::All) },
+            quota: None,
             user: None,
+            key: None,
             session: None,
             address,
             bound: Some(Arc::clone(&entry.bound)),

@@ -52,6 +52,7 @@ mod list_columns;
 mod memtable;
 mod page;
 mod prune;
+mod reach;
 mod replay;
 mod retained;
 mod rows;
@@ -62,7 +63,7 @@ mod unused_layers;
 mod write;
 mod write_connection;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -79,12 +80,13 @@ use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
 use super::{
     AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery,
-    EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery,
-    Store, StoreError,
+    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
+    DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, JobPlace, Replayed,
+    RunPage, RunQuery, Store, StoreError,
 };
 use crate::layers::LayerCache;
 use crate::seal::Seal;
+use twinhub_access::Reach;
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
@@ -248,6 +250,10 @@ impl Store for SqlStore {
         devices::twins(self, numbers).await
     }
 
+    async fn places(&self) -> Result<Vec<DevicePlace>, StoreError> {
+        reach::places(self).await
+    }
+
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
         devices::find_serial(self, serial).await
     }
@@ -351,6 +357,14 @@ impl Store for SqlStore {
 
     async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError> {
         fleet::job_counts(self, job, places).await
+    }
+
+    async fn job_places(
+        &self,
+        jobs: &[JobId],
+        reach: &Reach,
+    ) -> Result<HashMap<JobId, JobPlace>, StoreError> {
+        fleet::job_places(self, jobs, reach).await
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {

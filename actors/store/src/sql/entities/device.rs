@@ -38,6 +38,8 @@ pub struct Model {
     pub token_hash: String,
     /// Of the token before, while it counts; else empty.
     pub old_token_hash: String,
+    /// Empty where it has no owner.
+    pub owner_id: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
