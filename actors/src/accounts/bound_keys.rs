@@ -6,7 +6,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use tracing::warn;
 use twinhub_access::bound_key::{BadBoundKey, UnusableKey};
 use twinhub_access::{
-    Action, AuditEntry, BoundKey, BoundKeyWish, KeyPurpose, Permission, Rights, Role, Scope, Secret,
+    Action, AuditEntry, BoundKey, BoundKeyWish, KeyPurpose, Permission, Rights, Role, Scope, Secret, User,
 };
 use twinhub_domain::Json;
 use twinhub_store::KeyUse;
@@ -71,7 +71,7 @@ impl Accounts {
         match key.purpose {
             KeyPurpose::Provisioning(provisioning) => {
                 let owner = key.owner.and_then(|owner| self.people.get(owner));
-                let quota = owner.map(|owner| owner.quota);
+                let quota = owner.and_then(User::quota);
                 Ok((ProvisioningUse { provisioning, rights, owner: key.owner, quota }, entry))
             }
             KeyPurpose::Webhook(_) => Err(AccountRefusal::UnknownKey),
