@@ -23,13 +23,13 @@ use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
 pub use database::Database;
-pub use file::table as file_table;
+pub use file::{DEFAULT as DEFAULT_FILE, table as file_table};
 pub use log_filter::LogFilter;
 pub use network::Network;
 pub use shown::report;
 pub use values::{
-    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration, PublicUrl,
-    RegistrationOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
+    ByteSize, DevicesOption, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration,
+    PublicUrl, RegistrationOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -92,6 +92,18 @@ pub struct Options {
     /// The memory of the messages for all absent clients [default: 256MiB]
     #[arg(long, env = "TWINHUB_MQTT_SESSIONS_TOTAL", value_name = "SIZE")]
     pub mqtt_sessions_total: Option<ByteSize>,
+
+    /// The treatment of MQTT clients without a password, by the embedded broker [default: open on loopback or with open-to-network, else strict]
+    #[arg(long, env = "TWINHUB_DEVICES", value_name = "POLICY")]
+    pub devices: Option<DevicesOption>,
+
+    /// The folder in which an outside Mosquitto finds its password_file and acl_file, which the hub keeps up to date [default: none]
+    #[arg(long, env = "TWINHUB_MOSQUITTO_FILES", value_name = "DIR")]
+    pub mosquitto_files: Option<PathBuf>,
+
+    /// The file with Mosquitto's process id, so that it is told when these files change [default: none]
+    #[arg(long, env = "TWINHUB_MOSQUITTO_PID_FILE", value_name = "FILE")]
+    pub mosquitto_pid_file: Option<PathBuf>,
 
     /// The treatment of devices that are not registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
@@ -223,6 +235,11 @@ pub struct Config {
     pub mqtt_session_messages: usize,
     pub mqtt_session_limit: usize,
     pub mqtt_sessions_total: usize,
+    /// None: by where the embedded broker listens; see [`Config::devices`].
+    pub devices: Option<DevicesOption>,
+    /// None: no outside Mosquitto knows the devices' tokens.
+    pub mosquitto_files: Option<PathBuf>,
+    pub mosquitto_pid_file: Option<PathBuf>,
     pub unknown_devices: UnknownDevicesOption,
     /// The times of devices that are believed.
     pub window: ClockWindow,
@@ -273,11 +290,12 @@ pub enum ConfigError {
     #[error("{}:{line}: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, message: String },
     #[error(
-        "--mqtt-listen {address} can be reached by other machines, and devices have no passwords yet, so anyone there \
-         could speak for any device: use a loopback address such as 127.0.0.1, or say --open-to-network if that is what \
-         you want"
+        "--mqtt-listen {address} can be reached by other machines, and with --devices {} anyone there could speak for \
+         devices that have no password: leave --devices out (it is strict there), use a loopback address such as \
+         127.0.0.1, or say --open-to-network if that is what you want",
+        devices.word()
     )]
-    MqttToNetwork { address: SocketAddr },
+    MqttToNetwork { address: SocketAddr, devices: DevicesOption },
     #[error(
         "--open lets in whoever asks from this machine, and --listen {address} can be reached by other machines: leave \
          one of them out, or say --open-to-network to let anyone in"
@@ -355,6 +373,9 @@ impl Config {
                 .map_or(sessions.messages, NonZeroUsize::get),
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
+            devices: given.devices.or(file.devices),
+            mosquitto_files: given.mosquitto_files.or(file.mosquitto_files),
+            mosquitto_pid_file: given.mosquitto_pid_file.or(file.mosquitto_pid_file),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
             window: values::window(
                 given.device_clock_ahead.or(file.device_clock_ahead),
@@ -419,14 +440,23 @@ impl Config {
         self.listen.ip().is_loopback()
     }
 
+    /// The treatment of MQTT clients without a password, by the embedded broker.
+    #[must_use]
+    pub fn devices(&self) -> DevicesOption {
+        let is_open = self.mqtt_listen.ip().is_loopback() || self.open_to_network;
+        self.devices.unwrap_or(if is_open { DevicesOption::Open } else { DevicesOption::Strict })
+    }
+
     /// Refuses what would let anyone in unless the user knows and says so. Whether there is a user, who has to sign in,
     /// is found out at the start.
     fn check_addresses(&self) -> Result<(), ConfigError> {
         if self.open_to_network {
             return Ok(());
         }
-        if matches!(self.mqtt, Mqtt::Embedded) && !self.mqtt_listen.ip().is_loopback() {
-            return Err(ConfigError::MqttToNetwork { address: self.mqtt_listen });
+        let (address, devices) = (self.mqtt_listen, self.devices());
+        let is_reached = matches!(self.mqtt, Mqtt::Embedded) && !address.ip().is_loopback();
+        if is_reached && devices != DevicesOption::Strict {
+            return Err(ConfigError::MqttToNetwork { address, devices });
         }
         if self.open && !self.is_local_only() {
             return Err(ConfigError::OpenBeyond { address: self.listen });

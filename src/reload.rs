@@ -14,9 +14,10 @@ use crate::startup::RunningHub;
 use crate::telemetry;
 
 /// Keys that hold at once. Others wait for a restart.
-const AT_ONCE: [&str; 15] = [
+const AT_ONCE: [&str; 16] = [
     "body-limit",
     "cors",
+    "devices",
     "firmware-limit",
     "hosts",
     "import-limit",

@@ -8,11 +8,10 @@ mod feed;
 mod grant;
 mod messages;
 mod placing;
-mod tokens;
 
 pub use crate::caller::{Caller, Permission, Permissions};
+pub use crate::device_tokens::{Tokens, token_hashes};
 pub use feed::{ConfinedBatch, ConfinedFeed};
 pub(crate) use grant::confined_tree;
 pub use grant::{Grant, InputRequest};
 pub use messages::HubRequest;
-pub use tokens::{Tokens, plain_hash, token_hashes};

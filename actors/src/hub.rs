@@ -1,6 +1,7 @@
 //! The hub: the actors, started and put together. The layers in front of it (web, links) hold a [`Hub`] and send
 //! messages to its actors.
 
+mod closing;
 mod health;
 mod reading;
 mod settings;
@@ -8,7 +9,6 @@ mod waiting_commands;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
@@ -17,10 +17,10 @@ pub use health::ActorHealth;
 pub use settings::Settings;
 
 use crate::HubError;
-use crate::accounts::{self, Accounts, LoadedAccounts, directory::Directory};
+use crate::accounts::{Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
-use crate::audit::{self, AuditTrail};
+use crate::audit::AuditTrail;
 use crate::automation::{Authors, Automation, AutomationDeps, RuleKeys, files};
 use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
@@ -33,19 +33,19 @@ use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
+use crate::identities::{ClientIdentities, ClientIdentitiesDeps};
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
 use crate::journal::{Journal, JournalDeps};
+use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
-use crate::messages::archive::StopCompaction;
-use crate::messages::automation::{Flush, LoadFiles};
-use crate::messages::jobs::{StartJobs, StopJobs};
-use crate::messages::journal::CloseJournal;
+use crate::messages::automation::LoadFiles;
+use crate::messages::jobs::StartJobs;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::templates::StartTemplates;
 use crate::messages::timers::{ClockMoved, StartTimers};
-use crate::messages::webhooks::{DrainWebhooks, SetDestinations};
+use crate::messages::webhooks::SetDestinations;
 use crate::outbox::{Connect, Outbox};
 use crate::places::Places;
 use crate::search::Search;
@@ -113,10 +113,6 @@ pub struct Hub {
 const TRIES: Backoff = TWIN.at_most(3);
 /// Changes by people and programs in flight at most; further ones wait.
 const PEOPLE: usize = 10_000;
-/// The time that closing waits for a store that fails. Messages that are not committed then were never acknowledged.
-const LONGEST_CLOSE: Duration = Duration::from_secs(3);
-/// The time that it waits before that for the answers to webhooks. Requests that are not answered then are sent again.
-const LAST_WEBHOOKS: Duration = Duration::from_millis(500);
 
 impl Hub {
     /// Starts the actors over `store`. Call it inside an actix system.
@@ -190,6 +186,7 @@ impl Hub {
         };
         let registry = Arc::new(TwinRegistry::default());
         let token_holders = TokenHolders::new(Arc::clone(&registry));
+        let devices = Arc::new(KnownDevices::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
             let (dialects, clock) = (Arc::clone(&dialects), Arc::clone(&clock));
@@ -214,7 +211,7 @@ impl Hub {
             let (counters, registry) = (Arc::clone(&counters), Arc::clone(&registry));
             let catalog = Arc::clone(&catalog);
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
-            let interpreter = interpreter.clone().recipient();
+            let (interpreter, devices) = (interpreter.clone().recipient(), Arc::clone(&devices));
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| TwinDeps {
                     store,
@@ -226,6 +223,7 @@ impl Hub {
                     heard,
                     catalog,
                     registry,
+                    devices,
                     dialects,
                     interpreter,
                     subscribers,
@@ -270,6 +268,14 @@ impl Hub {
                 Accounts::start_in_arbiter(&beside, move |_| accounts),
                 AuditTrail::start_in_arbiter(&beside, move |_| audit),
             )
+        };
+        devices.read_from(supervisor.clone().recipient());
+        let identities = {
+            let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
+            let (tokens, clock, audit) =
+                (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
+            let deps = ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit };
+            ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());
         let waiting = {
@@ -359,6 +365,7 @@ impl Hub {
             clock: Arc::clone(&clock),
             heard,
             rule_topics,
+            identities,
         };
         let ingress = Ingress::new(ingress_deps, settings.most_in_flight);
         let people = Arc::new(Semaphore::new(PEOPLE));
@@ -490,21 +497,7 @@ impl Hub {
 
     /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
-        let _ = try_send_unbounded(&self.jobs, StopJobs); // gone is as good
-        let _ = tokio::time::timeout(LONGEST_CLOSE, accounts::close(&self.accounts)).await; // a store that fails
-        let _ = tokio::time::timeout(LONGEST_CLOSE, audit::close(&self.audit)).await; // the same
-        let (reply, flushed) = oneshot::channel();
-        let _ = try_send_unbounded(&self.automation, Flush { reply }); // gone, the wait ends
-        let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again
-        let (reply, rested) = oneshot::channel();
-        if try_send_unbounded(&self.webhooks, DrainWebhooks { reply }).is_ok() {
-            let _ = tokio::time::timeout(LAST_WEBHOOKS, rested).await; // what is under way still comes again
-        }
-        let (reply, closed) = oneshot::channel();
-        let all = try_send_unbounded(&self.journal, CloseJournal { reply }).is_ok()
-            && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());
-        let _ = self.archive.send(StopCompaction).await; // gone is as good
-        all
+        closing::close(self).await
     }
 }
 

@@ -20,6 +20,7 @@
 
 pub mod messages;
 
+pub mod identities;
 pub mod ingress;
 pub mod interpreter;
 pub mod retained;
@@ -41,6 +42,8 @@ pub mod fleet;
 
 mod backoff;
 mod delivery;
+mod device_tokens;
+mod known_devices;
 
 pub mod archive;
 pub mod audit;

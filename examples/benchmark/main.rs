@@ -8,6 +8,7 @@
 
 mod bulk;
 mod commands;
+mod connects;
 mod disk;
 mod groups;
 mod http;
@@ -77,6 +78,7 @@ enum BenchmarkPart {
     Search,
     History,
     SignIn,
+    Connects,
 }
 
 /// The context that the measurements share.
@@ -159,6 +161,7 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::Search => search::run(&bench, report).await,
             BenchmarkPart::History => rest::history(&bench, report).await,
             BenchmarkPart::SignIn => sign_in::run(&bench, report).await,
+            BenchmarkPart::Connects => connects::run(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }

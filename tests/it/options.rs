@@ -31,6 +31,9 @@ const ROWS: &[OptionRow] = &[
     OptionRow("mqtt-session-messages", ["7", "8", "9"]),
     OptionRow("mqtt-session-limit", ["'1MiB'", "'2MiB'", "'3MiB'"]),
     OptionRow("mqtt-sessions-total", ["'4MiB'", "'5MiB'", "'6MiB'"]),
+    OptionRow("devices", ["'known'", "'strict'", "'open'"]),
+    OptionRow("mosquitto-files", ["'/m1'", "'/m2'", "'/m3'"]),
+    OptionRow("mosquitto-pid-file", ["'/p1'", "'/p2'", "'/p3'"]),
     OptionRow("unknown-devices", ["'reject'", "'accept'", "'reject'"]),
     OptionRow("device-clock-ahead", ["'1h'", "'2h'", "'never'"]),
     OptionRow("device-clock-behind", ["'3d'", "'never'", "'5d'"]),
@@ -186,7 +189,7 @@ async fn what_is_printed_hides_passwords_and_can_be_a_file() {
     let read = |text: &str| text.parse::<Table>().unwrap();
     assert_eq!(read(&again), read(&first));
 
-    let wrong = run(&["config", "--mqtt-listen", "0.0.0.0:1"], &[]).await;
+    let wrong = run(&["config", "--mqtt-listen", "0.0.0.0:1", "--devices", "open"], &[]).await;
     assert_eq!(wrong.status.code(), Some(2), "what would not be served is told");
 }
 

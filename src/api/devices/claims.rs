@@ -8,6 +8,7 @@ use twinhub_domain::twin::Registration;
 use twinhub_domain::{Input, Json};
 
 use super::device::find;
+use super::register::say_code;
 use super::request::Claim;
 use super::schema::{DeviceClaimed, DeviceItem, Listing};
 use crate::api::devices::list::{FixedQuery, list};
@@ -67,7 +68,7 @@ pub async fn claim_device(Body(claim): Body<Claim>, access: Access) -> Result<Ht
         patch.insert("serial_number", Json::String(serial)); // found by its id: now it is said
     }
     if let Some(code) = &code {
-        patch.insert("claim_code", access.state.tokens.hash(code).into());
+        say_code(&mut patch, &access, code);
     }
     let input = InputRequest::new(found.id.clone(), Input::Claim(Box::new(Registration { patch })));
     let taken = access.state.claims.limited(&access, &found.id, access.deliver(input.with_twin())).await?;

@@ -8,7 +8,7 @@ use twinhub_actors::clock::new_id_at;
 use twinhub_actors::messages::archive::{FindSerialHolder, SerialHolder};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::Registration;
-use twinhub_domain::{DeviceId, Input, Object, Timestamp};
+use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp};
 use utoipa::ToSchema;
 
 use super::request::NewDevice;
@@ -116,7 +116,7 @@ pub async fn register_device(
     } else {
         None
     };
-    patch.insert("token_hash", access.state.tokens.hash(&token).into());
+    access.state.tokens.put(&token, &mut patch)?;
     if let Some(code) = code {
         leave_for_claim(&mut patch, &access, &code);
     }
@@ -163,13 +163,18 @@ pub(crate) fn device_registration(device: NewDevice) -> Result<DeviceRegistratio
     Ok(DeviceRegistration { id, name: device.name.clone(), serial, token, code, patch: device.patch() })
 }
 
+/// Says a claim code, in each form in which it may be kept.
+pub(crate) fn say_code(patch: &mut Object, access: &Access, code: &str) {
+    let forms = access.state.tokens.forms(code).into_iter().map(Json::from);
+    patch.insert("claim_code", Json::Array(forms.collect()));
+}
+
 /// Leaves the device for whoever claims it with this code.
 pub(crate) fn leave_for_claim(patch: &mut Object, access: &Access, code: &str) {
     patch.insert("claimed", false.into());
-    let hash = access.state.tokens.hash(code);
     // Whoever has the code may register it anew, as long as it is nobody's.
-    patch.insert("claim_code", hash.clone().into());
-    patch.insert("claim_code_hash", hash.into());
+    say_code(patch, access, code);
+    patch.insert("claim_code_hash", access.state.tokens.hash(code).into());
 }
 
 /// An id for a device that brought none: UUIDv7, which sorts by time.
@@ -218,8 +223,6 @@ impl MqttAccess {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::Json;
-
     use super::*;
 
     fn read(text: &str) -> Result<DeviceRegistration, FieldError> {

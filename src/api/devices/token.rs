@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use twinhub_access::secret::RANDOM_BYTES;
 use twinhub_access::{Secret, SecretKind};
-use twinhub_actors::access::{Grant, Tokens, plain_hash};
+use twinhub_actors::access::{Grant, Tokens};
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_domain::DeviceId;
 
@@ -58,8 +58,7 @@ impl PendingTokens {
             return Err(DeviceProblem::TokenTaken.into());
         }
         let given = PendingToken { pending: self, hash: hash.clone() };
-        // A device of an earlier version is known by the plain hash.
-        for stored in [hash, plain_hash(token)] {
+        for stored in tokens.forms(token) {
             match hub.ask(FindToken(stored)).await?? {
                 Some(holder) if holder != *device => return Err(DeviceProblem::TokenTaken.into()),
                 _ => {}

@@ -81,9 +81,8 @@ pub async fn post_token(
     params.finish()?;
     let if_version = if_match(&request)?;
     let token = token::make()?;
-    let hash = access.state.tokens.hash(&token).into();
     let old_until = overlap.map(|ms| access.now().plus_millis(ms));
-    let change = Input::SetToken(TokenChange::Make { hash, old_until });
+    let change = Input::SetToken(access.state.tokens.change(&token, old_until)?);
     let twin = make(&access, id, if_version, change).await?;
     let old_token_until = twin.profile.old_token_until();
     let made = TokenMade {

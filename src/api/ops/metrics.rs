@@ -108,6 +108,13 @@ impl Collector for Scrape {
             let labels = [("reason", reason)];
             ConstCounter::new(count).encode(by_reason.encode_family(&labels)?)?;
         }
+        let help = "MQTT clients that were not let in, by reason";
+        let mut refused =
+            encoder.encode_descriptor("mqtt_clients_refused", help, None, MetricType::Counter)?;
+        for (reason, count) in counters.clients_refused.by_reason() {
+            let labels = [("reason", reason)];
+            ConstCounter::new(count).encode(refused.encode_family(&labels)?)?;
+        }
         let help = "Messages on topics without a reader, by their first level";
         let mut by_level = encoder.encode_descriptor("messages_unread", help, None, MetricType::Counter)?;
         for level in self.0.unread_topics().levels() {

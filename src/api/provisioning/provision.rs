@@ -11,8 +11,8 @@ use twinhub_actors::access::{Grant, InputRequest};
 use twinhub_actors::messages::accounts::AccountRefusal;
 use twinhub_actors::messages::bound_keys::{GiveBackProvisioningUse, ProvisioningUse, UseProvisioningKey};
 use twinhub_actors::messages::supervisor::IfUnknown;
-use twinhub_domain::twin::fields::{PROVISIONED_BY, TOKEN_HASH};
-use twinhub_domain::twin::{Registration, TokenChange};
+use twinhub_domain::twin::Registration;
+use twinhub_domain::twin::fields::PROVISIONED_BY;
 use twinhub_domain::{DeviceId, Input, Refusal};
 
 use super::request::NewProvisioned;
@@ -97,15 +97,14 @@ async fn register(
         patch.insert("group_id", group.as_str().into());
     }
     let token = token::make()?;
-    let hash = access.state.tokens.hash(&token);
-    patch.insert(TOKEN_HASH, hash.clone().into());
+    access.state.tokens.put(&token, &mut patch)?;
     patch.insert(PROVISIONED_BY, key.as_str().into());
     let registration = Input::Register(Box::new(Registration { patch }));
     let registration = InputRequest::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
     let (taken, is_new) = match grant.deliver(registration).await {
         Ok(taken) => (taken, IsNew(true)),
         Err(HubError::Refused(Refusal::Registered(_))) if is_waiting(&grant, key, &id).await? => {
-            let change = TokenChange::Make { hash: hash.into(), old_until: None };
+            let change = access.state.tokens.change(&token, None)?;
             (grant.deliver(InputRequest::new(id.clone(), Input::SetToken(change))).await?, IsNew(false))
         }
         Err(refused) => return Err(refused.into()),

@@ -33,7 +33,7 @@ pub struct Profile {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registration {
     /// Merge patch by field and section: `name`, `type`, `tags`, `configuration`, …; `template` by its id. `claim_code` is
-    /// the hash of the code that was said, and `claimed: false` leaves the device for somebody to claim.
+    /// the hash of the code that was said, or a list of its hashes under several keys, and `claimed: false` leaves the device for somebody to claim.
     pub patch: Object,
 }
 
@@ -70,9 +70,15 @@ impl Profile {
 
     /// Refuses whoever does not know the device's claim code, where it has one. The hash of it is under the hub's own
     /// key, so how long the comparison takes says nothing.
-    pub(super) fn check_claim_code(&self, hash: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn check_claim_code(&self, said: Option<&Json>) -> Result<(), Refusal> {
         let own = self.text(CLAIM_CODE_HASH);
-        if own.is_empty() || hash == Some(own) { Ok(()) } else { Err(Refusal::ClaimCode) }
+        let is_it = |hash: &Json| hash.as_str() == Some(own);
+        let is_right = own.is_empty()
+            || said.is_some_and(|said| match said {
+                Json::Array(hashes) => hashes.iter().any(is_it),
+                hash => is_it(hash),
+            });
+        if is_right { Ok(()) } else { Err(Refusal::ClaimCode) }
     }
 
     pub(super) fn set(&mut self, field: &Field, text: &str) {
@@ -122,7 +128,7 @@ impl Registration {
     ) -> Result<Patch, Refusal> {
         let is_claimed = self.patch.remove("claimed") != Some(Json::Bool(false));
         let code = self.patch.remove("claim_code");
-        twin.profile.check_claim_code(code.as_ref().and_then(Json::as_str))?;
+        twin.profile.check_claim_code(code.as_ref())?;
         let mut patch = check(self.patch, true, twin, templates, now)?;
         patch.set(Part::Claimed(is_claimed));
         if is_claimed

@@ -81,6 +81,7 @@ pub static FIELDS: &[Field] = &[
     field(OLD_TOKEN_UNTIL, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
     field(CLAIM_CODE_HASH, SetBy::Program, Heard::Never, Shown::Hidden, Form::Line),
     field(PROVISIONED_BY, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
+    field(BROKER_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
 ];
 
 /// Calls the macro `$make` with the names of the texts that anybody may set, for structs with a member for each. The
@@ -102,6 +103,8 @@ pub const OLD_TOKEN_UNTIL: &str = "old_token_until";
 pub const CLAIM_CODE_HASH: &str = "claim_code_hash";
 /// The field with the id of the provisioning key by which the device registered itself.
 pub const PROVISIONED_BY: &str = "provisioned_by";
+/// The field with the hash of the same token by which an outside broker knows the device; empty where it need not.
+pub const BROKER_HASH: &str = "broker_hash";
 
 /// A text has at most this many bytes.
 const LONGEST_TEXT: usize = 4_096;

@@ -2,7 +2,7 @@
 //! now and again whenever the twin is made from what the journal has.
 
 use super::delta::Comparison;
-use super::fields::{CLAIM_CODE_HASH, OLD_TOKEN_HASH, TOKEN_HASH};
+use super::fields::{BROKER_HASH, CLAIM_CODE_HASH, OLD_TOKEN_HASH, TOKEN_HASH};
 use super::intake::Filed;
 use super::notes::came_with_readings;
 use super::properties::Arrival;
@@ -108,6 +108,7 @@ impl Twin {
                 self.control.apply_lifecycle(step.state, self.presence.was_heard());
                 if step.state == Lifecycle::Retired {
                     self.profile.more.remove(TOKEN_HASH);
+                    self.profile.more.remove(BROKER_HASH);
                     self.profile.more.remove(CLAIM_CODE_HASH);
                     self.profile.forget_old_token();
                 }

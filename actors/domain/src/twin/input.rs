@@ -107,7 +107,12 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenChange {
     /// A new one, of which this is the hash. The one before counts until the moment that is named, or no more.
-    Make { hash: Box<str>, old_until: Option<Timestamp> },
+    Make {
+        hash: Box<str>,
+        /// The hash by which an outside broker knows it; empty where it need not.
+        broker_hash: Box<str>,
+        old_until: Option<Timestamp>,
+    },
     /// None counts any more.
     End,
 }

@@ -1,6 +1,6 @@
 //! Tokens of a device, as hashes: the one that it has, and the one before while both count.
 
-use super::fields::{Field, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
+use super::fields::{BROKER_HASH, Field, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
 use super::{Part, Patch, Profile, TokenChange};
 use crate::clock::Timestamp;
 
@@ -25,7 +25,7 @@ impl Profile {
     pub(super) fn change_tokens(&self, change: TokenChange) -> Patch {
         let mut patch = Patch::default();
         match change {
-            TokenChange::Make { hash, old_until } => {
+            TokenChange::Make { hash, broker_hash, old_until } => {
                 let old = self.text(TOKEN_HASH);
                 match old_until.filter(|_| !old.is_empty()) {
                     Some(until) => set_old(&mut patch, Some((old, until))),
@@ -33,10 +33,16 @@ impl Profile {
                     None => set_old(&mut patch, None),
                 }
                 set(&mut patch, TOKEN_HASH, Some(&hash));
+                if *broker_hash != *self.text(BROKER_HASH) {
+                    set(&mut patch, BROKER_HASH, Some(&*broker_hash).filter(|hash| !hash.is_empty()));
+                }
             }
             TokenChange::End => {
                 if !self.text(TOKEN_HASH).is_empty() {
                     set(&mut patch, TOKEN_HASH, None);
+                }
+                if !self.text(BROKER_HASH).is_empty() {
+                    set(&mut patch, BROKER_HASH, None);
                 }
                 if !self.text(OLD_TOKEN_HASH).is_empty() {
                     set_old(&mut patch, None);

@@ -159,7 +159,10 @@ async fn a_device_is_found_by_its_token() {
         // Two count at most, and each is found.
         for (hash, counting) in [("cd34", ["ab12", "cd34"]), ("ef56", ["cd34", "ef56"])] {
             let old_until = Some(world.now.plus_millis(60_000));
-            world.input("pump", Input::SetToken(TokenChange::Make { hash: hash.into(), old_until }));
+            world.input(
+                "pump",
+                Input::SetToken(TokenChange::Make { hash: hash.into(), broker_hash: "".into(), old_until }),
+            );
             fixture.commit(&world.batch()).await;
             for token in ["ab12", "cd34", "ef56"] {
                 let holder = found(token).await.map(|id| id.to_string());

@@ -13,7 +13,7 @@ fn registered() -> Scene {
 
 fn make(scene: &mut Scene, hash: &str, overlap: Option<i64>) -> String {
     let old_until = overlap.map(|seconds| at(scene.now + seconds));
-    let change = TokenChange::Make { hash: hash.into(), old_until };
+    let change = TokenChange::Make { hash: hash.into(), broker_hash: "".into(), old_until };
     told(&scene.input(Input::SetToken(change), &cause()))
 }
 
@@ -75,7 +75,7 @@ fn tokens_end_with_a_word_and_with_the_device() {
     assert_eq!(counting(&scene), ["four", "three"], "it comes back with what it had");
     scene.input(Input::SetLifecycle { state: Lifecycle::Retired, reason: "".into() }, &cause());
     assert!(counting(&scene).is_empty());
-    let change = TokenChange::Make { hash: "five".into(), old_until: None };
+    let change = TokenChange::Make { hash: "five".into(), broker_hash: "".into(), old_until: None };
     assert_eq!(scene.try_input(Input::SetToken(change), &cause()), Err(Refusal::Retired));
 }
 
