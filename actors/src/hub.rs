@@ -483,12 +483,6 @@ impl Hub {
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
     }
 
-    /// The state of the actors.
-    #[must_use]
-    pub fn alive(&self) -> ActorHealth {
-        ActorHealth::of(self)
-    }
-
     /// True while commits fail.
     #[must_use]
     pub fn is_failing(&self) -> bool {

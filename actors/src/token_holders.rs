@@ -8,7 +8,7 @@ use twinhub_access::DeviceReach;
 use twinhub_domain::{DeviceNumber, Refusal, Twin};
 
 use crate::HubError;
-use crate::access::{Tokens, plain_hash};
+use crate::device_tokens::Tokens;
 use crate::hub::Hub;
 use crate::messages::archive::FindToken;
 use crate::twin_registry::TwinRegistry;
@@ -51,15 +51,34 @@ impl TokenHolders {
     }
 
     /// The device with this token, where it was shown before and the twin is in memory. Takes one hash, and reads
-    /// nothing of the store. None: [`Hub::find_token_holder`] says.
+    /// nothing of the store. None: [`TokenHolders::find`] says.
     #[must_use]
     pub fn present(&self, tokens: &Tokens, token: &str) -> Option<TokenHolder> {
-        let hash = tokens.hash(token);
-        self.with_hash(&hash).or_else(|| {
-            // One of an earlier version.
-            let plain = plain_hash(token);
-            (plain != hash).then(|| self.with_hash(&plain)).flatten()
-        })
+        // Nearly every token is kept under the present key.
+        self.with_hash(&tokens.hash(token))
+            .or_else(|| tokens.forms(token).iter().skip(1).find_map(|hash| self.with_hash(hash)))
+    }
+
+    /// The device with this token, looked up in the store and loaded. None: nobody has it.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn find(
+        &self,
+        hub: &Hub,
+        tokens: &Tokens,
+        token: &str,
+    ) -> Result<Option<TokenHolder>, HubError> {
+        for hash in tokens.forms(token) {
+            let found = hub.archive.send(FindToken(hash.clone())).await;
+            let Some(device) = found.map_err(|_| HubError::ShuttingDown)?? else { continue };
+            let Some(twin) = hub.read(&device).await? else { continue };
+            if let Some(holder) = TokenHolder::of(&twin, &hash) {
+                self.remember(&hash, twin.number);
+                return Ok(Some(holder));
+            }
+        }
+        Ok(None)
     }
 
     fn with_hash(&self, hash: &str) -> Option<TokenHolder> {
@@ -87,30 +106,5 @@ impl TokenHolders {
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<Box<str>, DeviceNumber>> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Hub {
-    /// The device with this token, looked up in the store and loaded. None: nobody has it.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn find_token_holder(
-        &self,
-        tokens: &Tokens,
-        token: &str,
-    ) -> Result<Option<TokenHolder>, HubError> {
-        let (hash, plain) = (tokens.hash(token), plain_hash(token));
-        for hash in if hash == plain { vec![plain] } else { vec![hash, plain] } {
-            let found =
-                self.archive.send(FindToken(hash.clone())).await.map_err(|_| HubError::ShuttingDown)?;
-            let Some(device) = found? else { continue };
-            let Some(twin) = self.read(&device).await? else { continue };
-            if let Some(holder) = TokenHolder::of(&twin, &hash) {
-                self.token_holders.remember(&hash, twin.number);
-                return Ok(Some(holder));
-            }
-        }
-        Ok(None)
     }
 }

@@ -174,7 +174,7 @@ impl WebState {
         let TokenHolder { reach, out_of_service } =
             match self.hub().token_holders.present(&self.tokens, token) {
                 Some(holder) => holder,
-                None => match self.hub().find_token_holder(&self.tokens, token).await? {
+                None => match self.hub().token_holders.find(self.hub(), &self.tokens, token).await? {
                     Some(holder) => holder,
                     // One of other programs says that it is none of ours.
                     None => {
@@ -276,7 +276,7 @@ impl LiveRights {
             tokio::time::sleep(LOOK_AGAIN).await;
             let holder = match hub.token_holders.present(tokens, token) {
                 Some(holder) => Ok(Some(holder)),
-                None => hub.find_token_holder(tokens, token).await,
+                None => hub.token_holders.find(hub, tokens, token).await,
             };
             match holder {
                 Ok(Some(holder)) if holder.reach == *reach && holder.out_of_service.is_none() => {}
