@@ -11,6 +11,7 @@ use twinhub_actors::accounts::directory::Directory;
 use twinhub_domain::Timestamp;
 use twinhub_mqtt::Link;
 
+use crate::api::devices::claim_tries::ClaimTries;
 use crate::api::devices::token::PendingTokens;
 use crate::api::firmware::Folder;
 use crate::http::rate_limit::RateLimiter;
@@ -75,6 +76,8 @@ pub struct WebState {
     pub rates: RateLimiter,
     /// Tokens that devices are being given.
     pub giving: PendingTokens,
+    /// Wrong claim codes.
+    pub claims: ClaimTries,
     pub tokens: Tokens,
     pub(crate) anonymous: AnonymousAccess,
     /// The name of the cookie with a session. Browsers send cookies to all ports of a host: so the port is in it.
@@ -103,6 +106,7 @@ impl WebState {
             turns: CallerTurns::default(),
             rates: RateLimiter::default(),
             giving: PendingTokens::default(),
+            claims: ClaimTries::default(),
             tokens: settings.tokens.clone(),
             anonymous: settings.anonymous,
             local_key: settings.local_key.clone(),

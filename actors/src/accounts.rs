@@ -5,6 +5,7 @@
 //! Scopes other than all devices are not taken in yet, as search, feed and lists do not keep to one.
 
 pub mod alone;
+mod bound_keys;
 mod changes;
 pub mod directory;
 mod external;
@@ -148,6 +149,9 @@ impl Accounts {
         }
         for key in store.keys(None).await? {
             directory.put_key(key, None);
+        }
+        for key in store.bound_keys().await? {
+            directory.put_bound_key(key);
         }
         let no_chance = |refusal: AccountRefusal| StoreError::Failed {
             operation: "make the set-up link",

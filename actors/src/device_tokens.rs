@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use twinhub_domain::{Object, Twin};
+use twinhub_domain::twin::TokenChange;
+use twinhub_domain::{Json, Object, Timestamp, Twin};
 use twinhub_mqtt::mosquitto::{self, SALT_BYTES};
 use twinhub_store::seal::{Seal, TokenMatch, plain_token};
 
@@ -21,8 +22,7 @@ pub struct Tokens {
 /// The hashes of the tokens of a device that count now.
 #[must_use]
 pub fn token_hashes(twin: &Twin) -> Vec<Box<str>> {
-    let hash = twin.profile.text("token_hash");
-    if hash.is_empty() { Vec::new() } else { vec![hash.into()] }
+    twin.profile.token_hashes().map(Into::into).collect()
 }
 
 impl Tokens {
@@ -54,6 +54,18 @@ impl Tokens {
         };
         patch.insert("broker_hash", broker_hash.into());
         Ok(())
+    }
+
+    /// The change by which a device gets this token. The one before counts until `old_until`, if so; an outside broker
+    /// knows the new one alone.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn change(&self, token: &str, old_until: Option<Timestamp>) -> Result<TokenChange, getrandom::Error> {
+        let mut patch = Object::default();
+        self.put(token, &mut patch)?;
+        let text = |field| patch.get(field).and_then(Json::as_str).unwrap_or_default().into();
+        Ok(TokenChange::Make { hash: text("token_hash"), broker_hash: text("broker_hash"), old_until })
     }
 
     /// The hash of a token.

@@ -52,6 +52,7 @@ use crate::search::Search;
 use crate::silence::HeardSince;
 use crate::supervisor::{IdlePolicy, Supervisor};
 use crate::timers::Timers;
+use crate::token_holders::TokenHolders;
 use crate::twin::{LOOKUPS, TwinDeps};
 use crate::twin_registry::TwinRegistry;
 use crate::webhook_destinations::WebhookDestinations;
@@ -92,6 +93,8 @@ pub struct Hub {
     pub(crate) accounts: Addr<Accounts>,
     pub(crate) audit: Addr<AuditTrail>,
     pub directory: Arc<Directory>,
+    /// The devices whose tokens callers have shown.
+    pub token_holders: TokenHolders,
     set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
     /// The templates as they are now.
@@ -181,6 +184,7 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let registry = Arc::new(TwinRegistry::default());
+        let token_holders = TokenHolders::new(Arc::clone(&registry));
         let devices = Arc::new(KnownDevices::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
@@ -380,6 +384,7 @@ impl Hub {
             accounts,
             audit,
             directory,
+            token_holders,
             set_up_token: Mutex::new(set_up_token),
             jobs,
             catalog,
@@ -470,12 +475,6 @@ impl Hub {
             })
         });
         in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
-    }
-
-    /// The state of the actors.
-    #[must_use]
-    pub fn alive(&self) -> ActorHealth {
-        ActorHealth::of(self)
     }
 
     /// True while commits fail.

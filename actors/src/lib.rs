@@ -66,6 +66,7 @@ pub mod places;
 pub mod silence;
 #[cfg(test)]
 mod testkit;
+pub mod token_holders;
 pub mod webhook_destinations;
 
 pub use clock::SystemClock;

@@ -16,6 +16,7 @@ mod m0011_access;
 mod m0012_run_seq;
 mod m0013_composed;
 mod m0014_scopes;
+mod m0015_device_access;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_run_seq::Migration),
             Box::new(m0013_composed::Migration),
             Box::new(m0014_scopes::Migration),
+            Box::new(m0015_device_access::Migration),
         ]
     }
 }

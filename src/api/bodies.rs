@@ -5,7 +5,7 @@ use serde_json::Value;
 use twinhub_domain::Json;
 use twinhub_domain::json::fields_of;
 
-use super::{automation, commands, devices, firmware, groups, jobs, templates, twin};
+use super::{automation, commands, devices, firmware, groups, jobs, provisioning, templates, twin};
 use crate::http::extract::read::read;
 
 /// Names by which fields are read that are not described: words of earlier versions and of others.
@@ -59,6 +59,9 @@ fn bodies_are_described_as_they_are_read() {
     check::<firmware::request::NewFirmware>(&document, "NewFirmware");
     check::<firmware::request::NewRollout>(&document, "NewRollout");
     check::<firmware::request::NewAbort>(&document, "NewAbort");
+    check::<provisioning::request::NewProvisioningKey>(&document, "NewProvisioningKey");
+    check::<provisioning::request::NewProvisioned>(&document, "NewProvisioned");
+    check::<automation::webhook_keys::NewWebhookKey>(&document, "NewWebhookKey");
     check::<automation::request::RuleSwitch>(&document, "RuleSwitch");
     check::<automation::request::RunRequest>(&document, "RunRequest");
     check::<automation::request::NewBacktest>(&document, "NewBacktest");

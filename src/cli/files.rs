@@ -18,8 +18,9 @@ pub struct FilesArgs {
     action: FilesAction,
 }
 
+/// An action with a file.
 #[derive(Debug, Subcommand)]
-enum FilesAction {
+pub enum FilesAction {
     /// Take in a file, line by line: JSON Lines or CSV
     Import(import::ImportArgs),
     /// Write a file that can be imported again
@@ -31,7 +32,15 @@ enum FilesAction {
 /// # Errors
 /// A file cannot be read, or the hub be reached.
 pub async fn run(table: &'static Table, args: FilesArgs) -> Result<bool, CommandFailed> {
-    let done = match args.action {
+    run_action(table, args.action).await
+}
+
+/// The same for one of the actions.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_action(table: &'static Table, action: FilesAction) -> Result<bool, CommandFailed> {
+    let done = match action {
         FilesAction::Import(args) => import::run(table, args).await,
         FilesAction::Export(args) => export::run(table, args).await.map(|()| true),
     };

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod devices;
 pub mod doctor;
 pub mod files;
 pub mod jobs;
@@ -22,6 +23,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 
 use self::accounts::{KeyArgs, UserArgs};
 use self::audit::AuditArgs;
+use self::devices::DevicesArgs;
 use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
@@ -58,9 +60,9 @@ enum CliCommand {
     Simulate(SimulateArgs),
     /// Check, list and test rules, and try them on the past
     Rules(RulesArgs),
-    /// Import devices from a file, and export them to one
+    /// Import devices from a file, export them to one, and make them tokens
     #[command(mut_subcommand("import", help::import_devices), mut_subcommand("export", help::export_devices))]
-    Devices(FilesArgs),
+    Devices(DevicesArgs),
     /// Import groups from a file, and export them to one
     #[command(mut_subcommand("import", help::import_groups), mut_subcommand("export", help::export_groups))]
     Groups(FilesArgs),
@@ -147,7 +149,7 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        CliCommand::Devices(args) => match ended(async_main(files::run(&columns::DEVICES, args))) {
+        CliCommand::Devices(args) => match ended(async_main(devices::run(args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },

@@ -68,6 +68,7 @@ async fn get_login(request: HttpRequest, access: Access) -> HttpResponse {
     let goes_on = if access.state.lets_strangers_read(&request) { GO_ON } else { "" };
     let sign_on = oidc::link(&access.state, request.query_string());
     form(&request, &access)
+        .await
         .body(include_str!("login.html").replace(WITHOUT, goes_on).replace(SIGN_ON, &sign_on))
 }
 
@@ -76,7 +77,7 @@ async fn get_set_up(request: HttpRequest, access: Access) -> HttpResponse {
         return to(LOGIN);
     }
     let least = PasswordPolicy::new(access.settings().accounts.only_loopback, false).least().to_string();
-    form(&request, &access).body(include_str!("setup.html").replace(LEAST, &least))
+    form(&request, &access).await.body(include_str!("setup.html").replace(LEAST, &least))
 }
 
 async fn get_join(access: Access) -> HttpResponse {
@@ -90,9 +91,9 @@ async fn get_share() -> HttpResponse {
 
 /// A page with a form. It takes a session away that counts no more, which is in the way of callers without one, where
 /// the hub lets them in.
-fn form(request: &HttpRequest, access: &Access) -> HttpResponseBuilder {
+async fn form(request: &HttpRequest, access: &Access) -> HttpResponseBuilder {
     let mut response = file(HTML, FORM);
-    if access.state.admit(request).is_err() {
+    if access.state.admit(request).await.is_err() {
         cookie::take(&mut response, &access.state);
     }
     response

@@ -1,19 +1,23 @@
 //! The admission of a request: its caller, known by a credential or without a name, and the grant that they have.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Data;
 use tokio::sync::watch;
-use twinhub_access::{Secret, SecretKind};
+use twinhub_access::{DeviceReach, Role, Secret, SecretKind};
 use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
+use twinhub_actors::messages::bound_keys::ProvisioningUse;
+use twinhub_actors::token_holders::TokenHolder;
 use twinhub_domain::cause::Source;
 
 use super::credential::RequestCredential;
 use super::{client, csrf};
+use crate::api::devices::token;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -43,6 +47,8 @@ pub enum Holder {
     Program,
     /// A user or a key.
     Known(Box<Identity>),
+    /// A device, by its token.
+    Device(Box<DeviceReach>),
 }
 
 /// The rights of a live session, and the credential by which they were given.
@@ -109,7 +115,7 @@ impl WebState {
     ///
     /// # Errors
     /// The credential has no form of one, or counts no more; or it is a cookie that no page of ours may have sent.
-    pub fn admit(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
+    pub async fn admit(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
         let client = client::of(request);
         let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie)?;
         if let RequestCredential::Session(_) = credential {
@@ -118,14 +124,14 @@ impl WebState {
         if credential == RequestCredential::Nothing && self.anonymous.from_here && client.is_handed_on {
             return Ok(self.admit_stranger());
         }
-        self.identify(credential, client.address)
+        self.identify(credential, client.address).await
     }
 
     /// Lets the caller of `request` in where JSON web tokens are credentials too.
     ///
     /// # Errors
     /// As [`Self::admit`], and another scheme than `Bearer` in `Authorization` is refused.
-    pub fn admit_by_jwt(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
+    pub async fn admit_by_jwt(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
         let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie)?;
         let token = match credential {
             // Keys of this hub have no dots in them.
@@ -135,7 +141,7 @@ impl WebState {
             {
                 return Err(ApiError::Authorization);
             }
-            _ => return self.admit(request),
+            _ => return self.admit(request).await,
         };
         let now = self.hub().clock.now();
         let claims = self.jwt.verify(token, now).map_err(Unidentified::from)?;
@@ -164,17 +170,17 @@ impl WebState {
     ///
     /// # Errors
     /// It counts no more, or never did.
-    pub fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
-        self.identify(RequestCredential::Bearer(token), address)
+    pub async fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        self.identify(RequestCredential::Bearer(token), address).await
     }
 
     /// Lets the caller in who has this share link.
     ///
     /// # Errors
     /// It is none, or counts no more.
-    pub fn admit_share(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+    pub async fn admit_share(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
         match Secret::parse(token).map_err(Unidentified::from)?.kind() {
-            SecretKind::Share => self.identify(RequestCredential::Session(token), address),
+            SecretKind::Share => self.identify(RequestCredential::Session(token), address).await,
             _ => Err(Unidentified::Kind.into()),
         }
     }
@@ -183,11 +189,11 @@ impl WebState {
     ///
     /// # Errors
     /// It has ended.
-    pub fn admit_session(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
-        self.identify(RequestCredential::Session(token), address)
+    pub async fn admit_session(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        self.identify(RequestCredential::Session(token), address).await
     }
 
-    fn identify(
+    async fn identify(
         &self,
         credential: RequestCredential<'_>,
         address: IpAddr,
@@ -202,12 +208,46 @@ impl WebState {
                 let grant = self.hub().of(Caller::Program, Source::Rest);
                 return Ok(CallerAdmission { grant, holder: Holder::Program });
             }
+            RequestCredential::Bearer(token) if may_be_devices(token)? => {
+                return self.admit_device(token, address).await;
+            }
             RequestCredential::Bearer(token) => directory::Credential::Bearer(token),
             RequestCredential::Session(token) => directory::Credential::Session(token),
         };
         let identity = self.directory().identify(credential, self.hub().clock.now(), address)?;
         let grant = self.hub().of_identity(&identity, Source::Rest);
         Ok(CallerAdmission { grant, holder: Holder::Known(Box::new(identity)) })
+    }
+
+    /// Lets a device in by its token. Nothing is read of the store where the twin is in memory and the token was shown
+    /// before.
+    async fn admit_device(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        let TokenHolder { reach, out_of_service } =
+            match self.hub().token_holders.present(&self.tokens, token) {
+                Some(holder) => holder,
+                None => match self.hub().token_holders.find(self.hub(), &self.tokens, token).await? {
+                    Some(holder) => holder,
+                    // One of other programs says that it is none of ours.
+                    None => {
+                        return Err(Secret::parse(token)
+                            .map_or_else(Unidentified::from, |_| Unidentified::Key)
+                            .into());
+                    }
+                },
+            };
+        if let Some(refusal) = out_of_service {
+            return Err(HubError::Refused(refusal).into());
+        }
+        let grant = self.hub().of_device(&reach, Source::Rest).at_address(address);
+        Ok(CallerAdmission { grant, holder: Holder::Device(Box::new(reach)) })
+    }
+
+    /// The grant by which a device registers itself with a provisioning key: by the rights of the key's maker.
+    #[must_use]
+    pub fn grant_of_maker(&self, with: &Identity, maker: &ProvisioningUse) -> Grant {
+        let ProvisioningUse { rights, owner, quota, .. } = maker;
+        let maker = self.directory().provisioner(with, rights.clone(), *owner, *quota);
+        self.hub().of_identity(&maker, Source::Rest)
     }
 
     /// Is it the key for this machine's own command line? From elsewhere it counts for nothing.
@@ -238,6 +278,7 @@ impl CallerAdmission {
                 HubError::Scoped.into()
             }
             Holder::Known(identity) => ApiError::Lacks { permission, role: identity.rights.role },
+            Holder::Device(_) => ApiError::Lacks { permission, role: Role::Device },
         })
     }
 }
@@ -263,6 +304,9 @@ impl LiveRights {
 
     /// Waits until they are less than they were.
     pub async fn lost(self) -> RightsLost {
+        if let Holder::Device(reach) = &self.holder {
+            return self.device_lost(reach).await;
+        }
         let mut changes: watch::Receiver<u64> = self.state.directory().changes();
         loop {
             changes.mark_unchanged();
@@ -271,6 +315,24 @@ impl LiveRights {
             }
             if changes.changed().await.is_err() {
                 return std::future::pending().await; // the hub ends, and with it every session
+            }
+        }
+    }
+
+    /// Waits until the device's token counts no more, or for other devices.
+    async fn device_lost(&self, reach: &DeviceReach) -> RightsLost {
+        let OwnCredential::Bearer(token) = &self.credential else { return RightsLost::SignedOut };
+        let (hub, tokens) = (self.state.hub(), &self.state.tokens);
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let holder = match hub.token_holders.present(tokens, token) {
+                Some(holder) => Ok(Some(holder)),
+                None => hub.token_holders.find(hub, tokens, token).await,
+            };
+            match holder {
+                Ok(Some(holder)) if holder.reach == *reach && holder.out_of_service.is_none() => {}
+                Ok(_) => return RightsLost::SignedOut,
+                Err(_) => {} // the store does not answer: nobody knows, and the wait has an end
             }
         }
     }
@@ -284,6 +346,7 @@ impl LiveRights {
                 return (!may_read).then_some(RightsLost::SignedOut);
             }
             Holder::Known(identity) => identity,
+            Holder::Device(_) => return None, // it is looked at by itself
         };
         if directory.is_valid(identity) {
             return None;
@@ -296,4 +359,18 @@ impl LiveRights {
         let again = directory.identify(credential, self.state.hub().clock.now(), identity.address);
         Some(if again.is_ok() { RightsLost::Narrowed } else { RightsLost::SignedOut })
     }
+}
+
+/// The interval in which a device that waits is looked at: a poll lasts a minute at most, and each look takes a hash.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// May a bearer token be a device's? Those that people choose look like anything, so it can be all that is no other key.
+///
+/// # Errors
+/// It begins like one of the hub's and is not whole.
+fn may_be_devices(token: &str) -> Result<bool, Unidentified> {
+    if !token.starts_with("twh_") {
+        return Ok((token::SHORTEST..=token::LONGEST).contains(&token.len()));
+    }
+    Ok(Secret::parse(token)?.kind() == SecretKind::Device)
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod answer;
 pub(crate) mod fastapi;
+mod devices;
 mod refusals;
 mod rule;
 pub(crate) mod sign_on;
@@ -29,6 +30,7 @@ use twinhub_store::StoreError;
 use utoipa::ToSchema;
 
 pub use self::answer::no_route;
+pub use self::devices::DeviceProblem;
 pub use self::rule::RuleError;
 
 use self::accounts::of_account_refusal;
@@ -79,9 +81,8 @@ pub enum ApiError {
         /// None: a device that the caller does not reach.
         device: Option<String>,
     },
-    /// The other device is not named: that would help a caller that tries tokens.
-    #[error("the `auth_token` belongs to another device")]
-    TokenTaken,
+    #[error(transparent)]
+    Device(#[from] DeviceProblem),
     /// A caller waited for the end of a command, and it has not come; the command goes on.
     #[error("command `{id}` is still {}: it goes on", status.as_str())]
     CommandNotFinished { id: CommandId, status: CommandStatus },
@@ -346,7 +347,7 @@ impl ApiError {
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
             Self::IfMatch(_) => (StatusCode::BAD_REQUEST, "bad_if_match"),
             Self::SerialTaken { .. } => (StatusCode::CONFLICT, "serial_number_taken"),
-            Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
+            Self::Device(problem) => problem.status_and_code(),
             Self::NoGrant => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Origin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
@@ -405,7 +406,7 @@ impl ApiError {
                 Some(field.clone())
             }
             Self::Hub(HubError::Refused(Refusal::Invalid { field, .. })) => Some(field.clone()),
-            Self::TokenTaken => Some("auth_token".into()),
+            Self::Device(problem) => Some(problem.field().into()),
             Self::Field(error) => Some(error.field.clone()),
             Self::Group(GroupRefusal::Misplaced(TreeRefusal::NoParent(_) | TreeRefusal::Circle(_))) => {
                 Some("parent_group".into())

@@ -76,6 +76,7 @@ impl CountedCaller {
         match &admission.holder {
             Holder::Program => None,
             Holder::Known(identity) => Some(Self::Name(identity.caller.name().into())),
+            Holder::Device(_) => Some(Self::Name(admission.grant.caller().name().into())),
             Holder::Anonymous if client.address.is_loopback() => None,
             Holder::Anonymous => Some(Self::Address(counted_address(client.address))),
         }

@@ -131,8 +131,8 @@ async fn admit(
         return Err(ApiError::NoGrant.into());
     };
     let found = match takes_jwt {
-        true => state.admit_by_jwt(request.request()),
-        false => state.admit(request.request()),
+        true => state.admit_by_jwt(request.request()).await,
+        false => state.admit(request.request()).await,
     };
     let admission = match found {
         Ok(admission) => admission,

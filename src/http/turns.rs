@@ -70,7 +70,7 @@ impl CallerTurns {
         match access.holder() {
             Holder::Program => return Ok(Turn { _permit: None }),
             Holder::Anonymous if address.is_loopback() => return Ok(Turn { _permit: None }),
-            Holder::Anonymous | Holder::Known(_) => {}
+            Holder::Anonymous | Holder::Known(_) | Holder::Device(_) => {}
         }
         match self.of(kind, caller(access.holder(), address)).try_acquire_owned() {
             Ok(permit) => Ok(Turn { _permit: Some(permit) }),
@@ -108,6 +108,7 @@ impl TurnKind {
 fn caller(holder: &Holder, address: IpAddr) -> CountedCaller {
     match holder {
         Holder::Known(identity) => CountedCaller::Name(identity.caller.name().into()),
+        Holder::Device(reach) => CountedCaller::Name(format!("device:{}", reach.own()).into()),
         Holder::Anonymous | Holder::Program => CountedCaller::Address(counted_address(address)),
     }
 }

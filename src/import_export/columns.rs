@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use twinhub_domain::twin::fields::{FIELDS, Field, SetBy};
+use twinhub_domain::twin::fields::{FIELDS, Field, SetBy, Shown};
 
 /// A kind of thing that is exported and imported.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ const fn export_only(name: &'static str) -> Column {
 }
 
 /// The columns of devices that are no texts of theirs.
-const DEVICE_PARTS: [Column; 10] = [
+const DEVICE_PARTS: [Column; 11] = [
     both("template", ColumnShape::Name),
     both("claimed", ColumnShape::Flag),
     both("lifecycle", ColumnShape::Text),
@@ -81,6 +81,7 @@ const DEVICE_PARTS: [Column; 10] = [
     both("desired", ColumnShape::Section),
     both("schedule", ColumnShape::Json),
     Column { name: "auth_token", shape: ColumnShape::Text, use_of: ColumnUse::Taken },
+    Column { name: "claim_code", shape: ColumnShape::Text, use_of: ColumnUse::Taken },
 ];
 const DEVICE_STATE: [Column; 6] = [
     export_only("status"),
@@ -91,12 +92,15 @@ const DEVICE_STATE: [Column; 6] = [
     export_only("updated_at"),
 ];
 
-/// The column of a text of devices. Whose a device is, and its token, stays with the hub.
+/// The column of a text of devices. Whose a device is, and its secrets, stay with the hub.
 fn text(field: &Field) -> Option<Column> {
+    if field.shown == Shown::Hidden {
+        return None;
+    }
     match field.set_by {
         SetBy::Anybody if field.is_name() => Some(both(field.name, ColumnShape::Name)),
         SetBy::Anybody => Some(both(field.name, ColumnShape::Text)),
-        SetBy::Registration => None,
+        SetBy::Registration | SetBy::Program => None,
         SetBy::Nobody => Some(export_only(field.name)),
     }
 }

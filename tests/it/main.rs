@@ -17,6 +17,7 @@ mod command_line;
 mod commands_api;
 mod commands_killed;
 mod crowded;
+mod device_access;
 mod device_fields;
 mod device_passwords;
 mod dispositivos;

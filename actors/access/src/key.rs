@@ -8,7 +8,7 @@ use crate::name::DisplayName;
 use crate::rights::Rights;
 use crate::role::Role;
 use crate::scope::Scope;
-use crate::secret::{KeptSecret, RANDOM_BYTES, Secret, SecretKind};
+use crate::secret::{KeptSecret, NO_HUB_KEY, RANDOM_BYTES, Secret, SecretKind};
 use crate::user::{User, UserId};
 
 /// A key.
@@ -60,8 +60,6 @@ pub enum DeadKey {
     OwnerGone,
 }
 
-/// These secrets are long and random, so a plain hash does: the hub's key has no part in it.
-const NO_HUB_KEY: &[u8; 32] = &[0; 32];
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const MINUTE_MS: i64 = 60 * 1_000;
 

@@ -18,17 +18,20 @@ pub mod user;
 pub mod password;
 pub mod totp;
 
+pub mod bound_key;
 pub mod jwt;
 pub mod key;
 pub mod secret;
 pub mod session;
 
 pub mod audit;
+pub mod code_limits;
 pub mod limits;
 
 mod digest;
 
 pub use audit::{Action, AuditEntry, AuditOutcome, AuditRecord};
+pub use bound_key::{BoundKey, BoundKeyWish, KeyPurpose, Provisioning};
 pub use gateway::DeviceReach;
 pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};

@@ -27,6 +27,8 @@ pub enum Permission {
     Monitor,
     /// See devices, their data, events, commands, alarms, groups, templates, jobs, and rules with their runs.
     Read,
+    /// See one device: its twin, and the firmware that it is to come to.
+    Twin,
     /// Speak for a device: readings, answers to commands, polls, the firmware that it fetches.
     Report,
     /// Steer devices: commands, desired state, mode, schedule; alarms; have rules run, or not.
@@ -39,6 +41,8 @@ pub enum Permission {
     Firmware,
     /// Take data out in bulk, and have the past computed again.
     Export,
+    /// Register oneself as a device, with a provisioning key.
+    Provision,
     /// Tell rules something from outside.
     Trigger,
     /// See data of the hub and no device: messages that were refused, the answers to webhooks.
@@ -50,22 +54,24 @@ pub enum Permission {
 }
 
 /// The roles with each permission.
-const TABLE: [(Permission, &[Role]); 13] = {
+const TABLE: [(Permission, &[Role]); 15] = {
     use Permission::{
-        Account, Administer, Automate, Export, Firmware, Manage, Monitor, Operate, Public, Read, Report,
-        Trigger, Users,
+        Account, Administer, Automate, Export, Firmware, Manage, Monitor, Operate, Provision, Public, Read,
+        Report, Trigger, Twin, Users,
     };
     use Role::{Admin, Device, Operator, Viewer};
     [
         (Public, &[Device, Viewer, Operator, Admin]),
         (Monitor, &[Viewer, Operator, Admin]),
-        (Read, &[Device, Viewer, Operator, Admin]),
+        (Read, &[Viewer, Operator, Admin]),
+        (Twin, &[Device, Viewer, Operator, Admin]),
         (Report, &[Device, Operator, Admin]),
         (Operate, &[Operator, Admin]),
         (Manage, &[Operator, Admin]),
         (Automate, &[Operator, Admin]),
         (Firmware, &[Admin]),
         (Export, &[Viewer, Operator, Admin]),
+        (Provision, &[Admin]),
         (Trigger, &[Operator, Admin]),
         (Administer, &[Admin]),
         (Account, &[Viewer, Operator, Admin]),
@@ -125,16 +131,18 @@ impl fmt::Display for Role {
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Public,
         Self::Monitor,
         Self::Read,
+        Self::Twin,
         Self::Report,
         Self::Operate,
         Self::Manage,
         Self::Automate,
         Self::Firmware,
         Self::Export,
+        Self::Provision,
         Self::Trigger,
         Self::Administer,
         Self::Account,
@@ -151,12 +159,14 @@ impl Permission {
             Self::Public => "public",
             Self::Monitor => "monitor",
             Self::Read => "read",
+            Self::Twin => "twin",
             Self::Report => "report",
             Self::Operate => "operate",
             Self::Manage => "manage",
             Self::Automate => "automate",
             Self::Firmware => "firmware",
             Self::Export => "export",
+            Self::Provision => "provision",
             Self::Trigger => "trigger",
             Self::Administer => "administer",
             Self::Account => "account",
@@ -242,13 +252,15 @@ mod tests {
             permission  device viewer operator admin
             public      yes    yes    yes      yes
             monitor     -      yes    yes      yes
-            read        yes    yes    yes      yes
+            read        -      yes    yes      yes
+            twin        yes    yes    yes      yes
             report      yes    -      yes      yes
             operate     -      -      yes      yes
             manage      -      -      yes      yes
             automate    -      -      yes      yes
             firmware    -      -      -        yes
             export      -      yes    yes      yes
+            provision   -      -      -        yes
             trigger     -      -      yes      yes
             administer  -      -      -        yes
             account     -      yes    yes      yes

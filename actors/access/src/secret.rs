@@ -69,6 +69,8 @@ pub enum BadSecret {
 
 /// The random bytes of a new secret: 8 for the id, 32 for the rest.
 pub const RANDOM_BYTES: usize = 40;
+/// The hub's key for kinds of secrets in which it has no part: those are long and random, so a plain hash does.
+pub(crate) const NO_HUB_KEY: &[u8; 32] = &[0; 32];
 const ID: usize = 10;
 /// 62^43 is more than 2^256.
 const BODY: usize = 43;

@@ -14,7 +14,7 @@ use super::json::{Json, Object};
 use super::reading::{Reading, Scalar};
 use super::run::{AutomationSignal, RunEntry};
 use crate::Status;
-use crate::twin::fields::{BROKER_HASH, TOKEN_HASH};
+use crate::twin::fields::{FIELDS, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, Shown, TOKEN_HASH};
 use crate::twin::patch::Patch;
 
 /// The kinds of events that a subscriber can choose from.
@@ -75,7 +75,7 @@ pub enum EventBody {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinChange {
     /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `clock`,
-    /// `told`, `device_clock`, `deleted`.
+    /// `told`, `device_clock`, `token`, `deleted`.
     pub change: ChangeKind,
     /// The parts of the document that change.
     pub patch: Patch,
@@ -104,6 +104,8 @@ pub enum ChangeKind {
     Told,
     /// The device's own clock was found plainly wrong, or is right again.
     DeviceClock,
+    /// A token of the device was made or has ended.
+    Token,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -175,6 +177,7 @@ impl ChangeKind {
             Self::Clock => "clock",
             Self::Told => "told",
             Self::DeviceClock => "device_clock",
+            Self::Token => "token",
         }
     }
 }
@@ -220,8 +223,12 @@ impl Event {
             }
             EventBody::Twin(TwinChange { change, patch }) => {
                 let mut data = patch.to_object();
-                data.remove(TOKEN_HASH); // nobody is told
-                data.remove(BROKER_HASH);
+                for secret in FIELDS.iter().filter(|field| field.shown == Shown::Hidden) {
+                    data.remove(secret.name); // nobody is told
+                }
+                if *change == ChangeKind::Token {
+                    tell_tokens(patch, &mut data);
+                }
                 data.insert("change", change.as_str().into());
                 data
             }
@@ -235,6 +242,23 @@ impl Event {
             EventBody::Rule(entry) => entry.data(),
             EventBody::Fleet(change) => change.data(),
             EventBody::Signal(signal) => signal.data(),
+        }
+    }
+}
+
+/// Says which tokens were made and have ended, and nothing of the tokens themselves.
+fn tell_tokens(patch: &Patch, data: &mut Object) {
+    match patch.text(TOKEN_HASH) {
+        None => {}
+        Some("") => drop(data.insert("token", "ended".into())),
+        Some(_) => drop(data.insert("token", "made".into())),
+    }
+    match patch.text(OLD_TOKEN_HASH) {
+        None => {}
+        Some("") => drop(data.insert("old_token", "ended".into())),
+        Some(_) => {
+            data.insert("old_token", "counts".into());
+            data.insert("until", patch.text(OLD_TOKEN_UNTIL).unwrap_or_default().into());
         }
     }
 }

@@ -33,6 +33,7 @@ mod repeats;
 mod setup;
 mod size_limits;
 mod stored;
+mod tokens;
 mod translation;
 mod turn;
 mod units;
@@ -46,7 +47,7 @@ pub use details::SharedDetails;
 pub use document::add_units;
 pub use fields::Field;
 pub use firmware::FirmwareUpdate;
-pub use input::{Input, Outcome, Publish, Refusal};
+pub use input::{Input, Outcome, Publish, Refusal, TokenChange};
 pub use intake::{Filed, MessageIntake, Rejected};
 pub use patch::{Part, Patch, WrongClock};
 pub use path::inside;
@@ -203,7 +204,9 @@ impl Twin {
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         let schedule = self.plan().filter(|_| !self.control.is_retired()).and_then(CompactSchedule::next);
-        let others = [self.control.mode_until(), self.commands.deadline(now), self.firmware.deadline()];
+        let old_token = self.profile.old_token_until();
+        let others =
+            [self.control.mode_until(), self.commands.deadline(now), self.firmware.deadline(), old_token];
         others.into_iter().chain([schedule]).flatten().min()
     }
 

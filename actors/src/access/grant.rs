@@ -9,7 +9,7 @@ use actix::{Context, MailboxError};
 use tokio::sync::oneshot;
 use tracing::error;
 use twinhub_access::user::UserSource;
-use twinhub_access::{Action, AuditEntry, AuditOutcome, Reach, Scopes, SessionId, UserId};
+use twinhub_access::{Action, AuditEntry, AuditOutcome, DeviceReach, Reach, Role, Scopes, SessionId, UserId};
 
 use super::confinement::{Confinement, DeviceKey};
 use super::messages::Addresses;
@@ -112,6 +112,16 @@ impl Hub {
             user: None,
             session: None,
             address: None,
+        }
+    }
+
+    /// The grant of a device: it speaks for itself, and a gateway for others.
+    #[must_use]
+    pub fn of_device(self: &Arc<Self>, reach: &DeviceReach, source: Source) -> Grant {
+        Grant {
+            permissions: Role::Device.permissions(),
+            scopes: Scopes::from(&reach.scope()),
+            ..self.of(Caller::Device(reach.own().clone()), source)
         }
     }
 
@@ -307,7 +317,7 @@ impl Grant {
     /// # Errors
     /// The caller may not read it, or the store does not answer in time.
     pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
-        self.demand(Permission::Read)?;
+        self.demand(Permission::Twin)?;
         let is_within = || self.confinement().demand_device(DeviceKey::Id(device)).is_ok();
         if !is_within() {
             return Ok(None);
@@ -431,6 +441,7 @@ pub(super) fn permission_for(input: &Input) -> Permission {
         | Input::Claim(_)
         | Input::Template { .. }
         | Input::Refresh(_)
+        | Input::SetToken(_)
         | Input::SetLifecycle { .. }
         | Input::Delete => Permission::Manage,
         // Inputs of the hub alone.

@@ -18,8 +18,8 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::hub::Hub;
 use crate::messages::{
-    accounts, alarms, archive, audit, automation, feed, firmware, groups, jobs, search, templates, timers,
-    webhooks,
+    accounts, alarms, archive, audit, automation, bound_keys, feed, firmware, groups, jobs, search,
+    templates, timers, webhooks,
 };
 use crate::search::Search;
 use crate::timers::Timers;
@@ -117,6 +117,9 @@ asks! {
             accounts::EndSession, accounts::EndOtherSessions, accounts::ListKeys, accounts::RevokeKey;
         Users whole_hub: accounts::ListUsers, accounts::FindUser, accounts::AddUser, accounts::RemoveUser,
             accounts::MakeServiceKey, accounts::MakeInvitation, accounts::ListAudit;
+        // Those of webhooks are admins' alone, which the actor looks at.
+        Manage everywhere: bound_keys::MakeBoundKey, bound_keys::ListBoundKeys, bound_keys::RevokeBoundKey;
+        Provision everywhere: bound_keys::UseProvisioningKey, bound_keys::GiveBackProvisioningUse;
     }
     alarms: Alarms {
         Operate scoped: alarms::Acknowledge, alarms::Clear;
@@ -144,10 +147,11 @@ asks! {
         Automate scoped: automation::PutRule, automation::DeleteRule;
     }
     feed: Feed {
-        Read device: feed::WatchCommands;
+        Twin device: feed::WatchCommands;
     }
     firmware: Firmware {
-        Read everywhere: firmware::FindImage, firmware::ListImages;
+        Twin everywhere: firmware::FindImage;
+        Read everywhere: firmware::ListImages;
         Firmware whole_hub: firmware::AddImage, firmware::RemoveImage;
     }
     groups: Groups {

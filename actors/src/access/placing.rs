@@ -13,7 +13,7 @@ use crate::HubError;
 use crate::messages::supervisor::IfUnknown;
 use crate::places::PlaceNow;
 use twinhub_domain::receipt::Accepted;
-use twinhub_domain::twin::{Meaning, Speaker, Translation};
+use twinhub_domain::twin::{Meaning, Speaker, TokenChange, Translation};
 use twinhub_domain::{DeviceId, Input, Json, Object, Refusal, Timestamp, Twin};
 
 const OWNER: &str = "owner_id";
@@ -223,6 +223,11 @@ fn audited(input: &Input) -> Option<(Action, Object)> {
             let to = [("to", Json::from(state.as_str()))];
             Some((Action::LifecycleChanged, to.into_iter().collect()))
         }
+        Input::SetToken(TokenChange::Make { old_until, .. }) => {
+            let until = old_until.map(|until| ("old_token_until", Json::from(until.to_string())));
+            Some((Action::DeviceTokenRotated, until.into_iter().collect()))
+        }
+        Input::SetToken(TokenChange::End) => Some((Action::DeviceTokenRevoked, Object::default())),
         _ => None,
     }
 }

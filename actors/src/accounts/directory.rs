@@ -4,6 +4,7 @@
 //! Each entry has the rights of its user in it, so that an answer costs one hash and one look-up. A change of a user
 //! makes their entries anew.
 
+mod bound;
 mod entries;
 
 use std::net::IpAddr;
@@ -14,12 +15,14 @@ use twinhub_access::jwt::{BadJwt, Claims};
 use twinhub_access::key::DeadKey;
 use twinhub_access::secret::BadSecret;
 use twinhub_access::{
-    Key, Rights, Secret, SecretId, SecretKind, Session, SessionId, SessionToken, User, UserId,
+    BoundKey, Key, Rights, Secret, SecretId, SecretKind, Session, SessionId, SessionToken, User, UserId,
 };
 use twinhub_domain::Timestamp;
 use twinhub_store::RuleAuthor;
 
 use crate::caller::Caller;
+pub use bound::BoundCaller;
+use bound::BoundEntries;
 use entries::{Entries, Validity};
 
 /// A credential, as a request has it.
@@ -48,6 +51,8 @@ pub struct Identity {
     pub session: Option<SessionId>,
     /// The address that the request came from.
     pub address: IpAddr,
+    /// The key that they came by, where that is bound to one purpose.
+    pub bound: Option<Arc<BoundCaller>>,
     validity: Arc<Validity>,
 }
 
@@ -64,7 +69,7 @@ pub enum Unidentified {
     Jwt(#[from] BadJwt),
     #[error("the user of this token is gone, or may not act")]
     User,
-    #[error("a personal key or a service account's is expected here, and this is another kind of key")]
+    #[error("this kind of key is not taken here")]
     Kind,
     #[error(transparent)]
     Dead(#[from] DeadKey),
@@ -74,6 +79,7 @@ pub enum Unidentified {
 #[derive(Debug)]
 pub struct Directory {
     entries: RwLock<Entries>,
+    bound: RwLock<BoundEntries>,
     /// The number of times that a right ended or was narrowed.
     changes: watch::Sender<u64>,
 }
@@ -98,7 +104,11 @@ impl Directory {
     /// A directory without entries. `over_tls`: admins' sessions are shorter.
     #[must_use]
     pub(super) fn new(over_tls: bool) -> Self {
-        Self { entries: RwLock::new(Entries::new(over_tls)), changes: watch::Sender::new(0) }
+        Self {
+            entries: RwLock::new(Entries::new(over_tls)),
+            bound: RwLock::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// Says who has this credential at `now`, and notes its use from `address`.
@@ -131,7 +141,10 @@ impl Directory {
                 let secret = Secret::parse(text)?;
                 match secret.kind() {
                     SecretKind::Personal | SecretKind::Service => self.read().key(&secret, now, address),
-                    _ => Err(Unidentified::Kind),
+                    SecretKind::Provisioning | SecretKind::Webhook => {
+                        self.read_bound().identify(&secret, now, address)
+                    }
+                    SecretKind::Device => Err(Unidentified::Kind),
                 }
             }
         }
@@ -206,6 +219,7 @@ impl Directory {
 
     /// Ends the sessions and keys of a user who is gone.
     pub(super) fn remove_user(&self, user: UserId) {
+        self.end_bound(|bound| bound.end_of(user));
         self.change(|entries| ((), entries.remove_user(user)));
     }
 
@@ -240,6 +254,55 @@ impl Directory {
 
     pub(super) fn find_key(&self, id: &SecretId) -> Option<Key> {
         self.read().find_key(id)
+    }
+
+    pub(super) fn put_bound_key(&self, key: BoundKey) {
+        self.write_bound().put(key);
+    }
+
+    pub(super) fn count_bound_key(&self, id: &SecretId, change: impl FnOnce(&mut BoundKey)) {
+        self.write_bound().count(id, change);
+    }
+
+    pub(super) fn end_bound_key(&self, id: &SecretId) {
+        self.end_bound(|bound| bound.end(|key| key.secret.id == *id));
+    }
+
+    pub(super) fn find_bound_key(&self, id: &SecretId) -> Option<BoundKey> {
+        self.read_bound().find(id)
+    }
+
+    /// The keys bound to one purpose that are asked for, the newest first.
+    pub(super) fn bound_keys(&self, is_wanted: impl Fn(&BoundKey) -> bool) -> Vec<BoundKey> {
+        self.read_bound().list(is_wanted)
+    }
+
+    /// The caller who registers a device with a provisioning key, by the rights of the user who made that.
+    #[must_use]
+    pub fn provisioner(
+        &self,
+        with: &Identity,
+        rights: Rights,
+        user: Option<UserId>,
+        quota: Option<u32>,
+    ) -> Identity {
+        Identity { rights, user, quota, ..with.clone() }
+    }
+
+    /// Ends keys that are bound to one purpose, and counts that where there were any.
+    fn end_bound(&self, end: impl FnOnce(&mut BoundEntries) -> bool) {
+        let has_ended = end(&mut self.write_bound());
+        if has_ended {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    fn read_bound(&self) -> RwLockReadGuard<'_, BoundEntries> {
+        self.bound.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_bound(&self) -> RwLockWriteGuard<'_, BoundEntries> {
+        self.bound.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Entries> {

@@ -220,6 +220,7 @@ fn word(refusal: &Refusal) -> &'static str {
         | Refusal::Claimed(_)
         | Refusal::NoCommand(_)
         | Refusal::CommandFinal { .. }
+        | Refusal::ClaimCode
         | Refusal::UpdateUnderWay(_) => "refused",
     }
 }

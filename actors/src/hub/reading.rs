@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Hub, TRIES};
+use super::{ActorHealth, Hub, TRIES};
 use crate::HubError;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::archive::LoadTwins;
@@ -15,6 +15,12 @@ use twinhub_domain::{DeviceId, Twin};
 const SLOW_READ: Duration = Duration::from_secs(1);
 
 impl Hub {
+    /// The state of the actors.
+    #[must_use]
+    pub fn alive(&self) -> ActorHealth {
+        ActorHealth::of(self)
+    }
+
     /// The present twin, everything in it being durable. None if there is none. While commits fail, or take long, it is
     /// the twin in the store: later inputs were not acknowledged to any sender.
     ///

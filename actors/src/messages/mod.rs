@@ -5,6 +5,7 @@ pub mod alarms;
 pub mod archive;
 pub mod audit;
 pub mod automation;
+pub mod bound_keys;
 pub mod dialects;
 pub mod feed;
 pub mod firmware;

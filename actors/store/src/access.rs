@@ -6,7 +6,9 @@
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use twinhub_access::{Action, AuditEntry, AuditRecord, Key, SecretId, Session, SessionId, User, UserId};
+use twinhub_access::{
+    Action, AuditEntry, AuditRecord, BoundKey, Key, SecretId, Session, SessionId, User, UserId,
+};
 use twinhub_domain::Timestamp;
 
 use crate::StoreError;
@@ -65,6 +67,25 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Writes down the last uses of keys; those of keys that are gone are left out.
     async fn note_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
+}
+
+/// Keeps keys that are bound to one purpose.
+#[async_trait]
+pub trait BoundKeyStore: Send + Sync + 'static {
+    /// All of them, the oldest first.
+    async fn bound_keys(&self) -> Result<Vec<BoundKey>, StoreError>;
+
+    /// Writes a new key. False: its owner is gone, and nothing was written.
+    async fn add_bound_key(&self, key: &BoundKey, audit: &[AuditEntry]) -> Result<bool, StoreError>;
+
+    /// Removes a key. False: there is none, and nothing was written.
+    async fn remove_bound_key(&self, id: &SecretId, audit: &[AuditEntry]) -> Result<bool, StoreError>;
+
+    /// Counts a use. False: there is no such key, or it was used as often as it may be, and nothing was written.
+    async fn use_bound_key(&self, used: &KeyUse, audit: &[AuditEntry]) -> Result<bool, StoreError>;
+
+    /// Takes back a use that came to nothing.
+    async fn give_back_bound_key(&self, id: &SecretId) -> Result<(), StoreError>;
 }
 
 /// Keeps sessions. Whether one is alive is for the caller to judge.
@@ -148,6 +169,6 @@ pub trait AuditStore: Send + Sync + 'static {
 }
 
 /// Keeps all of it.
-pub trait AccessStore: UserStore + KeyStore + SessionStore + AuditStore {}
+pub trait AccessStore: UserStore + KeyStore + BoundKeyStore + SessionStore + AuditStore {}
 
-impl<S: UserStore + KeyStore + SessionStore + AuditStore> AccessStore for S {}
+impl<S: UserStore + KeyStore + BoundKeyStore + SessionStore + AuditStore> AccessStore for S {}

@@ -19,7 +19,8 @@ pub mod select;
 pub mod sql;
 
 pub use access::{
-    AccessStore, AuditPage, AuditQuery, AuditStore, KeyStore, KeyUse, SessionStore, UserStore, UserWrite,
+    AccessStore, AuditPage, AuditQuery, AuditStore, BoundKeyStore, KeyStore, KeyUse, SessionStore, UserStore,
+    UserWrite,
 };
 pub use automation::{
     AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,

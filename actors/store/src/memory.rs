@@ -2,6 +2,7 @@
 
 mod access;
 mod automation;
+mod bound_keys;
 mod fleet;
 mod reach;
 mod retained;
@@ -154,7 +155,7 @@ impl Store for MemoryStore {
     async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError> {
         let inner = self.inner();
         let mut twins = inner.twins.values().map(|(_, twin)| twin);
-        let is_its = |twin: &&Twin| !hash.is_empty() && twin.profile.text("token_hash") == hash;
+        let is_its = |twin: &&Twin| twin.profile.token_hashes().any(|own| own == hash);
         Ok(twins.find(is_its).map(|twin| twin.id.clone()))
     }
 

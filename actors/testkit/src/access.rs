@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use twinhub_access::{AuditEntry, Key, SecretId, Session, SessionId, User, UserId};
+use twinhub_access::{AuditEntry, BoundKey, Key, SecretId, Session, SessionId, User, UserId};
 use twinhub_domain::Timestamp;
 use twinhub_store::{
-    AccessStore, AuditPage, AuditQuery, AuditStore, KeyStore, KeyUse, SessionStore, StoreError, UserStore,
-    UserWrite,
+    AccessStore, AuditPage, AuditQuery, AuditStore, BoundKeyStore, KeyStore, KeyUse, SessionStore,
+    StoreError, UserStore, UserWrite,
 };
 
 use crate::{CommitFault, FailingStore, failed, unknown};
@@ -86,6 +86,29 @@ impl KeyStore for FailingAccess {
 
     async fn note_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         self.write("note key uses", self.inner.note_key_uses(uses)).await
+    }
+}
+
+#[async_trait]
+impl BoundKeyStore for FailingAccess {
+    async fn bound_keys(&self) -> Result<Vec<BoundKey>, StoreError> {
+        self.inner.bound_keys().await
+    }
+
+    async fn add_bound_key(&self, key: &BoundKey, audit: &[AuditEntry]) -> Result<bool, StoreError> {
+        self.write("add bound key", self.inner.add_bound_key(key, audit)).await
+    }
+
+    async fn remove_bound_key(&self, id: &SecretId, audit: &[AuditEntry]) -> Result<bool, StoreError> {
+        self.write("remove bound key", self.inner.remove_bound_key(id, audit)).await
+    }
+
+    async fn use_bound_key(&self, used: &KeyUse, audit: &[AuditEntry]) -> Result<bool, StoreError> {
+        self.write("use bound key", self.inner.use_bound_key(used, audit)).await
+    }
+
+    async fn give_back_bound_key(&self, id: &SecretId) -> Result<(), StoreError> {
+        self.write("give back bound key", self.inner.give_back_bound_key(id)).await
     }
 }
 

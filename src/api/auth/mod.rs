@@ -11,7 +11,7 @@ pub(crate) mod view;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_access::{DisplayName, ScopeWish, UserId};
+use twinhub_access::{DisplayName, Role, ScopeWish, UserId};
 use twinhub_actors::access::Permission;
 use twinhub_actors::messages::accounts::{
     AccountRefusal, MakeKey, NewKey, Peer, ReadOwnUser, Register, SetPassword, SetUp, SignIn, SignOut,
@@ -117,7 +117,7 @@ pub async fn register(
 
 /// A key of a user who has just registered, of their own role.
 async fn first_key(access: &Access, signed_in: &SignedIn) -> Result<String, ApiError> {
-    let admission = access.state.admit_session(&signed_in.token.reveal(), signed_in.session.address)?;
+    let admission = access.state.admit_session(&signed_in.token.reveal(), signed_in.session.address).await?;
     let own = Access::new(access.state.clone(), admission);
     let name = DisplayName::parse(FIRST_KEY).map_err(|error| FieldError::bad("name", error.to_string()))?;
     let (key, by) =
@@ -185,6 +185,7 @@ pub async fn get_caller(params: Params, access: Access) -> Result<HttpResponse, 
     let permissions = permission_words(has);
     let role = match access.holder() {
         Holder::Known(identity) => Some(identity.rights.role),
+        Holder::Device(_) => Some(Role::Device),
         Holder::Anonymous | Holder::Program => None,
     };
     let user = match own_id(&access) {
@@ -280,7 +281,7 @@ async fn end_own_session(access: &Access) -> Result<(), ApiError> {
 pub(crate) fn own_id(access: &Access) -> Option<UserId> {
     match access.holder() {
         Holder::Known(identity) => identity.user,
-        Holder::Anonymous | Holder::Program => None,
+        Holder::Anonymous | Holder::Program | Holder::Device(_) => None,
     }
 }
 

@@ -92,7 +92,7 @@ pub async fn open_share(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let token = body.read();
-    let admission = access.state.admit_share(&token, client::of(&request).address)?;
+    let admission = access.state.admit_share(&token, client::of(&request).address).await?;
     let by_link = Access::new(access.state.clone(), admission);
     let permissions = permission_words(|permission| by_link.demand(*permission).is_ok());
     let item = CallerItem { caller: by_link.caller().name(), user: None, role: None, permissions };

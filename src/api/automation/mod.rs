@@ -14,6 +14,7 @@ pub mod schema;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;
+pub(crate) mod webhook_keys;
 mod webhooks;
 
 use actix::dev::ToEnvelope;
@@ -48,6 +49,9 @@ routes! {
     Read: files::get_schema,
     Read: files::check_file,
     Trigger: webhooks::post_webhook,
+    Users: webhook_keys::list_webhook_keys,
+    Users: webhook_keys::make_webhook_key,
+    Users: webhook_keys::revoke_webhook_key,
     Export: backtest::post_backtest,
     Administer: deliveries::list_deliveries,
 }

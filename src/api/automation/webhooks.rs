@@ -2,6 +2,8 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Path;
+use twinhub_access::KeyPurpose;
+use twinhub_actors::access::Permission;
 use twinhub_actors::messages::automation::{RuleCaller, SendSignal};
 use twinhub_domain::Object;
 use twinhub_domain::run::AutomationSignal;
@@ -10,12 +12,14 @@ use super::ask;
 use super::run::number;
 use crate::api::automation::schema::EventAccepted;
 use crate::http::Access;
+use crate::http::Holder;
 use crate::http::extract::body::ForeignBody;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 
-/// Sets off the rules with a `webhook` trigger of this name. They see the body, any JSON, as `trigger.payload`.
+/// Sets off the rules with a `webhook` trigger of this name. They see the body, any JSON, as `trigger.payload`. Operators
+/// may, and whoever has a key of this webhook.
 #[utoipa::path(
     post,
     path = "/api/automation/webhooks/{name}",
@@ -24,6 +28,7 @@ use crate::http::reply::Document;
     request_body(content = crate::api::schema::Object, description = "Any JSON; none is null"),
     responses(
         (status = 202, description = "It is stored, and the rules will see it", body = EventAccepted),
+        (status = 403, description = "The key is another webhook's", body = Problem),
         (status = 404, description = "No rule has a webhook of this name", body = Problem),
         (status = 400, description = "The body is no JSON", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
@@ -36,10 +41,21 @@ pub async fn post_webhook(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
+    check_key(&access, &name)?;
     let signal = AutomationSignal::Webhook { name: name.into_inner().into(), body: body.unwrap_or_default() };
     let seq =
         ask(&access, |reply| SendSignal { signal, by: RuleCaller::default(), cause: access.cause(), reply })
             .await??;
     let document: Object = [("seq", number(seq))].into_iter().collect();
     Ok(Document::of(&document).send(HttpResponse::Accepted()))
+}
+
+/// A key that is bound to one webhook sets off no other.
+fn check_key(access: &Access, name: &str) -> Result<(), ApiError> {
+    let Holder::Known(identity) = access.holder() else { return Ok(()) };
+    match identity.bound.as_deref().map(|bound| &bound.purpose) {
+        None => Ok(()),
+        Some(KeyPurpose::Webhook(of)) if **of == *name => Ok(()),
+        Some(_) => Err(ApiError::Lacks { permission: Permission::Trigger, role: identity.rights.role }),
+    }
 }

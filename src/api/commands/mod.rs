@@ -11,7 +11,7 @@ pub(crate) mod view;
 use crate::http::routes::routes;
 
 routes! {
-    Read: list::list_device_commands,
+    Twin: list::list_device_commands,
     Operate: create::post_command,
     Report: poll::post_answer,
     Read: list::list_commands,

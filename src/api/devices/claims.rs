@@ -8,6 +8,7 @@ use twinhub_domain::twin::Registration;
 use twinhub_domain::{Input, Json};
 
 use super::device::find;
+use super::register::say_code;
 use super::request::Claim;
 use super::schema::{DeviceClaimed, DeviceItem, Listing};
 use crate::api::devices::list::{FixedQuery, list};
@@ -39,7 +40,8 @@ pub async fn list_unclaimed(
     list(&request, params, &access, FixedQuery { claimed: Some(false), ..FixedQuery::default() }).await
 }
 
-/// Claims the device with this serial number, or with this id while it has none.
+/// Claims the device with this serial number, or with this id while it has none. A device that was registered with a
+/// claim code is given to whoever says it; of wrong ones five are looked at in a quarter of an hour.
 #[utoipa::path(
     post,
     path = "/api/devices/claim",
@@ -48,13 +50,15 @@ pub async fn list_unclaimed(
     responses(
         (status = 200, description = "It is yours", body = DeviceClaimed,
             headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 403, description = "The claim code is wrong, or was not said", body = Problem),
         (status = 404, description = "No such device was seen", body = Problem),
         (status = 409, description = "It is someone's already", body = Problem),
         (status = 422, body = Problem),
+        (status = 429, description = "Too many wrong claim codes were said", body = Problem),
     )
 )]
 pub async fn claim_device(Body(claim): Body<Claim>, access: Access) -> Result<HttpResponse, ApiError> {
-    let serial = claim.serial_number.clone();
+    let (serial, code) = (claim.serial_number.clone(), claim.claim_code.clone());
     let mut patch = claim.patch();
     check_group(&access, &patch)?;
     let Some(found) = access.ask(FindSerial(serial.to_string())).await?? else {
@@ -63,8 +67,11 @@ pub async fn claim_device(Body(claim): Body<Claim>, access: Access) -> Result<Ht
     if found.profile.serial_number.is_empty() {
         patch.insert("serial_number", Json::String(serial)); // found by its id: now it is said
     }
-    let input = Input::Claim(Box::new(Registration { patch }));
-    let taken = access.deliver(InputRequest::new(found.id.clone(), input).with_twin()).await?;
+    if let Some(code) = &code {
+        say_code(&mut patch, &access, code);
+    }
+    let input = InputRequest::new(found.id.clone(), Input::Claim(Box::new(Registration { patch })));
+    let taken = access.state.claims.limited(&access, &found.id, access.deliver(input.with_twin())).await?;
     let twin = match taken.twin {
         Some(twin) => twin,
         None => find(&access, &found.id).await?,

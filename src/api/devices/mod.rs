@@ -1,5 +1,6 @@
 //! `/api/devices`: devices are registered, claimed, listed, changed and removed.
 
+pub mod claim_tries;
 pub(crate) mod claims;
 pub(crate) mod device;
 mod lifecycle;
@@ -11,6 +12,7 @@ pub mod schema;
 mod status;
 pub mod texts;
 pub mod token;
+mod tokens;
 
 use crate::http::routes::routes;
 
@@ -26,4 +28,6 @@ routes! {
     Read: status::get_device_status,
     Read: lifecycle::get_lifecycle,
     Manage: lifecycle::put_lifecycle,
+    Manage: tokens::post_token,
+    Manage: tokens::delete_token,
 }

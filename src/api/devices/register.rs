@@ -3,12 +3,12 @@
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use serde::Serialize;
-use twinhub_actors::access::InputRequest;
+use twinhub_actors::access::{Grant, InputRequest};
 use twinhub_actors::clock::new_id_at;
 use twinhub_actors::messages::archive::{FindSerialHolder, SerialHolder};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::Registration;
-use twinhub_domain::{DeviceId, Input, Object, Timestamp};
+use twinhub_domain::{DeviceId, Input, Json, Object, Timestamp};
 use utoipa::ToSchema;
 
 use super::request::NewDevice;
@@ -72,6 +72,8 @@ pub(crate) struct DeviceRegistration {
     pub name: Box<str>,
     pub serial: Option<Box<str>>,
     pub token: Option<Box<str>>,
+    /// The code with which it is to be claimed.
+    pub code: Option<Box<str>>,
     /// Merge patch onto the new twin.
     pub patch: Object,
 }
@@ -94,7 +96,7 @@ pub async fn register_device(
     Body(device): Body<NewDevice>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let DeviceRegistration { id, name, serial, token, mut patch } = device_registration(device)?;
+    let DeviceRegistration { id, name, serial, token, code, mut patch } = device_registration(device)?;
     check_group(&access, &patch)?;
     let id = match id {
         Some(id) => id,
@@ -115,18 +117,13 @@ pub async fn register_device(
         None
     };
     access.state.tokens.put(&token, &mut patch)?;
+    if let Some(code) = code {
+        leave_for_claim(&mut patch, &access, &code);
+    }
     let registration = Input::Register(Box::new(Registration { patch }));
     let registration = InputRequest::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
     let taken = access.deliver(registration).await?;
-    let registered = Registered {
-        name: name.into(),
-        auth_token: token,
-        mqtt: MqttAccess::of(&id, &access.state.info),
-        version: taken.version,
-        message: "Device added successfully",
-        device_id: id.to_string(),
-        id: id.to_string(),
-    };
+    let registered = Registered::new(&id, &name, token, taken.version, &access.state.info);
     let mut response = reply::json(StatusCode::CREATED, &registered);
     if let Ok(location) = format!("/api/devices/{id}").parse() {
         response.headers_mut().insert(header::LOCATION, location);
@@ -138,12 +135,8 @@ pub async fn register_device(
 ///
 /// # Errors
 /// Another has.
-pub(crate) async fn check_serial(
-    access: &Access,
-    serial: &str,
-    own: Option<&DeviceId>,
-) -> Result<(), ApiError> {
-    let device = match access.ask(FindSerialHolder(serial.to_owned())).await?? {
+pub(crate) async fn check_serial(hub: &Grant, serial: &str, own: Option<&DeviceId>) -> Result<(), ApiError> {
+    let device = match hub.ask(FindSerialHolder(serial.to_owned())).await?? {
         SerialHolder::Nobody => return Ok(()),
         SerialHolder::Device(id) if Some(&id) == own => return Ok(()),
         SerialHolder::Device(id) => Some(id.to_string()),
@@ -161,13 +154,48 @@ pub(crate) fn device_registration(device: NewDevice) -> Result<DeviceRegistratio
         let detail = format!("{} to {} bytes", token::SHORTEST, token::LONGEST);
         return Err(FieldError::bad("auth_token", detail));
     }
+    let code = device.claim_code.clone();
+    if code.as_ref().is_some_and(|code| !(token::SHORTEST_CODE..=token::LONGEST).contains(&code.len())) {
+        let detail = format!("{} to {} bytes", token::SHORTEST_CODE, token::LONGEST);
+        return Err(FieldError::bad("claim_code", detail));
+    }
     let serial = device.serial_number.clone().filter(|serial| !serial.is_empty());
-    Ok(DeviceRegistration { id, name: device.name.clone(), serial, token, patch: device.patch() })
+    Ok(DeviceRegistration { id, name: device.name.clone(), serial, token, code, patch: device.patch() })
+}
+
+/// Says a claim code, in each form in which it may be kept.
+pub(crate) fn say_code(patch: &mut Object, access: &Access, code: &str) {
+    let forms = access.state.tokens.forms(code).into_iter().map(Json::from);
+    patch.insert("claim_code", Json::Array(forms.collect()));
+}
+
+/// Leaves the device for whoever claims it with this code.
+pub(crate) fn leave_for_claim(patch: &mut Object, access: &Access, code: &str) {
+    patch.insert("claimed", false.into());
+    // Whoever has the code may register it anew, as long as it is nobody's.
+    say_code(patch, access, code);
+    patch.insert("claim_code_hash", access.state.tokens.hash(code).into());
 }
 
 /// An id for a device that brought none: UUIDv7, which sorts by time.
 pub(crate) fn make_id(now: Timestamp) -> String {
     new_id_at(uuid::NoContext, now).to_string()
+}
+
+impl Registered {
+    /// The answer to the registration of a device.
+    #[must_use]
+    pub fn new(id: &DeviceId, name: &str, token: String, version: u64, info: &ServerInfo) -> Self {
+        Self {
+            name: name.to_owned(),
+            auth_token: token,
+            mqtt: MqttAccess::of(id, info),
+            version,
+            message: "Device added successfully",
+            device_id: id.to_string(),
+            id: id.to_string(),
+        }
+    }
 }
 
 impl MqttAccess {
@@ -195,8 +223,6 @@ impl MqttAccess {
 
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::Json;
-
     use super::*;
 
     fn read(text: &str) -> Result<DeviceRegistration, FieldError> {
@@ -222,6 +248,8 @@ mod tests {
         assert_eq!(wrong(r#"{"name": "P", "device_id": "a b"}"#), "device_id");
         assert_eq!(wrong(r#"{"name": "P", "type": 1}"#), "type");
         assert_eq!(wrong(r#"{"name": "P", "auth_token": "short"}"#), "auth_token");
+        assert_eq!(wrong(r#"{"name": "P", "claim_code": "12345"}"#), "claim_code");
+        assert_eq!(wrong(r#"{"name": "P", "claimed": false}"#), "claimed");
         assert_eq!(wrong(r#"{"name": "P", "tags": []}"#), "tags");
         assert_eq!(wrong(r#"{"name": "P", "token_hash": "x"}"#), "token_hash");
     }

@@ -25,6 +25,9 @@ macro_rules! bodies {
             $($text: Option<Box<str>>,)+
             /// 16 to 256 bytes; made when none is given.
             pub auth_token: Option<Box<str>>,
+            /// A code of 6 to 256 bytes, as it is printed on the device: whoever claims the device has to say it. Until
+            /// then it is nobody's.
+            pub claim_code: Option<Box<str>>,
             tags: Option<Object>,
             configuration: Option<Object>,
             /// `gateway`, `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into
@@ -82,6 +85,8 @@ macro_rules! bodies {
             #[serde(deserialize_with = "filled")]
             #[schema(example = "TMP0603IF1WD")]
             pub serial_number: Box<str>,
+            /// The code that came with the device, where it has one.
+            pub claim_code: Option<Box<str>>,
             name: Option<Box<str>>,
             $($text: Option<Box<str>>,)+
             tags: Option<Object>,

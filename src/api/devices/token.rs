@@ -3,29 +3,30 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use twinhub_access::secret::RANDOM_BYTES;
+use twinhub_access::{Secret, SecretKind};
 use twinhub_actors::access::{Grant, Tokens};
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_domain::DeviceId;
-use twinhub_domain::text::hex;
 
-use crate::http::problem::ApiError;
-
-/// Bytes of chance in a token: 192 bits cannot be guessed.
-const BYTES: usize = 24;
+use crate::http::problem::{ApiError, DeviceProblem};
 
 /// A token has at least this many characters when a person chose it.
 pub const SHORTEST: usize = 16;
 /// And at most this many.
 pub const LONGEST: usize = 256;
 
-/// A new token: 48 hexadecimal digits.
+/// A claim code has at least this many characters: whoever guesses is slowed down.
+pub const SHORTEST_CODE: usize = 6;
+
+/// A new token: `twh_dev_` and 59 letters and digits.
 ///
 /// # Errors
 /// The system gives no random numbers.
 pub fn make() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; BYTES];
+    let mut bytes = [0; RANDOM_BYTES];
     getrandom::fill(&mut bytes)?;
-    Ok(hex(&bytes))
+    Ok(Secret::new(SecretKind::Device, &bytes).reveal().to_owned())
 }
 
 /// The tokens that are being given just now: two devices must not be given the same one at the same moment, while the
@@ -54,12 +55,12 @@ impl PendingTokens {
     ) -> Result<PendingToken<'_>, ApiError> {
         let hash = tokens.hash(token);
         if !self.hashes().insert(hash.clone()) {
-            return Err(ApiError::TokenTaken);
+            return Err(DeviceProblem::TokenTaken.into());
         }
         let given = PendingToken { pending: self, hash: hash.clone() };
         for stored in tokens.forms(token) {
             match hub.ask(FindToken(stored)).await?? {
-                Some(holder) if holder != *device => return Err(ApiError::TokenTaken),
+                Some(holder) if holder != *device => return Err(DeviceProblem::TokenTaken.into()),
                 _ => {}
             }
         }
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn tokens_are_long_and_differ() {
         let (one, two) = (make().unwrap(), make().unwrap());
-        assert_eq!(one.len(), BYTES * 2);
+        assert!(one.len() == 67 && one.starts_with("twh_dev_"), "{one}");
         assert_ne!(one, two);
     }
 }

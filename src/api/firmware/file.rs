@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::{find, remove};
 use crate::http::Access;
+use crate::http::Holder;
 use crate::http::extract::body::NamePath;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::{if_match_tags, if_none_match_tags};
@@ -88,6 +89,7 @@ pub async fn get_file(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let image = find(&access, id).await?;
+    check_own(&access, &image.id).await?;
     if !image.file {
         return Err(ApiError::NotFound { what: "file of firmware image", name: image.id.into() });
     }
@@ -121,6 +123,20 @@ pub async fn get_file(
         response.insert_header((header::CONTENT_RANGE, range));
     }
     Ok(response.body(SizedStream::new(length, pieces(file, length))))
+}
+
+/// A device gets the image that it is to come to, and no other. A gateway fetches those of others, and gets any.
+async fn check_own(access: &Access, image: &str) -> Result<(), ApiError> {
+    let Holder::Device(reach) = access.holder() else { return Ok(()) };
+    if reach.is_gateway() {
+        return Ok(());
+    }
+    let twin = access.read(reach.own()).await?;
+    let is_own = twin.is_some_and(|twin| twin.firmware().is_some_and(|task| *task.image == *image));
+    match is_own {
+        true => Ok(()),
+        false => Err(ApiError::NotFound { what: "firmware image", name: image.to_owned() }),
+    }
 }
 
 fn head(status: StatusCode, tag: &EntityTag) -> HttpResponseBuilder {

@@ -9,7 +9,7 @@ pub mod schema;
 use crate::http::routes::routes;
 
 routes! {
-    Read: document::get_twin,
+    Twin: document::get_twin,
     Operate: document::patch_twin,
     Read: mode::get_mode,
     Operate: mode::put_mode,

@@ -1,6 +1,7 @@
 //! Refusals about users, sessions and keys, each with its status code and its stable word.
 
 use actix_web::http::StatusCode;
+use twinhub_access::bound_key::BadBoundKey;
 use twinhub_access::key::BadKey;
 use twinhub_access::limits::Limited;
 use twinhub_access::user::BadUserChange;
@@ -38,7 +39,9 @@ pub(super) fn of_account_refusal(refusal: &AccountRefusal) -> (StatusCode, &'sta
         AccountRefusal::User(BadUserChange::LastAdmin) => (StatusCode::CONFLICT, "last_admin"),
         AccountRefusal::User(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_field"),
         AccountRefusal::Key(BadKey::TooMany) => (StatusCode::CONFLICT, "too_many_keys"),
-        AccountRefusal::Key(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_key"),
+        AccountRefusal::BoundKey(BadBoundKey::TooMany) => (StatusCode::CONFLICT, "too_many_keys"),
+        AccountRefusal::Key(_) | AccountRefusal::BoundKey(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_key"),
+        AccountRefusal::UnusableKey(_) => (StatusCode::FORBIDDEN, "key_unusable"),
         AccountRefusal::UnknownUser => (StatusCode::NOT_FOUND, "user_not_found"),
         AccountRefusal::UnknownSession => (StatusCode::NOT_FOUND, "session_not_found"),
         AccountRefusal::UnknownKey => (StatusCode::NOT_FOUND, "key_not_found"),

@@ -68,6 +68,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Account(refusal) => retry_after(refusal).and_then(|seconds| u64::try_from(seconds).ok()),
+            Self::Device(problem) => problem.retry_after(),
             Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
             Self::Busy(_) => Some(1),
             _ => None,

@@ -40,6 +40,7 @@ pub(crate) fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::ManualMode => (StatusCode::CONFLICT, "manual_mode"),
         Refusal::Suspended => (StatusCode::CONFLICT, "suspended"),
         Refusal::Retired => (StatusCode::CONFLICT, "retired"),
+        Refusal::ClaimCode => (StatusCode::FORBIDDEN, "wrong_claim_code"),
         Refusal::UpdateUnderWay(_) => (StatusCode::CONFLICT, "update_under_way"),
     }
 }

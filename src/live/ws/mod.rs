@@ -34,7 +34,7 @@ pub(crate) fn operations() -> Vec<Operation> {
 /// It is no WebSocket handshake, or the caller may not read. (Handshakes from other sites were refused before.)
 pub async fn open(request: HttpRequest, payload: Payload, access: Access) -> Result<HttpResponse, ApiError> {
     let state = access.state.clone();
-    let admission = state.admit(&request)?; // an old cookie counts for nothing here
+    let admission = state.admit(&request).await?; // an old cookie counts for nothing here
     let opening = match admission.demand(Permission::Read) {
         Ok(()) => Opening::SignedIn(access.live_rights(&request)),
         Err(_) if matches!(admission.holder, Holder::Anonymous) => {

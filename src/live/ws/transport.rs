@@ -110,7 +110,7 @@ async fn introduction(
         return Err(SocketItem::Lost(RightsLost::SignedOut));
     };
     let state = access.state.clone();
-    let Ok(admission) = state.admit_bearer(token.reveal(), address) else {
+    let Ok(admission) = state.admit_bearer(token.reveal(), address).await else {
         return Err(SocketItem::Lost(RightsLost::SignedOut));
     };
     if admission.demand(Permission::Read).is_err() {

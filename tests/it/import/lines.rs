@@ -174,7 +174,7 @@ async fn lines_of_json_are_taken_as_well() {
         (1, &json!("i"), &json!(2)),
         "{tokens}"
     );
-    assert_eq!(made[0]["auth_token"].as_str().unwrap().len(), 48);
+    assert!(made[0]["auth_token"].as_str().unwrap().starts_with("twh_dev_"));
     let report = import(
         &hub,
         "existing=update",

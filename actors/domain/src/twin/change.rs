@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Field, SetBy};
+use super::fields::{CLAIM_CODE_HASH, Field, SetBy};
 use super::{LayerLookup, Part, Patch, Refusal, Twin};
 use crate::clock::Timestamp;
 use crate::fleet::Layer;
@@ -32,7 +32,8 @@ pub struct Profile {
 /// A registration or claim, as the API takes it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registration {
-    /// Merge patch by field and section: `name`, `type`, `tags`, `configuration`, …; `template` by its id.
+    /// Merge patch by field and section: `name`, `type`, `tags`, `configuration`, …; `template` by its id. `claim_code` is
+    /// the hash of the code that was said, or a list of its hashes under several keys, and `claimed: false` leaves the device for somebody to claim.
     pub patch: Object,
 }
 
@@ -65,6 +66,19 @@ impl Profile {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses whoever does not know the device's claim code, where it has one. The hash of it is under the hub's own
+    /// key, so how long the comparison takes says nothing.
+    pub(super) fn check_claim_code(&self, said: Option<&Json>) -> Result<(), Refusal> {
+        let own = self.text(CLAIM_CODE_HASH);
+        let is_it = |hash: &Json| hash.as_str() == Some(own);
+        let is_right = own.is_empty()
+            || said.is_some_and(|said| match said {
+                Json::Array(hashes) => hashes.iter().any(is_it),
+                hash => is_it(hash),
+            });
+        if is_right { Ok(()) } else { Err(Refusal::ClaimCode) }
     }
 
     pub(super) fn set(&mut self, field: &Field, text: &str) {
@@ -107,13 +121,22 @@ impl Profile {
 impl Registration {
     /// The patch, with `claimed` in it, once it is checked.
     pub(super) fn into_patch(
-        self,
+        mut self,
         twin: &Twin,
         templates: &dyn LayerLookup,
         now: Timestamp,
     ) -> Result<Patch, Refusal> {
+        let is_claimed = self.patch.remove("claimed") != Some(Json::Bool(false));
+        let code = self.patch.remove("claim_code");
+        twin.profile.check_claim_code(code.as_ref())?;
         let mut patch = check(self.patch, true, twin, templates, now)?;
-        patch.set(Part::Claimed(true));
+        patch.set(Part::Claimed(is_claimed));
+        if is_claimed
+            && !twin.profile.text(CLAIM_CODE_HASH).is_empty()
+            && let Some(code) = Field::of(CLAIM_CODE_HASH)
+        {
+            patch.set(Part::Text(code, None)); // it has done its service
+        }
         Ok(patch)
     }
 }
@@ -211,6 +234,7 @@ fn text(name: &str, value: Json, is_registration: bool) -> Result<Part, Refusal>
     let may_set = |field: &&Field| match field.set_by {
         SetBy::Anybody => true,
         SetBy::Registration => is_registration,
+        SetBy::Program => true,
         SetBy::Nobody => false,
     };
     let Some(field) = Field::of(name).filter(may_set) else {

@@ -48,8 +48,8 @@ impl Control {
             Input::Command { .. } | Input::Update(_) => true,
             // Whoever speaks so, a claim with them, may switch it on and say what it has measured.
             Input::Translate(_) => true,
-            // Either would give it a token.
-            Input::Register(_) | Input::Claim(_) => refusal == Refusal::Retired,
+            // Each would give it a token.
+            Input::Register(_) | Input::Claim(_) | Input::SetToken(_) => refusal == Refusal::Retired,
             other => other.is_of_device(),
         };
         if drives { Err(refusal) } else { Ok(()) }

@@ -23,6 +23,8 @@ pub enum SetBy {
     Anybody,
     /// A registration or a claim alone.
     Registration,
+    /// All of these, by a value that the program makes of what they say.
+    Program,
     /// None: the device itself says it.
     Nobody,
 }
@@ -75,6 +77,10 @@ pub static FIELDS: &[Field] = &[
     field("owner_id", SetBy::Registration, Heard::Never, Shown::OrNull, Form::Line),
     field("firmware_version", SetBy::Nobody, Heard::Always, Shown::OrNull, Form::Line),
     field(TOKEN_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
+    field(OLD_TOKEN_HASH, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
+    field(OLD_TOKEN_UNTIL, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
+    field(CLAIM_CODE_HASH, SetBy::Program, Heard::Never, Shown::Hidden, Form::Line),
+    field(PROVISIONED_BY, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
     field(BROKER_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
 ];
 
@@ -88,9 +94,17 @@ macro_rules! settable_texts {
 }
 
 /// The field with what the device's token hashes to.
-pub(crate) const TOKEN_HASH: &str = "token_hash";
+pub const TOKEN_HASH: &str = "token_hash";
+/// The field with what the token before that hashes to, while it still counts.
+pub const OLD_TOKEN_HASH: &str = "old_token_hash";
+/// The field with the moment until which the token before counts.
+pub const OLD_TOKEN_UNTIL: &str = "old_token_until";
+/// The field with what the code hashes to that whoever claims the device has to know.
+pub const CLAIM_CODE_HASH: &str = "claim_code_hash";
+/// The field with the id of the provisioning key by which the device registered itself.
+pub const PROVISIONED_BY: &str = "provisioned_by";
 /// The field with the hash of the same token by which an outside broker knows the device; empty where it need not.
-pub(crate) const BROKER_HASH: &str = "broker_hash";
+pub const BROKER_HASH: &str = "broker_hash";
 
 /// A text has at most this many bytes.
 const LONGEST_TEXT: usize = 4_096;

@@ -2,7 +2,7 @@
 //! now and again whenever the twin is made from what the journal has.
 
 use super::delta::Comparison;
-use super::fields::{BROKER_HASH, TOKEN_HASH};
+use super::fields::{BROKER_HASH, CLAIM_CODE_HASH, OLD_TOKEN_HASH, TOKEN_HASH};
 use super::intake::Filed;
 use super::notes::came_with_readings;
 use super::properties::Arrival;
@@ -94,6 +94,9 @@ impl Twin {
         for part in patch.parts() {
             self.apply_part(part, now, cause);
         }
+        if patch.says(TOKEN_HASH) && !patch.says(OLD_TOKEN_HASH) {
+            self.profile.forget_old_token();
+        }
         self.conclude(patch, now);
     }
 
@@ -106,6 +109,8 @@ impl Twin {
                 if step.state == Lifecycle::Retired {
                     self.profile.more.remove(TOKEN_HASH);
                     self.profile.more.remove(BROKER_HASH);
+                    self.profile.more.remove(CLAIM_CODE_HASH);
+                    self.profile.forget_old_token();
                 }
             }
             Part::Mode(mode) => self.control.mode = *mode,

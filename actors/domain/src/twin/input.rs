@@ -83,6 +83,8 @@ pub enum Input {
     Translate(Arc<dyn Translation>),
     /// A person says where it stands in its life, and why.
     SetLifecycle { state: Lifecycle, reason: Box<str> },
+    /// A person makes the device another token, or ends all that it has.
+    SetToken(TokenChange),
     /// The device says how far it has come with its firmware.
     Firmware(Box<FirmwareReport>),
     /// It is to come to an image.
@@ -99,6 +101,20 @@ pub enum Input {
     ClockMoved { from: Timestamp, to: Timestamp },
     /// Remove it, with all it has.
     Delete,
+}
+
+/// A change of a device's tokens. Two count at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenChange {
+    /// A new one, of which this is the hash. The one before counts until the moment that is named, or no more.
+    Make {
+        hash: Box<str>,
+        /// The hash by which an outside broker knows it; empty where it need not.
+        broker_hash: Box<str>,
+        old_until: Option<Timestamp>,
+    },
+    /// None counts any more.
+    End,
 }
 
 /// The outcome of an input.
@@ -205,6 +221,9 @@ pub enum Refusal {
     Suspended,
     #[error("the device is retired: it is neither heard nor driven any more")]
     Retired,
+    /// The device has a claim code, and another or none was said.
+    #[error("this device is claimed with the code that came with it: the claim code is wrong")]
+    ClaimCode,
     #[error("the device is on its way to version {0}")]
     UpdateUnderWay(Box<str>),
 }

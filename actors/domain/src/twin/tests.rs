@@ -15,6 +15,7 @@ mod presence;
 mod room;
 mod scene;
 mod stored;
+mod tokens;
 mod translation;
 mod units;
 

@@ -142,6 +142,10 @@ impl TwinTurn<'_> {
             Input::Undelivered(Downlink::Firmware) => self.advance_update(self.twin.firmware.requeue()),
             Input::Undelivered(Downlink::Commands) => {} // which of them, says the other
             Input::SetLifecycle { state, reason } => self.set_lifecycle(state, reason)?,
+            Input::SetToken(change) => {
+                let patch = self.twin.profile.change_tokens(change);
+                self.update(ChangeKind::Token, patch);
+            }
             Input::Firmware(report) => {
                 self.come_online(HEARD);
                 let runs = self.twin.profile.text(super::firmware::VERSION);
@@ -192,6 +196,7 @@ impl TwinTurn<'_> {
         let waits = !twin.commands.is_empty() || twin.firmware.deadline().is_some();
         let mut patch: Patch = waits.then_some(Part::ClockMoved(by_ms)).into_iter().collect();
         patch.extend(twin.control.shifted_end(from, by_ms));
+        patch.extend(twin.profile.shifted_token_end(by_ms));
         if !patch.is_empty() {
             self.update(ChangeKind::Clock, patch);
             self.outcome.commands.extend(self.twin.commands().iter().cloned());

@@ -27,7 +27,7 @@ impl Validity {
         !self.has_ended.load(Ordering::Acquire)
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
     }
 }
@@ -154,6 +154,7 @@ impl Entries {
             key: None,
             session: Some(entry.id),
             address,
+            bound: None,
             validity: Arc::clone(&entry.validity),
         })
     }
@@ -183,6 +184,7 @@ impl Entries {
             key: used.record.owner.is_none().then(|| used.record.secret.id.clone()),
             session: None,
             address,
+            bound: None,
             validity: Arc::clone(&entry.validity),
         })
     }

@@ -1,6 +1,7 @@
 //! Refusals of the accounts.
 
 use twinhub_access::UserName;
+use twinhub_access::bound_key::{BadBoundKey, UnusableKey};
 use twinhub_access::key::BadKey;
 use twinhub_access::limits::Limited;
 use twinhub_access::password::BadPassword;
@@ -55,6 +56,10 @@ pub enum AccountRefusal {
     User(#[from] BadUserChange),
     #[error(transparent)]
     Key(#[from] BadKey),
+    #[error(transparent)]
+    BoundKey(#[from] BadBoundKey),
+    #[error(transparent)]
+    UnusableKey(#[from] UnusableKey),
     #[error("there is no such user")]
     UnknownUser,
     #[error("there is no such session")]

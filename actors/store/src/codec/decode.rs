@@ -318,6 +318,7 @@ fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
         9 => ChangeKind::Clock,
         10 => ChangeKind::Told,
         11 => ChangeKind::DeviceClock,
+        12 => ChangeKind::Token,
         _ => return Err(CodecError::Nonsense("there is no such change")),
     })
 }

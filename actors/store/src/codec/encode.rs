@@ -273,6 +273,7 @@ fn change_code(change: ChangeKind) -> u8 {
         ChangeKind::Clock => 9,
         ChangeKind::Told => 10,
         ChangeKind::DeviceClock => 11,
+        ChangeKind::Token => 12,
     }
 }
 

@@ -298,6 +298,7 @@ fn any_body() -> impl Strategy<Value = EventBody> {
         Just(ChangeKind::Skipped),
         Just(ChangeKind::Clock),
         Just(ChangeKind::DeviceClock),
+        Just(ChangeKind::Token),
     ];
     let status = prop::sample::select(Status::ALL.to_vec());
     prop_oneof![

@@ -20,17 +20,17 @@ use twinhub_domain::Timestamp;
 use uuid::Uuid;
 
 /// A store under test; a database is opened anew each time that it is asked for.
-enum Fixture {
+pub enum AccessFixture {
     Memory(Arc<MemoryStore>),
     Sql(SqlFixture),
 }
 
-impl Fixture {
-    fn both() -> [Self; 2] {
+impl AccessFixture {
+    pub fn both() -> [Self; 2] {
         [Self::Memory(Arc::default()), Self::Sql(SqlFixture::new())]
     }
 
-    async fn store(&self) -> Arc<dyn AccessStore> {
+    pub async fn store(&self) -> Arc<dyn AccessStore> {
         match self {
             Self::Memory(store) => Arc::clone(store) as Arc<dyn AccessStore>,
             Self::Sql(fixture) => fixture.open().await,
@@ -71,7 +71,7 @@ async fn entries(store: &dyn AccessStore) -> Vec<AuditEntry> {
 
 #[tokio::test]
 async fn users_have_names_and_addresses_of_their_own() {
-    for fixture in Fixture::both() {
+    for fixture in AccessFixture::both() {
         let store = fixture.store().await;
         let email = |text| Some(Email::parse(text).unwrap());
         let ann = User { email: email("Ann@example.com"), ..user(1, "Bu\u{308}ro") };
@@ -133,7 +133,7 @@ impl<const N: usize> MapSorted for [User; N] {
 
 #[tokio::test]
 async fn a_removed_user_takes_keys_and_sessions_along() {
-    for fixture in Fixture::both() {
+    for fixture in AccessFixture::both() {
         let store = fixture.store().await;
         let (ann, bob) = (user(1, "ann"), user(2, "bob"));
         for user in [&ann, &bob] {
@@ -167,7 +167,7 @@ async fn a_removed_user_takes_keys_and_sessions_along() {
 
 #[tokio::test]
 async fn keys_are_kept_as_they_are_made() {
-    for fixture in Fixture::both() {
+    for fixture in AccessFixture::both() {
         let store = fixture.store().await;
         let ann = user(1, "ann");
         store.put_user(&ann, &[]).await.unwrap();
@@ -199,7 +199,7 @@ async fn keys_are_kept_as_they_are_made() {
 
 #[tokio::test]
 async fn sessions_end_one_by_one_together_and_by_age() {
-    for fixture in Fixture::both() {
+    for fixture in AccessFixture::both() {
         let store = fixture.store().await;
         let (ann, bob) = (user(1, "ann"), user(2, "bob"));
         for user in [&ann, &bob] {
@@ -241,7 +241,7 @@ async fn sessions_end_one_by_one_together_and_by_age() {
 
 #[tokio::test]
 async fn the_audit_is_read_by_pages_both_ways() {
-    for fixture in Fixture::both() {
+    for fixture in AccessFixture::both() {
         let store = fixture.store().await;
         let detail = super::support::object(r#"{"role": "admin", "rate": 1.50}"#);
         let made: Vec<AuditEntry> = (0..25)
@@ -305,7 +305,7 @@ async fn the_audit_is_read_by_pages_both_ways() {
 
 #[tokio::test]
 async fn old_entries_go_and_their_places_are_never_given_again() {
-    for fixture in Fixture::both() {
+    for fixture in AccessFixture::both() {
         let store = fixture.store().await;
         let made: Vec<AuditEntry> = (0..700).map(|n| entry(n, "user:ann", Action::SignedIn)).collect();
         store.append_audit(&made).await.unwrap();

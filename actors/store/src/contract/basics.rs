@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::support::*;
 use crate::{DeviceQuery, DeviceSort, EventQuery, Store};
 use twinhub_domain::series::HistoryQuery;
-use twinhub_domain::{DeviceId, DeviceNumber, EventKind, Mode, Status, Timestamp, payload};
+use twinhub_domain::twin::TokenChange;
+use twinhub_domain::{DeviceId, DeviceNumber, EventKind, Input, Mode, Status, Timestamp, payload};
 
 #[tokio::test]
 async fn what_is_committed_is_there_and_stays() {
@@ -155,6 +156,19 @@ async fn a_device_is_found_by_its_token() {
         let found = async |hash: &str| fixture.store.find_token(hash).await.unwrap();
         assert_eq!(found("ab12").await.unwrap().as_str(), "pump");
         assert_eq!((found("ab1").await, found("").await), (None, None));
+        // Two count at most, and each is found.
+        for (hash, counting) in [("cd34", ["ab12", "cd34"]), ("ef56", ["cd34", "ef56"])] {
+            let old_until = Some(world.now.plus_millis(60_000));
+            world.input(
+                "pump",
+                Input::SetToken(TokenChange::Make { hash: hash.into(), broker_hash: "".into(), old_until }),
+            );
+            fixture.commit(&world.batch()).await;
+            for token in ["ab12", "cd34", "ef56"] {
+                let holder = found(token).await.map(|id| id.to_string());
+                assert_eq!(holder.is_some(), counting.contains(&token), "{token} after {hash}");
+            }
+        }
         world.remove("pump");
         fixture.commit(&world.batch()).await;
         assert_eq!(found("ab12").await, None);

@@ -4,6 +4,7 @@ mod access;
 mod access_random;
 mod automation;
 mod basics;
+mod bound_keys;
 mod commands;
 mod deadlines;
 mod durable;

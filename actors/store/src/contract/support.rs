@@ -243,7 +243,7 @@ impl TestFleet {
         batch
     }
 
-    fn input(&mut self, id: &str, input: Input) {
+    pub fn input(&mut self, id: &str, input: Input) {
         let cause = Cause::new(Source::Mqtt, &format!("iot/devices/{id}/data"));
         if !self.twins.contains_key(id) {
             self.numbers += 1;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use twinhub_access::{AuditEntry, AuditRecord, Email, Key, SecretId, Session, SessionId, User, UserId};
+use twinhub_access::{
+    AuditEntry, AuditRecord, BoundKey, Email, Key, SecretId, Session, SessionId, User, UserId,
+};
 use twinhub_domain::Timestamp;
 
 use super::MemoryStore;
@@ -17,6 +19,7 @@ use crate::{
 pub struct AccessRecords {
     users: BTreeMap<UserId, User>,
     keys: BTreeMap<SecretId, Key>,
+    pub(super) bound_keys: BTreeMap<SecretId, BoundKey>,
     sessions: BTreeMap<SessionId, Session>,
     audit: Vec<AuditRecord>,
     /// The place of the last entry that was ever added.
@@ -24,7 +27,11 @@ pub struct AccessRecords {
 }
 
 impl AccessRecords {
-    fn append(&mut self, entries: &[AuditEntry]) {
+    pub(super) fn has_user(&self, id: UserId) -> bool {
+        self.users.contains_key(&id)
+    }
+
+    pub(super) fn append(&mut self, entries: &[AuditEntry]) {
         for entry in entries {
             self.last += 1;
             let (who, target) = (select::key(&entry.who).into(), select::key(&entry.target).into());
@@ -79,6 +86,7 @@ impl UserStore for MemoryStore {
             return Ok(false);
         }
         access.keys.retain(|_, key| key.owner != Some(id));
+        access.bound_keys.retain(|_, key| key.owner != Some(id));
         access.sessions.retain(|_, session| session.user != id);
         access.append(audit);
         Ok(true)

@@ -1,6 +1,7 @@
 //! Users, keys, sessions and the audit as rows.
 
 mod audit;
+mod bound_keys;
 mod keys;
 mod sessions;
 mod users;

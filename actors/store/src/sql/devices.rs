@@ -83,9 +83,13 @@ pub async fn find_token(store: &SqlStore, hash: &str) -> Result<Option<DeviceId>
         return Ok(None); // so it stands with all that have no token
     }
     let view = store.memtable.view();
-    let found = device::Entity::find().filter(device::Column::TokenHash.eq(select::key(hash)));
+    let is_its = Condition::any()
+        .add(device::Column::TokenHash.eq(select::key(hash)))
+        .add(device::Column::OldTokenHash.eq(select::key(hash)));
+    let found = device::Entity::find().filter(is_its);
     let twins = read(store, &view, numbers(store, found).await?).await?;
-    Ok(twins.into_iter().find(|twin| twin.profile.text("token_hash") == hash).map(|twin| twin.id))
+    let mut holders = twins.into_iter().filter(|twin| twin.profile.token_hashes().any(|own| own == hash));
+    Ok(holders.next().map(|twin| twin.id))
 }
 
 /// See [`crate::Store::deadlines`].

@@ -46,6 +46,7 @@ pub fn of_device(twin: &Twin) -> device::Model {
         id_order: select::ordered(twin.id.as_str()),
         name_order: select::ordered(twin.display_name()),
         token_hash: select::key(twin.profile.text("token_hash")).to_owned(),
+        old_token_hash: select::key(twin.profile.text("old_token_hash")).to_owned(),
         owner_id: select::key(twin.profile.text("owner_id")).to_owned(),
     }
 }

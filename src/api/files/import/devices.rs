@@ -13,7 +13,9 @@ use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin}
 use twinhub_rules::device_template;
 
 use super::{IfExists, ImportOptions, LineOutcome, RecordImport};
-use crate::api::devices::register::{DeviceRegistration, check_serial, device_registration, make_id};
+use crate::api::devices::register::{
+    DeviceRegistration, check_serial, device_registration, leave_for_claim, make_id,
+};
 use crate::api::devices::request::{DeviceChange, NewDevice};
 use crate::api::devices::token;
 use crate::api::groups::check_group;
@@ -81,13 +83,16 @@ impl DeviceImport {
 
     async fn register(&self, row: &Object, line: DeviceLine) -> Result<LineOutcome, ApiError> {
         let DeviceLine { claimed, lifecycle, desired, rest } = line;
-        let DeviceRegistration { id, token, mut patch, .. } = device_registration(read(rest)?)?;
+        let DeviceRegistration { id, token, code, mut patch, .. } = device_registration(read(rest)?)?;
         check_group(&self.access, &patch)?;
         let id = self.device(id, row).await?;
+        if let Some(code) = &code {
+            leave_for_claim(&mut patch, &self.access, code);
+        }
         if let Some(desired) = desired {
             patch.insert("desired", desired.into());
         }
-        if !claimed {
+        if !claimed && code.is_none() {
             if token.is_some() {
                 let detail = "an unclaimed device has no token";
                 return Err(FieldError::bad("auth_token", detail).into());
@@ -159,6 +164,7 @@ impl DeviceImport {
         let mut row = row.clone();
         row.remove("device_id");
         row.remove("claimed");
+        row.remove("claim_code"); // it has one, or is somebody's already
         if let Some(Json::String(token)) = row.remove("auth_token") {
             let is_its_own =
                 |twin: &Twin| self.access.state.tokens.is_its_own(twin.profile.text("token_hash"), &token);

@@ -148,6 +148,9 @@ impl TwinTurn<'_> {
     pub(super) fn translate(&mut self, message: &dyn Translation) -> Result<(), Refusal> {
         let speaker = message.speaker();
         speaker.check(self.twin)?;
+        if speaker == Speaker::Claim {
+            self.twin.profile.check_claim_code(None)?; // no dialect has a word for it
+        }
         self.twin.profile.check_serial(&self.twin.id, message.serial())?;
         let Meaning { change, mode, reported, mut readings, is_heard, mut note } =
             message.translate(self.twin, self.now)?;

@@ -206,6 +206,9 @@ impl TwinTurn<'_> {
         if self.twin.silent_at(hearing, self.now).is_some_and(|at| at <= self.now) {
             self.go_offline(presence::reason::SILENT);
         }
+        if let Some(patch) = self.twin.profile.end_old_token(self.now) {
+            self.because(&Cause::new(Source::Hub, "token_overlap")).update(ChangeKind::Token, patch);
+        }
         self.step_commands(self.twin.commands.overdue(self.now));
         self.advance_update(self.twin.firmware.overdue(self.now));
         self.run_schedule(manual_until, first_id);

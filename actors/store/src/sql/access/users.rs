@@ -7,7 +7,7 @@ use twinhub_access::{AuditEntry, Email, User, UserId};
 
 use super::{audit, begin, bytes, rows};
 use crate::sql::entities::user::{Column, Entity, Model};
-use crate::sql::entities::{access_key, session};
+use crate::sql::entities::{access_key, bound_key, session};
 use crate::sql::rows::failed;
 use crate::sql::{SqlStore, write};
 use crate::{StoreError, UserStore, UserWrite};
@@ -74,6 +74,8 @@ impl UserStore for SqlStore {
         }
         let keys = access_key::Entity::delete_many().filter(access_key::Column::Owner.eq(id.clone()));
         keys.exec(turn.sql()).await.map_err(failed(REMOVE))?;
+        let bound = bound_key::Entity::delete_many().filter(bound_key::Column::Owner.eq(id.clone()));
+        bound.exec(turn.sql()).await.map_err(failed(REMOVE))?;
         let sessions = session::Entity::delete_many().filter(session::Column::User.eq(id));
         sessions.exec(turn.sql()).await.map_err(failed(REMOVE))?;
         audit::append(turn.sql(), entries).await?;

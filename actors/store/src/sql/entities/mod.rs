@@ -3,6 +3,7 @@
 pub mod access_key;
 pub mod alarm;
 pub mod audit;
+pub mod bound_key;
 pub mod chunk;
 pub mod command;
 pub mod delivery;

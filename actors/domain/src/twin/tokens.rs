@@ -1,0 +1,85 @@
+//! Tokens of a device, as hashes: the one that it has, and the one before while both count.
+
+use super::fields::{BROKER_HASH, Field, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
+use super::{Part, Patch, Profile, TokenChange};
+use crate::clock::Timestamp;
+
+impl Profile {
+    /// The hashes of the tokens that count, the newest first. A moment at which one ends is one of the twin's deadlines,
+    /// so it ends by an event.
+    pub fn token_hashes(&self) -> impl Iterator<Item = &str> {
+        [self.text(TOKEN_HASH), self.text(OLD_TOKEN_HASH)].into_iter().filter(|hash| !hash.is_empty())
+    }
+
+    /// The moment until which the token before the present one counts; none where there is none.
+    #[must_use]
+    pub fn old_token_until(&self) -> Option<Timestamp> {
+        if self.more.is_empty() || self.text(OLD_TOKEN_HASH).is_empty() {
+            return None;
+        }
+        // A moment that nobody can read is over.
+        Some(Timestamp::parse(self.text(OLD_TOKEN_UNTIL)).unwrap_or_default())
+    }
+
+    /// The patch by which the tokens change; empty where they are so already.
+    pub(super) fn change_tokens(&self, change: TokenChange) -> Patch {
+        let mut patch = Patch::default();
+        match change {
+            TokenChange::Make { hash, broker_hash, old_until } => {
+                let old = self.text(TOKEN_HASH);
+                match old_until.filter(|_| !old.is_empty()) {
+                    Some(until) => set_old(&mut patch, Some((old, until))),
+                    None if self.text(OLD_TOKEN_HASH).is_empty() => {}
+                    None => set_old(&mut patch, None),
+                }
+                set(&mut patch, TOKEN_HASH, Some(&hash));
+                if *broker_hash != *self.text(BROKER_HASH) {
+                    set(&mut patch, BROKER_HASH, Some(&*broker_hash).filter(|hash| !hash.is_empty()));
+                }
+            }
+            TokenChange::End => {
+                if !self.text(TOKEN_HASH).is_empty() {
+                    set(&mut patch, TOKEN_HASH, None);
+                }
+                if !self.text(BROKER_HASH).is_empty() {
+                    set(&mut patch, BROKER_HASH, None);
+                }
+                if !self.text(OLD_TOKEN_HASH).is_empty() {
+                    set_old(&mut patch, None);
+                }
+            }
+        }
+        patch
+    }
+
+    /// The patch that ends the token before, where its time is over.
+    pub(super) fn end_old_token(&self, now: Timestamp) -> Option<Patch> {
+        self.old_token_until().filter(|until| *until <= now)?;
+        let mut patch = Patch::default();
+        set_old(&mut patch, None);
+        Some(patch)
+    }
+
+    /// The later end of the token before, after the hub's clock was set.
+    pub(super) fn shifted_token_end(&self, by_ms: i64) -> Option<Part> {
+        let until = self.old_token_until()?.plus_millis(by_ms);
+        Part::text(OLD_TOKEN_UNTIL, &until.to_string())
+    }
+
+    /// A token that is set without a word on the one before ends it.
+    pub(super) fn forget_old_token(&mut self) {
+        self.more.remove(OLD_TOKEN_HASH);
+        self.more.remove(OLD_TOKEN_UNTIL);
+    }
+}
+
+fn set_old(patch: &mut Patch, old: Option<(&str, Timestamp)>) {
+    set(patch, OLD_TOKEN_HASH, old.map(|(hash, _)| hash));
+    set(patch, OLD_TOKEN_UNTIL, old.map(|(_, until)| until.to_string()).as_deref());
+}
+
+fn set(patch: &mut Patch, name: &str, text: Option<&str>) {
+    if let Some(field) = Field::of(name) {
+        patch.set(Part::Text(field, text.map(Into::into)));
+    }
+}

@@ -1,0 +1,6 @@
+//! Devices that show who they are: how they get their tokens and lose them, and what lets them be claimed.
+
+mod claims;
+mod provisioning;
+mod tokens;
+mod webhook_keys;
