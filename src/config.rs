@@ -27,7 +27,7 @@ pub use log_filter::LogFilter;
 pub use shown::report;
 pub use values::{
     ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, RegistrationOption,
-    UnknownDevicesOption, WebOrigin, WebhookPlace,
+    TlsOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -58,6 +58,26 @@ pub struct Options {
     /// Where the embedded broker listens [default: 127.0.0.1:1883]
     #[arg(long, env = "TWINHUB_MQTT_LISTEN", value_name = "ADDRESS")]
     pub mqtt_listen: Option<SocketAddr>,
+
+    /// The certificate for HTTPS and MQTT over TLS; files where tls-cert is given [default: off]
+    #[arg(long, env = "TWINHUB_TLS", value_name = "SOURCE")]
+    pub tls: Option<TlsOption>,
+
+    /// The file with the certificate and those that vouch for it, PEM, for `tls = files`
+    #[arg(long, env = "TWINHUB_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The file with its private key, PEM
+    #[arg(long, env = "TWINHUB_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// The file with the authorities that vouch for devices' own certificates, PEM
+    #[arg(long, env = "TWINHUB_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Where the embedded broker listens for MQTT over TLS [default: with TLS, port 8883 beside mqtt-listen]
+    #[arg(long, env = "TWINHUB_MQTT_TLS_LISTEN", value_name = "ADDRESS")]
+    pub mqtt_tls_listen: Option<SocketAddr>,
 
     /// Clients that the embedded broker serves at once; a tenth of the places is kept for devices that the hub knows [default: 10000]
     #[arg(long, env = "TWINHUB_MQTT_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
@@ -200,6 +220,12 @@ pub struct Config {
     pub database: Database,
     pub mqtt: Mqtt,
     pub mqtt_listen: SocketAddr,
+    pub tls: TlsOption,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub tls_client_ca: Option<PathBuf>,
+    /// None: by where the broker listens.
+    pub mqtt_tls_listen: Option<SocketAddr>,
     pub mqtt_connections: usize,
     /// In bytes, as all limits and totals below.
     pub mqtt_payload_limit: usize,
@@ -254,21 +280,26 @@ pub enum ConfigError {
     #[error("{}:{line}: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, message: String },
     #[error(
-        "--mqtt-listen {address} can be reached by other machines, and devices have no passwords yet, so anyone there \
+        "--{option} {address} can be reached by other machines, and devices have no passwords yet, so anyone there \
          could speak for any device: use a loopback address such as 127.0.0.1, or say --open-to-network if that is what \
          you want"
     )]
-    MqttToNetwork { address: SocketAddr },
+    MqttToNetwork { option: &'static str, address: SocketAddr },
     #[error(
         "--open lets in whoever asks from this machine, and --listen {address} can be reached by other machines: leave \
          one of them out, or say --open-to-network to let anyone in"
     )]
     OpenBeyond { address: SocketAddr },
+    #[error("--tls files takes both --tls-cert and --tls-key, and --{missing} is missing")]
+    TlsFiles { missing: &'static str },
+    #[error("--{option} takes TLS: say --tls auto, or give a certificate with --tls-cert and --tls-key")]
+    WithoutTls { option: &'static str },
 }
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const HTTP_PORT: u16 = 8080;
 const MQTT_PORT: u16 = 1883;
+const MQTT_TLS_PORT: u16 = 8883;
 /// Each takes a file handle and some 40 KiB.
 const MQTT_CONNECTIONS: usize = 10_000;
 /// Ample for a thousand readings in one request, and little enough to hold for each connection.
@@ -307,6 +338,7 @@ impl Config {
             Some(url) => Database::Url(url),
             None => Database::File(data_dir.join("twinhub.db")),
         };
+        let (tls, tls_cert) = (given.tls.or(file.tls), given.tls_cert.or(file.tls_cert));
         let retained = RetainedLimits::default();
         let sessions = SessionLimits::default();
         let bytes = |given: Option<ByteSize>, file: Option<ByteSize>, default| {
@@ -316,6 +348,11 @@ impl Config {
             listen: given.listen.or(file.listen).unwrap_or_else(|| loopback(HTTP_PORT)),
             mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
             mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
+            tls: tls.unwrap_or(if tls_cert.is_some() { TlsOption::Files } else { TlsOption::Off }),
+            tls_cert,
+            tls_key: given.tls_key.or(file.tls_key),
+            tls_client_ca: given.tls_client_ca.or(file.tls_client_ca),
+            mqtt_tls_listen: given.mqtt_tls_listen.or(file.mqtt_tls_listen),
             mqtt_connections: given
                 .mqtt_connections
                 .or(file.mqtt_connections)
@@ -381,6 +418,7 @@ impl Config {
             data_dir,
             database,
         };
+        config.check_tls(tls.is_some())?;
         config.check_addresses()?;
         Ok(config)
     }
@@ -391,14 +429,53 @@ impl Config {
         self.listen.ip().is_loopback()
     }
 
+    /// Are HTTP and MQTT served over TLS?
+    #[must_use]
+    pub fn over_tls(&self) -> bool {
+        self.tls != TlsOption::Off
+    }
+
+    /// Where the embedded broker listens for MQTT over TLS; none without TLS.
+    #[must_use]
+    pub fn mqtt_over_tls(&self) -> Option<SocketAddr> {
+        let beside = SocketAddr::new(self.mqtt_listen.ip(), MQTT_TLS_PORT);
+        self.over_tls().then(|| self.mqtt_tls_listen.unwrap_or(beside))
+    }
+
+    /// Refuses TLS without its files, and options of TLS without it, unless it was switched off.
+    fn check_tls(&self, is_said: bool) -> Result<(), ConfigError> {
+        let given = [
+            ("tls-cert", self.tls_cert.is_some()),
+            ("tls-key", self.tls_key.is_some()),
+            ("tls-client-ca", self.tls_client_ca.is_some()),
+            ("mqtt-tls-listen", self.mqtt_tls_listen.is_some()),
+        ];
+        match self.tls {
+            TlsOption::Files => match given[..2].iter().find(|(_, is_given)| !is_given) {
+                Some((missing, _)) => Err(ConfigError::TlsFiles { missing }),
+                None => Ok(()),
+            },
+            TlsOption::Off if !is_said => match given.iter().find(|(_, is_given)| *is_given) {
+                Some((option, _)) => Err(ConfigError::WithoutTls { option }),
+                None => Ok(()),
+            },
+            TlsOption::Off | TlsOption::Auto => Ok(()),
+        }
+    }
+
     /// Refuses what would let anyone in unless the user knows and says so. Whether there is a user, who has to sign in,
     /// is found out at the start.
     fn check_addresses(&self) -> Result<(), ConfigError> {
         if self.open_to_network {
             return Ok(());
         }
-        if matches!(self.mqtt, Mqtt::Embedded) && !self.mqtt_listen.ip().is_loopback() {
-            return Err(ConfigError::MqttToNetwork { address: self.mqtt_listen });
+        let (plain, encrypted) = (Some(self.mqtt_listen), self.mqtt_over_tls());
+        for (option, address) in [("mqtt-listen", plain), ("mqtt-tls-listen", encrypted)] {
+            if let Some(address) = address.filter(|address| !address.ip().is_loopback())
+                && matches!(self.mqtt, Mqtt::Embedded)
+            {
+                return Err(ConfigError::MqttToNetwork { option, address });
+            }
         }
         if self.open && !self.is_local_only() {
             return Err(ConfigError::OpenBeyond { address: self.listen });

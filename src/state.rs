@@ -8,6 +8,7 @@ use twinhub_actors::Hub;
 use twinhub_actors::accounts::directory::Directory;
 use twinhub_domain::Timestamp;
 use twinhub_mqtt::Link;
+use twinhub_tls::ServerTls;
 
 use crate::api::devices::token::{PendingTokens, Tokens};
 use crate::api::firmware::Folder;
@@ -32,6 +33,8 @@ pub struct WebSettings {
     pub is_local_only: bool,
     /// The key for the command line on this machine.
     pub local_key: Option<LocalKey>,
+    /// None: HTTP is served in the clear.
+    pub tls: Option<Arc<ServerTls>>,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -70,6 +73,8 @@ pub struct WebState {
     pub(crate) local_key: Option<LocalKey>,
     /// HTTP is served to this machine alone.
     pub is_local_only: bool,
+    /// None: HTTP is served in the clear.
+    pub tls: Option<Arc<ServerTls>>,
     policy: RwLock<Arc<Policy>>,
     closing: watch::Sender<bool>,
 }
@@ -82,7 +87,7 @@ impl WebState {
             hub,
             link,
             connections: HttpConnections::new(settings.most_connections),
-            cookie: cookie(&info.http),
+            cookie: cookie(&info.http, settings.tls.is_some()),
             info,
             firmware: settings.firmware.clone(),
             turns: SearchLimiter::default(),
@@ -91,6 +96,7 @@ impl WebState {
             anonymous: settings.anonymous,
             local_key: settings.local_key.clone(),
             is_local_only: settings.is_local_only,
+            tls: settings.tls.clone(),
             policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),
         })
@@ -136,8 +142,10 @@ impl WebState {
     }
 }
 
-/// The name of the session's cookie of a server that listens there.
-fn cookie(http: &str) -> String {
+/// The name of the session's cookie of a server that listens there. Over TLS browsers take one of that name from this very
+/// host alone, and send it over TLS alone.
+fn cookie(http: &str, over_tls: bool) -> String {
     let port = http.rsplit_once(':').map_or("", |(_, port)| port);
-    format!("twinhub_{port}")
+    let prefix = if over_tls { "__Host-" } else { "" };
+    format!("{prefix}twinhub_{port}")
 }

@@ -57,6 +57,8 @@ fn an_address_that_others_can_reach_has_to_be_asked_for() {
     let text = |given| combine(given, None, "").err().unwrap().to_string();
     assert!(text("mqtt-listen = '[::]:1883'").starts_with("--mqtt-listen [::]:1883 can be reached"));
     assert!(text("listen = '0.0.0.0:80'\nopen = true").starts_with("--open lets in"));
+    let over_tls = "tls = 'auto'\nmqtt-tls-listen = '0.0.0.0:8883'";
+    assert!(text(over_tls).starts_with("--mqtt-tls-listen 0.0.0.0:8883 can be reached"));
     for taken in [
         "listen = '0.0.0.0:80'\nopen = true\nopen-to-network = true",
         "mqtt-listen = '0.0.0.0:80'\nopen-to-network = true",
@@ -65,5 +67,28 @@ fn an_address_that_others_can_reach_has_to_be_asked_for() {
         "listen = '[::1]:80'\nopen = true",
     ] {
         assert!(combine(taken, None, "").is_ok(), "{taken}");
+    }
+}
+
+#[test]
+fn tls_takes_its_files_and_is_asked_for() {
+    let config = |text: &str| combine(text, None, "").map_err(|error| error.to_string());
+    let both = "tls-cert = 'c'\ntls-key = 'k'";
+    assert_eq!(config("").unwrap().mqtt_over_tls(), None);
+    let files = config(both).unwrap();
+    assert_eq!((files.tls, files.mqtt_over_tls()), (TlsOption::Files, Some(loopback(MQTT_TLS_PORT))));
+    let auto = config("tls = 'auto'\nmqtt-listen = '127.0.0.2:1'").unwrap();
+    assert_eq!(auto.mqtt_over_tls(), "127.0.0.2:8883".parse().ok());
+    let off = config(&format!("tls = 'off'\n{both}\nmqtt-tls-listen = '127.0.0.1:1'")).unwrap();
+    assert_eq!((off.tls, off.mqtt_over_tls()), (TlsOption::Off, None));
+    for (bad, expected) in [
+        ("tls-cert = 'c'", "--tls files takes both --tls-cert and --tls-key, and --tls-key is missing"),
+        ("tls = 'files'", "--tls files takes both --tls-cert and --tls-key, and --tls-cert is missing"),
+        ("tls-key = 'k'", "--tls-key takes TLS: say --tls auto, or give"),
+        ("tls-client-ca = 'a'", "--tls-client-ca takes TLS: "),
+        ("mqtt-tls-listen = '127.0.0.1:1'", "--mqtt-tls-listen takes TLS: "),
+    ] {
+        let error = config(bad).err().unwrap();
+        assert!(error.starts_with(expected), "{bad}: {error}");
     }
 }

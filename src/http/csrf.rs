@@ -52,9 +52,12 @@ mod tests {
 
     #[test]
     fn what_has_an_effect_must_come_from_our_page() {
-        let origins =
-            AllowedOrigins::new(&["http://friend.example".parse().unwrap()], Some("https://hub.example/x"));
-        let wildcard = AllowedOrigins::new(&["*".parse().unwrap()], None);
+        let origins = AllowedOrigins::new(
+            &["http://friend.example".parse().unwrap()],
+            Some("https://hub.example/x"),
+            false,
+        );
+        let wildcard = AllowedOrigins::new(&["*".parse().unwrap()], None, false);
         let table = "
             reads upgrades origin                     site         ours
             yes   no       -                          -            yes
@@ -94,5 +97,8 @@ mod tests {
             assert_eq!(found, cells[4] == "yes", "{line}");
         }
         assert!(!wildcard.is_own("http://evil.example", "hub.local"), "`*` names nobody");
+        let over_tls = AllowedOrigins::new(&[], None, true);
+        assert!(over_tls.is_own("https://hub.local:8080", "hub.local:8080"));
+        assert!(!over_tls.is_own("http://hub.local:8080", "hub.local:8080"), "in the clear it is another's");
     }
 }

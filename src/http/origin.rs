@@ -22,6 +22,8 @@ pub struct AllowedOrigins {
     listed: Vec<String>,
     /// The origin of the public address.
     public: Option<String>,
+    /// Our own pages are served over TLS.
+    over_tls: bool,
 }
 
 /// The parts of a request that name the page that sent it.
@@ -40,14 +42,15 @@ struct RequestSource<'a> {
 
 impl AllowedOrigins {
     /// These origins, and that of `public_url`. `*` allows every origin except `null`, which sandboxed frames and
-    /// files have: that must be listed itself.
+    /// files have: that must be listed itself. `over_tls`: so are our own pages served.
     #[must_use]
-    pub fn new(origins: &[WebOrigin], public_url: Option<&str>) -> Self {
+    pub fn new(origins: &[WebOrigin], public_url: Option<&str>, over_tls: bool) -> Self {
         let public = public_url.and_then(|url| url::Url::parse(url).ok());
         Self {
             any: origins.iter().any(|WebOrigin(origin)| origin == "*"),
             listed: origins.iter().map(|WebOrigin(origin)| origin.clone()).collect(),
             public: public.map(|url| url.origin().ascii_serialization()),
+            over_tls,
         }
     }
 
@@ -72,8 +75,8 @@ impl AllowedOrigins {
 
     /// Is `origin` our own by scheme, host and port, or listed by its name? Sessions count for requests of these alone.
     pub(super) fn is_own(&self, origin: &str, host: &str) -> bool {
-        let ours =
-            origin.strip_prefix("http://").is_some_and(|authority| authority.eq_ignore_ascii_case(host));
+        let scheme = if self.over_tls { "https://" } else { "http://" };
+        let ours = origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host));
         ours || self.is_public(origin)
             || self.listed.iter().any(|listed| listed != "*" && listed.eq_ignore_ascii_case(origin))
     }
@@ -160,7 +163,7 @@ mod tests {
 
     fn origins(named: &[&str]) -> AllowedOrigins {
         let named: Vec<_> = named.iter().map(|origin| origin.parse().unwrap()).collect();
-        AllowedOrigins::new(&named, Some("https://hub.example.com/x"))
+        AllowedOrigins::new(&named, Some("https://hub.example.com/x"), false)
     }
 
     fn check(allowed: &[&str], origin: &str, expected: bool) {

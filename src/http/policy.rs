@@ -25,7 +25,7 @@ impl Policy {
     pub fn of(config: &Config, public_url: &str) -> Self {
         let machine = gethostname::gethostname();
         Self {
-            origins: AllowedOrigins::new(&config.cors, Some(public_url)),
+            origins: AllowedOrigins::new(&config.cors, Some(public_url), config.over_tls()),
             hosts: Hosts::new(&machine.to_string_lossy(), Some(public_url), &config.hosts),
             body_limit: config.body_limit,
             import_limit: config.import_limit,

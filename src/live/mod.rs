@@ -1,6 +1,7 @@
 //! Live events: subscriptions to twins and events, and the transports that bring them to people and programs.
 
 mod asyncapi;
+pub mod mqtt;
 pub(crate) mod pump;
 pub mod sse;
 pub mod subscription;
@@ -12,5 +13,5 @@ use crate::http::routes::Operation;
 
 /// The routes of live events and of their description; server-sent events are a form of `/api/events`.
 pub(crate) fn operations() -> Vec<Operation> {
-    [ws::operations(), asyncapi::operations()].into_iter().flatten().collect()
+    [ws::operations(), mqtt::operations(), asyncapi::operations()].into_iter().flatten().collect()
 }

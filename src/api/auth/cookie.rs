@@ -18,12 +18,12 @@ pub(crate) fn give(
     asked: &HeaderMap,
 ) {
     let origin = asked.get(header::ORIGIN).map_or(&[][..], |origin| origin.as_bytes());
-    set(response, state, &token.reveal(), LIFE, origin.starts_with(b"https://"));
+    set(response, state, &token.reveal(), LIFE, state.tls.is_some() || origin.starts_with(b"https://"));
 }
 
 /// Takes it away.
 pub(crate) fn take(response: &mut HttpResponseBuilder, state: &WebState) {
-    set(response, state, "", 0, false);
+    set(response, state, "", 0, state.tls.is_some());
 }
 
 fn set(response: &mut HttpResponseBuilder, state: &WebState, value: &str, life: u32, is_secure: bool) {

@@ -63,6 +63,7 @@ async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
         anonymous,
         is_local_only: true,
         local_key: None,
+        tls: None,
         workers: 1,
     };
     WebState::new(hub, std::sync::Arc::new(Nowhere), info, &settings)
