@@ -19,7 +19,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use tracing::{info, warn};
 use twinhub_actors::Hub;
-use twinhub_actors::access::Caller;
+use twinhub_actors::access::{Caller, Tokens};
 use twinhub_actors::clock::HubClock;
 use twinhub_actors::messages::accounts::SetUpToken;
 use twinhub_actors::retained::RetainedInStore;
@@ -37,7 +37,6 @@ pub(crate) use self::settings::accounts;
 use self::settings::{
     anonymous, broker_settings, destinations, largest_payload, settings as hub_settings, unknown_devices,
 };
-use crate::api::devices::token::Tokens;
 use crate::api::firmware::{self, Folder};
 use crate::config::{Config, Mqtt};
 use crate::http::{self, Policy};

@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use actix_web::web::Data;
 use tokio::sync::watch;
 use twinhub_actors::Hub;
+use twinhub_actors::access::Tokens;
 use twinhub_actors::accounts::directory::Directory;
 use twinhub_domain::Timestamp;
 use twinhub_mqtt::Link;
 use twinhub_tls::ServerTls;
 
-use crate::api::devices::token::{PendingTokens, Tokens};
+use crate::api::devices::token::PendingTokens;
 use crate::api::firmware::Folder;
 use crate::http::search_limiter::SearchLimiter;
 use crate::http::{AnonymousAccess, HttpConnections, Policy};

@@ -3,7 +3,9 @@
 
 mod grant;
 mod messages;
+mod tokens;
 
 pub use crate::caller::{Caller, Permission, Permissions};
 pub use grant::{Grant, InputRequest};
 pub use messages::HubRequest;
+pub use tokens::{Tokens, plain_hash, token_hashes};

@@ -8,6 +8,8 @@ pub mod rights;
 pub mod role;
 pub mod scope;
 
+pub mod gateway;
+
 pub mod name;
 pub mod user;
 
@@ -25,6 +27,7 @@ pub mod limits;
 mod digest;
 
 pub use audit::{Action, AuditEntry, AuditOutcome, AuditRecord};
+pub use gateway::DeviceReach;
 pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};
 pub use rights::Rights;

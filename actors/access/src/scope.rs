@@ -1,10 +1,11 @@
 //! Scopes: the devices for which a role counts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use twinhub_domain::DeviceId;
 use twinhub_domain::fleet::{GroupId, GroupTree};
+use twinhub_domain::{DeviceId, IdPattern};
 
 use crate::user::UserId;
 
@@ -19,6 +20,8 @@ pub enum Scope {
     Own(UserId),
     /// These devices.
     Devices(BTreeSet<DeviceId>),
+    /// The devices whose ids fit one of these patterns, also those that there are not yet.
+    Ids(Arc<[IdPattern]>),
     /// No device.
     #[default]
     Nothing,
@@ -69,6 +72,7 @@ impl Scope {
             Self::Groups(groups) => place.groups().any(|group| groups.contains(group)),
             Self::Own(user) => user.is_text(place.owner()),
             Self::Devices(devices) => devices.contains(place.device()),
+            Self::Ids(patterns) => patterns.iter().any(|pattern| pattern.fits(place.device())),
             Self::Nothing => false,
         }
     }
@@ -125,6 +129,8 @@ impl From<&Scope> for Scopes {
 
 /// The most groups or devices of a scope.
 pub const MOST_MEMBERS: usize = 1_000;
+/// The most patterns of ids of a scope.
+pub const MOST_PATTERNS: usize = 100;
 
 /// The written form: `"all"`, `"nothing"`, or an object with one member.
 #[derive(Serialize, Deserialize)]
@@ -135,6 +141,7 @@ enum Written {
     Groups(Vec<String>),
     Own(UserId),
     Devices(BTreeSet<DeviceId>),
+    Ids(Vec<IdPattern>),
 }
 
 impl Serialize for Scope {
@@ -145,6 +152,7 @@ impl Serialize for Scope {
             Self::Groups(groups) => Written::Groups(groups.iter().map(ToString::to_string).collect()),
             Self::Own(user) => Written::Own(*user),
             Self::Devices(devices) => Written::Devices(devices.clone()),
+            Self::Ids(patterns) => Written::Ids(patterns.to_vec()),
         };
         written.serialize(serializer)
     }
@@ -168,6 +176,10 @@ impl<'de> Deserialize<'de> for Scope {
             }
             Written::Devices(devices) if devices.len() > MOST_MEMBERS => Err(too_many()),
             Written::Devices(devices) => Ok(Self::Devices(devices)),
+            Written::Ids(patterns) if patterns.len() > MOST_PATTERNS => {
+                Err(de::Error::custom(format!("a scope names {MOST_PATTERNS} patterns of ids at most")))
+            }
+            Written::Ids(patterns) => Ok(Self::Ids(patterns.into())),
         }
     }
 }
@@ -237,6 +249,10 @@ mod tests {
         check(&own, "plant", "", false);
         check(r#"{"devices": ["fan", "pump"]}"#, "", "", true);
         check(r#"{"devices": ["fan"]}"#, "", "", false);
+        check(r#"{"ids": ["fan", "pu*"]}"#, "", "", true);
+        check(r#"{"ids": ["pum?", "x"]}"#, "", "", true);
+        check(r#"{"ids": ["pump-*"]}"#, "", "", false);
+        check(r#"{"ids": []}"#, "", "", false);
     }
 
     #[test]
@@ -248,6 +264,8 @@ mod tests {
             r#"{"groups": "plant"}"#.to_owned(),
             r#"{"devices": ["a b"]}"#.to_owned(),
             r#"{"own": "ann"}"#.to_owned(),
+            r#"{"ids": ["a/*"]}"#.to_owned(),
+            format!(r#"{{"ids": [{}]}}"#, many[..=MOST_PATTERNS].join(",")),
             r#"{"groups": ["a"], "devices": []}"#.to_owned(),
             "{}".to_owned(),
             "null".to_owned(),
@@ -266,6 +284,9 @@ mod tests {
             Just(Scope::Nothing),
             groups.prop_map(|ids| Scope::Groups(ids.into_iter().map(group).collect())),
             devices.prop_map(|ids| Scope::Devices(ids.into_iter().map(device).collect())),
+            prop::sample::subsequence(vec!["p*", "*", "fa?", "lamp"], 0..3).prop_map(|texts| {
+                Scope::Ids(texts.into_iter().map(|text| IdPattern::parse(text).unwrap()).collect())
+            }),
             (1..3_u128).prop_map(|number| Scope::Own(user(number))),
         ]
     }

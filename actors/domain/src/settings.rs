@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::duration::{BadDuration, GivenDuration, duration_text, within};
+use super::id_pattern::IdPattern;
 use super::json::{Json, Object};
 use super::words::TruthWords;
 
@@ -22,6 +23,16 @@ pub struct DeviceSettings {
     /// The zone of the times that the device sends without one.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "zone_name")]
     pub timezone: Option<Tz>,
+    /// The devices for which it speaks, where it is a gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Box<Gateway>>,
+}
+
+/// A device that speaks for others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gateway {
+    /// The ids of those devices.
+    pub ids: Box<[IdPattern]>,
 }
 
 /// A zone by its name.
@@ -70,16 +81,18 @@ impl Heartbeat {
     }
 }
 
+/// The most patterns of ids of a gateway.
+const MOST_PATTERNS: usize = 100;
 const MOST_IN_FLIGHT: u8 = 100;
 /// A heartbeat below this would call devices offline for a hiccup of the network.
 const SHORTEST_HEARTBEAT_MS: i64 = 1_000;
 
 impl DeviceSettings {
     /// The names of the settings.
-    pub const NAMES: [&str; 4] = ["heartbeat", "in_flight", "timezone", "words"];
+    pub const NAMES: [&str; 5] = ["gateway", "heartbeat", "in_flight", "timezone", "words"];
 
     /// The settings after `patch`: `{"heartbeat": "90s" | 90 | "never", "in_flight": 2, "words": ["OFF", "ON"], "timezone":
-    /// "Europe/Madrid"}`; null is the usual.
+    /// "Europe/Madrid", "gateway": {"ids": ["gw1-*"]}}`; null is the usual.
     ///
     /// # Errors
     /// The wrong setting, and its error.
@@ -112,6 +125,11 @@ impl DeviceSettings {
                     settings.timezone =
                         Some(zone.ok_or_else(|| wrong("expected UTC or a time zone such as Europe/Madrid"))?);
                 }
+                ("gateway", Json::Null) => settings.gateway = None,
+                ("gateway", value) => {
+                    let gateway = gateway(value).map_err(|detail| wrong(&detail))?;
+                    settings.gateway = Some(Box::new(gateway));
+                }
                 ("words", Json::Null) => settings.words = None,
                 ("words", words) => {
                     TruthWords::check(words).map_err(wrong)?;
@@ -119,7 +137,7 @@ impl DeviceSettings {
                 }
                 _ => {
                     return Err(wrong(
-                        "there is no such setting: `heartbeat`, `in_flight`, `timezone` and `words` are",
+                        "there is no such setting: `gateway`, `heartbeat`, `in_flight`, `timezone` and `words` are",
                     ));
                 }
             }
@@ -135,6 +153,7 @@ impl DeviceSettings {
             in_flight: self.in_flight.or(base.in_flight),
             timezone: self.timezone.or(base.timezone),
             words: self.words.clone().or_else(|| base.words.clone()),
+            gateway: self.gateway.clone().or_else(|| base.gateway.clone()),
         }
     }
 
@@ -142,6 +161,10 @@ impl DeviceSettings {
     #[must_use]
     pub fn to_object(&self) -> Object {
         let mut object = Object::default();
+        if let Some(gateway) = &self.gateway {
+            let ids = Json::Array(gateway.ids.iter().map(|pattern| pattern.as_str().into()).collect());
+            object.insert("gateway", Json::Object([("ids", ids)].into_iter().collect()));
+        }
         if let Some(heartbeat) = &self.heartbeat {
             object.insert("heartbeat", heartbeat.text().into());
         }
@@ -167,6 +190,28 @@ fn heartbeat(value: &Json) -> Result<Heartbeat, BadDuration> {
     Ok(Heartbeat::Given(given))
 }
 
+/// `{"ids": ["gw1-*", "lamp"]}`
+fn gateway(value: &Json) -> Result<Gateway, String> {
+    let expected = "expected the ids of the devices that it speaks for, as {\"ids\": [\"gw1-*\"]}";
+    let Json::Object(gateway) = value else { return Err(expected.into()) };
+    let (Some(Json::Array(ids)), 1) = (gateway.get("ids"), gateway.len()) else {
+        return Err(expected.into());
+    };
+    if ids.is_empty() || ids.len() > MOST_PATTERNS {
+        return Err(format!("`ids` has 1 to {MOST_PATTERNS} patterns, and this one has {}", ids.len()));
+    }
+    let pattern = |value: &Json| {
+        let text = value.as_str().ok_or_else(|| expected.to_owned())?;
+        let pattern = IdPattern::parse(text).map_err(|error| error.to_string())?;
+        // Nobody means all devices of a hub, of which some are others' perhaps.
+        pattern
+            .says_something()
+            .then_some(pattern)
+            .ok_or_else(|| format!("`{text}` fits any id: write what the ids have in common, as in gw1-*"))
+    };
+    Ok(Gateway { ids: ids.iter().map(pattern).collect::<Result<_, _>>()? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,8 +221,7 @@ mod tests {
         let had = DeviceSettings {
             heartbeat: Some(Heartbeat::Never),
             in_flight: Some(3),
-            words: None,
-            timezone: None,
+            ..DeviceSettings::default()
         };
         let told = match had.patched(&object(patch.as_bytes()).unwrap()) {
             Ok(settings) => Json::from(settings.to_object()).to_string(),
@@ -218,5 +262,16 @@ mod tests {
         check(r#"{"colour":1}"#, "settings.colour");
         check(r#"{"words":["OFF","ON"]}"#, r#"{"heartbeat":"never","in_flight":3,"words":["OFF","ON"]}"#);
         check(r#"{"words":["ON","on"]}"#, "settings.words");
+        check(
+            r#"{"gateway":{"ids":["gw1-*","lamp"]},"in_flight":null}"#,
+            r#"{"gateway":{"ids":["gw1-*","lamp"]},"heartbeat":"never"}"#,
+        );
+        check(r#"{"gateway":null,"in_flight":null}"#, r#"{"heartbeat":"never"}"#);
+        for wrong in
+            ["[]", r#"["a"]"#, r#"{"ids":[]}"#, r#"{"ids":["*"]}"#, r#"{"ids":["a/b"]}"#, r#"{"ids":[1]}"#]
+        {
+            check(&format!(r#"{{"gateway":{wrong}}}"#), "settings.gateway");
+        }
+        check(r#"{"gateway":{"ids":["a"],"id":1}}"#, "settings.gateway");
     }
 }

@@ -27,7 +27,8 @@ macro_rules! bodies {
             pub auth_token: Option<Box<str>>,
             tags: Option<Object>,
             configuration: Option<Object>,
-            /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
+            /// `gateway`, `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into
+            /// `configuration`.
             settings: Option<Object>,
             /// Entries, or a timetable by days; see `…/schedule`.
             #[serde(default, deserialize_with = "even_null")]
@@ -59,7 +60,8 @@ macro_rules! bodies {
             tags: Option<Object>,
             desired: Option<Object>,
             configuration: Option<Object>,
-            /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
+            /// `gateway`, `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into
+            /// `configuration`.
             settings: Option<Object>,
             /// Entries, or a timetable by days; see `…/schedule`.
             #[serde(default, deserialize_with = "even_null")]
@@ -84,7 +86,8 @@ macro_rules! bodies {
             $($text: Option<Box<str>>,)+
             tags: Option<Object>,
             configuration: Option<Object>,
-            /// `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into `configuration`.
+            /// `gateway`, `heartbeat`, `in_flight`, `timezone` and `words` are the hub's; all others are merged into
+            /// `configuration`.
             settings: Option<Object>,
             /// By reading what it is expected to be, over what its template says.
             limits: Option<Object>,

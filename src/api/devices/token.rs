@@ -1,16 +1,12 @@
-//! Tokens of devices: made here, shown once, kept as a hash.
+//! Tokens of devices: made here, shown once, kept as a hash (see [`Tokens`]).
 
 use std::collections::HashSet;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq as _;
-use twinhub_actors::access::Grant;
+use twinhub_actors::access::{Grant, Tokens, plain_hash};
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_domain::DeviceId;
 use twinhub_domain::text::hex;
-use twinhub_store::seal::Seal;
 
 use crate::http::problem::ApiError;
 
@@ -62,7 +58,7 @@ impl PendingTokens {
         }
         let given = PendingToken { pending: self, hash: hash.clone() };
         // A device of an earlier version is known by the plain hash.
-        for stored in [hash, plain(token)] {
+        for stored in [hash, plain_hash(token)] {
             match hub.ask(FindToken(stored)).await?? {
                 Some(holder) if holder != *device => return Err(ApiError::TokenTaken),
                 _ => {}
@@ -82,49 +78,6 @@ impl Drop for PendingToken<'_> {
     }
 }
 
-/// The hashes of tokens: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth nothing
-/// for guessing, not even tokens that people chose.
-#[derive(Clone, Default)]
-pub struct Tokens(Option<Arc<Seal>>);
-
-/// The prefix of a token's hash under the key. A hash without it is a plain SHA-256, of an earlier version; it is in
-/// many places (twins, events, the journal), so it is not put under the key.
-const KEYED: &str = "hmac1:";
-
-impl Tokens {
-    /// Known by this key.
-    #[must_use]
-    pub fn new(seal: Arc<Seal>) -> Self {
-        Self(Some(seal))
-    }
-
-    /// The hash of a token.
-    #[must_use]
-    pub fn hash(&self, token: &str) -> String {
-        match &self.0 {
-            Some(seal) => format!("{KEYED}{}", hex(&seal.token(token))),
-            None => plain(token),
-        }
-    }
-
-    /// Is it the token of which `stored` is kept? Those of an earlier version are taken too, and stay as they are.
-    #[must_use]
-    pub fn is_its_own(&self, stored: &str, token: &str) -> bool {
-        let expected = if stored.starts_with(KEYED) { self.hash(token) } else { plain(token) };
-        bool::from(stored.as_bytes().ct_eq(expected.as_bytes()))
-    }
-}
-
-impl fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tokens")
-    }
-}
-
-fn plain(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,25 +87,5 @@ mod tests {
         let (one, two) = (make().unwrap(), make().unwrap());
         assert_eq!(one.len(), BYTES * 2);
         assert_ne!(one, two);
-    }
-
-    /// The one-block message of FIPS 180-2, appendix B.1.
-    #[test]
-    fn hashes_as_the_standard_says() {
-        assert_eq!(plain("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    }
-
-    #[test]
-    fn tokens_are_known_by_the_key_and_those_of_before_too() {
-        let (ours, other) = ([1, 2].map(|byte| Tokens::new(Arc::new(Seal::new(&[byte; 32])))), "another");
-        let [ours, elsewhere] = ours;
-        let stored = ours.hash("correct horse battery");
-        assert!(stored.starts_with("hmac1:") && stored.len() == 70, "{stored}");
-        assert!(ours.is_its_own(&stored, "correct horse battery"));
-        assert!(!ours.is_its_own(&stored, other));
-        assert!(!elsewhere.is_its_own(&stored, "correct horse battery"), "without the key it says nothing");
-        assert!(ours.is_its_own(&plain("correct horse battery"), "correct horse battery"));
-        assert!(!ours.is_its_own(&plain("correct horse battery"), other));
-        assert!(!ours.is_its_own("", other));
     }
 }

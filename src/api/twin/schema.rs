@@ -12,6 +12,8 @@ use crate::api::templates::schema::TemplateOfDevice;
 /// The settings of one device; members that are left out have their defaults.
 #[derive(ToSchema)]
 pub struct DeviceSettingsItem {
+    /// The devices that it speaks for with its own token, where it is a gateway.
+    gateway: Option<GatewayItem>,
     /// After how long a silence it counts as offline: a duration, seconds, or `never`. Three of its median
     /// intervals by default, a minute at least.
     #[schema(example = "5m")]
@@ -26,6 +28,14 @@ pub struct DeviceSettingsItem {
     /// the same. Two different texts or numbers; `words` in `limits` are those of one property.
     #[schema(example = json!(["OFF", "ON"]))]
     words: Option<Vec<String>>,
+}
+
+/// A device that speaks for others.
+#[derive(ToSchema)]
+pub struct GatewayItem {
+    /// The ids of these devices: `*` stands for any characters, `?` for one.
+    #[schema(example = json!(["gw1-*"]))]
+    ids: Vec<String>,
 }
 
 /// The mode of the twin, which says who drives it.

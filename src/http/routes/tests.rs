@@ -10,7 +10,7 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, http};
 use async_trait::async_trait;
 use tempfile::TempDir;
-use twinhub_actors::access::Permissions;
+use twinhub_actors::access::{Permissions, Tokens};
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::{Outgoing, Timestamp};
 use twinhub_mqtt::{Link, LinkError, LinkState, Published};
@@ -18,7 +18,6 @@ use twinhub_store::MemoryStore;
 use twinhub_testkit::{ManualClock, within};
 
 use super::*;
-use crate::api::devices::token::Tokens;
 use crate::api::firmware::Folder;
 use crate::config::{Config, Options};
 use crate::http::{AnonymousAccess, Policy, all_operations};
