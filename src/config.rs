@@ -26,8 +26,8 @@ pub use file::table as file_table;
 pub use log_filter::LogFilter;
 pub use shown::report;
 pub use values::{
-    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PublicUrl, RegistrationOption,
-    TlsOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
+    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration, PublicUrl,
+    RegistrationOption, TlsOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -70,10 +70,6 @@ pub struct Options {
     /// The file with its private key, PEM
     #[arg(long, env = "TWINHUB_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-
-    /// The file with the authorities that vouch for devices' own certificates, PEM
-    #[arg(long, env = "TWINHUB_TLS_CLIENT_CA", value_name = "FILE")]
-    pub tls_client_ca: Option<PathBuf>,
 
     /// Where the embedded broker listens for MQTT over TLS [default: with TLS, port 8883 beside mqtt-listen]
     #[arg(long, env = "TWINHUB_MQTT_TLS_LISTEN", value_name = "ADDRESS")]
@@ -173,9 +169,9 @@ pub struct Options {
 
     /// After how long a silence a device is offline while fewer than two of its intervals are known [default: 10m]
     #[arg(long, env = "TWINHUB_FIRST_SILENCE", value_name = "TIME")]
-    pub first_silence: Option<DurationValue>,
+    pub first_silence: Option<PositiveDuration>,
 
-    /// The time that events are kept: so far back a subscriber can resume [default: 7d]
+    /// The time that a subscriber can go back to resume; a device's list of events goes back further [default: 7d]
     #[arg(long, env = "TWINHUB_RETENTION", value_name = "TIME")]
     pub retention: Option<DurationValue>,
 
@@ -223,7 +219,6 @@ pub struct Config {
     pub tls: TlsOption,
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
-    pub tls_client_ca: Option<PathBuf>,
     /// None: by where the broker listens.
     pub mqtt_tls_listen: Option<SocketAddr>,
     pub mqtt_connections: usize,
@@ -351,7 +346,6 @@ impl Config {
             tls: tls.unwrap_or(if tls_cert.is_some() { TlsOption::Files } else { TlsOption::Off }),
             tls_cert,
             tls_key: given.tls_key.or(file.tls_key),
-            tls_client_ca: given.tls_client_ca.or(file.tls_client_ca),
             mqtt_tls_listen: given.mqtt_tls_listen.or(file.mqtt_tls_listen),
             mqtt_connections: given
                 .mqtt_connections
@@ -399,7 +393,7 @@ impl Config {
             first_silence: given
                 .first_silence
                 .or(file.first_silence)
-                .map_or(FIRST_SILENCE, |DurationValue(time)| time),
+                .map_or(FIRST_SILENCE, |PositiveDuration(time)| time),
             retention: given.retention.or(file.retention).map_or(RETENTION, |DurationValue(time)| time),
             keep_readings: given.keep_readings.or(file.keep_readings).and_then(DurationOrNever::duration),
             keep_runs: given
@@ -447,7 +441,6 @@ impl Config {
         let given = [
             ("tls-cert", self.tls_cert.is_some()),
             ("tls-key", self.tls_key.is_some()),
-            ("tls-client-ca", self.tls_client_ca.is_some()),
             ("mqtt-tls-listen", self.mqtt_tls_listen.is_some()),
         ];
         match self.tls {

@@ -30,6 +30,7 @@ use crate::messages::journal::Barrier;
 use crate::messages::search::{AllFoundDevices, FindAllDevices, FindDevices, FoundDevices};
 use crate::twin_registry::{TwinReader, TwinRegistry};
 use top_matches::{RankedTwin, TopMatches};
+use twinhub_domain::text::composed;
 use twinhub_domain::{Clock, DeviceNumber, Timestamp, Twin};
 use twinhub_rules::SortKey;
 use twinhub_store::{DevicePage, DeviceQuery, DeviceSort, Store, StoreError, select};
@@ -399,7 +400,7 @@ fn head_key(sort: DeviceSort, twin: &Twin) -> SortKey {
         DeviceSort::Number => SortKey::Missing,
         DeviceSort::Id => SortKey::ordered(twin.id.as_str()),
         DeviceSort::Name => SortKey::ordered(twin.display_name()),
-        DeviceSort::Type => SortKey::text(&twin.profile.device_type),
+        DeviceSort::Type => SortKey::text(&composed(&twin.profile.device_type)),
         DeviceSort::Status => SortKey::text(twin.presence.status.as_str()),
         DeviceSort::LastSeen => {
             twin.presence.last_seen.map_or(SortKey::double(f64::NEG_INFINITY), SortKey::time)

@@ -13,6 +13,8 @@ mod m0008_order;
 mod m0009_offline;
 mod m0010_purpose;
 mod m0011_access;
+mod m0012_run_seq;
+mod m0013_composed;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -35,6 +37,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_offline::Migration),
             Box::new(m0010_purpose::Migration),
             Box::new(m0011_access::Migration),
+            Box::new(m0012_run_seq::Migration),
+            Box::new(m0013_composed::Migration),
         ]
     }
 }

@@ -17,6 +17,11 @@ use twinhub_mqtt::link::BrokerAddress;
 #[serde(try_from = "String")]
 pub struct DurationValue(pub Duration);
 
+/// A duration that is longer than nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PositiveDuration(pub Duration);
+
 /// A duration after which something happens, or `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -151,6 +156,19 @@ impl FromStr for DurationValue {
         let ms =
             duration_ms(text).map_err(|error| format!("expected a duration such as {EXAMPLES}: {error}"))?;
         Ok(Self(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))) // never less than nothing
+    }
+}
+
+impl FromStr for PositiveDuration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            DurationValue(Duration::ZERO) => {
+                Err(format!("`{text}` is no time at all: write one such as {EXAMPLES}"))
+            }
+            DurationValue(time) => Ok(Self(time)),
+        }
     }
 }
 
@@ -302,7 +320,17 @@ macro_rules! from_string {
     )*};
 }
 
-from_string!(DurationValue, DurationOrNever, ByteSize, PublicUrl, HostName, WebOrigin, WebhookPlace, Mqtt);
+from_string!(
+    DurationValue,
+    PositiveDuration,
+    DurationOrNever,
+    ByteSize,
+    PublicUrl,
+    HostName,
+    WebOrigin,
+    WebhookPlace,
+    Mqtt
+);
 
 #[cfg(test)]
 mod tests {
@@ -318,6 +346,14 @@ mod tests {
             assert_eq!(text.parse(), Ok(DurationValue(Duration::from_secs(5_400))), "{text}");
         }
         assert_eq!("0".parse(), Ok(DurationValue(Duration::ZERO)));
+        assert_eq!("1ms".parse(), Ok(PositiveDuration(Duration::from_millis(1))));
+        for text in ["0", "0s", "0h 0m"] {
+            let error = text.parse::<PositiveDuration>().unwrap_err();
+            assert!(
+                error.starts_with(&format!("`{text}` is no time at all: write one such as 90s")),
+                "{error}"
+            );
+        }
         let error = "5".parse::<DurationValue>().unwrap_err();
         assert!(
             error.starts_with("expected a duration such as 90s, 1h 30m or PT1H30M: `5` has no unit"),

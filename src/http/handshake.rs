@@ -141,7 +141,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a request says, it puts no line into the answer's head.
+        /// A request puts no line into the answer's head, whatever it says.
         #[test]
         fn an_answer_has_the_lines_that_it_is_given(target in "\\PC{0,40}", host in "\\PC{0,40}", more in "[ -~\r\n]{0,60}") {
             let answer = answer(&format!("GET /{target} HTTP/1.1\r\nHost: {host}\r\n{more}"), &hosts());

@@ -1,5 +1,7 @@
 //! The columns of each kind of row.
 
+use std::sync::LazyLock;
+
 use twinhub_domain::twin::fields::{FIELDS, Field, SetBy};
 
 /// A kind of thing that is exported and imported.
@@ -14,7 +16,7 @@ pub struct Table {
     /// A file is taken in as a whole: a line may need one that stands behind it.
     pub whole: bool,
     /// In the order of an export.
-    pub columns: &'static [Column],
+    pub columns: LazyLock<Vec<Column>>,
 }
 
 /// A field of a row.
@@ -54,7 +56,7 @@ pub enum ColumnUse {
 impl Table {
     /// The column called `name`.
     #[must_use]
-    pub fn column(&self, name: &str) -> Option<&'static Column> {
+    pub fn column(&'static self, name: &str) -> Option<&'static Column> {
         self.columns.iter().find(|column| column.name == name)
     }
 }
@@ -89,20 +91,8 @@ const DEVICE_STATE: [Column; 6] = [
     export_only("updated_at"),
 ];
 
-/// The texts of devices that are exported: those that may be set or that devices say.
-const TEXTS: usize = {
-    let (mut count, mut at) = (0, 0);
-    while at < FIELDS.len() {
-        if text(&FIELDS[at]).is_some() {
-            count += 1;
-        }
-        at += 1;
-    }
-    count
-};
-
 /// The column of a text of devices. Whose a device is, and its token, stays with the hub.
-const fn text(field: &Field) -> Option<Column> {
+fn text(field: &Field) -> Option<Column> {
     match field.set_by {
         SetBy::Anybody if field.is_name() => Some(both(field.name, ColumnShape::Name)),
         SetBy::Anybody => Some(both(field.name, ColumnShape::Text)),
@@ -111,24 +101,11 @@ const fn text(field: &Field) -> Option<Column> {
     }
 }
 
-const DEVICE_COLUMNS: usize = 1 + TEXTS + DEVICE_PARTS.len() + DEVICE_STATE.len();
-
 /// The id, the texts in the order of their table, the other parts, and the state.
-const fn device_columns() -> [Column; DEVICE_COLUMNS] {
-    let mut columns = [both("device_id", ColumnShape::Text); DEVICE_COLUMNS];
-    let (mut last, mut at) = (0, 0);
-    while at < FIELDS.len() {
-        if let Some(column) = text(&FIELDS[at]) {
-            last += 1;
-            columns[last] = column;
-        }
-        at += 1;
-    }
-    let (_, rest) = columns.split_at_mut(last + 1);
-    let (parts, state) = rest.split_at_mut(DEVICE_PARTS.len());
-    parts.copy_from_slice(&DEVICE_PARTS);
-    state.copy_from_slice(&DEVICE_STATE);
-    columns
+fn device_columns() -> Vec<Column> {
+    let id = both("device_id", ColumnShape::Text);
+    let texts = FIELDS.iter().filter_map(text);
+    std::iter::once(id).chain(texts).chain(DEVICE_PARTS).chain(DEVICE_STATE).collect()
 }
 
 /// Devices.
@@ -137,7 +114,7 @@ pub static DEVICES: Table = Table {
     key: "device_id",
     unique: &["device_id", "serial_number", "auth_token"],
     whole: false,
-    columns: &device_columns(),
+    columns: LazyLock::new(device_columns),
 };
 
 /// Templates.
@@ -146,21 +123,23 @@ pub static TEMPLATES: Table = Table {
     key: "id",
     unique: &["id"],
     whole: false,
-    columns: &[
-        both("id", ColumnShape::Text),
-        both("name", ColumnShape::Text),
-        both("description", ColumnShape::Text),
-        both("applies_to", ColumnShape::Section),
-        both("configuration", ColumnShape::Section),
-        both("tags", ColumnShape::Section),
-        both("limits", ColumnShape::Section),
-        both("settings", ColumnShape::Section),
-        both("schedule", ColumnShape::Json),
-        both("rules", ColumnShape::Section),
-        export_only("version"),
-        export_only("created_at"),
-        export_only("updated_at"),
-    ],
+    columns: LazyLock::new(|| {
+        vec![
+            both("id", ColumnShape::Text),
+            both("name", ColumnShape::Text),
+            both("description", ColumnShape::Text),
+            both("applies_to", ColumnShape::Section),
+            both("configuration", ColumnShape::Section),
+            both("tags", ColumnShape::Section),
+            both("limits", ColumnShape::Section),
+            both("settings", ColumnShape::Section),
+            both("schedule", ColumnShape::Json),
+            both("rules", ColumnShape::Section),
+            export_only("version"),
+            export_only("created_at"),
+            export_only("updated_at"),
+        ]
+    }),
 };
 
 /// Groups.
@@ -169,13 +148,15 @@ pub static GROUPS: Table = Table {
     key: "id",
     unique: &["id"],
     whole: true,
-    columns: &[
-        both("id", ColumnShape::Text),
-        both("name", ColumnShape::Text),
-        both("description", ColumnShape::Text),
-        both("parent_group", ColumnShape::Name),
-        both("tags", ColumnShape::Section),
-        export_only("created_at"),
-        export_only("updated_at"),
-    ],
+    columns: LazyLock::new(|| {
+        vec![
+            both("id", ColumnShape::Text),
+            both("name", ColumnShape::Text),
+            both("description", ColumnShape::Text),
+            both("parent_group", ColumnShape::Name),
+            both("tags", ColumnShape::Section),
+            export_only("created_at"),
+            export_only("updated_at"),
+        ]
+    }),
 };

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::debug;
 use twinhub_actors::access::Permission;
 
-use self::messages::{Incoming, MessageReader, close, frame, pong};
+use self::messages::{ClientStep, MessageReader, close, frame, pong};
 use crate::http::problem::ApiError;
 use crate::http::routes::{Method, Operation};
 use crate::http::{Access, LiveSession, address};
@@ -59,7 +59,7 @@ pub async fn open(request: HttpRequest, payload: Payload, access: Access) -> Res
     let (from_broker, to_broker) = tokio::io::split(ours);
     let (answers, controls) = mpsc::channel(CONTROLS);
     actix_rt::spawn(take_in(payload, to_broker, answers));
-    let outgoing = Outgoing { from_broker, controls, closing: state.closing(), place, has_ended: false };
+    let outgoing = BrokerFrames { from_broker, controls, closing: state.closing(), place, has_ended: false };
     let response = ws::handshake_response(request.head()).finish();
     let mut answer = HttpResponse::build(response.status());
     for (name, value) in response.headers() {
@@ -92,17 +92,17 @@ async fn take_in(mut payload: Payload, mut to_broker: WriteHalf<DuplexStream>, a
                 }
             };
             match taken {
-                Incoming::Bytes(bytes) => {
+                ClientStep::Bytes(bytes) => {
                     if to_broker.write_all(&bytes).await.is_err() {
                         break 'all; // the broker has ended the connection, and its last words are on their way
                     }
                 }
-                Incoming::Ping(bytes) => {
+                ClientStep::Ping(bytes) => {
                     if answers.send(pong(&bytes)).await.is_err() {
                         break 'all;
                     }
                 }
-                Incoming::Close => {
+                ClientStep::Close => {
                     let _ = answers.send(close(NORMAL)).await; // it may have left
                     break 'all;
                 }
@@ -113,7 +113,7 @@ async fn take_in(mut payload: Payload, mut to_broker: WriteHalf<DuplexStream>, a
 }
 
 /// The way to the client.
-struct Outgoing {
+struct BrokerFrames {
     from_broker: ReadHalf<DuplexStream>,
     controls: mpsc::Receiver<Bytes>,
     closing: watch::Receiver<bool>,
@@ -123,7 +123,7 @@ struct Outgoing {
     has_ended: bool,
 }
 
-impl Outgoing {
+impl BrokerFrames {
     /// Frames for the client, the last of which closes.
     fn into_frames(self) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
         stream::unfold(self, async |mut outgoing| Some((Ok(outgoing.next().await?), outgoing)))

@@ -21,6 +21,7 @@ async fn options() {
     check(&["--listen", "here"], &[], &["--listen", "here"]).await;
     check(&["--colour", "red"], &[], &["--colour"]).await;
     check(&["serve", "--retention", "a while"], &[], &["--retention", "a while"]).await;
+    check(&["serve", "--first-silence", "0s"], &[], &["--first-silence", "no time at all"]).await;
     check(&["--mqtt", "http://h"], &[], &["--mqtt", "http"]).await;
     check(&["--log", "what=ever=it"], &[], &["--log", "what=ever=it"]).await;
     let words = "off, error, warn, info, debug, trace";
@@ -50,6 +51,7 @@ async fn the_file() {
     for (text, expected) in [
         ("# mine\nlisten = '127.0.0.1:0'\nlisten-too = 1\n", [":3: ", "`listen-too`"]),
         ("retention = 7\n", [":1: ", "`retention`"]),
+        ("first-silence = '0s'\n", [":1: ", "no time at all"]),
         ("listen = '127.0.0.1:0\n", [":1: ", "listen"]),
         ("# hush\nlog = 'loud'\n", [":2: ", "`loud` is no level"]),
     ] {

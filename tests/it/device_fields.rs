@@ -32,7 +32,7 @@ async fn a_field_of_the_table_is_in_all_places() {
     let has = |schema: &str, field: &Field| {
         described["components"]["schemas"][schema]["properties"].get(field.name).is_some()
     };
-    for field in &FIELDS {
+    for field in FIELDS {
         let (name, value) = (field.name, value_of(field));
         let id = name.replace('_', "-");
         let path = format!("/api/devices/{id}");

@@ -42,11 +42,15 @@ async fn sighup_takes_over_what_can_change_and_says_what_cannot() {
     let hub = installation.start().await;
 
     write(
-        "log = 'trace'\nunknown-devices = 'reject'\nretention = '1d'\nlisten = '127.0.0.1:1'\nmqtt-connections = 7\n",
+        "log = 'trace'\nunknown-devices = 'reject'\nretention = '1d'\nlisten = '127.0.0.1:1'\nmqtt-connections = 7\n\
+         mqtt-retained-limit = '1KiB'\nmqtt-retained-total = '1MiB'\nmqtt-sessions = 9\nmqtt-session-messages = 9\n\
+         mqtt-session-limit = '1KiB'\nmqtt-sessions-total = '1MiB'\nfirst-silence = '1h'\n",
     );
     let told = reloaded(&hub, 1).await;
     assert_eq!(told["changed"], "log, retention, unknown-devices", "{told}");
-    assert_eq!(told["needs_restart"], "mqtt-connections", "{told}");
+    let needs_restart = "first-silence, mqtt-connections, mqtt-retained-limit, mqtt-retained-total, \
+                         mqtt-session-limit, mqtt-session-messages, mqtt-sessions, mqtt-sessions-total";
+    assert_eq!(told["needs_restart"], needs_restart, "{told}");
     assert_eq!(told["overridden"], "listen", "the flag says something else: {told}");
     let mut stranger = MqttDevice::connect(hub.mqtt.unwrap(), "stranger").await.unwrap();
     stranger.publish(1, "iot/devices/stranger/data", br#"{"n": 1}"#).await.unwrap();

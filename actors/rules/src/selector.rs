@@ -4,6 +4,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::model::TriggerKind;
 use twinhub_domain::fleet::GroupTree;
+use twinhub_domain::text::composed;
 use twinhub_domain::{DeviceId, Json, Twin};
 
 /// No pattern of ids that means something is longer, in bytes.
@@ -61,7 +62,7 @@ impl Selector {
             Self::Glob(glob) => glob.means(device.id()),
             Self::Where { group, device_type, tags, template } => {
                 group.as_deref().is_none_or(|group| device.is_in(group))
-                    && device_type.as_deref().is_none_or(|wanted| device.device_type() == wanted)
+                    && device_type.as_deref().is_none_or(|wanted| are_alike(device.device_type(), wanted))
                     && template.as_deref().is_none_or(|wanted| device.template() == Some(wanted))
                     && tags.iter().all(|(name, wanted)| device.tag(name).is_some_and(|tag| says(tag, wanted)))
             }
@@ -185,7 +186,12 @@ impl Candidate for Placed<'_> {
 
 /// A tag is compared by its text; one that is no text by its JSON.
 fn says(tag: &Json, wanted: &str) -> bool {
-    tag.as_str().map_or_else(|| tag.to_string() == wanted, |text| text == wanted)
+    tag.as_str().map_or_else(|| tag.to_string() == wanted, |text| are_alike(text, wanted))
+}
+
+/// Are they one text, however each was typed?
+fn are_alike(one: &str, other: &str) -> bool {
+    one == other || composed(one) == composed(other)
 }
 
 #[cfg(test)]
@@ -274,6 +280,21 @@ mod tests {
             ("trigger", false),
         ] {
             assert_eq!(selector(text).means(&Placed { twin: &twin, tree: &tree }), expected, "{text}");
+        }
+    }
+
+    /// An `ü` may be one character or two, and both are the same text.
+    #[test]
+    fn texts_are_compared_however_they_were_typed() {
+        let (mut twin, tree) = pump();
+        for (own, wanted) in [("k\u{fc}hler", "ku\u{308}hler"), ("ku\u{308}hler", "k\u{fc}hler")] {
+            twin.profile.device_type = own.into();
+            twin.setup.tags.insert("room", own.into());
+            for text in [wanted, own] {
+                let text = format!("type={text} tag.room={text}");
+                assert!(selector(&text).means(&Placed { twin: &twin, tree: &tree }), "{text:?}");
+            }
+            assert!(!selector("type=kuhler").means(&Placed { twin: &twin, tree: &tree }));
         }
     }
 

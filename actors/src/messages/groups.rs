@@ -17,7 +17,7 @@ pub struct PutGroup {
     /// None: a new one, which gets an id of its own.
     pub id: Option<GroupId>,
     /// Its `id` is not looked at.
-    pub wish: GroupRequest,
+    pub requested: GroupRequest,
     pub expect: GroupPrecondition,
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,

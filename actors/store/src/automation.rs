@@ -100,7 +100,8 @@ pub struct RunQuery {
 pub struct RunPlace {
     /// When the run began.
     pub at: Timestamp,
-    pub id: RunId,
+    /// The number that the store gave it as it was written first: each run has a larger one than those before it.
+    pub seq: u64,
 }
 
 /// A page of runs.

@@ -103,7 +103,9 @@ impl Store for MemoryStore {
                 DeviceSort::Name => {
                     select::ordered(one.display_name()).cmp(&select::ordered(other.display_name()))
                 }
-                DeviceSort::Type => one.profile.device_type.cmp(&other.profile.device_type),
+                DeviceSort::Type => {
+                    select::alike(&one.profile.device_type).cmp(&select::alike(&other.profile.device_type))
+                }
                 DeviceSort::Status => one.presence.status.as_str().cmp(other.presence.status.as_str()),
                 DeviceSort::LastSeen => one.presence.last_seen.cmp(&other.presence.last_seen),
                 DeviceSort::CreatedAt => one.created_at.cmp(&other.created_at),

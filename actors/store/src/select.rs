@@ -1,5 +1,6 @@
 //! Selection of twins, readings and events by a query: the same for every store.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 use twinhub_domain::alarm::{Alarm, Originator};
 use twinhub_domain::run::{RuleId, RunEntry, RunOutcome};
 use twinhub_domain::series::{HistoryQuery, StoredReading};
-use twinhub_domain::text::{order_key, searched};
+use twinhub_domain::text::{composed, order_key, searched};
 use twinhub_domain::twin::presence::SHORTEST_SILENCE_MS;
 use twinhub_domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
@@ -41,9 +42,24 @@ pub(crate) fn search_text(twin: &Twin) -> String {
     cut(&text, SEARCHED).to_owned()
 }
 
+/// The part of `text` by which filters compare it: in one form, however it was typed.
+pub(crate) fn alike(text: &str) -> Cow<'_, str> {
+    match composed(text) {
+        Cow::Borrowed(text) => Cow::Borrowed(key(text)),
+        Cow::Owned(text) => Cow::Owned(key(&text).to_owned()),
+    }
+}
+
 /// The text that a tag is found by; none for objects, arrays and null.
 pub(crate) fn tag_text(value: &Json) -> Option<String> {
-    Scalar::from_json(value.clone()).map(|scalar| key(&scalar.to_string()).to_owned())
+    Scalar::from_json(value.clone()).map(|scalar| alike(&scalar.to_string()).into_owned())
+}
+
+/// Has the twin this tag? Of names that are alike the first counts.
+fn is_tagged(twin: &Twin, name: &str, value: &str) -> bool {
+    let name = alike(name);
+    let mut named = twin.setup.tags.iter().filter(|(own, _)| alike(own) == name);
+    named.find_map(|(_, value)| tag_text(value)).is_some_and(|text| text == alike(value))
 }
 
 /// Is this twin one of those asked for?
@@ -62,14 +78,12 @@ pub fn is_listed_in_any_group(query: &DeviceQuery, twin: &Twin) -> bool {
     numbers.is_none_or(|(first, last)| (first..=last).contains(&twin.number))
         && (status.is_empty() || status.contains(&twin.presence.status))
         && drifting_since.is_none_or(|since| twin.drifting_since().is_some_and(|began| began <= since))
-        && device_type.as_deref().is_none_or(|wanted| key(&twin.profile.device_type) == key(wanted))
+        && device_type.as_deref().is_none_or(|wanted| alike(&twin.profile.device_type) == alike(wanted))
         && grouped.is_none_or(|grouped| twin.profile.text("group_id").is_empty() != grouped)
         && claimed.is_none_or(|claimed| twin.control.claimed == claimed)
         && mode.is_none_or(|mode| twin.control.mode == mode)
         && (lifecycle.is_empty() || lifecycle.contains(&twin.lifecycle()))
-        && tags.iter().all(|(name, value)| {
-            twin.setup.tags.get(name).and_then(tag_text).is_some_and(|text| text == key(value))
-        })
+        && tags.iter().all(|(name, value)| is_tagged(twin, name, value))
         && template.as_deref().is_none_or(|wanted| twin.template_id() == Some(wanted))
 }
 

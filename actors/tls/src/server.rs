@@ -154,7 +154,7 @@ impl ServerTls {
         self.authority.as_ref().map(OwnAuthority::pem)
     }
 
-    /// How it stands with the certificate.
+    /// The state of the certificate.
     #[must_use]
     pub fn state(&self) -> TlsState {
         let facts = &self.current.0.load().1;

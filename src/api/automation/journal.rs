@@ -26,6 +26,8 @@ pub(in crate::api) const OUTCOMES: [&str; 5] = ["running", "done", "failed", "ab
 const MOST_ABOVE: usize = 16;
 /// The most runs directly below a run that are shown.
 const MOST_BELOW: u64 = 100;
+/// The form of a place in a list.
+const EXPECTED: &str = "expected what the page before says in its `Link`";
 
 /// The runs of one rule, the newest first, and the times that it did not run.
 #[utoipa::path(
@@ -125,7 +127,7 @@ async fn list(
     let all = params.all().to_vec();
     let by_number = params.has("page");
     let paging = Paging::take(&mut params)?;
-    let after = params.read("after", "what the page before says in its `Link`", place)?;
+    let after = after(&mut params)?;
     if by_number && after.is_some() {
         return Err(bad("page", "is given beside `after`").into());
     }
@@ -153,18 +155,33 @@ async fn list(
     Ok(array(response, &page.runs, |entry, out| view::run_of(entry, device).write(out)))
 }
 
+/// Where the page before ended.
+fn after(params: &mut Params) -> Result<Option<RunPlace>, FieldError> {
+    let text = params.text("after")?;
+    if text.as_deref().is_some_and(is_earlier) {
+        return Err(bad("after", "is of an earlier version of twinhub: begin again with the first page"));
+    }
+    let place = text.as_deref().map(|text| place(text).ok_or_else(|| bad("after", EXPECTED)));
+    place.transpose()
+}
+
 /// `first`, and `next` where there is more: it goes on behind a run, so that runs that come in meanwhile move nothing.
 fn links(path: &str, params: &[(String, String)], next: Option<RunPlace>) -> String {
     let first = link("first", path, params, &["after"], &[]);
-    let Some(RunPlace { at, id }) = next else { return first };
-    let after = format!("{}.{id}", at.millis());
+    let Some(RunPlace { at, seq }) = next else { return first };
+    let after = format!("{}.{seq}", at.millis());
     format!("{first}, {}", link("next", path, params, &["after"], &[("after", &after)]))
 }
 
-/// `1767268800000.0198c9f0-…`: the beginning of a run, and its id.
+/// `1767268800000.17`: the beginning of a run, and its number in the store.
 fn place(text: &str) -> Option<RunPlace> {
-    let (at, id) = text.split_once('.')?;
-    Some(RunPlace { at: Timestamp::from_millis(at.parse().ok()?), id: RunId::parse(id)? })
+    let (at, seq) = text.split_once('.')?;
+    Some(RunPlace { at: Timestamp::from_millis(at.parse().ok()?), seq: seq.parse().ok()? })
+}
+
+/// A place as earlier versions wrote it, with the run's id: `1767268800000.0198c9f0-…`.
+fn is_earlier(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(at, id)| at.parse::<i64>().is_ok() && RunId::parse(id).is_some())
 }
 
 fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, RunQuery), FieldError> {
@@ -209,14 +226,23 @@ mod tests {
 
     #[test]
     fn a_page_leads_to_the_next() {
-        let next = place("1767268800000.00000000-0000-0000-0000-000000000007").unwrap();
+        let next = place("1767268800000.7").unwrap();
         let params = [("limit".to_owned(), "2".to_owned()), ("after".to_owned(), "1.x".to_owned())];
         assert_eq!(
             links("/j", &params, Some(next)),
-            r#"</j?limit=2>; rel="first", </j?limit=2&after=1767268800000.00000000-0000-0000-0000-000000000007>; rel="next""#
+            r#"</j?limit=2>; rel="first", </j?limit=2&after=1767268800000.7>; rel="next""#
         );
         assert_eq!(links("/j", &[], None), r#"</j>; rel="first""#);
-        assert!(place("1767268800000").is_none() && place("soon.7").is_none());
+        let wrong = |text: &str| after(&mut Params::parse(&format!("after={text}"))).unwrap_err();
+        for text in ["1767268800000", "soon.7", "1767268800000.-7", "1767268800000.soon"] {
+            assert_eq!(
+                (wrong(text).field.as_str(), wrong(text).detail.as_str()),
+                ("after", EXPECTED),
+                "{text}"
+            );
+        }
+        let earlier = wrong("1767268800000.00000000-0000-0000-0000-000000000007");
+        assert!(earlier.detail.contains("earlier version"), "{}", earlier.detail);
     }
 
     #[test]

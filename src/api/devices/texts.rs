@@ -15,7 +15,7 @@ impl<T: ToSchema> PartialSchema for WithTexts<T> {
     fn schema() -> RefOr<Schema> {
         let mut schema = T::schema();
         if let RefOr::T(Schema::Object(object)) = &mut schema {
-            for field in &FIELDS {
+            for field in FIELDS {
                 let schema_type = match field.shown {
                     Shown::AsText | Shown::OrId => SchemaType::Type(Type::String),
                     Shown::OrNull => SchemaType::Array(vec![Type::String, Type::Null]),

@@ -60,7 +60,7 @@ pub(super) struct ImportOptions {
 /// A kind of record that is imported line by line.
 pub(super) trait RecordImport: 'static {
     /// Its fields.
-    const TABLE: &'static Table;
+    fn table() -> &'static Table;
 
     /// Takes in a line.
     async fn import(&self, row: Object) -> Result<LineOutcome, ApiError>;
@@ -188,7 +188,7 @@ async fn import<K: RecordImport>(
     // Beside the request: who breaks off has the handler dropped, and the log is to say how far it came.
     actix_rt::spawn(async move {
         let done = run::run(kind, &mut body, options, limit).await;
-        log(K::TABLE, &done);
+        log(K::table(), &done);
         if done.is_err() {
             drain(&mut body).await;
         }

@@ -197,7 +197,7 @@ async fn put(
 ) -> Result<HttpResponse, ApiError> {
     may_write(access)?;
     let cause = access.cause();
-    let stood = ask(access, |reply| PutGroup { id, wish: requested, expect, if_tag, cause, reply }).await??;
+    let stood = ask(access, |reply| PutGroup { id, requested, expect, if_tag, cause, reply }).await??;
     let PutGroupReply { view: stands, made } = stood;
     let response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
     let mut response = tagged(response, &stands.group.tag());

@@ -44,7 +44,8 @@ pub async fn get_twin(
     })
 }
 
-/// Merge-patches `desired`, `tags` and `configuration` (RFC 7396: null removes).
+/// Merge-patches `desired`, `tags` and `configuration` (RFC 7396: null removes). An object in `desired` that loses its
+/// last member by that goes with it, so that nothing is left to come to.
 #[utoipa::path(
     patch,
     path = "/api/devices/{id}/twin",

@@ -16,7 +16,7 @@ const LONGEST_CONTROL: u64 = 125;
 
 /// The client's next step.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Incoming {
+pub(super) enum ClientStep {
     Bytes(Bytes),
     Ping(Bytes),
     Close,
@@ -36,14 +36,14 @@ pub(super) enum FrameFault {
 pub(super) struct MessageReader {
     /// Of a header or a control frame that has come in part.
     begun: BytesMut,
-    payload: Option<Payload>,
+    payload: Option<OpenPayload>,
     /// A message is not at its end.
     continues: bool,
 }
 
 /// The rest of a data frame.
 #[derive(Debug)]
-struct Payload {
+struct OpenPayload {
     left: u64,
     mask: [u8; 4],
     /// Where in the mask the next byte stands.
@@ -52,7 +52,7 @@ struct Payload {
 
 /// A frame's header.
 #[derive(Debug)]
-struct Header {
+struct FrameHeader {
     is_final: bool,
     kind: u8,
     length: u64,
@@ -82,7 +82,7 @@ impl MessageReader {
     ///
     /// # Errors
     /// The connection is to end.
-    pub(super) fn next(&mut self, chunk: &mut BytesMut) -> Result<Option<Incoming>, FrameFault> {
+    pub(super) fn next(&mut self, chunk: &mut BytesMut) -> Result<Option<ClientStep>, FrameFault> {
         loop {
             if let Some(payload) = &mut self.payload {
                 if payload.left == 0 {
@@ -96,12 +96,12 @@ impl MessageReader {
                 let mut bytes = chunk.split_to(count);
                 payload.at = unmask(&mut bytes, payload.mask, payload.at);
                 payload.left -= count as u64;
-                return Ok(Some(Incoming::Bytes(bytes.freeze())));
+                return Ok(Some(ClientStep::Bytes(bytes.freeze())));
             }
             self.begun.extend_from_slice(chunk);
             chunk.clear();
-            let Some(header) = Header::read(&self.begun)? else { return Ok(None) };
-            let Header { is_final, kind, length, mask, bytes } = header;
+            let Some(header) = FrameHeader::read(&self.begun)? else { return Ok(None) };
+            let FrameHeader { is_final, kind, length, mask, bytes } = header;
             if kind < CLOSE {
                 match (kind, self.continues) {
                     (BINARY, false) | (CONTINUATION, true) => {}
@@ -111,7 +111,7 @@ impl MessageReader {
                 self.continues = !is_final;
                 self.begun.advance(bytes);
                 *chunk = self.begun.split();
-                self.payload = Some(Payload { left: length, mask, at: 0 });
+                self.payload = Some(OpenPayload { left: length, mask, at: 0 });
                 continue;
             }
             if length > LONGEST_CONTROL || !is_final {
@@ -126,8 +126,8 @@ impl MessageReader {
             control.advance(bytes);
             unmask(&mut control, mask, 0);
             match kind {
-                PING => return Ok(Some(Incoming::Ping(control.freeze()))),
-                CLOSE => return Ok(Some(Incoming::Close)),
+                PING => return Ok(Some(ClientStep::Ping(control.freeze()))),
+                CLOSE => return Ok(Some(ClientStep::Close)),
                 PONG => {}
                 _ => return Err(FrameFault::Protocol),
             }
@@ -135,7 +135,7 @@ impl MessageReader {
     }
 }
 
-impl Header {
+impl FrameHeader {
     /// The header at the beginning of `bytes`; none where it has not come whole.
     fn read(bytes: &[u8]) -> Result<Option<Self>, FrameFault> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
@@ -226,13 +226,13 @@ mod tests {
     }
 
     /// All that a reader makes of bytes that come in such pieces.
-    fn read(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<Incoming>), FrameFault> {
+    fn read(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<ClientStep>), FrameFault> {
         let (mut reader, mut data, mut others) = (MessageReader::default(), Vec::new(), Vec::new());
         for chunk in bytes.chunks(piece.max(1)) {
             let mut chunk = BytesMut::from(chunk);
             while let Some(incoming) = reader.next(&mut chunk)? {
                 match incoming {
-                    Incoming::Bytes(bytes) => data.extend_from_slice(&bytes),
+                    ClientStep::Bytes(bytes) => data.extend_from_slice(&bytes),
                     other => others.push(other),
                 }
             }
@@ -286,7 +286,7 @@ mod tests {
             }
             let (data, others) = read(&wire, piece).unwrap();
             prop_assert_eq!(data, expected);
-            prop_assert_eq!(others, (0..count).map(|_| Incoming::Ping(Bytes::from_static(b"?"))).collect::<Vec<_>>());
+            prop_assert_eq!(others, (0..count).map(|_| ClientStep::Ping(Bytes::from_static(b"?"))).collect::<Vec<_>>());
         }
 
         #[test]

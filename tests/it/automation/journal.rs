@@ -129,9 +129,16 @@ async fn the_journal_goes_on_where_the_page_before_ended() {
         told.sort_unstable(); // those of one millisecond come in any order
         assert_eq!(told, expected, "{list}");
     }
-    let response =
-        hub.get("/api/automation/journal?page=1&after=1.00000000-0000-0000-0000-000000000000").await;
-    assert_eq!(response.status(), 422);
+    for (query, why) in [
+        ("page=1&after=1.7", "beside `after`"),
+        ("after=1.00000000-0000-0000-0000-000000000000", "earlier version"),
+        ("after=soon", "says in its `Link`"),
+    ] {
+        let response = hub.get(&format!("/api/automation/journal?{query}")).await;
+        assert_eq!(response.status(), 422, "{query}");
+        let problem = response.text().await.unwrap();
+        assert!(problem.contains(why), "{query}: {problem}");
+    }
     // By numbers, as earlier clients ask.
     let response = hub.get("/api/automation/journal?page=2&limit=2").await;
     assert!(response.headers()["Link"].to_str().unwrap().contains("page=1&limit=2>; rel=\"prev\""));

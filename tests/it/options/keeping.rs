@@ -93,6 +93,8 @@ async fn old_events_go() {
     .await;
     assert_eq!(first_told(&usual).await["seq"], 2);
     assert_eq!(short.json("/api/devices/a/data").await[0]["value"], 1, "readings stay");
+    let events = short.json("/api/devices/a/events?kind=twin").await;
+    assert_eq!(events[0]["data"]["change"], "registered", "and so does what a device's list of events shows");
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn openssl(key: &Path, file: &Path, more: &[&str]) {
             "ec_paramgen_curve:P-256",
             "-nodes",
             "-days",
-            "2",
+            "30",
         ])
         .arg("-keyout")
         .arg(key)

@@ -72,16 +72,20 @@ impl Installation {
 
     /// Over TLS, with a certificate that the hub makes itself.
     pub fn over_tls(self) -> Self {
-        let trusted = Some(self.data.join("tls/ca.pem"));
-        let tls = Self { trusted, ..self };
-        tls.with("--tls", "auto").with("--mqtt-tls-listen", "127.0.0.1:0")
+        let trusted = self.data.join("tls/ca.pem");
+        self.trusting(&trusted).with("--tls", "auto").with("--mqtt-tls-listen", "127.0.0.1:0")
+    }
+
+    /// Asked by clients that trust the authority in this file alone.
+    pub fn trusting(self, authority: &Path) -> Self {
+        Self { trusted: Some(authority.to_owned()), ..self }
     }
 
     /// Over TLS, with the certificate in `server.pem` of `folder`, for which the authority in a file vouches.
     pub fn with_certificate(self, folder: &Path, trusted: &Path) -> Self {
         let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        let tls = Self { trusted: Some(trusted.to_owned()), ..self };
-        tls.with("--tls-cert", &file("server.pem"))
+        self.trusting(trusted)
+            .with("--tls-cert", &file("server.pem"))
             .with("--tls-key", &file("server.key"))
             .with("--mqtt-tls-listen", "127.0.0.1:0")
     }

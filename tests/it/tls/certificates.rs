@@ -99,6 +99,26 @@ async fn requests_in_the_clear_are_led_to_https() {
     assert!(hub.json("/api/devices").await.as_array().unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn options_say_which_certificate_is_shown_and_where() {
+    let folder = TempDir::with_prefix("twinhub-tls-").unwrap();
+    let by = folder.path().join("authority");
+    authority(&by).await;
+    certificate(&by, folder.path()).await;
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let trusted = by.join("authority.pem");
+    let hub = Installation::new()
+        .trusting(&trusted)
+        .with("--tls", "files")
+        .with("--tls-cert", &file("server.pem"))
+        .with("--tls-key", &file("server.key"))
+        .with("--mqtt-tls-listen", "127.0.0.1:0")
+        .start()
+        .await;
+    assert_eq!(hub.get("/ready").await.status(), 200);
+    connect(hub.mqtts.unwrap(), &trusted).await.unwrap();
+}
+
 /// A certificate that the authority in `by` vouches for, moved into its place at once.
 async fn renew(by: &Path, folder: &Path) {
     let fresh = TempDir::with_prefix("twinhub-tls-").unwrap();

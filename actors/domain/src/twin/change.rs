@@ -167,7 +167,7 @@ fn check(
                 }
                 Part::Tags(tags)
             }
-            ("desired", Json::Object(desired)) => Part::Desired(desired),
+            ("desired", Json::Object(desired)) => Part::Desired(twin.desired.without_emptied(desired)),
             ("configuration", Json::Object(configuration)) => Part::Configuration(configuration),
             ("settings" | "limits" | "tags" | "desired" | "configuration", other) => {
                 return invalid(&field, format!("expected an object, found {}", other.kind()));

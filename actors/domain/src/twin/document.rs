@@ -53,7 +53,7 @@ impl Twin {
         .collect();
         #[expect(clippy::cast_possible_wrap, reason = "one change a nanosecond wraps in 292 years")]
         head.insert("version", (self.version as i64).into());
-        for field in &FIELDS {
+        for field in FIELDS {
             let text = profile.text(field.name);
             let shown = match field.shown {
                 Shown::AsText => text.into(),

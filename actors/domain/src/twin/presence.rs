@@ -78,6 +78,8 @@ pub struct SilenceRule {
 pub mod reason {
     /// A message of the device, or its last will, said so.
     pub const REPORTED: &str = "reported";
+    /// It was online, and says so once more.
+    pub const AGAIN: &str = "again";
     /// It was heard.
     pub const HEARD: &str = "heard";
     /// It asked for its commands over HTTP.

@@ -204,6 +204,17 @@ impl Properties {
         self.0 = merged;
     }
 
+    /// A merge patch onto these by which an object that loses its last member goes with it. By the patch itself an empty
+    /// object would stay, which was never asked for. One that is asked for as such is taken.
+    pub(super) fn without_emptied(&self, patch: Object) -> Object {
+        let settled = |(name, value): (Box<str>, Json)| {
+            let had = self.get(&name).map(|property| &property.value);
+            let value = without_emptied(had, value);
+            (name, value)
+        };
+        patch.into_iter().map(settled).collect()
+    }
+
     /// Says the units of what their paths lead to; null takes one away. Of what is not there nothing is remembered.
     pub(super) fn set_units(&mut self, units: &Object) {
         let mut changes: BTreeMap<usize, Vec<(&str, Option<&str>)>> = BTreeMap::new();
@@ -258,6 +269,24 @@ impl Properties {
         }
         self.0.binary_search_by(|property| (*property.name).cmp(name))
     }
+}
+
+/// The same for one value, which `had` this one before.
+fn without_emptied(had: Option<&Json>, patch: Json) -> Json {
+    let Json::Object(members) = patch else { return patch };
+    if members.is_empty() {
+        return members.into();
+    }
+    let had_member = |name: &str| had.and_then(Json::as_object).and_then(|object| object.get(name));
+    let settled = |(name, value): (Box<str>, Json)| {
+        let value = without_emptied(had_member(&name), value);
+        (name, value)
+    };
+    let settled: Object = members.into_iter().map(settled).collect();
+    let stays = |name: &str| settled.get(name).is_none_or(|value| *value != Json::Null);
+    let has_others = had.and_then(Json::as_object).is_some_and(|had| had.iter().any(|(name, _)| stays(name)));
+    let brings = settled.iter().any(|(_, value)| *value != Json::Null);
+    if has_others || brings { settled.into() } else { Json::Null }
 }
 
 impl Property {

@@ -73,6 +73,7 @@ impl TwinTurn<'_> {
                     self.remind();
                 }
                 self.hear_details(details);
+                self.hear_online_again();
             }
             Input::Presence { online: false, details } => {
                 let details = self.checked_details(details)?;

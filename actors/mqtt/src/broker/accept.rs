@@ -142,16 +142,10 @@ fn serve_socket(
     }
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     match tls {
-        None => serve(async move |_| Ok(socket), peer, served, connections),
+        None => serve(async move { Ok(socket) }, peer, served, connections),
         Some(tls) => {
             // On the connection's own time, as a socket whose CONNECT has not come.
-            let shake_hands = async move |connection: Arc<ClientConnection>| {
-                let stream = tls.mqtt().accept(socket).await?;
-                if let Some(certificate) = tls.peer(stream.get_ref().1) {
-                    connection.set_certificate(certificate);
-                }
-                Ok(stream)
-            };
+            let shake_hands = async move { tls.mqtt().accept(socket).await };
             serve(shake_hands, peer, served, connections)
         }
     };
@@ -165,24 +159,20 @@ pub(super) fn serve_stream(
     connections: &Arc<Connections>,
 ) -> bool {
     connections.make_room(Instant::now()).is_ok()
-        && serve(async move |_| Ok(stream), peer, served, connections)
+        && serve(async move { Ok(stream) }, peer, served, connections)
 }
 
-/// Serves the stream that `open` gives. False where no connection is accepted any more.
-fn serve<S, F>(
-    open: impl FnOnce(Arc<ClientConnection>) -> F,
+/// Serves the stream that `opened` gives. False where no connection is accepted any more.
+fn serve<S: ClientStream>(
+    opened: impl Future<Output = io::Result<S>> + Send + 'static,
     peer: SocketAddr,
     served: &Arc<Served>,
     connections: &Arc<Connections>,
-) -> bool
-where
-    S: ClientStream,
-    F: Future<Output = io::Result<S>> + Send + 'static,
-{
+) -> bool {
     let key = connections.next.fetch_add(1, Ordering::Relaxed);
     let connection = Arc::new(ClientConnection::new(Arc::clone(&served.common), key));
     let Some((place, leave)) = connections.enter(key, &connection.gate) else { return false };
-    let (inspector, opened) = (Arc::clone(&connection), open(Arc::clone(&connection)));
+    let inspector = Arc::clone(&connection);
     let (goodbye, at_work) = (connections.goodbye.subscribe(), Arc::clone(served));
     let handled = async move {
         let transport =

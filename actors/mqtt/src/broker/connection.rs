@@ -24,7 +24,6 @@ use super::wire::{self, PublishParts, WillPacket};
 use crate::subscribers::Subscriptions;
 use twinhub_domain::DeviceId;
 use twinhub_domain::twin::Downlink;
-use twinhub_tls::PeerCertificate;
 
 /// A client has at most this many subscriptions: a gateway that speaks for hundreds of devices has several for
 /// each. Those with wildcards are matched with every message: see [`wildcards`].
@@ -96,8 +95,6 @@ pub(super) struct ClientConnection {
     /// The topic aliases that it has set: a bit for each.
     aliases: AtomicU64,
     client: OnceLock<AdmittedClient>,
-    /// The certificate that it has shown in the handshake.
-    certificate: OnceLock<PeerCertificate>,
     last_packets: Mutex<LastPackets>,
     will: Mutex<Option<Will>>,
     slot: Mutex<Option<ClientSlot>>,
@@ -152,7 +149,6 @@ impl ClientConnection {
             released: AtomicU16::default(),
             aliases: AtomicU64::default(),
             client: OnceLock::new(),
-            certificate: OnceLock::new(),
             last_packets: Mutex::default(),
             will: Mutex::default(),
             slot: Mutex::default(),
@@ -167,11 +163,6 @@ impl ClientConnection {
     pub(super) fn is(&self, id: &Arc<str>) {
         let queue = self.common.router.queue_handle(id);
         let _ = self.client.set(AdmittedClient { id: Arc::clone(id), queue }); // told once
-    }
-
-    /// It came over TLS, and has shown this certificate.
-    pub(super) fn set_certificate(&self, certificate: PeerCertificate) {
-        let _ = self.certificate.set(certificate); // there is one handshake
     }
 
     /// The client resumes its earlier session.

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use super::index::RuleIndex;
 use super::watched_twins::{WatchedTwins, is_deletion};
 use twinhub_domain::event::ChangeKind;
+use twinhub_domain::twin::presence::reason;
 use twinhub_domain::twin::{Arrival, Part, Properties};
 use twinhub_domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, Mode, Object, Reading, Recorded, Scalar, Status,
@@ -87,10 +88,13 @@ fn revert(twin: &mut Twin, event: &Event, is_first: &mut dyn FnMut(&str) -> bool
             }
         }
         EventBody::Presence { status, reason } => {
-            // A device that asks for its commands says that it is there again and again.
-            if is_first("status") && &**reason != twinhub_domain::twin::presence::reason::POLLED {
-                twin.presence.status =
-                    if *status == Status::Online { Status::Offline } else { Status::Online };
+            if is_first("status") {
+                match (&**reason, *status) {
+                    // A device that asks for its commands says that it is there again and again.
+                    (reason::POLLED, _) => {}
+                    (reason::AGAIN, _) | (_, Status::Offline) => twin.presence.status = Status::Online,
+                    (_, Status::Online) => twin.presence.status = Status::Offline,
+                }
             }
         }
         EventBody::Twin(TwinChange { patch, .. }) => {

@@ -19,13 +19,13 @@ impl Groups {
     fn plan(
         &self,
         id: Option<GroupId>,
-        wish: GroupRequest,
+        requested: GroupRequest,
         expect: GroupPrecondition,
         if_tag: Option<EntityTags>,
     ) -> Result<PlannedGroup, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
         self.check_tag(id.as_str(), if_tag)?;
-        let planned = self.planned.plan(id, wish, expect, self.deps.clock.now())?;
+        let planned = self.planned.plan(id, requested, expect, self.deps.clock.now())?;
         let group = &planned.group;
         let concerned = [Some(&group.id), group.parent_group.as_ref()];
         let leaving = concerned.into_iter().flatten().find(|id| self.leaving.contains(*id));
@@ -94,8 +94,8 @@ impl Handler<PutGroup> for Groups {
     type Result = ();
 
     fn handle(&mut self, put: PutGroup, ctx: &mut Context<Self>) {
-        let PutGroup { id, wish, expect, if_tag, cause, reply } = put;
-        let PlannedGroup { group, is_new, changes } = match self.plan(id, wish, expect, if_tag) {
+        let PutGroup { id, requested, expect, if_tag, cause, reply } = put;
+        let PlannedGroup { group, is_new, changes } = match self.plan(id, requested, expect, if_tag) {
             Ok(planned) => planned,
             Err(refusal) => return send_reply(reply, Err(refusal)),
         };

@@ -1,12 +1,18 @@
-//! Making a job: its devices are written down, part by part, before the first of them has its turn.
+//! Making a job: its devices are written down, part by part, before the first of them has its turn; and those that were
+//! unknown then, once they are known.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::backoff::until_answered;
+use crate::fleet::FleetDeps;
 use crate::messages::jobs::{JobView, MakeJob};
 use twinhub_domain::alarm::who;
 use twinhub_domain::fleet::{Job, JobId, JobStep, StepState};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Refusal, Timestamp};
-use twinhub_store::{JobDevice, JobOp};
+use twinhub_store::{JobDevice, JobDeviceQuery, JobOp};
 
 /// Devices that are written down with one commit: more would make other traffic wait for it.
 pub(super) const AT_ONCE: usize = 500;
@@ -20,6 +26,43 @@ pub(super) struct JobParts {
     pub prepared: oneshot::Sender<JobView>,
 }
 
+/// The changes of a job by which those of its devices that were unknown when it was made, and have been registered
+/// since, stand in it under their numbers. Without their numbers no turn of theirs would find them.
+pub(super) async fn registered_since(deps: Arc<FleetDeps>, job: JobId) -> Vec<JobOp> {
+    let mut ops = Vec::new();
+    let mut from = 0;
+    loop {
+        let query = JobDeviceQuery::stretch(job, &[StepState::Failed], (from, u64::MAX), AT_ONCE as u64);
+        let page =
+            until_answered("the devices that a job failed with", || deps.store.job_devices(&query)).await;
+        let Some(last) = page.devices.last() else { return ops };
+        from = last.place + 1;
+        let unknown = page.devices.iter().filter(|device| is_nobodys(device.number));
+        let ids: Vec<DeviceId> = unknown.map(|device| device.device.clone()).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let twins = until_answered("the devices that were unknown to a job", || deps.store.load(&ids)).await;
+        let numbers: HashMap<DeviceId, DeviceNumber> =
+            twins.into_iter().map(|twin| (twin.id, twin.number)).collect();
+        for device in page.devices.into_iter().filter(|device| is_nobodys(device.number)) {
+            if let Some(number) = numbers.get(&device.device).copied() {
+                ops.push(JobOp::Forget { job, places: (device.place, device.place + 1) });
+                ops.push(JobOp::Devices(vec![JobDevice { number, ..device }]));
+            }
+        }
+    }
+}
+
+/// The number of the device that was unknown as the `n`th, from 1: no twin will ever say that it is done.
+const fn nobodys(n: i64) -> DeviceNumber {
+    DeviceNumber(-n)
+}
+
+fn is_nobodys(number: DeviceNumber) -> bool {
+    number < DeviceNumber(0)
+}
+
 impl JobParts {
     /// The job that is asked for, and what is to be written down of it.
     pub fn new(id: JobId, make: MakeJob, now: Timestamp) -> (Job, Self) {
@@ -30,9 +73,8 @@ impl JobParts {
             .into_iter()
             .map(|(device, number, why)| (device, number, JobStep::new(id, StepState::Skipped).because(why)));
         let unknown = (1..).zip(unknown).map(|(n, device)| {
-            // Nobody's number: no twin will ever say that it is done.
             let why = Refusal::Unknown(device.to_string()).to_string();
-            (device, DeviceNumber(-n), JobStep::new(id, StepState::Failed).because(why))
+            (device, nobodys(n), JobStep::new(id, StepState::Failed).because(why))
         });
         let row = |(place, (device, number, step)): (u64, (DeviceId, DeviceNumber, JobStep))| JobDevice {
             device,

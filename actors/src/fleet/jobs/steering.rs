@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::Jobs;
-use super::creation::{AT_ONCE, JobParts};
+use super::creation::{AT_ONCE, JobParts, registered_since};
 use super::rollout::withdraw;
 use super::run::JobRun;
 use crate::mailbox::send_reply;
@@ -170,6 +170,39 @@ impl Jobs {
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         self.table.begin_anew(id);
+        if sweeping != JobSweep::Retry {
+            return self.sweep_all(id, sweeping, cause, ctx, then);
+        }
+        let registered = registered_since(Arc::clone(&self.deps), id).into_actor(self);
+        ctx.spawn(registered.map(move |registered, this, ctx| {
+            this.commit_parts(registered, ctx, move |this, ctx| {
+                this.sweep_all(id, sweeping, cause, ctx, then);
+            });
+        }));
+    }
+
+    /// Commits changes of a job's devices part by part, if there are any, and then calls `then`.
+    fn commit_parts(
+        &mut self,
+        mut ops: Vec<JobOp>,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        if ops.is_empty() {
+            return then(self, ctx);
+        }
+        let rest = ops.split_off(AT_ONCE.min(ops.len()));
+        self.commit_steps(ops, ctx, move |this, ctx| this.commit_parts(rest, ctx, then));
+    }
+
+    fn sweep_all(
+        &mut self,
+        id: JobId,
+        sweeping: JobSweep,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
         let total = self.table.jobs.get(&id).map_or(0, |job| job.total);
         let withdraws = sweeping == JobSweep::Cancel && self.table.has_tasks(id);
         let (sweep, of_last) = (self.table.change_of(id, sweeping), cause.clone());

@@ -3,6 +3,7 @@
 mod crash;
 mod failing;
 mod pages;
+mod retry;
 mod rollout;
 
 use std::collections::BTreeMap;

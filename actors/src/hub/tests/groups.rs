@@ -38,11 +38,11 @@ fn said(body: &str) -> GroupRequest {
 }
 
 async fn put(hub: &Hub, id: &str, body: &str) -> Result<PutGroupReply, GroupRefusal> {
-    let wish = said(body);
+    let requested = said(body);
     let (reply, stood) = oneshot::channel();
     let put = PutGroup {
         id: GroupId::parse(id).ok(),
-        wish,
+        requested,
         expect: GroupPrecondition::Any,
         if_tag: None,
         cause: cause(),

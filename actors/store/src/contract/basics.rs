@@ -176,6 +176,7 @@ async fn lists_filter_sort_and_page() {
         world.tell("p-2", r#"{"t": 1}"#);
         fixture.commit(&world.batch()).await;
         world.change("p-1", r#"{"tags": {"wet": false}}"#);
+        world.change("x", "{\"type\": \"Ku\u{308}hler\", \"tags\": {\"ho\u{308}he\": \"B\u{fc}ro\"}}");
         fixture.commit(&world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
 
@@ -228,6 +229,13 @@ async fn lists_filter_sort_and_page() {
         check(tagged(&[("floor", "2")]), &["p-1", "f-1"], 2).await;
         check(tagged(&[("floor", "2"), ("wet", "false")]), &["p-1"], 1).await;
         check(tagged(&[("wet", "true")]), &[], 0).await;
+        // However each was typed: as one character, or with the dots above behind it.
+        for (kind, room) in [("K\u{fc}hler", "B\u{fc}ro"), ("Ku\u{308}hler", "Bu\u{308}ro")] {
+            check(DeviceQuery { device_type: Some(kind.into()), ..list() }, &["x"], 1).await;
+            check(tagged(&[("h\u{f6}he", room)]), &["x"], 1).await;
+            check(tagged(&[("ho\u{308}he", room)]), &["x"], 1).await;
+            check(tagged(&[("ho\u{308}he", "Buro")]), &[], 0).await;
+        }
         let search = |part: &str| DeviceQuery { q: Some(part.into()), ..list() };
         check(search("ZEB"), &["p-1"], 1).await;
         check(search("p-"), &["p-1", "p-2"], 2).await;

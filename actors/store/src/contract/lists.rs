@@ -38,7 +38,7 @@ async fn runs_are_filtered_and_paged() {
             check(RunQuery { offset: 9, ..runs() }, &[], 6).await;
             check(RunQuery { offset: u64::MAX, limit: u64::MAX, ..runs() }, &[], 6).await;
             check(RunQuery { limit: 0, ..runs() }, &[], 6).await;
-            let behind = |n: u32| Some(RunPlace { at: after_noon(n.into()), id: run_id(u128::from(n)) });
+            let behind = |n: u32| Some(RunPlace { at: after_noon(n.into()), seq: n.into() });
             check(RunQuery { after: behind(4), ..runs() }, &[5, 6], 6).await;
             check(RunQuery { after: behind(4), newest_first: true, limit: 2, ..runs() }, &[3, 2], 6).await;
             check(RunQuery { after: behind(6), ..runs() }, &[], 6).await;
@@ -104,6 +104,48 @@ async fn pages_of_runs_go_on_where_they_ended() {
         let second = fixture.store.runs(&query(first.next)).await.unwrap();
         let ids: Vec<_> = second.runs.iter().map(|entry| entry.id).collect();
         assert_eq!((ids, second.total, second.next), ([4, 3, 2, 1].map(run_id).into(), 10, None));
+    }
+}
+
+/// A reader goes through the list while rules run on: of a run that comes in the same millisecond as the last of a page,
+/// with whatever id, the next page begins.
+#[tokio::test]
+async fn a_run_that_comes_later_in_the_same_millisecond_stands_behind_the_page() {
+    for mut fixture in Fixture::both().await {
+        let mut world = TestFleet::new();
+        world.register("a", "{}");
+        let a = ("a", world.number("a"));
+        let at_once = |n| RunEntry { at: after_noon(1), last_at: after_noon(1), ..run(n, "cool", Some(a)) };
+        let mut commit = async |fixture: &Fixture, runs: Vec<RunEntry>| {
+            world.automation.runs = runs;
+            fixture.commit(&world.batch()).await;
+        };
+        commit(&fixture, vec![at_once(50), at_once(60), at_once(70)]).await;
+        let mut pages = Vec::new();
+        for device in [None, Some(a.1)] {
+            let query = RunQuery { device, limit: 2, ..runs() };
+            let page = fixture.store.runs(&query).await.unwrap();
+            pages.push((query, page.next));
+        }
+        // One goes on, which moves it nowhere; and one with a smaller id comes.
+        let further = RunEntry { count: 2, ..at_once(50) };
+        commit(&fixture, vec![further, at_once(10)]).await;
+        for _ in 0..2 {
+            for (query, after) in &pages {
+                let ids = async |query: RunQuery| {
+                    let page = fixture.store.runs(&query).await.unwrap();
+                    page.runs.iter().map(|entry| entry.id).collect::<Vec<_>>()
+                };
+                assert!(after.is_some());
+                let behind = ids(RunQuery { after: *after, ..query.clone() }).await;
+                assert_eq!(behind, [70, 10].map(run_id), "{query:?}");
+                let newest = ids(RunQuery { newest_first: true, limit: 9, ..query.clone() }).await;
+                assert_eq!(newest, [10, 70, 60, 50].map(run_id), "{query:?}");
+            }
+            let last = fixture.store.last_runs(&[rule("cool")]).await.unwrap();
+            assert_eq!(last[0].id, run_id(10), "the last to come is the last run");
+            fixture.reopen().await;
+        }
     }
 }
 

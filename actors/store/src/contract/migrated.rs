@@ -1,16 +1,17 @@
 //! A database that an earlier version has made: everything in it stays.
 
-use sea_orm::Database;
+use sea_orm::{ConnectionTrait as _, Database};
 use tempfile::TempDir;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
 use super::samples;
 use super::support::*;
 use crate::{
-    AuditQuery, AuditStore as _, DeviceQuery, DeviceSort, SqlOptions, SqlStore, Store, UserStore as _,
-    UserWrite,
+    AuditQuery, AuditStore as _, DeviceQuery, DeviceSort, RunQuery, SqlOptions, SqlStore, Store,
+    UserStore as _, UserWrite,
 };
 use twinhub_domain::fleet::Lifecycle;
+use twinhub_domain::run::RunEntry;
 use twinhub_domain::{DeviceNumber, Json, Outgoing, Status};
 
 /// The tables before there were commands, and their columns.
@@ -167,7 +168,7 @@ async fn a_database_from_before_there_were_users_takes_them() {
     let url = format!("sqlite:{}?mode=rwc", folder.path().join("old.db").display());
     let before = Database::connect(&url).await.unwrap();
     Migrator::up(&before, Some(BEFORE_ACCESS)).await.unwrap();
-    assert_eq!(Migrator::get_pending_migrations(&before).await.unwrap().len(), 1);
+    assert!(!Migrator::get_pending_migrations(&before).await.unwrap().is_empty());
     before.close().await.unwrap();
     let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
     assert_eq!(store.users().await.unwrap(), []);
@@ -177,6 +178,106 @@ async fn a_database_from_before_there_were_users_takes_them() {
     assert_eq!(store.users().await.unwrap(), [samples::user(1, "ann")]);
     let page = store.audit(&AuditQuery { limit: 9, ..AuditQuery::default() }).await.unwrap();
     assert_eq!(page.records.len(), 1);
+}
+
+/// The last step before runs were counted.
+const BEFORE_RUN_SEQ: u32 = 11;
+
+/// The runs that are there keep their order, by their time and then by their id, and new ones stand behind them.
+#[tokio::test]
+async fn runs_from_before_they_were_counted_stand_in_their_order() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("old.db");
+    let url = format!("sqlite:{}?mode=rwc", path.display());
+    let before = Database::connect(&url).await.unwrap();
+    Migrator::up(&before, Some(BEFORE_RUN_SEQ)).await.unwrap();
+    before.close().await.unwrap();
+    let mut world = TestFleet::new();
+    world.register("a", "{}");
+    let a = ("a", world.number("a"));
+    let run = |n| samples::run(n, "cool", Some(a));
+    let at_once = |n| RunEntry { at: samples::after_noon(5), last_at: samples::after_noon(5), ..run(n) };
+    {
+        let sql = rusqlite::Connection::open(&path).unwrap();
+        for entry in [at_once(9), at_once(3), run(2), run(7)] {
+            let id = entry.id.0.as_bytes().to_vec();
+            let (began, body) = (entry.at.millis(), serde_json::to_string(&entry).unwrap());
+            let insert = "INSERT INTO runs (id, rule, device, began, last_at, outcome, telling, body) \
+                          VALUES (?1, 'cool', ?2, ?3, ?3, 'done', 1, ?4)";
+            sql.execute(insert, rusqlite::params![id, a.1.0, began, body]).unwrap();
+            let part = "INSERT INTO run_devices (run, device, began) VALUES (?1, ?2, ?3)";
+            sql.execute(part, rusqlite::params![id, a.1.0, began]).unwrap();
+        }
+    }
+    let mut expected = vec![2, 3, 9, 7];
+    let mut store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+    for late in [None, Some(1)] {
+        if let Some(late) = late {
+            world.automation.runs = vec![at_once(late)];
+            store.commit(&world.batch()).await.unwrap();
+            expected.insert(3, late);
+        }
+        for _ in 0..2 {
+            for device in [None, Some(a.1)] {
+                let (mut found, mut after) = (Vec::new(), None);
+                loop {
+                    let query = RunQuery { device, after, limit: 1, ..samples::runs() };
+                    let page = store.runs(&query).await.unwrap();
+                    found.extend(page.runs.iter().map(|entry| entry.id));
+                    after = page.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(
+                    found,
+                    expected.iter().map(|n| samples::run_id(u128::from(*n))).collect::<Vec<_>>()
+                );
+            }
+            store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn types_and_tags_from_before_they_stood_in_one_form_are_found() {
+    let fixture = Fixture::sql().await;
+    let mut world = TestFleet::new();
+    let typed =
+        "{\"type\": \"Ku\u{308}hler\", \"tags\": {\"ho\u{308}he\": \"Bu\u{308}ro\", \"plain\": \"a\"}}";
+    world.register("one", typed);
+    world.register("two", r#"{"type": "plain", "tags": {"plain": "a"}}"#);
+    fixture.commit(&world.batch()).await;
+    fixture.store.maintain(world.now).await.unwrap();
+    let old = fixture.path().with_file_name("old.db");
+    {
+        // As it was stored then, which only the last steps know differently.
+        let sql = rusqlite::Connection::open(fixture.path()).unwrap();
+        sql.execute("VACUUM INTO ?1", [old.to_str().unwrap()]).unwrap();
+        let sql = rusqlite::Connection::open(&old).unwrap();
+        sql.execute("UPDATE devices SET type = ?1 WHERE id = 'one'", ["Ku\u{308}hler"]).unwrap();
+        let both = ["ho\u{308}he", "Bu\u{308}ro"];
+        sql.execute("UPDATE tags SET name = ?1, value = ?2 WHERE name <> 'plain'", both).unwrap();
+        // A name that was typed in both forms.
+        let twice =
+            "INSERT INTO tags (device, name, value) SELECT number, ?1, 'other' FROM devices WHERE id = 'one'";
+        sql.execute(twice, ["h\u{f6}he"]).unwrap();
+    }
+    let url = format!("sqlite:{}", old.display());
+    let before = Database::connect(&url).await.unwrap();
+    before.execute_unprepared("DELETE FROM seaql_migrations WHERE version = 'm0013_composed'").await.unwrap();
+    assert_eq!(Migrator::get_pending_migrations(&before).await.unwrap().len(), 1);
+    before.close().await.unwrap();
+    let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+    let found = async |query: DeviceQuery| {
+        let twins = store.devices(&query).await.unwrap().twins;
+        twins.iter().map(|twin| twin.id.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    let tagged = |name: &str, value: &str| DeviceQuery { tags: vec![(name.into(), value.into())], ..list() };
+    assert_eq!(found(DeviceQuery { device_type: Some("K\u{fc}hler".into()), ..list() }).await, ["one"]);
+    assert_eq!(found(tagged("h\u{f6}he", "B\u{fc}ro")).await, ["one"]);
+    assert_eq!(found(tagged("h\u{f6}he", "other")).await, [""; 0]);
+    assert_eq!(found(tagged("plain", "a")).await, ["one", "two"]);
 }
 
 /// Fills an old database with the rows of an old program.

@@ -22,6 +22,8 @@ pub struct MemoryAutomation {
     kept: BTreeMap<(RuleId, DeviceNumber), ScopeSnapshot>,
     rules: BTreeMap<RuleId, RuleRecord>,
     runs: BTreeMap<RunId, RunEntry>,
+    /// Of each run the number that it was given as it was written first.
+    run_seqs: HashMap<RunId, u64>,
     /// The devices that had a part in each run.
     parts: BTreeSet<(RunId, DeviceNumber)>,
     alarms: BTreeMap<AlarmId, Alarm>,
@@ -57,6 +59,12 @@ impl MemoryAutomation {
         }
         // The last entry of a run counts.
         let last: HashMap<RunId, &RunEntry> = runs.iter().map(|entry| (entry.id, entry)).collect();
+        for (place, entry) in runs.iter().enumerate() {
+            if runs[place + 1..].iter().all(|later| later.id != entry.id) {
+                let next = self.run_seqs.len() as u64 + 1;
+                self.run_seqs.entry(entry.id).or_insert(next);
+            }
+        }
         for entry in last.into_values() {
             let acted_on = select::acted_on(entry).filter_map(|id| numbers.get(id).copied());
             let parts = acted_on.chain([entry.number]).filter(|number| *number != select::NOBODY);
@@ -100,21 +108,25 @@ impl MemoryAutomation {
             |entry: &RunEntry| query.device.is_none_or(|device| self.parts.contains(&(entry.id, device)));
         let wanted = |entry: &&RunEntry| select::is_run(query, entry) && has_part(entry);
         let mut found: Vec<&RunEntry> = self.runs.values().filter(wanted).collect();
-        found.sort_by_key(|entry| place(entry));
+        found.sort_by_key(|entry| self.place(entry));
         if query.newest_first {
             found.reverse();
         }
         let total = found.len() as u64;
         let is_behind = |entry: &RunEntry| {
             query.after.is_none_or(|after| {
-                if query.newest_first { place(entry) < after } else { place(entry) > after }
+                if query.newest_first { self.place(entry) < after } else { self.place(entry) > after }
             })
         };
         found.retain(|entry| is_behind(entry));
         let (runs, left) = page(&found, query.offset, query.limit);
         let is_last = query.offset.saturating_add(query.limit) >= left;
-        let next = if is_last { None } else { runs.last().map(place) };
+        let next = if is_last { None } else { runs.last().map(|entry| self.place(entry)) };
         RunPage { runs, total, next }
+    }
+
+    fn place(&self, entry: &RunEntry) -> RunPlace {
+        RunPlace { at: entry.at, seq: self.run_seqs.get(&entry.id).copied().unwrap_or_default() }
     }
 
     pub fn run(&self, id: RunId) -> Option<RunEntry> {
@@ -124,7 +136,7 @@ impl MemoryAutomation {
     pub fn last_runs(&self, rules: &[RuleId]) -> Vec<RunEntry> {
         let last = |rule: &RuleId| {
             let telling = self.runs.values().filter(|entry| entry.rule == *rule && select::is_telling(entry));
-            telling.max_by_key(|entry| (entry.at, entry.id)).cloned()
+            telling.max_by_key(|entry| self.place(entry)).cloned()
         };
         rules.iter().filter_map(last).collect()
     }
@@ -152,10 +164,6 @@ impl MemoryAutomation {
         let (deliveries, total) = page(&found, query.offset, query.limit);
         DeliveryPage { deliveries, total }
     }
-}
-
-fn place(entry: &RunEntry) -> RunPlace {
-    RunPlace { at: entry.at, id: entry.id }
 }
 
 fn page<T: Clone>(found: &[&T], offset: u64, limit: u64) -> (Vec<T>, u64) {

@@ -160,7 +160,7 @@ fn condition(query: &DeviceQuery) -> Condition {
                 .then(|| device::Column::Status.is_in(status.iter().map(|status| status.as_str()))),
         )
         .add_option(drifting_since.map(|since| device::Column::DriftingSince.lte(since.millis())))
-        .add_option(device_type.as_deref().map(|text| device::Column::DeviceType.eq(select::key(text))))
+        .add_option(device_type.as_deref().map(|text| device::Column::DeviceType.eq(&*select::alike(text))))
         .add_option(
             (!groups.is_empty())
                 .then(|| device::Column::GroupId.is_in(groups.iter().map(|group| select::key(group)))),
@@ -181,8 +181,8 @@ fn condition(query: &DeviceQuery) -> Condition {
         let tagged = Query::select()
             .column(tag::Column::Device)
             .from(tag::Entity)
-            .and_where(tag::Column::Name.eq(select::key(name)))
-            .and_where(tag::Column::Value.eq(select::key(value)))
+            .and_where(tag::Column::Name.eq(&*select::alike(name)))
+            .and_where(tag::Column::Value.eq(&*select::alike(value)))
             .to_owned();
         all = all.add(device::Column::Number.in_subquery(tagged));
     }

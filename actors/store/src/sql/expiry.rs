@@ -112,20 +112,20 @@ async fn too_many(store: &SqlStore, rule: &str, telling: bool, most: u64) -> Res
     use run::Column as C;
 
     let of_rule = Condition::all().add(C::Rule.eq(rule)).add(C::Telling.eq(telling));
-    let first_over: Option<(i64, Vec<u8>)> = run::Entity::find()
+    let first_over: Option<(i64, i64)> = run::Entity::find()
         .filter(of_rule.clone())
         .order_by(C::Began, Order::Desc)
-        .order_by(C::Id, Order::Desc)
+        .order_by(C::Seq, Order::Desc)
         .offset(most)
         .limit(1)
         .select_only()
-        .columns([C::Began, C::Id])
+        .columns([C::Began, C::Seq])
         .into_tuple()
         .one(&store.readers)
         .await
         .map_err(failed(EXPIRE))?;
-    let Some((began, id)) = first_over else { return Ok(()) };
-    let same_time = Condition::all().add(C::Began.eq(began)).add(C::Id.lte(id));
+    let Some((began, seq)) = first_over else { return Ok(()) };
+    let same_time = Condition::all().add(C::Began.eq(began)).add(C::Seq.lte(seq));
     let over = of_rule
         .add(C::Began.lte(began))
         .add(Condition::any().add(C::Began.lt(began)).add(same_time))

@@ -112,8 +112,8 @@ fn tags_of(twin: &Twin) -> Vec<tag::Model> {
     let mut names = HashSet::new();
     let tag = |(name, value): (&str, &Json)| {
         let value = select::tag_text(value)?;
-        // Two names that begin alike for so long are one to the index.
-        let name = select::key(name).to_owned();
+        // Two names that begin alike for so long, or are typed in two forms, are one to the index.
+        let name = select::alike(name).into_owned();
         names.insert(name.clone()).then_some(tag::Model { device, name, value })
     };
     let mut tags: Vec<tag::Model> = twin.setup.tags.iter().filter_map(tag).collect();

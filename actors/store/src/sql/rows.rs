@@ -29,7 +29,7 @@ pub fn of_device(twin: &Twin) -> device::Model {
         id: twin.id.as_str().to_owned(),
         serial_number: select::key(&twin.profile.serial_number).to_owned(),
         name: select::key(twin.display_name()).to_owned(),
-        device_type: select::key(&twin.profile.device_type).to_owned(),
+        device_type: select::alike(&twin.profile.device_type).into_owned(),
         group_id: select::key(twin.profile.text("group_id")).to_owned(),
         status: twin.presence.status.as_str().to_owned(),
         mode: twin.control.mode.as_str().to_owned(),

@@ -2,15 +2,17 @@
 
 mod parts;
 
+use std::collections::HashMap;
+
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
     Select,
 };
 
-use super::entities::{run, run_device};
+use super::entities::{meta, run, run_device};
 use super::rows::{self, failed};
-use super::{SqlStore, page, write};
+use super::{SqlStore, head, page, write};
 use crate::{RunPage, RunPlace, RunQuery, StoreError, select};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::{DeviceNumber, Timestamp};
@@ -31,22 +33,24 @@ pub async fn runs(store: &SqlStore, query: &RunQuery) -> Result<RunPage, StoreEr
         Some(device) => {
             let selected = parts::select(query, device);
             let total = page::count(store, READ, selected.clone(), P::Run).await?;
-            let sorted = parts::sorted(selected.filter(behind(query, P::Began, P::Run)), &order(query));
-            (total, places(store, query, total, sorted, (P::Began, P::Run)).await?)
+            let sorted = parts::sorted(selected.filter(behind(query, P::Began, P::Seq)), &order(query));
+            (total, places(store, query, total, sorted, [P::Began, P::Seq, P::Run]).await?)
         }
         None => {
             let selected = run::Entity::find().filter(condition(query)).filter(began(query, C::Began));
             let total = page::count(store, READ, selected.clone(), C::Id).await?;
-            let sorted = sorted(selected.filter(behind(query, C::Began, C::Id)), &order(query));
-            (total, places(store, query, total, sorted, (C::Began, C::Id)).await?)
+            let sorted = sorted(selected.filter(behind(query, C::Began, C::Seq)), &order(query));
+            (total, places(store, query, total, sorted, [C::Began, C::Seq, C::Id]).await?)
         }
     };
     let has_next = places.len() as u64 > query.limit;
     if has_next {
         places.pop();
     }
-    let next = places.last().filter(|_| has_next).map(|(began, id)| place(*began, id)).transpose()?;
-    let ids: Vec<Vec<u8>> = places.into_iter().map(|(_, id)| id).collect();
+    let place =
+        |(began, seq, _): &RunKey| RunPlace { at: Timestamp::from_millis(*began), seq: rows::uint(*seq) };
+    let next = places.last().filter(|_| has_next).map(place);
+    let ids: Vec<Vec<u8>> = places.into_iter().map(|(.., id)| id).collect();
     let rows = page::with_ids::<run::Entity>(store, READ, C::Id, &ids).await?;
     let runs: Result<Vec<RunEntry>, _> = rows.iter().map(to_run).collect();
     // One that a commit has just brought further may be no more what was asked for.
@@ -54,14 +58,17 @@ pub async fn runs(store: &SqlStore, query: &RunQuery) -> Result<RunPage, StoreEr
     Ok(RunPage { runs, total, next })
 }
 
+/// A run's beginning, its `seq` and its id.
+type RunKey = (i64, i64, Vec<u8>);
+
 /// The places of the runs on a page, and of one more where there is one.
 async fn places<E: EntityTrait>(
     store: &SqlStore,
     query: &RunQuery,
     total: u64,
     sorted: Select<E>,
-    (began, id): (E::Column, E::Column),
-) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+    columns: [E::Column; 3],
+) -> Result<Vec<RunKey>, StoreError> {
     if query.offset >= total || query.limit == 0 {
         return Ok(Vec::new());
     }
@@ -69,18 +76,11 @@ async fn places<E: EntityTrait>(
         .offset(rows::bound(query.offset))
         .limit(rows::bound(query.limit.saturating_add(1)))
         .select_only()
-        .columns([began, id])
+        .columns(columns)
         .into_tuple()
         .all(&store.readers)
         .await
         .map_err(failed(READ))
-}
-
-fn place(began: i64, id: &[u8]) -> Result<RunPlace, StoreError> {
-    let detail = |error: uuid::Error| format!("the id of the run at {began}: {error}");
-    let id = uuid::Uuid::from_slice(id)
-        .map_err(|error| StoreError::Damaged { operation: READ, detail: detail(error) })?;
-    Ok(RunPlace { at: Timestamp::from_millis(began), id: RunId(id) })
 }
 
 /// See [`crate::Store::run`].
@@ -109,11 +109,15 @@ pub async fn write(
     is_gone: impl Fn(DeviceNumber) -> bool,
 ) -> Result<(), StoreError> {
     let runs: Vec<&RunEntry> = runs.collect();
-    parts::write(sql, &runs, &is_gone).await?;
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let seqs = seqs(sql, &runs).await?;
+    parts::write(sql, &runs, &seqs, &is_gone).await?;
     let (mut telling, mut dull) = (Vec::new(), Vec::new());
     for entry in runs {
         let number = if is_gone(entry.number) { select::NOBODY } else { entry.number };
-        let row = of_run(entry, number)?;
+        let row = of_run(entry, seqs[&entry.id], number)?;
         if row.telling { telling.push(row) } else { dull.push(row) }
     }
     let overwrite =
@@ -121,6 +125,36 @@ pub async fn write(
     write::insert(sql, WRITE, telling, Some(overwrite(&[C::Outcome, C::LastAt, C::Body]))).await?;
     // Counted again and again: no index is written for that.
     write::insert(sql, WRITE, dull, Some(overwrite(&[C::LastAt, C::Body]))).await
+}
+
+/// The `seq` of each of these runs: the one that it has, or for a new one the next.
+async fn seqs(sql: &DatabaseTransaction, runs: &[&RunEntry]) -> Result<HashMap<RunId, i64>, StoreError> {
+    let mut known = HashMap::with_capacity(runs.len());
+    for some in runs.chunks(write::AT_ONCE) {
+        let found: Vec<(Vec<u8>, i64)> = run::Entity::find()
+            .filter(C::Id.is_in(some.iter().map(|entry| bytes(entry.id))))
+            .select_only()
+            .columns([C::Id, C::Seq])
+            .into_tuple()
+            .all(sql)
+            .await
+            .map_err(failed(WRITE))?;
+        known.extend(found);
+    }
+    let before = head::meta_value(sql, meta::RUN_SEQ).await?.unwrap_or_default();
+    let mut last = before;
+    let mut seqs = HashMap::with_capacity(runs.len());
+    for entry in runs {
+        let seq = known.get(&bytes(entry.id)).copied().unwrap_or_else(|| {
+            last += 1;
+            last
+        });
+        seqs.insert(entry.id, seq);
+    }
+    if last > before {
+        write::meta(sql, meta::RUN_SEQ, last).await?;
+    }
+    Ok(seqs)
 }
 
 /// Removes a device: the runs that it fired are no device's then.
@@ -136,13 +170,14 @@ pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreE
     parts::forget(sql, device).await
 }
 
-fn of_run(entry: &RunEntry, number: DeviceNumber) -> Result<run::Model, StoreError> {
+fn of_run(entry: &RunEntry, seq: i64, number: DeviceNumber) -> Result<run::Model, StoreError> {
     let RunEntry { id, rule, at, ended_at, outcome, parent, last_at, .. } = entry;
     Ok(run::Model {
         id: bytes(*id),
         rule: rule.as_str().to_owned(),
         device: number.0,
         began: at.millis(),
+        seq,
         last_at: (*at).max(*last_at).max(ended_at.unwrap_or(*at)).millis(),
         outcome: outcome.as_str().to_owned(),
         telling: select::is_telling(entry),
@@ -178,13 +213,13 @@ fn began(query: &RunQuery, column: impl ColumnTrait) -> Condition {
 }
 
 /// A condition on the place: the bound on the time alone is for the index.
-fn behind(query: &RunQuery, began: impl ColumnTrait, id: impl ColumnTrait) -> Condition {
-    let Some(RunPlace { at, id: last }) = query.after else { return Condition::all() };
-    let (at, last) = (at.millis(), bytes(last));
+fn behind(query: &RunQuery, began: impl ColumnTrait, seq: impl ColumnTrait) -> Condition {
+    let Some(RunPlace { at, seq: last }) = query.after else { return Condition::all() };
+    let (at, last) = (at.millis(), rows::int(last));
     let (bound, later, same_time) = if query.newest_first {
-        (began.lte(at), began.lt(at), id.lt(last))
+        (began.lte(at), began.lt(at), seq.lt(last))
     } else {
-        (began.gte(at), began.gt(at), id.gt(last))
+        (began.gte(at), began.gt(at), seq.gt(last))
     };
     Condition::all().add(bound).add(Condition::any().add(later).add(same_time))
 }
@@ -195,7 +230,7 @@ fn order(query: &RunQuery) -> Order {
 
 /// Both columns in one direction, as the indexes have them.
 fn sorted(selected: Select<run::Entity>, order: &Order) -> Select<run::Entity> {
-    selected.order_by(C::Began, order.clone()).order_by(C::Id, order.clone())
+    selected.order_by(C::Began, order.clone()).order_by(C::Seq, order.clone())
 }
 
 /// A look into the index for each rule.
@@ -207,7 +242,7 @@ fn are_last(rules: &[RuleId]) -> Expr {
             .and_where(C::Rule.eq(rule.as_str()))
             .and_where(C::Telling.eq(true))
             .order_by(C::Began, Order::Desc)
-            .order_by(C::Id, Order::Desc)
+            .order_by(C::Seq, Order::Desc)
             .limit(1)
             .to_owned()
     };
@@ -227,7 +262,7 @@ mod tests {
         let rule = || RuleId::parse("cool").ok();
         let time = Some(Timestamp::from_millis(0));
         let all = RunQuery::default;
-        let after = Some(RunPlace { at: Timestamp::from_millis(0), id: RunId(uuid::Uuid::nil()) });
+        let after = Some(RunPlace { at: Timestamp::from_millis(0), seq: 7 });
         let failed = || vec!["failed".to_owned()];
         for (query, index) in [
             (all(), "COVERING INDEX runs_began"),
@@ -238,8 +273,8 @@ mod tests {
             for newest_first in [false, true] {
                 let query = RunQuery { newest_first, ..query.clone() };
                 let all = run::Entity::find().filter(condition(&query)).filter(began(&query, C::Began));
-                let page = sorted(all.filter(behind(&query, C::Began, C::Id)), &order(&query));
-                let page = page.select_only().columns([C::Began, C::Id]).limit(20);
+                let page = sorted(all.filter(behind(&query, C::Began, C::Seq)), &order(&query));
+                let page = page.select_only().columns([C::Began, C::Seq, C::Id]).limit(20);
                 let plan = plan(&fixture, &page.build(DbBackend::Sqlite).to_string());
                 assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
             }
@@ -255,7 +290,7 @@ mod tests {
         let rules: Vec<RuleId> = rule().into_iter().chain(RuleId::parse("heat")).collect();
         let last = run::Entity::find().filter(are_last(&rules));
         let plan = plan(&fixture, &last.build(DbBackend::Sqlite).to_string());
-        assert!(plan.contains("runs_rule_telling_began_id (rule=? AND telling=?)"), "{plan}");
+        assert!(plan.contains("runs_rule_telling_began_seq (rule=? AND telling=?)"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE FOR ORDER BY") && !plan.contains("SCAN runs"), "{plan}");
     }
 }

@@ -254,7 +254,9 @@ impl DeviceImport {
 }
 
 impl RecordImport for DeviceImport {
-    const TABLE: &'static Table = &DEVICES;
+    fn table() -> &'static Table {
+        &DEVICES
+    }
 
     async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
         let mut row = row;

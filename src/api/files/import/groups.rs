@@ -45,9 +45,8 @@ impl GroupImport {
         }
         self.access.check_store()?;
         let cause = self.access.cause();
-        let stood =
-            ask(&self.access, |reply| PutGroup { id, wish: requested, expect, if_tag: None, cause, reply })
-                .await??;
+        let stood = ask(&self.access, |reply| PutGroup { id, requested, expect, if_tag: None, cause, reply })
+            .await??;
         Ok(stood.view.group.id.to_string())
     }
 
@@ -66,7 +65,9 @@ impl GroupImport {
 }
 
 impl RecordImport for GroupImport {
-    const TABLE: &'static Table = &GROUPS;
+    fn table() -> &'static Table {
+        &GROUPS
+    }
 
     async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
         let mut requested = read::<NewGroup>(row)?.group_request()?;

@@ -62,7 +62,7 @@ pub(super) async fn run<K: RecordImport, E: std::fmt::Display>(
 ) -> Result<ImportReport, FileFault> {
     let mut run = ImportRun {
         kind: Rc::new(kind),
-        reader: RowReader::new(K::TABLE, options.format, options.first_line),
+        reader: RowReader::new(K::table(), options.format, options.first_line),
         seen: UniqueValues::default(),
         flying: FuturesUnordered::new(),
         later: Vec::new(),
@@ -140,8 +140,8 @@ impl<K: RecordImport> ImportRun<K> {
             Ok(row) => row,
             Err(fault) => return self.refuse(number, None, fault),
         };
-        let id = row.get(K::TABLE.key).and_then(Json::as_str).map(str::to_owned);
-        if let Err(error) = self.seen.check(K::TABLE, &row, number) {
+        let id = row.get(K::table().key).and_then(Json::as_str).map(str::to_owned);
+        if let Err(error) = self.seen.check(K::table(), &row, number) {
             return self.refuse(number, id, error.into());
         }
         self.fly(ReadLine { number, id, row });
@@ -206,7 +206,7 @@ impl<K: RecordImport> ImportRun<K> {
 
     fn refuse(&mut self, line: u64, id: Option<String>, fault: LineFault) {
         self.report.refused += 1;
-        let device_id = id.clone().filter(|_| K::TABLE.key == "device_id");
+        let device_id = id.clone().filter(|_| K::table().key == "device_id");
         self.refusals.insert(line, LineRefused { device_id, ..LineRefused::new(line, id, fault) });
         if self.refusals.len() > self.options.details {
             self.refusals.pop_last(); // they come in as they end, and the first are told
@@ -240,7 +240,9 @@ mod tests {
     struct ModelTree(RefCell<BTreeSet<String>>);
 
     impl RecordImport for ModelTree {
-        const TABLE: &'static Table = &DEVICES;
+        fn table() -> &'static Table {
+            &DEVICES
+        }
 
         async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
             tokio::task::yield_now().await;

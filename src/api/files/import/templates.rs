@@ -45,7 +45,9 @@ impl TemplateImport {
 }
 
 impl RecordImport for TemplateImport {
-    const TABLE: &'static Table = &TEMPLATES;
+    fn table() -> &'static Table {
+        &TEMPLATES
+    }
 
     async fn import(&self, row: Object) -> Result<LineOutcome, ApiError> {
         let id = read::<NewTemplate>(row.clone())?.id;

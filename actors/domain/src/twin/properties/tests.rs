@@ -26,6 +26,34 @@ fn a_large_patch_does_what_many_small_ones_do() {
 }
 
 #[test]
+fn an_object_that_loses_its_last_member_goes() {
+    let object = |text: &str| -> Object { serde_json::from_str(text).unwrap() };
+    for (before, patch, expected) in [
+        (r#"{"m":{"x":1}}"#, r#"{"m":{"x":null}}"#, "{}"),
+        (r#"{"m":{"x":1,"y":2}}"#, r#"{"m":{"x":null}}"#, r#"{"m":{"y":2}}"#),
+        (r#"{"m":{"x":1,"y":2}}"#, r#"{"m":{"x":null,"y":null}}"#, "{}"),
+        (r#"{"m":{"x":1}}"#, r#"{"m":{"x":null,"y":2}}"#, r#"{"m":{"y":2}}"#),
+        (r#"{"m":{"x":{"z":1}}}"#, r#"{"m":{"x":{"z":null}}}"#, "{}"),
+        (r#"{"m":{"x":{"z":1},"y":2}}"#, r#"{"m":{"x":{"z":null}}}"#, r#"{"m":{"y":2}}"#),
+        (r#"{"a":1}"#, r#"{"m":{"x":null}}"#, r#"{"a":1}"#),
+        (r#"{"m":"text"}"#, r#"{"m":{"x":null}}"#, "{}"),
+        // Asked for as such.
+        ("{}", r#"{"m":{}}"#, r#"{"m":{}}"#),
+        (r#"{"m":{"x":1}}"#, r#"{"m":{}}"#, r#"{"m":{"x":1}}"#),
+        (r#"{"m":{"x":1}}"#, r#"{"m":{"x":{}}}"#, r#"{"m":{"x":{}}}"#),
+        (r#"{"m":{"e":{}}}"#, r#"{"m":{"x":null}}"#, r#"{"m":{"e":{}}}"#),
+        // A list is a value, whatever is in it.
+        (r#"{"m":{"x":1}}"#, r#"{"m":{"x":[]}}"#, r#"{"m":{"x":[]}}"#),
+    ] {
+        let mut properties = Properties::default();
+        properties.merge(&object(before), Timestamp::from_millis(1), None);
+        let meant = properties.without_emptied(object(patch));
+        properties.merge(&meant, Timestamp::from_millis(2), None);
+        assert_eq!(Json::from(properties.to_object()).to_string(), expected, "{before} and {patch}");
+    }
+}
+
+#[test]
 fn a_property_is_small_and_is_stored_as_ever() {
     assert_eq!(size_of::<Property>(), 64);
     for text in [

@@ -33,6 +33,15 @@ fn each_property_says_how_far_it_is() {
 }
 
 #[test]
+fn of_what_is_not_desired_any_more_nothing_is_left_to_come_to() {
+    let mut scene = Scene::online();
+    scene.desire(r#"{"motor": {"rpm": 5}}"#);
+    let told_of = told(&scene.desire(r#"{"motor": {"rpm": null}}"#));
+    assert_eq!((told_of.as_deref(), scene.twin.desired.len()), (Some("{}"), 0));
+    assert_eq!((scene.twin.drifting_since(), scene.twin.delta().len()), (None, 0));
+}
+
+#[test]
 fn drift_begins_when_they_part() {
     let mut scene = Scene::online();
     scene.now = 5;

@@ -84,8 +84,7 @@ fn when_it_was_heard_does_not_go_back_with_the_clock() {
         ("online", |scene| drop(scene.say(true))),
     ];
     for (what, word) in words {
-        // That it is online says something new where it was gone.
-        for is_gone in [what == "online", true] {
+        for is_gone in [false, true] {
             let mut scene = Scene::online();
             scene.now = 100;
             scene.report("{}");
@@ -217,6 +216,36 @@ fn a_device_that_polled_is_published_to_once_it_speaks_mqtt() {
         assert_eq!(told(&outcome).as_deref(), Some(r#"{"power":"on"}"#), "{word:?}");
         assert_eq!(outcome.publishes.len(), 2, "each is told once: {word:?}");
     }
+}
+
+/// A device that sends no readings, and says every minute that it is there.
+#[test]
+fn a_device_that_says_again_that_it_is_online_was_heard() {
+    let mut scene = Scene::online();
+    scene.set(r#"{"settings": {"heartbeat": "90s"}}"#);
+    let version = scene.twin.version;
+    for now in [60, 120, 180] {
+        scene.now = now;
+        scene.wake();
+        scene.say(true);
+        let presence = &scene.twin.presence;
+        assert_eq!((presence.status, presence.last_seen), (Status::Online, Some(at(now))));
+        assert_eq!(presence.line(), None, "it never went");
+    }
+    assert_eq!(scene.twin.version, version, "its document is as it was");
+    let events = scene.events.len();
+    scene.say(true);
+    assert_eq!(scene.events.len(), events, "in the same moment it says nothing new");
+    // With news of itself it is heard by these, once, and they are a beat of its rhythm.
+    scene.now = 240;
+    let details = object(r#"{"battery": 80}"#);
+    let outcome = scene.input(Input::Presence { online: true, details }, &mqtt());
+    assert_eq!((outcome.events.len(), scene.twin.presence.last_seen), (1, Some(at(240))));
+    // What its broker has kept of it, when the hub subscribes anew, is no word of now.
+    scene.now = 300;
+    let kept = Cause { retained: true, ..mqtt() };
+    let outcome = scene.input(Input::Presence { online: true, details: Object::default() }, &kept);
+    assert_eq!((outcome.events.len(), scene.twin.presence.last_seen), (0, Some(at(240))));
 }
 
 #[test]

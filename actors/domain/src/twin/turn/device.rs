@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::super::firmware::VERSION;
 use super::super::intake::too_large;
-use super::super::presence::{self, reason::HEARD};
+use super::super::presence::{self, reason::AGAIN, reason::HEARD};
 use super::super::size_limits::check_names;
 use super::super::translation::READINGS;
 use super::super::units::take_units;
@@ -23,6 +23,13 @@ impl TwinTurn<'_> {
         if self.twin.presence.comes_with(self.cause) {
             self.record(presence::event(Status::Online, why));
             self.remind();
+        }
+    }
+
+    /// A device that is online and says so again was heard, unless its broker has kept the word for whoever subscribes.
+    pub(super) fn hear_online_again(&mut self) {
+        if !self.cause.retained && self.twin.presence.last_seen < Some(self.now) {
+            self.record(presence::event(Status::Online, AGAIN));
         }
     }
 

@@ -121,16 +121,18 @@ fn scopes_that_are_as_at_first_are_not_kept() {
 }
 
 #[test]
-fn who_was_online_when_a_rule_came_does_not_come_online_by_another_poll() {
-    let mut sim = world("  other: { actions: { log: x } }");
-    sim.reports("a", "x", 1.0);
-    sim.exchange(&rules("  r: { triggers: { presence: a, becomes: online }, actions: { log: there } }"));
-    sim.pass(MINUTE);
-    sim.tell(&id("a"), Input::Poll, &device()).unwrap();
-    assert!(sim.deeds().is_empty(), "{:?}", sim.deeds());
-    let gone = Input::Presence { online: false, details: Object::default() };
-    sim.tell(&id("a"), gone, &device()).unwrap();
-    sim.pass(MINUTE);
-    sim.tell(&id("a"), Input::Poll, &device()).unwrap();
-    assert_eq!(sim.deeds(), ["120 log there"]);
+fn who_was_online_when_a_rule_came_does_not_come_online_by_another_word() {
+    for word in [Input::Poll, Input::Presence { online: true, details: Object::default() }] {
+        let mut sim = world("  other: { actions: { log: x } }");
+        sim.reports("a", "x", 1.0);
+        sim.exchange(&rules("  r: { triggers: { presence: a, becomes: online }, actions: { log: there } }"));
+        sim.pass(MINUTE);
+        sim.tell(&id("a"), word.clone(), &device()).unwrap();
+        assert!(sim.deeds().is_empty(), "{word:?}: {:?}", sim.deeds());
+        let gone = Input::Presence { online: false, details: Object::default() };
+        sim.tell(&id("a"), gone, &device()).unwrap();
+        sim.pass(MINUTE);
+        sim.tell(&id("a"), word.clone(), &device()).unwrap();
+        assert_eq!(sim.deeds(), ["120 log there"], "{word:?}");
+    }
 }

@@ -71,6 +71,20 @@ fn what_happened_between_happens_again() {
     }]);
 }
 
+/// That it is online once more, or asks again, does not mean that it had not been there.
+#[test]
+fn whoever_was_there_and_says_so_again_had_been_there() {
+    let again: SimStep = |sim| {
+        let online = Input::Presence { online: true, details: Object::default() };
+        sim.tell(&id("a"), online, &device()).unwrap();
+    };
+    let goes: SimStep = |sim| sim.happen(&id("a"), gone(), &device());
+    check(&[again]);
+    check(&[again, goes]);
+    check(&[again, goes, again]);
+    check(&[goes, again]);
+}
+
 /// A reading of so many seconds ago.
 fn late(sim: &mut Sim, value: i64, seconds: i64) {
     let at = sim.now.plus_millis(-seconds * 1_000);

@@ -31,5 +31,7 @@ pub const CLOCK_AHEAD: &str = "clock_ahead";
 pub const CLOCK_DOUBTED: &str = "clock_doubted";
 /// The time of the last look for layers of templates that are not used any more.
 pub const LAYERS_LOOKED_AT: &str = "layers_looked_at";
+/// The largest `seq` of a run ever given.
+pub const RUN_SEQ: &str = "run_seq";
 /// Identifies the key that seals secrets.
 pub const KEY_CHECK: &str = "key_check";

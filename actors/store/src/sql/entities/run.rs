@@ -12,6 +12,8 @@ pub struct Model {
     /// The device that fired it; 0 where there is none, or none any more.
     pub device: i64,
     pub began: i64,
+    /// Grows with each run, in the order in which they are written first.
+    pub seq: i64,
     /// The time of its last change: its end, or when the same was found last.
     pub last_at: i64,
     pub outcome: String,

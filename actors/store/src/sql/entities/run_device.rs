@@ -12,6 +12,8 @@ pub struct Model {
     pub device: i64,
     /// The beginning of the run, so that an index has a device's runs in their order.
     pub began: i64,
+    /// The run's.
+    pub seq: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -13,7 +13,7 @@ use super::super::rows::failed;
 use super::super::write;
 use super::{began, bytes, condition};
 use crate::{RunQuery, StoreError, select};
-use twinhub_domain::run::RunEntry;
+use twinhub_domain::run::{RunEntry, RunId};
 use twinhub_domain::{DeviceId, DeviceNumber};
 
 use run_device::Column as P;
@@ -29,7 +29,7 @@ pub fn select(query: &RunQuery, device: DeviceNumber) -> Select<run_device::Enti
 
 /// As the index has them.
 pub fn sorted(selected: Select<run_device::Entity>, order: &Order) -> Select<run_device::Entity> {
-    selected.order_by(P::Began, order.clone()).order_by(P::Run, order.clone())
+    selected.order_by(P::Began, order.clone()).order_by(P::Seq, order.clone())
 }
 
 /// The runs that a device had a part in.
@@ -37,11 +37,12 @@ pub fn of(device: i64) -> SelectStatement {
     Query::select().column(P::Run).from(run_device::Entity).and_where(P::Device.eq(device)).take()
 }
 
-/// Writes the devices that fired `runs` and those that they acted upon. Rows that are there stay: a part once had is
+/// Writes the devices that fired `runs`, which have these `seqs`, and those that they acted upon. Rows that are there stay: a part once had is
 /// had for good.
 pub async fn write(
     sql: &DatabaseTransaction,
     runs: &[&RunEntry],
+    seqs: &HashMap<RunId, i64>,
     is_gone: impl Fn(DeviceNumber) -> bool,
 ) -> Result<(), StoreError> {
     let ids: HashSet<&DeviceId> = runs.iter().flat_map(|entry| select::acted_on(entry)).collect();
@@ -51,7 +52,8 @@ pub async fn write(
         let acted_on = select::acted_on(entry).filter_map(|id| numbers.get(id.as_str()).copied());
         let parts: BTreeSet<DeviceNumber> = acted_on.chain([entry.number]).collect();
         for part in parts.into_iter().filter(|part| *part != select::NOBODY && !is_gone(*part)) {
-            rows.push(run_device::Model { run: bytes(entry.id), device: part.0, began: entry.at.millis() });
+            let (run, began, seq) = (bytes(entry.id), entry.at.millis(), seqs[&entry.id]);
+            rows.push(run_device::Model { run, device: part.0, began, seq });
         }
     }
     let keep = OnConflict::columns([P::Run, P::Device]).do_nothing_on([P::Run, P::Device]).to_owned();
@@ -108,18 +110,19 @@ mod tests {
     use crate::contract::support::{Fixture, plan};
     use crate::sql::runs::{behind, order};
     use twinhub_domain::Timestamp;
-    use twinhub_domain::run::{RuleId, RunId};
+    use twinhub_domain::run::RuleId;
 
     #[tokio::test]
     async fn a_page_of_a_device_is_read_from_an_index() {
         let fixture = Fixture::sql().await;
         let time = Some(Timestamp::from_millis(0));
         let all = RunQuery::default;
-        let after = Some(RunPlace { at: Timestamp::from_millis(0), id: RunId(uuid::Uuid::nil()) });
+        let after = Some(RunPlace { at: Timestamp::from_millis(0), seq: 7 });
         let page = |query: &RunQuery, newest_first| {
             let query = RunQuery { newest_first, ..query.clone() };
-            let all = select(&query, DeviceNumber(1)).filter(behind(&query, P::Began, P::Run));
-            let page = sorted(all, &order(&query)).select_only().columns([P::Began, P::Run]).limit(20);
+            let all = select(&query, DeviceNumber(1)).filter(behind(&query, P::Began, P::Seq));
+            let page =
+                sorted(all, &order(&query)).select_only().columns([P::Began, P::Seq, P::Run]).limit(20);
             plan(&fixture, &page.build(DbBackend::Sqlite).to_string())
         };
         for newest_first in [false, true] {
@@ -130,12 +133,12 @@ mod tests {
                 RunQuery { after, ..all() },
             ] {
                 let plan = page(&query, newest_first);
-                assert!(plan.contains("COVERING INDEX run_devices_device_began_run"), "{query:?}: {plan}");
+                assert!(plan.contains("COVERING INDEX run_devices_device_began_seq"), "{query:?}: {plan}");
                 assert!(!plan.contains("TEMP B-TREE") && !plan.contains("runs"), "{query:?}: {plan}");
             }
             let failed = RunQuery { outcomes: vec!["failed".into()], ..all() };
             let plan = page(&failed, newest_first);
-            assert!(plan.contains("COVERING INDEX run_devices_device_began_run"), "{plan}");
+            assert!(plan.contains("COVERING INDEX run_devices_device_began_seq"), "{plan}");
             assert!(plan.contains("SEARCH runs") && !plan.contains("TEMP B-TREE"), "{plan}");
         }
         let of_both = RunQuery { rule: RuleId::parse("cool").ok(), ..all() };
@@ -147,7 +150,7 @@ mod tests {
     async fn what_is_written_and_deleted_is_found_by_an_index() {
         let fixture = Fixture::sql().await;
         let of_device = plan(&fixture, &of(1).to_string(sea_orm::sea_query::SqliteQueryBuilder));
-        assert!(of_device.contains("COVERING INDEX run_devices_device_began_run"), "{of_device}");
+        assert!(of_device.contains("COVERING INDEX run_devices_device_began_seq"), "{of_device}");
         let orphans = orphans(vec![vec![0; 16], vec![1; 16]]).build(DbBackend::Sqlite).to_string();
         let orphans = plan(&fixture, &orphans);
         assert!(orphans.contains("PRIMARY KEY (run=?)") && !orphans.contains("SCAN"), "{orphans}");
