@@ -6,12 +6,11 @@
 //! the one that has an effect, a device's poll for commands, is refused to browsers then ([`check_poll`]).
 
 use actix_web::HttpRequest;
-use actix_web::dev::{RequestHead, ServiceRequest};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::http::uri::Authority;
 
-use super::sign_in;
+use super::{client, sign_in};
 use crate::config::WebOrigin;
 use crate::http::problem::ApiError;
 
@@ -22,8 +21,6 @@ pub struct AllowedOrigins {
     listed: Vec<String>,
     /// The origin of the public address.
     public: Option<String>,
-    /// Our own pages are served over TLS.
-    over_tls: bool,
 }
 
 /// The parts of a request that name the page that sent it.
@@ -42,15 +39,14 @@ struct RequestSource<'a> {
 
 impl AllowedOrigins {
     /// These origins, and that of `public_url`. `*` allows every origin except `null`, which sandboxed frames and
-    /// files have: that must be listed itself. `over_tls`: so are our own pages served.
+    /// files have: that must be listed itself.
     #[must_use]
-    pub fn new(origins: &[WebOrigin], public_url: Option<&str>, over_tls: bool) -> Self {
+    pub fn new(origins: &[WebOrigin], public_url: Option<&str>) -> Self {
         let public = public_url.and_then(|url| url::Url::parse(url).ok());
         Self {
             any: origins.iter().any(|WebOrigin(origin)| origin == "*"),
             listed: origins.iter().map(|WebOrigin(origin)| origin.clone()).collect(),
             public: public.map(|url| url.origin().ascii_serialization()),
-            over_tls,
         }
     }
 
@@ -74,8 +70,8 @@ impl AllowedOrigins {
     }
 
     /// Is `origin` our own by scheme, host and port, or listed by its name? Sessions count for requests of these alone.
-    pub(super) fn is_own(&self, origin: &str, host: &str) -> bool {
-        let scheme = if self.over_tls { "https://" } else { "http://" };
+    pub(super) fn is_own(&self, origin: &str, is_https: bool, host: &str) -> bool {
+        let scheme = if is_https { "https://" } else { "http://" };
         let ours = origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host));
         ours || self.is_public(origin)
             || self.listed.iter().any(|listed| listed != "*" && listed.eq_ignore_ascii_case(origin))
@@ -95,10 +91,11 @@ impl AllowedOrigins {
             return Err(ApiError::RepeatedHeader("Origin"));
         }
         let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        let client = client::of(request.request());
         let source = RequestSource {
             reads: matches!(*request.method(), Method::GET | Method::HEAD),
             path: request.path(),
-            host: host(request.head()).unwrap_or_default(),
+            host: &client.host,
             origin: origin.as_deref(),
             site: text(headers, "Sec-Fetch-Site"),
             mode: text(headers, "Sec-Fetch-Mode"),
@@ -145,12 +142,6 @@ pub fn check_poll(request: &HttpRequest) -> Result<(), ApiError> {
     if agent.starts_with(b"Mozilla/") && !is_told { Err(ApiError::UntoldPage) } else { Ok(()) }
 }
 
-/// The host of the request's target, or else of its `Host` header.
-pub(super) fn host(request: &RequestHead) -> Option<&str> {
-    let target = request.uri.authority().map(Authority::as_str);
-    target.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
-}
-
 /// The text of a header.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     // A value that is not text comes from no browser; `?` is refused.
@@ -163,7 +154,7 @@ mod tests {
 
     fn origins(named: &[&str]) -> AllowedOrigins {
         let named: Vec<_> = named.iter().map(|origin| origin.parse().unwrap()).collect();
-        AllowedOrigins::new(&named, Some("https://hub.example.com/x"), false)
+        AllowedOrigins::new(&named, Some("https://hub.example.com/x"))
     }
 
     fn check(allowed: &[&str], origin: &str, expected: bool) {

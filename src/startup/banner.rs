@@ -1,5 +1,7 @@
 //! The text for a person who has just started the hub.
 
+use twinhub_actors::identities::DevicesPolicy;
+
 use super::{RunningHub, public_address, scheme};
 
 impl RunningHub {
@@ -17,6 +19,8 @@ impl RunningHub {
         let authority =
             authority.map(|fingerprint| format!("  CA     {http}/ca.pem, SHA-256 {fingerprint}\n"));
         let mqtts = mqtt_over_tls.map(|address| format!(", over TLS {address}")).unwrap_or_default();
+        let needs_password = mqtt.is_some() && self.hub.settings.devices == DevicesPolicy::Strict;
+        let password = if needs_password { " -u test -P TOKEN" } else { "" };
         let first_user = set_up.as_ref().map(|token| {
             format!(
                 "anyone who asks may do everything until there is a user; make the first one (once, within an hour):\n\n  \
@@ -26,7 +30,7 @@ impl RunningHub {
         });
         format!(
             "twinhub {version}\n\n  page   {http}/\n  API    {http}/docs\n  MQTT   {broker}{mqtts}\n  data   {data}\n{authority}\n\
-             {first_user}try it:\n\n  mosquitto_pub{publish} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
+             {first_user}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
              curl{trust} {http}/api/devices/test\n",
             trust = if tls.is_some() { " -k" } else { "" },
             authority = authority.unwrap_or_default(),

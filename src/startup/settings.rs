@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use twinhub_actors::Settings;
 use twinhub_actors::accounts::{AccountSettings, RegistrationPolicy};
+use twinhub_actors::identities::DevicesPolicy;
 use twinhub_actors::ingress::UnknownDevicePolicy;
 use twinhub_actors::webhook_destinations::WebhookDestinations;
 use twinhub_mqtt::broker::{BrokerSettings, RetainedLimits, SessionLimits, TlsListener};
@@ -53,6 +54,15 @@ pub(crate) fn destinations(config: &Config, listeners: &[SocketAddr]) -> Webhook
     }
 }
 
+/// The treatment of MQTT clients without a password.
+pub(crate) fn devices(config: &Config) -> DevicesPolicy {
+    match config.devices() {
+        config::DevicesOption::Open => DevicesPolicy::Open,
+        config::DevicesOption::Known => DevicesPolicy::Known,
+        config::DevicesOption::Strict => DevicesPolicy::Strict,
+    }
+}
+
 pub(crate) fn unknown_devices(config: &Config) -> UnknownDevicePolicy {
     match config.unknown_devices {
         config::UnknownDevicesOption::Accept => UnknownDevicePolicy::Accept,
@@ -84,6 +94,7 @@ pub(crate) fn accounts(config: &Config) -> AccountSettings {
 
 pub(crate) fn settings(config: &Config) -> Settings {
     let mut settings = Settings {
+        devices: devices(config),
         unknown_devices: unknown_devices(config),
         rules: config.rules.clone(),
         window: config.window,
@@ -91,6 +102,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         secrets: SecretNames::with(&config.rule_secrets),
         broker_tells: matches!(config.mqtt, Mqtt::Embedded),
         accounts: accounts(config),
+        keep_audit: config.audit_retention,
         ..Settings::default()
     };
     // An operator who says how long does not want to wait for a hundred thousand twins.
