@@ -3,6 +3,7 @@
 //! Every option has one name and three places: a flag, an environment variable, a key of the
 //! configuration file. Flags win over the environment, the environment over the file.
 
+mod checks;
 mod database;
 mod difference;
 mod error;
@@ -33,7 +34,7 @@ pub use oidc::{GroupRights, OidcConfig, OidcGroup};
 pub use shown::report;
 pub use values::{
     ByteSize, DevicesOption, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration,
-    PublicUrl, RegistrationOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
+    PublicUrl, RegistrationOption, TlsOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -64,6 +65,22 @@ pub struct Options {
     /// Where the embedded broker listens [default: 127.0.0.1:1883]
     #[arg(long, env = "TWINHUB_MQTT_LISTEN", value_name = "ADDRESS")]
     pub mqtt_listen: Option<SocketAddr>,
+
+    /// The certificate for HTTPS and MQTT over TLS; files where tls-cert is given [default: off]
+    #[arg(long, env = "TWINHUB_TLS", value_name = "SOURCE")]
+    pub tls: Option<TlsOption>,
+
+    /// The file with the certificate and those that vouch for it, PEM, for `tls = files`
+    #[arg(long, env = "TWINHUB_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The file with its private key, PEM
+    #[arg(long, env = "TWINHUB_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Where the embedded broker listens for MQTT over TLS [default: with TLS, port 8883 beside mqtt-listen]
+    #[arg(long, env = "TWINHUB_MQTT_TLS_LISTEN", value_name = "ADDRESS")]
+    pub mqtt_tls_listen: Option<SocketAddr>,
 
     /// Clients that the embedded broker serves at once; a tenth of the places is kept for devices that the hub knows [default: 10000]
     #[arg(long, env = "TWINHUB_MQTT_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
@@ -262,6 +279,11 @@ pub struct Config {
     pub database: Database,
     pub mqtt: Mqtt,
     pub mqtt_listen: SocketAddr,
+    pub tls: TlsOption,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    /// None: by where the broker listens.
+    pub mqtt_tls_listen: Option<SocketAddr>,
     pub mqtt_connections: usize,
     /// In bytes, as all limits and totals below.
     pub mqtt_payload_limit: usize,
@@ -322,6 +344,7 @@ pub struct Config {
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const HTTP_PORT: u16 = 8080;
 const MQTT_PORT: u16 = 1883;
+const MQTT_TLS_PORT: u16 = 8883;
 /// Each takes a file handle and some 40 KiB.
 const MQTT_CONNECTIONS: usize = 10_000;
 /// Ample for a thousand readings in one request, and little enough to hold for each connection.
@@ -364,6 +387,7 @@ impl Config {
             Some(url) => Database::Url(url),
             None => Database::File(data_dir.join("twinhub.db")),
         };
+        let (tls, tls_cert) = (given.tls.or(file.tls), given.tls_cert.or(file.tls_cert));
         let retained = RetainedLimits::default();
         let sessions = SessionLimits::default();
         let bytes = |given: Option<ByteSize>, file: Option<ByteSize>, default| {
@@ -373,6 +397,10 @@ impl Config {
             listen: given.listen.or(file.listen).unwrap_or_else(|| loopback(HTTP_PORT)),
             mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
             mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
+            tls: tls.unwrap_or(if tls_cert.is_some() { TlsOption::Files } else { TlsOption::Off }),
+            tls_cert,
+            tls_key: given.tls_key.or(file.tls_key),
+            mqtt_tls_listen: given.mqtt_tls_listen.or(file.mqtt_tls_listen),
             mqtt_connections: given
                 .mqtt_connections
                 .or(file.mqtt_connections)
@@ -448,7 +476,8 @@ impl Config {
             data_dir,
             database,
         };
-        config.check_addresses()?;
+        checks::check_tls(&config, tls.is_some())?;
+        checks::check_addresses(&config)?;
         Ok(config)
     }
 
@@ -464,28 +493,31 @@ impl Config {
         self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 
+    /// Are HTTP and MQTT served over TLS?
+    #[must_use]
+    pub fn over_tls(&self) -> bool {
+        self.tls != TlsOption::Off
+    }
+
+    /// Where the embedded broker listens for MQTT over TLS; none without TLS.
+    #[must_use]
+    pub fn mqtt_over_tls(&self) -> Option<SocketAddr> {
+        let beside = SocketAddr::new(self.mqtt_listen.ip(), MQTT_TLS_PORT);
+        self.over_tls().then(|| self.mqtt_tls_listen.unwrap_or(beside))
+    }
+
+    /// The listeners of the embedded broker, by the options that set them.
+    fn mqtt_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let encrypted = self.mqtt_over_tls().map(|address| ("mqtt-tls-listen", address));
+        std::iter::once(("mqtt-listen", self.mqtt_listen)).chain(encrypted)
+    }
+
     /// The treatment of MQTT clients without a password, by the embedded broker.
     #[must_use]
     pub fn devices(&self) -> DevicesOption {
-        let is_open = self.mqtt_listen.ip().is_loopback() || self.open_to_network;
+        let mut listeners = self.mqtt_listeners();
+        let is_open = listeners.all(|(_, address)| address.ip().is_loopback()) || self.open_to_network;
         self.devices.unwrap_or(if is_open { DevicesOption::Open } else { DevicesOption::Strict })
-    }
-
-    /// Refuses what would let anyone in unless the user knows and says so. Whether there is a user, who has to sign in,
-    /// is found out at the start.
-    fn check_addresses(&self) -> Result<(), ConfigError> {
-        if self.open_to_network {
-            return Ok(());
-        }
-        let (address, devices) = (self.mqtt_listen, self.devices());
-        let is_reached = matches!(self.mqtt, Mqtt::Embedded) && !address.ip().is_loopback();
-        if is_reached && devices != DevicesOption::Strict {
-            return Err(ConfigError::MqttToNetwork { address, devices });
-        }
-        if self.open && !self.is_local_only() {
-            return Err(ConfigError::OpenBeyond { address: self.listen });
-        }
-        Ok(())
     }
 }
 

@@ -59,6 +59,10 @@ impl Reload {
             Err(error) => error!(%error, "configuration not reloaded, what held before still does"),
         }
         self.reload_rules(running).await;
+        if let Some(tls) = &running.tls {
+            let tls = std::sync::Arc::clone(tls);
+            let _ = tokio::task::spawn_blocking(move || tls.reload()).await; // it has said what is wrong
+        }
     }
 
     /// The configuration that holds by the file as it is now, and the keys in it that do not count.

@@ -10,6 +10,7 @@ pub mod local_key;
 pub mod lock;
 pub mod private;
 mod settings;
+mod tls;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -32,6 +33,7 @@ use twinhub_mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
 use twinhub_store::StoreError;
 use twinhub_store::seal::Seal;
 use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
+use twinhub_tls::{ServerTls, TlsError};
 
 pub(crate) use self::settings::accounts;
 use self::settings::{
@@ -58,12 +60,16 @@ pub struct RunningHub {
     pub http: SocketAddr,
     /// Where the embedded broker listens; none with an outside one.
     pub mqtt: Option<SocketAddr>,
+    /// Where it listens for MQTT over TLS.
+    pub mqtt_over_tls: Option<SocketAddr>,
     pub hub: Arc<Hub>,
     pub(crate) link: Arc<dyn Link>,
     pub(crate) web: Data<WebState>,
     pub(crate) server: ServerHandle,
     /// No packet of MQTT can bring more bytes than this until the next start.
     pub(crate) largest_payload: usize,
+    /// None: everything is served in the clear.
+    pub(crate) tls: Option<Arc<ServerTls>>,
     data_dir: PathBuf,
     /// The token for the link by which the first user is made, while there is none.
     set_up: Option<SetUpToken>,
@@ -94,6 +100,8 @@ pub enum StartError {
     Lock(#[from] LockError),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot read the rules folder {}: {source}", path.display())]
     Rules { path: PathBuf, source: std::io::Error },
     #[error("cannot use the database {database}: {source}")]
@@ -106,6 +114,11 @@ pub enum StartError {
     MqttTaken { address: SocketAddr },
     #[error(transparent)]
     Broker(BrokerError),
+    #[error(
+        "cannot listen for MQTT over TLS on {address}: another program listens there: give the broker another address \
+         with --mqtt-tls-listen {}", next_port(*address, 8_884)
+    )]
+    MqttTlsTaken { address: SocketAddr },
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error(
@@ -129,10 +142,14 @@ pub enum StartError {
 }
 
 impl StartError {
-    fn of_broker(error: BrokerError) -> Self {
+    fn of_broker(error: BrokerError, over_tls: Option<SocketAddr>) -> Self {
         match error {
             BrokerError::Listen { address, source } if source.kind() == ErrorKind::AddrInUse => {
-                Self::MqttTaken { address }
+                if Some(address) == over_tls {
+                    Self::MqttTlsTaken { address }
+                } else {
+                    Self::MqttTaken { address }
+                }
             }
             error => Self::Broker(error),
         }
@@ -168,7 +185,7 @@ impl Application {
         let seal = Arc::new(key::load(config.key_file.as_deref(), &config.data_dir)?);
         let listener = listen(config.listen)?;
         let http = listener.local_addr().map_err(StartError::Serve)?;
-        let (local_key, local_key_file) = LocalKey::make(&config.data_dir, http)
+        let (local_key, local_key_file) = LocalKey::make(&config.data_dir, http, config.over_tls())
             .map_err(|source| StartError::LocalKey { path: config.data_dir.clone(), source })?;
 
         let clock = Arc::new(HubClock::new());
@@ -176,6 +193,7 @@ impl Application {
         if started_at < Timestamp::from_millis(0) {
             return Err(StartError::Clock);
         }
+        let tls = tls::start(&config, Arc::clone(&clock) as _)?;
         if let Some(path) = &config.rules {
             // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
@@ -203,7 +221,7 @@ impl Application {
         }
 
         let shares = handles::share_out(config.http_connections, config.mqtt_connections);
-        let connected = match connect(&config, &hub, Arc::clone(&store), shares.mqtt).await {
+        let connected = match connect(&config, &hub, Arc::clone(&store), shares.mqtt, tls.as_ref()).await {
             Ok(connected) => connected,
             Err(error) => {
                 hub.close().await;
@@ -211,8 +229,8 @@ impl Application {
                 return Err(error);
             }
         };
-        let DeviceLink { link, listens, host, port, url } = connected;
-        let listeners: Vec<_> = std::iter::once(http).chain(listens).collect();
+        let DeviceLink { link, listens, over_tls, host, port, url } = connected;
+        let listeners: Vec<_> = std::iter::once(http).chain(listens).chain(over_tls).collect();
         hub.confine_webhooks(destinations(&config, &listeners));
         hub.connect(Arc::clone(&link));
 
@@ -225,7 +243,7 @@ impl Application {
             mqtt_host: host,
             mqtt_port: port,
             http: http.to_string(),
-            public_url: config.public_url.clone().unwrap_or_else(|| reachable(http)),
+            public_url: config.public_url.clone().unwrap_or_else(|| reachable(http, tls.is_some())),
         };
         let web_settings = WebSettings {
             policy: Policy::of(&config, &info.public_url),
@@ -238,6 +256,7 @@ impl Application {
             jwt,
             sign_on,
             public_url: config.public_url.clone(),
+            tls: tls.clone(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
         if let Err(error) =
@@ -249,9 +268,13 @@ impl Application {
         let (server, _) = http::serve(listener, &web, &web_settings).map_err(StartError::Serve)?;
         let handle = server.handle();
         actix_rt::spawn(server);
+        if let Some(tls) = &tls {
+            actix_rt::spawn(ServerTls::watch(Arc::downgrade(tls)));
+        }
 
         let mqtt = listens.map(tracing::field::display);
-        info!(%http, mqtt, version = env!("CARGO_PKG_VERSION"), "serving");
+        let mqtts = over_tls.map(tracing::field::display);
+        info!(%http, mqtt, mqtts, version = env!("CARGO_PKG_VERSION"), "serving");
         let largest_payload = largest_payload(&config);
         let set_up = hub.take_set_up_token();
         let broker_files = follow_broker_files(&config, &hub, &store)?;
@@ -259,11 +282,13 @@ impl Application {
         Ok(RunningHub {
             http,
             mqtt: listens,
+            mqtt_over_tls: over_tls,
             hub,
             link,
             web,
             server: handle,
             largest_payload,
+            tls,
             data_dir,
             set_up,
             local_key: local_key_file,
@@ -277,7 +302,7 @@ impl Application {
 impl RunningHub {
     /// Lets hold what of `config` can change while the hub runs.
     pub(crate) fn change(&self, config: &Config) {
-        let Self { hub, store, http, mqtt, web, .. } = self;
+        let Self { hub, store, http, mqtt, mqtt_over_tls, web, .. } = self;
         hub.ingress.treat_unknown(unknown_devices(config));
         hub.ingress.treat_anonymous(devices(config));
         hub.ingress.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
@@ -287,7 +312,7 @@ impl RunningHub {
             readings: config.keep_readings,
             runs: config.keep_runs,
         });
-        let listeners: Vec<_> = std::iter::once(*http).chain(*mqtt).collect();
+        let listeners: Vec<_> = std::iter::once(*http).chain(*mqtt).chain(*mqtt_over_tls).collect();
         hub.confine_webhooks(destinations(config, &listeners));
     }
 }
@@ -297,6 +322,8 @@ struct DeviceLink {
     link: Arc<dyn Link>,
     /// Where the embedded broker listens.
     listens: Option<SocketAddr>,
+    /// The same for MQTT over TLS.
+    over_tls: Option<SocketAddr>,
     /// Where devices connect to.
     host: String,
     port: u16,
@@ -309,12 +336,13 @@ async fn connect(
     hub: &Hub,
     store: Arc<SqlStore>,
     most_clients: usize,
+    tls: Option<&Arc<ServerTls>>,
 ) -> Result<DeviceLink, StartError> {
     let intake = hub.ingress.clone();
     intake.limit_payloads(config.mqtt_payload_limit);
     match &config.mqtt {
         Mqtt::Embedded => {
-            let settings = BrokerSettings { most_clients, ..broker_settings(config) };
+            let settings = BrokerSettings { most_clients, ..broker_settings(config, tls) };
             let broker = EmbeddedBroker::start(
                 &settings,
                 intake,
@@ -322,11 +350,11 @@ async fn connect(
                 Arc::clone(&hub.clock),
             )
             .await
-            .map_err(StartError::of_broker)?;
-            let address = broker.local_addr();
+            .map_err(|error| StartError::of_broker(error, config.mqtt_over_tls()))?;
+            let (address, over_tls) = (broker.local_addr(), broker.local_tls_addr());
             let (host, port) = (address.ip().to_string(), address.port());
             let url = format!("mqtt://{address}");
-            Ok(DeviceLink { link: broker, listens: Some(address), host, port, url })
+            Ok(DeviceLink { link: broker, listens: Some(address), over_tls, host, port, url })
         }
         Mqtt::Broker(address) => {
             let instance = instance::name(&config.data_dir)
@@ -336,9 +364,14 @@ async fn connect(
             let link_settings =
                 LinkSettings { largest_payload, ..LinkSettings::new(address.clone(), &instance) };
             let link = RumqttcLink::start(&link_settings, intake)?;
-            Ok(DeviceLink { link, listens: None, host, port, url })
+            Ok(DeviceLink { link, listens: None, over_tls: None, host, port, url })
         }
     }
+}
+
+/// The scheme of the addresses of what is served so.
+fn scheme(over_tls: bool) -> &'static str {
+    if over_tls { "https" } else { "http" }
 }
 
 /// Keeps the files of an outside Mosquitto up to date, where the configuration names their folder.
@@ -357,7 +390,7 @@ fn follow_broker_files(
 
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this
 /// machine speaks from.
-fn reachable(address: SocketAddr) -> String {
+fn reachable(address: SocketAddr, over_tls: bool) -> String {
     let outward = || {
         let socket = UdpSocket::bind((if address.is_ipv4() { "0.0.0.0" } else { "::" }, 0)).ok()?;
         // Nothing is sent: only the way there is looked up.
@@ -365,7 +398,7 @@ fn reachable(address: SocketAddr) -> String {
         socket.local_addr().ok().map(|local| SocketAddr::new(local.ip(), address.port()))
     };
     let found = Some(address).filter(|address| !address.ip().is_unspecified()).or_else(outward);
-    format!("http://{}", found.unwrap_or(address))
+    format!("{}://{}", scheme(over_tls), found.unwrap_or(address))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -10,6 +10,7 @@ use twinhub_actors::access::Tokens;
 use twinhub_actors::accounts::directory::Directory;
 use twinhub_domain::Timestamp;
 use twinhub_mqtt::Link;
+use twinhub_tls::ServerTls;
 
 use crate::api::devices::claim_tries::ClaimTries;
 use crate::api::devices::token::PendingTokens;
@@ -43,6 +44,8 @@ pub struct WebSettings {
     pub sign_on: Option<Arc<SingleSignOn>>,
     /// The address that the hub was told it has: `https://hub.example.com`.
     pub public_url: Option<String>,
+    /// None: HTTP is served in the clear.
+    pub tls: Option<Arc<ServerTls>>,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -88,6 +91,8 @@ pub struct WebState {
     pub(crate) jwt: JwtKeys,
     pub(crate) sign_on: Option<Arc<SingleSignOn>>,
     pub(crate) public_url: Option<String>,
+    /// None: HTTP is served in the clear.
+    pub tls: Option<Arc<ServerTls>>,
     policy: RwLock<Arc<Policy>>,
     closing: watch::Sender<bool>,
 }
@@ -100,7 +105,7 @@ impl WebState {
             hub,
             link,
             connections: HttpConnections::new(settings.most_connections),
-            cookie: cookie(&info.http),
+            cookie: cookie(&info.http, settings.tls.is_some()),
             info,
             firmware: settings.firmware.clone(),
             turns: CallerTurns::default(),
@@ -114,6 +119,7 @@ impl WebState {
             jwt: settings.jwt.clone(),
             sign_on: settings.sign_on.clone(),
             public_url: settings.public_url.clone(),
+            tls: settings.tls.clone(),
             policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),
         })
@@ -159,8 +165,10 @@ impl WebState {
     }
 }
 
-/// The name of the session's cookie of a server that listens there.
-fn cookie(http: &str) -> String {
+/// The name of the session's cookie of a server that listens there. Over TLS browsers take one of that name from this very
+/// host alone, and send it over TLS alone.
+fn cookie(http: &str, over_tls: bool) -> String {
     let port = http.rsplit_once(':').map_or("", |(_, port)| port);
-    format!("twinhub_{port}")
+    let prefix = if over_tls { "__Host-" } else { "" };
+    format!("{prefix}twinhub_{port}")
 }

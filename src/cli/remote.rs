@@ -28,6 +28,9 @@ pub struct HubArgs {
     /// A key for it, as `twinhub key add` makes them [default: the one that a hub on this machine leaves in its data folder]
     #[arg(long, value_name = "KEY", env = "TWINHUB_TOKEN", hide_env_values = true, global = true)]
     token: Option<RemoteToken>,
+    /// The certificate of the authority that vouches for it, as a hub with `--tls auto` serves it at /ca.pem
+    #[arg(long, value_name = "FILE", env = "TWINHUB_CA", global = true)]
+    ca: Option<PathBuf>,
 }
 
 /// A token that no log shows.
@@ -49,6 +52,31 @@ pub struct Frame {
 }
 
 impl HubArgs {
+    /// The address of the hub. Where none was given, and this machine's hub is at the usual one, it says itself whether it
+    /// is served over TLS.
+    fn address(&self) -> String {
+        let here = (self.url == HUB).then(local_key).flatten().filter(|key| key.is_for(HUB));
+        here.map_or_else(|| self.url.clone(), |key| key.url())
+    }
+
+    /// A client that trusts the authority of the arguments, too.
+    ///
+    /// # Errors
+    /// The file cannot be read, or there is no way to speak HTTP.
+    pub fn client(&self) -> Result<reqwest::Client> {
+        let builder = reqwest::Client::builder();
+        let builder = match &self.ca {
+            None => builder,
+            Some(path) => {
+                let cannot = || format!("cannot use --ca {}", path.display());
+                let pem = std::fs::read(path).with_context(cannot)?;
+                let trusted = reqwest::Certificate::from_pem_bundle(&pem).with_context(cannot)?;
+                builder.tls_certs_merge(trusted)
+            }
+        };
+        builder.build().context("cannot speak HTTP")
+    }
+
     /// The credential for requests to `url`: the given one goes to the hub that is asked alone.
     #[must_use]
     pub fn token_for(&self, url: &str) -> Option<RemoteToken> {
@@ -94,9 +122,11 @@ fn local_key() -> Option<KeyOfHub> {
 }
 
 /// A client for the key of this machine's hub. It goes past any proxy of the environment, which would see the key, and
-/// whose loopback may be another machine's.
+/// whose loopback may be another machine's. What it says does not leave this machine, so it asks for no certificate: one for
+/// other names than this machine's addresses would be in the way.
 fn direct() -> Result<reqwest::Client> {
-    reqwest::Client::builder().no_proxy().build().context("cannot speak HTTP")
+    let builder = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+    builder.build().context("cannot speak HTTP")
 }
 
 impl Remote {
@@ -105,7 +135,8 @@ impl Remote {
     /// # Errors
     /// It is no address, or there is no way to speak HTTP.
     pub fn new(args: &HubArgs) -> Result<Self> {
-        let remote = Self::at(&args.url, args.token_for(&args.url))?;
+        let url = args.address();
+        let remote = Self { client: args.client()?, ..Self::at(&url, args.token_for(&url))? };
         // No token was given, so this one is the key of this machine's hub.
         let is_of_hub = args.token.is_none() && remote.token.is_some();
         if is_of_hub { Ok(Self { client: direct()?, ..remote }) } else { Ok(remote) }
@@ -237,8 +268,14 @@ impl Remote {
         Ok((warnings, response.bytes_stream().map(|piece| piece.context("the hub broke off"))))
     }
 
+    fn no_answer(&self) -> String {
+        let trust = "one with a certificate of its own is trusted by --ca FILE, which is its /ca.pem";
+        let more = if self.url.starts_with("https://") { format!(" ({trust})") } else { String::new() };
+        format!("no hub answers at {}{more}", self.url)
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
-        let response = request.send().await.with_context(|| format!("no hub answers at {}", self.url))?;
+        let response = request.send().await.with_context(|| self.no_answer())?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -136,7 +136,7 @@ const LONGEST_TIME: Duration = Duration::from_secs(86_400);
 /// # Errors
 /// No device ever reached the broker.
 pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
-    let fleet = Arc::new(SimulatedFleet::new(&args));
+    let fleet = Arc::new(SimulatedFleet::new(&args)?);
     let (end, ended) = watch::channel(false);
     let mut stations = JoinSet::new();
     for (place, devices) in (0..).zip(deal(&args, &fleet)) {
@@ -165,10 +165,10 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
 }
 
 impl SimulatedFleet {
-    fn new(args: &SimulateArgs) -> Self {
+    fn new(args: &SimulateArgs) -> anyhow::Result<Self> {
         let SimulateArgs { devices, rate, answer_delay, failure_rate, drop_outs, away, .. } = *args;
         let SimulateArgs { firmware_step, firmware_failure_rate, .. } = *args;
-        Self {
+        Ok(Self {
             broker: args.mqtt.clone(),
             period: Duration::from_secs_f64(f64::from(devices) / rate).max(SHORTEST_PERIOD),
             answer_delay,
@@ -177,11 +177,11 @@ impl SimulatedFleet {
             away,
             firmware_step,
             firmware_failure_rate,
-            http: reqwest::Client::new(),
+            http: args.hub.client()?,
             hub: args.hub.clone(),
             began: Instant::now(),
             counters: Arc::default(),
-        }
+        })
     }
 }
 

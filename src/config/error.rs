@@ -1,4 +1,4 @@
-//! Faults of configurations.
+//! The faults of a configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,18 +14,22 @@ pub enum ConfigError {
     #[error("{}:{line}: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, message: String },
     #[error(
-        "--mqtt-listen {address} can be reached by other machines, and with --devices {} anyone there could speak for \
+        "--{option} {address} can be reached by other machines, and with --devices {} anyone there could speak for \
          devices that have no password: leave --devices out (it is strict there), use a loopback address such as \
          127.0.0.1, or say --open-to-network if that is what you want",
         devices.word()
     )]
-    MqttToNetwork { address: SocketAddr, devices: DevicesOption },
-    /// Single sign-on cannot be as it was asked for.
-    #[error("{0}")]
-    Oidc(String),
+    MqttToNetwork { option: &'static str, address: SocketAddr, devices: DevicesOption },
     #[error(
         "--open lets in whoever asks from this machine, and --listen {address} can be reached by other machines: leave \
          one of them out, or say --open-to-network to let anyone in"
     )]
     OpenBeyond { address: SocketAddr },
+    /// Single sign-on cannot be as it was asked for.
+    #[error("{0}")]
+    Oidc(String),
+    #[error("--tls files takes both --tls-cert and --tls-key, and --{missing} is missing")]
+    TlsFiles { missing: &'static str },
+    #[error("--{option} takes TLS: say --tls auto, or give a certificate with --tls-cert and --tls-key")]
+    WithoutTls { option: &'static str },
 }

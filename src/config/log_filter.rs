@@ -14,7 +14,7 @@ pub struct LogFilter(String);
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Our own parts. Others (`sqlx`, `actix_web`) may be named too.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "twinhub",
     "twinhub_access",
     "twinhub_actors",
@@ -23,6 +23,7 @@ const OURS: [&str; 8] = [
     "twinhub_mqtt",
     "twinhub_rules",
     "twinhub_store",
+    "twinhub_tls",
 ];
 
 impl LogFilter {

@@ -62,6 +62,8 @@ fn an_address_that_others_can_reach_has_to_be_asked_for() {
         assert!(text.contains(&format!("with --devices {devices} anyone")), "{text}");
     }
     assert!(text("listen = '0.0.0.0:80'\nopen = true").starts_with("--open lets in"));
+    let over_tls = "tls = 'auto'\nmqtt-tls-listen = '0.0.0.0:8883'\ndevices = 'known'";
+    assert!(text(over_tls).starts_with("--mqtt-tls-listen 0.0.0.0:8883 can be reached"));
     for taken in [
         "listen = '0.0.0.0:80'\nopen = true\nopen-to-network = true",
         "mqtt-listen = '0.0.0.0:80'\nopen-to-network = true",
@@ -77,10 +79,33 @@ fn an_address_that_others_can_reach_has_to_be_asked_for() {
 }
 
 #[test]
+fn tls_takes_its_files_and_is_asked_for() {
+    let config = |text: &str| combine(text, None, "").map_err(|error| error.to_string());
+    let both = "tls-cert = 'c'\ntls-key = 'k'";
+    assert_eq!(config("").unwrap().mqtt_over_tls(), None);
+    let files = config(both).unwrap();
+    assert_eq!((files.tls, files.mqtt_over_tls()), (TlsOption::Files, Some(loopback(MQTT_TLS_PORT))));
+    let auto = config("tls = 'auto'\nmqtt-listen = '127.0.0.2:1'").unwrap();
+    assert_eq!(auto.mqtt_over_tls(), "127.0.0.2:8883".parse().ok());
+    let off = config(&format!("tls = 'off'\n{both}\nmqtt-tls-listen = '127.0.0.1:1'")).unwrap();
+    assert_eq!((off.tls, off.mqtt_over_tls()), (TlsOption::Off, None));
+    for (bad, expected) in [
+        ("tls-cert = 'c'", "--tls files takes both --tls-cert and --tls-key, and --tls-key is missing"),
+        ("tls = 'files'", "--tls files takes both --tls-cert and --tls-key, and --tls-cert is missing"),
+        ("tls-key = 'k'", "--tls-key takes TLS: say --tls auto, or give"),
+        ("mqtt-tls-listen = '127.0.0.1:1'", "--mqtt-tls-listen takes TLS: "),
+    ] {
+        let error = config(bad).err().unwrap();
+        assert!(error.starts_with(expected), "{bad}: {error}");
+    }
+}
+
+#[test]
 fn devices_need_a_password_where_other_machines_reach_the_broker() {
     let devices = |given, file| combine(given, None, file).unwrap().devices();
     assert_eq!(devices("", ""), DevicesOption::Open);
     assert_eq!(devices("mqtt-listen = '0.0.0.0:1883'", ""), DevicesOption::Strict);
+    assert_eq!(devices("tls = 'auto'\nmqtt-tls-listen = '0.0.0.0:8883'", ""), DevicesOption::Strict);
     assert_eq!(devices("mqtt-listen = '0.0.0.0:1883'\nopen-to-network = true", ""), DevicesOption::Open);
     assert_eq!(devices("devices = 'strict'", "devices = 'open'"), DevicesOption::Strict);
     assert_eq!(devices("", "devices = 'known'"), DevicesOption::Known);

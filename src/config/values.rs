@@ -108,6 +108,19 @@ pub enum UnknownDevicesOption {
     Reject,
 }
 
+/// The origin of the certificate for TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsOption {
+    /// HTTP and MQTT in the clear
+    #[default]
+    Off,
+    /// The hub makes a certificate, and an authority of its own that vouches for it
+    Auto,
+    /// The files `tls-cert` and `tls-key`
+    Files,
+}
+
 /// The people who may make an account of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -234,6 +247,12 @@ impl FromStr for PublicUrl {
 }
 
 impl HostName {
+    /// The name; none where it stands for those under it.
+    #[must_use]
+    pub fn exact(&self) -> Option<&str> {
+        (!self.under).then_some(self.name.trim_matches(['[', ']']))
+    }
+
     /// Does it stand for `host`, which is in lower case?
     #[must_use]
     pub fn fits(&self, host: &str) -> bool {

@@ -23,7 +23,11 @@ const MOST_HOPS: usize = 32;
 
 /// The proxies that are believed.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Vec<Network>);
+pub struct TrustedProxies {
+    networks: Vec<Network>,
+    /// Requests come over TLS.
+    over_tls: bool,
+}
 
 /// The client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ pub struct Client {
     pub address: IpAddr,
     /// A proxy handed the request on, whether it is trusted or not.
     pub is_handed_on: bool,
-    /// It was sent by https, as a trusted proxy says.
+    /// It was sent by https: to the hub itself, or as a trusted proxy says.
     pub is_https: bool,
     /// The host that it was sent to, as the client names it.
     pub host: Box<str>,
@@ -50,13 +54,19 @@ impl TrustedProxies {
     /// These networks.
     #[must_use]
     pub fn new(networks: &[Network]) -> Self {
-        Self(networks.to_vec())
+        Self { networks: networks.to_vec(), over_tls: false }
+    }
+
+    /// The same for a hub that is served over TLS itself, or not.
+    #[must_use]
+    pub fn over_tls(self, over_tls: bool) -> Self {
+        Self { over_tls, ..self }
     }
 
     /// Is there a trusted proxy at `address`?
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(address))
+        self.networks.iter().any(|network| network.contains(address))
     }
 
     /// The client of a request.
@@ -68,7 +78,7 @@ impl TrustedProxies {
         let direct = Client {
             address: peer,
             is_handed_on: is_handed_on(head.headers()),
-            is_https: false,
+            is_https: self.over_tls,
             host: host(head).unwrap_or_default().into(),
         };
         if !direct.is_handed_on || !self.contains(peer) {
@@ -77,7 +87,7 @@ impl TrustedProxies {
         let Handed { address, proto, host } = self.handed(head.headers(), peer)?;
         Ok(Client {
             address: address.unwrap_or(peer),
-            is_https: proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")),
+            is_https: proto.map_or(direct.is_https, |proto| proto.eq_ignore_ascii_case("https")),
             host: host.map_or(direct.host, Into::into),
             is_handed_on: true,
         })

@@ -20,6 +20,10 @@ const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 const DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Browsers ask this host over TLS alone for a year. Not with a certificate of our own authority: a browser that is told so
+/// lets nobody pass who has not trusted that yet.
+const TLS_ALONE: &str = "max-age=31536000";
+
 /// The outermost middleware: refuses requests for other hosts, and sets the headers of every response.
 pub(super) async fn outer(
     request: ServiceRequest,
@@ -29,12 +33,17 @@ pub(super) async fn outer(
     let connection = connections::of(request.request());
     let working = connection.as_ref().map(|connection| connection.work());
     let policy = state(&request).map(|state| state.policy());
+    let tls = state(&request).and_then(|state| state.tls.as_ref());
+    let has_public_certificate = tls.is_some_and(|tls| tls.authority_pem().is_none());
     let foreign = policy.as_ref().and_then(|policy| meet(&request, policy).err());
     let mut response = match foreign {
         Some(error) => refuse(request, &error),
         None => next.call(request).await?.map_into_boxed_body(),
     };
     complete(response.headers_mut(), of_docs);
+    if has_public_certificate {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ALONE));
+    }
     if let Some(policy) = policy {
         tell_origin(response.headers_mut(), &policy);
     }

@@ -7,6 +7,7 @@ mod credential;
 mod csrf;
 pub mod extract;
 mod guard;
+mod handshake;
 mod hosts;
 mod origin;
 mod policy;
@@ -48,7 +49,7 @@ pub use policy::Policy;
 pub use requests::current_id;
 
 use self::routes::Operation;
-use self::stream::CuttableStream;
+use self::stream::{CuttableStream, HttpStream};
 use crate::state::{WebSettings, WebState};
 use crate::{api, dashboard, dialects, live};
 
@@ -116,10 +117,12 @@ pub fn serve(
     let stopping = builder.graceful_shutdown_signal();
     actix_web::rt::spawn(HttpConnections::watch(Arc::downgrade(&state.connections)));
     let state = state.clone();
+    let acceptor = settings.tls.as_ref().map(|tls| tls.http());
     // The work of `actix_web::HttpServer`, over our own stream type, which it does not take.
     let server = builder.listen("twinhub-http", listener, move || {
         let (state, stopping) = (state.clone(), stopping.clone());
         let (entered, ended) = (state.clone(), Arc::clone(&state.connections));
+        let acceptor = acceptor.clone();
         let app = App::new()
             .wrap(from_fn(guard::inner))
             .wrap(cors(state.clone()))
@@ -137,8 +140,8 @@ pub fn serve(
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(|stream: &CuttableStream, data: &mut Extensions| {
-                data.insert(Arc::clone(&stream.place.connection));
+            .on_connect_ext(|stream: &HttpStream, data: &mut Extensions| {
+                data.insert(Arc::clone(stream.connection()));
             })
             .finish::<_, BoxBody>(map_config(app, |()| AppConfig::default()));
         fn_service(move |socket: TcpStream| {
@@ -148,7 +151,18 @@ pub fn serve(
             let address = peer.map(|peer| peer.ip()).filter(|address| !proxies.contains(*address));
             let place = entered.connections.enter(address);
             let stream = CuttableStream::new(prepare(socket), place);
-            async move { Ok::<_, DispatchError>((stream, Protocol::Http1, peer)) }
+            let (acceptor, state) = (acceptor.clone(), entered.clone());
+            async move {
+                let stream = match acceptor {
+                    Some(acceptor) => {
+                        handshake::shake_hands(stream, &acceptor, || state.policy().hosts.clone())
+                            .await
+                            .map_err(DispatchError::Io)?
+                    }
+                    None => HttpStream::Plain(stream),
+                };
+                Ok::<_, DispatchError>((stream, Protocol::Http1, peer))
+            }
         })
         .and_then(http)
         .map_err(move |error| ended.ended(&error))

@@ -32,7 +32,7 @@ impl Policy {
         Self {
             origins: AllowedOrigins::new(&config.cors, Some(public_url)),
             hosts: Hosts::new(&machine.to_string_lossy(), Some(public_url), &config.hosts),
-            proxies: TrustedProxies::new(&config.trusted_proxies),
+            proxies: TrustedProxies::new(&config.trusted_proxies).over_tls(config.over_tls()),
             rate_limit: config.rate_limit,
             body_limit: config.body_limit,
             import_limit: config.import_limit,

@@ -3,22 +3,91 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 
-use super::connections::ConnectionPlace;
+use super::connections::{ConnectionPlace, HttpConnection};
+
+/// The stream that HTTP is spoken over.
+pub(super) enum HttpStream {
+    Plain(CuttableStream),
+    Tls(Box<TlsStream<CuttableStream>>),
+}
 
 /// A connection's byte stream, with its place among the server's connections.
 pub(super) struct CuttableStream {
     socket: TcpStream,
-    pub(super) place: ConnectionPlace,
+    place: ConnectionPlace,
+}
+
+impl HttpStream {
+    /// The connection that it belongs to.
+    pub(super) fn connection(&self) -> &Arc<HttpConnection> {
+        match self {
+            Self::Plain(stream) => &stream.place.connection,
+            Self::Tls(stream) => &stream.get_ref().0.place.connection,
+        }
+    }
+}
+
+impl AsyncRead for HttpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for HttpStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
 }
 
 impl CuttableStream {
     pub(super) fn new(socket: TcpStream, place: ConnectionPlace) -> Self {
         Self { socket, place }
+    }
+
+    /// The first byte that the client sends, which stays to be read; none where it has left.
+    ///
+    /// # Errors
+    /// The connection is broken, or was closed.
+    pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let count = std::future::poll_fn(|context| {
+            self.unless_cut(context)?;
+            self.socket.poll_peek(context, &mut buffer)
+        })
+        .await?;
+        Ok((count > 0).then_some(byte[0]))
     }
 
     fn unless_cut(&self, context: &Context<'_>) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod asyncapi;
 pub(crate) mod audit_tail;
+pub mod mqtt;
 pub(crate) mod pump;
 pub mod sse;
 pub mod subscription;
@@ -13,5 +14,5 @@ use crate::http::routes::Operation;
 
 /// The routes of live events and of their description; server-sent events are a form of `/api/events`.
 pub(crate) fn operations() -> Vec<Operation> {
-    [ws::operations(), asyncapi::operations()].into_iter().flatten().collect()
+    [ws::operations(), mqtt::operations(), asyncapi::operations()].into_iter().flatten().collect()
 }

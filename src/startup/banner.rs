@@ -2,32 +2,38 @@
 
 use twinhub_actors::identities::DevicesPolicy;
 
-use super::{RunningHub, public_address};
+use super::{RunningHub, public_address, scheme};
 
 impl RunningHub {
     /// The text for a person who has just started the hub: the addresses, and commands to try.
     #[must_use]
     pub fn banner(&self) -> String {
-        let Self { mqtt, data_dir, link, set_up, .. } = self;
-        let http = public_address(self.http);
+        let Self { mqtt, mqtt_over_tls, data_dir, link, set_up, tls, .. } = self;
+        let http = format!("{}://{}", scheme(tls.is_some()), public_address(self.http));
         let (broker, publish) = match mqtt {
             Some(address) if address.port() == 1883 => (format!("{address}"), String::new()),
             Some(address) => (format!("{address}"), format!(" -p {}", address.port())),
             None => (link.state().detail, String::new()),
         };
+        let authority = tls.as_ref().and_then(|tls| tls.state().authority);
+        let authority =
+            authority.map(|fingerprint| format!("  CA     {http}/ca.pem, SHA-256 {fingerprint}\n"));
+        let mqtts = mqtt_over_tls.map(|address| format!(", over TLS {address}")).unwrap_or_default();
         let needs_password = mqtt.is_some() && self.hub.settings.devices == DevicesPolicy::Strict;
         let password = if needs_password { " -u test -P TOKEN" } else { "" };
         let first_user = set_up.as_ref().map(|token| {
             format!(
                 "anyone who asks may do everything until there is a user; make the first one (once, within an hour):\n\n  \
-                 http://{http}/setup#{}\n\n",
+                 {http}/setup#{}\n\n",
                 token.reveal()
             )
         });
         format!(
-            "twinhub {version}\n\n  page   http://{http}/\n  API    http://{http}/docs\n  MQTT   {broker}\n  data   {data}\n\n\
+            "twinhub {version}\n\n  page   {http}/\n  API    {http}/docs\n  MQTT   {broker}{mqtts}\n  data   {data}\n{authority}\n\
              {first_user}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
-             curl http://{http}/api/devices/test\n",
+             curl{trust} {http}/api/devices/test\n",
+            trust = if tls.is_some() { " -k" } else { "" },
+            authority = authority.unwrap_or_default(),
             version = env!("CARGO_PKG_VERSION"),
             first_user = first_user.unwrap_or_default(),
             data = data_dir.display(),

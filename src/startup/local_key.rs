@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 use twinhub_domain::text::hex;
 use url::{Host, Url};
 
-use super::public_address;
+use super::{public_address, scheme};
 
 const NAME: &str = "local.key";
 /// Tells it from keys of users.
@@ -38,6 +38,7 @@ pub struct KeyOfHub {
     pub token: String,
     /// Where the hub serves HTTP.
     http: SocketAddr,
+    over_tls: bool,
 }
 
 impl LocalKey {
@@ -45,7 +46,7 @@ impl LocalKey {
     ///
     /// # Errors
     /// There are no random numbers, or the file cannot be written.
-    pub fn make(data_dir: &Path, http: SocketAddr) -> io::Result<(Self, LocalKeyFile)> {
+    pub fn make(data_dir: &Path, http: SocketAddr, over_tls: bool) -> io::Result<(Self, LocalKeyFile)> {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         let token = format!("{PREFIX}{}", hex(&bytes));
@@ -54,7 +55,7 @@ impl LocalKey {
         let fresh = path.with_extension("key.new");
         let _ = fs::remove_file(&fresh); // there is none but after a crash
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        writeln!(file, "{token}\n{http}")?;
+        writeln!(file, "{token}\n{}://{http}", scheme(over_tls))?;
         fs::rename(&fresh, &path)?;
         Ok((Self { hash: Sha256::digest(&token).into(), http }, LocalKeyFile { path }))
     }
@@ -74,14 +75,21 @@ impl KeyOfHub {
     #[must_use]
     pub fn read(data_dir: &Path) -> Option<Self> {
         let text = fs::read_to_string(data_dir.join(NAME)).ok()?;
-        let (token, http) = text.trim().split_once('\n')?;
-        Some(Self { token: token.to_owned(), http: http.trim().parse().ok()? })
+        let (token, url) = text.trim().split_once('\n')?;
+        let (scheme, http) = url.trim().split_once("://")?;
+        Some(Self { token: token.to_owned(), http: http.parse().ok()?, over_tls: scheme == "https" })
     }
 
     /// The address of that hub for this machine: `http://127.0.0.1:8080`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", public_address(self.http))
+        format!("{}://{}", scheme(self.over_tls), public_address(self.http))
+    }
+
+    /// Is that hub served over TLS?
+    #[must_use]
+    pub fn is_over_tls(&self) -> bool {
+        self.over_tls
     }
 
     /// Does `url` lead to that hub, over this machine alone? The key is for nobody else.
@@ -119,7 +127,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(KeyOfHub::read(dir.path()).is_none(), "what a crash left is no key");
 
-        let (key, file) = LocalKey::make(dir.path(), http).unwrap();
+        let (key, file) = LocalKey::make(dir.path(), http, false).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let read = KeyOfHub::read(dir.path()).unwrap();
         assert_eq!(read.url(), "http://127.0.0.1:8080");
@@ -129,7 +137,8 @@ mod tests {
         drop(file);
         assert!(!path.exists());
 
-        let (other, _file) = LocalKey::make(dir.path(), http).unwrap();
+        let (other, _file) = LocalKey::make(dir.path(), http, true).unwrap();
+        assert_eq!(KeyOfHub::read(dir.path()).unwrap().url(), "https://127.0.0.1:8080");
         assert!(!other.is(&read.token, here));
         assert!(!format!("{other:?}").contains(&KeyOfHub::read(dir.path()).unwrap().token));
     }
@@ -137,7 +146,7 @@ mod tests {
     #[test]
     fn a_key_goes_to_its_own_hub_alone() {
         let check = |http: &str, url: &str, expected: bool| {
-            let key = KeyOfHub { token: "t".into(), http: http.parse().unwrap() };
+            let key = KeyOfHub { token: "t".into(), http: http.parse().unwrap(), over_tls: false };
             assert_eq!(key.is_for(url), expected, "{http} {url}");
         };
         check("127.0.0.1:8080", "http://127.0.0.1:8080", true);
@@ -148,7 +157,7 @@ mod tests {
         check("127.0.0.1:8080", "http://127.0.0.1:9090", false);
         check("127.0.0.1:8080", "http://evil.example:8080", false);
         check("127.0.0.1:8080", "here", false);
-        let everywhere = KeyOfHub { token: "t".into(), http: "[::]:8080".parse().unwrap() };
+        let everywhere = KeyOfHub { token: "t".into(), http: "[::]:8080".parse().unwrap(), over_tls: false };
         assert_eq!(everywhere.url(), "http://[::1]:8080");
     }
 }

@@ -16,6 +16,8 @@ const OURS: [&str; 7] =
     ["instance", "instance.new", "local.key", "local.key.new", "lock", "secret.key", "secret.key.new"];
 /// The folder of firmware images in it.
 const IMAGES: &str = "firmware";
+/// The folder of the hub's own authority in it, which is made with its modes.
+const TLS: &str = "tls";
 /// A file system's own folder, where one is mounted as the data folder. It says nothing of what else is there.
 const LOST: &str = "lost+found";
 /// The endings of the names of a database's files.
@@ -73,7 +75,7 @@ fn find(data_dir: &Path, database: &Database) -> (Vec<PathBuf>, Vec<String>) {
         }
     }
     foreign.extend(collect(data_dir, is_ours, &mut paths));
-    foreign.retain(|name| !matches!(name.as_str(), IMAGES | LOST));
+    foreign.retain(|name| !matches!(name.as_str(), IMAGES | TLS | LOST));
     if let Some(file) = &database {
         let folder = file.parent().unwrap_or(Path::new("."));
         paths.extend(parts(file).into_iter().map(|name| folder.join(name)).filter(|path| path.is_file()));

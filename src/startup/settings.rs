@@ -1,21 +1,27 @@
 //! The settings of the parts of the application, by its configuration.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use twinhub_actors::Settings;
 use twinhub_actors::accounts::{AccountSettings, RegistrationPolicy};
 use twinhub_actors::identities::DevicesPolicy;
 use twinhub_actors::ingress::UnknownDevicePolicy;
 use twinhub_actors::webhook_destinations::WebhookDestinations;
-use twinhub_mqtt::broker::{BrokerSettings, RetainedLimits, SessionLimits};
+use twinhub_mqtt::broker::{BrokerSettings, RetainedLimits, SessionLimits, TlsListener};
 use twinhub_rules::file::SecretNames;
+use twinhub_tls::ServerTls;
 
 use crate::config::{self, Config, DurationOrNever, Mqtt};
 use crate::http::AnonymousAccess;
 
-pub(crate) fn broker_settings(config: &Config) -> BrokerSettings {
+pub(crate) fn broker_settings(config: &Config, tls: Option<&Arc<ServerTls>>) -> BrokerSettings {
     BrokerSettings {
         listen: config.mqtt_listen,
+        tls: config
+            .mqtt_over_tls()
+            .zip(tls)
+            .map(|(listen, tls)| TlsListener { listen, tls: Arc::clone(tls) }),
         most_clients: config.mqtt_connections,
         largest_payload: config.mqtt_payload_limit,
         retained: RetainedLimits { message: config.mqtt_retained_limit, total: config.mqtt_retained_total },
@@ -84,7 +90,7 @@ pub(crate) fn accounts(config: &Config) -> AccountSettings {
         },
         // A proxy that ends TLS lets the world in.
         only_loopback: config.is_local_only() && !config.is_behind_tls(),
-        over_tls: false,
+        over_tls: config.over_tls(),
     }
 }
 

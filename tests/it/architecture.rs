@@ -213,7 +213,7 @@ const CORE: [&str; 5] = ["actors/access", "actors/domain", "actors/src", "actors
 const DIALECT_WORDS: [&str; 6] = ["dispositivo", "horario", "encendido", "parametros", "estado", "reclamad"];
 
 /// Where the sources of the program's crates are.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "src",
     "actors/src",
     "actors/access/src",
@@ -222,6 +222,7 @@ const SOURCES: [&str; 9] = [
     "actors/rules/src",
     "actors/store/src",
     "actors/testkit/src",
+    "actors/tls/src",
     "migrations/src",
 ];
 

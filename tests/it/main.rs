@@ -62,6 +62,7 @@ mod slow_clients;
 mod steering_api;
 mod store_fails;
 mod templates;
+mod tls;
 mod tls_broker;
 mod values;
 mod who_may_ask;

@@ -2,14 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::Command;
 
+use crate::support::certificates::{authority, certificate};
 use crate::support::hub::Installation;
-use crate::support::{Mosquitto, MqttDevice, eventually, within};
+use crate::support::{Mosquitto, MqttDevice, eventually};
 
 #[tokio::test]
 async fn only_brokers_of_a_trusted_authority_are_trusted() {
@@ -66,46 +65,4 @@ async fn tls_mosquitto(folder: &Path, devices: SocketAddr) -> Mosquitto {
     let folder = folder.display();
     let files = format!("certfile {folder}/server.pem\nkeyfile {folder}/server.key\n");
     Mosquitto::with(&format!("{files}listener {} 127.0.0.1\n", devices.port())).await
-}
-
-/// Makes an authority in a folder of its own.
-async fn authority(folder: &Path) {
-    std::fs::create_dir(folder).unwrap();
-    let (key, file) = (folder.join("authority.key"), folder.join("authority.pem"));
-    openssl(&key, &file, &["-subj", "/CN=an authority", "-addext", "keyUsage=critical,keyCertSign"]).await;
-}
-
-/// Has the authority in `by` vouch for `localhost`, in `server.pem` of `folder`.
-async fn certificate(by: &Path, folder: &Path) {
-    let (authority, its_key) = (by.join("authority.pem"), by.join("authority.key"));
-    let by = ["-CA", authority.to_str().unwrap(), "-CAkey", its_key.to_str().unwrap()];
-    let about = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-    let may = ["-addext", "basicConstraints=critical,CA:FALSE"];
-    let (key, file) = (folder.join("server.key"), folder.join("server.pem"));
-    openssl(&key, &file, &[&by[..], &about, &may].concat()).await;
-}
-
-/// A new key and a certificate of it.
-async fn openssl(key: &Path, file: &Path, more: &[&str]) {
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .arg("-keyout")
-        .arg(key)
-        .arg("-out")
-        .arg(file)
-        .args(more)
-        .stdin(Stdio::null())
-        .output();
-    let made = within("a certificate", made).await.unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }

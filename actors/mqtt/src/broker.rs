@@ -67,9 +67,10 @@ use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::receipt;
 use super::runtime::OwnRuntime;
-use super::{Link, LinkError, LinkState, Published, topics, whole_seconds};
+use super::{ClientStream, Link, LinkError, LinkState, Published, topics, whole_seconds};
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::{Clock, CommandId, Outgoing};
+use twinhub_tls::ServerTls;
 
 /// Room for the topic, properties and header of a packet, beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
@@ -91,6 +92,8 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 pub struct BrokerSettings {
     /// The address to listen on. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where to listen for MQTT over TLS.
+    pub tls: Option<TlsListener>,
     /// Clients that are served at once; a tenth of the places is kept for devices that the hub knows. Others
     /// are refused.
     pub most_clients: usize,
@@ -105,10 +108,18 @@ pub struct BrokerSettings {
     pub threads: usize,
 }
 
+/// A listener for MQTT over TLS.
+#[derive(Clone, Debug)]
+pub struct TlsListener {
+    pub listen: SocketAddr,
+    pub tls: Arc<ServerTls>,
+}
+
 impl Default for BrokerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            tls: None,
             most_clients: 10_000,
             connect_within: Duration::from_secs(10),
             retained: RetainedLimits::default(),
@@ -144,6 +155,8 @@ pub struct BrokerFigures {
 /// The MQTT broker inside the hub, as a [`Link`].
 pub struct EmbeddedBroker {
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    served: Arc<Served>,
     shards: PublishShards,
     handed_commands: Arc<HandedCommands>,
     wills: Arc<Wills>,
@@ -180,10 +193,8 @@ impl EmbeddedBroker {
             OwnRuntime::new("twinhub-mqtt", settings.threads.max(1)).map_err(BrokerError::Threads)?;
         let handle = runtime.handle().clone();
         let _inside = handle.enter();
-        let address = settings.listen;
-        let failed = |source| BrokerError::Listen { address, source };
-        let listener = listen(address).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = listen(settings.listen)?;
+        let encrypted = settings.tls.as_ref().map(|encrypted| listen(encrypted.listen)).transpose()?;
 
         let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&common)));
         let hooks = Arc::new(Hooks::new(Arc::clone(&intake), Arc::clone(&common), Arc::clone(&wills)));
@@ -208,19 +219,27 @@ impl EmbeddedBroker {
             common: Arc::clone(&common),
             connect_within: settings.connect_within,
         };
+        let served = Arc::new(served);
         let sessions = Arc::new(Sessions::new(Arc::clone(&common), Arc::clone(&connections), intake));
         let retained = Arc::clone(&common.retained);
         let handed_commands = Arc::clone(&common.handed_commands);
-        handle.spawn(accept::accept(listener, served, Arc::clone(&connections)));
+        let tls_address = encrypted.as_ref().map(|(_, address)| *address);
+        let encrypted = encrypted.map(|(listener, _)| listener).zip(settings.tls.as_ref());
+        let encrypted = encrypted.map(|(listener, encrypted)| (listener, Some(Arc::clone(&encrypted.tls))));
+        for (listener, tls) in std::iter::once((listener, None)).chain(encrypted) {
+            handle.spawn(accept::accept(listener, tls, Arc::clone(&served), Arc::clone(&connections)));
+        }
         handle.spawn(Arc::clone(&retained).write());
         handle.spawn(sweep(Arc::clone(&common), Arc::clone(&sessions)));
         handle.spawn(look_through(Arc::clone(&sessions)));
         handle.spawn(revocation.run(authenticator));
-        info!(%address, "embedded broker listens");
+        info!(%address, over_tls = tls_address.map(tracing::field::display), "embedded broker listens");
         let accepting = AtomicBool::new(true);
         let shards = PublishShards::new(&common.router, &handle);
         Ok(Arc::new(Self {
             address,
+            tls_address,
+            served,
             shards,
             handed_commands,
             wills,
@@ -236,6 +255,12 @@ impl EmbeddedBroker {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address that it listens on for MQTT over TLS.
+    #[must_use]
+    pub fn local_tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_address
     }
 }
 
@@ -267,11 +292,17 @@ impl Link for EmbeddedBroker {
         self.handed_commands.forget(command);
     }
 
+    fn serve(&self, stream: Box<dyn ClientStream>, peer: SocketAddr) -> bool {
+        let _inside = self.runtime.handle().enter();
+        accept::serve_stream(stream, peer, &self.served, &self.connections)
+    }
+
     fn state(&self) -> LinkState {
+        let over_tls = self.tls_address.map(|address| format!(", over TLS on {address}"));
         let (clients, most, connections_refused) = self.connections.figures();
         LinkState {
             connected: self.accepting.load(Ordering::Acquire),
-            detail: format!("embedded broker on {}", self.address),
+            detail: format!("embedded broker on {}{}", self.address, over_tls.unwrap_or_default()),
             connections: clients as u64,
             withheld: self.handed_commands.withheld(),
             warning: None,
@@ -348,12 +379,18 @@ async fn common(
     }))
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A port is free again as soon as the program before has ended, not a minute later.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// A listener, and the address that it has.
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BrokerError> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A port is free again as soon as the program before has ended, not a minute later.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    open().map_err(|source| BrokerError::Listen { address, source })
 }
 
 fn config(settings: &BrokerSettings) -> BrokerConfig {

@@ -19,13 +19,20 @@ mod testing;
 pub mod topics;
 pub mod unread_topics;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use twinhub_domain::{CommandId, Outgoing};
 
 pub use intake::{IncomingMessage, Intake, Room};
+
+/// The byte stream of a client.
+pub trait ClientStream: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> ClientStream for S {}
 
 /// The link to the devices' broker: outgoing messages, and their intake. Implemented for the embedded broker and an outside one.
 #[async_trait]
@@ -41,6 +48,12 @@ pub trait Link: Send + Sync + 'static {
 
     /// A command is over: no device is to get it any more, as far as the broker can still be kept from it.
     fn recall(&self, _command: CommandId) {}
+
+    /// Has the broker serve a client whose packets come by `stream`, as those of a WebSocket do. False where it takes
+    /// no such clients, or no more.
+    fn serve(&self, _stream: Box<dyn ClientStream>, _peer: SocketAddr) -> bool {
+        false
+    }
 
     /// The state of the link.
     fn state(&self) -> LinkState;

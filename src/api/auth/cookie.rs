@@ -28,6 +28,7 @@ pub(crate) fn give_by(
     token: &SessionToken,
     is_secure: bool,
 ) {
+    let is_secure = is_secure || state.tls.is_some();
     set(response, state, &token.reveal(), LIFE, is_secure);
 }
 
@@ -38,7 +39,7 @@ pub(crate) fn give_share(
     token: &str,
     asked: &HttpRequest,
 ) {
-    set(response, state, token, LIFE, is_https(asked));
+    set(response, state, token, LIFE, state.tls.is_some() || is_https(asked));
 }
 
 fn is_https(asked: &HttpRequest) -> bool {
@@ -48,7 +49,7 @@ fn is_https(asked: &HttpRequest) -> bool {
 
 /// Takes it away.
 pub(crate) fn take(response: &mut HttpResponseBuilder, state: &WebState) {
-    set(response, state, "", 0, false);
+    set(response, state, "", 0, state.tls.is_some());
 }
 
 fn set(response: &mut HttpResponseBuilder, state: &WebState, value: &str, life: u32, is_secure: bool) {

@@ -10,6 +10,7 @@ use twinhub_domain::duration::duration_text;
 use twinhub_mqtt::broker::BrokerFigures;
 use utoipa::ToSchema;
 
+use super::tls_part::TlsPart;
 use crate::api::devices::device::uptime_seconds;
 use crate::api::schema::words;
 use crate::http::Access;
@@ -44,6 +45,10 @@ struct HealthParts {
     twins: TwinsPart,
     feed: FeedPart,
     automation: AutomationPart,
+    /// Where HTTP and MQTT are served over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    tls: Option<TlsPart>,
 }
 
 /// The store and the journal before it.
@@ -181,8 +186,10 @@ pub async fn get_ready(access: Access) -> HttpResponse {
 impl Health {
     fn of(access: &Access) -> Self {
         let parts = HealthParts::of(access);
-        let HealthParts { store, mqtt, http, twins, feed, automation } = &parts;
-        let well = [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status];
+        let HealthParts { store, mqtt, http, twins, feed, automation, tls } = &parts;
+        let tls = tls.as_ref().map_or("ok", TlsPart::status);
+        let well =
+            [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status, tls];
         let is_well = well.iter().all(|status| *status == "ok");
         let status = if is_well { "ok" } else { "degraded" };
         if access.demand(Permission::Monitor).is_err() {
@@ -285,6 +292,7 @@ impl HealthParts {
                 subscribers: get(&counters.subscribers),
                 lagged: get(&counters.subscribers_lagged),
             },
+            tls: access.state.tls.as_ref().map(|tls| TlsPart::of(tls.state(), access.now())),
         }
     }
 }

@@ -99,6 +99,17 @@ impl Collector for Scrape {
         let spent = ConstCounter::new(seconds);
         let help = "Time that commits took";
         spent.encode(encoder.encode_descriptor("commit_seconds", help, None, spent.metric_type())?)?;
+        if let Some(tls) = &self.0.state.tls {
+            let seconds = (tls.state().expires.millis() - self.0.now().millis()) / 1_000;
+            let expires = ConstGauge::new(seconds);
+            let help = "Time until the TLS certificate expires";
+            expires.encode(encoder.encode_descriptor(
+                "tls_expires_seconds",
+                help,
+                None,
+                expires.metric_type(),
+            )?)?;
+        }
         let uptime = ConstGauge::new(uptime_seconds(&self.0));
         let help = "Time since the start";
         uptime.encode(encoder.encode_descriptor("uptime_seconds", help, None, uptime.metric_type())?)?;

@@ -1,13 +1,16 @@
 //! Operations: how the hub is, and why a device is not heard.
 
+mod certificate;
 mod diagnostics;
 mod health;
 pub(crate) mod metrics;
 pub mod schema;
+mod tls_part;
 
 use crate::http::routes::routes;
 
 routes! {
+    Public: certificate::get_authority,
     Administer: diagnostics::list_rejected,
     Administer: diagnostics::list_unread,
     Public: health::get_health,

@@ -104,6 +104,8 @@ words! {
     MqttStatus: ["ok", "down", "full"];
     /// The load over HTTP; `crowded`: nine tenths of the connections that there may be.
     HttpStatus: ["ok", "crowded"];
+    /// The health of the TLS certificate; `expiring`: within two weeks; `broken`: its files could not be taken over.
+    TlsStatus: ["ok", "expiring", "broken"];
     /// The health of the rules; `broken`: rule files do not check out, and their last good version goes on.
     AutomationStatus: ["ok", "broken", "down"];
     /// A role of people and of keys.

@@ -70,6 +70,7 @@ async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
         jwt: JwtKeys::new("hub", JwtKey::own("own", [1; 32]), []),
         sign_on: None,
         public_url: None,
+        tls: None,
         workers: 1,
     };
     WebState::new(hub, std::sync::Arc::new(Nowhere), info, &settings)

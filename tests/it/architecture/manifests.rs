@@ -41,7 +41,7 @@ pub const PURE: [(&str, &[&str]); 3] = [
 ];
 
 /// The dependencies that other crates must not have.
-pub const NEVER: [(&str, &[&str]); 4] = [
+pub const NEVER: [(&str, &[&str]); 5] = [
     (
         "actors/Cargo.toml",
         &["twinhub-testkit", "actix-web", "utoipa", "clap", "sea-orm", "sqlx", "mqtt5", "rumqttc"],
@@ -61,6 +61,19 @@ pub const NEVER: [(&str, &[&str]); 4] = [
     (
         "actors/store/Cargo.toml",
         &["twinhub-actors", "twinhub-mqtt", "twinhub-testkit", "actix", "mqtt5", "rumqttc", "reqwest"],
+    ),
+    (
+        "actors/tls/Cargo.toml",
+        &[
+            "twinhub-actors",
+            "twinhub-mqtt",
+            "twinhub-store",
+            "actix",
+            "sea-orm",
+            "mqtt5",
+            "rumqttc",
+            "reqwest",
+        ],
     ),
     ("migrations/Cargo.toml", &["twinhub-", "actix"]),
 ];

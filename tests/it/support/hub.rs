@@ -24,6 +24,10 @@ pub struct HubProcess {
     pub http: SocketAddr,
     /// The embedded broker's address.
     pub mqtt: Option<SocketAddr>,
+    /// The same for MQTT over TLS.
+    pub mqtts: Option<SocketAddr>,
+    /// `http`, or over TLS `https`.
+    pub scheme: &'static str,
     /// The text that it printed for its user at the start.
     pub banner: String,
     client: ClientWithMiddleware,
@@ -43,6 +47,8 @@ pub struct Installation {
     environment: Vec<(String, String)>,
     /// A shell's word on what the program may use.
     limit: String,
+    /// The authority that vouches for it, where it is served over TLS.
+    trusted: Option<PathBuf>,
 }
 
 impl Installation {
@@ -50,20 +56,39 @@ impl Installation {
     pub fn new() -> Self {
         let dir = TempDir::with_prefix("twinhub-test-").unwrap();
         let data = dir.path().join("data");
-        let (options, environment, limit) = (Vec::new(), Vec::new(), ":".into());
-        Self { dir: Some(Arc::new(dir)), data, options, environment, limit }
+        Self { dir: Some(Arc::new(dir)), ..Self::at(&data) }
     }
 
     /// One whose data lie in `data`.
     pub fn at(data: &Path) -> Self {
         let (options, environment, limit) = (Vec::new(), Vec::new(), ":".into());
-        Self { dir: None, data: data.to_owned(), options, environment, limit }
+        Self { dir: None, data: data.to_owned(), options, environment, limit, trusted: None }
     }
 
     /// With another broker than the embedded one.
     pub fn on_broker(mut self, broker: SocketAddr) -> Self {
         self.options.extend(["--mqtt".into(), format!("mqtt://{broker}")]);
         self
+    }
+
+    /// Over TLS, with a certificate that the hub makes itself.
+    pub fn over_tls(self) -> Self {
+        let trusted = self.data.join("tls/ca.pem");
+        self.trusting(&trusted).with("--tls", "auto").with("--mqtt-tls-listen", "127.0.0.1:0")
+    }
+
+    /// Asked by clients that trust the authority in this file alone.
+    pub fn trusting(self, authority: &Path) -> Self {
+        Self { trusted: Some(authority.to_owned()), ..self }
+    }
+
+    /// Over TLS, with the certificate in `server.pem` of `folder`, for which the authority in a file vouches.
+    pub fn with_certificate(self, folder: &Path, trusted: &Path) -> Self {
+        let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        self.trusting(trusted)
+            .with("--tls-cert", &file("server.pem"))
+            .with("--tls-key", &file("server.key"))
+            .with("--mqtt-tls-listen", "127.0.0.1:0")
     }
 
     /// With one more option.
@@ -128,11 +153,19 @@ impl Installation {
         });
         let banner = banner(&mut child).await;
         let address = |field: &str| serving[field].as_str().map(|text| text.parse().unwrap());
-        let client = reqwest::Client::builder().no_proxy().timeout(super::PATIENCE).build().unwrap();
-        let client = ClientBuilder::new(client).with(Described).build();
-        let (http, mqtt) = (address("http").unwrap(), address("mqtt"));
+        let client = reqwest::Client::builder().no_proxy().timeout(super::PATIENCE);
+        let client = match &self.trusted {
+            Some(trusted) => {
+                let pem = std::fs::read(trusted).unwrap();
+                client.tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
+            }
+            None => client,
+        };
+        let scheme = if self.trusted.is_some() { "https" } else { "http" };
+        let client = ClientBuilder::new(client.build().unwrap()).with(Described).build();
+        let (http, mqtt, mqtts) = (address("http").unwrap(), address("mqtt"), address("mqtts"));
         let _dir = self.dir.clone();
-        let hub = HubProcess { child, http, mqtt, banner, client, log: lines, reading, _dir };
+        let hub = HubProcess { child, http, mqtt, mqtts, scheme, banner, client, log: lines, reading, _dir };
         eventually("it is ready", async || hub.get("/ready").await.status().is_success().then_some(())).await;
         if hub.mqtt.is_none() {
             eventually("it reaches its broker", async || hub.is_connected().await.then_some(())).await;
@@ -207,7 +240,7 @@ async fn banner(child: &mut Child) -> String {
 impl HubProcess {
     /// A request to be filled and sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.http))
+        self.client.request(method, format!("{}://{}{path}", self.scheme, self.http))
     }
 
     pub async fn get(&self, path: &str) -> Response {

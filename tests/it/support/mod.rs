@@ -2,6 +2,7 @@
 
 pub mod asyncapi;
 pub mod browser;
+pub mod certificates;
 mod described;
 pub mod http;
 pub mod hub;

@@ -5,14 +5,19 @@ use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::within;
 
+/// The bytes of a connection.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
 /// A connection to a broker.
 pub struct MqttDevice {
-    stream: TcpStream,
+    stream: Box<dyn ByteStream>,
     incoming: Vec<u8>,
     /// The unacknowledged messages, by packet id: the caller's name for each.
     waiting: HashMap<u16, u64>,
@@ -44,6 +49,15 @@ impl MqttDevice {
     async fn connect_with(broker: SocketAddr, client_id: &str, clean: bool) -> Result<Self> {
         let stream = TcpStream::connect(broker).await?;
         stream.set_nodelay(true)?;
+        Self::introduced(Box::new(stream), client_id, clean).await
+    }
+
+    /// Connects with a clean session, by a connection that is there.
+    pub async fn over(stream: impl ByteStream + 'static, client_id: &str) -> Result<Self> {
+        Self::introduced(Box::new(stream), client_id, true).await
+    }
+
+    async fn introduced(stream: Box<dyn ByteStream>, client_id: &str, clean: bool) -> Result<Self> {
         let mut device = Self { stream, incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
         let mut body = b"\x00\x04MQTT\x04".to_vec();
         body.extend([u8::from(clean) << 1, 0, 0]);
@@ -70,7 +84,8 @@ impl MqttDevice {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
         let stream = within("the broker takes the connection", socket.connect(broker)).await.unwrap();
-        let mut device = Self { stream, incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
+        let mut device =
+            Self { stream: Box::new(stream), incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
         let mut body = b"\x00\x04MQTT\x04\xc2\x00\x00".to_vec();
         for text in [client_id, user, password] {
             put_text(&mut body, text);

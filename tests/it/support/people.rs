@@ -42,7 +42,7 @@ impl Person {
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         assert_eq!(status, expected, "{text}");
         let cookie = cookie.unwrap().split(';').next().unwrap().to_owned();
-        Self { cookie, origin: format!("http://{}", hub.http) }
+        Self { cookie, origin: format!("{}://{}", hub.scheme, hub.http) }
     }
 
     /// Somebody who has this session.

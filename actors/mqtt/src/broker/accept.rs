@@ -1,6 +1,7 @@
 //! Accepts connections, gives each its gate, and has the broker serve it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +18,13 @@ use mqtt5::broker::transport::BrokerTransport;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tracing::{debug, warn};
+use twinhub_tls::ServerTls;
 
 use super::connection::{BrokerShared, ClientConnection};
 use super::gate::Gate;
 use super::hooks::CONNECTION;
 use super::stream::GatedStream;
+use crate::ClientStream;
 
 /// One place in this many is reserved for devices that the hub knows.
 const RESERVE: usize = 10;
@@ -101,8 +104,13 @@ pub(super) struct ClientSlot {
     key: u64,
 }
 
-/// Accepts until intake is stopped.
-pub(super) async fn accept(listener: TcpListener, served: Served, connections: Arc<Connections>) {
+/// Accepts until intake is stopped; over `tls`, where it is given.
+pub(super) async fn accept(
+    listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
+    served: Arc<Served>,
+    connections: Arc<Connections>,
+) {
     let mut stopped = connections.stopped.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -111,7 +119,7 @@ pub(super) async fn accept(listener: TcpListener, served: Served, connections: A
         };
         match accepted {
             Ok((socket, peer)) => tokio::select! {
-                () = connections.room() => serve(socket, peer, &served, &connections),
+                () = connections.room() => serve_socket(socket, peer, tls.clone(), &served, &connections),
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             },
             Err(error) => {
@@ -122,38 +130,80 @@ pub(super) async fn accept(listener: TcpListener, served: Served, connections: A
     }
 }
 
-fn serve(socket: TcpStream, peer: SocketAddr, served: &Served, connections: &Arc<Connections>) {
-    let key = connections.next.fetch_add(1, Ordering::Relaxed);
-    let connection = Arc::new(ClientConnection::new(Arc::clone(&served.common), key));
-    let Some((place, leave)) = connections.enter(key, &connection.gate) else { return };
+fn serve_socket(
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
+    served: &Arc<Served>,
+    connections: &Arc<Connections>,
+) {
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%peer, %error, "no TCP_NODELAY"); // the client has gone again
     }
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    match tls {
+        None => serve(async move { Ok(socket) }, peer, served, connections),
+        Some(tls) => {
+            // On the connection's own time, as a socket whose CONNECT has not come.
+            let shake_hands = async move { tls.mqtt().accept(socket).await };
+            serve(shake_hands, peer, served, connections)
+        }
+    };
+}
+
+/// Serves a client that came by another way than a listener of the broker. False where there is no room for another.
+pub(super) fn serve_stream(
+    stream: Box<dyn ClientStream>,
+    peer: SocketAddr,
+    served: &Arc<Served>,
+    connections: &Arc<Connections>,
+) -> bool {
+    connections.make_room(Instant::now()).is_ok()
+        && serve(async move { Ok(stream) }, peer, served, connections)
+}
+
+/// Serves the stream that `opened` gives. False where no connection is accepted any more.
+fn serve<S: ClientStream>(
+    opened: impl Future<Output = io::Result<S>> + Send + 'static,
+    peer: SocketAddr,
+    served: &Arc<Served>,
+    connections: &Arc<Connections>,
+) -> bool {
+    let key = connections.next.fetch_add(1, Ordering::Relaxed);
+    let connection = Arc::new(ClientConnection::new(Arc::clone(&served.common), key));
+    let Some((place, leave)) = connections.enter(key, &connection.gate) else { return false };
     let inspector = Arc::clone(&connection);
-    let transport = BrokerTransport::WebSocket(Box::new(GatedStream::new(socket, peer, inspector)));
-    let handler = ClientHandler::new(
-        transport,
-        peer,
-        Arc::clone(&served.config),
-        Arc::clone(&served.router),
-        Arc::clone(&served.auth),
-        Some(Arc::clone(&served.storage)),
-        Arc::clone(&served.stats),
-        Arc::clone(&served.resources),
-        connections.goodbye.subscribe(),
-    );
+    let (goodbye, at_work) = (connections.goodbye.subscribe(), Arc::clone(served));
+    let handled = async move {
+        let transport =
+            BrokerTransport::WebSocket(Box::new(GatedStream::new(opened.await?, peer, inspector)));
+        let handler = ClientHandler::new(
+            transport,
+            peer,
+            Arc::clone(&at_work.config),
+            Arc::clone(&at_work.router),
+            Arc::clone(&at_work.auth),
+            Some(Arc::clone(&at_work.storage)),
+            Arc::clone(&at_work.stats),
+            Arc::clone(&at_work.resources),
+            goodbye,
+        );
+        drop(at_work);
+        handler.run().await
+    };
     let connect_within = served.connect_within;
     let watched = Arc::clone(&connection);
     tokio::spawn(CONNECTION.scope(connection, async move {
         let _place = place;
         tokio::select! {
-            ended = handler.run() => if let Err(error) = ended {
+            ended = handled => if let Err(error) = ended {
                 debug!(%peer, %error, "connection ended");
             },
             () = stays_unadmitted(&watched, connect_within) => debug!(%peer, "no CONNECT came in time"),
             Ok(()) = leave => debug!(%peer, "no CONNECT came, and others wait"),
         }
     }));
+    true
 }
 
 /// Ends when no CONNECT has come by then.

@@ -1,0 +1,71 @@
+//! The TLS certificate as a part of the hub's health.
+
+use serde::Serialize;
+use twinhub_domain::Timestamp;
+use twinhub_tls::TlsState;
+use utoipa::ToSchema;
+
+use crate::api::schema::words;
+
+/// A certificate that expires so soon, in ms, was to be renewed before.
+const SOON_MS: i64 = 14 * 86_400_000;
+
+/// The TLS certificate.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TlsPart {
+    /// `ok`; `expiring`: it expires within two weeks, or has; or `broken`: what is in its files now could not be taken over.
+    #[schema(value_type = words::TlsStatus)]
+    status: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// SHA-256 of the certificate.
+    #[schema(example = "5F:0C:…")]
+    fingerprint: String,
+    /// The same of the hub's own authority, which `/ca.pem` has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    authority_fingerprint: Option<String>,
+    /// The reason why what is in its files now could not be taken over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    problem: Option<String>,
+}
+
+impl TlsPart {
+    pub(super) fn of(state: TlsState, now: Timestamp) -> Self {
+        let TlsState { is_own: _, expires, fingerprint, authority, problem } = state;
+        let status = match &problem {
+            Some(_) => "broken",
+            None if expires.millis().saturating_sub(now.millis()) < SOON_MS => "expiring",
+            None => "ok",
+        };
+        Self { status, expires_at: expires, fingerprint, authority_fingerprint: authority, problem }
+    }
+
+    pub(super) fn status(&self) -> &'static str {
+        self.status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_told() {
+        let check = |days: i64, problem: Option<&str>, expected: &str| {
+            let state = TlsState {
+                is_own: false,
+                expires: Timestamp::from_millis(days * 86_400_000),
+                fingerprint: String::new(),
+                authority: None,
+                problem: problem.map(Into::into),
+            };
+            assert_eq!(TlsPart::of(state, Timestamp::from_millis(0)).status, expected, "{days}");
+        };
+        check(14, None, "ok");
+        check(13, None, "expiring");
+        check(-1, None, "expiring");
+        check(90, Some("no file"), "broken");
+    }
+}

@@ -1,0 +1,5 @@
+//! TLS: HTTP and MQTT with a certificate that clients can trust, and MQTT over WebSocket.
+
+mod certificates;
+mod clients;
+mod websocket;
