@@ -144,7 +144,9 @@ impl Directory {
                     SecretKind::Provisioning | SecretKind::Webhook => {
                         self.read_bound().identify(&secret, now, address)
                     }
-                    SecretKind::Device => Err(Unidentified::Kind),
+                    SecretKind::Device | SecretKind::Invitation | SecretKind::Share => {
+                        Err(Unidentified::Kind)
+                    }
                 }
             }
         }

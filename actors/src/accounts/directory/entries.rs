@@ -131,6 +131,7 @@ impl Entries {
             user: Some(entry.user),
             key: None,
             session: None,
+            bound: None,
             address,
             validity: Arc::clone(&entry.validity),
         })
