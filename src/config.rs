@@ -23,7 +23,7 @@ use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
 pub use database::Database;
-pub use file::table as file_table;
+pub use file::{DEFAULT as DEFAULT_FILE, table as file_table};
 pub use log_filter::LogFilter;
 pub use network::Network;
 pub use shown::report;
@@ -96,6 +96,14 @@ pub struct Options {
     /// The treatment of MQTT clients without a password, by the embedded broker [default: open on loopback or with open-to-network, else strict]
     #[arg(long, env = "TWINHUB_DEVICES", value_name = "POLICY")]
     pub devices: Option<DevicesOption>,
+
+    /// The folder in which an outside Mosquitto finds its password_file and acl_file, which the hub keeps up to date [default: none]
+    #[arg(long, env = "TWINHUB_MOSQUITTO_FILES", value_name = "DIR")]
+    pub mosquitto_files: Option<PathBuf>,
+
+    /// The file with Mosquitto's process id, so that it is told when these files change [default: none]
+    #[arg(long, env = "TWINHUB_MOSQUITTO_PID_FILE", value_name = "FILE")]
+    pub mosquitto_pid_file: Option<PathBuf>,
 
     /// The treatment of devices that are not registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
@@ -229,6 +237,9 @@ pub struct Config {
     pub mqtt_sessions_total: usize,
     /// None: by where the embedded broker listens; see [`Config::devices`].
     pub devices: Option<DevicesOption>,
+    /// None: no outside Mosquitto knows the devices' tokens.
+    pub mosquitto_files: Option<PathBuf>,
+    pub mosquitto_pid_file: Option<PathBuf>,
     pub unknown_devices: UnknownDevicesOption,
     /// The times of devices that are believed.
     pub window: ClockWindow,
@@ -363,6 +374,8 @@ impl Config {
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
             devices: given.devices.or(file.devices),
+            mosquitto_files: given.mosquitto_files.or(file.mosquitto_files),
+            mosquitto_pid_file: given.mosquitto_pid_file.or(file.mosquitto_pid_file),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
             window: values::window(
                 given.device_clock_ahead.or(file.device_clock_ahead),

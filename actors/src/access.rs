@@ -10,7 +10,7 @@ mod messages;
 mod placing;
 
 pub use crate::caller::{Caller, Permission, Permissions};
-pub use crate::device_tokens::{Tokens, plain_hash, token_hashes};
+pub use crate::device_tokens::{Tokens, token_hashes};
 pub use feed::{ConfinedBatch, ConfinedFeed};
 pub(crate) use grant::confined_tree;
 pub use grant::{Grant, InputRequest};

@@ -77,8 +77,8 @@ enum BenchmarkPart {
     Groups,
     Search,
     History,
-    Connects,
     SignIn,
+    Connects,
 }
 
 /// The context that the measurements share.
@@ -160,8 +160,8 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::Groups => groups::run(&bench, report).await,
             BenchmarkPart::Search => search::run(&bench, report).await,
             BenchmarkPart::History => rest::history(&bench, report).await,
-            BenchmarkPart::Connects => connects::run(&bench, report).await,
             BenchmarkPart::SignIn => sign_in::run(&bench, report).await,
+            BenchmarkPart::Connects => connects::run(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }

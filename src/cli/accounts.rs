@@ -4,6 +4,7 @@
 mod alone;
 mod book;
 mod password;
+mod rotate;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use twinhub_domain::duration::positive_ms;
 
 use self::book::Book;
+use self::rotate::rotate_secret;
 use crate::cli::rules::CommandFailed;
 use crate::cli::rules::print::{line, moment_in, table};
 use crate::config::{Config, ConfigError, Options};
@@ -79,6 +81,12 @@ enum KeyAction {
     List,
     /// Revoke a key
     Revoke(RevokeArgs),
+    /// Make a new key of the hub itself, which seals its secrets
+    ///
+    /// The hub must not run meanwhile. The new key stands first in the file (secret.key), and everything that is sealed
+    /// in the database is sealed with it. The older key stays in the file while devices have tokens that are stored
+    /// under it; a device goes over to the new one when it signs in next. Keep the file with your backups.
+    RotateSecret(RotateArgs),
 }
 
 #[derive(Args, Debug)]
@@ -167,6 +175,13 @@ enum ScopePart {
     Device(String),
 }
 
+#[derive(Args, Debug)]
+struct RotateArgs {
+    /// Remove the older keys at once; devices with tokens of before need new ones then
+    #[arg(long)]
+    forget_old: bool,
+}
+
 /// A role of people and of keys.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RoleWord {
@@ -197,6 +212,7 @@ Examples:
   twinhub key add ci --role operator             prints the key, which nobody sees again
   twinhub key add grafana --role viewer --expires-in 365d
   twinhub key revoke 4fTq8sWz1B
+  twinhub key rotate-secret                      another key in secret.key, while the hub does not run
   curl -H \"Authorization: Bearer $TWINHUB_TOKEN\" http://127.0.0.1:8080/api/devices
 
 Exit status: 0 it was done, 1 it was refused, 2 it could not be done as it was asked.";
@@ -277,7 +293,11 @@ async fn change_users(book: &Book, action: UserAction, password: String) -> Resu
 /// # Errors
 /// The data folder cannot be used, or it is refused.
 pub async fn run_key(KeyArgs { action, place }: KeyArgs) -> Result<(), CommandFailed> {
-    let book = Book::open(place.config().map_err(misused)?).await.map_err(CommandFailed::Misused)?;
+    let config = place.config().map_err(misused)?;
+    if let KeyAction::RotateSecret(RotateArgs { forget_old }) = action {
+        return rotate_secret(config, forget_old).await;
+    }
+    let book = Book::open(config).await.map_err(CommandFailed::Misused)?;
     let done = change_keys(&book, action).await;
     book.close().await;
     done.map_err(CommandFailed::Broke)
@@ -301,6 +321,7 @@ async fn change_keys(book: &Book, action: KeyAction) -> Result<()> {
             let revoked = book.revoke_key(&id).await?;
             line(&format!("revoked {}", text(&revoked["name"])))
         }
+        KeyAction::RotateSecret(_) => Ok(()), // done above, without the users
     }
 }
 

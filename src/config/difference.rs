@@ -76,6 +76,8 @@ impl Options {
             mqtt_session_limit,
             mqtt_sessions_total,
             devices,
+            mosquitto_files,
+            mosquitto_pid_file,
             unknown_devices,
             device_clock_ahead,
             device_clock_behind,

@@ -32,6 +32,8 @@ const ROWS: &[OptionRow] = &[
     OptionRow("mqtt-session-limit", ["'1MiB'", "'2MiB'", "'3MiB'"]),
     OptionRow("mqtt-sessions-total", ["'4MiB'", "'5MiB'", "'6MiB'"]),
     OptionRow("devices", ["'known'", "'strict'", "'open'"]),
+    OptionRow("mosquitto-files", ["'/m1'", "'/m2'", "'/m3'"]),
+    OptionRow("mosquitto-pid-file", ["'/p1'", "'/p2'", "'/p3'"]),
     OptionRow("unknown-devices", ["'reject'", "'accept'", "'reject'"]),
     OptionRow("device-clock-ahead", ["'1h'", "'2h'", "'never'"]),
     OptionRow("device-clock-behind", ["'3d'", "'never'", "'5d'"]),

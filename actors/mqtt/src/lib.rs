@@ -8,6 +8,7 @@ pub mod dialects;
 pub mod identity;
 pub mod intake;
 pub mod link;
+pub mod mosquitto;
 pub mod receipt;
 pub mod rejections;
 pub mod rule_topics;

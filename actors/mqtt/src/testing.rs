@@ -148,6 +148,11 @@ impl TestIntake {
         Self { known: devices.iter().map(|device| (*device).to_owned()).collect(), ..Self::with_room(10) }
     }
 
+    /// The same, with this one who says who clients are.
+    pub(super) fn with_authenticator(self, authenticator: Arc<dyn Authenticator>) -> Self {
+        Self { authenticator, ..self }
+    }
+
     /// The next message that came.
     pub(super) async fn next(&self) -> HeldMessage {
         within("a message", async { self.held.lock().await.recv().await }).await.unwrap()

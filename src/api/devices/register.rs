@@ -114,7 +114,7 @@ pub async fn register_device(
     } else {
         None
     };
-    patch.insert("token_hash", access.state.tokens.hash(&token).into());
+    access.state.tokens.put(&token, &mut patch)?;
     let registration = Input::Register(Box::new(Registration { patch }));
     let registration = InputRequest::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
     let taken = access.deliver(registration).await?;

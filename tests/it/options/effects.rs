@@ -21,6 +21,8 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("mqtt-session-limit", "options/broker.rs", "what_an_absent_client_may_have_waiting"),
     ("mqtt-sessions-total", "options/broker.rs", "what_all_absent_clients_may_have_waiting"),
     ("devices", "device_passwords.rs", "clients_without_a_password_are_treated_by_the_option"),
+    ("mosquitto-files", "mosquitto_files.rs", "devices_come_in_by_their_tokens_and_speak_as_themselves"),
+    ("mosquitto-pid-file", "mosquitto_files.rs", "devices_come_in_by_their_tokens_and_speak_as_themselves"),
     (
         "unknown-devices",
         "dispositivos.rs",

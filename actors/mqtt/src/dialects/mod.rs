@@ -42,6 +42,15 @@ pub enum Direction {
     ToDevice,
 }
 
+/// Topic filters that a device has for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnTopics {
+    /// It alone publishes there.
+    pub says: Vec<String>,
+    /// It alone hears all that is published there.
+    pub hears: Vec<String>,
+}
+
 /// A convention of topics and payloads in which each message is read by itself.
 pub trait Dialect: Send + Sync {
     /// The topic filters that bring every message of it.
@@ -64,6 +73,11 @@ pub trait Dialect: Send + Sync {
     /// Is the last message on this topic of a device one to keep for later subscribers?
     fn may_retain(&self, _topic: &str) -> bool {
         false
+    }
+
+    /// The topics that a device has for itself, with `me` in the place of its id. None where topics do not name the device.
+    fn own_topics(&self, _me: &str) -> OwnTopics {
+        OwnTopics::default()
     }
 
     /// Reads a message; none where it does not take the topic.

@@ -1,6 +1,6 @@
 //! The native dialect: the topics of API.md. The Flask guide's `iot/devices/{id}/data` is one of them.
 
-use super::{DecodeError, Decoded, Dialect, Direction, TopicDevice, WatchedDevices};
+use super::{DecodeError, Decoded, Dialect, Direction, OwnTopics, TopicDevice, WatchedDevices};
 use crate::topics;
 use crate::topics::{Leaf, NativeTopic};
 use twinhub_domain::fleet::FirmwareReport;
@@ -54,6 +54,11 @@ impl Dialect for Native {
 
     fn may_retain(&self, topic: &str) -> bool {
         topics::parse(topic).is_some_and(|native| native.leaf == Leaf::Status)
+    }
+
+    fn own_topics(&self, me: &str) -> OwnTopics {
+        let says = SUBSCRIPTIONS.map(|filter| filter.replacen('+', me, 1)).to_vec();
+        OwnTopics { says, hears: vec![format!("iot/devices/{me}/#")] }
     }
 
     fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>> {

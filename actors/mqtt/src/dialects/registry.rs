@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use super::dispositivos::Dispositivos;
 use super::native::{self, Native};
 use super::stateful::{DeviceEncoder, DeviceOfTopic, Encoded, LONGEST_NAME, StatefulDialect};
-use super::{DecodeError, Decoded, Dialect, Direction, TopicDevice};
+use super::{DecodeError, Decoded, Dialect, Direction, OwnTopics, TopicDevice};
 use crate::subscribers::Subscribers;
 use twinhub_domain::topic::matches;
 use twinhub_domain::twin::{Audience, Downlink, Listeners, Patch};
@@ -156,6 +156,17 @@ impl Dialects {
         };
         let stateful = added.stateful.iter().map(topics).collect();
         Self { stateless, stateful, encoders: RwLock::default() }
+    }
+
+    /// The topics that a device has for itself, with `me` in the place of its id.
+    #[must_use]
+    pub fn own_topics(&self, me: &str) -> OwnTopics {
+        let mut all = OwnTopics::default();
+        for own in self.stateless.iter().map(|dialect| dialect.own_topics(me)) {
+            all.says.extend(own.says);
+            all.hears.extend(own.hears);
+        }
+        all
     }
 
     /// The topic filters that bring every message that a dialect takes. None lies within another: a broker may

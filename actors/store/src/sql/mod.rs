@@ -47,6 +47,7 @@ mod expiry;
 mod fleet;
 mod head;
 mod history;
+mod integrity;
 mod layers;
 mod list_columns;
 mod memtable;
@@ -107,7 +108,8 @@ pub struct SqlOptions {
     pub readers: u32,
     /// The key that seals rules, templates and requests outward; none: they are written in clear.
     pub seal: Option<Arc<Seal>>,
-    /// Bring the tables up to date first. False: they must be so already, as another program may be using them.
+    /// Bring the tables, and what is sealed in them, up to date first. False: the tables must be so already, as another
+    /// program may be using them, and nothing is changed.
     pub migrate: bool,
     /// The longest wait where another process has locked the database.
     pub busy_timeout: Duration,
@@ -171,8 +173,9 @@ impl SqlStore {
     /// The URL is of no supported kind, the database cannot be opened or migrated, or is damaged.
     pub async fn open(url: &str, options: SqlOptions) -> Result<Arc<Self>, StoreError> {
         const OPEN: &str = "open the database";
+        // Without the URL, which may have a password in it.
         sqlite::check_url(url)
-            .map_err(|detail| StoreError::Failed { operation: OPEN, detail: format!("`{url}`: {detail}") })?;
+            .map_err(|detail| StoreError::Failed { operation: OPEN, detail: detail.to_owned() })?;
         // One alone first: where two connections at once give a new file its write-ahead log, one can find it locked.
         let first =
             Database::connect(sqlite::writer(url, options.busy_timeout)).await.map_err(failed(OPEN))?;
@@ -182,11 +185,14 @@ impl SqlStore {
         if options.migrate {
             Migrator::up(&readers, None).await.map_err(failed("migrate the database"))?;
         } else if !Migrator::get_pending_migrations(&readers).await.map_err(failed(OPEN))?.is_empty() {
-            let detail = "its tables are of an older version, and another program uses them".to_owned();
+            let detail =
+                "its tables are of an older version: a start of the hub brings them up to date".to_owned();
             return Err(StoreError::Failed { operation: OPEN, detail });
         }
-        if let Some(seal) = &options.seal {
-            sealed::seal_rows(url, options.busy_timeout, seal).await?;
+        match &options.seal {
+            Some(seal) if options.migrate => sealed::seal_rows(url, options.busy_timeout, seal).await?,
+            Some(seal) => sealed::check_key(&readers, seal).await.map(drop)?,
+            None => {}
         }
         let layers = LayerCache::default();
         layers::load(&readers, &layers).await?;
@@ -208,6 +214,14 @@ impl SqlStore {
                 runs: options.keep_runs,
             }),
         }))
+    }
+
+    /// The damages of the database's file, in the database's own words; none where it is whole. It reads all of the file.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn damages(&self) -> Result<Vec<String>, StoreError> {
+        integrity::damages(&self.readers).await
     }
 
     /// Sets the retention periods from now on.

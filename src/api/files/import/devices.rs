@@ -104,7 +104,7 @@ impl DeviceImport {
             None => None,
         };
         if let Some(token) = token.as_deref().or(made.as_deref()) {
-            patch.insert("token_hash", self.access.state.tokens.hash(token).into());
+            tokens.put(token, &mut patch)?;
         }
         // A new device is in service without a word.
         let register = Input::Register(Box::new(Registration { patch }));

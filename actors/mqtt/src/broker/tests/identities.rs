@@ -126,8 +126,7 @@ const STRICT: Option<Allowance> = None;
 impl Guarded {
     async fn start(anonymous: Option<Allowance>) -> Self {
         let roster = Roster::with(anonymous);
-        let mut intake = TestIntake::with_room(1_000);
-        intake.authenticator = Arc::clone(&roster) as _;
+        let intake = TestIntake::with_room(1_000).with_authenticator(Arc::clone(&roster) as _);
         intake.rule_topics.set(vec!["rules/#".into()]);
         let broker = start(&intake).await;
         intake.settle_all();
