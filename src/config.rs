@@ -5,9 +5,11 @@
 
 mod database;
 mod difference;
+mod error;
 mod file;
 mod log_filter;
 mod network;
+mod oidc;
 mod shown;
 mod values;
 
@@ -23,9 +25,11 @@ use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
 pub use database::Database;
+pub use error::ConfigError;
 pub use file::{DEFAULT as DEFAULT_FILE, table as file_table};
 pub use log_filter::LogFilter;
 pub use network::Network;
+pub use oidc::{GroupRights, OidcConfig, OidcGroup};
 pub use shown::report;
 pub use values::{
     ByteSize, DevicesOption, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration,
@@ -205,9 +209,41 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
 
-    /// The people who may make an account of their own: nobody, or whoever reaches the hub, as an operator [default: closed]
+    /// The people who may make an account of their own: nobody, who is invited, or whoever reaches the hub, as an operator [default: closed]
     #[arg(long, env = "TWINHUB_REGISTRATION", value_name = "POLICY")]
     pub registration: Option<RegistrationOption>,
+
+    /// The identity provider of single sign-on, by the address that it calls itself: https://id.example.com/realms/home
+    #[arg(long, env = "TWINHUB_OIDC_ISSUER", value_name = "URL")]
+    pub oidc_issuer: Option<String>,
+
+    /// The name of this hub at the provider
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_ID", value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+
+    /// The secret of this hub at the provider
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub oidc_client_secret: Option<String>,
+
+    /// The file with that secret
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")]
+    pub oidc_client_secret_file: Option<PathBuf>,
+
+    /// A scope that the provider is asked for; several times [default: openid,profile,email]
+    #[arg(long, env = "TWINHUB_OIDC_SCOPES", value_name = "SCOPE", value_delimiter = ',')]
+    pub oidc_scopes: Option<Vec<String>>,
+
+    /// The claim with a person's groups, or a path to it: `realm_access.roles` [default: groups]
+    #[arg(long, env = "TWINHUB_OIDC_GROUPS_CLAIM", value_name = "CLAIM")]
+    pub oidc_groups_claim: Option<String>,
+
+    /// A group of the provider's and its role here, `GROUP=ROLE` or `GROUP=ROLE@DEVICE-GROUP`; several times, the first that fits counts
+    #[arg(long, env = "TWINHUB_OIDC_ROLES", value_name = "GROUP", value_delimiter = ',')]
+    pub oidc_roles: Option<Vec<OidcGroup>>,
+
+    /// The provider's name on the sign-in page [default: single sign-on]
+    #[arg(long, env = "TWINHUB_OIDC_NAME", value_name = "NAME")]
+    pub oidc_name: Option<String>,
 
     /// Let whoever asks from this machine do everything, also when there are users [default: false]
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -277,30 +313,10 @@ pub struct Config {
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
     pub registration: RegistrationOption,
+    /// None: there is no single sign-on.
+    pub oidc: Option<OidcConfig>,
     pub open: bool,
     pub open_to_network: bool,
-}
-
-/// The fault of a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    /// `message` names the key.
-    #[error("{}:{line}: {message}", path.display())]
-    Invalid { path: PathBuf, line: usize, message: String },
-    #[error(
-        "--mqtt-listen {address} can be reached by other machines, and with --devices {} anyone there could speak for \
-         devices that have no password: leave --devices out (it is strict there), use a loopback address such as \
-         127.0.0.1, or say --open-to-network if that is what you want",
-        devices.word()
-    )]
-    MqttToNetwork { address: SocketAddr, devices: DevicesOption },
-    #[error(
-        "--open lets in whoever asks from this machine, and --listen {address} can be reached by other machines: leave \
-         one of them out, or say --open-to-network to let anyone in"
-    )]
-    OpenBeyond { address: SocketAddr },
 }
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -342,6 +358,7 @@ impl Config {
     }
 
     fn combine(given: Options, database_url: Option<String>, file: Options) -> Result<Self, ConfigError> {
+        let oidc = OidcConfig::combine(&given, &file)?;
         let data_dir = given.data_dir.or(file.data_dir).unwrap_or_else(|| "data".into());
         let database = match given.database.or(database_url).or(file.database) {
             Some(url) => Database::Url(url),
@@ -425,6 +442,7 @@ impl Config {
                 .or(file.webhook_private_redirects)
                 .unwrap_or_default(),
             registration: given.registration.or(file.registration).unwrap_or_default(),
+            oidc,
             open: given.open.or(file.open).unwrap_or_default(),
             open_to_network: given.open_to_network.or(file.open_to_network).unwrap_or_default(),
             data_dir,
@@ -438,6 +456,12 @@ impl Config {
     #[must_use]
     pub fn is_local_only(&self) -> bool {
         self.listen.ip().is_loopback()
+    }
+
+    /// Does a proxy in front of it serve it by https? So its public address says.
+    #[must_use]
+    pub fn is_behind_tls(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 
     /// The treatment of MQTT clients without a password, by the embedded broker.

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Data;
 use tokio::sync::watch;
+use twinhub_access::jwt::JwtKeys;
 use twinhub_actors::Hub;
 use twinhub_actors::access::Tokens;
 use twinhub_actors::accounts::directory::Directory;
@@ -15,6 +16,7 @@ use crate::api::firmware::Folder;
 use crate::http::rate_limit::RateLimiter;
 use crate::http::turns::CallerTurns;
 use crate::http::{AnonymousAccess, HttpConnections, Policy};
+use crate::single_sign_on::SingleSignOn;
 use crate::startup::local_key::LocalKey;
 
 /// The settings of the web server.
@@ -34,6 +36,12 @@ pub struct WebSettings {
     pub is_local_only: bool,
     /// The key for the command line on this machine.
     pub local_key: Option<LocalKey>,
+    /// The keys of JSON web tokens.
+    pub jwt: JwtKeys,
+    /// Single sign-on, where there is a provider.
+    pub sign_on: Option<Arc<SingleSignOn>>,
+    /// The address that the hub was told it has: `https://hub.example.com`.
+    pub public_url: Option<String>,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -74,6 +82,9 @@ pub struct WebState {
     pub(crate) local_key: Option<LocalKey>,
     /// HTTP is served to this machine alone.
     pub is_local_only: bool,
+    pub(crate) jwt: JwtKeys,
+    pub(crate) sign_on: Option<Arc<SingleSignOn>>,
+    pub(crate) public_url: Option<String>,
     policy: RwLock<Arc<Policy>>,
     closing: watch::Sender<bool>,
 }
@@ -96,6 +107,9 @@ impl WebState {
             anonymous: settings.anonymous,
             local_key: settings.local_key.clone(),
             is_local_only: settings.is_local_only,
+            jwt: settings.jwt.clone(),
+            sign_on: settings.sign_on.clone(),
+            public_url: settings.public_url.clone(),
             policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),
         })
