@@ -224,6 +224,7 @@ fn changed(batch: &EventBatch) -> Vec<DeviceId> {
                 | ChangeKind::Updated
                 | ChangeKind::Deleted
                 | ChangeKind::Lifecycle
+                | ChangeKind::Token
         )
     });
     let devices: BTreeSet<DeviceId> = devices.map(|recorded| recorded.event.device.clone()).collect();
