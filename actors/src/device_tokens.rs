@@ -10,7 +10,7 @@ use twinhub_store::seal::{Seal, TokenMatch, plain_token};
 /// The hashes of tokens: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth nothing
 /// for guessing, not even tokens that people chose. Those under an older key of the hub, and the plain SHA-256 of an
 /// earlier version, are known too: they are in many places (twins, events, the journal), so they stay as they are until
-/// the token is seen again.
+/// a new token is given.
 #[derive(Clone, Default)]
 pub struct Tokens {
     seal: Option<Arc<Seal>>,

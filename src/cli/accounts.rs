@@ -85,7 +85,7 @@ enum KeyAction {
     ///
     /// The hub must not run meanwhile. The new key stands first in the file (secret.key), and everything that is sealed
     /// in the database is sealed with it. The older key stays in the file while devices have tokens that are stored
-    /// under it; a device goes over to the new one when it signs in next. Keep the file with your backups.
+    /// under it: until these devices have been given new ones. Keep the file with your backups.
     RotateSecret(RotateArgs),
 }
 

@@ -97,12 +97,12 @@ impl BrokerLogins {
         }
     }
 
-    /// How many devices may come in.
+    /// The number of devices that may come in.
     pub fn count(&self) -> usize {
         self.devices.keys().filter(|device| mosquitto::can_name(device)).count()
     }
 
-    /// How many devices have a token that the broker cannot know.
+    /// The number of devices with a token that the broker cannot know.
     pub fn without(&self) -> usize {
         self.without.len() + self.devices.len() - self.count()
     }

@@ -193,7 +193,6 @@ async fn no_password_of_an_address_is_in_an_error() {
         ["--data-dir", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0"];
     for option in [
         ["--database", "postgres://ann:s3cret-word@127.0.0.1:1/twins"],
-        ["--database", "sqlite://ann:s3cret-word@/no/such/folder/t.db"],
         ["--mqtt", "mqtt://ann:s3cret-word@"],
         ["--mqtt", "mqtt://ann:s3cret-word@h/path"],
         ["--mqtt", "http://ann:s3cret-word@h"],

@@ -93,6 +93,7 @@ pub fn acl_file(hub: Option<&str>, dialects: &Dialects) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialects::{Direction, TopicDevice};
 
     /// By Python: `hashlib.pbkdf2_hmac('sha512', b'correct horse battery', bytes(range(12)), 101)`.
     #[test]
@@ -102,6 +103,22 @@ mod tests {
             password_hash("correct horse battery", salt),
             "$7$101$AAECAwQFBgcICQoL$V9pNThb/+913YeqnDNd5zDlp/RhejnZUEdabPS77QoMJkExKlk+MqAPFtKqDjKlpW8JvVMjQJW9UCHo7LWfYjQ=="
         );
+    }
+
+    /// Both brokers hold devices to the same topics.
+    #[test]
+    fn topics_of_a_device_are_its_own_at_the_embedded_broker_too() {
+        let dialects = Dialects::default();
+        let own = dialects.own_topics("pump-1");
+        let of_pump = Some(TopicDevice::Named(DeviceId::parse("pump-1").unwrap()));
+        assert!(own.says.len() >= 7 && !own.hears.is_empty());
+        for topic in own.says {
+            let topic = topic.replace('+', "0198f0c4-5d3e-7c11-8a3f-0123456789ab");
+            assert_eq!(dialects.device_of(&topic, Direction::FromDevice), of_pump, "{topic}");
+        }
+        for filter in own.hears {
+            assert_eq!(dialects.device_of(&filter, Direction::ToDevice), of_pump, "{filter}");
+        }
     }
 
     #[test]

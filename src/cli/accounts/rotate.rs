@@ -51,7 +51,7 @@ pub async fn rotate_secret(config: Config, forgets_old: bool) -> Result<(), Comm
             }
             (0, false) => line("no older key is in it any more"),
             (left, _) => line(&format!(
-                "{} in it for the tokens of {devices}, each until the device has signed in once more",
+                "{} in it for the tokens of {devices}, each until the device has been given a new one",
                 if left == 1 { "the older key stays".to_owned() } else { format!("{left} older keys stay") },
             )),
         }

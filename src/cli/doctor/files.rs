@@ -20,7 +20,7 @@ pub struct FileFacts {
     pub open_config: Option<PathBuf>,
     pub has_database: bool,
     pub key_file: PathBuf,
-    /// How many keys are in the key file; none where it is not there, an error where it cannot be used.
+    /// The number of keys in the key file; none where it is not there, an error where it cannot be used.
     pub keys: Result<Option<usize>, String>,
 }
 

@@ -11,7 +11,7 @@ const HUB: &str = "hub";
 pub struct HubFacts {
     /// The version of the program that asks.
     pub version: &'static str,
-    /// What it says on `/health`; none: no hub runs here. An error: it has the data, and does not answer.
+    /// Its answer on `/health`; none: no hub runs here. An error: it has the data, and does not answer.
     pub health: Option<Result<Value, String>>,
 }
 

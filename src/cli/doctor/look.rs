@@ -25,7 +25,7 @@ use super::network::{BrokerFacts, NetworkFacts, SeenPassword};
 use super::people::{PeopleFacts, PersonFacts};
 use crate::cli::remote::Remote;
 use crate::cli::rules;
-use crate::config::{self, Config, Database, Mqtt};
+use crate::config::{self, Config, Database, DevicesOption, Mqtt, RegistrationOption};
 use crate::startup::local_key::KeyOfHub;
 use crate::startup::{handles, key, lock, private};
 
@@ -68,6 +68,7 @@ pub async fn look(config: &Config, named: Option<&Path>) -> Looked {
             users,
             is_reachable,
             is_open: config.open || config.open_to_network,
+            is_registration_open: matches!(config.registration, RegistrationOption::Open),
         }),
         network: network(config, process).await,
         machine: machine(config, process, in_database.last_written),
@@ -177,7 +178,12 @@ fn has_default_password(user: &User) -> bool {
 async fn network(config: &Config, process: Option<u32>) -> NetworkFacts {
     let mut facts = NetworkFacts { in_clear: vec![("HTTP", config.listen)], ..NetworkFacts::default() };
     match &config.mqtt {
-        Mqtt::Embedded => facts.in_clear.push(("MQTT", config.mqtt_listen)),
+        Mqtt::Embedded => {
+            let address = config.mqtt_listen;
+            facts.in_clear.push(("MQTT", address));
+            let is_open = !address.ip().is_loopback() && config.devices() != DevicesOption::Strict;
+            facts.open_mqtt = is_open.then_some(address);
+        }
         Mqtt::Broker(address) => {
             let is_here = matches!(&*address.host, "localhost" | "127.0.0.1" | "[::1]" | "::1");
             facts.broker = Some(BrokerFacts {

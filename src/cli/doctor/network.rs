@@ -15,6 +15,8 @@ const PASSWORDS: &str = "passwords";
 pub struct NetworkFacts {
     /// Listeners in clear, by what they serve.
     pub in_clear: Vec<(&'static str, SocketAddr)>,
+    /// Where the embedded broker lets in clients of other machines that have no password.
+    pub open_mqtt: Option<SocketAddr>,
     /// An outside broker, without its password; and whether it is spoken to by TLS, or on this machine.
     pub broker: Option<BrokerFacts>,
     /// Where a password stands that other users of this machine, or what is started from the same shell, can read.
@@ -28,7 +30,7 @@ pub struct BrokerFacts {
     /// TLS, or it is on this machine.
     pub is_private: bool,
     pub has_password: bool,
-    /// What somebody without a password may do there, or why that could not be found out.
+    /// The rights of somebody without a password there, or the reason why they could not be found out.
     pub strangers: Result<StrangerRights, String>,
 }
 
@@ -49,6 +51,13 @@ pub fn check(facts: &NetworkFacts) -> Vec<Finding> {
             LISTENERS,
             format!("{what} is served in clear on {address}, where others can read what goes over the network"),
             "serve it by TLS, or to this machine alone with a reverse proxy in front (README, \"On your network\")",
+        ));
+    }
+    if let Some(address) = &facts.open_mqtt {
+        found.push(Finding::fail(
+            LISTENERS,
+            format!("MQTT clients without a password are let in on {address}, and may speak for any device"),
+            "devices = \"strict\", or leave --open-to-network out",
         ));
     }
     if found.is_empty() {
@@ -123,6 +132,10 @@ mod tests {
         assert_eq!(bad(&check(&on("[::1]:80"))), [""; 0]);
         let found = bad(&check(&on("0.0.0.0:80")));
         assert!(found[0].starts_with("fail  listeners: HTTP is served in clear on 0.0.0.0:80"), "{found:?}");
+        let open = NetworkFacts { open_mqtt: "0.0.0.0:1883".parse().ok(), ..NetworkFacts::default() };
+        assert!(
+            bad(&check(&open))[0].starts_with("fail  listeners: MQTT clients without a password are let in")
+        );
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct PeopleFacts {
     pub is_reachable: bool,
     /// Whoever reaches the hub may do everything.
     pub is_open: bool,
+    /// Whoever reaches the hub may make an account.
+    pub is_registration_open: bool,
 }
 
 /// A user.
@@ -52,6 +54,13 @@ pub fn check(facts: &PeopleFacts) -> Vec<Finding> {
             "leave it out",
         )),
         (false, _, false) => {}
+    }
+    if facts.is_reachable && facts.is_registration_open {
+        found.push(Finding::warn(
+            USERS,
+            "whoever reaches the hub can make an account, and can learn which names are taken",
+            "registration = \"closed\"",
+        ));
     }
     if !facts.users.is_empty() && admins.is_empty() {
         found.push(Finding::fail(
@@ -111,13 +120,17 @@ mod tests {
         expect(&reachable, &["fail  users: there is no user, and without one"]);
         let open = PeopleFacts { is_open: true, ..reachable };
         expect(&open, &["fail  users: --open-to-network lets anybody"]);
-        let here = PeopleFacts { users: vec![admin("ann")], is_open: true, is_reachable: false };
+        let here = PeopleFacts { users: vec![admin("ann")], is_open: true, ..PeopleFacts::default() };
         expect(&here, &["warn  users: --open lets every program"]);
     }
 
     #[test]
     fn weak_users_are_found() {
-        let of = |users: Vec<PersonFacts>, is_reachable| PeopleFacts { users, is_reachable, is_open: false };
+        let of = |users: Vec<PersonFacts>, is_reachable| PeopleFacts {
+            users,
+            is_reachable,
+            ..PeopleFacts::default()
+        };
         expect(&of(vec![admin("ann")], true), &[]);
         let plain = PersonFacts { has_second_factor: false, ..admin("ann") };
         expect(&of(vec![plain.clone()], false), &[]);
@@ -125,6 +138,8 @@ mod tests {
         let gone = PersonFacts { is_disabled: true, ..plain };
         let viewer = PersonFacts { name: "bob".into(), ..PersonFacts::default() };
         expect(&of(vec![gone, viewer], true), &["fail  users: there is no admin who can sign in"]);
+        let open = PeopleFacts { is_registration_open: true, ..of(vec![admin("ann")], true) };
+        expect(&open, &["warn  users: whoever reaches the hub can make an account"]);
         let weak = PersonFacts { has_default_password: true, ..admin("admin") };
         expect(&of(vec![weak], false), &["fail  users: admin has a password that everybody tries first"]);
     }
