@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod log_filter;
 mod network;
+mod oidc;
 mod shown;
 mod values;
 
@@ -29,6 +30,7 @@ pub use error::ConfigError;
 pub use file::{DEFAULT as DEFAULT_FILE, table as file_table};
 pub use log_filter::LogFilter;
 pub use network::Network;
+pub use oidc::{GroupRights, OidcConfig, OidcGroup};
 pub use shown::report;
 pub use values::{
     ByteSize, DevicesOption, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration,
@@ -224,9 +226,41 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_WEBHOOK_PRIVATE_REDIRECTS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub webhook_private_redirects: Option<bool>,
 
-    /// The people who may make an account of their own: nobody, or whoever reaches the hub, as an operator [default: closed]
+    /// The people who may make an account of their own: nobody, who is invited, or whoever reaches the hub, as an operator [default: closed]
     #[arg(long, env = "TWINHUB_REGISTRATION", value_name = "POLICY")]
     pub registration: Option<RegistrationOption>,
+
+    /// The identity provider of single sign-on, by the address that it calls itself: https://id.example.com/realms/home
+    #[arg(long, env = "TWINHUB_OIDC_ISSUER", value_name = "URL")]
+    pub oidc_issuer: Option<String>,
+
+    /// The name of this hub at the provider
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_ID", value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+
+    /// The secret of this hub at the provider
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub oidc_client_secret: Option<String>,
+
+    /// The file with that secret
+    #[arg(long, env = "TWINHUB_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")]
+    pub oidc_client_secret_file: Option<PathBuf>,
+
+    /// A scope that the provider is asked for; several times [default: openid,profile,email]
+    #[arg(long, env = "TWINHUB_OIDC_SCOPES", value_name = "SCOPE", value_delimiter = ',')]
+    pub oidc_scopes: Option<Vec<String>>,
+
+    /// The claim with a person's groups, or a path to it: `realm_access.roles` [default: groups]
+    #[arg(long, env = "TWINHUB_OIDC_GROUPS_CLAIM", value_name = "CLAIM")]
+    pub oidc_groups_claim: Option<String>,
+
+    /// A group of the provider's and its role here, `GROUP=ROLE` or `GROUP=ROLE@DEVICE-GROUP`; several times, the first that fits counts
+    #[arg(long, env = "TWINHUB_OIDC_ROLES", value_name = "GROUP", value_delimiter = ',')]
+    pub oidc_roles: Option<Vec<OidcGroup>>,
+
+    /// The provider's name on the sign-in page [default: single sign-on]
+    #[arg(long, env = "TWINHUB_OIDC_NAME", value_name = "NAME")]
+    pub oidc_name: Option<String>,
 
     /// Let whoever asks from this machine do everything, also when there are users [default: false]
     #[arg(long, env = "TWINHUB_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -301,6 +335,8 @@ pub struct Config {
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
     pub registration: RegistrationOption,
+    /// None: there is no single sign-on.
+    pub oidc: Option<OidcConfig>,
     pub open: bool,
     pub open_to_network: bool,
 }
@@ -345,6 +381,7 @@ impl Config {
     }
 
     fn combine(given: Options, database_url: Option<String>, file: Options) -> Result<Self, ConfigError> {
+        let oidc = OidcConfig::combine(&given, &file)?;
         let data_dir = given.data_dir.or(file.data_dir).unwrap_or_else(|| "data".into());
         let database = match given.database.or(database_url).or(file.database) {
             Some(url) => Database::Url(url),
@@ -433,6 +470,7 @@ impl Config {
                 .or(file.webhook_private_redirects)
                 .unwrap_or_default(),
             registration: given.registration.or(file.registration).unwrap_or_default(),
+            oidc,
             open: given.open.or(file.open).unwrap_or_default(),
             open_to_network: given.open_to_network.or(file.open_to_network).unwrap_or_default(),
             data_dir,
@@ -466,6 +504,12 @@ impl Config {
     fn mqtt_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         let encrypted = self.mqtt_over_tls().map(|address| ("mqtt-tls-listen", address));
         std::iter::once(("mqtt-listen", self.mqtt_listen)).chain(encrypted)
+    }
+
+    /// Does a proxy in front of it serve it by https? So its public address says.
+    #[must_use]
+    pub fn is_behind_tls(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 
     /// The treatment of MQTT clients without a password, by the embedded broker.

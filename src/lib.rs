@@ -12,6 +12,7 @@ pub mod live;
 pub mod memory;
 pub mod reload;
 pub mod shutdown;
+pub mod single_sign_on;
 pub mod startup;
 pub mod state;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 mod banner;
 pub(crate) mod broker_files;
+mod environment;
 pub(crate) mod handles;
 mod instance;
 pub(crate) mod key;
@@ -42,7 +43,9 @@ use self::settings::{
 use crate::api::firmware::{self, Folder};
 use crate::config::{Config, Mqtt};
 use crate::http::{self, Policy};
+use crate::single_sign_on::SingleSignOn;
 use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
+use crate::startup::environment::{EnvironmentError, SeedEnvironment};
 use crate::startup::key::KeyError;
 use crate::startup::local_key::{LocalKey, LocalKeyFile};
 use crate::startup::lock::{LockError, Locks};
@@ -125,6 +128,10 @@ pub enum StartError {
     NoUser { address: SocketAddr },
     #[error("cannot write the key for this machine's command line into {}: {source}", path.display())]
     LocalKey { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error("cannot ask a provider of single sign-on: {0}")]
+    SignOn(std::io::Error),
     #[error("cannot write the files for Mosquitto into {}: {source}", path.display())]
     BrokerFiles { path: PathBuf, source: std::io::Error },
     #[error("cannot serve HTTP: {0}")]
@@ -191,6 +198,8 @@ impl Application {
             // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
         }
+        let environment = SeedEnvironment::read();
+        let jwt = environment.jwt_keys(seal.jwt_keys(), config.is_local_only())?;
         let store = open_store(&config, &seal).await?;
         let mut settings = hub_settings(&config);
         let tokens = Tokens::new(Arc::clone(&seal)).for_broker(config.mosquitto_files.is_some());
@@ -200,6 +209,11 @@ impl Application {
             .await
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
 
+        if let Err(error) = environment.make_user(&hub).await {
+            hub.close().await;
+            store.close().await;
+            return Err(error.into());
+        }
         if !config.is_local_only() && !config.open_to_network && !hub.directory.has_users() {
             hub.close().await;
             store.close().await;
@@ -220,6 +234,8 @@ impl Application {
         hub.confine_webhooks(destinations(&config, &listeners));
         hub.connect(Arc::clone(&link));
 
+        let sign_on = config.oidc.clone().map(SingleSignOn::new).transpose().map_err(StartError::SignOn)?;
+        let sign_on = sign_on.map(Arc::new);
         let info = ServerInfo {
             version: env!("CARGO_PKG_VERSION"),
             started_at,
@@ -238,6 +254,9 @@ impl Application {
             is_local_only: config.is_local_only(),
             local_key: Some(local_key),
             tls: tls.clone(),
+            jwt,
+            sign_on,
+            public_url: config.public_url.clone(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
         if let Err(error) =

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Data;
 use tokio::sync::watch;
+use twinhub_access::jwt::JwtKeys;
 use twinhub_actors::Hub;
 use twinhub_actors::access::Tokens;
 use twinhub_actors::accounts::directory::Directory;
@@ -16,6 +17,7 @@ use crate::api::firmware::Folder;
 use crate::http::rate_limit::RateLimiter;
 use crate::http::turns::CallerTurns;
 use crate::http::{AnonymousAccess, HttpConnections, Policy};
+use crate::single_sign_on::SingleSignOn;
 use crate::startup::local_key::LocalKey;
 
 /// The settings of the web server.
@@ -37,6 +39,12 @@ pub struct WebSettings {
     pub local_key: Option<LocalKey>,
     /// None: HTTP is served in the clear.
     pub tls: Option<Arc<ServerTls>>,
+    /// The keys of JSON web tokens.
+    pub jwt: JwtKeys,
+    /// Single sign-on, where there is a provider.
+    pub sign_on: Option<Arc<SingleSignOn>>,
+    /// The address that the hub was told it has: `https://hub.example.com`.
+    pub public_url: Option<String>,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -79,6 +87,9 @@ pub struct WebState {
     pub is_local_only: bool,
     /// None: HTTP is served in the clear.
     pub tls: Option<Arc<ServerTls>>,
+    pub(crate) jwt: JwtKeys,
+    pub(crate) sign_on: Option<Arc<SingleSignOn>>,
+    pub(crate) public_url: Option<String>,
     policy: RwLock<Arc<Policy>>,
     closing: watch::Sender<bool>,
 }
@@ -102,6 +113,9 @@ impl WebState {
             local_key: settings.local_key.clone(),
             is_local_only: settings.is_local_only,
             tls: settings.tls.clone(),
+            jwt: settings.jwt.clone(),
+            sign_on: settings.sign_on.clone(),
+            public_url: settings.public_url.clone(),
             policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),
         })

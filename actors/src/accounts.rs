@@ -7,7 +7,10 @@
 pub mod alone;
 mod changes;
 pub mod directory;
+mod external;
+mod factors;
 mod hashing;
+mod links;
 mod people;
 mod registering;
 mod signing_in;
@@ -23,7 +26,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 use twinhub_access::limits::LoginLimits;
 use twinhub_access::totp::TotpSecret;
-use twinhub_access::{Key, SessionId, UserId};
+use twinhub_access::{Key, SecretKind, SessionId, UserId};
 use twinhub_domain::{Clock, Timestamp};
 use twinhub_store::{AccessStore, AuditQuery, KeyUse, Store, StoreError, UserWrite};
 
@@ -33,7 +36,7 @@ use crate::messages::accounts::{
     AccountRefusal, FindUser, KeyView, KeysOf, ListAudit, ListKeys, ListSessions, ListUsers, ReadOwnUser,
     SessionView, SetUpToken, UserPage, UserView,
 };
-use directory::Directory;
+use directory::{Directory, Overdue};
 use hashing::Hashing;
 use people::People;
 use registering::Registrations;
@@ -54,6 +57,8 @@ pub struct AccountSettings {
 pub enum RegistrationPolicy {
     /// Nobody: admins make accounts.
     Closed,
+    /// People with an invitation of an admin's.
+    Invite,
     /// Everybody who reaches the hub; they become operators.
     Open,
 }
@@ -187,19 +192,24 @@ impl Accounts {
     /// Ends what is over, in the directory at once and in the store after that.
     fn look(&mut self, ctx: &mut Context<Self>) {
         // A hub to which nobody has signed in does not ask for the time twice a second.
-        let ended = match self.directory.is_empty() {
-            true => Vec::new(),
+        let Overdue { sessions, set_right } = match self.directory.is_empty() {
+            true => Overdue::default(),
             false => self.directory.expire(self.clock.now()),
         };
         let refused = self.refused.take();
-        if ended.is_empty() && refused.is_empty() {
+        if sessions.is_empty() && set_right.is_empty() && refused.is_empty() {
             return;
         }
         let store = Arc::clone(&self.store);
         let write = async move {
-            for id in ended {
-                if let Err(error) = store.remove_session(id, &[]).await {
-                    warn!(%error, "could not remove a session that is over"); // it is over at the next start too
+            if !sessions.is_empty()
+                && let Err(error) = store.remove_sessions(&sessions, &[]).await
+            {
+                warn!(%error, "could not remove sessions that are over"); // they are over at the next start too
+            }
+            for session in set_right {
+                if let Err(error) = store.put_session(&session, &[]).await {
+                    warn!(%error, "could not set a session right"); // the next start does, where it is still ahead
                 }
             }
             let written = match refused.is_empty() {
@@ -275,6 +285,10 @@ fn free(written: UserWrite, name: &twinhub_access::UserName) -> Result<(), Accou
         UserWrite::NameTaken => Err(AccountRefusal::NameTaken(name.clone())),
         UserWrite::EmailTaken => Err(AccountRefusal::EmailTaken),
     }
+}
+
+fn answer<T>(reply: oneshot::Sender<Result<T, AccountRefusal>>, answer: Result<T, AccountRefusal>) {
+    let _ = reply.send(answer); // whoever asked may have gone
 }
 
 fn new_session_id() -> SessionId {
@@ -359,12 +373,17 @@ impl Handler<ListKeys> for Accounts {
                 by.check_account(user)?;
                 self.people.find(user)?;
             }
-            KeysOf::Services | KeysOf::Anybody => by.check_admin()?,
+            KeysOf::Shares(user) => {
+                by.check_account(user)?;
+            }
+            KeysOf::Services | KeysOf::Anybody | KeysOf::Invitations => by.check_admin()?,
         }
-        let keys = self.directory.keys(|key: &Key| match of {
-            KeysOf::User(user) => key.owner == Some(user),
-            KeysOf::Services => key.owner.is_none(),
-            KeysOf::Anybody => true,
+        let keys = self.directory.keys(|key: &Key| match (of, key.secret.kind) {
+            (KeysOf::User(user), SecretKind::Personal) => key.owner == Some(user),
+            (KeysOf::Services, SecretKind::Service) | (KeysOf::Invitations, SecretKind::Invitation) => true,
+            (KeysOf::Anybody, SecretKind::Personal | SecretKind::Service) => true,
+            (KeysOf::Shares(user), SecretKind::Share) => key.owner == Some(user),
+            _ => false,
         });
         Ok(keys.iter().map(KeyView::of).collect())
     }

@@ -25,12 +25,14 @@ impl Config {
     /// The keys of addresses that differ, be it in the password, which is not shown.
     fn addresses_that_differ_from(&self, other: &Self) -> impl Iterator<Item = &'static str> {
         let is_named = |config: &Self| matches!(config.database, Database::Url(_));
+        let secret = |config: &Self| config.oidc.as_ref().and_then(|oidc| oidc.secret().map(str::to_owned));
         // Without a database of its own the data folder has it, which differs itself then.
         let database = is_named(self) && is_named(other) && self.database != other.database;
         [
             ("database", database),
             ("mqtt", self.mqtt != other.mqtt),
             ("public-url", self.public_url != other.public_url),
+            ("oidc-client-secret", secret(self) != secret(other)),
         ]
         .into_iter()
         .filter(|(_, differs)| *differs)
@@ -108,6 +110,14 @@ impl Options {
             webhook_allow,
             webhook_private_redirects,
             registration,
+            oidc_issuer,
+            oidc_client_id,
+            oidc_client_secret,
+            oidc_client_secret_file,
+            oidc_scopes,
+            oidc_groups_claim,
+            oidc_roles,
+            oidc_name,
             open,
             open_to_network,
         );

@@ -12,7 +12,7 @@ use twinhub_domain::duration::duration_text;
 use twinhub_mqtt::link::BrokerAddress;
 use url::Url;
 
-use super::{Config, ConfigError, Database, DurationOrNever, Mqtt, Options, file};
+use super::{Config, ConfigError, Database, DurationOrNever, Mqtt, OidcConfig, Options, file};
 
 /// The text in the place of a password.
 const HIDDEN: &str = "***";
@@ -192,6 +192,7 @@ impl Config {
             webhook_allow,
             webhook_private_redirects,
             registration,
+            oidc,
             open,
             open_to_network,
         } = self;
@@ -206,6 +207,7 @@ impl Config {
         };
         let (public_url, public_url_hides) = public_url.as_deref().map_or((None, false), url);
         let (mqtt, mqtt_hides) = broker(mqtt);
+        let of_oidc = |value: fn(&OidcConfig) -> Option<Value>| oidc.as_ref().and_then(value);
         let all = [
             ("listen", Some(text(listen))),
             ("data-dir", Some(path(data_dir))),
@@ -253,10 +255,24 @@ impl Config {
             ("webhook-allow", Some(list(webhook_allow, ToString::to_string))),
             ("webhook-private-redirects", Some(Value::Boolean(*webhook_private_redirects))),
             ("registration", Some(word(*registration))),
+            ("oidc-issuer", of_oidc(|oidc| Some(text(&oidc.issuer)))),
+            ("oidc-client-id", of_oidc(|oidc| Some(text(&oidc.client_id)))),
+            ("oidc-client-secret", of_oidc(|oidc| oidc.client_secret.as_ref().map(|_| text(HIDDEN)))),
+            ("oidc-client-secret-file", of_oidc(|oidc| oidc.client_secret_file.as_deref().map(path))),
+            ("oidc-scopes", of_oidc(|oidc| Some(list(&oidc.scopes, Clone::clone)))),
+            ("oidc-groups-claim", of_oidc(|oidc| Some(text(&oidc.groups_claim)))),
+            ("oidc-roles", of_oidc(|oidc| Some(list(&oidc.groups, ToString::to_string)))),
+            ("oidc-name", of_oidc(|oidc| Some(text(&oidc.name)))),
             ("open", Some(Value::Boolean(*open))),
             ("open-to-network", Some(Value::Boolean(*open_to_network))),
         ];
-        let hiding = [("database", database_hides), ("mqtt", mqtt_hides), ("public-url", public_url_hides)];
+        let secret_hides = oidc.as_ref().is_some_and(|oidc| oidc.client_secret.is_some());
+        let hiding = [
+            ("oidc-client-secret", secret_hides),
+            ("database", database_hides),
+            ("mqtt", mqtt_hides),
+            ("public-url", public_url_hides),
+        ];
         let hides = |key| hiding.contains(&(key, true));
         all.into_iter().map(|(key, value)| ShownOption { key, value, hides: hides(key) }).collect()
     }

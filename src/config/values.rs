@@ -128,6 +128,8 @@ pub enum RegistrationOption {
     /// Admins make accounts
     #[default]
     Closed,
+    /// A person with an admin's invitation makes one
+    Invite,
     /// Anybody who reaches the hub makes one, and is an operator
     Open,
 }

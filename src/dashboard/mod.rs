@@ -7,10 +7,10 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use twinhub_access::password::PasswordPolicy;
 use twinhub_actors::access::Permission;
 
-use crate::api::auth::cookie;
+use crate::api::auth::{cookie, oidc};
 use crate::http::Access;
 use crate::http::routes::{Method, Operation};
-use crate::http::sign_in::{LOGIN, SET_UP};
+use crate::http::sign_in::{JOIN, LOGIN, SET_UP, SHARE};
 
 /// Everything comes from here; nothing is run or styled that is not in our files.
 const PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -24,11 +24,19 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// The place in the page for the least length of a password.
 const LEAST: &str = "{least}";
 
+/// The place in the page for the way on without signing in.
+const WITHOUT: &str = "{without}";
+/// The place for the link of single sign-on.
+const SIGN_ON: &str = "{sign_on}";
+/// That way, where the hub lets everybody in who asks from here.
+const GO_ON: &str = r#"<p class="quiet">Here you can also <a href="/">go on without signing in</a>.</p>"#;
+
 /// The pages' files, which everybody may have.
-const ASSETS: [(&str, &str, &str); 5] = [
+const ASSETS: [(&str, &str, &str); 6] = [
     ("/assets/app.js", SCRIPT, include_str!("app.js")),
     ("/assets/rules.js", SCRIPT, include_str!("rules.js")),
     ("/assets/session.js", SCRIPT, include_str!("session.js")),
+    ("/assets/share.js", SCRIPT, include_str!("share.js")),
     ("/assets/sign-in.js", SCRIPT, include_str!("sign-in.js")),
     ("/assets/style.css", "text/css; charset=utf-8", include_str!("style.css")),
 ];
@@ -43,6 +51,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::plain(Permission::Read, Method::Get, "/", || web::to(get_page)),
         Operation::plain(Permission::Public, Method::Get, LOGIN, || web::to(get_login)),
         Operation::plain(Permission::Public, Method::Get, SET_UP, || web::to(get_set_up)),
+        Operation::plain(Permission::Public, Method::Get, JOIN, || web::to(get_join)),
+        Operation::plain(Permission::Public, Method::Get, SHARE, || web::to(get_share)),
     ];
     pages.into_iter().chain(ASSETS.into_iter().map(asset)).collect()
 }
@@ -55,15 +65,27 @@ async fn get_login(request: HttpRequest, access: Access) -> HttpResponse {
     if !access.state.directory().has_users() {
         return to(SET_UP);
     }
-    form(&request, &access).body(include_str!("login.html"))
+    let goes_on = if access.state.lets_strangers_read(&request) { GO_ON } else { "" };
+    let sign_on = oidc::link(&access.state, request.query_string());
+    form(&request, &access)
+        .body(include_str!("login.html").replace(WITHOUT, goes_on).replace(SIGN_ON, &sign_on))
 }
 
 async fn get_set_up(request: HttpRequest, access: Access) -> HttpResponse {
     if access.state.directory().has_users() {
         return to(LOGIN);
     }
-    let least = PasswordPolicy::new(access.state.is_local_only, false).least().to_string();
+    let least = PasswordPolicy::new(access.settings().accounts.only_loopback, false).least().to_string();
     form(&request, &access).body(include_str!("setup.html").replace(LEAST, &least))
+}
+
+async fn get_join(access: Access) -> HttpResponse {
+    let least = PasswordPolicy::new(access.settings().accounts.only_loopback, false).least().to_string();
+    file(HTML, FORM).body(include_str!("join.html").replace(LEAST, &least))
+}
+
+async fn get_share() -> HttpResponse {
+    file(HTML, PAGE).body(include_str!("share.html"))
 }
 
 /// A page with a form. It takes a session away that counts no more, which is in the way of callers without one, where

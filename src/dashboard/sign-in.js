@@ -1,9 +1,9 @@
-// The forms of /login and /setup.
+// The forms of /login, /setup and /join.
 
 const byId = (id) => document.getElementById(id);
 const form = byId("form"), error = byId("error"), button = byId("submit"), code = byId("code");
 
-/** The token of a set-up link. It stands behind the `#`, which no browser sends, and in the address no longer than needed. */
+/** The token of a set-up link, or of an invitation. It stands behind the `#`, which no browser sends, and in the address no longer than needed. */
 const token = location.hash.slice(1);
 if (token) history.replaceState(null, "", location.pathname + location.search);
 
@@ -12,7 +12,7 @@ function next() {
   const home = new URL("/", location.origin);
   try {
     const asked = new URL(new URLSearchParams(location.search).get("next") ?? "/", location.origin);
-    const isOurs = asked.origin === location.origin && !["/login", "/setup"].includes(asked.pathname);
+    const isOurs = asked.origin === location.origin && !["/login", "/setup", "/join"].includes(asked.pathname);
     return (isOurs ? asked : home).href;
   } catch {
     return home.href; // no address at all
@@ -35,7 +35,7 @@ function tell({ code: word, field, detail }) {
 
 async function submit() {
   const given = [...new FormData(form)].filter(([, value]) => value !== "");
-  const body = { ...Object.fromEntries(given), ...(form.dataset.takesToken ? { token } : {}) };
+  const body = { ...Object.fromEntries(given), ...(form.dataset.token ? { [form.dataset.token]: token } : {}) };
   const answer = await fetch(form.action, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   });
@@ -51,7 +51,7 @@ form.addEventListener("submit", async (event) => {
   button.disabled = false;
 });
 
-if (form.dataset.takesToken) {
+if (form.dataset.token) {
   form.hidden = !token;
   byId("no-token").hidden = Boolean(token);
   if (token) byId("name").focus(); // it was hidden when the page looked for where to begin

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use actix_web::http::header;
 use actix_web::web::Data;
 use tokio::sync::watch;
+use twinhub_access::{Secret, SecretKind};
 use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
-use twinhub_actors::accounts::directory::{self, Identity};
+use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
 use twinhub_domain::cause::Source;
 
 use super::credential::RequestCredential;
@@ -119,6 +121,37 @@ impl WebState {
         self.identify(credential, client.address)
     }
 
+    /// Lets the caller of `request` in where JSON web tokens are credentials too.
+    ///
+    /// # Errors
+    /// As [`Self::admit`], and another scheme than `Bearer` in `Authorization` is refused.
+    pub fn admit_by_jwt(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
+        let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie)?;
+        let token = match credential {
+            // Keys of this hub have no dots in them.
+            RequestCredential::Bearer(token) if token.contains('.') => token,
+            RequestCredential::Nothing | RequestCredential::Session(_)
+                if request.headers().contains_key(header::AUTHORIZATION) =>
+            {
+                return Err(ApiError::Authorization);
+            }
+            _ => return self.admit(request),
+        };
+        let now = self.hub().clock.now();
+        let claims = self.jwt.verify(token, now).map_err(Unidentified::from)?;
+        let credential = directory::Credential::Claims(&claims);
+        let identity = self.directory().identify(credential, now, client::of(request).address)?;
+        let grant = self.hub().of_identity(&identity, Source::Rest);
+        Ok(CallerAdmission { grant, holder: Holder::Known(Box::new(identity)) })
+    }
+
+    /// Would the caller of `request` see the page without any credential?
+    #[must_use]
+    pub fn lets_strangers_read(&self, request: &HttpRequest) -> bool {
+        let is_from_here = !self.anonymous.from_here || !client::of(request).is_handed_on;
+        is_from_here && self.of_anonymous().contain(Permission::Read)
+    }
+
     /// Lets a caller in as one without a name, on routes for everybody: who signs in may bring an old session.
     #[must_use]
     pub fn admit_stranger(&self) -> CallerAdmission {
@@ -133,6 +166,25 @@ impl WebState {
     /// It counts no more, or never did.
     pub fn admit_bearer(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
         self.identify(RequestCredential::Bearer(token), address)
+    }
+
+    /// Lets the caller in who has this share link.
+    ///
+    /// # Errors
+    /// It is none, or counts no more.
+    pub fn admit_share(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        match Secret::parse(token).map_err(Unidentified::from)?.kind() {
+            SecretKind::Share => self.identify(RequestCredential::Session(token), address),
+            _ => Err(Unidentified::Kind.into()),
+        }
+    }
+
+    /// Lets the caller in who has this session.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn admit_session(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
+        self.identify(RequestCredential::Session(token), address)
     }
 
     fn identify(

@@ -77,6 +77,7 @@ fn has_token(query: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -140,6 +141,73 @@ mod tests {
         }
         for query in ["", "tokens=true", "q=token", "q=a+twh_pat"] {
             check(&[], query, Ok(RequestCredential::Nothing));
+        }
+    }
+
+    fn headers(lines: &[(header::HeaderName, Vec<u8>)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            // What no header can have the server has refused before.
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(name.clone(), value);
+            }
+        }
+        headers
+    }
+
+    /// Bytes that mean something to one of the parsers, and any others.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let known =
+            ["Bearer ", "bearer", "Basic ", "twinhub_8080", "=", ";", " ", "\t", "twh_pat_x", ",", "\""];
+        prop_oneof![
+            prop::sample::select(known.to_vec()).prop_map(|text| text.as_bytes().to_vec()),
+            prop::collection::vec(any::<u8>(), 0..4),
+        ]
+    }
+
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(piece(), 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// There is one credential at most, it is a part of what came, and a token wins over a cookie.
+        #[test]
+        fn no_headers_break_the_parsers(
+            authorizations in prop::collection::vec(value(), 0..3),
+            cookies in prop::collection::vec(value(), 0..3),
+        ) {
+            let of = |name: header::HeaderName, values: &[Vec<u8>]| {
+                values.iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>()
+            };
+            let lines =
+                [of(header::AUTHORIZATION, &authorizations), of(header::COOKIE, &cookies)].concat();
+            let headers = headers(&lines);
+            let has = |name: header::HeaderName, text: &str| {
+                headers.get_all(name).any(|value| String::from_utf8_lossy(value.as_bytes()).contains(text))
+            };
+            match RequestCredential::of(&headers, "", COOKIE) {
+                Ok(RequestCredential::Bearer(token)) => {
+                    prop_assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+                    prop_assert!(has(header::AUTHORIZATION, token));
+                    prop_assert_eq!(headers.get_all(header::AUTHORIZATION).count(), 1);
+                }
+                Ok(RequestCredential::Session(session)) => {
+                    let pair = format!("{COOKIE}={session}");
+                    prop_assert!(!session.is_empty() && has(header::COOKIE, &pair));
+                    let is_bearer = headers.get_all(header::AUTHORIZATION).any(|value| {
+                        value.as_bytes().to_ascii_lowercase().starts_with(b"bearer ")
+                    });
+                    prop_assert!(!is_bearer, "who brings a token brings no session");
+                }
+                Ok(RequestCredential::Nothing) | Err(_) => {}
+            }
+        }
+
+        #[test]
+        fn no_query_breaks_the_parser(query in "[a-z_=&%+0-9A-F]{0,30}(token=x)?") {
+            let headers = HeaderMap::new();
+            let found = RequestCredential::of(&headers, &query, COOKIE);
+            prop_assert!(matches!(found, Ok(RequestCredential::Nothing) | Err(ApiError::TokenInQuery)));
         }
     }
 }

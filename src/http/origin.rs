@@ -13,6 +13,7 @@ use actix_web::http::header::{self, HeaderMap};
 use super::{client, sign_in};
 use crate::config::WebOrigin;
 use crate::http::problem::ApiError;
+use crate::single_sign_on;
 
 /// The origins that are let in besides our own.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +123,16 @@ impl AllowedOrigins {
 impl RequestSource<'_> {
     /// A top-level navigation to one of our pages.
     fn opens_a_page(self) -> bool {
-        let pages = ["/", "/docs", sign_in::LOGIN, sign_in::SET_UP]; // who is not signed in is sent on from one to another
+        // Who is not signed in is sent on from one to another; the provider of single sign-on sends people back.
+        let pages = [
+            "/",
+            "/docs",
+            sign_in::LOGIN,
+            sign_in::SET_UP,
+            sign_in::JOIN,
+            sign_in::SHARE,
+            single_sign_on::CALLBACK,
+        ];
         let is_page = pages.contains(&self.path) || self.path.starts_with("/docs/");
         is_page && self.reads && self.mode == Some("navigate") && self.dest == Some("document")
     }
@@ -268,7 +278,9 @@ mod tests {
 
     #[test]
     fn a_link_to_a_page_is_followed_and_one_to_anything_else_is_not() {
-        for path in ["/", "/docs", "/docs/", "/docs/index.html", "/login", "/setup"] {
+        for path in
+            ["/", "/docs", "/docs/", "/docs/index.html", "/login", "/setup", "/api/auth/oidc/callback"]
+        {
             judge(RequestSource { path, ..LINK }, Ok(()));
             judge(RequestSource { path, site: Some("same-site"), ..LINK }, Ok(()));
             judge(RequestSource { path, dest: Some("iframe"), ..LINK }, Err("cross_site"));

@@ -2,8 +2,10 @@
 
 mod accounts;
 mod answer;
+pub(crate) mod fastapi;
 mod refusals;
 mod rule;
+pub(crate) mod sign_on;
 mod texts;
 
 use actix_web::http::StatusCode;

@@ -30,6 +30,8 @@ pub struct Operation {
     /// `/api/devices/{id}`
     pub path: String,
     pub method: Method,
+    /// JSON web tokens are credentials here.
+    takes_jwt: bool,
     route: Box<dyn FnOnce() -> Route>,
 }
 
@@ -46,7 +48,7 @@ pub enum Method {
     Delete,
 }
 
-/// The refusal of a method that a resource does not take.
+/// The answer to a request that is refused before its handler, in the words of the dialect.
 pub type Refuse = fn(ApiError) -> HttpResponse;
 
 impl Method {
@@ -90,7 +92,7 @@ impl Operation {
             _ if is_stream => Method::Stream,
             _ => Method::Get,
         };
-        Self { permission, path: D::path(), method, route: Box::new(route) }
+        Self { permission, path: D::path(), method, takes_jwt: false, route: Box::new(route) }
     }
 
     /// A route that it does not.
@@ -100,12 +102,18 @@ impl Operation {
         path: &str,
         route: impl FnOnce() -> Route + 'static,
     ) -> Self {
-        Self { permission, path: path.to_owned(), method, route: Box::new(route) }
+        Self { permission, path: path.to_owned(), method, takes_jwt: false, route: Box::new(route) }
     }
 
-    fn into_route(self) -> Route {
-        let permission = self.permission;
-        let admit = move |request, next| admit(permission, request, next);
+    /// The same where JSON web tokens are credentials too.
+    #[must_use]
+    pub fn taking_jwt(self) -> Self {
+        Self { takes_jwt: true, ..self }
+    }
+
+    fn into_route(self, refuse: Refuse) -> Route {
+        let (permission, takes_jwt) = (self.permission, self.takes_jwt);
+        let admit = move |request, next| admit(permission, takes_jwt, refuse, request, next);
         let guard = self.method.guard();
         (self.route)().guard(guard::fn_guard(move |context| guard.check(context))).wrap(from_fn(admit))
     }
@@ -114,36 +122,42 @@ impl Operation {
 /// Lets a request in whose caller has the permission, and hands the handler their grant.
 async fn admit(
     permission: Permission,
+    takes_jwt: bool,
+    refuse: Refuse,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(state) = request.app_data::<Data<WebState>>().cloned() else {
         return Err(ApiError::NoGrant.into());
     };
-    let admission = match state.admit(request.request()) {
+    let found = match takes_jwt {
+        true => state.admit_by_jwt(request.request()),
+        false => state.admit(request.request()),
+    };
+    let admission = match found {
         Ok(admission) => admission,
         Err(ApiError::Unidentified(Unidentified::Session)) if permission == Permission::Public => {
             state.admit_stranger()
         }
         Err(error) => {
             note_refusal(&state, &request, None, permission, &error);
-            return Ok(refuse(request, &error));
+            return Ok(refused(request, error, refuse));
         }
     };
     requests::name(request.match_pattern(), admission.grant.caller());
     if admission.is_stranger() && !is_monitoring(request.path()) && is_reserved(request.request()) {
         let error = state.connections.refuse();
-        return Ok(refuse(request, &error));
+        return Ok(refused(request, error, refuse));
     }
     let quota = match take(&state, &request, &admission) {
         Ok(quota) => quota,
         Err((error, quota)) => {
-            let mut answer = refuse(request, &error);
+            let mut answer = refused(request, error, refuse);
             quota.tell(answer.headers_mut());
             return Ok(answer);
         }
     };
-    let mut answer = admitted(permission, state, admission, request, next).await?;
+    let mut answer = admitted(permission, refuse, state, admission, request, next).await?;
     if let Some(quota) = quota {
         quota.tell(answer.headers_mut());
     }
@@ -175,6 +189,7 @@ fn take(
 /// Has the request of a caller who is known answered, where they have the permission.
 async fn admitted(
     permission: Permission,
+    refuse: Refuse,
     state: Data<WebState>,
     admission: CallerAdmission,
     request: ServiceRequest,
@@ -182,7 +197,7 @@ async fn admitted(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     if let Err(error) = admission.demand(permission) {
         note_refusal(&state, &request, Some(&admission), permission, &error);
-        return Ok(refuse(request, &error));
+        return Ok(refused(request, error, refuse));
     }
     let waits = permission != Permission::Public && Params::parse(request.query_string()).has("wait");
     let rights = waits.then(|| LiveRights::of(state, admission.holder.clone(), request.request()));
@@ -221,10 +236,10 @@ fn note_refusal(
 }
 
 /// The answer to a caller who is not let in. A person whose browser opens a page goes to where they can sign in.
-fn refuse(request: ServiceRequest, error: &ApiError) -> ServiceResponse<BoxBody> {
-    let answer = match sign_in::way(request.request(), error) {
+fn refused(request: ServiceRequest, error: ApiError, refuse: Refuse) -> ServiceResponse<BoxBody> {
+    let answer = match sign_in::way(request.request(), &error) {
         Some(way) => way,
-        None => error.error_response(),
+        None => refuse(error),
     };
     request.into_response(answer)
 }
@@ -242,7 +257,7 @@ pub fn configure(config: &mut ServiceConfig, operations: Vec<Operation>, refuse:
         let allow = allow.join(", ");
         let path = operations[0].path.clone(); // there is one at least
         let resource = operations.into_iter().fold(web::resource(path), |resource, operation| {
-            resource.route(operation.into_route()) // each with its guard
+            resource.route(operation.into_route(refuse)) // each with its guard
         });
         config.service(resource.default_service(web::to(move |request: HttpRequest| {
             let (path, method) = (request.path().to_owned(), request.method().to_string());

@@ -11,6 +11,11 @@ pub(crate) const LOGIN: &str = "/login";
 /// Where the first user is made.
 pub(crate) const SET_UP: &str = "/setup";
 
+/// Where who is invited makes an account.
+pub(crate) const JOIN: &str = "/join";
+/// Where a share link leads.
+pub(crate) const SHARE: &str = "/share";
+
 /// The way there where the caller of a page is refused for want of a credential that counts.
 pub(super) fn way(request: &HttpRequest, error: &ApiError) -> Option<HttpResponse> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);

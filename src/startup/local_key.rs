@@ -64,7 +64,9 @@ impl LocalKey {
     #[must_use]
     pub fn is(&self, token: &str, from: IpAddr) -> bool {
         let is_from_here = from.is_loopback() || from == self.http.ip();
-        is_from_here && token.starts_with(PREFIX) && bool::from(Sha256::digest(token).ct_eq(&self.hash))
+        is_from_here
+            && token.starts_with(PREFIX)
+            && bool::from(Sha256::digest(token).as_slice().ct_eq(&self.hash[..]))
     }
 }
 

@@ -85,9 +85,11 @@ pub(crate) fn accounts(config: &Config) -> AccountSettings {
     AccountSettings {
         registration: match config.registration {
             config::RegistrationOption::Closed => RegistrationPolicy::Closed,
+            config::RegistrationOption::Invite => RegistrationPolicy::Invite,
             config::RegistrationOption::Open => RegistrationPolicy::Open,
         },
-        only_loopback: config.is_local_only(),
+        // A proxy that ends TLS lets the world in.
+        only_loopback: config.is_local_only() && !config.is_behind_tls(),
         over_tls: config.over_tls(),
     }
 }

@@ -122,12 +122,13 @@ const ABSENCES: &[Absence] = &[
         but: &[
             "actors/src/webhooks.rs",
             "actors/src/webhooks/",
+            "src/single_sign_on/",
             "src/cli/remote.rs",
             "src/cli/simulate.rs",
             "src/cli/simulate/",
         ],
         never: &["reqwest"],
-        because: "requests outward are sent by the sender of webhooks alone, by the command that asks a hub, and by devices that are played",
+        because: "requests outward are sent by the sender of webhooks alone, to the provider of single sign-on, by the command that asks a hub, and by devices that are played",
     },
     Absence {
         within: &["src/api", "src/live"],

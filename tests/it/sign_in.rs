@@ -1,8 +1,10 @@
 //! People, sessions and keys: who is let in, and who no more.
 
 mod commands;
+mod factors;
 mod first_start;
 mod keys;
+mod links;
 mod page;
 mod people;
 mod sockets;

@@ -80,6 +80,8 @@ words! {
         InvitationCreated = "invitation.created",
         InvitationRevoked = "invitation.revoked",
         SessionRevoked = "session.revoked",
+        ShareCreated = "share.created",
+        ShareRevoked = "share.revoked",
         KeyCreated = "key.created",
         KeyRevoked = "key.revoked",
         AccessRefused = "access.refused",

@@ -6,7 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use twinhub_domain::Timestamp;
 
 use crate::digest::{hmac_sha256, is_same};
@@ -89,10 +89,11 @@ struct Payload {
     sub: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     aud: Option<JwtAudience>,
+    #[serde(serialize_with = "whole")]
     exp: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "maybe_whole")]
     iat: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sid: Option<SessionId>,
@@ -143,24 +144,25 @@ impl JwtKeys {
         Self { audience: audience.into(), keys: [signs].into_iter().chain(others).collect() }
     }
 
-    /// Makes a token for a user and a session of theirs, from `now` for [`LIFE_MS`].
+    /// Makes a token for a user and a session of theirs, from `now` for [`LIFE_MS`]. Without a session it is good under a
+    /// shared key alone. With such a key other programs check it, many of which refuse an audience that is not theirs.
     #[must_use]
-    pub fn sign(&self, subject: &str, session: SessionId, now: Timestamp) -> String {
+    pub fn sign(&self, subject: &str, session: Option<SessionId>, now: Timestamp) -> String {
         // There is a first: `new` puts it there.
         let key = &self.keys[0];
         let header = JwtHeader {
             alg: ALGORITHM.into(),
             typ: Some("JWT".into()),
-            kid: Some(key.id.to_string()),
+            kid: (!key.is_shared).then(|| key.id.to_string()),
             crit: None,
         };
         let payload = Payload {
             sub: subject.into(),
-            aud: Some(JwtAudience::One(self.audience.to_string())),
-            exp: seconds(now.plus_millis(LIFE_MS)),
+            aud: (!key.is_shared).then(|| JwtAudience::One(self.audience.to_string())),
+            exp: seconds(now.plus_millis(LIFE_MS)).floor(),
             nbf: None,
-            iat: Some(seconds(now)),
-            sid: Some(session),
+            iat: Some(seconds(now).floor()),
+            sid: session,
         };
         let signed = format!("{}.{}", encode(&header), encode(&payload));
         let signature = hmac_sha256(&key.secret, signed.as_bytes());
@@ -215,6 +217,18 @@ impl JwtKeys {
             return Err(BadJwt::NoSession);
         }
         Ok(Claims { subject: sub.into(), expires_at: moment(exp), session: sid })
+    }
+}
+
+/// A whole number of seconds as `1767268800`, not `1767268800.0`: some readers take integers alone.
+fn whole<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(moment(*seconds).millis() / 1_000)
+}
+
+fn maybe_whole<S: Serializer>(seconds: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match seconds {
+        Some(seconds) => whole(seconds, serializer),
+        None => serializer.serialize_none(),
     }
 }
 
@@ -278,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_a_day() {
-        let token = keys().sign("ann", session(), now());
+        let token = keys().sign("ann", Some(session()), now());
         let expected = Claims {
             subject: "ann".into(),
             expires_at: now().plus_millis(LIFE_MS),
@@ -349,6 +363,20 @@ mod tests {
         }
     }
 
+    /// As the programs of other systems make and read them.
+    #[test]
+    fn a_token_under_a_shared_key_says_no_more_than_others_know() {
+        let shared = JwtKey::shared("shared", SHARED).unwrap();
+        let keys = JwtKeys::new("hub-1", shared, [JwtKey::own("own", [1; 32])]);
+        let token = keys.sign("ann", None, now());
+        let part = |at| decode::<Value>(token.split('.').nth(at).unwrap()).unwrap();
+        assert_eq!(part(0), json!({"alg": "HS256", "typ": "JWT"}));
+        assert_eq!(part(1), json!({"sub": "ann", "exp": NOON / 1_000 + 86_400, "iat": NOON / 1_000}));
+        assert_eq!(keys.verify(&token, now()).unwrap().session, None);
+        let with_session = keys.sign("ann", Some(session()), now());
+        assert_eq!(keys.verify(&with_session, now()).unwrap().session, Some(session()));
+    }
+
     #[test]
     fn other_programs_need_no_session_under_a_shared_key() {
         let payload = json!({"sub": "ann", "exp": 1_767_268_800.5});
@@ -375,7 +403,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_that_was_changed_is_refused(at in 0_usize..250, byte in 0_u8..128) {
-            let token = keys().sign("ann", session(), now());
+            let token = keys().sign("ann", Some(session()), now());
             let mut changed = token.clone().into_bytes();
             let at = at % changed.len();
             changed[at] = byte;

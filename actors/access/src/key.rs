@@ -105,6 +105,41 @@ impl Key {
         Self::new(wish, None, Secret::new(SecretKind::Service, random), now)
     }
 
+    /// An invitation to make an account of the role and scope of the wish. `owner` is the user who invites; none: the hub
+    /// itself.
+    ///
+    /// # Errors
+    /// There cannot be such an invitation.
+    pub fn invitation(
+        wish: KeyWish,
+        owner: Option<&User>,
+        random: &[u8; RANDOM_BYTES],
+        now: Timestamp,
+    ) -> Result<(Self, Secret), BadKey> {
+        if owner.is_some_and(|owner| !wish.role.is_within(owner.role)) {
+            return Err(BadKey::Role);
+        }
+        Self::new(wish, owner.map(|owner| owner.id), Secret::new(SecretKind::Invitation, random), now)
+    }
+
+    /// A share link of a user who has `shares` already: a viewer's, whatever the wish says.
+    ///
+    /// # Errors
+    /// They cannot have it.
+    pub fn share(
+        wish: KeyWish,
+        owner: &User,
+        shares: usize,
+        random: &[u8; RANDOM_BYTES],
+        now: Timestamp,
+    ) -> Result<(Self, Secret), BadKey> {
+        if shares >= Self::MOST {
+            return Err(BadKey::TooMany);
+        }
+        let wish = KeyWish { role: Role::Viewer, ..wish };
+        Self::new(wish, Some(owner.id), Secret::new(SecretKind::Share, random), now)
+    }
+
     fn new(
         wish: KeyWish,
         owner: Option<UserId>,
@@ -219,6 +254,23 @@ mod tests {
         assert_eq!(key.rights(None, now()), Err(DeadKey::OwnerGone));
         let eve = user(3, "eve", Role::Admin);
         assert_eq!(key.rights(Some(&eve), now()), Err(DeadKey::OwnerGone));
+    }
+
+    #[test]
+    fn links_are_keys_of_kinds_of_their_own() {
+        let (ann, bob) = (user(1, "ann", Role::Admin), user(2, "bob", Role::Operator));
+        let random = [1; RANDOM_BYTES];
+        let (invited, secret) = Key::invitation(wish(Role::Admin), Some(&ann), &random, now()).unwrap();
+        assert_eq!(
+            (secret.kind(), invited.owner, invited.role),
+            (SecretKind::Invitation, Some(ann.id), Role::Admin)
+        );
+        let more = Key::invitation(wish(Role::Admin), Some(&bob), &random, now()).unwrap_err();
+        assert_eq!(more, BadKey::Role);
+        assert!(Key::invitation(wish(Role::Admin), None, &random, now()).is_ok());
+        let (shared, secret) = Key::share(wish(Role::Admin), &bob, 49, &random, now()).unwrap();
+        assert_eq!((secret.kind(), shared.role), (SecretKind::Share, Role::Viewer));
+        assert_eq!(Key::share(wish(Role::Viewer), &bob, 50, &random, now()).unwrap_err(), BadKey::TooMany);
     }
 
     #[test]

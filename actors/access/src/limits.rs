@@ -9,7 +9,7 @@
 //!
 //! An address is known to an account that has signed in from it; this machine is known to all. So guesses from one
 //! address hinder that address alone, and guesses from many hinder whoever comes from a new one. A try counts as a
-//! failure as soon as it begins, so many at once gain nothing; success takes it back.
+//! failure as soon as it begins, so many at once gain nothing; success takes it back, and so does a fault of the hub.
 
 mod clients;
 
@@ -57,6 +57,10 @@ pub struct Try {
     network: Network,
     account: Account,
     at: Timestamp,
+    /// The last failure of the pair before this one.
+    pair_last: Timestamp,
+    /// The same of the account, where this try counted for it.
+    account_last: Option<Timestamp>,
 }
 
 /// Reasons not to let a try through.
@@ -124,17 +128,32 @@ impl LoginLimits {
         self.addresses.entry(network).or_default().add(now);
         make_room(&mut self.pairs, now);
         let own = self.pairs.entry(pair).or_default();
+        let (pair_last, mut account_last) = (own.last, None);
         own.add(now);
         if own.failures <= SHARE {
             make_room(&mut self.accounts, now);
-            self.accounts.entry(account).or_default().add(now);
+            let of_all = self.accounts.entry(account).or_default();
+            account_last = Some(of_all.last);
+            of_all.add(now);
         }
-        Ok(Try { network, account, at: now })
+        Ok(Try { network, account, at: now, pair_last, account_last })
+    }
+
+    /// The try was not judged: the hub was too busy, or could not. It is no failure, and those before it stay.
+    pub fn take_back(&mut self, tried: Try) {
+        let Try { network, account, at, pair_last, account_last } = tried;
+        if let Some(recent) = self.addresses.get_mut(&network) {
+            recent.take_back(at);
+        }
+        take_back(&mut self.pairs, (account, network), at, pair_last);
+        if let Some(last) = account_last {
+            take_back(&mut self.accounts, account, at, last);
+        }
     }
 
     /// The try was right: it is no failure, and those before it are over.
     pub fn succeeded(&mut self, tried: Try, now: Timestamp) {
-        let Try { network, account, at } = tried;
+        let Try { network, account, at, .. } = tried;
         if let Some(recent) = self.addresses.get_mut(&network) {
             recent.take_back(at);
         }
@@ -218,6 +237,18 @@ impl Streak {
         let wait_ms =
             SECOND_MS.checked_shl(over.min(32)).map_or(LONGEST_WAIT_MS, |ms| ms.min(LONGEST_WAIT_MS));
         left_ms(self.last, wait_ms, now)
+    }
+}
+
+/// Takes a failure back that was counted at `at`; the one before it was at `last`.
+fn take_back<K: Ord>(table: &mut BTreeMap<K, Streak>, key: K, at: Timestamp, last: Timestamp) {
+    let Some(streak) = table.get_mut(&key) else { return };
+    streak.failures = streak.failures.saturating_sub(1);
+    if streak.last == at {
+        streak.last = last;
+    }
+    if streak.failures == 0 {
+        table.remove(&key);
     }
 }
 

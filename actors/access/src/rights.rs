@@ -35,6 +35,14 @@ impl Rights {
         Permission::OF_WHOLE_HUB.into_iter().fold(self.permissions, Permissions::without)
     }
 
+    /// Are these no more than `those`? Of two different scopes but that of all devices nobody knows without the tree of
+    /// groups: no.
+    #[must_use]
+    pub fn are_within(&self, those: &Self) -> bool {
+        let is_within = self.scopes == those.scopes || those.scopes.are_all();
+        self.permissions.are_within(those.permissions) && is_within
+    }
+
     /// May they see this device?
     #[must_use]
     pub fn reach(&self, place: &impl Place) -> bool {
@@ -61,6 +69,9 @@ mod tests {
                 assert_eq!(rights.permissions, own.permissions().narrowed_by(other.permissions()));
                 assert!(rights.role == own || rights.role == other);
                 assert!(rights.permissions.are_within(rights.role.permissions()), "{own} {other}");
+                assert!(rights.are_within(&rights));
+                let wider = Rights::new(rights.role, &Scope::All);
+                assert!(rights.are_within(&wider) && !wider.are_within(&rights), "other scopes");
                 let at = |device| InTree { device, owner: "", group: "", tree: &tree };
                 assert!(rights.reach(&at(&pump)) && !rights.reach(&at(&fan)));
             }

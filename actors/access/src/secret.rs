@@ -26,6 +26,10 @@ pub enum SecretKind {
     Provisioning,
     /// The key of a rule's webhook.
     Webhook,
+    /// An invitation to make an account.
+    Invitation,
+    /// A link by which somebody looks on without an account.
+    Share,
 }
 
 /// The public part of a secret: 10 letters and digits.
@@ -55,7 +59,9 @@ pub struct KeptSecret {
 pub enum BadSecret {
     #[error("this is no key of a hub: those begin with twh_")]
     Foreign,
-    #[error("there is no such kind of key: those are twh_pat_, twh_svc_, twh_dev_, twh_dvp_ and twh_whk_")]
+    #[error(
+        "there is no such kind of key: those are twh_pat_, twh_svc_, twh_dev_, twh_dvp_, twh_whk_, twh_inv_ and twh_shl_"
+    )]
     Kind,
     #[error("this is not whole: a character is missing or mistyped")]
     NotWhole,
@@ -74,8 +80,15 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 impl SecretKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::Personal, Self::Service, Self::Device, Self::Provisioning, Self::Webhook];
+    pub const ALL: [Self; 7] = [
+        Self::Personal,
+        Self::Service,
+        Self::Device,
+        Self::Provisioning,
+        Self::Webhook,
+        Self::Invitation,
+        Self::Share,
+    ];
 
     /// The first characters of such a secret.
     #[must_use]
@@ -86,6 +99,8 @@ impl SecretKind {
             Self::Device => "twh_dev_",
             Self::Provisioning => "twh_dvp_",
             Self::Webhook => "twh_whk_",
+            Self::Invitation => "twh_inv_",
+            Self::Share => "twh_shl_",
         }
     }
 

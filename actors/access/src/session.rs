@@ -142,6 +142,24 @@ impl Session {
         now < self.ends_at(lives)
     }
 
+    /// Sets the session's times right where they are ahead of `now` by more than clocks are read apart: it was begun, or
+    /// seen, by a clock that ran ahead and was set back since. Its life begins anew then; else it would outlive all
+    /// others by as much. True where it was changed.
+    pub fn set_right(&mut self, now: Timestamp) -> bool {
+        let is_ahead = self.is_ahead(now);
+        if is_ahead {
+            self.created_at = self.created_at.min(now);
+            self.last_seen = self.last_seen.min(now);
+        }
+        is_ahead
+    }
+
+    /// Would [`Self::set_right`] change it?
+    #[must_use]
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.created_at.max(self.last_seen) > now.plus_millis(MINUTE_MS)
+    }
+
     /// Is a request at `now` to be written down? Once a minute is enough.
     #[must_use]
     pub fn is_seen_due(&self, now: Timestamp) -> bool {
@@ -184,6 +202,20 @@ mod tests {
             session.last_seen = Timestamp::from_millis(NOON + absolute_ms - 1);
             assert!(alive(&session, absolute_ms - 1) && !alive(&session, absolute_ms), "{role} {over_tls}");
         }
+    }
+
+    #[test]
+    fn a_session_of_a_clock_that_was_ahead_lives_no_longer_than_others() {
+        const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
+        let at = |after| Timestamp::from_millis(NOON + after);
+        let mut ahead = Session { created_at: at(YEAR_MS), last_seen: at(YEAR_MS), ..session() };
+        assert!(!ahead.set_right(at(YEAR_MS - MINUTE_MS)), "clocks are read apart");
+        assert!(ahead.set_right(at(0)) && !ahead.set_right(at(0)));
+        let lives = Lives::of(Role::Viewer, false);
+        assert!(ahead.is_alive(lives, at(lives.idle_ms - 1)) && !ahead.is_alive(lives, at(lives.idle_ms)));
+        let mut seen = Session { last_seen: at(YEAR_MS), ..session() };
+        assert!(seen.set_right(at(5 * HOUR_MS)));
+        assert_eq!((seen.created_at, seen.last_seen), (at(0), at(5 * HOUR_MS)));
     }
 
     #[test]

@@ -39,6 +39,16 @@ pub struct User {
     pub disabled: bool,
     pub created_at: Timestamp,
     pub source: UserSource,
+    /// The person at an identity provider who signs in as this user; none: nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalSubject>,
+}
+
+/// A person at an identity provider. The provider never gives the same text to another person, as it may a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ExternalSubject {
+    pub issuer: Box<str>,
+    pub subject: Box<str>,
 }
 
 /// The way by which a user came to be.
@@ -124,6 +134,7 @@ impl User {
             disabled: false,
             created_at: now,
             source,
+            external: None,
         })
     }
 

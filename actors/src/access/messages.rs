@@ -109,14 +109,14 @@ macro_rules! asks {
 asks! {
     accounts: Accounts {
         // Whoever is to be let in has no permission yet.
-        Public everywhere: accounts::SetUp, accounts::SignIn, accounts::Register, accounts::SignOut,
-            accounts::ReadOwnUser;
-        Account everywhere: accounts::MakeKey, accounts::BeginTotp, accounts::ConfirmTotp;
+        Public everywhere: accounts::SetUp, accounts::SignIn, accounts::SignInExternally, accounts::Register,
+            accounts::SignOut, accounts::ReadOwnUser;
+        Account everywhere: accounts::MakeKey, accounts::MakeShare, accounts::BeginTotp, accounts::ConfirmTotp;
         // They take `Account` for one's own account and `Users` for another's: the actor looks whose it is.
         Public everywhere: accounts::ChangeUser, accounts::SetPassword, accounts::EndTotp, accounts::ListSessions,
             accounts::EndSession, accounts::EndOtherSessions, accounts::ListKeys, accounts::RevokeKey;
         Users whole_hub: accounts::ListUsers, accounts::FindUser, accounts::AddUser, accounts::RemoveUser,
-            accounts::MakeServiceKey, accounts::ListAudit;
+            accounts::MakeServiceKey, accounts::MakeInvitation, accounts::ListAudit;
     }
     alarms: Alarms {
         Operate scoped: alarms::Acknowledge, alarms::Clear;

@@ -6,29 +6,23 @@ use std::sync::Arc;
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use twinhub_access::limits::Try;
 use twinhub_access::password::{About, Password, PasswordPolicy};
-use twinhub_access::totp::{CODE_BYTES, CODES, RecoveryCode, TotpSecret};
 use twinhub_access::user::UserChange;
-use twinhub_access::{Action, AuditEntry, Key, KeyWish, Secret, User, UserId};
+use twinhub_access::{Action, AuditEntry, Key, KeyWish, Secret, SecretKind, User, UserId};
 use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::random;
 use super::people::check_first;
 use super::trail::{entry, target_of};
-use super::{Accounts, durable, free};
+use super::{Accounts, durable, factors, free, links};
 use crate::messages::accounts::{
     AccountRefusal, AddUser, Asker, BeginTotp, ChangeUser, ConfirmTotp, EndOtherSessions, EndSession,
-    EndTotp, KeyMade, KeyView, MakeKey, MakeServiceKey, NewKey, RemoveUser, RevokeKey, SetPassword,
-    TotpBegun, TypedCode, UserEdit, UserView,
+    EndTotp, KeyMade, KeyView, MakeInvitation, MakeKey, MakeServiceKey, MakeShare, NewKey, RemoveUser,
+    RevokeKey, SetPassword, UserEdit, UserView,
 };
-
-/// The time in which a code must confirm a second factor.
-const TOTP_MS: i64 = 10 * 60 * 1_000;
-/// The hub's name in apps for second factors.
-const HUB: &str = "twinhub";
 
 impl Accounts {
     /// The present password of a user who is signed in is asked for; of another's, an admin asks for none.
-    fn own_password(
+    pub(super) fn own_password(
         &mut self,
         user: &User,
         typed: Option<Password>,
@@ -37,6 +31,9 @@ impl Accounts {
     ) -> Result<Option<(Password, Try)>, AccountRefusal> {
         if !by.check_account(user.id)? {
             return Ok(None);
+        }
+        if user.password.is_none() {
+            return Err(AccountRefusal::NoPassword);
         }
         let typed = typed.ok_or(AccountRefusal::OldPassword)?;
         let address = by.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -70,7 +67,10 @@ impl Accounts {
             });
             let after = match after {
                 Ok(after) => after,
-                Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
+                Err(refusal) => {
+                    this.not_judged(tried, &refusal);
+                    return drop(reply.send(Err(refusal))); // whoever asked may have gone
+                }
             };
             match tried {
                 Some(tried) => this.limits.succeeded(tried, now),
@@ -100,7 +100,8 @@ impl Accounts {
 
     fn add_user(&mut self, add: AddUser, ctx: &mut Context<Self>) {
         let AddUser { user, role, by, reply } = add;
-        if let Err(refusal) = check_first(&self.people, role).and_then(|()| self.check_new(&user)) {
+        if let Err(refusal) = check_first(&self.people, role).and_then(|()| self.check_new(&user, by.source))
+        {
             return drop(reply.send(Err(refusal))); // whoever asked may have gone
         }
         let hashed = self.hashing.new_hash(user.password.clone(), None);
@@ -118,8 +119,15 @@ impl Accounts {
         }));
     }
 
-    /// Writes a user, and answers with what `view` makes of them.
-    fn write_user<R: 'static>(
+    /// Has a user more rights as `after` than now?
+    pub(super) fn gains(&self, after: &User) -> bool {
+        let before = self.people.get(after.id).and_then(User::rights);
+        before.zip(after.rights()).is_some_and(|(before, after)| !after.are_within(&before))
+    }
+
+    /// Writes a user, and answers with what `view` makes of them. Whoever has more rights by it signs in again: a session
+    /// that somebody else has come by gains nothing.
+    pub(super) fn write_user<R: 'static>(
         &self,
         user: User,
         audit: Vec<AuditEntry>,
@@ -128,7 +136,8 @@ impl Accounts {
         ctx: &mut Context<Self>,
     ) {
         let (store, kept) = (Arc::clone(&self.store), user.clone());
-        let ends_sessions = user.disabled;
+        let gains = self.gains(&user);
+        let ends_sessions = user.disabled || gains;
         let write = async move {
             if ends_sessions {
                 durable(|| store.remove_sessions_of(kept.id, None, &[])).await?;
@@ -137,6 +146,9 @@ impl Accounts {
         };
         let apply = move |this: &mut Self, ()| {
             let seen = view(&user);
+            if gains {
+                this.directory.end_sessions_of(user.id, None);
+            }
             this.put_user(user);
             Ok(seen)
         };
@@ -184,10 +196,11 @@ impl Accounts {
         Ok((after, audit))
     }
 
-    fn make_key(
+    pub(super) fn make_key(
         &self,
         made: Result<(Key, Secret), AccountRefusal>,
         by: &Asker,
+        action: Action,
         reply: tokio::sync::oneshot::Sender<Result<KeyMade, AccountRefusal>>,
         ctx: &mut Context<Self>,
     ) {
@@ -195,7 +208,7 @@ impl Accounts {
             Ok(made) => made,
             Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
         };
-        let audit = self.key_entry(&key, by, Action::KeyCreated);
+        let audit = self.key_entry(&key, by, action);
         let (store, kept) = (Arc::clone(&self.store), key.clone());
         let write = async move { durable(|| store.put_key(&kept, std::slice::from_ref(&audit))).await };
         let apply = move |this: &mut Self, has_owner: bool| {
@@ -219,78 +232,17 @@ impl Accounts {
 
     fn personal_key(&self, key: NewKey, by: &Asker) -> Result<(Key, Secret), AccountRefusal> {
         let owner = self.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
-        let keys = self.directory.keys(|key| key.owner == Some(owner.id)).len();
+        let is_own = |key: &Key| key.owner == Some(owner.id) && key.secret.kind == SecretKind::Personal;
+        let keys = self.directory.keys(is_own).len();
         Ok(Key::personal(wish(key, Some(owner.id)), owner, keys, &random()?, self.clock.now())?)
     }
 
     fn service_key(&self, key: NewKey) -> Result<(Key, Secret), AccountRefusal> {
         Ok(Key::service(wish(key, None), &random()?, self.clock.now())?)
     }
-
-    /// The user with the second factor that they began, and its recovery codes.
-    fn confirm_totp(
-        &self,
-        code: &TypedCode,
-        by: &Asker,
-        now: Timestamp,
-    ) -> Result<(User, Vec<RecoveryCode>), AccountRefusal> {
-        let user = self.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
-        let begun = self.totp_begun.get(&user.id);
-        let (secret, _) = begun
-            .filter(|(_, at)| now.millis().abs_diff(at.millis()) < TOTP_MS.unsigned_abs())
-            .ok_or(AccountRefusal::NoTotpBegun)?;
-        let mut random_codes = [[0; CODE_BYTES]; CODES];
-        for code in &mut random_codes {
-            *code = random()?;
-        }
-        let confirmed = secret.confirmed(&code.0, &random_codes, now);
-        let (totp, codes) = confirmed.ok_or(AccountRefusal::Code)?;
-        Ok((User { totp: Some(totp), ..user.clone() }, codes))
-    }
-
-    fn end_totp(&mut self, end: EndTotp, ctx: &mut Context<Self>) {
-        let EndTotp { user, password, by, reply } = end;
-        let now = self.clock.now();
-        let prepared = self.people.find(user).cloned().and_then(|user| {
-            by.check_account(user.id)?;
-            if user.totp.is_none() {
-                return Err(AccountRefusal::NoTotp);
-            }
-            let own = self.own_password(&user, password, &by, now)?;
-            Ok((user, own))
-        });
-        let (before, own) = match prepared {
-            Ok(prepared) => prepared,
-            Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
-        };
-        let audit = entry(&by, now, Action::TotpDisabled, &target_of(&before));
-        let Some((typed, tried)) = own else {
-            return self.write_user(User { totp: None, ..before }, vec![audit], |_| (), reply, ctx);
-        };
-        let checked = self.hashing.check(typed.clone(), before.password.clone());
-        ctx.spawn(checked.into_actor(self).map(move |checked, this, ctx| {
-            let after = checked.and_then(|check| {
-                let user = this.people.find(user)?;
-                if !check.is_right || user.password != before.password {
-                    return Err(AccountRefusal::OldPassword);
-                }
-                // Without the second factor it may have to be longer.
-                let about = About { name: &user.name, email: user.email.as_ref() };
-                PasswordPolicy::new(this.settings.only_loopback, false).check(&typed, about)?;
-                Ok(User { totp: None, ..user.clone() })
-            });
-            match after {
-                Ok(after) => {
-                    this.limits.succeeded(tried, now);
-                    this.write_user(after, vec![audit], |_| (), reply, ctx);
-                }
-                Err(refusal) => drop(reply.send(Err(refusal))), // whoever asked may have gone
-            }
-        }));
-    }
 }
 
-fn wish(NewKey { name, role, scope, life_ms }: NewKey, owner: Option<UserId>) -> KeyWish {
+pub(super) fn wish(NewKey { name, role, scope, life_ms }: NewKey, owner: Option<UserId>) -> KeyWish {
     KeyWish { name, role, scope: scope.of(owner), life_ms }
 }
 
@@ -397,7 +349,7 @@ impl Handler<MakeKey> for Accounts {
 
     fn handle(&mut self, MakeKey { key, by, reply }: MakeKey, ctx: &mut Context<Self>) {
         let made = self.personal_key(key, &by);
-        self.make_key(made, &by, reply, ctx);
+        self.make_key(made, &by, Action::KeyCreated, reply, ctx);
     }
 }
 
@@ -406,7 +358,23 @@ impl Handler<MakeServiceKey> for Accounts {
 
     fn handle(&mut self, MakeServiceKey { key, by, reply }: MakeServiceKey, ctx: &mut Context<Self>) {
         let made = self.service_key(key);
-        self.make_key(made, &by, reply, ctx);
+        self.make_key(made, &by, Action::KeyCreated, reply, ctx);
+    }
+}
+
+impl Handler<MakeInvitation> for Accounts {
+    type Result = ();
+
+    fn handle(&mut self, invitation: MakeInvitation, ctx: &mut Context<Self>) {
+        links::invite(self, invitation, ctx);
+    }
+}
+
+impl Handler<MakeShare> for Accounts {
+    type Result = ();
+
+    fn handle(&mut self, share: MakeShare, ctx: &mut Context<Self>) {
+        links::share(self, share, ctx);
     }
 }
 
@@ -423,7 +391,12 @@ impl Handler<RevokeKey> for Accounts {
             Ok(key) => key,
             Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
         };
-        let audit = self.key_entry(&key, &by, Action::KeyRevoked);
+        let action = match key.secret.kind {
+            SecretKind::Invitation => Action::InvitationRevoked,
+            SecretKind::Share => Action::ShareRevoked,
+            _ => Action::KeyRevoked,
+        };
+        let audit = self.key_entry(&key, &by, action);
         let (store, gone) = (Arc::clone(&self.store), id.clone());
         let write = async move { durable(|| store.remove_key(&gone, std::slice::from_ref(&audit))).await };
         let apply = move |this: &mut Self, _was_there: bool| {
@@ -435,33 +408,18 @@ impl Handler<RevokeKey> for Accounts {
 }
 
 impl Handler<BeginTotp> for Accounts {
-    type Result = Result<TotpBegun, AccountRefusal>;
+    type Result = ();
 
-    fn handle(&mut self, BeginTotp { by }: BeginTotp, _: &mut Context<Self>) -> Self::Result {
-        let user = self.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
-        if user.totp.is_some() {
-            return Err(AccountRefusal::HasTotp);
-        }
-        let secret = TotpSecret::new(random()?);
-        self.totp_begun.insert(user.id, (secret, self.clock.now()));
-        Ok(TotpBegun { address: secret.reveal_address(HUB, user.name.as_str()) })
+    fn handle(&mut self, begin: BeginTotp, ctx: &mut Context<Self>) {
+        factors::begin(self, begin, ctx);
     }
 }
 
 impl Handler<ConfirmTotp> for Accounts {
     type Result = ();
 
-    fn handle(&mut self, ConfirmTotp { code, by, reply }: ConfirmTotp, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
-        let confirmed = self.confirm_totp(&code, &by, now);
-        match confirmed {
-            Ok((user, codes)) => {
-                self.totp_begun.remove(&user.id);
-                let audit = entry(&by, now, Action::TotpEnabled, &target_of(&user));
-                self.write_user(user, vec![audit], |_| codes, reply, ctx);
-            }
-            Err(refusal) => drop(reply.send(Err(refusal))), // whoever asked may have gone
-        }
+    fn handle(&mut self, confirm: ConfirmTotp, ctx: &mut Context<Self>) {
+        factors::confirm(self, confirm, ctx);
     }
 }
 
@@ -469,6 +427,6 @@ impl Handler<EndTotp> for Accounts {
     type Result = ();
 
     fn handle(&mut self, end: EndTotp, ctx: &mut Context<Self>) {
-        self.end_totp(end, ctx);
+        factors::end(self, end, ctx);
     }
 }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
+use twinhub_access::jwt::{BadJwt, Claims};
 use twinhub_access::key::DeadKey;
 use twinhub_access::secret::BadSecret;
 use twinhub_access::{
@@ -24,10 +25,12 @@ use entries::{Entries, Validity};
 /// A credential, as a request has it.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
-    /// The text of a session's cookie.
+    /// The text of a session's cookie, or of a share link's.
     Session(&'a str),
     /// The text behind `Bearer`: a personal key, or a service account's.
     Bearer(&'a str),
+    /// A JSON web token that was checked.
+    Claims(&'a Claims),
 }
 
 /// A caller who is known by a credential.
@@ -57,6 +60,10 @@ pub enum Unidentified {
     Key,
     #[error(transparent)]
     Text(#[from] BadSecret),
+    #[error(transparent)]
+    Jwt(#[from] BadJwt),
+    #[error("the user of this token is gone, or may not act")]
+    User,
     #[error("a personal key or a service account's is expected here, and this is another kind of key")]
     Kind,
     #[error(transparent)]
@@ -69,6 +76,15 @@ pub struct Directory {
     entries: RwLock<Entries>,
     /// The number of times that a right ended or was narrowed.
     changes: watch::Sender<u64>,
+}
+
+/// Sessions that time has changed.
+#[derive(Debug, Default)]
+pub(super) struct Overdue {
+    /// They are over.
+    pub sessions: Vec<SessionId>,
+    /// A clock that was ahead had begun them; they are written anew.
+    pub set_right: Vec<Session>,
 }
 
 /// Uses that are to be written down.
@@ -96,10 +112,21 @@ impl Directory {
         address: IpAddr,
     ) -> Result<Identity, Unidentified> {
         match credential {
+            // A share link stands in the same cookie.
+            Credential::Session(text) if text.starts_with(SecretKind::Share.prefix()) => {
+                let secret = Secret::parse(text)?;
+                self.read().key(&secret, now, address)
+            }
             Credential::Session(text) => {
                 let token = SessionToken::parse(text).ok_or(Unidentified::Session)?;
-                self.read().session(&token, now, address).ok_or(Unidentified::Session)
+                self.read().session(&token.hash(), now, address).ok_or(Unidentified::Session)
             }
+            Credential::Claims(claims) => match claims.session {
+                Some(session) => {
+                    self.read().session_by_id(session, now, address).ok_or(Unidentified::Session)
+                }
+                None => self.read().person(&claims.subject, address).ok_or(Unidentified::User),
+            },
             Credential::Bearer(text) => {
                 let secret = Secret::parse(text)?;
                 match secret.kind() {
@@ -183,10 +210,10 @@ impl Directory {
     }
 
     /// Ends what is over at `now`, and gives the sessions among it.
-    pub(super) fn expire(&self, now: Timestamp) -> Vec<SessionId> {
+    pub(super) fn expire(&self, now: Timestamp) -> Overdue {
         // Nothing is over at nearly every look, and whoever is identified meanwhile does not wait for one.
         if !self.read().has_overdue(now) {
-            return Vec::new();
+            return Overdue::default();
         }
         self.change(|entries| entries.expire(now))
     }

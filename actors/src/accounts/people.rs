@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use twinhub_access::name::login_key;
+use twinhub_access::user::ExternalSubject;
 use twinhub_access::{Email, Role, User, UserId, UserName};
 
 use crate::messages::accounts::{AccountRefusal, UserPage, UserView};
@@ -14,6 +15,8 @@ pub struct People {
     /// By name, as names are compared: the order of lists.
     names: BTreeMap<String, UserId>,
     emails: HashMap<String, UserId>,
+    /// By the person at the identity provider.
+    external: HashMap<ExternalSubject, UserId>,
 }
 
 impl People {
@@ -24,6 +27,9 @@ impl People {
         if let Some(email) = &user.email {
             self.emails.insert(email.key(), user.id);
         }
+        if let Some(external) = &user.external {
+            self.external.insert(external.clone(), user.id);
+        }
         self.users.insert(user.id, user);
     }
 
@@ -32,6 +38,9 @@ impl People {
         self.names.remove(&user.name.key());
         if let Some(email) = &user.email {
             self.emails.remove(&email.key());
+        }
+        if let Some(external) = &user.external {
+            self.external.remove(external);
         }
         Some(user)
     }
@@ -56,6 +65,11 @@ impl People {
     pub fn sign_in_as(&self, login: &str) -> Option<&User> {
         let key = login_key(login);
         self.names.get(&key).or_else(|| self.emails.get(&key)).and_then(|id| self.users.get(id))
+    }
+
+    /// The user who signs in as this person at the identity provider.
+    pub fn known_as(&self, external: &ExternalSubject) -> Option<&User> {
+        self.external.get(external).and_then(|id| self.users.get(id))
     }
 
     /// All users but one.

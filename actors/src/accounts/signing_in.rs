@@ -10,32 +10,45 @@ use twinhub_access::name::login_key;
 use twinhub_access::password::{About, PasswordHash, PasswordPolicy};
 use twinhub_access::totp::AcceptedCode;
 use twinhub_access::user::UserSource;
-use twinhub_access::{Action, AuditEntry, Role, ScopeWish, Session, SessionId, SessionToken, User, UserId};
+use twinhub_access::{
+    Action, AuditEntry, Role, ScopeWish, SecretId, Session, SessionId, SessionToken, User, UserId,
+};
 use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::{PasswordCheck, random};
 use super::trail::{Reason, entry, own_entry, target_of};
-use super::{Accounts, RegistrationPolicy, durable, free, new_session_id};
+use super::{Accounts, RegistrationPolicy, answer, durable, external, free, links, new_session_id};
 use crate::clock::new_id;
 use crate::messages::accounts::{
-    AccountRefusal, NewUser, Peer, Register, SessionView, SetUp, SetUpToken, SignIn, SignOut, SignedIn,
-    TypedCode, UserView,
+    AccountRefusal, GivenInvitation, NewUser, Peer, Register, SessionView, SetUp, SetUpToken, SignIn,
+    SignInExternally, SignOut, SignedIn, TypedCode, UserView,
 };
 
 /// Sessions of a user at once; the one that was not seen for the longest time ends for a new one.
 const MOST_SESSIONS: usize = 100;
 
-type Reply = oneshot::Sender<Result<SignedIn, AccountRefusal>>;
+pub(super) type Reply = oneshot::Sender<Result<SignedIn, AccountRefusal>>;
 
 /// A user who is being let in.
-struct Entering {
-    user: User,
+pub(super) struct Entering {
+    pub user: User,
     /// The user is to be written, with these entries of the audit.
-    written: Option<Vec<AuditEntry>>,
+    pub written: Option<Vec<AuditEntry>>,
     /// Else they had signed in before.
-    is_new: bool,
-    recovery_codes_left: Option<usize>,
-    peer: Peer,
+    pub is_new: bool,
+    /// The invitation that is used up by it.
+    pub uses: Option<SecretId>,
+    pub recovery_codes_left: Option<usize>,
+    pub peer: Peer,
+}
+
+/// A way to register.
+struct Registering {
+    role: Role,
+    scope: ScopeWish,
+    source: UserSource,
+    /// The invitation.
+    uses: Option<SecretId>,
 }
 
 /// A user who gave a name and a password.
@@ -49,10 +62,13 @@ struct Presented {
 }
 
 impl Accounts {
-    /// Looks whether a new user can be had, before a hash is spent on it.
-    pub(super) fn check_new(&self, user: &NewUser) -> Result<(), AccountRefusal> {
+    /// Looks whether a new user can be had, before a hash is spent on it. The password of one in the environment is taken
+    /// as it is where other machines cannot reach the hub.
+    pub(super) fn check_new(&self, user: &NewUser, source: UserSource) -> Result<(), AccountRefusal> {
         let about = About { name: &user.name, email: user.email.as_ref() };
-        PasswordPolicy::new(self.settings.only_loopback, false).check(&user.password, about)?;
+        if source != UserSource::Environment || !self.settings.only_loopback {
+            PasswordPolicy::new(self.settings.only_loopback, false).check(&user.password, about)?;
+        }
         self.people.check_free(UserId(uuid::Uuid::nil()), &user.name, user.email.as_ref())
     }
 
@@ -88,7 +104,7 @@ impl Accounts {
             }
             return answer(reply, Err(refusal));
         }
-        if let Err(refusal) = self.check_new(&user) {
+        if let Err(refusal) = self.check_new(&user, UserSource::Setup) {
             return answer(reply, Err(refusal));
         }
         let hashed = self.hashing.new_hash(user.password.clone(), None);
@@ -96,38 +112,56 @@ impl Accounts {
             // Another may have been faster with the same link.
             let made = this.check_set_up(&token).and(hashed);
             let made = made.and_then(|hash| this.new_user(user, Role::Admin, UserSource::Setup, hash));
-            this.enter_new(made, Action::HubSetUp, peer, reply, ctx);
+            this.enter_new(made, Action::HubSetUp, None, peer, reply, ctx);
         }));
     }
 
-    /// The role of somebody who registers.
-    fn role_of_registering(&self, may_be_first: bool) -> Result<Role, AccountRefusal> {
-        match (self.people.is_empty(), self.settings.registration) {
-            (true, _) if may_be_first => Ok(Role::Admin),
-            (false, RegistrationPolicy::Open) => Ok(Role::Operator),
-            (true, _) | (false, RegistrationPolicy::Closed) => Err(AccountRefusal::RegistrationClosed),
+    /// The way by which somebody registers who comes with this invitation, or without one.
+    fn registering(
+        &self,
+        may_be_first: bool,
+        invitation: Option<&GivenInvitation>,
+    ) -> Result<Registering, AccountRefusal> {
+        let by = |role| {
+            // Strangers have what is theirs; the first user has the hub.
+            let scope = if role == Role::Admin { ScopeWish::default() } else { ScopeWish::Own };
+            Registering { role, scope, source: UserSource::Registration, uses: None }
+        };
+        match (self.people.is_empty(), self.settings.registration, invitation) {
+            (false, _, Some(invitation)) => {
+                let (key, role, scope) = links::invited(self, invitation, self.clock.now())?;
+                let (uses, scope) = (Some(key.secret.id), ScopeWish::Scope(scope));
+                Ok(Registering { role, scope, source: UserSource::Invitation, uses })
+            }
+            (true, _, _) if may_be_first => Ok(by(Role::Admin)),
+            (false, RegistrationPolicy::Open, None) => Ok(by(Role::Operator)),
+            (false, RegistrationPolicy::Invite, None) => Err(AccountRefusal::InvitationNeeded),
+            (true, _, _) | (false, RegistrationPolicy::Closed, None) => {
+                Err(AccountRefusal::RegistrationClosed)
+            }
         }
     }
 
     fn register(&mut self, register: Register, ctx: &mut Context<Self>) {
-        let Register { user, may_be_first, peer, reply } = register;
+        let Register { user, invitation, may_be_first, peer, reply } = register;
         let now = self.clock.now();
-        if let Err(refusal) = self.role_of_registering(may_be_first).and_then(|_| self.check_new(&user)) {
+        let by = self.registering(may_be_first, invitation.as_ref());
+        if let Err(refusal) = by.and_then(|by| self.check_new(&user, by.source)) {
             return answer(reply, Err(refusal));
         }
-        if !self.registrations.may(peer.address, now) {
+        // Invitations are limited by those who give them.
+        if invitation.is_none() && !self.registrations.may(peer.address, now) {
             return answer(reply, Err(AccountRefusal::TooManyRegistrations));
         }
         let hashed = self.hashing.new_hash(user.password.clone(), None);
         ctx.spawn(hashed.into_actor(self).map(move |hashed, this, ctx| {
-            // The first user may have come meanwhile.
-            let made = hashed.and_then(|hash| {
-                let role = this.role_of_registering(may_be_first)?;
-                // Strangers have what is theirs; the first user has the hub.
-                let scope = if role == Role::Admin { ScopeWish::default() } else { ScopeWish::Own };
-                this.new_user(NewUser { scope, ..user }, role, UserSource::Registration, hash)
+            // The first user may have come meanwhile, or another by the same invitation.
+            let by = this.registering(may_be_first, invitation.as_ref());
+            let uses = by.as_ref().ok().and_then(|by| by.uses.clone());
+            let made = by.and_then(|Registering { role, scope, source, .. }| {
+                this.new_user(NewUser { scope, ..user }, role, source, hashed?)
             });
-            this.enter_new(made, Action::UserRegistered, peer, reply, ctx);
+            this.enter_new(made, Action::UserRegistered, uses, peer, reply, ctx);
         }));
     }
 
@@ -135,6 +169,7 @@ impl Accounts {
         &mut self,
         made: Result<User, AccountRefusal>,
         action: Action,
+        uses: Option<SecretId>,
         peer: Peer,
         reply: Reply,
         ctx: &mut Context<Self>,
@@ -143,7 +178,7 @@ impl Accounts {
             Ok(user) => {
                 let written = Some(vec![own_entry(&user, self.clock.now(), action, peer.address)]);
                 self.enter(
-                    Entering { user, written, is_new: true, recovery_codes_left: None, peer },
+                    Entering { user, written, is_new: true, uses, recovery_codes_left: None, peer },
                     reply,
                     ctx,
                 );
@@ -172,7 +207,14 @@ impl Accounts {
         let checked = self.hashing.check(password, kept.clone());
         let presented = Presented { tried, user, kept, code, peer };
         ctx.spawn(checked.into_actor(self).map(move |checked, this, ctx| {
-            match checked.and_then(|check| this.let_in(check, presented)) {
+            let entering = match checked {
+                Ok(check) => this.let_in(check, presented),
+                Err(refusal) => {
+                    this.not_judged(Some(presented.tried), &refusal);
+                    Err(refusal)
+                }
+            };
+            match entering {
                 Ok(entering) => this.enter(entering, reply, ctx),
                 Err(refusal) => answer(reply, Err(refusal)),
             }
@@ -207,12 +249,12 @@ impl Accounts {
         self.limits.succeeded(tried, now);
         user.password = check.renewed.or(user.password);
         let written = is_changed.then(Vec::new);
-        Ok(Entering { user, written, is_new: false, recovery_codes_left, peer })
+        Ok(Entering { user, written, is_new: false, uses: None, recovery_codes_left, peer })
     }
 
-    /// Begins a session.
-    fn enter(&mut self, entering: Entering, reply: Reply, ctx: &mut Context<Self>) {
-        let Entering { user, written, is_new, recovery_codes_left, peer } = entering;
+    /// Begins a session. Where it is one of more rights than before, those before it end.
+    pub(super) fn enter(&mut self, entering: Entering, reply: Reply, ctx: &mut Context<Self>) {
+        let Entering { user, written, is_new, uses, recovery_codes_left, peer } = entering;
         let now = self.clock.now();
         let token = match random() {
             Ok(random) => SessionToken::new(random),
@@ -220,6 +262,7 @@ impl Accounts {
         };
         let session = Session::begin(new_session_id(), &token, user.id, (peer.address, &peer.agent), now);
         let over = if is_new { None } else { self.session_too_many(user.id) };
+        let gains = self.gains(&user);
         let signed_in = own_entry(&user, now, Action::SignedIn, peer.address);
         let signed_in = match recovery_codes_left {
             Some(left) => {
@@ -229,15 +272,30 @@ impl Accounts {
             None => signed_in,
         };
         let store = Arc::clone(&self.store);
-        let (kept_user, kept_session) = (user.clone(), session.clone());
+        let (kept_user, kept_session, used) = (user.clone(), session.clone(), uses.clone());
         let write = async move {
+            // First of all: where it ends in the midst, no invitation counts twice.
+            if let Some(used) = used
+                && !durable(|| store.remove_key(&used, &[])).await?
+            {
+                return Err(AccountRefusal::Invitation);
+            }
             if let Some(audit) = written {
+                if gains {
+                    durable(|| store.remove_sessions_of(kept_user.id, None, &[])).await?;
+                }
                 free(durable(|| store.put_user(&kept_user, &audit)).await?, &kept_user.name)?;
             }
             // From here on the user is stored, with or without a session.
             Ok(begin(&*store, over, &kept_session, &[signed_in]).await.map(|()| over))
         };
         let apply = move |this: &mut Self, begun: Result<Option<SessionId>, AccountRefusal>| {
+            if gains {
+                this.directory.end_sessions_of(user.id, None);
+            }
+            if let Some(used) = &uses {
+                this.directory.end_key(used);
+            }
             this.put_user(user.clone());
             let over = begun?;
             let ends_at = this.directory.begin(session.clone(), &user, over);
@@ -275,6 +333,14 @@ impl Accounts {
         }
         tried
     }
+
+    /// Takes a try back that nobody has judged, as `refusal` says.
+    pub(super) fn not_judged(&mut self, tried: Option<Try>, refusal: &AccountRefusal) {
+        let is_fault = matches!(refusal, AccountRefusal::Busy | AccountRefusal::System(_));
+        if let Some(tried) = tried.filter(|_| is_fault) {
+            self.limits.take_back(tried);
+        }
+    }
 }
 
 /// Writes a new session down, and removes another for it.
@@ -291,10 +357,6 @@ async fn begin(
         true => Ok(()),
         false => Err(AccountRefusal::UnknownUser),
     }
-}
-
-fn answer<T>(reply: oneshot::Sender<Result<T, AccountRefusal>>, answer: Result<T, AccountRefusal>) {
-    let _ = reply.send(answer); // whoever asked may have gone
 }
 
 impl Handler<SetUp> for Accounts {
@@ -318,6 +380,14 @@ impl Handler<SignIn> for Accounts {
 
     fn handle(&mut self, sign_in: SignIn, ctx: &mut Context<Self>) {
         self.sign_in(sign_in, ctx);
+    }
+}
+
+impl Handler<SignInExternally> for Accounts {
+    type Result = ();
+
+    fn handle(&mut self, sign_in: SignInExternally, ctx: &mut Context<Self>) {
+        external::sign_in(self, sign_in, ctx);
     }
 }
 

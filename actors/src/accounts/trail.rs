@@ -28,6 +28,8 @@ pub enum Reason {
     Credentials,
     Code,
     SetUpToken,
+    /// An identity provider knows them, and none of their groups may sign in.
+    NoRights,
 }
 
 impl RefusedSignIns {
@@ -43,6 +45,7 @@ impl RefusedSignIns {
             Reason::Credentials => "credentials",
             Reason::Code => "code",
             Reason::SetUpToken => "set_up_token",
+            Reason::NoRights => "no_rights",
         };
         let action = if reason == Reason::SetUpToken { Action::HubSetUp } else { Action::SignedIn };
         let target = user.map(target_of).unwrap_or_default();

@@ -1,26 +1,27 @@
 //! Messages to the accounts: people, their sessions and keys, and the audit.
 
+mod links;
 mod refusal;
+mod secrets;
 
-use std::fmt;
 use std::net::IpAddr;
 
 use actix::Message;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use twinhub_access::audit::AuditRecord;
 use twinhub_access::password::Password;
 use twinhub_access::role::{Permission, Permissions, Role};
 use twinhub_access::totp::RecoveryCode;
-use twinhub_access::user::UserSource;
+use twinhub_access::user::{ExternalSubject, UserSource};
 use twinhub_access::{
     Action, DisplayName, Email, Scope, ScopeWish, Secret, SecretId, SecretKind, SessionId, SessionToken,
     UserId, UserName,
 };
 use twinhub_domain::Timestamp;
-use twinhub_domain::text::hex;
 
+pub use links::{GivenInvitation, MakeInvitation, MakeShare};
 pub use refusal::AccountRefusal;
+pub use secrets::{SET_UP_BYTES, SetUpToken, TotpBegun, TypedCode};
 
 /// Makes the first user, an admin, by the link that the hub has shown at its start. Answered after the commit, as every
 /// change is.
@@ -54,14 +55,28 @@ pub struct SignOut {
     pub reply: oneshot::Sender<Result<(), AccountRefusal>>,
 }
 
-/// Makes a user of a caller without one, and signs them in: an operator where registration is open. While there is no
+/// Makes a user of a caller without one, and signs them in: an operator where registration is open, or whatever their
+/// invitation says. While there is no
 /// user the first one becomes admin; the layer in front lets callers of this machine alone ask for that, and says so by
 /// `may_be_first`.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Register {
     pub user: NewUser,
+    pub invitation: Option<GivenInvitation>,
     pub may_be_first: bool,
+    pub peer: Peer,
+    pub reply: oneshot::Sender<Result<SignedIn, AccountRefusal>>,
+}
+
+/// Signs in a person whom an identity provider knows, with the rights that it gives them now. Their user is made where
+/// there is none; one of the same name or e-mail address that was made here is another person's.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SignInExternally {
+    pub profile: ExternalProfile,
+    /// None: nobody of their groups may sign in.
+    pub rights: Option<(Role, Scope)>,
     pub peer: Peer,
     pub reply: oneshot::Sender<Result<SignedIn, AccountRefusal>>,
 }
@@ -193,9 +208,12 @@ pub struct RevokeKey {
 
 /// Makes the secret of a second factor for the caller. It counts once a code of it has confirmed it.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<TotpBegun, AccountRefusal>")]
+#[rtype(result = "()")]
 pub struct BeginTotp {
+    /// The present one.
+    pub password: Password,
     pub by: Asker,
+    pub reply: oneshot::Sender<Result<TotpBegun, AccountRefusal>>,
 }
 
 /// Turns the caller's second factor on. The answer is the recovery codes, which are shown once.
@@ -277,6 +295,15 @@ pub struct NewUser {
     pub password: Password,
 }
 
+/// A person as an identity provider describes them.
+#[derive(Clone, Debug)]
+pub struct ExternalProfile {
+    pub subject: ExternalSubject,
+    pub name: UserName,
+    pub email: Option<Email>,
+    pub display_name: DisplayName,
+}
+
 /// A change of a user. Members that are none stay.
 #[derive(Clone, Debug, Default)]
 pub struct UserEdit {
@@ -307,6 +334,10 @@ pub enum KeysOf {
     /// Service accounts, which belong to no user.
     Services,
     Anybody,
+    /// Invitations that nobody has taken yet.
+    Invitations,
+    /// The share links of a user.
+    Shares(UserId),
 }
 
 /// A user who has signed in: a session has begun.
@@ -383,25 +414,13 @@ pub struct KeyMade {
     pub key: KeyView,
 }
 
-/// The secret of a second factor, for the caller's app.
-#[derive(Clone)]
-pub struct TotpBegun {
-    /// The address for the QR code: `otpauth://totp/…`.
-    pub address: String,
-}
-
-/// The secret in the link of the first start: 64 hexadecimal digits.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SetUpToken(Box<str>);
-
-/// The bytes of the secret in that link.
-pub const SET_UP_BYTES: usize = 32;
-
-/// A code of a second factor as it was typed.
-#[derive(Clone)]
-pub struct TypedCode(pub Box<str>);
-
 impl Asker {
+    /// The same for a user whom the environment of the program names.
+    #[must_use]
+    pub fn of_environment(self) -> Self {
+        Self { source: UserSource::Environment, ..self }
+    }
+
     /// Looks whether they may see and change this user's account. True: it is their own.
     ///
     /// # Errors
@@ -425,58 +444,5 @@ impl Asker {
             true => Ok(()),
             false => Err(AccountRefusal::Forbidden(permission)),
         }
-    }
-}
-
-impl SetUpToken {
-    /// A token of random bytes.
-    #[must_use]
-    pub fn new(random: [u8; SET_UP_BYTES]) -> Self {
-        Self(hex(&random).into())
-    }
-
-    /// A token as somebody gives it. Any text is one: most are wrong.
-    #[must_use]
-    pub fn given(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The text for the link.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// The hash of it.
-    #[must_use]
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.0.as_bytes()).into()
-    }
-}
-
-impl TotpBegun {
-    /// The secret in base 32, for typing it in.
-    #[must_use]
-    pub fn secret(&self) -> &str {
-        let from = self.address.split_once("secret=").map_or("", |(_, from)| from);
-        from.split('&').next().unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for SetUpToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SetUpToken")
-    }
-}
-
-impl fmt::Debug for TypedCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TypedCode")
-    }
-}
-
-impl fmt::Debug for TotpBegun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TotpBegun")
     }
 }

@@ -79,7 +79,7 @@ pub trait SessionStore: Send + Sync + 'static {
     /// The sessions of a user, the oldest first.
     async fn sessions(&self, user: UserId) -> Result<Vec<Session>, StoreError>;
 
-    /// Writes a new session. False: its user is gone, and nothing was written.
+    /// Writes a session, new or changed. False: its user is gone, and nothing was written.
     async fn put_session(&self, session: &Session, audit: &[AuditEntry]) -> Result<bool, StoreError>;
 
     /// Writes down when sessions were last seen; those that are gone are left out.
@@ -87,6 +87,9 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Removes a session. False: there is none, and nothing was written.
     async fn remove_session(&self, id: SessionId, audit: &[AuditEntry]) -> Result<bool, StoreError>;
+
+    /// Removes sessions, all of them or none. Gives the number of those that there were.
+    async fn remove_sessions(&self, ids: &[SessionId], audit: &[AuditEntry]) -> Result<u64, StoreError>;
 
     /// Removes the sessions of a user, but for one that stays. Gives the ids of those that are gone.
     async fn remove_sessions_of(

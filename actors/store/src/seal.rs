@@ -42,6 +42,7 @@ struct HubKey {
     id: HubKeyId,
     cipher: XChaCha20Poly1305,
     tokens: [u8; KEY_BYTES],
+    jwt: [u8; KEY_BYTES],
     check: i64,
 }
 
@@ -106,6 +107,7 @@ impl HubKey {
             id: HubKeyId(u32::from_be_bytes(id)),
             cipher: XChaCha20Poly1305::new(&keyed(key, b"twinhub seal v1").into()),
             tokens: keyed(key, b"twinhub device tokens v1"),
+            jwt: keyed(key, b"twinhub json web tokens v1"),
             check: i64::from_be_bytes(first),
         }
     }
@@ -211,6 +213,11 @@ impl Seal {
             is(plain_token(token))
         };
         if is_same { TokenMatch::Outdated } else { TokenMatch::Other }
+    }
+
+    /// The keys of JSON web tokens with their names, the newest first.
+    pub fn jwt_keys(&self) -> impl Iterator<Item = (HubKeyId, [u8; KEY_BYTES])> {
+        self.keys().map(|key| (key.id, key.jwt))
     }
 
     fn keys(&self) -> impl Iterator<Item = &HubKey> {

@@ -115,6 +115,10 @@ impl SessionStore for FailingAccess {
         self.write("remove session", self.inner.remove_session(id, audit)).await
     }
 
+    async fn remove_sessions(&self, ids: &[SessionId], audit: &[AuditEntry]) -> Result<u64, StoreError> {
+        self.write("remove several sessions", self.inner.remove_sessions(ids, audit)).await
+    }
+
     async fn remove_sessions_of(
         &self,
         user: UserId,

@@ -18,9 +18,32 @@ pub(crate) fn give(
     token: &SessionToken,
     asked: &HttpRequest,
 ) {
-    let origin = asked.headers().get(header::ORIGIN).map_or(&[][..], |origin| origin.as_bytes());
-    let is_secure = state.tls.is_some() || client::of(asked).is_https || origin.starts_with(b"https://");
+    give_by(response, state, token, is_https(asked));
+}
+
+/// The same to a browser that reaches the hub by https, or not.
+pub(crate) fn give_by(
+    response: &mut HttpResponseBuilder,
+    state: &WebState,
+    token: &SessionToken,
+    is_secure: bool,
+) {
     set(response, state, &token.reveal(), LIFE, is_secure);
+}
+
+/// Gives a share link in the place of a session.
+pub(crate) fn give_share(
+    response: &mut HttpResponseBuilder,
+    state: &WebState,
+    token: &str,
+    asked: &HttpRequest,
+) {
+    set(response, state, token, LIFE, is_https(asked));
+}
+
+fn is_https(asked: &HttpRequest) -> bool {
+    let origin = asked.headers().get(header::ORIGIN).map_or(&[][..], |origin| origin.as_bytes());
+    client::of(asked).is_https || origin.starts_with(b"https://")
 }
 
 /// Takes it away.

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::Deserialize;
 use twinhub_access::password::Password;
 use twinhub_access::{DisplayName, Email, Role, ScopeWish, UserName};
-use twinhub_actors::messages::accounts::{AccountRefusal, NewKey, NewUser, SetUpToken, TypedCode, UserEdit};
+use twinhub_actors::messages::accounts::{
+    AccountRefusal, GivenInvitation, NewKey, NewUser, SetUpToken, TypedCode, UserEdit,
+};
 use twinhub_domain::duration::GivenDuration;
 use utoipa::ToSchema;
 
@@ -41,12 +43,17 @@ pub struct NewSetUp {
 pub struct NewRegistration {
     /// 1 to 64 letters, digits and `. _ -`.
     #[schema(example = "ann")]
-    name: Box<str>,
+    name: Option<Box<str>>,
+    /// Another system's word for `name`. The answer then has a key of the new user's in `api_key`, as there.
+    username: Option<Box<str>>,
     #[schema(value_type = String, format = Password)]
     password: SecretText,
     #[schema(value_type = Option<String>, example = "ann@example.com")]
     email: Option<Box<str>>,
     display_name: Option<Box<str>>,
+    /// An admin's invitation: what stands behind the `#` of its link.
+    #[schema(value_type = Option<String>, example = "twh_inv_…")]
+    invitation: Option<SecretText>,
 }
 
 /// A user to be made by an admin.
@@ -94,7 +101,11 @@ pub struct AccountChange {
 pub struct NewLogin {
     /// The user name, or the e-mail address.
     #[schema(example = "ann")]
-    pub name: Box<str>,
+    name: Option<Box<str>>,
+    /// Another system's word for `name`.
+    username: Option<Box<str>>,
+    /// The same by the e-mail address.
+    email: Option<Box<str>>,
     #[schema(value_type = String, format = Password)]
     password: SecretText,
     /// The code of the second factor, or a recovery code, where the user has one.
@@ -142,6 +153,49 @@ pub struct NewKeyRequest {
     pub service: Option<bool>,
 }
 
+/// An invitation to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewInvitation {
+    /// For whom it is, by which it is told from others.
+    #[schema(example = "bob")]
+    name: Box<str>,
+    /// The role of the account that is made by it.
+    #[schema(value_type = words::Role)]
+    role: Box<str>,
+    /// The devices for which the role counts; all, where it is left out.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
+    /// The life of it: 7 days by default.
+    #[serde(default, deserialize_with = "duration")]
+    #[schema(value_type = Option<String>, example = "2d")]
+    expires_in: Option<GivenDuration>,
+}
+
+/// A share link to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewShareRequest {
+    /// By which it is told from others.
+    #[schema(example = "screen in the lobby")]
+    name: Box<str>,
+    /// The devices that are seen by it, of those of its owner's scope; all of these, where it is left out.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
+    /// The life of it: 90 days by default, 365 at most.
+    #[serde(default, deserialize_with = "duration")]
+    #[schema(value_type = Option<String>, example = "30d")]
+    expires_in: Option<GivenDuration>,
+}
+
+/// The secret of a share link: what stands behind the `#` of it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShareToken {
+    #[schema(value_type = String, example = "twh_shl_…")]
+    token: SecretText,
+}
+
 /// The code by which a second factor is turned on.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -150,10 +204,10 @@ pub struct TotpCode {
     code: SecretText,
 }
 
-/// The password by which it is turned off.
+/// The password by which a second factor is begun, and turned off.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TotpEnd {
+pub struct PresentPassword {
     #[schema(value_type = String, format = Password)]
     password: SecretText,
 }
@@ -170,13 +224,21 @@ impl NewSetUp {
 }
 
 impl NewRegistration {
-    /// The user.
+    /// The user, and the invitation.
     ///
     /// # Errors
     /// Names the field that is wrong.
-    pub fn user(self) -> Result<NewUser, ApiError> {
-        let Self { name, password, email, display_name } = self;
-        new_user(&name, &password, email, display_name)
+    pub fn read(self) -> Result<(NewUser, Option<GivenInvitation>), ApiError> {
+        let Self { name, username, password, email, display_name, invitation } = self;
+        let name = only("name", [name, username])?;
+        let invitation = invitation.map(|SecretText(text)| GivenInvitation::given(&text));
+        Ok((new_user(&name, &password, email, display_name)?, invitation))
+    }
+
+    /// Does it come in the words of a system whose registrations have a key in their answer?
+    #[must_use]
+    pub fn asks_for_key(&self) -> bool {
+        self.username.is_some()
     }
 }
 
@@ -212,13 +274,14 @@ impl AccountChange {
 }
 
 impl NewLogin {
-    /// The password and the code.
+    /// The name, the password and the code.
     ///
     /// # Errors
-    /// It is longer than any password.
-    pub fn secrets(self) -> Result<(Password, Option<TypedCode>), ApiError> {
-        let code = self.code.map(|SecretText(code)| TypedCode(code));
-        Ok((self.password.password()?, code))
+    /// There is no name, or more than one; or the password is longer than any.
+    pub fn read(self) -> Result<(Box<str>, Password, Option<TypedCode>), ApiError> {
+        let Self { name, username, email, password, code } = self;
+        let code = code.map(|SecretText(code)| TypedCode(code));
+        Ok((only("name", [name, username, email])?, password.password()?, code))
     }
 }
 
@@ -255,6 +318,35 @@ impl NewKeyRequest {
     }
 }
 
+impl NewInvitation {
+    /// The invitation, as a key.
+    ///
+    /// # Errors
+    /// Names the field that is wrong.
+    pub fn key(self) -> Result<NewKey, FieldError> {
+        let role = read_role(&self.role)?;
+        Ok(NewKey { role, ..link(&self.name, self.scope, self.expires_in)? })
+    }
+}
+
+impl NewShareRequest {
+    /// The link, as a key.
+    ///
+    /// # Errors
+    /// Names the field that is wrong.
+    pub fn key(self) -> Result<NewKey, FieldError> {
+        link(&self.name, self.scope, self.expires_in)
+    }
+}
+
+impl ShareToken {
+    /// It.
+    #[must_use]
+    pub fn read(self) -> Box<str> {
+        self.token.0
+    }
+}
+
 impl TotpCode {
     /// It.
     #[must_use]
@@ -263,7 +355,7 @@ impl TotpCode {
     }
 }
 
-impl TotpEnd {
+impl PresentPassword {
     /// It.
     ///
     /// # Errors
@@ -282,6 +374,22 @@ impl SecretText {
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretText")
+    }
+}
+
+fn link(name: &str, scope: Option<ScopeWish>, life: Option<GivenDuration>) -> Result<NewKey, FieldError> {
+    let name = DisplayName::parse(name).map_err(|error| FieldError::bad("name", error.to_string()))?;
+    let (scope, life_ms) = (scope.unwrap_or_default(), life.map(|life| life.ms()));
+    Ok(NewKey { name, role: Role::Viewer, scope, life_ms })
+}
+
+/// The one of several words for a field that was given.
+fn only<const N: usize>(field: &'static str, given: [Option<Box<str>>; N]) -> Result<Box<str>, FieldError> {
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(_), Some(_)) => Err(FieldError::bad(field, "is given in several words")),
+        (None, _) => Err(FieldError::missing(field)),
     }
 }
 

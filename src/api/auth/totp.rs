@@ -6,7 +6,7 @@ use twinhub_access::totp::RecoveryCode;
 use twinhub_actors::messages::accounts::{BeginTotp, ConfirmTotp, EndTotp};
 
 use super::needed_id;
-use super::request::{TotpCode, TotpEnd};
+use super::request::{PresentPassword, TotpCode};
 use super::view::{RecoveryCodesItem, TotpItem};
 use crate::http::Access;
 use crate::http::extract::body::Body;
@@ -19,14 +19,23 @@ use crate::http::reply;
     post,
     path = "/api/auth/totp",
     tag = "sign-in",
+    request_body = PresentPassword,
     responses(
         (status = 201, description = "The secret for the app, shown once", body = TotpItem),
-        (status = 409, description = "There is one", body = Problem),
+        (status = 403, description = "The password is wrong", body = Problem),
+        (status = 409, description = "There is one, or the account has no password", body = Problem),
+        (status = 429, description = "Too many tries", body = Problem,
+            headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
-pub async fn begin_totp(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
+pub async fn begin_totp(
+    params: Params,
+    Body(body): Body<PresentPassword>,
+    access: Access,
+) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let begun = access.ask(BeginTotp { by: access.asker() }).await??;
+    let (password, by) = (body.read()?, access.asker());
+    let begun = access.change(|reply| BeginTotp { password, by, reply }).await??;
     let item = TotpItem { secret: begun.secret().to_owned(), address: begun.address.clone() };
     Ok(reply::json(StatusCode::CREATED, &item))
 }
@@ -60,7 +69,7 @@ pub async fn confirm_totp(
     delete,
     path = "/api/auth/totp",
     tag = "sign-in",
-    request_body = TotpEnd,
+    request_body = PresentPassword,
     responses(
         (status = 204),
         (status = 403, description = "The password is wrong", body = Problem),
@@ -69,7 +78,7 @@ pub async fn confirm_totp(
 )]
 pub async fn end_totp(
     params: Params,
-    Body(body): Body<TotpEnd>,
+    Body(body): Body<PresentPassword>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;

@@ -15,6 +15,8 @@ pub struct UserItem {
     id: String,
     #[schema(example = "ann")]
     name: String,
+    /// The same as `name`, in another system's word.
+    username: String,
     email: Option<String>,
     display_name: String,
     #[schema(value_type = words::Role)]
@@ -23,6 +25,8 @@ pub struct UserItem {
     scope: ScopeForm,
     /// The number of devices that the user may own.
     quota: u32,
+    /// The same as `quota`, in another system's word.
+    device_quota: u32,
     has_password: bool,
     /// There is a second factor.
     has_totp: bool,
@@ -73,6 +77,17 @@ pub struct LoginItem {
     pub session: SessionItem,
     /// Recovery codes that are left, where one was given in the place of a code of the app.
     pub recovery_codes_left: Option<usize>,
+    #[schema(value_type = Vec<words::Permission>)]
+    pub permissions: Vec<&'static str>,
+    /// A key of the new user's, shown once; null unless they have registered as `username`.
+    pub api_key: Option<String>,
+}
+
+/// The end of a session.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SignedOutItem {
+    #[schema(example = "signed out")]
+    pub message: &'static str,
 }
 
 /// A session.
@@ -129,6 +144,17 @@ pub struct NewKeyItem {
     key: KeyItem,
 }
 
+/// An invitation or a share link that was made.
+#[derive(Serialize, ToSchema)]
+pub struct LinkItem {
+    /// The link. It is shown once: nobody can see it again.
+    #[schema(example = "http://127.0.0.1:8080/join#twh_inv_…")]
+    link: String,
+    #[serde(flatten)]
+    #[schema(inline)]
+    key: KeyItem,
+}
+
 /// A second factor that has been begun.
 #[derive(Serialize, ToSchema)]
 pub struct TotpItem {
@@ -177,11 +203,13 @@ impl UserItem {
         Self {
             id: user.id.to_string(),
             name: user.name.as_str().to_owned(),
+            username: user.name.as_str().to_owned(),
             email: user.email.as_ref().map(|email| email.as_str().to_owned()),
             display_name: user.display_name.as_str().to_owned(),
             role: user.role,
             scope: ScopeForm::of(&user.scope),
             quota: user.quota,
+            device_quota: user.quota,
             has_password: user.has_password,
             has_totp: user.has_totp,
             disabled: user.disabled,
@@ -236,6 +264,14 @@ impl NewKeyItem {
     }
 }
 
+impl LinkItem {
+    /// The link and its record in an answer.
+    #[must_use]
+    pub fn of(link: String, key: &KeyView) -> Self {
+        Self { link, key: KeyItem::of(key) }
+    }
+}
+
 /// The words for the ways by which users are made.
 pub const SOURCES: [&str; 7] =
     ["setup", "command_line", "admin", "invitation", "registration", "single_sign_on", "environment"];
@@ -253,11 +289,13 @@ fn source_word(source: UserSource) -> &'static str {
 }
 
 /// The words for kinds of keys.
-pub const KINDS: [&str; 2] = ["personal", "service"];
+pub const KINDS: [&str; 4] = ["personal", "service", "invitation", "share"];
 
 fn kind_word(kind: SecretKind) -> &'static str {
     match kind {
         SecretKind::Service => KINDS[1],
+        SecretKind::Invitation => KINDS[2],
+        SecretKind::Share => KINDS[3],
         _ => KINDS[0],
     }
 }

@@ -16,7 +16,12 @@ use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::http::routes::routes;
 
+mod invitations;
+
 routes! {
+    Users: invitations::list_invitations,
+    Users: invitations::make_invitation,
+    Users: invitations::revoke_invitation,
     Users: self::list_users,
     Users: self::add_user,
     Users: self::get_user,

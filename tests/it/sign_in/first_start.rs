@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
+use crate::support::http::ask;
 use crate::support::hub::{HubProcess, Installation, run, run_fed};
 use crate::support::people::{PASSWORD, Person, get_with, told};
 use crate::support::within;
@@ -105,6 +106,9 @@ async fn what_a_proxy_hands_on_is_not_taken_for_this_machine() {
             (403, "registration_closed".into())
         );
 
+        let short = hub.post("/api/auth/register", &json!({ "name": "ann", "password": "purple12" })).await;
+        assert_eq!(told(short).await, (422, "bad_password".into()), "others reach it by the proxy");
+        assert!(hub.get("/setup").await.text().await.unwrap().contains("At least 15 characters"));
         Person::first(&hub, "ann").await;
         let login = json!({ "name": "ann", "password": PASSWORD });
         let by_https =
@@ -149,6 +153,17 @@ async fn an_open_hub_lets_this_machine_in_also_when_there_are_users() {
     assert_eq!(hub.post("/api/users", &bob).await.status(), 201);
     let created = hub.json("/api/audit?action=user.created").await;
     assert_eq!((&created[0]["who"], &created[0]["address"]), (&json!(""), &json!("127.0.0.1")), "{created}");
+    // A session that has ended leads to where one signs in, and from there on without one.
+    let pair = format!("twinhub_{}={}", hub.http.port(), "a".repeat(64));
+    let open = async |path: &str| {
+        let (line, host) = (format!("GET {path} HTTP/1.1"), format!("Host: {}", hub.http));
+        ask(hub.http, &[&line, &host, &format!("Cookie: {pair}"), "Accept: text/html"], "").await
+    };
+    let sent_on = open("/").await;
+    assert_eq!((sent_on.status, sent_on.header("location")), (303, Some("/login?next=%2F")));
+    let page = open("/login?next=%2F").await;
+    assert!(page.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert!(page.body.contains(r#"<a href="/">go on without signing in</a>"#), "{}", page.body);
     // A credential that counts for nothing is none, and never taken for a caller without one.
     let key = format!("twh_pat_{}", "a".repeat(59));
     assert_eq!(get_with(&hub, &key, "/api/devices").await.0, 401);

@@ -139,6 +139,60 @@ async fn a_cookie_of_another_port_is_another_servers() {
     assert_eq!(status(format!("{0}; {0}", ann.cookie)).await, 400, "one of them was planted");
 }
 
+/// Two hubs on one machine: a browser sends each the cookies of both.
+#[tokio::test]
+async fn two_hubs_on_one_host_keep_their_sessions_apart() {
+    let (one, other) = (Installation::new().start().await, Installation::new().start().await);
+    let (ann, eve) = (Person::first(&one, "ann").await, Person::first(&other, "eve").await);
+    let both = format!("{}; {}", ann.cookie, eve.cookie);
+    for (hub, expected) in [(&one, "user:ann"), (&other, "user:eve")] {
+        let asked = hub.request(Method::GET, "/api/auth/user").header("Cookie", &both);
+        let caller: Value = asked.send().await.unwrap().json().await.unwrap();
+        assert_eq!(caller["caller"], expected);
+    }
+    let out = ann.send(&one, Method::POST, "/api/auth/logout", &json!({})).await;
+    let taken = out.headers()["set-cookie"].to_str().unwrap();
+    assert!(taken.starts_with(&format!("twinhub_{}=", one.http.port())), "{taken}");
+    assert_eq!(eve.get(&other, "/api/devices").await.status(), 200);
+}
+
+/// A session that somebody else has put into a browser is not taken over by whoever signs in there.
+#[tokio::test]
+async fn a_planted_session_stays_nobodys() {
+    let hub = Installation::new().start().await;
+    Person::first(&hub, "ann").await;
+    let eve = Person::sign_in(&hub, "ann").await;
+    let made_up = Person::with_session(&hub, &"ab".repeat(32));
+    for planted in [&made_up, &eve] {
+        let body = json!({ "name": "ann", "password": PASSWORD });
+        let signed_in = planted.send(&hub, Method::POST, "/api/auth/login", &body).await;
+        assert_eq!(signed_in.status(), 200);
+        let given = signed_in.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        assert_ne!(given, planted.cookie);
+        assert_eq!(planted.get(&hub, "/api/devices").await.status(), 401, "the planted one opens nothing");
+    }
+}
+
+/// What an address has in it stands in headers encoded.
+#[tokio::test]
+async fn no_address_writes_a_header() {
+    let hub = Installation::new().start().await;
+    Person::first(&hub, "ann").await;
+    let host = format!("Host: {}", hub.http);
+    for path in ["/?a=%0d%0aSet-Cookie:%20a=b", "/?next=%0aX-Evil:%201", "/docs/?%0d%0a%0d%0a%3Cscript%3E"] {
+        let answer = ask(hub.http, &[&format!("GET {path} HTTP/1.1"), &host, "Accept: text/html"], "").await;
+        assert_eq!(answer.status, 303, "{path}: {answer:?}");
+        assert!(answer.header("location").unwrap().starts_with("/login?next=%2F"), "{answer:?}");
+        assert_eq!((answer.header("set-cookie"), answer.header("x-evil")), (None, None), "{path}");
+        assert_eq!(answer.body, "", "{path}");
+    }
+    let page = ask(hub.http, &["GET /login?next=%0d%0aSet-Cookie:a=b HTTP/1.1", &host], "").await;
+    assert_eq!((page.status, page.header("set-cookie")), (200, None));
+    let body = json!({ "name": "ann\r\nX-Evil: 1", "password": PASSWORD });
+    let refused = hub.post("/api/auth/login", &body).await;
+    assert!(refused.headers().get("x-evil").is_none() && refused.status() == 401);
+}
+
 #[tokio::test]
 async fn whoever_asks_makes_an_account_where_that_is_allowed() {
     let hub = Installation::new().with("--registration", "open").start().await;
@@ -227,19 +281,4 @@ async fn the_audit_says_who_did_what_a_page_at_a_time_and_no_secret() {
     assert_eq!(found, places);
     let created = ann.json(&hub, "/api/audit?action=user.created&who=user:ann").await;
     assert_eq!(created[0]["target"], "user:bob", "{created}");
-}
-
-#[tokio::test]
-async fn a_second_factor_counts_once_a_code_has_confirmed_it() {
-    let hub = Installation::new().start().await;
-    let ann = Person::first(&hub, "ann").await;
-    let begun = ann.send(&hub, Method::POST, "/api/auth/totp", &json!({})).await;
-    assert_eq!(begun.status(), 201);
-    let begun: Value = begun.json().await.unwrap();
-    assert!(begun["address"].as_str().unwrap().contains(begun["secret"].as_str().unwrap()));
-    let wrong = ann.send(&hub, Method::PUT, "/api/auth/totp", &json!({ "code": "abc" })).await;
-    assert_eq!(told(wrong).await, (401, "wrong_code".into()));
-    assert_eq!(login(&hub, "ann", PASSWORD).await.status(), 200, "it does not count yet");
-    let end = ann.send(&hub, Method::DELETE, "/api/auth/totp", &json!({ "password": PASSWORD })).await;
-    assert_eq!(told(end).await, (409, "no_totp".into()));
 }

@@ -27,7 +27,7 @@ async fn open(hub: &HubProcess, headers: &[(&'static str, String)]) -> WebSocket
     within("a WebSocket", client_async(request, stream)).await.unwrap().0
 }
 
-async fn of(hub: &HubProcess, person: &Person) -> WebSocketStream<TcpStream> {
+pub async fn of(hub: &HubProcess, person: &Person) -> WebSocketStream<TcpStream> {
     let origin = format!("http://{}", hub.http);
     let mut socket = open(hub, &[("cookie", person.cookie.clone()), ("origin", origin)]).await;
     assert_eq!(next(&mut socket).await["type"], "hello");
@@ -45,7 +45,7 @@ async fn next(socket: &mut WebSocketStream<TcpStream>) -> Value {
 }
 
 /// The code by which the hub closes.
-async fn closed(mut socket: WebSocketStream<TcpStream>) -> u16 {
+pub async fn closed(mut socket: WebSocketStream<TcpStream>) -> u16 {
     let closed = async {
         loop {
             match socket.next().await.expect("a close frame").unwrap() {
@@ -65,7 +65,7 @@ async fn a_socket_ends_with_its_session_its_key_and_its_role() {
     let bob = ann.add(&hub, "bob", "operator").await;
 
     let socket = of(&hub, &bob).await;
-    assert_eq!(bob.send(&hub, Method::POST, "/api/auth/logout", &json!({})).await.status(), 204);
+    assert_eq!(bob.send(&hub, Method::POST, "/api/auth/logout", &json!({})).await.status(), 200);
     assert_eq!(closed(socket).await, 4401, "signed out");
 
     let bob = Person::sign_in(&hub, "bob").await;

@@ -38,6 +38,7 @@ pub struct HubProcess {
 }
 
 /// Where a hub keeps its data, and how it is started; the same for every start.
+#[derive(Clone)]
 pub struct Installation {
     /// Kept as long as the installation or a hub in it.
     dir: Option<Arc<TempDir>>,

@@ -9,6 +9,7 @@ pub mod hub;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod people;
+pub mod provider;
 pub mod pump;
 pub mod receiver;
 pub mod rules;

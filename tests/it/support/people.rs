@@ -45,6 +45,12 @@ impl Person {
         Self { cookie, origin: format!("{}://{}", hub.scheme, hub.http) }
     }
 
+    /// Somebody who has this session.
+    pub fn with_session(hub: &HubProcess, session: &str) -> Self {
+        let cookie = format!("twinhub_{}={session}", hub.http.port());
+        Self { cookie, origin: format!("http://{}", hub.http) }
+    }
+
     /// A request from a page of the hub in their browser.
     pub fn request(&self, hub: &HubProcess, method: Method, path: &str) -> RequestBuilder {
         hub.request(method, path).header("Cookie", &self.cookie).header("Origin", &self.origin)

@@ -63,7 +63,8 @@ impl CapturedRequest {
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<CapturedRequest> {
+/// Reads a request.
+pub async fn read(stream: &mut TcpStream) -> Option<CapturedRequest> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -78,6 +79,15 @@ async fn read(stream: &mut TcpStream) -> Option<CapturedRequest> {
         }
         stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
     }
+}
+
+/// Answers with a status, a header and a body.
+pub async fn answer_with(stream: &mut TcpStream, status: u16, header: &str, body: &str) {
+    let answer = format!(
+        "HTTP/1.1 {status} Answer\r\n{header}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = stream.write_all(answer.as_bytes()).await; // whoever asked may have gone
 }
 
 /// HMAC-SHA256 (RFC 2104) as hexadecimal digits, by hand: what a receiver does in any language.

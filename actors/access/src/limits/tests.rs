@@ -63,6 +63,28 @@ fn success_ends_a_row_and_counts_for_nothing() {
     }
 }
 
+/// A hub that is too busy to look at passwords closes no account by it, and forgets no guess either.
+#[test]
+fn a_try_that_was_not_judged_counts_for_nothing() {
+    let mut limits = LoginLimits::default();
+    for n in 0..100 {
+        let tried = limits.begin(address(1), "ann", false, at(n)).unwrap();
+        limits.take_back(tried);
+    }
+    assert!(limits.pairs.is_empty() && limits.accounts.is_empty());
+    for n in 0..5 {
+        assert_eq!(fail(&mut limits, 1, "ann", at(n)), Ok(()));
+        let tried = limits.begin(address(1), "bob", false, at(n)).unwrap();
+        limits.take_back(tried);
+    }
+    assert_eq!(fail(&mut limits, 1, "ann", at(5)), wait(999), "those before it stay");
+    assert_eq!(fail(&mut limits, 1, "ann", at(1_004)), Ok(()));
+    let tried = limits.begin(address(1), "ann", false, at(3_004)).unwrap();
+    limits.take_back(tried);
+    assert_eq!(fail(&mut limits, 1, "ann", at(3_004)), Ok(()), "the wait is by the failure before");
+    assert_eq!(fail(&mut limits, 1, "ann", at(3_004)), wait(4_000));
+}
+
 #[test]
 fn tries_at_once_count_before_they_have_failed() {
     let mut limits = LoginLimits::default();

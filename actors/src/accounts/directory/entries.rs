@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twinhub_access::key::DeadKey;
+use twinhub_access::name::login_key;
 use twinhub_access::role::Permission;
 use twinhub_access::session::Lives;
-use twinhub_access::{Key, Rights, Secret, SecretId, Session, SessionId, SessionToken, User, UserId};
+use twinhub_access::{Key, Rights, Secret, SecretId, SecretKind, Session, SessionId, User, UserId};
 use twinhub_domain::Timestamp;
 
-use super::{Identity, Unidentified, Uses};
+use super::{Identity, Overdue, Unidentified, Uses};
 use crate::caller::Caller;
 
 /// The validity of the rights that an identity was given.
@@ -38,6 +39,10 @@ pub struct Entries {
     /// The rights of each user now; none: they are disabled.
     users: HashMap<UserId, Option<Rights>>,
     sessions: HashMap<[u8; 32], SessionEntry>,
+    /// The hashes of sessions' tokens by their ids.
+    session_ids: HashMap<SessionId, [u8; 32]>,
+    /// The users who may act, by their names as these are compared.
+    people: HashMap<String, PersonEntry>,
     keys: HashMap<SecretId, KeyEntry>,
 }
 
@@ -49,6 +54,15 @@ struct SessionEntry {
     rights: Rights,
     quota: Option<u32>,
     lives: Lives,
+    validity: Arc<Validity>,
+}
+
+/// A user, for tokens of other programs, which name one and no session.
+struct PersonEntry {
+    user: UserId,
+    caller: Caller,
+    rights: Rights,
+    quota: Option<u32>,
     validity: Arc<Validity>,
 }
 
@@ -87,6 +101,8 @@ impl Entries {
             has_users: false,
             users: HashMap::new(),
             sessions: HashMap::new(),
+            session_ids: HashMap::new(),
+            people: HashMap::new(),
             keys: HashMap::new(),
         }
     }
@@ -100,9 +116,29 @@ impl Entries {
         self.has_users = true;
     }
 
-    /// The caller who has this token.
-    pub fn session(&self, token: &SessionToken, now: Timestamp, address: IpAddr) -> Option<Identity> {
-        let entry = self.sessions.get(&token.hash())?;
+    /// The caller in the session with this id.
+    pub fn session_by_id(&self, id: SessionId, now: Timestamp, address: IpAddr) -> Option<Identity> {
+        self.session(self.session_ids.get(&id)?, now, address)
+    }
+
+    /// The user of this name.
+    pub fn person(&self, name: &str, address: IpAddr) -> Option<Identity> {
+        let entry = self.people.get(&login_key(name))?;
+        Some(Identity {
+            caller: entry.caller.clone(),
+            rights: entry.rights.clone(),
+            quota: entry.quota,
+            user: Some(entry.user),
+            key: None,
+            session: None,
+            address,
+            validity: Arc::clone(&entry.validity),
+        })
+    }
+
+    /// The caller who has the token with this hash.
+    pub fn session(&self, hash: &[u8; 32], now: Timestamp, address: IpAddr) -> Option<Identity> {
+        let entry = self.sessions.get(hash)?;
         let mut used = lock(&entry.session);
         if !used.record.is_alive(entry.lives, now) {
             return None;
@@ -159,6 +195,7 @@ impl Entries {
         let (hash, user) = (session.hash, user.id);
         let ends_at = session.ends_at(lives);
         let (session, validity) = (Mutex::new(Used { record: session, is_due: false }), Arc::default());
+        self.session_ids.insert(id, hash);
         self.sessions
             .insert(hash, SessionEntry { id, user, session, caller, rights, quota, lives, validity });
         Some(ends_at)
@@ -181,7 +218,11 @@ impl Entries {
     /// Ends the sessions that `is_over`, and gives their number.
     pub fn end_sessions(&mut self, is_over: impl Fn(UserId, SessionId) -> bool) -> usize {
         let over = self.sessions.extract_if(|_, entry| is_over(entry.user, entry.id));
-        over.map(|(_, entry)| entry.validity.end()).count()
+        let ended = over.map(|(_, entry)| {
+            self.session_ids.remove(&entry.id);
+            entry.validity.end();
+        });
+        ended.count()
     }
 
     /// Ends the keys that `is_over`, and gives their number.
@@ -194,15 +235,16 @@ impl Entries {
     pub fn change_user(&mut self, user: &User) -> bool {
         let before = self.users.insert(user.id, user.rights()).flatten();
         let mut is_narrowed =
-            before.is_some_and(|before| user.rights().is_none_or(|after| !is_within(&before, &after)));
+            before.is_some_and(|before| user.rights().is_none_or(|after| !before.are_within(&after)));
         if user.disabled {
             is_narrowed |= self.end_sessions(|of, _| of == user.id) > 0;
         }
+        is_narrowed |= self.put_person(user);
         let rights = user.rights();
         for entry in self.sessions.values_mut().filter(|entry| entry.user == user.id) {
             let Some(rights) = &rights else { continue };
             entry.lives = Lives::of(user.role, self.over_tls);
-            if !is_within(&entry.rights, rights) {
+            if !entry.rights.are_within(rights) {
                 std::mem::take(&mut entry.validity).end();
                 is_narrowed = true;
             }
@@ -217,7 +259,7 @@ impl Entries {
                 rights_of_key(&used.record, Some(user))
             };
             let is_kept = match (&entry.rights, &rights) {
-                (Ok(before), Ok(after)) => is_within(before, after),
+                (Ok(before), Ok(after)) => before.are_within(after),
                 (Ok(_), Err(_)) => false,
                 (Err(_), _) => true,
             };
@@ -230,8 +272,41 @@ impl Entries {
         is_narrowed
     }
 
+    /// Takes a user in by name. True where they have less rights by it.
+    fn put_person(&mut self, user: &User) -> bool {
+        let before = self.people.remove(&user.name.key());
+        let rights = user.rights();
+        let keeps = match (&before, &rights) {
+            (Some(before), Some(rights)) => before.rights.are_within(rights),
+            (before, _) => before.is_none(),
+        };
+        let validity = match before {
+            Some(before) if keeps => before.validity,
+            Some(before) => {
+                before.validity.end();
+                Arc::default()
+            }
+            None => Arc::default(),
+        };
+        if let Some(rights) = rights {
+            let caller = Caller::Person(user.name.as_str().into());
+            let (user_id, quota) = (user.id, user.quota());
+            self.people
+                .insert(user.name.key(), PersonEntry { user: user_id, caller, rights, quota, validity });
+        }
+        !keeps
+    }
+
+    /// Takes a user out who is gone.
+    fn remove_person(&mut self, user: UserId) {
+        for (_, entry) in self.people.extract_if(|_, entry| entry.user == user) {
+            entry.validity.end();
+        }
+    }
+
     /// A user goes. True where there was one.
     pub fn remove_user(&mut self, user: UserId) -> bool {
+        self.remove_person(user);
         let ended = self.end_sessions(|of, _| of == user) + self.end_keys(|key| key.owner == Some(user));
         self.users.remove(&user).is_some() || ended > 0
     }
@@ -254,16 +329,22 @@ impl Entries {
 
     /// Would [`Self::expire`] change anything?
     pub fn has_overdue(&self, now: Timestamp) -> bool {
-        self.sessions.values().any(|entry| entry.is_over(now))
+        self.sessions.values().any(|entry| entry.is_over(now) || lock(&entry.session).record.is_ahead(now))
             || self.keys.values().any(|entry| entry.is_over(now) == entry.validity.lasts())
     }
 
     /// Takes out the sessions whose time is over, and ends the rights of keys that have expired. Those stay: their owners
-    /// see them in lists, and a clock that was wrong costs none. The result also says whether a right ended.
-    pub fn expire(&mut self, now: Timestamp) -> (Vec<SessionId>, bool) {
+    /// see them in lists, and a clock that was wrong costs none. Sessions that a clock ahead has begun are set right. The
+    /// result also says whether a right ended.
+    pub fn expire(&mut self, now: Timestamp) -> (Overdue, bool) {
+        let sessions = self.sessions.values_mut().map(|entry| lock(&entry.session));
+        let set_right =
+            sessions.filter_map(|mut used| used.record.set_right(now).then(|| used.record.clone()));
+        let set_right: Vec<Session> = set_right.collect();
         let over = self.sessions.extract_if(|_, entry| entry.is_over(now));
         let sessions: Vec<SessionId> = over
             .map(|(_, entry)| {
+                self.session_ids.remove(&entry.id);
                 entry.validity.end();
                 entry.id
             })
@@ -278,7 +359,7 @@ impl Entries {
                 entry.validity = Arc::default(); // the clock was set back
             }
         }
-        (sessions, has_ended)
+        (Overdue { sessions, set_right }, has_ended)
     }
 
     /// Takes out the uses that are to be written down.
@@ -342,14 +423,14 @@ impl fmt::Debug for Entries {
 /// another admin could give the owner a new password. A service account's manages accounts where it is an admin's.
 fn rights_of_key(key: &Key, owner: Option<&User>) -> Result<Rights, DeadKey> {
     let rights = key.rights(owner, key.created_at)?;
+    if key.secret.kind == SecretKind::Share {
+        // To look on, and nothing else: what is exported can be taken away.
+        let looks_on = [Permission::Public, Permission::Read].into_iter().collect();
+        return Ok(Rights { permissions: rights.permissions.narrowed_by(looks_on), ..rights });
+    }
     let permissions = rights.permissions.without(Permission::Account);
     let permissions = if owner.is_some() { permissions.without(Permission::Users) } else { permissions };
     Ok(Rights { permissions, ..rights })
-}
-
-/// Are these rights no more than those? Of two different scopes nobody knows without the tree of groups: no.
-fn is_within(rights: &Rights, those: &Rights) -> bool {
-    rights.permissions.are_within(those.permissions) && rights.scopes == those.scopes
 }
 
 fn lock<T>(used: &Mutex<Used<T>>) -> MutexGuard<'_, Used<T>> {

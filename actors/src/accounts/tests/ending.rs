@@ -149,23 +149,17 @@ async fn a_secret_that_is_no_key_of_a_person_or_service_names_nobody() {
 async fn a_role_that_is_narrowed_is_so_at_once_for_sessions_and_keys() {
     for scene in Scene::each().await {
         scene.ann().await;
-        let bob = scene.add("bob", Role::Operator).await;
+        let bob = scene.add("bob", Role::Admin).await;
         let signed_in = scene.sign_in("bob", GOOD).await.unwrap();
         let identity = scene.by_session(&signed_in).unwrap();
         let key = scene.make_key("ci", Role::Operator, asker(&identity)).await.unwrap();
         let of_key = scene.by_key(&key).unwrap();
         let role = |role| UserEdit { role: Some(role), ..UserEdit::default() };
         let changes = scene.changes();
-        scene.edit(bob.id, role(Role::Admin), program()).await.unwrap();
-        assert_eq!(scene.changes(), changes, "nothing was taken away");
-        assert!(scene.directory.is_valid(&identity) && scene.directory.is_valid(&of_key));
-        assert_eq!(scene.by_session(&signed_in).unwrap().rights.role, Role::Admin);
-        assert_eq!(scene.by_key(&key).unwrap().rights.role, Role::Operator, "a key has its own");
-        let as_admin = scene.by_session(&signed_in).unwrap();
         scene.edit(bob.id, role(Role::Viewer), program()).await.unwrap();
         assert_eq!(scene.changes(), changes + 1);
-        let valid = [&identity, &of_key, &as_admin].map(|identity| scene.directory.is_valid(identity));
-        assert_eq!(valid, [false; 3]);
+        let valid = [&identity, &of_key].map(|identity| scene.directory.is_valid(identity));
+        assert_eq!(valid, [false; 2]);
         for rights in [scene.by_session(&signed_in).unwrap().rights, scene.by_key(&key).unwrap().rights] {
             assert_eq!(rights.role, Role::Viewer);
             assert!(!rights.permissions.contain(Permission::Operate));
@@ -176,6 +170,49 @@ async fn a_role_that_is_narrowed_is_so_at_once_for_sessions_and_keys() {
         scene.edit(bob.id, name, program()).await.unwrap();
         assert!(scene.directory.is_valid(&narrowed), "a name is no right");
         assert_eq!(scene.changes(), changes + 1);
+    }
+}
+
+/// A thief of a session gains nothing by what its owner is given.
+#[actix::test]
+async fn who_is_given_more_signs_in_again() {
+    for scene in Scene::each().await {
+        scene.ann().await;
+        let bob = scene.add("bob", Role::Viewer).await;
+        let signed_in = scene.sign_in("bob", GOOD).await.unwrap();
+        let identity = scene.by_session(&signed_in).unwrap();
+        let key = scene.make_key("ci", Role::Viewer, asker(&identity)).await.unwrap();
+        let of_key = scene.by_key(&key).unwrap();
+        let role = |role| UserEdit { role: Some(role), ..UserEdit::default() };
+        scene.edit(bob.id, role(Role::Operator), program()).await.unwrap();
+        assert!(scene.by_session(&signed_in).is_err() && !scene.directory.is_valid(&identity));
+        assert!(scene.directory.is_valid(&of_key), "a key has a role of its own");
+        let again = scene.sign_in("bob", GOOD).await.unwrap();
+        assert_eq!(scene.by_session(&again).unwrap().rights.role, Role::Operator);
+        let scene = scene.again().await;
+        assert!(scene.by_session(&signed_in).is_err() && scene.by_session(&again).is_ok());
+    }
+}
+
+/// A small computer whose clock ran a year ahead, and was set right.
+#[actix::test]
+async fn a_session_that_a_clock_ahead_has_begun_ends_as_others_do() {
+    const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
+    for scene in Scene::each().await {
+        scene.ann().await;
+        scene.clock.advance(YEAR_MS);
+        let ann = scene.sign_in("ann", GOOD).await.unwrap();
+        scene.clock.advance(-YEAR_MS);
+        assert!(scene.by_session(&ann).is_ok(), "it is not over by that");
+        scene.look().await;
+        let scene = scene.again().await;
+        scene.clock.advance(8 * HOUR_MS - 1);
+        assert!(scene.by_session(&ann).is_ok());
+        scene.clock.advance(8 * HOUR_MS);
+        assert!(scene.by_session(&ann).is_err());
+        scene.look().await;
+        let stored = Arc::clone(&scene.store).access().sessions(ann.user.id).await.unwrap();
+        assert!(stored.is_empty(), "{stored:?}");
     }
 }
 

@@ -25,6 +25,11 @@ fn code(begun: &TotpBegun, now: Timestamp) -> String {
     format!("{:06}", number % 1_000_000)
 }
 
+async fn begin(scene: &Scene, password: &str, by: &Asker) -> Result<TotpBegun, AccountRefusal> {
+    let (password, by) = (Password::typed(password).unwrap(), by.clone());
+    scene.answer(|reply| BeginTotp { password, by, reply }).await
+}
+
 async fn confirm(scene: &Scene, code: &str, by: &Asker) -> Result<Vec<RecoveryCode>, AccountRefusal> {
     let (code, by) = (TypedCode(code.into()), by.clone());
     scene.answer(|reply| ConfirmTotp { code, by, reply }).await
@@ -39,7 +44,7 @@ async fn end(scene: &Scene, user: UserId, password: Option<&str>, by: &Asker) ->
 async fn with_factor(scene: &Scene) -> (SignedIn, TotpBegun, Vec<RecoveryCode>) {
     let ann = scene.ann().await;
     let by = asker(&scene.by_session(&ann).unwrap());
-    let begun = ask(&scene.accounts, BeginTotp { by: by.clone() }).await.unwrap();
+    let begun = begin(scene, GOOD, &by).await.unwrap();
     let codes = confirm(scene, &code(&begun, scene.now()), &by).await.unwrap();
     scene.clock.advance(30_000);
     (ann, begun, codes)
@@ -52,7 +57,7 @@ async fn a_second_factor_counts_once_it_is_confirmed() {
         let by = asker(&scene.by_session(&ann).unwrap());
         let none = confirm(&scene, "123456", &by).await.unwrap_err();
         assert_eq!(none, AccountRefusal::NoTotpBegun);
-        let begun = ask(&scene.accounts, BeginTotp { by: by.clone() }).await.unwrap();
+        let begun = begin(&scene, GOOD, &by).await.unwrap();
         assert!(begun.address.starts_with("otpauth://totp/twinhub:ann?secret="), "{}", begun.address);
         assert_eq!(begun.secret().len(), 32);
         assert_eq!(confirm(&scene, "12345", &by).await.unwrap_err(), AccountRefusal::Code);
@@ -60,10 +65,10 @@ async fn a_second_factor_counts_once_it_is_confirmed() {
         scene.clock.advance(10 * MINUTE_MS);
         let late = confirm(&scene, &code(&begun, scene.now()), &by).await.unwrap_err();
         assert_eq!(late, AccountRefusal::NoTotpBegun);
-        let begun = ask(&scene.accounts, BeginTotp { by: by.clone() }).await.unwrap();
+        let begun = begin(&scene, GOOD, &by).await.unwrap();
         let first = code(&begun, scene.now());
         assert_eq!(confirm(&scene, &first, &by).await.unwrap().len(), 10);
-        assert_eq!(ask(&scene.accounts, BeginTotp { by }).await.unwrap_err(), AccountRefusal::HasTotp);
+        assert_eq!(begin(&scene, GOOD, &by).await.unwrap_err(), AccountRefusal::HasTotp);
         let scene = scene.again().await;
         assert_eq!(scene.sign_in("ann", GOOD).await.unwrap_err(), AccountRefusal::CodeNeeded);
         let seen = scene.sign_in_from(peer(1), "ann", GOOD, Some(&first)).await;
@@ -123,6 +128,23 @@ async fn codes_cannot_be_guessed() {
     assert!(scene.sign_in_from(peer(1), "ann", GOOD, Some(&right)).await.is_ok());
 }
 
+/// A session alone begins none: its owner would be locked out by whoever has come by it.
+#[actix::test]
+async fn a_second_factor_is_begun_by_the_password() {
+    let scene = Scene::in_memory(AccountSettings::default()).await;
+    let ann = scene.ann().await;
+    let by = asker(&scene.by_session(&ann).unwrap());
+    for _ in 0..5 {
+        let wrong = begin(&scene, "wrong wrong wrong", &by).await.unwrap_err();
+        assert_eq!(wrong, AccountRefusal::OldPassword);
+    }
+    let limited = begin(&scene, GOOD, &by).await.unwrap_err();
+    assert!(matches!(limited, AccountRefusal::Limited(Limited::Wait { .. })), "{limited:?}");
+    scene.clock.advance(MINUTE_MS);
+    let begun = begin(&scene, GOOD, &by).await.unwrap();
+    assert!(confirm(&scene, &code(&begun, scene.now()), &by).await.is_ok());
+}
+
 #[actix::test]
 async fn a_second_factor_ends_by_the_password_or_by_an_admin() {
     for scene in Scene::each().await {
@@ -135,7 +157,7 @@ async fn a_second_factor_ends_by_the_password_or_by_an_admin() {
         assert_eq!(end(&scene, user, Some(GOOD), &by).await, Ok(()));
         assert_eq!(end(&scene, user, Some(GOOD), &by).await, Err(AccountRefusal::NoTotp));
         assert!(scene.sign_in("ann", GOOD).await.is_ok());
-        let begun = ask(&scene.accounts, BeginTotp { by: by.clone() }).await.unwrap();
+        let begun = begin(&scene, GOOD, &by).await.unwrap();
         confirm(&scene, &code(&begun, scene.now()), &by).await.unwrap();
         assert_eq!(end(&scene, user, None, &program()).await, Ok(()), "an admin needs none");
         let words: Vec<_> = scene.done().await.into_iter().map(|(_, action, ..)| action).collect();

@@ -13,7 +13,9 @@ async fn register(
     from: u8,
     may_be_first: bool,
 ) -> Result<SignedIn, AccountRefusal> {
-    scene.answer(|reply| Register { user: new(name), may_be_first, peer: peer(from), reply }).await
+    scene
+        .answer(|reply| Register { user: new(name), invitation: None, may_be_first, peer: peer(from), reply })
+        .await
 }
 
 #[actix::test]

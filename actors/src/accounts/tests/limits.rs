@@ -44,6 +44,30 @@ async fn an_unknown_name_is_limited_as_a_known_one() {
     }
 }
 
+/// All places are taken: the password was not looked at, so it was not wrong.
+#[actix::test]
+async fn a_try_at_a_busy_hub_is_no_failure() {
+    let scene = Scene::in_memory(AccountSettings::default()).await;
+    scene.ann().await;
+    let held = Arc::clone(&scene.turns).acquire_many_owned(2).await.unwrap();
+    let names: Vec<String> = (0..32).map(|n| format!("user-{n}")).collect();
+    let tries =
+        names.iter().zip(0..).map(|(name, n)| scene.sign_in_from(peer(n), name, "wrong wrong wrong", None));
+    let mut waiting: Vec<_> = tries.map(Box::pin).collect();
+    for answer in &mut waiting {
+        assert!(futures_util::poll!(answer).is_pending());
+    }
+    for _ in 0..20 {
+        let busy = scene.sign_in_from(peer(66), "ann", GOOD, None).await.unwrap_err();
+        assert_eq!(busy, AccountRefusal::Busy);
+    }
+    drop(held);
+    for answer in waiting {
+        assert!(answer.await.is_err());
+    }
+    assert!(scene.sign_in_from(peer(66), "ann", GOOD, None).await.is_ok());
+}
+
 /// All turns of hashes are taken, so whoever needs one waits.
 #[actix::test]
 async fn an_unknown_user_costs_a_hash_and_a_try_that_waits_none() {

@@ -60,7 +60,8 @@ async fn no_secret_is_shown() {
     let key = scene.make_key("ci", Role::Admin, asker(&identity)).await.unwrap();
     let by_key = scene.by_key(&key).unwrap();
     let mistyped = scene.sign_in("my secret password", "other secret").await;
-    let begun = ask(&scene.accounts, crate::messages::accounts::BeginTotp { by: asker(&identity) }).await;
+    let (password, by) = (Password::typed(GOOD).unwrap(), asker(&identity));
+    let begun = scene.answer(|reply| crate::messages::accounts::BeginTotp { password, by, reply }).await;
     let begun = begun.unwrap();
     scene.store.break_commits(twinhub_testkit::CommitFault::Failed);
     let failed = scene.sign_in("ann", GOOD).await;

@@ -29,6 +29,12 @@ pub enum AccountRefusal {
     IsSetUp,
     #[error("this hub takes no registrations: ask an admin for an account")]
     RegistrationClosed,
+    #[error("this hub takes registrations by invitation alone: ask an admin for one")]
+    InvitationNeeded,
+    #[error("this invitation is not valid: it works once, and until it expires or is revoked")]
+    Invitation,
+    #[error("this hub takes no registrations: set the option `registration` to `invite`")]
+    InvitationsOff,
     #[error("the first user is an admin: nobody else can let others in")]
     FirstAdmin,
     #[error("there is a user `{0}`")]
@@ -39,6 +45,12 @@ pub enum AccountRefusal {
     Password(#[from] BadPassword),
     #[error("the present password is wrong")]
     OldPassword,
+    #[error("this account has no password: its user signs in by the identity provider")]
+    NoPassword,
+    #[error("none of your groups at the identity provider may sign in here")]
+    NoRights,
+    #[error("this account is disabled")]
+    Disabled,
     #[error(transparent)]
     User(#[from] BadUserChange),
     #[error(transparent)]

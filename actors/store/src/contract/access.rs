@@ -223,6 +223,9 @@ async fn sessions_end_one_by_one_together_and_by_age() {
         let told = [entry(1, "user:ann", Action::SignedOut)];
         assert!(store.remove_session(id(1), &told).await.unwrap());
         assert!(!store.remove_session(id(1), &told).await.unwrap());
+        assert!(store.put_session(&session(5, &ann), &[]).await.unwrap());
+        assert_eq!(store.remove_sessions(&[id(1), id(5)], &[]).await.unwrap(), 1, "one is gone already");
+        assert_eq!(store.remove_sessions(&[], &[]).await.unwrap(), 0);
         assert_eq!(store.remove_sessions_of(ann.id, Some(id(2)), &[]).await.unwrap(), [id(3), id(4)]);
         assert_eq!(store.sessions(ann.id).await.unwrap(), [seen]);
         assert_eq!(entries(&*store).await, told);

@@ -189,6 +189,13 @@ impl SessionStore for MemoryStore {
         Ok(was_there)
     }
 
+    async fn remove_sessions(&self, ids: &[SessionId], audit: &[AuditEntry]) -> Result<u64, StoreError> {
+        let access = &mut self.inner().access;
+        let gone = ids.iter().filter(|id| access.sessions.remove(id).is_some()).count();
+        access.append(audit);
+        Ok(gone as u64)
+    }
+
     async fn remove_sessions_of(
         &self,
         user: UserId,

@@ -14,6 +14,8 @@ use crate::{SessionStore, StoreError};
 
 const READ: &str = "read sessions";
 const WRITE: &str = "write sessions";
+/// Values of one statement.
+const AT_ONCE: usize = 500;
 
 #[async_trait]
 impl SessionStore for SqlStore {
@@ -84,6 +86,19 @@ impl SessionStore for SqlStore {
         audit::append(turn.sql(), entries).await?;
         drop(turn.finish().await?);
         Ok(true)
+    }
+
+    async fn remove_sessions(&self, ids: &[SessionId], entries: &[AuditEntry]) -> Result<u64, StoreError> {
+        let turn = begin(self, WRITE).await?;
+        let mut gone = 0;
+        for some in ids.chunks(AT_ONCE) {
+            let over = Column::Id.is_in(some.iter().map(|id| bytes(id.0)));
+            let removed = Entity::delete_many().filter(over).exec(turn.sql()).await.map_err(failed(WRITE))?;
+            gone += removed.rows_affected;
+        }
+        audit::append(turn.sql(), entries).await?;
+        drop(turn.finish().await?);
+        Ok(gone)
     }
 
     async fn remove_sessions_of(

@@ -1,0 +1,108 @@
+//! Sign-in by JSON web tokens: a token stands for a session, and is good for a day unless that ends before.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use twinhub_access::password::Password;
+use twinhub_actors::access::Caller;
+use twinhub_actors::accounts::directory::Unidentified;
+use twinhub_actors::messages::accounts::{AccountRefusal, ReadOwnUser, SignIn, TypedCode};
+use twinhub_domain::{Json, Object, Timestamp};
+
+use crate::api::auth::peer;
+use crate::http::extract::body::AnyBody;
+use crate::http::problem::ApiError;
+use crate::http::problem::fastapi::{FastApiError, FieldFault};
+use crate::http::{Access, Holder};
+
+/// A token that was given.
+#[derive(Serialize)]
+struct BearerAnswer {
+    access_token: String,
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: i64,
+}
+
+/// The user of a token.
+#[derive(Serialize)]
+struct MeAnswer {
+    username: String,
+    id: u64,
+    is_active: bool,
+    created_at: Timestamp,
+}
+
+/// Takes a name and a password, and gives a token.
+pub(super) async fn login(
+    request: HttpRequest,
+    body: Result<AnyBody, ApiError>,
+    access: Access,
+) -> Result<HttpResponse, FastApiError> {
+    let AnyBody(body) = body?;
+    let Json::Object(body) = body else { return Err(FieldFault::no_object().into()) };
+    let (login, password) = (text(&body, "username"), text(&body, "password"));
+    let (login, password) = match (login, password) {
+        (Ok(login), Ok(password)) => (login, password),
+        (login, password) => {
+            return Err(FastApiError::Fields([login.err(), password.err()].into_iter().flatten().collect()));
+        }
+    };
+    // A second factor, for those who have one: the original knows none.
+    let code = body.get("code").and_then(Json::as_str).map(|code| TypedCode(code.into()));
+    let password = Password::typed(password).map_err(AccountRefusal::from).map_err(ApiError::from)?;
+    let (login, peer) = (login.into(), peer(&request));
+    let signed_in = access.change(|reply| SignIn { login, password, code, peer, reply }).await;
+    let signed_in = signed_in.map_err(ApiError::from)?.map_err(ApiError::from)?;
+    let session = Some(signed_in.session.id);
+    Ok(token(access.state.jwt.sign(signed_in.user.name.as_str(), session, access.now())))
+}
+
+/// The user of the token.
+pub(super) async fn me(access: Access) -> Result<HttpResponse, FastApiError> {
+    let user = access.ask(ReadOwnUser { by: access.asker() }).await.map_err(ApiError::from)?;
+    let user = user.map_err(ApiError::from)?;
+    Ok(json(&MeAnswer {
+        username: user.name.as_str().to_owned(),
+        id: number(user.id.0.as_u128()),
+        is_active: !user.disabled,
+        created_at: user.created_at,
+    }))
+}
+
+/// Gives another token for the same session; the one before is good to its end.
+pub(super) async fn refresh(access: Access) -> Result<HttpResponse, FastApiError> {
+    let session = match access.holder() {
+        Holder::Known(identity) => identity.session,
+        Holder::Anonymous | Holder::Program => None,
+    };
+    let Caller::Person(name) = access.caller() else {
+        // Keys are no users, and a token of one would say more than the key.
+        return Err(ApiError::from(Unidentified::Kind).into());
+    };
+    Ok(token(access.state.jwt.sign(name, session, access.now())))
+}
+
+fn token(access_token: String) -> HttpResponse {
+    let expires_in = twinhub_access::jwt::LIFE_MS / 1_000;
+    json(&BearerAnswer { access_token, token_type: "bearer", expires_in })
+}
+
+fn json(answer: &impl Serialize) -> HttpResponse {
+    crate::http::reply::json(StatusCode::OK, answer)
+}
+
+/// A text of the body.
+fn text<'a>(body: &'a Object, name: &'static str) -> Result<&'a str, FieldFault> {
+    match body.get(name) {
+        Some(value) => value.as_str().ok_or_else(|| FieldFault::no_text(name)),
+        None => Err(FieldFault::missing(name)),
+    }
+}
+
+/// A number for an id that is a UUID: its last bits are of chance, and as many as a JavaScript number holds.
+fn number(id: u128) -> u64 {
+    const MOST: u128 = (1 << 48) - 1;
+    // It fits after that.
+    u64::try_from(id & MOST).unwrap_or_default()
+}

@@ -1,0 +1,97 @@
+//! Settings that another system takes from the environment, under its own names: a start that takes over from seed 002
+//! finds them as they are.
+
+use twinhub_access::jwt::{JwtKey, JwtKeys, ShortSecret};
+use twinhub_access::password::Password;
+use twinhub_access::{DisplayName, Role, ScopeWish, UserName};
+use twinhub_actors::Hub;
+use twinhub_actors::access::Caller;
+use twinhub_actors::messages::accounts::{AddUser, FindUser, NewUser};
+use twinhub_domain::cause::Source;
+use twinhub_store::seal::HubKeyId;
+
+use std::sync::Arc;
+
+const SECRET: &str = "JWT_SECRET";
+const USER: &str = "DEMO_USER";
+const PASSWORD: &str = "DEMO_PASS";
+/// The name of the hub in its own tokens.
+const AUDIENCE: &str = "twinhub";
+/// The name of the key that other programs have too.
+const SHARED: &str = "shared";
+
+/// The settings; empty texts are none.
+#[derive(Default)]
+pub struct SeedEnvironment {
+    jwt_secret: Option<String>,
+    demo: Option<(String, String)>,
+}
+
+/// The reason why a setting cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    #[error(
+        "{SECRET} in the environment: {0}, for other machines reach this hub, and whoever guesses it can be anybody: make \
+         one with `openssl rand -hex 32`"
+    )]
+    Secret(#[from] ShortSecret),
+    #[error("the hub has no key of its own")]
+    NoKey,
+    #[error("{USER} and {PASSWORD} in the environment: no user can be made of them: {0}")]
+    Demo(String),
+}
+
+impl SeedEnvironment {
+    /// Reads them.
+    #[must_use]
+    pub fn read() -> Self {
+        let text = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
+        Self { jwt_secret: text(SECRET), demo: text(USER).zip(text(PASSWORD)) }
+    }
+
+    /// The keys of JSON web tokens: the hub's `own`, the newest first, and one that it shares with other programs, where there is one.
+    ///
+    /// # Errors
+    /// The shared one can be guessed, and others reach the hub.
+    pub fn jwt_keys(
+        &self,
+        own: impl Iterator<Item = (HubKeyId, [u8; 32])>,
+        only_loopback: bool,
+    ) -> Result<JwtKeys, EnvironmentError> {
+        let own = own.map(|(id, key)| JwtKey::own(&id.to_string(), key));
+        let shared = match &self.jwt_secret {
+            Some(secret) if only_loopback => Some(JwtKey::shared_on_loopback(SHARED, secret.as_bytes())),
+            Some(secret) => Some(JwtKey::shared(SHARED, secret.as_bytes())?),
+            None => None,
+        };
+        let mut keys = shared.into_iter().chain(own);
+        let signs = keys.next().ok_or(EnvironmentError::NoKey)?;
+        Ok(JwtKeys::new(AUDIENCE, signs, keys))
+    }
+
+    /// Makes the user that the environment names, an admin, where there is none of that name.
+    ///
+    /// # Errors
+    /// It is no user name, or others reach the hub and the password is too weak for that.
+    pub async fn make_user(&self, hub: &Arc<Hub>) -> Result<(), EnvironmentError> {
+        let Some((name, password)) = &self.demo else { return Ok(()) };
+        let program = hub.of(Caller::Program, Source::Hub);
+        let wrong = |error: &dyn std::fmt::Display| EnvironmentError::Demo(error.to_string());
+        let found = program.ask(FindUser { login: name.as_str().into() }).await;
+        if found.map_err(|error| wrong(&error))?.is_some() {
+            return Ok(());
+        }
+        let user = NewUser {
+            name: UserName::parse(name).map_err(|error| wrong(&error))?,
+            email: None,
+            display_name: DisplayName::default(),
+            scope: ScopeWish::default(),
+            password: Password::typed(password).map_err(|error| wrong(&error))?,
+        };
+        let (role, by) = (Role::Admin, program.asker().of_environment());
+        let made = program.change(|reply| AddUser { user, role, by, reply }).await;
+        made.map_err(|error| wrong(&error))?.map_err(|error| wrong(&error))?;
+        tracing::info!(user = %name, "made the user that {USER} in the environment names");
+        Ok(())
+    }
+}
