@@ -37,7 +37,7 @@ pub struct DeviceAccess {
 
 /// The facts on which the rights of those hang who watch a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DevicePlace {
+pub struct WatchedPlace {
     /// Empty where it has none.
     pub owner: Box<str>,
     /// Empty where it is in none.
@@ -49,7 +49,7 @@ pub struct DevicePlace {
 pub struct KnownDevice {
     pub id: DeviceId,
     pub access: DeviceAccess,
-    pub place: DevicePlace,
+    pub place: WatchedPlace,
     /// One for all that were made while the access stayed the same: nobody who holds an earlier one misses its end.
     access_changed: Arc<AtomicBool>,
     place_changed: AtomicBool,
@@ -98,7 +98,7 @@ impl DeviceAccess {
     }
 }
 
-impl DevicePlace {
+impl WatchedPlace {
     /// As `twin` has it.
     #[must_use]
     pub fn of(twin: &Twin) -> Self {
@@ -168,7 +168,7 @@ impl KnownDevices {
             let known = Arc::new(KnownDevice {
                 id: id.clone(),
                 access: twin.as_deref().map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of),
-                place: twin.as_deref().map_or_else(DevicePlace::of_none, DevicePlace::of),
+                place: twin.as_deref().map_or_else(WatchedPlace::of_none, WatchedPlace::of),
                 access_changed: Arc::default(),
                 place_changed: AtomicBool::default(),
             });
@@ -182,8 +182,8 @@ impl KnownDevices {
     pub fn changed(
         &self,
         id: &DeviceId,
-        before: &(DeviceAccess, DevicePlace),
-        after: &(DeviceAccess, DevicePlace),
+        before: &(DeviceAccess, WatchedPlace),
+        after: &(DeviceAccess, WatchedPlace),
     ) {
         if before == after {
             return;
@@ -235,7 +235,7 @@ impl KnownDevices {
     }
 }
 
-impl DevicePlace {
+impl WatchedPlace {
     fn of_none() -> Self {
         Self { owner: "".into(), group: "".into() }
     }
@@ -278,8 +278,8 @@ mod tests {
         DeviceAccess { exists: true, tokens, ..DeviceAccess::of_none(&id) }
     }
 
-    fn place(group: &str) -> DevicePlace {
-        DevicePlace { owner: "".into(), group: group.into() }
+    fn place(group: &str) -> WatchedPlace {
+        WatchedPlace { owner: "".into(), group: group.into() }
     }
 
     fn pump() -> DeviceId {
@@ -338,7 +338,7 @@ mod tests {
             let unneeded = KnownDevice {
                 id: id.clone(),
                 access: DeviceAccess::of(&twin),
-                place: DevicePlace::of(&twin),
+                place: WatchedPlace::of(&twin),
                 access_changed: Arc::default(),
                 place_changed: AtomicBool::default(),
             };

@@ -17,7 +17,7 @@ use crate::binding::record;
 use crate::catalog::CatalogNow;
 use crate::counters::{Counters, down, up};
 use crate::journal::Journal;
-use crate::known_devices::{DeviceAccess, DevicePlace, KnownDevices};
+use crate::known_devices::{DeviceAccess, KnownDevices, WatchedPlace};
 use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::alarms::ForgetDeviceAlarms;
 use crate::messages::dialects::StatefulPublish;
@@ -129,7 +129,7 @@ impl TwinActor {
         let (catalog, listeners) = (|| self.deps.catalog.now(), &DialectListeners { subscribers, dialects });
         let was_new = twin.is_new();
         // No word of a device changes its rights, and its messages are the many.
-        let rights = |twin: &Twin| (DeviceAccess::of(twin), DevicePlace::of(twin));
+        let rights = |twin: &Twin| (DeviceAccess::of(twin), WatchedPlace::of(twin));
         let rights_before = (!is_of_device || was_new).then(|| rights(&twin));
         let begun = match (twin.is_new(), if_unknown) {
             (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {

@@ -59,7 +59,7 @@ pub trait ClientIdentity: Send + Sync + 'static {
 /// The things that a client may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {
-    /// Whatever the hub does not keep for itself.
+    /// All that the hub does not keep for itself.
     Everything,
     /// Speak for the devices that it reaches, and hear what is for them: on the topics that the dialects give them.
     SpeakForDevices,

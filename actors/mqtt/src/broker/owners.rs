@@ -57,7 +57,7 @@ impl SessionOwners {
         self.filter(|_, identity| !identity.lasts())
     }
 
-    /// Those that `is_wanted`.
+    /// Sessions that are wanted, with their identities.
     pub(super) fn filter(
         &self,
         is_wanted: impl Fn(&str, &Arc<dyn ClientIdentity>) -> bool,

@@ -129,7 +129,7 @@ async fn a_last_will_on_a_topic_of_the_hub_is_refused_with_its_connection() {
     let (_client, mut events) = rumqttc::AsyncClient::new(options, 1);
     assert!(within("a packet of the broker", events.poll()).await.is_err());
     let line = format!("hub_only_topic {COMMANDS} forged");
-    test_intake.noted(&[&line, &line]).await;
+    test_intake.noted(&[&line, "client will", &line, "client will"]).await;
 }
 
 #[tokio::test]
