@@ -1,4 +1,4 @@
-//! The faults of a configuration.
+//! Faults of configurations.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,9 @@ pub enum ConfigError {
         devices.word()
     )]
     MqttToNetwork { option: &'static str, address: SocketAddr, devices: DevicesOption },
+    /// Single sign-on cannot be as it was asked for.
+    #[error("{0}")]
+    Oidc(String),
     #[error(
         "--open lets in whoever asks from this machine, and --listen {address} can be reached by other machines: leave \
          one of them out, or say --open-to-network to let anyone in"

@@ -74,7 +74,7 @@ pub(super) async fn me(access: Access) -> Result<HttpResponse, FastApiError> {
 pub(super) async fn refresh(access: Access) -> Result<HttpResponse, FastApiError> {
     let session = match access.holder() {
         Holder::Known(identity) => identity.session,
-        Holder::Anonymous | Holder::Program => None,
+        Holder::Anonymous | Holder::Program | Holder::Device(_) => None,
     };
     let Caller::Person(name) = access.caller() else {
         // Keys are no users, and a token of one would say more than the key.
