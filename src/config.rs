@@ -7,6 +7,7 @@ mod database;
 mod difference;
 mod file;
 mod log_filter;
+mod network;
 mod shown;
 mod values;
 
@@ -22,12 +23,13 @@ use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
 pub use database::Database;
-pub use file::table as file_table;
+pub use file::{DEFAULT as DEFAULT_FILE, table as file_table};
 pub use log_filter::LogFilter;
+pub use network::Network;
 pub use shown::report;
 pub use values::{
-    ByteSize, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration, PublicUrl,
-    RegistrationOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
+    ByteSize, DevicesOption, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration,
+    PublicUrl, RegistrationOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -91,6 +93,18 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_MQTT_SESSIONS_TOTAL", value_name = "SIZE")]
     pub mqtt_sessions_total: Option<ByteSize>,
 
+    /// The treatment of MQTT clients without a password, by the embedded broker [default: open on loopback or with open-to-network, else strict]
+    #[arg(long, env = "TWINHUB_DEVICES", value_name = "POLICY")]
+    pub devices: Option<DevicesOption>,
+
+    /// The folder in which an outside Mosquitto finds its password_file and acl_file, which the hub keeps up to date [default: none]
+    #[arg(long, env = "TWINHUB_MOSQUITTO_FILES", value_name = "DIR")]
+    pub mosquitto_files: Option<PathBuf>,
+
+    /// The file with Mosquitto's process id, so that it is told when these files change [default: none]
+    #[arg(long, env = "TWINHUB_MOSQUITTO_PID_FILE", value_name = "FILE")]
+    pub mosquitto_pid_file: Option<PathBuf>,
+
     /// The treatment of devices that are not registered [default: accept]
     #[arg(long, env = "TWINHUB_UNKNOWN_DEVICES", value_name = "POLICY")]
     pub unknown_devices: Option<UnknownDevicesOption>,
@@ -114,6 +128,14 @@ pub struct Options {
     /// A further host name of this hub, besides the machine's own; may be given several times
     #[arg(long, env = "TWINHUB_HOSTS", value_name = "NAME", value_delimiter = ',')]
     pub hosts: Option<Vec<HostName>>,
+
+    /// A reverse proxy whose word about its clients is believed (`Forwarded`, `X-Forwarded-…`): an address or a network; may be given several times
+    #[arg(long, env = "TWINHUB_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<Network>>,
+
+    /// Requests that are taken of each key, user and address in a second, four times as many at once; 0 for no limit [default: 50]
+    #[arg(long, env = "TWINHUB_RATE_LIMIT", value_name = "COUNT")]
+    pub rate_limit: Option<u32>,
 
     /// HTTP connections at once [default: a third of the file handles, 16384 at most]
     #[arg(long, env = "TWINHUB_HTTP_CONNECTIONS", value_name = "COUNT", value_parser = values::parse_count)]
@@ -167,6 +189,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_KEEP_RUNS", value_name = "TIME")]
     pub keep_runs: Option<DurationOrNever>,
 
+    /// The time that entries of the audit are kept, or `never` to keep them for good [default: 365d]
+    #[arg(long, env = "TWINHUB_AUDIT_RETENTION", value_name = "TIME")]
+    pub audit_retention: Option<DurationOrNever>,
+
     /// An environment variable, beside TWINHUB_SECRET_…, that rules may sign webhooks with; several times
     #[arg(long, env = "TWINHUB_RULE_SECRETS", value_name = "NAME", value_delimiter = ',')]
     pub rule_secrets: Option<Vec<String>>,
@@ -209,6 +235,11 @@ pub struct Config {
     pub mqtt_session_messages: usize,
     pub mqtt_session_limit: usize,
     pub mqtt_sessions_total: usize,
+    /// None: by where the embedded broker listens; see [`Config::devices`].
+    pub devices: Option<DevicesOption>,
+    /// None: no outside Mosquitto knows the devices' tokens.
+    pub mosquitto_files: Option<PathBuf>,
+    pub mosquitto_pid_file: Option<PathBuf>,
     pub unknown_devices: UnknownDevicesOption,
     /// The times of devices that are believed.
     pub window: ClockWindow,
@@ -216,6 +247,9 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     pub cors: Vec<WebOrigin>,
     pub hosts: Vec<HostName>,
+    pub trusted_proxies: Vec<Network>,
+    /// 0: none.
+    pub rate_limit: u32,
     /// None: by the file handles that there are.
     pub http_connections: Option<usize>,
     pub log: LogFilter,
@@ -237,6 +271,8 @@ pub struct Config {
     pub keep_readings: Option<Duration>,
     /// The longest there is: whatever their age.
     pub keep_runs: Duration,
+    /// None: for good.
+    pub audit_retention: Option<Duration>,
     pub rule_secrets: Vec<String>,
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
@@ -254,11 +290,12 @@ pub enum ConfigError {
     #[error("{}:{line}: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, message: String },
     #[error(
-        "--mqtt-listen {address} can be reached by other machines, and devices have no passwords yet, so anyone there \
-         could speak for any device: use a loopback address such as 127.0.0.1, or say --open-to-network if that is what \
-         you want"
+        "--mqtt-listen {address} can be reached by other machines, and with --devices {} anyone there could speak for \
+         devices that have no password: leave --devices out (it is strict there), use a loopback address such as \
+         127.0.0.1, or say --open-to-network if that is what you want",
+        devices.word()
     )]
-    MqttToNetwork { address: SocketAddr },
+    MqttToNetwork { address: SocketAddr, devices: DevicesOption },
     #[error(
         "--open lets in whoever asks from this machine, and --listen {address} can be reached by other machines: leave \
          one of them out, or say --open-to-network to let anyone in"
@@ -281,6 +318,9 @@ const IMPORT_LIMIT: usize = 256 << 20;
 pub const RULES: &str = "rules";
 const FIRST_SILENCE: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+const AUDIT_RETENTION: Duration = Duration::from_secs(365 * 86_400);
+/// A page of devices asks some ten times as it opens, and a program that asks more can be slower or have the option set.
+const RATE_LIMIT: u32 = 50;
 const KEEP_RUNS: Duration = Duration::from_secs(30 * 86_400);
 
 impl Options {
@@ -333,6 +373,9 @@ impl Config {
                 .map_or(sessions.messages, NonZeroUsize::get),
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
+            devices: given.devices.or(file.devices),
+            mosquitto_files: given.mosquitto_files.or(file.mosquitto_files),
+            mosquitto_pid_file: given.mosquitto_pid_file.or(file.mosquitto_pid_file),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
             window: values::window(
                 given.device_clock_ahead.or(file.device_clock_ahead),
@@ -344,6 +387,8 @@ impl Config {
                 .or_else(|| Some(RULES.into()).filter(|path: &PathBuf| path.is_dir())),
             cors: given.cors.or(file.cors).unwrap_or_default(),
             hosts: given.hosts.or(file.hosts).unwrap_or_default(),
+            trusted_proxies: given.trusted_proxies.or(file.trusted_proxies).unwrap_or_default(),
+            rate_limit: given.rate_limit.or(file.rate_limit).unwrap_or(RATE_LIMIT),
             http_connections: given.http_connections.or(file.http_connections).map(NonZeroUsize::get),
             log: given.log.or(file.log).unwrap_or_default(),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
@@ -369,6 +414,10 @@ impl Config {
                 .keep_runs
                 .or(file.keep_runs)
                 .map_or(KEEP_RUNS, |limit| limit.duration().unwrap_or(Duration::MAX)),
+            audit_retention: given
+                .audit_retention
+                .or(file.audit_retention)
+                .map_or(Some(AUDIT_RETENTION), DurationOrNever::duration),
             rule_secrets: given.rule_secrets.or(file.rule_secrets).unwrap_or_default(),
             webhook_allow: given.webhook_allow.or(file.webhook_allow).unwrap_or_default(),
             webhook_private_redirects: given
@@ -391,14 +440,23 @@ impl Config {
         self.listen.ip().is_loopback()
     }
 
+    /// The treatment of MQTT clients without a password, by the embedded broker.
+    #[must_use]
+    pub fn devices(&self) -> DevicesOption {
+        let is_open = self.mqtt_listen.ip().is_loopback() || self.open_to_network;
+        self.devices.unwrap_or(if is_open { DevicesOption::Open } else { DevicesOption::Strict })
+    }
+
     /// Refuses what would let anyone in unless the user knows and says so. Whether there is a user, who has to sign in,
     /// is found out at the start.
     fn check_addresses(&self) -> Result<(), ConfigError> {
         if self.open_to_network {
             return Ok(());
         }
-        if matches!(self.mqtt, Mqtt::Embedded) && !self.mqtt_listen.ip().is_loopback() {
-            return Err(ConfigError::MqttToNetwork { address: self.mqtt_listen });
+        let (address, devices) = (self.mqtt_listen, self.devices());
+        let is_reached = matches!(self.mqtt, Mqtt::Embedded) && !address.ip().is_loopback();
+        if is_reached && devices != DevicesOption::Strict {
+            return Err(ConfigError::MqttToNetwork { address, devices });
         }
         if self.open && !self.is_local_only() {
             return Err(ConfigError::OpenBeyond { address: self.listen });

@@ -6,15 +6,18 @@
 //! changes nothing, and neither does a key that a flag or the environment overrides.
 
 use tracing::{error, info, warn};
+use twinhub_access::{Action, AuditEntry};
+use twinhub_domain::Json;
 
 use crate::config::{self, Config, ConfigError, Options};
 use crate::startup::RunningHub;
 use crate::telemetry;
 
 /// Keys that hold at once. Others wait for a restart.
-const AT_ONCE: [&str; 13] = [
+const AT_ONCE: [&str; 16] = [
     "body-limit",
     "cors",
+    "devices",
     "firmware-limit",
     "hosts",
     "import-limit",
@@ -22,7 +25,9 @@ const AT_ONCE: [&str; 13] = [
     "keep-runs",
     "log",
     PAYLOAD_LIMIT,
+    "rate-limit",
     "retention",
+    "trusted-proxies",
     "unknown-devices",
     "webhook-allow",
     "webhook-private-redirects",
@@ -88,6 +93,12 @@ impl Reload {
         let list = |keys: &[String]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
         info!(changed = %list(&at_once), needs_restart = %list(&later), overridden = %list(overridden),
             "configuration reloaded");
+        if !at_once.is_empty() {
+            let keys = at_once.iter().map(|key| Json::from(key.as_str())).collect();
+            let detail = [("changed", Json::Array(keys))].into_iter().collect();
+            let entry = AuditEntry::new(running.hub.clock.now(), "", Action::HubConfigured);
+            running.hub.append_audit(vec![entry.with_detail(detail)], None);
+        }
         if self.started.rules.is_none()
             && let Some(folder) = &config.rules
         {

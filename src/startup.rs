@@ -1,9 +1,10 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
 mod banner;
-mod handles;
+pub(crate) mod broker_files;
+pub(crate) mod handles;
 mod instance;
-mod key;
+pub(crate) mod key;
 pub mod local_key;
 pub mod lock;
 pub mod private;
@@ -33,11 +34,13 @@ use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
 
 pub(crate) use self::settings::accounts;
 use self::settings::{
-    anonymous, broker_settings, destinations, largest_payload, settings as hub_settings, unknown_devices,
+    anonymous, broker_settings, destinations, devices, largest_payload, settings as hub_settings,
+    unknown_devices,
 };
 use crate::api::firmware::{self, Folder};
 use crate::config::{Config, Mqtt};
 use crate::http::{self, Policy};
+use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
 use crate::startup::key::KeyError;
 use crate::startup::local_key::{LocalKey, LocalKeyFile};
 use crate::startup::lock::{LockError, Locks};
@@ -63,6 +66,8 @@ pub struct RunningHub {
     set_up: Option<SetUpToken>,
     #[expect(dead_code, reason = "held for its drop")]
     local_key: LocalKeyFile,
+    #[expect(dead_code, reason = "held for its drop")]
+    broker_files: Option<FollowingBrokerFiles>,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
     locks: Locks,
@@ -107,6 +112,8 @@ pub enum StartError {
     NoUser { address: SocketAddr },
     #[error("cannot write the key for this machine's command line into {}: {source}", path.display())]
     LocalKey { path: PathBuf, source: std::io::Error },
+    #[error("cannot write the files for Mosquitto into {}: {source}", path.display())]
+    BrokerFiles { path: PathBuf, source: std::io::Error },
     #[error("cannot serve HTTP: {0}")]
     Serve(std::io::Error),
     /// The HTTP library cannot write such a date, and its worker threads would panic.
@@ -168,6 +175,8 @@ impl Application {
         }
         let store = open_store(&config, &seal).await?;
         let mut settings = hub_settings(&config);
+        let tokens = Tokens::new(Arc::clone(&seal)).for_broker(config.mosquitto_files.is_some());
+        settings.tokens = tokens.clone();
         settings.webhooks = destinations(&config, &[http, config.mqtt_listen]);
         let hub = Hub::start(Arc::clone(&store) as _, clock, settings)
             .await
@@ -206,7 +215,7 @@ impl Application {
             policy: Policy::of(&config, &info.public_url),
             most_connections: shares.http,
             firmware: Folder::new(config.data_dir.join("firmware")),
-            tokens: Tokens::new(seal),
+            tokens,
             anonymous: anonymous(&config),
             is_local_only: config.is_local_only(),
             local_key: Some(local_key),
@@ -226,6 +235,7 @@ impl Application {
         info!(%http, mqtt, version = env!("CARGO_PKG_VERSION"), "serving");
         let largest_payload = largest_payload(&config);
         let set_up = hub.take_set_up_token();
+        let broker_files = follow_broker_files(&config, &hub, &store)?;
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -238,6 +248,7 @@ impl Application {
             data_dir,
             set_up,
             local_key: local_key_file,
+            broker_files,
             locks,
             store,
         })
@@ -249,6 +260,7 @@ impl RunningHub {
     pub(crate) fn change(&self, config: &Config) {
         let Self { hub, store, http, mqtt, web, .. } = self;
         hub.ingress.treat_unknown(unknown_devices(config));
+        hub.ingress.treat_anonymous(devices(config));
         hub.ingress.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
         web.change(Policy::of(config, &web.info.public_url));
         store.keep(Keeping {
@@ -308,6 +320,20 @@ async fn connect(
             Ok(DeviceLink { link, listens: None, host, port, url })
         }
     }
+}
+
+/// Keeps the files of an outside Mosquitto up to date, where the configuration names their folder.
+fn follow_broker_files(
+    config: &Config,
+    hub: &Arc<Hub>,
+    store: &Arc<SqlStore>,
+) -> Result<Option<FollowingBrokerFiles>, StartError> {
+    let Some(path) = &config.mosquitto_files else { return Ok(None) };
+    let bad = |source| StartError::BrokerFiles { path: path.clone(), source };
+    std::fs::read_dir(path).map_err(bad)?; // a misspelt path is told at once
+    let files = BrokerFiles::new(config, path.clone()).map_err(|error| bad(std::io::Error::other(error)))?;
+    let (hub, store) = (Arc::clone(hub), Arc::clone(store));
+    Ok(Some(broker_files::follow(hub, store, files, config.mosquitto_pid_file.clone())))
 }
 
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this

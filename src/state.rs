@@ -12,7 +12,8 @@ use twinhub_mqtt::Link;
 
 use crate::api::devices::token::PendingTokens;
 use crate::api::firmware::Folder;
-use crate::http::search_limiter::SearchLimiter;
+use crate::http::rate_limit::RateLimiter;
+use crate::http::turns::CallerTurns;
 use crate::http::{AnonymousAccess, HttpConnections, Policy};
 use crate::startup::local_key::LocalKey;
 
@@ -60,8 +61,10 @@ pub struct WebState {
     pub info: ServerInfo,
     pub connections: Arc<HttpConnections>,
     pub firmware: Folder,
-    /// The turns of searches, by address.
-    pub turns: SearchLimiter,
+    /// The turns of expensive requests, by caller.
+    pub turns: CallerTurns,
+    /// The requests that callers have sent.
+    pub rates: RateLimiter,
     /// Tokens that devices are being given.
     pub giving: PendingTokens,
     pub tokens: Tokens,
@@ -86,7 +89,8 @@ impl WebState {
             cookie: cookie(&info.http),
             info,
             firmware: settings.firmware.clone(),
-            turns: SearchLimiter::default(),
+            turns: CallerTurns::default(),
+            rates: RateLimiter::default(),
             giving: PendingTokens::default(),
             tokens: settings.tokens.clone(),
             anonymous: settings.anonymous,

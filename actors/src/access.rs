@@ -1,11 +1,17 @@
 //! Access control of callers. A [`Grant`] is the only way from a caller to the hub's actors: their addresses are
-//! private to this crate, and each message that a grant hands on names the permission that it takes.
+//! private to this crate, and each message that a grant hands on names the permission that it takes, and how it is
+//! confined to the devices that the caller reaches. What is beyond their reach is as unknown as what there is not.
 
+mod audit;
+mod confinement;
+mod feed;
 mod grant;
 mod messages;
-mod tokens;
+mod placing;
 
 pub use crate::caller::{Caller, Permission, Permissions};
+pub use crate::device_tokens::{Tokens, token_hashes};
+pub use feed::{ConfinedBatch, ConfinedFeed};
+pub(crate) use grant::confined_tree;
 pub use grant::{Grant, InputRequest};
 pub use messages::HubRequest;
-pub use tokens::{Tokens, plain_hash, token_hashes};

@@ -379,10 +379,13 @@ impl Handler<ListAudit> for Accounts {
         let query = AuditQuery {
             who: query.who.map(String::from),
             action: query.action,
+            target: query.target.map(String::from),
+            from: query.from,
+            to: query.to,
+            since: query.since,
             before: query.before,
-            newest_first: true,
+            newest_first: !query.oldest_first,
             limit: query.limit.min(MOST_ENTRIES),
-            ..AuditQuery::default()
         };
         // Behind what `look` writes: no future runs while that waits.
         let found = async move { durable(|| store.audit(&query)).await.map(|page| page.records) };

@@ -20,6 +20,8 @@ use crate::log_throttle::LogThrottle;
 use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::alarms::{Acknowledge, AlarmReply, Clear, ClearType, ForgetDeviceAlarms, Raise};
 use crate::messages::journal::Append;
+use crate::places::Places;
+use twinhub_access::Reach;
 use twinhub_domain::alarm::{ActiveAlarms, Alarm, AlarmChange, AlarmId, AlarmStep, Raised, Severity, who};
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
@@ -41,6 +43,7 @@ pub struct Alarms {
     clock: Arc<dyn Clock>,
     journal: Addr<Journal>,
     counters: Arc<Counters>,
+    places: Arc<Places>,
     book: ActiveAlarms,
     /// Alarms whose changes are on their way to the store, as they are after them, and the number of those changes. The
     /// store's rows of these are behind.
@@ -57,6 +60,7 @@ pub struct Alarms {
 /// Something for an alarm that is known by its id.
 struct AlarmRequest {
     what: AlarmRequestKind,
+    reach: Reach,
     cause: Cause,
     reply: AlarmCallback,
 }
@@ -78,12 +82,14 @@ impl Alarms {
         clock: Arc<dyn Clock>,
         journal: Addr<Journal>,
         counters: Arc<Counters>,
+        places: Arc<Places>,
     ) -> Self {
         Self {
             store,
             clock,
             journal,
             counters,
+            places,
             book: ActiveAlarms::default(),
             unsettled: HashMap::new(),
             waiting_requests: HashMap::new(),
@@ -125,9 +131,12 @@ impl Alarms {
     fn apply_request(
         &mut self,
         alarm: &Alarm,
-        AlarmRequest { what, cause, reply }: AlarmRequest,
+        AlarmRequest { what, reach, cause, reply }: AlarmRequest,
         ctx: &mut Context<Self>,
     ) {
+        if !reach.is_everywhere() && !self.places.read().has_number(&reach, alarm.number) {
+            return reply(None);
+        }
         let (now, by) = (self.clock.now(), who(&cause));
         let change = match what {
             AlarmRequestKind::Clear => alarm.clear(&by, now),
@@ -307,18 +316,22 @@ fn callback_for(reply: tokio::sync::oneshot::Sender<AlarmReply>) -> AlarmCallbac
 impl Handler<Clear> for Alarms {
     type Result = ();
 
-    fn handle(&mut self, Clear { id, cause, reply }: Clear, ctx: &mut Context<Self>) {
+    fn handle(&mut self, Clear { id, reach, cause, reply }: Clear, ctx: &mut Context<Self>) {
         let reply: AlarmCallback = Box::new(move |answer| send_reply(reply, answer));
-        self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Clear, cause, reply }, ctx);
+        self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Clear, reach, cause, reply }, ctx);
     }
 }
 
 impl Handler<Acknowledge> for Alarms {
     type Result = ();
 
-    fn handle(&mut self, Acknowledge { id, cause, reply }: Acknowledge, ctx: &mut Context<Self>) {
+    fn handle(&mut self, Acknowledge { id, reach, cause, reply }: Acknowledge, ctx: &mut Context<Self>) {
         let reply: AlarmCallback = Box::new(move |answer| send_reply(reply, answer));
-        self.handle_request(id, AlarmRequest { what: AlarmRequestKind::Acknowledge, cause, reply }, ctx);
+        self.handle_request(
+            id,
+            AlarmRequest { what: AlarmRequestKind::Acknowledge, reach, cause, reply },
+            ctx,
+        );
     }
 }
 

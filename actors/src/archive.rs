@@ -9,17 +9,17 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, Spaw
 use tracing::warn;
 
 use crate::clock::retention::RetentionClock;
+use crate::hub::Settings;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun, FindSerial,
-    FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices, ListJobDevices, ListRuns,
-    LoadTwins, RawHistory, Replay, StopCompaction,
+    FindSerialHolder, FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices,
+    ListJobDevices, ListRuns, LoadTwins, PastEvents, RawHistory, Replay, ReplayPage, SerialHolder,
+    StopCompaction,
 };
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::{Clock, Timestamp};
-use twinhub_store::{ClockDoubt, Head, Store};
+use twinhub_store::{ClockDoubt, Head, Replayed, Store, StoreError};
 
-/// The retention of the audit, in ms: a year.
-const KEEP_AUDIT_MS: i64 = 365 * 24 * 60 * 60 * 1_000;
 /// The interval in which old entries of the audit are looked for, in ms: they are few.
 const AUDIT_EVERY_MS: u64 = 60 * 60 * 1_000;
 
@@ -31,6 +31,8 @@ pub struct Archive {
     /// The doubt about the clock as it is stored.
     kept: ClockDoubt,
     maintain_every: Duration,
+    /// The retention of the audit, in ms; none: for good.
+    keep_audit_ms: Option<i64>,
     /// The uptime at which old entries of the audit were looked for, in ms.
     audit_expired_at: Option<u64>,
     /// The next making of order, or the wait for it.
@@ -39,13 +41,16 @@ pub struct Archive {
 
 impl Archive {
     /// An archive over `store`, whose state at the hub's start was `head`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, head: &Head, maintain_every: Duration) -> Self {
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, head: &Head, settings: &Settings) -> Self {
         let mut retention = RetentionClock::new(head.doubt, clock.uptime_ms());
         if let Some(last) = head.at {
             retention.moved(clock.now().millis().saturating_sub(last.millis()), clock.uptime_ms());
         }
-        let (kept, audit_expired_at, maintaining) = (head.doubt, None, None);
-        Self { store, clock, retention, kept, maintain_every, audit_expired_at, maintaining }
+        let (kept, maintain_every, maintaining) = (head.doubt, settings.maintain_every, None);
+        let keep_audit_ms =
+            settings.keep_audit.map(|keep| i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+        let audit_expired_at = None;
+        Self { store, clock, retention, kept, maintain_every, keep_audit_ms, audit_expired_at, maintaining }
     }
 
     /// Has old entries of the audit removed, where it is time for that.
@@ -55,10 +60,11 @@ impl Archive {
         if is_due {
             self.audit_expired_at = Some(uptime);
         }
-        let store = is_due.then(|| Arc::clone(&self.store).access());
+        let keep_ms = self.keep_audit_ms.filter(|_| is_due);
+        let work = keep_ms.map(|keep_ms| (keep_ms, Arc::clone(&self.store).access()));
         async move {
-            if let Some(store) = store
-                && let Err(error) = store.expire_audit(now.plus_millis(-KEEP_AUDIT_MS)).await
+            if let Some((keep_ms, store)) = work
+                && let Err(error) = store.expire_audit(now.plus_millis(-keep_ms)).await
             {
                 warn!(%error, "could not remove old entries of the audit, trying again in an hour");
             }
@@ -148,7 +154,8 @@ answer!(BucketHistory: |store, query| store.bucket_history(&query.0));
 answer!(FindExtent: |store, query| store.extent(query.0));
 answer!(FindEvents: |store, query| store.events(&query.0));
 answer!(LoadTwins: |store, query| store.load(&query.0));
-answer!(Replay: |store, query| store.replay(query.after, query.up_to, query.limit));
+answer!(Replay: |store, query| replay(&*store, query));
+answer!(FindSerialHolder: |store, query| serial_holder(&*store, query));
 answer!(ListCommands: |store, query| store.commands(&query.0));
 answer!(FindCommand: |store, query| store.command(query.0));
 answer!(ListRuns: |store, query| store.runs(&query.0));
@@ -158,4 +165,18 @@ answer!(ListAlarms: |store, query| store.alarms(&query.0));
 answer!(FindAlarm: |store, query| store.alarm(query.0));
 answer!(ListDeliveries: |store, query| store.deliveries(&query.0));
 answer!(ListJobDevices: |store, query| store.job_devices(&query.0));
-answer!(FindPastEvents: |store, query| store.past(query.devices.as_deref(), query.after, query.limit));
+answer!(FindPastEvents: |store, query| PastEvents::read(&*store, query));
+
+async fn replay(store: &dyn Store, Replay { after, up_to, limit }: Replay) -> Result<ReplayPage, StoreError> {
+    let Replayed { events, pruned } = store.replay(after, up_to, limit).await?;
+    let range = events.first().zip(events.last()).map(|(first, last)| (first.seq, last.seq));
+    Ok(ReplayPage { events, range, pruned })
+}
+
+async fn serial_holder(
+    store: &dyn Store,
+    FindSerialHolder(serial): FindSerialHolder,
+) -> Result<SerialHolder, StoreError> {
+    let found = store.find_serial(&serial).await?;
+    Ok(found.map_or(SerialHolder::Nobody, |twin| SerialHolder::Device(twin.id)))
+}

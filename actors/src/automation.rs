@@ -12,6 +12,8 @@
 //! events.
 
 mod announcements;
+mod authors;
+mod confined;
 pub mod files;
 mod following;
 #[cfg(test)]
@@ -37,6 +39,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use self::announcements::Announcements;
+pub use self::authors::Authors;
 use self::following::{EventFollower, NextStep};
 use self::library::Library;
 use self::pending::{PendingWrites, signal_event};
@@ -81,6 +84,7 @@ pub struct AutomationDeps {
     pub keys: Arc<RwLock<RuleKeys>>,
     /// The secrets that rules may sign with.
     pub secrets: SecretNames,
+    pub authors: Authors,
 }
 
 /// Keys by rule and step.
@@ -121,6 +125,11 @@ struct EffectDone {
     result: EffectResult,
     requested_at: EffectRequestTime,
 }
+
+/// Rights of some people or keys have ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct AuthorsChanged;
 
 /// When an effect was requested.
 #[derive(Clone, Copy)]
@@ -187,6 +196,10 @@ impl Automation {
                 self.pending.stopped(&self.deps, &rule, why);
             }
             for request in effects {
+                if let Some(refused) = self.refused(&request) {
+                    steps.push(self.engine.done(request.id, refused, self.engine.now()));
+                    continue;
+                }
                 if let Effect::Enable { rule, enabled } = &request.effect {
                     self.enable_by_rule(rule.clone(), *enabled, &request.cause);
                 } else if !perform::at_once(&request) {
@@ -199,7 +212,14 @@ impl Automation {
         }
     }
 
+    /// The result of an action that the author of its rule may not have done now; none where they may.
+    fn refused(&self, request: &EffectRequest) -> Option<EffectResult> {
+        let author = self.library.record(&request.rule)?.author.as_ref()?;
+        self.deps.authors.refusal(author, &request.effect)
+    }
+
     fn perform(&mut self, request: EffectRequest, is_new: bool, ctx: &Context<Self>) {
+        let refused = self.refused(&request);
         self.following.under_way += 1;
         let (deps, me, id) = (Arc::clone(&self.deps), ctx.address(), request.id);
         let uptime_ms = deps.clock.uptime_ms();
@@ -208,7 +228,10 @@ impl Automation {
         up(&deps.counters.rule_acts);
         // Beside the actor: it would look at all of them again whenever one of them moves.
         actix_rt::spawn(async move {
-            let result = perform::perform(&deps, request, is_new).await;
+            let result = match refused {
+                Some(refused) => refused,
+                None => perform::perform(&deps, request, is_new).await,
+            };
             // Gone, it does it again at the next start.
             let _ = try_send_unbounded(&me, EffectDone { id, result, requested_at });
         });
@@ -336,6 +359,15 @@ impl Actor for Automation {
             }
         });
         self.ask_store(ctx);
+        self.watch_authors(ctx);
+    }
+}
+
+impl Handler<AuthorsChanged> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, _: AuthorsChanged, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, Self::disable_orphans);
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::HubError;
 use crate::access::Grant;
 use crate::automation::query_of;
-use crate::messages::archive::{FindEvents, FindPastEvents, ListDevices, LoadTwins, RawHistory};
+use crate::messages::archive::{FindEvents, FindPastEvents, ListDevices, LoadTwins, PastEvents, RawHistory};
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::run::{RuleId, RunEntry};
 use twinhub_domain::series::{Aggregate, HistoryQuery};
@@ -95,7 +95,7 @@ pub enum BacktestError {
 /// A source of past events.
 pub trait BacktestHistory {
     /// As [`Store::past`].
-    fn past(&self, query: FindPastEvents) -> impl Future<Output = Result<Vec<Arc<Recorded>>, BacktestError>>;
+    fn past(&self, query: FindPastEvents) -> impl Future<Output = Result<PastEvents, BacktestError>>;
 
     /// As [`Store::load`].
     fn load(&self, ids: Vec<DeviceId>) -> impl Future<Output = Result<Vec<Twin>, BacktestError>>;
@@ -146,9 +146,9 @@ pub async fn run(
     };
     let numbers: Vec<DeviceNumber> = twins.iter().filter(fits).map(|twin| twin.number).collect();
 
-    let mut after = start(history, &request, &numbers).await?;
+    let after = start(history, &request, &numbers).await?;
     let first = page(history, &numbers, after).await?;
-    let start = first.first().map_or(request.from, |event| event.event.received_at.min(request.from));
+    let start = first.events.first().map_or(request.from, |event| event.event.received_at.min(request.from));
     let sets = [Some(candidate), incumbent].into_iter().flatten();
     let replays = sets.map(|rules| {
         let mut engine = engine(&rules, start);
@@ -161,21 +161,20 @@ pub async fn run(
 
     let mut next = first;
     let mut events = 0;
-    while let Some(last) = next.last() {
-        after = last.seq;
-        let last_at = last.event.received_at;
-        let until = next.partition_point(|event| event.event.received_at < request.to);
-        let is_over = until < next.len();
-        next.truncate(until);
-        events += next.len() as u64;
-        progress(BacktestProgress { events, at: last_at, share: share(start, last_at, request.to) });
-        let whole = next.len() >= PAGE;
-        if pages.send(next).await.is_err() {
-            break; // it died, and says so below
+    loop {
+        let PastEvents { events: mut some, more_after } = next;
+        if let Some(last) = some.last() {
+            let last_at = last.event.received_at;
+            let until = some.partition_point(|event| event.event.received_at < request.to);
+            let is_over = until < some.len();
+            some.truncate(until);
+            events += some.len() as u64;
+            progress(BacktestProgress { events, at: last_at, share: share(start, last_at, request.to) });
+            if pages.send(some).await.is_err() || is_over {
+                break; // where it died, it says so below
+            }
         }
-        if is_over || !whole {
-            break;
-        }
+        let Some(after) = more_after else { break };
         next = page(history, &numbers, after).await?;
     }
     drop(pages);
@@ -303,7 +302,7 @@ async fn page(
     history: &impl BacktestHistory,
     numbers: &[DeviceNumber],
     after: u64,
-) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+) -> Result<PastEvents, BacktestError> {
     history.past(FindPastEvents { devices: Some(numbers.to_vec()), after, limit: PAGE }).await
 }
 
@@ -315,7 +314,7 @@ fn share(start: Timestamp, at: Timestamp, to: Timestamp) -> f64 {
 }
 
 impl BacktestHistory for Grant {
-    async fn past(&self, query: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
+    async fn past(&self, query: FindPastEvents) -> Result<PastEvents, BacktestError> {
         Ok(self.ask(query).await??)
     }
 
@@ -337,8 +336,8 @@ impl BacktestHistory for Grant {
 }
 
 impl<S: Store> BacktestHistory for Arc<S> {
-    async fn past(&self, query: FindPastEvents) -> Result<Vec<Arc<Recorded>>, BacktestError> {
-        Ok(Store::past(&**self, query.devices.as_deref(), query.after, query.limit).await?)
+    async fn past(&self, query: FindPastEvents) -> Result<PastEvents, BacktestError> {
+        Ok(PastEvents::read(&**self, query).await?)
     }
 
     async fn load(&self, ids: Vec<DeviceId>) -> Result<Vec<Twin>, BacktestError> {

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use twinhub_domain::DeviceNumber;
 use twinhub_domain::fleet::JobId;
+use twinhub_mqtt::identity::ConnectRefusal;
 
 /// Counts since the start. Each field only grows, but for those with `now` in their comment.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Counters {
     pub inputs_refused: AtomicU64,
     /// Of these, messages of devices that are out of service.
     pub messages_out_of_service: AtomicU64,
+    /// MQTT clients that were not let in, by the reason.
+    pub clients_refused: RefusedClients,
     /// QoS 0 messages shed because too much was in flight.
     pub messages_shed: AtomicU64,
     /// Payloads that could not be read.
@@ -38,6 +41,8 @@ pub struct Counters {
     pub commits: AtomicU64,
     pub commit_micros: AtomicU64,
     pub commits_failed: AtomicU64,
+    /// Entries of the audit that were lost because the store did not take them in.
+    pub audit_dropped: AtomicU64,
     /// 1 now while the store fails.
     pub store_failing: AtomicU64,
     /// Set when another program was found writing to the store.
@@ -88,6 +93,25 @@ pub struct Counters {
     pub out_of_service: OutOfService,
     /// By job, of those under way.
     pub changes_of_jobs: ChangesOfJobs,
+}
+
+/// The number of MQTT clients that were not let in, by the reason.
+#[derive(Debug, Default)]
+pub struct RefusedClients([AtomicU64; ConnectRefusal::ALL.len()]);
+
+impl RefusedClients {
+    /// Counts one.
+    pub fn count(&self, refusal: ConnectRefusal) {
+        let reasons = ConnectRefusal::ALL.iter().zip(&self.0);
+        for (_, count) in reasons.filter(|(reason, _)| **reason == refusal) {
+            up(count);
+        }
+    }
+
+    /// The counts, with the stable word for each reason.
+    pub fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ConnectRefusal::ALL.iter().zip(&self.0).map(|(reason, count)| (reason.reason(), get(count)))
+    }
 }
 
 /// The interval at which a failing store is looked for.

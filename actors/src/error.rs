@@ -14,6 +14,15 @@ pub enum HubError {
     /// The caller lacks this permission.
     #[error("this takes the permission `{0}`")]
     Forbidden(Permission),
+    /// The caller has a scope, and this is for callers who reach all devices.
+    #[error("this is for callers whose scope is all devices")]
+    Scoped,
+    /// A device would come to stand where the caller does not reach.
+    #[error("{0}")]
+    OutOfScope(String),
+    /// The caller owns as many devices as they may.
+    #[error("you have {quota} devices, which is as many as you may have")]
+    QuotaReached { quota: u32 },
     /// Its actors have gone.
     #[error("the hub is shutting down")]
     ShuttingDown,

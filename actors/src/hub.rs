@@ -1,6 +1,7 @@
 //! The hub: the actors, started and put together. The layers in front of it (web, links) hold a [`Hub`] and send
 //! messages to its actors.
 
+mod closing;
 mod health;
 mod reading;
 mod settings;
@@ -8,7 +9,6 @@ mod waiting_commands;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::{Semaphore, oneshot};
@@ -17,10 +17,11 @@ pub use health::ActorHealth;
 pub use settings::Settings;
 
 use crate::HubError;
-use crate::accounts::{self, Accounts, LoadedAccounts, directory::Directory};
+use crate::accounts::{Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
 use crate::archive::Archive;
-use crate::automation::{Automation, AutomationDeps, RuleKeys, files};
+use crate::audit::AuditTrail;
+use crate::automation::{Authors, Automation, AutomationDeps, RuleKeys, files};
 use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
@@ -32,20 +33,21 @@ use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
+use crate::identities::{ClientIdentities, ClientIdentitiesDeps};
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalDeps};
+use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
-use crate::messages::archive::StopCompaction;
-use crate::messages::automation::{Flush, LoadFiles};
-use crate::messages::jobs::{StartJobs, StopJobs};
-use crate::messages::journal::CloseJournal;
+use crate::messages::automation::LoadFiles;
+use crate::messages::jobs::StartJobs;
 use crate::messages::supervisor::{Deliver, IfUnknown};
 use crate::messages::templates::StartTemplates;
 use crate::messages::timers::{ClockMoved, StartTimers};
-use crate::messages::webhooks::{DrainWebhooks, SetDestinations};
+use crate::messages::webhooks::SetDestinations;
 use crate::outbox::{Connect, Outbox};
+use crate::places::Places;
 use crate::search::Search;
 use crate::silence::HeardSince;
 use crate::supervisor::{IdlePolicy, Supervisor};
@@ -81,9 +83,14 @@ pub struct Hub {
     pub(crate) groups: Addr<Groups>,
     /// The tree of groups, as it was last committed.
     pub(crate) tree: Arc<TreeNow>,
+    /// Where each device is, as it was last committed.
+    pub(crate) places: Arc<Places>,
+    /// Held by who makes a device a user's, as users may have so many: they are counted one by one.
+    pub(crate) claiming: tokio::sync::Mutex<()>,
     pub(crate) templates: Addr<Templates>,
     pub(crate) firmware: Addr<Firmware>,
     pub(crate) accounts: Addr<Accounts>,
+    pub(crate) audit: Addr<AuditTrail>,
     pub directory: Arc<Directory>,
     set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
@@ -103,10 +110,6 @@ pub struct Hub {
 const TRIES: Backoff = TWIN.at_most(3);
 /// Changes by people and programs in flight at most; further ones wait.
 const PEOPLE: usize = 10_000;
-/// The time that closing waits for a store that fails. Messages that are not committed then were never acknowledged.
-const LONGEST_CLOSE: Duration = Duration::from_secs(3);
-/// The time that it waits before that for the answers to webhooks. Requests that are not answered then are sent again.
-const LAST_WEBHOOKS: Duration = Duration::from_millis(500);
 
 impl Hub {
     /// Starts the actors over `store`. Call it inside an actix system.
@@ -123,6 +126,7 @@ impl Hub {
         let LoadedAccounts { accounts, directory, set_up_token } =
             Accounts::load(Arc::clone(&store), Arc::clone(&clock), settings.accounts).await?;
         let tree = Arc::new(TreeNow::load(&*store).await?);
+        let places = Arc::new(Places::load(&*store).await?);
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
 
@@ -138,17 +142,16 @@ impl Hub {
             Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, clock, counters))
         };
         let archive = {
-            let (store, clock, every) = (Arc::clone(&store), Arc::clone(&clock), settings.maintain_every);
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
             // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, &head, every).start()
+            Archive::new(store, clock, &head, &settings).start()
         };
         let journal = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            let (feed, outbox, head, most) =
-                (feed.clone(), outbox.clone(), head.clone(), settings.most_in_commit);
-            Journal::start_in_arbiter(&durable, move |_| {
-                Journal::new(store, clock, feed, outbox, counters, &head, most)
-            })
+            let (feed, outbox, places) = (feed.clone(), outbox.clone(), Arc::clone(&places));
+            let (head, most) = (head.clone(), settings.most_in_commit);
+            let deps = JournalDeps { store, clock, feed, outbox, places, counters };
+            Journal::start_in_arbiter(&durable, move |_| Journal::new(deps, &head, most))
         };
         // A clock that was set back while the hub was down is the same case as one that is set back while it runs. That
         // it was stands in the sequence before all that is dated by it.
@@ -161,7 +164,7 @@ impl Hub {
         // On this thread too: they are few.
         let alarms = {
             let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            Alarms::new(store, clock, journal.clone(), counters).start()
+            Alarms::new(store, clock, journal.clone(), counters, Arc::clone(&places)).start()
         };
         let keys = Arc::new(RwLock::new(RuleKeys::new()));
         let webhooks = {
@@ -179,6 +182,7 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let registry = Arc::new(TwinRegistry::default());
+        let devices = Arc::new(KnownDevices::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
             let (dialects, clock) = (Arc::clone(&dialects), Arc::clone(&clock));
@@ -203,7 +207,7 @@ impl Hub {
             let (counters, registry) = (Arc::clone(&counters), Arc::clone(&registry));
             let catalog = Arc::clone(&catalog);
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
-            let interpreter = interpreter.clone().recipient();
+            let (interpreter, devices) = (interpreter.clone().recipient(), Arc::clone(&devices));
             Supervisor::start_in_arbiter(&first, move |_| {
                 Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| TwinDeps {
                     store,
@@ -215,6 +219,7 @@ impl Hub {
                     heard,
                     catalog,
                     registry,
+                    devices,
                     dialects,
                     interpreter,
                     subscribers,
@@ -234,7 +239,8 @@ impl Hub {
             })
         };
         // They are asked by people, and seldom: one thread will do for all of them.
-        let (groups, templates, firmware, jobs, accounts) = {
+        let audit = AuditTrail::new(Arc::clone(&store).access(), Arc::clone(&clock), Arc::clone(&counters));
+        let (groups, templates, firmware, jobs, accounts, audit) = {
             let deps = Arc::new(fleet::FleetDeps {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
@@ -256,7 +262,16 @@ impl Hub {
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
                 Jobs::start_in_arbiter(&beside, move |_| Jobs::new(deps)),
                 Accounts::start_in_arbiter(&beside, move |_| accounts),
+                AuditTrail::start_in_arbiter(&beside, move |_| audit),
             )
+        };
+        devices.read_from(supervisor.clone().recipient());
+        let identities = {
+            let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
+            let (tokens, clock, audit) =
+                (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
+            let deps = ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit };
+            ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());
         let waiting = {
@@ -277,6 +292,12 @@ impl Hub {
                 rule_topics: Arc::clone(&rule_topics),
                 keys,
                 secrets: settings.secrets.clone(),
+                authors: Authors {
+                    directory: Arc::clone(&directory),
+                    places: Arc::clone(&places),
+                    tree: Arc::clone(&tree),
+                    clock: Arc::clone(&clock),
+                },
             };
             // A thread of its own: a rule that takes its time holds nobody up.
             Automation::start_in_arbiter(&Arbiter::new().handle(), move |_| Automation::new(deps))
@@ -340,6 +361,7 @@ impl Hub {
             clock: Arc::clone(&clock),
             heard,
             rule_topics,
+            identities,
         };
         let ingress = Ingress::new(ingress_deps, settings.most_in_flight);
         let people = Arc::new(Semaphore::new(PEOPLE));
@@ -357,9 +379,12 @@ impl Hub {
             webhooks,
             groups,
             tree,
+            places,
+            claiming: tokio::sync::Mutex::default(),
             templates,
             firmware,
             accounts,
+            audit,
             directory,
             set_up_token: Mutex::new(set_up_token),
             jobs,
@@ -467,20 +492,7 @@ impl Hub {
 
     /// Commits pending outcomes and takes nothing more in. True when all of it became durable.
     pub async fn close(&self) -> bool {
-        let _ = try_send_unbounded(&self.jobs, StopJobs); // gone is as good
-        let _ = tokio::time::timeout(LONGEST_CLOSE, accounts::close(&self.accounts)).await; // a store that fails
-        let (reply, flushed) = oneshot::channel();
-        let _ = try_send_unbounded(&self.automation, Flush { reply }); // gone, the wait ends
-        let _ = tokio::time::timeout(LONGEST_CLOSE, flushed).await; // what is not kept is made again
-        let (reply, rested) = oneshot::channel();
-        if try_send_unbounded(&self.webhooks, DrainWebhooks { reply }).is_ok() {
-            let _ = tokio::time::timeout(LAST_WEBHOOKS, rested).await; // what is under way still comes again
-        }
-        let (reply, closed) = oneshot::channel();
-        let all = try_send_unbounded(&self.journal, CloseJournal { reply }).is_ok()
-            && tokio::time::timeout(LONGEST_CLOSE, closed).await.is_ok_and(|reply| reply.is_ok());
-        let _ = self.archive.send(StopCompaction).await; // gone is as good
-        all
+        closing::close(self).await
     }
 }
 

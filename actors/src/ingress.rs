@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::counters::{Counters, up};
+use crate::identities::{ClientIdentities, DevicesPolicy};
 use crate::journal::Journal;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::dialects::Interpret;
@@ -26,6 +27,7 @@ use twinhub_domain::twin::Downlink;
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Input, Json};
 use twinhub_mqtt::Intake;
 use twinhub_mqtt::dialects::Dialects;
+use twinhub_mqtt::identity::{Authenticator, ConnectRefusal};
 use twinhub_mqtt::rule_topics::RuleTopics;
 use twinhub_mqtt::subscribers::Subscribers;
 use twinhub_mqtt::unread_topics::UnreadTopics;
@@ -76,6 +78,8 @@ pub struct IngressDeps {
     pub heard: Arc<HeardSince>,
     /// The topics that rules listen to.
     pub rule_topics: Arc<RuleTopics>,
+    /// The clients of the embedded broker.
+    pub identities: ClientIdentities,
 }
 
 impl Ingress {
@@ -88,6 +92,11 @@ impl Ingress {
     /// Sets the treatment of unknown devices from now on.
     pub fn treat_unknown(&self, unknown: UnknownDevicePolicy) {
         self.0.deps.delivery.treat_unknown(unknown);
+    }
+
+    /// Sets the treatment of clients without a password from now on.
+    pub fn treat_anonymous(&self, policy: DevicesPolicy) {
+        self.0.deps.identities.set_policy(policy);
     }
 
     /// Payloads of more than `bytes` are refused from now on; 1 MiB unless this is called.
@@ -208,6 +217,14 @@ impl Intake for Ingress {
     fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String) {
         up(&self.0.deps.counters.messages_in);
         self.0.deps.delivery.note_rejected(topic, payload, reason, detail);
+    }
+
+    fn refuse_client(&self, refusal: ConnectRefusal) {
+        self.0.deps.counters.clients_refused.count(refusal);
+    }
+
+    fn authenticator(&self) -> Arc<dyn Authenticator> {
+        Arc::new(self.0.deps.identities.clone())
     }
 
     fn note_unread(&self, topic: &str) {

@@ -21,6 +21,7 @@ use crate::messages::feed::Committed;
 use crate::messages::journal::{Append, Barrier, CloseJournal, OutgoingDelivered};
 use crate::messages::outbox::PublishAll;
 use crate::outbox::Outbox;
+use crate::places::Places;
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Clock, CommandStatus, Recorded};
 use twinhub_store::{AutomationChanges, Batch, CommandRecord, FleetChanges, Head, JobOp, Store, StoreError};
@@ -31,13 +32,20 @@ const COMMIT: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::f
 /// the device's answer, which is on its way just then.
 const SENT_WAIT: Duration = Duration::from_millis(100);
 
+/// The parts that the journal works with.
+pub struct JournalDeps {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub feed: Addr<Feed>,
+    pub outbox: Addr<Outbox>,
+    /// Told of each commit before anybody else.
+    pub places: Arc<Places>,
+    pub counters: Arc<Counters>,
+}
+
 /// The actor that commits events.
 pub struct Journal {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    feed: Addr<Feed>,
-    outbox: Addr<Outbox>,
-    counters: Arc<Counters>,
+    deps: JournalDeps,
     most_in_commit: usize,
     next_seq: u64,
     next_outgoing: u64,
@@ -69,22 +77,11 @@ struct OwedReceipt {
 
 impl Journal {
     /// A journal that goes on from the store's state `head`.
-    pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        feed: Addr<Feed>,
-        outbox: Addr<Outbox>,
-        counters: Arc<Counters>,
-        head: &Head,
-        most_in_commit: usize,
-    ) -> Self {
-        counters.seq.store(head.seq, Ordering::Relaxed);
+    #[must_use]
+    pub fn new(deps: JournalDeps, head: &Head, most_in_commit: usize) -> Self {
+        deps.counters.seq.store(head.seq, Ordering::Relaxed);
         Self {
-            store,
-            clock,
-            feed,
-            outbox,
-            counters,
+            deps,
             most_in_commit: most_in_commit.max(1),
             next_seq: head.seq + 1,
             next_outgoing: head.outgoing + 1,
@@ -113,7 +110,7 @@ impl Journal {
         self.committing = true;
         self.sent_is_due = false;
         let group = self.next_group();
-        let (store, counters) = (Arc::clone(&self.store), Arc::clone(&self.counters));
+        let (store, counters) = (Arc::clone(&self.deps.store), Arc::clone(&self.deps.counters));
         let work = async move {
             let done = commit(&*store, &group.batch, &counters).await;
             done.map(|()| group)
@@ -138,15 +135,15 @@ impl Journal {
         self.sent_is_due = false;
         self.barriers.clear();
         self.closing.clear();
-        self.counters.store_failing.store(1, Ordering::Release);
-        self.counters.store_lost.set();
+        self.deps.counters.store_failing.store(1, Ordering::Release);
+        self.deps.counters.store_lost.set();
     }
 
     /// Makes a group of waiting outcomes, as many as one commit takes, and gives its events their places.
     fn next_group(&mut self) -> CommitGroup {
         let mut events = Vec::with_capacity(self.waiting.len());
         let mut batch = Batch {
-            at: self.clock.now(),
+            at: self.deps.clock.now(),
             events: Arc::from([]),
             twins: Vec::new(),
             removed: Vec::new(),
@@ -205,17 +202,19 @@ impl Journal {
 
     /// Settles a group after the commit: the feed first, because people wait there in real time.
     fn settle(&mut self, CommitGroup { batch, owed }: CommitGroup) {
-        let counters = Arc::clone(&self.counters);
+        let counters = Arc::clone(&self.deps.counters);
+        let removed = batch.removed.iter().map(|(_, number)| *number);
+        self.deps.places.commit(batch.twins.iter().map(|(_, twin)| twin), removed);
         if let Some(last) = batch.events.last() {
             counters.seq.store(last.seq, Ordering::Relaxed);
             add(&counters.events, batch.events.len() as u64);
             // The feed and the outbox live as long as the journal; if not, the hub is shutting down.
-            let _ = try_send_unbounded(&self.feed, Committed { events: batch.events });
+            let _ = try_send_unbounded(&self.deps.feed, Committed { events: batch.events });
         }
         let is_over = |record: &&CommandRecord| record.command.status != CommandStatus::Sent;
         let over: Vec<_> = batch.commands.iter().filter(is_over).map(|record| record.command.id).collect();
         if !batch.outgoing.is_empty() || !over.is_empty() {
-            let _ = try_send_unbounded(&self.outbox, PublishAll { outgoing: batch.outgoing, over });
+            let _ = try_send_unbounded(&self.deps.outbox, PublishAll { outgoing: batch.outgoing, over });
         }
         if !batch.fleet.jobs.is_empty() {
             add(&counters.job_changes, batch.fleet.jobs.len() as u64);
@@ -243,7 +242,7 @@ impl Journal {
     }
 
     fn wait_for_all(&mut self, reply: oneshot::Sender<()>) {
-        if self.counters.store_lost.is_set() {
+        if self.deps.counters.store_lost.is_set() {
             return; // dropped: what is waited for never comes
         }
         self.barriers.push_back((self.appended, reply));
@@ -324,7 +323,7 @@ impl Handler<OutgoingDelivered> for Journal {
     type Result = ();
 
     fn handle(&mut self, OutgoingDelivered { ids }: OutgoingDelivered, ctx: &mut Context<Self>) {
-        if self.counters.store_lost.is_set() {
+        if self.deps.counters.store_lost.is_set() {
             return;
         }
         if self.sent.is_empty() {
@@ -341,7 +340,7 @@ impl Handler<CloseJournal> for Journal {
     type Result = ();
 
     fn handle(&mut self, CloseJournal { reply }: CloseJournal, ctx: &mut Context<Self>) {
-        if self.counters.store_lost.is_set() {
+        if self.deps.counters.store_lost.is_set() {
             return; // dropped: what is waited for never comes
         }
         self.closed = true;

@@ -20,6 +20,7 @@
 
 pub mod messages;
 
+pub mod identities;
 pub mod ingress;
 pub mod interpreter;
 pub mod retained;
@@ -41,8 +42,11 @@ pub mod fleet;
 
 mod backoff;
 mod delivery;
+mod device_tokens;
+mod known_devices;
 
 pub mod archive;
+pub mod audit;
 pub mod backtest;
 pub mod search;
 
@@ -58,6 +62,7 @@ pub mod error;
 pub mod hub;
 pub mod log_throttle;
 pub mod mailbox;
+pub mod places;
 pub mod silence;
 #[cfg(test)]
 mod testkit;

@@ -156,7 +156,7 @@ impl SearchDeps {
         if place == TwinSource::Memory {
             self.wait_until_durable().await?;
         }
-        let warnings = question.unmatched.warnings(&self.registry);
+        let warnings = question.unmatched.warnings(&self.registry, |twin| question.reaches(twin));
         Ok(FoundDevices { page: DevicePage { twins: page, total }, warnings })
     }
 
@@ -181,7 +181,10 @@ impl SearchDeps {
             self.wait_until_durable().await?;
         }
         let devices = top.sorted().into_iter().filter_map(|item| Some((item.id?, item.number))).collect();
-        Ok(AllFoundDevices { devices, warnings: question.unmatched.warnings(&self.registry) })
+        Ok(AllFoundDevices {
+            devices,
+            warnings: question.unmatched.warnings(&self.registry, |twin| question.reaches(twin)),
+        })
     }
 
     /// Reads all twins, and remembers the wanted part of those that match.
@@ -287,7 +290,8 @@ impl SearchDeps {
         let work = tokio::task::spawn_blocking(move || {
             question.check_time()?;
             let twins = here.block_on(store.twins(&page))?;
-            let looked = twins.iter().inspect(|twin| question.unmatched.note(twin, question.now));
+            let reached = twins.iter().filter(|twin| question.reaches(twin));
+            let looked = reached.inspect(|twin| question.unmatched.note(twin, question.now));
             Ok(looked.filter(|twin| question.matches(twin)).map(|twin| question.item(twin)).collect())
         });
         work.await.map_err(|_| given_up())?
@@ -345,6 +349,7 @@ impl SearchQuestion {
         away.extend(range.away);
         for (number, present) in range.present {
             match present.read() {
+                Some(twin) if !self.reaches(&twin) => {}
                 Some(twin) => {
                     self.unmatched.note(&twin, self.now);
                     if self.matches(&twin) {
@@ -356,10 +361,16 @@ impl SearchQuestion {
         }
     }
 
+    /// Is the twin within the asker's reach? Nothing is learned of others, the names of their properties neither.
+    fn reaches(&self, twin: &Twin) -> bool {
+        select::is_within(&self.find.query.reach, twin)
+    }
+
     fn matches(&self, twin: &Twin) -> bool {
         let FindDevices { query, filter, .. } = &self.find;
         // A new one is not committed yet.
         !twin.is_new()
+            && self.reaches(twin)
             && (self.groups.is_empty() || self.groups.contains(select::key(twin.profile.text("group_id"))))
             && select::is_listed_in_any_group(query, twin)
             && filter.as_ref().is_none_or(|filter| filter.matches(twin, self.now))

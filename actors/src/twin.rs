@@ -17,6 +17,7 @@ use crate::binding::record;
 use crate::catalog::CatalogNow;
 use crate::counters::{Counters, down, up};
 use crate::journal::Journal;
+use crate::known_devices::{DeviceAccess, DevicePlace, KnownDevices};
 use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::alarms::ForgetDeviceAlarms;
 use crate::messages::dialects::StatefulPublish;
@@ -55,6 +56,8 @@ pub struct TwinDeps {
     /// The templates that devices can have.
     pub catalog: Arc<CatalogNow>,
     pub registry: Arc<TwinRegistry>,
+    /// The devices that clients spoke of.
+    pub devices: Arc<KnownDevices>,
     /// The dialects that devices speak.
     pub dialects: Arc<Dialects>,
     /// The receiver of messages in dialects that have a state.
@@ -125,6 +128,9 @@ impl TwinActor {
         let TwinDeps { subscribers, dialects, .. } = &*self.deps;
         let (catalog, listeners) = (|| self.deps.catalog.now(), &DialectListeners { subscribers, dialects });
         let was_new = twin.is_new();
+        // No word of a device changes its rights, and its messages are the many.
+        let rights = |twin: &Twin| (DeviceAccess::of(twin), DevicePlace::of(twin));
+        let rights_before = (!is_of_device || was_new).then(|| rights(&twin));
         let begun = match (twin.is_new(), if_unknown) {
             (_, IfUnknown::RefuseUnless(number)) if twin.number != number => {
                 Err(Refusal::Unknown(twin.id.to_string()))
@@ -165,6 +171,9 @@ impl TwinActor {
                 }
                 receipt.settle(Err(NotAccepted::Refused(refusal)));
             }
+        }
+        if let Some(before) = rights_before {
+            self.deps.devices.changed(&twin.id, &before, &rights(&twin));
         }
         if deleted || is_of_life && !twin.lifecycle().is_out_of_service() {
             self.deps.counters.out_of_service.forget(twin.number);

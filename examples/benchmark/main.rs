@@ -8,6 +8,7 @@
 
 mod bulk;
 mod commands;
+mod connects;
 mod disk;
 mod groups;
 mod http;
@@ -22,6 +23,7 @@ mod rest;
 mod rules;
 mod schedules;
 mod search;
+mod sign_in;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -75,6 +77,8 @@ enum BenchmarkPart {
     Groups,
     Search,
     History,
+    SignIn,
+    Connects,
 }
 
 /// The context that the measurements share.
@@ -156,6 +160,8 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::Groups => groups::run(&bench, report).await,
             BenchmarkPart::Search => search::run(&bench, report).await,
             BenchmarkPart::History => rest::history(&bench, report).await,
+            BenchmarkPart::SignIn => sign_in::run(&bench, report).await,
+            BenchmarkPart::Connects => connects::run(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }

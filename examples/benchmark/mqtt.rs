@@ -2,11 +2,11 @@
 //! fraction of the processor time that a client library costs, so that the load distorts little.
 
 use std::io::{Error, ErrorKind, Result};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Written to the socket at once.
 const CHUNK: usize = 32 * 1024;
@@ -34,12 +34,26 @@ struct Packet {
 impl MqttClient {
     /// Connects with a clean session.
     pub async fn connect(broker: SocketAddr, client_id: &str) -> Result<Self> {
-        let stream = TcpStream::connect(broker).await?;
-        stream.set_nodelay(true)?;
-        let mut client = Self { stream, incoming: Vec::new(), outgoing: Vec::new(), next_id: 0 };
         let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec(); // clean session, no keep-alive
         put_text(&mut body, client_id);
-        put_packet(&mut client.outgoing, 0x10, &[&body]);
+        Self::introduce(TcpStream::connect(broker).await?, &body).await
+    }
+
+    /// Connects from an address of this machine as a device with a password.
+    pub async fn connect_as(broker: SocketAddr, from: Ipv4Addr, device: &str, token: &str) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let mut body = b"\x00\x04MQTT\x04\xc2\x00\x00".to_vec(); // the same, with a user name and a password
+        for text in [device, device, token] {
+            put_text(&mut body, text);
+        }
+        Self::introduce(socket.connect(broker).await?, &body).await
+    }
+
+    async fn introduce(stream: TcpStream, connect: &[u8]) -> Result<Self> {
+        stream.set_nodelay(true)?;
+        let mut client = Self { stream, incoming: Vec::new(), outgoing: Vec::new(), next_id: 0 };
+        put_packet(&mut client.outgoing, 0x10, &[connect]);
         client.flush().await?;
         client.expect(0x20, |body| body == [0, 0]).await?;
         Ok(client)

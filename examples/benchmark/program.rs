@@ -41,12 +41,23 @@ pub struct BareBroker {
 impl HubProgram {
     /// Starts `program` on `data`, with the broker at `outside` or its own.
     pub async fn start(program: &Path, data: &Path, outside: Option<SocketAddr>) -> Result<Self> {
+        Self::start_with(program, data, outside, &[]).await
+    }
+
+    /// The same with more options.
+    pub async fn start_with(
+        program: &Path,
+        data: &Path,
+        outside: Option<SocketAddr>,
+        options: &[&str],
+    ) -> Result<Self> {
         let began = Instant::now();
         let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--log", "info", "--data-dir"])
             .arg(data)
             .args(["--mqtt", &outside.map_or("embedded".into(), |broker| format!("mqtt://{broker}"))])
+            .args(options)
             .current_dir(data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

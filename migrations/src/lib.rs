@@ -15,6 +15,7 @@ mod m0010_purpose;
 mod m0011_access;
 mod m0012_run_seq;
 mod m0013_composed;
+mod m0014_scopes;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_access::Migration),
             Box::new(m0012_run_seq::Migration),
             Box::new(m0013_composed::Migration),
+            Box::new(m0014_scopes::Migration),
         ]
     }
 }

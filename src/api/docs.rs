@@ -81,9 +81,9 @@ fn name_permissions(whole: &mut utoipa::openapi::OpenApi) {
 /// The routes of the document, and of the page without its last stroke and with it.
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        Operation::plain(Permission::Monitor, Method::Get, DESCRIPTION, || web::to(get_description)),
-        Operation::plain(Permission::Monitor, Method::Get, "/docs", || web::to(to_the_page)),
-        Operation::plain(Permission::Monitor, Method::Get, "/docs/{file:.*}", || web::to(get_file)),
+        Operation::plain(Permission::Read, Method::Get, DESCRIPTION, || web::to(get_description)),
+        Operation::plain(Permission::Read, Method::Get, "/docs", || web::to(to_the_page)),
+        Operation::plain(Permission::Read, Method::Get, "/docs/{file:.*}", || web::to(get_file)),
     ]
 }
 

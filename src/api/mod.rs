@@ -2,7 +2,7 @@
 //! to an actor and return its answer.
 
 mod alarms;
-mod audit;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod automation;
 #[cfg(test)]

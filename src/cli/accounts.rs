@@ -4,15 +4,17 @@
 mod alone;
 mod book;
 mod password;
+mod rotate;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use twinhub_domain::duration::positive_ms;
 
 use self::book::Book;
+use self::rotate::rotate_secret;
 use crate::cli::rules::CommandFailed;
 use crate::cli::rules::print::{line, moment_in, table};
 use crate::config::{Config, ConfigError, Options};
@@ -79,6 +81,12 @@ enum KeyAction {
     List,
     /// Revoke a key
     Revoke(RevokeArgs),
+    /// Make a new key of the hub itself, which seals its secrets
+    ///
+    /// The hub must not run meanwhile. The new key stands first in the file (secret.key), and everything that is sealed
+    /// in the database is sealed with it. The older key stays in the file while devices have tokens that are stored
+    /// under it; a device goes over to the new one when it signs in next. Keep the file with your backups.
+    RotateSecret(RotateArgs),
 }
 
 #[derive(Args, Debug)]
@@ -89,6 +97,8 @@ struct AddUserArgs {
     /// The role: a viewer sees, an operator steers and manages devices, an admin may do everything
     #[arg(long, value_name = "ROLE")]
     role: RoleWord,
+    #[command(flatten)]
+    scope: ScopeArg,
     /// The e-mail address, by which the user can sign in too
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
@@ -115,6 +125,8 @@ struct RoleArgs {
     /// The role
     #[arg(value_name = "ROLE")]
     role: RoleWord,
+    #[command(flatten)]
+    scope: ScopeArg,
 }
 
 #[derive(Args, Debug)]
@@ -132,6 +144,8 @@ struct AddKeyArgs {
     /// The role
     #[arg(long, value_name = "ROLE")]
     role: RoleWord,
+    #[command(flatten)]
+    scope: ScopeArg,
     /// The life of the key, a year at most
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = life)]
     expires_in: i64,
@@ -142,6 +156,30 @@ struct RevokeArgs {
     /// The key's id, as `twinhub key list` shows it
     #[arg(value_name = "ID")]
     id: String,
+}
+
+/// The devices for which a role counts.
+#[derive(Args, Debug)]
+struct ScopeArg {
+    /// The devices for which the role counts: all, own, nothing, group:ID with the groups below it, or device:ID; of
+    /// several groups or devices one each
+    #[arg(long, value_name = "SCOPE", value_parser = scope_part)]
+    scope: Vec<ScopePart>,
+}
+
+/// One of the values of `--scope`.
+#[derive(Clone, Debug)]
+enum ScopePart {
+    Word(String),
+    Group(String),
+    Device(String),
+}
+
+#[derive(Args, Debug)]
+struct RotateArgs {
+    /// Remove the older keys at once; devices with tokens of before need new ones then
+    #[arg(long)]
+    forget_old: bool,
 }
 
 /// A role of people and of keys.
@@ -174,6 +212,7 @@ Examples:
   twinhub key add ci --role operator             prints the key, which nobody sees again
   twinhub key add grafana --role viewer --expires-in 365d
   twinhub key revoke 4fTq8sWz1B
+  twinhub key rotate-secret                      another key in secret.key, while the hub does not run
   curl -H \"Authorization: Bearer $TWINHUB_TOKEN\" http://127.0.0.1:8080/api/devices
 
 Exit status: 0 it was done, 1 it was refused, 2 it could not be done as it was asked.";
@@ -220,8 +259,10 @@ pub async fn run_user(UserArgs { action, place }: UserArgs) -> Result<(), Comman
 
 async fn change_users(book: &Book, action: UserAction, password: String) -> Result<()> {
     match action {
-        UserAction::Add(AddUserArgs { name, role, email, .. }) => {
-            let user = json!({ "name": name, "role": role.as_str(), "password": password, "email": email });
+        UserAction::Add(AddUserArgs { name, role, scope, email, .. }) => {
+            let mut user =
+                json!({ "name": name, "role": role.as_str(), "password": password, "email": email });
+            scope.put(&mut user)?;
             let made = book.add_user(&user).await?;
             line(&format!("made the {} {}", text(&made["role"]), text(&made["name"])))
         }
@@ -234,8 +275,10 @@ async fn change_users(book: &Book, action: UserAction, password: String) -> Resu
             book.set_password(&name, &password).await?;
             line(&format!("set the password of {name}, and ended their sessions"))
         }
-        UserAction::Role(RoleArgs { name, role }) => {
-            let changed = book.change_user(&name, &json!({ "role": role.as_str() })).await?;
+        UserAction::Role(RoleArgs { name, role, scope }) => {
+            let mut change = json!({ "role": role.as_str() });
+            scope.put(&mut change)?;
+            let changed = book.change_user(&name, &change).await?;
             line(&format!("{} is {} now", text(&changed["name"]), text(&changed["role"])))
         }
         UserAction::Remove(NameArgs { name }) => {
@@ -250,7 +293,11 @@ async fn change_users(book: &Book, action: UserAction, password: String) -> Resu
 /// # Errors
 /// The data folder cannot be used, or it is refused.
 pub async fn run_key(KeyArgs { action, place }: KeyArgs) -> Result<(), CommandFailed> {
-    let book = Book::open(place.config().map_err(misused)?).await.map_err(CommandFailed::Misused)?;
+    let config = place.config().map_err(misused)?;
+    if let KeyAction::RotateSecret(RotateArgs { forget_old }) = action {
+        return rotate_secret(config, forget_old).await;
+    }
+    let book = Book::open(config).await.map_err(CommandFailed::Misused)?;
     let done = change_keys(&book, action).await;
     book.close().await;
     done.map_err(CommandFailed::Broke)
@@ -258,9 +305,11 @@ pub async fn run_key(KeyArgs { action, place }: KeyArgs) -> Result<(), CommandFa
 
 async fn change_keys(book: &Book, action: KeyAction) -> Result<()> {
     match action {
-        KeyAction::Add(AddKeyArgs { name, role, expires_in }) => {
+        KeyAction::Add(AddKeyArgs { name, role, scope, expires_in }) => {
             let seconds = expires_in / 1_000;
-            let key = json!({ "name": name, "role": role.as_str(), "expires_in": seconds, "service": true });
+            let mut key =
+                json!({ "name": name, "role": role.as_str(), "expires_in": seconds, "service": true });
+            scope.put(&mut key)?;
             let made = book.add_key(&key).await?;
             line(&text(&made["secret"]))
         }
@@ -272,7 +321,41 @@ async fn change_keys(book: &Book, action: KeyAction) -> Result<()> {
             let revoked = book.revoke_key(&id).await?;
             line(&format!("revoked {}", text(&revoked["name"])))
         }
+        KeyAction::RotateSecret(_) => Ok(()), // done above, without the users
     }
+}
+
+impl ScopeArg {
+    /// Puts it into a body, where it was given.
+    fn put(self, body: &mut Value) -> Result<()> {
+        let (mut words, mut groups, mut devices) = (Vec::new(), Vec::new(), Vec::new());
+        for part in self.scope {
+            match part {
+                ScopePart::Word(word) => words.push(word),
+                ScopePart::Group(id) => groups.push(id),
+                ScopePart::Device(id) => devices.push(id),
+            }
+        }
+        let scope = match (&words[..], groups.is_empty(), devices.is_empty()) {
+            ([], true, true) => return Ok(()),
+            ([word], true, true) => json!(word),
+            ([], false, true) => json!({ "groups": groups }),
+            ([], true, false) => json!({ "devices": devices }),
+            _ => bail!("--scope is one word, or groups, or devices"),
+        };
+        body["scope"] = scope;
+        Ok(())
+    }
+}
+
+fn scope_part(text: &str) -> Result<ScopePart, String> {
+    let part = match text.split_once(':') {
+        Some(("group", id)) if !id.is_empty() => ScopePart::Group(id.to_owned()),
+        Some(("device", id)) if !id.is_empty() => ScopePart::Device(id.to_owned()),
+        None if ["all", "own", "nothing"].contains(&text) => ScopePart::Word(text.to_owned()),
+        _ => return Err("expected all, own, nothing, group:ID or device:ID".to_owned()),
+    };
+    Ok(part)
 }
 
 fn misused(error: ConfigError) -> CommandFailed {

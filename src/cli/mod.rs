@@ -1,13 +1,17 @@
 //! The command line: the commands of the program.
 
 pub mod accounts;
+pub mod audit;
+pub mod doctor;
 pub mod files;
 pub mod jobs;
 pub mod migrate;
+pub mod mqtt;
 pub mod remote;
 pub mod rules;
 pub mod simulate;
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,8 +21,11 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::accounts::{KeyArgs, UserArgs};
+use self::audit::AuditArgs;
+use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
+use self::mqtt::MqttArgs;
 use self::rules::{CommandFailed, RulesArgs};
 use self::simulate::SimulateArgs;
 use crate::api;
@@ -69,6 +76,12 @@ enum CliCommand {
     User(UserArgs),
     /// Make, list and revoke keys for programs
     Key(KeyArgs),
+    /// List the audit: who did what, and from where
+    Audit(AuditArgs),
+    /// Have an outside broker know the devices
+    Mqtt(MqttArgs),
+    /// Say what is wrong with an installation, or weak, and what to do about it
+    Doctor(Box<DoctorArgs>),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
     /// Print the value of every option, and its source
@@ -130,6 +143,10 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
+        CliCommand::Audit(args) => match ended(async_main(audit::run(args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
         CliCommand::Devices(args) => match ended(async_main(files::run(&columns::DEVICES, args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),
@@ -144,6 +161,11 @@ pub fn run() -> ExitCode {
         },
         CliCommand::User(args) => async_main(accounts::run_user(args)).map_err(with_exit_code),
         CliCommand::Key(args) => async_main(accounts::run_key(args)).map_err(with_exit_code),
+        CliCommand::Mqtt(args) => async_main(mqtt::run(args)).map_err(with_exit_code),
+        CliCommand::Doctor(args) => match ended(async_main(doctor::run(*args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
         CliCommand::Migrate(args) => run_migrate(args),
         CliCommand::Config(options) => print_config(*options, &matches),
         CliCommand::Openapi => print(&format!("{:#}", api::openapi())).map_err(|error| (FAILED, error)),
@@ -247,8 +269,20 @@ fn explain(error: &clap::Error) -> ExitCode {
     ExitCode::from(MISUSED)
 }
 
+/// The text in one line, with the passwords in its URLs as `***`: errors repeat what was given.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split_whitespace().map(without_password).collect::<Vec<_>>().join(" ")
+}
+
+fn without_password(word: &str) -> Cow<'_, str> {
+    let hidden = || {
+        let (scheme, rest) = word.split_once("://")?;
+        // The last one: a password may have one too, where it should be written as %40.
+        let (login, place) = rest.rsplit_once('@')?;
+        let (user, _) = login.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{place}"))
+    };
+    hidden().map_or(Cow::Borrowed(word), Cow::Owned)
 }
 
 #[cfg(test)]
@@ -284,6 +318,18 @@ mod tests {
             let has = |action, option| help(action).contains(option);
             let (tokens, query) = (has("import", "--tokens"), has("export", "--query"));
             assert_eq!((tokens, query), (what == "devices", what == "devices"), "{what}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_urls_are_hidden() {
+        for (text, expected) in [
+            ("no  password\nat all", "no password at all"),
+            ("invalid value 'mqtt://ann:p@ss@h/x' for", "invalid value 'mqtt://ann:***@h/x' for"),
+            ("`postgres://ann:p@h`: wrong", "`postgres://ann:***@h`: wrong"),
+            ("mqtt://ann@h:1883 http://h:80/a:b", "mqtt://ann@h:1883 http://h:80/a:b"),
+        ] {
+            assert_eq!(one_line(text), expected);
         }
     }
 

@@ -182,8 +182,19 @@ impl Remote {
         path: &str,
         body: &Value,
     ) -> Result<impl Stream<Item = Result<Frame>> + use<>> {
-        let request = self.request(Method::POST, path).header("Accept", "text/event-stream");
-        let response = self.send(request.json(body)).await?;
+        self.events(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// A GET whose answer is a stream of events.
+    ///
+    /// # Errors
+    /// The hub is not there, or says no.
+    pub async fn follow(&self, path: &str) -> Result<impl Stream<Item = Result<Frame>> + use<>> {
+        self.events(self.request(Method::GET, path)).await
+    }
+
+    async fn events(&self, request: RequestBuilder) -> Result<impl Stream<Item = Result<Frame>> + use<>> {
+        let response = self.send(request.header("Accept", "text/event-stream")).await?;
         let mut chunks = response.bytes_stream();
         let mut text = Vec::new();
         Ok(futures_util::stream::poll_fn(move |context| {

@@ -63,6 +63,19 @@ fn secrets(config: &Config) -> SecretNames {
     SecretNames::with(&config.rule_secrets)
 }
 
+/// The problems in the files of the rules folder, `rules/hall.yaml:7:9: …`, each in a line.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn problems(config: &Config) -> Result<Vec<String>, String> {
+    let sources = match sources::read(&[], config.rules.clone(), &secrets(config)) {
+        Ok(sources) => sources,
+        Err(CommandFailed::Misused(error) | CommandFailed::Broke(error)) => return Err(format!("{error:#}")),
+    };
+    let first_line = |problem: String| problem.lines().next().unwrap_or_default().to_owned();
+    Ok(check::problems(&sources).into_iter().map(first_line).collect())
+}
+
 /// The reason why a command failed.
 #[derive(Debug)]
 pub enum CommandFailed {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{ConfigError, Options};
 
 /// Read when no other is named, if it is there.
-pub(super) const DEFAULT: &str = "twinhub.toml";
+pub const DEFAULT: &str = "twinhub.toml";
 
 /// Reads the file called `named`, or the default one, which may be missing.
 pub(super) fn read(named: Option<&Path>) -> Result<Options, ConfigError> {
@@ -87,7 +87,7 @@ mod tests {
         let text = "listen = '127.0.0.1:1'\ndata-dir = 'd'\ndatabase = 'sqlite:x'\nmqtt = 'mqtt://h'\n\
             mqtt-listen = '127.0.0.1:2'\nmqtt-connections = 100\nmqtt-payload-limit = '1MiB'\nmqtt-retained-limit = '8MiB'\n\
             mqtt-retained-total = '256MiB'\nmqtt-sessions = 100\nmqtt-session-messages = 100\nmqtt-session-limit = '1MiB'\n\
-            mqtt-sessions-total = '256MiB'\nunknown-devices = 'reject'\ndevice-clock-ahead = '2d'\ndevice-clock-behind = 'never'\nrules = 'r'\ncors = ['http://a']\n\
+             mqtt-sessions-total = '256MiB'\nmosquitto-files = 'm'\nmosquitto-pid-file = 'p'\ndevices = 'known'\nunknown-devices = 'reject'\ndevice-clock-ahead = '2d'\ndevice-clock-behind = 'never'\nrules = 'r'\ncors = ['http://a']\n\
             hosts = ['hub.example.com']\nhttp-connections = 500\nlog = 'debug'\n\
             log-format = 'json'\nbody-limit = '2MiB'\nimport-limit = '1GiB'\nfirmware-limit = '1GB'\nkey-file = 'k'\npublic-url = 'https://h'\nidle-after = 'never'\nfirst-silence = '5m'\nretention = '1d'\n\
             keep-readings = '30d'\nkeep-runs = '90d'\nrule-secrets = ['HOOK']\nwebhook-allow = ['127.0.0.1:9000', 'hooks.local']\nwebhook-private-redirects = true\nregistration = 'open'\nopen = true\nopen-to-network = false\n";

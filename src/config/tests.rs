@@ -54,16 +54,34 @@ fn the_database_lies_in_the_data_folder_unless_a_url_says_otherwise() {
 
 #[test]
 fn an_address_that_others_can_reach_has_to_be_asked_for() {
-    let text = |given| combine(given, None, "").err().unwrap().to_string();
-    assert!(text("mqtt-listen = '[::]:1883'").starts_with("--mqtt-listen [::]:1883 can be reached"));
+    let text = |given: &str| combine(given, None, "").err().unwrap().to_string();
+    for devices in ["open", "known"] {
+        let options = format!("mqtt-listen = '[::]:1883'\ndevices = '{devices}'");
+        let text = text(&options);
+        assert!(text.starts_with("--mqtt-listen [::]:1883 can be reached"), "{text}");
+        assert!(text.contains(&format!("with --devices {devices} anyone")), "{text}");
+    }
     assert!(text("listen = '0.0.0.0:80'\nopen = true").starts_with("--open lets in"));
     for taken in [
         "listen = '0.0.0.0:80'\nopen = true\nopen-to-network = true",
         "mqtt-listen = '0.0.0.0:80'\nopen-to-network = true",
+        "mqtt-listen = '0.0.0.0:80'\nopen-to-network = true\ndevices = 'known'",
+        "mqtt-listen = '0.0.0.0:80'",
+        "mqtt-listen = '0.0.0.0:80'\ndevices = 'strict'",
         "mqtt-listen = '0.0.0.0:80'\nmqtt = 'mqtt://h'",
         "listen = '0.0.0.0:80'", // that there is a user is found out at the start
         "listen = '[::1]:80'\nopen = true",
     ] {
         assert!(combine(taken, None, "").is_ok(), "{taken}");
     }
+}
+
+#[test]
+fn devices_need_a_password_where_other_machines_reach_the_broker() {
+    let devices = |given, file| combine(given, None, file).unwrap().devices();
+    assert_eq!(devices("", ""), DevicesOption::Open);
+    assert_eq!(devices("mqtt-listen = '0.0.0.0:1883'", ""), DevicesOption::Strict);
+    assert_eq!(devices("mqtt-listen = '0.0.0.0:1883'\nopen-to-network = true", ""), DevicesOption::Open);
+    assert_eq!(devices("devices = 'strict'", "devices = 'open'"), DevicesOption::Strict);
+    assert_eq!(devices("", "devices = 'known'"), DevicesOption::Known);
 }

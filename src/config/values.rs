@@ -73,6 +73,30 @@ pub enum Mqtt {
     Broker(BrokerAddress),
 }
 
+/// The treatment of MQTT clients without a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DevicesOption {
+    /// Anybody may speak for any device; a password that is given must be right
+    Open,
+    /// Clients without a password speak for registered devices that have none
+    Known,
+    /// Every client needs a password
+    Strict,
+}
+
+impl DevicesOption {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Known => "known",
+            Self::Strict => "strict",
+        }
+    }
+}
+
 /// The treatment of devices that are not registered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use tokio::sync::watch;
+use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity};
 use twinhub_domain::cause::Source;
 
 use super::credential::RequestCredential;
-use super::{csrf, origin};
+use super::{client, csrf};
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -108,18 +108,15 @@ impl WebState {
     /// # Errors
     /// The credential has no form of one, or counts no more; or it is a cookie that no page of ours may have sent.
     pub fn admit(&self, request: &HttpRequest) -> Result<CallerAdmission, ApiError> {
+        let client = client::of(request);
         let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie)?;
         if let RequestCredential::Session(_) = credential {
-            let host = origin::host(request.head()).unwrap_or_default();
-            csrf::check(request.head(), host, &self.policy().origins)?;
+            csrf::check(request.head(), &client, &self.policy().origins)?;
         }
-        if credential == RequestCredential::Nothing
-            && self.anonymous.from_here
-            && is_handed_on(request.headers())
-        {
+        if credential == RequestCredential::Nothing && self.anonymous.from_here && client.is_handed_on {
             return Ok(self.admit_stranger());
         }
-        self.identify(credential, address(request))
+        self.identify(credential, client.address)
     }
 
     /// Lets a caller in as one without a name, on routes for everybody: who signs in may bring an old session.
@@ -168,6 +165,12 @@ impl WebState {
 }
 
 impl CallerAdmission {
+    /// May the caller do no more than anybody who reaches the hub?
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        self.grant.demand(Permission::Read).is_err() && matches!(self.holder, Holder::Anonymous)
+    }
+
     /// Goes on where the caller has `permission`.
     ///
     /// # Errors
@@ -178,6 +181,10 @@ impl CallerAdmission {
         }
         Err(match &self.holder {
             Holder::Anonymous | Holder::Program => ApiError::SignIn(permission),
+            // Their role has it, and their scope takes it away.
+            Holder::Known(identity) if identity.rights.permissions.contain(permission) => {
+                HubError::Scoped.into()
+            }
             Holder::Known(identity) => ApiError::Lacks { permission, role: identity.rights.role },
         })
     }
@@ -237,20 +244,4 @@ impl LiveRights {
         let again = directory.identify(credential, self.state.hub().clock.now(), identity.address);
         Some(if again.is_ok() { RightsLost::Narrowed } else { RightsLost::SignedOut })
     }
-}
-
-/// Headers that proxies add to what they hand on.
-const OF_PROXIES: [&str; 6] =
-    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
-
-/// Did a proxy hand this request on? Then its address is the proxy's, and says nothing of who sent it.
-#[must_use]
-pub fn is_handed_on(headers: &HeaderMap) -> bool {
-    OF_PROXIES.iter().any(|name| headers.contains_key(*name))
-}
-
-/// The address that a request came from; one without (in a test) came from this machine.
-#[must_use]
-pub fn address(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(std::net::Ipv4Addr::LOCALHOST.into(), |peer| peer.ip().to_canonical())
 }

@@ -6,6 +6,9 @@
 //! sessions are limited to seven eighths of `most`. A connection beyond `most` is answered 503, or, on the
 //! monitoring routes, served, and closed.
 //!
+//! A tenth of `most` is kept for callers who have a credential: on a connection that comes when the others are taken, requests
+//! of strangers are answered 503, to sign in among them.
+//!
 //! One address has half of `most` at most, so that no client shuts out all others by connections that are at work. Loopback
 //! has no such limit: a reverse proxy there stands for everybody.
 
@@ -30,6 +33,8 @@ const QUIET_FOR: Duration = Duration::from_secs(5);
 const QUIET_FOR_WHEN_FULL: Duration = Duration::from_secs(1);
 /// A response of which a client takes no bytes for this long does not keep its connection from being idle, in ms.
 const STALLED_AFTER_MS: u64 = 30_000;
+/// One place in this many is kept for callers with a credential.
+const RESERVE: usize = 10;
 /// Connections of one address beyond its share that are still accepted, to be answered 503.
 const ANSWERED_BEYOND_SHARE: usize = 16;
 /// The interval of looks for idle connections, besides one on each new connection.
@@ -76,6 +81,8 @@ pub struct HttpConnection {
     leaving: AtomicBool,
     /// It came when `most` connections were open, or half as many of its address.
     beyond: AtomicBool,
+    /// It came when only places were left that are kept for callers with a credential.
+    reserved: AtomicBool,
     /// Requests and live sessions in progress.
     working: AtomicU32,
     /// Responses on their way.
@@ -183,7 +190,9 @@ impl HttpConnections {
         let mut open = self.make_room();
         let has_share = address.is_some_and(|address| self.has_share(&mut open, address));
         let connection = Arc::new(HttpConnection::new(address, self.started));
-        connection.beyond.store(has_share || open.staying() >= self.most, Ordering::Relaxed);
+        let staying = open.staying();
+        connection.beyond.store(has_share || staying >= self.most, Ordering::Relaxed);
+        connection.reserved.store(staying >= self.most - self.most / RESERVE, Ordering::Relaxed);
         let key = open.next;
         open.next += 1;
         open.connections.insert(key, Arc::clone(&connection));
@@ -318,6 +327,7 @@ impl HttpConnection {
             cut: AtomicBool::default(),
             leaving: AtomicBool::default(),
             beyond: AtomicBool::default(),
+            reserved: AtomicBool::default(),
             working: AtomicU32::default(),
             sending: AtomicU32::default(),
             quiet_since: AtomicU64::default(),
@@ -342,6 +352,11 @@ impl HttpConnection {
     /// Did it come when `most` connections were open, or half as many of its address?
     pub(super) fn is_beyond(&self) -> bool {
         self.beyond.load(Ordering::Relaxed)
+    }
+
+    /// Did it come when only places were left that are kept for callers with a credential?
+    pub(super) fn is_reserved(&self) -> bool {
+        self.reserved.load(Ordering::Relaxed)
     }
 
     /// Begins a request.

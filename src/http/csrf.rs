@@ -6,6 +6,7 @@ use actix_web::http::Method;
 use actix_web::http::header;
 
 use super::AllowedOrigins;
+use super::client::Client;
 use super::origin::text;
 use crate::http::problem::ApiError;
 
@@ -20,11 +21,15 @@ struct ByCookie<'a> {
     site: Option<&'a str>,
 }
 
-/// Refuses a request with a cookie that no page of ours may have sent. `host` is the host that it was sent to.
+/// Refuses a request with a cookie that no page of ours may have sent.
 ///
 /// # Errors
 /// It has an effect, and neither its `Origin` nor `Sec-Fetch-Site` says that we sent it.
-pub(super) fn check(request: &RequestHead, host: &str, origins: &AllowedOrigins) -> Result<(), ApiError> {
+pub(super) fn check(
+    request: &RequestHead,
+    client: &Client,
+    origins: &AllowedOrigins,
+) -> Result<(), ApiError> {
     let headers = request.headers();
     let asked = ByCookie {
         reads: matches!(request.method, Method::GET | Method::HEAD),
@@ -32,7 +37,11 @@ pub(super) fn check(request: &RequestHead, host: &str, origins: &AllowedOrigins)
         origin: text(headers, "Origin"),
         site: text(headers, "Sec-Fetch-Site"),
     };
-    if is_ours(asked, |origin| origins.is_own(origin, host)) { Ok(()) } else { Err(ApiError::Csrf) }
+    if is_ours(asked, |origin| origins.is_own(origin, client.is_https, &client.host)) {
+        Ok(())
+    } else {
+        Err(ApiError::Csrf)
+    }
 }
 
 fn is_ours(asked: ByCookie<'_>, is_own: impl FnOnce(&str) -> bool) -> bool {
@@ -90,9 +99,9 @@ mod tests {
                 origin: text(2),
                 site: text(3),
             };
-            let found = is_ours(asked, |origin| origins.is_own(origin, "hub.local:8080"));
+            let found = is_ours(asked, |origin| origins.is_own(origin, false, "hub.local:8080"));
             assert_eq!(found, cells[4] == "yes", "{line}");
         }
-        assert!(!wildcard.is_own("http://evil.example", "hub.local"), "`*` names nobody");
+        assert!(!wildcard.is_own("http://evil.example", false, "hub.local"), "`*` names nobody");
     }
 }

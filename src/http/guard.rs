@@ -1,17 +1,17 @@
 //! Middleware around all routes: checks the request's host, origin and content encoding before routing, refuses
 //! requests beyond the connection limit, and sets the security headers of every response.
 
-use actix_web::ResponseError as _;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
+use actix_web::{HttpMessage as _, ResponseError as _};
 
-use super::connections;
 use super::sending::watched;
 use super::{Policy, WebState};
+use super::{connections, requests};
 use crate::http::problem::ApiError;
 
 /// The content security policy of responses that are no page: nothing is run, loaded or framed.
@@ -29,7 +29,7 @@ pub(super) async fn outer(
     let connection = connections::of(request.request());
     let working = connection.as_ref().map(|connection| connection.work());
     let policy = state(&request).map(|state| state.policy());
-    let foreign = policy.as_ref().and_then(|policy| policy.hosts.check(&request).err());
+    let foreign = policy.as_ref().and_then(|policy| meet(&request, policy).err());
     let mut response = match foreign {
         Some(error) => refuse(request, &error),
         None => next.call(request).await?.map_into_boxed_body(),
@@ -45,6 +45,18 @@ pub(super) async fn outer(
     let response = response.map_body(|_, body| watched(body, connection));
     drop(working);
     Ok(response)
+}
+
+/// Finds out who the client is, and refuses a request for another host.
+fn meet(request: &ServiceRequest, policy: &Policy) -> Result<(), ApiError> {
+    let client = policy.proxies.client(request.head())?;
+    requests::name_client(client.address);
+    policy.hosts.check(request)?;
+    if client.is_handed_on && !client.host.is_empty() && !policy.hosts.has(&client.host) {
+        return Err(ApiError::Host(client.host.into()));
+    }
+    request.extensions_mut().insert(client);
+    Ok(())
 }
 
 /// Inside the CORS middleware, so that allowed pages can read why a request was refused.
@@ -64,7 +76,7 @@ fn check(request: &ServiceRequest) -> Result<(), ApiError> {
     content_encoding(request.headers())?;
     let is_beyond = connections::of(request.request()).is_some_and(|connection| connection.is_beyond());
     // Monitoring must work above all while the hub is crowded.
-    if is_beyond && !matches!(request.path(), "/health" | "/ready" | "/metrics") {
+    if is_beyond && !is_monitoring(request.path()) {
         return Err(state.connections.refuse());
     }
     Ok(())
@@ -112,6 +124,11 @@ fn tell_origin(headers: &mut HeaderMap, policy: &Policy) {
     if allowed.to_str().is_ok_and(|origin| policy.origins.by_wildcard(origin)) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
+}
+
+/// Is it a route that says whether the hub is well?
+pub(super) fn is_monitoring(path: &str) -> bool {
+    matches!(path, "/health" | "/ready" | "/metrics")
 }
 
 fn is_of_docs(path: &str) -> bool {

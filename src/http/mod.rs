@@ -1,6 +1,7 @@
 //! The web server: routes and middleware put together, and the listener.
 
 mod admission;
+pub mod client;
 mod connections;
 mod credential;
 mod csrf;
@@ -10,13 +11,14 @@ mod hosts;
 mod origin;
 mod policy;
 pub mod problem;
+pub mod rate_limit;
 pub(crate) mod reply;
 mod requests;
 pub mod routes;
-pub(crate) mod search_limiter;
 mod sending;
 pub(crate) mod sign_in;
 mod stream;
+pub(crate) mod turns;
 pub(crate) mod warnings;
 
 use std::io;
@@ -37,9 +39,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, ResponseError as _, web};
 use tracing::debug;
 
-pub use admission::{
-    AnonymousAccess, CallerAdmission, Holder, LiveRights, RightsLost, address, is_handed_on,
-};
+pub use admission::{AnonymousAccess, CallerAdmission, Holder, LiveRights, RightsLost};
 pub use connections::{HttpConnections, LiveSession};
 pub use extract::access::Access;
 pub use hosts::Hosts;
@@ -62,6 +62,18 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 const ANSWERED_BEYOND: usize = 64;
 /// The methods that pages of allowed origins may use.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+/// The headers of answers that pages of allowed origins may read.
+const EXPOSED: [&str; 9] = [
+    "ETag",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+    "X-Total-Count",
+    "X-Warnings",
+];
 /// The time that requests may still take when the server stops, in seconds: the whole shutdown has five.
 const STOP_WITHIN_SECONDS: u64 = 2;
 
@@ -107,7 +119,7 @@ pub fn serve(
     // The work of `actix_web::HttpServer`, over our own stream type, which it does not take.
     let server = builder.listen("twinhub-http", listener, move || {
         let (state, stopping) = (state.clone(), stopping.clone());
-        let (entered, ended) = (Arc::clone(&state.connections), Arc::clone(&state.connections));
+        let (entered, ended) = (state.clone(), Arc::clone(&state.connections));
         let app = App::new()
             .wrap(from_fn(guard::inner))
             .wrap(cors(state.clone()))
@@ -131,7 +143,10 @@ pub fn serve(
             .finish::<_, BoxBody>(map_config(app, |()| AppConfig::default()));
         fn_service(move |socket: TcpStream| {
             let peer = socket.peer_addr().ok();
-            let place = entered.enter(peer.map(|peer| peer.ip()));
+            // A proxy stands for many, so it has no share of its own.
+            let proxies = &entered.policy().proxies;
+            let address = peer.map(|peer| peer.ip()).filter(|address| !proxies.contains(*address));
+            let place = entered.connections.enter(address);
             let stream = CuttableStream::new(prepare(socket), place);
             async move { Ok::<_, DispatchError>((stream, Protocol::Http1, peer)) }
         })
@@ -158,6 +173,6 @@ fn cors(state: Data<WebState>) -> Cors {
         })
         .allowed_methods(METHODS)
         .allow_any_header()
-        .expose_headers(["ETag", "Link", "Location", "X-Request-Id", "X-Total-Count", "X-Warnings"])
+        .expose_headers(EXPOSED)
         .max_age(3600)
 }

@@ -6,12 +6,11 @@
 //! the one that has an effect, a device's poll for commands, is refused to browsers then ([`check_poll`]).
 
 use actix_web::HttpRequest;
-use actix_web::dev::{RequestHead, ServiceRequest};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::http::uri::Authority;
 
-use super::sign_in;
+use super::{client, sign_in};
 use crate::config::WebOrigin;
 use crate::http::problem::ApiError;
 
@@ -71,9 +70,9 @@ impl AllowedOrigins {
     }
 
     /// Is `origin` our own by scheme, host and port, or listed by its name? Sessions count for requests of these alone.
-    pub(super) fn is_own(&self, origin: &str, host: &str) -> bool {
-        let ours =
-            origin.strip_prefix("http://").is_some_and(|authority| authority.eq_ignore_ascii_case(host));
+    pub(super) fn is_own(&self, origin: &str, is_https: bool, host: &str) -> bool {
+        let scheme = if is_https { "https://" } else { "http://" };
+        let ours = origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host));
         ours || self.is_public(origin)
             || self.listed.iter().any(|listed| listed != "*" && listed.eq_ignore_ascii_case(origin))
     }
@@ -92,10 +91,11 @@ impl AllowedOrigins {
             return Err(ApiError::RepeatedHeader("Origin"));
         }
         let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        let client = client::of(request.request());
         let source = RequestSource {
             reads: matches!(*request.method(), Method::GET | Method::HEAD),
             path: request.path(),
-            host: host(request.head()).unwrap_or_default(),
+            host: &client.host,
             origin: origin.as_deref(),
             site: text(headers, "Sec-Fetch-Site"),
             mode: text(headers, "Sec-Fetch-Mode"),
@@ -140,12 +140,6 @@ pub fn check_poll(request: &HttpRequest) -> Result<(), ApiError> {
         || matches!(text(headers, "Sec-Fetch-Site"), Some("same-origin" | "none"));
     // So every browser calls itself, and a page cannot have it say anything else.
     if agent.starts_with(b"Mozilla/") && !is_told { Err(ApiError::UntoldPage) } else { Ok(()) }
-}
-
-/// The host of the request's target, or else of its `Host` header.
-pub(super) fn host(request: &RequestHead) -> Option<&str> {
-    let target = request.uri.authority().map(Authority::as_str);
-    target.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
 /// The text of a header.

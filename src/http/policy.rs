@@ -1,6 +1,7 @@
 //! The policy of the web server: the pages and hosts that it lets in, and the limits of bodies. SIGHUP puts
 //! another policy in its place, which holds for requests that come from then on.
 
+use super::client::TrustedProxies;
 use super::{AllowedOrigins, Hosts};
 use crate::config::Config;
 
@@ -11,6 +12,10 @@ pub struct Policy {
     pub origins: AllowedOrigins,
     /// The host names of this hub.
     pub hosts: Hosts,
+    /// The proxies whose word about their clients is believed.
+    pub proxies: TrustedProxies,
+    /// The requests that are taken of a caller in a second; 0: as many as come.
+    pub rate_limit: u32,
     /// Bytes of a request's body at most, unless it is one of those below.
     pub body_limit: usize,
     /// Bytes of an import at most, which is read as it comes.
@@ -27,6 +32,8 @@ impl Policy {
         Self {
             origins: AllowedOrigins::new(&config.cors, Some(public_url)),
             hosts: Hosts::new(&machine.to_string_lossy(), Some(public_url), &config.hosts),
+            proxies: TrustedProxies::new(&config.trusted_proxies),
+            rate_limit: config.rate_limit,
             body_limit: config.body_limit,
             import_limit: config.import_limit,
             firmware_limit: config.firmware_limit,

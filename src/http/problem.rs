@@ -1,12 +1,12 @@
 //! Errors of requests, and their RFC 9457 problem documents. The only place that names status codes of errors.
 
 mod accounts;
+mod answer;
 mod refusals;
 mod rule;
 mod texts;
 
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::http::StatusCode;
 use serde::Serialize;
 use twinhub_access::Role;
 use twinhub_actors::HubError;
@@ -26,15 +26,16 @@ use twinhub_rules::device_template::BadDeviceTemplate;
 use twinhub_store::StoreError;
 use utoipa::ToSchema;
 
+pub use self::answer::no_route;
 pub use self::rule::RuleError;
 
-use self::accounts::{of_account_refusal, retry_after};
+use self::accounts::of_account_refusal;
 use self::refusals::{
-    of_group_refusal, of_image_refusal, of_refusal, of_rule_refusal, of_store, of_template_refusal,
+    of_group_refusal, of_hub, of_image_refusal, of_rule_refusal, of_store, of_template_refusal,
 };
-use self::texts::{of_readings, of_rule, of_template};
+use self::texts::{of_readings, of_rule, of_template, whose};
 use crate::http::extract::fields::FieldError;
-use crate::import_export::{FileFault, LineFault};
+use crate::import_export::FileFault;
 
 /// The reason why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +71,12 @@ pub enum ApiError {
     /// `If-Match` is malformed.
     #[error("If-Match must be `*` or a list of entity tags such as \"3\", \"4\": {0}")]
     IfMatch(String),
-    #[error("serial number `{serial}` belongs to device `{device}`")]
-    SerialTaken { serial: String, device: String },
+    #[error("serial number `{serial}` belongs to {}", whose(device.as_deref()))]
+    SerialTaken {
+        serial: String,
+        /// None: a device that the caller does not reach.
+        device: Option<String>,
+    },
     /// The other device is not named: that would help a caller that tries tokens.
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
@@ -133,6 +138,15 @@ pub enum ApiError {
     /// A header that a request may carry once came several times.
     #[error("there are several `{0}` headers")]
     RepeatedHeader(&'static str),
+    /// A trusted proxy handed on what the client says of itself.
+    #[error(
+        "`Forwarded` and `X-Forwarded-For` do not agree, or a quote is not closed: the proxy is to remove the one that it \
+         does not write"
+    )]
+    Forwarded,
+    /// The caller sent more requests than are taken in the time.
+    #[error("too many requests: {} a second are taken of a caller, try again in {retry_after} s", .per_second)]
+    TooManyRequests { per_second: u32, retry_after: u64 },
     /// The body has this `Content-Encoding`.
     #[error("the content encoding `{0}` is not supported: send the body uncompressed")]
     ContentEncoding(String),
@@ -210,8 +224,6 @@ pub struct Problem {
     errors: Option<Vec<RuleError>>,
 }
 
-/// The wait before a client should try again while the store takes nothing in, in seconds.
-const RETRY_AFTER: &str = "1";
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 impl ApiError {
@@ -291,11 +303,8 @@ impl ApiError {
 
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Hub(HubError::Refused(refusal)) => of_refusal(refusal),
-            Self::Hub(HubError::Store(error)) | Self::Store(error) => of_store(error),
-            Self::Hub(HubError::Forbidden(_)) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::Hub(HubError::ShuttingDown) => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
-            Self::Hub(HubError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Hub(error) => of_hub(error),
+            Self::Store(error) => of_store(error),
             Self::Payload(PayloadError::Json(JsonError::Syntax(_))) => (StatusCode::BAD_REQUEST, "not_json"),
             Self::Payload(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.reason()),
             Self::Readings(errors) => {
@@ -342,6 +351,8 @@ impl ApiError {
             Self::UntoldPage => (StatusCode::FORBIDDEN, "page_not_told"),
             Self::Host(_) => (StatusCode::MISDIRECTED_REQUEST, "host_not_allowed"),
             Self::RepeatedHeader(_) => (StatusCode::BAD_REQUEST, "repeated_header"),
+            Self::Forwarded => (StatusCode::BAD_REQUEST, "bad_forwarded"),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::ContentEncoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
             Self::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections"),
@@ -357,60 +368,6 @@ impl ApiError {
             Self::RepeatedCookie(_) => (StatusCode::BAD_REQUEST, "repeated_cookie"),
             Self::Csrf => (StatusCode::FORBIDDEN, "csrf"),
         }
-    }
-
-    /// The status in a dialect, whose clients do not know 422: a request that makes no sense is 400 there.
-    #[must_use]
-    pub fn dialect_status(&self) -> StatusCode {
-        match self.status_and_code().0 {
-            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-            status => status,
-        }
-    }
-
-    /// The answer in a dialect, whose `body` is the error as JSON.
-    #[must_use]
-    pub fn in_dialect(&self, body: String) -> HttpResponse {
-        self.answer(self.dialect_status()).content_type("application/json").body(body)
-    }
-
-    /// The answer's head.
-    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
-        let foreseen = matches!(
-            self,
-            Self::CommandNotFinished { .. } | Self::RunNotFinished { .. } | Self::TooManyConnections
-        );
-        if status.is_server_error() && !foreseen {
-            tracing::warn!(error = %self, status = status.as_u16(), "request failed");
-        }
-        let mut response = HttpResponse::build(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
-        }
-        if let Self::Account(refusal) = self
-            && let Some(seconds) = retry_after(refusal)
-        {
-            response.insert_header((header::RETRY_AFTER, seconds));
-        }
-        if let Self::Method { allow, .. } = self {
-            response.insert_header((header::ALLOW, allow.as_str()));
-        }
-        if let Self::ContentEncoding(_) = self {
-            response.insert_header((header::ACCEPT_ENCODING, "identity"));
-        }
-        if let Self::ContentType(_) = self {
-            response.insert_header((header::ACCEPT, "application/json")); // RFC 9110, 15.5.16
-        }
-        if let Self::NoSuchRange { size } = self {
-            response.insert_header((header::CONTENT_RANGE, format!("bytes */{size}")));
-        }
-        if let Self::CommandNotFinished { id, .. } = self {
-            response.insert_header((header::LOCATION, format!("/api/commands/{id}")));
-        }
-        response
     }
 
     /// The command that it is about, and how far that has come.
@@ -461,37 +418,6 @@ impl ApiError {
             Self::Hub(HubError::Refused(Refusal::NoZone(_))) => Some("timestamp".into()),
             _ => None,
         }
-    }
-}
-
-/// The refusal of one line of many.
-impl From<ApiError> for LineFault {
-    fn from(error: ApiError) -> Self {
-        Self { column: None, field: error.field(), code: error.code(), error: error.to_string() }
-    }
-}
-
-impl ResponseError for ApiError {
-    fn status_code(&self) -> StatusCode {
-        self.status_and_code().0
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        let body = serde_json::to_string(&self.problem()).unwrap_or_default(); // texts and a number
-        self.answer(self.status_code()).content_type(PROBLEM_JSON).body(body)
-    }
-}
-
-/// Answers requests that no route takes.
-pub async fn no_route(request: HttpRequest) -> ApiError {
-    ApiError::NoRoute(request.path().to_owned())
-}
-
-impl actix_web::Responder for ApiError {
-    type Body = actix_web::body::BoxBody;
-
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        self.error_response()
     }
 }
 

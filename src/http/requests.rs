@@ -1,6 +1,7 @@
 //! Requests by their ids: one in each log line that comes of a request, in its answer's `X-Request-Id`, and in the
 //! problem document where it was not done.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,7 +35,8 @@ pub(super) async fn trace(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id: Arc<str> = given_id(request.headers())
         .map_or_else(|| twinhub_actors::clock::new_id().simple().to_string().into(), Into::into);
-    let span = info_span!("request", id = %id, method = %request.method(), route = Empty, caller = Empty);
+    let span = info_span!("request", id = %id, method = %request.method(), route = Empty, caller = Empty,
+        client = Empty);
     let (began, method, path) = (Instant::now(), request.method().clone(), request.path().to_owned());
     let answer = CURRENT.scope(Arc::clone(&id), next.call(request)).instrument(span.clone()).await?;
     let mut answer = answer.map_into_boxed_body();
@@ -54,6 +56,11 @@ pub(super) fn name(route: Option<String>, caller: &Caller) {
         span.record("route", display(route));
     }
     span.record("caller", display(caller));
+}
+
+/// Names a request's client in the log.
+pub(super) fn name_client(address: IpAddr) {
+    Span::current().record("client", display(address));
 }
 
 /// The id that a client gave: letters, digits, and `-_.` between. Anything else is as if it gave none.

@@ -9,12 +9,16 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, Route, guard};
+use twinhub_access::Action;
 use twinhub_actors::access::Permission;
 use twinhub_actors::accounts::directory::Unidentified;
+use twinhub_domain::Json;
 use utoipa::openapi::HttpMethod;
 
-use super::admission::LiveRights;
-use super::{requests, sign_in};
+use super::admission::{CallerAdmission, LiveRights};
+use super::guard::is_monitoring;
+use super::rate_limit::{CountedCaller, Quota};
+use super::{client, connections, requests, sign_in};
 use crate::http::extract::params::Params;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
@@ -121,10 +125,63 @@ async fn admit(
         Err(ApiError::Unidentified(Unidentified::Session)) if permission == Permission::Public => {
             state.admit_stranger()
         }
-        Err(error) => return Ok(refuse(request, &error)),
+        Err(error) => {
+            note_refusal(&state, &request, None, permission, &error);
+            return Ok(refuse(request, &error));
+        }
     };
     requests::name(request.match_pattern(), admission.grant.caller());
+    if admission.is_stranger() && !is_monitoring(request.path()) && is_reserved(request.request()) {
+        let error = state.connections.refuse();
+        return Ok(refuse(request, &error));
+    }
+    let quota = match take(&state, &request, &admission) {
+        Ok(quota) => quota,
+        Err((error, quota)) => {
+            let mut answer = refuse(request, &error);
+            quota.tell(answer.headers_mut());
+            return Ok(answer);
+        }
+    };
+    let mut answer = admitted(permission, state, admission, request, next).await?;
+    if let Some(quota) = quota {
+        quota.tell(answer.headers_mut());
+    }
+    Ok(answer)
+}
+
+/// Did the request come by a connection that is kept for callers with a credential?
+fn is_reserved(request: &HttpRequest) -> bool {
+    connections::of(request).is_some_and(|connection| connection.is_reserved())
+}
+
+/// Counts a request against its caller's limit, where it has one.
+fn take(
+    state: &WebState,
+    request: &ServiceRequest,
+    admission: &CallerAdmission,
+) -> Result<Option<Quota>, (ApiError, Quota)> {
+    let per_second = state.policy().rate_limit;
+    if per_second == 0 {
+        return Ok(None);
+    }
+    let Some(caller) = CountedCaller::of(admission, &client::of(request.request())) else { return Ok(None) };
+    state.rates.take(caller, per_second).map(Some).map_err(|exhausted| {
+        let error = ApiError::TooManyRequests { per_second, retry_after: exhausted.retry_after };
+        (error, Quota::exhausted(per_second, exhausted))
+    })
+}
+
+/// Has the request of a caller who is known answered, where they have the permission.
+async fn admitted(
+    permission: Permission,
+    state: Data<WebState>,
+    admission: CallerAdmission,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     if let Err(error) = admission.demand(permission) {
+        note_refusal(&state, &request, Some(&admission), permission, &error);
         return Ok(refuse(request, &error));
     }
     let waits = permission != Permission::Public && Params::parse(request.query_string()).has("wait");
@@ -138,6 +195,29 @@ async fn admit(
         _ = rights.lost() => Ok(ServiceResponse::new(asked, ApiError::RightsLost.error_response())),
         answer = next.call(request) => Ok(answer?.map_into_boxed_body()),
     }
+}
+
+/// Writes down in the audit that a caller was not let in: one who lacks a permission, or whose credential counts no
+/// more. Whoever brought none may be a person on the way to the sign-in page, and is not.
+fn note_refusal(
+    state: &WebState,
+    request: &ServiceRequest,
+    admission: Option<&CallerAdmission>,
+    permission: Permission,
+    error: &ApiError,
+) {
+    if !matches!(error, ApiError::Lacks { .. } | ApiError::Unidentified(_)) {
+        return;
+    }
+    let stranger = state.admit_stranger();
+    let grant = match admission {
+        Some(admission) => admission.grant.clone(),
+        None => stranger.grant.at_address(client::of(request.request()).address),
+    };
+    let route = request.match_pattern().unwrap_or_default();
+    let target = format!("{} {route}", request.method());
+    let detail = [("code", Json::from(error.code())), ("permission", Json::from(permission.as_str()))];
+    grant.audit_refusal(Action::AccessRefused, &target, detail.into_iter().collect());
 }
 
 /// The answer to a caller who is not let in. A person whose browser opens a page goes to where they can sign in.

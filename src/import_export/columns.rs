@@ -142,6 +142,26 @@ pub static TEMPLATES: Table = Table {
     }),
 };
 
+/// Entries of the audit, which are exported alone.
+pub static AUDIT: Table = Table {
+    name: "audit",
+    key: "seq",
+    unique: &["seq"],
+    whole: false,
+    columns: LazyLock::new(|| {
+        vec![
+            both("seq", ColumnShape::Text),
+            both("at", ColumnShape::Text),
+            both("who", ColumnShape::Text),
+            both("address", ColumnShape::Text),
+            both("action", ColumnShape::Text),
+            both("target", ColumnShape::Text),
+            both("outcome", ColumnShape::Text),
+            both("detail", ColumnShape::Json),
+        ]
+    }),
+};
+
 /// Groups.
 pub static GROUPS: Table = Table {
     name: "groups",

@@ -15,6 +15,7 @@ use twinhub_actors::access::Permission;
 use self::messages::Messages;
 use super::sse::{LaggedData, ResyncData};
 use super::ws::{ClientFrame, EventFrame, HubFrame};
+use crate::api::audit::AuditItem;
 use crate::api::events::schema::EventItem;
 use crate::http::routes::{Method, Operation};
 
@@ -38,6 +39,11 @@ const EVENTS_DESCRIPTION: &str = "One subscription a connection, for requests wi
 const SESSION: &str = "session";
 /// The channel of `/api/events`.
 const EVENTS: &str = "events";
+/// The channel of `/api/audit`.
+const AUDIT: &str = "audit";
+
+const AUDIT_DESCRIPTION: &str = "The audit as it is written, for admins, for requests with `Accept: text/event-stream`. The \
+    payload of a message is its `data`. A comment comes every 15 s.";
 
 /// The AsyncAPI document.
 #[must_use]
@@ -55,6 +61,8 @@ pub fn asyncapi() -> Value {
         ),
         messages.add::<ResyncData>("streamed_resync", "The past asked for is gone: `event: resync`."),
     ];
+    let entry = "An entry of the audit: `event: audit`. Its `id` is its place.";
+    let audit = [messages.add::<AuditItem>("streamed_audit", entry)];
     let (schemas, messages) = messages.finish();
     let session: Vec<_> = requests.iter().chain(&frames).cloned().collect();
     json!({
@@ -80,11 +88,19 @@ pub fn asyncapi() -> Value {
                 "servers": [{ "$ref": "#/servers/http" }],
                 "messages": references(&stream, "#/components/messages/"),
             },
+            AUDIT: {
+                "address": "/api/audit",
+                "title": "The audit as server-sent events",
+                "description": AUDIT_DESCRIPTION,
+                "servers": [{ "$ref": "#/servers/http" }],
+                "messages": references(&audit, "#/components/messages/"),
+            },
         },
         "operations": {
             "request": operation("receive", SESSION, &requests, "Request frames of the client."),
             "notify": operation("send", SESSION, &frames, "Answers and notifications of the hub."),
             "stream": stream_operation(&stream),
+            "audit": audit_operation(&audit),
         },
         "components": { "schemas": schemas, "messages": messages },
     })
@@ -123,6 +139,22 @@ fn stream_operation(messages: &[String]) -> Value {
     operation
 }
 
+fn audit_operation(messages: &[String]) -> Value {
+    let query = json!({
+        "type": "object",
+        "properties": {
+            "since": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "Entries after this place, then those that come. The header `Last-Event-ID` goes before it.",
+            },
+        },
+    });
+    let mut operation = operation("send", AUDIT, messages, "Entries as they are written.");
+    operation["bindings"] = json!({ "http": { "method": "GET", "query": query, "bindingVersion": "0.3.0" } });
+    operation
+}
+
 /// The members of an object that refers to each of `names`.
 fn references(names: &[String], to: &str) -> Map<String, Value> {
     names.iter().map(|name| (name.clone(), json!({ "$ref": format!("{to}{name}") }))).collect()
@@ -130,7 +162,7 @@ fn references(names: &[String], to: &str) -> Map<String, Value> {
 
 /// The route of the document.
 pub(crate) fn operations() -> Vec<Operation> {
-    vec![Operation::plain(Permission::Monitor, Method::Get, DOCUMENT, || web::to(get_document))]
+    vec![Operation::plain(Permission::Read, Method::Get, DOCUMENT, || web::to(get_document))]
 }
 
 /// Made at the first request: most hubs never get one.

@@ -1,6 +1,7 @@
 //! Live events: subscriptions to twins and events, and the transports that bring them to people and programs.
 
 mod asyncapi;
+pub(crate) mod audit_tail;
 pub(crate) mod pump;
 pub mod sse;
 pub mod subscription;

@@ -1,5 +1,7 @@
 //! The text for a person who has just started the hub.
 
+use twinhub_actors::identities::DevicesPolicy;
+
 use super::{RunningHub, public_address};
 
 impl RunningHub {
@@ -13,6 +15,8 @@ impl RunningHub {
             Some(address) => (format!("{address}"), format!(" -p {}", address.port())),
             None => (link.state().detail, String::new()),
         };
+        let needs_password = mqtt.is_some() && self.hub.settings.devices == DevicesPolicy::Strict;
+        let password = if needs_password { " -u test -P TOKEN" } else { "" };
         let first_user = set_up.as_ref().map(|token| {
             format!(
                 "anyone who asks may do everything until there is a user; make the first one (once, within an hour):\n\n  \
@@ -22,7 +26,7 @@ impl RunningHub {
         });
         format!(
             "twinhub {version}\n\n  page   http://{http}/\n  API    http://{http}/docs\n  MQTT   {broker}\n  data   {data}\n\n\
-             {first_user}try it:\n\n  mosquitto_pub{publish} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
+             {first_user}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
              curl http://{http}/api/devices/test\n",
             version = env!("CARGO_PKG_VERSION"),
             first_user = first_user.unwrap_or_default(),

@@ -13,7 +13,7 @@ const LEAST: usize = 16;
 
 /// Connection limits by kind, so that no kind takes the handles of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HandleShares {
+pub(crate) struct HandleShares {
     pub http: usize,
     pub mqtt: usize,
 }
@@ -40,7 +40,8 @@ pub(super) fn share_out(http: Option<usize>, mqtt: usize) -> HandleShares {
     shares
 }
 
-fn shares(handles: usize, http: Option<usize>, mqtt: usize) -> HandleShares {
+/// Divides so many handles.
+pub(crate) fn shares(handles: usize, http: Option<usize>, mqtt: usize) -> HandleShares {
     let free = handles.saturating_sub(RESERVE);
     let http = http.map_or_else(|| USUAL_HTTP.min(free / 3), |http| http.min(free.saturating_sub(LEAST)));
     let http = http.max(LEAST);

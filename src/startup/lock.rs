@@ -65,6 +65,16 @@ impl Locks {
     }
 }
 
+/// The process that has the data folder locked; none where none has. It changes nothing.
+#[must_use]
+pub fn holder_of(data_dir: &Path) -> Option<u32> {
+    let mut file = File::open(data_dir.join(IN_FOLDER)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => holder(&mut file)?.parse().ok(),
+        _ => None,
+    }
+}
+
 /// The reason why one lock file cannot be taken.
 enum LockFailure {
     Held(Option<String>),
@@ -146,7 +156,9 @@ mod tests {
             std::process::id()
         );
         assert!(text.starts_with(&expected), "{text}");
+        assert_eq!(holder_of(dir.path()), Some(std::process::id()));
         drop(first);
+        assert_eq!(holder_of(dir.path()), None);
         drop(take(dir.path(), &database).unwrap());
     }
 

@@ -30,6 +30,34 @@ pub fn from_now_on() {
 /// Closes files to other users that an earlier version, or a person, has let them read. Of a folder that holds other
 /// things too only our own files. What the owner may do with a file stays as it is.
 pub fn tighten(data_dir: &Path, database: &Database) {
+    let (paths, foreign) = find(data_dir, database);
+    if let Some(foreign) = foreign.first().filter(|_| is_open(data_dir)) {
+        warn!(folder = %data_dir.display(), %foreign,
+            "the data folder holds other things too, so its mode stays as it is: others may list it");
+    }
+    let open: Vec<&PathBuf> = paths.iter().filter(|path| is_open(path)).collect();
+    let mut tightened = 0_usize;
+    for path in open {
+        match close(path) {
+            Ok(()) => tightened += 1,
+            Err(error) => {
+                warn!(path = %path.display(), %error, "others may read it, and its mode cannot be changed");
+            }
+        }
+    }
+    if tightened > 0 {
+        info!(folder = %data_dir.display(), tightened, "others could read the hub's data: not any more");
+    }
+}
+
+/// The files and folders that are the hub's alone, as far as they are there.
+#[must_use]
+pub fn files_of_hub(data_dir: &Path, database: &Database) -> Vec<PathBuf> {
+    find(data_dir, database).0
+}
+
+/// The files and folders that are the hub's alone, and the names of other things in the data folder.
+fn find(data_dir: &Path, database: &Database) -> (Vec<PathBuf>, Vec<String>) {
     let mut paths = Vec::new();
     let database = database.file();
     let names: Vec<String> = database.iter().flat_map(|file| parts(file)).collect();
@@ -50,27 +78,12 @@ pub fn tighten(data_dir: &Path, database: &Database) {
         let folder = file.parent().unwrap_or(Path::new("."));
         paths.extend(parts(file).into_iter().map(|name| folder.join(name)).filter(|path| path.is_file()));
     }
-    if foreign.is_empty() {
+    if foreign.is_empty() && data_dir.is_dir() {
         paths.push(data_dir.to_owned());
-    } else if is_open(data_dir) {
-        warn!(folder = %data_dir.display(), foreign = %foreign[0],
-            "the data folder holds other things too, so its mode stays as it is: others may list it");
     }
     paths.sort_unstable();
     paths.dedup();
-    let open: Vec<&PathBuf> = paths.iter().filter(|path| is_open(path)).collect();
-    let mut tightened = 0_usize;
-    for path in open {
-        match close(path) {
-            Ok(()) => tightened += 1,
-            Err(error) => {
-                warn!(path = %path.display(), %error, "others may read it, and its mode cannot be changed");
-            }
-        }
-    }
-    if tightened > 0 {
-        info!(folder = %data_dir.display(), tightened, "others could read the hub's data: not any more");
-    }
+    (paths, foreign)
 }
 
 /// The names of a database's file and of those beside it.

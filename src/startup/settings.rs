@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use twinhub_actors::Settings;
 use twinhub_actors::accounts::{AccountSettings, RegistrationPolicy};
+use twinhub_actors::identities::DevicesPolicy;
 use twinhub_actors::ingress::UnknownDevicePolicy;
 use twinhub_actors::webhook_destinations::WebhookDestinations;
 use twinhub_mqtt::broker::{BrokerSettings, RetainedLimits, SessionLimits};
@@ -47,6 +48,15 @@ pub(crate) fn destinations(config: &Config, listeners: &[SocketAddr]) -> Webhook
     }
 }
 
+/// The treatment of MQTT clients without a password.
+pub(crate) fn devices(config: &Config) -> DevicesPolicy {
+    match config.devices() {
+        config::DevicesOption::Open => DevicesPolicy::Open,
+        config::DevicesOption::Known => DevicesPolicy::Known,
+        config::DevicesOption::Strict => DevicesPolicy::Strict,
+    }
+}
+
 pub(crate) fn unknown_devices(config: &Config) -> UnknownDevicePolicy {
     match config.unknown_devices {
         config::UnknownDevicesOption::Accept => UnknownDevicePolicy::Accept,
@@ -78,6 +88,7 @@ pub(crate) fn accounts(config: &Config) -> AccountSettings {
 
 pub(crate) fn settings(config: &Config) -> Settings {
     let mut settings = Settings {
+        devices: devices(config),
         unknown_devices: unknown_devices(config),
         rules: config.rules.clone(),
         window: config.window,
@@ -85,6 +96,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         secrets: SecretNames::with(&config.rule_secrets),
         broker_tells: matches!(config.mqtt, Mqtt::Embedded),
         accounts: accounts(config),
+        keep_audit: config.audit_retention,
         ..Settings::default()
     };
     // An operator who says how long does not want to wait for a hundred thousand twins.

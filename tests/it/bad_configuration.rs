@@ -68,8 +68,8 @@ async fn addresses_that_others_can_reach() {
     let first = "twinhub user add NAME --role admin";
     check(&[&args[..], &["--listen", "0.0.0.0:0"]].concat(), &[], &["--listen 0.0.0.0:0", first]).await;
     check(&["--listen", "0.0.0.0:0", "--open"], &[], &["--open ", "--listen 0.0.0.0:0"]).await;
-    let devices = ["--mqtt-listen [::]:0", "devices have no passwords yet", "--open-to-network"];
-    check(&["--mqtt-listen", "[::]:0"], &[], &devices).await;
+    let devices = ["--mqtt-listen [::]:0", "--devices open", "--open-to-network"];
+    check(&["--mqtt-listen", "[::]:0", "--devices", "open"], &[], &devices).await;
 }
 
 #[tokio::test]

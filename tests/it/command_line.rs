@@ -41,6 +41,13 @@ const RUN: &[(&str, &str, &str)] = &[
     ("key add", "sign_in/commands.rs", "keys_are_made_listed_and_revoked"),
     ("key list", "sign_in/commands.rs", "keys_are_made_listed_and_revoked"),
     ("key revoke", "sign_in/commands.rs", "keys_are_made_listed_and_revoked"),
+    (
+        "key rotate-secret",
+        "key_rotation.rs",
+        "a_new_key_seals_all_and_the_old_one_goes_once_nothing_needs_it",
+    ),
+    ("mqtt export", "mosquitto_files.rs", "tokens_of_before_are_counted"),
+    ("doctor", "doctor.rs", "what_is_wrong_is_said_with_what_to_do"),
     ("config", "command_line.rs", "what_holds_is_printed"),
     ("openapi", "first_device.rs", "the_page_the_documentation_and_the_descriptions_are_there"),
     ("asyncapi", "first_device.rs", "the_page_the_documentation_and_the_descriptions_are_there"),

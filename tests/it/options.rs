@@ -31,12 +31,17 @@ const ROWS: &[OptionRow] = &[
     OptionRow("mqtt-session-messages", ["7", "8", "9"]),
     OptionRow("mqtt-session-limit", ["'1MiB'", "'2MiB'", "'3MiB'"]),
     OptionRow("mqtt-sessions-total", ["'4MiB'", "'5MiB'", "'6MiB'"]),
+    OptionRow("devices", ["'known'", "'strict'", "'open'"]),
+    OptionRow("mosquitto-files", ["'/m1'", "'/m2'", "'/m3'"]),
+    OptionRow("mosquitto-pid-file", ["'/p1'", "'/p2'", "'/p3'"]),
     OptionRow("unknown-devices", ["'reject'", "'accept'", "'reject'"]),
     OptionRow("device-clock-ahead", ["'1h'", "'2h'", "'never'"]),
     OptionRow("device-clock-behind", ["'3d'", "'never'", "'5d'"]),
     OptionRow("rules", ["'/r1'", "'/r2'", "'/r3'"]),
     OptionRow("cors", ["['http://a']", "['http://b', 'null']", "['*']"]),
     OptionRow("hosts", ["['a.example']", "['b.example', '*.c.example']", "['d.example']"]),
+    OptionRow("trusted-proxies", ["['10.0.0.1']", "['10.0.0.0/8', '::1']", "['127.0.0.1']"]),
+    OptionRow("rate-limit", ["10", "0", "30"]),
     OptionRow("http-connections", ["10", "20", "30"]),
     OptionRow("log", ["'debug'", "'info,sqlx=warn'", "'error'"]),
     OptionRow("log-format", ["'json'", "'text'", "'auto'"]),
@@ -50,6 +55,7 @@ const ROWS: &[OptionRow] = &[
     OptionRow("retention", ["'7s'", "'8s'", "'9s'"]),
     OptionRow("keep-readings", ["'10s'", "'never'", "'12s'"]),
     OptionRow("keep-runs", ["'13s'", "'14s'", "'never'"]),
+    OptionRow("audit-retention", ["'30d'", "'never'", "'10d'"]),
     OptionRow("rule-secrets", ["['A']", "['B', 'C']", "['D']"]),
     OptionRow("webhook-allow", ["['a:1']", "['10.0.0.0/8', 'b']", "['::1']"]),
     OptionRow("webhook-private-redirects", ["true", "false", "true"]),
@@ -183,7 +189,7 @@ async fn what_is_printed_hides_passwords_and_can_be_a_file() {
     let read = |text: &str| text.parse::<Table>().unwrap();
     assert_eq!(read(&again), read(&first));
 
-    let wrong = run(&["config", "--mqtt-listen", "0.0.0.0:1"], &[]).await;
+    let wrong = run(&["config", "--mqtt-listen", "0.0.0.0:1", "--devices", "open"], &[]).await;
     assert_eq!(wrong.status.code(), Some(2), "what would not be served is told");
 }
 

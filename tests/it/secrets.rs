@@ -182,7 +182,7 @@ async fn what_was_kept_in_clear_is_sealed_at_the_next_start_and_opens_with_its_k
     assert!(!leaked(&installation.data).is_empty(), "as an earlier version left it");
 
     let hub = installation.start().await;
-    hub.logs("sealing rows that were in clear").await;
+    hub.logs("sealed rows with the hub's newest key").await;
     assert_eq!(hub.json(RULES).await[0]["id"], "tell");
     assert_eq!(leaked(&installation.data), [""; 0]);
     hub.terminate().await;

@@ -9,6 +9,8 @@ pub mod role;
 pub mod scope;
 
 pub mod gateway;
+pub mod reach;
+pub mod scope_wish;
 
 pub mod name;
 pub mod user;
@@ -30,9 +32,11 @@ pub use audit::{Action, AuditEntry, AuditOutcome, AuditRecord};
 pub use gateway::DeviceReach;
 pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};
+pub use reach::{Reach, ReachPart};
 pub use rights::Rights;
 pub use role::{Permission, Permissions, Role};
 pub use scope::{Place, Scope, Scopes};
+pub use scope_wish::ScopeWish;
 pub use secret::{KeptSecret, Secret, SecretId, SecretKind};
 pub use session::{Session, SessionId, SessionToken};
 pub use user::{User, UserChange, UserId};

@@ -11,12 +11,15 @@
 //! address hinder that address alone, and guesses from many hinder whoever comes from a new one. A try counts as a
 //! failure as soon as it begins, so many at once gain nothing; success takes it back.
 
+mod clients;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use twinhub_domain::Timestamp;
 
+pub use self::clients::ClientLimits;
 use crate::digest::sha256;
 
 const SECOND_MS: i64 = 1_000;

@@ -1,6 +1,6 @@
 //! Rights: a role, and the devices for which it counts.
 
-use crate::role::{Permissions, Role};
+use crate::role::{Permission, Permissions, Role};
 use crate::scope::{Place, Scope, Scopes};
 
 /// The rights of a caller.
@@ -24,6 +24,15 @@ impl Rights {
         let permissions = self.permissions.narrowed_by(role.permissions());
         let role = if self.role.is_within(role) { self.role } else { role };
         Self { role, permissions, scopes: self.scopes.narrowed_by(scope) }
+    }
+
+    /// The permissions that count in the scopes: who does not reach all devices has none for the hub as a whole.
+    #[must_use]
+    pub fn permissions_in_scope(&self) -> Permissions {
+        if self.scopes.are_all() {
+            return self.permissions;
+        }
+        Permission::OF_WHOLE_HUB.into_iter().fold(self.permissions, Permissions::without)
     }
 
     /// May they see this device?

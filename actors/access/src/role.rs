@@ -23,7 +23,7 @@ pub enum Role {
 pub enum Permission {
     /// Ask whether the hub is there.
     Public,
-    /// See how the hub is in detail, and the description of the API.
+    /// See how the hub is in detail.
     Monitor,
     /// See devices, their data, events, commands, alarms, groups, templates, jobs, and rules with their runs.
     Read,
@@ -140,6 +140,9 @@ impl Permission {
         Self::Account,
         Self::Users,
     ];
+
+    /// Those that are for the hub as a whole, and for no device: a scope that leaves devices out takes them away.
+    pub const OF_WHOLE_HUB: [Self; 4] = [Self::Monitor, Self::Firmware, Self::Administer, Self::Users];
 
     /// The word for it: `read`.
     #[must_use]

@@ -133,6 +133,12 @@ impl User {
         (!self.disabled).then(|| Rights::new(self.role, &self.scope))
     }
 
+    /// The most devices that they may own; none: as many as they like.
+    #[must_use]
+    pub fn quota(&self) -> Option<u32> {
+        (self.role != Role::Admin).then_some(self.quota)
+    }
+
     /// Is it an admin who can act?
     #[must_use]
     pub fn is_acting_admin(&self) -> bool {

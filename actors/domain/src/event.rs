@@ -14,7 +14,7 @@ use super::json::{Json, Object};
 use super::reading::{Reading, Scalar};
 use super::run::{AutomationSignal, RunEntry};
 use crate::Status;
-use crate::twin::fields::TOKEN_HASH;
+use crate::twin::fields::{BROKER_HASH, TOKEN_HASH};
 use crate::twin::patch::Patch;
 
 /// The kinds of events that a subscriber can choose from.
@@ -221,6 +221,7 @@ impl Event {
             EventBody::Twin(TwinChange { change, patch }) => {
                 let mut data = patch.to_object();
                 data.remove(TOKEN_HASH); // nobody is told
+                data.remove(BROKER_HASH);
                 data.insert("change", change.as_str().into());
                 data
             }

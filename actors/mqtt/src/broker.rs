@@ -15,10 +15,12 @@ mod exactly_once;
 mod gate;
 mod handed_commands;
 mod hooks;
+mod owners;
 mod partial_packets;
 mod persistence;
 mod publish_shards;
 mod retained;
+mod revocation;
 mod rights;
 mod sessions;
 mod stream;
@@ -50,11 +52,13 @@ use self::connection::{BrokerShared, MOST_TOPIC_ALIASES};
 use self::exactly_once::ExactlyOnce;
 use self::handed_commands::HandedCommands;
 use self::hooks::Hooks;
+use self::owners::SessionOwners;
 use self::partial_packets::PartialPackets;
 pub use self::persistence::{PersistenceError, RetainedPersistence};
 use self::publish_shards::PublishShards;
 use self::retained::Retained;
 pub use self::retained::{RetainedFigures, RetainedLimits};
+use self::revocation::Revocation;
 use self::sessions::Sessions;
 pub use self::sessions::{SessionFigures, SessionLimits, count_dropped};
 use self::wildcards::Wildcards;
@@ -184,7 +188,16 @@ impl EmbeddedBroker {
         let wills = Arc::new(Wills::new(Arc::clone(&intake), Arc::clone(&common)));
         let hooks = Arc::new(Hooks::new(Arc::clone(&intake), Arc::clone(&common), Arc::clone(&wills)));
         let connections = Arc::new(Connections::new(settings.most_clients, settings.connect_within));
-        let admission = Admission { connections: Arc::clone(&connections), intake: Arc::clone(&intake) };
+        let revocation = Revocation::new(Arc::clone(&common), Arc::clone(&connections), Arc::clone(&wills));
+        let revocation = Arc::new(revocation);
+        let authenticator = intake.authenticator();
+        let admission = Admission {
+            connections: Arc::clone(&connections),
+            intake: Arc::clone(&intake),
+            dialects: intake.dialects(),
+            authenticator: Arc::clone(&authenticator),
+            revocation: Arc::clone(&revocation),
+        };
         let served = Served {
             config: Arc::new(config.with_event_handler(hooks)),
             router: Arc::clone(&common.router),
@@ -202,6 +215,7 @@ impl EmbeddedBroker {
         handle.spawn(Arc::clone(&retained).write());
         handle.spawn(sweep(Arc::clone(&common), Arc::clone(&sessions)));
         handle.spawn(look_through(Arc::clone(&sessions)));
+        handle.spawn(revocation.run(authenticator));
         info!(%address, "embedded broker listens");
         let accepting = AtomicBool::new(true);
         let shards = PublishShards::new(&common.router, &handle);
@@ -329,6 +343,7 @@ async fn common(
         session_limits: settings.sessions,
         came_back: Mutex::default(),
         handed_commands: Arc::default(),
+        owners: SessionOwners::default(),
         largest_packet: config(settings).max_packet_size,
     }))
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::dialects::Dialects;
+use super::identity::{Authenticator, ConnectRefusal};
 use super::rule_topics::RuleTopics;
 use super::subscribers::Subscribers;
 use twinhub_domain::DeviceId;
@@ -46,8 +47,15 @@ pub trait Intake: Send + Sync + 'static {
     /// message is to be acknowledged, and as lost when it must come again.
     fn accept(&self, message: IncomingMessage, receipt: Receipt, room: Option<Room>);
 
-    /// A client published where it must not: counted and kept for people to see, and nothing else comes of it.
+    /// A client published where it must not, or subscribed (then there is no payload): counted and kept for people to
+    /// see, and nothing else comes of it.
     fn refuse(&self, topic: &str, payload: &[u8], reason: &'static str, detail: String);
+
+    /// A client was not let in: counted.
+    fn refuse_client(&self, refusal: ConnectRefusal);
+
+    /// Says who clients are.
+    fn authenticator(&self) -> Arc<dyn Authenticator>;
 
     /// Counts a message on a topic that has no reader.
     fn note_unread(&self, topic: &str);

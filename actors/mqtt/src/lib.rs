@@ -5,8 +5,10 @@ pub mod broker;
 #[cfg(test)]
 mod contract;
 pub mod dialects;
+pub mod identity;
 pub mod intake;
 pub mod link;
+pub mod mosquitto;
 pub mod receipt;
 pub mod rejections;
 pub mod rule_topics;

@@ -6,8 +6,10 @@ mod address;
 mod backoff;
 mod dropped;
 mod poll;
+mod probe;
 mod publishes;
 mod rule_subscriptions;
+mod strangers;
 mod tls;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +26,9 @@ pub use self::address::{BadAddress, BrokerAddress};
 use self::backoff::ReconnectBackoff;
 use self::dropped::Dropped;
 use self::poll::Poller;
+pub use self::probe::{StrangerRights, probe};
 use self::publishes::{MOST_PUBLISHES, Publishes};
+use self::strangers::Strangers;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::runtime::OwnRuntime;
@@ -83,6 +87,7 @@ struct Shared {
     publishes: Publishes,
     state: Mutex<LinkState>,
     dropped: Dropped,
+    strangers: Strangers,
     stopped: AtomicBool,
     phase: watch::Sender<LinkPhase>,
 }
@@ -133,6 +138,7 @@ impl RumqttcLink {
                 ..LinkState::default()
             }),
             dropped: Dropped::default(),
+            strangers: Strangers::default(),
             stopped: AtomicBool::new(false),
             phase: watch::Sender::new(LinkPhase::Running),
         });
@@ -173,7 +179,9 @@ impl Link for RumqttcLink {
 
     fn state(&self) -> LinkState {
         let state = self.shared.lock_state().clone();
-        LinkState { warning: self.shared.dropped.warning(), ..state }
+        let strangers = self.shared.strangers.warning().map(Into::into);
+        let warnings: Vec<String> = self.shared.dropped.warning().into_iter().chain(strangers).collect();
+        LinkState { warning: (!warnings.is_empty()).then(|| warnings.join("; ")), ..state }
     }
 
     async fn stop_intake(&self) {

@@ -216,7 +216,7 @@ fn leaf(ear: Downlink) -> Leaf<'static> {
 }
 
 /// The filter of a subscription that several clients share: `$share/name/filter`.
-fn unshared(filter: &str) -> &str {
+pub(crate) fn unshared(filter: &str) -> &str {
     filter
         .strip_prefix("$share/")
         .and_then(|shared| shared.split_once('/'))

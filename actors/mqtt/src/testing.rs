@@ -13,6 +13,9 @@ use tokio::task::JoinSet;
 
 use super::broker::{PersistenceError, RetainedPersistence};
 use super::dialects::Dialects;
+use super::identity::{
+    Act, Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
+};
 use super::intake::{IncomingMessage, Intake, Room};
 use super::rule_topics::RuleTopics;
 use super::subscribers::Subscribers;
@@ -64,6 +67,56 @@ pub(super) struct TestIntake {
     pub(super) asked: Arc<AtomicUsize>,
     /// The number of times that the link to the devices was reported open again.
     pub(super) opened: Arc<AtomicUsize>,
+    pub(super) authenticator: Arc<dyn Authenticator>,
+}
+
+/// Lets everybody in, and do everything.
+pub(super) struct EverybodyIn;
+
+/// An anonymous client that may do everything.
+struct Anybody;
+
+/// The identity of a client that may do everything.
+pub(super) fn anybody() -> Arc<dyn ClientIdentity> {
+    Arc::new(Anybody)
+}
+
+#[async_trait]
+impl Authenticator for EverybodyIn {
+    async fn identify(&self, _: &ConnectRequest<'_>) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
+        Ok(anybody())
+    }
+
+    async fn standing_of(&self, _: &str, _: &dyn ClientIdentity) -> ClientName {
+        ClientName::Free
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        watch::Sender::new(0).subscribe()
+    }
+}
+
+#[async_trait]
+impl ClientIdentity for Anybody {
+    fn name(&self) -> &str {
+        ""
+    }
+
+    fn allowance(&self) -> Allowance {
+        Allowance::Everything
+    }
+
+    fn lasts(&self) -> bool {
+        true
+    }
+
+    async fn reaches(&self, _: &DeviceId, _: Option<&str>, _: Act) -> bool {
+        true
+    }
+
+    fn reaches_all(&self) -> bool {
+        true
+    }
 }
 
 /// A message that the test has not settled yet.
@@ -86,12 +139,18 @@ impl TestIntake {
             known: Arc::default(),
             asked: Arc::default(),
             opened: Arc::default(),
+            authenticator: Arc::new(EverybodyIn),
         }
     }
 
     /// One that has these devices.
     pub(super) fn knowing(devices: &[&str]) -> Self {
         Self { known: devices.iter().map(|device| (*device).to_owned()).collect(), ..Self::with_room(10) }
+    }
+
+    /// The same, with this one who says who clients are.
+    pub(super) fn with_authenticator(self, authenticator: Arc<dyn Authenticator>) -> Self {
+        Self { authenticator, ..self }
     }
 
     /// The next message that came.
@@ -120,6 +179,17 @@ impl TestIntake {
             self.subscribers.audience(&device, Downlink::Commands, Audience::Somebody) == expected
         })
         .await;
+    }
+
+    /// Settles whatever comes as stored, from now on.
+    pub(super) fn settle_all(&self) {
+        let held = Arc::clone(&self.held);
+        tokio::spawn(async move {
+            let mut held = held.lock().await;
+            while let Some(message) = held.recv().await {
+                message.settle();
+            }
+        });
     }
 
     fn note(&self, line: String) {
@@ -181,6 +251,14 @@ impl Intake for TestIntake {
         self.note(format!("{reason} {topic} {}", String::from_utf8_lossy(payload)));
     }
 
+    fn refuse_client(&self, refusal: ConnectRefusal) {
+        self.note(format!("client {}", refusal.reason()));
+    }
+
+    fn authenticator(&self) -> Arc<dyn Authenticator> {
+        Arc::clone(&self.authenticator)
+    }
+
     fn note_unread(&self, topic: &str) {
         self.note(format!("unread {topic}"));
     }
@@ -229,6 +307,12 @@ impl Intake for SettlingIntake {
     }
 
     fn refuse(&self, _: &str, _: &[u8], _: &'static str, _: String) {}
+
+    fn refuse_client(&self, _: ConnectRefusal) {}
+
+    fn authenticator(&self) -> Arc<dyn Authenticator> {
+        Arc::new(EverybodyIn)
+    }
 
     fn note_unread(&self, _: &str) {}
 

@@ -88,6 +88,13 @@ pub fn parse(topic: &str) -> Option<NativeTopic<'_>> {
     Some(NativeTopic { device, leaf })
 }
 
+/// The device, not yet checked, below which all lies that a filter matches; none where that is of several, or of none.
+#[must_use]
+pub fn device_of_filter(filter: &str) -> Option<&str> {
+    let (device, _) = filter.strip_prefix(ROOT)?.split_once('/')?;
+    (!device.contains(['+', '#'])).then_some(device)
+}
+
 /// The topic of `device` for `leaf`.
 #[must_use]
 pub fn make(device: &DeviceId, leaf: Leaf<'_>) -> String {

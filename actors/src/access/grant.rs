@@ -8,8 +8,9 @@ use actix::dev::ToEnvelope;
 use actix::{Context, MailboxError};
 use tokio::sync::oneshot;
 use twinhub_access::user::UserSource;
-use twinhub_access::{SessionId, UserId};
+use twinhub_access::{Reach, Scopes, SessionId, UserId};
 
+use super::confinement::{Confinement, DeviceKey};
 use super::messages::Addresses;
 use super::{Caller, HubRequest, Permission, Permissions};
 use crate::HubError;
@@ -21,20 +22,26 @@ use crate::messages::accounts::Asker;
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::GroupTree;
-use twinhub_domain::receipt::Accepted;
 use twinhub_domain::{Cause, DeviceId, Input, Timestamp, Twin, Versions};
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::unread_topics::UnreadTopics;
 use twinhub_rules::Catalog;
+use twinhub_store::RuleAuthor;
 
 /// The hub, as one caller may use it.
 #[derive(Clone)]
 pub struct Grant {
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
     caller: Caller,
     /// The way by which the caller came.
     source: Source,
     permissions: Permissions,
+    /// The devices that they count for.
+    scopes: Scopes,
+    /// The most devices that the user may own; none: as many as they like.
+    pub(super) quota: Option<u32>,
+    /// The caller as the author of rules; none: what they make acts as the hub.
+    author: Option<RuleAuthor>,
     /// The user that the caller is, and the session and the address that they came by, where these are known.
     user: Option<UserId>,
     session: Option<SessionId>,
@@ -44,12 +51,12 @@ pub struct Grant {
 /// An input for a device, and its preconditions.
 #[derive(Clone, Debug)]
 pub struct InputRequest {
-    device: DeviceId,
-    input: Input,
-    because: &'static str,
-    if_unknown: IfUnknown,
-    if_version: Option<Versions>,
-    want_twin: bool,
+    pub(super) device: DeviceId,
+    pub(super) input: Input,
+    pub(super) because: &'static str,
+    pub(super) if_unknown: IfUnknown,
+    pub(super) if_version: Option<Versions>,
+    pub(super) want_twin: bool,
 }
 
 impl InputRequest {
@@ -89,15 +96,32 @@ impl Hub {
     /// The grant of `caller`, who came by way of `source`: all permissions, until it is confined.
     #[must_use]
     pub fn of(self: &Arc<Self>, caller: Caller, source: Source) -> Grant {
-        let permissions = Permissions::all();
-        Grant { hub: Arc::clone(self), caller, source, permissions, user: None, session: None, address: None }
+        Grant {
+            hub: Arc::clone(self),
+            caller,
+            source,
+            permissions: Permissions::all(),
+            scopes: Scopes::all(),
+            quota: None,
+            author: None,
+            user: None,
+            session: None,
+            address: None,
+        }
     }
 
-    /// The grant of a caller who is known by a credential: the permissions of their rights.
+    /// The grant of a caller who is known by a credential: the permissions of their rights, for the devices in their
+    /// scopes.
     #[must_use]
     pub fn of_identity(self: &Arc<Self>, identity: &Identity, source: Source) -> Grant {
         Grant {
-            permissions: identity.rights.permissions,
+            permissions: identity.rights.permissions_in_scope(),
+            scopes: identity.rights.scopes.clone(),
+            quota: identity.quota,
+            author: match (identity.user, &identity.key) {
+                (Some(user), _) => Some(RuleAuthor::User(user)),
+                (None, key) => key.clone().map(RuleAuthor::Key),
+            },
             user: identity.user,
             session: identity.session,
             address: Some(identity.address),
@@ -131,6 +155,21 @@ impl Grant {
         &self.caller
     }
 
+    /// What the caller is confined to now.
+    pub(super) fn confinement(&self) -> Confinement {
+        let reach = match self.scopes.are_all() {
+            true => Reach::everywhere(),
+            false => Reach::of(&self.scopes, &self.hub.tree.now()),
+        };
+        Confinement {
+            reach,
+            places: Arc::clone(&self.hub.places),
+            caller: self.caller.clone(),
+            author: self.author.clone(),
+            may_leave_devices: self.permissions.contain(Permission::Administer),
+        }
+    }
+
     /// The caller, as messages to the accounts name them.
     #[must_use]
     pub fn asker(&self) -> Asker {
@@ -145,6 +184,17 @@ impl Grant {
                 _ => UserSource::Admin,
             },
         }
+    }
+
+    /// The hub, for what is done beside the caller's messages.
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The address that the caller came from, where it is known.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// The cause of the caller's actions.
@@ -167,25 +217,29 @@ impl Grant {
     /// Sends `message` and waits for the actor's answer.
     ///
     /// # Errors
-    /// The caller may not have it sent, or the actor is gone.
-    pub async fn ask<M: HubRequest>(&self, message: M) -> Result<M::Result, HubError>
+    /// The caller may not have it sent, or not for this device; or the actor is gone.
+    pub async fn ask<M: HubRequest>(&self, mut message: M) -> Result<M::Result, HubError>
     where
         Context<M::Target>: ToEnvelope<M::Target, M>,
     {
         self.demand(M::PERMISSION)?;
+        message.confine(&self.confinement())?;
         let answer = M::address(Addresses(&self.hub)).send(message).await;
-        answer.map_err(|_: MailboxError| HubError::ShuttingDown)
+        let answer = answer.map_err(|_: MailboxError| HubError::ShuttingDown)?;
+        // By the places that are true after it: what the answer has was within reach at its end.
+        Ok(M::judge(answer, &self.confinement()))
     }
 
     /// Hands `message` on to its actor, whose answer comes by a sender in it.
     ///
     /// # Errors
     /// As [`Grant::ask`].
-    pub fn send<M: HubRequest>(&self, message: M) -> Result<(), HubError>
+    pub fn send<M: HubRequest>(&self, mut message: M) -> Result<(), HubError>
     where
         Context<M::Target>: ToEnvelope<M::Target, M>,
     {
         self.demand(M::PERMISSION)?;
+        message.confine(&self.confinement())?;
         try_send_unbounded(M::address(Addresses(&self.hub)), message).map_err(|_| HubError::ShuttingDown)
     }
 
@@ -208,28 +262,17 @@ impl Grant {
         self.answer(answer).await
     }
 
-    /// Has a twin take an input in, and answers after the commit.
-    ///
-    /// # Errors
-    /// The caller lacks the permission, the twin refused the input, or it could not be made durable in time. It may
-    /// become durable later all the same: no sender has had an acknowledgement.
-    pub async fn deliver(&self, request: InputRequest) -> Result<Accepted, HubError> {
-        self.demand(permission_for(&request.input))?;
-        let InputRequest { device, input, because, if_unknown, if_version, want_twin } = request;
-        let mut cause = self.cause();
-        if cause.by.is_empty() {
-            cause.by = because.into();
-        }
-        self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await
-    }
-
     /// The present twin, everything in it being durable; none if there is none.
     ///
     /// # Errors
     /// The caller may not read it, or the store does not answer in time.
     pub async fn read(&self, device: &DeviceId) -> Result<Option<Box<Twin>>, HubError> {
         self.demand(Permission::Read)?;
-        self.hub.read(device).await
+        let is_within = || self.confinement().demand_device(DeviceKey::Id(device)).is_ok();
+        if !is_within() {
+            return Ok(None);
+        }
+        Ok(self.hub.read(device).await?.filter(|twin| self.confinement().has_twin(twin)))
     }
 
     /// See [`Hub::answer`].
@@ -293,10 +336,11 @@ impl Grant {
         Arc::clone(&self.hub.counters)
     }
 
-    /// The tree of groups as it was last committed.
+    /// The tree of groups as it was last committed, as far as the caller reaches: groups right under those beyond are
+    /// at the top.
     #[must_use]
     pub fn tree(&self) -> Arc<GroupTree> {
-        self.hub.tree.now()
+        confined_tree(self.hub.tree.now(), &self.confinement().reach)
     }
 
     /// The templates as they are now.
@@ -324,8 +368,16 @@ impl Grant {
     }
 }
 
+/// The part of a tree that is within reach.
+pub(crate) fn confined_tree(tree: Arc<GroupTree>, reach: &Reach) -> Arc<GroupTree> {
+    match reach.is_everywhere() {
+        true => tree,
+        false => Arc::new(tree.part(|id| reach.contains_group(id.as_str()))),
+    }
+}
+
 /// The permission that `input` takes.
-fn permission_for(input: &Input) -> Permission {
+pub(super) fn permission_for(input: &Input) -> Permission {
     match input {
         Input::Telemetry(_)
         | Input::Batch(_)

@@ -1,12 +1,15 @@
-//! The messages that callers may send, each with its actor and its permission.
+//! The messages that callers may send, each with its actor, its permission, and how it is confined.
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Context, Handler, Message};
 
 use super::Permission;
+use super::confinement::{Confinement, Judged, OfDevice, Scoped};
+use crate::HubError;
 use crate::accounts::Accounts;
 use crate::alarms::Alarms;
 use crate::archive::Archive;
+use crate::audit::AuditTrail;
 use crate::automation::Automation;
 use crate::feed::Feed;
 use crate::fleet::firmware::Firmware;
@@ -15,13 +18,14 @@ use crate::fleet::jobs::Jobs;
 use crate::fleet::templates::Templates;
 use crate::hub::Hub;
 use crate::messages::{
-    accounts, alarms, archive, automation, feed, firmware, groups, jobs, search, templates, timers, webhooks,
+    accounts, alarms, archive, audit, automation, feed, firmware, groups, jobs, search, templates, timers,
+    webhooks,
 };
 use crate::search::Search;
 use crate::timers::Timers;
 use crate::webhooks::Webhooks;
 
-/// A message that a caller may have sent, by a [`Grant`](super::Grant) that has its permission.
+/// A message that a caller may have sent, by a [`Grant`](super::Grant) that has its permission and confines it.
 pub trait HubRequest: Message<Result: Send> + Send + Sized + 'static {
     /// The least permission. A route may take more.
     const PERMISSION: Permission;
@@ -32,14 +36,63 @@ pub trait HubRequest: Message<Result: Send> + Send + Sized + 'static {
     fn address(hub: Addresses<'_>) -> &Addr<Self::Target>
     where
         Context<Self::Target>: ToEnvelope<Self::Target, Self>;
+
+    /// Confines it to the devices that the caller reaches.
+    ///
+    /// # Errors
+    /// It is not for this caller at all.
+    fn confine(&mut self, within: &Confinement) -> Result<(), HubError>;
+
+    /// The part of the answer that is for the caller.
+    fn judge(answer: Self::Result, within: &Confinement) -> Self::Result;
 }
 
 /// The hub's addresses, opaque outside of this crate.
 #[derive(Clone, Copy)]
 pub struct Addresses<'a>(pub(super) &'a Hub);
 
+/// The two functions by which a message is confined:
+/// - `everywhere`: it has no data of a device, and neither has its answer,
+/// - `whole_hub`: it is for callers alone who reach all devices,
+/// - `device`: it is about one device, which the caller must reach,
+/// - `scoped`: it has a member for the caller's reach, which its actor keeps to,
+/// - `judged`: its answer is searched for what the caller does not reach.
+macro_rules! confinement {
+    (everywhere) => {
+        confinement!(|_this, _within| Ok(()));
+    };
+    (whole_hub) => {
+        confinement!(|_this, within| within.demand_everywhere());
+    };
+    (device) => {
+        confinement!(|this, within| within.demand_device(OfDevice::device(this)));
+    };
+    (scoped) => {
+        confinement!(|this, within| Scoped::confine(this, within));
+    };
+    (judged) => {
+        fn confine(&mut self, _: &Confinement) -> Result<(), HubError> {
+            Ok(())
+        }
+
+        fn judge(answer: Self::Result, within: &Confinement) -> Self::Result {
+            <Self as Judged>::judge(answer, within)
+        }
+    };
+    (|$this:ident, $within:ident| $confine:expr) => {
+        fn confine(&mut self, $within: &Confinement) -> Result<(), HubError> {
+            let $this = self;
+            $confine
+        }
+
+        fn judge(answer: Self::Result, _: &Confinement) -> Self::Result {
+            answer
+        }
+    };
+}
+
 macro_rules! asks {
-    ($($address:ident: $actor:ty { $($permission:ident: $($message:path),+;)+ })+) => {$($($(
+    ($($address:ident: $actor:ty { $($permission:ident $confinement:ident: $($message:path),+;)+ })+) => {$($($(
         impl HubRequest for $message {
             const PERMISSION: Permission = Permission::$permission;
             type Target = $actor;
@@ -47,6 +100,8 @@ macro_rules! asks {
             fn address(hub: Addresses<'_>) -> &Addr<$actor> {
                 &hub.0.$address
             }
+
+            confinement!($confinement);
         }
     )+)+)+};
 }
@@ -54,57 +109,66 @@ macro_rules! asks {
 asks! {
     accounts: Accounts {
         // Whoever is to be let in has no permission yet.
-        Public: accounts::SetUp, accounts::SignIn, accounts::Register, accounts::SignOut, accounts::ReadOwnUser;
-        Account: accounts::MakeKey, accounts::BeginTotp, accounts::ConfirmTotp;
+        Public everywhere: accounts::SetUp, accounts::SignIn, accounts::Register, accounts::SignOut,
+            accounts::ReadOwnUser;
+        Account everywhere: accounts::MakeKey, accounts::BeginTotp, accounts::ConfirmTotp;
         // They take `Account` for one's own account and `Users` for another's: the actor looks whose it is.
-        Public: accounts::ChangeUser, accounts::SetPassword, accounts::EndTotp, accounts::ListSessions,
+        Public everywhere: accounts::ChangeUser, accounts::SetPassword, accounts::EndTotp, accounts::ListSessions,
             accounts::EndSession, accounts::EndOtherSessions, accounts::ListKeys, accounts::RevokeKey;
-        Users: accounts::ListUsers, accounts::FindUser, accounts::AddUser, accounts::RemoveUser,
+        Users whole_hub: accounts::ListUsers, accounts::FindUser, accounts::AddUser, accounts::RemoveUser,
             accounts::MakeServiceKey, accounts::ListAudit;
     }
     alarms: Alarms {
-        Operate: alarms::Acknowledge, alarms::Clear, alarms::Raise, alarms::ClearType;
+        Operate scoped: alarms::Acknowledge, alarms::Clear;
+        // No route has these: rules raise alarms.
+        Operate whole_hub: alarms::Raise, alarms::ClearType;
     }
     archive: Archive {
-        Read: archive::ListDevices, archive::FindSerial, archive::RawHistory, archive::BucketHistory,
-            archive::FindEvents, archive::FindExtent, archive::Replay, archive::LoadTwins, archive::ListCommands,
-            archive::FindCommand, archive::ListRuns, archive::FindRun, archive::LastRuns, archive::ListAlarms,
-            archive::FindAlarm, archive::ListJobDevices;
-        Export: archive::FindPastEvents;
-        Manage: archive::FindToken;
-        Administer: archive::ListDeliveries;
+        Read scoped: archive::ListDevices, archive::FindEvents, archive::ListCommands, archive::ListRuns,
+            archive::ListAlarms, archive::ListJobDevices;
+        Read device: archive::RawHistory, archive::BucketHistory, archive::FindExtent;
+        Read judged: archive::FindSerial, archive::FindSerialHolder, archive::Replay, archive::LoadTwins,
+            archive::FindCommand, archive::FindRun, archive::LastRuns, archive::FindAlarm;
+        Export judged: archive::FindPastEvents;
+        // Who gives a device a token is told that another has it, and not which.
+        Manage everywhere: archive::FindToken;
+        Administer whole_hub: archive::ListDeliveries;
+    }
+    audit: AuditTrail {
+        Users everywhere: audit::FlushAudit;
     }
     automation: Automation {
-        Read: automation::ReadRules;
-        Trigger: automation::SendSignal;
-        Operate: automation::EnableRule;
-        Automate: automation::PutRule, automation::DeleteRule;
+        Read scoped: automation::ReadRules;
+        Trigger scoped: automation::SendSignal;
+        Operate scoped: automation::EnableRule;
+        Automate scoped: automation::PutRule, automation::DeleteRule;
     }
     feed: Feed {
-        Read: feed::SubscribeFeed, feed::WatchCommands;
+        Read device: feed::WatchCommands;
     }
     firmware: Firmware {
-        Read: firmware::FindImage, firmware::ListImages;
-        Firmware: firmware::AddImage, firmware::RemoveImage;
+        Read everywhere: firmware::FindImage, firmware::ListImages;
+        Firmware whole_hub: firmware::AddImage, firmware::RemoveImage;
     }
     groups: Groups {
-        Read: groups::ReadGroup, groups::ReadGroups, groups::ReadTree;
-        Manage: groups::PutGroup, groups::DeleteGroup;
+        Read scoped: groups::ReadGroup, groups::ReadGroups, groups::ReadTree;
+        Manage scoped: groups::PutGroup, groups::DeleteGroup;
     }
     jobs: Jobs {
-        Read: jobs::ShowJob, jobs::ListJobs;
-        Manage: jobs::MakeJob, jobs::SteerJob;
+        Read scoped: jobs::ShowJob, jobs::ListJobs;
+        Manage scoped: jobs::MakeJob, jobs::SteerJob;
     }
     search: Search {
-        Read: search::FindDevices, search::FindAllDevices;
+        Read scoped: search::FindDevices, search::FindAllDevices;
     }
     timers: Timers {
-        Administer: timers::Tick;
+        Administer whole_hub: timers::Tick;
     }
     webhooks: Webhooks {
-        Administer: webhooks::SendWebhook;
+        Administer whole_hub: webhooks::SendWebhook;
     }
     templates: Templates {
-        Automate: templates::PutTemplate, templates::TryTemplate, templates::DeleteTemplate;
+        // Their change reaches whichever device has them.
+        Automate whole_hub: templates::PutTemplate, templates::TryTemplate, templates::DeleteTemplate;
     }
 }

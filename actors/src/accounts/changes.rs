@@ -8,7 +8,7 @@ use twinhub_access::limits::Try;
 use twinhub_access::password::{About, Password, PasswordPolicy};
 use twinhub_access::totp::{CODE_BYTES, CODES, RecoveryCode, TotpSecret};
 use twinhub_access::user::UserChange;
-use twinhub_access::{Action, AuditEntry, Key, KeyWish, Scope, Secret, User, UserId};
+use twinhub_access::{Action, AuditEntry, Key, KeyWish, Secret, User, UserId};
 use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::random;
@@ -152,11 +152,12 @@ impl Accounts {
     ) -> Result<(User, Vec<AuditEntry>), AccountRefusal> {
         let (before, now) = (self.people.find(id)?, self.clock.now());
         let is_own = by.check_account(id)?;
-        let UserEdit { email, display_name, role, quota, disabled } = edit;
-        if is_own && (role.is_some() || quota.is_some() || disabled.is_some()) {
+        let UserEdit { email, display_name, role, scope, quota, disabled } = edit;
+        if is_own && (role.is_some() || scope.is_some() || quota.is_some() || disabled.is_some()) {
             by.check_admin()?;
         }
-        let change = UserChange { email, display_name, role, scope: None, quota, disabled };
+        let scope = scope.map(|scope| scope.of(Some(id)));
+        let change = UserChange { email, display_name, role, scope, quota, disabled };
         let after = before.changed(change, self.people.others(id))?;
         self.people.check_free(id, &after.name, after.email.as_ref())?;
         let target = target_of(before);
@@ -170,6 +171,7 @@ impl Accounts {
         let changed = [
             ("email", after.email != before.email),
             ("display_name", after.display_name != before.display_name),
+            ("scope", after.scope != before.scope),
             ("quota", after.quota != before.quota),
             ("disabled", after.disabled != before.disabled),
         ];
@@ -218,11 +220,11 @@ impl Accounts {
     fn personal_key(&self, key: NewKey, by: &Asker) -> Result<(Key, Secret), AccountRefusal> {
         let owner = self.people.find(by.user.ok_or(AccountRefusal::NotSignedIn)?)?;
         let keys = self.directory.keys(|key| key.owner == Some(owner.id)).len();
-        Ok(Key::personal(wish(key), owner, keys, &random()?, self.clock.now())?)
+        Ok(Key::personal(wish(key, Some(owner.id)), owner, keys, &random()?, self.clock.now())?)
     }
 
     fn service_key(&self, key: NewKey) -> Result<(Key, Secret), AccountRefusal> {
-        Ok(Key::service(wish(key), &random()?, self.clock.now())?)
+        Ok(Key::service(wish(key, None), &random()?, self.clock.now())?)
     }
 
     /// The user with the second factor that they began, and its recovery codes.
@@ -288,9 +290,8 @@ impl Accounts {
     }
 }
 
-/// For all devices: scopes are not taken in yet.
-fn wish(NewKey { name, role, life_ms }: NewKey) -> KeyWish {
-    KeyWish { name, role, scope: Scope::All, life_ms }
+fn wish(NewKey { name, role, scope, life_ms }: NewKey, owner: Option<UserId>) -> KeyWish {
+    KeyWish { name, role, scope: scope.of(owner), life_ms }
 }
 
 impl Handler<SetPassword> for Accounts {

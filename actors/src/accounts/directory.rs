@@ -16,6 +16,7 @@ use twinhub_access::{
     Key, Rights, Secret, SecretId, SecretKind, Session, SessionId, SessionToken, User, UserId,
 };
 use twinhub_domain::Timestamp;
+use twinhub_store::RuleAuthor;
 
 use crate::caller::Caller;
 use entries::{Entries, Validity};
@@ -34,8 +35,12 @@ pub enum Credential<'a> {
 pub struct Identity {
     pub caller: Caller,
     pub rights: Rights,
+    /// The most devices that the user may own; none: as many as they like.
+    pub quota: Option<u32>,
     /// None: a service account.
     pub user: Option<UserId>,
+    /// The key of the service account that they are, where they are one.
+    pub key: Option<SecretId>,
     /// None: they came by a key.
     pub session: Option<SessionId>,
     /// The address that the request came from.
@@ -105,6 +110,15 @@ impl Directory {
         }
     }
 
+    /// The rights of a rule's author at `now`; none where they may not act any more.
+    #[must_use]
+    pub fn rights_of(&self, author: &RuleAuthor, now: Timestamp) -> Option<Rights> {
+        match author {
+            RuleAuthor::User(user) => self.read().user_rights(*user),
+            RuleAuthor::Key(key) => self.read().key_rights(key, now),
+        }
+    }
+
     /// Are there users? While there are none, the hub is not set up.
     #[must_use]
     pub fn has_users(&self) -> bool {
@@ -165,10 +179,7 @@ impl Directory {
 
     /// Ends the sessions and keys of a user who is gone.
     pub(super) fn remove_user(&self, user: UserId) {
-        self.change(|entries| {
-            let sessions = entries.end_sessions(|of, _| of == user);
-            ((), sessions + entries.end_keys(|key| key.owner == Some(user)) > 0)
-        });
+        self.change(|entries| ((), entries.remove_user(user)));
     }
 
     /// Ends what is over at `now`, and gives the sessions among it.

@@ -10,7 +10,7 @@ use twinhub_access::name::login_key;
 use twinhub_access::password::{About, PasswordHash, PasswordPolicy};
 use twinhub_access::totp::AcceptedCode;
 use twinhub_access::user::UserSource;
-use twinhub_access::{Action, AuditEntry, Role, Scope, Session, SessionId, SessionToken, User, UserId};
+use twinhub_access::{Action, AuditEntry, Role, ScopeWish, Session, SessionId, SessionToken, User, UserId};
 use twinhub_domain::{Json, Timestamp};
 
 use super::hashing::{PasswordCheck, random};
@@ -64,10 +64,10 @@ impl Accounts {
         source: UserSource,
         password: PasswordHash,
     ) -> Result<User, AccountRefusal> {
-        let NewUser { name, email, display_name, password: _ } = new;
+        let NewUser { name, email, display_name, scope, password: _ } = new;
         let id = UserId(new_id());
         self.people.check_free(id, &name, email.as_ref())?;
-        let user = User::new(id, name, (role, Scope::All), source, self.clock.now())?;
+        let user = User::new(id, name, (role, scope.of(Some(id))), source, self.clock.now())?;
         Ok(User { email, display_name, password: Some(password), ..user })
     }
 
@@ -123,7 +123,9 @@ impl Accounts {
             // The first user may have come meanwhile.
             let made = hashed.and_then(|hash| {
                 let role = this.role_of_registering(may_be_first)?;
-                this.new_user(user, role, UserSource::Registration, hash)
+                // Strangers have what is theirs; the first user has the hub.
+                let scope = if role == Role::Admin { ScopeWish::default() } else { ScopeWish::Own };
+                this.new_user(NewUser { scope, ..user }, role, UserSource::Registration, hash)
             });
             this.enter_new(made, Action::UserRegistered, peer, reply, ctx);
         }));

@@ -19,7 +19,7 @@ use twinhub_access::audit::AuditRecord;
 use twinhub_access::password::Password;
 use twinhub_access::role::{Permission, Permissions, Role};
 use twinhub_access::user::UserSource;
-use twinhub_access::{Action, AuditOutcome, DisplayName, Session, SessionToken, UserName};
+use twinhub_access::{Action, AuditOutcome, DisplayName, ScopeWish, Session, SessionToken, UserName};
 use twinhub_store::sql::{SqlOptions, SqlStore};
 use twinhub_store::{MemoryStore, Store};
 use twinhub_testkit::{FailingStore, ManualClock, ask, within};
@@ -142,7 +142,8 @@ impl Scene {
     }
 
     async fn make_key(&self, name: &str, role: Role, by: Asker) -> Result<KeyMade, AccountRefusal> {
-        let key = NewKey { name: DisplayName::parse(name).unwrap(), role, life_ms: None };
+        let scope = ScopeWish::default();
+        let key = NewKey { name: DisplayName::parse(name).unwrap(), role, scope, life_ms: None };
         self.answer(|reply| MakeKey { key, by, reply }).await
     }
 
@@ -195,6 +196,7 @@ fn new(name: &str) -> NewUser {
         name: UserName::parse(name).unwrap(),
         email: None,
         display_name: DisplayName::default(),
+        scope: ScopeWish::default(),
         password,
     }
 }

@@ -10,6 +10,7 @@ use crate::hub::{Hub, Settings};
 use crate::ingress::IncomingMessage;
 use crate::messages::archive::{FindAlarm, ListAlarms, Replay};
 use crate::messages::supervisor::IfUnknown;
+use twinhub_access::Reach;
 use twinhub_domain::alarm::{AlarmStep, Originator, Severity};
 use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::run::{RuleId, RunId};
@@ -100,7 +101,7 @@ impl AlarmsFixture {
         let (reply, told) = oneshot::channel();
         try_send_unbounded(
             &self.hub.alarms,
-            Clear { id, cause: Cause::new(Source::Rest, "user:ann"), reply },
+            Clear { id, reach: Reach::default(), cause: Cause::new(Source::Rest, "user:ann"), reply },
         )
         .unwrap();
         told
@@ -108,8 +109,11 @@ impl AlarmsFixture {
 
     fn acknowledge(&self, id: AlarmId, by: &str) -> oneshot::Receiver<Option<AlarmReply>> {
         let (reply, told) = oneshot::channel();
-        try_send_unbounded(&self.hub.alarms, Acknowledge { id, cause: Cause::new(Source::Rest, by), reply })
-            .unwrap();
+        try_send_unbounded(
+            &self.hub.alarms,
+            Acknowledge { id, reach: Reach::default(), cause: Cause::new(Source::Rest, by), reply },
+        )
+        .unwrap();
         told
     }
 
@@ -272,10 +276,11 @@ async fn what_comes_before_the_store_answers_waits() {
     fixture.store.break_reads();
     let (store, clock) =
         (Arc::clone(&fixture.store) as Arc<dyn Store>, Arc::clone(&fixture.clock) as Arc<dyn Clock>);
-    let late = Alarms::new(store, clock, hub.journal.clone(), Arc::clone(&hub.counters)).start();
+    let (counters, places) = (Arc::clone(&hub.counters), Arc::clone(&hub.places));
+    let late = Alarms::new(store, clock, hub.journal.clone(), counters, places).start();
     let (reply, mut told) = oneshot::channel();
     let cause = Cause::new(Source::Rest, "user:ann");
-    try_send_unbounded(&late, Clear { id, cause, reply }).unwrap();
+    try_send_unbounded(&late, Clear { id, reach: Reach::default(), cause, reply }).unwrap();
     let (reply, raised) = oneshot::channel();
     let raise = Raise {
         of: of("pump-1"),

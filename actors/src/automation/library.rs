@@ -9,7 +9,7 @@ use twinhub_domain::{Object, Timestamp};
 use twinhub_rules::file::{SecretNames, parse_rule_with};
 use twinhub_rules::model::RuleOrigin;
 use twinhub_rules::{FileProblem, Rule, RuleFile};
-use twinhub_store::RuleRecord;
+use twinhub_store::{RuleAuthor, RuleRecord};
 
 /// The rules of all files and of the API.
 #[derive(Debug, Default)]
@@ -194,17 +194,24 @@ impl Library {
     }
 
     /// A rule with this body, said now. Whether it runs it says itself.
-    pub fn record_of_body(&self, id: &RuleId, body: Option<Object>, now: Timestamp) -> RuleRecord {
+    pub fn record_of_body(
+        &self,
+        id: &RuleId,
+        body: Option<Object>,
+        author: Option<RuleAuthor>,
+        now: Timestamp,
+    ) -> RuleRecord {
         let before = self.record(id);
         let now = changed_at(before, now);
         let created_at = before.map_or(now, |record| record.created_at);
-        RuleRecord { id: id.clone(), body, enabled: None, created_at, updated_at: now }
+        RuleRecord { id: id.clone(), body, enabled: None, author, created_at, updated_at: now }
     }
 
     /// The rule switched, now.
     pub fn record_of_switch(&self, id: &RuleId, enabled: bool, now: Timestamp) -> RuleRecord {
-        let body = self.record(id).and_then(|record| record.body.clone());
-        RuleRecord { enabled: Some(enabled), ..self.record_of_body(id, body, now) }
+        let before = self.record(id).map(|record| (record.body.clone(), record.author.clone()));
+        let (body, author) = before.unwrap_or_default();
+        RuleRecord { enabled: Some(enabled), ..self.record_of_body(id, body, author, now) }
     }
 }
 

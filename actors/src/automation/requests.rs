@@ -44,7 +44,7 @@ impl Automation {
     }
 
     fn put(&mut self, request: PutRule, ctx: &mut Context<Self>) {
-        let PutRule { body, expect, if_tag, cause, reply } = request;
+        let PutRule { body, by, expect, if_tag, cause, reply } = request;
         let id = body.get("id").and_then(Json::as_str).and_then(|id| RuleId::parse(id).ok());
         let before = id.and_then(|id| self.library.record(&id)).and_then(|record| record.body.as_ref());
         let before = before.filter(|_| expect != RuleExistence::New);
@@ -56,11 +56,14 @@ impl Automation {
             Ok((rule, _)) => rule,
             Err(problems) => return refuse(reply, RuleRefusal::Problems(problems)),
         };
-        let may_put = self.library.may_put(&rule.id, expect).and_then(|()| self.check_tag(&rule.id, if_tag));
+        let may_put =
+            self.check_known(&rule.id, &by, expect).and_then(|()| self.library.may_put(&rule.id, expect));
+        let may_put = may_put.and_then(|()| self.check_tag(&rule.id, if_tag));
+        let may_put = may_put.and_then(|()| self.check_bounds(&rule, &by));
         if let Err(refusal) = may_put {
             return refuse(reply, refusal);
         }
-        let record = self.library.record_of_body(&rule.id, Some(body), self.deps.clock.now());
+        let record = self.library.record_of_body(&rule.id, Some(body), by.author, self.deps.clock.now());
         info!(rule = %rule.id, by = %cause.by, "rule taken in");
         self.keep(Vec::new(), vec![record.clone()], ctx, move |this, settled, ctx| {
             if settled.is_err() {
@@ -76,16 +79,24 @@ impl Automation {
         });
     }
 
-    fn delete(&mut self, DeleteRule { id, if_tag, cause, reply }: DeleteRule, ctx: &mut Context<Self>) {
-        let may_go =
-            self.library.may_put(&id, RuleExistence::There).and_then(|()| self.check_tag(&id, if_tag));
+    fn delete(&mut self, DeleteRule { id, by, if_tag, cause, reply }: DeleteRule, ctx: &mut Context<Self>) {
+        let is_known = self.check_known(&id, &by, RuleExistence::There);
+        let may_go = is_known
+            .and_then(|()| self.library.may_put(&id, RuleExistence::There))
+            .and_then(|()| self.check_tag(&id, if_tag));
         if let Err(refusal) = may_go {
             send_reply(reply, Err(refusal));
             return;
         }
         let now = self.deps.clock.now();
-        let record =
-            RuleRecord { id: id.clone(), body: None, enabled: None, created_at: now, updated_at: now };
+        let record = RuleRecord {
+            id: id.clone(),
+            body: None,
+            enabled: None,
+            author: None,
+            created_at: now,
+            updated_at: now,
+        };
         info!(rule = %id, by = %cause.by, "rule removed");
         self.keep(Vec::new(), vec![record], ctx, move |this, settled, ctx| {
             if settled.is_err() {
@@ -100,7 +111,10 @@ impl Automation {
     }
 
     fn enable(&mut self, enable: EnableRule, ctx: &mut Context<Self>) {
-        let EnableRule { id, enabled, if_tag, cause, reply } = enable;
+        let EnableRule { id, by, enabled, if_tag, cause, reply } = enable;
+        if let Err(refusal) = self.check_known(&id, &by, RuleExistence::There) {
+            return refuse(reply, refusal);
+        }
         if self.library.find(&id).is_none() {
             return refuse(reply, RuleRefusal::Unknown(id));
         }
@@ -147,12 +161,14 @@ impl Automation {
         self.pending.rules.push(record);
     }
 
-    fn send_signal(&mut self, SendSignal { signal, cause, reply }: SendSignal, ctx: &mut Context<Self>) {
+    fn send_signal(&mut self, SendSignal { signal, by, cause, reply }: SendSignal, ctx: &mut Context<Self>) {
         let refusal = match &signal {
-            AutomationSignal::Run { rule, .. } if self.library.find(rule).is_none() => {
+            AutomationSignal::Run { rule, .. }
+                if self.library.find(rule).is_none_or(|rule| !self.sees(&by, rule)) =>
+            {
                 Some(RuleRefusal::Unknown(rule.clone()))
             }
-            AutomationSignal::Webhook { name, .. } if !self.engine.has_webhook(name) => {
+            AutomationSignal::Webhook { name, .. } if !self.sees_webhook(&by, name) => {
                 Some(RuleRefusal::NoWebhook(name.to_string()))
             }
             _ => None,
@@ -232,11 +248,16 @@ fn refuse(reply: RuleReply, refusal: RuleRefusal) {
 impl Handler<ReadRules> for Automation {
     type Result = ();
 
-    fn handle(&mut self, ReadRules { reply }: ReadRules, ctx: &mut Context<Self>) {
-        self.when_ready(ctx, |this, _| {
-            let rules = this.engine.rules().iter().map(|rule| this.view(rule)).collect();
-            let read = RulesRead { rules, broken: this.library.broken(), warnings: this.warnings() };
-            send_reply(reply, read);
+    fn handle(&mut self, ReadRules { by, reply }: ReadRules, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, move |this, _| {
+            let seen = this.engine.rules().iter().filter(|rule| this.sees(&by, rule));
+            let rules = seen.map(|rule| this.view(rule)).collect();
+            // What is wrong is told with names of others' devices in it.
+            let (broken, warnings) = match by.reach.is_everywhere() {
+                true => (this.library.broken(), this.warnings()),
+                false => (Vec::new(), Vec::new()),
+            };
+            send_reply(reply, RulesRead { rules, broken, warnings });
         });
     }
 }

@@ -37,6 +37,7 @@ impl TemplateChanges {
                 body: Some(body.clone()),
                 // The switch stays as somebody has set it, whatever else of the rule changes.
                 enabled: before.and_then(|record| record.enabled),
+                author: None, // whoever may change templates may have them do everything
                 created_at: before.map_or(now, |record| record.created_at),
                 updated_at: now,
             };
@@ -62,6 +63,7 @@ impl TemplateChanges {
             id: id.clone(),
             body: None,
             enabled: None,
+            author: None,
             created_at: self.now,
             updated_at: self.now,
         };

@@ -27,11 +27,13 @@ use uuid::ContextV7;
 use self::following::CensusFollower;
 pub use self::tree_now::TreeNow;
 use super::{FleetDeps, RecordRepository};
+use crate::access::confined_tree;
 use crate::clock::new_id_at;
 use crate::counters::get;
 use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::feed::EventBatch;
 use crate::messages::groups::{GroupRefusal, GroupView, PutGroupReply};
+use twinhub_access::Reach;
 use twinhub_domain::fleet::tree::body_of_change;
 use twinhub_domain::fleet::{FleetChange, Group, GroupId, GroupTree, RecordChange, RecordKind};
 use twinhub_domain::receipt::{Accepted, Receipt};
@@ -246,9 +248,18 @@ impl Groups {
         self.commit(made, Cause::hub(), ctx, Box::new(|_, _| ()));
     }
 
-    /// The group as others see it.
-    fn view(&self, id: &GroupId) -> Option<GroupView> {
-        let tree = self.tree.now();
+    /// The tree as it is committed, as far as a caller reaches.
+    fn tree_within(&self, reach: &Reach) -> Arc<GroupTree> {
+        confined_tree(self.tree.now(), reach)
+    }
+
+    /// The group as a caller sees it who may see it.
+    fn view(&self, id: &GroupId, reach: &Reach) -> Option<GroupView> {
+        let tree = match self.tree.now() {
+            tree if reach.is_everywhere() => tree,
+            // It may have been made since the reach was found out.
+            tree => Arc::new(tree.part(|other| other == id || reach.contains_group(other.as_str()))),
+        };
         let group = Arc::clone(tree.get(id.as_str())?);
         let standing = self.following.census.standing(&tree, id);
         Some(GroupView { group, path: tree.path(id.as_str()), depth: 0, standing })
@@ -264,12 +275,13 @@ impl Groups {
         &mut self,
         id: GroupId,
         made: bool,
+        reach: Reach,
         reply: oneshot::Sender<Result<PutGroupReply, GroupRefusal>>,
         ctx: &mut Context<Self>,
     ) {
         self.when_true(ctx, move |this, _| {
             // Somebody else may have removed it by now.
-            let stored = this.view(&id).map(|view| PutGroupReply { view, made });
+            let stored = this.view(&id, &reach).map(|view| PutGroupReply { view, made });
             send_reply(reply, stored.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into())));
         });
     }

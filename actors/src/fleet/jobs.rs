@@ -12,8 +12,9 @@ mod rollout;
 mod run;
 mod steering;
 mod table;
+mod viewing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use actix::fut::ActorFutureExt;
@@ -296,11 +297,16 @@ impl Handler<MakeJob> for Jobs {
 impl Handler<ShowJob> for Jobs {
     type Result = ();
 
-    fn handle(&mut self, ShowJob { id, reply }: ShowJob, ctx: &mut Context<Self>) {
-        if self.is_held_up() {
-            return self.answer_stored(reply, ctx, move |jobs| jobs.get(&id).map(as_stored));
-        }
-        self.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.table.view(id), ctx)));
+    fn handle(&mut self, ShowJob { id, viewer, reply }: ShowJob, ctx: &mut Context<Self>) {
+        self.when_seen(vec![id], viewer, ctx, move |this, seen, ctx| {
+            if !seen.contains(&id) {
+                return send_reply(reply, None);
+            }
+            if this.is_held_up() {
+                return this.answer_stored(reply, ctx, move |jobs| jobs.get(&id).map(as_stored));
+            }
+            this.count_late(id, ctx, Box::new(move |this, ctx| this.answer(reply, this.table.view(id), ctx)));
+        });
     }
 }
 
@@ -308,10 +314,19 @@ impl Handler<ListJobs> for Jobs {
     type Result = ();
 
     fn handle(&mut self, list: ListJobs, ctx: &mut Context<Self>) {
-        let ListJobs { status, kinds, offset, limit, reply } = list;
+        let all = self.table.jobs.keys().copied().collect();
+        self.when_seen(all, list.viewer.clone(), ctx, move |this, seen, ctx| this.list(list, seen, ctx));
+    }
+}
+
+impl Jobs {
+    /// Answers with those of the `seen` jobs that are asked for.
+    fn list(&mut self, list: ListJobs, seen: HashSet<JobId>, ctx: &mut Context<Self>) {
+        let ListJobs { status, kinds, offset, limit, reply, .. } = list;
         let is_asked_for = move |job: &&Job| {
             (status.is_empty() || status.contains(&job.status))
                 && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *job.action.kind()))
+                && seen.contains(&job.id)
         };
         let page = move |jobs: &BTreeMap<JobId, Job>, view: &dyn Fn(&Job) -> Option<JobView>| {
             let found: Vec<&Job> = jobs.values().rev().filter(is_asked_for).collect();
@@ -330,12 +345,14 @@ impl Handler<SteerJob> for Jobs {
     type Result = ();
 
     fn handle(&mut self, asked: SteerJob, ctx: &mut Context<Self>) {
-        if self.table.jobs.contains_key(&asked.id) {
-            self.steer(asked, ctx);
-        } else {
-            let refusal = JobRefusal::Unknown(asked.id);
-            self.answer(asked.reply, Err(refusal), ctx);
-        }
+        self.when_seen(vec![asked.id], asked.viewer.clone(), ctx, move |this, seen, ctx| {
+            if this.table.jobs.contains_key(&asked.id) && seen.contains(&asked.id) {
+                this.steer(asked, ctx);
+            } else {
+                let refusal = JobRefusal::Unknown(asked.id);
+                this.answer(asked.reply, Err(refusal), ctx);
+            }
+        });
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::accounts::AccountSettings;
+use crate::device_tokens::Tokens;
+use crate::identities::DevicesPolicy;
 use crate::ingress::UnknownDevicePolicy;
 use crate::webhook_destinations::WebhookDestinations;
 use twinhub_domain::reading::ClockWindow;
@@ -14,6 +16,10 @@ use twinhub_rules::file::SecretNames;
 /// Settings of the hub.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The treatment of clients of the embedded broker that have no password.
+    pub devices: DevicesPolicy,
+    /// The key under which tokens of devices are kept.
+    pub tokens: Tokens,
     pub unknown_devices: UnknownDevicePolicy,
     /// Inputs in flight at most; beyond it QoS 1 waits and QoS 0 is shed.
     pub most_in_flight: usize,
@@ -50,6 +56,8 @@ pub struct Settings {
     pub dialects: AddedDialects,
     /// Sign-in and registration.
     pub accounts: AccountSettings,
+    /// The time that entries of the audit are kept; none: for good.
+    pub keep_audit: Option<Duration>,
 }
 
 impl Settings {
@@ -63,6 +71,8 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            devices: DevicesPolicy::Open,
+            tokens: Tokens::default(),
             unknown_devices: UnknownDevicePolicy::Accept,
             most_in_flight: 20_000,
             most_in_commit: 4_000,
@@ -81,6 +91,7 @@ impl Default for Settings {
             broker_tells: false,
             dialects: AddedDialects::default(),
             accounts: AccountSettings::default(),
+            keep_audit: Some(Duration::from_secs(365 * 86_400)),
         }
     }
 }

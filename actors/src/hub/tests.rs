@@ -12,6 +12,7 @@ mod waiting;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
@@ -21,7 +22,9 @@ use tokio::sync::oneshot::Receiver;
 use super::*;
 use crate::ingress::{IncomingMessage, UnknownDevicePolicy};
 use crate::messages::archive::Replay;
+use crate::messages::automation::Flush;
 use crate::messages::feed::SubscribeFeed;
+use crate::messages::journal::CloseJournal;
 use crate::messages::timers::Tick;
 use crate::testkit::close;
 use deadly_clock::DeadlyClock;

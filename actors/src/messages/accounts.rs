@@ -1,6 +1,4 @@
 //! Messages to the accounts: people, their sessions and keys, and the audit.
-//!
-//! No message takes a scope: search, feed and lists do not keep to one yet, so users and keys are for all devices.
 
 mod refusal;
 
@@ -16,7 +14,8 @@ use twinhub_access::role::{Permission, Permissions, Role};
 use twinhub_access::totp::RecoveryCode;
 use twinhub_access::user::UserSource;
 use twinhub_access::{
-    Action, DisplayName, Email, Secret, SecretId, SecretKind, SessionId, SessionToken, UserId, UserName,
+    Action, DisplayName, Email, Scope, ScopeWish, Secret, SecretId, SecretKind, SessionId, SessionToken,
+    UserId, UserName,
 };
 use twinhub_domain::Timestamp;
 use twinhub_domain::text::hex;
@@ -219,7 +218,7 @@ pub struct EndTotp {
     pub reply: oneshot::Sender<Result<(), AccountRefusal>>,
 }
 
-/// Asks for entries of the audit, the newest first, true to all that was answered or refused before.
+/// Asks for entries of the audit, true to all that the accounts answered or refused before.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ListAudit {
@@ -235,6 +234,15 @@ pub struct AuditFilter {
     /// Only entries by this caller, `user:ann`.
     pub who: Option<Box<str>>,
     pub action: Option<Action>,
+    /// Only entries about this user, key, device or other thing: `group:hall-2`.
+    pub target: Option<Box<str>>,
+    /// Only entries from this moment on, and from before that one.
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    /// Only entries after this place: the last one of the page before, where the oldest come first.
+    pub since: Option<u64>,
+    /// The oldest come first.
+    pub oldest_first: bool,
     pub limit: u64,
 }
 
@@ -264,6 +272,8 @@ pub struct NewUser {
     pub name: UserName,
     pub email: Option<Email>,
     pub display_name: DisplayName,
+    /// The devices for which the role counts. Who registers has a scope of their own.
+    pub scope: ScopeWish,
     pub password: Password,
 }
 
@@ -274,6 +284,7 @@ pub struct UserEdit {
     pub email: Option<Option<Email>>,
     pub display_name: Option<DisplayName>,
     pub role: Option<Role>,
+    pub scope: Option<ScopeWish>,
     pub quota: Option<u32>,
     pub disabled: Option<bool>,
 }
@@ -283,6 +294,8 @@ pub struct UserEdit {
 pub struct NewKey {
     pub name: DisplayName,
     pub role: Role,
+    /// The devices for which it counts, of those of its owner's scope.
+    pub scope: ScopeWish,
     /// Its life in ms; none: 90 days.
     pub life_ms: Option<i64>,
 }
@@ -315,6 +328,7 @@ pub struct UserView {
     pub email: Option<Email>,
     pub display_name: DisplayName,
     pub role: Role,
+    pub scope: Scope,
     pub quota: u32,
     pub has_password: bool,
     pub has_totp: bool,
@@ -355,6 +369,7 @@ pub struct KeyView {
     pub owner: Option<UserId>,
     pub name: DisplayName,
     pub role: Role,
+    pub scope: Scope,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub last_used: Option<(Timestamp, IpAddr)>,

@@ -3,6 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
+use twinhub_access::Reach;
 use twinhub_domain::alarm::{Alarm, AlarmId, Originator, Severity};
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{Cause, DeviceNumber};
@@ -37,6 +38,8 @@ pub struct ClearType {
 #[rtype(result = "()")]
 pub struct Clear {
     pub id: AlarmId,
+    /// An alarm of a device beyond it is unknown.
+    pub reach: Reach,
     pub cause: Cause,
     pub reply: oneshot::Sender<Option<AlarmReply>>,
 }
@@ -46,6 +49,8 @@ pub struct Clear {
 #[rtype(result = "()")]
 pub struct Acknowledge {
     pub id: AlarmId,
+    /// As of [`Clear`].
+    pub reach: Reach,
     pub cause: Cause,
     pub reply: oneshot::Sender<Option<AlarmReply>>,
 }

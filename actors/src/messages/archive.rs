@@ -10,8 +10,8 @@ use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Twin};
 use twinhub_store::{
     AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery,
-    DeviceDataCounts, DevicePage, DeviceQuery, EventQuery, JobDevicePage, JobDeviceQuery, Replayed, RunPage,
-    RunQuery, StoreError,
+    DeviceDataCounts, DevicePage, DeviceQuery, EventQuery, JobDevicePage, JobDeviceQuery, RunPage, RunQuery,
+    Store, StoreError,
 };
 
 /// A page of devices.
@@ -23,6 +23,20 @@ pub struct ListDevices(pub DeviceQuery);
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Twin>, StoreError>")]
 pub struct FindSerial(pub String);
+
+/// Asks whose a serial number is, or an id for want of one: another device may not have it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<SerialHolder, StoreError>")]
+pub struct FindSerialHolder(pub String);
+
+/// The device that a serial number belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SerialHolder {
+    Nobody,
+    Device(DeviceId),
+    /// A device that the caller does not reach.
+    Hidden,
+}
 
 /// The device whose token has this hash.
 #[derive(Debug, Message)]
@@ -51,11 +65,22 @@ pub struct FindExtent(pub DeviceNumber);
 
 /// A range of the sequence: events after `after`, up to and with `up_to`, `limit` at most.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<Replayed, StoreError>")]
+#[rtype(result = "Result<ReplayPage, StoreError>")]
 pub struct Replay {
     pub after: u64,
     pub up_to: u64,
     pub limit: usize,
+}
+
+/// A page of the sequence.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayPage {
+    /// In order.
+    pub events: Vec<Arc<Recorded>>,
+    /// The first place that was read, and the last: events of devices that the caller does not reach are left out.
+    pub range: Option<(u64, u64)>,
+    /// The past asked for is gone: the first event still there has a `seq` above `after + 1`.
+    pub pruned: bool,
 }
 
 /// The twins whose ids are listed, in no order; unknown ones are left out.
@@ -110,11 +135,35 @@ pub struct ListJobDevices(pub JobDeviceQuery);
 
 /// Events of these devices, or of all, for a backtest.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Arc<Recorded>>, StoreError>")]
+#[rtype(result = "Result<PastEvents, StoreError>")]
 pub struct FindPastEvents {
     pub devices: Option<Vec<DeviceNumber>>,
     pub after: u64,
     pub limit: usize,
+}
+
+/// A page of past events.
+#[derive(Clone, Debug, Default)]
+pub struct PastEvents {
+    pub events: Vec<Arc<Recorded>>,
+    /// The last place that was read, where there may be more: events of devices that the caller does not reach are
+    /// left out.
+    pub more_after: Option<u64>,
+}
+
+impl PastEvents {
+    /// Reads a page of them.
+    ///
+    /// # Errors
+    /// As [`Store::past`].
+    pub async fn read(
+        store: &(impl Store + ?Sized),
+        FindPastEvents { devices, after, limit }: FindPastEvents,
+    ) -> Result<Self, StoreError> {
+        let events = store.past(devices.as_deref(), after, limit).await?;
+        let more_after = events.last().filter(|_| events.len() >= limit).map(|last| last.seq);
+        Ok(Self { events, more_after })
+    }
 }
 
 /// Stops compaction: the hub shuts down.

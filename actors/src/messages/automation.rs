@@ -7,12 +7,13 @@ use actix::Message;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use twinhub_access::Reach;
 use twinhub_domain::fingerprint::Fingerprint;
 use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{Cause, EntityTags, Json, Object, Timestamp};
 use twinhub_rules::analysis::Warning;
 use twinhub_rules::{FileProblem, Rule, RuleFile, redaction};
-use twinhub_store::StoreError;
+use twinhub_store::{RuleAuthor, StoreError};
 
 /// The present rule files, whole: a file that is not in here any more is gone.
 #[derive(Debug, Message)]
@@ -32,10 +33,28 @@ pub struct RuleFileRead {
     pub read: Result<RuleFile, Vec<FileProblem>>,
 }
 
+/// The caller that rules are shown to, or changed by. Rules that are not within their reach are unknown to them. By
+/// default it is one who may do everything.
+#[derive(Clone, Debug)]
+pub struct RuleCaller {
+    pub reach: Reach,
+    /// Their rules may reach beyond devices, by `publish` and `webhook`.
+    pub may_leave_devices: bool,
+    /// Their rules act with their rights; none: as the hub.
+    pub author: Option<RuleAuthor>,
+}
+
+impl Default for RuleCaller {
+    fn default() -> Self {
+        Self { reach: Reach::everywhere(), may_leave_devices: true, author: None }
+    }
+}
+
 /// Asks for the present rules and files.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadRules {
+    pub by: RuleCaller,
     pub reply: oneshot::Sender<RulesRead>,
 }
 
@@ -82,6 +101,7 @@ impl RuleView {
 pub struct PutRule {
     /// As it was sent, with its `id` in it.
     pub body: Object,
+    pub by: RuleCaller,
     pub expect: RuleExistence,
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
@@ -109,6 +129,7 @@ pub struct PutRuleReply {
 #[rtype(result = "()")]
 pub struct DeleteRule {
     pub id: RuleId,
+    pub by: RuleCaller,
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
     pub cause: Cause,
@@ -130,6 +151,7 @@ pub struct TemplateRules {
 #[rtype(result = "()")]
 pub struct EnableRule {
     pub id: RuleId,
+    pub by: RuleCaller,
     pub enabled: bool,
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
@@ -142,6 +164,7 @@ pub struct EnableRule {
 #[rtype(result = "()")]
 pub struct SendSignal {
     pub signal: AutomationSignal,
+    pub by: RuleCaller,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
 }
@@ -180,6 +203,9 @@ pub enum RuleRefusal {
     Changing(RuleId),
     #[error("the rule does not check out")]
     Problems(Vec<FileProblem>),
+    /// Something in it is not the caller's to say.
+    #[error("{0}")]
+    Beyond(String),
     #[error("no rule has a webhook `{0}`")]
     NoWebhook(String),
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 use tokio::sync::oneshot;
 
+use twinhub_access::Reach;
 use twinhub_domain::fleet::{
     Group, GroupId, GroupPrecondition, GroupRequest, GroupTree, SubtreeStatistics, TreeRefusal,
 };
@@ -18,6 +19,8 @@ pub struct PutGroup {
     pub id: Option<GroupId>,
     /// Its `id` is not looked at.
     pub requested: GroupRequest,
+    /// Groups beyond it are unknown.
+    pub reach: Reach,
     pub expect: GroupPrecondition,
     /// Only if its tag is one of these.
     pub if_tag: Option<EntityTags>,
@@ -38,6 +41,8 @@ pub struct PutGroupReply {
 #[rtype(result = "()")]
 pub struct DeleteGroup {
     pub id: Box<str>,
+    /// Groups beyond it are unknown.
+    pub reach: Reach,
     /// Where it is not empty: its devices and groups move to the group above, or to none.
     pub force: bool,
     /// Only if its tag is one of these.
@@ -61,6 +66,8 @@ pub struct DeleteGroupReply {
 #[rtype(result = "()")]
 pub struct ReadGroup {
     pub id: Box<str>,
+    /// Groups beyond it are unknown.
+    pub reach: Reach,
     pub reply: oneshot::Sender<Option<GroupView>>,
 }
 
@@ -69,6 +76,8 @@ pub struct ReadGroup {
 #[rtype(result = "()")]
 pub struct ReadGroups {
     pub query: GroupQuery,
+    /// Groups beyond it are unknown; those right under them are at the top.
+    pub reach: Reach,
     /// An error where there is no such parent.
     pub reply: oneshot::Sender<Result<GroupPage, GroupRefusal>>,
 }
@@ -77,6 +86,8 @@ pub struct ReadGroups {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReadTree {
+    /// Groups beyond it are left out; those right under them are at the top.
+    pub reach: Reach,
     pub reply: oneshot::Sender<Arc<GroupTree>>,
 }
 
@@ -124,6 +135,9 @@ pub enum GroupRefusal {
     Version { current: Box<str>, expected: EntityTags },
     #[error("group `{id}` is not empty (devices: {devices}, groups: {groups})")]
     NotEmpty { id: GroupId, devices: u64, groups: u64 },
+    /// It would come to stand where the caller does not reach, or it stands at the edge of that.
+    #[error("{0}")]
+    Beyond(&'static str),
     #[error("group `{0}` is being removed")]
     Leaving(GroupId),
     #[error("a device could not be moved out of group `{id}`: {why}")]

@@ -3,6 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
+use twinhub_access::Reach;
 use twinhub_domain::fleet::job::JobProgress;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Object};
@@ -44,6 +45,7 @@ pub struct MakeJob {
 #[rtype(result = "()")]
 pub struct ShowJob {
     pub id: JobId,
+    pub viewer: JobViewer,
     pub reply: oneshot::Sender<Option<JobView>>,
 }
 
@@ -55,6 +57,7 @@ pub struct ListJobs {
     pub status: Vec<JobStatus>,
     /// Of these kinds of actions; empty means all.
     pub kinds: Vec<Box<str>>,
+    pub viewer: JobViewer,
     pub offset: usize,
     pub limit: usize,
     pub reply: oneshot::Sender<JobPage>,
@@ -65,9 +68,19 @@ pub struct ListJobs {
 #[rtype(result = "()")]
 pub struct SteerJob {
     pub id: JobId,
+    pub viewer: JobViewer,
     pub steer: Steer,
     pub cause: Cause,
     pub reply: oneshot::Sender<Result<JobView, JobRefusal>>,
+}
+
+/// The caller that a job is shown to, or steered by. Jobs are unknown to it that have a device beyond its reach, or none
+/// within and another maker. By default it is one who reaches all devices.
+#[derive(Clone, Debug, Default)]
+pub struct JobViewer {
+    pub reach: Reach,
+    /// As jobs name their makers: `user:ann`.
+    pub name: Box<str>,
 }
 
 /// The commands of people to a job.
@@ -79,6 +92,20 @@ pub enum Steer {
     Retry,
     /// Forget the job, with the results of all its devices.
     Remove,
+}
+
+impl Steer {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+            Self::Remove => "remove",
+        }
+    }
 }
 
 /// A job, and how far it has come.

@@ -45,8 +45,12 @@ impl UnmatchedNames {
         }
     }
 
-    /// The warnings about names that no device has.
-    pub fn warnings(&self, registry: &TwinRegistry) -> Vec<SearchWarning> {
+    /// The warnings about names that no device has, as far as the asker reaches.
+    pub fn warnings(
+        &self,
+        registry: &TwinRegistry,
+        is_reached: impl Fn(&Twin) -> bool,
+    ) -> Vec<SearchWarning> {
         if !self.looked.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -54,18 +58,20 @@ impl UnmatchedNames {
         let warning = |(field, name, _): &(&'static str, Mention, AtomicBool)| SearchWarning {
             code: if name.may_be_text() { "quotes_missing" } else { "unknown_name" },
             field,
-            detail: name.unheard(&near(name, registry)),
+            detail: name.unheard(&near(name, registry, &is_reached)),
         };
         unmatched.take(MOST).map(warning).collect()
     }
 }
 
-/// Names that some devices have where this one was looked for.
-fn near(name: &Mention, registry: &TwinRegistry) -> BTreeSet<Box<str>> {
+/// Names that some devices within reach have where this one was looked for.
+fn near(name: &Mention, registry: &TwinRegistry, is_reached: &impl Fn(&Twin) -> bool) -> BTreeSet<Box<str>> {
     let (mut names, mut asked) = (BTreeSet::new(), 0);
     for range in registry.ranges() {
         for (_, present) in registry.range(range).present {
-            if let Some(twin) = TwinReader::read(&present) {
+            if let Some(twin) = TwinReader::read(&present)
+                && is_reached(&twin)
+            {
                 name.collect(&twin, &mut names);
             }
             asked += 1;

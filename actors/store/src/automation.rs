@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use twinhub_access::{Reach, SecretId, UserId};
 use twinhub_domain::alarm::{Alarm, Severity};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::{DeviceNumber, Object, Timestamp};
@@ -41,8 +42,19 @@ pub struct RuleRecord {
     pub body: Option<Object>,
     /// The switch that people have set; none: as the rule's own text has it.
     pub enabled: Option<bool>,
+    /// The author of that text, with whose rights the rule acts; none: it acts as the hub.
+    pub author: Option<RuleAuthor>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// The author of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleAuthor {
+    User(UserId),
+    /// A service account, by the id of its key.
+    Key(SecretId),
 }
 
 /// A request outward, on its way or done.
@@ -74,6 +86,8 @@ pub enum DeliveryStatus {
 /// A query for runs, and their order.
 #[derive(Clone, Debug, Default)]
 pub struct RunQuery {
+    /// Runs that a device within it had a part in, and none beyond it.
+    pub reach: Reach,
     pub rule: Option<RuleId>,
     /// Runs that this device fired, or that acted upon it, whatever came of that. An action names an id: it means the
     /// device that has this id when the run is committed. So an action upon an id without a device belongs to no
@@ -116,6 +130,8 @@ pub struct RunPage {
 /// A query for alarms; the newest raised come first.
 #[derive(Clone, Debug, Default)]
 pub struct AlarmQuery {
+    /// Alarms of devices within it alone.
+    pub reach: Reach,
     pub active: Option<bool>,
     pub acknowledged: Option<bool>,
     pub at_least: Option<Severity>,

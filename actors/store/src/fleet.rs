@@ -1,5 +1,6 @@
 //! The fleet's stored data, and the queries for it.
 
+use twinhub_access::Reach;
 pub use twinhub_domain::fleet::job::JobCounts;
 use twinhub_domain::fleet::{JobId, JobStep, RecordKind, StepState};
 use twinhub_domain::{DeviceId, DeviceNumber, Object, Timestamp};
@@ -66,6 +67,8 @@ pub struct JobDevice {
 #[derive(Clone, Debug)]
 pub struct JobDeviceQuery {
     pub job: JobId,
+    /// Without the devices beyond it; those that were removed are beyond nothing.
+    pub reach: Reach,
     /// Empty means all.
     pub states: Vec<StepState>,
     pub device: Option<DeviceNumber>,
@@ -85,12 +88,30 @@ pub struct JobDevicePage {
     pub total: u64,
 }
 
+/// Where the devices of a job are, as far as there are any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobPlace {
+    /// Some are within reach.
+    pub has_within: bool,
+    /// Some are beyond it.
+    pub has_beyond: bool,
+}
+
 impl JobDeviceQuery {
     /// All of a job's devices, counted.
     #[must_use]
     pub fn of(job: JobId) -> Self {
         let (states, limit) = (Vec::new(), u64::MAX);
-        Self { job, states, device: None, places: None, offset: 0, limit, counted: true }
+        Self {
+            job,
+            reach: Reach::everywhere(),
+            states,
+            device: None,
+            places: None,
+            offset: 0,
+            limit,
+            counted: true,
+        }
     }
 
     /// At most `limit` of the devices in these states, at places from one on, up to another, exclusive: for a caller

@@ -23,20 +23,22 @@ pub use access::{
 };
 pub use automation::{
     AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
-    DeliveryStatus, EngineProgress, RuleRecord, RunPage, RunPlace, RunQuery,
+    DeliveryStatus, EngineProgress, RuleAuthor, RuleRecord, RunPage, RunPlace, RunQuery,
 };
 pub use fleet::{
-    FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StepSweep,
+    FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, JobPlace,
+    StepSweep,
 };
 pub use memory::MemoryStore;
 pub use retained::RetainedStore;
 pub use sql::{Keeping, SqlOptions, SqlStore};
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use twinhub_access::Reach;
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
 use twinhub_domain::fleet::{JobId, Lifecycle, RecordKind};
@@ -96,6 +98,8 @@ pub struct CommandRecord {
 /// A query for commands. They come in the order in which they were requested, or backwards.
 #[derive(Clone, Debug, Default)]
 pub struct CommandQuery {
+    /// Commands of devices within it alone.
+    pub reach: Reach,
     pub device: Option<DeviceNumber>,
     /// Empty means all.
     pub status: Vec<CommandStatus>,
@@ -155,6 +159,8 @@ pub struct ClockDoubt {
 /// A query for devices: filters, order and page.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceQuery {
+    /// Devices within it alone.
+    pub reach: Reach,
     /// Their numbers: from this one up to and with that.
     pub numbers: Option<(DeviceNumber, DeviceNumber)>,
     /// Any of these; empty means all.
@@ -200,9 +206,10 @@ impl DeviceQuery {
     /// Does it ask for all devices?
     #[must_use]
     pub fn is_all(&self) -> bool {
-        let Self { numbers, status, drifting_since, device_type, groups, grouped, .. } = self;
+        let Self { reach, numbers, status, drifting_since, device_type, groups, grouped, .. } = self;
         let Self { claimed, mode, lifecycle, tags, template, q, .. } = self;
-        numbers.is_none()
+        reach.is_everywhere()
+            && numbers.is_none()
             && status.is_empty()
             && drifting_since.is_none()
             && device_type.is_none()
@@ -242,6 +249,8 @@ pub struct DevicePage {
 /// A query for events.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
+    /// Events of devices within it alone. Not looked at where one device is asked for.
+    pub reach: Reach,
     pub device: Option<DeviceNumber>,
     /// Empty means all.
     pub kinds: Vec<EventKind>,
@@ -278,6 +287,17 @@ pub struct Replayed {
     pub events: Vec<Arc<Recorded>>,
     /// The past asked for is gone: the first event still there has a `seq` above `after + 1`.
     pub pruned: bool,
+}
+
+/// The place of a device: what scopes ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DevicePlace {
+    pub device: DeviceId,
+    pub number: DeviceNumber,
+    /// Empty where it has none.
+    pub owner: Box<str>,
+    /// Empty where it is in none.
+    pub group: Box<str>,
 }
 
 /// The reason why the store did not answer.
@@ -321,6 +341,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The twins with these numbers, as of the last commit, in no order; unknown ones are left out.
     async fn twins(&self, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError>;
+
+    /// The places of all devices, as of the last commit.
+    async fn places(&self) -> Result<Vec<DevicePlace>, StoreError>;
 
     /// The device with this serial number, or with this id and no serial number.
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError>;
@@ -407,6 +430,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// The number of a job's devices in each state, from this place on up to that (exclusive; none: of all).
     async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError>;
+
+    /// Where the devices of each of these jobs are. Those that were removed count nowhere.
+    async fn job_places(&self, jobs: &[JobId], reach: &Reach)
+    -> Result<HashMap<JobId, JobPlace>, StoreError>;
 
     /// Messages that were committed and not yet [`Batch::sent`], in order.
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;

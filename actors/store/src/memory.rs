@@ -3,6 +3,7 @@
 mod access;
 mod automation;
 mod fleet;
+mod reach;
 mod retained;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,10 +17,11 @@ use self::automation::MemoryAutomation;
 use self::fleet::MemoryFleet;
 use super::{
     AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery,
-    DeviceSort, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage,
-    RunQuery, Store, StoreError, select,
+    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
+    DeviceQuery, DeviceSort, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
+    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError, select,
 };
+use twinhub_access::Reach;
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
@@ -136,6 +138,10 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    async fn places(&self) -> Result<Vec<DevicePlace>, StoreError> {
+        Ok(self.inner().places())
+    }
+
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
         let inner = self.inner();
         let twins = || inner.twins.values().map(|(_, twin)| twin);
@@ -207,7 +213,8 @@ impl Store for MemoryStore {
             None => inner.journal.iter().flat_map(|(_, events)| events).collect(),
         };
         found.extend(telemetry.into_iter().map(|recorded| (recorded.seq, Arc::clone(recorded))));
-        found.retain(|_, recorded| select::wants(query, recorded));
+        let is_within = |number| query.device.is_some() || inner.is_within(&query.reach, number);
+        found.retain(|_, recorded| select::wants(query, recorded) && is_within(recorded.event.number));
         let in_order = found.into_values();
         Ok(if query.newest_first {
             in_order.rev().skip(query.offset).take(query.limit).collect()
@@ -231,7 +238,8 @@ impl Store for MemoryStore {
     async fn commands(&self, query: &CommandQuery) -> Result<CommandPage, StoreError> {
         let inner = self.inner();
         let asked = inner.commands.values().filter(|record| select::is_asked_for(query, record));
-        let mut found: Vec<&CommandRecord> = asked.collect();
+        let mut found: Vec<&CommandRecord> =
+            asked.filter(|record| inner.is_within(&query.reach, record.number)).collect();
         found.sort_by_key(|record| (record.command.created_at, record.command.id));
         if query.newest_first {
             found.reverse();
@@ -288,7 +296,8 @@ impl Store for MemoryStore {
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
-        Ok(self.inner().automated.runs(query))
+        let inner = self.inner();
+        Ok(inner.automated.runs(query, |number| inner.is_within(&query.reach, number)))
     }
 
     async fn run(&self, id: RunId) -> Result<Option<RunEntry>, StoreError> {
@@ -300,7 +309,8 @@ impl Store for MemoryStore {
     }
 
     async fn alarms(&self, query: &AlarmQuery) -> Result<AlarmPage, StoreError> {
-        Ok(self.inner().automated.alarms(query))
+        let inner = self.inner();
+        Ok(inner.automated.alarms(query, |number| inner.is_within(&query.reach, number)))
     }
 
     async fn alarm(&self, id: AlarmId) -> Result<Option<Alarm>, StoreError> {
@@ -316,11 +326,22 @@ impl Store for MemoryStore {
     }
 
     async fn job_devices(&self, query: &JobDeviceQuery) -> Result<JobDevicePage, StoreError> {
-        Ok(self.inner().fleet.job_devices(query))
+        let inner = self.inner();
+        Ok(inner.fleet.job_devices(query, |number| {
+            inner.twins.contains_key(&number) && !inner.is_within(&query.reach, number)
+        }))
     }
 
     async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError> {
         Ok(self.inner().fleet.job_counts(job, places))
+    }
+
+    async fn job_places(
+        &self,
+        jobs: &[JobId],
+        reach: &Reach,
+    ) -> Result<HashMap<JobId, JobPlace>, StoreError> {
+        Ok(self.inner().job_places(jobs, reach))
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {

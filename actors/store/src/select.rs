@@ -7,6 +7,7 @@ use super::{
     AlarmQuery, CommandQuery, CommandRecord, Deadline, DeliveryQuery, DeliveryRecord, DeviceQuery,
     EventQuery, RunQuery,
 };
+use twinhub_access::Reach;
 use twinhub_domain::alarm::{Alarm, Originator};
 use twinhub_domain::run::{RuleId, RunEntry, RunOutcome};
 use twinhub_domain::series::{HistoryQuery, StoredReading};
@@ -66,11 +67,20 @@ fn is_tagged(twin: &Twin, name: &str, value: &str) -> bool {
 pub(crate) fn matches(query: &DeviceQuery, twin: &Twin) -> bool {
     let group = key(twin.profile.text("group_id"));
     (query.groups.is_empty() || query.groups.iter().any(|wanted| group == key(wanted)))
+        && is_within(&query.reach, twin)
         && is_listed_in_any_group(query, twin)
         && is_called(query, twin)
 }
 
-/// The same but for its group, of which many may be queried, and for its names, which cost most to search.
+/// Is this twin within reach?
+#[must_use]
+pub fn is_within(reach: &Reach, twin: &Twin) -> bool {
+    reach.is_everywhere()
+        || reach.contains(&twin.id, twin.profile.text("owner_id"), twin.profile.text("group_id"))
+}
+
+/// The same but for its group, of which many may be queried, for the reach, and for its names, which cost most to
+/// search.
 #[must_use]
 pub fn is_listed_in_any_group(query: &DeviceQuery, twin: &Twin) -> bool {
     let DeviceQuery { numbers, status, drifting_since, device_type, grouped, .. } = query;

@@ -3,7 +3,7 @@
 mod access;
 mod patience;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, watch};
 use access::FailingAccess;
 pub use patience::{PATIENCE, ask, until, until_found, until_found_in_time, within};
 
+use twinhub_access::Reach;
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
@@ -22,9 +23,9 @@ use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_store::{
     AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery,
-    EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery,
-    Store, StoreError,
+    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
+    DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, JobPlace, Replayed,
+    RunPage, RunQuery, Store, StoreError,
 };
 
 /// A clock that stands still until it is moved.
@@ -290,6 +291,11 @@ impl Store for FailingStore {
         self.inner.twins(numbers).await
     }
 
+    async fn places(&self) -> Result<Vec<DevicePlace>, StoreError> {
+        self.may_read("places")?;
+        self.inner.places().await
+    }
+
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
         self.may_read("find serial")?;
         self.inner.find_serial(serial).await
@@ -419,6 +425,15 @@ impl Store for FailingStore {
         let takes = self.plan().counting;
         tokio::time::sleep(takes).await;
         self.inner.job_counts(job, places).await
+    }
+
+    async fn job_places(
+        &self,
+        jobs: &[JobId],
+        reach: &Reach,
+    ) -> Result<HashMap<JobId, JobPlace>, StoreError> {
+        self.may_read("job places")?;
+        self.inner.job_places(jobs, reach).await
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {

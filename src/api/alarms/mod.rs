@@ -3,6 +3,7 @@
 pub mod schema;
 
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_access::Reach;
 use twinhub_actors::messages::alarms::{Acknowledge, AlarmReply, Clear};
 use twinhub_actors::messages::archive::{FindAlarm, ListAlarms};
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
@@ -120,7 +121,7 @@ pub async fn acknowledge_alarm(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let cause = access.cause();
-    changed(access.change(|reply| Acknowledge { id, cause, reply }).await?, id)
+    changed(access.change(|reply| Acknowledge { id, reach: Reach::default(), cause, reply }).await?, id)
 }
 
 /// Says that it is over. What raises it again makes a new one. One that was over before stays as it is.
@@ -142,7 +143,7 @@ pub async fn clear_alarm(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let cause = access.cause();
-    changed(access.change(|reply| Clear { id, cause, reply }).await?, id)
+    changed(access.change(|reply| Clear { id, reach: Reach::default(), cause, reply }).await?, id)
 }
 
 fn changed(changed_alarm: Option<AlarmReply>, id: AlarmId) -> Result<HttpResponse, ApiError> {
@@ -174,13 +175,11 @@ fn query(mut params: Params) -> Result<AlarmQuery, FieldError> {
         active: params.value("active", "true or false")?,
         acknowledged: params.value("acknowledged", "true or false")?,
         at_least: params.read("severity", SEVERITIES, Severity::parse)?,
-        device: None,
         rule: params.read("rule_id", "a rule's name", |text| RuleId::parse(text).ok())?,
         alarm_type: params.text("type")?,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
-        offset: 0,
-        limit: 0,
+        ..AlarmQuery::default()
     };
     params.finish()?;
     Ok(query)

@@ -1,9 +1,10 @@
 //! The cookie with a session.
 
-use actix_web::HttpResponseBuilder;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponseBuilder};
 use twinhub_access::SessionToken;
 
+use crate::http::client;
 use crate::state::WebState;
 
 /// As long as any session can live, in seconds. The hub ends it before that.
@@ -15,10 +16,11 @@ pub(crate) fn give(
     response: &mut HttpResponseBuilder,
     state: &WebState,
     token: &SessionToken,
-    asked: &HeaderMap,
+    asked: &HttpRequest,
 ) {
-    let origin = asked.get(header::ORIGIN).map_or(&[][..], |origin| origin.as_bytes());
-    set(response, state, &token.reveal(), LIFE, origin.starts_with(b"https://"));
+    let origin = asked.headers().get(header::ORIGIN).map_or(&[][..], |origin| origin.as_bytes());
+    let is_secure = client::of(asked).is_https || origin.starts_with(b"https://");
+    set(response, state, &token.reveal(), LIFE, is_secure);
 }
 
 /// Takes it away.

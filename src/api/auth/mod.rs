@@ -9,7 +9,6 @@ pub(crate) mod view;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::sync::oneshot;
 use twinhub_access::UserId;
 use twinhub_actors::access::Permission;
 use twinhub_actors::messages::accounts::{
@@ -23,7 +22,7 @@ use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 use crate::http::routes::routes;
-use crate::http::{Access, Holder, address, is_handed_on};
+use crate::http::{Access, Holder, client};
 
 routes! {
     Public: self::set_up,
@@ -92,7 +91,7 @@ pub async fn register(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let (user, peer) = (body.user()?, peer(&request));
-    let is_here = peer.address.is_loopback() && !is_handed_on(request.headers());
+    let is_here = peer.address.is_loopback() && !client::of(&request).is_handed_on;
     let may_be_first = access.state.is_local_only && is_here;
     let signed_in = access.change(|reply| Register { user, may_be_first, peer, reply }).await??;
     Ok(welcome(&access, StatusCode::CREATED, &signed_in, &request).await)
@@ -213,7 +212,7 @@ async fn welcome(
         recovery_codes_left: *recovery_codes_left,
     };
     let mut response = HttpResponse::build(status);
-    cookie::give(&mut response, &access.state, token, asked.headers());
+    cookie::give(&mut response, &access.state, token, asked);
     reply::json_with(response, &item)
 }
 
@@ -228,20 +227,6 @@ async fn end_own_session(access: &Access) -> Result<(), ApiError> {
         Ok(()) | Err(AccountRefusal::UnknownSession | AccountRefusal::NotSignedIn) => Ok(()),
         Err(refusal) => Err(refusal.into()),
     }
-}
-
-/// Waits for what the accounts say to a question.
-pub(crate) async fn asked<M, T>(
-    access: &Access,
-    message: impl FnOnce(oneshot::Sender<T>) -> M,
-) -> Result<T, ApiError>
-where
-    M: twinhub_actors::access::HubRequest,
-    actix::Context<M::Target>: actix::dev::ToEnvelope<M::Target, M>,
-{
-    let (reply, answer) = oneshot::channel();
-    access.send(message(reply))?;
-    Ok(access.answer(answer).await?)
 }
 
 /// The id of the user that the caller is.
@@ -262,5 +247,5 @@ pub(crate) fn needed_id(access: &Access) -> Result<UserId, ApiError> {
 
 fn peer(request: &HttpRequest) -> Peer {
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    Peer { address: address(request), agent: agent.unwrap_or_default().into() }
+    Peer { address: client::of(request).address, agent: agent.unwrap_or_default().into() }
 }

@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde::Deserialize;
 use twinhub_access::password::Password;
-use twinhub_access::{DisplayName, Email, Role, UserName};
+use twinhub_access::{DisplayName, Email, Role, ScopeWish, UserName};
 use twinhub_actors::messages::accounts::{AccountRefusal, NewKey, NewUser, SetUpToken, TypedCode, UserEdit};
 use twinhub_domain::duration::GivenDuration;
 use utoipa::ToSchema;
 
+use super::view::ScopeForm;
 use crate::api::schema::words;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::read::{duration, even_null};
@@ -57,6 +58,9 @@ pub struct NewAccount {
     name: Box<str>,
     #[schema(value_type = words::Role)]
     role: Box<str>,
+    /// The devices for which the role counts; all, where it is left out.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
     #[schema(value_type = String, format = Password)]
     password: SecretText,
     #[schema(value_type = Option<String>, example = "bob@example.com")]
@@ -75,7 +79,10 @@ pub struct AccountChange {
     display_name: Option<Box<str>>,
     #[schema(value_type = Option<words::Role>)]
     role: Option<Box<str>>,
-    /// The devices that the user may claim.
+    /// The devices for which the role counts.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
+    /// The number of devices that the user may own.
     quota: Option<u32>,
     /// A user who is disabled cannot sign in; sessions end, and keys count no more.
     disabled: Option<bool>,
@@ -124,6 +131,9 @@ pub struct NewKeyRequest {
     /// At most that of its owner.
     #[schema(value_type = words::Role)]
     role: Box<str>,
+    /// The devices for which it counts, of those of its owner's scope; all of these, where it is left out.
+    #[schema(value_type = Option<ScopeForm>)]
+    scope: Option<ScopeWish>,
     /// The life of it: 90 days by default, 365 at most.
     #[serde(default, deserialize_with = "duration")]
     #[schema(value_type = Option<String>, example = "30d")]
@@ -176,9 +186,10 @@ impl NewAccount {
     /// # Errors
     /// Names the field that is wrong.
     pub fn read(self) -> Result<(NewUser, Role), ApiError> {
-        let Self { name, role, password, email, display_name } = self;
+        let Self { name, role, scope, password, email, display_name } = self;
         let role = read_role(&role)?;
-        Ok((new_user(&name, &password, email, display_name)?, role))
+        let scope = scope.unwrap_or_default();
+        Ok((NewUser { scope, ..new_user(&name, &password, email, display_name)? }, role))
     }
 }
 
@@ -188,11 +199,12 @@ impl AccountChange {
     /// # Errors
     /// Names the field that is wrong.
     pub fn edit(self) -> Result<UserEdit, FieldError> {
-        let Self { email, display_name, role, quota, disabled } = self;
+        let Self { email, display_name, role, scope, quota, disabled } = self;
         Ok(UserEdit {
             email: email.map(read_email).transpose()?,
             display_name: display_name.map(|name| read_display_name(&name)).transpose()?,
             role: role.map(|role| read_role(&role)).transpose()?,
+            scope,
             quota,
             disabled,
         })
@@ -239,7 +251,7 @@ impl NewKeyRequest {
         let name =
             DisplayName::parse(&self.name).map_err(|error| FieldError::bad("name", error.to_string()))?;
         let life_ms = self.expires_in.map(|life| life.ms());
-        Ok(NewKey { name, role: read_role(&self.role)?, life_ms })
+        Ok(NewKey { name, role: read_role(&self.role)?, scope: self.scope.unwrap_or_default(), life_ms })
     }
 }
 
@@ -281,7 +293,8 @@ fn new_user(
 ) -> Result<NewUser, ApiError> {
     let name = UserName::parse(name).map_err(|error| FieldError::bad("name", error.to_string()))?;
     let display_name = read_display_name(&display_name.unwrap_or_default())?;
-    Ok(NewUser { name, email: read_email(email)?, display_name, password: password.password()? })
+    let (email, password) = (read_email(email)?, password.password()?);
+    Ok(NewUser { name, email, display_name, scope: ScopeWish::default(), password })
 }
 
 fn read_email(email: Option<Box<str>>) -> Result<Option<Email>, FieldError> {

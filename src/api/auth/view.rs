@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use twinhub_access::user::UserSource;
-use twinhub_access::{Role, SecretKind};
+use twinhub_access::{Role, Scope, SecretKind};
 use twinhub_actors::messages::accounts::{KeyMade, KeyView, SessionView, UserView};
 use twinhub_domain::Timestamp;
 use utoipa::ToSchema;
@@ -19,7 +19,9 @@ pub struct UserItem {
     display_name: String,
     #[schema(value_type = words::Role)]
     role: Role,
-    /// The devices that the user may claim.
+    /// The devices for which the role counts.
+    scope: ScopeForm,
+    /// The number of devices that the user may own.
     quota: u32,
     has_password: bool,
     /// There is a second factor.
@@ -30,6 +32,23 @@ pub struct UserItem {
     /// The way by which the user was made.
     #[schema(value_type = words::UserSource)]
     source: &'static str,
+}
+
+/// The devices for which a role counts: `all`, `nothing`, or an object with one member.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ScopeForm {
+    /// In a request also `own`: the devices that the user owns.
+    #[schema(example = "all")]
+    Word(String),
+    /// The devices in these groups, and in the groups below them.
+    Groups { groups: Vec<String> },
+    /// The devices that the user with this id owns.
+    Own { own: String },
+    /// These devices.
+    Devices { devices: Vec<String> },
+    /// The devices whose ids fit one of these patterns.
+    Ids { ids: Vec<String> },
 }
 
 /// The caller.
@@ -85,6 +104,8 @@ pub struct KeyItem {
     name: String,
     #[schema(value_type = words::Role)]
     role: Role,
+    /// The devices for which it counts, of those of its owner's scope.
+    scope: ScopeForm,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -130,6 +151,25 @@ pub struct EndedItem {
     pub ended: usize,
 }
 
+impl ScopeForm {
+    /// The scope in an answer.
+    #[must_use]
+    pub fn of(scope: &Scope) -> Self {
+        match scope {
+            Scope::All => Self::Word("all".to_owned()),
+            Scope::Nothing => Self::Word("nothing".to_owned()),
+            Scope::Groups(groups) => {
+                Self::Groups { groups: groups.iter().map(ToString::to_string).collect() }
+            }
+            Scope::Ids(patterns) => Self::Ids { ids: patterns.iter().map(ToString::to_string).collect() },
+            Scope::Own(user) => Self::Own { own: user.to_string() },
+            Scope::Devices(devices) => {
+                Self::Devices { devices: devices.iter().map(ToString::to_string).collect() }
+            }
+        }
+    }
+}
+
 impl UserItem {
     /// The user in an answer.
     #[must_use]
@@ -140,6 +180,7 @@ impl UserItem {
             email: user.email.as_ref().map(|email| email.as_str().to_owned()),
             display_name: user.display_name.as_str().to_owned(),
             role: user.role,
+            scope: ScopeForm::of(&user.scope),
             quota: user.quota,
             has_password: user.has_password,
             has_totp: user.has_totp,
@@ -177,6 +218,7 @@ impl KeyItem {
             owner_id: key.owner.map(|owner| owner.to_string()),
             name: key.name.as_str().to_owned(),
             role: key.role,
+            scope: ScopeForm::of(&key.scope),
             created_at: key.created_at,
             expires_at: key.expires_at,
             last_used,

@@ -28,6 +28,7 @@ use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{MOMENT, Params, moment};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
+use crate::http::turns::TurnKind;
 
 /// The stretch that is replayed where nothing is said: a week, in ms.
 const USUAL_MS: i64 = 7 * 86_400_000;
@@ -64,17 +65,18 @@ pub async fn post_backtest(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let query = backtest_request(new_backtest, &access).await?;
+    let turn = access.state.turns.take(TurnKind::Backtest, &access, &request)?;
     let permit =
         AT_ONCE.try_acquire().map_err(|_| ApiError::Busy("other backtests are under way: try again"))?;
     if !wants_stream(&request) {
         // Whoever goes away ends it: this is dropped then.
         let found = backtest::run(&access.grant(), query.clone(), |_| {}).await?;
-        drop(permit);
+        drop((permit, turn));
         return Ok(Document::of(&shown(&query, &found)).send(HttpResponse::Ok()));
     }
     let (frames, mut coming) = mpsc::channel::<Bytes>(8);
     actix_rt::spawn(async move {
-        let _permit = permit;
+        let _held = (permit, turn);
         let gone = frames.clone();
         tokio::select! {
             () = gone.closed() => {}

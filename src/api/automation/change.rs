@@ -3,14 +3,14 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use twinhub_actors::messages::automation::{
-    DeleteRule, EnableRule, PutRule, PutRuleReply, RuleExistence, RuleRefusal,
+    DeleteRule, EnableRule, PutRule, PutRuleReply, RuleCaller, RuleExistence, RuleRefusal,
 };
 use twinhub_domain::run::RuleId;
 use twinhub_domain::{EntityTags, Json, Object};
 use twinhub_rules::model::RuleOrigin;
 
 use super::rules::{find_rule, last_runs};
-use super::{ask, view};
+use super::{ask, audit, view};
 use crate::api::automation::request::RuleSwitch;
 use crate::api::automation::schema::{NewRule, RuleDetail, RuleRemoved};
 use crate::http::Access;
@@ -249,7 +249,15 @@ pub async fn delete_rule(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let if_tag = if_match_content(&request)?;
-    ask(&access, |reply| DeleteRule { id: id.clone(), if_tag, cause: access.cause(), reply }).await??;
+    ask(&access, |reply| DeleteRule {
+        id: id.clone(),
+        by: RuleCaller::default(),
+        if_tag,
+        cause: access.cause(),
+        reply,
+    })
+    .await??;
+    audit::removed(&access, &id).await;
     let told = [("id", Json::from(id.as_str())), ("message", format!("rule {id} is gone").into())];
     Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
 }
@@ -260,8 +268,16 @@ async fn set_enabled(
     enabled: bool,
     if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
-    let rule_reply =
-        ask(access, |reply| EnableRule { id, enabled, if_tag, cause: access.cause(), reply }).await??;
+    let rule_reply = ask(access, |reply| EnableRule {
+        id,
+        by: RuleCaller::default(),
+        enabled,
+        if_tag,
+        cause: access.cause(),
+        reply,
+    })
+    .await??;
+    audit::switched(access, &rule_reply.stands.rule.id, enabled).await;
     shown(access, &rule_reply, HttpResponse::Ok()).await
 }
 
@@ -271,7 +287,17 @@ async fn put(
     expect: RuleExistence,
     if_tag: Option<EntityTags>,
 ) -> Result<PutRuleReply, ApiError> {
-    Ok(ask(access, |reply| PutRule { body, expect, if_tag, cause: access.cause(), reply }).await??)
+    let rule_reply = ask(access, |reply| PutRule {
+        body,
+        by: RuleCaller::default(),
+        expect,
+        if_tag,
+        cause: access.cause(),
+        reply,
+    })
+    .await??;
+    audit::changed(access, &rule_reply.stands, expect == RuleExistence::New).await;
+    Ok(rule_reply)
 }
 
 /// Sets the rule's switch where the body has one, whatever it was before.
@@ -283,8 +309,16 @@ async fn switched(
     match enabled {
         Some(enabled) if enabled != rule_reply.stands.enabled => {
             let id = rule_reply.stands.rule.id.clone();
-            let switch = |reply| EnableRule { id, enabled, if_tag: None, cause: access.cause(), reply };
+            let switch = |reply| EnableRule {
+                id,
+                by: RuleCaller::default(),
+                enabled,
+                if_tag: None,
+                cause: access.cause(),
+                reply,
+            };
             let switched = ask(access, switch).await??;
+            audit::switched(access, &switched.stands.rule.id, enabled).await;
             Ok(PutRuleReply { stands: switched.stands, warnings: rule_reply.warnings })
         }
         _ => Ok(rule_reply),

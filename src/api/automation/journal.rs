@@ -202,15 +202,12 @@ fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, 
     let parent = params.read("parent_id", "a run's id", RunId::parse)?;
     let query = RunQuery {
         rule,
-        device: None,
         parent,
         outcomes,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         newest_first: params.newest_first(true)?,
-        after: None,
-        offset: 0,
-        limit: 0,
+        ..RunQuery::default()
     };
     params.finish()?;
     Ok((device, query))

@@ -1,5 +1,6 @@
 //! `/api/automation`: rules, their runs with the reasons, and backtests.
 
+mod audit;
 pub(crate) mod backtest;
 mod change;
 pub(crate) mod deliveries;
@@ -21,7 +22,7 @@ use tokio::sync::oneshot;
 use twinhub_actors::HubError;
 use twinhub_actors::access::HubRequest;
 use twinhub_actors::automation::Automation;
-use twinhub_actors::messages::automation::{ReadRules, RulesRead};
+use twinhub_actors::messages::automation::{ReadRules, RuleCaller, RulesRead};
 use twinhub_domain::Timestamp;
 
 use crate::http::Access;
@@ -84,5 +85,5 @@ where
 /// # Errors
 /// As [`ask`].
 pub(crate) async fn read(access: &Access) -> Result<RulesRead, ApiError> {
-    ask(access, |reply| ReadRules { reply }).await
+    ask(access, |reply| ReadRules { by: RuleCaller::default(), reply }).await
 }

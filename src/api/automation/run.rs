@@ -7,9 +7,9 @@ use actix_web::http::StatusCode;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use twinhub_actors::HubError;
+use twinhub_actors::access::ConfinedFeed;
 use twinhub_actors::messages::archive::ListRuns;
-use twinhub_actors::messages::automation::SendSignal;
-use twinhub_actors::messages::feed::{LiveFeed, SubscribeFeed};
+use twinhub_actors::messages::automation::{RuleCaller, SendSignal};
 use twinhub_domain::event::EventBody;
 use twinhub_domain::run::{AutomationSignal, RuleId, RunEntry};
 use twinhub_domain::{Json, Object};
@@ -62,12 +62,14 @@ pub async fn run_rule(
     let unconditional = run_request.and_then(|request| request.unconditional).unwrap_or_default();
     // Listen first: what is asked for after this cannot be missed.
     let live = match wait {
-        Some(_) => Some(access.ask(SubscribeFeed).await?),
+        Some(_) => Some(access.subscribe().await?),
         None => None,
     };
     let until = Instant::now() + wait.unwrap_or_default();
     let signal = AutomationSignal::Run { rule: id.clone(), unconditional };
-    let seq = ask(&access, |reply| SendSignal { signal, cause: access.cause(), reply }).await??;
+    let seq =
+        ask(&access, |reply| SendSignal { signal, by: RuleCaller::default(), cause: access.cause(), reply })
+            .await??;
     let Some(live) = live else {
         let document: Object =
             [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
@@ -109,7 +111,7 @@ pub async fn test_rule(
 /// The run that event `seq` asked for, at its end.
 async fn ended(
     access: &Access,
-    mut live: LiveFeed,
+    mut live: ConfinedFeed,
     rule: &RuleId,
     seq: u64,
     until: Instant,
@@ -124,9 +126,9 @@ async fn ended(
             () = tokio::time::sleep_until(until) => {
                 return Err(ApiError::RunNotFinished { rule: rule.to_string(), seq });
             }
-            batch = live.events.recv() => match batch {
+            batch = live.recv() => match batch {
                 Ok(batch) => {
-                    let entries = batch.iter().filter_map(|recorded| match &recorded.event.body {
+                    let entries = batch.events.iter().filter_map(|recorded| match &recorded.event.body {
                         EventBody::Rule(entry) => Some(&**entry),
                         _ => None,
                     });

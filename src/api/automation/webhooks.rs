@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Path;
-use twinhub_actors::messages::automation::SendSignal;
+use twinhub_actors::messages::automation::{RuleCaller, SendSignal};
 use twinhub_domain::Object;
 use twinhub_domain::run::AutomationSignal;
 
@@ -37,7 +37,9 @@ pub async fn post_webhook(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let signal = AutomationSignal::Webhook { name: name.into_inner().into(), body: body.unwrap_or_default() };
-    let seq = ask(&access, |reply| SendSignal { signal, cause: access.cause(), reply }).await??;
+    let seq =
+        ask(&access, |reply| SendSignal { signal, by: RuleCaller::default(), cause: access.cause(), reply })
+            .await??;
     let document: Object = [("seq", number(seq))].into_iter().collect();
     Ok(Document::of(&document).send(HttpResponse::Accepted()))
 }

@@ -150,14 +150,12 @@ async fn list(
 
 fn query(mut params: Params) -> Result<CommandQuery, FieldError> {
     let query = CommandQuery {
-        device: None,
         status: params.words("status", STATUSES, CommandStatus::parse)?,
         command_type: params.text("command_type")?,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         newest_first: params.newest_first(true)?,
-        offset: 0,
-        limit: 0,
+        ..CommandQuery::default()
     };
     params.finish()?;
     Ok(query)

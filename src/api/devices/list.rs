@@ -16,6 +16,7 @@ use crate::http::extract::paging::Paging;
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{array, summary};
+use crate::http::turns::TurnKind;
 use crate::http::warnings;
 
 /// The orders that a list can be asked for; a `-` before one turns it round.
@@ -79,8 +80,11 @@ pub(crate) async fn list(
             // Its indexes are made for it.
             FoundDevices { page: access.ask(ListDevices(find.query)).await??, warnings: Vec::new() }
         } else {
-            let _turn =
-                if find.filter.is_some() { Some(access.state.turns.take(request).await?) } else { None };
+            let _turn = if find.filter.is_some() {
+                Some(access.state.turns.wait(TurnKind::Search, access, request).await?)
+            } else {
+                None
+            };
             access.ask(find).await??
         };
     let mut response = HttpResponse::Ok();
@@ -108,7 +112,6 @@ pub(crate) fn device_search(
         params.text("sort")?.map_or(Ok(Default::default()), |text| order(&text))?;
     let filter = params.text("filter")?.map(|text| filter(&text)).transpose()?;
     let query = DeviceQuery {
-        numbers: None,
         status: params.words("status", "online or offline", Status::parse)?,
         drifting_since: params.duration("drift")?.map(|drift| now.plus_millis(-drift)),
         device_type: params.text("type")?,
@@ -120,7 +123,6 @@ pub(crate) fn device_search(
             },
             group => group.into_iter().collect(),
         },
-        grouped: None,
         claimed: match fixed.claimed {
             Some(claimed) => Some(claimed),
             None => params.value("claimed", "true or false")?,
@@ -135,8 +137,7 @@ pub(crate) fn device_search(
         q: q(&mut params)?,
         sort,
         descending,
-        offset: 0,
-        limit: 0,
+        ..DeviceQuery::default()
     };
     params.finish()?;
     Ok(FindDevices { query, filter, sort: field })

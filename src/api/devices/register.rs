@@ -5,7 +5,7 @@ use actix_web::http::{StatusCode, header};
 use serde::Serialize;
 use twinhub_actors::access::InputRequest;
 use twinhub_actors::clock::new_id_at;
-use twinhub_actors::messages::archive::FindSerial;
+use twinhub_actors::messages::archive::{FindSerialHolder, SerialHolder};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::Registration;
 use twinhub_domain::{DeviceId, Input, Object, Timestamp};
@@ -101,10 +101,7 @@ pub async fn register_device(
         None => DeviceId::parse(&make_id(access.now()))?,
     };
     if let Some(serial) = serial {
-        let holder = access.ask(FindSerial(serial.to_string())).await??;
-        if let Some(holder) = holder.filter(|twin| twin.id != id) {
-            return Err(ApiError::SerialTaken { serial: serial.into(), device: holder.id.to_string() });
-        }
+        check_serial(&access, &serial, Some(&id)).await?;
     }
     let is_chosen = token.is_some();
     let token = match token {
@@ -117,7 +114,7 @@ pub async fn register_device(
     } else {
         None
     };
-    patch.insert("token_hash", access.state.tokens.hash(&token).into());
+    access.state.tokens.put(&token, &mut patch)?;
     let registration = Input::Register(Box::new(Registration { patch }));
     let registration = InputRequest::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
     let taken = access.deliver(registration).await?;
@@ -135,6 +132,24 @@ pub async fn register_device(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// Checks that no device but `own` has this serial number.
+///
+/// # Errors
+/// Another has.
+pub(crate) async fn check_serial(
+    access: &Access,
+    serial: &str,
+    own: Option<&DeviceId>,
+) -> Result<(), ApiError> {
+    let device = match access.ask(FindSerialHolder(serial.to_owned())).await?? {
+        SerialHolder::Nobody => return Ok(()),
+        SerialHolder::Device(id) if Some(&id) == own => return Ok(()),
+        SerialHolder::Device(id) => Some(id.to_string()),
+        SerialHolder::Hidden => None,
+    };
+    Err(ApiError::SerialTaken { serial: serial.to_owned(), device })
 }
 
 /// The registration that a body asks for.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use twinhub_actors::access::{Grant, Tokens, plain_hash};
+use twinhub_actors::access::{Grant, Tokens};
 use twinhub_actors::messages::archive::FindToken;
 use twinhub_domain::DeviceId;
 use twinhub_domain::text::hex;
@@ -57,8 +57,7 @@ impl PendingTokens {
             return Err(ApiError::TokenTaken);
         }
         let given = PendingToken { pending: self, hash: hash.clone() };
-        // A device of an earlier version is known by the plain hash.
-        for stored in [hash, plain_hash(token)] {
+        for stored in tokens.forms(token) {
             match hub.ask(FindToken(stored)).await?? {
                 Some(holder) if holder != *device => return Err(ApiError::TokenTaken),
                 _ => {}

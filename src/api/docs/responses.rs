@@ -12,8 +12,8 @@ use crate::http::problem::PROBLEM_JSON;
 const PROBLEM: &str = "#/components/schemas/Problem";
 /// These answer also while nobody else gets in, and take no parameters.
 const MONITORING: [&str; 3] = ["/health", "/ready", "/metrics"];
-/// Refusals of any route: of a foreign host, page or caller, and what nobody foresaw.
-const ANYWHERE: [u16; 5] = [400, 401, 403, 421, 500];
+/// Refusals of any route: of a foreign host, page or caller, of one that asks too much, and what nobody foresaw.
+const ANYWHERE: [u16; 6] = [400, 401, 403, 421, 429, 500];
 
 /// Completes the responses of all operations.
 pub(super) fn complete(document: &mut Value) {
@@ -122,10 +122,14 @@ fn headers(status: &str) -> Map<String, Value> {
         |description: &str, kind: &str| json!({"description": description, "schema": {"type": kind}});
     let mut headers = Map::new();
     headers.insert("X-Request-Id".into(), header("The id of the request, as in the log", "string"));
+    let left = "The requests that the caller has left, where its number is limited: `\"caller\";r=187;t=1`";
+    headers.insert("RateLimit".into(), header(left, "string"));
+    let policy = "The limit, where there is one: `\"caller\";q=200;w=4`";
+    headers.insert("RateLimit-Policy".into(), header(policy, "string"));
     match status {
         "206" => headers.insert("Content-Range".into(), header("Which part of how much", "string")),
         "304" => headers.insert("ETag".into(), header("The tag that was named", "string")),
-        "503" => headers.insert("Retry-After".into(), header("Seconds to wait", "integer")),
+        "429" | "503" => headers.insert("Retry-After".into(), header("Seconds to wait", "integer")),
         "401" => headers.insert("WWW-Authenticate".into(), header("`Bearer`", "string")),
         "415" => headers.insert("Accept-Encoding".into(), header("`identity`", "string")),
         "416" => {
@@ -185,11 +189,11 @@ mod tests {
     #[test]
     fn refusals_come_with_what_a_route_takes() {
         let ok = json!({"200": {"description": "ok"}});
-        let anywhere = ["200", "400", "401", "403", "421", "500"];
+        let anywhere = ["200", "400", "401", "403", "421", "429", "500"];
         assert_eq!(statuses("/health", "get", json!({"responses": ok})), anywhere);
         let id = json!({"name": "id", "in": "path"});
         let get = statuses("/api/a/{id}", "get", json!({"responses": ok, "parameters": [id]}));
-        assert_eq!(get, ["200", "400", "401", "403", "404", "421", "422", "500", "503"]);
+        assert_eq!(get, ["200", "400", "401", "403", "404", "421", "422", "429", "500", "503"]);
         let version = json!({"name": "If-Match", "in": "header"});
         let put = json!({"responses": ok, "parameters": [id, version], "requestBody": {}});
         for status in ["404", "408", "409", "412", "413", "415", "422", "503"] {

@@ -118,18 +118,17 @@ fn event_query(mut params: Params) -> Result<EventQuery, FieldError> {
         kinds.push(EventKind::Alarm); // nothing else has a severity
     }
     let query = EventQuery {
-        device: None,
         kinds,
         at_least,
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         since,
         before: params.value("before", "a sequence number")?,
-        offset: 0,
         #[expect(clippy::cast_possible_truncation, reason = "at most 1,000")]
         limit: limit(&mut params, USUAL, paging::MOST)? as usize,
         // A reader that goes on from a place reads forward.
         newest_first: params.newest_first(since.is_none())?,
+        ..EventQuery::default()
     };
     params.finish()?;
     Ok(query)
@@ -169,7 +168,7 @@ async fn stream(request: &HttpRequest, mut params: Params, access: Access) -> Re
 }
 
 /// Does it ask for server-sent events?
-pub(super) fn wants_stream(request: &HttpRequest) -> bool {
+pub(in crate::api) fn wants_stream(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")))
 }

@@ -8,6 +8,7 @@ use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
+use twinhub_access::Action;
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
 use twinhub_actors::messages::search::{FindAllDevices, FindDevices};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Twin};
@@ -21,6 +22,7 @@ use crate::http::Access;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{Params, bad};
 use crate::http::problem::{ApiError, Problem};
+use crate::http::turns::TurnKind;
 use crate::http::warnings;
 use crate::import_export::columns::{ColumnShape, ColumnUse, DEVICES, Table};
 use crate::import_export::{Format, RowWriter, SectionKeys};
@@ -39,7 +41,7 @@ struct Pages {
 #[derive(Clone)]
 enum ExportedDevices {
     /// The devices of the query, which has them by their numbers.
-    Query(DeviceQuery),
+    Query(Box<DeviceQuery>),
     /// The devices that a filter found, from a place on.
     Found(Arc<[DeviceId]>, usize),
 }
@@ -68,10 +70,12 @@ pub async fn export_devices(
     let FindDevices { query, filter, .. } =
         list::device_search(params, FixedQuery::default(), &access.tree(), access.now())?;
     let mut warnings = Vec::new();
+    let turn = access.state.turns.take(TurnKind::Export, &access, &request)?;
+    exported(&access, &DEVICES, format).await;
     let which = match filter {
         None => ExportedDevices::by_number(query),
         Some(_) => {
-            let _turn = access.state.turns.take(&request).await?;
+            let _turn = access.state.turns.wait(TurnKind::Search, &access, &request).await?;
             let found = access.ask(FindAllDevices { query, filter }).await??;
             warnings = found.warnings;
             ExportedDevices::Found(found.devices.into_iter().map(|(id, _)| id).collect(), 0)
@@ -90,16 +94,19 @@ pub async fn export_devices(
     let writer = RowWriter::new(&DEVICES, format, all, &keys);
     let begun = Bytes::from(writer.header());
     let first = pages.next().await?; // a store that does not answer is told while that can still be told
-    let rest = stream::try_unfold((pages, writer, first), move |(mut pages, writer, ahead)| async move {
-        let Some(twins) = ahead else { return Ok(None) };
-        let mut text = Vec::with_capacity(twins.len() * 256);
-        for twin in &twins {
-            let line = writer.row(&row(twin, templates)).map_err(|error| broken_off(&error))?;
-            text.extend(line);
-        }
-        let ahead = pages.next().await.map_err(|error| broken_off(&error))?;
-        Ok(Some((Bytes::from(text), (pages, writer, ahead))))
-    });
+    let rest = stream::try_unfold(
+        (pages, writer, first, turn),
+        move |(mut pages, writer, ahead, turn)| async move {
+            let Some(twins) = ahead else { return Ok(None) };
+            let mut text = Vec::with_capacity(twins.len() * 256);
+            for twin in &twins {
+                let line = writer.row(&row(twin, templates)).map_err(|error| broken_off(&error))?;
+                text.extend(line);
+            }
+            let ahead = pages.next().await.map_err(|error| broken_off(&error))?;
+            Ok(Some((Bytes::from(text), (pages, writer, ahead, turn))))
+        },
+    );
     let body = stream::iter((!begun.is_empty()).then_some(Ok::<_, ApiError>(begun))).chain(rest);
     let mut response = file(&DEVICES, format);
     warnings::set_header(&mut response, &warnings);
@@ -112,8 +119,18 @@ fn export_options(params: &mut Params) -> Result<(Format, bool), FieldError> {
     Ok((format, params.value("all", "true or false")?.unwrap_or_default()))
 }
 
+/// Writes down that a file is asked for, before any of it is sent: whoever breaks off has had a part.
+pub(super) async fn exported(access: &Access, table: &Table, format: Format) {
+    exported_as(access, Action::DataExported, table, format).await;
+}
+
+/// The same as this action.
+pub(in crate::api) async fn exported_as(access: &Access, action: Action, table: &Table, format: Format) {
+    access.audit_done(action, table.name, [("format", Json::from(format.as_str()))]).await;
+}
+
 /// The head of a file.
-fn file(table: &Table, format: Format) -> HttpResponseBuilder {
+pub(in crate::api) fn file(table: &Table, format: Format) -> HttpResponseBuilder {
     let name = format!("attachment; filename=\"{}.{}\"", table.name, format.as_str());
     let mut response = HttpResponse::Ok();
     response
@@ -124,7 +141,7 @@ fn file(table: &Table, format: Format) -> HttpResponseBuilder {
 }
 
 /// The connection is broken off, so that the part is not taken for the whole.
-fn broken_off(error: &impl std::fmt::Display) -> ApiError {
+pub(in crate::api) fn broken_off(error: &impl std::fmt::Display) -> ApiError {
     tracing::warn!(%error, "an export broke off");
     ApiError::Fault("the export broke off")
 }
@@ -161,24 +178,18 @@ impl ExportedDevices {
     fn by_number(query: DeviceQuery) -> Self {
         let numbers = Some((DeviceNumber(0), DeviceNumber(i64::MAX)));
         let order = (DeviceSort::Number, false);
-        Self::Query(DeviceQuery {
-            numbers,
-            sort: order.0,
-            descending: order.1,
-            offset: 0,
-            limit: PAGE,
-            ..query
-        })
+        let (sort, descending) = order;
+        Self::Query(Box::new(DeviceQuery { numbers, sort, descending, offset: 0, limit: PAGE, ..query }))
     }
 
     /// The same, without the devices that have come since `reached` ended.
     fn up_to(self, reached: &Self) -> Self {
         match (self, reached) {
-            (Self::Query(query), Self::Query(DeviceQuery { numbers: Some((next, _)), .. })) => {
-                Self::Query(DeviceQuery {
-                    numbers: Some((DeviceNumber(0), DeviceNumber(next.0 - 1))),
-                    ..query
-                })
+            (Self::Query(mut query), Self::Query(reached)) => {
+                if let Some((next, _)) = reached.numbers {
+                    query.numbers = Some((DeviceNumber(0), DeviceNumber(next.0 - 1)));
+                }
+                Self::Query(query)
             }
             (same, _) => same,
         }
@@ -190,7 +201,7 @@ impl Pages {
     async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
         match &mut self.which {
             ExportedDevices::Query(query) => {
-                let page = self.access.ask(ListDevices(query.clone())).await??;
+                let page = self.access.ask(ListDevices(DeviceQuery::clone(query))).await??;
                 let Some(last) = page.twins.last() else { return Ok(None) };
                 if let Some((from, _)) = &mut query.numbers {
                     *from = DeviceNumber(last.number.0 + 1);

@@ -15,7 +15,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::Stream;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
-use twinhub_domain::Object;
+use twinhub_access::Action;
+use twinhub_actors::access::Grant;
+use twinhub_domain::{Json, Object};
 
 use crate::api::files::schema::Importing;
 use crate::http::Access;
@@ -25,6 +27,7 @@ use crate::http::extract::params::{Params, bad};
 use crate::http::extract::upload_pace::Steady;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
+use crate::http::turns::TurnKind;
 use crate::import_export::columns::Table;
 use crate::import_export::{FileFault, Format, LineFault, MOST_DETAILS};
 use devices::DeviceImport;
@@ -184,11 +187,15 @@ async fn import<K: RecordImport>(
     }
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     options.format = options.format.or_else(|| media_type.and_then(Format::of_media_type));
+    let turn = access.state.turns.take(TurnKind::Import, access, request)?;
     let (told, hears) = oneshot::channel();
+    let grant = access.grant();
     // Beside the request: who breaks off has the handler dropped, and the log is to say how far it came.
     actix_rt::spawn(async move {
+        let _turn = turn;
         let done = run::run(kind, &mut body, options, limit).await;
         log(K::table(), &done);
+        audit(&grant, K::table(), &done).await;
         if done.is_err() {
             drain(&mut body).await;
         }
@@ -199,6 +206,22 @@ async fn import<K: RecordImport>(
         Ok(Err(fault)) => Err(fault.into()),
         Err(_) => Err(ApiError::Fault("the import ended without a word")),
     }
+}
+
+/// Writes down an import that changed something, with how much: one entry, whatever the number of lines.
+async fn audit(grant: &Grant, table: &Table, done: &Result<ImportReport, FileFault>) {
+    let Ok(report) = done else { return };
+    if report.dry_run {
+        return;
+    }
+    let count = |number: u64| Json::from(i64::try_from(number).unwrap_or(i64::MAX));
+    let detail = [
+        ("created", count(report.created)),
+        ("updated", count(report.updated)),
+        ("refused", count(report.refused)),
+        ("broken_off", Json::from(report.broken_off.is_some())),
+    ];
+    grant.audit_done(Action::DataImported, table.name, detail).await;
 }
 
 fn log(table: &Table, done: &Result<ImportReport, FileFault>) {

@@ -1,7 +1,7 @@
 //! Files that are exported and imported: `/api/devices/export`, `/api/devices/import`, and the same of groups and
 //! templates.
 
-mod export;
+pub(in crate::api) mod export;
 mod import;
 pub mod schema;
 

@@ -14,6 +14,26 @@ pub struct Exporting {
     all: Option<bool>,
 }
 
+/// The parameters of an export of the audit.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AuditExporting {
+    /// `jsonl` or `csv` [default: jsonl].
+    format: Option<String>,
+    /// Only entries by this caller: `user:ann`.
+    who: Option<String>,
+    /// Only entries of this action: `user.signed_in`.
+    action: Option<String>,
+    /// Only entries about this user, key, device or other thing: `group:hall-2`.
+    target: Option<String>,
+    /// Only entries from this moment on: a time, or how long ago (`7d`).
+    from: Option<String>,
+    /// Only entries from before this moment.
+    to: Option<String>,
+    /// Only entries after this place.
+    since: Option<u64>,
+}
+
 /// The parameters of an import.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -11,6 +11,7 @@ use std::path::Path;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use tracing::warn;
+use twinhub_access::Action;
 use twinhub_actors::access::Grant;
 use twinhub_actors::messages::firmware::{AddImage, FindImage, ListImages, RemoveImage};
 use twinhub_domain::fleet::Image;
@@ -148,6 +149,7 @@ pub async fn delete_firmware(
     let cause = access.cause();
     let removed = access.change(|reply| RemoveImage { id, if_hash, cause, reply }).await?;
     let image = removed.map_err(ApiError::Image)?;
+    access.audit_done(Action::FirmwareRemoved, &format!("firmware:{}", image.id), about(&image)).await;
     if image.file {
         access.state.firmware.remove(&image.id);
     }
@@ -163,7 +165,14 @@ pub(super) async fn find(access: &Access, id: Box<str>) -> Result<Image, ApiErro
 /// Makes an image durable.
 async fn add(access: &Access, image: Image) -> Result<Image, ApiError> {
     let cause = access.cause();
-    access.change(|reply| AddImage { image, cause, reply }).await?.map_err(ApiError::Image)
+    let image = access.change(|reply| AddImage { image, cause, reply }).await?.map_err(ApiError::Image)?;
+    access.audit_done(Action::FirmwareUploaded, &format!("firmware:{}", image.id), about(&image)).await;
+    Ok(image)
+}
+
+/// An image as the audit tells it.
+fn about(image: &Image) -> [(&'static str, Json); 2] {
+    [("version", Json::from(&*image.version.to_string())), ("sha256", Json::from(&*image.sha256))]
 }
 
 fn created(image: &Image, access: &Access) -> HttpResponse {

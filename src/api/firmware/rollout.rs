@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_access::Action;
 use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_actors::messages::jobs::MakeJob;
 use twinhub_actors::messages::search::SearchWarning;
@@ -124,6 +125,8 @@ pub async fn post_rollout(
         return Ok(preview(&rollout, plan, &warnings));
     }
     access.check_store()?;
+    let (target, version) = (format!("firmware:{}", rollout.image), rollout.version.to_string());
+    let devices = i64::try_from(plan.devices.len()).unwrap_or(i64::MAX);
     let told = jobs::make(&access, |reply, prepared| MakeJob {
         action: JobAction::Firmware(Box::new(rollout)),
         description: wanted.description,
@@ -136,6 +139,12 @@ pub async fn post_rollout(
         prepared,
     })
     .await?;
+    let detail = [
+        ("job", Json::from(told.job.id.to_string())),
+        ("version", Json::from(version)),
+        ("devices", Json::from(devices)),
+    ];
+    access.audit_done(Action::RolloutStarted, &target, detail).await;
     let mut response = HttpResponse::Accepted();
     response.insert_header((header::LOCATION, format!("/api/jobs/{}", told.job.id)));
     let mut shown = told.document();

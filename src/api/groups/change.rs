@@ -6,9 +6,10 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
+use twinhub_access::{Action, Reach};
 use twinhub_actors::messages::groups::{DeleteGroup, DeleteGroupReply, PutGroup, PutGroupReply};
-use twinhub_domain::EntityTags;
 use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest};
+use twinhub_domain::{EntityTags, Json};
 use utoipa::ToSchema;
 
 use super::{ask, view, wait};
@@ -161,9 +162,11 @@ pub async fn delete_group(
     let if_tag = if_match_content(&request)?;
     may_write(&access)?;
     let (cause, (reply, gone)) = (access.cause(), oneshot::channel());
-    access.send(DeleteGroup { id, force, if_tag, cause, reply })?;
+    access.send(DeleteGroup { id, reach: Reach::default(), force, if_tag, cause, reply })?;
     let patience = if force { LONGEST_REMOVAL } else { access.settings().patience };
     let DeleteGroupReply { group, devices, groups } = wait(&access, patience, gone).await??;
+    let moved = [("devices", count(devices)), ("groups", count(groups))];
+    access.audit_done(Action::GroupRemoved, &format!("group:{}", group.id), moved).await;
     let deleted = GroupDeleted {
         message: format!("Group {} was removed", group.id),
         id: group.id.to_string(),
@@ -196,15 +199,25 @@ async fn put(
     if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
     may_write(access)?;
-    let cause = access.cause();
-    let stood = ask(access, |reply| PutGroup { id, requested, expect, if_tag, cause, reply }).await??;
+    let (cause, moves) = (access.cause(), requested.parent_group.is_some());
+    let put = |reply| PutGroup { id, requested, reach: Reach::default(), expect, if_tag, cause, reply };
+    let stood = ask(access, put).await??;
     let PutGroupReply { view: stands, made } = stood;
+    if moves && !made {
+        let parent = stands.group.parent_group.as_ref();
+        let to = parent.map_or(Json::Null, |parent| Json::from(parent.as_str()));
+        access.audit_done(Action::GroupMoved, &format!("group:{}", stands.group.id), [("to", to)]).await;
+    }
     let response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
     let mut response = tagged(response, &stands.group.tag());
     if made {
         response.insert_header((header::LOCATION, format!("/api/groups/{}", stands.group.id)));
     }
     Ok(Document::of(&view::document(&stands)).send(response))
+}
+
+fn count(number: u64) -> Json {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
 }
 
 fn may_write(access: &Access) -> Result<(), ApiError> {

@@ -11,6 +11,7 @@ use actix::dev::ToEnvelope;
 use actix::{Context, Handler};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
+use twinhub_access::Reach;
 use twinhub_actors::HubError;
 use twinhub_actors::access::HubRequest;
 use twinhub_actors::counters;
@@ -63,7 +64,8 @@ pub async fn list_groups(
     let paging = Paging::take(&mut params)?;
     let query = query(params, paging)?;
     let nested = query.nested;
-    let GroupPage { groups, total } = ask(&access, |reply| ReadGroups { query, reply }).await??;
+    let GroupPage { groups, total } =
+        ask(&access, |reply| ReadGroups { query, reach: Reach::default(), reply }).await??;
     let mut response = HttpResponse::Ok();
     paging.set_headers(&mut response, request.path(), &all, total);
     Ok(match nested {
@@ -89,7 +91,7 @@ pub async fn get_group(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let found = ask(&access, |reply| ReadGroup { id: id.clone(), reply }).await?;
+    let found = ask(&access, |reply| ReadGroup { id: id.clone(), reach: Reach::default(), reply }).await?;
     let view: GroupView = found.ok_or_else(|| ApiError::no_group(&id))?;
     Ok(Document::of(&view::document(&view)).send(tagged(HttpResponse::Ok(), &view.group.tag())))
 }

@@ -5,6 +5,7 @@ mod preview;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
+use twinhub_access::Action;
 use twinhub_actors::messages::jobs::MakeJob;
 use twinhub_domain::fleet::{GroupTree, JobAction};
 use twinhub_domain::{Json, Timestamp};
@@ -79,6 +80,7 @@ pub async fn post_bulk(
     }
     access.check_store()?;
     let SelectedDevices { devices, unknown, warnings } = matched;
+    let count = i64::try_from(devices.len()).unwrap_or(i64::MAX);
     let told = jobs::make(&access, |reply, prepared| MakeJob {
         action: wanted.action,
         description: wanted.description,
@@ -91,6 +93,10 @@ pub async fn post_bulk(
         prepared,
     })
     .await?;
+    if told.job.action == JobAction::Delete {
+        let target = format!("job:{}", told.job.id);
+        access.audit_done(Action::DeviceRemoved, &target, [("devices", Json::from(count))]).await;
+    }
     let mut response = HttpResponse::Accepted();
     response.insert_header((header::LOCATION, format!("/api/jobs/{}", told.job.id)));
     let mut shown = told.document();

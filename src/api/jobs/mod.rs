@@ -8,9 +8,10 @@ pub mod selection;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
+use twinhub_access::Action;
 use twinhub_actors::messages::archive::ListJobDevices;
 use twinhub_actors::messages::firmware::FindImage;
-use twinhub_actors::messages::jobs::{JobView, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
+use twinhub_actors::messages::jobs::{JobView, JobViewer, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
 use twinhub_domain::fleet::{JobAction, JobId, JobStatus, StepState};
 use twinhub_domain::{Json, Object};
 use twinhub_store::{JobDevice, JobDeviceQuery};
@@ -69,7 +70,7 @@ pub async fn list_jobs(
     let (reply, page) = oneshot::channel();
     let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
     let offset = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
-    access.send(ListJobs { status, kinds, offset, limit, reply })?;
+    access.send(ListJobs { status, kinds, viewer: JobViewer::default(), offset, limit, reply })?;
     let page = access.answer(page).await?;
     let mut response = HttpResponse::Ok();
     paging.set_headers(&mut response, request.path(), &all, page.total as u64);
@@ -255,12 +256,20 @@ async fn steered(
 
 async fn steer(access: &Access, id: JobId, steer: Steer) -> Result<JobView, ApiError> {
     let cause = access.cause();
-    Ok(access.change(|reply| SteerJob { id, steer, cause, reply }).await??)
+    let viewer = JobViewer::default();
+    let steered = access.change(|reply| SteerJob { id, viewer, steer, cause, reply }).await??;
+    let (target, word) = (format!("job:{id}"), [("steer", Json::from(steer.as_str()))]);
+    if steer == Steer::Remove {
+        access.audit_done(Action::JobRemoved, &target, []).await;
+    } else if steered.job.action.rollout().is_some() {
+        access.audit_done(Action::RolloutChanged, &target, word).await;
+    }
+    Ok(steered)
 }
 
 async fn find(access: &Access, id: JobId) -> Result<JobView, ApiError> {
     let (reply, job_reply) = oneshot::channel();
-    access.send(ShowJob { id, reply })?;
+    access.send(ShowJob { id, viewer: JobViewer::default(), reply })?;
     access.answer(job_reply).await?.ok_or_else(|| ApiError::no_job(id))
 }
 

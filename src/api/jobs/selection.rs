@@ -14,6 +14,7 @@ use crate::http::Access;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::problem::ApiError;
+use crate::http::turns::TurnKind;
 
 /// Ids that are looked up with one message.
 const AT_ONCE: usize = 1_000;
@@ -77,8 +78,11 @@ impl DeviceSelection {
     pub async fn devices(self, request: &HttpRequest, access: &Access) -> Result<SelectedDevices, ApiError> {
         let ids = match self {
             Self::Found(find) => {
-                let _turn =
-                    if find.filter.is_some() { Some(access.state.turns.take(request).await?) } else { None };
+                let _turn = if find.filter.is_some() {
+                    Some(access.state.turns.wait(TurnKind::Search, access, request).await?)
+                } else {
+                    None
+                };
                 let AllFoundDevices { devices, warnings } = access.ask(*find).await??;
                 return Ok(SelectedDevices { devices, unknown: Vec::new(), warnings });
             }

@@ -81,7 +81,7 @@ struct MqttPart {
     messages_rejected: u64,
     /// Messages on topics that nobody reads: `/api/diagnostics/unread` shows which.
     messages_unread: u64,
-    /// A problem of the broker though it works: an outside one has dropped messages.
+    /// A problem of the broker though it works: an outside one has dropped messages, or lets anybody publish.
     warning: Option<String>,
 }
 

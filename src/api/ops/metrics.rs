@@ -108,6 +108,13 @@ impl Collector for Scrape {
             let labels = [("reason", reason)];
             ConstCounter::new(count).encode(by_reason.encode_family(&labels)?)?;
         }
+        let help = "MQTT clients that were not let in, by reason";
+        let mut refused =
+            encoder.encode_descriptor("mqtt_clients_refused", help, None, MetricType::Counter)?;
+        for (reason, count) in counters.clients_refused.by_reason() {
+            let labels = [("reason", reason)];
+            ConstCounter::new(count).encode(refused.encode_family(&labels)?)?;
+        }
         let help = "Messages on topics without a reader, by their first level";
         let mut by_level = encoder.encode_descriptor("messages_unread", help, None, MetricType::Counter)?;
         for level in self.0.unread_topics().levels() {
@@ -159,7 +166,7 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64
 type NamedCounter = (&'static str, &'static str, u64);
 
 /// Counters.
-fn grown(c: &Counters) -> [NamedCounter; 26] {
+fn grown(c: &Counters) -> [NamedCounter; 27] {
     [
         ("messages_in", "MQTT messages that came, whatever became of them", get(&c.messages_in)),
         ("inputs_committed", "Inputs taken in and committed", get(&c.inputs_committed)),
@@ -176,6 +183,11 @@ fn grown(c: &Counters) -> [NamedCounter; 26] {
         ("events", "Events committed", get(&c.events)),
         ("commits", "Group commits done", get(&c.commits)),
         ("commits_failed", "Group commits that failed", get(&c.commits_failed)),
+        (
+            "audit_dropped",
+            "Entries of the audit lost because the store did not take them in",
+            get(&c.audit_dropped),
+        ),
         ("twins_restarted", "Twins started again because they had died", get(&c.twins_restarted)),
         ("twins_put_away", "Idle twins that left memory", get(&c.twins_put_away)),
         ("messages_out", "Messages published to devices", get(&c.messages_out)),

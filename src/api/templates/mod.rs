@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::sync::oneshot;
+use twinhub_access::Action;
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::templates::{
     DeleteTemplate, DeleteTemplateReply, PutMode, PutTemplate, PutTemplateReply, TemplateRequest,
@@ -242,6 +243,9 @@ pub async fn delete_template(
     let (if_version, cause, template) = (if_match(&request)?, access.cause(), id.clone());
     let delete = |reply| DeleteTemplate { id: template, force, if_version, cause, reply };
     let DeleteTemplateReply { devices, job } = access.change(delete).await??;
+    access
+        .audit_done(Action::TemplateRemoved, &format!("template:{id}"), [("devices", number(devices))])
+        .await;
     let told = [
         ("id", Json::from(&*id)),
         ("deleted", true.into()),
@@ -301,7 +305,11 @@ async fn change(
 
 async fn put(access: &Access, wish: TemplateRequest) -> Result<PutTemplateReply, ApiError> {
     let cause = access.cause();
-    Ok(access.change(|reply| PutTemplate { request: wish, cause, reply }).await??)
+    let made = wish.mode == PutMode::Make;
+    let put = access.change(|reply| PutTemplate { request: wish, cause, reply }).await??;
+    let detail = [("made", Json::from(made)), ("devices", number(put.devices))];
+    access.audit_done(Action::TemplateChanged, &format!("template:{}", put.template.id), detail).await;
+    Ok(put)
 }
 
 async fn try_out(

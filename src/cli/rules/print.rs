@@ -52,7 +52,7 @@ fn written<Z: TimeZone>(time: &DateTime<Z>) -> String
 where
     Z::Offset: Display,
 {
-    time.to_rfc3339_opts(SecondsFormat::Millis, false).replacen('T', " ", 1)
+    time.to_rfc3339_opts(SecondsFormat::Millis, true).replacen('T', " ", 1)
 }
 
 /// `1 rule`, `2 rules`.
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(moment_in("soon"), "soon");
         let madrid = zone(Some("Europe/Madrid"));
         assert_eq!(moment_of("2026-07-01T03:12:05.120Z", madrid), "2026-07-01 05:12:05.120+02:00");
-        assert_eq!(moment_of("2026-07-01T03:12:05.120Z", zone(None)), "2026-07-01 03:12:05.120+00:00");
+        assert_eq!(moment_of("2026-07-01T03:12:05.120Z", zone(None)), "2026-07-01 03:12:05.120Z");
         assert_eq!((count(1, "rule"), count(2, "rule")), ("1 rule".into(), "2 rules".into()));
     }
 }

@@ -159,7 +159,7 @@ mod tests {
         );
         assert!(
             text.contains(
-                "release of cron: not run, unknown: `a.b` is not known, 12 times until 2026-03-01 04:00:00.000+00:00"
+                "release of cron: not run, unknown: `a.b` is not known, 12 times until 2026-03-01 04:00:00.000Z"
             ),
             "{text}"
         );

@@ -6,7 +6,6 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use twinhub_actors::access::InputRequest;
-use twinhub_actors::messages::archive::FindSerial;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::Speaker;
 use twinhub_domain::{DeviceId, Input, Json, Object, Twin};
@@ -14,6 +13,7 @@ use twinhub_mqtt::dialects::dispositivos::{Dispositivo, DispositivoView, id_of_s
 
 use super::request_error::{NO_SERIAL, RequestError};
 use super::{BY, device, find};
+use crate::api::devices::register::check_serial;
 use crate::http::Access;
 use crate::http::extract::body::ObjectBody;
 use crate::http::problem::ApiError;
@@ -28,10 +28,7 @@ pub async fn add(
     let Some(serial) = device_message.serial.clone() else {
         return Err(RequestError::with_message(ApiError::no_device(""), NO_SERIAL)); // `read` has seen to it
     };
-    if let Some(holder) = access.ask(FindSerial(serial.to_string())).await?? {
-        let device = holder.id.to_string();
-        return Err(ApiError::SerialTaken { serial: serial.into(), device }.into());
-    }
+    check_serial(&access, &serial, None).await?;
     let twin = deliver(&access, id_of_serial(&serial)?, device_message, IfUnknown::Begin).await?;
     Ok(answer(StatusCode::CREATED, "Dispositivo agregado", &twin, []))
 }

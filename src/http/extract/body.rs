@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Data, Path};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use mime::Mime;
@@ -19,11 +19,15 @@ use twinhub_domain::run::{RuleId, RunId};
 use twinhub_domain::{CommandId, DeviceId, Json, Object};
 
 use super::read;
+use crate::http::CallerAdmission;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
 /// A body must have arrived within this time.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Bytes of a body at most where its sender has no credential.
+const STRANGER_LIMIT: usize = 16 << 10;
 
 /// The request's body, a JSON object, as a struct.
 #[derive(Debug)]
@@ -159,7 +163,7 @@ fn read_bytes(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
-    let limit = request.app_data::<Data<WebState>>().map_or(0, |state| state.policy().body_limit);
+    let limit = limit_for(request);
     let length = promised(request);
     let payload = payload.take();
     async move {
@@ -168,6 +172,14 @@ fn read_bytes(
         }
         tokio::time::timeout(BODY_WITHIN, gather(payload, limit)).await.map_err(|_| ApiError::SlowBody)?
     }
+}
+
+/// The limit of a body: of a stranger's, who has nothing to send but a name and a password, a small one.
+fn limit_for(request: &HttpRequest) -> usize {
+    let limit = request.app_data::<Data<WebState>>().map_or(0, |state| state.policy().body_limit);
+    let extensions = request.extensions();
+    let is_stranger = extensions.get::<CallerAdmission>().is_none_or(CallerAdmission::is_stranger);
+    if is_stranger { limit.min(STRANGER_LIMIT) } else { limit }
 }
 
 /// The length of the body as its `Content-Length` says.

@@ -1,6 +1,7 @@
 //! Refusals of the hub's actors, each with its status code and its stable word.
 
 use actix_web::http::StatusCode;
+use twinhub_actors::HubError;
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_actors::messages::firmware::ImageRefusal;
 use twinhub_actors::messages::groups::GroupRefusal;
@@ -9,6 +10,18 @@ use twinhub_domain::Refusal;
 use twinhub_domain::fleet::TreeRefusal;
 use twinhub_rules::device_template::BadDeviceTemplate;
 use twinhub_store::StoreError;
+
+pub(crate) fn of_hub(error: &HubError) -> (StatusCode, &'static str) {
+    match error {
+        HubError::Refused(refusal) => of_refusal(refusal),
+        HubError::Store(error) => of_store(error),
+        HubError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        HubError::Scoped | HubError::OutOfScope(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
+        HubError::QuotaReached { .. } => (StatusCode::CONFLICT, "quota_reached"),
+        HubError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "going_down"),
+        HubError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
 
 pub(crate) fn of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
@@ -41,6 +54,7 @@ pub(crate) fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static st
             (StatusCode::PRECONDITION_FAILED, "version_mismatch")
         }
         RuleRefusal::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
+        RuleRefusal::Beyond(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
         RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
         RuleRefusal::Store(error) => of_store(error),
         RuleRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -75,6 +89,7 @@ pub(crate) fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static 
         GroupRefusal::Misplaced(TreeRefusal::Circle(_)) => (StatusCode::CONFLICT, "group_circle"),
         GroupRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
         GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
+        GroupRefusal::Beyond(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
         GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
         GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),
     }

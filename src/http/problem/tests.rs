@@ -1,5 +1,8 @@
 //! Problem documents have the status, the stable word and the field that is wrong.
 
+use actix_web::ResponseError as _;
+use actix_web::http::header;
+
 use super::*;
 
 fn check(error: &ApiError, status: u16, code: &str, field: Option<&str>) {

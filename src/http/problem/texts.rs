@@ -30,6 +30,11 @@ pub(super) fn of_template(refusal: &TemplateRefusal) -> String {
     }
 }
 
+/// Whose something is: a device's, which is not named to callers that do not reach it.
+pub(super) fn whose(device: Option<&str>) -> String {
+    device.map_or_else(|| "another device".to_owned(), |device| format!("device `{device}`"))
+}
+
 fn first_of(problems: &[twinhub_rules::FileProblem], refusal: &impl ToString) -> String {
     let Some(first) = problems.first() else { return refusal.to_string() };
     let place = if first.pointer.is_empty() { String::new() } else { format!("`{}`: ", first.pointer) };

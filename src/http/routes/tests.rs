@@ -1,6 +1,8 @@
 //! Every route of every table, asked by callers with and without its permission.
 
+mod audited;
 mod roles;
+mod scopes;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, http};
 use async_trait::async_trait;
 use tempfile::TempDir;
+use twinhub_access::Role;
 use twinhub_actors::access::{Permissions, Tokens};
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::{Outgoing, Timestamp};

@@ -23,11 +23,20 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
         "command",
         r#"{"type": "command", "id": "c1", "device_id": "pump-1", "command_type": "set_speed", "parameters": {"rpm": 1200}, "ttl": "1h", "idempotency_key": "order-66"}"#,
     ),
+    ("watch_audit", r#"{"type": "watch_audit", "id": "a1", "since": 17}"#),
     ("ping", r#"{"type": "ping", "id": "p1"}"#),
     ("auth", r#"{"type": "auth", "token": "twh_pat_…"}"#),
     ("hello", r#"{"type":"hello","seq":1234,"server_time":"2026-01-01T12:00:00.000Z"}"#),
     ("subscribed", r#"{"type":"subscribed","id":"s1","seq":1234}"#),
     ("unsubscribed", r#"{"type":"unsubscribed","id":"s1"}"#),
+    (
+        "audit",
+        r#"{"type":"audit","id":"a1","entry":{"seq":18,"at":"2026-01-01T12:00:00.000Z","who":"user:ann","address":"192.168.1.20","action":"group.removed","target":"group:hall-2","outcome":"done","detail":{"devices":3,"groups":0}}}"#,
+    ),
+    (
+        "streamed_audit",
+        r#"{"seq":18,"at":"2026-01-01T12:00:00.000Z","who":"user:ann","address":"192.168.1.20","action":"group.removed","target":"group:hall-2","outcome":"done","detail":{"devices":3,"groups":0}}"#,
+    ),
     ("snapshot", r#"{"type":"snapshot","id":"s2","twins":[],"last":true}"#),
     (
         "event",

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use twinhub_access::Reach;
 use twinhub_actors::HubError;
 use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::ListDevices;
@@ -125,7 +126,7 @@ pub async fn in_group(
     as_of: u64,
 ) -> Result<EventFilter, ApiError> {
     let (reply, tree) = tokio::sync::oneshot::channel();
-    hub.send(ReadTree { reply })?;
+    hub.send(ReadTree { reach: Reach::default(), reply })?;
     let tree = match tokio::time::timeout(hub.settings().patience, tree).await {
         Ok(tree) => tree.map_err(|_| HubError::ShuttingDown)?,
         Err(_) => return Err(HubError::Unavailable("the groups are not read yet").into()),

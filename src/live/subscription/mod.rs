@@ -16,15 +16,12 @@ mod snapshot;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
-use twinhub_actors::access::Grant;
+use twinhub_actors::access::{ConfinedBatch, ConfinedFeed, Grant};
 use twinhub_actors::counters::{Counters, down, get, up};
-use twinhub_actors::messages::archive::Replay;
-use twinhub_actors::messages::feed::{LiveFeed, SubscribeFeed};
+use twinhub_actors::messages::archive::{Replay, ReplayPage};
 use twinhub_domain::{Recorded, Twin};
-use twinhub_store::Replayed;
 
 use filter::MOST_PATTERNS;
 pub use filter::{EventFilter, kinds_named};
@@ -43,7 +40,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub struct LiveSubscriptions {
     hub: Grant,
     counters: Arc<Counters>,
-    live: broadcast::Receiver<Arc<[Arc<Recorded>]>>,
+    live: ConfinedFeed,
     cursor: u64,
     /// The store was read since the last live batch: an overflow meanwhile is no fault of the subscriber.
     detained: bool,
@@ -128,11 +125,11 @@ impl LiveSubscriptions {
     /// # Errors
     /// The hub is shutting down.
     pub async fn open(hub: &Grant) -> Result<Self, FeedEnded> {
-        let LiveFeed { seq, events } = hub.ask(SubscribeFeed).await.map_err(|_| FeedEnded)?;
+        let live = hub.subscribe().await.map_err(|_| FeedEnded)?;
         let counters = hub.counters();
         up(&counters.subscribers);
-        let (hub, slots) = (hub.clone(), Vec::new());
-        Ok(Self { hub, counters, live: events, cursor: seq, detained: false, resumes: false, slots })
+        let (hub, slots, cursor) = (hub.clone(), Vec::new(), live.seq);
+        Ok(Self { hub, counters, live, cursor, detained: false, resumes: false, slots })
     }
 
     /// The same, but a subscriber that is too slow gets no `lagged` notification: the missed events are read from the store.
@@ -276,11 +273,11 @@ impl LiveSubscriptions {
         Ok(self.catch_up(replayed))
     }
 
-    fn catch_up(&mut self, Replayed { events, pruned }: Replayed) -> Vec<Notification> {
+    fn catch_up(&mut self, ReplayPage { events, range, pruned }: ReplayPage) -> Vec<Notification> {
         let mut notifications = Vec::with_capacity(events.len());
         let cursor = self.cursor;
         if pruned {
-            let first = events.first().map_or(cursor + 1, |event| event.seq);
+            let first = range.map_or(cursor + 1, |(first, _)| first);
             let lost = |one: &Subscription| one.behind.is_some_and(|behind| behind + 1 < first);
             let slots = self.having(lost);
             for one in self.slots.iter_mut().flatten().filter(|one| lost(one)) {
@@ -288,7 +285,7 @@ impl LiveSubscriptions {
             }
             notifications.push(Notification::Resync { slots, seq: cursor });
         }
-        let reached = events.last().map_or(cursor, |event| event.seq);
+        let reached = range.map_or(cursor, |(_, last)| last);
         for event in events {
             let seq = event.seq;
             let slots = self.taking(&event, |one| one.is_ready() && one.behind.is_some_and(|b| b < seq));
@@ -313,10 +310,12 @@ impl LiveSubscriptions {
         Ok(self.live_notifications(&batch))
     }
 
-    fn live_notifications(&mut self, batch: &[Arc<Recorded>]) -> Vec<Notification> {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Vec::new() };
-        let mut notifications = Vec::with_capacity(batch.len());
-        let missed = first.seq.saturating_sub(self.cursor + 1);
+    fn live_notifications(
+        &mut self,
+        ConfinedBatch { first, last, events }: &ConfinedBatch,
+    ) -> Vec<Notification> {
+        let mut notifications = Vec::with_capacity(events.len());
+        let missed = first.saturating_sub(self.cursor + 1);
         if missed > 0 && !self.detained {
             up(&self.counters.subscribers_lagged);
         }
@@ -325,14 +324,14 @@ impl LiveSubscriptions {
             for one in self.slots.iter_mut().flatten() {
                 one.behind = Some(cursor.max(one.after));
             }
-            self.cursor = last.seq; // this batch is read with the rest: it is durable
+            self.cursor = *last; // this batch is read with the rest: it is durable
             return notifications;
         }
         if missed > 0 {
             notifications.push(Notification::Lagged { missed, resume: self.cursor });
         }
         self.detained = false;
-        for event in batch {
+        for event in events.iter() {
             if event.seq <= self.cursor {
                 continue;
             }
@@ -340,7 +339,7 @@ impl LiveSubscriptions {
             notifications
                 .extend((!slots.is_empty()).then(|| Notification::Event { slots, event: Arc::clone(event) }));
         }
-        self.cursor = self.cursor.max(last.seq);
+        self.cursor = self.cursor.max(*last);
         notifications
     }
 

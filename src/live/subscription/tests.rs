@@ -1,7 +1,6 @@
 //! The engine over a real hub with a store in memory.
 
 use twinhub_actors::access::{Caller, InputRequest};
-use twinhub_actors::messages::feed::SubscribeFeed;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::{Hub, Settings};
 use twinhub_domain::cause::Source;
@@ -31,7 +30,7 @@ async fn publish_events(hub: &Grant, count: u64) -> u64 {
         seq = taken.unwrap().seq.unwrap();
     }
     // The feed gets events before the receipts are settled, so its answer now comes after all of them.
-    within("the feed's answer", hub.ask(SubscribeFeed)).await.unwrap();
+    within("the feed's answer", hub.subscribe()).await.unwrap();
     seq
 }
 
@@ -145,8 +144,8 @@ async fn pruned_past_resyncs_only_subscriptions_that_miss_some_of_it() {
         subscriptions.subscribe(id, EventFilter::default(), Some(since), false).unwrap();
     }
     let page = Replay { after: last - 3, up_to: last, limit: PAGE };
-    let Replayed { events, .. } = hub.ask(page).await.unwrap().unwrap();
-    let notifications = subscriptions.catch_up(Replayed { events, pruned: true });
+    let page = hub.ask(page).await.unwrap().unwrap();
+    let notifications = subscriptions.catch_up(ReplayPage { pruned: true, ..page });
     let resync = |notification: &Notification| match notification {
         Notification::Resync { slots, seq } => Some((*slots, *seq)),
         _ => None,

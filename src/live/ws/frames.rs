@@ -6,6 +6,7 @@ use twinhub_domain::json::write_string;
 use twinhub_domain::{Command, Recorded, Timestamp, Twin};
 use utoipa::ToSchema;
 
+use crate::api::audit::AuditItem;
 use crate::api::events::schema::EventItem;
 use crate::api::twin::schema::TwinDocument;
 
@@ -28,6 +29,12 @@ pub enum HubFrame<'a> {
     },
     /// A subscription has ended.
     Unsubscribed { id: &'a str },
+    /// An entry of the audit, in their order.
+    Audit {
+        /// The subscription's.
+        id: &'a str,
+        entry: AuditItem,
+    },
     /// A page of twins in their present state.
     Snapshot {
         /// The subscription's.
@@ -154,6 +161,10 @@ pub(super) fn subscribed(id: &str, seq: u64) -> String {
 
 pub(super) fn unsubscribed(id: &str) -> String {
     HubFrame::Unsubscribed { id }.text()
+}
+
+pub(super) fn audit(id: &str, entry: AuditItem) -> String {
+    HubFrame::Audit { id, entry }.text()
 }
 
 pub(super) fn snapshot(id: &str, twins: &[Twin], last: bool, now: Timestamp) -> String {

@@ -20,7 +20,7 @@ use twinhub_actors::access::Permission;
 use self::transport::Opening;
 use crate::http::problem::ApiError;
 use crate::http::routes::{Method, Operation};
-use crate::http::{Access, Holder, address};
+use crate::http::{Access, Holder, client};
 
 /// The route.
 pub(crate) fn operations() -> Vec<Operation> {
@@ -37,7 +37,9 @@ pub async fn open(request: HttpRequest, payload: Payload, access: Access) -> Res
     let admission = state.admit(&request)?; // an old cookie counts for nothing here
     let opening = match admission.demand(Permission::Read) {
         Ok(()) => Opening::SignedIn(access.live_rights(&request)),
-        Err(_) if matches!(admission.holder, Holder::Anonymous) => Opening::Stranger(address(&request)),
+        Err(_) if matches!(admission.holder, Holder::Anonymous) => {
+            Opening::Stranger(client::of(&request).address)
+        }
         Err(error) => return Err(error),
     };
     let place = state.connections.hold(&request)?;

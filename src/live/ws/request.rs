@@ -8,7 +8,7 @@ use twinhub_domain::{CommandRequest, DeviceId, Json, Object};
 use super::frames;
 use super::schema::{
     AuthFrame, ClientFrame, CommandFrame, CommandHead, DesiredFrame, GivenToken, PingFrame, SubscribeFrame,
-    UnsubscribeFrame,
+    UnsubscribeFrame, WatchAuditFrame,
 };
 use crate::api::commands::request;
 use crate::http::extract::fields::FieldError;
@@ -23,6 +23,10 @@ pub(super) enum RequestFrame {
     Subscribe(SubscribeRequest),
     Unsubscribe {
         id: Box<str>,
+    },
+    WatchAudit {
+        id: Box<str>,
+        since: Option<u64>,
     },
     Desired {
         id: Option<Box<str>>,
@@ -118,6 +122,7 @@ fn checked(frame: ClientFrame) -> Result<RequestFrame, FieldError> {
             })
         }
         ClientFrame::Unsubscribe(UnsubscribeFrame { id }) => RequestFrame::Unsubscribe { id },
+        ClientFrame::WatchAudit(WatchAuditFrame { id, since }) => RequestFrame::WatchAudit { id, since },
         ClientFrame::Desired(DesiredFrame { id, device_id, patch, if_version }) => {
             RequestFrame::Desired { id, device: device(&device_id)?, patch, if_version }
         }
@@ -142,7 +147,9 @@ impl RequestFrame {
     /// The id that answers carry.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
-            Self::Subscribe(SubscribeRequest { id, .. }) | Self::Unsubscribe { id } => Some(id),
+            Self::Subscribe(SubscribeRequest { id, .. })
+            | Self::Unsubscribe { id }
+            | Self::WatchAudit { id, .. } => Some(id),
             Self::Desired { id, .. }
             | Self::Command { id, .. }
             | Self::Ping { id }
@@ -195,6 +202,7 @@ mod tests {
         check(r#"{"type":"unsubscribe","id":"s1"}"#, "s1 ");
         check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
         check(r#"{"type":"command","id":"c1","device_id":"a","command_type":"reboot","wait":"5s"}"#, "c1 ");
+        check(r#"{"type":"watch_audit","id":"a1","since":4}"#, "a1 ");
         check(r#"{"type":"ping"}"#, "- ");
         check(r#"{"type":"auth","id":"a","token":"twh_pat_x"}"#, "a ");
     }

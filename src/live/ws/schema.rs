@@ -26,6 +26,9 @@ pub enum ClientFrame {
     Desired(DesiredFrame),
     /// Queue a command for a device. Answered by `result` after the commit; events of the kind `command` follow.
     Command(CommandFrame),
+    /// Begin a subscription to the audit, for admins. Answered by `subscribed`, whose `seq` is a place in the audit; `audit`
+    /// frames follow, until it is ended by `unsubscribe`. A session has one at most.
+    WatchAudit(WatchAuditFrame),
     /// Ask whether the hub is there. Answered by `pong`.
     Ping(PingFrame),
     /// Say by a token who the sender is. It must be the first frame, within 10 s, where the handshake has neither
@@ -65,6 +68,17 @@ pub struct UnsubscribeFrame {
     #[serde(deserialize_with = "filled")]
     #[schema(min_length = 1, max_length = 128)]
     pub id: Box<str>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WatchAuditFrame {
+    /// The client's own name of the subscription.
+    #[serde(deserialize_with = "filled")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub id: Box<str>,
+    /// Entries after this place in the audit, then those that come; from now on by default.
+    pub since: Option<u64>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -158,6 +172,7 @@ impl ClientFrame {
             "unsubscribe" => read(members).map(Self::Unsubscribe),
             "desired" => read(members).map(Self::Desired),
             "command" => CommandFrame::read(members).map(Self::Command),
+            "watch_audit" => read(members).map(Self::WatchAudit),
             "ping" => read(members).map(Self::Ping),
             "auth" => read(members).map(Self::Auth),
             other => {
@@ -169,12 +184,13 @@ impl ClientFrame {
     }
 
     /// The types of frames, each with its members beside `type`.
-    pub fn members() -> [(&'static str, Vec<&'static str>); 6] {
+    pub fn members() -> [(&'static str, Vec<&'static str>); 7] {
         [
             ("subscribe", fields_of::<SubscribeFrame>().to_vec()),
             ("unsubscribe", fields_of::<UnsubscribeFrame>().to_vec()),
             ("desired", fields_of::<DesiredFrame>().to_vec()),
             ("command", [fields_of::<CommandHead>(), fields_of::<NewCommand>()].concat()),
+            ("watch_audit", fields_of::<WatchAuditFrame>().to_vec()),
             ("ping", fields_of::<PingFrame>().to_vec()),
             ("auth", fields_of::<AuthFrame>().to_vec()),
         ]

@@ -12,14 +12,18 @@ use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info};
+use twinhub_access::AuditRecord;
 use twinhub_actors::access::{Grant, Permission};
+use twinhub_actors::messages::accounts::AuditFilter;
 use twinhub_domain::cause::Source;
 use twinhub_domain::twin::Change;
 
 use super::request::{RequestFrame, SubscribeRequest};
 use super::{changes, frames};
+use crate::api::audit::AuditItem;
 use crate::http::problem::ApiError;
 use crate::http::{Access, LiveRights, RightsLost};
+use crate::live::audit_tail::AuditTail;
 use crate::live::pump::{self, CountedFrames, PingSchedule, Transport, TransportReply};
 use crate::live::subscription::{
     FeedEnded, LiveSubscriptions, Notification, Outlet, SubscriberGone, SubscriptionSlots, in_group,
@@ -122,6 +126,8 @@ struct WebSocket {
     last_heard: LastHeard,
     /// The beginning of the last event frame: nearly always the next one begins the same.
     prefix: (SubscriptionSlots, String),
+    /// The subscription to the audit, where there is one.
+    audit: Option<(Box<str>, AuditTail)>,
     /// Answers to changes that wait for their commit.
     changes: FuturesOrdered<LocalBoxFuture<'static, String>>,
 }
@@ -131,6 +137,8 @@ enum SessionRequest {
     Frame(RequestFrame),
     /// A change is committed, or refused: this is the answer.
     Settled(String),
+    /// Entries of the audit.
+    Audit(Vec<AuditRecord>),
 }
 
 impl Transport for WebSocket {
@@ -180,6 +188,7 @@ impl Transport for WebSocket {
                 frame.map(SessionRequest::Frame).ok_or(SubscriberGone) // the actor has ended with its connection
             }
             Some(answer) = self.changes.next(), if !self.changes.is_empty() => Ok(SessionRequest::Settled(answer)),
+            entries = next_of(&mut self.audit) => Ok(SessionRequest::Audit(entries)),
             else => std::future::pending().await, // not reached: one of the two is always open
         }
     }
@@ -192,9 +201,15 @@ impl Transport for WebSocket {
         let frame = match request {
             SessionRequest::Frame(frame) => frame,
             SessionRequest::Settled(answer) => return reply(answer),
+            SessionRequest::Audit(entries) => return self.audited(entries),
         };
         match frame {
             RequestFrame::Subscribe(request) => self.subscribe(request, subscriptions).await,
+            RequestFrame::WatchAudit { id, since } => self.watch_audit(id, since).await,
+            RequestFrame::Unsubscribe { id } if self.audit.as_ref().is_some_and(|(own, _)| *own == id) => {
+                self.audit = None;
+                reply(frames::unsubscribed(&id))
+            }
             RequestFrame::Unsubscribe { id } if subscriptions.unsubscribe(&id) => {
                 self.prefix = Default::default(); // its slot may be another's next
                 reply(frames::unsubscribed(&id))
@@ -225,7 +240,8 @@ impl Transport for WebSocket {
 
 impl WebSocket {
     fn new(hub: Grant, requests: mpsc::Receiver<RequestFrame>, last_heard: LastHeard) -> Self {
-        Self { hub, requests, last_heard, prefix: Default::default(), changes: FuturesOrdered::new() }
+        let (prefix, changes) = (Default::default(), FuturesOrdered::new());
+        Self { hub, requests, last_heard, prefix, audit: None, changes }
     }
 
     async fn subscribe(
@@ -250,6 +266,25 @@ impl WebSocket {
         }
     }
 
+    async fn watch_audit(&mut self, id: Box<str>, since: Option<u64>) -> TransportReply<SocketItem> {
+        let filter = AuditFilter { since, ..AuditFilter::default() };
+        match AuditTail::begin(self.hub.clone(), filter).await {
+            Ok(tail) => {
+                let answer = reply(frames::subscribed(&id, tail.since));
+                self.audit = Some((id, tail));
+                answer
+            }
+            Err(error) => reply(refusal(Some(&id), &error)),
+        }
+    }
+
+    fn audited(&self, entries: Vec<AuditRecord>) -> TransportReply<SocketItem> {
+        let Some((id, _)) = &self.audit else { return TransportReply::later() };
+        let texts: Vec<_> =
+            entries.into_iter().map(|record| frames::audit(id, AuditItem::of(record))).collect();
+        TransportReply::frames(CountedFrames { count: texts.len() as u64, item: SocketItem::Texts(texts) })
+    }
+
     fn frame(&mut self, notification: &Notification, subscriptions: &LiveSubscriptions) -> String {
         match notification {
             Notification::Event { slots, event } => {
@@ -265,6 +300,14 @@ impl WebSocket {
             Notification::Lagged { missed, resume } => frames::lagged(*missed, *resume),
             Notification::Resync { slots, seq } => frames::resync(*seq, subscriptions.ids(*slots)),
         }
+    }
+}
+
+/// The next entries of the audit; never, where it is not watched.
+async fn next_of(audit: &mut Option<(Box<str>, AuditTail)>) -> Vec<AuditRecord> {
+    match audit {
+        Some((_, tail)) => tail.next().await,
+        None => std::future::pending().await,
     }
 }
 

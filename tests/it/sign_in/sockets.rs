@@ -179,3 +179,28 @@ async fn streams_and_requests_that_wait_end_too() {
     let answer = tokio::time::timeout(SOON, waiting).await.expect("it waits no more").unwrap().unwrap();
     assert_eq!(answer.status(), 401);
 }
+
+#[tokio::test]
+async fn the_audit_comes_to_admins_alone() {
+    let hub = Installation::new().start().await;
+    let ann = Person::first(&hub, "ann").await;
+    let bob = ann.add(&hub, "bob", "operator").await;
+    let mut of_ann = of(&hub, &ann).await;
+    let watch = Message::text(r#"{"type":"watch_audit","id":"a"}"#);
+    of_ann.send(watch.clone()).await.unwrap();
+    assert_eq!(next(&mut of_ann).await["type"], "subscribed");
+    let mut of_bob = of(&hub, &bob).await;
+    of_bob.send(watch).await.unwrap();
+    let refused = next(&mut of_bob).await;
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("forbidden")));
+    let group = json!({ "id": "g", "name": "G" });
+    assert_eq!(bob.send(&hub, Method::POST, "/api/groups", &group).await.status(), 201);
+    assert_eq!(bob.request(&hub, Method::DELETE, "/api/groups/g").send().await.unwrap().status(), 200);
+    let told = next(&mut of_ann).await;
+    assert_eq!((&told["entry"]["who"], &told["entry"]["target"]), (&json!("user:bob"), &json!("group:g")));
+    // With the role goes the audit.
+    let carl = ann.add(&hub, "carl", "admin").await;
+    let narrower = json!({ "role": "operator" });
+    assert_eq!(carl.send(&hub, Method::PATCH, "/api/users/ann", &narrower).await.status(), 200);
+    assert_eq!(closed(of_ann).await, 4403);
+}

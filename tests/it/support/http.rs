@@ -39,6 +39,11 @@ impl KeptConnection {
         within("an answer", self.answer(has_body)).await
     }
 
+    /// Sends a request, and reads nothing yet.
+    pub async fn send(&mut self, lines: &[&str]) {
+        self.0.write_all(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes()).await.unwrap();
+    }
+
     /// False once the hub has closed it. What it sends is passed over.
     pub fn is_open(&self) -> bool {
         let mut bytes = [0; 4_096];

@@ -61,6 +61,11 @@ impl Mosquitto {
         eventually("Mosquitto listens", async || TcpStream::connect(self.address).await.ok()).await;
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("it runs")
+    }
+
     /// Ends it orderly, so that it writes its sessions down.
     pub async fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };

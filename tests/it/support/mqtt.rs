@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::within;
 
@@ -55,6 +55,36 @@ impl MqttDevice {
                 Err(Error::new(ErrorKind::InvalidData, format!("no CONNACK: {first:x} {body:?}")))
             }
         }
+    }
+
+    /// Connects from this address of this machine, with a clean session and a password.
+    ///
+    /// # Errors
+    /// The broker's return code.
+    pub async fn connect_as(
+        broker: SocketAddr,
+        from: [u8; 4],
+        client_id: &str,
+        (user, password): (&str, &str),
+    ) -> std::result::Result<Self, u8> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let stream = within("the broker takes the connection", socket.connect(broker)).await.unwrap();
+        let mut device = Self { stream, incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
+        let mut body = b"\x00\x04MQTT\x04\xc2\x00\x00".to_vec();
+        for text in [client_id, user, password] {
+            put_text(&mut body, text);
+        }
+        device.write(0x10, &body).await.unwrap();
+        match within("the broker's CONNACK", device.packet()).await.unwrap() {
+            (0x20, body) if body[1] == 0 => Ok(device),
+            (_, body) => Err(body[1]),
+        }
+    }
+
+    /// Waits until the broker ends the connection.
+    pub async fn until_ended(&mut self) {
+        within("the broker ends the connection", async { while self.packet().await.is_ok() {} }).await;
     }
 
     /// Publishes at QoS 1 without waiting; `name` comes back with the acknowledgement.

@@ -68,6 +68,13 @@ impl GroupTree {
         tree
     }
 
+    /// The part of the tree with these groups. Those right under groups that are left out are at its top.
+    #[must_use]
+    pub fn part(&self, has: impl Fn(&GroupId) -> bool) -> Self {
+        let groups = self.groups.values().filter(|group| has(&group.id));
+        Self::new(groups.map(|group| Group::clone(group)))
+    }
+
     /// The number of groups.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -133,6 +133,16 @@ impl Change {
     ) -> Result<Patch, Refusal> {
         check(self.patch, false, twin, templates, now)
     }
+
+    /// The same for the first change of a device, by which it is registered or claimed.
+    pub(super) fn into_first_patch(
+        self,
+        twin: &Twin,
+        templates: &dyn LayerLookup,
+        now: Timestamp,
+    ) -> Result<Patch, Refusal> {
+        check(self.patch, true, twin, templates, now)
+    }
 }
 
 /// The patch of a request, once each of its fields is checked.

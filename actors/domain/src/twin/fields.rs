@@ -75,6 +75,7 @@ pub static FIELDS: &[Field] = &[
     field("owner_id", SetBy::Registration, Heard::Never, Shown::OrNull, Form::Line),
     field("firmware_version", SetBy::Nobody, Heard::Always, Shown::OrNull, Form::Line),
     field(TOKEN_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
+    field(BROKER_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
 ];
 
 /// Calls the macro `$make` with the names of the texts that anybody may set, for structs with a member for each. The
@@ -88,6 +89,8 @@ macro_rules! settable_texts {
 
 /// The field with what the device's token hashes to.
 pub(crate) const TOKEN_HASH: &str = "token_hash";
+/// The field with the hash of the same token by which an outside broker knows the device; empty where it need not.
+pub(crate) const BROKER_HASH: &str = "broker_hash";
 
 /// A text has at most this many bytes.
 const LONGEST_TEXT: usize = 4_096;

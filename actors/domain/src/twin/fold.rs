@@ -2,7 +2,7 @@
 //! now and again whenever the twin is made from what the journal has.
 
 use super::delta::Comparison;
-use super::fields::TOKEN_HASH;
+use super::fields::{BROKER_HASH, TOKEN_HASH};
 use super::intake::Filed;
 use super::notes::came_with_readings;
 use super::properties::Arrival;
@@ -105,6 +105,7 @@ impl Twin {
                 self.control.apply_lifecycle(step.state, self.presence.was_heard());
                 if step.state == Lifecycle::Retired {
                     self.profile.more.remove(TOKEN_HASH);
+                    self.profile.more.remove(BROKER_HASH);
                 }
             }
             Part::Mode(mode) => self.control.mode = *mode,

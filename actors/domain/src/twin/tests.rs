@@ -80,7 +80,7 @@ fn a_device_appears_speaks_and_is_claimed() {
 
 #[test]
 fn nobody_is_told_what_the_token_hashes_to() {
-    let patch = object(r#"{"name": "Pump", "token_hash": "5e884898"}"#);
+    let patch = object(r#"{"name": "Pump", "token_hash": "5e884898", "broker_hash": "$7$101$a$b"}"#);
     let registered =
         twin().apply(Input::Register(Box::new(Registration { patch })), at(1), &cause()).unwrap();
     assert_eq!(

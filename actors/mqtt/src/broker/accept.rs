@@ -190,6 +190,11 @@ impl Connections {
         (state.clients, self.most, state.refused)
     }
 
+    /// Has `client` a connection?
+    pub(super) fn has_client(&self, client: &str) -> bool {
+        self.lock().admitted.contains_key(client)
+    }
+
     /// Has `client` a place, or is there one that anybody may have?
     pub(super) fn has_place(&self, client: &str) -> bool {
         let state = self.lock();
@@ -211,6 +216,32 @@ impl Connections {
         drop(state);
         self.room.notify_one();
         Some(ClientSlot { connections: Arc::clone(self), client: client.to_owned(), key })
+    }
+
+    /// Tells the connections of `client`, but for the connection `but`, to end because the client may not be there.
+    pub(super) fn tell_to_leave(&self, client: &str, but: Option<u64>, reason: u8) {
+        let state = self.lock();
+        for key in state.admitted.get(client).into_iter().flatten().filter(|key| Some(**key) != but) {
+            if let Some(gate) = state.gates.get(key) {
+                gate.part(reason);
+            }
+        }
+    }
+
+    /// Waits until `client` has no connection but for the connection `but`.
+    pub(super) async fn until_left(&self, client: &str, but: Option<u64>) {
+        loop {
+            let mut gone = std::pin::pin!(self.gone.notified());
+            gone.as_mut().enable(); // before the look, so that it misses nothing
+            let has_left = {
+                let state = self.lock();
+                state.admitted.get(client).into_iter().flatten().all(|key| Some(*key) == but)
+            };
+            if has_left {
+                return;
+            }
+            gone.await;
+        }
     }
 
     /// Ends the connections of `client`.
@@ -302,6 +333,8 @@ impl Drop for ClientSlot {
                 state.admitted.remove(&self.client);
             }
         }
+        drop(state);
+        self.connections.gone.notify_waiters();
     }
 }
 

@@ -1,26 +1,30 @@
 //! The hub's state of one connection, gathered from the packets that pass and from the broker's calls to the hooks.
 
+pub(super) mod feeding;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::FutureExt as _;
-use mqtt5::QoS;
 use mqtt5::broker::router::MessageRouter;
-use mqtt5::broker::storage::{DynamicStorage, QueueHandle, QueuedMessage, StorageBackend as _};
-use mqtt5::packet::subscribe::{RetainHandling, SubscribePacket};
+use mqtt5::broker::storage::{DynamicStorage, QueueHandle, StorageBackend as _};
+use mqtt5::packet::subscribe::SubscribePacket;
 
+use self::feeding::RetainedRequest;
 use super::accept::ClientSlot;
 use super::exactly_once::ExactlyOnce;
 use super::gate::Gate;
 use super::handed_commands::{HandedCommands, Withheld};
+use super::owners::SessionOwners;
 use super::partial_packets::PartialPackets;
-use super::retained::{AnswerProgress, Cursor, Retained};
+use super::retained::Retained;
 use super::sessions::SessionLimits;
 use super::stream::{Inspect, PacketVerdict};
 use super::wildcards::{self, Wildcards};
 use super::wills::Will;
 use super::wire::{self, PublishParts, WillPacket};
+use crate::identity::ClientIdentity;
 use crate::subscribers::Subscriptions;
 use twinhub_domain::DeviceId;
 use twinhub_domain::twin::Downlink;
@@ -35,16 +39,6 @@ const LARGEST_CONNECT: usize = 64 * 1024;
 /// Room for a will in a CONNECT: the largest payload that there can be, and a topic.
 const LARGEST_WILL: usize = 66 * 1024;
 
-/// Retained messages go into the session's queue when it is empty: at most this many at once, and this many bytes. They
-/// and the messages that come meanwhile must not push each other out of the queue, so they take half of its capacity at
-/// most.
-const MOST_FED: usize = 64;
-const MOST_BYTES_FED: usize = 128 * 1024;
-/// The memory of a queued message beside its footprint, in bytes.
-const QUEUE_ENTRY: usize = 128;
-/// Retained messages that are looked at in one go, while others wait for them and for the connection's thread.
-pub(super) const MOST_STEPS: usize = 1_000;
-
 /// State that all connections share.
 pub(super) struct BrokerShared {
     pub(super) router: Arc<MessageRouter>,
@@ -58,6 +52,7 @@ pub(super) struct BrokerShared {
     pub(super) came_back: Mutex<HashSet<Arc<str>>>,
     /// Commands that are with the broker.
     pub(super) handed_commands: Arc<HandedCommands>,
+    pub(super) owners: SessionOwners,
     pub(super) largest_packet: usize,
 }
 
@@ -98,6 +93,8 @@ pub(super) struct ClientConnection {
     last_packets: Mutex<LastPackets>,
     will: Mutex<Option<Will>>,
     slot: Mutex<Option<ClientSlot>>,
+    /// None before it is admitted.
+    identity: OnceLock<Arc<dyn ClientIdentity>>,
     /// The topics of the hub to which it is subscribed.
     subscriptions: Mutex<Option<Subscriptions>>,
     /// Packets to send to the client before the connection ends.
@@ -127,14 +124,6 @@ pub(super) struct PendingSubscribe {
     is_new: Vec<bool>,
 }
 
-/// A filter that was granted, and how far it has been answered with retained messages.
-struct RetainedRequest {
-    filter: Box<str>,
-    cursor: Cursor,
-    qos: QoS,
-    id: Option<u32>,
-}
-
 impl ClientConnection {
     /// The connection that is known by `key`.
     pub(super) fn new(common: Arc<BrokerShared>, key: u64) -> Self {
@@ -152,6 +141,7 @@ impl ClientConnection {
             last_packets: Mutex::default(),
             will: Mutex::default(),
             slot: Mutex::default(),
+            identity: OnceLock::new(),
             subscriptions: Mutex::default(),
             final_packets: Mutex::default(),
             asked: Mutex::default(),
@@ -183,9 +173,15 @@ impl ClientConnection {
         self.introduced.load(Ordering::Relaxed)
     }
 
-    /// Counts the connection among the clients until it ends.
-    pub(super) fn set_slot(&self, slot: ClientSlot) {
+    /// Admits its client, who is counted among the clients until the connection ends.
+    pub(super) fn admit(&self, slot: ClientSlot, identity: Arc<dyn ClientIdentity>) {
         *lock(&self.slot) = Some(slot);
+        let _ = self.identity.set(identity); // there is one CONNECT
+    }
+
+    /// The identity of its client, once that is admitted.
+    pub(super) fn identity(&self) -> Option<&Arc<dyn ClientIdentity>> {
+        self.identity.get()
     }
 
     /// Adds a packet to send to the client before the connection ends.
@@ -202,9 +198,9 @@ impl ClientConnection {
         lock(&self.last_packets).will.take()
     }
 
-    /// The topic and payload of the will that its CONNECT brought.
-    pub(super) fn will_on<T>(&self, look: impl FnOnce(&WillPacket) -> Option<T>) -> Option<T> {
-        lock(&self.last_packets).will.as_ref().and_then(look)
+    /// The will that its CONNECT brought.
+    pub(super) fn will_packet(&self) -> Option<WillPacket> {
+        lock(&self.last_packets).will.clone()
     }
 
     /// Adds subscriptions of the connection. Gives the devices whose twins waited for them.
@@ -234,96 +230,6 @@ impl ClientConnection {
 
     pub(super) fn take_will(&self) -> Option<Will> {
         lock(&self.will).take()
-    }
-
-    /// The broker has answered the last SUBSCRIBE; `granted` has one answer for each filter.
-    pub(super) fn subscribed(&self, granted: impl Iterator<Item = bool>) {
-        let Some(PendingSubscribe { packet, is_new }) = lock(&self.last_packets).subscribe.take() else {
-            return;
-        };
-        let id = packet.properties.get_subscription_identifier();
-        let mut requests = Vec::new();
-        let mut filters = HashSet::new();
-        let granted: Vec<bool> = granted.collect();
-        // From behind: the last word on a filter counts.
-        for ((filter, is_new), granted) in packet.filters.iter().zip(is_new).zip(granted).rev() {
-            if !filters.insert(&*filter.filter) {
-                continue;
-            }
-            let wanted = match filter.options.retain_handling {
-                RetainHandling::SendAtSubscribe => true,
-                RetainHandling::SendAtSubscribeIfNew => is_new,
-                RetainHandling::DoNotSend => false,
-            };
-            if granted
-                && wanted
-                && let Some(cursor) = Cursor::new(&filter.filter)
-            {
-                let (filter, qos) = (filter.filter.as_str().into(), filter.options.qos);
-                requests.push(RetainedRequest { filter, cursor, qos, id });
-            }
-        }
-        let mut asked = lock(&self.asked);
-        asked.retain(|before| !filters.contains(&*before.filter));
-        asked.extend(requests.into_iter().rev());
-        self.feeding.store(!asked.is_empty(), Ordering::Relaxed);
-    }
-
-    /// The broker has taken these filters out of the session.
-    pub(super) fn unsubscribed<'a>(&self, filters: impl Iterator<Item = &'a str>) {
-        let filters: HashSet<&str> = filters.collect();
-        let mut asked = lock(&self.asked);
-        asked.retain(|before| !filters.contains(&*before.filter));
-        self.feeding.store(!asked.is_empty(), Ordering::Relaxed);
-    }
-
-    /// Puts retained messages that were asked for into the session's queue, as the client takes them. True where there
-    /// are more to look for now.
-    fn feed(&self) -> bool {
-        let Some(AdmittedClient { id: client, queue }) = self.client.get() else { return false };
-        if !queue.is_empty() {
-            return false; // we are asked again when the client has taken that
-        }
-        let SessionLimits { messages, bytes: most_bytes, .. } = self.common.session_limits;
-        let most = MOST_FED.min((messages / 2).max(1));
-        let most_bytes = MOST_BYTES_FED.min(most_bytes / 2);
-        let mut asked = lock(&self.asked);
-        let (mut fed, mut bytes, mut steps) = (0, 0, MOST_STEPS);
-        let mut interrupted = false;
-        while let Some(RetainedRequest { cursor, qos, id, .. }) = asked.front_mut() {
-            let answered = self.common.retained.answer(cursor, &mut steps, |mut packet| {
-                if fed == most {
-                    return false;
-                }
-                packet.qos = if (packet.qos as u8) < *qos as u8 { packet.qos } else { *qos };
-                if let Some(id) = id {
-                    packet.properties.set_subscription_identifier(*id);
-                }
-                let qos = packet.qos;
-                let message = QueuedMessage::new(packet, client.to_string(), qos, None);
-                let size = message.footprint() + QUEUE_ENTRY;
-                if bytes + size > most_bytes && fed > 0 {
-                    return false; // a large one goes alone
-                }
-                (fed, bytes) = (fed + 1, bytes + size);
-                queue.push(message);
-                true
-            });
-            match answered {
-                AnswerProgress::All => drop(asked.pop_front()),
-                AnswerProgress::Part => break,
-                AnswerProgress::Interrupted => {
-                    interrupted = true;
-                    break;
-                }
-            }
-        }
-        self.feeding.store(!asked.is_empty(), Ordering::Relaxed);
-        drop(asked);
-        if fed > 0 {
-            queue.notify();
-        }
-        interrupted
     }
 
     fn inspect_connect(&self, packet: &[u8], header: usize) -> PacketVerdict {
@@ -457,40 +363,14 @@ impl Inspect for ClientConnection {
     }
 
     fn final_packets(&self) -> Vec<u8> {
-        std::mem::take(&mut *lock(&self.final_packets))
+        match self.gate.parting() {
+            Some(reason) => self.goodbye(reason),
+            None => std::mem::take(&mut *lock(&self.final_packets)),
+        }
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while holding one of these.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::broker::tests::raw::subscribe;
-    use crate::broker::{BrokerSettings, common};
-    use crate::testing::{MemoryPersistence, still};
-
-    #[tokio::test]
-    async fn what_is_asked_for_again_takes_the_place_of_what_was_asked() {
-        let common =
-            common(&BrokerSettings::default(), Arc::<MemoryPersistence>::default(), still()).await.unwrap();
-        let connection = ClientConnection::new(common, 0);
-        connection.is(&"app".into());
-        let ask = |filters: &[&str]| {
-            let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (*filter, 0)).collect();
-            let mut packet = subscribe(false, 1, &filters);
-            assert_eq!(connection.inspect(&mut packet, 2), PacketVerdict::Pass);
-            connection.subscribed(std::iter::repeat_n(true, filters.len()));
-            lock(&connection.asked).iter().map(|request| request.filter.to_string()).collect::<Vec<_>>()
-        };
-        for _ in 0..3 {
-            assert_eq!(ask(&["a/#", "b", "b", "c/+"]), ["a/#", "b", "c/+"]);
-        }
-        assert_eq!(ask(&["b"]), ["a/#", "c/+", "b"]);
-        connection.unsubscribed(["a/#", "never/asked"].into_iter());
-        assert_eq!(ask(&[]), ["c/+", "b"]);
-    }
 }

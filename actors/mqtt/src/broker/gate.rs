@@ -29,6 +29,8 @@ struct GateState {
     reading: ReadPhase,
     /// The message that the broker is about to acknowledge although it was not taken, and why not.
     refused: Option<(u16, u8)>,
+    /// The client has lost its rights, for this reason: nothing goes to it any more but that.
+    parting: Option<u8>,
 }
 
 /// The state of reading from the connection.
@@ -148,6 +150,17 @@ impl Gate {
     pub(super) fn break_off(&self) {
         self.lock().reading = ReadPhase::Broken;
         self.task.wake();
+    }
+
+    /// Ends the connection, and has nothing more go to its client but this reason.
+    pub(super) fn part(&self, reason: u8) {
+        self.lock().parting = Some(reason);
+        self.break_off();
+    }
+
+    /// The reason for which the client must get nothing more.
+    pub(super) fn parting(&self) -> Option<u8> {
+        self.lock().parting
     }
 
     /// Takes nothing more in.

@@ -15,7 +15,7 @@ use tracing::error;
 
 use super::connection::{BrokerShared, ClientConnection};
 use super::gate::Gate;
-use super::rights;
+use super::rights::{self, Denial};
 use super::wills::Wills;
 use super::{wildcards, wire};
 use crate::ack_queue::AckOutcome;
@@ -54,14 +54,26 @@ impl Hooks {
             error!("a connection is served without its gate");
             return std::future::pending().await; // nothing is acknowledged that is not stored
         };
-        let of_a_device = self.dialects.is_ours(&event.topic);
-        if !of_a_device && self.dialects.is_hubs(&event.topic) {
-            let ClientPublishEvent { client_id, topic, payload, .. } = &event;
-            self.intake.refuse(topic, payload, rights::REASON, rights::refusal(client_id));
-            self.refuse(&connection, &event, wire::NOT_AUTHORIZED);
+        let mut packet = as_sent(&event, &connection);
+        let Some(identity) = connection.identity() else {
+            error!("a client publishes that was not admitted");
+            return PublishAction::Handled;
+        };
+        let ClientPublishEvent { client_id, topic, payload, .. } = &event;
+        let allowed = rights::may_publish(&self.dialects, &**identity, client_id, topic, payload).await;
+        if let Err(denial) = allowed {
+            self.deny(&connection, &event, denial);
             return PublishAction::Handled;
         }
-        let mut packet = as_sent(&event, &connection);
+        if packet.retain
+            && let Err(denial) = rights::may_retain(&self.dialects, &**identity, client_id, topic)
+        {
+            if self.deny(&connection, &event, denial) {
+                return PublishAction::Handled;
+            }
+            packet.retain = false; // there is no way to say so: it is delivered all the same
+        }
+        let of_a_device = self.dialects.is_ours(&event.topic);
         if packet.retain && !self.common.retained.has_room(&packet) {
             if self.refuse(&connection, &event, wire::QUOTA_EXCEEDED) {
                 return PublishAction::Handled;
@@ -100,6 +112,12 @@ impl Hooks {
             self.common.router.route_message(&packet, Some(&client)).await;
         }
         PublishAction::Handled
+    }
+
+    /// Denies a publish. True where its client is told so.
+    fn deny(&self, connection: &ClientConnection, event: &ClientPublishEvent, denial: Denial) -> bool {
+        self.intake.refuse(&event.topic, &event.payload, denial.reason, denial.detail);
+        self.refuse(connection, event, wire::NOT_AUTHORIZED)
     }
 
     /// Puts the reason for the refusal into the broker's acknowledgement. False where there is no code for it: in MQTT
@@ -175,6 +193,14 @@ impl Hooks {
         }
     }
 
+    /// Counts the filters with wildcards that the client's session has.
+    async fn count_wildcards(&self, client_id: &Arc<str>) {
+        if let Ok(Some(session)) = self.common.storage.get_session(client_id).await {
+            let count = session.subscriptions.keys().filter(|filter| wildcards::is_one(filter)).count();
+            self.common.wildcards.set(client_id, count);
+        }
+    }
+
     /// A resumed session has its earlier subscriptions.
     async fn resume(&self, connection: &ClientConnection, client_id: &str) {
         if let Ok(Some(session)) = self.common.storage.get_session(client_id).await {
@@ -208,7 +234,8 @@ impl BrokerEventHandler for Hooks {
             } else {
                 self.common.forget(&event.client_id);
             }
-            connection.set_will(self.wills.note(&event, connection.take_will_packet()));
+            let Some(identity) = connection.identity().cloned() else { return };
+            connection.set_will(self.wills.note(&event, connection.take_will_packet(), identity));
         })
     }
 
@@ -220,7 +247,13 @@ impl BrokerEventHandler for Hooks {
             let granted = all.iter().filter(|subscription| wire::is_granted(subscription.result));
             self.subscribes(connection, granted.map(|subscription| &*subscription.topic_filter));
         });
-        Box::pin(std::future::ready(()))
+        Box::pin(async move {
+            // They were counted before anybody knew that they would be refused.
+            let refused = event.subscriptions.iter().filter(|one| !wire::is_granted(one.result));
+            if refused.map(|one| &*one.topic_filter).any(wildcards::is_one) {
+                self.count_wildcards(&event.client_id).await;
+            }
+        })
     }
 
     fn on_client_unsubscribe(&self, event: ClientUnsubscribeEvent) -> Hook<'_, ()> {
@@ -230,11 +263,8 @@ impl BrokerEventHandler for Hooks {
                 connection.unsubscribes(filters());
                 connection.unsubscribed(filters());
             });
-            if filters().any(wildcards::is_one)
-                && let Ok(Some(session)) = self.common.storage.get_session(&event.client_id).await
-            {
-                let left = session.subscriptions.keys().filter(|filter| wildcards::is_one(filter)).count();
-                self.common.wildcards.set(&event.client_id, left);
+            if filters().any(wildcards::is_one) {
+                self.count_wildcards(&event.client_id).await;
             }
         })
     }
@@ -245,15 +275,17 @@ impl BrokerEventHandler for Hooks {
 
     fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Hook<'_, ()> {
         Box::pin(async move {
-            let will = CONNECTION.try_with(|connection| {
-                connection.drop_subscriptions();
-                connection.take_will()
-            });
-            let will = will.ok().flatten();
+            let Ok(connection) = CONNECTION.try_with(Arc::clone) else { return };
+            connection.drop_subscriptions();
+            let will = connection.take_will();
             if matches!(self.common.storage.get_session(&event.client_id).await, Ok(None)) {
                 self.common.forget(&event.client_id);
+                if let Some(identity) = connection.identity() {
+                    self.common.owners.release(&event.client_id, identity);
+                }
             }
-            if let Some(will) = will.filter(|_| event.unexpected) {
+            // A client that was made to leave has no last word.
+            if let Some(will) = will.filter(|_| event.unexpected && connection.gate.parting().is_none()) {
                 self.wills.execute(event.client_id, will).await;
             }
         })

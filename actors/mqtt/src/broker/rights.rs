@@ -1,33 +1,154 @@
-//! The right to publish. Clients have no identity yet; one rule needs none: the hub alone publishes on the topics on
-//! which devices listen to it.
+//! The right to publish and to subscribe, by the identity of a client. One rule holds for all: the hub alone publishes
+//! on the topics on which devices listen to it.
 
-use mqtt5::broker::auth::AuthResult;
-use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use super::wire::WillPacket;
+use crate::dialects::{DecodeError, Dialects, Direction, MessageDevice, TopicDevice, WatchedDevices};
+use crate::identity::{Act, Allowance, ClientIdentity};
+use crate::subscribers::unshared;
 
-use super::connection::ClientConnection;
-use crate::intake::Intake;
-
-/// The stable word for it among rejected messages.
-pub(super) const REASON: &str = "hub_only_topic";
-
-/// The reason for the refusal of a publish, for people.
-pub(super) fn refusal(client: &str) -> String {
-    format!("the hub alone speaks on this topic, and `{client}` published to it")
+/// The refusal of a publish, a subscription or a last will.
+#[derive(Debug)]
+pub(super) struct Denial {
+    /// The stable word for it among rejected messages.
+    pub(super) reason: &'static str,
+    /// The reason for people.
+    pub(super) detail: String,
 }
 
-/// None where a client with this last will may connect.
-pub(super) fn refuse_will(
-    intake: &dyn Intake,
-    connection: &ClientConnection,
+/// A topic of the hub.
+const HUB_ONLY: &str = "hub_only_topic";
+/// A topic or filter that is not the client's.
+const NOT_AUTHORIZED: &str = "not_authorized";
+/// A message that is kept for later subscribers, on a topic where none may be.
+const NOT_RETAINED: &str = "retain_not_authorized";
+
+impl Denial {
+    fn new(reason: &'static str, detail: String) -> Self {
+        Self { reason, detail }
+    }
+
+    fn of_payload(error: &DecodeError) -> Self {
+        Self::new(error.reason(), error.to_string())
+    }
+}
+
+/// A client, as refusals name it: by its principal, or by its client id where it has none.
+fn shown(identity: &dyn ClientIdentity, client: &str) -> String {
+    match identity.name() {
+        "" => format!("`{client}`, which is anonymous,"),
+        name => format!("`{name}`"),
+    }
+}
+
+/// May `client` publish this?
+///
+/// # Errors
+/// It may not.
+pub(super) async fn may_publish(
+    dialects: &Dialects,
+    identity: &dyn ClientIdentity,
     client: &str,
-) -> Option<AuthResult> {
-    let dialects = intake.dialects();
-    let (topic, payload) = connection
-        .will_on(|will| dialects.is_hubs(&will.topic).then(|| (will.topic.clone(), will.payload.clone())))?;
-    let detail = format!("the last will of `{client}` is on a topic on which the hub alone speaks");
-    intake.refuse(&topic, &payload, REASON, detail);
-    Some(AuthResult::fail_with_reason(
-        ReasonCode::NotAuthorized,
-        "the hub alone speaks on the topic of the will",
-    ))
+    topic: &str,
+    payload: &[u8],
+) -> Result<(), Denial> {
+    let everything = identity.allowance() == Allowance::Everything;
+    let belongs_to = if everything { None } else { dialects.device_of(topic, Direction::FromDevice) };
+    if belongs_to.is_none() && !dialects.is_ours(topic) && dialects.is_hubs(topic) {
+        let detail = format!("the hub alone speaks on this topic, and `{client}` published to it");
+        return Err(Denial::new(HUB_ONLY, detail));
+    }
+    if everything {
+        return Ok(());
+    }
+    let denied = |of: &str| {
+        let who = shown(identity, client);
+        Err(Denial::new(NOT_AUTHORIZED, format!("{who} may not publish {of}")))
+    };
+    if identity.allowance() != Allowance::SpeakForDevices {
+        return denied("anything");
+    }
+    match belongs_to {
+        None => denied("on a topic that is no device's"),
+        Some(TopicDevice::Named(device)) if identity.reaches(&device, None, Act::Publish).await => Ok(()),
+        Some(TopicDevice::Named(device)) => denied(&format!("for `{device}`")),
+        Some(TopicDevice::InPayload) => {
+            // What cannot be read is for nobody.
+            let devices = dialects.devices_in(topic, payload).map_err(|error| Denial::of_payload(&error))?;
+            for MessageDevice { device, serial } in devices {
+                if !identity.reaches(&device, serial.as_deref(), Act::Publish).await {
+                    return denied(&format!("for `{device}`"));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// May a message on this topic, which `client` may publish, be kept for later subscribers?
+///
+/// # Errors
+/// It may not.
+pub(super) fn may_retain(
+    dialects: &Dialects,
+    identity: &dyn ClientIdentity,
+    client: &str,
+    topic: &str,
+) -> Result<(), Denial> {
+    if identity.allowance() == Allowance::Everything || dialects.may_retain(topic) {
+        return Ok(());
+    }
+    let detail = format!("{} may not have this message retained: a status alone is", shown(identity, client));
+    Err(Denial::new(NOT_RETAINED, detail))
+}
+
+/// May `client` subscribe to all that this filter matches?
+///
+/// # Errors
+/// It may not.
+pub(super) async fn may_subscribe(
+    dialects: &Dialects,
+    identity: &dyn ClientIdentity,
+    client: &str,
+    filter: &str,
+) -> Result<(), Denial> {
+    let own = unshared(filter);
+    let is_within = match identity.allowance() {
+        Allowance::Everything => true,
+        Allowance::SpeakForDevices => match dialects.device_of(own, Direction::ToDevice) {
+            Some(TopicDevice::Named(device)) => identity.reaches(&device, None, Act::Subscribe).await,
+            Some(TopicDevice::InPayload) | None => false,
+        },
+        Allowance::WatchDevices => match dialects.watched_by(own) {
+            Some(WatchedDevices::All) => identity.reaches_all(),
+            Some(WatchedDevices::One(device)) => identity.reaches(&device, None, Act::Subscribe).await,
+            None => false,
+        },
+    };
+    if is_within {
+        return Ok(());
+    }
+    let may = match identity.allowance() {
+        Allowance::WatchDevices => "iot/devices/ID/data, state and status of devices in its scope",
+        _ => "the topics of one of its devices, such as iot/devices/ID/#",
+    };
+    let who = shown(identity, client);
+    Err(Denial::new(NOT_AUTHORIZED, format!("{who} may not subscribe to this filter: it may to {may}")))
+}
+
+/// May `client` have this last will?
+///
+/// # Errors
+/// It may not.
+pub(super) async fn may_leave(
+    dialects: &Dialects,
+    identity: &dyn ClientIdentity,
+    client: &str,
+    will: &WillPacket,
+) -> Result<(), Denial> {
+    let allowed = may_publish(dialects, identity, client, &will.topic, &will.payload).await;
+    let allowed = match (allowed, will.retain) {
+        (Ok(()), true) => may_retain(dialects, identity, client, &will.topic),
+        (allowed, _) => allowed,
+    };
+    allowed.map_err(|denial| Denial { detail: format!("as its last will: {}", denial.detail), ..denial })
 }

@@ -124,6 +124,12 @@ impl Sessions {
         session.is_some_and(|session| !session.connected) && !self.common.router.is_connected(client).await
     }
 
+    /// The clients that have a session.
+    #[cfg(test)]
+    pub(super) async fn clients(&self) -> Vec<String> {
+        self.common.storage.session_client_ids().await.unwrap()
+    }
+
     #[cfg(test)]
     pub(super) fn wildcards(&self) -> usize {
         self.common.wildcards.count()
@@ -280,11 +286,23 @@ impl Sessions {
 
     async fn remove_ended(&self, router: &MessageRouter) {
         router.sweep_sessions().await;
+        self.release_owners(router).await;
         let mut clients: HashSet<Arc<str>> = self.common.exactly_once.clients().into_iter().collect();
         clients.extend(self.common.wildcards.clients());
         for client in clients {
             if matches!(self.common.storage.get_session(&client).await, Ok(None)) {
                 self.common.forget(&client);
+            }
+        }
+    }
+
+    /// Releases the names of clients that have no session: those that went away while they connected, too.
+    async fn release_owners(&self, router: &MessageRouter) {
+        let Ok(sessions) = self.common.storage.session_client_ids().await else { return };
+        let sessions: HashSet<String> = sessions.into_iter().collect();
+        for (client, identity) in self.common.owners.filter(|client, _| !sessions.contains(client)) {
+            if !router.is_connected(&client).await && !self.connections.has_client(&client) {
+                self.common.owners.release(&client, &identity);
             }
         }
     }

@@ -289,6 +289,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
             ready!(self.poll_drain_unless_broken(cx))?;
         }
         let this = &mut *self;
+        if this.inspector.gate().parting().is_some() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         this.inspector.sends(packet);
         if let Some(Withheld { packet_id }) = this.inspector.withholds(packet) {
             if let Some(packet_id) = packet_id {

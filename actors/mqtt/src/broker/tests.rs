@@ -10,6 +10,7 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 mod exactly_once;
+mod identities;
 mod limits;
 pub(super) mod raw;
 mod retained;

@@ -12,16 +12,19 @@ use mqtt5::packet::publish::PublishPacket;
 use tokio::task::AbortHandle;
 
 use super::connection::BrokerShared;
+use super::rights;
 use super::wire::WillPacket;
 use crate::dialects::Dialects;
+use crate::identity::ClientIdentity;
 use crate::intake::{IncomingMessage, Intake};
 use crate::rule_topics::RuleTopics;
 use twinhub_domain::receipt::Receipt;
 
 /// The message to publish when a client disconnects without a DISCONNECT.
-#[derive(Debug)]
 pub(super) struct Will {
     packet: PublishPacket,
+    client: Arc<str>,
+    identity: Arc<dyn ClientIdentity>,
     /// Zero: at once.
     delay: Duration,
 }
@@ -46,33 +49,44 @@ impl Wills {
     }
 
     /// A client has come: its pending will of an earlier connection is dropped. Gives its new will, if it has one.
-    pub(super) fn note(&self, event: &ClientConnectEvent, will: Option<WillPacket>) -> Option<Will> {
-        if let Some(waiting) = self.lock().remove(&event.client_id) {
-            waiting.abort();
-        }
+    pub(super) fn note(
+        &self,
+        event: &ClientConnectEvent,
+        will: Option<WillPacket>,
+        identity: Arc<dyn ClientIdentity>,
+    ) -> Option<Will> {
+        self.cancel(&event.client_id);
         let WillPacket { topic, payload, qos, retain, delay, properties } = will?;
         let mut packet = PublishPacket::new(topic, payload, qos).with_retain(retain);
         packet.properties = properties;
         // A will waits no longer than its session lasts.
         let delay = Duration::from_secs(delay.min(event.session_expiry_interval).into());
-        Some(Will { packet, delay })
+        Some(Will { packet, client: Arc::clone(&event.client_id), identity, delay })
+    }
+
+    /// The client's session is over, or it is back: its will does not happen.
+    pub(super) fn cancel(&self, client_id: &str) {
+        if let Some(waiting) = self.lock().remove(client_id) {
+            waiting.abort();
+        }
     }
 
     /// The client has gone without a word.
-    pub(super) async fn execute(self: &Arc<Self>, client_id: Arc<str>, Will { packet, delay }: Will) {
+    pub(super) async fn execute(self: &Arc<Self>, client_id: Arc<str>, will: Will) {
+        let delay = will.delay;
         if self.closing.load(Ordering::Acquire) {
             return;
         }
         if self.common.router.is_connected(&client_id).await {
             // It is back already where a new connection took its session over: the device has not gone, and
             // what it says now stays. The standard has others hear the will all the same.
-            if delay.is_zero() {
-                self.common.router.route_message(&packet.with_retain(false), None).await;
+            if delay.is_zero() && self.is_allowed(&will).await {
+                self.common.router.route_message(&will.packet.with_retain(false), None).await;
             }
             return;
         }
         if delay.is_zero() {
-            return self.publish(packet).await;
+            return self.publish(will).await;
         }
         let wills = Arc::clone(self);
         let key = Arc::clone(&client_id);
@@ -82,7 +96,7 @@ impl Wills {
             let due = wills.lock().remove(&client_id).is_some();
             // It may have come back just before this began to wait.
             if due && !wills.common.router.is_connected(&client_id).await {
-                wills.publish(packet).await;
+                wills.publish(will).await;
             }
         });
         if let Some(earlier) = waiting.insert(key, task.abort_handle()) {
@@ -90,7 +104,18 @@ impl Wills {
         }
     }
 
-    async fn publish(&self, packet: PublishPacket) {
+    /// Has its client the right still that it had when it connected?
+    async fn is_allowed(&self, Will { packet, client, identity, .. }: &Will) -> bool {
+        let (topic, payload) = (&packet.topic_name, &packet.payload);
+        identity.lasts()
+            && rights::may_publish(&self.dialects, &**identity, client, topic, payload).await.is_ok()
+    }
+
+    async fn publish(&self, will: Will) {
+        if !self.is_allowed(&will).await {
+            return;
+        }
+        let packet = will.packet;
         let BrokerShared { router, retained, .. } = &*self.common;
         let packet = if packet.retain && retained.has_room(&packet) {
             retained.take(&packet, None);
@@ -134,7 +159,7 @@ mod tests {
     use super::*;
     use crate::broker::{BrokerSettings, common};
     use crate::testing::TestIntake;
-    use crate::testing::{MemoryPersistence, still};
+    use crate::testing::{MemoryPersistence, anybody, still};
 
     async fn wills(test_intake: &TestIntake) -> Arc<Wills> {
         let common =
@@ -144,7 +169,7 @@ mod tests {
 
     fn will(topic: &str, delay: u64) -> Will {
         let packet = PublishPacket::new(topic, &b"offline"[..], QoS::AtLeastOnce);
-        Will { packet, delay: Duration::from_secs(delay) }
+        Will { packet, client: "a".into(), identity: anybody(), delay: Duration::from_secs(delay) }
     }
 
     #[tokio::test]

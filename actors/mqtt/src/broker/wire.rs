@@ -7,6 +7,42 @@ use mqtt5::encoding::encode_variable_int;
 use mqtt5::packet::subscribe::SubscribePacket;
 use mqtt5::{FixedHeader, Properties, PropertyId, QoS, validate_topic_name};
 
+/// The answer to a CONNECT that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConnectAnswer {
+    /// There are too many clients.
+    Crowded,
+    BadCredentials,
+    NotAuthorized,
+    BadClientId,
+    TooManyTries,
+    Unavailable,
+}
+
+impl ConnectAnswer {
+    /// The reason code of MQTT 5.
+    fn code(self) -> u8 {
+        match self {
+            Self::Crowded => QUOTA_EXCEEDED,
+            Self::BadCredentials => 0x86,
+            Self::NotAuthorized => NOT_AUTHORIZED,
+            Self::BadClientId => 0x85,
+            Self::TooManyTries => 0x9f,
+            Self::Unavailable => 0x88,
+        }
+    }
+
+    /// The return code of MQTT 3.1.1, which has five.
+    fn code_before_5(self) -> u8 {
+        match self {
+            Self::BadClientId => 2,
+            Self::Crowded | Self::TooManyTries | Self::Unavailable => 3,
+            Self::BadCredentials => 4,
+            Self::NotAuthorized => 5,
+        }
+    }
+}
+
 /// Packet types, the high half of the first byte.
 pub(super) const CONNECT: u8 = 1;
 pub(super) const CONNACK: u8 = 2;
@@ -25,8 +61,6 @@ pub(super) const NOT_AUTHORIZED: u8 = 0x87;
 pub(super) const TOPIC_ALIAS_INVALID: u8 = 0x94;
 pub(super) const PACKET_TOO_LARGE: u8 = 0x95;
 pub(super) const QUOTA_EXCEEDED: u8 = 0x97;
-/// CONNACK's code of MQTT 3.1.1 for a server that does not serve now.
-const SERVER_UNAVAILABLE: u8 = 3;
 /// SUBACK's code of MQTT 3.1.1 for a filter that was not taken.
 const SUBSCRIPTION_FAILED: u8 = 0x80;
 
@@ -68,7 +102,7 @@ pub(super) struct ConnectPacket {
 }
 
 /// A last will as a CONNECT has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct WillPacket {
     pub(super) topic: String,
     pub(super) payload: Bytes,
@@ -206,13 +240,13 @@ pub(super) fn resumes(packet: &[u8]) -> Option<bool> {
 }
 
 /// A CONNACK that refuses the client, with the reason.
-pub(super) fn refusal(v5: bool, reason: &str) -> Vec<u8> {
+pub(super) fn refusal(v5: bool, answer: ConnectAnswer, reason: &str) -> Vec<u8> {
     if !v5 {
-        return packet_of(CONNACK << 4, &[0, SERVER_UNAVAILABLE]);
+        return packet_of(CONNACK << 4, &[0, answer.code_before_5()]);
     }
     let mut properties = Properties::default();
     properties.set_reason_string(reason.into());
-    let mut body = BytesMut::from(&[0, QUOTA_EXCEEDED][..]);
+    let mut body = BytesMut::from(&[0, answer.code()][..]);
     // It fails for what is longer than a packet.
     let _ = properties.encode(&mut body);
     packet_of(CONNACK << 4, &body)

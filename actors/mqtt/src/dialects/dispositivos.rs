@@ -34,7 +34,7 @@ pub use serial::{id_of_serial, serial_number};
 pub use view::{DispositivoMoment, DispositivoView};
 
 use super::native::Native;
-use super::{DecodeError, Decoded, Dialect};
+use super::{DecodeError, Decoded, Dialect, Direction, TopicDevice};
 use twinhub_domain::payload;
 use twinhub_domain::twin::{Patch, Speaker};
 use twinhub_domain::{DeviceId, Input, Object, Outgoing, Publish, Twin};
@@ -55,6 +55,10 @@ impl Dialect for Dispositivos {
 
     fn takes(&self, topic: &str) -> bool {
         topic == TOPIC
+    }
+
+    fn device_of(&self, topic: &str, direction: Direction) -> Option<TopicDevice> {
+        (direction == Direction::FromDevice && self.takes(topic)).then_some(TopicDevice::InPayload)
     }
 
     fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>> {

@@ -14,15 +14,42 @@ use twinhub_domain::payload::PayloadError;
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{BadDeviceId, DeviceId, Input, Object, Outgoing, Publish, Twin};
 
-pub use registry::{AddedDialects, DialectListeners, Dialects, MakeStateful, StatefulId};
+pub use registry::{
+    AddedDialects, DialectListeners, Dialects, MakeStateful, MessageDevice, StatefulId, WatchedDevices,
+};
 pub use stateful::{
-    BadBindingId, Binding, BindingId, DeviceEncoder, DialectEvent, DialectMessage, Effects, Encoded,
-    LONGEST_BINDING_ID, LONGEST_NAME, StatefulDialect,
+    BadBindingId, Binding, BindingId, DeviceEncoder, DeviceOfTopic, DialectEvent, DialectMessage, Effects,
+    Encoded, LONGEST_BINDING_ID, LONGEST_NAME, StatefulDialect,
 };
 
 /// The default limit of a payload, in bytes. A reading takes some 30 bytes, so this is far beyond the needs of one
 /// message.
 pub const LARGEST_PAYLOAD: usize = 1 << 20;
+
+/// The device to which a topic belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicDevice {
+    /// The topic names it.
+    Named(DeviceId),
+    /// The payload does, of which [`Dialect::decode`] knows.
+    InPayload,
+}
+
+/// The direction of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    FromDevice,
+    ToDevice,
+}
+
+/// Topic filters that a device has for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnTopics {
+    /// It alone publishes there.
+    pub says: Vec<String>,
+    /// It alone hears all that is published there.
+    pub hears: Vec<String>,
+}
 
 /// A convention of topics and payloads in which each message is read by itself.
 pub trait Dialect: Send + Sync {
@@ -35,6 +62,22 @@ pub trait Dialect: Send + Sync {
     /// Does the hub alone speak on this topic, to its devices?
     fn is_hubs(&self, _topic: &str) -> bool {
         false
+    }
+
+    /// The device that alone publishes on this topic, or hears all that this topic filter matches; none where no device
+    /// has it for itself. Identified devices have no other topics.
+    fn device_of(&self, _topic: &str, _direction: Direction) -> Option<TopicDevice> {
+        None
+    }
+
+    /// Is the last message on this topic of a device one to keep for later subscribers?
+    fn may_retain(&self, _topic: &str) -> bool {
+        false
+    }
+
+    /// The topics that a device has for itself, with `me` in the place of its id. None where topics do not name the device.
+    fn own_topics(&self, _me: &str) -> OwnTopics {
+        OwnTopics::default()
     }
 
     /// Reads a message; none where it does not take the topic.

@@ -1,6 +1,6 @@
 //! The native dialect: the topics of API.md. The Flask guide's `iot/devices/{id}/data` is one of them.
 
-use super::{DecodeError, Decoded, Dialect};
+use super::{DecodeError, Decoded, Dialect, Direction, OwnTopics, TopicDevice, WatchedDevices};
 use crate::topics;
 use crate::topics::{Leaf, NativeTopic};
 use twinhub_domain::fleet::FirmwareReport;
@@ -43,6 +43,24 @@ impl Dialect for Native {
         topics::parse(topic).is_some_and(|native| !is_inbound(native.leaf))
     }
 
+    fn device_of(&self, topic: &str, direction: Direction) -> Option<TopicDevice> {
+        let device = match direction {
+            Direction::FromDevice => topics::parse(topic).filter(|native| is_inbound(native.leaf))?.device,
+            // All below the device is its own, and what it says itself may come back to it.
+            Direction::ToDevice => topics::device_of_filter(topic)?,
+        };
+        DeviceId::parse(device).ok().map(TopicDevice::Named)
+    }
+
+    fn may_retain(&self, topic: &str) -> bool {
+        topics::parse(topic).is_some_and(|native| native.leaf == Leaf::Status)
+    }
+
+    fn own_topics(&self, me: &str) -> OwnTopics {
+        let says = SUBSCRIPTIONS.map(|filter| filter.replacen('+', me, 1)).to_vec();
+        OwnTopics { says, hears: vec![format!("iot/devices/{me}/#")] }
+    }
+
     fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>> {
         let native = topics::parse(topic).filter(|native| is_inbound(native.leaf))?;
         Some(decode(native, payload))
@@ -50,6 +68,18 @@ impl Dialect for Native {
 
     fn encode(&self, device: &DeviceId, publish: &Publish) -> Vec<Outgoing> {
         vec![topics::outgoing(0, device, publish)]
+    }
+}
+
+/// The devices whose `data`, `state` or `status` this filter matches.
+pub(super) fn watched_by(filter: &str) -> Option<WatchedDevices> {
+    let native = topics::parse(filter)?;
+    if !matches!(native.leaf, Leaf::Data | Leaf::State | Leaf::Status) {
+        return None;
+    }
+    match native.device {
+        "+" => Some(WatchedDevices::All),
+        device => DeviceId::parse(device).ok().map(WatchedDevices::One),
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::dispositivos::Dispositivos;
-use super::native::Native;
-use super::stateful::{DeviceEncoder, Encoded, LONGEST_NAME, StatefulDialect};
-use super::{DecodeError, Decoded, Dialect};
+use super::native::{self, Native};
+use super::stateful::{DeviceEncoder, DeviceOfTopic, Encoded, LONGEST_NAME, StatefulDialect};
+use super::{DecodeError, Decoded, Dialect, Direction, OwnTopics, TopicDevice};
 use crate::subscribers::Subscribers;
 use twinhub_domain::topic::matches;
 use twinhub_domain::twin::{Audience, Downlink, Listeners, Patch};
@@ -77,6 +77,21 @@ pub struct Dialects {
 
 type DeviceEncoders = HashMap<DeviceId, (StatefulId, Arc<dyn DeviceEncoder>)>;
 
+/// A device that a message is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageDevice {
+    pub device: DeviceId,
+    /// The serial number by which the message names it, and of which the id was made.
+    pub serial: Option<Box<str>>,
+}
+
+/// The devices whose words a client hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchedDevices {
+    All,
+    One(DeviceId),
+}
+
 /// Names one of the stateful dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatefulId(usize);
@@ -86,6 +101,7 @@ struct Topics {
     name: &'static str,
     filters: Vec<String>,
     hub_filters: Vec<String>,
+    device_of: Option<DeviceOfTopic>,
 }
 
 /// The listeners to a device's messages, and the words they know: as the broker reports them for native topics. Of
@@ -131,10 +147,26 @@ impl Dialects {
         stateless.extend(added.stateless.iter().cloned());
         let topics = |make: &MakeStateful| {
             let dialect = make();
-            Topics { name: dialect.name(), filters: dialect.filters(), hub_filters: dialect.hub_filters() }
+            Topics {
+                name: dialect.name(),
+                filters: dialect.filters(),
+                hub_filters: dialect.hub_filters(),
+                device_of: dialect.device_of(),
+            }
         };
         let stateful = added.stateful.iter().map(topics).collect();
         Self { stateless, stateful, encoders: RwLock::default() }
+    }
+
+    /// The topics that a device has for itself, with `me` in the place of its id.
+    #[must_use]
+    pub fn own_topics(&self, me: &str) -> OwnTopics {
+        let mut all = OwnTopics::default();
+        for own in self.stateless.iter().map(|dialect| dialect.own_topics(me)) {
+            all.says.extend(own.says);
+            all.hears.extend(own.hears);
+        }
+        all
     }
 
     /// The topic filters that bring every message that a dialect takes. None lies within another: a broker may
@@ -168,6 +200,41 @@ impl Dialects {
     pub fn is_hubs(&self, topic: &str) -> bool {
         self.stateless.iter().any(|dialect| dialect.is_hubs(topic))
             || self.stateful.iter().any(|topics| is_one(&topics.hub_filters, topic))
+    }
+
+    /// The device that alone publishes on this topic, or hears all that this topic filter matches.
+    #[must_use]
+    pub fn device_of(&self, topic: &str, direction: Direction) -> Option<TopicDevice> {
+        let stateless = self.stateless.iter().find_map(|dialect| dialect.device_of(topic, direction));
+        stateless.or_else(|| {
+            let mut stateful = self.stateful.iter().filter_map(|topics| topics.device_of);
+            stateful.find_map(|device_of| device_of(topic, direction)).map(TopicDevice::Named)
+        })
+    }
+
+    /// The devices that a message in a stateless dialect is of, with the serial numbers by which it names them.
+    ///
+    /// # Errors
+    /// The error in the payload, and its place.
+    pub fn devices_in(&self, topic: &str, payload: &[u8]) -> Result<Vec<MessageDevice>, DecodeError> {
+        let Decoded { inputs, .. } = self.decode(usize::MAX, topic, payload)?;
+        let devices = inputs.into_iter().map(|(device, input)| {
+            let serial = input.serial().map(Into::into);
+            MessageDevice { device, serial }
+        });
+        Ok(devices.collect())
+    }
+
+    /// The devices whose own words all match this topic filter, and nothing else does.
+    #[must_use]
+    pub fn watched_by(&self, filter: &str) -> Option<WatchedDevices> {
+        native::watched_by(filter)
+    }
+
+    /// Is the last message on this topic of a device one to keep for later subscribers?
+    #[must_use]
+    pub fn may_retain(&self, topic: &str) -> bool {
+        self.stateless.iter().any(|dialect| dialect.may_retain(topic))
     }
 
     /// The stateful dialect that takes the topic; none where a stateless one does, or none.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DecodeError, Inputs};
+use super::{DecodeError, Direction, Inputs};
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{DeviceId, Object, Outgoing, Publish, Timestamp};
 
@@ -24,6 +24,12 @@ pub trait StatefulDialect: Send {
         Vec::new()
     }
 
+    /// As [`Dialect::device_of`](super::Dialect::device_of), by the topic alone. None: identified devices do not speak
+    /// this dialect.
+    fn device_of(&self) -> Option<DeviceOfTopic> {
+        None
+    }
+
     /// Handles an event. On an error it has changed nothing.
     ///
     /// # Errors
@@ -33,6 +39,9 @@ pub trait StatefulDialect: Send {
     /// The time of the next [`DialectEvent::Due`] that it needs, as of now.
     fn deadline(&self) -> Option<Timestamp>;
 }
+
+/// Gives the device of a topic or topic filter.
+pub type DeviceOfTopic = fn(&str, Direction) -> Option<DeviceId>;
 
 /// An event for a stateful dialect.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::backoff::ReconnectBackoff;
 use super::rule_subscriptions::{self, Receivers};
-use super::{Shared, dropped};
+use super::{Shared, dropped, strangers};
 use crate::dialects::Dialects;
 use crate::intake::IncomingMessage;
 use crate::rule_topics::RuleTopics;
@@ -160,6 +160,7 @@ impl Poller {
         self.backoff.reset();
         self.shared.connected();
         self.listens.notify_one();
+        strangers::ask(&self.shared);
         Ok(())
     }
 

@@ -35,6 +35,8 @@ impl Validity {
 pub struct Entries {
     over_tls: bool,
     has_users: bool,
+    /// The rights of each user now; none: they are disabled.
+    users: HashMap<UserId, Option<Rights>>,
     sessions: HashMap<[u8; 32], SessionEntry>,
     keys: HashMap<SecretId, KeyEntry>,
 }
@@ -45,6 +47,7 @@ struct SessionEntry {
     session: Mutex<Used<Session>>,
     caller: Caller,
     rights: Rights,
+    quota: Option<u32>,
     lives: Lives,
     validity: Arc<Validity>,
 }
@@ -54,6 +57,7 @@ struct KeyEntry {
     caller: Caller,
     /// The rights that it gives while it has not expired.
     rights: Result<Rights, DeadKey>,
+    quota: Option<u32>,
     validity: Arc<Validity>,
 }
 
@@ -78,7 +82,13 @@ impl KeyEntry {
 impl Entries {
     /// No entries.
     pub fn new(over_tls: bool) -> Self {
-        Self { over_tls, has_users: false, sessions: HashMap::new(), keys: HashMap::new() }
+        Self {
+            over_tls,
+            has_users: false,
+            users: HashMap::new(),
+            sessions: HashMap::new(),
+            keys: HashMap::new(),
+        }
     }
 
     pub fn has_users(&self) -> bool {
@@ -103,7 +113,9 @@ impl Entries {
         Some(Identity {
             caller: entry.caller.clone(),
             rights: entry.rights.clone(),
+            quota: entry.quota,
             user: Some(entry.user),
+            key: None,
             session: Some(entry.id),
             address,
             validity: Arc::clone(&entry.validity),
@@ -130,7 +142,9 @@ impl Entries {
         Ok(Identity {
             caller: entry.caller.clone(),
             rights,
+            quota: entry.quota,
             user: used.record.owner,
+            key: used.record.owner.is_none().then(|| used.record.secret.id.clone()),
             session: None,
             address,
             validity: Arc::clone(&entry.validity),
@@ -141,11 +155,12 @@ impl Entries {
     pub fn begin(&mut self, session: Session, user: &User) -> Option<Timestamp> {
         let rights = user.rights()?;
         let (id, lives) = (session.id, Lives::of(user.role, self.over_tls));
-        let caller = Caller::Person(user.name.as_str().into());
+        let (caller, quota) = (Caller::Person(user.name.as_str().into()), user.quota());
         let (hash, user) = (session.hash, user.id);
         let ends_at = session.ends_at(lives);
         let (session, validity) = (Mutex::new(Used { record: session, is_due: false }), Arc::default());
-        self.sessions.insert(hash, SessionEntry { id, user, session, caller, rights, lives, validity });
+        self.sessions
+            .insert(hash, SessionEntry { id, user, session, caller, rights, quota, lives, validity });
         Some(ends_at)
     }
 
@@ -159,7 +174,8 @@ impl Entries {
         });
         let id = key.secret.id.clone();
         let (key, validity) = (Mutex::new(Used { record: key, is_due: false }), Arc::default());
-        self.keys.insert(id, KeyEntry { key, caller, rights, validity });
+        let quota = owner.and_then(User::quota);
+        self.keys.insert(id, KeyEntry { key, caller, rights, quota, validity });
     }
 
     /// Ends the sessions that `is_over`, and gives their number.
@@ -176,7 +192,9 @@ impl Entries {
 
     /// Gives the sessions and keys of a user the rights that the user has now. True where some were taken away.
     pub fn change_user(&mut self, user: &User) -> bool {
-        let mut is_narrowed = false;
+        let before = self.users.insert(user.id, user.rights()).flatten();
+        let mut is_narrowed =
+            before.is_some_and(|before| user.rights().is_none_or(|after| !is_within(&before, &after)));
         if user.disabled {
             is_narrowed |= self.end_sessions(|of, _| of == user.id) > 0;
         }
@@ -188,7 +206,7 @@ impl Entries {
                 std::mem::take(&mut entry.validity).end();
                 is_narrowed = true;
             }
-            entry.rights = rights.clone();
+            (entry.rights, entry.quota) = (rights.clone(), user.quota());
         }
         for entry in self.keys.values_mut() {
             let rights = {
@@ -207,9 +225,26 @@ impl Entries {
                 std::mem::take(&mut entry.validity).end();
                 is_narrowed = true;
             }
-            entry.rights = rights;
+            (entry.rights, entry.quota) = (rights, user.quota());
         }
         is_narrowed
+    }
+
+    /// A user goes. True where there was one.
+    pub fn remove_user(&mut self, user: UserId) -> bool {
+        let ended = self.end_sessions(|of, _| of == user) + self.end_keys(|key| key.owner == Some(user));
+        self.users.remove(&user).is_some() || ended > 0
+    }
+
+    /// The rights of a user now, where they may act.
+    pub fn user_rights(&self, user: UserId) -> Option<Rights> {
+        self.users.get(&user)?.clone()
+    }
+
+    /// The rights that a key gives at `now`, where it gives any.
+    pub fn key_rights(&self, key: &SecretId, now: Timestamp) -> Option<Rights> {
+        let entry = self.keys.get(key)?;
+        if entry.is_over(now) { None } else { entry.rights.clone().ok() }
     }
 
     /// There is neither a session nor a key.

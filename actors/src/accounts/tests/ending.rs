@@ -121,7 +121,12 @@ async fn a_key_that_was_revoked_or_has_expired_is_dead_at_once() {
 async fn a_secret_that_is_no_key_of_a_person_or_service_names_nobody() {
     let scene = Scene::in_memory(AccountSettings::default()).await;
     scene.ann().await;
-    let key = NewKey { name: DisplayName::parse("ci").unwrap(), role: Role::Admin, life_ms: None };
+    let key = NewKey {
+        name: DisplayName::parse("ci").unwrap(),
+        role: Role::Admin,
+        scope: ScopeWish::default(),
+        life_ms: None,
+    };
     let made = scene.answer(|reply| MakeServiceKey { key, by: program(), reply }).await.unwrap();
     let identity = scene.by_key(&made).unwrap();
     assert_eq!((identity.caller.name(), identity.user), ("key:ci".to_owned(), None));

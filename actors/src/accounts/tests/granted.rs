@@ -52,7 +52,12 @@ async fn a_grant_of_an_identity_has_its_rights_and_its_name() {
     assert!(matches!(users, Err(HubError::Forbidden(Permission::Users))), "{users:?}");
     assert!(viewer.demand(Permission::Operate).is_err() && viewer.demand(Permission::Read).is_ok());
 
-    let ci = NewKey { name: DisplayName::parse("ci").unwrap(), role: Role::Viewer, life_ms: None };
+    let ci = NewKey {
+        name: DisplayName::parse("ci").unwrap(),
+        role: Role::Viewer,
+        scope: ScopeWish::default(),
+        life_ms: None,
+    };
     let (key, by) = (ci.clone(), viewer.asker());
     let made = viewer.change(|reply| MakeKey { key, by, reply }).await.unwrap().unwrap();
     let by_key = identified(&hub, Credential::Bearer(made.secret.reveal()));

@@ -38,12 +38,18 @@ struct Removal {
 
 impl Groups {
     fn remove(&mut self, delete: DeleteGroup, ctx: &mut Context<Self>) {
-        let DeleteGroup { id, force, if_tag, cause, reply } = delete;
+        let DeleteGroup { id, reach, force, if_tag, cause, reply } = delete;
         let refuse = |reply: oneshot::Sender<_>, refusal| drop(reply.send(Err(refusal))); // may have gone
-        let Some(id) = self.planned.get(&id).map(|group| group.id.clone()) else {
+        let is_reached = |group: &Group| reach.is_everywhere() || reach.contains_group(group.id.as_str());
+        let found = self.planned.get(&id).filter(|group| is_reached(group));
+        let Some(id) = found.map(|group| group.id.clone()) else {
             return refuse(reply, GroupRefusal::Unknown(id));
         };
-        if let Err(refusal) = self.check_tag(id.as_str(), if_tag) {
+        if !reach.is_everywhere() && self.is_at_edge(id.as_str(), &reach) {
+            let why = "what is in the first group of your scope would leave it: it is not yours to remove";
+            return refuse(reply, GroupRefusal::Beyond(why));
+        }
+        if let Err(refusal) = self.check_tag(id.as_str(), if_tag, &reach) {
             return refuse(reply, refusal);
         }
         let (devices, groups) =

@@ -11,20 +11,23 @@ use crate::mailbox::send_reply;
 use crate::messages::groups::{
     GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
 };
+use twinhub_access::Reach;
 use twinhub_domain::EntityTags;
-use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest, GroupTree, PlannedGroup};
+use twinhub_domain::fleet::{Group, GroupId, GroupPrecondition, GroupRequest, GroupTree, PlannedGroup};
 use twinhub_domain::text::searched;
 
 impl Groups {
     fn plan(
         &self,
         id: Option<GroupId>,
-        requested: GroupRequest,
+        mut requested: GroupRequest,
         expect: GroupPrecondition,
         if_tag: Option<EntityTags>,
+        reach: &Reach,
     ) -> Result<PlannedGroup, GroupRefusal> {
         let id = id.unwrap_or_else(|| self.next_id());
-        self.check_tag(id.as_str(), if_tag)?;
+        self.check_reach(&id, &mut requested, expect, reach)?;
+        self.check_tag(id.as_str(), if_tag, reach)?;
         let planned = self.planned.plan(id, requested, expect, self.deps.clock.now())?;
         let group = &planned.group;
         let concerned = [Some(&group.id), group.parent_group.as_ref()];
@@ -35,16 +38,67 @@ impl Groups {
         Ok(planned)
     }
 
+    /// Checks that the group is within reach and stays there. One at the edge of it stays where it stands: the caller
+    /// does not see under which group that is, and it is at the top for them.
+    fn check_reach(
+        &self,
+        id: &GroupId,
+        wish: &mut GroupRequest,
+        expect: GroupPrecondition,
+        reach: &Reach,
+    ) -> Result<(), GroupRefusal> {
+        if reach.is_everywhere() {
+            return Ok(());
+        }
+        let parent = wish.parent_group.clone();
+        if expect == GroupPrecondition::New {
+            let is_within = parent.flatten().is_some_and(|parent| reach.contains_group(parent.as_str()));
+            let why = "a new group must be under one of your scope: name it by `parent_group`";
+            return if is_within { Ok(()) } else { Err(GroupRefusal::Beyond(why)) };
+        }
+        if !reach.contains_group(id.as_str()) {
+            return Err(GroupRefusal::Unknown(id.as_str().into()));
+        }
+        match parent {
+            None => Ok(()),
+            Some(None) if self.is_at_edge(id.as_str(), reach) => {
+                wish.parent_group = None;
+                Ok(())
+            }
+            Some(Some(parent))
+                if reach.contains_group(parent.as_str()) && !self.is_at_edge(id.as_str(), reach) =>
+            {
+                Ok(())
+            }
+            Some(_) => Err(GroupRefusal::Beyond("the group would leave your scope, or is the first in it")),
+        }
+    }
+
+    /// Does the group stand under none that is within reach?
+    pub(super) fn is_at_edge(&self, id: &str, reach: &Reach) -> bool {
+        let parent = self.planned.get(id).and_then(|group| group.parent_group.as_ref());
+        parent.is_none_or(|parent| !reach.contains_group(parent.as_str()))
+    }
+
     /// Is the group, with all that is on its way to the store, one of those that the change is for? Of none that is
     /// there, others report.
-    pub(super) fn check_tag(&self, id: &str, if_tag: Option<EntityTags>) -> Result<(), GroupRefusal> {
+    pub(super) fn check_tag(
+        &self,
+        id: &str,
+        if_tag: Option<EntityTags>,
+        reach: &Reach,
+    ) -> Result<(), GroupRefusal> {
         let (Some(expected), Some(group)) = (if_tag, self.planned.get(id)) else { return Ok(()) };
-        let current = group.tag();
+        // As the caller sees it: at the edge of their reach it is at the top.
+        let current = match !reach.is_everywhere() && self.is_at_edge(id, reach) {
+            true => Group { parent_group: None, ..Group::clone(group) }.tag(),
+            false => group.tag(),
+        };
         if expected.contain(&current) { Ok(()) } else { Err(GroupRefusal::Version { current, expected }) }
     }
 
-    fn page(&self, query: &GroupQuery) -> Result<GroupPage, GroupRefusal> {
-        let tree = self.tree.now();
+    fn page(&self, query: &GroupQuery, reach: &Reach) -> Result<GroupPage, GroupRefusal> {
+        let tree = self.tree_within(reach);
         let (walked, page, total) = match &query.parent {
             None if !query.nested => {
                 let walked = tree.walk(tree.children(None));
@@ -94,14 +148,15 @@ impl Handler<PutGroup> for Groups {
     type Result = ();
 
     fn handle(&mut self, put: PutGroup, ctx: &mut Context<Self>) {
-        let PutGroup { id, requested, expect, if_tag, cause, reply } = put;
-        let PlannedGroup { group, is_new, changes } = match self.plan(id, requested, expect, if_tag) {
+        let PutGroup { id, requested, reach, expect, if_tag, cause, reply } = put;
+        let PlannedGroup { group, is_new, changes } = match self.plan(id, requested, expect, if_tag, &reach) {
             Ok(planned) => planned,
             Err(refusal) => return send_reply(reply, Err(refusal)),
         };
         let id = group.id.clone();
-        let then =
-            Box::new(move |this: &mut Self, ctx: &mut Context<Self>| this.answer(id, is_new, reply, ctx));
+        let then = Box::new(move |this: &mut Self, ctx: &mut Context<Self>| {
+            this.answer(id, is_new, reach, reply, ctx);
+        });
         if changes { self.commit(group, cause, ctx, then) } else { self.commit_nothing(ctx, then) }
     }
 }
@@ -109,9 +164,11 @@ impl Handler<PutGroup> for Groups {
 impl Handler<ReadGroup> for Groups {
     type Result = ();
 
-    fn handle(&mut self, ReadGroup { id, reply }: ReadGroup, ctx: &mut Context<Self>) {
+    fn handle(&mut self, ReadGroup { id, reach, reply }: ReadGroup, ctx: &mut Context<Self>) {
         self.when_true(ctx, move |this, _| {
-            let view = GroupId::as_stored(&id).and_then(|id| this.view(&id));
+            let id = GroupId::as_stored(&id);
+            let id = id.filter(|id| reach.is_everywhere() || reach.contains_group(id.as_str()));
+            let view = id.and_then(|id| this.view(&id, &reach));
             send_reply(reply, view);
         });
     }
@@ -120,9 +177,9 @@ impl Handler<ReadGroup> for Groups {
 impl Handler<ReadTree> for Groups {
     type Result = ();
 
-    fn handle(&mut self, ReadTree { reply }: ReadTree, ctx: &mut Context<Self>) {
+    fn handle(&mut self, ReadTree { reach, reply }: ReadTree, ctx: &mut Context<Self>) {
         let answer = move |this: &mut Self, _: &mut Context<Self>| {
-            send_reply(reply, this.tree.now());
+            send_reply(reply, this.tree_within(&reach));
         };
         if self.following.seen().is_some() {
             self.when_true(ctx, answer);
@@ -138,9 +195,9 @@ impl Handler<ReadTree> for Groups {
 impl Handler<ReadGroups> for Groups {
     type Result = ();
 
-    fn handle(&mut self, ReadGroups { query, reply }: ReadGroups, ctx: &mut Context<Self>) {
+    fn handle(&mut self, ReadGroups { query, reach, reply }: ReadGroups, ctx: &mut Context<Self>) {
         self.when_true(ctx, move |this, _| {
-            send_reply(reply, this.page(&query));
+            send_reply(reply, this.page(&query, &reach));
         });
     }
 }

@@ -26,6 +26,12 @@ impl TreeNow {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 
+    /// The version of the tree: another one after each change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Applies a committed change. It arrives in two ways, and is applied once.
     pub(super) fn redo(&self, seq: u64, change: &FleetChange) {
         let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -35,7 +35,7 @@ pub(super) struct SteerRequest {
 
 impl Jobs {
     pub(super) fn steer(&mut self, steer_job: SteerJob, ctx: &mut Context<Self>) {
-        let SteerJob { id, steer, cause, reply } = steer_job;
+        let SteerJob { id, steer, cause, reply, .. } = steer_job;
         let request = SteerRequest { steer, cause, reply };
         match self.table.runs.get_mut(&id) {
             Some(run) => {

@@ -16,7 +16,7 @@ use crate::hub::{Hub, Settings};
 use crate::mailbox::try_send_unbounded;
 use crate::messages::archive::Replay;
 use crate::messages::feed::SubscribeFeed;
-use crate::messages::jobs::Steer;
+use crate::messages::jobs::{JobViewer, Steer};
 use crate::messages::supervisor::IfUnknown;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::{JobAction, JobSignal, JobStep, StepState};
@@ -109,14 +109,21 @@ impl JobsFixture {
 
     async fn show(&self, id: JobId) -> Option<JobView> {
         let (reply, told) = oneshot::channel();
-        try_send_unbounded(&self.hub.jobs, ShowJob { id, reply }).unwrap();
+        try_send_unbounded(&self.hub.jobs, ShowJob { id, viewer: JobViewer::default(), reply }).unwrap();
         within("the job", told).await.unwrap()
     }
 
     async fn list(&self, status: &[JobStatus], kinds: &[&str]) -> Vec<JobId> {
         let (reply, told) = oneshot::channel();
         let kinds = kinds.iter().map(|kind| (*kind).into()).collect();
-        let list = ListJobs { status: status.to_vec(), kinds, offset: 0, limit: usize::MAX, reply };
+        let list = ListJobs {
+            status: status.to_vec(),
+            kinds,
+            viewer: JobViewer::default(),
+            offset: 0,
+            limit: usize::MAX,
+            reply,
+        };
         try_send_unbounded(&self.hub.jobs, list).unwrap();
         within("the jobs", told).await.unwrap().jobs.into_iter().map(|told| told.job.id).collect()
     }
@@ -128,7 +135,11 @@ impl JobsFixture {
     fn steering(&self, id: JobId, steer: Steer) -> oneshot::Receiver<Result<JobView, JobRefusal>> {
         let (reply, told) = oneshot::channel();
         let cause = Cause::new(Source::Rest, "user:ann");
-        try_send_unbounded(&self.hub.jobs, SteerJob { id, steer, cause, reply }).unwrap();
+        try_send_unbounded(
+            &self.hub.jobs,
+            SteerJob { id, viewer: JobViewer::default(), steer, cause, reply },
+        )
+        .unwrap();
         told
     }
 

@@ -19,7 +19,12 @@ pub(super) async fn of(deps: &FleetDeps, id: &str) -> Result<Vec<(DeviceId, Devi
         HubError::Store(error) => TemplateRefusal::Store(error),
         HubError::Unavailable(why) => TemplateRefusal::Unavailable(why),
         // A search refuses nothing.
-        HubError::Refused(_) | HubError::Forbidden(_) | HubError::ShuttingDown => TemplateRefusal::Lost,
+        HubError::Refused(_)
+        | HubError::Forbidden(_)
+        | HubError::Scoped
+        | HubError::OutOfScope(_)
+        | HubError::QuotaReached { .. }
+        | HubError::ShuttingDown => TemplateRefusal::Lost,
     })?;
     Ok(found.devices)
 }

@@ -11,9 +11,9 @@ use crate::HubError;
 use crate::hub::{Hub, Settings};
 use crate::ingress::IncomingMessage;
 use crate::mailbox::try_send_unbounded;
-use crate::messages::automation::{DeleteRule, EnableRule, ReadRules, RuleRefusal, RulesRead};
+use crate::messages::automation::{DeleteRule, EnableRule, ReadRules, RuleCaller, RuleRefusal, RulesRead};
 use crate::messages::feed::SubscribeFeed;
-use crate::messages::jobs::{ListJobs, ShowJob};
+use crate::messages::jobs::{JobViewer, ListJobs, ShowJob};
 use crate::messages::supervisor::IfUnknown;
 use crate::messages::templates::{
     DeleteTemplateReply, PutMode, PutTemplateReply, TemplateRefusal, TemplateRequest, TryTemplateReply,
@@ -131,7 +131,8 @@ impl TemplatesFixture {
         let done = async {
             loop {
                 let (reply, told) = oneshot::channel();
-                try_send_unbounded(&self.hub.jobs, ShowJob { id, reply }).unwrap();
+                try_send_unbounded(&self.hub.jobs, ShowJob { id, viewer: JobViewer::default(), reply })
+                    .unwrap();
                 if within("what an actor tells", told).await.unwrap().unwrap().job.status == JobStatus::Done {
                     return;
                 }
@@ -143,14 +144,21 @@ impl TemplatesFixture {
 
     async fn jobs(&self) -> Vec<JobId> {
         let (reply, told) = oneshot::channel();
-        let list = ListJobs { status: Vec::new(), kinds: Vec::new(), offset: 0, limit: usize::MAX, reply };
+        let list = ListJobs {
+            status: Vec::new(),
+            kinds: Vec::new(),
+            viewer: JobViewer::default(),
+            offset: 0,
+            limit: usize::MAX,
+            reply,
+        };
         try_send_unbounded(&self.hub.jobs, list).unwrap();
         within("what an actor tells", told).await.unwrap().jobs.into_iter().map(|told| told.job.id).collect()
     }
 
     async fn rules(&self) -> RulesRead {
         let (reply, read) = oneshot::channel();
-        try_send_unbounded(&self.hub.automation, ReadRules { reply }).unwrap();
+        try_send_unbounded(&self.hub.automation, ReadRules { by: RuleCaller::default(), reply }).unwrap();
         within("the answer to a read", read).await.unwrap()
     }
 
@@ -461,13 +469,21 @@ async fn rules_come_change_and_go_with_their_template() {
     // Nobody else changes them; but they are switched, and stay so when they change.
     let hot_id = twinhub_domain::run::RuleId::parse("template:pump:hot").unwrap();
     let (reply, told) = oneshot::channel();
-    let delete = DeleteRule { id: hot_id.clone(), if_tag: None, cause: person(), reply };
+    let delete =
+        DeleteRule { id: hot_id.clone(), by: RuleCaller::default(), if_tag: None, cause: person(), reply };
     try_send_unbounded(&fixture.hub.automation, delete).unwrap();
     assert!(
         matches!(within("what an actor tells", told).await.unwrap(), Err(RuleRefusal::OfTemplate { template, .. }) if &*template == "pump")
     );
     let (reply, told) = oneshot::channel();
-    let enable = EnableRule { id: hot_id, enabled: false, if_tag: None, cause: person(), reply };
+    let enable = EnableRule {
+        id: hot_id,
+        by: RuleCaller::default(),
+        enabled: false,
+        if_tag: None,
+        cause: person(),
+        reply,
+    };
     try_send_unbounded(&fixture.hub.automation, enable).unwrap();
     within("what an actor tells", told).await.unwrap().unwrap();
     fixture.put("pump", &rules(&format!("{{{}, \"log\": null}}", hot(50))), PutMode::Merge).await.unwrap();

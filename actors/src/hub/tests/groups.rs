@@ -9,6 +9,7 @@ use crate::messages::groups::{
     DeleteGroup, DeleteGroupReply, GroupPage, GroupQuery, GroupRefusal, PutGroup, PutGroupReply, ReadGroups,
     ReadTree,
 };
+use twinhub_access::Reach;
 use twinhub_domain::fleet::{GroupFields, GroupId, GroupPrecondition, GroupRequest, RecordKind};
 use twinhub_domain::{Event, Status};
 use twinhub_store::{Batch, DeviceQuery, MemoryStore};
@@ -43,6 +44,7 @@ async fn put(hub: &Hub, id: &str, body: &str) -> Result<PutGroupReply, GroupRefu
     let put = PutGroup {
         id: GroupId::parse(id).ok(),
         requested,
+        reach: Reach::default(),
         expect: GroupPrecondition::Any,
         if_tag: None,
         cause: cause(),
@@ -56,7 +58,7 @@ async fn delete(hub: &Hub, id: &str, force: bool) -> Result<DeleteGroupReply, Gr
     let (reply, gone) = oneshot::channel();
     try_send_unbounded(
         &hub.groups,
-        DeleteGroup { id: id.into(), force, if_tag: None, cause: cause(), reply },
+        DeleteGroup { id: id.into(), reach: Reach::default(), force, if_tag: None, cause: cause(), reply },
     )
     .ok()
     .unwrap();
@@ -66,7 +68,7 @@ async fn delete(hub: &Hub, id: &str, force: bool) -> Result<DeleteGroupReply, Gr
 async fn groups(hub: &Hub) -> GroupPage {
     let (reply, page) = oneshot::channel();
     let query = GroupQuery { limit: usize::MAX, ..GroupQuery::default() };
-    try_send_unbounded(&hub.groups, ReadGroups { query, reply }).ok().unwrap();
+    try_send_unbounded(&hub.groups, ReadGroups { query, reach: Reach::default(), reply }).ok().unwrap();
     within("the groups", page).await.unwrap().unwrap()
 }
 
@@ -185,7 +187,7 @@ async fn the_tree_is_known_before_its_devices_are_counted() {
     let mut making = std::pin::pin!(put(&hub, "a", r#"{"name": "A"}"#));
     assert!(futures_util::poll!(&mut making).is_pending());
     let (reply, tree) = oneshot::channel();
-    try_send_unbounded(&hub.groups, ReadTree { reply }).ok().unwrap();
+    try_send_unbounded(&hub.groups, ReadTree { reach: Reach::default(), reply }).ok().unwrap();
     assert!(within("the tree", tree).await.unwrap().contains("a"), "it is made");
     assert!(futures_util::poll!(&mut making).is_pending(), "and told with its counts");
     assert_eq!(get(&hub.counters.groups_counted), 0);
@@ -239,7 +241,7 @@ async fn the_tree_can_be_read_while_commits_fail() {
     give(&hub, 1, Input::Register(Box::default()), IfUnknown::Begin).await;
     assert!(hub.is_failing());
     let (reply, tree) = oneshot::channel();
-    try_send_unbounded(&hub.groups, ReadTree { reply }).ok().unwrap();
+    try_send_unbounded(&hub.groups, ReadTree { reach: Reach::default(), reply }).ok().unwrap();
     assert!(within("the tree", tree).await.unwrap().get("a").is_some());
     store.unblock();
     store.heal();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::messages::archive::ListJobDevices;
-use crate::messages::jobs::{JobView, MakeJob, ShowJob, Steer, SteerJob};
+use crate::messages::jobs::{JobView, JobViewer, MakeJob, ShowJob, Steer, SteerJob};
 use twinhub_domain::fleet::{JobId, JobStatus};
 use twinhub_store::JobDeviceQuery;
 
@@ -32,7 +32,7 @@ impl HubFixture {
     async fn done(&self, id: JobId) -> JobView {
         until_found("the job is done", async || {
             let (reply, told) = oneshot::channel();
-            try_send_unbounded(&self.hub.jobs, ShowJob { id, reply }).unwrap();
+            try_send_unbounded(&self.hub.jobs, ShowJob { id, viewer: JobViewer::default(), reply }).unwrap();
             within("what an actor tells", told)
                 .await
                 .unwrap()
@@ -81,7 +81,11 @@ async fn a_device_whose_twin_dies_of_its_turn_is_left_out() {
 
     let (reply, told) = oneshot::channel();
     let cause = Cause::new(Source::Rest, "");
-    try_send_unbounded(&fixture.hub.jobs, SteerJob { id: job, steer: Steer::Retry, cause, reply }).unwrap();
+    try_send_unbounded(
+        &fixture.hub.jobs,
+        SteerJob { id: job, viewer: JobViewer::default(), steer: Steer::Retry, cause, reply },
+    )
+    .unwrap();
     assert_eq!(within("what an actor tells", told).await.unwrap().unwrap().job.round, 2);
     fixture.done(job).await;
     assert_eq!(fixture.told(job).await[0], "a done ");

@@ -8,7 +8,7 @@ use super::waiting::{CommandsFixture, NEW_YEAR};
 use super::*;
 use crate::automation::idle_check::CheckIdle;
 use crate::messages::archive::{FindPastEvents, ListAlarms, ListCommands, ListRuns};
-use crate::messages::automation::{PutRule, ReadRules, RuleExistence, RuleRefusal, RulesRead};
+use crate::messages::automation::{PutRule, ReadRules, RuleCaller, RuleExistence, RuleRefusal, RulesRead};
 use crate::messages::journal::Barrier;
 use twinhub_domain::run::{AutomationSignal, RunEntry, RunOutcome};
 use twinhub_domain::{EventBody, EventKind};
@@ -34,15 +34,20 @@ impl CommandsFixture {
             RuleExistence::New
         };
         let cause = Cause::new(Source::Rest, "user:ann");
-        try_send_unbounded(&self.hub.automation, PutRule { body, expect, if_tag: None, cause, reply })
-            .ok()
-            .unwrap();
+        try_send_unbounded(
+            &self.hub.automation,
+            PutRule { body, by: RuleCaller::default(), expect, if_tag: None, cause, reply },
+        )
+        .ok()
+        .unwrap();
         within("what became of a rule's change", stood).await.unwrap().map(drop)
     }
 
     async fn rules(&self) -> RulesRead {
         let (reply, read) = oneshot::channel();
-        try_send_unbounded(&self.hub.automation, ReadRules { reply }).ok().unwrap();
+        try_send_unbounded(&self.hub.automation, ReadRules { by: RuleCaller::default(), reply })
+            .ok()
+            .unwrap();
         within("the rules", read).await.unwrap()
     }
 
@@ -405,9 +410,9 @@ async fn live_and_backtest(life: Vec<RuleTestEvent>) {
     loop {
         let page =
             ask(&fixture.hub.archive, FindPastEvents { devices: None, after, limit: 100 }).await.unwrap();
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.events.last() else { break };
         after = last.seq;
-        for recorded in &page {
+        for recorded in &page.events {
             backtest.observe(recorded);
         }
     }

@@ -18,6 +18,7 @@ mod power;
 mod query_dump;
 mod random;
 mod random_automation;
+mod reach;
 mod retained;
 mod run_devices;
 pub mod samples;

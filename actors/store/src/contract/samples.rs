@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::support::NOON;
 use crate::{
-    AlarmQuery, AutomationState, DeliveryQuery, DeliveryRecord, DeliveryStatus, RuleRecord, RunQuery,
+    AlarmQuery, AutomationState, DeliveryQuery, DeliveryRecord, DeliveryStatus, RuleAuthor, RuleRecord,
+    RunQuery,
 };
 use twinhub_access::password::PasswordHash;
 use twinhub_access::totp::{CODE_BYTES, CODES, TotpSecret};
@@ -145,7 +146,8 @@ pub fn record(of: &str, body: Option<&str>, enabled: Option<bool>) -> RuleRecord
         Ok(Json::Object(object)) => object,
         other => panic!("{other:?} is no object"),
     });
-    RuleRecord { id: rule(of), body, enabled, created_at: after_noon(1), updated_at: after_noon(2) }
+    let author = body.as_ref().map(|_| RuleAuthor::User(UserId(Uuid::from_u128(7))));
+    RuleRecord { id: rule(of), body, enabled, author, created_at: after_noon(1), updated_at: after_noon(2) }
 }
 
 /// In an order of their own: stores give them in none.

@@ -103,10 +103,15 @@ impl MemoryAutomation {
         }
     }
 
-    pub fn runs(&self, query: &RunQuery) -> RunPage {
+    /// `is_within`: is this device within the query's reach?
+    pub fn runs(&self, query: &RunQuery, is_within: impl Fn(DeviceNumber) -> bool) -> RunPage {
         let has_part =
             |entry: &RunEntry| query.device.is_none_or(|device| self.parts.contains(&(entry.id, device)));
-        let wanted = |entry: &&RunEntry| select::is_run(query, entry) && has_part(entry);
+        let is_reached = |entry: &RunEntry| {
+            let mut parts = self.parts_of(entry.id).peekable();
+            query.reach.is_everywhere() || parts.peek().is_some() && parts.all(&is_within)
+        };
+        let wanted = |entry: &&RunEntry| select::is_run(query, entry) && has_part(entry) && is_reached(entry);
         let mut found: Vec<&RunEntry> = self.runs.values().filter(wanted).collect();
         found.sort_by_key(|entry| self.place(entry));
         if query.newest_first {
@@ -125,6 +130,12 @@ impl MemoryAutomation {
         RunPage { runs, total, next }
     }
 
+    /// The devices that had a part in a run.
+    fn parts_of(&self, run: RunId) -> impl Iterator<Item = DeviceNumber> {
+        let from = (run, DeviceNumber(i64::MIN));
+        self.parts.range(from..).take_while(move |(of, _)| *of == run).map(|(_, device)| *device)
+    }
+
     fn place(&self, entry: &RunEntry) -> RunPlace {
         RunPlace { at: entry.at, seq: self.run_seqs.get(&entry.id).copied().unwrap_or_default() }
     }
@@ -141,9 +152,10 @@ impl MemoryAutomation {
         rules.iter().filter_map(last).collect()
     }
 
-    pub fn alarms(&self, query: &AlarmQuery) -> AlarmPage {
-        let mut found: Vec<&Alarm> =
-            self.alarms.values().filter(|alarm| select::is_alarm(query, alarm)).collect();
+    /// `is_within`: is this device within the query's reach?
+    pub fn alarms(&self, query: &AlarmQuery, is_within: impl Fn(DeviceNumber) -> bool) -> AlarmPage {
+        let wanted = |alarm: &&Alarm| select::is_alarm(query, alarm) && is_within(alarm.number);
+        let mut found: Vec<&Alarm> = self.alarms.values().filter(wanted).collect();
         found.sort_by_key(|alarm| std::cmp::Reverse((alarm.raised_at, alarm.id)));
         let (alarms, total) = page(&found, query.offset, query.limit);
         AlarmPage { alarms, total }

@@ -68,13 +68,24 @@ impl MemoryFleet {
         self.records.values().filter(|record| record.kind == kind).cloned().collect()
     }
 
-    pub fn job_devices(&self, query: &JobDeviceQuery) -> JobDevicePage {
+    /// `is_beyond`: is this device beyond the query's reach?
+    pub fn job_devices(
+        &self,
+        query: &JobDeviceQuery,
+        is_beyond: impl Fn(DeviceNumber) -> bool,
+    ) -> JobDevicePage {
         let all = self.jobs.get(&query.job).into_iter().flat_map(HashMap::values);
-        let mut found: Vec<&JobDevice> = all.filter(|device| is_asked_for(query, device)).collect();
+        let wanted = |device: &&JobDevice| is_asked_for(query, device) && !is_beyond(device.number);
+        let mut found: Vec<&JobDevice> = all.filter(wanted).collect();
         found.sort_by_key(|device| device.place);
         let total = if query.counted { found.len() as u64 } else { 0 };
         let page = found.into_iter().skip(count(query.offset)).take(count(query.limit));
         JobDevicePage { devices: page.cloned().collect(), total }
+    }
+
+    /// The numbers of a job's devices.
+    pub fn devices_of(&self, job: JobId) -> impl Iterator<Item = DeviceNumber> {
+        self.jobs.get(&job).into_iter().flat_map(HashMap::values).map(|device| device.number)
     }
 
     pub fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> JobCounts {

@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFil
 
 use super::entities::alarm;
 use super::rows::{self, failed};
-use super::{SqlStore, page, write};
+use super::{SqlStore, page, reach, write};
 use crate::{AlarmPage, AlarmQuery, StoreError, select};
 use twinhub_domain::Timestamp;
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
@@ -85,6 +85,7 @@ fn rank(severity: Severity) -> i64 {
 fn condition(query: &AlarmQuery) -> Condition {
     let AlarmQuery { active, acknowledged, at_least, device, rule, alarm_type, from, to, .. } = query;
     Condition::all()
+        .add_option(reach::within(C::Device, &query.reach))
         .add_option(active.map(|active| C::Active.eq(active)))
         .add_option(acknowledged.map(|acknowledged| C::Acknowledged.eq(acknowledged)))
         .add_option(at_least.map(|least| C::Severity.gte(rank(least))))

@@ -111,7 +111,7 @@ async fn write_rules<'a>(
     records: impl Iterator<Item = &'a RuleRecord>,
 ) -> Result<(), StoreError> {
     let (mut known, mut gone) = (Vec::new(), Vec::new());
-    for RuleRecord { id, body, enabled, created_at, updated_at } in records {
+    for RuleRecord { id, body, enabled, author, created_at, updated_at } in records {
         let id = id.as_str().to_owned();
         if body.is_none() && enabled.is_none() {
             gone.push(id);
@@ -125,6 +125,7 @@ async fn write_rules<'a>(
             id,
             body: store.sealed(text)?,
             enabled: *enabled,
+            author: author.as_ref().map(|author| rows::json(RULES, author)).transpose()?,
             created_at: created_at.millis(),
             updated_at: updated_at.millis(),
         });
@@ -137,6 +138,7 @@ async fn write_rules<'a>(
         .update_columns([
             rule::Column::Body,
             rule::Column::Enabled,
+            rule::Column::Author,
             rule::Column::CreatedAt,
             rule::Column::UpdatedAt,
         ])
@@ -170,6 +172,7 @@ fn to_record(store: &SqlStore, row: rule::Model) -> Result<RuleRecord, StoreErro
         id: rule_id(&row.id)?,
         body,
         enabled: row.enabled,
+        author: row.author.as_deref().map(|text| rows::from_json(READ, place, text)).transpose()?,
         created_at: Timestamp::from_millis(row.created_at),
         updated_at: Timestamp::from_millis(row.updated_at),
     })

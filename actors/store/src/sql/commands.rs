@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrde
 
 use super::entities::command;
 use super::rows::{self, failed};
-use super::{SqlStore, page};
+use super::{SqlStore, page, reach};
 use crate::{CommandPage, CommandQuery, CommandRecord, StoreError, select};
 use twinhub_domain::{CommandId, DeviceNumber};
 
@@ -71,6 +71,7 @@ fn condition(query: &CommandQuery) -> Condition {
         }
     };
     Condition::all()
+        .add_option(reach::within(command::Column::Device, &query.reach))
         .add_option(device.map(|device| command::Column::Device.eq(device.0)))
         .add_option((!status.is_empty()).then_some(of_status))
         .add_option(

@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrde
 use super::entities::{device, tag, twin};
 use super::memtable::MemtableView;
 use super::rows::{self, failed, uint};
-use super::{SqlStore, write};
+use super::{SqlStore, reach, write};
 use crate::{Deadline, DevicePage, DeviceQuery, DeviceSort, StoreError, select};
 use twinhub_domain::text::searched;
 use twinhub_domain::{DeviceId, DeviceNumber, Twin};
@@ -154,6 +154,7 @@ fn condition(query: &DeviceQuery) -> Condition {
     let DeviceQuery { numbers, status, drifting_since, device_type, groups, grouped, .. } = query;
     let DeviceQuery { claimed, mode, template, lifecycle, tags, q, .. } = query;
     let mut all = Condition::all()
+        .add_option(reach::condition(&query.reach))
         .add_option(numbers.map(|(first, last)| device::Column::Number.between(first.0, last.0)))
         .add_option(
             (!status.is_empty())

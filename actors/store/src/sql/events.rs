@@ -1,18 +1,18 @@
 //! The log: events of one device, or of all, by their place in the sequence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sea_orm::sea_query::{Expr, ExprTrait, Func};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
-use super::SqlStore;
-use super::chunks;
 use super::entities::{chunk, event, journal};
 use super::memtable::MemtableView;
 use super::rows::{self, failed, int, uint};
-use crate::{EventQuery, StoreError, select};
+use super::{SqlStore, chunks, devices, reach};
+use crate::{DeviceQuery, EventQuery, StoreError, select};
+use twinhub_access::Reach;
 use twinhub_domain::{DeviceNumber, Event, EventBody, EventKind, Recorded};
 
 const READ: &str = "read events";
@@ -45,7 +45,7 @@ async fn gather(
 ) -> Result<Vec<Arc<Recorded>>, StoreError> {
     match query.device {
         Some(device) => of_device(store, query, view, device, telemetry).await,
-        None if telemetry => of_all(store, query, view).await,
+        None if telemetry => of_all(store, query, view, &reached(store, &query.reach).await?).await,
         None => Ok(by_row(store, query, 0, view.last())
             .await?
             .into_iter()
@@ -82,12 +82,26 @@ async fn of_device(
     Ok(found)
 }
 
+/// The devices whose events are taken from the journal; none: all.
+type Reached = Option<HashSet<DeviceNumber>>;
+
+async fn reached(store: &SqlStore, reach: &Reach) -> Result<Reached, StoreError> {
+    if reach.is_everywhere() {
+        return Ok(None);
+    }
+    let query = DeviceQuery { reach: reach.clone(), ..DeviceQuery::default() };
+    Ok(Some(devices::numbers_of(store, &query).await?.into_iter().collect()))
+}
+
 /// From the journal, batch by batch; older events from the rows, without the telemetry.
 async fn of_all(
     store: &SqlStore,
     query: &EventQuery,
     view: &MemtableView,
+    reached: &Reached,
 ) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    let is_reached =
+        |event: &Recorded| reached.as_ref().is_none_or(|reached| reached.contains(&event.event.number));
     let kept_from = first_in_journal(store).await?.unwrap_or_else(|| view.last() + 1);
     let mut found = Vec::new();
     if !query.newest_first {
@@ -99,6 +113,7 @@ async fn of_all(
         while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
             let mut events = store.events(READ, row.first_seq, &row.body).await?;
             events.retain(|e| e.seq <= view.last() && select::wants(query, e) && view.is_visible(e));
+            events.retain(is_reached);
             if query.newest_first {
                 events.reverse();
             }
@@ -190,7 +205,9 @@ fn select_rows(
     };
     let after = std::cmp::max(after, query.since.unwrap_or(0));
     let up_to = query.before.map_or(up_to, |before| Ord::min(up_to, before.saturating_sub(1)));
+    let reach = query.device.is_none().then(|| reach::within(event::Column::Device, &query.reach)).flatten();
     let condition = Condition::all()
+        .add_option(reach)
         .add(event::Column::Seq.gt(int(after)))
         .add(event::Column::Seq.lte(int(up_to)))
         .add_option(query.device.map(|device| event::Column::Device.eq(device.0)))

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
-use super::entities::{fleet, job_device};
+use super::entities::{device, fleet, job_device};
 use super::rows::{self, failed, int, uint};
-use super::{SqlStore, write};
+use super::{SqlStore, reach, write};
 use crate::{
-    FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, StepSweep,
-    StoreError,
+    FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, JobPlace,
+    StepSweep, StoreError,
 };
+use twinhub_access::Reach;
 use twinhub_domain::command::CommandId;
 use twinhub_domain::fleet::{JobId, JobStep, RecordKind, StepState};
 use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
@@ -89,6 +90,49 @@ pub async fn job_counts(
         .await
         .map_err(failed(READ_JOB))?;
     counts.into_iter().map(|(word, count)| Ok((state(&word)?, uint(count)))).collect()
+}
+
+/// See [`crate::Store::job_places`].
+pub async fn job_places(
+    store: &SqlStore,
+    jobs: &[JobId],
+    reach: &Reach,
+) -> Result<HashMap<JobId, JobPlace>, StoreError> {
+    let condition = reach::condition(reach).unwrap_or_else(Condition::all);
+    let mut places = HashMap::with_capacity(jobs.len());
+    for job in jobs {
+        let has_within = has_device(store, *job, condition.clone()).await?;
+        let has_beyond = !reach.is_everywhere() && has_device(store, *job, condition.clone().not()).await?;
+        places.insert(*job, JobPlace { has_within, has_beyond });
+    }
+    Ok(places)
+}
+
+/// Is there a device of the job for which this is true? Looked for one by one, until there is.
+async fn has_device(store: &SqlStore, job: JobId, condition: Condition) -> Result<bool, StoreError> {
+    let found: Option<i64> = job_device::Entity::find()
+        .filter(C::Job.eq(bytes(job)))
+        .filter(Expr::exists(device_of(condition)))
+        .select_only()
+        .column(C::Place)
+        .limit(1)
+        .into_tuple()
+        .one(&store.readers)
+        .await
+        .map_err(failed(READ_JOB))?;
+    Ok(found.is_some())
+}
+
+/// The device of a job's row, where this is true of it.
+fn device_of(condition: Condition) -> SelectStatement {
+    Query::select()
+        .expr(Expr::val(1))
+        .from(device::Entity)
+        .and_where(
+            Expr::col((device::Entity, device::Column::Number)).equals((job_device::Entity, C::Device)),
+        )
+        .cond_where(condition)
+        .take()
 }
 
 /// Writes it with the rest of the batch.
@@ -204,7 +248,9 @@ async fn write_sweep(sql: &DatabaseTransaction, sweep: &StepSweep) -> Result<(),
 
 fn condition(query: &JobDeviceQuery) -> Condition {
     let states = query.states.iter().map(|state| state.as_str());
+    let is_beyond = |within: Condition| Expr::exists(device_of(within.not())).not();
     Condition::all()
+        .add_option(reach::condition(&query.reach).map(is_beyond))
         .add(C::Job.eq(bytes(query.job)))
         .add_option((!query.states.is_empty()).then(|| C::State.is_in(states)))
         .add_option(query.device.map(|device| C::Device.eq(device.0)))

@@ -47,11 +47,13 @@ mod expiry;
 mod fleet;
 mod head;
 mod history;
+mod integrity;
 mod layers;
 mod list_columns;
 mod memtable;
 mod page;
 mod prune;
+mod reach;
 mod replay;
 mod retained;
 mod rows;
@@ -62,7 +64,7 @@ mod unused_layers;
 mod write;
 mod write_connection;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -79,12 +81,13 @@ use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
 use super::{
     AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DeviceQuery,
-    EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, Replayed, RunPage, RunQuery,
-    Store, StoreError,
+    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
+    DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, JobPlace, Replayed,
+    RunPage, RunQuery, Store, StoreError,
 };
 use crate::layers::LayerCache;
 use crate::seal::Seal;
+use twinhub_access::Reach;
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
@@ -105,7 +108,8 @@ pub struct SqlOptions {
     pub readers: u32,
     /// The key that seals rules, templates and requests outward; none: they are written in clear.
     pub seal: Option<Arc<Seal>>,
-    /// Bring the tables up to date first. False: they must be so already, as another program may be using them.
+    /// Bring the tables, and what is sealed in them, up to date first. False: the tables must be so already, as another
+    /// program may be using them, and nothing is changed.
     pub migrate: bool,
     /// The longest wait where another process has locked the database.
     pub busy_timeout: Duration,
@@ -169,8 +173,9 @@ impl SqlStore {
     /// The URL is of no supported kind, the database cannot be opened or migrated, or is damaged.
     pub async fn open(url: &str, options: SqlOptions) -> Result<Arc<Self>, StoreError> {
         const OPEN: &str = "open the database";
+        // Without the URL, which may have a password in it.
         sqlite::check_url(url)
-            .map_err(|detail| StoreError::Failed { operation: OPEN, detail: format!("`{url}`: {detail}") })?;
+            .map_err(|detail| StoreError::Failed { operation: OPEN, detail: detail.to_owned() })?;
         // One alone first: where two connections at once give a new file its write-ahead log, one can find it locked.
         let first =
             Database::connect(sqlite::writer(url, options.busy_timeout)).await.map_err(failed(OPEN))?;
@@ -180,11 +185,14 @@ impl SqlStore {
         if options.migrate {
             Migrator::up(&readers, None).await.map_err(failed("migrate the database"))?;
         } else if !Migrator::get_pending_migrations(&readers).await.map_err(failed(OPEN))?.is_empty() {
-            let detail = "its tables are of an older version, and another program uses them".to_owned();
+            let detail =
+                "its tables are of an older version: a start of the hub brings them up to date".to_owned();
             return Err(StoreError::Failed { operation: OPEN, detail });
         }
-        if let Some(seal) = &options.seal {
-            sealed::seal_rows(url, options.busy_timeout, seal).await?;
+        match &options.seal {
+            Some(seal) if options.migrate => sealed::seal_rows(url, options.busy_timeout, seal).await?,
+            Some(seal) => sealed::check_key(&readers, seal).await.map(drop)?,
+            None => {}
         }
         let layers = LayerCache::default();
         layers::load(&readers, &layers).await?;
@@ -206,6 +214,14 @@ impl SqlStore {
                 runs: options.keep_runs,
             }),
         }))
+    }
+
+    /// The damages of the database's file, in the database's own words; none where it is whole. It reads all of the file.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn damages(&self) -> Result<Vec<String>, StoreError> {
+        integrity::damages(&self.readers).await
     }
 
     /// Sets the retention periods from now on.
@@ -246,6 +262,10 @@ impl Store for SqlStore {
 
     async fn twins(&self, numbers: &[DeviceNumber]) -> Result<Vec<Twin>, StoreError> {
         devices::twins(self, numbers).await
+    }
+
+    async fn places(&self) -> Result<Vec<DevicePlace>, StoreError> {
+        reach::places(self).await
     }
 
     async fn find_serial(&self, serial: &str) -> Result<Option<Twin>, StoreError> {
@@ -351,6 +371,14 @@ impl Store for SqlStore {
 
     async fn job_counts(&self, job: JobId, places: Option<(u64, u64)>) -> Result<JobCounts, StoreError> {
         fleet::job_counts(self, job, places).await
+    }
+
+    async fn job_places(
+        &self,
+        jobs: &[JobId],
+        reach: &Reach,
+    ) -> Result<HashMap<JobId, JobPlace>, StoreError> {
+        fleet::job_places(self, jobs, reach).await
     }
 
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError> {

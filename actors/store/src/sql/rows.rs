@@ -46,6 +46,7 @@ pub fn of_device(twin: &Twin) -> device::Model {
         id_order: select::ordered(twin.id.as_str()),
         name_order: select::ordered(twin.display_name()),
         token_hash: select::key(twin.profile.text("token_hash")).to_owned(),
+        owner_id: select::key(twin.profile.text("owner_id")).to_owned(),
     }
 }
 
@@ -99,7 +100,8 @@ pub fn to_command(row: &command::Model) -> Result<CommandRecord, StoreError> {
     Ok(CommandRecord { device, number: DeviceNumber(row.device), command })
 }
 
-fn device_id(operation: &'static str, text: &str) -> Result<DeviceId, StoreError> {
+/// The id in a row.
+pub fn device_id(operation: &'static str, text: &str) -> Result<DeviceId, StoreError> {
     DeviceId::parse(text).map_err(|error| StoreError::Damaged { operation, detail: error.to_string() })
 }
 

@@ -31,13 +31,15 @@ const RULES_AT_ONCE: usize = 50;
 pub async fn runs(store: &SqlStore, query: &RunQuery) -> Result<RunPage, StoreError> {
     let (total, mut places) = match query.device {
         Some(device) => {
-            let selected = parts::select(query, device);
+            let selected =
+                parts::select(query, device).filter(parts::reached((run_device::Entity, P::Run), query));
             let total = page::count(store, READ, selected.clone(), P::Run).await?;
             let sorted = parts::sorted(selected.filter(behind(query, P::Began, P::Seq)), &order(query));
             (total, places(store, query, total, sorted, [P::Began, P::Seq, P::Run]).await?)
         }
         None => {
             let selected = run::Entity::find().filter(condition(query)).filter(began(query, C::Began));
+            let selected = selected.filter(parts::reached((run::Entity, C::Id), query));
             let total = page::count(store, READ, selected.clone(), C::Id).await?;
             let sorted = sorted(selected.filter(behind(query, C::Began, C::Seq)), &order(query));
             (total, places(store, query, total, sorted, [C::Began, C::Seq, C::Id]).await?)

@@ -2,21 +2,28 @@
 //! database alone reveals none of them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, Database, EntityTrait, QueryFilter, TransactionTrait};
+use sea_orm::sea_query::Value;
+use sea_orm::{
+    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, Database,
+    DatabaseConnection, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder, QuerySelect,
+    TransactionTrait,
+};
 
-use super::entities::{delivery, fleet, meta, rule, user};
+use super::entities::{delivery, device, fleet, meta, rule, user};
 use super::rows::failed;
 use super::{SqlStore, head, sqlite, write};
 use crate::StoreError;
-use crate::seal::{Seal, is_sealed, open};
+use crate::seal::{Seal, TokenKey, key_of_token, open};
 use twinhub_domain::fleet::RecordKind;
 
 const SEAL: &str = "seal secrets";
 /// Rows that are sealed in one transaction.
-const AT_ONCE: usize = 500;
+const AT_ONCE: u64 = 500;
+/// Tokens that are looked at together.
+const TOKENS_AT_ONCE: u64 = 10_000;
 
 impl SqlStore {
     /// The text as it is written.
@@ -31,99 +38,121 @@ impl SqlStore {
     pub(super) fn opened<'a>(&self, text: &'a str) -> Result<Cow<'a, str>, StoreError> {
         open(self.seal.as_deref(), text).map_err(bad)
     }
+
+    /// Devices with a token, counted by the key that it is stored under.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn token_keys(&self) -> Result<BTreeMap<TokenKey, u64>, StoreError> {
+        token_keys(&self.readers).await
+    }
 }
 
 fn bad(error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged { operation: SEAL, detail: error.to_string() }
 }
 
-/// Checks that the database was sealed with no other key, and seals rows that were written before there was one.
+/// Checks that the database was sealed with no key that `seal` lacks, and has all rows sealed with the newest one:
+/// those that were written before there was a key, and those that an older one has sealed. Broken off in its midst, it
+/// goes on at the next start.
 pub async fn seal_rows(url: &str, busy_timeout: Duration, seal: &Seal) -> Result<(), StoreError> {
     // A connection of its own: on it what is written over is wiped.
     let sql = Database::connect(sqlite::writer(url, busy_timeout)).await.map_err(failed(SEAL))?;
-    match head::meta_value(&sql, meta::KEY_CHECK).await? {
-        Some(check) if check == seal.check() => {}
-        Some(_) => {
-            let detail =
-                "the database was sealed with another key: start with the one that it had (`secret.key`)";
-            return Err(bad(detail));
-        }
-        None => {
-            let row = meta::Model { name: meta::KEY_CHECK.to_owned(), value: seal.check() };
-            let keep = OnConflict::column(meta::Column::Name).do_nothing().to_owned();
-            let turn = sql.begin().await.map_err(failed(SEAL))?;
-            write::insert(&turn, SEAL, vec![row], Some(keep)).await?;
-            turn.commit().await.map_err(failed(SEAL))?;
-        }
-    }
+    let found = check_key(&sql, seal).await?;
     sql.execute_unprepared("PRAGMA secure_delete = ON").await.map_err(failed(SEAL))?;
-    let clear = |text: &String| !text.is_empty() && !is_sealed(text);
-    let rules = rule::Entity::find().all(&sql).await.map_err(failed(SEAL))?;
-    let rules: Vec<_> = rules.into_iter().filter(|row| clear(&row.body)).collect();
-    let of_templates = fleet::Column::Kind.eq(RecordKind::Template.as_str());
-    let templates = fleet::Entity::find().filter(of_templates).all(&sql).await.map_err(failed(SEAL))?;
-    let templates: Vec<_> = templates.into_iter().filter(|row| clear(&row.body)).collect();
-    let in_clear = user::Column::Body.starts_with("{");
-    let users = user::Entity::find().filter(in_clear).all(&sql).await.map_err(failed(SEAL))?;
-    let in_clear = delivery::Column::Body.starts_with("{");
-    let deliveries = delivery::Entity::find().filter(in_clear).all(&sql).await.map_err(failed(SEAL))?;
-    if rules.is_empty() && templates.is_empty() && users.is_empty() && deliveries.is_empty() {
-        return sql.close().await.map_err(failed(SEAL));
+    let any = Condition::all;
+    let templates = any().add(fleet::Column::Kind.eq(RecordKind::Template.as_str()));
+    let rules = reseal(&sql, seal, rule::Entity, rule::Column::Body, any()).await?;
+    let templates = reseal(&sql, seal, fleet::Entity, fleet::Column::Body, templates).await?;
+    let users = reseal(&sql, seal, user::Entity, user::Column::Body, any()).await?;
+    let deliveries = reseal(&sql, seal, delivery::Entity, delivery::Column::Body, any()).await?;
+    if rules + templates + users + deliveries > 0 {
+        tracing::info!(rules, templates, users, deliveries, "sealed rows with the hub's newest key");
+        // The log before the pages still has them as they were.
+        sql.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.map_err(failed(SEAL))?;
     }
-    tracing::info!(
-        rules = rules.len(),
-        templates = templates.len(),
-        users = users.len(),
-        deliveries = deliveries.len(),
-        "sealing rows that were in clear"
-    );
-    let turn = sql.begin().await.map_err(failed(SEAL))?;
-    for row in rules {
-        rule::Entity::update_many()
-            .col_expr(rule::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
-            .filter(rule::Column::Id.eq(row.id))
-            .exec(&turn)
-            .await
-            .map_err(failed(SEAL))?;
+    // Last: until here the key of before is needed.
+    if found != Some(seal.check()) {
+        let turn = sql.begin().await.map_err(failed(SEAL))?;
+        write::meta(&turn, meta::KEY_CHECK, seal.check()).await?;
+        turn.commit().await.map_err(failed(SEAL))?;
     }
-    for row in templates {
-        fleet::Entity::update_many()
-            .col_expr(fleet::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
-            .filter(fleet::Column::Kind.eq(row.kind))
-            .filter(fleet::Column::Id.eq(row.id))
-            .exec(&turn)
-            .await
-            .map_err(failed(SEAL))?;
+    sql.close().await.map_err(failed(SEAL))
+}
+
+/// Checks that the database was sealed with no key that `seal` lacks, and gives the number of the one that it was
+/// sealed with.
+pub async fn check_key(sql: &impl ConnectionTrait, seal: &Seal) -> Result<Option<i64>, StoreError> {
+    let found = head::meta_value(sql, meta::KEY_CHECK).await?;
+    if found.is_some_and(|check| !seal.knows(check)) {
+        return Err(bad(
+            "the database was sealed with another key: start with the one that it had (`secret.key`)",
+        ));
     }
-    for row in users {
-        user::Entity::update_many()
-            .col_expr(user::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
-            .filter(user::Column::Id.eq(row.id))
-            .exec(&turn)
-            .await
-            .map_err(failed(SEAL))?;
-    }
-    turn.commit().await.map_err(failed(SEAL))?;
-    for some in deliveries.chunks(AT_ONCE) {
+    Ok(found)
+}
+
+/// Seals the rows of a table that are not sealed with the newest key, and says how many these were.
+async fn reseal<E>(
+    sql: &DatabaseConnection,
+    seal: &Seal,
+    _table: E,
+    body: E::Column,
+    rows: Condition,
+) -> Result<u64, StoreError>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel> + Sync,
+    E::ActiveModel: ActiveModelBehavior + Send,
+{
+    let newest = format!("{}%", seal.newest_mark());
+    let rows = rows.add(body.ne("")).add(body.not_like(newest));
+    let mut done = 0;
+    loop {
+        let some = E::find().filter(rows.clone()).limit(AT_ONCE).all(sql).await.map_err(failed(SEAL))?;
+        if some.is_empty() {
+            return Ok(done);
+        }
         let turn = sql.begin().await.map_err(failed(SEAL))?;
         for row in some {
-            delivery::Entity::update_many()
-                .col_expr(delivery::Column::Body, Expr::value(seal.seal(&row.body).map_err(bad)?))
-                .filter(delivery::Column::Id.eq(row.id.clone()))
-                .exec(&turn)
-                .await
-                .map_err(failed(SEAL))?;
+            let Value::String(Some(text)) = row.get(body) else {
+                return Err(bad("the column with sealed texts has none"));
+            };
+            let sealed = seal.seal(&open(Some(seal), &text).map_err(bad)?).map_err(bad)?;
+            let mut row = row.into_active_model();
+            row.set(body, sealed.into());
+            row.update(&turn).await.map_err(failed(SEAL))?;
+            done += 1;
         }
         turn.commit().await.map_err(failed(SEAL))?;
     }
-    // The log before the pages still has them.
-    sql.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.map_err(failed(SEAL))?;
-    sql.close().await.map_err(failed(SEAL))
+}
+
+/// Devices with a token, counted by the key that it is stored under.
+async fn token_keys(sql: &impl ConnectionTrait) -> Result<BTreeMap<TokenKey, u64>, StoreError> {
+    let mut found = BTreeMap::new();
+    let mut after = i64::MIN;
+    loop {
+        let rows: Vec<(i64, String)> = device::Entity::find()
+            .select_only()
+            .columns([device::Column::Number, device::Column::TokenHash])
+            .filter(device::Column::Number.gt(after))
+            .order_by_asc(device::Column::Number)
+            .limit(TOKENS_AT_ONCE)
+            .into_tuple()
+            .all(sql)
+            .await
+            .map_err(failed("look at tokens"))?;
+        let Some((last, _)) = rows.last() else { return Ok(found) };
+        after = *last;
+        for (_, token) in rows.iter().filter(|(_, token)| !token.is_empty()) {
+            *found.entry(key_of_token(token)).or_default() += 1;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use tempfile::TempDir;
@@ -132,6 +161,7 @@ mod tests {
     use super::*;
     use crate::contract::samples;
     use crate::contract::support::{NOON, TestFleet, object};
+    use crate::seal::is_sealed;
     use crate::{FleetRecord, SqlOptions, SqlStore, Store as _, UserStore as _};
 
     async fn open(folder: &TempDir, seal: Option<Arc<Seal>>) -> Result<Arc<SqlStore>, StoreError> {
@@ -197,5 +227,48 @@ mod tests {
             };
             assert!(error.to_string().contains("another key"), "{error}");
         }
+    }
+
+    /// A new key seals what the one of before has sealed, once; broken off in its midst, it goes on at the next start.
+    #[tokio::test]
+    async fn a_new_key_seals_all_again_and_the_old_one_alone_opens_nothing_more() {
+        let folder = TempDir::new().unwrap();
+        let (old, both) = (Arc::new(Seal::new(&[7; 32])), Arc::new(Seal::of_keys(&[8; 32], &[[7; 32]])));
+        let store = open(&folder, Some(Arc::clone(&old))).await.unwrap();
+        let mut world = TestFleet::new();
+        world.automation.rules.push(samples::record("cool", Some(r#"{"a": 1}"#), Some(true)));
+        world.automation.rules.push(samples::record("in-a-file", None, Some(true)));
+        world.automation.deliveries.push(samples::delivery(1, samples::run_id(1)));
+        store.put_user(&samples::user(1, "ann"), &[]).await.unwrap();
+        world.register("pump", &format!(r#"{{"token_hash": "{}"}}"#, old.token("t0ken")));
+        store.commit(&world.batch()).await.unwrap();
+        assert_eq!(
+            store.token_keys().await.unwrap(),
+            BTreeMap::from([(TokenKey::Named(old.ids().next().unwrap()), 1)])
+        );
+        drop(store);
+        // As if the change of keys had been broken off behind the first row.
+        let again = both.seal(r#"{"a":1}"#).unwrap();
+        let sql = rusqlite::Connection::open(folder.path().join("twinhub.db")).unwrap();
+        sql.execute("UPDATE rules SET body = ?1 WHERE id = 'cool'", [&again]).unwrap();
+        drop(sql);
+
+        drop(open(&folder, Some(Arc::clone(&both))).await.unwrap());
+        let sealed = written(&folder);
+        assert_eq!(
+            sealed.values().filter(|body| body.is_empty()).count(),
+            1,
+            "the rule in a file has no text"
+        );
+        assert!(
+            sealed.values().all(|body| body.is_empty() || body.starts_with(&both.newest_mark())),
+            "{sealed:?}"
+        );
+        assert_eq!(sealed["rule cool"], again, "not once more");
+        let Err(error) = open(&folder, Some(old)).await else { panic!("the old key opens it") };
+        assert!(error.to_string().contains("another key"), "{error}");
+        let store = open(&folder, Some(Arc::new(Seal::new(&[8; 32])))).await.unwrap();
+        assert_eq!(store.users().await.unwrap(), [samples::user(1, "ann")]);
+        assert_eq!(written(&folder), sealed);
     }
 }

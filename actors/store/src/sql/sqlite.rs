@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use sea_orm::sea_query::extension::sqlite::SqliteExpr;
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, SqliteTransactionMode, TransactionOptions};
+use sea_orm::{ColumnTrait, ConnectOptions, SqliteTransactionMode, TransactionOptions};
+use twinhub_domain::IdPattern;
 
 /// A page holds a whole chunk of an ordinary device, so most reads of one touch one page.
 const PAGE_BYTES: u32 = 8_192;
@@ -35,7 +38,7 @@ pub fn writer(url: &str, busy_timeout: Duration) -> ConnectOptions {
 
 /// The options of the connections that read.
 pub fn readers(url: &str, count: u32, busy_timeout: Duration) -> ConnectOptions {
-    connections(url, count.max(1), READER_CACHE, busy_timeout)
+    connections(url, Ord::max(count, 1), READER_CACHE, busy_timeout)
 }
 
 /// With a write-ahead log readers and the writer don't wait for each other, and `synchronous=FULL` makes
@@ -71,6 +74,13 @@ pub fn write_transaction() -> TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..Default::default()
     }
+}
+
+/// A condition for texts that fit one of these patterns, case and all. Ids have none of the characters that mean more
+/// to SQLite than they do in a pattern.
+pub fn fits(column: impl ColumnTrait, patterns: &[IdPattern]) -> Expr {
+    let fits = |pattern: &IdPattern| Expr::col(column.as_column_ref()).glob(pattern.as_str());
+    patterns.iter().map(fits).reduce(ExprTrait::or).unwrap_or_else(|| Expr::val(1).eq(0))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use twinhub_domain::{Json, Object};
 use twinhub_rules::redaction::hide_in_rules;
 
-use super::{broken_off, export_options, file};
+use super::{broken_off, export_options, exported, file};
 use crate::api::files::schema::Exporting;
 use crate::http::Access;
 use crate::http::extract::params::Params;
@@ -25,7 +25,8 @@ use crate::import_export::{RowWriter, SectionKeys};
 )]
 pub async fn export_templates(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     let catalog = access.catalog();
-    whole(params, &TEMPLATES, catalog.iter().map(|template| hide_in_rules(&template.document())))
+    whole(&access, params, &TEMPLATES, catalog.iter().map(|template| hide_in_rules(&template.document())))
+        .await
 }
 
 /// All groups, in the form in which they can be imported again.
@@ -41,17 +42,19 @@ pub async fn export_templates(params: Params, access: Access) -> Result<HttpResp
 )]
 pub async fn export_groups(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     let tree = access.tree();
-    whole(params, &GROUPS, tree.iter().map(|group| group.to_object()))
+    whole(&access, params, &GROUPS, tree.iter().map(|group| group.to_object())).await
 }
 
 /// A file of these. Members that they do not have are not in it.
-fn whole(
+async fn whole(
+    access: &Access,
     mut params: Params,
     table: &'static Table,
     records: impl Iterator<Item = Object>,
 ) -> Result<HttpResponse, ApiError> {
     let (format, all) = export_options(&mut params)?;
     params.finish()?;
+    exported(access, table, format).await;
     let rows: Vec<Object> = records.map(|record| row_of(&record)).collect();
     let mut keys = SectionKeys::default();
     rows.iter().for_each(|row| keys.check(table, row));

@@ -13,7 +13,7 @@ use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Object, Refusal, Twin}
 use twinhub_rules::device_template;
 
 use super::{IfExists, ImportOptions, LineOutcome, RecordImport};
-use crate::api::devices::register::{DeviceRegistration, device_registration, make_id};
+use crate::api::devices::register::{DeviceRegistration, check_serial, device_registration, make_id};
 use crate::api::devices::request::{DeviceChange, NewDevice};
 use crate::api::devices::token;
 use crate::api::groups::check_group;
@@ -49,7 +49,11 @@ impl DeviceImport {
     /// The device with this serial number.
     async fn holder(&self, row: &Object) -> Result<Option<Twin>, ApiError> {
         match row.get("serial_number").and_then(Json::as_str).filter(|serial| !serial.is_empty()) {
-            Some(serial) => Ok(self.access.ask(FindSerial(serial.to_owned())).await??),
+            Some(serial) => {
+                let found = self.access.ask(FindSerial(serial.to_owned())).await??;
+                check_serial(&self.access, serial, found.as_ref().map(|twin| &twin.id)).await?;
+                Ok(found)
+            }
             None => Ok(None),
         }
     }
@@ -62,7 +66,7 @@ impl DeviceImport {
     async fn device(&self, named: Option<DeviceId>, row: &Object) -> Result<DeviceId, ApiError> {
         let taken = |holder: &Twin| ApiError::SerialTaken {
             serial: row.get("serial_number").and_then(Json::as_str).unwrap_or_default().to_owned(),
-            device: holder.id.to_string(),
+            device: Some(holder.id.to_string()),
         };
         match (named, self.holder(row).await?) {
             (Some(id), Some(holder)) if holder.id != id => Err(taken(&holder)),
@@ -100,7 +104,7 @@ impl DeviceImport {
             None => None,
         };
         if let Some(token) = token.as_deref().or(made.as_deref()) {
-            patch.insert("token_hash", self.access.state.tokens.hash(token).into());
+            tokens.put(token, &mut patch)?;
         }
         // A new device is in service without a word.
         let register = Input::Register(Box::new(Registration { patch }));

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use twinhub_access::Reach;
 use twinhub_actors::messages::groups::{GroupRefusal, PutGroup};
 use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest, GroupTree, TreeRefusal};
 use twinhub_domain::{Json, Object};
@@ -45,8 +46,16 @@ impl GroupImport {
         }
         self.access.check_store()?;
         let cause = self.access.cause();
-        let stood = ask(&self.access, |reply| PutGroup { id, requested, expect, if_tag: None, cause, reply })
-            .await??;
+        let stood = ask(&self.access, |reply| PutGroup {
+            id,
+            requested,
+            reach: Reach::default(),
+            expect,
+            if_tag: None,
+            cause,
+            reply,
+        })
+        .await??;
         Ok(stood.view.group.id.to_string())
     }
 

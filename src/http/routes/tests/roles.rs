@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use twinhub_access::password::Password;
-use twinhub_access::{DisplayName, Role, UserName};
+use twinhub_access::{DisplayName, ScopeWish, UserName};
 use twinhub_actors::access::Caller;
 use twinhub_actors::messages::accounts::{AddUser, NewUser, Peer, SignIn};
 use twinhub_domain::cause::Source;
@@ -21,13 +21,19 @@ fn rank(word: &str) -> usize {
 }
 
 /// Makes a user of this role, and signs them in: the text for the cookie.
-async fn session(state: &WebState, role: Role) -> String {
+pub(super) async fn session(state: &WebState, role: Role) -> String {
+    session_in(state, &format!("the-{role}"), role, ScopeWish::default()).await
+}
+
+/// The same of a name, in a scope.
+pub(super) async fn session_in(state: &WebState, name: &str, role: Role, scope: ScopeWish) -> String {
     let program = state.hub().of(Caller::Program, Source::Rest);
     let password = Password::typed(PASSWORD).unwrap();
     let user = NewUser {
-        name: UserName::parse(&format!("the-{role}")).unwrap(),
+        name: UserName::parse(name).unwrap(),
         email: None,
         display_name: DisplayName::default(),
+        scope,
         password: password.clone(),
     };
     let login = user.name.as_str().into();

@@ -12,12 +12,13 @@ fn read(text: &str) -> Patch {
 }
 
 /// Patches in the journal of earlier versions, a member each.
-const STORED: [&str; 32] = [
+const STORED: [&str; 33] = [
     r#"{"name":"Pump"}"#,
     r#"{"group_id":null}"#,
     r#"{"firmware_version":"1.2.0"}"#,
     r#"{"owner_id":"ann"}"#,
     r#"{"token_hash":"5e884898"}"#,
+    r#"{"broker_hash":"$7$101$a$b"}"#,
     r#"{"claimed":true}"#,
     r#"{"mode":"manual"}"#,
     r#"{"mode_until":"2026-01-01T12:00:00.000Z"}"#,

@@ -14,7 +14,7 @@ fn set(scene: &mut Scene, state: Lifecycle, reason: &str) -> Result<Outcome, Ref
 
 fn registered() -> Scene {
     let mut scene = Scene::new();
-    let patch = object(r#"{"name": "Pump", "token_hash": "5e884898"}"#);
+    let patch = object(r#"{"name": "Pump", "token_hash": "5e884898", "broker_hash": "$7$101$a$b"}"#);
     scene.input(Input::Register(Box::new(Registration { patch })), &cause());
     scene
 }
@@ -173,7 +173,7 @@ fn a_retired_device_loses_its_credentials_and_what_waits_for_it() {
         r#"{"change":"lifecycle","lifecycle":{"credentials":"removed","reason":"scrapped","state":"retired","was":"provisioned"}}"#
     );
     assert_eq!(scene.status(command), CommandStatus::Canceled);
-    assert_eq!(scene.twin.profile.text("token_hash"), "");
+    assert_eq!(["token_hash", "broker_hash"].map(|field| scene.twin.profile.text(field)), [""; 2]);
     assert_eq!(scene.twin.disconnect_reason(), Some("retired"));
     for state in [Lifecycle::Active, Lifecycle::Suspended] {
         assert_eq!(set(&mut scene, state, ""), Err(Refusal::Retired));

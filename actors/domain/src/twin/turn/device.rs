@@ -151,7 +151,13 @@ impl TwinTurn<'_> {
         self.twin.profile.check_serial(&self.twin.id, message.serial())?;
         let Meaning { change, mode, reported, mut readings, is_heard, mut note } =
             message.translate(self.twin, self.now)?;
-        let mut patch = change.into_patch(self.twin, &NoTemplates, self.now)?;
+        let mut patch = match speaker {
+            // It may say whose the device is to be.
+            Speaker::Registration { .. } | Speaker::Claim => {
+                change.into_first_patch(self.twin, &NoTemplates, self.now)?
+            }
+            Speaker::Device | Speaker::App => change.into_patch(self.twin, &NoTemplates, self.now)?,
+        };
         if let Some(mode) = mode.filter(|mode| *mode != self.twin.control.mode) {
             patch.extend([Part::Mode(mode), Part::ModeUntil(None)]);
         }

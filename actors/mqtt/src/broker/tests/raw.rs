@@ -33,6 +33,34 @@ pub(super) fn connect(v5: bool, id: &str, clean: bool) -> Vec<u8> {
     packet(0x10, &[&head, properties, &text(id)])
 }
 
+/// The same with a user name and a password, and with a will at QoS 1: its topic, its payload, and whether it is
+/// retained.
+pub(super) fn connect_as(
+    v5: bool,
+    id: &str,
+    clean: bool,
+    user: Option<(&str, &str)>,
+    will: Option<(&str, &[u8], bool)>,
+) -> Vec<u8> {
+    let mut flags = u8::from(clean) << 1;
+    let properties: &[u8] = match (v5, clean) {
+        (false, _) => &[],
+        (true, true) => &[0],
+        (true, false) => &[5, 0x11, 0, 0, 0, 60],
+    };
+    let mut rest = text(id);
+    if let Some((topic, payload, retain)) = will {
+        flags |= 0b1100 | u8::from(retain) << 5;
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        rest.extend([if v5 { &[0][..] } else { &[] }, &text(topic), &length, payload].concat());
+    }
+    if let Some((name, password)) = user {
+        flags |= 0b1100_0000;
+        rest.extend([text(name), text(password)].concat());
+    }
+    packet(0x10, &[&text("MQTT"), &[4 + u8::from(v5), flags, 0, 60], properties, &rest])
+}
+
 /// A PUBLISH with these flags (DUP 8, QoS 2 4, QoS 1 2, retain 1) and properties, their length in front.
 pub(super) fn publish(flags: u8, topic: &str, id: Option<u16>, properties: &[u8], payload: &[u8]) -> Vec<u8> {
     let id = id.map(|id| id.to_be_bytes().to_vec()).unwrap_or_default();

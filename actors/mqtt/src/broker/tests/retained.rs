@@ -162,7 +162,7 @@ async fn retained_messages_are_bounded_in_size_and_in_all() {
 async fn a_filter_is_looked_up_to_its_end_while_its_client_says_nothing() {
     let broker = start(&TestIntake::with_room(10)).await;
     let (mut device, _) = Raw::connect(&broker, false, "device", true).await;
-    for number in 0..3 * connection::MOST_STEPS {
+    for number in 0..3 * connection::feeding::MOST_STEPS {
         device.send(&publish(1, &format!("site/{number}/status"), None, &[], b"online")).await;
     }
     retain(&mut device, "site/last/data", "1").await;

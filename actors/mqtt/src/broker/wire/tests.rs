@@ -100,6 +100,9 @@ fn says_that_it_does_not_take_something() {
     assert_eq!(refused(&[0x50, 4, 1, 2, 0x10, 0], 0x97), [0x50, 3, 1, 2, 0x97]);
     assert_eq!(no_subscription(false, 258, 2), [0x90, 4, 1, 2, 0x80, 0x80]);
     assert_eq!(no_subscription(true, 258, 2), [0x90, 5, 1, 2, 0, 0x97, 0x97]);
-    assert_eq!(refusal(false, "why"), [0x20, 2, 0, 3]);
-    assert_eq!(refusal(true, "why"), [0x20, 9, 0, 0x97, 6, 0x1f, 0, 3, b'w', b'h', b'y']);
+    assert_eq!(refusal(false, ConnectAnswer::Crowded, "why"), [0x20, 2, 0, 3]);
+    assert_eq!(
+        refusal(true, ConnectAnswer::Crowded, "why"),
+        [0x20, 9, 0, 0x97, 6, 0x1f, 0, 3, b'w', b'h', b'y']
+    );
 }

@@ -36,6 +36,8 @@ pub struct Model {
     pub name_order: String,
     /// Empty where it has no token.
     pub token_hash: String,
+    /// Empty where it has no owner.
+    pub owner_id: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

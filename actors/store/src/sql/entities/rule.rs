@@ -11,6 +11,8 @@ pub struct Model {
     pub body: String,
     /// The switch that people have set; none: as the rule's own text has it.
     pub enabled: Option<bool>,
+    /// The author of the text, JSON; none: the rule acts as the hub.
+    pub author: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
 }

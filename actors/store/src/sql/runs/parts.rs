@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoColumnRef, OnConflict, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, DeleteMany, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ColumnTrait, Condition, DatabaseTransaction, DeleteMany, EntityTrait, Order, QueryFilter, QueryOrder,
+    QuerySelect, Select,
 };
 
 use super::super::entities::{device, run, run_device};
 use super::super::rows::failed;
-use super::super::write;
+use super::super::{reach, write};
 use super::{began, bytes, condition};
 use crate::{RunQuery, StoreError, select};
 use twinhub_domain::run::{RunEntry, RunId};
@@ -19,6 +19,8 @@ use twinhub_domain::{DeviceId, DeviceNumber};
 use run_device::Column as P;
 
 const WRITE: &str = "write the devices of runs";
+/// The name of these rows in a condition on another's.
+const PART: &str = "part";
 
 /// The runs of `device` that are asked for. The runs themselves are looked into only where that has to be.
 pub fn select(query: &RunQuery, device: DeviceNumber) -> Select<run_device::Entity> {
@@ -35,6 +37,21 @@ pub fn sorted(selected: Select<run_device::Entity>, order: &Order) -> Select<run
 /// The runs that a device had a part in.
 pub fn of(device: i64) -> SelectStatement {
     Query::select().column(P::Run).from(run_device::Entity).and_where(P::Device.eq(device)).take()
+}
+
+/// A condition on the run in `column`: a device within the query's reach had a part in it, and none beyond.
+pub fn reached(column: impl IntoColumnRef + Clone, query: &RunQuery) -> Condition {
+    let Some(within) = reach::condition(&query.reach) else { return Condition::all() };
+    let part = |devices: Condition| {
+        let part = Query::select()
+            .expr(Expr::val(1))
+            .from_as(run_device::Entity, PART)
+            .and_where(Expr::col((PART, P::Run)).equals(column.clone()))
+            .and_where(Expr::col((PART, P::Device)).in_subquery(reach::numbers(devices)))
+            .take();
+        Expr::exists(part)
+    };
+    Condition::all().add(part(within.clone())).add(part(within.not()).not())
 }
 
 /// Writes the devices that fired `runs`, which have these `seqs`, and those that they acted upon. Rows that are there stay: a part once had is

@@ -1,0 +1,132 @@
+//! Clients of the embedded broker and who they are. The broker asks the hub as a client connects, and its [`ClientIdentity`]
+//! for as long as the client's session lasts.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use twinhub_domain::DeviceId;
+
+/// The words of a CONNECT by which a client is known, and the address that it came from.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectRequest<'a> {
+    pub client_id: &'a str,
+    pub username: Option<&'a str>,
+    pub password: Option<&'a [u8]>,
+    pub address: IpAddr,
+}
+
+/// Says who clients are. The hub does.
+#[async_trait]
+pub trait Authenticator: Send + Sync + 'static {
+    /// The identity of a client that connects.
+    ///
+    /// # Errors
+    /// It is not let in.
+    async fn identify(&self, request: &ConnectRequest<'_>)
+    -> Result<Arc<dyn ClientIdentity>, ConnectRefusal>;
+
+    /// The bearing of `client_id` on a client of this identity.
+    async fn standing_of(&self, client_id: &str, identity: &dyn ClientIdentity) -> ClientName;
+
+    /// Counts up whenever an identity may have ended: the broker asks all of them then.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// The identity of a client. It belongs to the client's session, whether the client is connected or not.
+#[async_trait]
+pub trait ClientIdentity: Send + Sync + 'static {
+    /// The principal, as in causes: `device:pump-1`, `key:ci`; empty for a client without a name.
+    fn name(&self) -> &str;
+
+    /// The things that a client of this identity may do.
+    fn allowance(&self) -> Allowance;
+
+    /// Has it its rights still? Once it has not, it never has them again.
+    fn lasts(&self) -> bool;
+
+    /// Does its allowance hold for this device? Asked before each publish, and before a subscription, which then holds
+    /// for as long as the identity [lasts](ClientIdentity::lasts). A message that names its device by a `serial` number has
+    /// an id that is made of it, and the device may have another.
+    async fn reaches(&self, device: &DeviceId, serial: Option<&str>, act: Act) -> bool;
+
+    /// Does its allowance hold for every device, whichever there are?
+    fn reaches_all(&self) -> bool;
+}
+
+/// The things that a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowance {
+    /// Whatever the hub does not keep for itself.
+    Everything,
+    /// Speak for the devices that it reaches, and hear what is for them: on the topics that the dialects give them.
+    SpeakForDevices,
+    /// Hear what the devices that it reaches say of themselves.
+    WatchDevices,
+}
+
+/// An act of a client that concerns a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    Publish,
+    Subscribe,
+}
+
+/// The bearing of a client id on the client that calls itself so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientName {
+    /// It is the client's own: whoever else has a session of this name loses it.
+    Own,
+    /// It means nothing: it is the client's unless another's session has it.
+    Free,
+    /// It names a device that the client is not.
+    AnotherDevice,
+}
+
+/// The reason why a client is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectRefusal {
+    #[error("the user name and the password do not belong together")]
+    BadCredentials,
+    #[error("a user name and a password are needed here")]
+    NoCredentials,
+    #[error("the device is suspended or retired")]
+    OutOfService,
+    #[error("the client id names another device, or is that of another client's session")]
+    ClientId,
+    #[error("its last will is on a topic where it may not publish")]
+    Will,
+    #[error("too many wrong passwords came from this address: try again in a minute")]
+    TooManyFailures,
+    #[error("the hub cannot look up the device now")]
+    Unavailable,
+}
+
+impl ConnectRefusal {
+    /// All reasons.
+    pub const ALL: [Self; 7] = [
+        Self::BadCredentials,
+        Self::NoCredentials,
+        Self::OutOfService,
+        Self::ClientId,
+        Self::Will,
+        Self::TooManyFailures,
+        Self::Unavailable,
+    ];
+
+    /// The stable word that refusals are counted by.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::BadCredentials => "bad_credentials",
+            Self::NoCredentials => "no_credentials",
+            Self::OutOfService => "out_of_service",
+            Self::ClientId => "client_id",
+            Self::Will => "will",
+            Self::TooManyFailures => "too_many_failures",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Inputs for devices, and the places of these: a caller with a scope reaches a device where it is within it, and
+//! leaves no device beyond it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Grant;
+use super::audit::audited;
+use super::confinement::Confinement;
+use super::grant::{InputRequest, permission_for};
+use crate::HubError;
+use crate::messages::supervisor::IfUnknown;
+use crate::places::PlaceNow;
+use twinhub_domain::receipt::Accepted;
+use twinhub_domain::twin::{Meaning, Speaker, Translation};
+use twinhub_domain::{DeviceId, Input, Json, Object, Refusal, Timestamp, Twin};
+
+const OWNER: &str = "owner_id";
+const GROUP: &str = "group_id";
+
+/// A registration or a claim in a dialect, by which the device becomes a user's.
+#[derive(Debug)]
+struct OwnedTranslation {
+    message: Arc<dyn Translation>,
+    owner: Box<str>,
+}
+
+impl Grant {
+    /// Has a twin take an input in, and answers after the commit.
+    ///
+    /// # Errors
+    /// The caller lacks the permission, does not reach the device, or would lose it to where they do not; the twin
+    /// refused the input, or it could not be made durable in time. It may become durable later all the same.
+    pub async fn deliver(&self, mut request: InputRequest) -> Result<Accepted, HubError> {
+        self.demand(permission_for(&request.input))?;
+        let within = self.confinement();
+        let owner = within.place(&mut request)?;
+        // Counted and made one after the other: two at once would both find room for one.
+        let _claiming = match &owner {
+            Some(owner) => {
+                let claiming = self.hub.claiming.lock().await;
+                self.check_quota(owner)?;
+                Some(claiming)
+            }
+            None => None,
+        };
+        let InputRequest { device, input, because, if_unknown, if_version, want_twin } = request;
+        let mut cause = self.cause();
+        if cause.by.is_empty() {
+            cause.by = because.into();
+        }
+        let audited = audited(&input).map(|(action, detail)| {
+            self.audit_entry(action, &format!("device:{device}")).with_detail(detail)
+        });
+        let accepted = self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await?;
+        if let Some(entry) = audited {
+            self.audit(entry).await;
+        }
+        Ok(accepted)
+    }
+
+    /// May one more device be this owner's?
+    fn check_quota(&self, owner: &str) -> Result<(), HubError> {
+        match self.quota {
+            Some(quota) if self.hub.places.owned(owner) >= u64::from(quota) => {
+                Err(HubError::QuotaReached { quota })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Confinement {
+    /// Checks that the device is within reach, or comes to be, and stays there. Gives the owner that it gets.
+    fn place(&self, request: &mut InputRequest) -> Result<Option<Box<str>>, HubError> {
+        if self.reach.is_everywhere() {
+            return Ok(None);
+        }
+        if makes_gateway(&request.input) {
+            let why = "whom a gateway speaks for is for callers to say whose scope is all devices";
+            return Err(HubError::OutOfScope(why.to_owned()));
+        }
+        let (device, known) = (&request.device, self.places.of(&request.device));
+        let unknown = || Err(Refusal::Unknown(device.to_string()).into());
+        match &mut request.input {
+            Input::Register(registration) => {
+                if known.as_ref().is_some_and(|place| !self.may_take(place)) {
+                    return Err(Refusal::Registered(device.clone()).into());
+                }
+                self.take(device, known.as_ref(), &mut registration.patch)
+            }
+            Input::Claim(registration) => match known {
+                Some(place) if self.may_take(&place) => {
+                    self.take(device, Some(&place), &mut registration.patch)
+                }
+                _ => unknown(),
+            },
+            Input::Translate(message) => match message.speaker() {
+                Speaker::Registration { .. } | Speaker::Claim => {
+                    if known.as_ref().is_some_and(|place| !self.may_take(place)) {
+                        return unknown();
+                    }
+                    let owner = self.take(device, known.as_ref(), &mut Object::default())?;
+                    if let Some(owner) = &owner {
+                        let (inner, owner) = (Arc::clone(message), owner.clone());
+                        *message = Arc::new(OwnedTranslation { message: inner, owner });
+                    }
+                    Ok(owner)
+                }
+                Speaker::Device | Speaker::App => match known {
+                    Some(place) if self.has(&place) => Ok(None),
+                    _ => unknown(),
+                },
+            },
+            input => {
+                let begins = matches!(request.if_unknown, IfUnknown::Appear | IfUnknown::Begin);
+                let place = match known {
+                    Some(place) if self.has(&place) => place,
+                    // It begins with this: in the group that it names, if any.
+                    None if begins => {
+                        let group = group_after(input).unwrap_or_default();
+                        return match self.reach.contains(device, "", group) {
+                            true => Ok(None),
+                            false => Err(self.beyond(device, group)),
+                        };
+                    }
+                    _ => return unknown(),
+                };
+                match group_after(input) {
+                    Some(group) if !self.reach.contains(device, &place.owner, group) => {
+                        Err(self.beyond(device, group))
+                    }
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn has(&self, place: &PlaceNow) -> bool {
+        self.reach.contains(&place.device, &place.owner, &place.group)
+    }
+
+    /// May a device that is there become the caller's? It must be within reach, or nobody's and nowhere.
+    fn may_take(&self, place: &PlaceNow) -> bool {
+        self.has(place) || place.owner.is_empty() && place.group.is_empty()
+    }
+
+    /// Has the registration or claim bring the device within reach. Gives the owner that it gets by that.
+    fn take(
+        &self,
+        device: &DeviceId,
+        known: Option<&PlaceNow>,
+        patch: &mut Object,
+    ) -> Result<Option<Box<str>>, HubError> {
+        let before = known.map_or("", |place| &*place.owner);
+        let owner = self.reach.owner().unwrap_or(before);
+        let group = match patch.get(GROUP) {
+            Some(group) => group.as_str().unwrap_or_default(),
+            None => known.map_or("", |place| &*place.group),
+        };
+        if !self.reach.contains(device, owner, group) {
+            return Err(self.beyond(device, group));
+        }
+        if *owner == *before {
+            return Ok(None);
+        }
+        patch.insert(OWNER, owner.into());
+        Ok(Some(owner.into()))
+    }
+}
+
+/// Says the input for which others the device may speak?
+fn makes_gateway(input: &Input) -> bool {
+    let patch = match input {
+        Input::Register(registration) | Input::Claim(registration) => &registration.patch,
+        Input::Change(change) => &change.patch,
+        _ => return false,
+    };
+    let settings = patch.get("settings").and_then(Json::as_object);
+    settings.is_some_and(|settings| settings.get("gateway").is_some())
+}
+
+/// The group that a device is to be in after an input; none: it stays in its own. Empty: in none.
+fn group_after(input: &Input) -> Option<&str> {
+    match input {
+        Input::Change(change) => Some(change.patch.get(GROUP)?.as_str().unwrap_or_default()),
+        _ => None,
+    }
+}
+
+impl Translation for OwnedTranslation {
+    fn note_name(&self) -> &'static str {
+        self.message.note_name()
+    }
+
+    fn speaker(&self) -> Speaker {
+        self.message.speaker()
+    }
+
+    fn serial(&self) -> Option<&str> {
+        self.message.serial()
+    }
+
+    fn translate(&self, twin: &Twin, now: Timestamp) -> Result<Meaning, Refusal> {
+        let mut meaning = self.message.translate(twin, now)?;
+        meaning.change.patch.insert(OWNER, Json::from(&*self.owner));
+        Ok(meaning)
+    }
+}
+
+impl fmt::Debug for Confinement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Confinement").field("reach", &self.reach).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,214 @@
+//! Rules and callers with a scope: the rules that they see, and what those that they make may do. A rule is within a
+//! caller's reach where all devices that it names, looks at and acts upon are, now and later.
+
+use std::collections::BTreeSet;
+
+use actix::{AsyncContext, Context};
+
+use super::{AuthorsChanged, Automation};
+use crate::mailbox::try_send_unbounded;
+use crate::messages::automation::{RuleCaller, RuleExistence, RuleRefusal};
+use crate::places::PlacesRead;
+use twinhub_domain::run::RuleId;
+use twinhub_rules::action::{Action, ActionKind, Reference, each_action};
+use twinhub_rules::expression::Dependency;
+use twinhub_rules::model::TriggerKind;
+use twinhub_rules::{Rule, Selector};
+use twinhub_store::RuleRecord;
+
+/// What a rule of theirs may be about.
+pub(super) struct RuleBounds<'a> {
+    pub caller: &'a RuleCaller,
+    pub places: PlacesRead<'a>,
+}
+
+impl RuleBounds<'_> {
+    /// What is in the rule that the caller may not write: by its kind of action, or because it lies beyond their reach.
+    /// `find` gives the other rules that it runs or switches.
+    pub fn fault<'r>(&self, rule: &'r Rule, find: impl Fn(&RuleId) -> Option<&'r Rule>) -> Option<String> {
+        let kind = if self.caller.may_leave_devices { None } else { leaves_devices(rule) };
+        kind.or_else(|| self.beyond(rule, find))
+    }
+
+    /// The first thing in the rule that lies beyond the caller's reach, in words.
+    pub fn beyond<'r>(&self, rule: &'r Rule, find: impl Fn(&RuleId) -> Option<&'r Rule>) -> Option<String> {
+        if self.caller.reach.is_everywhere() {
+            return None;
+        }
+        // And of the rules that it runs or switches.
+        let (mut open, mut seen) = (vec![rule], BTreeSet::from([&rule.id]));
+        while let Some(rule) = open.pop() {
+            let mut others = Vec::new();
+            let beyond = self.part_beyond(rule, &mut others);
+            if beyond.is_some() {
+                return beyond;
+            }
+            for id in others {
+                match find(id) {
+                    Some(other) if seen.insert(&other.id) => open.push(other),
+                    Some(_) => {}
+                    None => return Some(format!("the rule `{id}` is not in your scope")),
+                }
+            }
+        }
+        None
+    }
+
+    fn part_beyond<'r>(&self, rule: &'r Rule, others: &mut Vec<&'r RuleId>) -> Option<String> {
+        let triggers = rule.triggers.iter().find_map(|trigger| match &trigger.kind {
+            TriggerKind::Mqtt { topic, .. } => Some(format!("the topic `{topic}` may be any device's")),
+            TriggerKind::Alarm { of: None, .. } => {
+                Some("an alarm trigger needs a device or a group of your scope".to_owned())
+            }
+            kind => kind.selector().and_then(|of| self.selector_beyond(of)),
+        });
+        let conditions =
+            || rule.conditions.iter().find_map(|of| self.dependencies_beyond(&of.dependencies()));
+        let beyond = triggers.or_else(conditions);
+        beyond
+            .or_else(|| self.actions_beyond(&rule.actions, others))
+            .or_else(|| self.actions_beyond(&rule.on_release, others))
+    }
+
+    fn actions_beyond<'r>(&self, actions: &'r [Action], others: &mut Vec<&'r RuleId>) -> Option<String> {
+        let mut beyond = None;
+        each_action(actions, &mut |action| {
+            action.kind.references(&mut |reference| {
+                let found = match reference {
+                    Reference::Devices(of) => self.selector_beyond(of),
+                    Reference::Text(text) => self.dependencies_beyond(&text.dependencies()),
+                    Reference::Document(document) => self.dependencies_beyond(&document.dependencies()),
+                    Reference::Condition(condition) => self.dependencies_beyond(&condition.dependencies()),
+                    Reference::Actions(_) => None, // they come one by one
+                    Reference::Runs(rule) | Reference::Switches(rule) => {
+                        others.push(rule);
+                        None
+                    }
+                };
+                beyond = beyond.take().or(found);
+            });
+        });
+        beyond
+    }
+
+    fn dependencies_beyond(&self, dependencies: &[Dependency]) -> Option<String> {
+        dependencies.iter().find_map(|on| match on {
+            Dependency::Device(device) => self.selector_beyond(&Selector::Device(device.clone())),
+            Dependency::TriggerDevice => None, // a trigger chose it
+        })
+    }
+
+    fn selector_beyond(&self, of: &Selector) -> Option<String> {
+        let reach = &self.caller.reach;
+        match of {
+            Selector::Trigger => None,
+            Selector::Device(id) if self.places.has(reach, id) => None,
+            Selector::Device(id) => Some(format!("the device `{id}` is not in your scope")),
+            Selector::Where { group: Some(group), .. } if reach.contains_group(group) => None,
+            Selector::Where { group: Some(group), .. } => {
+                Some(format!("the group `{group}` is not in your scope"))
+            }
+            Selector::Where { .. } | Selector::Glob(_) => {
+                Some("devices are chosen by their ids, or by a group of your scope".to_owned())
+            }
+        }
+    }
+}
+
+impl Automation {
+    fn bounds<'a>(&'a self, caller: &'a RuleCaller) -> RuleBounds<'a> {
+        RuleBounds { caller, places: self.deps.authors.places.read() }
+    }
+
+    /// Does the caller see this rule?
+    pub(super) fn sees(&self, caller: &RuleCaller, rule: &Rule) -> bool {
+        caller.reach.is_everywhere() || self.bounds(caller).beyond(rule, |id| self.library.find(id)).is_none()
+    }
+
+    /// Has a rule that the caller sees a webhook of this name, and none that they do not?
+    pub(super) fn sees_webhook(&self, caller: &RuleCaller, name: &str) -> bool {
+        let has = |rule: &&Rule| {
+            rule.triggers
+                .iter()
+                .any(|trigger| matches!(&trigger.kind, TriggerKind::Webhook { name: of } if **of == *name))
+        };
+        self.engine.has_webhook(name)
+            && self.engine.rules().iter().filter(has).all(|rule| self.sees(caller, rule))
+    }
+
+    /// Goes on unless there is a rule of this name that the caller is to change and does not see. That a name is taken
+    /// they are told.
+    pub(super) fn check_known(
+        &self,
+        id: &RuleId,
+        caller: &RuleCaller,
+        expect: RuleExistence,
+    ) -> Result<(), RuleRefusal> {
+        let is_hidden = self.library.find(id).is_some_and(|rule| !self.sees(caller, rule));
+        match expect {
+            RuleExistence::There if is_hidden => Err(RuleRefusal::Unknown(id.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on where the caller may make this rule.
+    pub(super) fn check_bounds(&self, rule: &Rule, caller: &RuleCaller) -> Result<(), RuleRefusal> {
+        match self.bounds(caller).fault(rule, |id| self.library.find(id)) {
+            Some(fault) => Err(RuleRefusal::Beyond(fault)),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at the authors of rules whenever rights end, and at the start.
+    pub(super) fn watch_authors(&self, ctx: &Context<Self>) {
+        let (mut changes, me) = (self.deps.authors.changes(), ctx.address().downgrade());
+        actix_rt::spawn(async move {
+            while let Some(me) = me.upgrade()
+                && try_send_unbounded(&me, AuthorsChanged).is_ok()
+            {
+                drop(me); // it may go while nothing changes
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Stops the rules whose authors may not act any more.
+    pub(super) fn disable_orphans(&mut self, ctx: &mut Context<Self>) {
+        let is_orphan = |record: &&RuleRecord| {
+            let author = record.author.as_ref();
+            author.is_some_and(|author| self.deps.authors.rights(author).is_none())
+                && self.engine.is_enabled(&record.id) == Some(true)
+        };
+        let orphans: Vec<RuleId> = self.library.records().filter(is_orphan).map(|of| of.id.clone()).collect();
+        for id in &orphans {
+            let record = self.library.record_of_switch(id, false, self.deps.clock.now());
+            self.library.set_record(record.clone());
+            self.engine.set_enabled(id, false);
+            self.pending.rules.push(record);
+            self.pending.stopped(&self.deps, id, "its author was removed, or may not act any more".into());
+        }
+        if !orphans.is_empty() {
+            self.announcements.forget_warnings();
+            self.after(ctx);
+            self.save();
+        }
+    }
+}
+
+/// The action by which a rule reaches beyond devices, in words.
+fn leaves_devices(rule: &Rule) -> Option<String> {
+    let mut found = None;
+    for actions in [&rule.actions, &rule.on_release] {
+        each_action(actions, &mut |action| {
+            if matches!(action.kind, ActionKind::Publish(_) | ActionKind::Webhook(_)) {
+                let word = action.kind.word();
+                found = Some(format!(
+                    "`{word}` reaches beyond the devices: a rule with it is an admin's to make"
+                ));
+            }
+        });
+    }
+    found
+}

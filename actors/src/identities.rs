@@ -1,0 +1,243 @@
+//! MQTT clients: who they are by the words of their CONNECT, and how far their rights reach. The embedded broker asks.
+//!
+//! | client | by | may |
+//! |---|---|---|
+//! | device | its id as the user name, its token as the password | speak for itself, and hear what is for it |
+//! | viewer, operator | any user name, a key as the password | hear what devices in its scope say |
+//! | admin's service account | the same | all but what the hub keeps for itself |
+//! | anonymous | no password | by the policy for devices: all of that; speak for devices without a token; nothing |
+
+pub mod credentials;
+mod principals;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::Recipient;
+use async_trait::async_trait;
+use tokio::sync::watch;
+use twinhub_access::limits::ClientLimits;
+use twinhub_access::role::{Permission, Role};
+use twinhub_access::{Action, AuditEntry, AuditOutcome};
+use twinhub_domain::{Clock, DeviceId, Json, Timestamp};
+use twinhub_mqtt::identity::{
+    Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
+};
+use twinhub_store::Store;
+
+use self::credentials::Credentials;
+use self::principals::{AnonymousClient, DeviceClient, KeyClient};
+use crate::accounts::directory::{Credential, Directory};
+use crate::device_tokens::Tokens;
+use crate::fleet::groups::TreeNow;
+use crate::known_devices::KnownDevices;
+use crate::mailbox::try_send_unbounded;
+use crate::messages::audit::NoteRefusal;
+
+/// The treatment of clients without a password, the most lenient first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DevicesPolicy {
+    /// They may do everything that the hub does not keep for itself.
+    #[default]
+    Open,
+    /// They may speak for devices that the hub has and that have no token.
+    Known,
+    /// They are not let in.
+    Strict,
+}
+
+impl DevicesPolicy {
+    const ALL: [Self; 3] = [Self::Open, Self::Known, Self::Strict];
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Open => 0,
+            Self::Known => 1,
+            Self::Strict => 2,
+        }
+    }
+
+    fn of_number(number: u8) -> Self {
+        Self::ALL.into_iter().find(|policy| policy.number() == number).unwrap_or(Self::Strict)
+    }
+}
+
+/// Says who MQTT clients are.
+#[derive(Clone)]
+pub struct ClientIdentities(Arc<ClientIdentitiesShared>);
+
+/// The parts that identities work with.
+pub struct ClientIdentitiesDeps {
+    pub devices: Arc<KnownDevices>,
+    pub directory: Arc<Directory>,
+    pub tree: Arc<TreeNow>,
+    pub tokens: Tokens,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub audit: Recipient<NoteRefusal>,
+}
+
+struct ClientIdentitiesShared {
+    devices: Arc<KnownDevices>,
+    directory: Arc<Directory>,
+    tree: Arc<TreeNow>,
+    tokens: Tokens,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    audit: Recipient<NoteRefusal>,
+    /// The number of the [`DevicesPolicy`].
+    policy: AtomicU8,
+    limits: Mutex<ClientLimits>,
+    /// The number of times that an identity may have ended.
+    changes: watch::Sender<u64>,
+}
+
+impl ClientIdentities {
+    /// Identities under `policy`. Call it inside a runtime.
+    #[must_use]
+    pub fn new(deps: ClientIdentitiesDeps, policy: DevicesPolicy) -> Self {
+        let ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit } = deps;
+        let (of_devices, of_people) = (devices.changes(), directory.changes());
+        let (limits, changes) = (Mutex::default(), watch::Sender::new(0));
+        let policy = AtomicU8::new(policy.number());
+        let shared = ClientIdentitiesShared {
+            devices,
+            directory,
+            tree,
+            tokens,
+            store,
+            clock,
+            audit,
+            policy,
+            limits,
+            changes,
+        };
+        let identities = Self(Arc::new(shared));
+        for changes in [of_devices, of_people] {
+            tokio::spawn(pass_on(changes, Arc::downgrade(&identities.0)));
+        }
+        identities
+    }
+
+    /// Sets the treatment of clients without a password from now on. Those who are there and may not be any more are
+    /// disconnected.
+    pub fn set_policy(&self, policy: DevicesPolicy) {
+        self.0.policy.store(policy.number(), Ordering::Release);
+        self.0.changes.send_modify(|changes| *changes += 1);
+    }
+
+    async fn device(&self, id: &DeviceId, token: &str) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
+        let shared = &self.0;
+        let device = shared.devices.get(id).await.ok_or(ConnectRefusal::Unavailable)?;
+        if !shared.tokens.is_among(&device.access.tokens, token) {
+            return Err(ConnectRefusal::BadCredentials);
+        }
+        if device.access.is_out_of_service {
+            return Err(ConnectRefusal::OutOfService);
+        }
+        Ok(Arc::new(DeviceClient::new(device, Arc::clone(shared))))
+    }
+
+    fn key(
+        &self,
+        key: &str,
+        request: &ConnectRequest<'_>,
+    ) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
+        let shared = &self.0;
+        let found = shared.directory.identify(Credential::Bearer(key), shared.clock.now(), request.address);
+        let identity = found.map_err(|_| ConnectRefusal::BadCredentials)?;
+        let is_service = identity.user.is_none();
+        let allowance = match identity.rights.role {
+            Role::Admin if is_service && identity.rights.scopes.are_all() => Allowance::Everything,
+            _ if identity.rights.permissions.contain(Permission::Read) => Allowance::WatchDevices,
+            _ => return Err(ConnectRefusal::BadCredentials),
+        };
+        Ok(Arc::new(KeyClient::new(allowance, identity, Arc::clone(shared))))
+    }
+
+    /// Has a wrong password stand in the audit. The device is named where there is one: a name that nobody has may well
+    /// be a password in the wrong field.
+    async fn note_refusal(&self, credentials: &Credentials<'_>, address: IpAddr, now: Timestamp) {
+        let device = match credentials {
+            Credentials::Device { id, .. } => self.0.devices.get(id).await,
+            _ => None,
+        };
+        let device = device.filter(|device| device.access.exists);
+        let target = device.map(|device| format!("device:{}", device.id)).unwrap_or_default();
+        let detail = [("reason", Json::from("credentials"))].into_iter().collect();
+        let entry = AuditEntry::new(now, "", Action::DeviceRefused).with_outcome(AuditOutcome::Refused);
+        let entry = entry.with_address(address).with_target(&target).with_detail(detail);
+        let _ = try_send_unbounded(&self.0.audit, NoteRefusal(entry)); // gone, the hub shuts down
+    }
+
+    fn anonymous(&self) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
+        match DevicesPolicy::of_number(self.0.policy.load(Ordering::Acquire)) {
+            DevicesPolicy::Strict => Err(ConnectRefusal::NoCredentials),
+            policy => Ok(Arc::new(AnonymousClient::new(policy, Arc::clone(&self.0)))),
+        }
+    }
+}
+
+#[async_trait]
+impl Authenticator for ClientIdentities {
+    async fn identify(
+        &self,
+        request: &ConnectRequest<'_>,
+    ) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
+        let shared = &self.0;
+        let credentials = Credentials::read(request.username, request.password);
+        if credentials == Credentials::None {
+            return self.anonymous(); // nothing was guessed
+        }
+        let (now, address) = (shared.clock.now(), request.address);
+        let name = request.username.unwrap_or_default();
+        let limits = || shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if !limits().may_try(address, name, now) {
+            return Err(ConnectRefusal::TooManyFailures);
+        }
+        let identified = match &credentials {
+            Credentials::Device { id, token } => self.device(id, token).await,
+            Credentials::Key(key) => self.key(key, request),
+            Credentials::Unreadable | Credentials::None => Err(ConnectRefusal::BadCredentials),
+        };
+        match &identified {
+            Ok(_) => limits().succeeded(address, name, now),
+            Err(ConnectRefusal::BadCredentials) => {
+                limits().failed(address, name, now);
+                self.note_refusal(&credentials, address, now).await;
+            }
+            Err(_) => {}
+        }
+        identified
+    }
+
+    async fn standing_of(&self, client_id: &str, identity: &dyn ClientIdentity) -> ClientName {
+        let Ok(device) = DeviceId::parse(client_id) else { return ClientName::Free };
+        if identity.name().strip_prefix("device:") == Some(client_id) {
+            return ClientName::Own;
+        }
+        if identity.name().is_empty() && identity.allowance() == Allowance::Everything {
+            return ClientName::Free; // a device of an open hub has no other name
+        }
+        match self.0.devices.get(&device).await {
+            Some(known) if !known.access.exists => ClientName::Free,
+            // A device without a token is whoever says so.
+            Some(known) if identity.name().is_empty() && !known.has_tokens() => ClientName::Free,
+            // Where that cannot be found out: nobody takes its place meanwhile.
+            Some(_) | None => ClientName::AnotherDevice,
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+}
+
+/// Counts changes among those of the identities, for as long as there are any.
+async fn pass_on(mut changes: watch::Receiver<u64>, to: std::sync::Weak<ClientIdentitiesShared>) {
+    while changes.changed().await.is_ok() {
+        let Some(shared) = to.upgrade() else { return };
+        shared.changes.send_modify(|changes| *changes += 1);
+    }
+}

@@ -1,0 +1,127 @@
+//! Rules of people with a scope: about their own devices alone, and with their rights as they are when the rule acts.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{TwoPeople, done, refused};
+use crate::support::eventually;
+use crate::support::people::Person;
+
+const RULES: &str = "/api/automation/rules";
+
+fn rule(id: &str, trigger: &Value, action: &Value) -> Value {
+    json!({ "id": id, "triggers": [trigger], "actions": [action] })
+}
+
+fn hot(device: &str) -> Value {
+    json!({ "numeric": format!("{device}.temperature"), "above": 50 })
+}
+
+fn turn_on(device: &str) -> Value {
+    json!({ "desired": device, "set": { "power": "on" } })
+}
+
+async fn report(people: &TwoPeople, temperature: i64) {
+    let reading = json!({ "temperature": temperature });
+    done(&people.hub, &people.admin, Method::POST, "/api/devices/alpha-pump/data", &reading).await;
+}
+
+#[tokio::test]
+async fn a_rule_is_about_ones_own_devices() {
+    let people = TwoPeople::start().await;
+    let (hub, alpha) = (&people.hub, &people.alpha);
+    let own = hot("alpha-pump");
+    let condition = json!({ "id": "r", "triggers": [own], "conditions": ["beta-pump.temperature > 1"],
+        "actions": [turn_on("alpha-fan")] });
+    let text = json!({ "alarm": "a", "message": "{{ beta-pump.temperature }}" });
+    for (what, body) in [
+        ("another's device fires it", rule("r", &hot("beta-pump"), &turn_on("alpha-fan"))),
+        ("it acts on another's device", rule("r", &own, &turn_on("beta-fan"))),
+        ("a device that there is not", rule("r", &own, &turn_on("nobody"))),
+        ("any device fires it", rule("r", &hot("*"), &turn_on("alpha-fan"))),
+        ("it acts on any device", rule("r", &own, &turn_on("alpha-*"))),
+        ("a condition looks at another's", condition),
+        ("a message tells of another's", rule("r", &own, &text)),
+        ("it publishes", rule("r", &own, &json!({ "publish": "a/b", "payload": 1 }))),
+        ("it hears all messages", rule("r", &json!({ "mqtt": "#" }), &turn_on("alpha-fan"))),
+    ] {
+        let said = refused(hub, alpha, Method::POST, RULES, &body).await;
+        assert_eq!((said.0, &*said.1), (403, "out_of_scope"), "{what}: {said:?}");
+    }
+    let group = json!({ "presence": { "group": "alpha-plant" }, "status": "offline" });
+    let of_group =
+        refused(hub, alpha, Method::POST, RULES, &rule("of-group", &group, &turn_on("alpha-fan"))).await;
+    assert!(of_group.0 != 403, "a group of the scope may be named: {of_group:?}");
+
+    done(hub, alpha, Method::POST, RULES, &rule("alpha-cool", &own, &turn_on("alpha-fan"))).await;
+    done(hub, &people.beta, Method::POST, RULES, &rule("beta-cool", &hot("beta-pump"), &turn_on("beta-fan")))
+        .await;
+    let listed = people.beta.json(hub, RULES).await;
+    assert!(listed.as_array().unwrap().iter().all(|rule| rule["id"] == "beta-cool"), "{listed}");
+    for (method, path) in [
+        (Method::GET, "/api/automation/rules/alpha-cool"),
+        (Method::DELETE, "/api/automation/rules/alpha-cool"),
+        (Method::POST, "/api/automation/rules/alpha-cool/disable"),
+        (Method::POST, "/api/automation/rules/alpha-cool/run"),
+        (Method::POST, "/api/automation/rules/alpha-cool/test"),
+        (Method::GET, "/api/automation/rules/alpha-cool/runs"),
+    ] {
+        let said = refused(hub, &people.beta, method.clone(), path, &json!({})).await;
+        let unknown = path.replace("alpha-cool", "no-rule");
+        let of_nothing = refused(hub, &people.beta, method.clone(), &unknown, &json!({})).await;
+        assert_eq!((said.0, said.1), (404, of_nothing.1), "{method} {path}");
+        assert_eq!(said.2.replace("alpha-cool", "no-rule"), of_nothing.2, "{method} {path}");
+    }
+    // Nobody but an admin publishes, whatever their scope.
+    let olaf = people.admin.add(hub, "olaf", "operator").await;
+    let publish = rule("r", &own, &json!({ "publish": "a/b", "payload": 1 }));
+    let said = refused(hub, &olaf, Method::POST, RULES, &publish).await;
+    assert_eq!((said.0, &*said.1), (403, "out_of_scope"), "{said:?}");
+    done(hub, &people.admin, Method::POST, RULES, &publish).await;
+}
+
+/// The outcomes of the runs of a rule, the newest first.
+async fn outcomes(people: &TwoPeople, rule: &str) -> Vec<Value> {
+    let runs = people.admin.json(&people.hub, &format!("/api/automation/rules/{rule}/runs")).await;
+    runs.as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_rule_acts_with_the_rights_that_its_author_has_then() {
+    let people = TwoPeople::start().await;
+    let (hub, admin): (_, &Person) = (&people.hub, &people.admin);
+    let cool = rule("cool", &hot("alpha-pump"), &turn_on("alpha-fan"));
+    done(hub, &people.alpha, Method::POST, RULES, &cool).await;
+    report(&people, 60).await;
+    eventually("it acts", async || {
+        let twin = people.alpha.json(hub, "/api/devices/alpha-fan/twin").await;
+        (twin["desired"]["power"] == "on").then_some(())
+    })
+    .await;
+
+    // The device leaves the scope, and the rule cannot reach it any more.
+    let moved = json!({ "group_id": "beta-hall" });
+    done(hub, admin, Method::PATCH, "/api/devices/alpha-fan", &moved).await;
+    report(&people, 20).await;
+    report(&people, 60).await;
+    eventually("it fails", async || {
+        let runs = outcomes(&people, "cool").await;
+        runs[0].to_string().contains("out_of_scope").then_some(())
+    })
+    .await;
+
+    // Back again, it acts; and without its author it is stopped.
+    let back = json!({ "group_id": "alpha-hall" });
+    done(hub, admin, Method::PATCH, "/api/devices/alpha-fan", &back).await;
+    done(hub, admin, Method::DELETE, "/api/users/ula", &json!({})).await;
+    eventually("it is disabled", async || {
+        (admin.json(hub, "/api/automation/rules/cool").await["enabled"] == false).then_some(())
+    })
+    .await;
+    let alarm = eventually("it is told why", async || {
+        let alarms = admin.json(hub, "/api/alarms").await;
+        alarms.as_array().unwrap().iter().find(|alarm| alarm["type"] == "rule-stopped").cloned()
+    })
+    .await;
+    assert!(alarm["message"].as_str().unwrap().contains("author"), "{alarm}");
+}
