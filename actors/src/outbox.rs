@@ -246,3 +246,6 @@ impl Handler<PublishAll> for Outbox {
         self.pump(ctx);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -352,3 +352,21 @@ async fn alarms_of_a_removed_device_go_with_it() {
     assert_eq!(get(&fixture.hub.counters.alarms_active), 1);
     assert_eq!(fixture.stored(rules).await.unwrap().count, 2);
 }
+
+/// They are read page by page, a thousand at a time.
+#[actix::test]
+async fn all_active_alarms_are_known_after_a_start_however_many() {
+    let fixture = AlarmsFixture::new().await;
+    let of = |n: u32| Originator::Rule(RuleId::parse(&format!("r{n}")).unwrap());
+    let raise = |fixture: &AlarmsFixture, n| fixture.raise(of(n), DeviceNumber(0), Severity::Major);
+    let raised: Vec<_> = (0..=1_000).map(|n| raise(&fixture, n)).collect();
+    for told in raised {
+        became(told).await;
+    }
+    let fixture = fixture.again().await;
+    for n in [0, 1, 1_000] {
+        let again = became(raise(&fixture, n)).await;
+        assert_eq!(again.alarm.unwrap().count, 2, "{n} is raised again, and no second one");
+    }
+    assert_eq!(get(&fixture.hub.counters.alarms_active), 1_001);
+}

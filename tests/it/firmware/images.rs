@@ -226,3 +226,22 @@ async fn another_database_takes_no_image_away() {
     let hub = installation.start().await;
     assert_eq!(hub.get(&path).await.bytes().await.unwrap(), content);
 }
+
+/// A device would take what comes for the image.
+#[tokio::test]
+async fn a_file_of_another_length_is_not_served() {
+    let installation = Installation::new();
+    let hub = installation.start().await;
+    let (status, image) = upload(&hub, "version=1.5.0&model=P1", bytes(1_000)).await;
+    assert_eq!(status, StatusCode::CREATED, "{image}");
+    let id = image["id"].as_str().unwrap();
+    let file = installation.data.join("firmware").join(id);
+    for (length, expected) in [(999, 500), (1_001, 500), (1_000, 206)] {
+        std::fs::write(&file, bytes(length)).unwrap();
+        for range in ["bytes=0-9", "bytes=-9", "bytes=0-"] {
+            let path = format!("/api/firmware/{id}/file");
+            let answer = hub.request(Method::GET, &path).header("Range", range).send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), expected, "{range} of {length} bytes");
+        }
+    }
+}
