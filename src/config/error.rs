@@ -28,9 +28,6 @@ pub enum ConfigError {
          one of them out, or say --open-to-network to let anyone in"
     )]
     OpenBeyond { address: SocketAddr },
-    /// Single sign-on cannot be as it was asked for.
-    #[error("{0}")]
-    Oidc(String),
     #[error("--tls files takes both --tls-cert and --tls-key, and --{missing} is missing")]
     TlsFiles { missing: &'static str },
     #[error("--{option} takes TLS: say --tls auto, or give a certificate with --tls-cert and --tls-key")]

@@ -2,8 +2,8 @@
 
 mod accounts;
 mod answer;
-pub(crate) mod fastapi;
 mod devices;
+pub(crate) mod fastapi;
 mod refusals;
 mod rule;
 pub(crate) mod sign_on;
