@@ -1,8 +1,8 @@
-//! What the doctor has found, one thing each.
+//! Findings of the doctor, one thing each.
 
 use serde::Serialize;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingLevel {
@@ -21,7 +21,7 @@ pub struct Finding {
     /// The area: `files`, `clock`.
     pub check: &'static str,
     pub detail: String,
-    /// What to do about it.
+    /// The thing to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }

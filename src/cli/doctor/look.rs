@@ -45,7 +45,7 @@ pub struct Looked {
     pub hub: HubFacts,
 }
 
-/// What is read of the database.
+/// The parts of the database that are looked at.
 #[derive(Default)]
 struct InDatabase {
     integrity: Option<Result<Vec<String>, String>>,

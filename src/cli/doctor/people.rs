@@ -10,9 +10,9 @@ pub struct PeopleFacts {
     pub users: Vec<PersonFacts>,
     /// Other machines can reach where the page and the API are served.
     pub is_reachable: bool,
-    /// Whoever reaches the hub may do everything.
+    /// Callers without a sign-in may do everything.
     pub is_open: bool,
-    /// Whoever reaches the hub may make an account.
+    /// Anybody who reaches the hub may make an account.
     pub is_registration_open: bool,
 }
 
