@@ -1,10 +1,10 @@
 //! The ground that tests stand on: a clock moved by hand, a store that fails on demand, and waits that come to an end.
 
 mod access;
+mod clock;
 mod patience;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
 use access::FailingAccess;
+pub use clock::ManualClock;
 pub use patience::{PATIENCE, ask, until, until_found, until_found_in_time, within};
 
 use twinhub_access::Reach;
@@ -20,76 +21,13 @@ use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
-use twinhub_domain::{Clock, CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_store::{
     AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
     CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
     DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, JobPlace, Replayed,
     RunPage, RunQuery, Store, StoreError,
 };
-
-/// A clock that stands still until it is moved.
-#[derive(Debug, Default)]
-pub struct ManualClock {
-    shows: AtomicI64,
-    passed: AtomicU64,
-    /// By how many ms it was set, and has not followed yet.
-    ahead: AtomicI64,
-}
-
-impl ManualClock {
-    /// A clock that shows `now`.
-    #[must_use]
-    pub fn at(now: Timestamp) -> Arc<Self> {
-        Arc::new(Self {
-            shows: AtomicI64::new(now.millis()),
-            passed: AtomicU64::default(),
-            ahead: AtomicI64::default(),
-        })
-    }
-
-    /// Another that shows the same, and goes its own way: who still looks at this one does not move it.
-    #[must_use]
-    pub fn apart(&self) -> Arc<Self> {
-        let same = |value: &AtomicI64| AtomicI64::new(value.load(Ordering::SeqCst));
-        Arc::new(Self {
-            shows: same(&self.shows),
-            passed: AtomicU64::new(self.passed.load(Ordering::SeqCst)),
-            ahead: same(&self.ahead),
-        })
-    }
-
-    /// Lets `millis` pass.
-    pub fn advance(&self, millis: i64) {
-        self.shows.fetch_add(millis, Ordering::SeqCst);
-        self.passed.fetch_add(millis.unsigned_abs(), Ordering::SeqCst);
-    }
-
-    /// Sets the clock on the wall to `now`, without any time passing: a jump. This one shows it once it follows.
-    pub fn set(&self, now: Timestamp) {
-        let shows = self.shows.load(Ordering::SeqCst);
-        self.ahead.store(now.millis() - shows, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.shows.load(Ordering::SeqCst))
-    }
-
-    fn uptime_ms(&self) -> u64 {
-        self.passed.load(Ordering::SeqCst)
-    }
-
-    fn ahead_ms(&self) -> i64 {
-        self.ahead.load(Ordering::SeqCst)
-    }
-
-    fn follow(&self, by_ms: i64) {
-        self.ahead.fetch_sub(by_ms, Ordering::SeqCst);
-        self.shows.fetch_add(by_ms, Ordering::SeqCst);
-    }
-}
 
 /// The ways in which a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
