@@ -176,7 +176,10 @@ fn has_default_password(user: &User) -> bool {
 }
 
 async fn network(config: &Config, process: Option<u32>) -> NetworkFacts {
-    let mut facts = NetworkFacts { in_clear: vec![("HTTP", config.listen)], ..NetworkFacts::default() };
+    let mut facts = NetworkFacts::default();
+    if !config.over_tls() {
+        facts.in_clear.push(("HTTP", config.listen));
+    }
     match &config.mqtt {
         Mqtt::Embedded => {
             let address = config.mqtt_listen;

@@ -50,7 +50,7 @@ pub fn check(facts: &NetworkFacts) -> Vec<Finding> {
         found.push(Finding::fail(
             LISTENERS,
             format!("{what} is served in clear on {address}, where others can read what goes over the network"),
-            "serve it by TLS, or to this machine alone with a reverse proxy in front (README, \"On your network\")",
+            "serve it by TLS, and in clear to this machine alone (README, \"TLS\")",
         ));
     }
     if let Some(address) = &facts.open_mqtt {
