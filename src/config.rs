@@ -8,6 +8,7 @@ mod database;
 mod difference;
 mod error;
 mod file;
+mod lan;
 mod log_filter;
 mod network;
 mod oidc;
@@ -40,6 +41,8 @@ pub use values::{
 /// The configuration: every option with a value.
 #[derive(Clone)]
 pub struct Config {
+    /// Defaults are those for a local network, and a hub without a user serves the page to make one.
+    pub lan: bool,
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub database: Database,
@@ -147,19 +150,26 @@ impl Config {
             None => Database::File(data_dir.join("twinhub.db")),
         };
         let (tls, tls_cert) = (given.tls.or(file.tls), given.tls_cert.or(file.tls_cert));
+        let lan = given.lan.or(file.lan).unwrap_or_default();
+        let open_to_network = given.open_to_network.or(file.open_to_network).unwrap_or_default();
+        let usual = if lan { lan::everywhere } else { loopback };
         let retained = RetainedLimits::default();
         let sessions = SessionLimits::default();
         let bytes = |given: Option<ByteSize>, file: Option<ByteSize>, default| {
             given.or(file).map_or(default, |ByteSize(bytes)| bytes)
         };
         let config = Self {
-            listen: given.listen.or(file.listen).unwrap_or_else(|| loopback(HTTP_PORT)),
+            lan,
+            listen: given.listen.or(file.listen).unwrap_or_else(|| usual(HTTP_PORT)),
             mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
-            mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| loopback(MQTT_PORT)),
-            tls: tls.unwrap_or(if tls_cert.is_some() { TlsOption::Files } else { TlsOption::Off }),
+            mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| usual(MQTT_PORT)),
+            tls: tls.unwrap_or(lan::tls(lan, tls_cert.is_some())),
             tls_cert,
             tls_key: given.tls_key.or(file.tls_key),
-            mqtt_tls_listen: given.mqtt_tls_listen.or(file.mqtt_tls_listen),
+            mqtt_tls_listen: given
+                .mqtt_tls_listen
+                .or(file.mqtt_tls_listen)
+                .or_else(|| lan.then(|| usual(MQTT_TLS_PORT))),
             mqtt_connections: given
                 .mqtt_connections
                 .or(file.mqtt_connections)
@@ -177,7 +187,7 @@ impl Config {
                 .map_or(sessions.messages, NonZeroUsize::get),
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
-            devices: given.devices.or(file.devices),
+            devices: given.devices.or(file.devices).or_else(|| lan::devices(lan, open_to_network)),
             mosquitto_files: given.mosquitto_files.or(file.mosquitto_files),
             mosquitto_pid_file: given.mosquitto_pid_file.or(file.mosquitto_pid_file),
             unknown_devices: given.unknown_devices.or(file.unknown_devices).unwrap_or_default(),
@@ -231,13 +241,19 @@ impl Config {
             registration: given.registration.or(file.registration).unwrap_or_default(),
             oidc,
             open: given.open.or(file.open).unwrap_or_default(),
-            open_to_network: given.open_to_network.or(file.open_to_network).unwrap_or_default(),
+            open_to_network,
             data_dir,
             database,
         };
         checks::check_tls(&config, tls.is_some())?;
         checks::check_addresses(&config)?;
         Ok(config)
+    }
+
+    /// Do other machines reach the page that makes the first user, and nothing else before there is one?
+    #[must_use]
+    pub fn serves_set_up(&self) -> bool {
+        self.lan && !self.is_local_only() && !self.open_to_network
     }
 
     /// Is HTTP served to this machine alone?

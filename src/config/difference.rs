@@ -64,6 +64,7 @@ impl Options {
             }};
         }
         let all = given!(
+            lan,
             listen,
             data_dir,
             database,

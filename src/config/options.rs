@@ -23,6 +23,10 @@ pub struct Options {
     #[serde(skip)]
     pub config: Option<PathBuf>,
 
+    /// Serve the local network: over TLS, with sign-in, and devices with passwords; without a user, the page to make the first one [default: false]
+    #[arg(long, env = "TWINHUB_LAN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub lan: Option<bool>,
+
     /// Where the page and the API are served [default: 127.0.0.1:8080]
     #[arg(long, env = "TWINHUB_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,

@@ -147,6 +147,7 @@ impl Config {
     pub(super) fn shown(&self) -> Vec<ShownOption> {
         // Each field is named, so that none is forgotten.
         let Self {
+            lan,
             listen,
             data_dir,
             database,
@@ -209,6 +210,7 @@ impl Config {
         let (mqtt, mqtt_hides) = broker(mqtt);
         let of_oidc = |value: fn(&OidcConfig) -> Option<Value>| oidc.as_ref().and_then(value);
         let all = [
+            ("lan", Some(Value::Boolean(*lan))),
             ("listen", Some(text(listen))),
             ("data-dir", Some(path(data_dir))),
             ("database", database),
@@ -294,6 +296,7 @@ mod tests {
             "",
             "idle-after = '90s'\nretention = '36h'\nbody-limit = '1000001'\nkeep-runs = 'never'\nrules = 'r'",
             "listen = '[::1]:80'\nwebhook-allow = ['10.0.0.0/8', 'h:9']\nhosts = ['*.b.example']\nopen = true",
+            "lan = true\nlisten = '127.0.0.1:80'",
             "device-clock-behind = 'never'\nmqtt = 'mqtts://ann@h'\nfirst-silence = '1ms'\nlog = 'a=debug,info'",
         ] {
             let config =

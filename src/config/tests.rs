@@ -110,3 +110,31 @@ fn devices_need_a_password_where_other_machines_reach_the_broker() {
     assert_eq!(devices("devices = 'strict'", "devices = 'open'"), DevicesOption::Strict);
     assert_eq!(devices("", "devices = 'known'"), DevicesOption::Known);
 }
+
+#[test]
+fn one_word_serves_the_local_network_and_others_win_over_it() {
+    let config = |given, file| combine(given, None, file).unwrap();
+    let everywhere = config("lan = true", "");
+    assert_eq!((everywhere.listen, everywhere.mqtt_listen), (lan::everywhere(8080), lan::everywhere(1883)));
+    assert_eq!(everywhere.mqtt_over_tls(), Some(lan::everywhere(8883)));
+    assert_eq!((everywhere.tls, everywhere.devices()), (TlsOption::Auto, DevicesOption::Strict));
+    assert!(everywhere.serves_set_up() && !config("", "").serves_set_up());
+    assert!(!config("lan = false", "lan = true").lan);
+
+    let file = "listen = '127.0.0.1:1'\nmqtt-listen = '127.0.0.1:2'\nmqtt-tls-listen = '127.0.0.1:3'\ndevices = 'known'";
+    let said = config("lan = true", file);
+    assert_eq!(
+        (said.listen, said.mqtt_listen, said.mqtt_over_tls()),
+        (loopback(1), loopback(2), Some(loopback(3)))
+    );
+    assert_eq!((said.devices(), said.serves_set_up()), (DevicesOption::Known, false));
+    let strict = config("lan = true\nmqtt-listen = '127.0.0.1:2'\ntls = 'off'", "");
+    assert_eq!((strict.mqtt_over_tls(), strict.devices()), (None, DevicesOption::Strict));
+    assert_eq!(config("lan = true\ntls-cert = 'c'\ntls-key = 'k'", "").tls, TlsOption::Files);
+    let open = config("lan = true\nopen-to-network = true", "");
+    assert_eq!((open.devices(), open.serves_set_up()), (DevicesOption::Open, false));
+    assert!(
+        combine("lan = true\nopen = true", None, "").is_err(),
+        "anyone on the network could do everything"
+    );
+}
