@@ -71,6 +71,8 @@ pub struct RunningHub {
     /// None: everything is served in the clear.
     pub(crate) tls: Option<Arc<ServerTls>>,
     data_dir: PathBuf,
+    /// It was started for the local network.
+    lan: bool,
     /// The token for the link by which the first user is made, while there is none.
     set_up: Option<SetUpToken>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -123,7 +125,7 @@ pub enum StartError {
     Connect(#[from] ConnectError),
     #[error(
         "--listen {address} can be reached by other machines, and there is no user who could sign in: make the first \
-         user: twinhub user add NAME --role admin (or let anyone in with --open-to-network)"
+         user: twinhub user add NAME --role admin (or on the page that --lan serves; or let anyone in with --open-to-network)"
     )]
     NoUser { address: SocketAddr },
     #[error("cannot write the key for this machine's command line into {}: {source}", path.display())]
@@ -214,7 +216,8 @@ impl Application {
             store.close().await;
             return Err(error.into());
         }
-        if !config.is_local_only() && !config.open_to_network && !hub.directory.has_users() {
+        let is_for_users = !config.is_local_only() && !config.open_to_network && !config.lan;
+        if is_for_users && !hub.directory.has_users() {
             hub.close().await;
             store.close().await;
             return Err(StartError::NoUser { address: config.listen });
@@ -252,6 +255,7 @@ impl Application {
             tokens,
             anonymous: anonymous(&config),
             is_local_only: config.is_local_only(),
+            serves_set_up: config.serves_set_up(),
             local_key: Some(local_key),
             jwt,
             sign_on,
@@ -290,6 +294,7 @@ impl Application {
             largest_payload,
             tls,
             data_dir,
+            lan: config.lan,
             set_up,
             local_key: local_key_file,
             broker_files,
@@ -397,7 +402,13 @@ fn reachable(address: SocketAddr, over_tls: bool) -> String {
         socket.connect(if address.is_ipv4() { ("192.0.2.1", 9) } else { ("2001:db8::1", 9) }).ok()?;
         socket.local_addr().ok().map(|local| SocketAddr::new(local.ip(), address.port()))
     };
-    let found = Some(address).filter(|address| !address.ip().is_unspecified()).or_else(outward);
+    // A network that leads nowhere else has no way there.
+    let inside = || {
+        let fits = |ip: &IpAddr| !ip.is_loopback() && ip.is_ipv4() == address.is_ipv4();
+        tls::addresses().into_iter().find(fits).map(|ip| SocketAddr::new(ip, address.port()))
+    };
+    let found = Some(address).filter(|address| !address.ip().is_unspecified());
+    let found = found.or_else(outward).or_else(inside);
     format!("{}://{}", scheme(over_tls), found.unwrap_or(address))
 }
 

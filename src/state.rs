@@ -36,6 +36,8 @@ pub struct WebSettings {
     pub anonymous: AnonymousAccess,
     /// HTTP is served to this machine alone.
     pub is_local_only: bool,
+    /// While there is no user, no more is served than the way to the first one.
+    pub serves_set_up: bool,
     /// The key for the command line on this machine.
     pub local_key: Option<LocalKey>,
     /// The keys of JSON web tokens.
@@ -88,6 +90,7 @@ pub struct WebState {
     pub(crate) local_key: Option<LocalKey>,
     /// HTTP is served to this machine alone.
     pub is_local_only: bool,
+    pub(crate) serves_set_up: bool,
     pub(crate) jwt: JwtKeys,
     pub(crate) sign_on: Option<Arc<SingleSignOn>>,
     pub(crate) public_url: Option<String>,
@@ -116,6 +119,7 @@ impl WebState {
             anonymous: settings.anonymous,
             local_key: settings.local_key.clone(),
             is_local_only: settings.is_local_only,
+            serves_set_up: settings.serves_set_up,
             jwt: settings.jwt.clone(),
             sign_on: settings.sign_on.clone(),
             public_url: settings.public_url.clone(),

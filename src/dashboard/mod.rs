@@ -26,6 +26,8 @@ const LEAST: &str = "{least}";
 
 /// The place in the page for the way on without signing in.
 const WITHOUT: &str = "{without}";
+/// The same on the page to make the first user.
+const OPEN: &str = r#"<p>Until then <a href="/">the page</a> is open without signing in.</p>"#;
 /// The place for the link of single sign-on.
 const SIGN_ON: &str = "{sign_on}";
 /// That way, where the hub lets everybody in who asks from here.
@@ -77,7 +79,10 @@ async fn get_set_up(request: HttpRequest, access: Access) -> HttpResponse {
         return to(LOGIN);
     }
     let least = PasswordPolicy::new(access.settings().accounts.only_loopback, false).least().to_string();
-    form(&request, &access).await.body(include_str!("setup.html").replace(LEAST, &least))
+    let is_open = if access.state.lets_strangers_read(&request) { OPEN } else { "" };
+    form(&request, &access)
+        .await
+        .body(include_str!("setup.html").replace(LEAST, &least).replace(WITHOUT, is_open))
 }
 
 async fn get_join(access: Access) -> HttpResponse {

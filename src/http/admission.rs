@@ -111,6 +111,17 @@ impl WebState {
         permissions
     }
 
+    /// Is nobody let in before there is a user, who is still to be made? The command line on this machine is.
+    #[must_use]
+    pub fn awaits_first_user(&self, request: &HttpRequest) -> bool {
+        if !self.serves_set_up || self.directory().has_users() {
+            return false;
+        }
+        let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie);
+        let address = client::of(request).address;
+        !matches!(credential, Ok(RequestCredential::Bearer(token)) if self.is_local(token, address))
+    }
+
     /// Lets the caller of `request` in.
     ///
     /// # Errors

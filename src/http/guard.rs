@@ -11,7 +11,7 @@ use actix_web::{HttpMessage as _, ResponseError as _};
 
 use super::sending::watched;
 use super::{Policy, WebState};
-use super::{connections, requests};
+use super::{connections, requests, sign_in};
 use crate::http::problem::ApiError;
 
 /// The content security policy of responses that are no page: nothing is run, loaded or framed.
@@ -73,9 +73,10 @@ pub(super) async fn inner(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    match check(&request) {
-        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
-        Err(error) => Ok(refuse(request, &error)),
+    let Err(error) = check(&request) else { return Ok(next.call(request).await?.map_into_boxed_body()) };
+    match sign_in::way_to_set_up(request.request(), &error) {
+        Some(way) => Ok(request.into_response(way)),
+        None => Ok(refuse(request, &error)),
     }
 }
 
@@ -87,6 +88,9 @@ fn check(request: &ServiceRequest) -> Result<(), ApiError> {
     // Monitoring must work above all while the hub is crowded.
     if is_beyond && !is_monitoring(request.path()) {
         return Err(state.connections.refuse());
+    }
+    if !sign_in::is_of_set_up(request.path()) && state.awaits_first_user(request.request()) {
+        return Err(ApiError::NotSetUp);
     }
     Ok(())
 }

@@ -169,6 +169,8 @@ pub enum ApiError {
     /// The credential counts no more, or never did.
     #[error(transparent)]
     Unidentified(#[from] Unidentified),
+    #[error("this hub is not set up yet: open the link that it printed")]
+    NotSetUp,
     #[error("sign in first: this takes the permission `{0}`")]
     SignIn(Permission),
     #[error("this takes the permission `{permission}`, which the role {role} has not")]
@@ -363,6 +365,7 @@ impl ApiError {
             Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
             Self::Account(refusal) => of_account_refusal(refusal),
             Self::Unidentified(_) => (StatusCode::UNAUTHORIZED, "bad_credential"),
+            Self::NotSetUp => (StatusCode::SERVICE_UNAVAILABLE, "not_set_up"),
             Self::SignIn(_) => (StatusCode::UNAUTHORIZED, "sign_in_needed"),
             Self::Lacks { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             Self::RightsLost => (StatusCode::UNAUTHORIZED, "rights_lost"),

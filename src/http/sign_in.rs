@@ -24,6 +24,20 @@ pub(super) fn way(request: &HttpRequest, error: &ApiError) -> Option<HttpRespons
     (is_read && is_page && wants_sign_in && reads_html(request)).then(|| to_login(request))
 }
 
+/// The way to the page that makes the first user, for people whose browser opens another one before there is any.
+pub(super) fn way_to_set_up(request: &HttpRequest, error: &ApiError) -> Option<HttpResponse> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_page = !request.path().starts_with("/api/");
+    (matches!(error, ApiError::NotSetUp) && is_read && is_page && reads_html(request))
+        .then(|| HttpResponse::SeeOther().insert_header((header::LOCATION, SET_UP)).finish())
+}
+
+/// Is it of the way to the first user, or the hub's word that it is there?
+pub(super) fn is_of_set_up(path: &str) -> bool {
+    matches!(path, SET_UP | "/api/auth/setup" | "/ca.pem" | "/health" | "/ready")
+        || path.starts_with("/assets/")
+}
+
 /// Sends a browser to the sign-in page, which leads back to what was asked for.
 pub(crate) fn to_login(request: &HttpRequest) -> HttpResponse {
     let asked = request.uri().path_and_query().map_or("/", |asked| asked.as_str());

@@ -14,7 +14,7 @@ use twinhub_mqtt::broker::BrokerFigures;
 
 use crate::api::devices::device::uptime_seconds;
 use crate::http::Access;
-use crate::http::problem::ApiError;
+use crate::http::problem::{ApiError, Problem};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -23,7 +23,10 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
     get,
     path = "/metrics",
     tag = "operations",
-    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+    responses(
+        (status = 200, body = String, content_type = "application/openmetrics-text"),
+        (status = 503, description = "The hub is not set up yet", body = Problem),
+    )
 )]
 pub async fn get_metrics(access: Access) -> Result<HttpResponse, ApiError> {
     let mut registry = Registry::with_prefix("twinhub");

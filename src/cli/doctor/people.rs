@@ -40,7 +40,7 @@ pub fn check(facts: &PeopleFacts) -> Vec<Finding> {
         )),
         (true, true, false) => found.push(Finding::fail(
             USERS,
-            "there is no user, and without one the hub does not serve other machines",
+            "there is no user, and without one the hub serves other machines nothing but the page of --lan to make it",
             "twinhub user add NAME --role admin",
         )),
         (true, false, _) => found.push(Finding::warn(

@@ -31,7 +31,10 @@ impl ApiError {
     fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
         let foreseen = matches!(
             self,
-            Self::CommandNotFinished { .. } | Self::RunNotFinished { .. } | Self::TooManyConnections
+            Self::CommandNotFinished { .. }
+                | Self::RunNotFinished { .. }
+                | Self::TooManyConnections
+                | Self::NotSetUp
         );
         if status.is_server_error() && !foreseen {
             tracing::warn!(error = %self, status = status.as_u16(), "request failed");

@@ -66,6 +66,7 @@ async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
         tokens: Tokens::default(),
         anonymous,
         is_local_only: true,
+        serves_set_up: false,
         local_key: None,
         jwt: JwtKeys::new("hub", JwtKey::own("own", [1; 32]), []),
         sign_on: None,
