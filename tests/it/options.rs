@@ -18,6 +18,7 @@ use crate::support::hub::run;
 struct OptionRow(&'static str, [&'static str; 3]);
 
 const ROWS: &[OptionRow] = &[
+    OptionRow("lan", ["true", "false", "true"]),
     OptionRow("listen", ["'127.0.0.1:1'", "'127.0.0.1:2'", "'127.0.0.1:3'"]),
     OptionRow("data-dir", ["'/d1'", "'/d2'", "'/d3'"]),
     OptionRow("database", ["'sqlite:/1.db'", "'sqlite:/2.db'", "'sqlite:/3.db'"]),

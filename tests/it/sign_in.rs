@@ -4,6 +4,7 @@ mod commands;
 mod factors;
 mod first_start;
 mod keys;
+mod lan;
 mod links;
 mod page;
 mod people;

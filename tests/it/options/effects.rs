@@ -7,6 +7,7 @@ use super::options;
 /// An option, and the test that shows its effect: its file in this folder, and its name.
 const EFFECTS: &[(&str, &str, &str)] = &[
     ("config", "signals.rs", "sighup_takes_over_what_can_change_and_says_what_cannot"),
+    ("lan", "sign_in/lan.rs", "a_hub_on_the_network_is_set_up_by_its_link"),
     ("listen", "bad_configuration.rs", "ports_and_files_that_cannot_be_had"),
     ("data-dir", "one_hub.rs", "a_second_hub_on_one_folder_is_refused"),
     ("database", "options/place.rs", "data_lie_in_the_configured_folder"),

@@ -1,6 +1,6 @@
 //! The program, as its users start it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -49,6 +49,8 @@ pub struct Installation {
     limit: String,
     /// The authority that vouches for it, where it is served over TLS.
     trusted: Option<PathBuf>,
+    /// Where HTTP and the embedded broker listen.
+    address: &'static str,
 }
 
 impl Installation {
@@ -62,7 +64,15 @@ impl Installation {
     /// One whose data lie in `data`.
     pub fn at(data: &Path) -> Self {
         let (options, environment, limit) = (Vec::new(), Vec::new(), ":".into());
-        Self { dir: None, data: data.to_owned(), options, environment, limit, trusted: None }
+        Self {
+            dir: None,
+            data: data.to_owned(),
+            options,
+            environment,
+            limit,
+            trusted: None,
+            address: "127.0.0.1:0",
+        }
     }
 
     /// With another broker than the embedded one.
@@ -89,6 +99,11 @@ impl Installation {
             .with("--tls-cert", &file("server.pem"))
             .with("--tls-key", &file("server.key"))
             .with("--mqtt-tls-listen", "127.0.0.1:0")
+    }
+
+    /// On all addresses of this machine.
+    pub fn everywhere(self) -> Self {
+        Self { address: "0.0.0.0:0", ..self }
     }
 
     /// With one more option.
@@ -119,7 +134,7 @@ impl Installation {
     pub async fn start(&self) -> HubProcess {
         let mut child = command("sh")
             .args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.limit), PROGRAM])
-            .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(["--listen", self.address, "--mqtt-listen", self.address, "--log-format", "json"])
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.options)
@@ -152,7 +167,11 @@ impl Installation {
             }
         });
         let banner = banner(&mut child).await;
-        let address = |field: &str| serving[field].as_str().map(|text| text.parse().unwrap());
+        let address = |field: &str| {
+            let address: SocketAddr = serving[field].as_str()?.parse().unwrap();
+            let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+            Some(SocketAddr::new(ip, address.port()))
+        };
         let client = reqwest::Client::builder().no_proxy().timeout(super::PATIENCE);
         let client = match &self.trusted {
             Some(trusted) => {

@@ -23,6 +23,11 @@ impl Person {
         Self::of(hub, made, 201).await
     }
 
+    /// The first user of a hub, by its link.
+    pub async fn set_up(hub: &HubProcess, user: &Value) -> Self {
+        Self::of(hub, hub.post("/api/auth/setup", user).await, 201).await
+    }
+
     /// A user who signs in.
     pub async fn sign_in(hub: &HubProcess, name: &str) -> Self {
         let answer = hub.post("/api/auth/login", &json!({ "name": name, "password": PASSWORD })).await;
