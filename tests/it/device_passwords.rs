@@ -86,7 +86,7 @@ async fn clients_without_a_password_are_treated_by_the_option() {
     connect(&hub, "pump-1", "pump-1", &token).await.unwrap();
     hub.terminate().await;
 
-    let installation = installation.with("--devices", "strict");
+    let installation = installation.without_last().with("--devices", "strict");
     let hub = installation.start().await;
     assert_eq!(anonymous(&hub).await, NOT_AUTHORIZED);
     let mut pump = connect(&hub, "pump-1", "pump-1", &token).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_device_speaks_for_itself_and_hears_what_is_for_it() {
     assert_eq!(readings(&hub, "pump-1").await, Some(0));
     let detail = last_rejected(&hub).await["detail"].clone();
     assert_eq!(detail, "`device:fan` may not publish for `pump-1`");
-    let command = hub.post("/api/devices/pump-1/commands", &json!({ "command": "go" })).await;
+    let command = hub.post("/api/devices/pump-1/commands", &json!({ "command_type": "go" })).await;
     assert!(command.status().is_success(), "{}", command.text().await.unwrap());
     loop {
         let BrokerMessage::Message { topic, .. } = pump.next().await.unwrap() else { continue };
