@@ -150,11 +150,11 @@ impl KnownDevice {
     fn new(id: &DeviceId, twin: Option<&Twin>, held: &[HeldToken]) -> Self {
         let access = twin.map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of);
         let place = twin.map_or_else(WatchedPlace::of_none, WatchedPlace::of);
-        let go_on = |hash: &Box<str>| {
-            let held = held.iter().find(|token| token.hash == *hash);
+        let go_on = |hash: &str| {
+            let held = held.iter().find(|token| *token.hash == *hash);
             held.cloned().unwrap_or_else(|| HeldToken::new(hash))
         };
-        let tokens = access.tokens.iter().map(go_on).collect();
+        let tokens = access.tokens.iter().map(|hash| go_on(hash)).collect();
         let (access_changed, place_changed) = (Arc::default(), AtomicBool::default());
         Self { id: id.clone(), access, place, tokens, access_changed, place_changed }
     }
