@@ -202,6 +202,31 @@ async fn rights_that_end_close_the_connection() {
     anybody.until_ended().await;
 }
 
+/// A token that is made beside the one by which a client came leaves it there.
+#[tokio::test]
+async fn a_connection_ends_with_the_token_by_which_it_came() {
+    let hub = Installation::new().with("--devices", "strict").start().await;
+    let first = register(&hub, "pump-1", json!({})).await;
+    let rotate = async |overlap: &str| {
+        let path = format!("/api/devices/pump-1/token?overlap={overlap}");
+        let made: Value = hub.request(Method::POST, &path).send().await.unwrap().json().await.unwrap();
+        made["auth_token"].as_str().unwrap().to_owned()
+    };
+    let data = "iot/devices/pump-1/data";
+    let mut by_first = connect(&hub, "a", "pump-1", &first).await.unwrap();
+    let second = rotate("24h").await;
+    by_first.say(data, r#"{"t": 1}"#).await;
+    drop(connect(&hub, "b", "pump-1", &first).await.unwrap());
+    let mut by_second = connect(&hub, "c", "pump-1", &second).await.unwrap();
+    let third = rotate("1s").await;
+    by_first.until_ended().await; // two count at most
+    assert_eq!(refused(&hub, "a", "pump-1", &first).await, BAD_CREDENTIALS);
+    let mut by_third = connect(&hub, "d", "pump-1", &third).await.unwrap();
+    by_second.until_ended().await;
+    assert_eq!(refused(&hub, "c", "pump-1", &second).await, BAD_CREDENTIALS);
+    by_third.say(data, r#"{"t": 2}"#).await;
+}
+
 #[tokio::test]
 async fn keys_hear_what_their_owners_may_see() {
     let hub = Installation::new().with("--devices", "strict").start().await;
