@@ -9,7 +9,7 @@ use blocks::{Block, blocks};
 use serde_json::Value;
 use shell::Shell;
 
-use crate::support::hub::Installation;
+use crate::support::hub::{Installation, run as run_program};
 use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually};
 
 /// Read while the test runs: an edit of the text needs no build.
