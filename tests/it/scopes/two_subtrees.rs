@@ -147,7 +147,8 @@ async fn things_of_the_other_are_as_unknown_as_what_there_is_not() {
     let (hub, admin, alpha) = (&people.hub, &people.admin, &people.alpha);
     let id_of = async |path: &str, of: &str| {
         // A run is written down a moment after its alarm.
-        let found = eventually(&format!("{path} has one of {of}"), async || {
+        let what = format!("{path} has one of {of}");
+        let found = eventually(&what, async || {
             let all = admin.json(hub, path).await;
             all.as_array().unwrap().iter().find(|one| one.to_string().contains(of)).cloned()
         });
