@@ -29,7 +29,7 @@ pub use database::Database;
 pub use error::ConfigError;
 pub use file::{DEFAULT as DEFAULT_FILE, table as file_table};
 pub use log_filter::LogFilter;
-pub use network::Network;
+pub use network::ProxyNetwork;
 pub use oidc::{GroupRights, OidcConfig, OidcGroup};
 pub use options::Options;
 pub use shown::report;
@@ -74,7 +74,7 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     pub cors: Vec<WebOrigin>,
     pub hosts: Vec<HostName>,
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<ProxyNetwork>,
     /// 0: none.
     pub rate_limit: u32,
     /// None: by the file handles that there are.

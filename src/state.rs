@@ -15,7 +15,7 @@ use twinhub_tls::ServerTls;
 use crate::api::devices::claim_tries::ClaimTries;
 use crate::api::devices::token::PendingTokens;
 use crate::api::firmware::Folder;
-use crate::http::rate_limit::RateLimiter;
+use crate::http::rate_limit::CallerRateLimiter;
 use crate::http::turns::CallerTurns;
 use crate::http::{AnonymousAccess, HttpConnections, Policy};
 use crate::single_sign_on::SingleSignOn;
@@ -78,7 +78,7 @@ pub struct WebState {
     /// The turns of expensive requests, by caller.
     pub turns: CallerTurns,
     /// The requests that callers have sent.
-    pub rates: RateLimiter,
+    pub rates: CallerRateLimiter,
     /// Tokens that devices are being given.
     pub giving: PendingTokens,
     /// Wrong claim codes.
@@ -112,7 +112,7 @@ impl WebState {
             info,
             firmware: settings.firmware.clone(),
             turns: CallerTurns::default(),
-            rates: RateLimiter::default(),
+            rates: CallerRateLimiter::default(),
             giving: PendingTokens::default(),
             claims: ClaimTries::default(),
             tokens: settings.tokens.clone(),

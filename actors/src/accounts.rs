@@ -37,6 +37,9 @@ use crate::messages::accounts::{
     AccountRefusal, FindUser, KeyView, KeysOf, ListAudit, ListKeys, ListSessions, ListUsers, ReadOwnUser,
     SessionView, SetUpToken, UserPage, UserView,
 };
+use crate::messages::bound_keys::{
+    GiveBackProvisioningUse, ListBoundKeys, MakeBoundKey, RevokeBoundKey, UseProvisioningKey,
+};
 use directory::{Directory, Overdue};
 use hashing::Hashing;
 use people::People;
@@ -419,3 +422,24 @@ impl Handler<ListAudit> for Accounts {
 }
 #[cfg(test)]
 mod tests;
+
+/// Handlers that are functions of other files: the actor is written in a few.
+macro_rules! handled_by {
+    ($($message:ty => $function:path;)+) => {$(
+        impl Handler<$message> for Accounts {
+            type Result = <$message as Message>::Result;
+
+            fn handle(&mut self, message: $message, ctx: &mut Context<Self>) -> Self::Result {
+                $function(self, message, ctx)
+            }
+        }
+    )+};
+}
+
+handled_by! {
+    MakeBoundKey => bound_keys::make;
+    ListBoundKeys => bound_keys::list;
+    RevokeBoundKey => bound_keys::revoke;
+    UseProvisioningKey => bound_keys::use_provisioning_key;
+    GiveBackProvisioningUse => bound_keys::give_back_use;
+}

@@ -32,12 +32,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Writes refusals that are due.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Look;
+struct WriteRefusals;
 
 /// Stops: the hub is shutting down.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Stop;
+struct StopAudit;
 
 /// The actor that appends to the audit.
 pub struct AuditTrail {
@@ -106,14 +106,14 @@ pub(crate) async fn close(trail: &Addr<AuditTrail>) {
     if trail.send(FlushAudit { reply }).await.is_ok() {
         let _ = written.await;
     }
-    let _ = trail.send(Stop).await;
+    let _ = trail.send(StopAudit).await;
 }
 
 impl Actor for AuditTrail {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(LOOK_EVERY, |_, ctx| ctx.notify(Look));
+        ctx.run_interval(LOOK_EVERY, |_, ctx| ctx.notify(WriteRefusals));
     }
 }
 
@@ -146,10 +146,10 @@ impl Handler<FlushAudit> for AuditTrail {
     }
 }
 
-impl Handler<Look> for AuditTrail {
+impl Handler<WriteRefusals> for AuditTrail {
     type Result = ();
 
-    fn handle(&mut self, _: Look, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: WriteRefusals, ctx: &mut Context<Self>) {
         // A hub that refuses nobody does not ask for the time twice a second.
         if !self.refusals.is_empty() {
             let due = self.refusals.take_due(self.clock.now());
@@ -159,10 +159,10 @@ impl Handler<Look> for AuditTrail {
     }
 }
 
-impl Handler<Stop> for AuditTrail {
+impl Handler<StopAudit> for AuditTrail {
     type Result = ();
 
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: StopAudit, ctx: &mut Context<Self>) {
         ctx.stop();
     }
 }

@@ -5,6 +5,7 @@ mod closing;
 mod health;
 mod reading;
 mod settings;
+mod token_holders;
 mod waiting_commands;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 pub use health::ActorHealth;
 pub use settings::Settings;
+pub use token_holders::{TokenHolder, TokenHolders};
 
 use crate::HubError;
 use crate::accounts::{Accounts, LoadedAccounts, directory::Directory};
@@ -52,7 +54,6 @@ use crate::search::Search;
 use crate::silence::HeardSince;
 use crate::supervisor::{IdlePolicy, Supervisor};
 use crate::timers::Timers;
-use crate::token_holders::TokenHolders;
 use crate::twin::{LOOKUPS, TwinDeps};
 use crate::twin_registry::TwinRegistry;
 use crate::webhook_destinations::WebhookDestinations;

@@ -130,13 +130,11 @@ impl ClientIdentities {
     async fn device(&self, id: &DeviceId, token: &str) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
         let device = shared.devices.get(id).await.ok_or(ConnectRefusal::Unavailable)?;
-        if !shared.tokens.is_among(&device.access.tokens, token) {
-            return Err(ConnectRefusal::BadCredentials);
-        }
+        let token = device.token(&shared.tokens, token).ok_or(ConnectRefusal::BadCredentials)?;
         if device.access.is_out_of_service {
             return Err(ConnectRefusal::OutOfService);
         }
-        Ok(Arc::new(DeviceClient::new(device, Arc::clone(shared))))
+        Ok(Arc::new(DeviceClient::new(device, token, Arc::clone(shared))))
     }
 
     fn key(

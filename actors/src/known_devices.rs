@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use twinhub_access::DeviceReach;
 use twinhub_domain::{DeviceId, DeviceSettings, Twin};
 
-use crate::device_tokens::token_hashes;
+use crate::device_tokens::{Tokens, token_hashes};
 use crate::mailbox::try_send_unbounded;
 use crate::messages::supervisor::ReadTwin;
 
@@ -44,12 +44,21 @@ pub struct WatchedPlace {
     pub group: Box<str>,
 }
 
+/// A token of a device, for those who came by it. It outlasts changes of the device's other tokens.
+#[derive(Clone, Debug)]
+pub struct HeldToken {
+    hash: Box<str>,
+    has_ended: Arc<AtomicBool>,
+}
+
 /// A device as it was when it was looked up.
 #[derive(Debug)]
 pub struct KnownDevice {
     pub id: DeviceId,
     pub access: DeviceAccess,
     pub place: WatchedPlace,
+    /// Those of the access.
+    tokens: Box<[HeldToken]>,
     /// One for all that were made while the access stayed the same: nobody who holds an earlier one misses its end.
     access_changed: Arc<AtomicBool>,
     place_changed: AtomicBool,
@@ -74,9 +83,13 @@ struct DeviceSlots {
 }
 
 enum DeviceSlot {
-    /// Its twin is read: those who began while it had this number may write down what they found. A change removes this,
-    /// and the twin is read again.
-    Reading(u64),
+    /// Its twin is read, or will be by whoever comes next: those who began while it had this number may write down what
+    /// they found. After a change the twin is read again.
+    Reading {
+        number: u64,
+        /// The tokens that counted before the last change and count after it.
+        held: Box<[HeldToken]>,
+    },
     Known(Arc<KnownDevice>),
 }
 
@@ -90,6 +103,12 @@ impl DeviceAccess {
             tokens: token_hashes(twin).into(),
             reach: DeviceReach::new(twin.id.clone(), &twin.setup.settings()),
         }
+    }
+
+    /// Is it as `other`, whatever the tokens of both?
+    fn is_alike_but_for_tokens(&self, other: &Self) -> bool {
+        let Self { exists, is_out_of_service, tokens: _, reach } = self;
+        (*exists, *is_out_of_service, reach) == (other.exists, other.is_out_of_service, &other.reach)
     }
 
     fn of_none(id: &DeviceId) -> Self {
@@ -106,7 +125,58 @@ impl WatchedPlace {
     }
 }
 
+impl HeldToken {
+    fn new(hash: &str) -> Self {
+        Self { hash: hash.into(), has_ended: Arc::default() }
+    }
+
+    /// Does it count still, and is all else as it was on which the rights of the device's client hang?
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        !self.has_ended.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+    }
+
+    fn is_needed(&self) -> bool {
+        Arc::strong_count(&self.has_ended) > 1
+    }
+}
+
 impl KnownDevice {
+    /// The device as its twin says, where there is one. Those of its tokens that are `held` go on.
+    fn new(id: &DeviceId, twin: Option<&Twin>, held: &[HeldToken]) -> Self {
+        let access = twin.map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of);
+        let place = twin.map_or_else(WatchedPlace::of_none, WatchedPlace::of);
+        let go_on = |hash: &str| {
+            let held = held.iter().find(|token| *token.hash == *hash);
+            held.cloned().unwrap_or_else(|| HeldToken::new(hash))
+        };
+        let tokens = access.tokens.iter().map(|hash| go_on(hash)).collect();
+        let (access_changed, place_changed) = (Arc::default(), AtomicBool::default());
+        Self { id: id.clone(), access, place, tokens, access_changed, place_changed }
+    }
+
+    /// The same device in another place.
+    fn moved_to(&self, place: WatchedPlace) -> Self {
+        Self {
+            id: self.id.clone(),
+            access: self.access.clone(),
+            place,
+            tokens: self.tokens.clone(),
+            access_changed: Arc::clone(&self.access_changed),
+            place_changed: AtomicBool::default(),
+        }
+    }
+
+    /// The one of its tokens that `token` is.
+    #[must_use]
+    pub fn token(&self, tokens: &Tokens, token: &str) -> Option<HeldToken> {
+        self.tokens.iter().find(|held| tokens.is_its_own(&held.hash, token)).cloned()
+    }
+
     /// Has it tokens, so that a client without one cannot speak for it?
     #[must_use]
     pub fn has_tokens(&self) -> bool {
@@ -155,23 +225,19 @@ impl KnownDevices {
             let read = self.read_twin(id).await;
             let mut slots = self.write();
             let Some(twin) = read else {
-                if matches!(slots.devices.get(id), Some(DeviceSlot::Reading(_))) {
+                if matches!(slots.devices.get(id), Some(DeviceSlot::Reading { held, .. }) if held.is_empty())
+                {
                     slots.devices.remove(id); // whoever else reads it tries again
                 }
                 return None;
             };
-            match slots.devices.get(id) {
+            let known = match slots.devices.get(id) {
                 Some(DeviceSlot::Known(known)) => return Some(Arc::clone(known)),
-                Some(DeviceSlot::Reading(now)) if Some(*now) == number => {}
-                Some(DeviceSlot::Reading(_)) | None => continue, // it changed meanwhile
-            }
-            let known = Arc::new(KnownDevice {
-                id: id.clone(),
-                access: twin.as_deref().map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of),
-                place: twin.as_deref().map_or_else(WatchedPlace::of_none, WatchedPlace::of),
-                access_changed: Arc::default(),
-                place_changed: AtomicBool::default(),
-            });
+                Some(DeviceSlot::Reading { number: now, held }) if Some(*now) == number => {
+                    Arc::new(KnownDevice::new(id, twin.as_deref(), held))
+                }
+                Some(DeviceSlot::Reading { .. }) | None => continue, // it changed meanwhile
+            };
             slots.devices.insert(id.clone(), DeviceSlot::Known(Arc::clone(&known)));
             return Some(known);
         }
@@ -188,24 +254,26 @@ impl KnownDevices {
         if before == after {
             return;
         }
+        let (access, place) = after;
         let mut slots = self.write();
-        let Some(DeviceSlot::Known(known)) = slots.devices.remove(id) else { return };
         // Whoever comes next reads what is durable then. A place has no secrets: where it alone changed it stays known,
         // for the sake of those who hold the access.
-        let (access, place) = after;
-        if known.access == *access {
-            let now = KnownDevice {
-                id: id.clone(),
-                access: access.clone(),
-                place: place.clone(),
-                access_changed: Arc::clone(&known.access_changed),
-                place_changed: AtomicBool::default(),
-            };
-            slots.devices.insert(id.clone(), DeviceSlot::Known(Arc::new(now)));
-        } else {
-            known.access_changed.store(true, Ordering::Release);
+        match slots.devices.remove(id) {
+            Some(DeviceSlot::Known(known)) => {
+                known.place_changed.store(true, Ordering::Release);
+                if known.access == *access {
+                    let now = DeviceSlot::Known(Arc::new(known.moved_to(place.clone())));
+                    slots.devices.insert(id.clone(), now);
+                } else {
+                    known.access_changed.store(true, Ordering::Release);
+                    slots.change_access(id, &known.tokens, &known.access, access);
+                }
+            }
+            // Nobody holds anything of it.
+            Some(DeviceSlot::Reading { held, .. }) if held.is_empty() => return,
+            Some(DeviceSlot::Reading { held, .. }) => slots.change_access(id, &held, &before.0, access),
+            None => return,
         }
-        known.place_changed.store(true, Ordering::Release);
         drop(slots);
         self.changes.send_modify(|changes| *changes += 1);
     }
@@ -213,7 +281,7 @@ impl KnownDevices {
     fn get_known(&self, id: &DeviceId) -> Option<Arc<KnownDevice>> {
         match self.read().devices.get(id) {
             Some(DeviceSlot::Known(known)) => Some(Arc::clone(known)),
-            Some(DeviceSlot::Reading(_)) | None => None,
+            Some(DeviceSlot::Reading { .. }) | None => None,
         }
     }
 
@@ -246,9 +314,12 @@ impl DeviceSlots {
     fn begin(&mut self, id: &DeviceId) -> Option<u64> {
         if self.devices.len() >= self.sweep_at {
             let is_needed = |slot: &DeviceSlot| match slot {
-                DeviceSlot::Reading(_) => true,
+                // Where none is held somebody reads it; who reads one that is dropped tries again.
+                DeviceSlot::Reading { held, .. } => held.is_empty() || held.iter().any(HeldToken::is_needed),
                 DeviceSlot::Known(known) => {
-                    Arc::strong_count(known) > 1 || Arc::strong_count(&known.access_changed) > 1
+                    Arc::strong_count(known) > 1
+                        || Arc::strong_count(&known.access_changed) > 1
+                        || known.tokens.iter().any(HeldToken::is_needed)
                 }
             };
             self.devices.retain(|_, slot| is_needed(slot));
@@ -257,11 +328,31 @@ impl DeviceSlots {
         let next = &mut self.next_read;
         let slot = self.devices.entry(id.clone()).or_insert_with(|| {
             *next += 1;
-            DeviceSlot::Reading(*next)
+            DeviceSlot::Reading { number: *next, held: Box::default() }
         });
         match slot {
-            DeviceSlot::Reading(number) => Some(*number),
+            DeviceSlot::Reading { number, .. } => Some(*number),
             DeviceSlot::Known(_) => None,
+        }
+    }
+
+    /// The access of a device has become `after`: ends what was held of its tokens. Where nothing but tokens changed,
+    /// those that still count go on.
+    fn change_access(
+        &mut self,
+        id: &DeviceId,
+        held: &[HeldToken],
+        before: &DeviceAccess,
+        after: &DeviceAccess,
+    ) {
+        let is_alike = before.is_alike_but_for_tokens(after);
+        let goes_on = |token: &HeldToken| is_alike && after.tokens.contains(&token.hash);
+        let (held, ended): (Vec<_>, Vec<_>) = held.iter().cloned().partition(goes_on);
+        ended.iter().for_each(HeldToken::end);
+        if !held.is_empty() {
+            self.next_read += 1;
+            let reading = DeviceSlot::Reading { number: self.next_read, held: held.into() };
+            self.devices.insert(id.clone(), reading);
         }
     }
 }
@@ -286,17 +377,29 @@ mod tests {
         DeviceId::parse("pump").unwrap()
     }
 
+    /// The pump in a group, as it is written down once its twin was read with these tokens.
+    fn come(devices: &KnownDevices, tokens: &[&str]) -> Arc<KnownDevice> {
+        let mut slots = devices.write();
+        slots.begin(&pump());
+        let held = match slots.devices.remove(&pump()) {
+            Some(DeviceSlot::Reading { held, .. }) => held,
+            _ => panic!("it is known already"),
+        };
+        let mut twin = Twin::new(pump(), DeviceNumber(1), Timestamp::default());
+        for (field, token) in ["token_hash", "old_token_hash"].into_iter().zip(tokens) {
+            twin.profile.more.insert(field, (*token).into());
+        }
+        let mut known = KnownDevice::new(&pump(), Some(&twin), &held);
+        (known.access, known.place) = (access(tokens), place("hall"));
+        let known = Arc::new(known);
+        slots.devices.insert(pump(), DeviceSlot::Known(Arc::clone(&known)));
+        known
+    }
+
     /// One that knows the pump by a token, in a group.
     fn knowing() -> (KnownDevices, Arc<KnownDevice>) {
         let devices = KnownDevices::default();
-        let known = Arc::new(KnownDevice {
-            id: pump(),
-            access: access(&["a"]),
-            place: place("hall"),
-            access_changed: Arc::default(),
-            place_changed: AtomicBool::default(),
-        });
-        devices.write().devices.insert(pump(), DeviceSlot::Known(Arc::clone(&known)));
+        let known = come(&devices, &["a"]);
         (devices, known)
     }
 
@@ -318,6 +421,44 @@ mod tests {
         assert!(devices.get_known(&pump()).is_none(), "the next one reads what is durable");
     }
 
+    /// The stored forms are those of a hub without a key.
+    #[test]
+    fn who_came_by_a_token_stays_as_long_as_that_counts() {
+        let (devices, tokens) = (KnownDevices::default(), Tokens::default());
+        let hashes = ["one", "two", "three"].map(|token| tokens.hash(token));
+        let [one, two, three] = hashes.each_ref().map(|hash| &**hash);
+        let changes = |before: &[&str], after: &[&str]| {
+            devices.changed(&pump(), &(access(before), place("hall")), &(access(after), place("hall")));
+        };
+        let first = come(&devices, &[one]);
+        let by_one = first.token(&tokens, "one").unwrap();
+        assert!(first.token(&tokens, "two").is_none());
+
+        changes(&[one], &[two, one]);
+        assert!(by_one.lasts() && !first.has_same_access(), "the overlap has begun");
+        assert!(devices.get_known(&pump()).is_none(), "the next one reads what is durable");
+        let second = come(&devices, &[two, one]);
+        let by_two = second.token(&tokens, "two").unwrap();
+        assert!(second.token(&tokens, "one").unwrap().lasts(), "the old one lets in, too");
+        drop((first, second));
+        let told = devices.changes();
+        changes(&[two, one], &[two]);
+        assert!(told.has_changed().unwrap());
+        assert!(!by_one.lasts() && by_two.lasts(), "the overlap has ended");
+        assert!(come(&devices, &[two]).token(&tokens, "one").is_none());
+
+        // Twice, before anybody comes.
+        changes(&[two], &[three, two]);
+        assert!(by_two.lasts());
+        changes(&[three, two], &[three]);
+        assert!(!by_two.lasts(), "nobody has looked it up since");
+        let by_three = come(&devices, &[three]).token(&tokens, "three").unwrap();
+        let before = (access(&[three]), place("hall"));
+        let suspended = DeviceAccess { is_out_of_service: true, ..access(&[three]) };
+        devices.changed(&pump(), &before, &(suspended, place("hall")));
+        assert!(!by_three.lasts(), "the token counts, but the device is out of service");
+    }
+
     #[test]
     fn what_was_read_before_a_change_is_not_written_down() {
         let devices = KnownDevices::default();
@@ -335,13 +476,7 @@ mod tests {
         for number in 0..2 * MOST {
             let id = DeviceId::parse(&format!("d{number}")).unwrap();
             let twin = Twin::new(id.clone(), DeviceNumber(1), Timestamp::default());
-            let unneeded = KnownDevice {
-                id: id.clone(),
-                access: DeviceAccess::of(&twin),
-                place: WatchedPlace::of(&twin),
-                access_changed: Arc::default(),
-                place_changed: AtomicBool::default(),
-            };
+            let unneeded = KnownDevice::new(&id, Some(&twin), &[]);
             let mut slots = devices.write();
             slots.begin(&id);
             slots.devices.insert(id, DeviceSlot::Known(Arc::new(unneeded)));

@@ -66,7 +66,6 @@ pub mod places;
 pub mod silence;
 #[cfg(test)]
 mod testkit;
-pub mod token_holders;
 pub mod webhook_destinations;
 
 pub use clock::SystemClock;

@@ -84,8 +84,9 @@ enum KeyAction {
     /// Make a new key of the hub itself, which seals its secrets
     ///
     /// The hub must not run meanwhile. The new key stands first in the file (secret.key), and everything that is sealed
-    /// in the database is sealed with it. The older key stays in the file while devices have tokens that are stored
-    /// under it: until these devices have been given new ones. Keep the file with your backups.
+    /// in the database is sealed with it. The older key stays in the file while devices have tokens or claim codes
+    /// that are stored under it: until these devices have been given new tokens, or are claimed. Keep the file with your
+    /// backups.
     RotateSecret(RotateArgs),
 }
 
@@ -177,7 +178,7 @@ enum ScopePart {
 
 #[derive(Args, Debug)]
 struct RotateArgs {
-    /// Remove the older keys at once; devices with tokens of before need new ones then
+    /// Remove the older keys at once; devices with tokens or claim codes of before need new ones then
     #[arg(long)]
     forget_old: bool,
 }

@@ -1,4 +1,5 @@
-//! What a configuration may not say: less than it needs, or what would let anyone in unless the user knows and says so.
+//! Refusals of configurations that say less than they need, or would let anyone in without the user's knowing and saying
+//! so.
 
 use super::{Config, ConfigError, DevicesOption, Mqtt, TlsOption};
 

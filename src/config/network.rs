@@ -9,12 +9,12 @@ use serde::Deserialize;
 /// An address or a network: `127.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Network {
+pub struct ProxyNetwork {
     address: IpAddr,
     bits: u8,
 }
 
-impl Network {
+impl ProxyNetwork {
     /// Is `address` in it? An IPv4 address may be written as an IPv6 one.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
@@ -32,7 +32,7 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
+impl FromStr for ProxyNetwork {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -56,7 +56,7 @@ impl FromStr for Network {
     }
 }
 
-impl TryFrom<String> for Network {
+impl TryFrom<String> for ProxyNetwork {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -64,7 +64,7 @@ impl TryFrom<String> for Network {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for ProxyNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.address, self.bits) {
             (IpAddr::V4(address), 32) => address.fmt(f),
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn networks_contain_their_addresses_and_no_others() {
         let check = |network: &str, inside: &[&str], outside: &[&str]| {
-            let network: Network = network.parse().unwrap();
+            let network: ProxyNetwork = network.parse().unwrap();
             for address in inside {
                 assert!(network.contains(address.parse().unwrap()), "{network} {address}");
             }
@@ -102,12 +102,12 @@ mod tests {
     #[test]
     fn networks_are_read_and_shown() {
         for text in ["127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "0.0.0.0/0"] {
-            assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<ProxyNetwork>().unwrap().to_string(), text);
         }
         for wrong in
             ["", "proxy", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::1/129", "::ffff:1.2.3.4/8", "10.0/8"]
         {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+            assert!(wrong.parse::<ProxyNetwork>().is_err(), "{wrong}");
         }
     }
 }

@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use super::values::{self, DurationValue};
 use super::{
-    ByteSize, DevicesOption, DurationOrNever, HostName, LogFilter, LogFormat, Mqtt, Network, OidcGroup,
-    PositiveDuration, PublicUrl, RegistrationOption, TlsOption, UnknownDevicesOption, WebOrigin,
-    WebhookPlace,
+    ByteSize, DevicesOption, DurationOrNever, HostName, LogFilter, LogFormat, Mqtt, OidcGroup,
+    PositiveDuration, ProxyNetwork, PublicUrl, RegistrationOption, TlsOption, UnknownDevicesOption,
+    WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -133,7 +133,7 @@ pub struct Options {
 
     /// A reverse proxy whose word about its clients is believed (`Forwarded`, `X-Forwarded-…`): an address or a network; may be given several times
     #[arg(long, env = "TWINHUB_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
-    pub trusted_proxies: Option<Vec<Network>>,
+    pub trusted_proxies: Option<Vec<ProxyNetwork>>,
 
     /// Requests that are taken of each key, user and address in a second, four times as many at once; 0 for no limit [default: 50]
     #[arg(long, env = "TWINHUB_RATE_LIMIT", value_name = "COUNT")]

@@ -11,8 +11,8 @@ use twinhub_access::{DeviceReach, Role, Secret, SecretKind};
 use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
+use twinhub_actors::hub::TokenHolder;
 use twinhub_actors::messages::bound_keys::ProvisioningUse;
-use twinhub_actors::token_holders::TokenHolder;
 use twinhub_domain::cause::Source;
 
 use super::credential::RequestCredential;

@@ -12,7 +12,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::uri::Authority;
 use actix_web::{HttpMessage as _, HttpRequest};
 
-use crate::config::Network;
+use crate::config::ProxyNetwork;
 use crate::http::problem::ApiError;
 
 /// Headers that proxies add to what they hand on.
@@ -24,7 +24,7 @@ const MOST_HOPS: usize = 32;
 /// The proxies that are believed.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
-    networks: Vec<Network>,
+    networks: Vec<ProxyNetwork>,
     /// Requests come over TLS.
     over_tls: bool,
 }
@@ -53,7 +53,7 @@ struct Handed {
 impl TrustedProxies {
     /// These networks.
     #[must_use]
-    pub fn new(networks: &[Network]) -> Self {
+    pub fn new(networks: &[ProxyNetwork]) -> Self {
         Self { networks: networks.to_vec(), over_tls: false }
     }
 

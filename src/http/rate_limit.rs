@@ -38,7 +38,7 @@ pub enum CountedCaller {
 
 /// The limit, and what each caller has used of it.
 #[derive(Debug)]
-pub struct RateLimiter {
+pub struct CallerRateLimiter {
     started: Instant,
     callers: Mutex<Callers>,
 }
@@ -83,13 +83,13 @@ impl CountedCaller {
     }
 }
 
-impl Default for RateLimiter {
+impl Default for CallerRateLimiter {
     fn default() -> Self {
         Self { started: Instant::now(), callers: Mutex::default() }
     }
 }
 
-impl RateLimiter {
+impl CallerRateLimiter {
     /// Takes a request of this caller in, where `per_second` of them are.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_caller_has_a_burst_and_then_its_rate() {
-        let limiter = RateLimiter::default();
+        let limiter = CallerRateLimiter::default();
         for n in 0..200 {
             let quota = limiter.take_at(Duration::ZERO, named("user:ann"), 50).unwrap();
             assert_eq!(quota.left, 199 - n);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_limit_beyond_reason_limits_nobody() {
-        let limiter = RateLimiter::default();
+        let limiter = CallerRateLimiter::default();
         for _ in 0..1_000 {
             assert!(limiter.take_at(Duration::ZERO, named("a"), u32::MAX).is_ok());
         }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn answers_say_what_is_left() {
-        let limiter = RateLimiter::default();
+        let limiter = CallerRateLimiter::default();
         let mut headers = HeaderMap::new();
         limiter.take_at(Duration::ZERO, named("user:ann"), 50).unwrap().tell(&mut headers);
         assert_eq!(headers.get("RateLimit-Policy").unwrap(), "\"caller\";q=200;w=4");
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_those_who_ask_much_stay_limited() {
-        let limiter = RateLimiter::default();
+        let limiter = CallerRateLimiter::default();
         let greedy = named("user:eve");
         for _ in 0..200 {
             limiter.take_at(Duration::ZERO, greedy.clone(), 50).unwrap();
@@ -235,7 +235,7 @@ mod tests {
         /// Whenever a caller asks, it never gets more than its burst and its rate since the first request.
         #[test]
         fn no_pattern_of_requests_gets_more(gaps in prop::collection::vec(0_u64..200, 1..600), rate in 1_u32..100) {
-            let (limiter, mut now, mut taken) = (RateLimiter::default(), 0, 0);
+            let (limiter, mut now, mut taken) = (CallerRateLimiter::default(), 0, 0);
             for gap in gaps {
                 now += gap;
                 taken += u64::from(limiter.take_at(Duration::from_millis(now), named("a"), rate).is_ok());

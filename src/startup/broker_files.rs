@@ -84,7 +84,7 @@ impl BrokerLogins {
         let may_come = |twin: &&Twin| !matches!(twin.lifecycle(), Lifecycle::Suspended | Lifecycle::Retired);
         let twin = twin.filter(may_come);
         let hash = twin.map(|twin| twin.profile.text("broker_hash")).filter(|hash| !hash.is_empty());
-        if hash.is_none() && twin.is_some_and(|twin| !twin.profile.text("token_hash").is_empty()) {
+        if hash.is_none() && twin.is_some_and(|twin| twin.profile.token_hashes().next().is_some()) {
             self.without.insert(device.clone());
         } else {
             self.without.remove(device);

@@ -86,7 +86,7 @@ async fn clients_without_a_password_are_treated_by_the_option() {
     connect(&hub, "pump-1", "pump-1", &token).await.unwrap();
     hub.terminate().await;
 
-    let installation = installation.with("--devices", "strict");
+    let installation = installation.without_last().with("--devices", "strict");
     let hub = installation.start().await;
     assert_eq!(anonymous(&hub).await, NOT_AUTHORIZED);
     let mut pump = connect(&hub, "pump-1", "pump-1", &token).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_device_speaks_for_itself_and_hears_what_is_for_it() {
     assert_eq!(readings(&hub, "pump-1").await, Some(0));
     let detail = last_rejected(&hub).await["detail"].clone();
     assert_eq!(detail, "`device:fan` may not publish for `pump-1`");
-    let command = hub.post("/api/devices/pump-1/commands", &json!({ "command": "go" })).await;
+    let command = hub.post("/api/devices/pump-1/commands", &json!({ "command_type": "go" })).await;
     assert!(command.status().is_success(), "{}", command.text().await.unwrap());
     loop {
         let BrokerMessage::Message { topic, .. } = pump.next().await.unwrap() else { continue };
@@ -200,6 +200,31 @@ async fn rights_that_end_close_the_connection() {
     let removed = hub.request(Method::DELETE, "/api/devices/free").send().await.unwrap();
     assert!(removed.status().is_success());
     anybody.until_ended().await;
+}
+
+/// A token that is made beside the one by which a client came leaves it there.
+#[tokio::test]
+async fn a_connection_ends_with_the_token_by_which_it_came() {
+    let hub = Installation::new().with("--devices", "strict").start().await;
+    let first = register(&hub, "pump-1", json!({})).await;
+    let rotate = async |overlap: &str| {
+        let path = format!("/api/devices/pump-1/token?overlap={overlap}");
+        let made: Value = hub.request(Method::POST, &path).send().await.unwrap().json().await.unwrap();
+        made["auth_token"].as_str().unwrap().to_owned()
+    };
+    let data = "iot/devices/pump-1/data";
+    let mut by_first = connect(&hub, "a", "pump-1", &first).await.unwrap();
+    let second = rotate("24h").await;
+    by_first.say(data, r#"{"t": 1}"#).await;
+    drop(connect(&hub, "b", "pump-1", &first).await.unwrap());
+    let mut by_second = connect(&hub, "c", "pump-1", &second).await.unwrap();
+    let third = rotate("1s").await;
+    by_first.until_ended().await; // two count at most
+    assert_eq!(refused(&hub, "a", "pump-1", &first).await, BAD_CREDENTIALS);
+    let mut by_third = connect(&hub, "d", "pump-1", &third).await.unwrap();
+    by_second.until_ended().await;
+    assert_eq!(refused(&hub, "c", "pump-1", &second).await, BAD_CREDENTIALS);
+    by_third.say(data, r#"{"t": 2}"#).await;
 }
 
 #[tokio::test]

@@ -37,6 +37,13 @@ async fn register(hub: &HubProcess, device: &str) -> String {
     made["auth_token"].as_str().unwrap().to_owned()
 }
 
+/// Gives the device another token; the one before counts for a day beside it.
+async fn rotate(hub: &HubProcess, device: &str) -> String {
+    let made = hub.request(Method::POST, &format!("/api/devices/{device}/token?overlap=24h")).send().await;
+    let made: Value = made.unwrap().json().await.unwrap();
+    made["auth_token"].as_str().unwrap().to_owned()
+}
+
 /// Exports, as is done before the first start of a hub whose broker asks for a password.
 async fn export(command: &[&str], installation: &Installation, mqtt: &str, folder: &Path) -> String {
     let (data, folder) = (installation.data.to_str().unwrap(), folder.to_str().unwrap());
@@ -98,6 +105,17 @@ async fn devices_come_in_by_their_tokens_and_speak_as_themselves() {
     let again = register(&hub, "pump-1").await;
     eventually("it is known again", async || say(broker, ("pump-1", &again), own).await.ok()).await;
     assert!(say(broker, ("pump-1", &pump), own).await.is_err(), "the token of before");
+
+    // Of two that count at the hub the broker knows the new one. Where all have ended it knows none.
+    let first = again;
+    let again = rotate(&hub, "pump-1").await;
+    eventually("the new one is known", async || say(broker, ("pump-1", &again), own).await.ok()).await;
+    assert!(say(broker, ("pump-1", &first), own).await.is_err(), "the overlap is the hub's alone");
+    let ended = hub.request(Method::DELETE, "/api/devices/pump-1/token").send().await.unwrap();
+    assert!(ended.status().is_success(), "{}", ended.text().await.unwrap());
+    eventually("none is known", async || say(broker, ("pump-1", &again), own).await.err()).await;
+    let again = rotate(&hub, "pump-1").await;
+    eventually("the next one is known", async || say(broker, ("pump-1", &again), own).await.ok()).await;
 
     // A device that is taken out of service is not let in either.
     let suspend = hub.request(Method::PUT, "/api/devices/oven/lifecycle");

@@ -38,10 +38,11 @@ const CHANGES: [(&str, &str, &str); 21] = [
 ];
 
 /// Routes that change something and take no `If-Match`, and why. A POST that is an action needs no reason.
-const WITHOUT: [(&str, &str); 14] = [
+const WITHOUT: [(&str, &str); 16] = [
     ("delete /api/auth/keys/{id}", "a key is revoked, whatever was seen of it"),
     ("delete /api/auth/sessions", "sessions end, whatever was seen of them"),
     ("delete /api/auth/sessions/{id}", "a session ends, whatever was seen of it"),
+    ("delete /api/auth/shares/{id}", "a share link is revoked, whatever was seen of it"),
     ("delete /api/auth/totp", "it takes the password"),
     ("delete /api/automation/webhooks/{name}/keys/{id}", "a key is revoked, whatever was seen of it"),
     (
@@ -50,6 +51,7 @@ const WITHOUT: [(&str, &str); 14] = [
     ),
     ("delete /api/jobs/{id}", "only one that has come to its end is forgotten, and that never changes again"),
     ("delete /api/provisioning/keys/{id}", "a key is revoked, whatever was seen of it"),
+    ("delete /api/users/invitations/{id}", "an invitation is revoked, whatever was seen of it"),
     ("delete /api/users/{name}", "a user goes, whatever was seen of them"),
     ("delete /api/users/{name}/totp", "an admin's word counts as it comes"),
     ("patch /api/users/{name}", "an admin's word counts as it comes: a member that is left out stays"),

@@ -3,11 +3,13 @@
 mod blocks;
 mod shell;
 
+use std::path::Path;
+
 use blocks::{Block, blocks};
 use serde_json::Value;
 use shell::Shell;
 
-use crate::support::hub::Installation;
+use crate::support::hub::{Installation, run as run_program};
 use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually};
 
 /// Read while the test runs: an edit of the text needs no build.
@@ -74,6 +76,7 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
             "python" => shell.compiles(&block).await,
             "json" if block.text.contains("sensor_readings") => take_payloads(&hub, &block).await,
             "conf" => keeps_everything(&block).await,
+            "toml" => is_configuration(dir.path(), &block).await,
             // Pictures, and answers that stand shortened.
             "" | "json" => {}
             other => panic!("nothing runs a block in {other}:\n{block}"),
@@ -90,6 +93,14 @@ async fn take_payloads(hub: &HubProcess, block: &Block) {
         let (status, answer) = (response.status(), response.text().await.unwrap());
         assert!(status.is_success(), "{payload}: {status} {answer}");
     }
+}
+
+/// The lines are options of the configuration file.
+async fn is_configuration(folder: &Path, block: &Block) {
+    let file = folder.join("of-the-readme.toml");
+    std::fs::write(&file, &block.text).unwrap();
+    let output = run_program(&["config", "--config", file.to_str().unwrap()], &[]).await;
+    assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A Mosquitto with these lines loses nothing while the hub is away: more than the 1,000 messages that it keeps as it

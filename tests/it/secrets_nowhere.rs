@@ -143,7 +143,7 @@ async fn set_secrets(hub: &HubProcess, ann: &Person, words: &mut SecretWords) {
     words.take("key of a service", key["secret"].as_str().unwrap());
     let bob = json!({ "name": "bob", "role": "viewer", "password": words.make("password of another") });
     made("/api/users", bob).await;
-    let factor = made("/api/auth/totp", json!({})).await;
+    let factor = made("/api/auth/totp", json!({ "password": PASSWORD })).await;
     words.take("second factor", factor["secret"].as_str().unwrap());
 }
 

@@ -1,6 +1,6 @@
 //! Limits on guessing the claim codes of devices, which are short enough to be printed on them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use twinhub_domain::DeviceId;
 
@@ -14,7 +14,7 @@ const MOST: usize = 10_000;
 /// Wrong codes by the device that they were said for. Times are uptimes in ms.
 #[derive(Debug, Default)]
 pub struct CodeLimits {
-    wrong: HashMap<DeviceId, WrongCodes>,
+    wrong: BTreeMap<DeviceId, WrongCodes>,
 }
 
 #[derive(Clone, Copy, Debug)]

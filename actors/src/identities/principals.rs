@@ -11,12 +11,14 @@ use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity};
 
 use super::{ClientIdentitiesShared, DevicesPolicy};
 use crate::accounts::directory;
-use crate::known_devices::KnownDevice;
+use crate::known_devices::{HeldToken, KnownDevice};
 
 /// A client with the token of a device.
 pub struct DeviceClient {
     name: Box<str>,
     device: Arc<KnownDevice>,
+    /// The token by which it came: one that is made beside it changes nothing for this client.
+    token: HeldToken,
     shared: Arc<ClientIdentitiesShared>,
     /// The serial number by which it was found to be meant, and the device that would have that as its id.
     serial: Mutex<Option<(Box<str>, Arc<KnownDevice>)>>,
@@ -41,8 +43,9 @@ pub struct AnonymousClient {
 }
 
 impl DeviceClient {
-    pub fn new(device: Arc<KnownDevice>, shared: Arc<ClientIdentitiesShared>) -> Self {
-        Self { name: format!("device:{}", device.id).into(), device, shared, serial: Mutex::default() }
+    pub fn new(device: Arc<KnownDevice>, token: HeldToken, shared: Arc<ClientIdentitiesShared>) -> Self {
+        let name = format!("device:{}", device.id).into();
+        Self { name, device, token, shared, serial: Mutex::default() }
     }
 
     /// Is the device with this serial number, of which the id `made` was made, this one? A device says its own serial
@@ -78,7 +81,7 @@ impl ClientIdentity for DeviceClient {
 
     fn lasts(&self) -> bool {
         let has_same_serial = lock(&self.serial).as_ref().is_none_or(|(_, device)| device.has_same_access());
-        self.device.has_same_access() && has_same_serial
+        self.token.lasts() && has_same_serial
     }
 
     async fn reaches(&self, device: &DeviceId, serial: Option<&str>, _: Act) -> bool {

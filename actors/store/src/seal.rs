@@ -1,6 +1,7 @@
 //! The hub's own key: it seals secrets, so that a copy of the database reveals none, and hashes tokens.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine as _;
@@ -86,7 +87,7 @@ pub enum TokenMatch {
     Current,
 }
 
-/// The key that a stored token is under.
+/// The key that a stored token or claim code is under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TokenKey {
     /// None: a version wrote it that had no key.
@@ -94,6 +95,24 @@ pub enum TokenKey {
     /// A version wrote it that knew one key alone: it may be any of today's.
     Unnamed,
     Named(HubKeyId),
+}
+
+/// The keys that tokens and claim codes are stored under.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenKeys {
+    pub keys: BTreeSet<TokenKey>,
+    /// The number of devices with one that is under a key of the hub.
+    pub devices: u64,
+}
+
+impl TokenKeys {
+    /// Adds a device by the stored forms of what it shows, and of what whoever claims it shows. An empty one is none.
+    pub(crate) fn add<'a>(&mut self, stored: impl IntoIterator<Item = &'a str>) {
+        let stored = stored.into_iter().filter(|stored| !stored.is_empty());
+        let keys: BTreeSet<_> = stored.map(key_of_token).collect();
+        self.devices += u64::from(keys.iter().any(|key| *key != TokenKey::Plain));
+        self.keys.extend(keys);
+    }
 }
 
 impl HubKey {

@@ -23,7 +23,7 @@ const LONGEST_OVERLAP_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// A token that was made.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TokenMade {
+pub struct DeviceTokenMade {
     #[schema(example = "pump-1")]
     device_id: String,
     /// Shown this once.
@@ -60,7 +60,7 @@ pub struct TokensEnded {
         ("If-Match" = Option<String>, Header, description = "The version to change, or a list of versions: `\"3\", \"4\"`"),
     ),
     responses(
-        (status = 200, body = TokenMade, headers(("ETag" = String, description = "The version, quoted"))),
+        (status = 200, body = DeviceTokenMade, headers(("ETag" = String, description = "The version, quoted"))),
         (status = 404, body = Problem),
         (status = 400, description = "`If-Match` is no list of entity tags", body = Problem),
         (status = 409, description = "The device is retired", body = Problem),
@@ -85,7 +85,7 @@ pub async fn post_token(
     let change = Input::SetToken(access.state.tokens.change(&token, old_until)?);
     let twin = make(&access, id, if_version, change).await?;
     let old_token_until = twin.profile.old_token_until();
-    let made = TokenMade {
+    let made = DeviceTokenMade {
         device_id: twin.id.to_string(),
         auth_token: token,
         old_token_until,

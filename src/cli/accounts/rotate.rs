@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::startup::lock::{LockError, Locks};
 use crate::startup::{key, open_alone, private};
 
-/// Makes a new key and seals everything with it. Older keys stay in the file while tokens of devices are stored under
-/// them, unless they are to be forgotten.
+/// Makes a new key and seals everything with it. Older keys stay in the file while tokens of devices or claim codes are
+/// stored under them, unless they are to be forgotten.
 ///
 /// Broken off at any moment it leaves a file that opens the database: the new key stands in the file before anything is
 /// sealed with it, and the next start goes on with what is not sealed with it yet.
@@ -34,24 +34,24 @@ pub async fn rotate_secret(config: Config, forgets_old: bool) -> Result<(), Comm
     let newest = key::add_key(&path).map_err(|error| CommandFailed::Broke(error.into()))?;
     let done = async {
         let store = open_alone(&config).await?;
-        let tokens = store.token_keys().await.context("cannot count the tokens of devices");
+        let tokens = store.token_keys().await.context("cannot look at the tokens of devices");
         store.close().await;
         let tokens = tokens?;
         // A token of a version that did not name its key may need any of the older ones.
-        let needs_all = tokens.contains_key(&TokenKey::Unnamed);
-        let stays = |id| !forgets_old && (needs_all || tokens.contains_key(&TokenKey::Named(id)));
+        let needs_all = tokens.keys.contains(&TokenKey::Unnamed);
+        let stays = |id| !forgets_old && (needs_all || tokens.keys.contains(&TokenKey::Named(id)));
         let left = key::forget_keys(&path, |id| !stays(id))?;
         let id = newest.ids().next().map(|id| id.to_string()).unwrap_or_default();
         line(&format!("{} has a new key, {id}, and everything is sealed with it", path.display()))?;
-        let outdated = tokens.iter().filter(|(key, _)| **key != TokenKey::Plain).map(|(_, devices)| *devices);
-        let devices = count(usize::try_from(outdated.sum::<u64>()).unwrap_or(usize::MAX), "device");
+        let devices = count(usize::try_from(tokens.devices).unwrap_or(usize::MAX), "device");
         match (left, forgets_old) {
-            (0, true) => {
-                line(&format!("the older keys are gone: {devices} with tokens of before need new ones"))
-            }
+            (0, true) => line(&format!(
+                "the older keys are gone: {devices} with tokens or claim codes of before need new ones"
+            )),
             (0, false) => line("no older key is in it any more"),
             (left, _) => line(&format!(
-                "{} in it for the tokens of {devices}, each until the device has been given a new one",
+                "{} in it for the tokens and claim codes of {devices}, \
+                 each until the device has a new token or is claimed",
                 if left == 1 { "the older key stays".to_owned() } else { format!("{left} older keys stay") },
             )),
         }

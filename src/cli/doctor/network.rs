@@ -49,7 +49,9 @@ pub fn check(facts: &NetworkFacts) -> Vec<Finding> {
     for (what, address) in facts.in_clear.iter().filter(|(_, address)| !address.ip().is_loopback()) {
         found.push(Finding::fail(
             LISTENERS,
-            format!("{what} is served in clear on {address}, where others can read what goes over the network"),
+            format!(
+                "{what} is served in clear on {address}, where others can read what goes over the network"
+            ),
             "serve it by TLS, and in clear to this machine alone (README, \"TLS\")",
         ));
     }

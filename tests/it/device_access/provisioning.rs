@@ -48,7 +48,7 @@ async fn devices_register_themselves_within_the_bounds_of_a_key() {
     assert!(token.starts_with("twh_dev_"), "{made}");
     let twin = ann.json(&hub, "/api/devices/line3-1").await;
     assert_eq!(
-        (&twin["group_id"], &twin["template_id"], &twin["claimed"], &twin["serial_number"]),
+        (&twin["group_id"], &twin["template"]["id"], &twin["claimed"], &twin["serial_number"]),
         (&json!("hall"), &json!("pump"), &json!(true), &json!("S-1")),
         "{twin}"
     );

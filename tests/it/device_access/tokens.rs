@@ -40,7 +40,7 @@ async fn a_device_speaks_for_itself_and_a_gateway_for_its_own() {
     let ann = Person::first(&hub, "ann").await;
     let pump = register(&ann, &hub, &json!({ "device_id": "pump", "name": "Pump" })).await;
     register(&ann, &hub, &json!({ "device_id": "gw-lamp", "name": "Lamp" })).await;
-    let chosen = "a token as long as this";
+    let chosen = "a-token-as-long-as-this";
     register(&ann, &hub, &json!({ "device_id": "old", "name": "Old", "auth_token": chosen })).await;
     let gateway =
         json!({ "device_id": "gw", "name": "Gateway", "settings": { "gateway": { "ids": ["gw-*"] } } });
@@ -127,7 +127,7 @@ async fn whoever_brings_no_token_that_counts_is_not_let_in() {
     assert_eq!(told(nobody).await, (401, "sign_in_needed".into()));
     let cut = &token[..token.len() - 1];
     let other = format!("twh_dev_{}", "0".repeat(59));
-    for wrong in [cut, &*other, "a token as long as this", &"0".repeat(48), "short"] {
+    for wrong in [cut, &*other, "a-token-as-long-as-this", &"0".repeat(48), "short"] {
         assert_eq!(report(&hub, wrong, "pump").await, (401, "bad_credential".into()), "{wrong}");
     }
     assert_eq!(report(&hub, &token, "pump").await.0, 201);

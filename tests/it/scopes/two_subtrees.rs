@@ -146,9 +146,13 @@ async fn things_of_the_other_are_as_unknown_as_what_there_is_not() {
     fill(&people).await;
     let (hub, admin, alpha) = (&people.hub, &people.admin, &people.alpha);
     let id_of = async |path: &str, of: &str| {
-        let all = admin.json(hub, path).await;
-        let found = all.as_array().unwrap().iter().find(|one| one.to_string().contains(of)).cloned();
-        found.unwrap_or_else(|| panic!("no {of} in {all}"))["id"].as_str().unwrap().to_owned()
+        // A run is written down a moment after its alarm.
+        let what = format!("{path} has one of {of}");
+        let found = eventually(&what, async || {
+            let all = admin.json(hub, path).await;
+            all.as_array().unwrap().iter().find(|one| one.to_string().contains(of)).cloned()
+        });
+        found.await["id"].as_str().unwrap().to_owned()
     };
     let (alarm, command) = (id_of("/api/alarms", "beta").await, id_of("/api/commands", "beta").await);
     let (job, run) = (id_of("/api/jobs", "beta").await, id_of("/api/automation/journal", "beta").await);

@@ -112,6 +112,12 @@ impl Installation {
         self
     }
 
+    /// Without the option that was given last.
+    pub fn without_last(mut self) -> Self {
+        self.options.truncate(self.options.len() - 2);
+        self
+    }
+
     /// With one more option that takes no value.
     pub fn flag(mut self, option: &str) -> Self {
         self.options.push(option.into());

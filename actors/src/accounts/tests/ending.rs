@@ -137,7 +137,7 @@ async fn a_secret_that_is_no_key_of_a_person_or_service_names_nobody() {
     for (text, expected) in [
         (&text[..40], "this is not whole: a character is missing or mistyped"),
         ("abc", "this is no key of a hub: those begin with twh_"),
-        (&device, "a personal key or a service account's is expected here, and this is another kind of key"),
+        (&device, "this kind of key is not taken here"),
         (&personal, "this key is not known: it was revoked, or is another hub's"),
     ] {
         let found = scene.directory.identify(Credential::Bearer(text), scene.now(), address(1));

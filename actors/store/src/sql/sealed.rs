@@ -2,7 +2,6 @@
 //! database alone reveals none of them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sea_orm::sea_query::Value;
@@ -14,16 +13,20 @@ use sea_orm::{
 
 use super::entities::{delivery, device, fleet, meta, rule, user};
 use super::rows::failed;
-use super::{SqlStore, head, sqlite, write};
+use super::{SqlStore, devices, head, sqlite, write};
 use crate::StoreError;
-use crate::seal::{Seal, TokenKey, key_of_token, open};
+use crate::seal::{Seal, TokenKeys, open};
+use twinhub_domain::DeviceNumber;
 use twinhub_domain::fleet::RecordKind;
+use twinhub_domain::twin::fields::CLAIM_CODE_HASH;
 
 const SEAL: &str = "seal secrets";
 /// Rows that are sealed in one transaction.
 const AT_ONCE: u64 = 500;
 /// Tokens that are looked at together.
 const TOKENS_AT_ONCE: u64 = 10_000;
+/// Twins that are looked at together.
+const TWINS_AT_ONCE: usize = 500;
 
 impl SqlStore {
     /// The text as it is written.
@@ -39,12 +42,13 @@ impl SqlStore {
         open(self.seal.as_deref(), text).map_err(bad)
     }
 
-    /// Devices with a token, counted by the key that it is stored under.
+    /// The keys that the tokens of devices and their claim codes are stored under. The keys of people and programs, and
+    /// those that are bound to one purpose, are stored without a key of the hub.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn token_keys(&self) -> Result<BTreeMap<TokenKey, u64>, StoreError> {
-        token_keys(&self.readers).await
+    pub async fn token_keys(&self) -> Result<TokenKeys, StoreError> {
+        token_keys(self).await
     }
 }
 
@@ -128,40 +132,56 @@ where
     }
 }
 
-/// Devices with a token, counted by the key that it is stored under.
-async fn token_keys(sql: &impl ConnectionTrait) -> Result<BTreeMap<TokenKey, u64>, StoreError> {
-    let mut found = BTreeMap::new();
+/// See [`SqlStore::token_keys`].
+async fn token_keys(store: &SqlStore) -> Result<TokenKeys, StoreError> {
+    let mut found = TokenKeys::default();
     let mut after = i64::MIN;
     loop {
-        let rows: Vec<(i64, String)> = device::Entity::find()
+        let rows: Vec<(i64, bool, String, String)> = device::Entity::find()
             .select_only()
-            .columns([device::Column::Number, device::Column::TokenHash])
+            .columns([
+                device::Column::Number,
+                device::Column::Claimed,
+                device::Column::TokenHash,
+                device::Column::OldTokenHash,
+            ])
             .filter(device::Column::Number.gt(after))
             .order_by_asc(device::Column::Number)
             .limit(TOKENS_AT_ONCE)
             .into_tuple()
-            .all(sql)
+            .all(&store.readers)
             .await
             .map_err(failed("look at tokens"))?;
-        let Some((last, _)) = rows.last() else { return Ok(found) };
+        let Some((last, ..)) = rows.last() else { return Ok(found) };
         after = *last;
-        for (_, token) in rows.iter().filter(|(_, token)| !token.is_empty()) {
-            *found.entry(key_of_token(token)).or_default() += 1;
+        let (claimed, unclaimed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, claimed, ..)| *claimed);
+        for (_, _, token, old_token) in &claimed {
+            found.add([token.as_str(), old_token.as_str()]);
+        }
+        // A claim code has no column: few devices have one, and none that is somebody's needs it.
+        let unclaimed: Vec<_> = unclaimed.into_iter().map(|(number, ..)| DeviceNumber(number)).collect();
+        for some in unclaimed.chunks(TWINS_AT_ONCE) {
+            for twin in devices::twins(store, some).await? {
+                let code = twin.profile.text(CLAIM_CODE_HASH);
+                found.add(twin.profile.token_hashes().chain([code]));
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
     use tempfile::TempDir;
-    use twinhub_domain::Timestamp;
+    use twinhub_domain::twin::TokenChange;
+    use twinhub_domain::{Input, Timestamp};
 
     use super::*;
     use crate::contract::samples;
     use crate::contract::support::{NOON, TestFleet, object};
-    use crate::seal::is_sealed;
+    use crate::seal::{TokenKey, is_sealed, plain_token};
     use crate::{FleetRecord, SqlOptions, SqlStore, Store as _, UserStore as _};
 
     async fn open(folder: &TempDir, seal: Option<Arc<Seal>>) -> Result<Arc<SqlStore>, StoreError> {
@@ -242,10 +262,9 @@ mod tests {
         store.put_user(&samples::user(1, "ann"), &[]).await.unwrap();
         world.register("pump", &format!(r#"{{"token_hash": "{}"}}"#, old.token("t0ken")));
         store.commit(&world.batch()).await.unwrap();
-        assert_eq!(
-            store.token_keys().await.unwrap(),
-            BTreeMap::from([(TokenKey::Named(old.ids().next().unwrap()), 1)])
-        );
+        let key = TokenKey::Named(old.ids().next().unwrap());
+        let expected = TokenKeys { keys: BTreeSet::from([key]), devices: 1 };
+        assert_eq!(store.token_keys().await.unwrap(), expected);
         drop(store);
         // As if the change of keys had been broken off behind the first row.
         let again = both.seal(r#"{"a":1}"#).unwrap();
@@ -270,5 +289,39 @@ mod tests {
         let store = open(&folder, Some(Arc::new(Seal::new(&[8; 32])))).await.unwrap();
         assert_eq!(store.users().await.unwrap(), [samples::user(1, "ann")]);
         assert_eq!(written(&folder), sealed);
+    }
+
+    /// The token before the present one and claim codes need their keys, too, whether their devices are compacted or not.
+    #[tokio::test]
+    async fn all_that_is_shown_to_the_hub_needs_its_key() {
+        let seals = [1, 2, 3].map(|byte| Seal::new(&[byte; 32]));
+        let named = |seal: &Seal| TokenKey::Named(seal.ids().next().unwrap());
+        let [first, second, third] = &seals;
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder, None).await.unwrap();
+        assert_eq!(store.token_keys().await.unwrap(), TokenKeys::default());
+        let mut world = TestFleet::new();
+        world.register("pump", &format!(r#"{{"token_hash": "{}"}}"#, first.token("t0ken")));
+        world.register("fan", &format!(r#"{{"token_hash": "{}"}}"#, plain_token("t0ken of before")));
+        let code = third.token("K7-42-XY");
+        world.register("lamp", &format!(r#"{{"claimed": false, "claim_code_hash": "{code}"}}"#));
+        world.register("bulb", "{}");
+        let hash = second.token("another").into();
+        let old_until = Some(world.now.plus_millis(60_000));
+        let change = TokenChange::Make { hash, broker_hash: "".into(), old_until };
+        world.input("pump", Input::SetToken(change));
+        store.commit(&world.batch()).await.unwrap();
+        let all = [named(first), named(second), named(third), TokenKey::Plain];
+        let expected = TokenKeys { keys: BTreeSet::from(all), devices: 2 };
+        assert_eq!(store.token_keys().await.unwrap(), expected);
+        store.maintain(world.now).await.unwrap();
+        assert_eq!(store.token_keys().await.unwrap(), expected, "compacted");
+
+        world.input("pump", Input::SetToken(TokenChange::End));
+        let claim = format!(r#"{{"name": "Mine", "claim_code": "{code}"}}"#);
+        world.register("lamp", &claim);
+        store.commit(&world.batch()).await.unwrap();
+        let expected = TokenKeys { keys: BTreeSet::from([TokenKey::Plain]), devices: 0 };
+        assert_eq!(store.token_keys().await.unwrap(), expected);
     }
 }

@@ -3,7 +3,7 @@
 use std::iter;
 
 use twinhub_actors::HubError;
-use twinhub_actors::access::InputRequest;
+use twinhub_actors::access::{InputRequest, token_hashes};
 use twinhub_actors::messages::archive::{FindSerial, LoadTwins};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::fleet::Lifecycle;
@@ -166,8 +166,7 @@ impl DeviceImport {
         row.remove("claimed");
         row.remove("claim_code"); // it has one, or is somebody's already
         if let Some(Json::String(token)) = row.remove("auth_token") {
-            let is_its_own =
-                |twin: &Twin| self.access.state.tokens.is_its_own(twin.profile.text("token_hash"), &token);
+            let is_its_own = |twin: &Twin| self.access.state.tokens.is_among(&token_hashes(twin), &token);
             if !self.find(id).await?.as_ref().is_some_and(is_its_own) {
                 let detail = "the device is there already, with another token, and keeps it";
                 return Err(FieldError::bad("auth_token", detail).into());
