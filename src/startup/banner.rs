@@ -8,6 +8,10 @@ use twinhub_actors::identities::DevicesPolicy;
 
 use super::{RunningHub, public_address, scheme};
 
+/// Words to a terminal, before and after a line.
+const WHITE_ON_BLACK: &str = "\x1b[97;40m";
+const USUAL_COLOURS: &str = "\x1b[0m";
+
 impl RunningHub {
     /// The text for a person who has just started the hub: the addresses, and commands to try.
     #[must_use]
@@ -56,9 +60,9 @@ impl RunningHub {
 /// The way to the first user, on a network where nobody is let in before.
 fn first_steps(link: &str, has_authority: bool) -> String {
     let code = if std::io::stdout().is_terminal() { code_of(link) } else { None };
-    let code = code.map(|code| format!("{code}\n\n")).unwrap_or_default();
-    let trust = "the browser warns, for it does not know the CA above, which vouches for this hub. Compare the fingerprint and go \
-                 on; to be warned no more, get ca.pem from there and add it to the authorities that the device trusts.\n";
+    let code = code.map(|code| format!("{code}\n")).unwrap_or_default();
+    let trust = "the browser warns, for it does not know the CA above, which vouches for this hub: compare the fingerprint,\n\
+                 and go on. To be warned no more, get ca.pem from there and add it to the authorities that the device trusts.\n";
     format!(
         "nobody is let in until there is a user; make the first one on any device of this network (once, within an hour):\n\n  \
          {link}\n\n{code}{}",
@@ -69,8 +73,9 @@ fn first_steps(link: &str, has_authority: bool) -> String {
 /// The QR code of a text for a terminal; none where it is too long for one.
 fn code_of(text: &str) -> Option<String> {
     let code = QrCode::new(text).ok()?;
-    // Terminals are mostly dark: what is printed is the light part.
-    Some(code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build())
+    // What is printed is the light part, white on black, whatever colours the terminal has.
+    let text = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+    Some(text.lines().map(|line| format!("{WHITE_ON_BLACK}{line}{USUAL_COLOURS}\n")).collect())
 }
 
 #[cfg(test)]
@@ -80,9 +85,14 @@ mod tests {
     #[test]
     fn a_link_is_shown_as_a_code() {
         let code = code_of(&format!("https://192.168.100.100:8080/setup#{}", "a".repeat(64))).unwrap();
-        let width = code.lines().next().unwrap().chars().count();
-        assert!(width < 80 && code.lines().count() <= width, "{code}");
-        assert!(code.lines().all(|line| line.chars().count() == width), "{code}");
+        let bare = |line: &str| {
+            line.strip_prefix(WHITE_ON_BLACK).unwrap().strip_suffix(USUAL_COLOURS).unwrap().to_owned()
+        };
+        let code: Vec<String> = code.lines().map(bare).collect();
+        assert!(code[0].chars().all(|corner| corner == '█'), "a light border: {code:?}");
+        let width = code[0].chars().count();
+        assert!(width < 80 && code.len() <= width, "{code:?}");
+        assert!(code.iter().all(|line| line.chars().count() == width), "{code:?}");
         assert_eq!(code_of(&"a".repeat(9_000)), None);
     }
 
@@ -90,7 +100,7 @@ mod tests {
     fn the_way_to_the_first_user_says_how_to_trust_the_hub() {
         let link = "https://192.168.1.5:8080/setup#abc";
         let told = first_steps(link, true);
-        assert!(told.contains(link) && told.contains("Compare the fingerprint"), "{told}");
+        assert!(told.contains(link) && told.contains("compare the fingerprint"), "{told}");
         assert!(!first_steps(link, false).contains("ca.pem"), "others vouch for it");
     }
 }
