@@ -57,7 +57,7 @@ pub struct KnownDevice {
     pub id: DeviceId,
     pub access: DeviceAccess,
     pub place: WatchedPlace,
-    /// Those of the access.
+    /// The tokens in `access`, each as its holders have it.
     tokens: Box<[HeldToken]>,
     /// One for all that were made while the access stayed the same: nobody who holds an earlier one misses its end.
     access_changed: Arc<AtomicBool>,
