@@ -57,7 +57,7 @@ pub struct KnownDevice {
     pub id: DeviceId,
     pub access: DeviceAccess,
     pub place: WatchedPlace,
-    /// Those of the access.
+    /// The tokens in `access`, each as its holders have it.
     tokens: Box<[HeldToken]>,
     /// One for all that were made while the access stayed the same: nobody who holds an earlier one misses its end.
     access_changed: Arc<AtomicBool>,
@@ -381,9 +381,8 @@ mod tests {
     fn come(devices: &KnownDevices, tokens: &[&str]) -> Arc<KnownDevice> {
         let mut slots = devices.write();
         slots.begin(&pump());
-        let held = match slots.devices.remove(&pump()) {
-            Some(DeviceSlot::Reading { held, .. }) => held,
-            _ => panic!("it is known already"),
+        let Some(DeviceSlot::Reading { held, .. }) = slots.devices.remove(&pump()) else {
+            panic!("it is known already")
         };
         let mut twin = Twin::new(pump(), DeviceNumber(1), Timestamp::default());
         for (field, token) in ["token_hash", "old_token_hash"].into_iter().zip(tokens) {

@@ -95,10 +95,12 @@ async fn take_payloads(hub: &HubProcess, block: &Block) {
     }
 }
 
-/// The lines are options of the configuration file.
+/// The lines are options of the configuration file. The files that they name stand in `folder` here.
 async fn is_configuration(folder: &Path, block: &Block) {
     let file = folder.join("of-the-readme.toml");
-    std::fs::write(&file, &block.text).unwrap();
+    std::fs::write(folder.join("oidc.secret"), "a secret of the provider's").unwrap();
+    let named = format!("{}/", folder.display());
+    std::fs::write(&file, block.text.replace("/etc/twinhub/", &named)).unwrap();
     let output = run_program(&["config", "--config", file.to_str().unwrap()], &[]).await;
     assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
 }
