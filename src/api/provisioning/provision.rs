@@ -36,6 +36,7 @@ use crate::http::reply;
     responses(
         (status = 201, description = "Registered; the token is shown this once", body = Registered),
         (status = 403, description = "The key has expired, is used up, or is not for such an id", body = Problem),
+        (status = 404, description = "No provisioning key came with it, or it is gone", body = Problem),
         (status = 409, description = "The id or the serial number is taken", body = Problem),
         (status = 422, description = "A field makes no sense", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
