@@ -118,7 +118,7 @@ const MQTT_TLS_PORT: u16 = 8883;
 const MQTT_CONNECTIONS: usize = 10_000;
 /// Ample for a thousand readings in one request, and little enough to hold for each connection.
 const BODY_LIMIT: usize = 1 << 20;
-/// Whole systems for small computers are not much larger.
+/// Systems for small computers are not much larger as a whole.
 const FIRMWARE_LIMIT: u64 = 512_000_000;
 /// Half a million devices. It is never in memory as a whole.
 const IMPORT_LIMIT: usize = 256 << 20;

@@ -256,7 +256,7 @@ impl KnownDevices {
         }
         let (access, place) = after;
         let mut slots = self.write();
-        // Whoever comes next reads what is durable then. A place has no secrets: where it alone changed it stays known,
+        // The next to ask reads what is durable then. A place has no secrets: where it alone changed it stays known,
         // for the sake of those who hold the access.
         match slots.devices.remove(id) {
             Some(DeviceSlot::Known(known)) => {

@@ -32,7 +32,7 @@ impl MigrationTrait for Migration {
             manager.alter_table(Table::alter().table(table).add_column(seq).take()).await?;
         }
         let sql = manager.get_connection();
-        // Those that are there have been read in this order until now.
+        // The runs that are there have been read in this order until now.
         let order = "SELECT id, ROW_NUMBER() OVER (ORDER BY began, id) AS place FROM runs";
         let places = match manager.get_database_backend() {
             DbBackend::MySql => format!("UPDATE runs, ({order}) AS o SET seq = o.place WHERE o.id = runs.id"),

@@ -123,7 +123,7 @@ impl AllowedOrigins {
 impl RequestSource<'_> {
     /// A top-level navigation to one of our pages.
     fn opens_a_page(self) -> bool {
-        // Who is not signed in is sent on from one to another; the provider of single sign-on sends people back.
+        // Browsers without a session are sent on from one to another; the provider of single sign-on sends people back.
         let pages = [
             "/",
             "/docs",

@@ -73,7 +73,7 @@ fn first_steps(link: &str, has_authority: bool) -> String {
 /// The QR code of a text for a terminal; none where it is too long for one.
 fn code_of(text: &str) -> Option<String> {
     let code = QrCode::new(text).ok()?;
-    // What is printed is the light part, white on black, whatever colours the terminal has.
+    // The light part is printed, white on black, whatever colours the terminal has.
     let text = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
     Some(text.lines().map(|line| format!("{WHITE_ON_BLACK}{line}{USUAL_COLOURS}\n")).collect())
 }

@@ -17,7 +17,7 @@ pub(super) fn name(data_dir: &Path) -> Result<String> {
         Err(error) => return Err(error),
     }
     let name = twinhub_actors::clock::new_id().simple().to_string();
-    // Whole or not at all: half a name after a power cut would be another hub.
+    // It is written whole or not at all: half a name after a power cut would be another hub.
     let fresh = data_dir.join("instance.new");
     let mut file = File::create(&fresh)?;
     writeln!(file, "{name}")?;

@@ -135,7 +135,7 @@ fn write(path: &Path, newest: &KeyBytes, older: &[KeyBytes]) -> io::Result<()> {
     if !older.is_empty() {
         lines.insert(0, HEAD.to_owned());
     }
-    // Whole or not at all, and on the disk before anything is sealed with it: half a key would lose what it seals.
+    // It is written whole or not at all, and on the disk before anything is sealed with it: half a key would lose what it seals.
     let fresh = path.with_extension("key.new");
     let _ = fs::remove_file(&fresh); // there is none but after a crash
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;

@@ -191,7 +191,7 @@ async fn rights_that_end_close_the_connection() {
     pump.until_ended().await;
     assert_eq!(refused(&hub, "pump-1", "pump-1", &token).await, BAD_CREDENTIALS);
 
-    // Whoever hears a device without a password does so while it has none.
+    // A client without a password hears a device while that has none.
     let line = r#"{"device_id": "free", "name": "free"}"#;
     let imported = hub.request(Method::POST, "/api/devices/import").body(line).send().await.unwrap();
     assert!(imported.status().is_success(), "{}", imported.text().await.unwrap());

@@ -1,4 +1,4 @@
-//! Who sees which devices: people with a part of the devices each, and nothing of one's reaches the other.
+//! Scopes: people with a part of the devices each, and nothing of one's reaches the other.
 
 mod live;
 mod owners;

@@ -108,7 +108,7 @@ macro_rules! asks {
 
 asks! {
     accounts: Accounts {
-        // Whoever is to be let in has no permission yet.
+        // A caller who is to be let in has no permission yet.
         Public everywhere: accounts::SetUp, accounts::SignIn, accounts::SignInExternally, accounts::Register,
             accounts::SignOut, accounts::ReadOwnUser;
         Account everywhere: accounts::MakeKey, accounts::MakeShare, accounts::BeginTotp, accounts::ConfirmTotp;
@@ -133,7 +133,7 @@ asks! {
         Read judged: archive::FindSerial, archive::FindSerialHolder, archive::Replay, archive::LoadTwins,
             archive::FindCommand, archive::FindRun, archive::LastRuns, archive::FindAlarm;
         Export judged: archive::FindPastEvents;
-        // Who gives a device a token is told that another has it, and not which.
+        // A caller who gives a device a token is told that another has it, and not which.
         Manage everywhere: archive::FindToken;
         Administer whole_hub: archive::ListDeliveries;
     }

@@ -79,7 +79,7 @@ fn newcomer(
     let ExternalProfile { subject, name, email, display_name } = profile;
     let (id, now) = (UserId(new_id()), accounts.clock.now());
     accounts.people.check_free(id, &name, None)?;
-    // Who has the address here signs in by it; the newcomer goes without.
+    // The user who has the address here signs in by it; the newcomer goes without.
     let email = email.filter(|email| accounts.people.check_free(id, &name, Some(email)).is_ok());
     let user = User::new(id, name, (role, scope), UserSource::SingleSignOn, now)?;
     let user = User { email, display_name, external: Some(subject), ..user };

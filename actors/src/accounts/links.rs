@@ -58,7 +58,7 @@ pub(super) fn invited(
     let key = accounts.directory.find_key(&secret.id()).filter(|key| key.is_of(secret));
     let key = key.ok_or(AccountRefusal::Invitation)?;
     let owner: Option<&User> = key.owner.and_then(|owner| accounts.people.get(owner));
-    // Whoever could not invite any more has invited nobody.
+    // An admin who could not invite any more has invited nobody.
     let rights = key.rights(owner, now).map_err(|_| AccountRefusal::Invitation)?;
     if rights.role != key.role {
         return Err(AccountRefusal::Invitation);

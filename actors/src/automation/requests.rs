@@ -336,7 +336,7 @@ impl Handler<ReadRules> for Automation {
         self.when_ready(ctx, move |this, _| {
             let seen = this.engine.rules().iter().filter(|rule| this.sees(&by, rule));
             let rules = seen.map(|rule| this.view(rule)).collect();
-            // What is wrong is told with names of others' devices in it.
+            // The faults are told with names of others' devices in them.
             let (broken, warnings) = match by.reach.is_everywhere() {
                 true => (this.library.broken(), this.warnings()),
                 false => (Vec::new(), Vec::new()),

@@ -69,7 +69,7 @@ pub async fn post_backtest(
     let permit =
         AT_ONCE.try_acquire().map_err(|_| ApiError::Busy("other backtests are under way: try again"))?;
     if !wants_stream(&request) {
-        // Whoever goes away ends it: this is dropped then.
+        // A client that goes away ends it: this is dropped then.
         let found = backtest::run(&access.grant(), query.clone(), |_| {}).await?;
         drop((permit, turn));
         return Ok(Document::of(&shown(&query, &found)).send(HttpResponse::Ok()));

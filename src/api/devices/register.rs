@@ -172,7 +172,7 @@ pub(crate) fn say_code(patch: &mut Object, access: &Access, code: &str) {
 /// Leaves the device for whoever claims it with this code.
 pub(crate) fn leave_for_claim(patch: &mut Object, access: &Access, code: &str) {
     patch.insert("claimed", false.into());
-    // Whoever has the code may register it anew, as long as it is nobody's.
+    // A caller who has the code may register it anew, as long as it is nobody's.
     say_code(patch, access, code);
     patch.insert("claim_code_hash", access.state.tokens.hash(code).into());
 }

@@ -50,7 +50,7 @@ pub async fn stream(
 ) -> Result<HttpResponse, RequestError> {
     let session = access.state.connections.hold(&request)?;
     let subscriptions = subscribe(&access).await?;
-    // Whose the serial number is, is asked after that: what changes from now on, the events say.
+    // The device of the serial number is asked for after that: what changes from now on, the events say.
     let watch = ClientFilter::new(&access, params.text("serial")?, params.text("reclamado")?).await?;
     let (outlet, chunks) = Outlet::new(ROOM, Some(session));
     let stream = DeviceStream { hub: access.grant(), watch, ping_after: PING_AFTER };

@@ -240,7 +240,7 @@ fn program() -> Command {
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).kill_on_drop(true).current_dir(std::env::temp_dir());
-    // Whoever runs the tests may have configured a twinhub of his own.
+    // The user who runs the tests may have configured a twinhub of his own.
     for (name, _) in
         std::env::vars().filter(|(name, _)| name.starts_with("TWINHUB_") || name == "DATABASE_URL")
     {

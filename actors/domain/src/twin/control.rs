@@ -46,7 +46,7 @@ impl Control {
             Input::Change(change) => cause.source == Source::Rule || change.patch.get("desired").is_some(),
             Input::SetMode { .. } => cause.source == Source::Rule || refusal == Refusal::Retired,
             Input::Command { .. } | Input::Update(_) => true,
-            // Whoever speaks so, a claim with them, may switch it on and say what it has measured.
+            // A client that speaks so, a claim with it, may switch it on and say what it has measured.
             Input::Translate(_) => true,
             // Each would give it a token.
             Input::Register(_) | Input::Claim(_) | Input::SetToken(_) => refusal == Refusal::Retired,

@@ -66,7 +66,7 @@ pub async fn probe(address: &BrokerAddress) -> Result<StrangerRights, String> {
                 let _ = client.try_publish(&topic, QoS::AtLeastOnce, false, "probe"); // there is room for it
             }
             Event::Incoming(Packet::PubAck(ack)) => match ack.reason {
-                // Who may not hear it cannot tell whether it was dropped, and takes the broker at its word.
+                // A client that may not hear it cannot tell whether it was dropped, and takes the broker at its word.
                 PubAckReason::Success | PubAckReason::NoMatchingSubscribers if !hears_itself => {
                     return Ok(StrangerRights::Publishes);
                 }

@@ -132,7 +132,7 @@ async fn what_is_stored_too_late_acknowledges_nothing_of_a_new_session() {
     let old = fixture.test_intake.next().await;
     fixture.proxy.cut();
     connected(&fixture.link, false).await;
-    // Whoever begins anew under the same name ends the session.
+    // A client that begins anew under the same name ends the session.
     let broker = fixture.broker.local_addr();
     let address = BrokerAddress::parse(&format!("mqtt://{broker}")).unwrap();
     let name = LinkSettings::new(address, "test").client_id;

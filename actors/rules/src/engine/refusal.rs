@@ -46,7 +46,7 @@ impl Arbiter<'_> {
                 scope.folded = Some(Box::new(folded));
             }
         }
-        // Whom patterns choose is looked for once: those of the first are those of all that are counted with it.
+        // The devices that patterns choose are looked for once: those of the first are those of all that are counted with it.
         entry.targets = if tell {
             targets::all(self.index, self.world, key.rule, list)
         } else {

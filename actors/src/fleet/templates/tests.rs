@@ -436,7 +436,7 @@ async fn a_template_that_devices_have_goes_by_force_alone() {
     assert!(matches!(refused, Err(TemplateRefusal::InUse { devices: 3, .. })), "{refused:?}");
     fixture.register("p3", r#"{"template": "pump"}"#).await.unwrap();
     for n in 0..20 {
-        // Whoever appears while it is refused to go takes it.
+        // A device that appears while it is refused to go takes it.
         let id = format!("late{n}");
         let (refused, registered) =
             tokio::join!(fixture.delete("pump", false), fixture.register(&id, r#"{"type": "pump"}"#));

@@ -132,7 +132,7 @@ async fn counts_are_true_whatever_happens_at_once() {
         let expected: BTreeMap<_, _> = expected
             .into_iter()
             .map(|(name, (total, online, readings))| {
-                // Whole numbers: their sum is exact.
+                // They are whole numbers: their sum is exact.
                 let mean = readings.iter().sum::<f64>() / f64::from(u32::try_from(readings.len()).unwrap());
                 (name, (total, online, (!readings.is_empty()).then_some(mean)))
             })

@@ -34,7 +34,7 @@ async fn clients_beyond_the_limit_are_refused() {
     assert_eq!(broker.state().connections, 10);
     let figures = broker.state().broker.unwrap();
     assert_eq!((figures.most_connections, figures.connections_refused), (10, 3));
-    // Whoever is there may come back before his old connection is seen to have gone.
+    // A client that is there may come back before his old connection is seen to have gone.
     let again = connects(&broker, "client-3").await;
     drop((device, again, clients));
     until("the broker has no connection any more", async || broker.state().connections == 0).await;
