@@ -38,6 +38,15 @@ impl Caller {
         }
     }
 
+    /// The name in the audit, which also names the command line of the hub's own machine.
+    #[must_use]
+    pub fn audit_name(&self) -> String {
+        match self {
+            Self::Program => self.to_string(),
+            _ => self.name(),
+        }
+    }
+
     /// The cause of their actions by way of `source`.
     #[must_use]
     pub fn cause(&self, source: Source) -> Cause {

@@ -201,7 +201,7 @@ impl Grant {
     #[must_use]
     pub fn asker(&self) -> Asker {
         Asker {
-            name: self.caller.name().into(),
+            name: self.caller.audit_name().into(),
             user: self.user,
             session: self.session,
             address: self.address,
@@ -216,7 +216,7 @@ impl Grant {
     /// An entry of what this caller did just now to `target`: `group:hall-2`.
     #[must_use]
     pub fn audit_entry(&self, action: Action, target: &str) -> AuditEntry {
-        let entry = AuditEntry::new(self.now(), &self.caller().name(), action).with_target(target);
+        let entry = AuditEntry::new(self.now(), &self.caller.audit_name(), action).with_target(target);
         match self.address {
             Some(address) => entry.with_address(address),
             None => entry,

@@ -9,7 +9,7 @@ use twinhub_domain::Clock;
 use twinhub_store::{Store, StoreError};
 
 use super::{AccountSettings, Accounts, LoadedAccounts};
-use crate::caller::Permissions;
+use crate::caller::{Caller, Permissions};
 use crate::messages::accounts::Asker;
 
 /// The accounts of a store that nobody else has open.
@@ -40,7 +40,7 @@ impl AccountsAlone {
     #[must_use]
     pub fn asker(&self) -> Asker {
         Asker {
-            name: "".into(),
+            name: Caller::Program.audit_name().into(),
             user: None,
             session: None,
             address: None,

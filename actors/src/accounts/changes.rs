@@ -381,8 +381,9 @@ impl Handler<MakeShare> for Accounts {
 impl Handler<RevokeKey> for Accounts {
     type Result = ();
 
-    fn handle(&mut self, RevokeKey { key: id, by, reply }: RevokeKey, ctx: &mut Context<Self>) {
-        let found = self.directory.find_key(&id).ok_or(AccountRefusal::UnknownKey);
+    fn handle(&mut self, RevokeKey { key: id, kinds, by, reply }: RevokeKey, ctx: &mut Context<Self>) {
+        let found = self.directory.find_key(&id).filter(|key| kinds.contains(&key.secret.kind));
+        let found = found.ok_or(AccountRefusal::UnknownKey);
         let found = found.and_then(|key| match key.owner {
             Some(owner) => by.check_account(owner).map(|_| key),
             None => by.check_admin().map(|()| key),

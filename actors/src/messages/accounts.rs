@@ -197,11 +197,16 @@ pub struct ListKeys {
     pub by: Asker,
 }
 
+/// The kinds of keys that programs have.
+pub const PROGRAM_KEYS: &[SecretKind] = &[SecretKind::Personal, SecretKind::Service];
+
 /// Revokes a key: one's own; an admin, any.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RevokeKey {
     pub key: SecretId,
+    /// The kinds that are meant: of another kind there is no key of this id.
+    pub kinds: &'static [SecretKind],
     pub by: Asker,
     pub reply: oneshot::Sender<Result<KeyView, AccountRefusal>>,
 }

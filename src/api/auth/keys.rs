@@ -2,9 +2,9 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use twinhub_access::SecretId;
+use twinhub_access::{SecretId, SecretKind};
 use twinhub_actors::messages::accounts::{
-    AccountRefusal, KeysOf, ListKeys, MakeKey, MakeServiceKey, RevokeKey,
+    AccountRefusal, KeysOf, ListKeys, MakeKey, MakeServiceKey, PROGRAM_KEYS, RevokeKey,
 };
 
 use super::own_id;
@@ -33,10 +33,7 @@ pub async fn list_keys(mut params: Params, access: Access) -> Result<HttpRespons
         _ => None,
     })?;
     params.finish()?;
-    let (of, by) = (of.transpose()?.or(own).unwrap_or(KeysOf::Services), access.asker());
-    let keys = access.ask(ListKeys { of, by }).await??;
-    let items: Vec<_> = keys.iter().map(KeyItem::of).collect();
-    Ok(reply::json(StatusCode::OK, &items))
+    list(&access, of.transpose()?.or(own).unwrap_or(KeysOf::Services)).await
 }
 
 /// Makes a key. Its secret is in this answer, and nowhere else.
@@ -80,7 +77,23 @@ pub async fn revoke_key(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (key, by) = (SecretId::parse(&id).ok_or(AccountRefusal::UnknownKey)?, access.asker());
-    let revoked = access.change(|reply| RevokeKey { key, by, reply }).await??;
+    revoke(&access, &id, PROGRAM_KEYS).await
+}
+
+/// The answer with these keys, links among them.
+pub(crate) async fn list(access: &Access, of: KeysOf) -> Result<HttpResponse, ApiError> {
+    let keys = access.ask(ListKeys { of, by: access.asker() }).await??;
+    let items: Vec<_> = keys.iter().map(KeyItem::of).collect();
+    Ok(reply::json(StatusCode::OK, &items))
+}
+
+/// Revokes the key `id`, where it is of one of these kinds, and answers with it.
+pub(crate) async fn revoke(
+    access: &Access,
+    id: &str,
+    kinds: &'static [SecretKind],
+) -> Result<HttpResponse, ApiError> {
+    let (key, by) = (SecretId::parse(id).ok_or(AccountRefusal::UnknownKey)?, access.asker());
+    let revoked = access.change(|reply| RevokeKey { key, kinds, by, reply }).await??;
     Ok(reply::json(StatusCode::OK, &KeyItem::of(&revoked)))
 }

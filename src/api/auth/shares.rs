@@ -3,12 +3,12 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use twinhub_access::SecretId;
-use twinhub_actors::messages::accounts::{AccountRefusal, KeysOf, ListKeys, MakeShare, RevokeKey};
+use twinhub_access::SecretKind;
+use twinhub_actors::messages::accounts::{KeysOf, MakeShare};
 
 use super::request::{NewShareRequest, ShareToken};
 use super::view::{CallerItem, KeyItem, LinkItem};
-use super::{address_of_share, cookie, needed_id, permission_words};
+use super::{address_of_share, cookie, keys, needed_id, permission_words};
 use crate::http::extract::body::{Body, NamePath};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
@@ -23,10 +23,7 @@ use crate::http::{Access, client, reply};
 )]
 pub async fn list_shares(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (of, by) = (KeysOf::Shares(needed_id(&access)?), access.asker());
-    let keys = access.ask(ListKeys { of, by }).await??;
-    let items: Vec<_> = keys.iter().map(KeyItem::of).collect();
-    Ok(reply::json(StatusCode::OK, &items))
+    keys::list(&access, KeysOf::Shares(needed_id(&access)?)).await
 }
 
 /// Makes a share link. It is in this answer, and nowhere else.
@@ -67,9 +64,7 @@ pub async fn revoke_share(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (key, by) = (SecretId::parse(&id).ok_or(AccountRefusal::UnknownKey)?, access.asker());
-    let revoked = access.change(|reply| RevokeKey { key, by, reply }).await??;
-    Ok(reply::json(StatusCode::OK, &KeyItem::of(&revoked)))
+    keys::revoke(&access, &id, &[SecretKind::Share]).await
 }
 
 /// Has a browser look on by a share link, for as long as that counts.

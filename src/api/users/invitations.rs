@@ -2,12 +2,12 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use twinhub_access::SecretId;
-use twinhub_actors::messages::accounts::{AccountRefusal, KeysOf, ListKeys, MakeInvitation, RevokeKey};
+use twinhub_access::SecretKind;
+use twinhub_actors::messages::accounts::{KeysOf, MakeInvitation};
 
-use crate::api::auth::address_of_invitation;
 use crate::api::auth::request::NewInvitation;
 use crate::api::auth::view::{KeyItem, LinkItem};
+use crate::api::auth::{address_of_invitation, keys};
 use crate::http::extract::body::{Body, NamePath};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
@@ -22,9 +22,7 @@ use crate::http::{Access, reply};
 )]
 pub async fn list_invitations(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let keys = access.ask(ListKeys { of: KeysOf::Invitations, by: access.asker() }).await??;
-    let items: Vec<_> = keys.iter().map(KeyItem::of).collect();
-    Ok(reply::json(StatusCode::OK, &items))
+    keys::list(&access, KeysOf::Invitations).await
 }
 
 /// Invites somebody: makes a link by which an account of this role is made, once. It is in this answer, and nowhere else.
@@ -65,7 +63,5 @@ pub async fn revoke_invitation(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let (key, by) = (SecretId::parse(&id).ok_or(AccountRefusal::UnknownKey)?, access.asker());
-    let revoked = access.change(|reply| RevokeKey { key, by, reply }).await??;
-    Ok(reply::json(StatusCode::OK, &KeyItem::of(&revoked)))
+    keys::revoke(&access, &id, &[SecretKind::Invitation]).await
 }

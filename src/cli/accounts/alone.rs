@@ -10,8 +10,8 @@ use twinhub_access::SecretId;
 use twinhub_actors::accounts::alone::AccountsAlone;
 use twinhub_actors::clock::HubClock;
 use twinhub_actors::messages::accounts::{
-    AccountRefusal, AddUser, ChangeUser, FindUser, KeysOf, ListKeys, ListUsers, MakeServiceKey, RemoveUser,
-    RevokeKey, SetPassword, UserView,
+    AccountRefusal, AddUser, ChangeUser, FindUser, KeysOf, ListKeys, ListUsers, MakeServiceKey, PROGRAM_KEYS,
+    RemoveUser, RevokeKey, SetPassword, UserView,
 };
 use twinhub_domain::Json;
 use twinhub_store::sql::SqlStore;
@@ -87,7 +87,8 @@ impl Alone {
 
     pub async fn revoke_key(&self, id: &str) -> Result<Value> {
         let (key, by) = (SecretId::parse(id).ok_or(AccountRefusal::UnknownKey)?, self.accounts.asker());
-        value(&KeyItem::of(&self.accounts.change(|reply| RevokeKey { key, by, reply }).await??))
+        let revoke = |reply| RevokeKey { key, kinds: PROGRAM_KEYS, by, reply };
+        value(&KeyItem::of(&self.accounts.change(revoke).await??))
     }
 
     async fn find(&self, name: &str) -> Result<UserView> {

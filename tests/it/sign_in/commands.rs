@@ -53,6 +53,11 @@ async fn users_are_listed_changed_and_removed() {
         );
         assert_eq!(done(&installation, &["user", "remove", "bob"], "").await, "removed bob\n");
         assert!(refused(&installation, &["user", "remove", "ann"], "").await.contains("last admin"));
+        if let Some(hub) = &hub {
+            let ann = Person::sign_in(hub, "ann").await;
+            let removed = ann.json(hub, "/api/audit?action=user.removed&who=program").await;
+            assert_eq!(removed.as_array().unwrap().len(), 2, "without the hub and with it: {removed}");
+        }
         drop(hub);
     }
 }

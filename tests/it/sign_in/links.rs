@@ -118,7 +118,17 @@ async fn a_share_link_shows_and_changes_nothing_until_it_is_revoked() {
     assert_eq!(device.status(), 403);
     let socket = super::sockets::of(&hub, &guest).await;
 
-    let path = format!("/api/auth/shares/{}", made["id"].as_str().unwrap());
+    let (share, (_, key)) = (made["id"].as_str().unwrap(), ann.make_key(&hub, "viewer").await);
+    for other in [
+        format!("/api/auth/keys/{share}"),
+        format!("/api/users/invitations/{share}"),
+        format!("/api/auth/shares/{key}"),
+        format!("/api/users/invitations/{key}"),
+    ] {
+        let refused = ann.request(&hub, Method::DELETE, &other).send().await.unwrap();
+        assert_eq!(told(refused).await, (404, "key_not_found".into()), "{other} is of another kind");
+    }
+    let path = format!("/api/auth/shares/{share}");
     assert_eq!(ann.request(&hub, Method::DELETE, &path).send().await.unwrap().status(), 200);
     assert_eq!(guest.get(&hub, "/api/devices").await.status(), 401);
     assert_eq!(super::sockets::closed(socket).await, 4401);

@@ -6,7 +6,7 @@ use twinhub_access::password::{BadPassword, PasswordHash};
 use twinhub_access::user::BadUserChange;
 
 use super::*;
-use crate::messages::accounts::{EndSession, RemoveUser, RevokeKey, SetPassword};
+use crate::messages::accounts::{EndSession, PROGRAM_KEYS, RemoveUser, RevokeKey, SetPassword};
 
 const NEWER: &str = "wrong donkey capacitor";
 
@@ -187,7 +187,8 @@ async fn people_change_their_own_account_and_no_other() {
     let by_ann = asker(&scene.by_session(&ann).unwrap());
     let key = scene.make_key("ci", Role::Admin, by_ann).await.unwrap();
     let id = key.key.id.clone();
-    let revoked = scene.answer(|reply| RevokeKey { key: id, by: by.clone(), reply }).await;
+    let revoked =
+        scene.answer(|reply| RevokeKey { key: id, kinds: PROGRAM_KEYS, by: by.clone(), reply }).await;
     assert_eq!(revoked, Err(forbidden));
     let too_much = scene.make_key("ci", Role::Admin, by.clone()).await.unwrap_err();
     assert_eq!(too_much.to_string(), "a key's role is at most that of its owner");
@@ -214,7 +215,7 @@ async fn each_change_is_in_the_audit_and_pages_follow_each_other() {
         scene.edit(bob, edit.clone(), by.clone()).await.unwrap();
         scene.edit(bob, edit, by.clone()).await.unwrap(); // which changes nothing
         let key = scene.make_key("ci", Role::Viewer, by.clone()).await.unwrap().key.id;
-        scene.answer(|reply| RevokeKey { key, by: by.clone(), reply }).await.unwrap();
+        scene.answer(|reply| RevokeKey { key, kinds: PROGRAM_KEYS, by: by.clone(), reply }).await.unwrap();
         set_password(&scene, bob, None, NEWER, by.clone()).await.unwrap();
         scene.answer(|reply| RemoveUser { user: bob, by: by.clone(), reply }).await.unwrap();
         scene.sign_out(by).await.unwrap();

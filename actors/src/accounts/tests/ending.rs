@@ -5,7 +5,9 @@ use twinhub_access::secret::RANDOM_BYTES;
 use twinhub_access::{Secret, SecretKind};
 
 use super::*;
-use crate::messages::accounts::{EndOtherSessions, EndSession, MakeServiceKey, RemoveUser, RevokeKey};
+use crate::messages::accounts::{
+    EndOtherSessions, EndSession, MakeServiceKey, PROGRAM_KEYS, RemoveUser, RevokeKey,
+};
 
 #[actix::test]
 async fn sessions_end_when_they_are_idle_or_old() {
@@ -94,14 +96,17 @@ async fn a_key_that_was_revoked_or_has_expired_is_dead_at_once() {
         assert!(!identity.rights.permissions.contain(Permission::Account), "a key makes no keys");
         let changes = scene.changes();
         let id = key.key.id.clone();
-        let revoked =
-            scene.answer(|reply| RevokeKey { key: id.clone(), by: by.clone(), reply }).await.unwrap();
+        let revoked = scene
+            .answer(|reply| RevokeKey { key: id.clone(), kinds: PROGRAM_KEYS, by: by.clone(), reply })
+            .await
+            .unwrap();
         assert_eq!(revoked.last_used, Some((scene.now(), address(1))));
         assert_eq!(KeyView { last_used: None, ..revoked }, key.key);
         assert_eq!(scene.by_key(&key).unwrap_err(), Unidentified::Key);
         assert!(!scene.directory.is_valid(&identity) && scene.directory.is_valid(&of_other));
         assert_eq!(scene.changes(), changes + 1);
-        let again = scene.answer(|reply| RevokeKey { key: id, by: by.clone(), reply }).await;
+        let again =
+            scene.answer(|reply| RevokeKey { key: id, kinds: PROGRAM_KEYS, by: by.clone(), reply }).await;
         assert_eq!(again, Err(AccountRefusal::UnknownKey));
 
         scene.clock.advance(90 * 24 * HOUR_MS);
