@@ -24,11 +24,29 @@ struct WrongCodes {
 }
 
 impl CodeLimits {
-    /// May a code be tried for this device?
+    /// Begins a try of a code for this device. It counts as wrong until it is known to be right, or is taken back: of
+    /// many at once no more are looked at than one after the other.
     ///
     /// # Errors
-    /// Not yet: the ms until then.
-    pub fn may_try(&self, device: &DeviceId, uptime_ms: u64) -> Result<(), u64> {
+    /// None may be tried yet: the ms until then.
+    pub fn begin_try(&mut self, device: &DeviceId, uptime_ms: u64) -> Result<(), u64> {
+        self.may_try(device, uptime_ms)?;
+        self.failed(device, uptime_ms);
+        Ok(())
+    }
+
+    /// A try that was begun came to nothing, without a word on its code.
+    pub fn take_back(&mut self, device: &DeviceId) {
+        if let Some(wrong) = self.wrong.get_mut(device) {
+            wrong.count = wrong.count.saturating_sub(1);
+            if wrong.count == 0 {
+                self.wrong.remove(device);
+            }
+        }
+    }
+
+    /// May a code be tried for this device? If not yet: the ms until then.
+    fn may_try(&self, device: &DeviceId, uptime_ms: u64) -> Result<(), u64> {
         let wrong = self.wrong.get(device).filter(|wrong| wrong.count >= MOST_WRONG);
         match wrong.map(|wrong| (wrong.since + WINDOW_MS).saturating_sub(uptime_ms)) {
             None | Some(0) => Ok(()),
@@ -37,7 +55,7 @@ impl CodeLimits {
     }
 
     /// A wrong code was said.
-    pub fn failed(&mut self, device: &DeviceId, uptime_ms: u64) {
+    fn failed(&mut self, device: &DeviceId, uptime_ms: u64) {
         if self.wrong.len() >= MOST && !self.wrong.contains_key(device) {
             self.wrong.retain(|_, wrong| wrong.since + WINDOW_MS > uptime_ms);
             let oldest =
@@ -86,6 +104,24 @@ mod tests {
         assert!(limits.may_try(&lamp, WINDOW_MS).is_err());
         limits.succeeded(&lamp);
         assert_eq!(limits.may_try(&lamp, WINDOW_MS), Ok(()));
+    }
+
+    #[test]
+    fn a_try_counts_from_its_beginning_until_it_is_taken_back() {
+        let (lamp, mut limits) = (device("lamp"), CodeLimits::default());
+        for _ in 0..MOST_WRONG {
+            assert_eq!(limits.begin_try(&lamp, 0), Ok(()));
+        }
+        assert_eq!(limits.begin_try(&lamp, 0), Err(WINDOW_MS), "none of them has ended");
+        limits.take_back(&lamp);
+        assert_eq!(limits.begin_try(&lamp, 0), Ok(()));
+        assert_eq!(limits.begin_try(&lamp, 0), Err(WINDOW_MS));
+        limits.succeeded(&lamp);
+        limits.take_back(&lamp);
+        assert!(limits.wrong.is_empty());
+        assert_eq!(limits.begin_try(&lamp, 0), Ok(()));
+        limits.take_back(&lamp);
+        assert!(limits.wrong.is_empty(), "nothing is kept of a device of which no wrong code was said");
     }
 
     #[test]

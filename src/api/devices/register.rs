@@ -89,6 +89,7 @@ pub(crate) struct DeviceRegistration {
             headers(("Location" = String, description = "Where the device is"))),
         (status = 409, description = "The id, the serial number or the token is taken", body = Problem),
         (status = 422, description = "A field makes no sense", body = Problem),
+        (status = 429, description = "Too many wrong claim codes were said", body = Problem),
         (status = 503, description = "The store does not take anything in", body = Problem),
     )
 )]
@@ -117,12 +118,16 @@ pub async fn register_device(
         None
     };
     access.state.tokens.put(&token, &mut patch)?;
-    if let Some(code) = code {
-        leave_for_claim(&mut patch, &access, &code);
+    if let Some(code) = &code {
+        leave_for_claim(&mut patch, &access, code);
     }
     let registration = Input::Register(Box::new(Registration { patch }));
     let registration = InputRequest::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
-    let taken = access.deliver(registration).await?;
+    let taken = match code {
+        // The device may be there, with a code that this one is compared with.
+        Some(_) => access.state.claims.limited(&access, &id, access.deliver(registration)).await?,
+        None => access.deliver(registration).await?,
+    };
     let registered = Registered::new(&id, &name, token, taken.version, &access.state.info);
     let mut response = reply::json(StatusCode::CREATED, &registered);
     if let Ok(location) = format!("/api/devices/{id}").parse() {

@@ -1,5 +1,6 @@
 //! Claim codes: a device is given to whoever has the code that is printed on it.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::hub::{HubProcess, Installation};
@@ -61,5 +62,34 @@ async fn codes_are_not_guessed() {
     let wait: u64 = limited.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((800..=900).contains(&wait), "{wait}");
     assert_eq!(told(limited).await, (429, "too_many_tries".into()));
+    let again = json!({ "device_id": "lamp", "name": "Mine", "claim_code": "123456" });
+    assert_eq!(told(hub.post("/api/devices", &again).await).await, (429, "too_many_tries".into()));
+    for path in ["/api/devices/import", "/api/devices/import?dry_run=true"] {
+        let file = "device_id,name,claim_code\nlamp,Mine,123456\n";
+        let imported = hub.request(reqwest::Method::POST, path).header("Content-Type", "text/csv").body(file);
+        let report = imported.send().await.unwrap().text().await.unwrap();
+        assert!(report.contains("too many wrong claim codes"), "{path}: {report}");
+    }
     assert_eq!(claim(&hub, "S-2", Some("123456")).await.0, 200, "the other device's tries are its own");
+}
+
+#[tokio::test]
+async fn codes_are_not_guessed_by_registrations_nor_at_once() {
+    let hub = Installation::new().start().await;
+    for (id, serial) in [("lamp", "S-1"), ("fan", "S-2")] {
+        let device = json!({ "device_id": id, "name": id, "serial_number": serial, "claim_code": "123456" });
+        assert_eq!(hub.post("/api/devices", &device).await.status(), 201);
+    }
+    let hub = &hub;
+    let registrations = (0..20).map(|guess| async move {
+        let code = format!("0000{guess:02}");
+        let body = json!({ "device_id": "lamp", "name": "Mine", "claim_code": code });
+        told(hub.post("/api/devices", &body).await).await
+    });
+    let claims =
+        (0..20).map(|guess| async move { claim(hub, "S-2", Some(&format!("0000{guess:02}"))).await });
+    for answers in [join_all(registrations).await, join_all(claims).await] {
+        let count = |status| answers.iter().filter(|(found, _)| *found == status).count();
+        assert_eq!((count(403), count(429)), (5, 15), "{answers:?}");
+    }
 }

@@ -114,7 +114,13 @@ impl DeviceImport {
         // A new device is in service without a word.
         let register = Input::Register(Box::new(Registration { patch }));
         let inputs = iter::once(register).chain(out_of_service(lifecycle));
-        let delivered = self.deliver(&id, inputs.collect(), IfUnknown::Begin).await;
+        let delivering = self.deliver(&id, inputs.collect(), IfUnknown::Begin);
+        let claims = &self.access.state.claims;
+        let delivered = match (&code, self.dry_run) {
+            (None, _) => delivering.await,
+            (Some(_), false) => claims.limited(hub, &id, delivering).await,
+            (Some(_), true) => claims.limited_trial(hub, &id, delivering).await,
+        };
         drop(given);
         match delivered {
             Ok(()) => Ok(LineOutcome::Created { id: id.to_string(), token: made }),
