@@ -206,6 +206,7 @@ impl Grant {
             session: self.session,
             address: self.address,
             permissions: self.permissions,
+            is_everywhere: self.scopes.are_all(),
             source: match self.caller {
                 Caller::Program => UserSource::CommandLine,
                 _ => UserSource::Admin,

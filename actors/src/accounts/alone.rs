@@ -45,6 +45,7 @@ impl AccountsAlone {
             session: None,
             address: None,
             permissions: Permissions::all(),
+            is_everywhere: true,
             source: UserSource::CommandLine,
         }
     }

@@ -20,8 +20,9 @@ use crate::messages::bound_keys::{
     NewBoundKey, ProvisioningUse, RevokeBoundKey, UseProvisioningKey,
 };
 
-/// Admins alone make keys of webhooks, which are the rules'. A provisioning key goes on by the rights of the user
-/// who made it; where that is no user, it takes an admin.
+/// Admins alone make keys of webhooks, which are the rules'. A provisioning key goes on by the whole rights of the user
+/// who made it: so it takes one who has signed in, as a key of theirs may have fewer. Where that is no user, it goes on
+/// by the rights of an operator for all devices: so it takes an admin who reaches them.
 fn bound_key(
     accounts: &Accounts,
     key: NewBoundKey,
@@ -29,12 +30,19 @@ fn bound_key(
 ) -> Result<(BoundKey, Secret), AccountRefusal> {
     let NewBoundKey { name, purpose, expires_at, most_uses } = key;
     let owner = match &purpose {
-        KeyPurpose::Webhook(_) => None,
-        KeyPurpose::Provisioning(_) => by.user,
+        KeyPurpose::Webhook(_) => {
+            by.check_admin()?;
+            None
+        }
+        KeyPurpose::Provisioning(_) => {
+            match by.user {
+                Some(_) if by.session.is_none() => return Err(AccountRefusal::NotSignedIn),
+                Some(_) => {}
+                None => by.check_admin_everywhere()?,
+            }
+            by.user
+        }
     };
-    if owner.is_none() {
-        by.check_admin()?;
-    }
     let kind = purpose.kind();
     if accounts.directory.bound_keys(|key| key.secret.kind == kind).len() >= BoundKey::MOST {
         return Err(BadBoundKey::TooMany.into());

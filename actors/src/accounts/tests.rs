@@ -203,8 +203,15 @@ fn new(name: &str) -> NewUser {
 
 /// The program itself, as the command line is.
 fn program() -> Asker {
-    let (permissions, source) = (Permissions::all(), UserSource::CommandLine);
-    Asker { name: "".into(), user: None, session: None, address: None, permissions, source }
+    Asker {
+        name: "".into(),
+        user: None,
+        session: None,
+        address: None,
+        permissions: Permissions::all(),
+        is_everywhere: true,
+        source: UserSource::CommandLine,
+    }
 }
 
 /// A user who is signed in.
@@ -215,6 +222,7 @@ fn asker(identity: &Identity) -> Asker {
         session: identity.session,
         address: Some(identity.address),
         permissions: identity.rights.permissions,
+        is_everywhere: identity.rights.scopes.are_all(),
         source: UserSource::Admin,
     }
 }

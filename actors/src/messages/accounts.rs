@@ -286,6 +286,8 @@ pub struct Asker {
     pub(crate) session: Option<SessionId>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) permissions: Permissions,
+    /// They reach all devices.
+    pub(crate) is_everywhere: bool,
     pub(crate) source: UserSource,
 }
 
@@ -442,6 +444,12 @@ impl Asker {
     /// They may not.
     pub(crate) fn check_admin(&self) -> Result<(), AccountRefusal> {
         self.check(Permission::Users)
+    }
+
+    /// The same, and that they reach all devices.
+    pub(crate) fn check_admin_everywhere(&self) -> Result<(), AccountRefusal> {
+        self.check_admin()?;
+        if self.is_everywhere { Ok(()) } else { Err(AccountRefusal::Scoped) }
     }
 
     fn check(&self, permission: Permission) -> Result<(), AccountRefusal> {

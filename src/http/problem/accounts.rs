@@ -47,6 +47,7 @@ pub(super) fn of_account_refusal(refusal: &AccountRefusal) -> (StatusCode, &'sta
         AccountRefusal::UnknownKey => (StatusCode::NOT_FOUND, "key_not_found"),
         AccountRefusal::NotSignedIn => (StatusCode::UNAUTHORIZED, "sign_in_needed"),
         AccountRefusal::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        AccountRefusal::Scoped => (StatusCode::FORBIDDEN, "out_of_scope"),
         AccountRefusal::HasTotp => (StatusCode::CONFLICT, "has_totp"),
         AccountRefusal::NoTotp => (StatusCode::CONFLICT, "no_totp"),
         AccountRefusal::NoTotpBegun => (StatusCode::CONFLICT, "no_totp_begun"),

@@ -124,6 +124,28 @@ async fn a_provisioning_key_opens_nothing_else_and_lasts_as_long_as_its_maker_ma
 }
 
 #[tokio::test]
+async fn a_key_makes_no_provisioning_key_that_is_wider_than_itself() {
+    let hub = Installation::new().start().await;
+    let ann = Person::first(&hub, "ann").await;
+    let ask = async |secret: &str| {
+        let asked = hub.request(Method::POST, "/api/provisioning/keys").bearer_auth(secret);
+        told(asked.json(&json!({ "name": "k" })).send().await.unwrap()).await
+    };
+    let (own, _) = ann.make_key(&hub, "operator").await;
+    assert_eq!(ask(&own).await, (401, "sign_in_needed".into()), "its maker has more rights than it has");
+    for (role, scope, expected) in [
+        ("operator", json!("all"), (403, "forbidden".to_owned())),
+        ("admin", json!({ "devices": ["pump"] }), (403, "out_of_scope".to_owned())),
+        ("admin", json!("all"), (201, String::new())),
+    ] {
+        let wish = json!({ "name": "ci", "role": role, "service": true, "scope": scope });
+        let made = ann.send(&hub, Method::POST, "/api/auth/keys", &wish).await;
+        let service: Value = made.json().await.unwrap();
+        assert_eq!(ask(service["secret"].as_str().unwrap()).await, expected, "{role} for {scope}");
+    }
+}
+
+#[tokio::test]
 async fn wishes_for_keys_that_make_no_sense_are_named() {
     let hub = Installation::new().start().await;
     for (wish, field) in [

@@ -70,6 +70,8 @@ pub enum AccountRefusal {
     NotSignedIn,
     #[error("this takes the permission `{0}`")]
     Forbidden(Permission),
+    #[error("this is for callers whose scope is all devices")]
+    Scoped,
     #[error("this account has a second factor: turn it off first")]
     HasTotp,
     #[error("this account has no second factor")]
