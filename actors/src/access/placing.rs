@@ -36,6 +36,9 @@ impl Grant {
         self.demand(permission_for(&request.input))?;
         let within = self.confinement();
         let owner = within.place(&mut request)?;
+        if !within.reach.is_everywhere() && gives_device(&request.input) {
+            self.check_no_gateway(&request.device).await?;
+        }
         // Counted and made one after the other: two at once would both find room for one.
         let _claiming = match &owner {
             Some(owner) => {
@@ -58,6 +61,21 @@ impl Grant {
             self.audit(entry).await;
         }
         Ok(accepted)
+    }
+
+    /// Goes on where the device speaks for itself alone. Of a gateway a caller would get the token with which it speaks
+    /// for devices beyond their reach.
+    async fn check_no_gateway(&self, device: &DeviceId) -> Result<(), HubError> {
+        if self.hub.places.of(device).is_none() {
+            return Ok(()); // it begins with this, and no such caller makes a gateway
+        }
+        match self.hub.read(device).await? {
+            Some(twin) if twin.settings().gateway.is_some() => {
+                let why = "the token of a gateway is for callers whose scope is all devices, as it speaks for others";
+                Err(HubError::OutOfScope(why.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// May one more device be this owner's?
@@ -179,6 +197,17 @@ fn makes_gateway(input: &Input) -> bool {
     };
     let settings = patch.get("settings").and_then(Json::as_object);
     settings.is_some_and(|settings| settings.get("gateway").is_some())
+}
+
+/// Does the caller get the device by this input, or a token of it?
+fn gives_device(input: &Input) -> bool {
+    match input {
+        Input::Register(_) | Input::Claim(_) | Input::SetToken(TokenChange::Make { .. }) => true,
+        Input::Translate(message) => {
+            matches!(message.speaker(), Speaker::Registration { .. } | Speaker::Claim)
+        }
+        _ => false,
+    }
 }
 
 /// The group that a device is to be in after an input; none: it stays in its own. Empty: in none.

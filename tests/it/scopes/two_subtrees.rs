@@ -222,6 +222,28 @@ async fn devices_and_groups_come_and_stay_where_their_people_reach() {
     let said = refused(hub, alpha, Method::PATCH, "/api/devices/new-1", &gateway).await;
     assert_eq!((said.0, &*said.1), (403, "out_of_scope"), "{said:?}");
 
+    // Nor gets one, with the token of a gateway, what the other's devices say and hear.
+    let admin = &people.admin;
+    done(hub, admin, Method::PATCH, "/api/devices/new-1", &gateway).await;
+    let unclaimed = json!({ "device_id": "new-gw", "name": "gw", "serial_number": "gw-1", "claim_code": "K7-42-XY",
+        "group_id": "alpha-hall", "settings": gateway["settings"] });
+    done(hub, admin, Method::POST, "/api/devices", &unclaimed).await;
+    let claim = json!({ "serial_number": "gw-1", "claim_code": "K7-42-XY" });
+    let again = json!({ "device_id": "new-gw", "name": "gw", "claim_code": "K7-42-XY",
+        "group_id": "alpha-hall" });
+    for (path, body) in [
+        ("/api/devices/new-1/token", json!({})),
+        ("/api/devices/claim", claim.clone()),
+        ("/api/devices", again),
+    ] {
+        let said = refused(hub, alpha, Method::POST, path, &body).await;
+        assert_eq!((said.0, &*said.1), (403, "out_of_scope"), "{path}: {said:?}");
+    }
+    done(hub, admin, Method::POST, "/api/devices/claim", &claim).await;
+    let none = json!({ "settings": { "gateway": null } });
+    done(hub, admin, Method::PATCH, "/api/devices/new-1", &none).await;
+    done(hub, alpha, Method::POST, "/api/devices/new-1/token", &json!({})).await;
+
     // Neither does one take an id or a serial number from the other, nor learn whose it is.
     let said =
         refused(hub, alpha, Method::POST, "/api/devices", &device("beta-pump", json!("alpha-hall"))).await;
