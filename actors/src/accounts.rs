@@ -38,7 +38,8 @@ use crate::messages::accounts::{
     SessionView, SetUpToken, UserPage, UserView,
 };
 use crate::messages::bound_keys::{
-    GiveBackProvisioningUse, ListBoundKeys, MakeBoundKey, RevokeBoundKey, UseProvisioningKey,
+    FindProvisioningKey, GiveBackProvisioningUse, ListBoundKeys, MakeBoundKey, RevokeBoundKey,
+    UseProvisioningKey,
 };
 use directory::{Directory, Overdue};
 use hashing::Hashing;
@@ -440,6 +441,7 @@ handled_by! {
     MakeBoundKey => bound_keys::make;
     ListBoundKeys => bound_keys::list;
     RevokeBoundKey => bound_keys::revoke;
+    FindProvisioningKey => bound_keys::find_provisioning_key;
     UseProvisioningKey => bound_keys::use_provisioning_key;
     GiveBackProvisioningUse => bound_keys::give_back_use;
 }

@@ -157,11 +157,21 @@ impl BoundKey {
     /// # Errors
     /// It may not.
     pub fn check_use(&self, device: &DeviceId, now: Timestamp) -> Result<(), UnusableKey> {
+        self.check_device(device, now)?;
+        match self.most_uses.is_some_and(|most| self.uses >= most) {
+            true => Err(UnusableKey::UsedUp),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks whether it is for `device` at `now`, however often it was used: one that has registered itself with it may
+    /// ask again.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check_device(&self, device: &DeviceId, now: Timestamp) -> Result<(), UnusableKey> {
         if self.is_over(now) {
             return Err(UnusableKey::Expired);
-        }
-        if self.most_uses.is_some_and(|most| self.uses >= most) {
-            return Err(UnusableKey::UsedUp);
         }
         match &self.purpose {
             KeyPurpose::Provisioning(provisioning) if provisioning.allows(device) => Ok(()),
@@ -219,6 +229,9 @@ mod tests {
         assert_eq!(key.check_use(&device("p-1"), at(1_000)), Err(UnusableKey::Expired));
         key.uses = 2;
         assert_eq!(key.check_use(&device("p-1"), at(0)), Err(UnusableKey::UsedUp));
+        assert_eq!(key.check_device(&device("p-1"), at(0)), Ok(()), "one of the two may ask again");
+        assert_eq!(key.check_device(&device("q-1"), at(0)), Err(UnusableKey::OtherId));
+        assert_eq!(key.check_device(&device("p-1"), at(1_000)), Err(UnusableKey::Expired));
         let (free, _) = BoundKey::new(
             BoundKeyWish { expires_at: None, most_uses: None, ..wish(&[]) },
             &[1; RANDOM_BYTES],

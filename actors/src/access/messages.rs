@@ -119,7 +119,8 @@ asks! {
             accounts::MakeServiceKey, accounts::MakeInvitation, accounts::ListAudit;
         // Those of webhooks are admins' alone, which the actor looks at.
         Manage everywhere: bound_keys::MakeBoundKey, bound_keys::ListBoundKeys, bound_keys::RevokeBoundKey;
-        Provision everywhere: bound_keys::UseProvisioningKey, bound_keys::GiveBackProvisioningUse;
+        Provision everywhere: bound_keys::FindProvisioningKey, bound_keys::UseProvisioningKey,
+            bound_keys::GiveBackProvisioningUse;
     }
     alarms: Alarms {
         Operate scoped: alarms::Acknowledge, alarms::Clear;

@@ -16,8 +16,8 @@ use super::trail::entry;
 use super::{Accounts, durable};
 use crate::messages::accounts::{AccountRefusal, Asker};
 use crate::messages::bound_keys::{
-    BoundKeyMade, BoundKeyView, BoundKeysOf, GiveBackProvisioningUse, ListBoundKeys, MakeBoundKey,
-    NewBoundKey, ProvisioningUse, RevokeBoundKey, UseProvisioningKey,
+    BoundKeyMade, BoundKeyView, BoundKeysOf, FindProvisioningKey, GiveBackProvisioningUse, ListBoundKeys,
+    MakeBoundKey, NewBoundKey, ProvisioningUse, RevokeBoundKey, UseProvisioningKey,
 };
 
 /// Admins alone make keys of webhooks, which are the rules'. A provisioning key goes on by the whole rights of the user
@@ -77,16 +77,21 @@ fn use_of(
     let now = accounts.clock.now();
     let key = accounts.directory.find_bound_key(&used.key).ok_or(AccountRefusal::UnknownKey)?;
     key.check_use(&used.device, now)?;
-    let rights = rights_of_maker(accounts, &key)?;
     let who = format!("key:provisioning/{}", key.name);
     let entry = AuditEntry::new(now, &who, Action::DevicesProvisioned)
         .with_target(&format!("device:{}", used.device))
         .with_address(used.address);
+    Ok((granted_by(accounts, key)?, entry))
+}
+
+/// The grant of a provisioning key to a device that registers itself.
+fn granted_by(accounts: &Accounts, key: BoundKey) -> Result<ProvisioningUse, AccountRefusal> {
+    let rights = rights_of_maker(accounts, &key)?;
     match key.purpose {
         KeyPurpose::Provisioning(provisioning) => {
             let owner = key.owner.and_then(|owner| accounts.people.get(owner));
             let quota = owner.and_then(User::quota);
-            Ok((ProvisioningUse { provisioning, rights, owner: key.owner, quota }, entry))
+            Ok(ProvisioningUse { provisioning, rights, owner: key.owner, quota })
         }
         KeyPurpose::Webhook(_) => Err(AccountRefusal::UnknownKey),
     }
@@ -153,6 +158,17 @@ pub(super) fn revoke(
         Ok(BoundKeyView::of(&key))
     };
     accounts.commit(ctx, write, apply, reply);
+}
+
+/// Looks up what a provisioning key is good for, and counts no use of it.
+pub(super) fn find_provisioning_key(
+    accounts: &mut Accounts,
+    FindProvisioningKey { key, device }: FindProvisioningKey,
+    _: &mut Context<Accounts>,
+) -> Result<ProvisioningUse, AccountRefusal> {
+    let key = accounts.directory.find_bound_key(&key).ok_or(AccountRefusal::UnknownKey)?;
+    key.check_device(&device, accounts.clock.now())?;
+    granted_by(accounts, key)
 }
 
 /// Counts a use of a provisioning key, and says by which rights the device registers itself.

@@ -38,6 +38,14 @@ pub struct RevokeBoundKey {
     pub reply: oneshot::Sender<Result<BoundKeyView, AccountRefusal>>,
 }
 
+/// Looks up what a provisioning key is good for, for a device that it may have registered already: no use is counted.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<ProvisioningUse, AccountRefusal>")]
+pub struct FindProvisioningKey {
+    pub key: SecretId,
+    pub device: DeviceId,
+}
+
 /// Counts a use of a provisioning key, before a device registers itself with it. A crash in between costs the use.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -95,7 +103,7 @@ pub struct BoundKeyMade {
     pub key: BoundKeyView,
 }
 
-/// A use of a provisioning key that was counted.
+/// A use of a provisioning key, or what one would be.
 #[derive(Clone, Debug)]
 pub struct ProvisioningUse {
     pub provisioning: Provisioning,

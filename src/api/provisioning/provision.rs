@@ -9,7 +9,9 @@ use twinhub_access::{Provisioning, SecretId};
 use twinhub_actors::HubError;
 use twinhub_actors::access::{Grant, InputRequest};
 use twinhub_actors::messages::accounts::AccountRefusal;
-use twinhub_actors::messages::bound_keys::{GiveBackProvisioningUse, ProvisioningUse, UseProvisioningKey};
+use twinhub_actors::messages::bound_keys::{
+    FindProvisioningKey, GiveBackProvisioningUse, UseProvisioningKey,
+};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::twin::Registration;
 use twinhub_domain::twin::fields::PROVISIONED_BY;
@@ -51,18 +53,41 @@ pub async fn provision_device(
     let id =
         DeviceId::parse(&body.device_id).map_err(|error| FieldError::bad("device_id", error.to_string()))?;
     let (key, address) = key_of(&access)?;
+    let Holder::Known(identity) = access.holder() else { return Err(AccountRefusal::UnknownKey.into()) };
+    // One that is there and waits has had its use, which may have been the key's last.
+    let (of, device) = (key.clone(), id.clone());
+    let found = access.ask(FindProvisioningKey { key: of, device }).await??;
+    let grant = access.state.grant_of_maker(identity, &found);
+    if is_waiting(&grant, &key, &id).await? {
+        return Ok(reply::json(StatusCode::CREATED, &renew(&access, &grant, &id, &body).await?));
+    }
     let (used, device) = (key.clone(), id.clone());
     let counted = access.change(|reply| UseProvisioningKey { key: used, device, address, reply }).await??;
-    let registered = register(&access, &key, counted, id, body).await;
-    let is_counted = matches!(registered, Ok((_, IsNew(true))));
-    if !is_counted && access.ask(GiveBackProvisioningUse { key }).await.is_err() {
+    let grant = access.state.grant_of_maker(identity, &counted);
+    let registered = register(&access, &grant, &key, counted.provisioning, &id, &body).await;
+    let is_refused = registered.as_ref().is_err_and(is_sure);
+    if is_refused && access.ask(GiveBackProvisioningUse { key }).await.is_err() {
         warn!("a use of a provisioning key that came to nothing stays counted");
     }
-    Ok(reply::json(StatusCode::CREATED, &registered?.0))
+    Ok(reply::json(StatusCode::CREATED, &registered?))
 }
 
-/// It was not there before.
-struct IsNew(bool);
+/// Is it sure that nothing came of the registration, and nothing will? What was not answered in time may become durable
+/// later: a use that is given back then would be two devices'.
+fn is_sure(error: &ApiError) -> bool {
+    match error {
+        ApiError::Hub(error) => match error {
+            HubError::Refused(_)
+            | HubError::Forbidden(_)
+            | HubError::Scoped
+            | HubError::OutOfScope(_)
+            | HubError::QuotaReached { .. } => true,
+            HubError::Store(_) | HubError::ShuttingDown | HubError::Unavailable(_) => false,
+        },
+        ApiError::SerialTaken { .. } | ApiError::Field(_) => true,
+        _ => false,
+    }
+}
 
 /// The provisioning key of the caller, and their address.
 fn key_of(access: &Access) -> Result<(SecretId, IpAddr), ApiError> {
@@ -77,20 +102,15 @@ fn key_of(access: &Access) -> Result<(SecretId, IpAddr), ApiError> {
 
 async fn register(
     access: &Access,
+    grant: &Grant,
     key: &SecretId,
-    counted: ProvisioningUse,
-    id: DeviceId,
-    body: NewProvisioned,
-) -> Result<(Registered, IsNew), ApiError> {
-    let Holder::Known(identity) = access.holder() else { return Err(AccountRefusal::UnknownKey.into()) };
-    let grant = access.state.grant_of_maker(identity, &counted);
-    let Provisioning { template_id, group_id, .. } = counted.provisioning;
-
-    let (name, serial) = (body.name().to_owned(), body.serial_number.clone());
-    if let Some(serial) = serial.filter(|serial| !serial.is_empty()) {
-        check_serial(&grant, &serial, Some(&id)).await?;
-    }
-    let mut patch = body.patch();
+    place: Provisioning,
+    id: &DeviceId,
+    body: &NewProvisioned,
+) -> Result<Registered, ApiError> {
+    let Provisioning { template_id, group_id, .. } = place;
+    check_own_serial(grant, id, body).await?;
+    let mut patch = body.clone().patch();
     if let Some(template) = template_id {
         patch.insert("template", (&*template).into());
     }
@@ -102,15 +122,36 @@ async fn register(
     patch.insert(PROVISIONED_BY, key.as_str().into());
     let registration = Input::Register(Box::new(Registration { patch }));
     let registration = InputRequest::new(id.clone(), registration).if_unknown(IfUnknown::Begin);
-    let (taken, is_new) = match grant.deliver(registration).await {
-        Ok(taken) => (taken, IsNew(true)),
-        Err(HubError::Refused(Refusal::Registered(_))) if is_waiting(&grant, key, &id).await? => {
-            let change = access.state.tokens.change(&token, None)?;
-            (grant.deliver(InputRequest::new(id.clone(), Input::SetToken(change))).await?, IsNew(false))
+    match grant.deliver(registration).await {
+        Ok(taken) => Ok(Registered::new(id, body.name(), token, taken.version, &access.state.info)),
+        // It was not there a moment ago: perhaps this registration was made, and its first answer lost in the hub.
+        Err(HubError::Refused(Refusal::Registered(_))) if is_waiting(grant, key, id).await? => {
+            renew(access, grant, id, body).await
         }
-        Err(refused) => return Err(refused.into()),
-    };
-    Ok((Registered::new(&id, &name, token, taken.version, &access.state.info), is_new))
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+/// Gives a device that waits another token.
+async fn renew(
+    access: &Access,
+    grant: &Grant,
+    id: &DeviceId,
+    body: &NewProvisioned,
+) -> Result<Registered, ApiError> {
+    check_own_serial(grant, id, body).await?;
+    let token = token::make()?;
+    let change = Input::SetToken(access.state.tokens.change(&token, None)?);
+    let taken = grant.deliver(InputRequest::new(id.clone(), change)).await?;
+    Ok(Registered::new(id, body.name(), token, taken.version, &access.state.info))
+}
+
+/// Checks that no other device has the serial number that this one says, where it says one.
+async fn check_own_serial(grant: &Grant, id: &DeviceId, body: &NewProvisioned) -> Result<(), ApiError> {
+    match body.serial_number.as_deref().filter(|serial| !serial.is_empty()) {
+        Some(serial) => check_serial(grant, serial, Some(id)).await,
+        None => Ok(()),
+    }
 }
 
 /// Did the device register itself with this key, and was it never heard since?
@@ -118,4 +159,29 @@ async fn is_waiting(grant: &Grant, key: &SecretId, id: &DeviceId) -> Result<bool
     let twin = grant.read(id).await?;
     let is_its = |twin: &twinhub_domain::Twin| twin.profile.text(PROVISIONED_BY) == key.as_str();
     Ok(twin.is_some_and(|twin| is_its(&twin) && !twin.presence.was_heard()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_use_is_given_back_on_a_sure_no_alone() {
+        let id = DeviceId::parse("pump").unwrap();
+        let serial = "S-1".to_owned();
+        for sure in [
+            ApiError::SerialTaken { serial, device: None },
+            HubError::Refused(Refusal::Registered(id)).into(),
+            HubError::OutOfScope(String::new()).into(),
+            HubError::QuotaReached { quota: 1 }.into(),
+            FieldError::bad("name", String::new()).into(),
+        ] {
+            assert!(is_sure(&sure), "{sure}");
+        }
+        for unsure in
+            [HubError::Unavailable("the change was not made durable in time"), HubError::ShuttingDown]
+        {
+            assert!(!is_sure(&unsure.into()));
+        }
+    }
 }

@@ -31,7 +31,7 @@ pub struct NewProvisioningKey {
 }
 
 /// A device that registers itself.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProvisioned {
     /// 1 to 128 of `A-Z a-z 0-9 . _ : -`.

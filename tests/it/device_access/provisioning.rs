@@ -93,6 +93,29 @@ async fn devices_register_themselves_within_the_bounds_of_a_key() {
 }
 
 #[tokio::test]
+async fn a_device_asks_again_though_it_had_the_last_use() {
+    let hub = Installation::new().start().await;
+    let ann = Person::first(&hub, "ann").await;
+    let key = make(&ann, &hub, &json!({ "name": "one", "uses": 1 })).await;
+    let secret = key["secret"].as_str().unwrap();
+    let device = json!({ "device_id": "d-1" });
+    let (status, first) = provision(&hub, secret, &device).await;
+    assert_eq!(status, 201, "{first}");
+    let (status, again) = provision(&hub, secret, &device).await;
+    assert_eq!(status, 201, "{again}");
+    assert_ne!(again["auth_token"], first["auth_token"]);
+    let other = provision(&hub, secret, &json!({ "device_id": "d-2" })).await;
+    assert_eq!(refused(&other), (403, "key_unusable"));
+    assert_eq!(ann.json(&hub, "/api/provisioning/keys").await[0]["used"], 1);
+
+    // Once it was heard it has its token.
+    let token = again["auth_token"].as_str().unwrap();
+    let data = hub.request(Method::POST, "/api/devices/d-1/data").bearer_auth(token);
+    assert!(data.json(&json!({ "t": 1 })).send().await.unwrap().status().is_success());
+    assert_eq!(refused(&provision(&hub, secret, &device).await), (403, "key_unusable"));
+}
+
+#[tokio::test]
 async fn a_provisioning_key_opens_nothing_else_and_lasts_as_long_as_its_maker_may() {
     let hub = Installation::new().start().await;
     let ann = Person::first(&hub, "ann").await;
