@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use twinhub_access::limits::ClientLimits;
 use twinhub_access::role::{Permission, Role};
-use twinhub_access::{Action, AuditEntry, AuditOutcome};
+use twinhub_access::{Action, AuditEntry, AuditOutcome, Secret};
 use twinhub_domain::{Clock, DeviceId, Json, Timestamp};
 use twinhub_mqtt::identity::{
     Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
@@ -145,13 +145,14 @@ impl ClientIdentities {
         let shared = &self.0;
         let found = shared.directory.identify(Credential::Bearer(key), shared.clock.now(), request.address);
         let identity = found.map_err(|_| ConnectRefusal::BadCredentials)?;
+        let id = Secret::parse(key).map_err(|_| ConnectRefusal::BadCredentials)?.id();
         let is_service = identity.user.is_none();
         let allowance = match identity.rights.role {
             Role::Admin if is_service && identity.rights.scopes.are_all() => Allowance::Everything,
             _ if identity.rights.permissions.contain(Permission::Read) => Allowance::WatchDevices,
             _ => return Err(ConnectRefusal::BadCredentials),
         };
-        Ok(Arc::new(KeyClient::new(allowance, identity, Arc::clone(shared))))
+        Ok(Arc::new(KeyClient::new(&id, allowance, identity, Arc::clone(shared))))
     }
 
     /// Has a wrong password stand in the audit. The device is named where there is one: a name that nobody has may well

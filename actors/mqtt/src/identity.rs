@@ -38,8 +38,12 @@ pub trait Authenticator: Send + Sync + 'static {
 /// The identity of a client. It belongs to the client's session, whether the client is connected or not.
 #[async_trait]
 pub trait ClientIdentity: Send + Sync + 'static {
-    /// The principal, as in causes: `device:pump-1`, `key:ci`; empty for a client without a name.
+    /// The name of the principal, as in causes: `device:pump-1`, `key:ci`; empty for a client without a name. It is for
+    /// texts: two may have the same.
     fn name(&self) -> &str;
+
+    /// The principal itself, which no other shares; empty for a client without a name.
+    fn principal(&self) -> &str;
 
     /// The things that a client of this identity may do.
     fn allowance(&self) -> Allowance;

@@ -102,6 +102,10 @@ impl ClientIdentity for Anybody {
         ""
     }
 
+    fn principal(&self) -> &str {
+        ""
+    }
+
     fn allowance(&self) -> Allowance {
         Allowance::Everything
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use twinhub_access::SecretId;
 use twinhub_access::scope::InTree;
 use twinhub_domain::DeviceId;
 use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity};
@@ -27,6 +28,7 @@ pub struct DeviceClient {
 /// A client with the key of a person or a service account.
 pub struct KeyClient {
     name: Box<str>,
+    principal: Box<str>,
     allowance: Allowance,
     identity: directory::Identity,
     shared: Arc<ClientIdentitiesShared>,
@@ -75,6 +77,10 @@ impl ClientIdentity for DeviceClient {
         &self.name
     }
 
+    fn principal(&self) -> &str {
+        &self.name // a device is called by its id
+    }
+
     fn allowance(&self) -> Allowance {
         Allowance::SpeakForDevices
     }
@@ -100,13 +106,16 @@ impl ClientIdentity for DeviceClient {
 }
 
 impl KeyClient {
+    /// A client with the key of this id.
     pub fn new(
+        key: &SecretId,
         allowance: Allowance,
         identity: directory::Identity,
         shared: Arc<ClientIdentitiesShared>,
     ) -> Self {
         let name = identity.caller.name().into();
-        Self { name, allowance, identity, shared, watched: Mutex::default() }
+        let principal = format!("key:{key}").into(); // keys of one owner may have the same name
+        Self { name, principal, allowance, identity, shared, watched: Mutex::default() }
     }
 }
 
@@ -114,6 +123,10 @@ impl KeyClient {
 impl ClientIdentity for KeyClient {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn principal(&self) -> &str {
+        &self.principal
     }
 
     fn allowance(&self) -> Allowance {
@@ -166,6 +179,10 @@ impl AnonymousClient {
 #[async_trait]
 impl ClientIdentity for AnonymousClient {
     fn name(&self) -> &str {
+        ""
+    }
+
+    fn principal(&self) -> &str {
         ""
     }
 

@@ -31,9 +31,9 @@ impl SessionOwners {
     ) -> SessionClaim {
         let mut owners = self.lock();
         if let Some(owner) = owners.get(client)
-            && (owner.name() != identity.name() || !owner.lasts())
+            && (owner.principal() != identity.principal() || !owner.lasts())
         {
-            let gives_way = name == ClientName::Own || owner.name().is_empty() || !owner.lasts();
+            let gives_way = name == ClientName::Own || owner.principal().is_empty() || !owner.lasts();
             return if gives_way {
                 SessionClaim::Displaces(Arc::clone(owner))
             } else {

@@ -1,5 +1,6 @@
-//! Clients with identities: what each may publish, subscribe to, leave as its will and be called, and what is left of
-//! it when its rights end.
+//! Clients with identities: what each may publish, subscribe to and leave as its will.
+
+mod sessions;
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -25,6 +26,7 @@ struct Roster {
 
 struct ListedIdentity {
     name: String,
+    principal: String,
     allowance: Allowance,
     /// The devices that it reaches; `*` at the end stands for all that begin so.
     reaches: &'static [&'static str],
@@ -65,12 +67,14 @@ impl Authenticator for Roster {
             (Some("pump-1"), Some(b"right")) => ("device:pump-1", SpeakForDevices, &["pump-1"]),
             (Some("fan"), Some(b"right")) => ("device:fan", SpeakForDevices, &["fan"]),
             (Some("viewer"), Some(b"right")) => ("key:viewer", WatchDevices, &["pump-1"]),
+            (Some("namesake"), Some(b"right")) => ("key:viewer", WatchDevices, &["pump-1"]),
             (Some("watcher"), Some(b"right")) => ("key:watcher", WatchDevices, &["*"]),
             (Some("admin"), Some(b"right")) => ("key:admin", Everything, &["*"]),
             _ => return Err(ConnectRefusal::BadCredentials),
         };
+        let principal = request.username.filter(|_| !name.is_empty()).unwrap_or_default().to_owned();
         let (name, ended) = (name.to_owned(), Arc::clone(&self.ended));
-        Ok(Arc::new(ListedIdentity { name, allowance, reaches, ended }))
+        Ok(Arc::new(ListedIdentity { name, principal, allowance, reaches, ended }))
     }
 
     async fn standing_of(&self, client_id: &str, identity: &dyn ClientIdentity) -> ClientName {
@@ -90,6 +94,10 @@ impl Authenticator for Roster {
 impl ClientIdentity for ListedIdentity {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn principal(&self) -> &str {
+        &self.principal
     }
 
     fn allowance(&self) -> Allowance {
@@ -379,89 +387,6 @@ async fn refusals_have_their_codes() {
     let (_, _, code) = guarded.connect(false, "client", "", true).await;
     assert_eq!(code, 5);
     assert!(guarded.take_denials().iter().all(|note| note.starts_with("client ")));
-}
-
-#[tokio::test]
-async fn nobody_takes_the_session_of_another() {
-    for v5 in [false, true] {
-        let guarded = Guarded::start(OPEN).await;
-        let refused = if v5 { 0x85 } else { 2 };
-        let code = async |id: &str, user: &str| guarded.connect(v5, id, user, true).await.2;
-        let _pump = guarded.admitted(v5, "pump-1", "pump-1", false).await;
-        let mut shelly = guarded.admitted(v5, "shelly-7", "pump-1", false).await;
-        assert_eq!(code("pump-1", "fan").await, refused, "it names another device");
-        assert_eq!(code("gw-a", "fan").await, refused, "so does one that was never there");
-        for user in ["fan", "viewer", ""] {
-            assert_eq!(code("shelly-7", user).await, refused, "`{user}`");
-        }
-        assert!(shelly.until_pong().await.is_empty(), "it is still there");
-        drop(shelly);
-        until("it has gone", async || guarded.broker.state().connections == 1).await;
-        assert_eq!(code("shelly-7", "fan").await, refused, "its session waits for it");
-        let (_, present, code) = guarded.connect(v5, "shelly-7", "pump-1", false).await;
-        assert_eq!((present, code), (true, 0));
-    }
-}
-
-#[tokio::test]
-async fn a_device_has_its_own_name_whoever_took_it() {
-    for v5 in [false, true] {
-        let guarded = Guarded::start(OPEN).await;
-        let mut squatter = guarded.admitted(v5, "pump-1", "", false).await;
-        assert_eq!(subscribes(&mut squatter, v5, "#").await, 1);
-        let (mut pump, present, code) = guarded.connect(v5, "pump-1", "pump-1", false).await;
-        assert_eq!((present, code), (false, 0), "it does not go on with what the other had");
-        let last = squatter.read_to_end().await;
-        assert_eq!(last, if v5 { vec![0xe0, 2, 0x87, 0] } else { vec![] });
-        let mut admin = guarded.admitted(v5, "admin", "admin", true).await;
-        assert_eq!(publishes(&mut admin, v5, false, "home/lamp", "1").await, 0);
-        assert!(pump.until_pong().await.is_empty(), "nor hears what the other listened to");
-    }
-}
-
-#[tokio::test]
-async fn rights_that_end_leave_nothing() {
-    for v5 in [false, true] {
-        let guarded = Guarded::start(STRICT).await;
-        let mut admin = guarded.admitted(v5, "admin", "admin", true).await;
-        assert_eq!(subscribes(&mut admin, v5, "iot/devices/+/status").await, 1);
-        let will = Some(("iot/devices/pump-1/status", &b"offline"[..], false));
-        let there = connect_as(v5, "there", false, Some(("pump-1", "right")), will);
-        let (mut there, _, _) = guarded.send_connect(&there).await;
-        assert_eq!(subscribes(&mut there, v5, "iot/devices/pump-1/#").await, 1);
-        let mut absent = guarded.admitted(v5, "absent", "pump-1", false).await;
-        assert_eq!(subscribes(&mut absent, v5, "iot/devices/pump-1/data").await, 1);
-        drop(absent);
-        until("it has gone", async || guarded.broker.state().connections == 2).await;
-        assert_eq!(publishes(&mut admin, v5, false, DATA, "{}").await, 0);
-        there.read().await;
-
-        guarded.roster.set_ended("device:pump-1", true);
-        let last = there.read_to_end().await;
-        assert_eq!(last, if v5 { vec![0xe0, 2, 0x87, 0] } else { vec![] });
-        until("no session is left", async || {
-            let clients = guarded.broker.sessions.clients().await;
-            clients == ["admin"]
-        })
-        .await;
-        assert!(admin.until_pong().await.is_empty(), "it had no last word");
-        assert!(!last.is_empty() || !v5);
-
-        guarded.roster.set_ended("device:pump-1", false);
-        for id in ["there", "absent"] {
-            let (mut raw, present, code) = guarded.connect(v5, id, "pump-1", false).await;
-            assert_eq!((present, code), (false, 0), "{id}");
-            assert!(raw.until_pong().await.is_empty(), "{id}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_right_that_ends_while_its_client_connects_lets_nobody_in() {
-    let guarded = Guarded::start(STRICT).await;
-    guarded.roster.set_ended("device:pump-1", true);
-    let (_, _, code) = guarded.connect(true, "pump-1", "pump-1", true).await;
-    assert_eq!(code, 0x86);
 }
 
 #[tokio::test]
