@@ -112,6 +112,12 @@ pub(super) async fn may_subscribe(
     filter: &str,
 ) -> Result<(), Denial> {
     let own = unshared(filter);
+    if own != filter && !may_share(identity) {
+        let who = shown(identity, client);
+        let detail =
+            format!("{who} may not share a subscription: each message would go to one of those who share it");
+        return Err(Denial::new(NOT_AUTHORIZED, detail));
+    }
     let is_within = match identity.allowance() {
         Allowance::Everything => true,
         Allowance::SpeakForDevices => match dialects.device_of(own, Direction::ToDevice) {
@@ -133,6 +139,16 @@ pub(super) async fn may_subscribe(
     };
     let who = shown(identity, client);
     Err(Denial::new(NOT_AUTHORIZED, format!("{who} may not subscribe to this filter: it may to {may}")))
+}
+
+/// May a client share subscriptions? It takes messages away from others who do: whoever looks on, or has no name, may
+/// not.
+fn may_share(identity: &dyn ClientIdentity) -> bool {
+    match identity.allowance() {
+        Allowance::Everything => true,
+        Allowance::SpeakForDevices => !identity.principal().is_empty(),
+        Allowance::WatchDevices => false,
+    }
 }
 
 /// May `client` have this last will?

@@ -225,7 +225,7 @@ const HUBS: [&str; 4] = [
     "iot/devices/pump-1/firmware/update",
 ];
 
-const FILTERS: [&str; 22] = [
+const FILTERS: [&str; 23] = [
     "iot/devices/pump-1/#",
     "iot/devices/pump-1/+",
     "iot/devices/pump-1/commands",
@@ -248,6 +248,7 @@ const FILTERS: [&str; 22] = [
     ESTADO,
     "rules/#",
     "home/lamp",
+    "$share/g/iot/devices/free/desired",
 ];
 
 /// A principal, and the places of the topics and filters that are its own; none: all of them.
@@ -267,13 +268,8 @@ const ROWS: [PrincipalRow; 8] = [
     },
     PrincipalRow { user: "fan", anonymous: OPEN, publishes: Some(&[7, 12]), subscribes: Some(&[9, 10]) },
     PrincipalRow { user: "gw", anonymous: STRICT, publishes: Some(&[8, 13]), subscribes: Some(&[11]) },
-    PrincipalRow { user: "viewer", anonymous: STRICT, publishes: Some(&[]), subscribes: Some(&[6, 8]) },
-    PrincipalRow {
-        user: "watcher",
-        anonymous: STRICT,
-        publishes: Some(&[]),
-        subscribes: Some(&[6, 8, 10, 13]),
-    },
+    PrincipalRow { user: "viewer", anonymous: STRICT, publishes: Some(&[]), subscribes: Some(&[6]) },
+    PrincipalRow { user: "watcher", anonymous: STRICT, publishes: Some(&[]), subscribes: Some(&[6, 10, 13]) },
     PrincipalRow { user: "admin", anonymous: STRICT, publishes: None, subscribes: None },
     PrincipalRow { user: "", anonymous: OPEN, publishes: None, subscribes: None },
     PrincipalRow { user: "", anonymous: KNOWN, publishes: Some(&[10]), subscribes: Some(&[12]) },
