@@ -152,6 +152,12 @@ pub fn outgoing(id: u64, device: &DeviceId, publish: &Publish) -> Outgoing {
     Outgoing { id, topic, payload, retain, until, purpose }
 }
 
+/// The topic on which a device says that it is there.
+#[must_use]
+pub fn status(device: &str) -> String {
+    format!("{ROOT}{device}/status")
+}
+
 /// The root of a device's topics, where `message` is the last message to it: it was deleted.
 #[must_use]
 pub fn farewell(message: &Outgoing) -> Option<String> {
@@ -210,6 +216,7 @@ mod tests {
         assert_eq!(&*desired.payload, br#""x""#);
         let configuration = outgoing(8, &device, &Publish::Configuration(body()));
         assert_eq!((configuration.id, configuration.retain), (8, true));
+        assert_eq!(parse(&status("pump-1")).map(|native| native.leaf), Some(Leaf::Status));
         assert_eq!(configuration.topic, "iot/devices/pump-1/configuration");
         let gone = outgoing(9, &device, &Publish::NoConfiguration);
         assert_eq!(farewell(&gone).as_deref(), Some("iot/devices/pump-1"));

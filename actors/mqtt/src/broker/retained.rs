@@ -146,6 +146,14 @@ impl Retained {
         self.note(state, [topic], receipt);
     }
 
+    /// Clears the message of `topic`, where there is one.
+    pub(super) fn clear(&self, topic: &str) {
+        let mut state = self.lock();
+        if state.index.remove(topic) {
+            self.note(state, [topic.into()], None);
+        }
+    }
+
     /// Clears all topics below `topic`.
     pub(super) fn clear_below(&self, topic: &str) {
         let mut state = self.lock();

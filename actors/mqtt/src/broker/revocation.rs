@@ -15,6 +15,7 @@ use super::owners::SessionOwners;
 use super::wills::Wills;
 use super::wire;
 use crate::identity::{Authenticator, ClientIdentity};
+use crate::topics;
 
 /// Sessions are also looked through this often, for rights that end by themselves.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -68,10 +69,22 @@ impl Revocation {
 
     async fn revoke(&self, client: Arc<str>, identity: Arc<dyn ClientIdentity>) {
         if self.end_session(&client, None).await {
+            self.clear_status(&*identity);
             self.owners().release(&client, &identity);
             debug!(%client, principal = identity.name(), "session ended");
         } else {
             warn!(%client, "a client that lost its rights has not left in time, trying again");
+        }
+    }
+
+    /// Clears the status that a device had retained, where no other session of it goes on: nobody else is to read what
+    /// it said by rights that have ended. What the hub retains for it stays.
+    fn clear_status(&self, identity: &dyn ClientIdentity) {
+        let Some(device) = identity.name().strip_prefix("device:") else { return };
+        let is_other =
+            |owner: &Arc<dyn ClientIdentity>| owner.principal() == identity.principal() && owner.lasts();
+        if self.owners().filter(|_, owner| is_other(owner)).is_empty() {
+            self.common.retained.clear(&topics::status(device));
         }
     }
 

@@ -93,6 +93,23 @@ async fn rights_that_end_leave_nothing() {
 }
 
 #[tokio::test]
+async fn the_status_of_a_device_goes_with_its_rights() {
+    let guarded = Guarded::start(STRICT).await;
+    let retained = || guarded.broker.retained.figures().messages;
+    let mut pump = guarded.admitted(true, "pump-1", "pump-1", true).await;
+    assert_eq!(publishes(&mut pump, true, true, "iot/devices/pump-1/status", "online").await, 0);
+    let mut fan = guarded.admitted(true, "fan", "fan", true).await;
+    assert_eq!(publishes(&mut fan, true, true, "iot/devices/fan/status", "online").await, 0);
+    assert_eq!(retained(), 2);
+    guarded.roster.set_ended("device:pump-1", true);
+    until("one is left", async || retained() == 1).await;
+    let mut admin = guarded.admitted(true, "admin", "admin", true).await;
+    admin.send(&subscribe(true, 1, &[("iot/devices/pump-1/status", 0)])).await;
+    let told = admin.all().await;
+    assert!(told.iter().all(|packet| packet[0] & 0xf0 != 0x30), "{told:x?}");
+}
+
+#[tokio::test]
 async fn a_right_that_ends_while_its_client_connects_lets_nobody_in() {
     let guarded = Guarded::start(STRICT).await;
     guarded.roster.set_ended("device:pump-1", true);
