@@ -201,7 +201,7 @@ impl Application {
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
         }
         let environment = SeedEnvironment::read();
-        let jwt = environment.jwt_keys(seal.jwt_keys(), config.is_local_only())?;
+        let jwt = environment.jwt_keys(seal.jwt_keys(), config.takes_short_secrets())?;
         let store = open_store(&config, &seal).await?;
         let mut settings = hub_settings(&config);
         let tokens = Tokens::new(Arc::clone(&seal)).for_broker(config.mosquitto_files.is_some());

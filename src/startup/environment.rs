@@ -56,11 +56,11 @@ impl SeedEnvironment {
     pub fn jwt_keys(
         &self,
         own: impl Iterator<Item = (HubKeyId, [u8; 32])>,
-        only_loopback: bool,
+        takes_short: bool,
     ) -> Result<JwtKeys, EnvironmentError> {
         let own = own.map(|(id, key)| JwtKey::own(&id.to_string(), key));
         let shared = match &self.jwt_secret {
-            Some(secret) if only_loopback => Some(JwtKey::shared_on_loopback(SHARED, secret.as_bytes())),
+            Some(secret) if takes_short => Some(JwtKey::shared_on_loopback(SHARED, secret.as_bytes())),
             Some(secret) => Some(JwtKey::shared(SHARED, secret.as_bytes())?),
             None => None,
         };
@@ -93,5 +93,19 @@ impl SeedEnvironment {
         made.map_err(|error| wrong(&error))?.map_err(|error| wrong(&error))?;
         tracing::info!(user = %name, "made the user that {USER} in the environment names");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_shared_secret_is_for_a_hub_that_no_other_machine_reaches() {
+        let environment =
+            SeedEnvironment { jwt_secret: Some("your-secret-key".into()), ..SeedEnvironment::default() };
+        assert!(environment.jwt_keys(std::iter::empty(), true).is_ok());
+        let refused = environment.jwt_keys(std::iter::empty(), false).unwrap_err();
+        assert!(refused.to_string().starts_with("JWT_SECRET in the environment: "), "{refused}");
     }
 }
