@@ -169,6 +169,10 @@ async fn cloud_backend_takes_the_tokens_of_others_under_a_shared_secret_alone() 
     assert_eq!(members, ["exp", "iat", "sid", "sub"]);
     assert_eq!(status(own.clone()).await, 200);
     let foreign = jwt(&header, &of("bob"), SECRET.as_bytes());
+    // A token without a session begets none: it would go on without an end.
+    let refresh = hub.request(Method::POST, "/v1/auth/refresh").bearer_auth(&foreign).send().await.unwrap();
+    assert_eq!(refresh.status(), 401);
+    assert_eq!(refresh.json::<Value>().await.unwrap(), json!({ "detail": "Could not validate credentials" }));
     let disabled = ann.send(&hub, Method::PATCH, "/api/users/bob", &json!({ "disabled": true })).await;
     assert_eq!(disabled.status(), 200);
     assert_eq!((status(own).await, status(foreign).await), (401, 404));
