@@ -9,7 +9,7 @@ use sha2::Sha256;
 use twinhub_actors::SystemClock;
 use twinhub_domain::Clock as _;
 
-use crate::support::hub::{HubProcess, Installation, run, run_fed};
+use crate::support::hub::{HubProcess, Installation, run};
 use crate::support::people::{PASSWORD, Person, told};
 
 const SECRET: &str = "a secret of several programs, long enough";
@@ -212,6 +212,15 @@ async fn cloud_backend_has_the_demo_user_of_the_environment() {
     let hub = installation.clone().in_environment("DEMO_PASS", "another").start().await;
     let again = login(&hub, &json!({ "username": "admin", "password": "admin123" })).await;
     assert_eq!(again.0, 200, "a user that there is stays as it is");
+    let admin = hub.post("/api/auth/login", &json!({ "name": "admin", "password": "admin123" })).await;
+    let cookie = admin.headers()["set-cookie"].to_str().unwrap().split([';', '=']).nth(1).unwrap().to_owned();
+    let bob = Person::with_session(&hub, &cookie).add(&hub, "bob", "admin").await;
+    let removed = bob.request(&hub, Method::DELETE, "/api/users/admin").send().await.unwrap();
+    assert_eq!(removed.status(), 200);
+    hub.terminate().await;
+    let hub = installation.start().await;
+    let gone = login(&hub, &json!({ "username": "admin", "password": "admin123" })).await;
+    assert_eq!(gone.0, 401, "one that was removed does not come again");
     let half = Installation::new().in_environment("DEMO_USER", "admin").start().await;
     assert_eq!(half.get("/api/devices").await.status(), 200, "both, or none");
 }
@@ -222,8 +231,6 @@ async fn what_everybody_knows_of_the_original_is_refused_beyond_this_machine() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let place = ["--data-dir", data, "--listen", "0.0.0.0:0", "--mqtt-listen", "127.0.0.1:0"];
-    let add = ["user", "add", "ann", "--role", "admin", "--password-stdin", "--data-dir", data];
-    assert!(run_fed(&add, PASSWORD).await.status.success());
     for (environment, expected) in [
         (&[("DEMO_USER", "admin"), ("DEMO_PASS", "admin123")][..], "DEMO_PASS"),
         (&[("JWT_SECRET", "your-secret-key")], "JWT_SECRET"),
