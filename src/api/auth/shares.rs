@@ -87,11 +87,12 @@ pub async fn open_share(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let token = body.read();
-    let admission = access.state.admit_share(&token, client::of(&request).address).await?;
+    let (admission, ends_at) = access.state.admit_share(&token, client::of(&request).address).await?;
     let by_link = Access::new(access.state.clone(), admission);
     let permissions = permission_words(|permission| by_link.demand(*permission).is_ok());
     let item = CallerItem { caller: by_link.caller().name(), user: None, role: None, permissions };
     let mut response = HttpResponse::Ok();
-    cookie::give_share(&mut response, &access.state, &token, &request);
+    let life_ms = ends_at.millis() - access.now().millis();
+    cookie::give_share(&mut response, &access.state, (&token, life_ms), &request);
     Ok(reply::json_with(response, &item))
 }

@@ -143,6 +143,21 @@ async fn a_share_link_shows_and_changes_nothing_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_browser_keeps_a_share_link_as_long_as_it_counts() {
+    let hub = Installation::new().start().await;
+    let ann = Person::first(&hub, "ann").await;
+    for days in [7_u64, 300] {
+        let body = json!({ "name": "lobby", "expires_in": format!("{days}d") });
+        let (_, secret) = make(&ann, &hub, "/api/auth/shares", body).await;
+        let opened = hub.post("/api/auth/shares/open", &json!({ "token": secret })).await;
+        let cookie = opened.headers()["set-cookie"].to_str().unwrap();
+        let life = cookie.split("; ").find_map(|part| part.strip_prefix("Max-Age=")).unwrap();
+        let (life, whole) = (life.parse::<u64>().unwrap(), days * 86_400);
+        assert!((whole - 600..=whole).contains(&life), "{cookie}");
+    }
+}
+
+#[tokio::test]
 async fn who_has_a_link_opens_it_in_a_browser() {
     let hub = Installation::new().with("--registration", "invite").start().await;
     let ann = Person::first(&hub, "ann").await;
