@@ -262,10 +262,12 @@ impl Config {
         self.listen.ip().is_loopback()
     }
 
-    /// Does a proxy in front of it serve it by https? So its public address says.
+    /// May a password or a secret be short, as nobody but this machine can try them? A proxy that ends TLS in front of the
+    /// hub lets the world in, and the public address tells of one.
     #[must_use]
-    pub fn is_behind_tls(&self) -> bool {
-        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    pub fn takes_short_secrets(&self) -> bool {
+        let is_behind_tls = self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+        self.is_local_only() && !is_behind_tls
     }
 
     /// Are HTTP and MQTT served over TLS?

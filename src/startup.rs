@@ -200,8 +200,10 @@ impl Application {
             // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
         }
+        let broker_files = broker_files(&config)?;
+        let sign_on = config.oidc.clone().map(SingleSignOn::new).transpose().map_err(StartError::SignOn)?;
         let environment = SeedEnvironment::read();
-        let jwt = environment.jwt_keys(seal.jwt_keys(), config.is_local_only())?;
+        let jwt = environment.jwt_keys(seal.jwt_keys(), config.takes_short_secrets())?;
         let store = open_store(&config, &seal).await?;
         let mut settings = hub_settings(&config);
         let tokens = Tokens::new(Arc::clone(&seal)).for_broker(config.mosquitto_files.is_some());
@@ -212,33 +214,23 @@ impl Application {
             .map_err(|source| StartError::Store { database: config.database.to_string(), source })?;
 
         if let Err(error) = environment.make_user(&hub).await {
-            hub.close().await;
-            store.close().await;
-            return Err(error.into());
+            return Err(close(&hub, &store, error).await);
         }
         let is_for_users = !config.is_local_only() && !config.open_to_network && !config.lan;
         if is_for_users && !hub.directory.has_users() {
-            hub.close().await;
-            store.close().await;
-            return Err(StartError::NoUser { address: config.listen });
+            return Err(close(&hub, &store, StartError::NoUser { address: config.listen }).await);
         }
 
         let shares = handles::share_out(config.http_connections, config.mqtt_connections);
         let connected = match connect(&config, &hub, Arc::clone(&store), shares.mqtt, tls.as_ref()).await {
             Ok(connected) => connected,
-            Err(error) => {
-                hub.close().await;
-                store.close().await; // what is under way in it ends before the runtime does
-                return Err(error);
-            }
+            Err(error) => return Err(close(&hub, &store, error).await),
         };
         let DeviceLink { link, listens, over_tls, host, port, url } = connected;
         let listeners: Vec<_> = std::iter::once(http).chain(listens).chain(over_tls).collect();
         hub.confine_webhooks(destinations(&config, &listeners));
         hub.connect(Arc::clone(&link));
 
-        let sign_on = config.oidc.clone().map(SingleSignOn::new).transpose().map_err(StartError::SignOn)?;
-        let sign_on = sign_on.map(Arc::new);
         let info = ServerInfo {
             version: env!("CARGO_PKG_VERSION"),
             started_at,
@@ -258,7 +250,7 @@ impl Application {
             serves_set_up: config.serves_set_up(),
             local_key: Some(local_key),
             jwt,
-            sign_on,
+            sign_on: sign_on.map(Arc::new),
             public_url: config.public_url.clone(),
             tls: tls.clone(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
@@ -269,7 +261,13 @@ impl Application {
             warn!(%error, "could not search for the remains of broken uploads");
         }
         let web = WebState::new(Arc::clone(&hub), Arc::clone(&link), info, &web_settings);
-        let (server, _) = http::serve(listener, &web, &web_settings).map_err(StartError::Serve)?;
+        let server = match http::serve(listener, &web, &web_settings) {
+            Ok((server, _)) => server,
+            Err(source) => {
+                link.close().await;
+                return Err(close(&hub, &store, StartError::Serve(source)).await);
+            }
+        };
         let handle = server.handle();
         actix_rt::spawn(server);
         if let Some(tls) = &tls {
@@ -281,7 +279,14 @@ impl Application {
         info!(%http, mqtt, mqtts, version = env!("CARGO_PKG_VERSION"), "serving");
         let largest_payload = largest_payload(&config);
         let set_up = hub.take_set_up_token();
-        let broker_files = follow_broker_files(&config, &hub, &store)?;
+        let broker_files = broker_files.map(|files| {
+            broker_files::follow(
+                Arc::clone(&hub),
+                Arc::clone(&store),
+                files,
+                config.mosquitto_pid_file.clone(),
+            )
+        });
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -379,18 +384,19 @@ fn scheme(over_tls: bool) -> &'static str {
     if over_tls { "https" } else { "http" }
 }
 
-/// Keeps the files of an outside Mosquitto up to date, where the configuration names their folder.
-fn follow_broker_files(
-    config: &Config,
-    hub: &Arc<Hub>,
-    store: &Arc<SqlStore>,
-) -> Result<Option<FollowingBrokerFiles>, StartError> {
+/// The files of an outside Mosquitto, where the configuration names their folder.
+fn broker_files(config: &Config) -> Result<Option<BrokerFiles>, StartError> {
     let Some(path) = &config.mosquitto_files else { return Ok(None) };
     let bad = |source| StartError::BrokerFiles { path: path.clone(), source };
     std::fs::read_dir(path).map_err(bad)?; // a misspelt path is told at once
-    let files = BrokerFiles::new(config, path.clone()).map_err(|error| bad(std::io::Error::other(error)))?;
-    let (hub, store) = (Arc::clone(hub), Arc::clone(store));
-    Ok(Some(broker_files::follow(hub, store, files, config.mosquitto_pid_file.clone())))
+    BrokerFiles::new(config, path.clone()).map(Some).map_err(|error| bad(std::io::Error::other(error)))
+}
+
+/// Closes what runs already, for a start that comes to nothing: what is under way in it ends before the runtime does.
+async fn close(hub: &Hub, store: &SqlStore, error: impl Into<StartError>) -> StartError {
+    hub.close().await;
+    store.close().await;
+    error.into()
 }
 
 /// Where devices find what listens on `address`. One that listens everywhere is found by the address that this

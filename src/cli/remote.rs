@@ -55,6 +55,10 @@ impl HubArgs {
     /// The address of the hub. Where none was given, and this machine's hub is at the usual one, it says itself whether it
     /// is served over TLS.
     fn address(&self) -> String {
+        self.address_by(local_key)
+    }
+
+    fn address_by(&self, local_key: impl FnOnce() -> Option<KeyOfHub>) -> String {
         let here = (self.url == HUB).then(local_key).flatten().filter(|key| key.is_for(HUB));
         here.map_or_else(|| self.url.clone(), |key| key.url())
     }
@@ -80,9 +84,13 @@ impl HubArgs {
     /// The credential for requests to `url`: the given one goes to the hub that is asked alone.
     #[must_use]
     pub fn token_for(&self, url: &str) -> Option<RemoteToken> {
+        self.token_by(url, local_key)
+    }
+
+    fn token_by(&self, url: &str, local_key: impl FnOnce() -> Option<KeyOfHub>) -> Option<RemoteToken> {
         let origin = |url: &str| url::Url::parse(url).ok().map(|url| url.origin());
         match &self.token {
-            Some(token) => (origin(url) == origin(&self.url)).then(|| token.clone()),
+            Some(token) => (origin(url) == origin(&self.address_by(local_key))).then(|| token.clone()),
             None => local_key().filter(|key| key.is_for(url)).map(|key| RemoteToken(key.token)),
         }
     }
@@ -341,6 +349,22 @@ mod tests {
         assert_eq!(take_frame(&mut text), Some(frame));
         assert_eq!(take_frame(&mut text), None);
         assert_eq!(text, b"event: res");
+    }
+
+    #[test]
+    fn a_given_token_goes_to_the_hub_that_is_asked_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("local.key"), "twh_local_x\nhttps://127.0.0.1:8080\n").unwrap();
+        let over_tls = || KeyOfHub::read(dir.path());
+        let args = |url: &str| HubArgs { url: url.into(), token: "twh_a".parse().ok(), ca: None };
+        let is_sent = |args: &HubArgs, url: &str| args.token_by(url, over_tls).is_some();
+        assert_eq!(args(HUB).address_by(over_tls), "https://127.0.0.1:8080");
+        assert!(is_sent(&args(HUB), "https://127.0.0.1:8080"), "the usual address leads to TLS");
+        assert!(!is_sent(&args(HUB), "http://127.0.0.1:8080"), "and not in clear");
+        assert!(args(HUB).token_by(HUB, || None).is_some());
+        let other = args("https://hub.example.com");
+        assert!(is_sent(&other, "https://hub.example.com/api/devices"));
+        assert!(!is_sent(&other, "https://127.0.0.1:8080") && !is_sent(&other, "https://evil.example"));
     }
 
     #[test]

@@ -138,3 +138,14 @@ fn one_word_serves_the_local_network_and_others_win_over_it() {
         "anyone on the network could do everything"
     );
 }
+
+#[test]
+fn short_secrets_are_taken_where_no_other_machine_reaches_it() {
+    let check = |file: &str, expected: bool| {
+        assert_eq!(combine("", None, file).unwrap().takes_short_secrets(), expected, "{file}");
+    };
+    check("", true);
+    check("public-url = 'http://127.0.0.1:8080'", true);
+    check("public-url = 'https://twins.example.com'", false);
+    check("listen = '0.0.0.0:8080'\nopen-to-network = true", false);
+}

@@ -13,6 +13,7 @@ use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
 use twinhub_actors::hub::TokenHolder;
 use twinhub_actors::messages::bound_keys::ProvisioningUse;
+use twinhub_domain::Timestamp;
 use twinhub_domain::cause::Source;
 
 use super::credential::RequestCredential;
@@ -185,15 +186,22 @@ impl WebState {
         self.identify(RequestCredential::Bearer(token), address).await
     }
 
-    /// Lets the caller in who has this share link.
+    /// Lets the caller in who has this share link, and gives the moment at which that expires.
     ///
     /// # Errors
     /// It is none, or counts no more.
-    pub async fn admit_share(&self, token: &str, address: IpAddr) -> Result<CallerAdmission, ApiError> {
-        match Secret::parse(token).map_err(Unidentified::from)?.kind() {
-            SecretKind::Share => self.identify(RequestCredential::Session(token), address).await,
-            _ => Err(Unidentified::Kind.into()),
+    pub async fn admit_share(
+        &self,
+        token: &str,
+        address: IpAddr,
+    ) -> Result<(CallerAdmission, Timestamp), ApiError> {
+        let secret = Secret::parse(token).map_err(Unidentified::from)?;
+        if secret.kind() != SecretKind::Share {
+            return Err(Unidentified::Kind.into());
         }
+        let admission = self.identify(RequestCredential::Session(token), address).await?;
+        let ends_at = self.directory().end_of_key(&secret.id()).ok_or(Unidentified::Key)?;
+        Ok((admission, ends_at))
     }
 
     /// Lets the caller in who has this session.

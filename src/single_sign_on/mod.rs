@@ -9,9 +9,11 @@ mod pending;
 mod provider;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use openidconnect::{CsrfToken, Nonce, PkceCodeChallenge};
+use twinhub_access::limits::counted_address;
 use twinhub_actors::messages::accounts::ExternalProfile;
 use twinhub_domain::Timestamp;
 
@@ -98,16 +100,23 @@ impl SingleSignOn {
         format!("{}{CALLBACK}", public_url.unwrap_or(asked))
     }
 
-    /// Begins a sign-in of somebody who came for the page `next`.
+    /// Begins a sign-in of somebody at `address`, who came for the page `next`.
     ///
     /// # Errors
     /// The provider does not answer.
-    pub async fn begin(&self, redirect: String, next: String, now: Timestamp) -> Result<Begun, SignOnError> {
+    pub async fn begin(
+        &self,
+        redirect: String,
+        next: String,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Begun, SignOnError> {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (state, nonce) = (CsrfToken::new_random_len(32), Nonce::new_random_len(32));
         let url =
             self.provider.authorization(&redirect, &state, &nonce, challenge, &self.config.scopes).await?;
-        let pending = PendingSignIn { nonce, verifier, redirect, next, begun_at: now };
+        let address = counted_address(address);
+        let pending = PendingSignIn { nonce, verifier, redirect, next, address, begun_at: now };
         self.pending().put(state.secret(), pending, now);
         Ok(Begun { url, state: state.secret().clone() })
     }

@@ -1,6 +1,8 @@
 //! Sign-ins that are under way at the provider.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use openidconnect::{Nonce, PkceCodeVerifier};
 use sha2::{Digest as _, Sha256};
@@ -8,8 +10,10 @@ use twinhub_domain::Timestamp;
 
 /// The time that a person may take at the provider.
 const LIFE_MS: i64 = 10 * 60 * 1_000;
-/// Sign-ins under way at once: a few MB. With more the oldest ends.
+/// Sign-ins under way at once: a few MB. With more the oldest ends of the address that has most.
 const MOST: usize = 10_000;
+/// Sign-ins under way at once from one address, as limits count addresses. With more its oldest ends.
+const MOST_OF_ADDRESS: usize = 20;
 
 /// A sign-in that has begun.
 pub struct PendingSignIn {
@@ -18,6 +22,8 @@ pub struct PendingSignIn {
     /// The address that the provider answers to, which must be named again for the code.
     pub redirect: String,
     pub next: String,
+    /// The address that it began at, as limits count addresses: nobody ends the sign-ins of others by beginning many.
+    pub address: IpAddr,
     pub begun_at: Timestamp,
 }
 
@@ -28,14 +34,37 @@ pub struct PendingSignIns(HashMap<[u8; 32], PendingSignIn>);
 impl PendingSignIns {
     /// Keeps a sign-in by its state.
     pub fn put(&mut self, state: &str, pending: PendingSignIn, now: Timestamp) {
+        let of_address = self.0.values().filter(|other| other.address == pending.address).count();
+        if of_address >= MOST_OF_ADDRESS {
+            self.end_oldest_of(pending.address);
+        }
         if self.0.len() >= MOST {
             self.0.retain(|_, pending| pending.is_alive(now));
         }
-        if self.0.len() >= MOST {
-            let oldest = self.0.iter().min_by_key(|(_, pending)| pending.begun_at).map(|(hash, _)| *hash);
-            oldest.map(|hash| self.0.remove(&hash));
+        if self.0.len() >= MOST
+            && let Some(busiest) = self.busiest()
+        {
+            self.end_oldest_of(busiest);
         }
         self.0.insert(hash(state), pending);
+    }
+
+    fn end_oldest_of(&mut self, address: IpAddr) {
+        let theirs = self.0.iter().filter(|(_, pending)| pending.address == address);
+        let oldest = theirs.min_by_key(|(_, pending)| pending.begun_at).map(|(hash, _)| *hash);
+        oldest.map(|hash| self.0.remove(&hash));
+    }
+
+    /// The address with the most sign-ins; of several, the one with the oldest.
+    fn busiest(&self) -> Option<IpAddr> {
+        let mut counts: HashMap<IpAddr, (usize, Timestamp)> = HashMap::new();
+        for pending in self.0.values() {
+            let (count, oldest) = counts.entry(pending.address).or_insert((0, pending.begun_at));
+            *count += 1;
+            *oldest = pending.begun_at.min(*oldest);
+        }
+        let busiest = counts.into_iter().max_by_key(|(_, (count, oldest))| (*count, Reverse(*oldest)));
+        busiest.map(|(address, _)| address)
     }
 
     /// Takes the sign-in of this state out, where it is under way.
@@ -63,14 +92,23 @@ mod tests {
         Timestamp::from_millis(1_767_268_800_000 + ms)
     }
 
+    fn address(number: i64) -> IpAddr {
+        IpAddr::from(u32::try_from(number).unwrap().to_be_bytes())
+    }
+
     fn pending(begun: i64) -> PendingSignIn {
         PendingSignIn {
             nonce: Nonce::new("n".into()),
             verifier: PkceCodeVerifier::new("v".into()),
             redirect: "http://hub/".into(),
             next: "/".into(),
+            address: address(0),
             begun_at: at(begun),
         }
+    }
+
+    fn pending_of(number: i64, begun: i64) -> PendingSignIn {
+        PendingSignIn { address: address(number), ..pending(begun) }
     }
 
     #[test]
@@ -88,7 +126,7 @@ mod tests {
     fn memory_is_bounded_and_the_newest_stay() {
         let mut all = PendingSignIns::default();
         for n in 0..i64::try_from(MOST).unwrap() + 5 {
-            all.put(&n.to_string(), pending(n), at(n));
+            all.put(&n.to_string(), pending_of(n, n), at(n));
         }
         assert_eq!(all.0.len(), MOST);
         let now = at(i64::try_from(MOST).unwrap());
@@ -97,5 +135,33 @@ mod tests {
             all.put(&format!("late {n}"), pending(LIFE_MS * 2), at(LIFE_MS * 2));
         }
         assert!(all.0.len() <= 6, "{}", all.0.len());
+    }
+    #[test]
+    fn an_address_that_begins_many_ends_its_own() {
+        let mut all = PendingSignIns::default();
+        all.put("of another", pending_of(1, 0), at(0));
+        let most = i64::try_from(MOST_OF_ADDRESS).unwrap();
+        for n in 1..=most + 2 {
+            all.put(&n.to_string(), pending(n), at(n));
+        }
+        assert_eq!(all.0.len(), MOST_OF_ADDRESS + 1);
+        assert!(all.take("2", at(most)).is_none() && all.take("3", at(most)).is_some());
+        assert!(all.take("of another", at(most)).is_some());
+    }
+
+    #[test]
+    fn of_a_full_table_the_address_with_most_loses() {
+        let mut all = PendingSignIns::default();
+        let most = i64::try_from(MOST).unwrap();
+        for n in 0..most - 2 {
+            all.put(&n.to_string(), pending_of(n, n), at(n));
+        }
+        for n in 0..2 {
+            all.put(&format!("of two {n}"), pending_of(most, most + n), at(most));
+        }
+        all.put("another", pending_of(most + 1, most), at(most));
+        assert_eq!(all.0.len(), MOST);
+        assert!(all.take("of two 0", at(most)).is_none() && all.take("of two 1", at(most)).is_some());
+        assert!(all.take("0", at(most)).is_some() && all.take("another", at(most)).is_some());
     }
 }

@@ -6,7 +6,7 @@ use twinhub_access::password::Password;
 use twinhub_access::{DisplayName, Role, ScopeWish, UserName};
 use twinhub_actors::Hub;
 use twinhub_actors::access::Caller;
-use twinhub_actors::messages::accounts::{AddUser, FindUser, NewUser};
+use twinhub_actors::messages::accounts::{AddUser, NewUser};
 use twinhub_domain::cause::Source;
 use twinhub_store::seal::HubKeyId;
 
@@ -56,11 +56,11 @@ impl SeedEnvironment {
     pub fn jwt_keys(
         &self,
         own: impl Iterator<Item = (HubKeyId, [u8; 32])>,
-        only_loopback: bool,
+        takes_short: bool,
     ) -> Result<JwtKeys, EnvironmentError> {
         let own = own.map(|(id, key)| JwtKey::own(&id.to_string(), key));
         let shared = match &self.jwt_secret {
-            Some(secret) if only_loopback => Some(JwtKey::shared_on_loopback(SHARED, secret.as_bytes())),
+            Some(secret) if takes_short => Some(JwtKey::shared_on_loopback(SHARED, secret.as_bytes())),
             Some(secret) => Some(JwtKey::shared(SHARED, secret.as_bytes())?),
             None => None,
         };
@@ -69,18 +69,16 @@ impl SeedEnvironment {
         Ok(JwtKeys::new(AUDIENCE, signs, keys))
     }
 
-    /// Makes the user that the environment names, an admin, where there is none of that name.
+    /// Makes the user that the environment names, an admin, while there is no user at all: one that was removed stays away.
     ///
     /// # Errors
     /// It is no user name, or others reach the hub and the password is too weak for that.
     pub async fn make_user(&self, hub: &Arc<Hub>) -> Result<(), EnvironmentError> {
-        let Some((name, password)) = &self.demo else { return Ok(()) };
+        let Some((name, password)) = self.demo.as_ref().filter(|_| !hub.directory.has_users()) else {
+            return Ok(());
+        };
         let program = hub.of(Caller::Program, Source::Hub);
         let wrong = |error: &dyn std::fmt::Display| EnvironmentError::Demo(error.to_string());
-        let found = program.ask(FindUser { login: name.as_str().into() }).await;
-        if found.map_err(|error| wrong(&error))?.is_some() {
-            return Ok(());
-        }
         let user = NewUser {
             name: UserName::parse(name).map_err(|error| wrong(&error))?,
             email: None,
@@ -93,5 +91,19 @@ impl SeedEnvironment {
         made.map_err(|error| wrong(&error))?.map_err(|error| wrong(&error))?;
         tracing::info!(user = %name, "made the user that {USER} in the environment names");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_shared_secret_is_for_a_hub_that_no_other_machine_reaches() {
+        let environment =
+            SeedEnvironment { jwt_secret: Some("your-secret-key".into()), ..SeedEnvironment::default() };
+        assert!(environment.jwt_keys(std::iter::empty(), true).is_ok());
+        let refused = environment.jwt_keys(std::iter::empty(), false).unwrap_err();
+        assert!(refused.to_string().starts_with("JWT_SECRET in the environment: "), "{refused}");
     }
 }

@@ -10,14 +10,14 @@ use tracing::{info, warn};
 
 use crate::api::firmware;
 use crate::config::Database;
+use crate::startup::tls;
 
 /// The files in a data folder that are ours, but for the parts of a database.
 const OURS: [&str; 7] =
     ["instance", "instance.new", "local.key", "local.key.new", "lock", "secret.key", "secret.key.new"];
-/// The folder of firmware images in it.
-const IMAGES: &str = "firmware";
-/// The folder of the hub's own authority in it, which is made with its modes.
-const TLS: &str = "tls";
+/// The folders in it, of firmware images and of the hub's own authority, and the files in them that are ours.
+const FOLDERS: [(&str, fn(&str) -> bool); 2] =
+    [("firmware", firmware::is_file_name), (tls::FOLDER, is_of_authority)];
 /// A file system's own folder, where one is mounted as the data folder. It says nothing of what else is there.
 const LOST: &str = "lost+found";
 /// The endings of the names of a database's files.
@@ -66,16 +66,19 @@ fn find(data_dir: &Path, database: &Database) -> (Vec<PathBuf>, Vec<String>) {
     let is_ours = |name: &str| {
         OURS.contains(&name) || name.starts_with("twinhub.db") || names.iter().any(|part| part == name)
     };
-    let images = data_dir.join(IMAGES);
     let mut foreign = Vec::new();
-    if fs::symlink_metadata(&images).is_ok_and(|kind| kind.is_dir()) {
-        foreign = collect(&images, firmware::is_file_name, &mut paths);
-        if foreign.is_empty() {
-            paths.push(images);
+    for (name, is_file) in FOLDERS {
+        let folder = data_dir.join(name);
+        if fs::symlink_metadata(&folder).is_ok_and(|kind| kind.is_dir()) {
+            let others = collect(&folder, is_file, &mut paths);
+            if others.is_empty() {
+                paths.push(folder);
+            }
+            foreign.extend(others);
         }
     }
     foreign.extend(collect(data_dir, is_ours, &mut paths));
-    foreign.retain(|name| !matches!(name.as_str(), IMAGES | TLS | LOST));
+    foreign.retain(|name| name != LOST && !FOLDERS.iter().any(|(folder, _)| name == *folder));
     if let Some(file) = &database {
         let folder = file.parent().unwrap_or(Path::new("."));
         paths.extend(parts(file).into_iter().map(|name| folder.join(name)).filter(|path| path.is_file()));
@@ -86,6 +89,11 @@ fn find(data_dir: &Path, database: &Database) -> (Vec<PathBuf>, Vec<String>) {
     paths.sort_unstable();
     paths.dedup();
     (paths, foreign)
+}
+
+/// Is this the name of a file that the hub's own authority makes in its folder?
+fn is_of_authority(name: &str) -> bool {
+    matches!(name, "ca.key" | "ca.pem" | "ca.new" | "hub.key" | "hub.pem" | "hub.new")
 }
 
 /// The names of a database's file and of those beside it.
@@ -138,11 +146,13 @@ mod tests {
     #[test]
     fn a_folder_of_ours_is_closed_with_all_that_is_in_it() {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["twinhub.db", "twinhub.db-wal", "instance", "local.key", IMAGE];
+        let names =
+            ["twinhub.db", "twinhub.db-wal", "instance", "local.key", IMAGE, "tls/ca.key", "tls/hub.pem"];
         loose(dir.path(), &names);
         tighten(dir.path(), &Database::File(dir.path().join("twinhub.db")));
-        assert_eq!(names.map(|name| mode(&dir.path().join(name))), [0o600; 5]);
-        assert_eq!((mode(dir.path()), mode(&dir.path().join("firmware"))), (0o700, 0o700));
+        assert_eq!(names.map(|name| mode(&dir.path().join(name))), [0o600; 7]);
+        let folders = [".", "firmware", "tls"].map(|name| mode(&dir.path().join(name)));
+        assert_eq!(folders, [0o700; 3]);
     }
 
     const IMAGE: &str = "firmware/019ab0c4-5d3e-7c11-8a3f-0123456789ab";

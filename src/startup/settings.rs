@@ -88,8 +88,7 @@ pub(crate) fn accounts(config: &Config) -> AccountSettings {
             config::RegistrationOption::Invite => RegistrationPolicy::Invite,
             config::RegistrationOption::Open => RegistrationPolicy::Open,
         },
-        // A proxy that ends TLS lets the world in.
-        only_loopback: config.is_local_only() && !config.is_behind_tls(),
+        only_loopback: config.takes_short_secrets(),
         over_tls: config.over_tls(),
     }
 }

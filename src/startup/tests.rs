@@ -39,6 +39,23 @@ async fn it_is_not_ready_any_more_while_it_shuts_down() {
 }
 
 #[actix_web::test]
+async fn a_folder_for_the_broker_that_is_not_there_is_told_before_anything_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let any = "127.0.0.1:0".parse().ok();
+    let data_dir = dir.path().join("data");
+    let options = config::Options {
+        listen: any,
+        mqtt_listen: any,
+        data_dir: Some(data_dir.clone()),
+        mosquitto_files: Some(dir.path().join("nowhere")),
+        ..Default::default()
+    };
+    let error = Application::start(Config::resolve(options).unwrap()).await.err().unwrap();
+    assert!(matches!(error, StartError::BrokerFiles { .. }), "{error}");
+    assert!(!data_dir.join("twinhub.db").exists(), "no store was opened");
+}
+
+#[actix_web::test]
 async fn what_is_kept_and_for_how_long_can_change_while_it_runs() {
     use serde_json::{Value, json};
     use twinhub_store::Store as _;

@@ -79,6 +79,15 @@ async fn what_is_wrong_is_said_with_what_to_do() {
     let found = report["findings"].as_array().unwrap();
     let users = found.iter().find(|finding| finding["check"] == "users").unwrap();
     assert_eq!((&users["level"], &users["detail"]), (&"ok".into(), &"1 user, 1 admin".into()), "{told}");
+
+    let in_clear = "  listeners: MQTT is served in clear on 0.0.0.0:1883";
+    let (code, told) = doctor(&installation, &["doctor", "--lan"]).await;
+    assert_eq!((code, lines(&told, "fail")), (Some(0), vec![]), "{told}");
+    assert!(told.contains(&format!("warn{in_clear}")) && told.contains("port 8883"), "{told}");
+    for otherwise in ["--tls=off", "--mqtt-tls-listen=127.0.0.1:8883"] {
+        let (code, told) = doctor(&installation, &["doctor", "--lan", otherwise]).await;
+        assert!(code == Some(1) && told.contains(&format!("fail{in_clear}")), "{told}");
+    }
 }
 
 #[tokio::test]

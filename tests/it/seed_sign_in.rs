@@ -9,7 +9,7 @@ use sha2::Sha256;
 use twinhub_actors::SystemClock;
 use twinhub_domain::Clock as _;
 
-use crate::support::hub::{HubProcess, Installation, run, run_fed};
+use crate::support::hub::{HubProcess, Installation, run};
 use crate::support::people::{PASSWORD, Person, told};
 
 const SECRET: &str = "a secret of several programs, long enough";
@@ -169,6 +169,10 @@ async fn cloud_backend_takes_the_tokens_of_others_under_a_shared_secret_alone() 
     assert_eq!(members, ["exp", "iat", "sid", "sub"]);
     assert_eq!(status(own.clone()).await, 200);
     let foreign = jwt(&header, &of("bob"), SECRET.as_bytes());
+    // A token without a session begets none: it would go on without an end.
+    let refresh = hub.request(Method::POST, "/v1/auth/refresh").bearer_auth(&foreign).send().await.unwrap();
+    assert_eq!(refresh.status(), 401);
+    assert_eq!(refresh.json::<Value>().await.unwrap(), json!({ "detail": "Could not validate credentials" }));
     let disabled = ann.send(&hub, Method::PATCH, "/api/users/bob", &json!({ "disabled": true })).await;
     assert_eq!(disabled.status(), 200);
     assert_eq!((status(own).await, status(foreign).await), (401, 404));
@@ -208,6 +212,15 @@ async fn cloud_backend_has_the_demo_user_of_the_environment() {
     let hub = installation.clone().in_environment("DEMO_PASS", "another").start().await;
     let again = login(&hub, &json!({ "username": "admin", "password": "admin123" })).await;
     assert_eq!(again.0, 200, "a user that there is stays as it is");
+    let admin = hub.post("/api/auth/login", &json!({ "name": "admin", "password": "admin123" })).await;
+    let cookie = admin.headers()["set-cookie"].to_str().unwrap().split([';', '=']).nth(1).unwrap().to_owned();
+    let bob = Person::with_session(&hub, &cookie).add(&hub, "bob", "admin").await;
+    let removed = bob.request(&hub, Method::DELETE, "/api/users/admin").send().await.unwrap();
+    assert_eq!(removed.status(), 200);
+    hub.terminate().await;
+    let hub = installation.start().await;
+    let gone = login(&hub, &json!({ "username": "admin", "password": "admin123" })).await;
+    assert_eq!(gone.0, 401, "one that was removed does not come again");
     let half = Installation::new().in_environment("DEMO_USER", "admin").start().await;
     assert_eq!(half.get("/api/devices").await.status(), 200, "both, or none");
 }
@@ -218,8 +231,6 @@ async fn what_everybody_knows_of_the_original_is_refused_beyond_this_machine() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let place = ["--data-dir", data, "--listen", "0.0.0.0:0", "--mqtt-listen", "127.0.0.1:0"];
-    let add = ["user", "add", "ann", "--role", "admin", "--password-stdin", "--data-dir", data];
-    assert!(run_fed(&add, PASSWORD).await.status.success());
     for (environment, expected) in [
         (&[("DEMO_USER", "admin"), ("DEMO_PASS", "admin123")][..], "DEMO_PASS"),
         (&[("JWT_SECRET", "your-secret-key")], "JWT_SECRET"),

@@ -144,7 +144,7 @@ async fn who_the_provider_knows_has_the_role_of_their_groups_at_each_sign_in() {
     let audit = ann.json(&hub, "/api/audit?limit=100").await;
     let entries: Vec<_> = audit.as_array().unwrap().iter().rev().collect();
     let of = |action: &str| entries.iter().filter(|entry| entry["action"] == action).collect::<Vec<_>>();
-    assert_eq!(of("user.role_changed").len(), 2, "{audit}");
+    assert_eq!(of("user.role_changed").len(), 3, "{audit}");
     let refused = entries.iter().find(|entry| entry["detail"]["reason"] == "no_rights").unwrap();
     assert_eq!(refused["target"], "user:bob");
     assert_eq!(ann.json(&hub, "/api/users").await.as_array().unwrap().len(), 2);

@@ -144,10 +144,10 @@ impl JwtKeys {
         Self { audience: audience.into(), keys: [signs].into_iter().chain(others).collect() }
     }
 
-    /// Makes a token for a user and a session of theirs, from `now` for [`LIFE_MS`]. Without a session it is good under a
-    /// shared key alone. With such a key other programs check it, many of which refuse an audience that is not theirs.
+    /// Makes a token for a user and a session of theirs, from `now` for [`LIFE_MS`]. With a shared key other programs check
+    /// it, many of which refuse an audience that is not theirs.
     #[must_use]
-    pub fn sign(&self, subject: &str, session: Option<SessionId>, now: Timestamp) -> String {
+    pub fn sign(&self, subject: &str, session: SessionId, now: Timestamp) -> String {
         // There is a first: `new` puts it there.
         let key = &self.keys[0];
         let header = JwtHeader {
@@ -162,7 +162,7 @@ impl JwtKeys {
             exp: seconds(now.plus_millis(LIFE_MS)).floor(),
             nbf: None,
             iat: Some(seconds(now).floor()),
-            sid: session,
+            sid: Some(session),
         };
         let signed = format!("{}.{}", encode(&header), encode(&payload));
         let signature = hmac_sha256(&key.secret, signed.as_bytes());
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_a_day() {
-        let token = keys().sign("ann", Some(session()), now());
+        let token = keys().sign("ann", session(), now());
         let expected = Claims {
             subject: "ann".into(),
             expires_at: now().plus_millis(LIFE_MS),
@@ -368,13 +368,16 @@ mod tests {
     fn a_token_under_a_shared_key_says_no_more_than_others_know() {
         let shared = JwtKey::shared("shared", SHARED).unwrap();
         let keys = JwtKeys::new("hub-1", shared, [JwtKey::own("own", [1; 32])]);
-        let token = keys.sign("ann", None, now());
+        let token = keys.sign("ann", session(), now());
         let part = |at| decode::<Value>(token.split('.').nth(at).unwrap()).unwrap();
         assert_eq!(part(0), json!({"alg": "HS256", "typ": "JWT"}));
-        assert_eq!(part(1), json!({"sub": "ann", "exp": NOON / 1_000 + 86_400, "iat": NOON / 1_000}));
-        assert_eq!(keys.verify(&token, now()).unwrap().session, None);
-        let with_session = keys.sign("ann", Some(session()), now());
-        assert_eq!(keys.verify(&with_session, now()).unwrap().session, Some(session()));
+        let expected =
+            json!({"sub": "ann", "exp": NOON / 1_000 + 86_400, "iat": NOON / 1_000, "sid": session()});
+        assert_eq!(part(1), expected);
+        assert_eq!(keys.verify(&token, now()).unwrap().session, Some(session()));
+        let payload = json!({"sub": "ann", "exp": NOON / 1_000 + 60});
+        let foreign = made(&json!({"alg": "HS256"}), &payload, SHARED);
+        assert_eq!(keys.verify(&foreign, now()).unwrap().session, None);
     }
 
     #[test]
@@ -403,7 +406,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_that_was_changed_is_refused(at in 0_usize..250, byte in 0_u8..128) {
-            let token = keys().sign("ann", Some(session()), now());
+            let token = keys().sign("ann", session(), now());
             let mut changed = token.clone().into_bytes();
             let at = at % changed.len();
             changed[at] = byte;

@@ -8,7 +8,7 @@ use twinhub_access::bound_key::{BadBoundKey, UnusableKey};
 use twinhub_access::{
     Action, AuditEntry, BoundKey, BoundKeyWish, KeyPurpose, Permission, Rights, Role, Scope, Secret, User,
 };
-use twinhub_domain::Json;
+use twinhub_domain::{Json, Object};
 use twinhub_store::KeyUse;
 
 use super::hashing::random;
@@ -56,8 +56,13 @@ fn bound_entry(accounts: &Accounts, key: &BoundKey, by: &Asker, action: [Action;
         KeyPurpose::Provisioning(_) => (action[0], format!("key:{}", key.name)),
         KeyPurpose::Webhook(webhook) => (action[1], format!("webhook:{webhook}")),
     };
+    entry(by, accounts.clock.now(), action, &target).with_detail(detail_of(key))
+}
+
+/// The detail of the audit's entries about a key.
+pub(super) fn detail_of(key: &BoundKey) -> Object {
     let detail = [("id", Json::from(key.secret.id.as_str())), ("name", Json::from(key.name.as_str()))];
-    entry(by, accounts.clock.now(), action, &target).with_detail(detail.into_iter().collect())
+    detail.into_iter().collect()
 }
 
 /// The rights by which a device registers itself with this key.

@@ -161,6 +161,12 @@ impl Directory {
         }
     }
 
+    /// The moment at which a key expires.
+    #[must_use]
+    pub fn end_of_key(&self, id: &SecretId) -> Option<Timestamp> {
+        self.find_key(id).map(|key| key.expires_at)
+    }
+
     /// Are there users? While there are none, the hub is not set up.
     #[must_use]
     pub fn has_users(&self) -> bool {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use actix::Context;
 use twinhub_access::user::UserSource;
-use twinhub_access::{Action, AuditEntry, Role, Scope, User, UserId};
+use twinhub_access::{Action, AuditEntry, Role, Scope, SecretId, User, UserId};
 use twinhub_domain::Json;
 
+use super::bound_keys::detail_of;
 use super::people::check_first;
 use super::signing_in::{Entering, Reply};
 use super::trail::{Reason, own_entry};
-use super::{Accounts, answer, durable};
+use super::{Accounts, answer, durable, free};
 use crate::clock::new_id;
 use crate::messages::accounts::{AccountRefusal, ExternalProfile, Peer, SignInExternally};
 
@@ -22,7 +23,7 @@ pub(super) fn sign_in(accounts: &mut Accounts, message: SignInExternally, ctx: &
     let Some(rights) = rights else {
         accounts.refused.note(accounts.clock.now(), peer.address, known.as_ref(), Reason::NoRights);
         return match known {
-            Some(user) => end_sessions(accounts, user.id, reply, ctx),
+            Some(user) => take_rights(accounts, user, &peer, reply, ctx),
             None => answer(reply, Err(AccountRefusal::NoRights)),
         };
     };
@@ -54,13 +55,7 @@ fn returning(
     if before.disabled {
         return Err(AccountRefusal::Disabled);
     }
-    let now = accounts.clock.now();
-    let mut audit = Vec::new();
-    if (before.role, &before.scope) != (role, &scope) {
-        let detail = [("from", Json::from(before.role.as_str())), ("to", Json::from(role.as_str()))];
-        let entry = own_entry(&before, now, Action::RoleChanged, peer.address);
-        audit.push(entry.with_detail(detail.into_iter().collect()));
-    }
+    let audit = rights_entry(accounts, &before, (role, &scope), peer).into_iter().collect();
     // The last admin, too: the provider says that they are none any more, and the hub's machine can make another.
     let (display_name, email) = (profile.display_name, profile.email);
     let is_free = accounts.people.check_free(before.id, &before.name, email.as_ref()).is_ok();
@@ -88,12 +83,54 @@ fn newcomer(
     Ok((user, vec![entry], true))
 }
 
-/// Ends the sessions of a user who has no rights any more, and refuses the sign-in.
-fn end_sessions(accounts: &mut Accounts, user: UserId, reply: Reply, ctx: &mut Context<Accounts>) {
-    let store = Arc::clone(&accounts.store);
-    let write = async move { durable(|| store.remove_sessions_of(user, None, &[])).await };
-    let apply = move |accounts: &mut Accounts, _ended| {
-        accounts.directory.end_sessions_of(user, None);
+/// The entry that says which rights a user is given in the place of others.
+fn rights_entry(
+    accounts: &Accounts,
+    before: &User,
+    (role, scope): (Role, &Scope),
+    peer: &Peer,
+) -> Option<AuditEntry> {
+    if (before.role, &before.scope) == (role, scope) {
+        return None;
+    }
+    let detail = [("from", Json::from(before.role.as_str())), ("to", Json::from(role.as_str()))];
+    let entry = own_entry(before, accounts.clock.now(), Action::RoleChanged, peer.address);
+    Some(entry.with_detail(detail.into_iter().collect()))
+}
+
+/// Takes all rights from a user to whom the provider gives none any more, and refuses the sign-in. Their sessions end, and
+/// so do the keys by which devices register; personal keys and share links reach nothing, until the provider gives the
+/// rights back.
+fn take_rights(accounts: &Accounts, before: User, peer: &Peer, reply: Reply, ctx: &mut Context<Accounts>) {
+    let (role, scope) = (Role::Viewer, Scope::Nothing);
+    let change = rights_entry(accounts, &before, (role, &scope), peer);
+    let keys = accounts.directory.bound_keys(|key| key.owner == Some(before.id));
+    let now = accounts.clock.now();
+    let ended = keys.into_iter().map(|key| {
+        let entry = own_entry(&before, now, Action::ProvisioningKeyRevoked, peer.address);
+        let entry = entry.with_target(&format!("key:{}", key.name)).with_detail(detail_of(&key));
+        (key.secret.id, entry)
+    });
+    let ended: Vec<(SecretId, AuditEntry)> = ended.collect();
+    let after = User { role, scope, ..before };
+    let (store, kept) = (Arc::clone(&accounts.store), after.clone());
+    let write = async move {
+        durable(|| store.remove_sessions_of(kept.id, None, &[])).await?;
+        for (key, entry) in &ended {
+            durable(|| store.remove_bound_key(key, std::slice::from_ref(entry))).await?;
+        }
+        // Somebody who tries again and again has nothing written.
+        if let Some(entry) = &change {
+            free(durable(|| store.put_user(&kept, std::slice::from_ref(entry))).await?, &kept.name)?;
+        }
+        Ok(ended)
+    };
+    let apply = move |accounts: &mut Accounts, ended: Vec<(SecretId, AuditEntry)>| {
+        accounts.directory.end_sessions_of(after.id, None);
+        for (key, _) in &ended {
+            accounts.directory.end_bound_key(key);
+        }
+        accounts.put_user(after);
         Err(AccountRefusal::NoRights)
     };
     accounts.commit(ctx, write, apply, reply);

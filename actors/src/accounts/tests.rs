@@ -2,6 +2,7 @@
 
 mod changing;
 mod ending;
+mod external;
 mod factors;
 mod failing;
 mod first;

@@ -47,7 +47,9 @@ impl OwnAuthority {
         let unwritable = |source| TlsError::Unwritable { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(unwritable)?;
         let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
-        if !certificate.exists() && !key.exists() {
+        // A crash at the first start leaves the key alone. While it has vouched for no hub, nobody trusts it.
+        let is_in_use = key.exists() && folder.join("hub.pem").exists();
+        if !certificate.exists() && !is_in_use {
             make_authority(&certificate, &key, machine)?;
         }
         let (_, facts) = read_pair(&certificate, &key)?;
@@ -77,9 +79,12 @@ impl OwnAuthority {
         now: Timestamp,
     ) -> Result<(Arc<CertifiedKey>, CertificateFacts), TlsError> {
         let (certificate, key) = (self.folder.join("hub.pem"), self.folder.join("hub.key"));
+        // A name that cannot stand in a certificate is left out, and the others are there.
+        let fits = |name: &&String| CertificateParams::new(vec![(*name).clone()]).is_ok();
+        let names: Vec<String> = names.iter().filter(fits).cloned().collect();
         // One that cannot be read is no loss.
         if let Ok((pair, facts)) = read_pair(&certificate, &key)
-            && !is_due(&facts, names, now)
+            && !is_due(&facts, &names, now)
             && self.has_signed(&certificate)
         {
             return Ok((pair, facts));
@@ -101,18 +106,16 @@ impl OwnAuthority {
         &self,
         certificate: &Path,
         key: &Path,
-        names: &[String],
+        names: Vec<String>,
         now: Timestamp,
     ) -> Result<(), TlsError> {
         let path = self.folder.join("ca.key");
         let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
         let issuer = Issuer::from_ca_cert_pem(&self.pem, KeyPair::from_pem(&text)?)?;
         let own = KeyPair::generate()?;
-        // A name that cannot stand in a certificate is left out, and the others are there.
-        let fits = |name: &&String| CertificateParams::new(vec![(*name).clone()]).is_ok();
-        let names: Vec<String> = names.iter().filter(fits).cloned().collect();
-        let mut params = CertificateParams::new(names.clone())?;
-        params.distinguished_name = named(names.first().map_or("twinhub", String::as_str));
+        let subject = named(names.first().map_or("twinhub", String::as_str));
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name = subject;
         params.not_before = moment(now.plus_millis(-BEFORE_MS));
         params.not_after = moment(now.plus_millis(LIFE_MS));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -220,11 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn a_key_without_its_certificate_is_made_anew_while_nobody_can_trust_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = OwnAuthority::open(folder.path(), "hub").unwrap();
+        std::fs::remove_file(folder.path().join("ca.pem")).unwrap();
+        let second = OwnAuthority::open(folder.path(), "hub").unwrap();
+        assert_ne!(second.facts().fingerprint, first.facts().fingerprint);
+        second.certificate(&names(&["hub"]), now()).unwrap();
+        std::fs::remove_file(folder.path().join("ca.pem")).unwrap();
+        let Err(TlsError::Unreadable { path, .. }) = OwnAuthority::open(folder.path(), "hub") else {
+            panic!("devices may trust it")
+        };
+        assert_eq!(path, folder.path().join("ca.pem"));
+    }
+
+    #[test]
     fn a_broken_certificate_is_made_anew_and_bad_names_are_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let authority = OwnAuthority::open(folder.path(), "höb").unwrap();
         std::fs::write(folder.path().join("hub.pem"), "no certificate").unwrap();
         let made = authority.certificate(&names(&["hub", "höb"]), now()).unwrap().1;
         assert_eq!(made.names, ["hub"]);
+        let again = authority.certificate(&names(&["hub", "höb"]), now()).unwrap().1;
+        assert_eq!(again.fingerprint, made.fingerprint, "and it stays");
     }
 }

@@ -32,14 +32,16 @@ pub(crate) fn give_by(
     set(response, state, &token.reveal(), LIFE, is_secure);
 }
 
-/// Gives a share link in the place of a session.
+/// Gives a share link in the place of a session, for the time in ms that it counts.
 pub(crate) fn give_share(
     response: &mut HttpResponseBuilder,
     state: &WebState,
-    token: &str,
+    (token, life_ms): (&str, i64),
     asked: &HttpRequest,
 ) {
-    set(response, state, token, LIFE, state.tls.is_some() || is_https(asked));
+    // Keys live for a year at most.
+    let life = u32::try_from(life_ms.max(0) / 1_000).unwrap_or(u32::MAX);
+    set(response, state, token, life, state.tls.is_some() || is_https(asked));
 }
 
 fn is_https(asked: &HttpRequest) -> bool {

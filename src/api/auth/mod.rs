@@ -181,6 +181,10 @@ pub async fn logout(params: Params, access: Access) -> Result<HttpResponse, ApiE
 )]
 pub async fn get_caller(params: Params, access: Access) -> Result<HttpResponse, ApiError> {
     params.finish()?;
+    Ok(reply::json(StatusCode::OK, &caller_item(&access).await?))
+}
+
+async fn caller_item(access: &Access) -> Result<CallerItem, ApiError> {
     let has = |permission: &Permission| access.demand(*permission).is_ok();
     let permissions = permission_words(has);
     let role = match access.holder() {
@@ -188,15 +192,14 @@ pub async fn get_caller(params: Params, access: Access) -> Result<HttpResponse, 
         Holder::Device(_) => Some(Role::Device),
         Holder::Anonymous | Holder::Program => None,
     };
-    let user = match own_id(&access) {
+    let user = match own_id(access) {
         // A key has no account, though its owner has.
         Some(_) if has(&Permission::Account) => {
             Some(UserItem::of(&access.ask(ReadOwnUser { by: access.asker() }).await??))
         }
         _ => None,
     };
-    let item = CallerItem { caller: access.caller().name(), user, role, permissions };
-    Ok(reply::json(StatusCode::OK, &item))
+    Ok(CallerItem { caller: access.caller().name(), user, role, permissions })
 }
 
 /// Sets one's own password, and ends one's other sessions.

@@ -43,7 +43,8 @@ pub async fn begin_sign_on(
     let sign_on = sign_on(state, &request)?;
     let redirect = redirect(state, sign_on, &request);
     let is_secure = redirect.starts_with("https://");
-    let begun = sign_on.begin(redirect, own_page(&next).to_owned(), access.now()).await;
+    let address = client::of(&request).address;
+    let begun = sign_on.begin(redirect, own_page(&next).to_owned(), address, access.now()).await;
     let Begun { url, state: kept } = match begun {
         Ok(begun) => begun,
         Err(error) => return Ok(SignOnProblem::from(error).page()),

@@ -8,11 +8,11 @@ use twinhub_actors::messages::accounts::{KeysOf, MakeShare};
 
 use super::request::{NewShareRequest, ShareToken};
 use super::view::{CallerItem, KeyItem, LinkItem};
-use super::{address_of_share, cookie, keys, needed_id, permission_words};
+use super::{address_of_share, caller_item, cookie, keys, needed_id, permission_words};
 use crate::http::extract::body::{Body, NamePath};
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
-use crate::http::{Access, client, reply};
+use crate::http::{Access, Holder, client, reply};
 
 /// One's own share links, the newest first.
 #[utoipa::path(
@@ -67,14 +67,14 @@ pub async fn revoke_share(
     keys::revoke(&access, &id, &[SecretKind::Share]).await
 }
 
-/// Has a browser look on by a share link, for as long as that counts.
+/// Has a browser look on by a share link, for as long as that counts. Who has signed in stays so, and is told who they are.
 #[utoipa::path(
     post,
     path = "/api/auth/shares/open",
     tag = "sign-in",
     request_body = ShareToken,
     responses(
-        (status = 200, body = CallerItem, headers(("Set-Cookie" = String, description = "The share link"))),
+        (status = 200, body = CallerItem, headers(("Set-Cookie" = String, description = "The share link; none for who has signed in"))),
         (status = 401, description = "There is no such link, or none any more", body = Problem),
         (status = 422, body = Problem),
     )
@@ -87,11 +87,17 @@ pub async fn open_share(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let token = body.read();
-    let admission = access.state.admit_share(&token, client::of(&request).address).await?;
+    let (admission, ends_at) = access.state.admit_share(&token, client::of(&request).address).await?;
+    let is_signed_in = matches!(access.holder(), Holder::Known(identity) if identity.session.is_some());
+    if is_signed_in {
+        // The link would stand in the place of their session, and show them less.
+        return Ok(reply::json(StatusCode::OK, &caller_item(&access).await?));
+    }
     let by_link = Access::new(access.state.clone(), admission);
     let permissions = permission_words(|permission| by_link.demand(*permission).is_ok());
     let item = CallerItem { caller: by_link.caller().name(), user: None, role: None, permissions };
     let mut response = HttpResponse::Ok();
-    cookie::give_share(&mut response, &access.state, &token, &request);
+    let life_ms = ends_at.millis() - access.now().millis();
+    cookie::give_share(&mut response, &access.state, (&token, life_ms), &request);
     Ok(reply::json_with(response, &item))
 }

@@ -1,6 +1,7 @@
 //! Finds the facts that the checks judge. It changes nothing.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -183,9 +184,14 @@ async fn network(config: &Config, process: Option<u32>) -> NetworkFacts {
     match &config.mqtt {
         Mqtt::Embedded => {
             let address = config.mqtt_listen;
-            facts.in_clear.push(("MQTT", address));
-            let is_open = !address.ip().is_loopback() && config.devices() != DevicesOption::Strict;
-            facts.open_mqtt = is_open.then_some(address);
+            let is_reached = |address: SocketAddr| !address.ip().is_loopback();
+            let is_strict = config.devices() == DevicesOption::Strict;
+            let over_tls = config.mqtt_over_tls().filter(|over_tls| is_strict && is_reached(*over_tls));
+            match over_tls.filter(|_| is_reached(address)) {
+                Some(over_tls) => facts.mqtt_beside_tls = Some((address, over_tls)),
+                None => facts.in_clear.push(("MQTT", address)),
+            }
+            facts.open_mqtt = (is_reached(address) && !is_strict).then_some(address);
         }
         Mqtt::Broker(address) => {
             let is_here = matches!(&*address.host, "localhost" | "127.0.0.1" | "[::1]" | "::1");

@@ -15,6 +15,8 @@ const PASSWORDS: &str = "passwords";
 pub struct NetworkFacts {
     /// Listeners in clear, by what they serve.
     pub in_clear: Vec<(&'static str, SocketAddr)>,
+    /// MQTT in clear to clients with a password alone, and MQTT over TLS, which other machines reach beside it.
+    pub mqtt_beside_tls: Option<(SocketAddr, SocketAddr)>,
     /// Where the embedded broker lets in clients of other machines that have no password.
     pub open_mqtt: Option<SocketAddr>,
     /// An outside broker, without its password; and whether it is spoken to by TLS, or on this machine.
@@ -53,6 +55,15 @@ pub fn check(facts: &NetworkFacts) -> Vec<Finding> {
                 "{what} is served in clear on {address}, where others can read what goes over the network"
             ),
             "serve it by TLS, and in clear to this machine alone (README, \"TLS\")",
+        ));
+    }
+    if let Some((address, over_tls)) = &facts.mqtt_beside_tls {
+        found.push(Finding::warn(
+            LISTENERS,
+            format!(
+                "MQTT is served in clear on {address}, where devices' passwords can be read on the network"
+            ),
+            format!("have devices use port {}, and serve it in clear to this machine alone", over_tls.port()),
         ));
     }
     if let Some(address) = &facts.open_mqtt {
@@ -138,6 +149,18 @@ mod tests {
         assert!(
             bad(&check(&open))[0].starts_with("fail  listeners: MQTT clients without a password are let in")
         );
+    }
+
+    #[test]
+    fn mqtt_in_clear_beside_tls_is_a_warning() {
+        let beside = "0.0.0.0:1883".parse().ok().zip("0.0.0.0:8883".parse().ok());
+        let found = bad(&check(&NetworkFacts { mqtt_beside_tls: beside, ..NetworkFacts::default() }));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("warn  listeners: MQTT is served in clear on 0.0.0.0:1883"),
+            "{found:?}"
+        );
+        assert!(found[0].contains("passwords can be read") && found[0].contains("port 8883"), "{found:?}");
     }
 
     #[test]

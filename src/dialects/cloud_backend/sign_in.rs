@@ -54,8 +54,8 @@ pub(super) async fn login(
     let (login, peer) = (login.into(), peer(&request));
     let signed_in = access.change(|reply| SignIn { login, password, code, peer, reply }).await;
     let signed_in = signed_in.map_err(ApiError::from)?.map_err(ApiError::from)?;
-    let session = Some(signed_in.session.id);
-    Ok(token(access.state.jwt.sign(signed_in.user.name.as_str(), session, access.now())))
+    let (name, session) = (signed_in.user.name.as_str(), signed_in.session.id);
+    Ok(token(access.state.jwt.sign(name, session, access.now())))
 }
 
 /// The user of the token.
@@ -76,8 +76,9 @@ pub(super) async fn refresh(access: Access) -> Result<HttpResponse, FastApiError
         Holder::Known(identity) => identity.session,
         Holder::Anonymous | Holder::Program | Holder::Device(_) => None,
     };
-    let Caller::Person(name) = access.caller() else {
-        // Keys are no users, and a token of one would say more than the key.
+    let (Caller::Person(name), Some(session)) = (access.caller(), session) else {
+        // Keys are no users, and a token of one would say more than the key. Another program's token without a session is
+        // good until it expires: what is made of it would be so without an end.
         return Err(ApiError::from(Unidentified::Kind).into());
     };
     Ok(token(access.state.jwt.sign(name, session, access.now())))

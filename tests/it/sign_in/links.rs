@@ -143,6 +143,45 @@ async fn a_share_link_shows_and_changes_nothing_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_browser_keeps_a_share_link_as_long_as_it_counts() {
+    let hub = Installation::new().start().await;
+    let ann = Person::first(&hub, "ann").await;
+    for days in [7_u64, 300] {
+        let body = json!({ "name": "lobby", "expires_in": format!("{days}d") });
+        let (_, secret) = make(&ann, &hub, "/api/auth/shares", body).await;
+        let opened = hub.post("/api/auth/shares/open", &json!({ "token": secret })).await;
+        let cookie = opened.headers()["set-cookie"].to_str().unwrap();
+        let life = cookie.split("; ").find_map(|part| part.strip_prefix("Max-Age=")).unwrap();
+        let (life, whole) = (life.parse::<u64>().unwrap(), days * 86_400);
+        assert!((whole - 600..=whole).contains(&life), "{cookie}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_signed_in_stays_so_with_a_share_link() {
+    let hub = Installation::new().start().await;
+    let ann = Person::first(&hub, "ann").await;
+    let (_, secret) = make(&ann, &hub, "/api/auth/shares", json!({ "name": "lobby" })).await;
+    let open = async |by: &Person| {
+        let body = json!({ "token": secret });
+        let opened = by.send(&hub, Method::POST, "/api/auth/shares/open", &body).await;
+        assert_eq!(opened.status(), 200);
+        let has_cookie = opened.headers().contains_key("set-cookie");
+        (has_cookie, opened.json::<Value>().await.unwrap()["caller"].clone())
+    };
+    assert_eq!(open(&ann).await, (false, json!("user:ann")));
+    assert!(open(&Person::with_session(&hub, &secret)).await.0, "another link's place is taken");
+
+    let mut page = Browser::open(&format!("http://{}/login", hub.http)).await;
+    page.fill("name", "ann").await;
+    page.fill("password", PASSWORD).await;
+    page.press("#submit").await;
+    page.shows(&["ann", "Sign out"]).await;
+    page.load(&format!("http://{}/share#{secret}", hub.http)).await;
+    page.shows(&["No devices yet", "ann", "Sign out"]).await;
+}
+
+#[tokio::test]
 async fn who_has_a_link_opens_it_in_a_browser() {
     let hub = Installation::new().with("--registration", "invite").start().await;
     let ann = Person::first(&hub, "ann").await;
