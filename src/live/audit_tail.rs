@@ -1,5 +1,6 @@
 //! Entries of the audit as they come. They are read from the store behind the last one that was told, so a follower misses
-//! none, whatever wrote it, and goes on at a place after it was away.
+//! none, whatever wrote it, and goes on at a place after it was away. What waits to be written is not hurried for it:
+//! refusals gather for up to a second, so that many of a kind are one entry.
 
 use std::time::Duration;
 
@@ -58,16 +59,16 @@ impl AuditTail {
 async fn follow(grant: Grant, mut filter: AuditFilter, sender: mpsc::Sender<Vec<AuditRecord>>) {
     (filter.oldest_first, filter.limit, filter.before) = (true, BATCH, None);
     loop {
-        match entries(&grant, filter.clone()).await {
+        match written(&grant, filter.clone()).await {
             Ok(batch) => {
-                let is_whole = (batch.len() as u64) < BATCH;
+                let is_last = (batch.len() as u64) < BATCH;
                 if let Some(last) = batch.last() {
                     filter.since = Some(last.seq);
                     if sender.send(batch).await.is_err() {
                         return;
                     }
                 }
-                if !is_whole {
+                if !is_last {
                     continue;
                 }
             }
@@ -88,7 +89,43 @@ pub(crate) async fn entries(grant: &Grant, query: AuditFilter) -> Result<Vec<Aud
     let (reply, flushed) = oneshot::channel();
     grant.ask(FlushAudit { reply }).await?;
     grant.answer(flushed).await?;
+    written(grant, query).await
+}
+
+/// The entries that are written already.
+async fn written(grant: &Grant, query: AuditFilter) -> Result<Vec<AuditRecord>, ApiError> {
     let (reply, found) = oneshot::channel();
     grant.ask(ListAudit { query, reply }).await?;
     Ok(grant.answer(found).await??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use twinhub_access::Action;
+    use twinhub_actors::access::Caller;
+    use twinhub_actors::{Hub, Settings};
+    use twinhub_domain::Timestamp;
+    use twinhub_domain::cause::Source;
+    use twinhub_store::MemoryStore;
+    use twinhub_testkit::{CommitFault, FailingStore, ManualClock, within};
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn followers_do_not_wait_for_what_is_not_written() {
+        let store = FailingStore::around(Arc::new(MemoryStore::default()));
+        let clock = ManualClock::at(Timestamp::from_millis(0));
+        let hub = Hub::start(store.clone(), clock, Settings::default()).await.unwrap();
+        let grant = hub.of(Caller::Program, Source::Rest);
+        grant.audit_done(Action::GroupRemoved, "group:written", []).await;
+        store.break_commits(CommitFault::Failed);
+        hub.append_audit(vec![grant.audit_entry(Action::GroupRemoved, "group:waiting")], None);
+        let action = Some(Action::GroupRemoved);
+        let filter = AuditFilter { since: Some(0), action, ..AuditFilter::default() };
+        let mut tail = AuditTail::begin(grant, filter).await.unwrap();
+        let told = within("the entry that is written", tail.next()).await;
+        assert_eq!(told.iter().map(|record| &*record.entry.target).collect::<Vec<_>>(), ["group:written"]);
+    }
 }

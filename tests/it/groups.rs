@@ -303,3 +303,22 @@ async fn a_removal_that_was_cut_off_is_done_again() {
     assert_eq!(ids(&hub.json("/api/groups").await, "id"), "plant room yard");
     assert_eq!(hub.json("/api/groups/room").await["path"], json!(["plant", "room"]));
 }
+
+#[tokio::test]
+async fn the_audit_has_the_groups_that_moved_and_no_others() {
+    let hub = Installation::new().start().await;
+    plant(&hub).await;
+    let stays = [("yard", Value::Null), ("hall", json!("plant")), ("room", json!("hall"))];
+    for (id, parent) in stays {
+        put(&hub, &format!("/api/groups/{id}"), &json!({ "name": "other", "parent_group": parent })).await;
+    }
+    assert_eq!(hub.json("/api/audit?action=group.moved").await, json!([]));
+    for parent in [json!("yard"), json!("yard"), Value::Null] {
+        put(&hub, "/api/groups/room", &json!({ "parent_group": parent })).await;
+    }
+    let moved = hub.json("/api/audit?action=group.moved").await;
+    let moves = moved.as_array().unwrap().iter().map(|entry| (&entry["target"], &entry["detail"]));
+    let expected = [json!({ "to": null }), json!({ "to": "yard" })];
+    assert_eq!(moves.collect::<Vec<_>>(), expected.each_ref().map(|to| (&moved[0]["target"], to)));
+    assert_eq!(moved[0]["target"], "group:room");
+}

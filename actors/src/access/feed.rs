@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::confinement::Confinement;
 use super::{Grant, Permission};
 use crate::HubError;
 use crate::messages::feed::{EventBatch, LiveFeed, SubscribeFeed};
@@ -16,6 +17,9 @@ pub struct ConfinedFeed {
     pub seq: u64,
     events: broadcast::Receiver<EventBatch>,
     grant: Grant,
+    /// The version of the tree that the confinement is of.
+    version: u64,
+    within: Confinement,
 }
 
 /// Events of one commit, or more, without a gap in the sequence after those before.
@@ -37,7 +41,8 @@ impl Grant {
         self.demand(Permission::Read)?;
         let live = self.hub.feed.send(SubscribeFeed).await;
         let LiveFeed { seq, events } = live.map_err(|_| HubError::ShuttingDown)?;
-        Ok(ConfinedFeed { seq, events, grant: self.clone() })
+        let (version, within) = (self.hub.tree.version(), self.confinement());
+        Ok(ConfinedFeed { seq, events, grant: self.clone(), version, within })
     }
 }
 
@@ -51,7 +56,13 @@ impl ConfinedFeed {
             let batch = self.events.recv().await?;
             let (Some(first), Some(last)) = (batch.first(), batch.last()) else { continue };
             let (first, last) = (first.seq, last.seq);
-            let within = self.grant.confinement();
+            // Found out from all groups in the scope, the reach would cost every subscriber that with each batch. The
+            // version is asked for first: a tree that changes meanwhile makes the next batch look again.
+            let version = self.grant.hub.tree.version();
+            if version != self.version {
+                (self.version, self.within) = (version, self.grant.confinement());
+            }
+            let within = &self.within;
             let events = if within.reach.is_everywhere() {
                 batch
             } else {
@@ -60,5 +71,69 @@ impl ConfinedFeed {
             };
             return Ok(ConfinedBatch { first, last, events });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinhub_access::{Reach, Scope, Scopes};
+    use twinhub_domain::cause::Source;
+    use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest};
+    use twinhub_domain::twin::Registration;
+    use twinhub_domain::{DeviceId, Input, Timestamp};
+    use twinhub_store::MemoryStore;
+    use twinhub_testkit::{ManualClock, within};
+
+    use super::super::Caller;
+    use super::*;
+    use crate::messages::groups::PutGroup;
+    use crate::messages::supervisor::IfUnknown;
+    use crate::{Hub, Settings};
+
+    fn group(id: &str) -> GroupId {
+        GroupId::parse(id).unwrap()
+    }
+
+    async fn put(admin: &Grant, id: &str, parent: Option<&str>) {
+        let requested = GroupRequest {
+            name: Some(id.into()),
+            parent_group: Some(parent.map(group)),
+            ..GroupRequest::default()
+        };
+        let (expect, cause) = (GroupPrecondition::Any, admin.cause());
+        let (reach, if_tag, id) = (Reach::default(), None, Some(group(id)));
+        let put = admin.change(|reply| PutGroup { id, requested, reach, expect, if_tag, cause, reply });
+        within("what became of a group's change", put).await.unwrap().unwrap();
+    }
+
+    /// Registers a device in a group, and waits until the feed has it.
+    async fn register(admin: &Grant, device: &str, group: &str, feed: &mut ConfinedFeed) {
+        let id = DeviceId::parse(device).unwrap();
+        let patch = [("group_id", group.into())].into_iter().collect();
+        let input = Input::Register(Box::new(Registration { patch }));
+        let registered = admin.hub.deliver(id.clone(), input, admin.cause(), IfUnknown::Begin, false);
+        within("the device is registered", registered).await.unwrap();
+        let heard = async {
+            while !feed.recv().await.unwrap().events.iter().any(|recorded| recorded.event.device == id) {}
+        };
+        within("the device is heard of", heard).await;
+    }
+
+    #[actix::test]
+    async fn the_reach_is_found_out_again_where_the_tree_has_changed() {
+        let clock = ManualClock::at(Timestamp::from_millis(1_000));
+        let hub = Hub::start(Arc::new(MemoryStore::default()), clock, Settings::default()).await.unwrap();
+        let admin = hub.of(Caller::Program, Source::Rest);
+        put(&admin, "hall", None).await;
+        put(&admin, "yard", None).await;
+        let scope = Scope::Groups([group("hall")].into());
+        let mut feed = admin.clone().in_scopes(Scopes::from(&scope)).subscribe().await.unwrap();
+        register(&admin, "a", "hall", &mut feed).await;
+        let before = feed.within.reach.clone();
+        register(&admin, "b", "hall", &mut feed).await;
+        assert!(std::ptr::eq(before.parts(), feed.within.reach.parts()), "the tree is as it was");
+        put(&admin, "yard", Some("hall")).await;
+        register(&admin, "c", "yard", &mut feed).await;
+        assert!(!std::ptr::eq(before.parts(), feed.within.reach.parts()));
     }
 }

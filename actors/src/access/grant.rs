@@ -164,6 +164,12 @@ impl Grant {
         Self { permissions, ..self }
     }
 
+    /// The same in these scopes alone.
+    #[cfg(test)]
+    pub(super) fn in_scopes(self, scopes: Scopes) -> Self {
+        Self { scopes, ..self }
+    }
+
     /// The same from an address.
     #[must_use]
     pub fn at_address(self, address: IpAddr) -> Self {

@@ -269,18 +269,18 @@ impl Groups {
         GroupId::made(new_id_at(&self.ids, self.deps.clock.now()))
     }
 
-    /// Answers with the group once it is counted.
+    /// Answers with the group once it is counted: by `replied`, which has the rest of the answer.
     fn answer(
         &mut self,
         id: GroupId,
-        made: bool,
+        replied: impl FnOnce(GroupView) -> PutGroupReply + 'static,
         reach: Reach,
         reply: oneshot::Sender<Result<PutGroupReply, GroupRefusal>>,
         ctx: &mut Context<Self>,
     ) {
         self.when_true(ctx, move |this, _| {
             // Somebody else may have removed it by now.
-            let stored = this.view(&id, &reach).map(|view| PutGroupReply { view, made });
+            let stored = this.view(&id, &reach).map(replied);
             send_reply(reply, stored.ok_or_else(|| GroupRefusal::Unknown(id.as_str().into())));
         });
     }

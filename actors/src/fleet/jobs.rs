@@ -13,7 +13,7 @@ mod run;
 mod steering;
 mod table;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use actix::fut::ActorFutureExt;
@@ -31,12 +31,13 @@ use crate::messages::jobs::{
     JobPage, JobRefusal, JobView, JobViewer, ListJobs, MakeJob, ShowJob, StartJobs, SteerJob, StopJobs,
 };
 use crate::messages::timers::ClockMoved;
+use twinhub_access::Reach;
 use twinhub_domain::Cause;
 use twinhub_domain::fleet::job::TurnTime;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus, RecordChange, RecordKind};
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_mqtt::receipt;
-use twinhub_store::{FleetRecord, JobOp};
+use twinhub_store::{FleetRecord, JobOp, JobPlace, Store};
 
 /// Jobs that came to their end are remembered, so many of them.
 const REMEMBERED: usize = 1_000;
@@ -214,6 +215,11 @@ impl Jobs {
     }
 }
 
+/// Where the devices of jobs are.
+async fn places(store: Arc<dyn Store>, jobs: Vec<JobId>, reach: Reach) -> HashMap<JobId, JobPlace> {
+    until_answered("the places of jobs' devices", || store.job_places(&jobs, &reach)).await
+}
+
 fn parsed(records: &[FleetRecord]) -> BTreeMap<JobId, Job> {
     let mut jobs = BTreeMap::new();
     for record in records {
@@ -298,7 +304,7 @@ impl Handler<ShowJob> for Jobs {
     type Result = ();
 
     fn handle(&mut self, ShowJob { id, viewer, reply }: ShowJob, ctx: &mut Context<Self>) {
-        self.when_seen(vec![id], viewer, ctx, move |this, seen, ctx| {
+        self.when_shown(vec![id], viewer, reply, ctx, move |this, seen, reply, ctx| {
             if !seen.contains(&id) {
                 return send_reply(reply, None);
             }
@@ -314,14 +320,24 @@ impl Handler<ListJobs> for Jobs {
     type Result = ();
 
     fn handle(&mut self, list: ListJobs, ctx: &mut Context<Self>) {
-        let all = self.table.jobs.keys().copied().collect();
-        self.when_seen(all, list.viewer.clone(), ctx, move |this, seen, ctx| this.list(list, seen, ctx));
+        let ListJobs { status, kinds, viewer, offset, limit, reply } = list;
+        let is_asked_for = move |job: &Job| {
+            (status.is_empty() || status.contains(&job.status))
+                && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *job.action.kind()))
+        };
+        // Where the devices of the others are, the store need not find out. Held up, it has the status that is told.
+        let is_held_up = self.is_held_up();
+        let asked_for = self.table.jobs.values().filter(|job| is_held_up || is_asked_for(job));
+        let jobs = asked_for.map(|job| job.id).collect();
+        self.when_shown(jobs, viewer, reply, ctx, move |this, seen, reply, ctx| {
+            let is_listed = move |job: &Job| is_asked_for(job) && seen.contains(&job.id);
+            this.list(is_listed, (offset, limit), reply, ctx);
+        });
     }
 }
 
 impl Jobs {
-    /// Goes on with those of `jobs` that the caller sees, at once where they reach all devices: jobs whose devices are all
-    /// within their reach, and that have some there or are their own. Devices that were removed count neither way.
+    /// Goes on with those of `jobs` that the caller sees, at once where they reach all devices.
     fn when_seen(
         &mut self,
         jobs: Vec<JobId>,
@@ -333,29 +349,60 @@ impl Jobs {
         if reach.is_everywhere() {
             return then(self, jobs.into_iter().collect(), ctx);
         }
-        let store = Arc::clone(&self.deps.store);
-        let places = async move {
-            until_answered("the places of jobs' devices", || store.job_places(&jobs, &reach)).await
-        };
-        ctx.spawn(places.into_actor(self).map(move |places, this, ctx| {
-            let is_own = |id: &JobId| this.table.jobs.get(id).is_some_and(|job| job.by == name);
-            let seen =
-                places.iter().filter(|(id, place)| !place.has_beyond && (place.has_within || is_own(id)));
-            let seen = seen.map(|(id, _)| *id).collect();
+        let places = places(Arc::clone(&self.deps.store), jobs, reach).into_actor(self);
+        ctx.spawn(places.map(move |places, this, ctx| {
+            let seen = this.seen(&places, &name);
             then(this, seen, ctx);
         }));
     }
 
-    /// Answers with those of the `seen` jobs that are asked for.
-    fn list(&mut self, list: ListJobs, seen: HashSet<JobId>, ctx: &mut Context<Self>) {
-        let ListJobs { status, kinds, offset, limit, reply, .. } = list;
-        let is_asked_for = move |job: &&Job| {
-            (status.is_empty() || status.contains(&job.status))
-                && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *job.action.kind()))
-                && seen.contains(&job.id)
+    /// The same for a caller who only looks: where nobody waits for the answer any more, it is not found out.
+    fn when_shown<T: 'static>(
+        &mut self,
+        jobs: Vec<JobId>,
+        viewer: JobViewer,
+        mut reply: oneshot::Sender<T>,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, HashSet<JobId>, oneshot::Sender<T>, &mut Context<Self>) + 'static,
+    ) {
+        let JobViewer { reach, name } = viewer;
+        if reach.is_everywhere() {
+            return then(self, jobs.into_iter().collect(), reply, ctx);
+        }
+        let places = places(Arc::clone(&self.deps.store), jobs, reach);
+        let found = async move {
+            let places = tokio::select! {
+                places = places => Some(places),
+                () = reply.closed() => None,
+            };
+            places.map(|places| (places, reply))
         };
+        ctx.spawn(found.into_actor(self).map(move |found, this, ctx| {
+            if let Some((places, reply)) = found {
+                let seen = this.seen(&places, &name);
+                then(this, seen, reply, ctx);
+            }
+        }));
+    }
+
+    /// The jobs that the caller of this name sees: those whose devices are all within their reach, and that have some
+    /// there or are their own. Devices that were removed count neither way.
+    fn seen(&self, places: &HashMap<JobId, JobPlace>, name: &str) -> HashSet<JobId> {
+        let is_own = |id: &JobId| self.table.jobs.get(id).is_some_and(|job| *job.by == *name);
+        let seen = places.iter().filter(|(id, place)| !place.has_beyond && (place.has_within || is_own(id)));
+        seen.map(|(id, _)| *id).collect()
+    }
+
+    /// Answers with a page of those jobs of which `is_listed` is true.
+    fn list(
+        &mut self,
+        is_listed: impl Fn(&Job) -> bool + 'static,
+        (offset, limit): (usize, usize),
+        reply: oneshot::Sender<JobPage>,
+        ctx: &mut Context<Self>,
+    ) {
         let page = move |jobs: &BTreeMap<JobId, Job>, view: &dyn Fn(&Job) -> Option<JobView>| {
-            let found: Vec<&Job> = jobs.values().rev().filter(is_asked_for).collect();
+            let found: Vec<&Job> = jobs.values().rev().filter(|job| is_listed(job)).collect();
             let total = found.len();
             let jobs = found.into_iter().skip(offset).take(limit).filter_map(view).collect();
             JobPage { jobs, total }

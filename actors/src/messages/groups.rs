@@ -34,6 +34,10 @@ pub struct PutGroupReply {
     pub view: GroupView,
     /// There was none of this id before.
     pub made: bool,
+    /// It was there before, under another group than now.
+    pub moved: bool,
+    /// The group that it stands under since the change; none: at the top.
+    pub parent: Option<GroupId>,
 }
 
 /// Removes a group that is empty. Answered after the commit.

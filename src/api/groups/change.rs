@@ -199,12 +199,10 @@ async fn put(
     if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
     may_write(access)?;
-    let (cause, moves) = (access.cause(), requested.parent_group.is_some());
+    let cause = access.cause();
     let put = |reply| PutGroup { id, requested, reach: Reach::default(), expect, if_tag, cause, reply };
-    let stood = ask(access, put).await??;
-    let PutGroupReply { view: stands, made } = stood;
-    if moves && !made {
-        let parent = stands.group.parent_group.as_ref();
+    let PutGroupReply { view: stands, made, moved, parent } = ask(access, put).await??;
+    if moved {
         let to = parent.map_or(Json::Null, |parent| Json::from(parent.as_str()));
         access.audit_done(Action::GroupMoved, &format!("group:{}", stands.group.id), [("to", to)]).await;
     }

@@ -98,8 +98,13 @@ impl MessageReader {
                 payload.left -= count as u64;
                 return Ok(Some(ClientStep::Bytes(bytes.freeze())));
             }
-            self.begun.extend_from_slice(chunk);
-            chunk.clear();
+            // Copied for each header, the rest of a chunk of many frames would cost the square of their number.
+            if self.begun.is_empty() {
+                std::mem::swap(&mut self.begun, chunk);
+            } else {
+                self.begun.extend_from_slice(chunk);
+                chunk.clear();
+            }
             let Some(header) = FrameHeader::read(&self.begun)? else { return Ok(None) };
             let FrameHeader { is_final, kind, length, mask, bytes } = header;
             if kind < CLOSE {
@@ -255,6 +260,31 @@ mod tests {
         assert_eq!(read(&sent(FINAL | PING, &[0; 126], [1; 4]), 9), Err(FrameFault::Protocol), "too long");
         let twice = [sent(BINARY, b"x", [1; 4]), sent(BINARY, b"x", [1; 4])].concat();
         assert_eq!(read(&twice, 9), Err(FrameFault::Protocol), "one within another");
+    }
+
+    #[test]
+    fn frames_are_read_where_they_stand() {
+        let mut wire = sent(FINAL | BINARY, b"", [1; 4]).repeat(100_000);
+        let data_end = wire.len() + 7;
+        wire.extend(sent(FINAL | BINARY, b"x", [1; 4]));
+        wire.extend(sent(FINAL | PING, b"?", [1; 4]));
+        let mut chunk = BytesMut::from(&*wire);
+        let begin = chunk.as_ptr().addr();
+        let mut reader = MessageReader::default();
+        // A copy of the bytes after any of the empty frames would stand elsewhere.
+        match reader.next(&mut chunk) {
+            Ok(Some(ClientStep::Bytes(bytes))) => {
+                assert_eq!((bytes.as_ptr().addr(), &*bytes), (begin + data_end - 1, &b"x"[..]));
+            }
+            other => panic!("{other:?}"),
+        }
+        match reader.next(&mut chunk) {
+            Ok(Some(ClientStep::Ping(bytes))) => {
+                assert_eq!((bytes.as_ptr().addr(), &*bytes), (begin + wire.len() - 1, &b"?"[..]));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(reader.next(&mut chunk), Ok(None));
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use super::Groups;
 use crate::counters::get;
 use crate::mailbox::send_reply;
 use crate::messages::groups::{
-    GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, ReadGroup, ReadGroups, ReadTree,
+    GroupPage, GroupQuery, GroupRefusal, GroupView, PutGroup, PutGroupReply, ReadGroup, ReadGroups, ReadTree,
 };
 use twinhub_access::Reach;
 use twinhub_domain::EntityTags;
@@ -153,9 +153,12 @@ impl Handler<PutGroup> for Groups {
             Ok(planned) => planned,
             Err(refusal) => return send_reply(reply, Err(refusal)),
         };
-        let id = group.id.clone();
+        let (id, parent) = (group.id.clone(), group.parent_group.clone());
+        let before = self.planned.get(id.as_str());
+        let moved = before.is_some_and(|before| before.parent_group != parent);
         let then = Box::new(move |this: &mut Self, ctx: &mut Context<Self>| {
-            this.answer(id, is_new, reach, reply, ctx);
+            let replied = move |view| PutGroupReply { view, made: is_new, moved, parent };
+            this.answer(id, replied, reach, reply, ctx);
         });
         if changes { self.commit(group, cause, ctx, then) } else { self.commit_nothing(ctx, then) }
     }

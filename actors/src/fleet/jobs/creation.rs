@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use crate::backoff::until_answered;
 use crate::fleet::FleetDeps;
 use crate::messages::jobs::{JobView, MakeJob};
+use twinhub_access::Reach;
 use twinhub_domain::alarm::who;
 use twinhub_domain::fleet::{Job, JobId, JobStep, StepState};
-use twinhub_domain::{Cause, DeviceId, DeviceNumber, Refusal, Timestamp};
-use twinhub_store::{JobDevice, JobDeviceQuery, JobOp};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Refusal, Timestamp, Twin};
+use twinhub_store::{JobDevice, JobDeviceQuery, JobOp, select};
 
 /// Devices that are written down with one commit: more would make other traffic wait for it.
 pub(super) const AT_ONCE: usize = 500;
@@ -26,9 +27,15 @@ pub(super) struct JobParts {
     pub prepared: oneshot::Sender<JobView>,
 }
 
-/// The changes of a job by which those of its devices that were unknown when it was made, and have been registered
-/// since, stand in it under their numbers. Without their numbers no turn of theirs would find them.
-pub(super) async fn registered_since(deps: Arc<FleetDeps>, job: JobId) -> Vec<JobOp> {
+/// The changes of a job by which those of its devices that were unknown when it was made, have been registered since,
+/// and are within `reach` stand in it under their numbers. Without their numbers no turn of theirs would find them. A
+/// device that is older than the job was beyond its maker's reach, so it stays unknown to the job for good.
+pub(super) async fn registered_since(
+    deps: Arc<FleetDeps>,
+    job: JobId,
+    made_at: Timestamp,
+    reach: Reach,
+) -> Vec<JobOp> {
     let mut ops = Vec::new();
     let mut from = 0;
     loop {
@@ -43,8 +50,9 @@ pub(super) async fn registered_since(deps: Arc<FleetDeps>, job: JobId) -> Vec<Jo
             continue;
         }
         let twins = until_answered("the devices that were unknown to a job", || deps.store.load(&ids)).await;
-        let numbers: HashMap<DeviceId, DeviceNumber> =
-            twins.into_iter().map(|twin| (twin.id, twin.number)).collect();
+        let is_found = |twin: &Twin| twin.created_at >= made_at && select::is_within(&reach, twin);
+        let found = twins.into_iter().filter(is_found);
+        let numbers: HashMap<DeviceId, DeviceNumber> = found.map(|twin| (twin.id, twin.number)).collect();
         for device in page.devices.into_iter().filter(|device| is_nobodys(device.number)) {
             if let Some(number) = numbers.get(&device.device).copied() {
                 ops.push(JobOp::Forget { job, places: (device.place, device.place + 1) });

@@ -17,6 +17,7 @@ use super::rollout::withdraw;
 use super::run::JobRun;
 use crate::mailbox::send_reply;
 use crate::messages::jobs::{JobRefusal, JobView, MakeJob, Steer, SteerJob};
+use twinhub_access::Reach;
 use twinhub_domain::fleet::job::{JobCounts, JobSweep};
 use twinhub_domain::fleet::rollout::RolloutDecision;
 use twinhub_domain::fleet::{JobAction, JobId, JobSignal, JobStatus, RecordChange, StepState};
@@ -29,14 +30,16 @@ const NOBODY: &str = "no device matched: nothing was done";
 /// Something that a person wants of a job.
 pub(super) struct SteerRequest {
     steer: Steer,
+    /// The devices that the person reaches.
+    reach: Reach,
     cause: Cause,
     reply: oneshot::Sender<Result<JobView, JobRefusal>>,
 }
 
 impl Jobs {
     pub(super) fn steer(&mut self, steer_job: SteerJob, ctx: &mut Context<Self>) {
-        let SteerJob { id, steer, cause, reply, .. } = steer_job;
-        let request = SteerRequest { steer, cause, reply };
+        let SteerJob { id, viewer, steer, cause, reply } = steer_job;
+        let request = SteerRequest { steer, reach: viewer.reach, cause, reply };
         match self.table.runs.get_mut(&id) {
             Some(run) => {
                 run.waiting_requests.push_back(request);
@@ -117,13 +120,14 @@ impl Jobs {
         }
         let _ = self.table.signal(id, signal, None); // it fits
         let sweeping = self.table.jobs.get(&id).and_then(|job| job.sweeping);
-        let SteerRequest { cause, reply, .. } = request;
+        let SteerRequest { reach, cause, reply, .. } = request;
         let answer = move |this: &mut Self, _: &mut Context<Self>| {
             if let Some(view) = this.table.view(id) {
                 send_reply(reply, Ok(view));
             }
         };
         match sweeping {
+            Some(JobSweep::Retry) => self.begin_retry(id, reach, cause, ctx, answer),
             Some(sweeping) => self.begin_sweep(id, sweeping, cause, ctx, answer),
             None if signal == JobSignal::Pause && self.table.rollout(id).is_some() => {
                 self.table.begin_anew(id);
@@ -155,7 +159,7 @@ impl Jobs {
         self.take_out(view, 0, cause, ctx, then);
     }
 
-    /// Goes on with a sweep that a crash has cut short.
+    /// Goes on with a sweep that a crash has cut short. A retry has found its devices before that was written down.
     pub(super) fn sweep(&mut self, id: JobId, sweeping: JobSweep, cause: Cause, ctx: &mut Context<Self>) {
         self.begin_sweep(id, sweeping, cause, ctx, |_, _| {});
     }
@@ -170,13 +174,25 @@ impl Jobs {
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
         self.table.begin_anew(id);
-        if sweeping != JobSweep::Retry {
-            return self.sweep_all(id, sweeping, cause, ctx, then);
-        }
-        let registered = registered_since(Arc::clone(&self.deps), id).into_actor(self);
+        self.sweep_all(id, sweeping, cause, ctx, then);
+    }
+
+    /// Has those devices of a job that failed have another turn, and then calls `then`: first those stand in it that
+    /// were registered since, as far as `reach` goes.
+    fn begin_retry(
+        &mut self,
+        id: JobId,
+        reach: Reach,
+        cause: Cause,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        let Some(made_at) = self.table.jobs.get(&id).map(|job| job.created_at) else { return };
+        self.table.begin_anew(id);
+        let registered = registered_since(Arc::clone(&self.deps), id, made_at, reach).into_actor(self);
         ctx.spawn(registered.map(move |registered, this, ctx| {
             this.commit_parts(registered, ctx, move |this, ctx| {
-                this.sweep_all(id, sweeping, cause, ctx, then);
+                this.sweep_all(id, JobSweep::Retry, cause, ctx, then);
             });
         }));
     }

@@ -5,6 +5,7 @@ mod failing;
 mod pages;
 mod retry;
 mod rollout;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use crate::messages::groups::{
     DeleteGroup, DeleteGroupReply, GroupPage, GroupQuery, GroupRefusal, PutGroup, PutGroupReply, ReadGroups,
     ReadTree,
 };
-use twinhub_access::Reach;
+use twinhub_access::{Reach, Scope, Scopes};
 use twinhub_domain::fleet::{GroupFields, GroupId, GroupPrecondition, GroupRequest, RecordKind};
 use twinhub_domain::{Event, Status};
 use twinhub_store::{Batch, DeviceQuery, MemoryStore};
@@ -245,4 +245,40 @@ async fn the_tree_can_be_read_while_commits_fail() {
     assert!(within("the tree", tree).await.unwrap().get("a").is_some());
     store.unblock();
     store.heal();
+}
+
+/// A caller sees the group that is the first in their scope at the top, wherever it stands.
+#[actix::test]
+async fn a_change_says_whether_the_group_moved_and_where_it_stands() {
+    let hub = start(&Arc::new(MemoryStore::default()), 64).await;
+    let plant = || GroupId::parse("plant").ok();
+    put(&hub, "plant", r#"{"name": "Plant"}"#).await.unwrap();
+    for (body, expected) in [
+        (r#"{"name": "Hall", "parent_group": "plant"}"#, (true, false, plant())),
+        (r#"{"name": "Hall 1", "parent_group": "plant"}"#, (false, false, plant())),
+        (r#"{"parent_group": null}"#, (false, true, None)),
+        (r#"{"parent_group": null}"#, (false, false, None)),
+        (r#"{"parent_group": "plant"}"#, (false, true, plant())),
+    ] {
+        let PutGroupReply { made, moved, parent, .. } = put(&hub, "hall", body).await.unwrap();
+        assert_eq!((made, moved, parent), expected, "{body}");
+    }
+
+    let scope: Scope = serde_json::from_str(r#"{"groups": ["hall"]}"#).unwrap();
+    let (reply, stood) = oneshot::channel();
+    let put = PutGroup {
+        id: GroupId::parse("hall").ok(),
+        requested: said(r#"{"name": "Hall 2", "parent_group": null}"#),
+        reach: Reach::of(&Scopes::from(&scope), &hub.tree.now()),
+        expect: GroupPrecondition::There,
+        if_tag: None,
+        cause: cause(),
+        reply,
+    };
+    try_send_unbounded(&hub.groups, put).ok().unwrap();
+    let replied = within("what became of the group", stood).await.unwrap().unwrap();
+    assert_eq!(
+        (replied.view.group.parent_group.clone(), replied.moved, replied.parent),
+        (None, false, plant())
+    );
 }

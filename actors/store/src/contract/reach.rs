@@ -16,6 +16,9 @@ use uuid::Uuid;
 
 const ANN: &str = "00000000-0000-0000-0000-000000000001";
 const JOB: JobId = JobId(Uuid::from_u128(9));
+/// A job of one device, and one that there is not.
+const SMALL_JOB: JobId = JobId(Uuid::from_u128(10));
+const NO_JOB: JobId = JobId(Uuid::from_u128(11));
 
 fn tree() -> GroupTree {
     let made = |id: &str, parent: Option<&str>| Group {
@@ -77,6 +80,8 @@ fn fill(world: &mut TestFleet) {
     };
     let unknown = ("unknown", DeviceNumber(-1));
     world.fleet.jobs.push(JobOp::Devices(vec![device(0, hall), device(1, yard), device(2, unknown)]));
+    let small = JobDevice { step: JobStep::new(SMALL_JOB, StepState::Queued), ..device(0, hall) };
+    world.fleet.jobs.push(JobOp::Devices(vec![small]));
 }
 
 fn contain(scopes: &Scopes, tree: &GroupTree, twin: &Twin) -> bool {
@@ -172,12 +177,13 @@ async fn check(fixture: &Fixture, world: &TestFleet, tree: &GroupTree, scopes: &
     assert_eq!(page.runs.iter().map(|entry| entry.id).collect::<Vec<_>>(), expected, "runs in {scopes:?}");
 
     let (hall, yard) = (has(world.number("in-hall")), has(world.number("in-yard")));
-    let places = store.job_places(&[JOB], &reach).await.unwrap();
-    assert_eq!(
-        places[&JOB],
-        JobPlace { has_within: hall || yard, has_beyond: !(hall && yard) },
-        "{scopes:?}"
-    );
+    let places = store.job_places(&[JOB, SMALL_JOB, NO_JOB], &reach).await.unwrap();
+    let expected = [
+        (JOB, JobPlace { has_within: hall || yard, has_beyond: !(hall && yard) }),
+        (SMALL_JOB, JobPlace { has_within: hall, has_beyond: !hall }),
+        (NO_JOB, JobPlace::default()),
+    ];
+    assert_eq!(places, expected.into(), "{scopes:?}");
     let devices = store.job_devices(&JobDeviceQuery { reach, ..JobDeviceQuery::of(JOB) }).await.unwrap();
     assert_eq!(devices.devices.len(), usize::from(hall) + usize::from(yard) + 1, "{scopes:?}");
 }

@@ -27,6 +27,9 @@ const READ_JOB: &str = "read a job's devices";
 const WRITE: &str = "write the fleet";
 const WRITE_JOB: &str = "write a job's devices";
 
+/// The rows of one job, within a query of several jobs.
+const ITS: &str = "its";
+
 /// The last step of each device of a job, and its time.
 type LatestSteps<'a> = HashMap<(JobId, DeviceNumber), (&'a JobStep, Timestamp)>;
 
@@ -98,29 +101,45 @@ pub async fn job_places(
     jobs: &[JobId],
     reach: &Reach,
 ) -> Result<HashMap<JobId, JobPlace>, StoreError> {
-    let condition = reach::condition(reach).unwrap_or_else(Condition::all);
-    let mut places = HashMap::with_capacity(jobs.len());
-    for job in jobs {
-        let has_within = has_device(store, *job, condition.clone()).await?;
-        let has_beyond = !reach.is_everywhere() && has_device(store, *job, condition.clone().not()).await?;
-        places.insert(*job, JobPlace { has_within, has_beyond });
+    let within = reach::condition(reach).unwrap_or_else(Condition::all);
+    let beyond = match reach.is_everywhere() {
+        true => Condition::all().add(Expr::val(1).eq(0)),
+        false => within.clone().not(),
+    };
+    let mut places: HashMap<_, _> = jobs.iter().map(|job| (*job, JobPlace::default())).collect();
+    for some in jobs.chunks(write::AT_ONCE) {
+        let found: Vec<(Vec<u8>, i64, i64)> = job_device::Entity::find()
+            .filter(C::Job.is_in(some.iter().map(|job| bytes(*job))))
+            .select_only()
+            .column(C::Job)
+            .expr_as(has_device(within.clone()), "has_within")
+            .expr_as(has_device(beyond.clone()), "has_beyond")
+            .group_by(C::Job)
+            .into_tuple()
+            .all(&store.readers)
+            .await
+            .map_err(failed(READ_JOB))?;
+        for (job, has_within, has_beyond) in found {
+            let damaged =
+                |error: uuid::Error| StoreError::Damaged { operation: READ_JOB, detail: error.to_string() };
+            let job = JobId(Uuid::from_slice(&job).map_err(damaged)?);
+            places.insert(job, JobPlace { has_within: has_within != 0, has_beyond: has_beyond != 0 });
+        }
     }
     Ok(places)
 }
 
-/// Is there a device of the job for which this is true? Looked for one by one, until there is.
-async fn has_device(store: &SqlStore, job: JobId, condition: Condition) -> Result<bool, StoreError> {
-    let found: Option<i64> = job_device::Entity::find()
-        .filter(C::Job.eq(bytes(job)))
-        .filter(Expr::exists(device_of(condition)))
-        .select_only()
-        .column(C::Place)
-        .limit(1)
-        .into_tuple()
-        .one(&store.readers)
-        .await
-        .map_err(failed(READ_JOB))?;
-    Ok(found.is_some())
+/// Is there a device of the grouped job for which this is true? Looked for one by one, until there is.
+fn has_device(condition: Condition) -> Expr {
+    let its_number = Expr::col((ITS, C::Device)).equals((device::Entity, device::Column::Number));
+    let devices = Query::select()
+        .expr(Expr::val(1))
+        .from_as(job_device::Entity, ITS)
+        .inner_join(device::Entity, its_number)
+        .and_where(Expr::col((ITS, C::Job)).equals((job_device::Entity, C::Job)))
+        .cond_where(condition)
+        .take();
+    Expr::exists(devices)
 }
 
 /// The device of a job's row, where this is true of it.
