@@ -16,6 +16,7 @@ use crate::messages::feed::WatchCommands;
 use crate::messages::groups::{DeleteGroup, PutGroup, ReadGroup, ReadGroups, ReadTree};
 use crate::messages::jobs::{JobViewer, ListJobs, MakeJob, ShowJob, SteerJob};
 use crate::messages::search::{FindAllDevices, FindDevices};
+use crate::messages::templates::{PutTemplate, TryTemplate};
 use crate::places::{Places, PlacesRead};
 use twinhub_access::{Reach, ReachPart};
 use twinhub_domain::fleet::{JobAction, RecordKind};
@@ -234,6 +235,20 @@ macro_rules! sets_rule_caller {
 }
 
 sets_rule_caller!(ReadRules, PutRule, DeleteRule, EnableRule, SendSignal);
+
+macro_rules! sets_template_caller {
+    ($($message:ident),+) => {$(
+        impl Scoped for $message {
+            fn confine(&mut self, within: &Confinement) -> Result<(), HubError> {
+                within.demand_everywhere()?;
+                self.request.by = within.rule_caller();
+                Ok(())
+            }
+        }
+    )+};
+}
+
+sets_template_caller!(PutTemplate, TryTemplate);
 
 /// A job is made of devices within reach; others are as unknown as those that there are not.
 impl Scoped for MakeJob {

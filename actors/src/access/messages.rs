@@ -173,6 +173,7 @@ asks! {
     }
     templates: Templates {
         // Their change reaches whichever device has them.
-        Automate whole_hub: templates::PutTemplate, templates::TryTemplate, templates::DeleteTemplate;
+        Automate scoped: templates::PutTemplate, templates::TryTemplate;
+        Automate whole_hub: templates::DeleteTemplate;
     }
 }

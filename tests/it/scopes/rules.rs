@@ -80,6 +80,55 @@ async fn a_rule_is_about_ones_own_devices() {
     done(hub, &people.admin, Method::POST, RULES, &publish).await;
 }
 
+#[tokio::test]
+async fn a_templates_rules_leave_the_devices_by_an_admins_word_alone() {
+    let people = TwoPeople::start().await;
+    let (hub, admin) = (&people.hub, &people.admin);
+    let olaf = admin.add(hub, "olaf", "operator").await;
+    let template = |id: &str, action: &Value| {
+        let rule = json!({ "triggers": { "numeric": "t", "above": 40 }, "actions": [action] });
+        json!({ "id": id, "rules": { "hot": rule } })
+    };
+    let publish = template("told", &json!({ "publish": "a/b", "payload": 1 }));
+    let webhook = template("told", &json!({ "webhook": "http://127.0.0.1:9/x" }));
+    let alarm = template("plain", &json!({ "alarm": "hot" }));
+    done(hub, &olaf, Method::POST, "/api/templates", &alarm).await;
+    for body in [&publish, &webhook] {
+        for (method, path) in [
+            (Method::POST, "/api/templates"),
+            (Method::PUT, "/api/templates/plain"),
+            (Method::PATCH, "/api/templates/plain"),
+            (Method::PUT, "/api/templates/plain?dry_run=true"),
+        ] {
+            let mut body = body.clone();
+            if method != Method::POST {
+                body = json!({ "rules": body["rules"] });
+            }
+            let said = refused(hub, &olaf, method.clone(), path, &body).await;
+            assert_eq!((said.0, &*said.1), (403, "out_of_scope"), "{method} {path} {body}: {said:?}");
+            assert!(said.2.contains("an admin's to make"), "{said:?}");
+        }
+    }
+    let import = async |person: &Person| {
+        let request = person.request(hub, Method::POST, "/api/templates/import?existing=update");
+        let answer = request.body(publish.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json::<Value>().await.unwrap()
+    };
+    let report = import(&olaf).await;
+    assert_eq!((&report["created"], &report["refused"]), (&json!(0), &json!(1)), "{report}");
+    let rules = admin.json(hub, RULES).await;
+    assert!(!rules.to_string().contains("publish"), "{rules}");
+
+    let report = import(admin).await;
+    assert_eq!((&report["created"], &report["refused"]), (&json!(1), &json!(0)), "{report}");
+    // Nor does anybody else change what an admin made, where it still leaves the devices.
+    let renamed = json!({ "name": "Told" });
+    let said = refused(hub, &olaf, Method::PATCH, "/api/templates/told", &renamed).await;
+    assert_eq!((said.0, &*said.1), (403, "out_of_scope"), "{said:?}");
+    done(hub, admin, Method::PATCH, "/api/templates/told", &renamed).await;
+}
+
 /// The outcomes of the runs of a rule, the newest first.
 async fn outcomes(people: &TwoPeople, rule: &str) -> Vec<Value> {
     let runs = people.admin.json(&people.hub, &format!("/api/automation/rules/{rule}/runs")).await;
