@@ -133,9 +133,10 @@ impl Hub {
             permissions: identity.rights.permissions_in_scope(),
             scopes: identity.rights.scopes.clone(),
             quota: identity.quota,
-            author: match (identity.user, &identity.key) {
-                (Some(user), _) => Some(RuleAuthor::User(user)),
-                (None, key) => key.clone().map(RuleAuthor::Key),
+            // The key before its owner: it may give fewer rights than they have, and ends before they do.
+            author: match &identity.key {
+                Some(key) => Some(RuleAuthor::Key(key.clone())),
+                None => identity.user.map(RuleAuthor::User),
             },
             user: identity.user,
             session: identity.session,

@@ -174,3 +174,39 @@ async fn a_rule_acts_with_the_rights_that_its_author_has_then() {
     .await;
     assert!(alarm["message"].as_str().unwrap().contains("author"), "{alarm}");
 }
+
+#[tokio::test]
+async fn a_rule_made_with_a_key_acts_with_the_keys_rights_and_ends_with_it() {
+    let people = TwoPeople::start().await;
+    let (hub, admin) = (&people.hub, &people.admin);
+    let narrow = json!({ "name": "narrow", "role": "operator", "scope": { "groups": ["alpha-plant"] } });
+    let key = done(hub, admin, Method::POST, "/api/auth/keys", &narrow).await;
+    let cool = rule("cool", &hot("alpha-pump"), &turn_on("alpha-fan"));
+    let request = hub.request(Method::POST, RULES).bearer_auth(key["secret"].as_str().unwrap());
+    let made = request.json(&cool).send().await.unwrap();
+    assert_eq!(made.status(), 201, "{}", made.text().await.unwrap());
+    report(&people, 60).await;
+    eventually("it acts", async || {
+        let twin = admin.json(hub, "/api/devices/alpha-fan/twin").await;
+        (twin["desired"]["power"] == "on").then_some(())
+    })
+    .await;
+
+    // The owner reaches the device still, and the key does not.
+    let moved = json!({ "group_id": "beta-hall" });
+    done(hub, admin, Method::PATCH, "/api/devices/alpha-fan", &moved).await;
+    report(&people, 20).await;
+    report(&people, 60).await;
+    eventually("it fails", async || {
+        let runs = outcomes(&people, "cool").await;
+        runs.first()?.to_string().contains("out_of_scope").then_some(())
+    })
+    .await;
+
+    let path = format!("/api/auth/keys/{}", key["id"].as_str().unwrap());
+    done(hub, admin, Method::DELETE, &path, &json!({})).await;
+    eventually("it is disabled", async || {
+        (admin.json(hub, "/api/automation/rules/cool").await["enabled"] == false).then_some(())
+    })
+    .await;
+}
