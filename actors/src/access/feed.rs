@@ -1,7 +1,5 @@
 //! The live feed as one caller may see it.
 
-use std::sync::Arc;
-
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -56,7 +54,11 @@ impl ConfinedFeed {
                 batch
             } else {
                 let places = within.places.read();
-                batch.iter().filter(|recorded| within.sees(&places, recorded)).map(Arc::clone).collect()
+                batch
+                    .iter()
+                    .filter(|recorded| within.sees(&places, recorded))
+                    .map(|recorded| within.show(recorded))
+                    .collect()
             };
             return Ok(ConfinedBatch { first, last, events });
         }
