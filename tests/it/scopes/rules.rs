@@ -210,3 +210,45 @@ async fn a_rule_made_with_a_key_acts_with_the_keys_rights_and_ends_with_it() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_rule_switches_no_rule_that_its_author_does_not_see() {
+    let people = TwoPeople::start().await;
+    let (hub, admin) = (&people.hub, &people.admin);
+    let target = rule("target", &hot("alpha-fan"), &turn_on("alpha-fan"));
+    done(hub, &people.alpha, Method::POST, RULES, &target).await;
+    let switch = rule("switch", &hot("alpha-pump"), &json!({ "disable": "target" }));
+    done(hub, &people.alpha, Method::POST, RULES, &switch).await;
+
+    // The other rule becomes one about another's device.
+    let others = rule("target", &hot("beta-pump"), &turn_on("beta-fan"));
+    done(hub, admin, Method::PUT, "/api/automation/rules/target", &others).await;
+    report(&people, 60).await;
+    eventually("it fails", async || {
+        let runs = outcomes(&people, "switch").await;
+        runs.first()?.to_string().contains("out_of_scope").then_some(())
+    })
+    .await;
+    let stands = admin.json(hub, "/api/automation/rules/target").await;
+    assert_eq!(stands["enabled"], true, "{stands}");
+}
+
+#[tokio::test]
+async fn a_rule_that_its_author_could_not_make_any_more_is_stopped() {
+    let people = TwoPeople::start().await;
+    let (hub, admin) = (&people.hub, &people.admin);
+    // It looks at the one device and acts on the other.
+    let wide = rule("wide", &hot("alpha-pump"), &turn_on("alpha-fan"));
+    let narrow = rule("narrow", &hot("alpha-fan"), &turn_on("alpha-fan"));
+    for body in [&wide, &narrow] {
+        done(hub, &people.alpha, Method::POST, RULES, body).await;
+    }
+    let hall = json!({ "scope": { "groups": ["alpha-hall"] } });
+    done(hub, admin, Method::PATCH, "/api/users/ula", &hall).await;
+    eventually("it is disabled", async || {
+        (admin.json(hub, "/api/automation/rules/wide").await["enabled"] == false).then_some(())
+    })
+    .await;
+    let stands = admin.json(hub, "/api/automation/rules/narrow").await;
+    assert_eq!(stands["enabled"], true, "{stands}");
+}
