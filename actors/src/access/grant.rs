@@ -18,7 +18,7 @@ use crate::HubError;
 use crate::accounts::directory::Identity;
 use crate::counters::Counters;
 use crate::hub::{ActorHealth, Hub, Settings};
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::accounts::Asker;
 use crate::messages::audit::{AppendAudit, NoteRefusal};
 use crate::messages::supervisor::IfUnknown;
@@ -240,6 +240,16 @@ impl Grant {
         let (reply, durable) = oneshot::channel();
         self.hub.append_audit(vec![entry], Some(reply));
         let _ = tokio::time::timeout(LONGEST_WAIT, durable).await; // it is written later, or the hub ends
+    }
+
+    /// Has `work` come to its end though who asked for it goes away meanwhile: a change, and the entry of it.
+    ///
+    /// # Errors
+    /// It came to none: the hub is shutting down.
+    pub async fn see_through<T: 'static>(work: impl Future<Output = T> + 'static) -> Result<T, HubError> {
+        let (reply, answer) = oneshot::channel();
+        actix_rt::spawn(async move { send_reply(reply, work.await) });
+        answer.await.map_err(|_| HubError::ShuttingDown)
     }
 
     /// Notes that this caller was refused `target`. It is written within a second; many of a kind are one entry.

@@ -79,3 +79,17 @@ async fn a_deletion_that_may_be_made_later_has_an_entry_at_once_and_another_then
     let entry = fixture.entry(AuditOutcome::Done).await;
     assert_eq!(entry.detail.get("known"), None);
 }
+
+#[actix::test]
+async fn work_that_is_seen_through_goes_on_without_its_caller() {
+    let (told, hears) = oneshot::channel();
+    {
+        let work = Grant::see_through(async move {
+            tokio::task::yield_now().await;
+            send_reply(told, 7);
+        });
+        tokio::pin!(work);
+        assert!(futures_util::poll!(work.as_mut()).is_pending());
+    }
+    assert_eq!(within("its end", hears).await.unwrap(), 7);
+}
