@@ -7,6 +7,7 @@ mod feed;
 mod grant;
 mod messages;
 mod placing;
+mod runs;
 
 pub use crate::caller::{Caller, Permission, Permissions};
 pub use crate::device_tokens::{Tokens, token_hashes};

@@ -26,6 +26,7 @@ mod requests;
 mod starting;
 mod templates;
 
+pub(crate) use confined::leaves_devices;
 pub(crate) use reading::query_of;
 
 use std::collections::BTreeMap;
@@ -215,7 +216,12 @@ impl Automation {
     /// The result of an action that the author of its rule may not have done now; none where they may.
     fn refused(&self, request: &EffectRequest) -> Option<EffectResult> {
         let author = self.library.record(&request.rule)?.author.as_ref()?;
-        self.deps.authors.refusal(author, &request.effect)
+        self.deps.authors.refusal(author, &request.effect).or_else(|| {
+            let Effect::Enable { rule, .. } = &request.effect else { return None };
+            let (by, other) = (self.deps.authors.caller(author)?, self.library.find(rule)?);
+            let why = || format!("the rule `{rule}` is not in the scope of the author of the rule");
+            (!self.sees(&by, other)).then(|| EffectResult::failed(authors::OUT_OF_SCOPE, why()))
+        })
     }
 
     fn perform(&mut self, request: EffectRequest, is_new: bool, ctx: &Context<Self>) {

@@ -28,7 +28,6 @@ use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
-use crate::delivery;
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -44,7 +43,7 @@ use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
 use crate::messages::automation::LoadFiles;
 use crate::messages::jobs::StartJobs;
-use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::messages::supervisor::IfUnknown;
 use crate::messages::templates::StartTemplates;
 use crate::messages::timers::{ClockMoved, StartTimers};
 use crate::messages::webhooks::SetDestinations;
@@ -59,7 +58,7 @@ use crate::twin_registry::TwinRegistry;
 use crate::webhook_destinations::WebhookDestinations;
 use crate::webhooks::{self, Webhooks};
 use twinhub_domain::clock::CLOCK_JUMP_MS;
-use twinhub_domain::receipt::{Accepted, NotAccepted};
+use twinhub_domain::receipt::Accepted;
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Versions};
 use twinhub_mqtt::Link;
 use twinhub_mqtt::dialects::Dialects;
@@ -88,7 +87,7 @@ pub struct Hub {
     /// Where each device is, as it was last committed.
     pub(crate) places: Arc<Places>,
     /// Held by who makes a device a user's, as users may have so many: they are counted one by one.
-    pub(crate) claiming: tokio::sync::Mutex<()>,
+    pub(crate) claiming: Arc<tokio::sync::Mutex<()>>,
     pub(crate) templates: Addr<Templates>,
     pub(crate) firmware: Addr<Firmware>,
     pub(crate) accounts: Addr<Accounts>,
@@ -112,6 +111,8 @@ pub struct Hub {
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
 const TRIES: Backoff = TWIN.at_most(3);
+/// The error of a change that may become durable later.
+pub(crate) const LATE: &str = "the change was not made durable in time";
 /// Changes by people and programs in flight at most; further ones wait.
 const PEOPLE: usize = 10_000;
 
@@ -379,7 +380,7 @@ impl Hub {
             groups,
             tree,
             places,
-            claiming: tokio::sync::Mutex::default(),
+            claiming: Arc::default(),
             templates,
             firmware,
             accounts,
@@ -459,23 +460,9 @@ impl Hub {
         if self.is_failing() {
             return Err(HubError::Unavailable("the store does not take anything in just now"));
         }
-        let in_time = tokio::time::timeout(self.settings.patience, async {
-            let _room = self.people.acquire().await; // never closed
-            let settled = delivery::deliver(&self.supervisor, TRIES, |receipt| Deliver {
-                device: device.clone(),
-                input: input.clone(),
-                cause: cause.clone(),
-                receipt,
-                if_unknown,
-                if_version: if_version.clone(),
-                want_twin,
-            });
-            settled.await.map_err(|lost| match lost {
-                NotAccepted::Refused(refusal) => HubError::Refused(refusal),
-                NotAccepted::Lost => HubError::Unavailable("the change was lost on its way"),
-            })
-        });
-        in_time.await.unwrap_or(Err(HubError::Unavailable("the change was not made durable in time")))
+        let settled = self.settle(if_version, device, input, cause, if_unknown, want_twin);
+        let in_time = tokio::time::timeout(self.settings.patience, settled);
+        in_time.await.unwrap_or(Err(HubError::Unavailable(LATE)))
     }
 
     /// True while commits fail.

@@ -7,19 +7,19 @@ use super::Caller;
 use crate::HubError;
 use crate::messages::alarms;
 use crate::messages::archive::{
-    BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun, FindSerial,
-    FindSerialHolder, LastRuns, ListAlarms, ListCommands, ListDevices, ListJobDevices, ListRuns, LoadTwins,
-    PastEvents, RawHistory, Replay, ReplayPage, SerialHolder,
+    BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindSerial,
+    FindSerialHolder, ListAlarms, ListCommands, ListDevices, ListJobDevices, ListRuns, LoadTwins, PastEvents,
+    RawHistory, Replay, ReplayPage, SerialHolder,
 };
 use crate::messages::automation::{DeleteRule, EnableRule, PutRule, ReadRules, RuleCaller, SendSignal};
 use crate::messages::feed::WatchCommands;
 use crate::messages::groups::{DeleteGroup, PutGroup, ReadGroup, ReadGroups, ReadTree};
 use crate::messages::jobs::{JobViewer, ListJobs, MakeJob, ShowJob, SteerJob};
 use crate::messages::search::{FindAllDevices, FindDevices};
+use crate::messages::templates::{PutTemplate, TryTemplate};
 use crate::places::{Places, PlacesRead};
 use twinhub_access::{Reach, ReachPart};
 use twinhub_domain::fleet::{JobAction, RecordKind};
-use twinhub_domain::run::RunEntry;
 use twinhub_domain::{DeviceId, DeviceNumber, EventBody, Json, Recorded, Refusal, Twin};
 use twinhub_store::{RuleAuthor, StoreError};
 
@@ -124,17 +124,11 @@ impl Confinement {
         }
     }
 
-    /// Is this run for the caller? It is where a device within reach had a part in it, and none beyond.
-    fn sees_run(&self, places: &PlacesRead<'_>, entry: &RunEntry) -> bool {
-        let acted_on = entry.actions.iter().filter_map(|action| action.device.as_ref()).chain(&entry.targets);
-        let mut devices = acted_on.chain(&entry.device).filter(|device| places.knows(device)).peekable();
-        devices.peek().is_some() && devices.all(|device| places.has(&self.reach, device))
-    }
-
     fn retain(&self, events: &mut Vec<Arc<Recorded>>) {
         if !self.reach.is_everywhere() {
             let places = self.places.read();
             events.retain(|recorded| self.sees(&places, recorded));
+            events.iter_mut().for_each(|recorded| *recorded = self.show(recorded));
         }
     }
 
@@ -235,6 +229,20 @@ macro_rules! sets_rule_caller {
 
 sets_rule_caller!(ReadRules, PutRule, DeleteRule, EnableRule, SendSignal);
 
+macro_rules! sets_template_caller {
+    ($($message:ident),+) => {$(
+        impl Scoped for $message {
+            fn confine(&mut self, within: &Confinement) -> Result<(), HubError> {
+                within.demand_everywhere()?;
+                self.request.by = within.rule_caller();
+                Ok(())
+            }
+        }
+    )+};
+}
+
+sets_template_caller!(PutTemplate, TryTemplate);
+
 /// A job is made of devices within reach; others are as unknown as those that there are not.
 impl Scoped for MakeJob {
     fn confine(&mut self, within: &Confinement) -> Result<(), HubError> {
@@ -305,28 +313,6 @@ impl Judged for FindAlarm {
     fn judge(answer: Self::Result, within: &Confinement) -> Self::Result {
         let is_within = |number| within.demand_device(DeviceKey::Number(number)).is_ok();
         Ok(answer?.filter(|alarm| is_within(alarm.number)))
-    }
-}
-
-impl Judged for FindRun {
-    fn judge(answer: Result<Option<RunEntry>, StoreError>, within: &Confinement) -> Self::Result {
-        let found = answer?;
-        if within.reach.is_everywhere() {
-            return Ok(found);
-        }
-        let places = within.places.read();
-        Ok(found.filter(|entry| within.sees_run(&places, entry)))
-    }
-}
-
-impl Judged for LastRuns {
-    fn judge(answer: Result<Vec<RunEntry>, StoreError>, within: &Confinement) -> Self::Result {
-        let mut runs = answer?;
-        if !within.reach.is_everywhere() {
-            let places = within.places.read();
-            runs.retain(|entry| within.sees_run(&places, entry));
-        }
-        Ok(runs)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The live feed as one caller may see it.
 
-use std::sync::Arc;
-
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -67,7 +65,11 @@ impl ConfinedFeed {
                 batch
             } else {
                 let places = within.places.read();
-                batch.iter().filter(|recorded| within.sees(&places, recorded)).map(Arc::clone).collect()
+                batch
+                    .iter()
+                    .filter(|recorded| within.sees(&places, recorded))
+                    .map(|recorded| within.show(recorded))
+                    .collect()
             };
             return Ok(ConfinedBatch { first, last, events });
         }
@@ -76,6 +78,8 @@ impl ConfinedFeed {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use twinhub_access::{Reach, Scope, Scopes};
     use twinhub_domain::cause::Source;
     use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest};

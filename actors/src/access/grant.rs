@@ -18,7 +18,7 @@ use crate::HubError;
 use crate::accounts::directory::Identity;
 use crate::counters::Counters;
 use crate::hub::{ActorHealth, Hub, Settings};
-use crate::mailbox::try_send_unbounded;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::accounts::Asker;
 use crate::messages::audit::{AppendAudit, NoteRefusal};
 use crate::messages::supervisor::IfUnknown;
@@ -133,9 +133,10 @@ impl Hub {
             permissions: identity.rights.permissions_in_scope(),
             scopes: identity.rights.scopes.clone(),
             quota: identity.quota,
-            author: match (identity.user, &identity.key) {
-                (Some(user), _) => Some(RuleAuthor::User(user)),
-                (None, key) => key.clone().map(RuleAuthor::Key),
+            // The key before its owner: it may give fewer rights than they have, and ends before they do.
+            author: match &identity.key {
+                Some(key) => Some(RuleAuthor::Key(key.clone())),
+                None => identity.user.map(RuleAuthor::User),
             },
             user: identity.user,
             session: identity.session,
@@ -246,6 +247,16 @@ impl Grant {
         let (reply, durable) = oneshot::channel();
         self.hub.append_audit(vec![entry], Some(reply));
         let _ = tokio::time::timeout(LONGEST_WAIT, durable).await; // it is written later, or the hub ends
+    }
+
+    /// Has `work` come to its end though who asked for it goes away meanwhile: a change, and the entry of it.
+    ///
+    /// # Errors
+    /// It came to none: the hub is shutting down.
+    pub async fn see_through<T: 'static>(work: impl Future<Output = T> + 'static) -> Result<T, HubError> {
+        let (reply, answer) = oneshot::channel();
+        actix_rt::spawn(async move { send_reply(reply, work.await) });
+        answer.await.map_err(|_| HubError::ShuttingDown)
     }
 
     /// Notes that this caller was refused `target`. It is written within a second; many of a kind are one entry.

@@ -56,7 +56,8 @@ pub struct Addresses<'a>(pub(super) &'a Hub);
 /// - `whole_hub`: it is for callers alone who reach all devices,
 /// - `device`: it is about one device, which the caller must reach,
 /// - `scoped`: it has a member for the caller's reach, which its actor keeps to,
-/// - `judged`: its answer is searched for what the caller does not reach.
+/// - `judged`: its answer is searched for what the caller does not reach,
+/// - `narrowed`: it is scoped, and its answer judged.
 macro_rules! confinement {
     (everywhere) => {
         confinement!(|_this, _within| Ok(()));
@@ -69,6 +70,15 @@ macro_rules! confinement {
     };
     (scoped) => {
         confinement!(|this, within| Scoped::confine(this, within));
+    };
+    (narrowed) => {
+        fn confine(&mut self, within: &Confinement) -> Result<(), HubError> {
+            Scoped::confine(self, within)
+        }
+
+        fn judge(answer: Self::Result, within: &Confinement) -> Self::Result {
+            <Self as Judged>::judge(answer, within)
+        }
     };
     (judged) => {
         fn confine(&mut self, _: &Confinement) -> Result<(), HubError> {
@@ -128,8 +138,8 @@ asks! {
         Operate whole_hub: alarms::Raise, alarms::ClearType;
     }
     archive: Archive {
-        Read scoped: archive::ListDevices, archive::FindEvents, archive::ListCommands, archive::ListRuns,
-            archive::ListAlarms, archive::ListJobDevices;
+        Read scoped: archive::ListDevices, archive::ListCommands, archive::ListAlarms, archive::ListJobDevices;
+        Read narrowed: archive::FindEvents, archive::ListRuns;
         Read device: archive::RawHistory, archive::BucketHistory, archive::FindExtent;
         Read judged: archive::FindSerial, archive::FindSerialHolder, archive::Replay, archive::LoadTwins,
             archive::FindCommand, archive::FindRun, archive::LastRuns, archive::FindAlarm;
@@ -174,6 +184,7 @@ asks! {
     }
     templates: Templates {
         // Their change reaches whichever device has them.
-        Automate whole_hub: templates::PutTemplate, templates::TryTemplate, templates::DeleteTemplate;
+        Automate scoped: templates::PutTemplate, templates::TryTemplate;
+        Automate whole_hub: templates::DeleteTemplate;
     }
 }

@@ -4,12 +4,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use twinhub_access::Action;
+use tokio::sync::oneshot;
+use twinhub_access::{Action, AuditEntry, AuditOutcome};
 
 use super::Grant;
 use super::confinement::Confinement;
 use super::grant::{InputRequest, permission_for};
 use crate::HubError;
+use crate::hub::LATE;
+use crate::mailbox::send_reply;
 use crate::messages::supervisor::IfUnknown;
 use crate::places::PlaceNow;
 use twinhub_domain::receipt::Accepted;
@@ -40,9 +43,12 @@ impl Grant {
             self.check_no_gateway(&request.device).await?;
         }
         // Counted and made one after the other: two at once would both find room for one.
-        let _claiming = match &owner {
+        let claiming = match &owner {
             Some(owner) => {
-                let claiming = self.hub.claiming.lock().await;
+                let claiming = Arc::clone(&self.hub.claiming).lock_owned();
+                let claiming = tokio::time::timeout(self.hub.settings.patience, claiming).await;
+                let claiming =
+                    claiming.map_err(|_| HubError::Unavailable("another registration is under way"))?;
                 self.check_quota(owner)?;
                 Some(claiming)
             }
@@ -56,11 +62,46 @@ impl Grant {
         let audited = audited(&input).map(|(action, detail)| {
             self.audit_entry(action, &format!("device:{device}")).with_detail(detail)
         });
-        let accepted = self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await?;
-        if let Some(entry) = audited {
-            self.audit(entry).await;
+        if claiming.is_none() && audited.is_none() {
+            return self.hub.deliver_to(if_version, device, input, cause, if_unknown, want_twin).await;
         }
-        Ok(accepted)
+        self.check_store()?;
+        let (grant, (reply, answer)) = (self.clone(), oneshot::channel());
+        // Beside the caller: who goes away has this dropped, and the input may become durable all the same.
+        actix_rt::spawn(async move {
+            let settled = grant.hub.settle(if_version, device, input, cause, if_unknown, want_twin);
+            tokio::pin!(settled);
+            let in_time = tokio::time::timeout(grant.hub.settings.patience, &mut settled).await;
+            if let Ok(delivered) = in_time {
+                grant.audit_delivery(audited, &delivered).await;
+                drop(claiming);
+                send_reply(reply, delivered);
+                return;
+            }
+            let late = Err(HubError::Unavailable(LATE));
+            grant.audit_delivery(audited.clone(), &late).await;
+            send_reply(reply, late);
+            if let Ok(accepted) = settled.await {
+                grant.audit_delivery(audited, &Ok(accepted)).await;
+            }
+            drop(claiming);
+        });
+        answer.await.unwrap_or(Err(HubError::ShuttingDown))
+    }
+
+    /// Appends the entry of an input by its outcome: of one that was refused none, and of one that may become durable
+    /// later that it is not known.
+    async fn audit_delivery(&self, entry: Option<AuditEntry>, delivered: &Result<Accepted, HubError>) {
+        let Some(mut entry) = entry else { return };
+        match delivered {
+            Ok(_) => {}
+            Err(HubError::Refused(_)) => return,
+            Err(_) => {
+                entry.outcome = AuditOutcome::Failed;
+                entry.detail.insert("known", Json::from(false));
+            }
+        }
+        self.audit(entry).await;
     }
 
     /// Goes on where the device speaks for itself alone. Of a gateway a caller would get the token with which it speaks
@@ -260,3 +301,6 @@ fn audited(input: &Input) -> Option<(Action, Object)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

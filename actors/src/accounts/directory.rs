@@ -45,7 +45,7 @@ pub struct Identity {
     pub quota: Option<u32>,
     /// None: a service account.
     pub user: Option<UserId>,
-    /// The key of the service account that they are, where they are one.
+    /// The key that they came by: a user's own, or a service account's.
     pub key: Option<SecretId>,
     /// None: they came by a key.
     pub session: Option<SessionId>,

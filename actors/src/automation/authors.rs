@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::accounts::directory::Directory;
 use crate::fleet::groups::TreeNow;
+use crate::messages::automation::RuleCaller;
 use crate::places::Places;
 use twinhub_access::{Permission, Reach, Rights};
 use twinhub_domain::alarm::Originator;
@@ -14,7 +15,7 @@ use twinhub_rules::{Effect, EffectResult};
 use twinhub_store::RuleAuthor;
 
 /// The word for an action that the author of its rule may not have done.
-const OUT_OF_SCOPE: &str = "out_of_scope";
+pub(super) const OUT_OF_SCOPE: &str = "out_of_scope";
 
 /// The rights of authors, and the places of devices.
 pub struct Authors {
@@ -41,6 +42,17 @@ impl Authors {
     #[must_use]
     pub fn rights(&self, author: &RuleAuthor) -> Option<Rights> {
         self.directory.rights_of(author, self.clock.now())
+    }
+
+    /// The author as a caller, with their rights now; none where they may not act any more.
+    #[must_use]
+    pub fn caller(&self, author: &RuleAuthor) -> Option<RuleCaller> {
+        let rights = self.rights(author)?;
+        Some(RuleCaller {
+            reach: Reach::of(&rights.scopes, &self.tree.now()),
+            may_leave_devices: rights.permissions_in_scope().contain(Permission::Administer),
+            author: Some(author.clone()),
+        })
     }
 
     /// Counts up whenever rights end.

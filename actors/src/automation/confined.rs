@@ -112,7 +112,7 @@ impl RuleBounds<'_> {
 }
 
 /// The action by which a rule reaches beyond devices, in words.
-fn leaves_devices(rule: &Rule) -> Option<String> {
+pub(crate) fn leaves_devices(rule: &Rule) -> Option<String> {
     let mut found = None;
     for actions in [&rule.actions, &rule.on_release] {
         each_action(actions, &mut |action| {

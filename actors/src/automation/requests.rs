@@ -302,22 +302,33 @@ impl Automation {
         });
     }
 
-    /// Stops the rules whose authors may not act any more.
-    pub(super) fn disable_orphans(&mut self, ctx: &mut Context<Self>) {
-        let is_orphan = |record: &&RuleRecord| {
-            let author = record.author.as_ref();
-            author.is_some_and(|author| self.deps.authors.rights(author).is_none())
-                && self.engine.is_enabled(&record.id) == Some(true)
+    /// The reason why the author of a rule may not have it act any more; none where they may, or it has none.
+    fn disowned(&self, record: &RuleRecord) -> Option<String> {
+        let Some(by) = self.deps.authors.caller(record.author.as_ref()?) else {
+            return Some("its author was removed, or may not act any more".to_owned());
         };
-        let orphans: Vec<RuleId> = self.library.records().filter(is_orphan).map(|of| of.id.clone()).collect();
-        for id in &orphans {
+        let rule = self.library.find(&record.id)?;
+        // Only what it does is checked as it acts, and not what it looks at.
+        let fault = self.bounds(&by).fault(rule, |id| self.library.find(id))?;
+        Some(format!("its author could not make it any more: {fault}"))
+    }
+
+    /// Stops the rules whose authors may not act any more, or not so far.
+    pub(super) fn disable_orphans(&mut self, ctx: &mut Context<Self>) {
+        let enabled =
+            self.library.records().filter(|record| self.engine.is_enabled(&record.id) == Some(true));
+        let orphans = enabled.filter_map(|record| Some((record.id.clone(), self.disowned(record)?)));
+        let orphans: Vec<(RuleId, String)> = orphans.collect();
+        let is_any = !orphans.is_empty();
+        for (id, why) in orphans {
+            let id = &id;
             let record = self.library.record_of_switch(id, false, self.deps.clock.now());
             self.library.set_record(record.clone());
             self.engine.set_enabled(id, false);
             self.pending.rules.push(record);
-            self.pending.stopped(&self.deps, id, "its author was removed, or may not act any more".into());
+            self.pending.stopped(&self.deps, id, why.into());
         }
-        if !orphans.is_empty() {
+        if is_any {
             self.announcements.forget_warnings();
             self.after(ctx);
             self.save();

@@ -37,7 +37,9 @@ impl TemplateChanges {
                 body: Some(body.clone()),
                 // The switch stays as somebody has set it, whatever else of the rule changes.
                 enabled: before.and_then(|record| record.enabled),
-                author: None, // whoever may change templates may have them do everything
+                // None: whoever changes templates reaches all devices, and rules that reach beyond these are taken from
+                // admins alone.
+                author: None,
                 created_at: before.map_or(now, |record| record.created_at),
                 updated_at: now,
             };

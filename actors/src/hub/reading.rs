@@ -6,10 +6,12 @@ use tokio::sync::oneshot;
 
 use super::{ActorHealth, Hub, TRIES};
 use crate::HubError;
+use crate::delivery;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::archive::LoadTwins;
-use crate::messages::supervisor::ReadTwin;
-use twinhub_domain::{DeviceId, Twin};
+use crate::messages::supervisor::{Deliver, IfUnknown, ReadTwin};
+use twinhub_domain::receipt::{Accepted, NotAccepted};
+use twinhub_domain::{Cause, DeviceId, Input, Twin, Versions};
 
 /// A twin whose changes are not committed by then is read from the store.
 const SLOW_READ: Duration = Duration::from_secs(1);
@@ -59,6 +61,35 @@ impl Hub {
             Ok(Err(_)) => Err(HubError::Unavailable("the hub is shutting down")),
             Err(_) => Err(HubError::Unavailable("the store does not answer")),
         }
+    }
+
+    /// Takes an input in, and answers once it is settled, however long that takes.
+    ///
+    /// # Errors
+    /// The twin refused it, or it was lost for good.
+    pub(crate) async fn settle(
+        &self,
+        if_version: Option<Versions>,
+        device: DeviceId,
+        input: Input,
+        cause: Cause,
+        if_unknown: IfUnknown,
+        want_twin: bool,
+    ) -> Result<Accepted, HubError> {
+        let _room = self.people.acquire().await; // never closed
+        let settled = delivery::deliver(&self.supervisor, TRIES, |receipt| Deliver {
+            device: device.clone(),
+            input: input.clone(),
+            cause: cause.clone(),
+            receipt,
+            if_unknown,
+            if_version: if_version.clone(),
+            want_twin,
+        });
+        settled.await.map_err(|lost| match lost {
+            NotAccepted::Refused(refusal) => HubError::Refused(refusal),
+            NotAccepted::Lost => HubError::Unavailable("the change was lost on its way"),
+        })
     }
 
     /// The answer of an actor that answers after the commit.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
-use super::automation::TemplateRules;
+use super::automation::{RuleCaller, TemplateRules};
 use super::jobs::MakeJob;
 use twinhub_domain::fleet::JobId;
 use twinhub_domain::{Cause, DeviceId, Object, Versions};
@@ -61,6 +61,7 @@ pub struct TemplateRequest {
     pub id: Box<str>,
     pub body: Object,
     pub mode: PutMode,
+    pub by: RuleCaller,
     /// Only if it is at one of these versions.
     pub if_version: Option<Versions>,
 }
@@ -119,6 +120,9 @@ pub enum TemplateRefusal {
     Version { current: u64, expected: Versions },
     #[error(transparent)]
     Bad(#[from] BadDeviceTemplate),
+    /// One of its rules is not the caller's to make.
+    #[error("{0}")]
+    Beyond(String),
     #[error("the template `{id}` is in use (devices: {devices}): with force=true it is removed from them")]
     InUse { id: Box<str>, devices: u64 },
     #[error(transparent)]

@@ -53,7 +53,7 @@ pub struct RuleRecord {
 #[serde(rename_all = "snake_case")]
 pub enum RuleAuthor {
     User(UserId),
-    /// A service account, by the id of its key.
+    /// A key, a user's own or a service account's, by its id.
     Key(SecretId),
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use twinhub_actors::access::Grant;
 use twinhub_actors::messages::automation::{
     DeleteRule, EnableRule, PutRule, PutRuleReply, RuleCaller, RuleExistence, RuleRefusal,
 };
@@ -249,15 +250,20 @@ pub async fn delete_rule(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let if_tag = if_match_content(&request)?;
-    ask(&access, |reply| DeleteRule {
-        id: id.clone(),
-        by: RuleCaller::default(),
-        if_tag,
-        cause: access.cause(),
-        reply,
-    })
-    .await??;
-    audit::removed(&access, &id).await;
+    let rule = id.clone();
+    let removed = Grant::see_through(async move {
+        ask(&access, |reply| DeleteRule {
+            id: rule.clone(),
+            by: RuleCaller::default(),
+            if_tag,
+            cause: access.cause(),
+            reply,
+        })
+        .await??;
+        audit::removed(&access, &rule).await;
+        Ok::<(), ApiError>(())
+    });
+    removed.await??;
     let told = [("id", Json::from(id.as_str())), ("message", format!("rule {id} is gone").into())];
     Ok(Document::of(&told.into_iter().collect()).send(HttpResponse::Ok()))
 }
@@ -268,16 +274,7 @@ async fn set_enabled(
     enabled: bool,
     if_tag: Option<EntityTags>,
 ) -> Result<HttpResponse, ApiError> {
-    let rule_reply = ask(access, |reply| EnableRule {
-        id,
-        by: RuleCaller::default(),
-        enabled,
-        if_tag,
-        cause: access.cause(),
-        reply,
-    })
-    .await??;
-    audit::switched(access, &rule_reply.stands.rule.id, enabled).await;
+    let rule_reply = switch_rule(access, id, enabled, if_tag).await?;
     shown(access, &rule_reply, HttpResponse::Ok()).await
 }
 
@@ -287,17 +284,44 @@ async fn put(
     expect: RuleExistence,
     if_tag: Option<EntityTags>,
 ) -> Result<PutRuleReply, ApiError> {
-    let rule_reply = ask(access, |reply| PutRule {
-        body,
-        by: RuleCaller::default(),
-        expect,
-        if_tag,
-        cause: access.cause(),
-        reply,
-    })
-    .await??;
-    audit::changed(access, &rule_reply.stands, expect == RuleExistence::New).await;
-    Ok(rule_reply)
+    let access = access.clone();
+    let put = Grant::see_through(async move {
+        let rule_reply: PutRuleReply = ask(&access, |reply| PutRule {
+            body,
+            by: RuleCaller::default(),
+            expect,
+            if_tag,
+            cause: access.cause(),
+            reply,
+        })
+        .await??;
+        audit::changed(&access, &rule_reply.stands, expect == RuleExistence::New).await;
+        Ok::<PutRuleReply, ApiError>(rule_reply)
+    });
+    put.await?
+}
+
+async fn switch_rule(
+    access: &Access,
+    id: RuleId,
+    enabled: bool,
+    if_tag: Option<EntityTags>,
+) -> Result<PutRuleReply, ApiError> {
+    let access = access.clone();
+    let switched = Grant::see_through(async move {
+        let rule_reply: PutRuleReply = ask(&access, |reply| EnableRule {
+            id,
+            by: RuleCaller::default(),
+            enabled,
+            if_tag,
+            cause: access.cause(),
+            reply,
+        })
+        .await??;
+        audit::switched(&access, &rule_reply.stands.rule.id, enabled).await;
+        Ok::<PutRuleReply, ApiError>(rule_reply)
+    });
+    switched.await?
 }
 
 /// Sets the rule's switch where the body has one, whatever it was before.
@@ -309,16 +333,7 @@ async fn switched(
     match enabled {
         Some(enabled) if enabled != rule_reply.stands.enabled => {
             let id = rule_reply.stands.rule.id.clone();
-            let switch = |reply| EnableRule {
-                id,
-                by: RuleCaller::default(),
-                enabled,
-                if_tag: None,
-                cause: access.cause(),
-                reply,
-            };
-            let switched = ask(access, switch).await??;
-            audit::switched(access, &switched.stands.rule.id, enabled).await;
+            let switched = switch_rule(access, id, enabled, None).await?;
             Ok(PutRuleReply { stands: switched.stands, warnings: rule_reply.warnings })
         }
         _ => Ok(rule_reply),

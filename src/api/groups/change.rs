@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use twinhub_access::{Action, Reach};
+use twinhub_actors::access::Grant;
 use twinhub_actors::messages::groups::{DeleteGroup, DeleteGroupReply, PutGroup, PutGroupReply};
 use twinhub_domain::fleet::{GroupId, GroupPrecondition, GroupRequest};
 use twinhub_domain::{EntityTags, Json};
@@ -161,12 +162,16 @@ pub async fn delete_group(
     params.finish()?;
     let if_tag = if_match_content(&request)?;
     may_write(&access)?;
-    let (cause, (reply, gone)) = (access.cause(), oneshot::channel());
-    access.send(DeleteGroup { id, reach: Reach::default(), force, if_tag, cause, reply })?;
-    let patience = if force { LONGEST_REMOVAL } else { access.settings().patience };
-    let DeleteGroupReply { group, devices, groups } = wait(&access, patience, gone).await??;
-    let moved = [("devices", count(devices)), ("groups", count(groups))];
-    access.audit_done(Action::GroupRemoved, &format!("group:{}", group.id), moved).await;
+    let removed = Grant::see_through(async move {
+        let (cause, (reply, gone)) = (access.cause(), oneshot::channel());
+        access.send(DeleteGroup { id, reach: Reach::default(), force, if_tag, cause, reply })?;
+        let patience = if force { LONGEST_REMOVAL } else { access.settings().patience };
+        let removed = wait(&access, patience, gone).await??;
+        let moved = [("devices", count(removed.devices)), ("groups", count(removed.groups))];
+        access.audit_done(Action::GroupRemoved, &format!("group:{}", removed.group.id), moved).await;
+        Ok::<DeleteGroupReply, ApiError>(removed)
+    });
+    let DeleteGroupReply { group, devices, groups } = removed.await??;
     let deleted = GroupDeleted {
         message: format!("Group {} was removed", group.id),
         id: group.id.to_string(),
@@ -200,12 +205,18 @@ async fn put(
 ) -> Result<HttpResponse, ApiError> {
     may_write(access)?;
     let cause = access.cause();
-    let put = |reply| PutGroup { id, requested, reach: Reach::default(), expect, if_tag, cause, reply };
-    let PutGroupReply { view: stands, made, moved, parent } = ask(access, put).await??;
-    if moved {
-        let to = parent.map_or(Json::Null, |parent| Json::from(parent.as_str()));
-        access.audit_done(Action::GroupMoved, &format!("group:{}", stands.group.id), [("to", to)]).await;
-    }
+    let put = move |reply| PutGroup { id, requested, reach: Reach::default(), expect, if_tag, cause, reply };
+    let asking = access.clone();
+    let stood = Grant::see_through(async move {
+        let stood: PutGroupReply = ask(&asking, put).await??;
+        if stood.moved {
+            let to = stood.parent.as_ref().map_or(Json::Null, |parent| Json::from(parent.as_str()));
+            let target = format!("group:{}", stood.view.group.id);
+            asking.audit_done(Action::GroupMoved, &target, [("to", to)]).await;
+        }
+        Ok::<PutGroupReply, ApiError>(stood)
+    });
+    let PutGroupReply { view: stands, made, .. } = stood.await??;
     let response = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
     let mut response = tagged(response, &stands.group.tag());
     if made {

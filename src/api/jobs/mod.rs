@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::oneshot;
 use twinhub_access::Action;
+use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::ListJobDevices;
 use twinhub_actors::messages::firmware::FindImage;
 use twinhub_actors::messages::jobs::{JobView, JobViewer, ListJobs, MakeJob, ShowJob, Steer, SteerJob};
@@ -255,16 +256,19 @@ async fn steered(
 }
 
 async fn steer(access: &Access, id: JobId, steer: Steer) -> Result<JobView, ApiError> {
-    let cause = access.cause();
-    let viewer = JobViewer::default();
-    let steered = access.change(|reply| SteerJob { id, viewer, steer, cause, reply }).await??;
-    let (target, word) = (format!("job:{id}"), [("steer", Json::from(steer.as_str()))]);
-    if steer == Steer::Remove {
-        access.audit_done(Action::JobRemoved, &target, []).await;
-    } else if steered.job.action.rollout().is_some() {
-        access.audit_done(Action::RolloutChanged, &target, word).await;
-    }
-    Ok(steered)
+    let access = access.clone();
+    let steered = Grant::see_through(async move {
+        let (cause, viewer) = (access.cause(), JobViewer::default());
+        let steered: JobView = access.change(|reply| SteerJob { id, viewer, steer, cause, reply }).await??;
+        let (target, word) = (format!("job:{id}"), [("steer", Json::from(steer.as_str()))]);
+        if steer == Steer::Remove {
+            access.audit_done(Action::JobRemoved, &target, []).await;
+        } else if steered.job.action.rollout().is_some() {
+            access.audit_done(Action::RolloutChanged, &target, word).await;
+        }
+        Ok::<JobView, ApiError>(steered)
+    });
+    steered.await?
 }
 
 async fn find(access: &Access, id: JobId) -> Result<JobView, ApiError> {

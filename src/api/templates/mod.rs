@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::sync::oneshot;
 use twinhub_access::Action;
 use twinhub_actors::messages::archive::ListDevices;
+use twinhub_actors::messages::automation::RuleCaller;
 use twinhub_actors::messages::templates::{
     DeleteTemplate, DeleteTemplateReply, PutMode, PutTemplate, PutTemplateReply, TemplateRequest,
     TryTemplate, TryTemplateReply,
@@ -134,8 +135,13 @@ pub async fn post_template(
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
     let id = body.id.clone();
-    let wish =
-        TemplateRequest { id: id.clone(), body: body.members(), mode: PutMode::Make, if_version: None };
+    let wish = TemplateRequest {
+        id: id.clone(),
+        body: body.members(),
+        mode: PutMode::Make,
+        by: RuleCaller::default(),
+        if_version: None,
+    };
     if is_dry {
         return try_out(&access, params, wish).await;
     }
@@ -291,7 +297,13 @@ async fn change(
     how: PutMode,
 ) -> Result<HttpResponse, ApiError> {
     let is_dry = dry_run(&mut params)?;
-    let wish = TemplateRequest { id, body: body.members(), mode: how, if_version: if_match(request)? };
+    let wish = TemplateRequest {
+        id,
+        body: body.members(),
+        mode: how,
+        by: RuleCaller::default(),
+        if_version: if_match(request)?,
+    };
     if is_dry {
         return try_out(access, params, wish).await;
     }

@@ -71,6 +71,7 @@ pub(crate) fn of_template_refusal(refusal: &TemplateRefusal) -> (StatusCode, &'s
             (StatusCode::UNPROCESSABLE_ENTITY, "bad_field")
         }
         TemplateRefusal::Bad(BadDeviceTemplate::Rules(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
+        TemplateRefusal::Beyond(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
         TemplateRefusal::InUse { .. } => (StatusCode::CONFLICT, "template_in_use"),
         TemplateRefusal::Store(error) => of_store(error),
         TemplateRefusal::Unavailable(_) | TemplateRefusal::Lost => {

@@ -1,12 +1,12 @@
 //! Live events: each subscriber hears of their own devices, and of a device that moves no more, or from then on.
 
 use reqwest::{Method, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{TwoPeople, done};
 use crate::support::HubProcess;
 use crate::support::people::Person;
-use crate::support::within;
+use crate::support::{eventually, within};
 
 /// A stream of events that is being read.
 struct EventLines {
@@ -56,6 +56,64 @@ async fn a_stream_has_ones_own_events_live_and_from_the_past() {
     }
     let mut all = EventLines::open(&people.hub, &people.admin, "?since=0", None).await;
     assert!(all.until("beta_first").await.contains("alpha_first"));
+}
+
+#[tokio::test]
+async fn a_run_tells_nothing_of_devices_that_its_rule_looked_at_alone() {
+    const SECRET: &str = "481516";
+    let people = TwoPeople::start().await;
+    let (hub, admin, alpha) = (&people.hub, &people.admin, &people.alpha);
+    let read = "twin['beta-pump'].level";
+    let rule = |id: &str, condition: String| {
+        json!({ "id": id, "triggers": [{ "numeric": "alpha-pump.temperature", "above": 50 }],
+            "conditions": [condition],
+            "actions": [{ "log": format!("it is {{{{ {read} }}}}") },
+                { "choose": [{ "when": format!("{read} == {SECRET}"),
+                    "do": [{ "desired": "alpha-fan", "set": { "power": "on" } }] }] }] })
+    };
+    let path = "/api/devices/beta-pump/data";
+    done(hub, admin, Method::POST, path, &json!({ "level": 481_516 })).await;
+    for (id, condition) in [("runs", format!("{read} == {SECRET}")), ("rests", format!("{read} > {SECRET}"))]
+    {
+        done(hub, admin, Method::POST, "/api/automation/rules", &rule(id, condition)).await;
+    }
+    let mut live = EventLines::open(hub, alpha, "", None).await;
+    let path = "/api/devices/alpha-pump/data";
+    done(hub, admin, Method::POST, path, &json!({ "temperature": 60 })).await;
+    let runs = eventually("both rules are through", async || {
+        let runs = admin.json(hub, "/api/automation/journal").await;
+        let runs = runs.as_array().unwrap().clone();
+        (runs.len() == 2 && runs.iter().all(|run| run["outcome"] != "running")).then_some(runs)
+    })
+    .await;
+    assert!(runs.iter().all(|run| run.to_string().contains(SECRET)), "{runs:?}");
+    say(&people, "alpha-pump", "alpha_end").await;
+    let mut told = vec![live.until("alpha_end").await];
+    let mut past = EventLines::open(hub, alpha, "?since=0", None).await;
+    told.push(past.until("alpha_end").await);
+    let ids = runs.iter().map(|run| format!("/api/automation/runs/{}", run["id"].as_str().unwrap()));
+    let lists = [
+        "/api/automation/journal",
+        "/api/automation/journal?device_id=alpha-pump",
+        "/api/automation/rules/runs/runs",
+        "/api/automation/rules/rests/runs",
+        "/api/automation/rules",
+        "/api/events?limit=1000",
+        "/api/events?since=0&limit=1000",
+    ];
+    for path in ids.chain(lists.map(str::to_owned)) {
+        told.push(alpha.json(hub, &path).await.to_string());
+    }
+    for text in told {
+        assert!(!text.contains(SECRET) && !text.contains("beta"), "{text}");
+    }
+    // The run itself is theirs to see.
+    let seen = alpha.json(hub, "/api/automation/journal").await;
+    let outcome = |rule: &str| -> Value {
+        let run = seen.as_array().unwrap().iter().find(|run| run["rule_id"] == rule);
+        run.unwrap()["outcome"].clone()
+    };
+    assert_eq!((outcome("runs"), outcome("rests")), (json!("done"), json!("not_run")), "{seen}");
 }
 
 #[tokio::test]

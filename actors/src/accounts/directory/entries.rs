@@ -182,7 +182,7 @@ impl Entries {
             rights,
             quota: entry.quota,
             user: used.record.owner,
-            key: used.record.owner.is_none().then(|| used.record.secret.id.clone()),
+            key: Some(used.record.secret.id.clone()),
             session: None,
             address,
             bound: None,

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{FleetDeps, RecordRepository, TemplateActors, template_devices};
+use crate::automation::leaves_devices;
 use crate::backoff::until_answered;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::automation::TemplateRules;
@@ -17,6 +18,7 @@ use twinhub_domain::fleet::{JobAction, JobId, RecordChange};
 use twinhub_domain::{Cause, Json, Object, Versions};
 use twinhub_mqtt::receipt;
 use twinhub_rules::device_template::{BadDeviceTemplate, DeviceTemplate};
+use twinhub_rules::file::parse_rule_with;
 
 /// The member of a record whose change has not come to the devices.
 const UNFINISHED: &str = "unfinished";
@@ -227,7 +229,7 @@ impl TemplateChanger {
         &self,
         request: TemplateRequest,
     ) -> Result<(Arc<DeviceTemplate>, Option<Arc<DeviceTemplate>>), TemplateRefusal> {
-        let TemplateRequest { id, body, mode, if_version } = request;
+        let TemplateRequest { id, body, mode, by, if_version } = request;
         let catalog = self.deps.catalog.now();
         let before = catalog.get(&id).cloned();
         let body = match (&before, mode) {
@@ -253,7 +255,21 @@ impl TemplateChanger {
         }
         let (now, secrets) = (self.deps.clock.now(), &self.deps.secrets);
         let template = DeviceTemplate::read_with(&id, &body, before.as_deref(), now, secrets)?;
+        if !by.may_leave_devices
+            && let Some(fault) = self.leaves_devices(&template)
+        {
+            return Err(TemplateRefusal::Beyond(fault));
+        }
         Ok((Arc::new(template), before))
+    }
+
+    /// The action by which a rule of the template reaches beyond devices, in words. The rules have no author whose
+    /// rights would be looked at when they act.
+    fn leaves_devices(&self, template: &DeviceTemplate) -> Option<String> {
+        template.whole_rules().find_map(|(_, body)| {
+            let (rule, _) = parse_rule_with(&body, &self.deps.secrets).ok()?;
+            leaves_devices(&rule)
+        })
     }
 
     /// Makes the job that brings a template as it is now, or that it is no more, to the devices that have it. The

@@ -59,7 +59,13 @@ impl TemplatesFixture {
     }
 
     fn request(&self, id: &str, said: &str, how: PutMode) -> TemplateRequest {
-        TemplateRequest { id: id.into(), body: said_of(said), mode: how, if_version: None }
+        TemplateRequest {
+            id: id.into(),
+            body: said_of(said),
+            mode: how,
+            by: RuleCaller::default(),
+            if_version: None,
+        }
     }
 
     async fn put(&self, id: &str, said: &str, how: PutMode) -> Result<PutTemplateReply, TemplateRefusal> {

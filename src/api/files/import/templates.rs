@@ -1,6 +1,7 @@
 //! Templates, taken in: each line as one that is posted or patched is.
 
 use tokio::sync::oneshot;
+use twinhub_actors::messages::automation::RuleCaller;
 use twinhub_actors::messages::templates::{
     PutMode, PutTemplate, TemplateRefusal, TemplateRequest, TryTemplate,
 };
@@ -29,7 +30,13 @@ impl TemplateImport {
     async fn put(&self, id: &str, said: Object, how: PutMode) -> Result<(), ApiError> {
         let hub = &self.access;
         hub.check_store()?;
-        let request = TemplateRequest { id: id.into(), body: said, mode: how, if_version: None };
+        let request = TemplateRequest {
+            id: id.into(),
+            body: said,
+            mode: how,
+            by: RuleCaller::default(),
+            if_version: None,
+        };
         if self.dry_run {
             let (reply, tried) = oneshot::channel();
             hub.send(TryTemplate { request, offset: 0, limit: 0, reply })?;
