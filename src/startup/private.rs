@@ -12,11 +12,14 @@ use crate::api::firmware;
 use crate::config::Database;
 use crate::startup::tls;
 
+/// Says of a file's name whether the hub made it.
+type IsOwnFile = fn(&str) -> bool;
+
 /// The files in a data folder that are ours, but for the parts of a database.
 const OURS: [&str; 7] =
     ["instance", "instance.new", "local.key", "local.key.new", "lock", "secret.key", "secret.key.new"];
 /// The folders in it, of firmware images and of the hub's own authority, and the files in them that are ours.
-const FOLDERS: [(&str, fn(&str) -> bool); 2] =
+const FOLDERS: [(&str, IsOwnFile); 2] =
     [("firmware", firmware::is_file_name), (tls::FOLDER, is_of_authority)];
 /// A file system's own folder, where one is mounted as the data folder. It says nothing of what else is there.
 const LOST: &str = "lost+found";
