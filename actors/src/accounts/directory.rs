@@ -122,10 +122,10 @@ impl Directory {
         address: IpAddr,
     ) -> Result<Identity, Unidentified> {
         match credential {
-            // A share link stands in the same cookie.
+            // A share link stands in the same cookie, and what counts no more in that is in nobody's way who signs in.
             Credential::Session(text) if text.starts_with(SecretKind::Share.prefix()) => {
-                let secret = Secret::parse(text)?;
-                self.read().key(&secret, now, address)
+                let secret = Secret::parse(text).map_err(|_| Unidentified::Session)?;
+                self.read().key(&secret, now, address).map_err(|_| Unidentified::Session)
             }
             Credential::Session(text) => {
                 let token = SessionToken::parse(text).ok_or(Unidentified::Session)?;
