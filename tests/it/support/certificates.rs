@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -18,6 +18,15 @@ use super::within;
 
 /// Connects over TLS, as a client that trusts the authority in this file alone.
 pub async fn connect(address: SocketAddr, trusted: &Path) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_to(address.ip().into(), address, trusted).await
+}
+
+/// The same to the server of this name at an address.
+pub async fn connect_to(
+    name: ServerName<'static>,
+    address: SocketAddr,
+    trusted: &Path,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusted).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -27,7 +36,7 @@ pub async fn connect(address: SocketAddr, trusted: &Path) -> std::io::Result<Tls
         .with_no_client_auth();
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    within("a handshake", TlsConnector::from(Arc::new(config)).connect(address.ip().into(), socket)).await
+    within("a handshake", TlsConnector::from(Arc::new(config)).connect(name, socket)).await
 }
 
 /// The server's side, with the certificate in `server.pem` of this folder.
