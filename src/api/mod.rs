@@ -18,6 +18,7 @@ mod groups;
 pub(crate) mod jobs;
 mod older_words;
 mod ops;
+mod pairing;
 pub(crate) mod provisioning;
 pub(crate) mod schema;
 mod templates;
@@ -50,4 +51,4 @@ macro_rules! resources {
 }
 
 resources! { devices, twin, commands, data, events, alarms, automation, groups, templates, jobs, firmware, files, auth,
-users, audit, ops, provisioning }
+users, audit, ops, provisioning, pairing }

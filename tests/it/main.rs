@@ -43,6 +43,7 @@ mod one_hub;
 mod options;
 mod own_dialect;
 mod page;
+mod pairing;
 mod preconditions;
 mod proxy;
 mod racing_writers;

@@ -38,7 +38,7 @@ const CHANGES: [(&str, &str, &str); 21] = [
 ];
 
 /// Routes that change something and take no `If-Match`, and why. A POST that is an action needs no reason.
-const WITHOUT: [(&str, &str); 16] = [
+const WITHOUT: [(&str, &str); 17] = [
     ("delete /api/auth/keys/{id}", "a key is revoked, whatever was seen of it"),
     ("delete /api/auth/sessions", "sessions end, whatever was seen of them"),
     ("delete /api/auth/sessions/{id}", "a session ends, whatever was seen of it"),
@@ -50,6 +50,7 @@ const WITHOUT: [(&str, &str); 16] = [
         "it is called back or not by how far it has come, which it answers with 409",
     ),
     ("delete /api/jobs/{id}", "only one that has come to its end is forgotten, and that never changes again"),
+    ("delete /api/pairing", "the window is closed, whoever has opened it"),
     ("delete /api/provisioning/keys/{id}", "a key is revoked, whatever was seen of it"),
     ("delete /api/users/invitations/{id}", "an invitation is revoked, whatever was seen of it"),
     ("delete /api/users/{name}", "a user goes, whatever was seen of them"),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use twinhub_domain::DeviceId;
@@ -58,6 +59,16 @@ pub trait ClientIdentity: Send + Sync + 'static {
 
     /// Does its allowance hold for every device, whichever there are?
     fn reaches_all(&self) -> bool;
+
+    /// May it ask for a token of a device that it is or becomes?
+    fn may_provision(&self) -> bool {
+        false
+    }
+
+    /// The answer to such a request; none where there is none now. Of a client that may not ask: none.
+    async fn provision(&self, _request: Bytes) -> Option<Bytes> {
+        None
+    }
 }
 
 /// The things that a client may do.

@@ -22,6 +22,7 @@ use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::accounts::Asker;
 use crate::messages::audit::{AppendAudit, NoteRefusal};
 use crate::messages::supervisor::IfUnknown;
+use crate::pairing::Pairing;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
@@ -421,6 +422,16 @@ impl Grant {
     #[must_use]
     pub fn alive(&self) -> ActorHealth {
         self.hub.alive()
+    }
+
+    /// The pairing of devices, for whoever says who is let in.
+    ///
+    /// # Errors
+    /// The caller is no admin, or not for all devices.
+    pub fn pairing(&self) -> Result<&Pairing, HubError> {
+        self.demand(Permission::Users)?;
+        self.confinement().demand_everywhere()?;
+        Ok(&self.hub.pairing)
     }
 
     /// Messages that were refused.

@@ -5,6 +5,7 @@ use super::wire::WillPacket;
 use crate::dialects::{DecodeError, Dialects, Direction, MessageDevice, TopicDevice, WatchedDevices};
 use crate::identity::{Act, Allowance, ClientIdentity};
 use crate::subscribers::unshared;
+use crate::topics;
 
 /// The refusal of a publish, a subscription or a last will.
 #[derive(Debug)]
@@ -51,6 +52,12 @@ pub(super) async fn may_publish(
     topic: &str,
     payload: &[u8],
 ) -> Result<(), Denial> {
+    if topic == topics::PROVISION_REQUEST {
+        let who = shown(identity, client);
+        let detail =
+            format!("{who} may not ask for a token: it takes a provisioning key, or an open pairing window");
+        return if identity.may_provision() { Ok(()) } else { Err(Denial::new(NOT_AUTHORIZED, detail)) };
+    }
     let everything = identity.allowance() == Allowance::Everything;
     let belongs_to = if everything { None } else { dialects.device_of(topic, Direction::FromDevice) };
     if belongs_to.is_none() && !dialects.is_ours(topic) && dialects.is_hubs(topic) {
@@ -111,6 +118,9 @@ pub(super) async fn may_subscribe(
     client: &str,
     filter: &str,
 ) -> Result<(), Denial> {
+    if identity.may_provision() && topics::is_provision_response(filter) {
+        return Ok(());
+    }
     let own = unshared(filter);
     if own != filter && !may_share(identity) {
         let who = shown(identity, client);
@@ -146,7 +156,7 @@ pub(super) async fn may_subscribe(
 fn may_share(identity: &dyn ClientIdentity) -> bool {
     match identity.allowance() {
         Allowance::Everything => true,
-        Allowance::SpeakForDevices => !identity.principal().is_empty(),
+        Allowance::SpeakForDevices => !identity.name().is_empty(),
         Allowance::WatchDevices => false,
     }
 }

@@ -41,6 +41,7 @@ impl Dialect for Native {
 
     fn is_hubs(&self, topic: &str) -> bool {
         topics::parse(topic).is_some_and(|native| !is_inbound(native.leaf))
+            || topics::is_provision_response(topic)
     }
 
     fn device_of(&self, topic: &str, direction: Direction) -> Option<TopicDevice> {
