@@ -5,10 +5,12 @@
 //! | device | its id as the user name, its token as the password | speak for itself, and hear what is for it |
 //! | viewer, operator | any user name, a key as the password | hear what devices in its scope say |
 //! | admin's service account | the same | all but what the hub keeps for itself |
+//! | bridge | any user name, its key | publish and subscribe on topics of its own |
 //! | device to be | a provisioning key | ask for a token |
 //! | anonymous | no password | by the policy for devices: all of that; speak for devices without a token; nothing |
 //! | newcomer | no password, while the pairing window is open | speak for devices that the hub did not know, ask for their tokens |
 
+mod bridges;
 pub mod credentials;
 mod newcomers;
 mod principals;
@@ -30,6 +32,7 @@ use twinhub_mqtt::identity::{
 };
 use twinhub_store::Store;
 
+use self::bridges::BridgeClient;
 use self::credentials::Credentials;
 use self::newcomers::NewcomerClient;
 use self::principals::{AnonymousClient, DeviceClient, KeyClient};
@@ -156,8 +159,12 @@ impl ClientIdentities {
         let found = shared.directory.identify(Credential::Bearer(key), shared.clock.now(), request.address);
         let identity = found.map_err(|_| ConnectRefusal::BadCredentials)?;
         let id = Secret::parse(key).map_err(|_| ConnectRefusal::BadCredentials)?.id();
-        if let Some(bound) = &identity.bound {
-            return match bound.purpose {
+        if let Some(bound) = identity.bound.clone() {
+            return match &bound.purpose {
+                KeyPurpose::Bridge(bridge) => {
+                    let client = BridgeClient::new(&id, bridge.clone(), identity, Arc::clone(shared));
+                    Ok(Arc::new(client))
+                }
                 KeyPurpose::Provisioning(_) => {
                     let client = ProvisioningClient::new(&id, request.username, identity, Arc::clone(shared));
                     Ok(Arc::new(client))

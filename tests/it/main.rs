@@ -10,6 +10,7 @@ mod architecture;
 mod audit;
 mod automation;
 mod bad_configuration;
+mod bridges;
 mod broker_gone;
 mod broker_state;
 mod clock;

@@ -26,6 +26,8 @@ use crate::pairing::Pairing;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
+use twinhub_mqtt::Intake as _;
+use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::unread_topics::UnreadTopics;
 use twinhub_rules::Catalog;
@@ -422,6 +424,12 @@ impl Grant {
     #[must_use]
     pub fn alive(&self) -> ActorHealth {
         self.hub.alive()
+    }
+
+    /// The dialects that devices speak.
+    #[must_use]
+    pub fn dialects(&self) -> Arc<Dialects> {
+        self.hub.ingress.dialects()
     }
 
     /// The pairing of devices, for whoever says who is let in.

@@ -7,7 +7,8 @@ use twinhub_domain::DeviceId;
 const LONGEST_PASSWORD: usize = 256;
 
 /// Keys by which a client comes under any user name.
-const KEYS: [SecretKind; 3] = [SecretKind::Personal, SecretKind::Service, SecretKind::Provisioning];
+const KEYS: [SecretKind; 4] =
+    [SecretKind::Personal, SecretKind::Service, SecretKind::Provisioning, SecretKind::Bridge];
 
 /// The credentials of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,7 @@ mod tests {
             (Some("user"), Some("twh_pat_x"), Credentials::Key("twh_pat_x")),
             (None, Some("twh_svc_x"), Credentials::Key("twh_svc_x")),
             (Some("pump-1"), Some("twh_dvp_x"), Credentials::Key("twh_dvp_x")),
+            (Some("bridge@z"), Some("twh_brg_x"), Credentials::Key("twh_brg_x")),
             (None, Some("secret"), Credentials::Unreadable),
             (Some(""), Some("secret"), Credentials::Unreadable),
             (Some("no device"), Some("secret"), Credentials::Unreadable),
@@ -78,7 +80,7 @@ mod tests {
             username in proptest::option::of(".{0,140}"),
             password in proptest::option::of(prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..300),
-                "(twh_(pat|svc|dev|dvp)_)?.{0,70}".prop_map(String::into_bytes),
+                "(twh_(pat|svc|dev|dvp|brg)_)?.{0,70}".prop_map(String::into_bytes),
             ]),
         ) {
             let read = Credentials::read(username.as_deref(), password.as_deref());
