@@ -10,14 +10,23 @@ use tokio::process::Command;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::within;
 
 /// Connects over TLS, as a client that trusts the authority in this file alone.
 pub async fn connect(address: SocketAddr, trusted: &Path) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_to(address.ip().into(), address, trusted).await
+}
+
+/// The same to the server of this name at an address.
+pub async fn connect_to(
+    name: ServerName<'static>,
+    address: SocketAddr,
+    trusted: &Path,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusted).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -27,7 +36,7 @@ pub async fn connect(address: SocketAddr, trusted: &Path) -> std::io::Result<Tls
         .with_no_client_auth();
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    within("a handshake", TlsConnector::from(Arc::new(config)).connect(address.ip().into(), socket)).await
+    within("a handshake", TlsConnector::from(Arc::new(config)).connect(name, socket)).await
 }
 
 /// Makes an authority in a folder of its own.
