@@ -69,7 +69,8 @@ impl TwinTurn<'_> {
             self.record_part(ChangeKind::DeviceClock, part);
         }
         let Filed { at, claimed, identity } = filed;
-        self.record_at(at, EventBody::Telemetry { readings: telemetry.readings, identity, claimed });
+        let Telemetry { readings, payload, .. } = telemetry;
+        self.record_at(at, EventBody::Telemetry { readings, identity, claimed, payload });
         Ok(())
     }
 
@@ -180,7 +181,7 @@ impl TwinTurn<'_> {
         if !reported.is_empty() {
             patch.set(Part::Reported(reported));
         }
-        if !readings.is_empty() {
+        if !readings.is_empty() && !(patch.is_empty() && note.is_empty()) {
             note.insert(READINGS, true.into()); // the same message, which is counted once
         }
         if !note.is_empty() {
@@ -190,7 +191,7 @@ impl TwinTurn<'_> {
             self.come_online(HEARD);
         }
         if !readings.is_empty() {
-            self.record(EventBody::Telemetry { readings, identity: None, claimed: None });
+            self.record(EventBody::Telemetry { readings, identity: None, claimed: None, payload: None });
         }
         self.update(speaker.kind(), patch);
         Ok(())
