@@ -5,6 +5,7 @@
 
 mod checks;
 mod database;
+mod dialects;
 mod difference;
 mod error;
 mod file;
@@ -13,8 +14,10 @@ mod log_filter;
 mod network;
 mod oidc;
 mod options;
+mod sensor_data;
 mod shown;
 mod values;
+mod weather;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::num::NonZeroUsize;
@@ -26,17 +29,20 @@ use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
 pub use database::Database;
+pub use dialects::{DialectAccess, DialectName};
 pub use error::ConfigError;
 pub use file::{DEFAULT as DEFAULT_FILE, table as file_table};
 pub use log_filter::LogFilter;
 pub use network::ProxyNetwork;
 pub use oidc::{GroupRights, OidcConfig, OidcGroup};
 pub use options::Options;
+pub use sensor_data::{SensorDevice, SensorTopic};
 pub use shown::report;
 pub use values::{
     ByteSize, DevicesOption, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration,
     PublicUrl, RegistrationOption, TlsOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
+pub use weather::{CityName, WeatherUrl};
 
 /// The configuration: every option with a value.
 #[derive(Clone)]
@@ -62,6 +68,8 @@ pub struct Config {
     pub mqtt_session_messages: usize,
     pub mqtt_session_limit: usize,
     pub mqtt_sessions_total: usize,
+    pub sensor_data_topic: SensorTopic,
+    pub sensor_data_device: SensorDevice,
     /// None: by where the embedded broker listens; see [`Config::devices`].
     pub devices: Option<DevicesOption>,
     /// None: no outside Mosquitto knows the devices' tokens.
@@ -104,6 +112,12 @@ pub struct Config {
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
     pub registration: RegistrationOption,
+    /// The rights of callers without a credential, by dialect; of those that are not there they have none.
+    pub dialect_access: Vec<DialectAccess>,
+    /// None: the weather is made up.
+    pub weather_key: Option<String>,
+    pub weather_city: CityName,
+    pub weather_url: WeatherUrl,
     /// None: there is no single sign-on.
     pub oidc: Option<OidcConfig>,
     pub open: bool,
@@ -187,6 +201,8 @@ impl Config {
                 .map_or(sessions.messages, NonZeroUsize::get),
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
+            sensor_data_topic: given.sensor_data_topic.or(file.sensor_data_topic).unwrap_or_default(),
+            sensor_data_device: given.sensor_data_device.or(file.sensor_data_device).unwrap_or_default(),
             devices: given.devices.or(file.devices).or_else(|| lan::devices(lan, open_to_network)),
             mosquitto_files: given.mosquitto_files.or(file.mosquitto_files),
             mosquitto_pid_file: given.mosquitto_pid_file.or(file.mosquitto_pid_file),
@@ -239,6 +255,14 @@ impl Config {
                 .or(file.webhook_private_redirects)
                 .unwrap_or_default(),
             registration: given.registration.or(file.registration).unwrap_or_default(),
+            dialect_access: dialects::combine(given.dialect_access, file.dialect_access, file.dialects)?,
+            weather_key: given.weather_key.or_else(weather::key_of_environment).or(file.weather_key),
+            weather_city: given
+                .weather_city
+                .or_else(CityName::of_environment)
+                .or(file.weather_city)
+                .unwrap_or_default(),
+            weather_url: given.weather_url.or(file.weather_url).unwrap_or_default(),
             oidc,
             open: given.open.or(file.open).unwrap_or_default(),
             open_to_network,

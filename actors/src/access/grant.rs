@@ -15,7 +15,7 @@ use super::confinement::{Confinement, DeviceKey};
 use super::messages::Addresses;
 use super::{Caller, HubRequest, Permission, Permissions};
 use crate::HubError;
-use crate::accounts::directory::Identity;
+use crate::accounts::directory::{DialectAccount, Identity};
 use crate::counters::Counters;
 use crate::hub::{ActorHealth, Hub, Settings};
 use crate::mailbox::{send_reply, try_send_unbounded};
@@ -143,6 +143,18 @@ impl Hub {
             address: Some(identity.address),
             ..self.of(identity.caller.clone(), source)
         }
+    }
+
+    /// The grant of a caller of the dialect of this name who has no credential; none where the dialect has no account.
+    #[must_use]
+    pub fn of_dialect(self: &Arc<Self>, name: &str, source: Source) -> Option<Grant> {
+        let DialectAccount { name, rights } = self.directory.dialect(name)?;
+        Some(Grant {
+            permissions: rights.permissions_in_scope(),
+            scopes: rights.scopes.clone(),
+            author: Some(RuleAuthor::Dialect((**name).into())),
+            ..self.of(Caller::Dialect(Arc::clone(name)), source)
+        })
     }
 
     /// Appends entries to the audit. `reply` is told when they are durable.
