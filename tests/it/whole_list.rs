@@ -20,11 +20,14 @@ async fn crowded() -> HubProcess {
         .map(|n| json!({ "device_id": format!("device-{n}"), "name": format!("Device {n}"), "type": ["pump", "fan"][n % 2] }))
         .map(|line| line.to_string())
         .collect();
-    let import = hub.request(Method::POST, "/api/devices/import").header("Content-Type", "application/x-ndjson");
+    let import =
+        hub.request(Method::POST, "/api/devices/import").header("Content-Type", "application/x-ndjson");
     let answer = import.body(lines.join("\n")).send().await.unwrap();
     assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     for n in [3, 1_100] {
-        let said = hub.post(&format!("/api/devices/device-{n}/data"), &json!({ "temperature": n, "battery": 10 })).await;
+        let said = hub
+            .post(&format!("/api/devices/device-{n}/data"), &json!({ "temperature": n, "battery": 10 }))
+            .await;
         assert_eq!(said.status(), 201);
     }
     hub

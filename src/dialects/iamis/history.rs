@@ -61,7 +61,7 @@ enum NextReading {
 
 /// The parts of a message that were found.
 #[derive(Default)]
-struct MessageParts<'a> {
+struct DatumParts<'a> {
     value: Option<&'a StoredReading>,
     id: Option<i64>,
     gap: Option<&'a Scalar>,
@@ -113,7 +113,7 @@ impl HistoryWalk {
     pub(super) fn take(&mut self, found: &[StoredReading], kept_from: Option<Timestamp>) -> Vec<SensorDatum> {
         let mut given = Vec::new();
         for message in found.chunk_by(|one, other| one.seq == other.seq) {
-            let MessageParts { value: Some(value), id: Some(id), gap } = self.parts(message) else {
+            let DatumParts { value: Some(value), id: Some(id), gap } = self.parts(message) else {
                 continue;
             };
             let at = value.timestamp;
@@ -162,9 +162,9 @@ impl HistoryWalk {
     }
 
     /// The parts of a message, without others that have one of the names.
-    fn parts<'a>(&self, message: &'a [StoredReading]) -> MessageParts<'a> {
+    fn parts<'a>(&self, message: &'a [StoredReading]) -> DatumParts<'a> {
         let [value, id, gap] = &self.names;
-        let mut parts = MessageParts::default();
+        let mut parts = DatumParts::default();
         for reading in message {
             match &reading.value {
                 _ if reading.sensor_type == *value => parts.value = Some(reading),

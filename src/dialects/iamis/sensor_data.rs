@@ -11,7 +11,7 @@ use twinhub_actors::messages::archive::RawHistory;
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::{Input, Json, Scalar, Timestamp, Twin};
-use twinhub_mqtt::dialects::iamis::{SensorReading, id_name};
+use twinhub_mqtt::dialects::iamis::{TypedReading, id_name};
 
 use super::BY;
 use super::history::{HistoryWalk, SensorDatum};
@@ -152,12 +152,12 @@ fn written(data: &[SensorDatum], is_first: bool) -> String {
 }
 
 /// The reading that a body is. Members that it does not know are dropped.
-fn reading(body: Json) -> Result<SensorReading, FastApiError> {
+fn reading(body: Json) -> Result<TypedReading, FastApiError> {
     let mut fields = FastApiFields::of_body(body)?;
     let (sensor_type, value, unit) =
         (fields.text("sensor_type"), fields.number("value"), fields.text("unit"));
     fields.finish()?;
-    SensorReading::new(sensor_type, value, unit).map_err(|error| match error {
+    TypedReading::new(sensor_type, value, unit).map_err(|error| match error {
         PayloadError::BadValue { name, detail } => FieldFault::refused(&name, detail).into(),
         error => ApiError::from(error).into(),
     })

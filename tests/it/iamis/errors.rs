@@ -8,9 +8,9 @@ use crate::support::HubProcess;
 use crate::support::hub::Installation;
 
 /// A request that is refused: the method, the path, the body, the status and the `detail`.
-type Refused = (Method, &'static str, &'static str, u16, Value);
+type RefusedRequest = (Method, &'static str, &'static str, u16, Value);
 
-async fn check(hub: &HubProcess, (method, path, body, status, detail): Refused) {
+async fn check(hub: &HubProcess, (method, path, body, status, detail): RefusedRequest) {
     let request = hub.request(method.clone(), path).header("Content-Type", "application/json");
     let answer = request.body(body).send().await.unwrap();
     let (found, text) = (answer.status().as_u16(), answer.text().await.unwrap());
@@ -30,7 +30,7 @@ async fn each_field_that_is_wrong_is_named() {
     let no_number = "Input should be a valid number, unable to parse string as a number";
     let no_whole = "Input should be a valid integer, unable to parse string as an integer";
     let post = |body: &'static str, detail: Value| (Method::POST, "/sensor-data/", body, 422, detail);
-    let refused: Vec<Refused> = vec![
+    let refused: Vec<RefusedRequest> = vec![
         post(
             "{}",
             json!([

@@ -12,7 +12,7 @@
 //! | `temperature#id` | the number of that reading |
 //! | `temperature#gap` | the ms from the one before of the type to it, `false` for the first |
 
-mod sensor_reading;
+mod typed_reading;
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::{DecodeError, Decoded, Dialect, Direction, TopicDevice, native::Nativ
 use twinhub_domain::topic::matches;
 use twinhub_domain::{DeviceId, Input, Outgoing, Publish, payload};
 
-pub use sensor_reading::{SensorReading, gap_name, id_name};
+pub use typed_reading::{TypedReading, gap_name, id_name};
 
 /// The topic on which these sensors publish when nothing is said.
 pub const TOPIC: &str = "sensor/data";
@@ -58,7 +58,7 @@ impl Dialect for Iamis {
 
     fn decode(&self, topic: &str, payload: &[u8]) -> Option<Result<Decoded, DecodeError>> {
         self.takes(topic).then(|| {
-            let reading = SensorReading::read(payload::object(payload)?)?;
+            let reading = TypedReading::read(payload::object(payload)?)?;
             Ok(Decoded::one(self.device.clone(), Input::Translate(Arc::new(reading)), Vec::new()))
         })
     }

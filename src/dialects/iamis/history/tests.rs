@@ -1,12 +1,12 @@
 use proptest::prelude::*;
 use twinhub_domain::twin::Translation as _;
 use twinhub_domain::{Cause, DeviceId, EventBody, Input, Number};
-use twinhub_mqtt::dialects::iamis::SensorReading;
+use twinhub_mqtt::dialects::iamis::TypedReading;
 
 use super::*;
 
 /// A twin with the history of what it heard.
-struct Heard {
+struct HeardSensors {
     twin: Twin,
     /// In the order in which they came.
     stored: Vec<StoredReading>,
@@ -17,7 +17,7 @@ struct Heard {
     kept_from: Option<Timestamp>,
 }
 
-impl Heard {
+impl HeardSensors {
     fn new() -> Self {
         let twin = Twin::new(DeviceId::parse("sensor-data").unwrap(), DeviceNumber(1), Timestamp::default());
         Self { twin, stored: Vec::new(), told: Vec::new(), read: 0, kept_from: None }
@@ -25,7 +25,7 @@ impl Heard {
 
     fn hear(&mut self, sensor_type: &str, at: i64) {
         let value = i64::try_from(self.told.len()).unwrap();
-        let reading = SensorReading::new(sensor_type.into(), Number::from(value), "x".into()).unwrap();
+        let reading = TypedReading::new(sensor_type.into(), Number::from(value), "x".into()).unwrap();
         let timestamp = Timestamp::from_millis(at);
         let input = Input::Translate(std::sync::Arc::new(reading));
         let outcome = self.twin.apply(input, timestamp, &Cause::hub()).unwrap();
@@ -83,7 +83,7 @@ impl Heard {
 
 #[test]
 fn a_rare_sensor_costs_no_search_through_the_others() {
-    let mut heard = Heard::new();
+    let mut heard = HeardSensors::new();
     for second in 0..20_000 {
         heard.hear("temperature", second * 1_000);
         if second % 4_000 == 7 {
@@ -100,7 +100,7 @@ fn a_rare_sensor_costs_no_search_through_the_others() {
 
 #[test]
 fn readings_that_do_not_say_how_long_ago_the_one_before_was_are_found_too() {
-    let mut heard = Heard::new();
+    let mut heard = HeardSensors::new();
     for second in 0..100 {
         heard.hear(if second % 3 == 0 { "rare" } else { "temperature" }, second * 1_000);
     }
@@ -114,7 +114,7 @@ fn readings_that_do_not_say_how_long_ago_the_one_before_was_are_found_too() {
 
 #[test]
 fn the_walk_ends_where_readings_are_no_longer_kept() {
-    let mut heard = Heard::new();
+    let mut heard = HeardSensors::new();
     for second in 0..100 {
         heard.hear("temperature", second * 1_000);
     }
@@ -129,7 +129,7 @@ fn the_walk_ends_where_readings_are_no_longer_kept() {
 
 #[test]
 fn readings_are_found_though_the_clock_was_set_back() {
-    let mut heard = Heard::new();
+    let mut heard = HeardSensors::new();
     for second in 0..100 {
         heard.hear("rare", 9_000_000 + second * 1_000);
     }
@@ -141,7 +141,7 @@ fn readings_are_found_though_the_clock_was_set_back() {
 
 #[test]
 fn what_is_said_of_a_reading_is_what_is_stored() {
-    let reading = SensorReading::new("t".into(), Number::from(1), "x".into()).unwrap();
+    let reading = TypedReading::new("t".into(), Number::from(1), "x".into()).unwrap();
     assert_eq!((reading.sensor_type(), reading.serial()), ("t", None));
 }
 
@@ -152,7 +152,7 @@ proptest! {
         steps in prop::collection::vec((0_usize..3, prop_oneof![Just(0), 1..50_i64, Just(100_000), -500..0_i64]), 0..120),
         wanted in 1_usize..150,
     ) {
-        let mut heard = Heard::new();
+        let mut heard = HeardSensors::new();
         let mut at = 1_000_000;
         for (sensor, step) in steps {
             at += step;

@@ -13,7 +13,7 @@ const GAP: &str = "#gap";
 
 /// A reading of a sensor that says its type, and not its device.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SensorReading {
+pub struct TypedReading {
     sensor_type: Box<str>,
     value: Number,
     unit: Box<str>,
@@ -31,7 +31,7 @@ pub fn gap_name(sensor_type: &str) -> String {
     format!("{sensor_type}{GAP}")
 }
 
-impl SensorReading {
+impl TypedReading {
     /// A reading of these parts.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl SensorReading {
     }
 }
 
-impl Translation for SensorReading {
+impl Translation for TypedReading {
     fn note_name(&self) -> &'static str {
         "iamis"
     }
