@@ -2,6 +2,7 @@
 
 mod banner;
 pub(crate) mod broker_files;
+mod dialects;
 mod environment;
 pub(crate) mod handles;
 mod instance;
@@ -41,7 +42,8 @@ use self::settings::{
     unknown_devices,
 };
 use crate::api::firmware::{self, Folder};
-use crate::config::{Config, Mqtt};
+use crate::config::{Config, DialectAccess, Mqtt};
+use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
 use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
@@ -73,6 +75,8 @@ pub struct RunningHub {
     data_dir: PathBuf,
     /// It was started for the local network.
     lan: bool,
+    /// The rights of callers without a credential, by dialect.
+    dialect_access: Vec<DialectAccess>,
     /// The token for the link by which the first user is made, while there is none.
     set_up: Option<SetUpToken>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -252,6 +256,8 @@ impl Application {
             jwt,
             sign_on: sign_on.map(Arc::new),
             public_url: config.public_url.clone(),
+            weather: WeatherSettings::of(&config),
+            sensor_data_device: config.sensor_data_device.0.clone(),
             tls: tls.clone(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
@@ -277,6 +283,7 @@ impl Application {
         let mqtt = listens.map(tracing::field::display);
         let mqtts = over_tls.map(tracing::field::display);
         info!(%http, mqtt, mqtts, version = env!("CARGO_PKG_VERSION"), "serving");
+        dialects::tell(&hub, &config.dialect_access);
         let largest_payload = largest_payload(&config);
         let set_up = hub.take_set_up_token();
         let broker_files = broker_files.map(|files| {
@@ -300,6 +307,7 @@ impl Application {
             tls,
             data_dir,
             lan: config.lan,
+            dialect_access: config.dialect_access,
             set_up,
             local_key: local_key_file,
             broker_files,
