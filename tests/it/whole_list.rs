@@ -16,10 +16,12 @@ const DEVICES: usize = 1_203;
 /// A hub with many devices, some of which have said something.
 async fn crowded() -> HubProcess {
     let hub = Installation::new().start().await;
-    let lines: Vec<String> = (0..DEVICES)
-        .map(|n| json!({ "device_id": format!("device-{n}"), "name": format!("Device {n}"), "type": ["pump", "fan"][n % 2] }))
-        .map(|line| line.to_string())
-        .collect();
+    let line = |n: usize| {
+        let device_type = ["pump", "fan"][n % 2];
+        let line = json!({ "device_id": format!("device-{n}"), "name": format!("Device {n}"), "type": device_type });
+        line.to_string()
+    };
+    let lines: Vec<String> = (0..DEVICES).map(line).collect();
     let import =
         hub.request(Method::POST, "/api/devices/import").header("Content-Type", "application/x-ndjson");
     let answer = import.body(lines.join("\n")).send().await.unwrap();

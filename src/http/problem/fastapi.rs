@@ -21,6 +21,9 @@ pub enum FastApiError {
     /// A request that makes no sense, told in these words.
     #[error("{0}")]
     Bad(&'static str),
+    /// There is nothing of what was asked for, told in these words.
+    #[error("{0}")]
+    Absent(String),
 }
 
 /// A field that is wrong, as pydantic tells it.
@@ -122,12 +125,6 @@ impl FieldFault {
         Self::of_body("model_attributes_type", "", MESSAGE)
     }
 
-    /// The body is not there.
-    #[must_use]
-    pub fn no_body() -> Self {
-        Self::of_body("missing", "", "Field required")
-    }
-
     fn no_json() -> Self {
         Self::of_body("json_invalid", "", "JSON decode error")
     }
@@ -190,6 +187,7 @@ impl ResponseError for FastApiError {
             Self::Api(error) => words(error).0,
             Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
+            Self::Absent(_) => StatusCode::NOT_FOUND,
         }
     }
 
@@ -201,6 +199,7 @@ impl ResponseError for FastApiError {
                 told(HttpResponse::build(self.status_code()), Json::Array(detail))
             }
             Self::Bad(detail) => told(HttpResponse::build(self.status_code()), (*detail).into()),
+            Self::Absent(detail) => told(HttpResponse::build(self.status_code()), (&**detail).into()),
         }
     }
 }
