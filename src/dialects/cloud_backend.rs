@@ -14,11 +14,8 @@ mod weather;
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use twinhub_actors::access::Permission;
-use twinhub_domain::{Json, Object};
 
 use self::index::SensorIndex;
 use self::socket::OpenSockets;
@@ -72,10 +69,4 @@ pub(super) fn operations() -> Vec<Operation> {
 /// Serves them. What is refused is refused in this dialect.
 pub(super) fn configure(config: &mut ServiceConfig) {
     routes::configure(config, operations(), |error| fastapi::answer(&error));
-}
-
-/// An answer that is a `detail` alone.
-fn told(status: StatusCode, detail: &str) -> HttpResponse {
-    let body: Object = [("detail", Json::from(detail))].into_iter().collect();
-    HttpResponse::build(status).content_type("application/json").body(Json::from(body).to_string())
 }

@@ -13,6 +13,7 @@ mod bad_configuration;
 mod broker_gone;
 mod broker_state;
 mod clock;
+mod cloud_backend;
 mod command_line;
 mod commands_api;
 mod commands_killed;

@@ -201,6 +201,12 @@ impl Grant {
         &self.caller
     }
 
+    /// Does the caller reach all devices?
+    #[must_use]
+    pub fn reaches_everywhere(&self) -> bool {
+        self.scopes.are_all()
+    }
+
     /// The confinement of the caller now.
     pub(super) fn confinement(&self) -> Confinement {
         let reach = match self.scopes.are_all() {

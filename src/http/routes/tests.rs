@@ -25,6 +25,7 @@ use twinhub_access::jwt::{JwtKey, JwtKeys};
 use super::*;
 use crate::api::firmware::Folder;
 use crate::config::{Config, Options};
+use crate::dialects::WeatherSettings;
 use crate::http::{AnonymousAccess, Policy, all_operations};
 use crate::state::{ServerInfo, WebSettings};
 
@@ -72,6 +73,8 @@ async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
         sign_on: None,
         public_url: None,
         tls: None,
+        weather: WeatherSettings::of(&Config::resolve(Options::default()).unwrap()),
+        sensor_data_device: Config::resolve(Options::default()).unwrap().sensor_data_device.0,
         workers: 1,
     };
     WebState::new(hub, std::sync::Arc::new(Nowhere), info, &settings)

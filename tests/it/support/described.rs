@@ -24,8 +24,8 @@ const HEADERS: [&str; 8] = [
     "x-request-id",
 ];
 /// Routes below `/api` that are not described.
-const BESIDES: [&str; 5] =
-    ["/api/ws", "/api/openapi.json", "/api/asyncapi.json", "/api/layout", "/api/layout/"];
+const BESIDES: [&str; 6] =
+    ["/api/ws", "/api/openapi.json", "/api/asyncapi.json", "/api/layout", "/api/layout/", "/api/status"];
 
 static NOTHING: Value = Value::Null;
 static DESCRIPTION: LazyLock<ApiDocument> = LazyLock::new(ApiDocument::read);
