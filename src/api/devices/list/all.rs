@@ -10,6 +10,7 @@ use futures_util::stream;
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
 use twinhub_actors::messages::search::{AllFoundDevices, FindDevices, OrderDevices};
 use twinhub_domain::{DeviceId, DeviceNumber, Twin};
+use twinhub_rules::TwinFilter;
 use twinhub_store::{DevicePage, DeviceQuery, DeviceSort};
 
 use crate::http::Access;
@@ -27,8 +28,14 @@ const AT_ONCE: usize = 500;
 enum DevicesLeft {
     /// Those with the numbers that the query has, in its order.
     Numbers(Box<DeviceQuery>),
-    /// These, in this order.
-    Ids(VecDeque<DeviceId>),
+    /// These, in this order, as far as the filter is still true of them.
+    Ids(VecDeque<DeviceId>, Option<TwinFilter>),
+}
+
+impl Default for DevicesLeft {
+    fn default() -> Self {
+        Self::Ids(VecDeque::new(), None)
+    }
 }
 
 /// An answer on its way.
@@ -64,12 +71,13 @@ pub(super) async fn answer(
             Some(_) => Some(access.state.turns.wait(TurnKind::Search, access, request).await?),
             None => None,
         };
+        let filter = find.filter.clone();
         let AllFoundDevices { devices, warnings } = access.ask(OrderDevices(find)).await??;
         warnings::set_header(&mut response, &warnings);
         let mut ids: VecDeque<DeviceId> = devices.into_iter().map(|(id, _)| id).collect();
         let total = ids.len() as u64;
-        let first = load(access, &mut ids).await?;
-        ((!ids.is_empty()).then_some(DevicesLeft::Ids(ids)), first, total)
+        let first = load(access, &mut ids, filter.as_ref()).await?;
+        ((!ids.is_empty()).then_some(DevicesLeft::Ids(ids, filter)), first, total)
     };
     let links = ["first", "last"].map(|rel| link(rel, request.path(), params, &[], &[]));
     response.insert_header(("X-Total-Count", total.to_string()));
@@ -79,17 +87,18 @@ pub(super) async fn answer(
     if gzip.is_some() {
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
-    Ok(response.content_type("application/json").streaming(whole(access.clone(), gzip, left, first)))
+    response.content_type("application/json");
+    let list = WholeList { access: access.clone(), left: left.unwrap_or_default(), gzip };
+    if list.is_over() {
+        let mut text = list.written(&first, true);
+        text.push(']');
+        return Ok(response.body(list.end(&text)?)); // with its length
+    }
+    Ok(response.streaming(parts(list, first)))
 }
 
 /// The array in parts.
-fn whole(
-    access: Access,
-    gzip: Option<GzipStream>,
-    left: Option<DevicesLeft>,
-    first: Vec<Twin>,
-) -> impl stream::Stream<Item = Result<Bytes, ApiError>> {
-    let list = WholeList { access, left: left.unwrap_or(DevicesLeft::Ids(VecDeque::new())), gzip };
+fn parts(list: WholeList, first: Vec<Twin>) -> impl stream::Stream<Item = Result<Bytes, ApiError>> {
     stream::unfold(Some((list, first, true)), |part: Option<(WholeList, Vec<Twin>, bool)>| async move {
         let (mut list, twins, is_first) = part?;
         let mut text = list.written(&twins, is_first);
@@ -107,17 +116,17 @@ fn whole(
 
 impl WholeList {
     fn is_over(&self) -> bool {
-        matches!(&self.left, DevicesLeft::Ids(ids) if ids.is_empty())
+        matches!(&self.left, DevicesLeft::Ids(ids, _) if ids.is_empty())
     }
 
     async fn next(&mut self) -> Result<Vec<Twin>, ApiError> {
         let query = match &mut self.left {
-            DevicesLeft::Ids(ids) => return load(&self.access, ids).await,
+            DevicesLeft::Ids(ids, filter) => return load(&self.access, ids, filter.as_ref()).await,
             DevicesLeft::Numbers(query) => query,
         };
         let twins = self.access.ask(ListDevices((**query).clone())).await??.twins;
         if !go_on_behind(query, &twins) {
-            self.left = DevicesLeft::Ids(VecDeque::new());
+            self.left = DevicesLeft::default();
         }
         Ok(twins)
     }
@@ -165,13 +174,20 @@ fn go_on_behind(query: &mut DeviceQuery, twins: &[Twin]) -> bool {
     true
 }
 
-/// The next of these devices; those that are gone by now are left out.
-async fn load(access: &Access, ids: &mut VecDeque<DeviceId>) -> Result<Vec<Twin>, ApiError> {
+/// The next of these devices; those that are gone by now are left out, and those of which the filter is no longer true.
+async fn load(
+    access: &Access,
+    ids: &mut VecDeque<DeviceId>,
+    filter: Option<&TwinFilter>,
+) -> Result<Vec<Twin>, ApiError> {
     let next: Vec<DeviceId> = ids.drain(..ids.len().min(AT_ONCE)).collect();
     if next.is_empty() {
         return Ok(Vec::new());
     }
     let found = access.ask(LoadTwins(next.clone())).await??;
-    let mut found: HashMap<DeviceId, Twin> = found.into_iter().map(|twin| (twin.id.clone(), twin)).collect();
+    let now = access.now();
+    let fits = |twin: &Twin| filter.is_none_or(|filter| filter.matches(twin, now));
+    let found = found.into_iter().filter(fits).map(|twin| (twin.id.clone(), twin));
+    let mut found: HashMap<DeviceId, Twin> = found.collect();
     Ok(next.iter().filter_map(|id| found.remove(id)).collect())
 }
