@@ -22,7 +22,7 @@ pub(super) struct SensorDatum {
 }
 
 /// Readings that are asked for at once.
-const AT_ONCE: usize = 1_000;
+pub(super) const AT_ONCE: usize = 1_000;
 /// Stored readings of a message: the value, its number, and the way to the one before.
 const PARTS: usize = 3;
 /// Readings that the pace is reckoned by.

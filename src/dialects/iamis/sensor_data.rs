@@ -14,7 +14,7 @@ use twinhub_domain::{Input, Json, Scalar, Timestamp, Twin};
 use twinhub_mqtt::dialects::iamis::{TypedReading, id_name};
 
 use super::BY;
-use super::history::{HistoryWalk, SensorDatum};
+use super::history::{AT_ONCE, HistoryWalk, SensorDatum};
 use crate::dialects::fastapi_fields::FastApiFields;
 use crate::http::Access;
 use crate::http::extract::body::AnyBody;
@@ -105,9 +105,10 @@ struct ReadingsPage {
 }
 
 impl ReadingsPage {
-    /// The next readings on it, some at least unless there are no more.
+    /// The next readings on it, as many as are sent at once.
     async fn next(&mut self) -> Result<Vec<SensorDatum>, FastApiError> {
-        while !self.is_over() {
+        let mut next = Vec::new();
+        while !self.is_over() && next.len() < AT_ONCE {
             let Some(query) = self.walk.query(self.before.saturating_add(self.left)) else { break };
             let found = self.access.ask(RawHistory(query)).await.map_err(ApiError::from)?;
             let found = found.map_err(ApiError::from)?;
@@ -117,11 +118,9 @@ impl ReadingsPage {
             self.before -= passed;
             data.truncate(self.left);
             self.left -= data.len();
-            if !data.is_empty() {
-                return Ok(data);
-            }
+            next.append(&mut data);
         }
-        Ok(Vec::new())
+        Ok(next)
     }
 
     fn is_over(&self) -> bool {
