@@ -43,6 +43,8 @@ struct WholeList {
     access: Access,
     left: DevicesLeft,
     gzip: Option<GzipStream>,
+    /// A device stands in it already.
+    has_items: bool,
 }
 
 /// Answers with all devices that `find` asks for.
@@ -88,7 +90,8 @@ pub(super) async fn answer(
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
     response.content_type("application/json");
-    let list = WholeList { access: access.clone(), left: left.unwrap_or_default(), gzip };
+    let mut list =
+        WholeList { access: access.clone(), left: left.unwrap_or_default(), gzip, has_items: false };
     if list.is_over() {
         let mut text = list.written(&first, true);
         text.push(']');
@@ -131,14 +134,14 @@ impl WholeList {
         Ok(twins)
     }
 
-    fn written(&self, twins: &[Twin], is_first: bool) -> String {
-        let (now, mut is_first) = (self.access.now(), is_first);
+    fn written(&mut self, twins: &[Twin], is_first: bool) -> String {
+        let now = self.access.now();
         let mut text = String::with_capacity(2 + twins.len() * 512);
         if is_first {
             text.push('[');
         }
         for twin in twins {
-            if !std::mem::take(&mut is_first) {
+            if std::mem::replace(&mut self.has_items, true) {
                 text.push(',');
             }
             summary(twin, now).write(&mut text);
