@@ -41,6 +41,7 @@ const PRINTS: &[(&str, &str)] = &[
     ("devices import pumps.csv", "2 lines: 2 created"),
     ("rules test", "hot for five minutes"),
     ("journal?device_id=fan", r#""role":"left_alone""#),
+    ("transport=polling", r#"42["sensor_data",{"device_id":"test_device","temperature":23.5"#),
 ];
 
 #[tokio::test]
@@ -79,6 +80,8 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
             "toml" => is_configuration(dir.path(), &block).await,
             // The proxies' own: nginx runs with its block in `proxy.rs`.
             "nginx" | "caddy" => {}
+            // A page's client: it runs in `socketio`.
+            "js" => {}
             // Pictures, and answers that stand shortened.
             "" | "json" => {}
             other => panic!("nothing runs a block in {other}:\n{block}"),
