@@ -121,7 +121,10 @@ pub(crate) fn device_search(
     let query = DeviceQuery {
         status: params.words("status", "online or offline", Status::parse)?,
         drifting_since: params.duration("drift")?.map(|drift| now.plus_millis(-drift)),
-        device_type: params.text("type")?,
+        device_type: match params.has("device_type") {
+            true => params.text("device_type")?,
+            false => params.text("type")?,
+        },
         template: params.text("template_id")?,
         groups: match group {
             Some(group) if subtree => match &tree.subtree(&group)[..] {

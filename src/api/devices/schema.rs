@@ -138,6 +138,8 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
+    /// The same, in another system's word.
+    device_type: Option<String>,
     /// Only devices of this group and of all groups under it.
     group_id: Option<String>,
     /// `false`: only devices of `group_id` itself.
