@@ -42,7 +42,7 @@ use self::settings::{
     unknown_devices,
 };
 use crate::api::firmware::{self, Folder};
-use crate::config::{Config, DialectAccess, Mqtt};
+use crate::config::{Config, Mqtt};
 use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
@@ -75,8 +75,8 @@ pub struct RunningHub {
     data_dir: PathBuf,
     /// It was started for the local network.
     lan: bool,
-    /// The rights of callers without a credential, by dialect.
-    dialect_access: Vec<DialectAccess>,
+    /// The settings that a person who starts the hub should know of.
+    notices: String,
     /// The token for the link by which the first user is made, while there is none.
     set_up: Option<SetUpToken>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -284,6 +284,8 @@ impl Application {
         let mqtts = over_tls.map(tracing::field::display);
         info!(%http, mqtt, mqtts, version = env!("CARGO_PKG_VERSION"), "serving");
         dialects::tell(&hub, &config.dialect_access);
+        environment::tell(&config.foreign);
+        let notices = environment::line(&config.foreign) + &dialects::line(&config.dialect_access);
         let largest_payload = largest_payload(&config);
         let set_up = hub.take_set_up_token();
         let broker_files = broker_files.map(|files| {
@@ -307,7 +309,7 @@ impl Application {
             tls,
             data_dir,
             lan: config.lan,
-            dialect_access: config.dialect_access,
+            notices,
             set_up,
             local_key: local_key_file,
             broker_files,

@@ -140,13 +140,15 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ForeignEnvironment;
 
     fn options(text: &str) -> Options {
         toml::from_str(text).unwrap()
     }
 
     fn check(given: &str, before: &str, now: &str, expected: &[&str]) {
-        let config = |file| Config::combine(options(given), None, options(file)).unwrap();
+        let config =
+            |file| Config::combine(options(given), ForeignEnvironment::default(), options(file)).unwrap();
         assert_eq!(
             config(now).differs_in(&config(before)),
             expected,

@@ -9,11 +9,12 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::dialects::DialectTable;
+use super::foreign;
 use super::values::{self, DurationValue};
 use super::{
-    ByteSize, CityName, WeatherUrl, DevicesOption, DialectAccess, DialectName, DurationOrNever, HostName, LogFilter, LogFormat,
-    Mqtt, OidcGroup, PositiveDuration, ProxyNetwork, PublicUrl, RegistrationOption, SensorDevice,
-    SensorTopic, TlsOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
+    ByteSize, CityName, DevicesOption, DialectAccess, DialectName, DurationOrNever, HostName, LogFilter,
+    LogFormat, Mqtt, OidcGroup, PositiveDuration, ProxyNetwork, PublicUrl, RegistrationOption, SensorDevice,
+    SensorTopic, TlsOption, UnknownDevicesOption, WeatherUrl, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -283,8 +284,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// The variable that other programs call a database by.
+    /// The variable that many programs call a database by, where it is not another one's.
     pub(super) fn database_url() -> Option<String> {
-        std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
+        let url = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())?;
+        foreign::of_another_program(&url).is_none().then_some(url)
     }
 }

@@ -12,7 +12,7 @@ use twinhub_domain::duration::duration_text;
 use twinhub_mqtt::link::BrokerAddress;
 use url::Url;
 
-use super::{Config, ConfigError, Database, DurationOrNever, Mqtt, OidcConfig, Options, file};
+use super::{Config, ConfigError, Database, DurationOrNever, ForeignNote, Mqtt, OidcConfig, Options, file};
 
 /// The text in the place of a password.
 const HIDDEN: &str = "***";
@@ -48,7 +48,7 @@ pub fn report(config: &Config, given: &ArgMatches, named: Option<&Path>) -> Resu
     };
     let usual = usual();
     for ShownOption { key, value, hides } in config.shown() {
-        let place = source(key, given, &read);
+        let place = source(key, given, &read, &config.foreign);
         let hidden = if hides { ", without its password" } else { "" };
         let _ = match value {
             Some(value) => writeln!(text, "{key} = {value}  # {place}{hidden}"),
@@ -70,12 +70,13 @@ fn usual() -> HashMap<String, String> {
 }
 
 /// Where the value of an option comes from.
-fn source(key: &str, given: &ArgMatches, file: &Table) -> String {
+fn source(key: &str, given: &ArgMatches, file: &Table, foreign: &[ForeignNote]) -> String {
     let variable = format!("TWINHUB_{}", key.replace('-', "_").to_uppercase());
-    match given.value_source(&key.replace('-', "_")) {
-        Some(ValueSource::CommandLine) => "flag".into(),
-        Some(ValueSource::EnvVariable) => format!("environment: {variable}"),
-        _ if key == "database" && Options::database_url().is_some() => "environment: DATABASE_URL".into(),
+    let taken = foreign.iter().find(|note| note.option == key && note.refused.is_none());
+    match (given.value_source(&key.replace('-', "_")), taken) {
+        (Some(ValueSource::CommandLine), _) => "flag".into(),
+        (Some(ValueSource::EnvVariable), _) => format!("environment: {variable}"),
+        (_, Some(note)) => format!("environment: {}", note.variables),
         _ if key == "dialect-access" && file.contains_key("dialects") => "file".into(),
         _ if file.contains_key(key) => "file".into(),
         _ => "default".into(),
@@ -203,6 +204,7 @@ impl Config {
             oidc,
             open,
             open_to_network,
+            foreign: _,
         } = self;
         let bytes = |value: &usize| Some(size(*value as u64));
         let url = |url: &str| {
@@ -297,9 +299,12 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ForeignEnvironment;
 
     fn printed(file: &str) -> String {
-        let config = Config::combine(Options::default(), None, toml::from_str(file).unwrap()).unwrap();
+        let config =
+            Config::combine(Options::default(), ForeignEnvironment::default(), toml::from_str(file).unwrap())
+                .unwrap();
         let line = |ShownOption { key, value, .. }: ShownOption| Some(format!("{key} = {}\n", value?));
         config.shown().into_iter().filter_map(line).collect()
     }
@@ -313,8 +318,14 @@ mod tests {
             "lan = true\nlisten = '127.0.0.1:80'",
             "device-clock-behind = 'never'\nmqtt = 'mqtts://ann@h'\nfirst-silence = '1ms'\nlog = 'a=debug,info'",
         ] {
-            let config =
-                |text| Config::combine(Options::default(), None, toml::from_str(text).unwrap()).unwrap();
+            let config = |text| {
+                Config::combine(
+                    Options::default(),
+                    ForeignEnvironment::default(),
+                    toml::from_str(text).unwrap(),
+                )
+                .unwrap()
+            };
             let printed = printed(file);
             assert!(
                 config(&printed).differs_in(&config(file)).is_empty(),

@@ -9,7 +9,7 @@ use url::{Host, Url};
 /// OpenWeather's own address.
 const OPENWEATHER: &str = "https://api.openweathermap.org";
 /// The city where nobody names one.
-pub const DEFAULT_CITY: &str = "London";
+const DEFAULT_CITY: &str = "London";
 
 /// The address of the weather service: https, or http to this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

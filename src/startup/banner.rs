@@ -6,7 +6,7 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use twinhub_actors::identities::DevicesPolicy;
 
-use super::{RunningHub, dialects, public_address, scheme};
+use super::{RunningHub, public_address, scheme};
 
 /// Words to a terminal, before and after a line.
 const WHITE_ON_BLACK: &str = "\x1b[97;40m";
@@ -38,11 +38,7 @@ impl RunningHub {
         );
         let set_up = set_up.as_ref().map(|token| format!("{http}/setup#{}", token.reveal()));
         if let (Some(link), true) = (&set_up, web.serves_set_up) {
-            return format!(
-                "{head}{}{}",
-                dialects::line(&self.dialect_access),
-                first_steps(link, has_authority)
-            );
+            return format!("{head}{}{}", self.notices, first_steps(link, has_authority));
         }
         let needs_password = mqtt.is_some() && self.hub.settings.devices == DevicesPolicy::Strict;
         let password = if needs_password { " -u test -P TOKEN" } else { "" };
@@ -53,11 +49,11 @@ impl RunningHub {
             )
         });
         format!(
-            "{head}{first_user}{dialects}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
+            "{head}{first_user}{notices}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
              curl{trust} {here}/api/devices/test\n",
             trust = if tls.is_some() { " -k" } else { "" },
             first_user = first_user.unwrap_or_default(),
-            dialects = dialects::line(&self.dialect_access),
+            notices = self.notices,
         )
     }
 }
