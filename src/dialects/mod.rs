@@ -5,6 +5,7 @@ mod cloud_backend;
 mod dispositivos;
 mod fastapi_fields;
 mod iamis;
+mod iot_controller;
 mod shared;
 
 use actix_web::web::ServiceConfig;
@@ -17,7 +18,12 @@ pub(crate) use shared::share;
 /// The routes of every dialect.
 #[must_use]
 pub fn all_operations() -> Vec<Operation> {
-    let all = [cloud_backend::operations(), dispositivos::operations(), iamis::operations()];
+    let all = [
+        cloud_backend::operations(),
+        dispositivos::operations(),
+        iamis::operations(),
+        iot_controller::operations(),
+    ];
     all.into_iter().flatten().collect()
 }
 
@@ -26,4 +32,5 @@ pub fn configure(config: &mut ServiceConfig) {
     cloud_backend::configure(config);
     dispositivos::configure(config);
     iamis::configure(config);
+    iot_controller::configure(config);
 }
