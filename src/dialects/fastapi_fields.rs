@@ -15,6 +15,8 @@ use crate::http::problem::fastapi::{FastApiError, FieldFault, PlaceStep};
 #[derive(Debug)]
 pub(super) struct FastApiFields {
     given: Object,
+    /// All of them as they came: the input of those that are missing. A query has none.
+    whole: Json,
     /// The way to these fields.
     place: Vec<PlaceStep>,
     faults: Vec<FieldFault>,
@@ -32,7 +34,8 @@ impl FastApiFields {
     /// The parameters of a query. Of one that is given twice the last counts.
     pub(super) fn of_query(params: &Params) -> Self {
         let given = params.all().iter().map(|(name, value)| (&**name, Json::from(&**value))).collect();
-        Self { given, place: vec![PlaceStep::Name("query".into())], faults: Vec::new() }
+        let place = vec![PlaceStep::Name("query".into())];
+        Self { given, whole: Json::Null, place, faults: Vec::new() }
     }
 
     /// The fields of an object that stands at `place`, which begins with `body`.
@@ -41,7 +44,10 @@ impl FastApiFields {
     /// It is no object.
     pub(super) fn within(value: Json, place: Vec<PlaceStep>) -> Result<Self, FieldFault> {
         match value {
-            Json::Object(given) => Ok(Self { given, place, faults: Vec::new() }),
+            Json::Object(given) => {
+                let whole = Json::Object(given.clone());
+                Ok(Self { given, whole, place, faults: Vec::new() })
+            }
             other => Err(FieldFault::no_object().with_input(other).standing_at(place)),
         }
     }
@@ -166,11 +172,9 @@ impl FastApiFields {
         }
     }
 
-    /// The input of what is missing is the object that it is missing in; a query has none.
     fn note_missing(&mut self, name: &str) {
-        let is_query = self.place.first() == Some(&PlaceStep::Name("query".into()));
-        let input = if is_query { Json::Null } else { self.given.clone().into() };
-        self.note(FieldFault::missing(name).with_input(input));
+        let fault = FieldFault::missing(name).with_input(self.whole.clone());
+        self.note(fault);
     }
 }
 

@@ -26,9 +26,9 @@ const AT_ONCE: usize = 500;
 
 /// The devices that are still to be read.
 enum DevicesLeft {
-    /// Those with the numbers that the query has, in its order.
+    /// The devices that the query has, in its order.
     Numbers(Box<DeviceQuery>),
-    /// These, in this order, as far as the filter is still true of them.
+    /// The devices of these ids, in this order, as far as the filter is still true of them.
     Ids(VecDeque<DeviceId>, Option<TwinFilter>),
 }
 

@@ -146,7 +146,7 @@ fn what_is_said_of_a_reading_is_what_is_stored() {
 }
 
 proptest! {
-    /// Whatever the clock does, each reading comes once, the last to come first.
+    /// Each reading comes once, the last to come first, whatever the clock does.
     #[test]
     fn every_reading_is_given_once(
         steps in prop::collection::vec((0_usize..3, prop_oneof![Just(0), 1..50_i64, Just(100_000), -500..0_i64]), 0..120),
