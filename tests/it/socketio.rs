@@ -5,6 +5,7 @@ mod page;
 mod protocol;
 mod refusals;
 mod rights;
+mod slow;
 mod upgrade;
 
 use std::net::SocketAddr;

@@ -5,11 +5,11 @@ const io = require(`../../../target/clients/node_modules/${name}`).io ?? require
 const say = (on, more) => console.log(JSON.stringify({ on, ...more }));
 
 const socket = io(url, JSON.parse(options));
-socket.on("connect", () => {
+socket.io.on("open", () => {
   const engine = socket.io.engine;
-  say("connect", { id: socket.id, transport: engine.transport.name });
-  if (engine.transport.name === "polling") engine.once("upgrade", (transport) => say("upgrade", { transport: transport.name }));
+  engine.once("upgrade", (transport) => say("upgrade", { transport: transport.name }));
 });
+socket.on("connect", () => say("connect", { id: socket.id, transport: socket.io.engine.transport.name }));
 socket.on("sensor_data", (...data) => say("sensor_data", { data }));
 socket.on("connect_error", (error) => say("connect_error", { message: error.message, context: error.context?.responseText }));
 socket.on("disconnect", (reason) => say("disconnect", { reason }));

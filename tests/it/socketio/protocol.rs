@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{BEGIN, EngineSocket, PolledSession, get, publish};
 use crate::support::hub::Installation;
+use crate::support::pump::register;
 
 #[tokio::test]
 async fn a_session_begins_by_a_poll_or_by_a_websocket() {
@@ -52,6 +53,7 @@ async fn a_client_joins_and_gets_the_members_of_messages_as_they_came() {
 #[tokio::test]
 async fn readings_of_every_door_are_events() {
     let hub = Installation::new().start().await;
+    register(&hub, "pump-1").await;
     let mut socket = EngineSocket::joined(hub.http).await;
     let body = serde_json::json!({ "temperature": 4.5, "motor": { "rpm": 7 } });
     assert!(hub.post("/api/devices/pump-1/data", &body).await.status().is_success());
