@@ -40,6 +40,7 @@ const PRINTS: &[(&str, &str)] = &[
     ("rollouts", r#""pump-1""#),
     ("devices import pumps.csv", "2 lines: 2 created"),
     ("rules test", "hot for five minutes"),
+    ("/v1/sensors/latest", "temp-001"),
     ("journal?device_id=fan", r#""role":"left_alone""#),
     ("transport=polling", r#"42["sensor_data",{"device_id":"test_device","temperature":23.5"#),
 ];

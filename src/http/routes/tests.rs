@@ -50,7 +50,7 @@ impl Link for Nowhere {
 async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
     let clock = ManualClock::at(Timestamp::from_millis(0));
     let settings = Settings { arbiters: 1, ..Settings::default() };
-    let hub = Hub::start(std::sync::Arc::new(MemoryStore::default()), clock, settings).await.unwrap();
+    let hub = Hub::start(Arc::new(MemoryStore::default()), clock, settings).await.unwrap();
     let info = ServerInfo {
         version: "0",
         started_at: Timestamp::from_millis(0),
@@ -77,7 +77,7 @@ async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
         sensor_data_device: Config::resolve(Options::default()).unwrap().sensor_data_device.0,
         workers: 1,
     };
-    WebState::new(hub, std::sync::Arc::new(Nowhere), info, &settings)
+    WebState::new(hub, Arc::new(Nowhere), info, &settings)
 }
 
 /// A request for a route, with an empty object as its body.

@@ -23,7 +23,7 @@ async fn edge(hub: &HubProcess, sensor: &str, values: &[&str]) {
 #[tokio::test]
 async fn the_page_shows_what_the_edge_scripts_publish() {
     let hub = Installation::new().with("--cors", "http://localhost:8080").start().await;
-    for (sensor, values) in [("temp-001", ["21.5", "22.0", "48.5"]), ("hum-001", ["55", "56.5", "57"])] {
+    for (sensor, values) in [("temp-001", ["21.5", "22.5", "48.5"]), ("hum-001", ["55", "56.5", "57"])] {
         edge(&hub, sensor, &values).await;
     }
     let mut page = Command::new("node")
@@ -40,7 +40,7 @@ async fn the_page_shows_what_the_edge_scripts_publish() {
     };
     for expected in [
         json!(["latest", ["humidity", "temperature"], 2]),
-        json!(["history", 3, [48.5, 22.0, 21.5]]),
+        json!(["history", 3, [48.5, 22.5, 21.5]]),
         json!(["stats", 6, 1]),
         json!(["compare", "London", "temp-001"]),
         json!(["failed", 422, "limit"]),
@@ -49,9 +49,9 @@ async fn the_page_shows_what_the_edge_scripts_publish() {
     ] {
         assert_eq!(next().await, expected);
     }
-    edge(&hub, "press-001", &["1013.2", "990"]).await;
+    edge(&hub, "press-001", &["1013.2", "990.5"]).await;
     assert_eq!(next().await, json!(["sensor_data", "pressure", "press-001", 1013.2, "hPa"]));
-    assert_eq!(next().await, json!(["sensor_data", "pressure", "press-001", 990.0, "hPa"]));
+    assert_eq!(next().await, json!(["sensor_data", "pressure", "press-001", 990.5, "hPa"]));
     let status = within("the page ends", page.wait()).await.unwrap();
     assert!(status.success());
 }

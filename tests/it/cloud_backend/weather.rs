@@ -153,7 +153,7 @@ async fn sensors_are_compared_and_large_differences_are_alarms() {
     assert!(compared["timestamp"].is_string(), "{compared}");
 
     let alarms = async || {
-        let listed = hub.json("/api/alarms?status=active").await;
+        let listed = hub.json("/api/alarms?active=true").await;
         let shown = |alarm: &Value| {
             let text = |name: &str| alarm[name].as_str().unwrap().to_owned();
             (text("device_id"), text("type"), text("severity"), alarm["count"].as_u64().unwrap())

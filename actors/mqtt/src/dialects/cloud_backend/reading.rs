@@ -29,7 +29,7 @@ pub struct CloudReading {
     /// The payload as it came, where it is asked for and was not too long to be kept.
     pub raw: Option<Box<str>>,
     /// The name of the topic, where the payload is of another sensor.
-    pub(super) topic: Option<Box<str>>,
+    pub topic: Option<Box<str>>,
 }
 
 /// The name of a topic among the last messages.
