@@ -58,7 +58,7 @@ fn what_is_no_packet_ends_the_session() {
         assert_eq!(session.hear_payload(wrong, now), Err(EngineRefusal::Payload), "{wrong}");
         assert_eq!(session.end(), Some(SessionEnd::BadPacket));
         let (mut session, socket) = upgraded(now);
-        assert!(session.hear_frame(socket, wrong.split('\u{1e}').last().unwrap(), now).is_err(), "{wrong}");
+        assert!(session.hear_frame(socket, wrong.rsplit('\u{1e}').next().unwrap(), now).is_err(), "{wrong}");
         assert_eq!(session.end(), Some(SessionEnd::BadPacket));
         assert_eq!(session.frames(socket), SocketFrames::Close);
         assert_eq!(session.hear_frame(socket, "3", now), Err(SocketFault::Over));
@@ -192,7 +192,10 @@ fn polls_go_on_where_an_upgrade_fails() {
         let mut session = EngineSession::of_polls(now);
         session.push("4a".into());
         let socket = session.open_socket(now).unwrap();
-        let last = frames.iter().map(|frame| session.hear_frame(socket, frame, now)).last();
+        let mut last = None;
+        for frame in frames {
+            last = Some(session.hear_frame(socket, frame, now));
+        }
         assert_eq!(last, Some(Err(SocketFault::Upgrade)), "{frames:?}");
         assert_eq!(session.frames(socket), SocketFrames::Close);
         assert_eq!(body(session.poll(false)), "4a");
