@@ -285,9 +285,11 @@ impl Application {
         info!(%http, mqtt, mqtts, version = env!("CARGO_PKG_VERSION"), "serving");
         dialects::tell(&hub, &config.dialect_access);
         environment::tell(&config.foreign);
+        environment.tell();
         let notices = environment::line(&config.foreign) + &dialects::line(&config.dialect_access);
         let largest_payload = largest_payload(&config);
-        let set_up = hub.take_set_up_token();
+        // The environment may have named the first user.
+        let set_up = hub.take_set_up_token().filter(|_| !hub.directory.has_users());
         let broker_files = broker_files.map(|files| {
             broker_files::follow(
                 Arc::clone(&hub),

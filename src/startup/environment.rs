@@ -43,7 +43,10 @@ pub enum EnvironmentError {
     Secret(#[from] ShortSecret),
     #[error("the hub has no key of its own")]
     NoKey,
-    #[error("{USER} and {PASSWORD} in the environment: no user can be made of them: {0}")]
+    #[error(
+        "{USER} and {PASSWORD} in the environment: no user can be made of them: {0}: set {PASSWORD} to another, such as \
+         the one of `openssl rand -hex 12`, or set neither and make the first user with `twinhub user add NAME --role admin`"
+    )]
     Demo(String),
 }
 
@@ -78,6 +81,13 @@ impl SeedEnvironment {
     pub fn read() -> Self {
         let text = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
         Self { jwt_secret: text(SECRET), demo: text(USER).zip(text(PASSWORD)) }
+    }
+
+    /// Tells the log that they were taken; a user that is made of them is told then.
+    pub fn tell(&self) {
+        if self.jwt_secret.is_some() {
+            info!(variables = SECRET, "setting taken from the environment of another system");
+        }
     }
 
     /// The keys of JSON web tokens: the hub's `own`, the newest first, and one that it shares with other programs, where there is one.

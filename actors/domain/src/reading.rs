@@ -56,6 +56,8 @@ pub struct Telemetry {
     pub window: ClockWindow,
     /// The JSON object that they are read from, where it is short and has no other readings.
     pub payload: Option<Arc<str>>,
+    /// The type of the device, where the message says it: the device has it while it has none.
+    pub device_type: Option<Box<str>>,
 }
 
 /// The time of readings by the device's own clock.

@@ -133,7 +133,7 @@ pub(super) async fn compare(params: Params, access: Access) -> Result<HttpRespon
     // A caller may name any city, and sees a part of the sensors perhaps: neither makes an alarm.
     let is_default = weather.city.eq_ignore_ascii_case(state.weather.default_city());
     if is_default && access.reaches_everywhere() {
-        alarms::tell(&access, &compared).await;
+        alarms::tell(&access, &compared, weather.source == weather::SIMULATED).await;
     }
     let timestamp = access.now();
     Ok(reply::json(StatusCode::OK, &CompareAnswer::of(weather, compared, timestamp)))

@@ -32,6 +32,8 @@ const KEPT_MS: u64 = 600_000;
 const LEFT_ALONE_MS: u64 = 60_000;
 /// Cities whose reports are kept.
 const MOST_CITIES: usize = 256;
+/// The source of weather that is made up.
+pub(super) const SIMULATED: &str = "simulated";
 /// Bytes of a city's name at most.
 const LONGEST_CITY: usize = 100;
 
@@ -177,7 +179,7 @@ impl WeatherDesk {
         };
         let (report, source) = match told {
             CityWeather::Told(report) => (report, "openweather"),
-            CityWeather::MadeUp => (made_up::made_up(city, now), "simulated"),
+            CityWeather::MadeUp => (made_up::made_up(city, now), SIMULATED),
             CityWeather::NoCity => return Err(UnknownCity(city.into())),
         };
         let WeatherReport { temperature, humidity, pressure, description } = report;

@@ -16,7 +16,6 @@
 
 mod message;
 mod reading;
-mod sensor_type;
 
 use super::native::Native;
 use super::{DecodeError, Decoded, Dialect, Direction, TopicDevice};
@@ -24,8 +23,7 @@ use twinhub_domain::payload::LONGEST_TEXT;
 use twinhub_domain::reading::{Scalar, Telemetry};
 use twinhub_domain::{DeviceId, EventBody, Input, Outgoing, Publish, Reading};
 
-pub use reading::{CloudReading, topic_key};
-pub use sensor_type::sensor_types;
+pub use reading::{CloudReading, sensor_types};
 
 /// The readings of sensors.
 const SENSORS: &str = "sensors/+/+";

@@ -27,17 +27,17 @@ enum AlarmFault {
     Store(#[from] StoreError),
 }
 
-/// Has the alarms be as the comparison says. The answer does not wait for better times: the next comparison tries again.
-pub(super) async fn tell(access: &Access, compared: &[ComparedReading]) {
+/// Has the alarms be as the comparison says, and say where the weather is simulated. The answer does not wait for better times: the next comparison tries again.
+pub(super) async fn tell(access: &Access, compared: &[ComparedReading], is_simulated: bool) {
     let hub = access.state.hub().of(Caller::Program, Source::Hub);
     for one in compared {
-        if let Err(error) = settle(&hub, one).await {
+        if let Err(error) = settle(&hub, one, is_simulated).await {
             warn!(%error, alarm_type = one.quantity.alert, "an alert of the weather is no alarm");
         }
     }
 }
 
-async fn settle(hub: &Grant, compared: &ComparedReading) -> Result<(), AlarmFault> {
+async fn settle(hub: &Grant, compared: &ComparedReading, is_simulated: bool) -> Result<(), AlarmFault> {
     let alarm_type = compared.quantity.alert;
     let query = AlarmQuery {
         active: Some(true),
@@ -59,7 +59,7 @@ async fn settle(hub: &Grant, compared: &ComparedReading) -> Result<(), AlarmFaul
     let Some((device, severity)) = wanted.clone() else { return Ok(()) };
     let is_raised = active.iter().any(|alarm| is_wanted(alarm) && alarm.severity == severity);
     match number(hub, &device).await? {
-        Some(number) if !is_raised => raise(hub, compared, device, number, severity).await,
+        Some(number) if !is_raised => raise(hub, compared, device, number, severity, is_simulated).await,
         _ => Ok(()),
     }
 }
@@ -70,8 +70,12 @@ async fn raise(
     device: DeviceId,
     number: DeviceNumber,
     severity: Severity,
+    is_simulated: bool,
 ) -> Result<(), AlarmFault> {
-    let message = compared.alert.as_ref().map(|alert| alert.message.clone()).unwrap_or_default();
+    let mut message = compared.alert.as_ref().map(|alert| alert.message.clone()).unwrap_or_default();
+    if is_simulated {
+        message.push_str(" (the weather is simulated)");
+    }
     let (of, alarm_type, cause) = (Originator::Device(device), compared.quantity.alert.into(), hub.cause());
     hub.change(|reply| Raise { of, number, alarm_type, severity, message, rule: None, cause, reply }).await?;
     Ok(())

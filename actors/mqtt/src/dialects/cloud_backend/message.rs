@@ -1,11 +1,8 @@
 //! From a message on a sensor's topic to the inputs of its twin.
 
-use std::sync::Arc;
-
 use super::id_of_sensor;
 use super::reading::{CloudReading, topic_key};
-use super::sensor_type::FirstType;
-use crate::dialects::{DecodeError, Decoded, Inputs};
+use crate::dialects::{DecodeError, Decoded};
 use twinhub_domain::clock::WrittenTime;
 use twinhub_domain::json::Number;
 use twinhub_domain::payload::{self, LONGEST_TEXT, LONGEST_UNIT, PayloadError};
@@ -35,11 +32,9 @@ pub(super) fn decode(topic_type: &str, topic_id: &str, payload: &[u8]) -> Result
         sensor_type: sensor_type.clone(),
         sensor_id,
     };
-    let telemetry = Telemetry { readings: reading.into_readings(&device), at, ..Telemetry::default() };
-    let mut inputs = Inputs::new();
-    inputs.push((device.clone(), Input::Translate(Arc::new(FirstType(sensor_type)))));
-    inputs.push((device, Input::Telemetry(telemetry)));
-    Ok(Decoded { inputs, bad })
+    let readings = reading.into_readings(&device);
+    let telemetry = Telemetry { readings, at, device_type: Some(sensor_type), ..Telemetry::default() };
+    Ok(Decoded::one(device, Input::Telemetry(telemetry), bad))
 }
 
 /// A float there: a number in a text counts, too, and a boolean is one or nothing.

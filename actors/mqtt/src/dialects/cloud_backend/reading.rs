@@ -6,7 +6,7 @@ use twinhub_domain::{DeviceId, EventBody, Reading, Twin};
 
 /// The ends of the names of the readings that belong to one of a sensor.
 const ORIGIN: &str = ".origin";
-pub(super) const SOURCE_PROTOCOL: &str = ".source_protocol";
+const SOURCE_PROTOCOL: &str = ".source_protocol";
 const ANOMALY: &str = ".anomaly";
 const RAW: &str = ".raw";
 const SENSOR_ID: &str = ".sensor_id";
@@ -36,6 +36,14 @@ pub struct CloudReading {
 #[must_use]
 pub fn topic_key(sensor_type: &str, sensor_id: &str) -> String {
     format!("{sensor_type}_{sensor_id}")
+}
+
+/// The types of the sensors that speak this dialect under the twin's id; none of a device that does not.
+pub fn sensor_types(twin: &Twin) -> impl Iterator<Item = &str> {
+    twin.reported.iter().filter_map(|property| {
+        let sensor_type = property.name.strip_suffix(SOURCE_PROTOCOL)?;
+        twin.reported.get(sensor_type).map(|_| sensor_type)
+    })
 }
 
 /// A value, and its unit.
