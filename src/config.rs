@@ -5,16 +5,20 @@
 
 mod checks;
 mod database;
+mod dialects;
 mod difference;
 mod error;
 mod file;
+mod foreign;
 mod lan;
 mod log_filter;
 mod network;
 mod oidc;
 mod options;
+mod sensor_data;
 mod shown;
 mod values;
+mod weather;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::num::NonZeroUsize;
@@ -26,17 +30,22 @@ use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
 pub use database::Database;
+pub use dialects::{DialectAccess, DialectName};
 pub use error::ConfigError;
 pub use file::{DEFAULT as DEFAULT_FILE, table as file_table};
+use foreign::ForeignEnvironment;
+pub use foreign::{ForeignNote, NAMES as FOREIGN_NAMES};
 pub use log_filter::LogFilter;
 pub use network::ProxyNetwork;
 pub use oidc::{GroupRights, OidcConfig, OidcGroup};
 pub use options::Options;
+pub use sensor_data::{SensorDevice, SensorTopic};
 pub use shown::report;
 pub use values::{
     ByteSize, DevicesOption, DurationOrNever, DurationValue, HostName, LogFormat, Mqtt, PositiveDuration,
     PublicUrl, RegistrationOption, TlsOption, UnknownDevicesOption, WebOrigin, WebhookPlace,
 };
+pub use weather::{CityName, WeatherUrl};
 
 /// The configuration: every option with a value.
 #[derive(Clone)]
@@ -62,6 +71,8 @@ pub struct Config {
     pub mqtt_session_messages: usize,
     pub mqtt_session_limit: usize,
     pub mqtt_sessions_total: usize,
+    pub sensor_data_topic: SensorTopic,
+    pub sensor_data_device: SensorDevice,
     /// None: by where the embedded broker listens; see [`Config::devices`].
     pub devices: Option<DevicesOption>,
     /// None: no outside Mosquitto knows the devices' tokens.
@@ -104,10 +115,18 @@ pub struct Config {
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
     pub registration: RegistrationOption,
+    /// The rights of callers without a credential, by dialect; of those that are not there they have none.
+    pub dialect_access: Vec<DialectAccess>,
+    /// None: the weather is made up.
+    pub weather_key: Option<String>,
+    pub weather_city: CityName,
+    pub weather_url: WeatherUrl,
     /// None: there is no single sign-on.
     pub oidc: Option<OidcConfig>,
     pub open: bool,
     pub open_to_network: bool,
+    /// The settings that were found under the names of other systems.
+    pub foreign: Vec<ForeignNote>,
 }
 
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -139,10 +158,22 @@ impl Config {
     /// The file cannot be read or understood, or an address is open to the network and must not be.
     pub fn resolve(options: Options) -> Result<Self, ConfigError> {
         let file = file::read(options.config.as_deref())?;
-        Self::combine(options, Options::database_url(), file)
+        Self::combine(options, ForeignEnvironment::read(), file)
     }
 
-    fn combine(given: Options, database_url: Option<String>, file: Options) -> Result<Self, ConfigError> {
+    fn combine(given: Options, mut foreign: ForeignEnvironment, file: Options) -> Result<Self, ConfigError> {
+        macro_rules! said {
+            ($field:ident) => {
+                given.$field.is_some() || file.$field.is_some()
+            };
+        }
+        let port = foreign.port(said!(listen));
+        let broker = foreign.broker(said!(mqtt));
+        let topic = foreign.topic(said!(sensor_data_topic));
+        let origins = foreign.origins(said!(cors));
+        let weather_key = foreign.weather_key(said!(weather_key));
+        let weather_city = foreign.weather_city(said!(weather_city));
+        let database_url = foreign.database(given.database.is_some(), file.database.is_some());
         let oidc = OidcConfig::combine(&given, &file)?;
         let data_dir = given.data_dir.or(file.data_dir).unwrap_or_else(|| "data".into());
         let database = match given.database.or(database_url).or(file.database) {
@@ -160,8 +191,8 @@ impl Config {
         };
         let config = Self {
             lan,
-            listen: given.listen.or(file.listen).unwrap_or_else(|| usual(HTTP_PORT)),
-            mqtt: given.mqtt.or(file.mqtt).unwrap_or_default(),
+            listen: given.listen.or(file.listen).unwrap_or_else(|| usual(port.unwrap_or(HTTP_PORT))),
+            mqtt: given.mqtt.or(file.mqtt).or(broker).unwrap_or_default(),
             mqtt_listen: given.mqtt_listen.or(file.mqtt_listen).unwrap_or_else(|| usual(MQTT_PORT)),
             tls: tls.unwrap_or(lan::tls(lan, tls_cert.is_some())),
             tls_cert,
@@ -187,6 +218,12 @@ impl Config {
                 .map_or(sessions.messages, NonZeroUsize::get),
             mqtt_session_limit: bytes(given.mqtt_session_limit, file.mqtt_session_limit, sessions.bytes),
             mqtt_sessions_total: bytes(given.mqtt_sessions_total, file.mqtt_sessions_total, sessions.total),
+            sensor_data_topic: given
+                .sensor_data_topic
+                .or(file.sensor_data_topic)
+                .or(topic)
+                .unwrap_or_default(),
+            sensor_data_device: given.sensor_data_device.or(file.sensor_data_device).unwrap_or_default(),
             devices: given.devices.or(file.devices).or_else(|| lan::devices(lan, open_to_network)),
             mosquitto_files: given.mosquitto_files.or(file.mosquitto_files),
             mosquitto_pid_file: given.mosquitto_pid_file.or(file.mosquitto_pid_file),
@@ -199,7 +236,7 @@ impl Config {
                 .rules
                 .or(file.rules)
                 .or_else(|| Some(RULES.into()).filter(|path: &PathBuf| path.is_dir())),
-            cors: given.cors.or(file.cors).unwrap_or_default(),
+            cors: given.cors.or(file.cors).or(origins).unwrap_or_default(),
             hosts: given.hosts.or(file.hosts).unwrap_or_default(),
             trusted_proxies: given.trusted_proxies.or(file.trusted_proxies).unwrap_or_default(),
             rate_limit: given.rate_limit.or(file.rate_limit).unwrap_or(RATE_LIMIT),
@@ -239,9 +276,14 @@ impl Config {
                 .or(file.webhook_private_redirects)
                 .unwrap_or_default(),
             registration: given.registration.or(file.registration).unwrap_or_default(),
+            dialect_access: dialects::combine(given.dialect_access, file.dialect_access, file.dialects)?,
+            weather_key: given.weather_key.or(file.weather_key).or(weather_key),
+            weather_city: given.weather_city.or(file.weather_city).or(weather_city).unwrap_or_default(),
+            weather_url: given.weather_url.or(file.weather_url).unwrap_or_default(),
             oidc,
             open: given.open.or(file.open).unwrap_or_default(),
             open_to_network,
+            foreign: foreign.notes,
             data_dir,
             database,
         };

@@ -2,6 +2,7 @@
 
 mod banner;
 pub(crate) mod broker_files;
+mod dialects;
 mod environment;
 pub(crate) mod handles;
 mod instance;
@@ -43,6 +44,7 @@ use self::settings::{
 use crate::api::firmware::{self, Folder};
 use crate::api::provisioning::over_mqtt;
 use crate::config::{Config, Mqtt};
+use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
 use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
@@ -74,6 +76,8 @@ pub struct RunningHub {
     data_dir: PathBuf,
     /// It was started for the local network.
     lan: bool,
+    /// The settings that a person who starts the hub should know of.
+    notices: String,
     /// The token for the link by which the first user is made, while there is none.
     set_up: Option<SetUpToken>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -253,6 +257,8 @@ impl Application {
             jwt,
             sign_on: sign_on.map(Arc::new),
             public_url: config.public_url.clone(),
+            weather: WeatherSettings::of(&config),
+            sensor_data_device: config.sensor_data_device.0.clone(),
             tls: tls.clone(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
@@ -281,8 +287,13 @@ impl Application {
         let mqtt = listens.map(tracing::field::display);
         let mqtts = over_tls.map(tracing::field::display);
         info!(%http, mqtt, mqtts, version = env!("CARGO_PKG_VERSION"), "serving");
+        dialects::tell(&hub, &config.dialect_access);
+        environment::tell(&config.foreign);
+        environment.tell();
+        let notices = environment::line(&config.foreign) + &dialects::line(&config.dialect_access);
         let largest_payload = largest_payload(&config);
-        let set_up = hub.take_set_up_token();
+        // The environment may have named the first user.
+        let set_up = hub.take_set_up_token().filter(|_| !hub.directory.has_users());
         let broker_files = broker_files.map(|files| {
             broker_files::follow(
                 Arc::clone(&hub),
@@ -304,6 +315,7 @@ impl Application {
             tls,
             data_dir,
             lan: config.lan,
+            notices,
             set_up,
             local_key: local_key_file,
             broker_files,

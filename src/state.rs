@@ -8,16 +8,18 @@ use twinhub_access::jwt::JwtKeys;
 use twinhub_actors::Hub;
 use twinhub_actors::access::Tokens;
 use twinhub_actors::accounts::directory::Directory;
-use twinhub_domain::Timestamp;
+use twinhub_domain::{DeviceId, Timestamp};
 use twinhub_mqtt::Link;
 use twinhub_tls::ServerTls;
 
 use crate::api::devices::claim_tries::ClaimTries;
 use crate::api::devices::token::PendingTokens;
 use crate::api::firmware::Folder;
+use crate::dialects::{CloudBackendState, WeatherSettings};
 use crate::http::rate_limit::CallerRateLimiter;
 use crate::http::turns::CallerTurns;
 use crate::http::{AnonymousAccess, HttpConnections, Policy};
+use crate::live::socketio::SocketIoSessions;
 use crate::single_sign_on::SingleSignOn;
 use crate::startup::local_key::LocalKey;
 
@@ -48,6 +50,10 @@ pub struct WebSettings {
     pub public_url: Option<String>,
     /// None: HTTP is served in the clear.
     pub tls: Option<Arc<ServerTls>>,
+    /// The weather beside readings.
+    pub weather: WeatherSettings,
+    /// The device of readings that name none.
+    pub sensor_data_device: DeviceId,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -74,6 +80,9 @@ pub struct WebState {
     pub link: Arc<dyn Link>,
     pub info: ServerInfo,
     pub connections: Arc<HttpConnections>,
+    pub(crate) cloud_backend: CloudBackendState,
+    /// The sessions of Socket.IO.
+    pub socketio: Arc<SocketIoSessions>,
     pub firmware: Folder,
     /// The turns of expensive requests, by caller.
     pub turns: CallerTurns,
@@ -96,6 +105,8 @@ pub struct WebState {
     pub(crate) public_url: Option<String>,
     /// None: HTTP is served in the clear.
     pub tls: Option<Arc<ServerTls>>,
+    /// The device of readings that name none.
+    pub sensor_data_device: DeviceId,
     policy: RwLock<Arc<Policy>>,
     closing: watch::Sender<bool>,
 }
@@ -104,10 +115,12 @@ impl WebState {
     /// The state over a started hub.
     #[must_use]
     pub fn new(hub: Arc<Hub>, link: Arc<dyn Link>, info: ServerInfo, settings: &WebSettings) -> Data<Self> {
+        let connections = HttpConnections::new(settings.most_connections);
         Data::new(Self {
             hub,
             link,
-            connections: HttpConnections::new(settings.most_connections),
+            socketio: SocketIoSessions::new(Arc::clone(&connections)),
+            connections,
             cookie: cookie(&info.http, settings.tls.is_some()),
             info,
             firmware: settings.firmware.clone(),
@@ -124,6 +137,8 @@ impl WebState {
             sign_on: settings.sign_on.clone(),
             public_url: settings.public_url.clone(),
             tls: settings.tls.clone(),
+            cloud_backend: CloudBackendState::new(settings.weather.clone()),
+            sensor_data_device: settings.sensor_data_device.clone(),
             policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),
         })

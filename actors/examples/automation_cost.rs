@@ -131,7 +131,7 @@ fn message(n: u64) -> Outcome<EventBody> {
     let value = Number::parse(&format!("{}.50", n % 30)).ok_or("no number")?;
     let unit = Some("°C".into());
     let reading = Reading { name: "t".into(), value: Scalar::Number(value), unit, quality_score: None };
-    Ok(EventBody::Telemetry { readings: vec![reading], identity: None, claimed: None })
+    Ok(EventBody::Telemetry { readings: vec![reading], identity: None, claimed: None, payload: None })
 }
 
 /// Puts a run of one of many rules into `automation`; gives the event that tells of it.

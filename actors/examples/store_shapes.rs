@@ -300,7 +300,7 @@ fn event(message: &ShapeMessage) -> Event {
         number: number(message.device),
         at,
         received_at: at,
-        body: EventBody::Telemetry { readings, identity: None, claimed: None },
+        body: EventBody::Telemetry { readings, identity: None, claimed: None, payload: None },
         cause: Cause::new(Source::Mqtt, &format!("iot/devices/device-{}/data", message.device)),
     }
 }

@@ -18,17 +18,24 @@ use crate::counters::Counters;
 use crate::journal::Journal;
 use crate::log_throttle::LogThrottle;
 use crate::mailbox::{send_reply, try_send_unbounded};
-use crate::messages::alarms::{Acknowledge, AlarmReply, Clear, ClearType, ForgetDeviceAlarms, Raise};
+use crate::messages::alarms::{
+    Acknowledge, AlarmReply, Clear, ClearType, ForgetDeviceAlarms, Raise, SettleLimits,
+};
 use crate::messages::journal::Append;
 use crate::places::Places;
 use twinhub_access::Reach;
 use twinhub_domain::alarm::{ActiveAlarms, Alarm, AlarmChange, AlarmId, AlarmStep, Raised, Severity, who};
+use twinhub_domain::cause::Source;
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Cause, Clock, DeviceId, DeviceNumber, Event, EventBody, Timestamp};
 use twinhub_store::{AlarmQuery, AutomationChanges, Store};
 
 /// Alarms read from the store with one query.
 const PAGE: u64 = 1_000;
+/// The beginning of the types of alarms about limits, before the reading's name.
+const OF_LIMIT: &str = "limit.";
+/// The name in the causes of these.
+const BY_LIMITS: &str = "limits";
 
 /// A change of an alarm is settled.
 #[derive(Message)]
@@ -300,6 +307,49 @@ impl Handler<ClearType> for Alarms {
         match self.book.clear(&of, &alarm_type, &who(&cause), now) {
             Some(change) => self.commit(change, cause, now, reply, ctx),
             None => self.answer_later(None, reply),
+        }
+    }
+}
+
+impl Handler<SettleLimits> for Alarms {
+    type Result = ();
+
+    fn handle(&mut self, settle: SettleLimits, ctx: &mut Context<Self>) {
+        let SettleLimits { of, number, beyond } = settle;
+        if self.gone.contains(&number) {
+            return;
+        }
+        let (now, cause) = (self.clock.now(), Cause::new(Source::Hub, BY_LIMITS));
+        let is_beyond = |alarm_type: &str| {
+            let reading = alarm_type.strip_prefix(OF_LIMIT);
+            reading.is_none_or(|reading| beyond.iter().any(|fault| *fault.reading == *reading))
+        };
+        let of_device = self.book.of_originator(&of).filter(|alarm| alarm.number == number);
+        let over: Vec<Box<str>> = of_device
+            .map(|alarm| alarm.alarm_type.clone())
+            .filter(|alarm_type| !is_beyond(alarm_type))
+            .collect();
+        for alarm_type in over {
+            if let Some(change) = self.book.clear(&of, &alarm_type, &who(&cause), now) {
+                self.commit(change, cause.clone(), now, Box::new(drop), ctx);
+            }
+        }
+        for fault in beyond {
+            let alarm_type: Box<str> = format!("{OF_LIMIT}{}", fault.reading).into();
+            if self.book.of(&of, &alarm_type).is_some_and(|alarm| alarm.number == number) {
+                continue; // told before the twin was last begun
+            }
+            let raised = Raised {
+                of: of.clone(),
+                number,
+                alarm_type,
+                severity: Severity::Warning,
+                message: fault.message.into(),
+                rule: None,
+                run: None,
+            };
+            let change = self.book.raise(self.next_id(now), raised, now);
+            self.commit(change, cause.clone(), now, Box::new(drop), ctx);
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Caller {
     Key(Arc<str>),
     /// A device.
     Device(DeviceId),
+    /// A caller of a dialect without a credential, by the dialect's name.
+    Dialect(Arc<str>),
     /// A rule.
     Rule(RuleId),
     /// This program itself.
@@ -26,7 +28,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The caller's name in a cause: `user:ann`, `key:ci`, `device:pump-1`; empty for callers without a name.
+    /// The caller's name in a cause: `user:ann`, `key:ci`, `device:pump-1`, `dialect:x`; empty for callers without a name.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -34,6 +36,7 @@ impl Caller {
             Self::Person(name) => format!("user:{name}"),
             Self::Key(name) => format!("key:{name}"),
             Self::Device(id) => format!("device:{id}"),
+            Self::Dialect(name) => format!("dialect:{name}"),
             Self::Rule(id) => id.to_string(),
         }
     }
@@ -79,6 +82,7 @@ mod tests {
             (Caller::Person("ann".into()), "user:ann"),
             (Caller::Key("ci".into()), "key:ci"),
             (Caller::Device(device), "device:pump-1"),
+            (Caller::Dialect("x".into()), "dialect:x"),
             (Caller::Rule(RuleId::parse("cool").unwrap()), "cool"),
         ] {
             assert_eq!(caller.cause(Source::Rest), Cause::new(Source::Rest, by));

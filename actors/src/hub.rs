@@ -33,6 +33,7 @@ use crate::fleet;
 use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
+use crate::fleet::layouts::Layouts;
 use crate::fleet::templates::Templates;
 use crate::identities::{ClientIdentities, ClientIdentitiesDeps};
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
@@ -98,6 +99,7 @@ pub struct Hub {
     pub token_holders: TokenHolders,
     set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
+    pub(crate) layouts: Addr<Layouts>,
     /// The templates as they are now.
     pub(crate) catalog: Arc<CatalogNow>,
     pub ingress: Ingress,
@@ -132,6 +134,7 @@ impl Hub {
         let kept = store.outgoing().await?;
         let LoadedAccounts { accounts, directory, set_up_token } =
             Accounts::load(Arc::clone(&store), Arc::clone(&clock), settings.accounts).await?;
+        directory.let_dialects_in(&settings.dialect_accounts);
         let tree = Arc::new(TreeNow::load(&*store).await?);
         let places = Arc::new(Places::load(&*store).await?);
         let counters = Arc::new(Counters::default());
@@ -247,7 +250,7 @@ impl Hub {
         };
         // They are asked by people, and seldom: one thread will do for all of them.
         let audit = AuditTrail::new(Arc::clone(&store).access(), Arc::clone(&clock), Arc::clone(&counters));
-        let (groups, templates, firmware, jobs, accounts, audit) = {
+        let (groups, templates, firmware, jobs, layouts, accounts, audit) = {
             let deps = Arc::new(fleet::FleetDeps {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
@@ -262,12 +265,13 @@ impl Hub {
             });
             let beside = Arbiter::new().handle();
             let (of_groups, of_templates) = (Arc::clone(&deps), Arc::clone(&deps));
-            let (of_firmware, tree) = (Arc::clone(&deps), Arc::clone(&tree));
+            let (of_firmware, of_layouts, tree) = (Arc::clone(&deps), Arc::clone(&deps), Arc::clone(&tree));
             (
                 Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups, tree)),
                 Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
                 Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
                 Jobs::start_in_arbiter(&beside, move |_| Jobs::new(deps)),
+                Layouts::start_in_arbiter(&beside, move |_| Layouts::new(of_layouts)),
                 Accounts::start_in_arbiter(&beside, move |_| accounts),
                 AuditTrail::start_in_arbiter(&beside, move |_| audit),
             )
@@ -398,6 +402,7 @@ impl Hub {
             token_holders,
             set_up_token: Mutex::new(set_up_token),
             jobs,
+            layouts,
             catalog,
             ingress,
             counters,

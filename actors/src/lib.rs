@@ -46,6 +46,7 @@ mod backoff;
 mod delivery;
 mod device_tokens;
 mod known_devices;
+mod limit_watch;
 
 pub mod archive;
 pub mod audit;

@@ -27,7 +27,7 @@ use crate::counters::Counters;
 use crate::journal::Journal;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::journal::Barrier;
-use crate::messages::search::{AllFoundDevices, FindAllDevices, FindDevices, FoundDevices};
+use crate::messages::search::{AllFoundDevices, FindAllDevices, FindDevices, FoundDevices, OrderDevices};
 use crate::twin_registry::{TwinReader, TwinRegistry};
 use top_matches::{RankedTwin, TopMatches};
 use twinhub_domain::text::composed;
@@ -161,7 +161,7 @@ impl SearchDeps {
     }
 
     /// All of them, from where [`SearchDeps::page`] has its page.
-    async fn all(&self, find: FindAllDevices) -> Result<AllFoundDevices, HubError> {
+    async fn all(&self, find: FindDevices) -> Result<AllFoundDevices, HubError> {
         tokio::select! {
             biased;
             all = self.all_from(TwinSource::Memory, find.clone()) => all,
@@ -169,13 +169,7 @@ impl SearchDeps {
         }
     }
 
-    async fn all_from(
-        &self,
-        place: TwinSource,
-        FindAllDevices { query, filter }: FindAllDevices,
-    ) -> Result<AllFoundDevices, HubError> {
-        let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
-        let find = FindDevices { query, filter, sort: None };
+    async fn all_from(&self, place: TwinSource, find: FindDevices) -> Result<AllFoundDevices, HubError> {
         let (question, top) = self.search(place, find, SearchResultKind::Ids).await?;
         if place == TwinSource::Memory {
             self.wait_until_durable().await?;
@@ -442,6 +436,17 @@ impl Handler<FindAllDevices> for Search {
     type Result = ResponseFuture<Result<AllFoundDevices, HubError>>;
 
     fn handle(&mut self, find: FindAllDevices, _: &mut Context<Self>) -> Self::Result {
+        let FindAllDevices { query, filter } = find;
+        let query = DeviceQuery { sort: DeviceSort::Number, descending: false, ..query };
+        let (means, find) = (Arc::clone(&self.0), FindDevices { query, filter, sort: None });
+        Box::pin(async move { means.all(find).await })
+    }
+}
+
+impl Handler<OrderDevices> for Search {
+    type Result = ResponseFuture<Result<AllFoundDevices, HubError>>;
+
+    fn handle(&mut self, OrderDevices(find): OrderDevices, _: &mut Context<Self>) -> Self::Result {
         let means = Arc::clone(&self.0);
         Box::pin(async move { means.all(find).await })
     }

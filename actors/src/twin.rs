@@ -18,6 +18,7 @@ use crate::catalog::CatalogNow;
 use crate::counters::{Counters, down, up};
 use crate::journal::Journal;
 use crate::known_devices::{DeviceAccess, KnownDevices, WatchedPlace};
+use crate::limit_watch::LimitWatch;
 use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::alarms::ForgetDeviceAlarms;
 use crate::messages::dialects::StatefulPublish;
@@ -93,6 +94,7 @@ pub struct TwinActor {
     armed: Option<Timestamp>,
     /// Outcomes handed to the journal and not yet committed.
     pending: Arc<AtomicU32>,
+    limits: LimitWatch,
     deps: Arc<TwinDeps>,
 }
 
@@ -111,7 +113,8 @@ impl TwinActor {
         let number = twin.number;
         let twin = TwinHandle::new(twin);
         deps.registry.insert(number, &twin);
-        Self { twin, incarnation, orderly: false, armed: None, pending: Arc::default(), deps }
+        let limits = LimitWatch::default();
+        Self { twin, incarnation, orderly: false, armed: None, pending: Arc::default(), limits, deps }
     }
 
     fn apply(&mut self, take: ApplyInput, ctx: &mut Context<Self>) {
@@ -153,9 +156,10 @@ impl TwinActor {
             Ok(outcome) => {
                 self.deps.share(&mut twin);
                 self.commit(&twin, outcome, deleted, receipt, want_twin);
-                if deleted {
+                match deleted {
                     // A reader finds no twin from now on, before the first subscriber gets the event.
-                    *twin = Twin::new(twin.id.clone(), twin.number, now);
+                    true => *twin = Twin::new(twin.id.clone(), twin.number, now),
+                    false => self.limits.look(&twin, &self.deps.alarms),
                 }
             }
             Err(refusal) => {

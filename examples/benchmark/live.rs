@@ -84,7 +84,7 @@ pub async fn fan_out(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> 
 }
 
 /// A hub that knows a thousand devices.
-async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfile::TempDir, HubProgram)> {
+pub async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfile::TempDir, HubProgram)> {
     let dir = bench.disk_dir()?;
     let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
     Load::hello(DEVICES, 50).publish(hub.mqtt, PATIENCE).await?;
@@ -134,7 +134,7 @@ pub async fn timed(
 }
 
 /// `connections` that publish one message a `period` each, evenly staggered.
-async fn paced(
+pub async fn paced(
     broker: SocketAddr,
     connections: u32,
     period: Duration,
@@ -160,7 +160,7 @@ async fn paced(
 }
 
 /// The reading called `sent`, in microseconds.
-fn sent_at(frame: &[u8]) -> Option<Duration> {
+pub fn sent_at(frame: &[u8]) -> Option<Duration> {
     const NAME: &[u8] = br#""sent":"#;
     let start = frame.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
     let digits = frame[start..].iter().take_while(|byte| byte.is_ascii_digit());

@@ -23,7 +23,9 @@ mod rest;
 mod rules;
 mod schedules;
 mod search;
+mod sensor_data;
 mod sign_in;
+mod socketio;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -68,6 +70,7 @@ enum BenchmarkPart {
     Ingest,
     Latency,
     FanOut,
+    Socketio,
     Commands,
     Rules,
     Bulk,
@@ -77,6 +80,7 @@ enum BenchmarkPart {
     Groups,
     Search,
     History,
+    SensorData,
     SignIn,
     Connects,
 }
@@ -151,6 +155,7 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::Ingest => ingest::run(&bench, report).await,
             BenchmarkPart::Latency => live::latency(&bench, report).await,
             BenchmarkPart::FanOut => live::fan_out(&bench, report).await,
+            BenchmarkPart::Socketio => socketio::run(&bench, report).await,
             BenchmarkPart::Commands => commands::run(&bench, report).await,
             BenchmarkPart::Rules => rules::run(&bench, report).await,
             BenchmarkPart::Bulk => bulk::run(&bench, report).await,
@@ -160,6 +165,7 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::Groups => groups::run(&bench, report).await,
             BenchmarkPart::Search => search::run(&bench, report).await,
             BenchmarkPart::History => rest::history(&bench, report).await,
+            BenchmarkPart::SensorData => sensor_data::run(&bench, report).await,
             BenchmarkPart::SignIn => sign_in::run(&bench, report).await,
             BenchmarkPart::Connects => connects::run(&bench, report).await,
         };

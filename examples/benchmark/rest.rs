@@ -9,7 +9,7 @@ use crate::ingest::count;
 use crate::load::{self, Load};
 use crate::mqtt::MqttMessage;
 use crate::program::HubProgram;
-use crate::report::{Aim, BenchmarkReport};
+use crate::report::{Aim, BenchmarkReport, at, millis};
 
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Half seconds without a new least until memory is at rest, and half seconds to wait for that at most:
@@ -43,6 +43,7 @@ pub async fn many(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
         hub.committed(count(twins), PATIENCE).await?;
         let resident = settled(&hub).await?;
         let page = median(&hub, || "/api/devices?page=1".into()).await?;
+        let whole = WholeListTimes::of(&hub, resident).await?;
         hub.stop().await?;
         report.add(
             format!("resident, {twins} twins with three readings"),
@@ -52,11 +53,47 @@ pub async fn many(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
         );
         let aim = if twins == 100_000 { Aim::Below(20.0) } else { Aim::None };
         report.add(format!("list of devices, page 1 of {twins}"), page, "ms", aim);
+        let aims = if twins == 100_000 { (Aim::Below(50.0), Aim::Below(20.0)) } else { (Aim::None, Aim::None) };
+        report.add(format!("list of all {twins} devices, first byte"), whole.first_byte_ms, "ms", aims.0);
+        report.add(format!("list of all {twins} devices"), whole.all_ms, "ms", Aim::None);
+        report.add(format!("list of all {twins} devices, memory for it"), whole.grown_mb, "MB", aims.1);
         let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
         report.add(format!("start to ready, {twins} devices"), hub.started_in.as_secs_f64(), "s", start);
         hub.stop().await?;
     }
     Ok(())
+}
+
+/// The list of all devices, read whole.
+struct WholeListTimes {
+    /// The median of five.
+    first_byte_ms: f64,
+    all_ms: f64,
+    /// The most that the hub grew by while it was read.
+    grown_mb: f64,
+}
+
+impl WholeListTimes {
+    /// Reads the list five times from a hub that has `resident` MB at rest.
+    async fn of(hub: &HubProgram, resident: f64) -> Result<Self> {
+        let (mut first, mut all, mut most) = (Vec::new(), Vec::new(), resident);
+        for _ in 0..5 {
+            let began = Instant::now();
+            let mut answer = hub.get("/api/devices").await?.error_for_status()?;
+            ensure!(answer.chunk().await?.is_some(), "the list is empty");
+            first.push(began.elapsed());
+            while answer.chunk().await?.is_some() {
+                most = most.max(hub.resident_mb()?);
+            }
+            all.push(began.elapsed());
+        }
+        let median = |times: &mut Vec<Duration>| {
+            times.sort_unstable();
+            millis(at(times, 50))
+        };
+        let (first_byte_ms, all_ms) = (median(&mut first), median(&mut all));
+        Ok(Self { first_byte_ms, all_ms, grown_mb: most - resident })
+    }
 }
 
 /// One device's day in 5-minute means, out of many readings.

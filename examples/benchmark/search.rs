@@ -86,7 +86,8 @@ async fn register(hub: &HubProgram, twins: u64) -> Result<()> {
 }
 
 fn path(question: &[(&str, &str)]) -> String {
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(question).finish();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let query = query.extend_pairs(question).append_pair("limit", "20").finish();
     format!("/api/devices?{query}")
 }
 

@@ -22,15 +22,7 @@ impl Subscriber {
 
     /// Connects and subscribes to every event of a kind.
     pub async fn connect_to(hub: SocketAddr, kind: &str) -> Result<Self> {
-        let mut stream = TcpStream::connect(hub).await?;
-        stream.set_nodelay(true)?;
-        let request = format!(
-            "GET /api/ws HTTP/1.1\r\nHost: {hub}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut subscriber = Self { stream, incoming: Vec::new(), used: 0 };
-        subscriber.read_head().await?;
+        let mut subscriber = Self::open(hub, "/api/ws").await?;
         let subscribe = format!(r#"{{"type":"subscribe","id":"s","kinds":["{kind}"]}}"#);
         subscriber.send(subscribe.as_bytes()).await?;
         loop {
@@ -39,6 +31,21 @@ impl Subscriber {
                 return Ok(subscriber);
             }
         }
+    }
+
+    /// Connects to a server of Socket.IO, and joins.
+    pub async fn join(server: SocketAddr) -> Result<Self> {
+        let target = "/socket.io/?EIO=4&transport=websocket";
+        let mut subscriber = Self::open(server, target).await?;
+        subscriber.next().await?;
+        subscriber.send(b"40").await?;
+        while !subscriber.next().await?.starts_with(b"40") {}
+        Ok(subscriber)
+    }
+
+    /// Answers a ping of Engine.IO.
+    pub async fn answer_ping(&mut self) -> Result<()> {
+        self.send(b"3").await
     }
 
     /// The next text frame.
@@ -57,6 +64,19 @@ impl Subscriber {
                 None => self.read_more().await?,
             }
         }
+    }
+
+    async fn open(hub: SocketAddr, target: &str) -> Result<Self> {
+        let mut stream = TcpStream::connect(hub).await?;
+        stream.set_nodelay(true)?;
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: {hub}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut subscriber = Self { stream, incoming: Vec::new(), used: 0 };
+        subscriber.read_head().await?;
+        Ok(subscriber)
     }
 
     async fn read_head(&mut self) -> Result<()> {

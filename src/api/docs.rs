@@ -47,6 +47,8 @@ use crate::http::routes::{Method, Operation};
 struct ApiDescription;
 
 const DESCRIPTION: &str = "/api/openapi.json";
+/// The descriptions that the page offers: this one, and that of a dialect.
+const DESCRIPTIONS: [&str; 2] = [DESCRIPTION, "/openapi.json"];
 
 /// The description of the API.
 #[must_use]
@@ -90,7 +92,7 @@ pub(super) fn operations() -> Vec<Operation> {
 /// A file of the page.
 async fn get_file(file: web::Path<String>) -> Result<HttpResponse, ApiError> {
     static CONFIG: LazyLock<Arc<Config<'static>>> =
-        LazyLock::new(|| Arc::new(Config::from(DESCRIPTION).validator_url("none").try_it_out_enabled(true)));
+        LazyLock::new(|| Arc::new(Config::new(DESCRIPTIONS).validator_url("none").try_it_out_enabled(true)));
     let none = || ApiError::NoRoute(format!("/docs/{file}"));
     let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG)).ok().flatten().ok_or_else(none)?;
     let mut response = HttpResponse::Ok();

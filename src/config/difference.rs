@@ -33,6 +33,7 @@ impl Config {
             ("mqtt", self.mqtt != other.mqtt),
             ("public-url", self.public_url != other.public_url),
             ("oidc-client-secret", secret(self) != secret(other)),
+            ("weather-key", self.weather_key != other.weather_key),
         ]
         .into_iter()
         .filter(|(_, differs)| *differs)
@@ -47,6 +48,9 @@ impl Options {
         let mut keys = self.given();
         if Self::database_url().is_some() {
             keys.push("database".into());
+        }
+        if self.dialect_access.is_some() {
+            keys.push("dialects".into()); // the tables say the same
         }
         keys.retain(|key| file.contains_key(key));
         keys.sort_unstable();
@@ -82,6 +86,8 @@ impl Options {
             mqtt_session_messages,
             mqtt_session_limit,
             mqtt_sessions_total,
+            sensor_data_topic,
+            sensor_data_device,
             devices,
             mosquitto_files,
             mosquitto_pid_file,
@@ -111,6 +117,11 @@ impl Options {
             webhook_allow,
             webhook_private_redirects,
             registration,
+            dialect_access,
+            dialects,
+            weather_key,
+            weather_city,
+            weather_url,
             oidc_issuer,
             oidc_client_id,
             oidc_client_secret,
@@ -129,13 +140,15 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ForeignEnvironment;
 
     fn options(text: &str) -> Options {
         toml::from_str(text).unwrap()
     }
 
     fn check(given: &str, before: &str, now: &str, expected: &[&str]) {
-        let config = |file| Config::combine(options(given), None, options(file)).unwrap();
+        let config =
+            |file| Config::combine(options(given), ForeignEnvironment::default(), options(file)).unwrap();
         assert_eq!(
             config(now).differs_in(&config(before)),
             expected,

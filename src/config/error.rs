@@ -20,6 +20,9 @@ pub enum ConfigError {
         devices.word()
     )]
     MqttToNetwork { option: &'static str, address: SocketAddr, devices: DevicesOption },
+    /// The access of a dialect cannot be as it was asked for.
+    #[error("{0}")]
+    Dialect(String),
     /// Single sign-on cannot be as it was asked for.
     #[error("{0}")]
     Oidc(String),

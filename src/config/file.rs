@@ -87,10 +87,10 @@ mod tests {
         let text = "lan = false\nlisten = '127.0.0.1:1'\ndata-dir = 'd'\ndatabase = 'sqlite:x'\nmqtt = 'mqtt://h'\n\
             mqtt-listen = '127.0.0.1:2'\ntls = 'files'\ntls-cert = 'c'\ntls-key = 'k'\nmqtt-tls-listen = '127.0.0.1:3'\nmqtt-connections = 100\nmqtt-payload-limit = '1MiB'\nmqtt-retained-limit = '8MiB'\n\
             mqtt-retained-total = '256MiB'\nmqtt-sessions = 100\nmqtt-session-messages = 100\nmqtt-session-limit = '1MiB'\n\
-             mqtt-sessions-total = '256MiB'\nmosquitto-files = 'm'\nmosquitto-pid-file = 'p'\ndevices = 'known'\nunknown-devices = 'reject'\ndevice-clock-ahead = '2d'\ndevice-clock-behind = 'never'\nrules = 'r'\ncors = ['http://a']\n\
+             mqtt-sessions-total = '256MiB'\nsensor-data-topic = 'plant/+/data'\nsensor-data-device = 'plant'\nmosquitto-files = 'm'\nmosquitto-pid-file = 'p'\ndevices = 'known'\nunknown-devices = 'reject'\ndevice-clock-ahead = '2d'\ndevice-clock-behind = 'never'\nrules = 'r'\ncors = ['http://a']\n\
             hosts = ['hub.example.com']\nhttp-connections = 500\nlog = 'debug'\n\
             log-format = 'json'\nbody-limit = '2MiB'\nimport-limit = '1GiB'\nfirmware-limit = '1GB'\nkey-file = 'k'\npublic-url = 'https://h'\nidle-after = 'never'\nfirst-silence = '5m'\nretention = '1d'\n\
-            keep-readings = '30d'\nkeep-runs = '90d'\nrule-secrets = ['HOOK']\nwebhook-allow = ['127.0.0.1:9000', 'hooks.local']\nwebhook-private-redirects = true\nregistration = 'open'\noidc-issuer = 'https://i'\noidc-client-id = 'c'\noidc-client-secret = 's'\noidc-client-secret-file = 'f'\noidc-scopes = ['openid']\n\
+            keep-readings = '30d'\nkeep-runs = '90d'\nrule-secrets = ['HOOK']\nwebhook-allow = ['127.0.0.1:9000', 'hooks.local']\nwebhook-private-redirects = true\nregistration = 'open'\ndialect-access = ['002=viewer']\ndialects.003.access = 'viewer'\nweather-key = 'k'\nweather-city = 'Oslo'\nweather-url = 'https://w'\noidc-issuer = 'https://i'\noidc-client-id = 'c'\noidc-client-secret = 's'\noidc-client-secret-file = 'f'\noidc-scopes = ['openid']\n\
             oidc-groups-claim = 'g'\noidc-roles = ['a=admin']\noidc-name = 'n'\nopen = true\nopen-to-network = false\n";
         parse::<Options>(Path::new("twinhub.toml"), text).unwrap();
     }

@@ -1,5 +1,6 @@
 //! The options, as flags, variables and keys of the file give them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -7,11 +8,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
+use super::dialects::DialectTable;
+use super::foreign;
 use super::values::{self, DurationValue};
 use super::{
-    ByteSize, DevicesOption, DurationOrNever, HostName, LogFilter, LogFormat, Mqtt, OidcGroup,
-    PositiveDuration, ProxyNetwork, PublicUrl, RegistrationOption, TlsOption, UnknownDevicesOption,
-    WebOrigin, WebhookPlace,
+    ByteSize, CityName, DevicesOption, DialectAccess, DialectName, DurationOrNever, HostName, LogFilter,
+    LogFormat, Mqtt, OidcGroup, PositiveDuration, ProxyNetwork, PublicUrl, RegistrationOption, SensorDevice,
+    SensorTopic, TlsOption, UnknownDevicesOption, WeatherUrl, WebOrigin, WebhookPlace,
 };
 
 /// The options. None means: not set here.
@@ -94,6 +97,14 @@ pub struct Options {
     /// The memory of the messages for all absent clients [default: 256MiB]
     #[arg(long, env = "TWINHUB_MQTT_SESSIONS_TOTAL", value_name = "SIZE")]
     pub mqtt_sessions_total: Option<ByteSize>,
+
+    /// The topic of sensors whose messages name no device, or a filter such as plant/+/data [default: sensor/data]
+    #[arg(long, env = "TWINHUB_SENSOR_DATA_TOPIC", value_name = "TOPIC")]
+    pub sensor_data_topic: Option<SensorTopic>,
+
+    /// The device that their readings are of [default: sensor-data]
+    #[arg(long, env = "TWINHUB_SENSOR_DATA_DEVICE", value_name = "ID")]
+    pub sensor_data_device: Option<SensorDevice>,
 
     /// The treatment of MQTT clients without a password, by the embedded broker [default: open on loopback or with open-to-network, else strict]
     #[arg(long, env = "TWINHUB_DEVICES", value_name = "POLICY")]
@@ -211,6 +222,26 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_REGISTRATION", value_name = "POLICY")]
     pub registration: Option<RegistrationOption>,
 
+    /// The access of callers without a credential to the routes of another system, `DIALECT=ROLE` or `DIALECT=ROLE@DEVICE-GROUP`, as in 002=viewer; several times
+    #[arg(long, env = "TWINHUB_DIALECT_ACCESS", value_name = "ACCESS", value_delimiter = ',')]
+    pub dialect_access: Option<Vec<DialectAccess>>,
+
+    /// The same as tables of the file.
+    #[arg(skip)]
+    pub dialects: Option<BTreeMap<DialectName, DialectTable>>,
+
+    /// The key of the weather service, OpenWeather; OPENWEATHER_API_KEY is read too [default: none, and the weather is made up]
+    #[arg(long, env = "TWINHUB_WEATHER_KEY", value_name = "KEY", hide_env_values = true)]
+    pub weather_key: Option<String>,
+
+    /// The city whose weather readings are compared with; DEFAULT_CITY is read too [default: London]
+    #[arg(long, env = "TWINHUB_WEATHER_CITY", value_name = "NAME")]
+    pub weather_city: Option<CityName>,
+
+    /// The address of the weather service: https, or http to this machine [default: https://api.openweathermap.org]
+    #[arg(long, env = "TWINHUB_WEATHER_URL", value_name = "URL")]
+    pub weather_url: Option<WeatherUrl>,
+
     /// The identity provider of single sign-on, by the address that it calls itself: https://id.example.com/realms/home
     #[arg(long, env = "TWINHUB_OIDC_ISSUER", value_name = "URL")]
     pub oidc_issuer: Option<String>,
@@ -253,8 +284,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// The variable that other programs call a database by.
+    /// The variable that many programs call a database by, where it is not another one's.
     pub(super) fn database_url() -> Option<String> {
-        std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
+        let url = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())?;
+        foreign::of_another_program(&url).is_none().then_some(url)
     }
 }

@@ -12,7 +12,7 @@ use twinhub_domain::duration::duration_text;
 use twinhub_mqtt::link::BrokerAddress;
 use url::Url;
 
-use super::{Config, ConfigError, Database, DurationOrNever, Mqtt, OidcConfig, Options, file};
+use super::{Config, ConfigError, Database, DurationOrNever, ForeignNote, Mqtt, OidcConfig, Options, file};
 
 /// The text in the place of a password.
 const HIDDEN: &str = "***";
@@ -48,7 +48,7 @@ pub fn report(config: &Config, given: &ArgMatches, named: Option<&Path>) -> Resu
     };
     let usual = usual();
     for ShownOption { key, value, hides } in config.shown() {
-        let place = source(key, given, &read);
+        let place = source(key, given, &read, &config.foreign);
         let hidden = if hides { ", without its password" } else { "" };
         let _ = match value {
             Some(value) => writeln!(text, "{key} = {value}  # {place}{hidden}"),
@@ -70,12 +70,14 @@ fn usual() -> HashMap<String, String> {
 }
 
 /// Where the value of an option comes from.
-fn source(key: &str, given: &ArgMatches, file: &Table) -> String {
+fn source(key: &str, given: &ArgMatches, file: &Table, foreign: &[ForeignNote]) -> String {
     let variable = format!("TWINHUB_{}", key.replace('-', "_").to_uppercase());
-    match given.value_source(&key.replace('-', "_")) {
-        Some(ValueSource::CommandLine) => "flag".into(),
-        Some(ValueSource::EnvVariable) => format!("environment: {variable}"),
-        _ if key == "database" && Options::database_url().is_some() => "environment: DATABASE_URL".into(),
+    let taken = foreign.iter().find(|note| note.option == key && note.refused.is_none());
+    match (given.value_source(&key.replace('-', "_")), taken) {
+        (Some(ValueSource::CommandLine), _) => "flag".into(),
+        (Some(ValueSource::EnvVariable), _) => format!("environment: {variable}"),
+        (_, Some(note)) => format!("environment: {}", note.variables),
+        _ if key == "dialect-access" && file.contains_key("dialects") => "file".into(),
         _ if file.contains_key(key) => "file".into(),
         _ => "default".into(),
     }
@@ -165,6 +167,8 @@ impl Config {
             mqtt_session_messages,
             mqtt_session_limit,
             mqtt_sessions_total,
+            sensor_data_topic,
+            sensor_data_device,
             devices,
             mosquitto_files,
             mosquitto_pid_file,
@@ -193,9 +197,14 @@ impl Config {
             webhook_allow,
             webhook_private_redirects,
             registration,
+            dialect_access,
+            weather_key,
+            weather_city,
+            weather_url,
             oidc,
             open,
             open_to_network,
+            foreign: _,
         } = self;
         let bytes = |value: &usize| Some(size(*value as u64));
         let url = |url: &str| {
@@ -228,6 +237,8 @@ impl Config {
             ("mqtt-session-messages", Some(count(*mqtt_session_messages))),
             ("mqtt-session-limit", bytes(mqtt_session_limit)),
             ("mqtt-sessions-total", bytes(mqtt_sessions_total)),
+            ("sensor-data-topic", Some(text(sensor_data_topic))),
+            ("sensor-data-device", Some(text(sensor_data_device))),
             ("devices", devices.map(word)),
             ("mosquitto-files", mosquitto_files.as_deref().map(path)),
             ("mosquitto-pid-file", mosquitto_pid_file.as_deref().map(path)),
@@ -257,6 +268,10 @@ impl Config {
             ("webhook-allow", Some(list(webhook_allow, ToString::to_string))),
             ("webhook-private-redirects", Some(Value::Boolean(*webhook_private_redirects))),
             ("registration", Some(word(*registration))),
+            ("dialect-access", Some(list(dialect_access, ToString::to_string))),
+            ("weather-key", weather_key.as_ref().map(|_| text(HIDDEN))),
+            ("weather-city", Some(text(weather_city))),
+            ("weather-url", Some(text(weather_url))),
             ("oidc-issuer", of_oidc(|oidc| Some(text(&oidc.issuer)))),
             ("oidc-client-id", of_oidc(|oidc| Some(text(&oidc.client_id)))),
             ("oidc-client-secret", of_oidc(|oidc| oidc.client_secret.as_ref().map(|_| text(HIDDEN)))),
@@ -271,6 +286,7 @@ impl Config {
         let secret_hides = oidc.as_ref().is_some_and(|oidc| oidc.client_secret.is_some());
         let hiding = [
             ("oidc-client-secret", secret_hides),
+            ("weather-key", weather_key.is_some()),
             ("database", database_hides),
             ("mqtt", mqtt_hides),
             ("public-url", public_url_hides),
@@ -283,9 +299,12 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ForeignEnvironment;
 
     fn printed(file: &str) -> String {
-        let config = Config::combine(Options::default(), None, toml::from_str(file).unwrap()).unwrap();
+        let config =
+            Config::combine(Options::default(), ForeignEnvironment::default(), toml::from_str(file).unwrap())
+                .unwrap();
         let line = |ShownOption { key, value, .. }: ShownOption| Some(format!("{key} = {}\n", value?));
         config.shown().into_iter().filter_map(line).collect()
     }
@@ -299,8 +318,14 @@ mod tests {
             "lan = true\nlisten = '127.0.0.1:80'",
             "device-clock-behind = 'never'\nmqtt = 'mqtts://ann@h'\nfirst-silence = '1ms'\nlog = 'a=debug,info'",
         ] {
-            let config =
-                |text| Config::combine(Options::default(), None, toml::from_str(text).unwrap()).unwrap();
+            let config = |text| {
+                Config::combine(
+                    Options::default(),
+                    ForeignEnvironment::default(),
+                    toml::from_str(text).unwrap(),
+                )
+                .unwrap()
+            };
             let printed = printed(file);
             assert!(
                 config(&printed).differs_in(&config(file)).is_empty(),

@@ -4,7 +4,8 @@ use super::*;
 
 fn combine(given: &str, url: Option<&str>, file: &str) -> Result<Config, ConfigError> {
     let parse = |text: &str| toml::from_str::<Options>(text).unwrap();
-    Config::combine(parse(given), url.map(Into::into), parse(file))
+    let foreign = ForeignEnvironment::of(|name| url.filter(|_| name == "DATABASE_URL").map(Into::into));
+    Config::combine(parse(given), foreign, parse(file))
 }
 
 #[test]

@@ -17,6 +17,7 @@ use twinhub_actors::messages::archive::ListDevices;
 use twinhub_domain::{DeviceNumber, Twin};
 use twinhub_store::DeviceQuery;
 
+use crate::config::DialectName;
 use crate::http::Access;
 use crate::http::problem::ApiError;
 use crate::http::routes::{self, Method, Operation};
@@ -26,7 +27,7 @@ use request_error::RequestError;
 pub(super) fn operations() -> Vec<Operation> {
     use Method::{Get, Post, Put, Stream};
     use Permission::{Manage, Read};
-    vec![
+    let all = vec![
         Operation::plain(Read, Get, "/dispositivos", || web::to(list::all)),
         Operation::plain(Manage, Post, "/dispositivos", || web::to(change::add)),
         Operation::plain(Read, Get, "/dispositivos/no-reclamados", || web::to(list::unclaimed)),
@@ -35,7 +36,8 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::plain(Manage, Put, "/dispositivos/{id}", || web::to(change::put)),
         Operation::plain(Read, Get, "/dispositivos/{id}/logs", || web::to(logs::logs)),
         Operation::plain(Read, Stream, "/stream/dispositivos", || web::to(stream::stream)),
-    ]
+    ];
+    all.into_iter().map(|operation| operation.of(&[DialectName::Dispositivos])).collect()
 }
 
 /// Serves them. What is refused is refused in this dialect.
@@ -45,11 +47,15 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 
 /// The twin of the number in the path, or the 404 that names it.
 async fn find(access: &Access, id: &Path<String>) -> Result<Twin, RequestError> {
-    let unknown = || RequestError::from(ApiError::no_device(id));
-    let number = id.parse().map(DeviceNumber).map_err(|_| unknown())?;
+    look(access, id).await?.ok_or_else(|| ApiError::no_device(id).into())
+}
+
+/// The twin of the number in the path; none where no device has it. A 404 where it is no number.
+async fn look(access: &Access, id: &Path<String>) -> Result<Option<Twin>, RequestError> {
+    let number = id.parse().map(DeviceNumber).map_err(|_| ApiError::no_device(id))?;
     let query = DeviceQuery { numbers: Some((number, number)), limit: 1, ..DeviceQuery::default() };
     let found = access.ask(ListDevices(query)).await??;
-    found.twins.into_iter().next().ok_or_else(unknown)
+    Ok(found.twins.into_iter().next())
 }
 
 /// The name in the causes of changes by these routes.

@@ -3,19 +3,34 @@
 
 mod cloud_backend;
 mod dispositivos;
+mod fastapi_fields;
+mod iamis;
+mod iot_controller;
+mod shared;
 
 use actix_web::web::ServiceConfig;
 
 use crate::http::routes::Operation;
+pub(crate) use cloud_backend::{CloudBackendState, ServiceStates};
+pub use cloud_backend::WeatherSettings;
+pub(crate) use shared::share;
 
 /// The routes of every dialect.
 #[must_use]
 pub fn all_operations() -> Vec<Operation> {
-    cloud_backend::operations().into_iter().chain(dispositivos::operations()).collect()
+    let all = [
+        cloud_backend::operations(),
+        dispositivos::operations(),
+        iamis::operations(),
+        iot_controller::operations(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Serves them.
 pub fn configure(config: &mut ServiceConfig) {
     cloud_backend::configure(config);
     dispositivos::configure(config);
+    iamis::configure(config);
+    iot_controller::configure(config);
 }

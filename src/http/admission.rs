@@ -1,6 +1,7 @@
 //! The admission of a request: its caller, known by a credential or without a name, and the grant that they have.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -19,6 +20,7 @@ use twinhub_domain::{DeviceId, Timestamp};
 use super::credential::RequestCredential;
 use super::{client, csrf};
 use crate::api::devices::token;
+use crate::config::DialectName;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -50,9 +52,20 @@ pub enum Holder {
     Known(Box<Identity>),
     /// A device, by its token.
     Device(Box<DeviceReach>),
+    /// A caller without a credential on a route of a dialect that was given access.
+    Dialect(Arc<DialectCaller>),
+}
+
+/// A caller of a dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialectCaller {
+    /// The name in causes: `dialect:002`.
+    pub name: String,
+    pub role: Role,
 }
 
 /// The rights of a live session, and the credential by which they were given.
+#[derive(Clone)]
 pub struct LiveRights {
     state: Data<WebState>,
     holder: Holder,
@@ -60,6 +73,7 @@ pub struct LiveRights {
 }
 
 /// A credential that is kept for as long as a live session. It has no `Debug`: it is secret.
+#[derive(Clone)]
 pub enum OwnCredential {
     Nothing,
     Bearer(Box<str>),
@@ -161,6 +175,33 @@ impl WebState {
         let identity = self.directory().identify(credential, now, client::of(request).address)?;
         let grant = self.hub().of_identity(&identity, Source::Rest);
         Ok(CallerAdmission { grant, holder: Holder::Known(Box::new(identity)) })
+    }
+
+    /// The admission of a caller to a route of `dialects`: one who has no credential, and not the permission by
+    /// themselves, is let in by the account of the first dialect that has it. Before there is a user, nobody is asked for
+    /// more than being there.
+    #[must_use]
+    pub fn by_dialect(
+        &self,
+        admission: CallerAdmission,
+        permission: Permission,
+        dialects: &[DialectName],
+        address: IpAddr,
+    ) -> CallerAdmission {
+        let needs_account = matches!(admission.holder, Holder::Anonymous)
+            && admission.grant.demand(permission).is_err()
+            && self.directory().has_users();
+        if !needs_account {
+            return admission;
+        }
+        let of = |dialect: &DialectName| {
+            let account = self.directory().dialect(dialect.number())?;
+            let grant = self.hub().of_dialect(dialect.number(), Source::Rest)?.at_address(address);
+            grant.demand(permission).ok()?;
+            let caller = DialectCaller { name: grant.caller().name(), role: account.rights.role };
+            Some(CallerAdmission { grant, holder: Holder::Dialect(Arc::new(caller)) })
+        };
+        dialects.iter().find_map(of).unwrap_or(admission)
     }
 
     /// Would the caller of `request` see the page without any credential?
@@ -312,6 +353,7 @@ impl CallerAdmission {
             }
             Holder::Known(identity) => ApiError::Lacks { permission, role: identity.rights.role },
             Holder::Device(_) => ApiError::Lacks { permission, role: Role::Device },
+            Holder::Dialect(caller) => ApiError::Lacks { permission, role: caller.role },
         })
     }
 }
@@ -373,7 +415,8 @@ impl LiveRights {
     fn are_lost(&self) -> Option<RightsLost> {
         let directory = self.state.directory();
         let identity = match &self.holder {
-            Holder::Program => return None,
+            // An account of a dialect stays as it is until the hub ends.
+            Holder::Program | Holder::Dialect(_) => return None,
             Holder::Anonymous => {
                 let may_read = self.state.of_anonymous().contain(Permission::Read);
                 return (!may_read).then_some(RightsLost::SignedOut);

@@ -161,12 +161,18 @@ impl HttpConnections {
         self.counts.malformed.load(Ordering::Relaxed)
     }
 
+    /// The limit of live sessions.
+    #[must_use]
+    pub fn most_sessions(&self) -> usize {
+        self.most - self.most / 8
+    }
+
     /// Begins a live session on the connection that `request` came by.
     ///
     /// # Errors
     /// The limit of live sessions is reached.
     pub fn hold(self: &Arc<Self>, request: &HttpRequest) -> Result<LiveSession, ApiError> {
-        let most = self.most - self.most / 8;
+        let most = self.most_sessions();
         let one_more = |held: usize| (held < most).then_some(held + 1);
         if self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             return Err(self.refuse());
@@ -179,7 +185,7 @@ impl HttpConnections {
     }
 
     /// Counts a refusal, and gives its error.
-    pub(super) fn refuse(&self) -> ApiError {
+    pub(crate) fn refuse(&self) -> ApiError {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
         ApiError::TooManyConnections
     }

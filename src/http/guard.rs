@@ -12,7 +12,7 @@ use actix_web::{HttpMessage as _, ResponseError as _};
 use super::sending::watched;
 use super::{Policy, WebState};
 use super::{connections, requests, sign_in};
-use crate::http::problem::ApiError;
+use crate::http::problem::{ApiError, socketio};
 
 /// The content security policy of responses that are no page: nothing is run, loaded or framed.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -110,7 +110,11 @@ fn content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// The response to a request that is not routed. The rest of its body is not read.
 fn refuse(request: ServiceRequest, error: &ApiError) -> ServiceResponse<BoxBody> {
-    request.into_response(error.error_response())
+    let answer = match request.path() {
+        socketio::PATH => socketio::refusal(error),
+        _ => error.error_response(),
+    };
+    request.into_response(answer)
 }
 
 fn complete(headers: &mut HeaderMap, of_docs: bool) {
@@ -128,14 +132,18 @@ fn complete(headers: &mut HeaderMap, of_docs: bool) {
 }
 
 /// Corrects the headers of the CORS middleware: an origin that `*` lets in gets `*`, which never comes with
-/// credentials, and one that is not let in gets none.
+/// credentials, one that is named may send its session, and one that is not let in gets none.
 fn tell_origin(headers: &mut HeaderMap, policy: &Policy) {
     let Some(allowed) = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN) else {
         headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
         return;
     };
-    if allowed.to_str().is_ok_and(|origin| policy.origins.by_wildcard(origin)) {
+    let Ok(origin) = allowed.to_str() else { return };
+    if policy.origins.by_wildcard(origin) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    } else if origin != "null" {
+        // `null` is any file and any sandbox.
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
 }
 

@@ -7,6 +7,7 @@ mod credential;
 mod csrf;
 pub mod extract;
 mod guard;
+pub mod gzip;
 mod handshake;
 mod hosts;
 mod origin;
@@ -40,7 +41,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, ResponseError as _, web};
 use tracing::debug;
 
-pub use admission::{AnonymousAccess, CallerAdmission, Holder, LiveRights, RightsLost};
+pub use admission::{AnonymousAccess, CallerAdmission, DialectCaller, Holder, LiveRights, RightsLost};
 pub use connections::{HttpConnections, LiveSession};
 pub use extract::access::Access;
 pub use hosts::Hosts;
@@ -80,13 +81,15 @@ const STOP_WITHIN_SECONDS: u64 = 2;
 
 /// The routes of the hub itself: API, live events and page.
 fn own_operations() -> Vec<Operation> {
-    [api::all_operations(), live::operations(), dashboard::operations()].into_iter().flatten().collect()
+    let all = [api::all_operations(), live::operations(), dashboard::operations()].into_iter().flatten();
+    all.map(dialects::share).collect()
 }
 
 /// All routes.
 #[must_use]
 pub fn all_operations() -> Vec<Operation> {
-    own_operations().into_iter().chain(dialects::all_operations()).collect()
+    let own = own_operations().into_iter().chain(live::socketio::operations());
+    own.chain(dialects::all_operations()).collect()
 }
 
 /// All routes, over `state`.
@@ -94,6 +97,7 @@ pub fn configure(config: &mut ServiceConfig, state: Data<WebState>) {
     config
         .app_data(state)
         .configure(|config| routes::configure(config, own_operations(), |error| error.error_response()))
+        .configure(live::socketio::configure)
         .configure(dialects::configure)
         .default_service(web::to(problem::no_route));
 }

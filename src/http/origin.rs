@@ -71,7 +71,7 @@ impl AllowedOrigins {
     }
 
     /// Is `origin` our own by scheme, host and port, or listed by its name? Sessions count for requests of these alone.
-    pub(super) fn is_own(&self, origin: &str, is_https: bool, host: &str) -> bool {
+    pub(crate) fn is_own(&self, origin: &str, is_https: bool, host: &str) -> bool {
         let scheme = if is_https { "https://" } else { "http://" };
         let ours = origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host));
         ours || self.is_public(origin)

@@ -1,6 +1,8 @@
 //! The policy of the web server: the pages and hosts that it lets in, and the limits of bodies. SIGHUP puts
 //! another policy in its place, which holds for requests that come from then on.
 
+use std::time::Duration;
+
 use super::client::TrustedProxies;
 use super::{AllowedOrigins, Hosts};
 use crate::config::Config;
@@ -22,6 +24,8 @@ pub struct Policy {
     pub import_limit: usize,
     /// Bytes of a firmware image at most.
     pub firmware_limit: u64,
+    /// The age at which readings are deleted; none: never.
+    pub keep_readings: Option<Duration>,
 }
 
 impl Policy {
@@ -37,6 +41,7 @@ impl Policy {
             body_limit: config.body_limit,
             import_limit: config.import_limit,
             firmware_limit: config.firmware_limit,
+            keep_readings: config.keep_readings,
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod fastapi;
 mod refusals;
 mod rule;
 pub(crate) mod sign_on;
+pub(crate) mod socketio;
 mod texts;
 
 use actix_web::http::StatusCode;
@@ -205,7 +206,7 @@ pub struct Problem {
     /// A stable word for programs.
     #[schema(example = "device_not_found")]
     code: &'static str,
-    /// The short message; the same as `detail`.
+    /// The short message; the same as `detail`, but where the clients of another system know it in other words.
     error: String,
     /// The field or parameter that was wrong, where it was one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -286,7 +287,7 @@ impl ApiError {
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             code,
-            error: detail.clone(),
+            error: self.short().map_or_else(|| detail.clone(), Into::into),
             detail,
             field: self.field(),
             command_id: command_id.map(|id| id.to_string()),
@@ -298,6 +299,11 @@ impl ApiError {
                 _ => self.problems().map(|problems| problems.iter().map(RuleError::of).collect()),
             },
         }
+    }
+
+    /// The words for it that clients of another system know; most errors have none.
+    fn short(&self) -> Option<&'static str> {
+        matches!(self, Self::Hub(HubError::Refused(Refusal::Registered(_)))).then_some("Device ID already exists")
     }
 
     /// The stable word for this, which WebSocket's error frames carry too.

@@ -34,6 +34,8 @@ pub enum CountedCaller {
     Name(Box<str>),
     /// A caller without a name; of IPv6 the /64 network.
     Address(IpAddr),
+    /// A caller of a dialect without a credential, `dialect:002`, by address: one takes nothing from the others.
+    Dialect(Box<str>, IpAddr),
 }
 
 /// The limit, and what each caller has used of it.
@@ -77,6 +79,9 @@ impl CountedCaller {
             Holder::Program => None,
             Holder::Known(identity) => Some(Self::Name(identity.caller.name().into())),
             Holder::Device(_) => Some(Self::Name(admission.grant.caller().name().into())),
+            Holder::Dialect(caller) => {
+                Some(Self::Dialect(caller.name.as_str().into(), counted_address(client.address)))
+            }
             Holder::Anonymous if client.address.is_loopback() => None,
             Holder::Anonymous => Some(Self::Address(counted_address(client.address))),
         }

@@ -85,7 +85,7 @@ pub fn summary(twin: &Twin, now: Timestamp) -> Object {
     item
 }
 
-/// Adds `device_id`, `readings`, and `temperature`, `humidity`, `pressure` where the twin has them.
+/// Adds `device_id`, `readings`, and `temperature`, `humidity`, `pressure`, null where the twin has none.
 pub fn add_readings(item: &mut Object, twin: &Twin) {
     item.insert("device_id", twin.id.as_str().into());
     let reading = |property: &twinhub_domain::twin::Property| {
@@ -101,13 +101,14 @@ pub fn add_readings(item: &mut Object, twin: &Twin) {
     let readings: Object = twin.reported.iter().map(|p| (p.name.clone(), reading(p))).collect();
     item.insert("readings", readings.into());
     for name in ["temperature", "humidity", "pressure"] {
-        if let Some(property) = twin.reported.get(name) {
-            item.insert(name, property.value.clone());
-        }
+        let value = twin.reported.get(name).map(|property| property.value.clone());
+        item.insert(name, value.unwrap_or_default());
     }
 }
 
-fn text_of(value: &impl Serialize) -> String {
+/// The text of one of our answers.
+#[must_use]
+pub fn text_of(value: &impl Serialize) -> String {
     // Our answers are structs, lists and texts: nothing that JSON cannot write.
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }

@@ -3,6 +3,7 @@
 //! no other way to have a route.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -15,10 +16,11 @@ use twinhub_actors::accounts::directory::Unidentified;
 use twinhub_domain::{DeviceId, Json};
 use utoipa::openapi::HttpMethod;
 
-use super::admission::{CallerAdmission, LiveRights};
+use super::admission::{CallerAdmission, Holder, LiveRights};
 use super::guard::is_monitoring;
 use super::rate_limit::{CountedCaller, Quota};
 use super::{client, connections, requests, sign_in};
+use crate::config::DialectName;
 use crate::http::extract::params::Params;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
@@ -32,7 +34,18 @@ pub struct Operation {
     pub method: Method,
     /// JSON web tokens are credentials here.
     takes_jwt: bool,
+    /// The dialects whose clients ask for it.
+    pub dialects: Vec<DialectName>,
     route: Box<dyn FnOnce() -> Route>,
+}
+
+/// The conditions of a row on which requests are let in, and the words for those that are not.
+#[derive(Clone)]
+struct Door {
+    permission: Permission,
+    takes_jwt: bool,
+    dialects: Arc<[DialectName]>,
+    refuse: Refuse,
 }
 
 /// The method of a request.
@@ -95,7 +108,7 @@ impl Operation {
             _ if is_stream => Method::Stream,
             _ => Method::Get,
         };
-        Self { permission, path: D::path(), method, takes_jwt: false, route: Box::new(route) }
+        Self::plain(permission, method, &D::path(), route)
     }
 
     /// A route that it does not.
@@ -105,7 +118,8 @@ impl Operation {
         path: &str,
         route: impl FnOnce() -> Route + 'static,
     ) -> Self {
-        Self { permission, path: path.to_owned(), method, takes_jwt: false, route: Box::new(route) }
+        let (path, route) = (path.to_owned(), Box::new(route));
+        Self { permission, path, method, takes_jwt: false, dialects: Vec::new(), route }
     }
 
     /// The same where JSON web tokens are credentials too.
@@ -114,9 +128,21 @@ impl Operation {
         Self { takes_jwt: true, ..self }
     }
 
+    /// The same as one of these dialects' too.
+    #[must_use]
+    pub fn of(mut self, dialects: &[DialectName]) -> Self {
+        self.dialects.extend(dialects);
+        self
+    }
+
     fn into_route(self, refuse: Refuse) -> Route {
-        let (permission, takes_jwt) = (self.permission, self.takes_jwt);
-        let admit = move |request, next| admit(permission, takes_jwt, refuse, request, next);
+        let door = Door {
+            permission: self.permission,
+            takes_jwt: self.takes_jwt,
+            dialects: self.dialects.into(),
+            refuse,
+        };
+        let admit = move |request, next| admit(door.clone(), request, next);
         let guard = self.method.guard();
         (self.route)().guard(guard::fn_guard(move |context| guard.check(context))).wrap(from_fn(admit))
     }
@@ -124,12 +150,11 @@ impl Operation {
 
 /// Lets a request in whose caller has the permission, and hands the handler their grant.
 async fn admit(
-    permission: Permission,
-    takes_jwt: bool,
-    refuse: Refuse,
+    door: Door,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let Door { permission, takes_jwt, dialects, refuse } = door;
     let Some(state) = request.app_data::<Data<WebState>>().cloned() else {
         return Err(ApiError::NoGrant.into());
     };
@@ -138,7 +163,10 @@ async fn admit(
         false => state.admit(request.request()).await,
     };
     let admission = match found {
-        Ok(admission) => admission,
+        Ok(admission) => {
+            let address = client::of(request.request()).address;
+            state.by_dialect(admission, permission, &dialects, address)
+        }
         Err(ApiError::Unidentified(Unidentified::Session)) if permission == Permission::Public => {
             state.admit_stranger()
         }
@@ -148,7 +176,8 @@ async fn admit(
         }
     };
     requests::name(request.match_pattern(), admission.grant.caller());
-    if admission.is_stranger() && !is_monitoring(request.path()) && is_reserved(request.request()) {
+    let is_anybody = admission.is_stranger() || matches!(admission.holder, Holder::Dialect(_));
+    if is_anybody && !is_monitoring(request.path()) && is_reserved(request.request()) {
         let error = state.connections.refuse();
         return Ok(refused(request, error, refuse));
     }

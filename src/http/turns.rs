@@ -70,7 +70,7 @@ impl CallerTurns {
         match access.holder() {
             Holder::Program => return Ok(Turn { _permit: None }),
             Holder::Anonymous if address.is_loopback() => return Ok(Turn { _permit: None }),
-            Holder::Anonymous | Holder::Known(_) | Holder::Device(_) => {}
+            Holder::Anonymous | Holder::Known(_) | Holder::Device(_) | Holder::Dialect(_) => {}
         }
         match self.of(kind, caller(access.holder(), address)).try_acquire_owned() {
             Ok(permit) => Ok(Turn { _permit: Some(permit) }),
@@ -109,6 +109,9 @@ fn caller(holder: &Holder, address: IpAddr) -> CountedCaller {
     match holder {
         Holder::Known(identity) => CountedCaller::Name(identity.caller.name().into()),
         Holder::Device(reach) => CountedCaller::Name(format!("device:{}", reach.own()).into()),
+        Holder::Dialect(caller) => {
+            CountedCaller::Dialect(caller.name.as_str().into(), counted_address(address))
+        }
         Holder::Anonymous | Holder::Program => CountedCaller::Address(counted_address(address)),
     }
 }

@@ -45,6 +45,13 @@ const AUDIT: &str = "audit";
 const AUDIT_DESCRIPTION: &str = "The audit as it is written, for admins, for requests with `Accept: text/event-stream`. The \
     payload of a message is its `data`. A comment comes every 15 s.";
 
+/// The channel of `/socket.io/`.
+const SOCKETIO: &str = "socketio";
+
+const SOCKETIO_DESCRIPTION: &str = "Every reading that the client may see, for clients of Socket.IO 5 (Engine.IO 4), in the \
+    main namespace: by polls, by WebSocket, and from one to the other. A client says who it is by a cookie, by \
+    `Authorization`, or by `auth: {token}` when it joins. Events of the client are ignored.";
+
 /// The AsyncAPI document.
 #[must_use]
 pub fn asyncapi() -> Value {
@@ -95,14 +102,38 @@ pub fn asyncapi() -> Value {
                 "servers": [{ "$ref": "#/servers/http" }],
                 "messages": references(&audit, "#/components/messages/"),
             },
+            SOCKETIO: {
+                "address": "/socket.io/",
+                "title": "Socket.IO",
+                "description": SOCKETIO_DESCRIPTION,
+                "servers": [{ "$ref": "#/servers/http" }, { "$ref": "#/servers/websocket" }],
+                "messages": { "sensor_data": sensor_data() },
+            },
         },
         "operations": {
             "request": operation("receive", SESSION, &requests, "Request frames of the client."),
             "notify": operation("send", SESSION, &frames, "Answers and notifications of the hub."),
             "stream": stream_operation(&stream),
             "audit": audit_operation(&audit),
+            "sensor_data": operation("send", SOCKETIO, &["sensor_data".to_owned()], "Readings as they come."),
         },
         "components": { "schemas": schemas, "messages": messages },
+    })
+}
+
+/// The message of Socket.IO. Its members are the device's own.
+fn sensor_data() -> Value {
+    json!({
+        "name": "sensor_data",
+        "title": "Readings of a device",
+        "summary": "An event of one argument: the device's id, and the members of its message as they came.",
+        "payload": {
+            "type": "object",
+            "required": ["device_id"],
+            "properties": { "device_id": { "type": "string", "description": "The id of the device." } },
+            "additionalProperties": true,
+            "examples": [{ "device_id": "test_device", "temperature": 23.5, "humidity": 55, "pressure": 1013.25 }],
+        },
     })
 }
 

@@ -4,6 +4,7 @@ mod asyncapi;
 pub(crate) mod audit_tail;
 pub mod mqtt;
 pub(crate) mod pump;
+pub mod socketio;
 pub mod sse;
 pub mod subscription;
 pub mod ws;

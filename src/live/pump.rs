@@ -86,7 +86,12 @@ pub(crate) enum PingSchedule {
     Every(Duration),
     /// After this long without a frame.
     AfterSilence(Duration),
+    /// Its transport sees to it.
+    Never,
 }
+
+/// A time after which no session is there any more.
+const LONG: Duration = Duration::from_secs(365 * 86_400);
 
 /// An item for the outlet, with the number of frames that the metrics count for it.
 #[derive(Debug)]
@@ -232,12 +237,15 @@ impl PingSchedule {
         match self {
             Self::Every(_) => Instant::now(),
             Self::AfterSilence(silence) => Instant::now() + silence,
+            Self::Never => Instant::now() + LONG,
         }
     }
 
     fn next(self) -> Instant {
-        let (Self::Every(wait) | Self::AfterSilence(wait)) = self;
-        Instant::now() + wait
+        match self {
+            Self::Every(wait) | Self::AfterSilence(wait) => Instant::now() + wait,
+            Self::Never => Instant::now() + LONG,
+        }
     }
 
     /// A frame was sent: silence begins anew.

@@ -40,7 +40,7 @@ impl RunningHub {
         );
         let set_up = set_up.as_ref().map(|token| format!("{http}/setup#{}", token.reveal()));
         if let (Some(link), true) = (&set_up, web.serves_set_up) {
-            return format!("{head}{}", first_steps(link, has_authority));
+            return format!("{head}{}{}", self.notices, first_steps(link, has_authority));
         }
         let needs_password = mqtt.is_some() && self.hub.settings.devices == DevicesPolicy::Strict;
         let password = if needs_password { " -u test -P TOKEN" } else { "" };
@@ -51,11 +51,12 @@ impl RunningHub {
             )
         });
         format!(
-            "{head}{first_user}{pair}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
+            "{head}{first_user}{notices}{pair}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
              curl{trust} {here}/api/devices/test\n",
             trust = if tls.is_some() { " -k" } else { "" },
             pair = if self.lan { PAIR } else { "" },
             first_user = first_user.unwrap_or_default(),
+            notices = self.notices,
         )
     }
 }

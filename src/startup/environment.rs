@@ -1,6 +1,10 @@
 //! Settings that another system takes from the environment, under its own names: a start that takes over from seed 002
 //! finds them as they are.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{info, warn};
 use twinhub_access::jwt::{JwtKey, JwtKeys, ShortSecret};
 use twinhub_access::password::Password;
 use twinhub_access::{DisplayName, Role, ScopeWish, UserName};
@@ -10,11 +14,13 @@ use twinhub_actors::messages::accounts::{AddUser, NewUser};
 use twinhub_domain::cause::Source;
 use twinhub_store::seal::HubKeyId;
 
-use std::sync::Arc;
+use crate::config::ForeignNote;
 
 const SECRET: &str = "JWT_SECRET";
 const USER: &str = "DEMO_USER";
 const PASSWORD: &str = "DEMO_PASS";
+/// The file in which programs in Python keep variables.
+const FILE: &str = ".env";
 /// The name of the hub in its own tokens.
 const AUDIENCE: &str = "twinhub";
 /// The name of the key that other programs have too.
@@ -37,8 +43,36 @@ pub enum EnvironmentError {
     Secret(#[from] ShortSecret),
     #[error("the hub has no key of its own")]
     NoKey,
-    #[error("{USER} and {PASSWORD} in the environment: no user can be made of them: {0}")]
+    #[error(
+        "{USER} and {PASSWORD} in the environment: no user can be made of them: {0}: set {PASSWORD} to another, such as \
+         the one of `openssl rand -hex 12`, or set neither and make the first user with `twinhub user add NAME --role admin`"
+    )]
     Demo(String),
+}
+
+/// Tells the log of settings that were found under another system's names.
+pub(super) fn tell(notes: &[ForeignNote]) {
+    for ForeignNote { variables, option, refused } in notes {
+        match refused {
+            None => info!(option, %variables, "setting taken from the environment of another system"),
+            Some(why) => warn!(option, %variables, %why, "setting of another system not taken"),
+        }
+    }
+    if Path::new(FILE).exists() {
+        info!(
+            "the file .env in the working folder is not read: to have its variables set, say `set -a; . ./.env; set +a` before the start"
+        );
+    }
+}
+
+/// The same for a person who has just started the hub; empty where nothing was found.
+pub(super) fn line(notes: &[ForeignNote]) -> String {
+    let all: String = notes.iter().map(|note| format!("  {note}\n")).collect();
+    if all.is_empty() {
+        all
+    } else {
+        format!("in the environment there are settings of another system\n\n{all}\n")
+    }
 }
 
 impl SeedEnvironment {
@@ -47,6 +81,13 @@ impl SeedEnvironment {
     pub fn read() -> Self {
         let text = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
         Self { jwt_secret: text(SECRET), demo: text(USER).zip(text(PASSWORD)) }
+    }
+
+    /// Tells the log that they were taken; a user that is made of them is told then.
+    pub fn tell(&self) {
+        if self.jwt_secret.is_some() {
+            info!(variables = SECRET, "setting taken from the environment of another system");
+        }
     }
 
     /// The keys of JSON web tokens: the hub's `own`, the newest first, and one that it shares with other programs, where there is one.
@@ -89,7 +130,7 @@ impl SeedEnvironment {
         let (role, by) = (Role::Admin, program.asker().of_environment());
         let made = program.change(|reply| AddUser { user, role, by, reply }).await;
         made.map_err(|error| wrong(&error))?.map_err(|error| wrong(&error))?;
-        tracing::info!(user = %name, "made the user that {USER} in the environment names");
+        info!(user = %name, "made the user that {USER} in the environment names");
         Ok(())
     }
 }

@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use twinhub_actors::Settings;
+use twinhub_actors::accounts::directory::DialectAccount;
 use twinhub_actors::accounts::{AccountSettings, RegistrationPolicy};
 use twinhub_actors::identities::DevicesPolicy;
 use twinhub_actors::ingress::UnknownDevicePolicy;
 use twinhub_actors::webhook_destinations::WebhookDestinations;
 use twinhub_mqtt::broker::{BrokerSettings, RetainedLimits, SessionLimits, TlsListener};
+use twinhub_mqtt::dialects::AddedDialects;
+use twinhub_mqtt::dialects::iamis::Iamis;
 use twinhub_rules::file::SecretNames;
 use twinhub_tls::ServerTls;
 
@@ -70,6 +73,12 @@ pub(crate) fn unknown_devices(config: &Config) -> UnknownDevicePolicy {
     }
 }
 
+/// The dialects of devices beside those that every hub speaks.
+fn dialects(config: &Config) -> AddedDialects {
+    let (topic, device) = (config.sensor_data_topic.0.clone(), config.sensor_data_device.0.clone());
+    AddedDialects::default().with(Iamis::new(topic, device))
+}
+
 /// The permissions of callers without a credential.
 pub(crate) fn anonymous(config: &Config) -> AnonymousAccess {
     match (config.is_local_only(), config.open, config.open_to_network) {
@@ -102,7 +111,13 @@ pub(crate) fn settings(config: &Config) -> Settings {
         first_silence: config.first_silence,
         secrets: SecretNames::with(&config.rule_secrets),
         broker_tells: matches!(config.mqtt, Mqtt::Embedded),
+        dialect_accounts: config
+            .dialect_access
+            .iter()
+            .map(|access| DialectAccount::new(access.dialect.number(), access.role, &access.scope()))
+            .collect(),
         accounts: accounts(config),
+        dialects: dialects(config),
         keep_audit: config.audit_retention,
         ..Settings::default()
     };

@@ -163,9 +163,11 @@ async fn devices_are_added_found_and_changed_by_number() {
         "digits are kept"
     );
 
-    for path in ["/dispositivos/3", "/dispositivos/0", "/dispositivos/uno", "/dispositivos/3/logs"] {
+    for path in ["/dispositivos/3", "/dispositivos/0", "/dispositivos/uno", "/dispositivos/uno/logs"] {
         check(hub.get(path).await, 404, "Dispositivo no encontrado").await;
     }
+    let no_log = json!({ "page": 1, "per_page": 50, "total": 0, "pages": 0, "data": [] });
+    assert_eq!(hub.json("/dispositivos/3/logs").await, no_log, "a device that there is not has an empty log");
     check(put(&hub, 3, json!({ "nombre": "x" })).await, 404, "Dispositivo no encontrado").await;
     for body in ["", "{}", "no"] {
         let response = hub.request(Method::PUT, "/dispositivos/1").body(body).send().await.unwrap();
@@ -233,7 +235,13 @@ async fn the_mode_says_which_word_counts() {
     assert_eq!(hub.json("/dispositivos/1").await["configuracion"]["horarios"], horarios);
     device.say("iot/devices/S1/state", r#"{"power": "on"}"#).await;
     let shown = hub.json("/dispositivos/1").await;
-    assert_eq!((&shown["estado"], &shown["configuracion"]["encendido"]), (&"activo".into(), &true.into()));
+    assert_eq!((&shown["estado"], &shown["configuracion"]["encendido"]), (&"activo".into(), &false.into()));
+    // What it is to be, no message of the device says.
+    device.say("dispositivos/estado", r#"{"serial_number": "S1", "estado": "inactivo"}"#).await;
+    put(&hub, 1, json!({ "estado": "on" })).await;
+    device.say("dispositivos/estado", r#"{"serial_number": "S1", "estado": "inactivo"}"#).await;
+    let shown = hub.json("/dispositivos/1").await;
+    assert_eq!((&shown["estado"], &shown["configuracion"]["encendido"]), (&"inactivo".into(), &true.into()));
 }
 
 #[tokio::test]

@@ -36,6 +36,8 @@ const ROWS: &[OptionRow] = &[
     OptionRow("mqtt-session-messages", ["7", "8", "9"]),
     OptionRow("mqtt-session-limit", ["'1MiB'", "'2MiB'", "'3MiB'"]),
     OptionRow("mqtt-sessions-total", ["'4MiB'", "'5MiB'", "'6MiB'"]),
+    OptionRow("sensor-data-topic", ["'a/data'", "'b/data'", "'c/data'"]),
+    OptionRow("sensor-data-device", ["'a'", "'b'", "'c'"]),
     OptionRow("devices", ["'known'", "'strict'", "'open'"]),
     OptionRow("mosquitto-files", ["'/m1'", "'/m2'", "'/m3'"]),
     OptionRow("mosquitto-pid-file", ["'/p1'", "'/p2'", "'/p3'"]),
@@ -65,6 +67,10 @@ const ROWS: &[OptionRow] = &[
     OptionRow("webhook-allow", ["['a:1']", "['10.0.0.0/8', 'b']", "['::1']"]),
     OptionRow("webhook-private-redirects", ["true", "false", "true"]),
     OptionRow("registration", ["'open'", "'closed'", "'open'"]),
+    OptionRow("dialect-access", ["['002=viewer']", "['000=viewer', '004=operator@hall']", "['001=viewer']"]),
+    OptionRow("weather-key", ["'a'", "'b'", "'c'"]),
+    OptionRow("weather-city", ["'Oslo'", "'Rome'", "'New York'"]),
+    OptionRow("weather-url", ["'https://a'", "'https://b/c'", "'http://127.0.0.1:9'"]),
     OptionRow("oidc-issuer", ["'https://a'", "'https://b/c'", "'http://127.0.0.1:9'"]),
     OptionRow("oidc-client-id", ["'a'", "'b'", "'c'"]),
     OptionRow("oidc-client-secret", ["'a'", "'b'", "'c'"]),
@@ -120,7 +126,7 @@ fn check(printed: &str, index: usize, place: &str) {
     let table: Table = printed.parse().unwrap_or_else(|error| panic!("{error}:\n{printed}"));
     for OptionRow(key, values) in ROWS {
         // A secret is not told.
-        let expected = if *key == "oidc-client-secret" { "'***'" } else { values[index] };
+        let expected = if ["oidc-client-secret", "weather-key"].contains(key) { "'***'" } else { values[index] };
         assert_eq!(table.get(*key), Some(&value(expected)), "{key} in\n{printed}");
         let line = printed.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
         let told = line.rsplit_once("  # ").unwrap().1.trim_end_matches(", without its password");

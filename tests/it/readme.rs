@@ -40,7 +40,9 @@ const PRINTS: &[(&str, &str)] = &[
     ("rollouts", r#""pump-1""#),
     ("devices import pumps.csv", "2 lines: 2 created"),
     ("rules test", "hot for five minutes"),
+    ("/v1/sensors/latest", "temp-001"),
     ("journal?device_id=fan", r#""role":"left_alone""#),
+    ("transport=polling", r#"42["sensor_data",{"device_id":"test_device","temperature":23.5"#),
 ];
 
 #[tokio::test]
@@ -79,6 +81,8 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
             "toml" => is_configuration(dir.path(), &block).await,
             // The proxies' own: both run with their blocks in `proxy.rs`.
             "nginx" | "caddy" => {}
+            // A page's client: it runs in `socketio`.
+            "js" => {}
             // Pictures, and answers that stand shortened.
             "" | "json" => {}
             other => panic!("nothing runs a block in {other}:\n{block}"),

@@ -35,13 +35,14 @@ async fn publish_then_list_then_add() {
 
     let added = shell(ADD, ports).await;
     assert_eq!(added["device_id"], "test_device", "{added}");
-    assert!(added["message"].is_string(), "{added}");
+    assert_eq!(added["message"], "Device added successfully", "{added}");
     let listed = shell(LIST, ports).await;
     assert_eq!((&listed[0]["name"], &listed[0]["claimed"]), (&"Test Sensor".into(), &true.into()));
     assert_eq!(listed[0]["temperature"], 23.5);
 
     let taken = shell(ADD, ports).await;
-    assert!(taken["error"].is_string(), "an id is taken once: {taken}");
+    assert_eq!(taken["error"], "Device ID already exists", "an id is taken once: {taken}");
+    assert_eq!(taken["status"], 409);
 }
 
 #[tokio::test]
@@ -51,8 +52,8 @@ async fn add_then_list_then_publish() {
     assert_eq!(shell(ADD, ports).await["device_id"], "test_device");
     let listed = shell(LIST, ports).await;
     assert_eq!(
-        (&listed[0]["name"], &listed[0]["temperature"]),
-        (&"Test Sensor".into(), &serde_json::Value::Null)
+        (&listed[0]["name"], listed[0].get("temperature"), &listed[0]["status"]),
+        (&"Test Sensor".into(), Some(&serde_json::Value::Null), &"offline".into())
     );
     shell(PUBLISH, ports).await;
     crate::support::eventually("the reading is listed", async || {

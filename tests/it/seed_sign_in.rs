@@ -206,6 +206,7 @@ async fn cloud_backend_has_the_demo_user_of_the_environment() {
         Installation::new().in_environment("DEMO_USER", "admin").in_environment("DEMO_PASS", "admin123");
     let hub = installation.start().await;
     assert_eq!(hub.get("/api/devices").await.status(), 401, "there is a user");
+    assert!(!hub.banner.contains("/setup#"), "{}", hub.banner);
     let (status, answer) = login(&hub, &json!({ "username": "admin", "password": "admin123" })).await;
     assert_eq!(status, 200, "{answer}");
     hub.terminate().await;
@@ -232,7 +233,7 @@ async fn what_everybody_knows_of_the_original_is_refused_beyond_this_machine() {
     let data = dir.path().to_str().unwrap();
     let place = ["--data-dir", data, "--listen", "0.0.0.0:0", "--mqtt-listen", "127.0.0.1:0"];
     for (environment, expected) in [
-        (&[("DEMO_USER", "admin"), ("DEMO_PASS", "admin123")][..], "DEMO_PASS"),
+        (&[("DEMO_USER", "admin"), ("DEMO_PASS", "admin123")][..], "set DEMO_PASS to another"),
         (&[("JWT_SECRET", "your-secret-key")], "JWT_SECRET"),
     ] {
         let refused = run(&[&["serve"], &place[..]].concat(), environment).await;

@@ -1,6 +1,6 @@
 //! The events of a twin, and their causes.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,8 +53,15 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventBody {
     /// Readings came. `identity` is set where a repeat of the message can be known by it, `claimed` where the time
-    /// that the device said is not believed: the event's is that of arrival then.
-    Telemetry { readings: Vec<Reading>, identity: Option<u64>, claimed: Option<Timestamp> },
+    /// that the device said is not believed: the event's is that of arrival then. `payload` is the JSON object of which
+    /// the readings are, as it came, where that is short and all of it is of this moment. It is kept in memory alone: an
+    /// event that is read from the store has none.
+    Telemetry {
+        readings: Vec<Reading>,
+        identity: Option<u64>,
+        claimed: Option<Timestamp>,
+        payload: Option<Arc<str>>,
+    },
     /// The document changed.
     Twin(TwinChange),
     /// The device came or went.

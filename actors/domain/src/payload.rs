@@ -32,6 +32,8 @@ pub const LONGEST_NAME: usize = 256;
 pub const LONGEST_TEXT: usize = 16_384;
 /// A unit has at most this many bytes.
 pub const LONGEST_UNIT: usize = 64;
+/// A payload of at most this many bytes is kept with its readings as it came: they wait in memory for slow subscribers.
+const LONGEST_KEPT: usize = 16_384;
 /// The number of characters of a value that an error quotes.
 const SHOWN: usize = 64;
 
@@ -122,6 +124,18 @@ impl ParsedPayload {
         self.bad.splice(0..0, left_out.into_iter().map(PayloadError::of_left_out));
     }
 
+    /// The same with the text that it was read from, where that is one short object of one moment.
+    fn of(mut self, bytes: &[u8]) -> Self {
+        let text = bare(bytes);
+        if let [sample] = &mut self.samples[..]
+            && text.len() <= LONGEST_KEPT
+            && text.starts_with(b"{")
+        {
+            sample.payload = str::from_utf8(text).ok().map(Into::into);
+        }
+        self
+    }
+
     /// As it is given away: not more than may be, and not nothing.
     fn finish(mut self) -> Result<Self, PayloadError> {
         self.samples.retain(|sample| !sample.readings.is_empty());
@@ -140,7 +154,7 @@ impl ParsedPayload {
 pub fn readings(bytes: &[u8]) -> Result<ParsedPayload, PayloadError> {
     let mut left_out = Vec::new();
     let payload = parse(bytes, in_readings, &mut left_out)?;
-    let heard = readings_from(payload);
+    let heard = readings_from(payload).map(|heard| heard.of(bytes));
     if left_out.is_empty() {
         return heard;
     }

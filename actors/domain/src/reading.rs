@@ -1,5 +1,7 @@
 //! Readings: the values that a device measured, as one message brought them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::clock::{Timestamp, WrittenTime};
@@ -52,6 +54,10 @@ pub struct Telemetry {
     pub strict: bool,
     /// The times that are believed.
     pub window: ClockWindow,
+    /// The JSON object that they are read from, where it is short and has no other readings.
+    pub payload: Option<Arc<str>>,
+    /// The type of the device, where the message says it: the device has it while it has none.
+    pub device_type: Option<Box<str>>,
 }
 
 /// The time of readings by the device's own clock.

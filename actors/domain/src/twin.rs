@@ -311,6 +311,12 @@ impl Twin {
         self.setup.limits()
     }
 
+    /// Is something expected of one of its readings?
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.setup.has_limits()
+    }
+
     /// The layer of its template, where it has one.
     #[must_use]
     pub fn layer(&self) -> Option<&Arc<Layer>> {

@@ -15,7 +15,7 @@ use crate::messages::automation::{DeleteRule, EnableRule, PutRule, ReadRules, Ru
 use crate::messages::feed::WatchCommands;
 use crate::messages::groups::{DeleteGroup, PutGroup, ReadGroup, ReadGroups, ReadTree};
 use crate::messages::jobs::{JobViewer, ListJobs, MakeJob, ShowJob, SteerJob};
-use crate::messages::search::{FindAllDevices, FindDevices};
+use crate::messages::search::{FindAllDevices, FindDevices, OrderDevices};
 use crate::messages::templates::{PutTemplate, TryTemplate};
 use crate::places::{Places, PlacesRead};
 use twinhub_access::{Reach, ReachPart};
@@ -116,7 +116,7 @@ impl Confinement {
             EventBody::Rule(entry) => self.sees_run(places, entry),
             EventBody::Fleet(change) => match change.what {
                 RecordKind::Group => self.reach.contains_group(&change.id),
-                RecordKind::Template | RecordKind::Firmware => true,
+                RecordKind::Template | RecordKind::Firmware | RecordKind::Layout => true,
                 RecordKind::Job => change.body.get("by").and_then(Json::as_str) == Some(&*self.caller.name()),
                 RecordKind::Dialect => false,
             },
@@ -184,6 +184,7 @@ sets_reach! {
     ListJobDevices => 0.reach,
     FindDevices => query.reach,
     FindAllDevices => query.reach,
+    OrderDevices => 0.query.reach,
     alarms::Acknowledge => reach,
     alarms::Clear => reach,
     ReadGroup => reach,

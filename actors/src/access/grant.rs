@@ -15,7 +15,7 @@ use super::confinement::{Confinement, DeviceKey};
 use super::messages::Addresses;
 use super::{Caller, HubRequest, Permission, Permissions};
 use crate::HubError;
-use crate::accounts::directory::Identity;
+use crate::accounts::directory::{DialectAccount, Identity};
 use crate::counters::Counters;
 use crate::hub::{ActorHealth, Hub, Settings};
 use crate::mailbox::{send_reply, try_send_unbounded};
@@ -148,6 +148,18 @@ impl Hub {
         }
     }
 
+    /// The grant of a caller of the dialect of this name who has no credential; none where the dialect has no account.
+    #[must_use]
+    pub fn of_dialect(self: &Arc<Self>, name: &str, source: Source) -> Option<Grant> {
+        let DialectAccount { name, rights } = self.directory.dialect(name)?;
+        Some(Grant {
+            permissions: rights.permissions_in_scope(),
+            scopes: rights.scopes.clone(),
+            author: Some(RuleAuthor::Dialect((**name).into())),
+            ..self.of(Caller::Dialect(Arc::clone(name)), source)
+        })
+    }
+
     /// Appends entries to the audit. `reply` is told when they are durable.
     pub fn append_audit(&self, entries: Vec<AuditEntry>, reply: Option<oneshot::Sender<()>>) {
         if try_send_unbounded(&self.audit, AppendAudit { entries, reply }).is_err() {
@@ -190,6 +202,12 @@ impl Grant {
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Does the caller reach all devices?
+    #[must_use]
+    pub fn reaches_everywhere(&self) -> bool {
+        self.scopes.are_all()
     }
 
     /// The confinement of the caller now.

@@ -15,10 +15,11 @@ use crate::feed::Feed;
 use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::Groups;
 use crate::fleet::jobs::Jobs;
+use crate::fleet::layouts::Layouts;
 use crate::fleet::templates::Templates;
 use crate::hub::Hub;
 use crate::messages::{
-    accounts, alarms, archive, audit, automation, bound_keys, feed, firmware, groups, jobs, search,
+    accounts, alarms, archive, audit, automation, bound_keys, feed, firmware, groups, jobs, layouts, search,
     templates, timers, webhooks,
 };
 use crate::search::Search;
@@ -173,8 +174,13 @@ asks! {
         Read scoped: jobs::ShowJob, jobs::ListJobs;
         Manage scoped: jobs::MakeJob, jobs::SteerJob;
     }
+    layouts: Layouts {
+        Read everywhere: layouts::ReadLayout;
+        // All see one and the same.
+        Operate whole_hub: layouts::PutLayout;
+    }
     search: Search {
-        Read scoped: search::FindDevices, search::FindAllDevices;
+        Read scoped: search::FindDevices, search::FindAllDevices, search::OrderDevices;
     }
     timers: Timers {
         Administer whole_hub: timers::Tick;

@@ -5,11 +5,12 @@
 //! makes their entries anew.
 
 mod bound;
+mod dialects;
 mod entries;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 use twinhub_access::jwt::{BadJwt, Claims};
@@ -25,6 +26,7 @@ use twinhub_store::RuleAuthor;
 use crate::caller::Caller;
 pub use bound::BoundCaller;
 use bound::BoundEntries;
+pub use dialects::DialectAccount;
 use entries::{Entries, Validity};
 
 /// A credential, as a request has it.
@@ -82,6 +84,8 @@ pub enum Unidentified {
 pub struct Directory {
     entries: RwLock<Entries>,
     bound: RwLock<BoundEntries>,
+    /// The accounts of dialects, from the start of the hub to its end.
+    dialects: OnceLock<Box<[DialectAccount]>>,
     /// The number of times that a right ended or was narrowed.
     changes: watch::Sender<u64>,
 }
@@ -109,6 +113,7 @@ impl Directory {
         Self {
             entries: RwLock::new(Entries::new(over_tls)),
             bound: RwLock::default(),
+            dialects: OnceLock::new(),
             changes: watch::Sender::new(0),
         }
     }
@@ -160,7 +165,19 @@ impl Directory {
         match author {
             RuleAuthor::User(user) => self.read().user_rights(*user),
             RuleAuthor::Key(key) => self.read().key_rights(key, now),
+            RuleAuthor::Dialect(name) => self.dialect(name).map(|account| account.rights.clone()),
         }
+    }
+
+    /// Lets callers of dialects in who have no credential. It is done once, before anything asks.
+    pub(crate) fn let_dialects_in(&self, accounts: &[DialectAccount]) {
+        let _ = self.dialects.set(accounts.into()); // a second time changes nothing
+    }
+
+    /// The account of a dialect, where it has one.
+    #[must_use]
+    pub fn dialect(&self, name: &str) -> Option<&DialectAccount> {
+        self.dialects.get()?.iter().find(|account| *account.name == *name)
     }
 
     /// The moment at which a key expires.

@@ -4,6 +4,7 @@
 pub mod firmware;
 pub mod groups;
 pub mod jobs;
+pub mod layouts;
 mod record_repository;
 pub mod templates;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::accounts::AccountSettings;
+use crate::accounts::directory::DialectAccount;
 use crate::device_tokens::Tokens;
 use crate::identities::DevicesPolicy;
 use crate::ingress::UnknownDevicePolicy;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub broker_tells: bool,
     /// Dialects beside those that every hub has.
     pub dialects: AddedDialects,
+    /// The accounts of dialects whose callers have no credential.
+    pub dialect_accounts: Vec<DialectAccount>,
     /// Sign-in and registration.
     pub accounts: AccountSettings,
     /// The time that entries of the audit are kept; none: for good.
@@ -90,6 +93,7 @@ impl Default for Settings {
             secrets: SecretNames::default(),
             broker_tells: false,
             dialects: AddedDialects::default(),
+            dialect_accounts: Vec::new(),
             accounts: AccountSettings::default(),
             keep_audit: Some(Duration::from_secs(365 * 86_400)),
         }

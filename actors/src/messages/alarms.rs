@@ -33,6 +33,23 @@ pub struct ClearType {
     pub reply: oneshot::Sender<AlarmReply>,
 }
 
+/// The readings of a device that are beyond their limits now. Each gets an alarm that has none, and alarms of all
+/// others of its readings end.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SettleLimits {
+    pub of: Originator,
+    pub number: DeviceNumber,
+    pub beyond: Vec<BeyondLimit>,
+}
+
+/// A reading beyond its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BeyondLimit {
+    pub reading: Box<str>,
+    pub message: String,
+}
+
 /// Clears an alarm by hand. Answered after the commit, with none where there is no such alarm.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

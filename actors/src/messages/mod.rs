@@ -12,6 +12,7 @@ pub mod firmware;
 pub mod groups;
 pub mod jobs;
 pub mod journal;
+pub mod layouts;
 pub mod outbox;
 pub mod search;
 pub mod supervisor;

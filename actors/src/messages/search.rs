@@ -25,6 +25,11 @@ pub struct FindAllDevices {
     pub filter: Option<TwinFilter>,
 }
 
+/// All such twins, in the order of the query; its page is ignored.
+#[derive(Clone, Debug, Default, Message)]
+#[rtype(result = "Result<AllFoundDevices, HubError>")]
+pub struct OrderDevices(pub FindDevices);
+
 /// A page, with warnings for its asker.
 #[derive(Clone, Debug, Default)]
 pub struct FoundDevices {
@@ -32,7 +37,7 @@ pub struct FoundDevices {
     pub warnings: Vec<SearchWarning>,
 }
 
-/// All twins found, by number, with warnings for their asker.
+/// All twins found, with warnings for their asker.
 #[derive(Clone, Debug, Default)]
 pub struct AllFoundDevices {
     pub devices: Vec<(DeviceId, DeviceNumber)>,

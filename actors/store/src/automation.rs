@@ -55,6 +55,8 @@ pub enum RuleAuthor {
     User(UserId),
     /// A key, a user's own or a service account's, by its id.
     Key(SecretId),
+    /// A caller of a dialect without a credential, by the dialect's name.
+    Dialect(Box<str>),
 }
 
 /// A request outward, on its way or done.

@@ -190,6 +190,7 @@ async fn caller_item(access: &Access) -> Result<CallerItem, ApiError> {
     let role = match access.holder() {
         Holder::Known(identity) => Some(identity.rights.role),
         Holder::Device(_) => Some(Role::Device),
+        Holder::Dialect(caller) => Some(caller.role),
         Holder::Anonymous | Holder::Program => None,
     };
     let user = match own_id(access) {
@@ -284,7 +285,7 @@ async fn end_own_session(access: &Access) -> Result<(), ApiError> {
 pub(crate) fn own_id(access: &Access) -> Option<UserId> {
     match access.holder() {
         Holder::Known(identity) => identity.user,
-        Holder::Anonymous | Holder::Program | Holder::Device(_) => None,
+        Holder::Anonymous | Holder::Program | Holder::Device(_) | Holder::Dialect(_) => None,
     }
 }
 

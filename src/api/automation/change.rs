@@ -10,6 +10,7 @@ use twinhub_domain::run::RuleId;
 use twinhub_domain::{EntityTags, Json, Object};
 use twinhub_rules::model::RuleOrigin;
 
+use super::other_form::{SWITCHES, in_our_words, laid_over, whole};
 use super::rules::{find_rule, last_runs};
 use super::{ask, audit, view};
 use crate::api::automation::request::RuleSwitch;
@@ -22,22 +23,6 @@ use crate::http::extract::precondition::{if_match_content, tagged};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::Document;
 
-/// The names of a rule's switch: ours, and those that other programs use.
-const SWITCHES: [&str; 3] = ["enabled", "enabled_status", "is_enabled"];
-/// Keys that the other form alone has.
-const FOREIGN: [&str; 4] = ["trigger_conditions", "enabled_status", "is_enabled", "schedule"];
-/// All that it may have.
-const FOREIGN_ALL: [&str; 9] = [
-    "id",
-    "name",
-    "description",
-    "actions",
-    "enabled",
-    "trigger_conditions",
-    "enabled_status",
-    "is_enabled",
-    "schedule",
-];
 /// Names that are tried for a rule that comes without one.
 const MOST_NAMES: u32 = 20;
 const LONGEST_NAME: usize = 64;
@@ -67,6 +52,7 @@ pub async fn post_rule(
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
     let enabled = switch(&body)?;
+    body = in_our_words(body).unwrap_or_else(|body| body);
     let rule_reply = match body.get("id") {
         Some(id) => {
             rule_id(id)?;
@@ -135,7 +121,13 @@ pub async fn put_rule(
     let (stands, _) = find_rule(&access, &id).await?;
     let mut body = match &stands.rule.origin {
         RuleOrigin::File(_) | RuleOrigin::Template(_) => body, // it is told so
-        RuleOrigin::Api => whole(stands.sent.as_ref(), &stands.rule.source.object(), body)?,
+        RuleOrigin::Api => {
+            let source = stands.rule.source.object();
+            match in_our_words(body) {
+                Ok(changes) => laid_over(&source, &changes),
+                Err(body) => whole(stands.sent.as_ref(), &source, body)?,
+            }
+        }
     };
     body.insert("id", id.as_str().into());
     let rule_reply = put(&access, body, RuleExistence::There, if_tag).await?;
@@ -365,44 +357,6 @@ fn rule_id(id: &Json) -> Result<RuleId, FieldError> {
     RuleId::parse(text).map_err(|detail| FieldError::bad("id", detail))
 }
 
-/// The whole rule. In the other form, members that are left out stay; ours is given whole.
-fn whole(sent: Option<&Object>, source: &Object, changes: Object) -> Result<Object, FieldError> {
-    let is_foreign = |body: &Object| FOREIGN.iter().any(|key| body.get(key).is_some());
-    let before = sent.filter(|sent| is_foreign(sent));
-    let is_part = changes.iter().all(|(key, _)| FOREIGN_ALL.contains(&key));
-    if let (Some(before), true) = (before, is_part) {
-        return Ok(laid_over(before, &changes));
-    }
-    let says = |key: &str| changes.get(key).is_some();
-    if !is_foreign(&changes) || (says("actions") && (says("trigger_conditions") || says("schedule"))) {
-        return Ok(changes);
-    }
-    if says("trigger_conditions") || says("schedule") {
-        let detail = "the rule is written with `triggers` and `conditions`: say those, or all of it with its `actions`";
-        return Err(FieldError::bad("trigger_conditions", detail));
-    }
-    // Our form, and whether it is to run in the words of the other.
-    let mut changes = changes;
-    for name in SWITCHES {
-        changes.remove(name);
-    }
-    Ok(laid_over(source, &changes))
-}
-
-/// The earlier document, with the new members in place of its own.
-fn laid_over(before: &Object, changes: &Object) -> Object {
-    let mut body = before.clone();
-    if SWITCHES.iter().any(|name| changes.get(name).is_some()) {
-        for name in SWITCHES {
-            body.remove(name);
-        }
-    }
-    for (key, value) in changes.iter() {
-        body.insert(key, value.clone());
-    }
-    body
-}
-
 /// Names for a rule that has none, after its alias: `cool-the-greenhouse`, `cool-the-greenhouse-2`.
 fn names(body: &Object) -> impl Iterator<Item = String> + use<> {
     let called = ["alias", "name"].iter().find_map(|key| body.get(key).and_then(Json::as_str));
@@ -448,28 +402,5 @@ mod tests {
         assert_eq!(switch(&object(r#"{"enabled_status": false}"#)), Ok(Some(false)));
         assert_eq!(switch(&object("{}")), Ok(None));
         assert_eq!(switch(&object(r#"{"enabled": "yes"}"#)).unwrap_err().field, "enabled");
-    }
-
-    #[test]
-    fn what_is_left_out_stays_in_the_other_form() {
-        let check = |sent: &str, source: &str, changes: &str, expected: &str| {
-            let told = match whole(Some(&object(sent)), &object(source), object(changes)) {
-                Ok(body) => Json::from(body).to_string(),
-                Err(error) => error.field,
-            };
-            assert_eq!(told, expected, "{changes}");
-        };
-        let (sent, source) =
-            (r#"{"id": "a", "name": "A", "trigger_conditions": {"x": 1}}"#, r#"{"id": "a", "triggers": []}"#);
-        let expected = r#"{"id":"a","is_enabled":false,"name":"A","trigger_conditions":{"y":2}}"#;
-        check(sent, source, r#"{"trigger_conditions": {"y": 2}, "is_enabled": false}"#, expected);
-        let expected = r#"{"actions":[1],"id":"a","name":"A","trigger_conditions":{"x":1}}"#;
-        check(sent, source, r#"{"actions": [1]}"#, expected);
-        check(sent, source, r#"{"triggers": [], "actions": []}"#, r#"{"actions":[],"triggers":[]}"#);
-        let ours = r#"{"triggers": [1], "actions": [2]}"#;
-        check(ours, ours, r#"{"actions": [3]}"#, r#"{"actions":[3]}"#);
-        check(ours, ours, r#"{"actions": [3], "enabled_status": true}"#, r#"{"actions":[3],"triggers":[1]}"#);
-        check(ours, ours, r#"{"schedule": {}, "actions": [3]}"#, r#"{"actions":[3],"schedule":{}}"#);
-        check(ours, ours, r#"{"trigger_conditions": {}}"#, "trigger_conditions");
     }
 }

@@ -6,6 +6,7 @@ mod change;
 pub(crate) mod deliveries;
 mod files;
 pub(crate) mod journal;
+mod other_form;
 mod related_rules;
 pub(crate) mod request;
 mod rules;

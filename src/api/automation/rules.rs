@@ -121,9 +121,12 @@ impl RuleListFilter {
                 .text("device_id")?
                 .map(|id| DeviceId::parse(&id).map_err(|error| bad("device_id", error.to_string())))
                 .transpose()?,
-            kinds: params.words("type", &format!("one of {}", view::TRIGGERS.join(", ")), |word| {
-                view::TRIGGERS.into_iter().find(|kind| *kind == word)
-            })?,
+            kinds: {
+                let name = if params.has("rule_type") { "rule_type" } else { "type" };
+                params.words(name, &format!("one of {}", view::TRIGGERS.join(", ")), |word| {
+                    view::TRIGGERS.into_iter().find(|kind| *kind == word)
+                })?
+            },
             enabled: params.value("enabled", "true or false")?,
             origin: params.read("origin", "file, api or template", |word| {
                 ["file", "api", "template"].into_iter().find(|origin| *origin == word)
@@ -162,6 +165,8 @@ mod tests {
         let wrong = |text: &str| RuleListFilter::take(Params::parse(text)).err().unwrap();
         assert_eq!(wrong("enabled=yes").field, "enabled");
         assert_eq!(wrong("type=weather").field, "type");
+        assert_eq!(wrong("rule_type=weather").field, "rule_type");
+        assert_eq!(wrong("rule_type=cron&type=cron").field, "type");
         assert_eq!(wrong("origin=cloud").field, "origin");
         assert_eq!(wrong("status=sleeping").field, "status");
         assert_eq!(wrong("device=a/b").field, "device_id");

@@ -46,6 +46,8 @@ pub struct RuleItem {
     triggers: Vec<TriggerKind>,
     /// Its triggers and conditions, as they were written.
     trigger_conditions: serde_json::Value,
+    /// Its schedule, where it was written with one; else null, and among `triggers` and `trigger_conditions`.
+    schedule: serde_json::Value,
     /// As they were written.
     actions: serde_json::Value,
     last_run: Option<LastRun>,
@@ -112,7 +114,7 @@ pub struct NewRule {
     /// Of the other form: conditions nested in `and` and `or`.
     trigger_conditions: Option<Object>,
     /// Of the other form.
-    schedule: Option<Object>,
+    schedule: Option<serde_json::Value>,
     /// Of the other form.
     enabled_status: Option<bool>,
 }
@@ -356,6 +358,8 @@ pub struct RuleListing {
     /// With a trigger of one of these kinds: `numeric`, `changed`, `event`, `presence`, `command`, `alarm`, `cron`,
     /// `every`, `mqtt`, `webhook`.
     r#type: Option<String>,
+    /// The same, in another system's word.
+    rule_type: Option<String>,
     enabled: Option<bool>,
     /// `running`, `disabled` or `stopped`.
     status: Option<String>,

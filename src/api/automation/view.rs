@@ -81,6 +81,7 @@ pub fn rule(stands: &RuleView, last: Option<&RunEntry>, warnings: &[Warning]) ->
         ("priority", i64::from(rule.priority).into()),
         ("triggers", Json::Array(kinds.collect())),
         ("trigger_conditions", trigger_conditions(written)),
+        ("schedule", written.get("schedule").cloned().unwrap_or_default()),
         ("actions", written.get("actions").cloned().unwrap_or_default()),
         ("last_run", last.map_or(Json::Null, last_run)),
         ("last_triggered", time(last.map(|run| run.at))),

@@ -14,7 +14,7 @@ use crate::api::devices::device::find;
 use crate::http::extract::body::{CommandPath, DevicePath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::Paging;
-use crate::http::extract::params::{Params, bad};
+use crate::http::extract::params::{Params, bad, moment};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply::{Document, array};
 use crate::http::{Access, check_poll};
@@ -149,6 +149,15 @@ async fn list(
 }
 
 fn query(mut params: Params) -> Result<CommandQuery, FieldError> {
+    if let Some(date) = params.text("date")? {
+        if params.has("from") || params.has("to") {
+            return Err(bad("date", "says `from` and `to`, which are there too"));
+        }
+        if moment(&date, true) == moment(&date, false) {
+            return Err(bad("date", "is no date such as 2026-01-01"));
+        }
+        params = params.with("from", &date).with("to", &date);
+    }
     let query = CommandQuery {
         status: params.words("status", STATUSES, CommandStatus::parse)?,
         command_type: params.text("command_type")?,
@@ -174,6 +183,8 @@ mod tests {
         assert_eq!(wanted.command_type.as_deref(), Some("reboot"));
         assert_eq!(wanted.to.unwrap().millis() - wanted.from.unwrap().millis(), 86_400_000);
         assert!(wanted.newest_first);
+        let day = read("date=2026-01-01").unwrap();
+        assert_eq!((day.from, day.to), (wanted.from, wanted.to));
         assert!(!read("order=asc").unwrap().newest_first);
     }
 
@@ -182,6 +193,9 @@ mod tests {
         let wrong = |text: &str| query(Params::parse(text)).unwrap_err();
         assert_eq!(wrong("status=done").field, "status");
         assert_eq!(wrong("from=soon").field, "from");
+        for day in ["date=soon", "date=5", "date=2026-01-01T00:00:00Z", "date=2026-01-01&from=2026-01-01"] {
+            assert_eq!(wrong(day).field, "date", "{day}");
+        }
         assert_eq!(wrong("order=up").field, "order");
         assert_eq!(wrong("colour=red").code, "unknown_parameter");
     }

@@ -136,6 +136,9 @@ pub struct CommandListing {
     from: Option<String>,
     /// Exclusive; a date means to the end of that day.
     to: Option<String>,
+    /// A day: the same as that date in `from` and in `to`.
+    #[param(example = "2026-01-01")]
+    date: Option<String>,
     /// `desc` (newest first, by default) or `asc`.
     order: Option<String>,
     /// From 1.

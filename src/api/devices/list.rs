@@ -1,5 +1,7 @@
 //! `GET /api/devices`: the list of devices.
 
+mod all;
+
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::messages::archive::ListDevices;
 use twinhub_actors::messages::search::{FindDevices, FoundDevices};
@@ -32,14 +34,14 @@ const SORTS: [(&str, DeviceSort); 9] = [
     ("updated_at", DeviceSort::UpdatedAt),
 ];
 
-/// Lists devices, each with its head and its latest readings.
+/// Lists devices, each with its head and its latest readings: all of them, or with `page` or `limit` a page.
 #[utoipa::path(
     get,
     path = "/api/devices",
     tag = "devices",
     params(Listing),
     responses(
-        (status = 200, description = "A page of devices", body = [DeviceItem],
+        (status = 200, description = "The devices, or a page of them; compressed for clients that accept gzip, where it is all", body = [DeviceItem],
             headers(("X-Total-Count" = u64, description = "The number of entries on all pages"), ("Link" = String),
                 ("X-Warnings" = String, description = "Where the filter or the order names what no device has: a \
                     JSON array of `{\"code\", \"field\", \"detail\"}`"))),
@@ -52,7 +54,12 @@ pub async fn list_devices(
     params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    list(&request, params, &access, FixedQuery::default()).await
+    if params.has("page") || params.has("limit") {
+        return list(&request, params, &access, FixedQuery::default()).await;
+    }
+    let asked = params.all().to_vec();
+    let find = device_search(params, FixedQuery::default(), &access.tree(), access.now())?;
+    all::answer(&request, &asked, &access, find).await
 }
 
 /// Parts of the query that are fixed, and not parameters.
@@ -114,7 +121,10 @@ pub(crate) fn device_search(
     let query = DeviceQuery {
         status: params.words("status", "online or offline", Status::parse)?,
         drifting_since: params.duration("drift")?.map(|drift| now.plus_millis(-drift)),
-        device_type: params.text("type")?,
+        device_type: match params.has("device_type") {
+            true => params.text("device_type")?,
+            false => params.text("type")?,
+        },
         template: params.text("template_id")?,
         groups: match group {
             Some(group) if subtree => match &tree.subtree(&group)[..] {

@@ -46,14 +46,11 @@ pub struct DeviceItemParts {
     updated_at: String,
     /// The latest readings, by name.
     readings: BTreeMap<String, LatestReading>,
-    /// °C, where it reports one.
-    #[schema(required = false)]
+    /// °C; null where it reports none.
     temperature: serde_json::Value,
-    /// %, where it reports one.
-    #[schema(required = false)]
+    /// %; null where it reports none.
     humidity: serde_json::Value,
-    /// hPa, where it reports one.
-    #[schema(required = false)]
+    /// hPa; null where it reports none.
     pressure: serde_json::Value,
 }
 
@@ -81,12 +78,9 @@ pub struct DeviceDetail {
     twin: TwinDocument,
     device_id: String,
     readings: BTreeMap<String, LatestReading>,
-    /// As in the list, where it reports one.
-    #[schema(required = false)]
+    /// As in the list.
     temperature: serde_json::Value,
-    #[schema(required = false)]
     humidity: serde_json::Value,
-    #[schema(required = false)]
     pressure: serde_json::Value,
     /// The last 20 readings, newest first.
     recent_data: Vec<ReadingItem>,
@@ -103,11 +97,8 @@ pub struct DeviceClaimed {
     twin: TwinDocument,
     device_id: String,
     readings: BTreeMap<String, LatestReading>,
-    #[schema(required = false)]
     temperature: serde_json::Value,
-    #[schema(required = false)]
     humidity: serde_json::Value,
-    #[schema(required = false)]
     pressure: serde_json::Value,
     message: String,
 }
@@ -147,6 +138,8 @@ pub struct Listing {
     #[param(example = "10m")]
     drift: Option<String>,
     r#type: Option<String>,
+    /// The same, in another system's word.
+    device_type: Option<String>,
     /// Only devices of this group and of all groups under it.
     group_id: Option<String>,
     /// `false`: only devices of `group_id` itself.
@@ -172,7 +165,7 @@ pub struct Listing {
     /// that do not have it last, in both directions.
     #[param(example = "-reported.temperature")]
     sort: Option<String>,
-    /// From 1.
+    /// From 1. Without it and `limit` `/api/devices` gives all devices, and the other lists the first page.
     page: Option<u64>,
     /// 20 by default, 1,000 at most.
     limit: Option<u64>,

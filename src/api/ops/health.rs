@@ -13,15 +13,17 @@ use utoipa::ToSchema;
 use super::tls_part::TlsPart;
 use crate::api::devices::device::uptime_seconds;
 use crate::api::schema::words;
+use crate::dialects::ServiceStates;
 use crate::http::Access;
 use crate::http::reply;
 
-/// The health of the hub. Callers who may not monitor it get `status` alone.
+/// The health of the hub. Callers who may not monitor it get `status` and `services` alone.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`, or `degraded` while a part is not.
+    /// `healthy`, or `degraded` while a part is not well.
     #[schema(value_type = words::HubStatus)]
     status: &'static str,
+    services: ServiceStates,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     version: Option<&'static str>,
@@ -191,12 +193,14 @@ impl Health {
         let well =
             [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status, tls];
         let is_well = well.iter().all(|status| *status == "ok");
-        let status = if is_well { "ok" } else { "degraded" };
+        let status = if is_well { "healthy" } else { "degraded" };
+        let services = ServiceStates::of(access);
         if access.demand(Permission::Monitor).is_err() {
-            return Self { status, version: None, started_at: None, uptime_seconds: None, parts: None };
+            return Self { status, services, version: None, started_at: None, uptime_seconds: None, parts: None };
         }
         Self {
             status,
+            services,
             version: Some(access.state.info.version),
             started_at: Some(access.state.info.started_at),
             uptime_seconds: Some(uptime_seconds(access)),

@@ -64,7 +64,7 @@ words! {
     Severity: alarm::Severity::ALL.map(alarm::Severity::as_str);
     /// Whether an alarm holds.
     AlarmStatus: ["active", "cleared"];
-    /// The subject of an event. `fleet`: groups, templates, firmware; `hub`: its clock was set.
+    /// The subject of an event. `fleet`: groups, templates, firmware, layouts; `hub`: its clock was set.
     EventKind: event::EventKind::ALL.map(event::EventKind::as_str);
     /// The action of a job; `refresh`: devices take their template as it is now; `firmware`: a roll-out.
     JobKind: fleet::JobAction::KINDS;
@@ -95,7 +95,7 @@ words! {
     /// The treatment of a run of a schedule that was missed.
     Missed: ["skip", "run_once"];
     /// The health of the hub: `degraded` while a part is not well.
-    HubStatus: ["ok", "degraded"];
+    HubStatus: ["healthy", "degraded"];
     /// The health of a part.
     PartStatus: ["ok", "down"];
     /// The health of the store; `conflict`: another program writes to the database.

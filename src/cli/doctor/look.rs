@@ -70,6 +70,7 @@ pub async fn look(config: &Config, named: Option<&Path>) -> Looked {
             is_reachable,
             is_open: config.open || config.open_to_network,
             is_registration_open: matches!(config.registration, RegistrationOption::Open),
+            dialect_access: config.dialect_access.iter().map(ToString::to_string).collect(),
         }),
         network: network(config, process).await,
         machine: machine(config, process, in_database.last_written),

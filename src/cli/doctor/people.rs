@@ -14,6 +14,8 @@ pub struct PeopleFacts {
     pub is_open: bool,
     /// Anybody who reaches the hub may make an account.
     pub is_registration_open: bool,
+    /// The dialects whose callers need no credential, with their rights: `002=viewer`.
+    pub dialect_access: Vec<String>,
 }
 
 /// A user.
@@ -60,6 +62,15 @@ pub fn check(facts: &PeopleFacts) -> Vec<Finding> {
             USERS,
             "whoever reaches the hub can make an account, and can learn which names are taken",
             "registration = \"closed\"",
+        ));
+    }
+    for access in &facts.dialect_access {
+        let whoever =
+            if facts.is_reachable { "whoever reaches the hub" } else { "whoever asks from this machine" };
+        found.push(Finding::warn(
+            USERS,
+            format!("{whoever} may use the routes of a dialect without a credential: {access}"),
+            "leave it out of dialect-access where the clients of that system can bring a key",
         ));
     }
     if !facts.users.is_empty() && admins.is_empty() {
@@ -140,6 +151,9 @@ mod tests {
         expect(&of(vec![gone, viewer], true), &["fail  users: there is no admin who can sign in"]);
         let open = PeopleFacts { is_registration_open: true, ..of(vec![admin("ann")], true) };
         expect(&open, &["warn  users: whoever reaches the hub can make an account"]);
+        let dialect =
+            PeopleFacts { dialect_access: vec!["002=viewer".into()], ..of(vec![admin("ann")], true) };
+        expect(&dialect, &["warn  users: whoever reaches the hub may use the routes of a dialect"]);
         let weak = PersonFacts { has_default_password: true, ..admin("admin") };
         expect(&of(vec![weak], false), &["fail  users: admin has a password that everybody tries first"]);
     }

@@ -10,6 +10,7 @@ use twinhub_actors::access::Caller;
 use twinhub_actors::accounts::directory::Unidentified;
 use twinhub_actors::messages::accounts::{AccountRefusal, Peer, ReadOwnUser, SignIn, TypedCode};
 use twinhub_domain::{Json, Object, Timestamp};
+use utoipa::ToSchema;
 
 use crate::api::auth::peer;
 use crate::http::extract::body::AnyBody;
@@ -18,7 +19,7 @@ use crate::http::problem::fastapi::{FastApiError, FieldFault};
 use crate::http::{Access, Holder};
 
 /// A token that was given.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BearerAnswer {
     access_token: String,
     token_type: &'static str,
@@ -27,15 +28,22 @@ struct BearerAnswer {
 }
 
 /// The user of a token.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MeAnswer {
     username: String,
     id: u64,
     is_active: bool,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
 }
 
 /// Takes a name and a password, and gives a token.
+#[utoipa::path(
+    post, path = "/v1/auth/login", tag = "auth",
+    request_body(content = inline(serde_json::Value), content_type = "application/json",
+        example = json!({ "username": "admin", "password": "admin123" })),
+    responses((status = 200, description = "The token", body = BearerAnswer))
+)]
 pub(super) async fn login(
     request: HttpRequest,
     body: Result<AnyBody, ApiError>,
@@ -60,7 +68,11 @@ pub(super) async fn login(
     Ok(token(&access, name, session.id, (session.created_at, session.ends_at)))
 }
 
-/// The user of the token.
+/// Gives the user of the token.
+#[utoipa::path(
+    get, path = "/v1/auth/me", tag = "auth",
+    responses((status = 200, description = "The user", body = MeAnswer))
+)]
 pub(super) async fn me(access: Access) -> Result<HttpResponse, FastApiError> {
     let user = access.ask(ReadOwnUser { by: access.asker() }).await.map_err(ApiError::from)?;
     let user = user.map_err(ApiError::from)?;
@@ -73,10 +85,14 @@ pub(super) async fn me(access: Access) -> Result<HttpResponse, FastApiError> {
 }
 
 /// Gives another token for the same session; the one before is good to its end.
+#[utoipa::path(
+    post, path = "/v1/auth/refresh", tag = "auth",
+    responses((status = 200, description = "The token", body = BearerAnswer))
+)]
 pub(super) async fn refresh(access: Access) -> Result<HttpResponse, FastApiError> {
     let session = match access.holder() {
         Holder::Known(identity) => identity.session,
-        Holder::Anonymous | Holder::Program | Holder::Device(_) => None,
+        Holder::Anonymous | Holder::Program | Holder::Device(_) | Holder::Dialect(_) => None,
     };
     let (Caller::Person(name), Some(session)) = (access.caller(), session) else {
         // Keys are no users, and a token of one would say more than the key. Another program's token without a session is

@@ -4,7 +4,7 @@ use twinhub_domain::json::write_string;
 use twinhub_domain::{Object, Twin};
 use twinhub_mqtt::dialects::dispositivos::{DispositivoMoment, DispositivoView};
 
-/// The texts shown of a device that nobody has named.
+/// The texts shown of a device that was only heard, and that nobody has named.
 const UNNAMED: [(&str, &str, &str); 3] =
     [("nombre", "name", "No definido"), ("tipo", "type", "generico"), ("modelo", "model", "desconocido")];
 
@@ -44,9 +44,10 @@ pub fn write_unclaimed(twin: &Twin, out: &mut String) {
 
 fn write_open(twin: &Twin, moment: Option<&DispositivoMoment>, out: &mut String) {
     write_head(twin, out);
+    let is_added = DispositivoView::of(twin).is_added();
     for (member, field, unnamed) in UNNAMED {
         let text = twin.profile.text(field);
-        write_text(member, if text.is_empty() { unnamed } else { text }, out);
+        write_text(member, if text.is_empty() && !is_added { unnamed } else { text }, out);
     }
     write_text("descripcion", twin.profile.text("description"), out);
     write_state(twin, moment, out);
@@ -129,6 +130,17 @@ mod tests {
         assert_eq!(
             written(|out| write_update(&twin, None, out)),
             r#"{"id":1,"serial_number":"TMP0603IF1WD","nombre":"Sensor Temp","tipo":"sensor","modelo":"T-01","descripcion":"Termómetro","estado":"activo","parametros":{"temp":23.4},"configuracion":{"encendido":true,"modo":"manual"},"reclamado":true,"event":"device_update"}"#
+        );
+    }
+
+    #[test]
+    fn what_was_left_out_of_a_device_that_was_added_is_empty() {
+        let mut twin = twin();
+        let added = r#"{"serial_number":"TMP0603IF1WD","nombre":"Sensor Temp","tipo":"sensor"}"#;
+        said(&mut twin, added, Speaker::Registration { claimed: false });
+        assert_eq!(
+            written(|out| write(&twin, out)),
+            r#"{"id":1,"serial_number":"TMP0603IF1WD","nombre":"Sensor Temp","tipo":"sensor","modelo":"","descripcion":"","estado":"desconocido","parametros":{},"configuracion":{},"reclamado":false}"#
         );
     }
 

@@ -13,7 +13,7 @@ use twinhub_mqtt::dialects::dispositivos::{DispositivoMoment, DispositivoView};
 use twinhub_store::EventQuery;
 
 use super::request_error::RequestError;
-use super::{device, find};
+use super::{device, look};
 use crate::http::Access;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
@@ -37,9 +37,13 @@ pub async fn logs(
     access: Access,
 ) -> Result<HttpResponse, RequestError> {
     let page = LogPage::take(&mut params)?;
-    let twin = find(&access, &id).await?;
-    let total = DispositivoView::of(&twin).log_entries();
-    let lines = read(&access, twin.number, page, total).await?;
+    // A device that there is not has an empty log.
+    let twin = look(&access, &id).await?;
+    let total = twin.as_ref().map_or(0, |twin| DispositivoView::of(twin).log_entries());
+    let lines = match &twin {
+        Some(twin) => read(&access, twin.number, page, total).await?,
+        None => Vec::new(),
+    };
     let data = lines.iter().filter_map(|recorded| line(recorded)).map(Json::from).collect();
     let answer: Object = [
         ("page", number(page.page)),

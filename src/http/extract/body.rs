@@ -45,6 +45,10 @@ pub struct ObjectBody(pub Object);
 #[derive(Debug)]
 pub struct AnyBody(pub Json);
 
+/// JSON from the request's body, as it is written.
+#[derive(Debug)]
+pub struct JsonBytes(pub Bytes);
+
 /// The device that the path names; its id is well formed.
 #[derive(Debug)]
 pub struct DevicePath(pub DeviceId);
@@ -128,6 +132,16 @@ impl FromRequest for AnyBody {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let bytes = read_json(request, payload);
         Box::pin(async move { Ok(Self(Json::parse(&bytes.await?).map_err(PayloadError::from)?)) })
+    }
+}
+
+impl FromRequest for JsonBytes {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = read_json(request, payload);
+        Box::pin(async move { Ok(Self(bytes.await?)) })
     }
 }
 

@@ -28,7 +28,7 @@ impl ApiError {
     }
 
     /// The answer's head.
-    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
+    pub(super) fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
         let foreseen = matches!(
             self,
             Self::CommandNotFinished { .. }

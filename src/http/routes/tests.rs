@@ -25,6 +25,7 @@ use twinhub_access::jwt::{JwtKey, JwtKeys};
 use super::*;
 use crate::api::firmware::Folder;
 use crate::config::{Config, Options};
+use crate::dialects::WeatherSettings;
 use crate::http::{AnonymousAccess, Policy, all_operations};
 use crate::state::{ServerInfo, WebSettings};
 
@@ -49,7 +50,7 @@ impl Link for Nowhere {
 async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
     let clock = ManualClock::at(Timestamp::from_millis(0));
     let settings = Settings { arbiters: 1, ..Settings::default() };
-    let hub = Hub::start(std::sync::Arc::new(MemoryStore::default()), clock, settings).await.unwrap();
+    let hub = Hub::start(Arc::new(MemoryStore::default()), clock, settings).await.unwrap();
     let info = ServerInfo {
         version: "0",
         started_at: Timestamp::from_millis(0),
@@ -72,9 +73,11 @@ async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
         sign_on: None,
         public_url: None,
         tls: None,
+        weather: WeatherSettings::of(&Config::resolve(Options::default()).unwrap()),
+        sensor_data_device: Config::resolve(Options::default()).unwrap().sensor_data_device.0,
         workers: 1,
     };
-    WebState::new(hub, std::sync::Arc::new(Nowhere), info, &settings)
+    WebState::new(hub, Arc::new(Nowhere), info, &settings)
 }
 
 /// A request for a route, with an empty object as its body.

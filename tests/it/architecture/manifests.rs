@@ -1,7 +1,7 @@
 //! The dependencies that crates may have, and those that they must not.
 
 /// All that the pure crates may depend upon: values, texts, times and hashes. What their tests use is their own affair.
-pub const PURE: [(&str, &[&str]); 3] = [
+pub const PURE: [(&str, &[&str]); 4] = [
     (
         "actors/access/Cargo.toml",
         &[
@@ -38,6 +38,7 @@ pub const PURE: [(&str, &[&str]); 3] = [
             "uuid",
         ],
     ),
+    ("actors/socketio/Cargo.toml", &["serde", "thiserror"]),
 ];
 
 /// The dependencies that other crates must not have.

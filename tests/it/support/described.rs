@@ -24,7 +24,8 @@ const HEADERS: [&str; 8] = [
     "x-request-id",
 ];
 /// Routes below `/api` that are not described.
-const BESIDES: [&str; 3] = ["/api/ws", "/api/openapi.json", "/api/asyncapi.json"];
+const BESIDES: [&str; 6] =
+    ["/api/ws", "/api/openapi.json", "/api/asyncapi.json", "/api/layout", "/api/layout/", "/api/status"];
 
 static NOTHING: Value = Value::Null;
 static DESCRIPTION: LazyLock<ApiDocument> = LazyLock::new(ApiDocument::read);

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
+use twinhub::config::FOREIGN_NAMES;
 
 use super::described::Described;
 use super::{eventually, within};
@@ -51,6 +52,8 @@ pub struct Installation {
     trusted: Option<PathBuf>,
     /// Where HTTP and the embedded broker listen.
     address: &'static str,
+    /// Where HTTP listens, if elsewhere.
+    http: Option<SocketAddr>,
 }
 
 impl Installation {
@@ -72,6 +75,7 @@ impl Installation {
             limit,
             trusted: None,
             address: "127.0.0.1:0",
+            http: None,
         }
     }
 
@@ -104,6 +108,11 @@ impl Installation {
     /// On all addresses of this machine.
     pub fn everywhere(self) -> Self {
         Self { address: "0.0.0.0:0", ..self }
+    }
+
+    /// With HTTP at this address.
+    pub fn at_address(self, http: SocketAddr) -> Self {
+        Self { http: Some(http), ..self }
     }
 
     /// With one more option.
@@ -140,7 +149,8 @@ impl Installation {
     pub async fn start(&self) -> HubProcess {
         let mut child = command("sh")
             .args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.limit), PROGRAM])
-            .args(["--listen", self.address, "--mqtt-listen", self.address, "--log-format", "json"])
+            .args(["--listen", &self.http.map_or(self.address.to_owned(), |http| http.to_string())])
+            .args(["--mqtt-listen", self.address, "--log-format", "json"])
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.options)
@@ -242,7 +252,7 @@ fn command(program: &str) -> Command {
     command.stdin(Stdio::null()).kill_on_drop(true).current_dir(std::env::temp_dir());
     // The user who runs the tests may have configured a twinhub of his own.
     for (name, _) in
-        std::env::vars().filter(|(name, _)| name.starts_with("TWINHUB_") || name == "DATABASE_URL")
+        std::env::vars().filter(|(name, _)| name.starts_with("TWINHUB_") || FOREIGN_NAMES.contains(&&**name))
     {
         command.env_remove(name);
     }

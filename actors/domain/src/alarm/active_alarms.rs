@@ -32,6 +32,11 @@ impl ActiveAlarms {
         self.active.get(originator)?.get(alarm_type)
     }
 
+    /// The active alarms of this originator, in no order.
+    pub fn of_originator(&self, originator: &Originator) -> impl Iterator<Item = &Alarm> {
+        self.active.get(originator).into_iter().flat_map(HashMap::values)
+    }
+
     /// The active alarm with this id.
     #[must_use]
     pub fn get(&self, id: AlarmId) -> Option<&Alarm> {

@@ -15,6 +15,8 @@ pub enum RecordKind {
     Job,
     /// A dialect's state for a restart. It makes no events.
     Dialect,
+    /// The layout of a dashboard. Its events have its id alone.
+    Layout,
 }
 
 /// A change of a record.
@@ -48,6 +50,7 @@ impl RecordKind {
             Self::Firmware => "firmware",
             Self::Job => "job",
             Self::Dialect => "dialect",
+            Self::Layout => "layout",
         }
     }
 

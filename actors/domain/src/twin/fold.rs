@@ -29,7 +29,7 @@ impl Twin {
             self.no_later_than(received);
         }
         match &event.body {
-            EventBody::Telemetry { readings, identity, claimed } => {
+            EventBody::Telemetry { readings, identity, claimed, .. } => {
                 let mut changed = false;
                 for reading in readings {
                     changed |= self.reported.read(reading, event.at, Arrival { received, claimed: *claimed });

@@ -125,6 +125,13 @@ impl Setup {
         }
     }
 
+    /// Is something expected of one of its readings?
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        let Some(layers) = self.layers.as_deref() else { return false };
+        !layers.limits.is_empty() || layers.layer.as_ref().is_some_and(|layer| !layer.limits.is_empty())
+    }
+
     /// Its own words, as a registration has them. Its template's are not among them: the template is.
     #[must_use]
     pub fn own_words(&self) -> Object {

@@ -203,6 +203,23 @@ fn status_details_find_their_places() {
 }
 
 #[test]
+fn readings_name_the_type_of_a_device_that_has_none() {
+    let mut twin = twin();
+    let of_type = |device_type: &str| {
+        let telemetry = payload::telemetry(br#"{"t": 1}"#).unwrap();
+        Input::Telemetry(Telemetry { device_type: Some(device_type.into()), ..telemetry })
+    };
+    let first = twin.apply(of_type("sensor"), at(1), &cause()).unwrap();
+    assert_eq!(
+        (first.events.len(), twin.profile.text("type")),
+        (3, "sensor"),
+        "it came, has a type, and measured"
+    );
+    let second = twin.apply(of_type("lamp"), at(2), &cause()).unwrap();
+    assert_eq!((second.events.len(), twin.profile.text("type")), (1, "sensor"));
+}
+
+#[test]
 fn a_device_that_comes_back_is_told_what_it_missed() {
     let mut twin = twin();
     let missed = r#"{"desired": {"power": "on"}, "configuration": {"interval": 5}}"#;

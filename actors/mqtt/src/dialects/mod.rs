@@ -2,7 +2,10 @@
 //! its topic, and comes out as inputs for twins; what a twin wants published leaves in the dialect that its device
 //! speaks. Where the twin has to be asked what a message means, the input is a `Translation`, which the twin calls.
 
+pub mod cloud_backend;
 pub mod dispositivos;
+pub mod iamis;
+mod lenient_number;
 mod native;
 mod registry;
 mod stateful;
@@ -15,6 +18,7 @@ use twinhub_domain::payload::PayloadError;
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{BadDeviceId, DeviceId, Input, Object, Outgoing, Publish, Twin};
 
+pub use lenient_number::{NotANumber, lenient_number};
 pub use registry::{
     AddedDialects, DialectListeners, Dialects, MakeStateful, MessageDevice, StatefulId, WatchedDevices,
 };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use super::cloud_backend::CloudBackend;
 use super::dispositivos::Dispositivos;
 use super::native::{self, Native};
 use super::stateful::{DeviceEncoder, DeviceOfTopic, Encoded, LONGEST_NAME, StatefulDialect};
@@ -143,7 +144,7 @@ impl Dialects {
     /// The dialects that every hub has, and then those `added`.
     #[must_use]
     pub fn new(added: &AddedDialects) -> Self {
-        let mut stateless: Vec<Arc<dyn Dialect>> = vec![Arc::new(Native), Arc::new(Dispositivos)];
+        let mut stateless: Vec<Arc<dyn Dialect>> = vec![Arc::new(Native), Arc::new(Dispositivos), Arc::new(CloudBackend)];
         stateless.extend(added.stateless.iter().cloned());
         let topics = |make: &MakeStateful| {
             let dialect = make();

@@ -32,7 +32,7 @@ fn reading(seq: u64, value: i64) -> Recorded {
             number: DeviceNumber(1),
             at,
             received_at: at,
-            body: EventBody::Telemetry { readings, identity: None, claimed: None },
+            body: EventBody::Telemetry { readings, identity: None, claimed: None, payload: None },
             cause: Cause::hub(),
         },
     )

@@ -142,14 +142,15 @@ fn rewrite<'n>(c: &mut Checker, root: &'n YamlNode, origins: &mut OriginPointers
         ours.insert("enabled", false.into());
     }
     let mut triggers = Vec::new();
-    if let Some(node) = map.get("trigger_conditions") {
+    let said = |key: &str| map.get(key).filter(|node| !is_nothing(node));
+    if let Some(node) = said("trigger_conditions") {
         let condition = conditions(c, node, 0, &mut triggers);
         if let Some(condition) = condition {
             ours.insert("conditions", condition);
             origins.push(("/conditions".into(), node));
         }
     }
-    if let Some(node) = map.get("schedule") {
+    if let Some(node) = said("schedule") {
         let trigger = schedule(c, node);
         triggers.extend(trigger.map(|trigger| (trigger, node)));
     }
@@ -171,6 +172,12 @@ fn rewrite<'n>(c: &mut Checker, root: &'n YamlNode, origins: &mut OriginPointers
         ours.insert("actions", Json::Array(actions.into()));
     }
     ours
+}
+
+/// As a rule without it is shown.
+fn is_nothing(node: &YamlNode) -> bool {
+    let json = node.to_json();
+    matches!(&json, Json::Null) || json == Json::from(Object::default())
 }
 
 /// `Fan on!` as `fan-on`.

@@ -207,7 +207,7 @@ impl<'a> Decoder<'a> {
         for _ in 0..count {
             readings.push(self.reading()?);
         }
-        Ok(EventBody::Telemetry { readings, identity, claimed })
+        Ok(EventBody::Telemetry { readings, identity, claimed, payload: None })
     }
 
     fn reading(&mut self) -> Result<Reading, CodecError> {

@@ -69,7 +69,7 @@ fn a_message_takes_few_bytes() {
             reading("pressure", "1013.25", "hPa"),
         ];
         let at = Timestamp::from_millis(1_767_268_800_000 + i64::try_from(seq).unwrap() * 10_000);
-        let body = EventBody::Telemetry { readings, identity: None, claimed: None };
+        let body = EventBody::Telemetry { readings, identity: None, claimed: None, payload: None };
         let device = DeviceId::parse("pump-1").unwrap();
         let cause = Cause::new(Source::Mqtt, "iot/devices/pump-1/data");
         Recorded::new(seq, Event { device, number: DeviceNumber(1), at, received_at: at, body, cause })
@@ -147,7 +147,7 @@ fn what_version_1_wrote_is_read() {
     let patch = Patch::read([("desired", Json::from("on"))].into_iter().collect());
     let id = CommandId(uuid::Uuid::from_u128(7));
     let bodies = [
-        EventBody::Telemetry { readings: vec![reading], identity: Some(99), claimed: None },
+        EventBody::Telemetry { readings: vec![reading], identity: Some(99), claimed: None, payload: None },
         EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch }),
         EventBody::Presence { status: Status::Online, reason: "heard".into() },
         EventBody::Command(Box::new(CommandChange { id, step: CommandStep::Sent { attempt: 2 } })),
@@ -303,7 +303,7 @@ fn any_body() -> impl Strategy<Value = EventBody> {
     let status = prop::sample::select(Status::ALL.to_vec());
     prop_oneof![
         3 => (prop::collection::vec(any_reading(), 0..5), any::<Option<u64>>(), any_claim())
-            .prop_map(|(readings, identity, claimed)| EventBody::Telemetry { readings, identity, claimed }),
+            .prop_map(|(readings, identity, claimed)| EventBody::Telemetry { readings, identity, claimed, payload: None }),
         1 => (change, prop::collection::vec(("[a-z]{0,4}", any_json()), 0..4)).prop_map(|(change, patch)| {
             EventBody::Twin(TwinChange { change, patch: Patch::read(patch.into_iter().collect()) })
         }),

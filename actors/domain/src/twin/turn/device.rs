@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::super::fields::Field;
 use super::super::firmware::VERSION;
 use super::super::intake::too_large;
 use super::super::presence::{self, reason::AGAIN, reason::HEARD};
@@ -16,6 +17,9 @@ use crate::Status;
 use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::json::{DocumentSize, Json, Object};
 use crate::reading::Telemetry;
+
+/// The field of a device's type.
+const TYPE: &str = "type";
 
 impl TwinTurn<'_> {
     /// Every message of a device says first of all that it is there.
@@ -69,8 +73,18 @@ impl TwinTurn<'_> {
             self.record_part(ChangeKind::DeviceClock, part);
         }
         let Filed { at, claimed, identity } = filed;
-        self.record_at(at, EventBody::Telemetry { readings: telemetry.readings, identity, claimed });
+        let Telemetry { readings, payload, device_type, .. } = telemetry;
+        if let Some(part) = device_type.and_then(|device_type| self.heard_type(device_type)) {
+            self.record_part(ChangeKind::Reported, part);
+        }
+        self.record_at(at, EventBody::Telemetry { readings, identity, claimed, payload });
         Ok(())
+    }
+
+    /// The type that a message of readings says, where the device has none.
+    fn heard_type(&self, device_type: Box<str>) -> Option<Part> {
+        let field = Field::of(TYPE)?;
+        self.twin.profile.text(TYPE).is_empty().then_some(Part::Text(field, Some(device_type)))
     }
 
     /// Several samples of one message. Strict ones are taken in all or not at all; of others those that can be.
@@ -180,7 +194,7 @@ impl TwinTurn<'_> {
         if !reported.is_empty() {
             patch.set(Part::Reported(reported));
         }
-        if !readings.is_empty() {
+        if !readings.is_empty() && !(patch.is_empty() && note.is_empty()) {
             note.insert(READINGS, true.into()); // the same message, which is counted once
         }
         if !note.is_empty() {
@@ -190,7 +204,7 @@ impl TwinTurn<'_> {
             self.come_online(HEARD);
         }
         if !readings.is_empty() {
-            self.record(EventBody::Telemetry { readings, identity: None, claimed: None });
+            self.record(EventBody::Telemetry { readings, identity: None, claimed: None, payload: None });
         }
         self.update(speaker.kind(), patch);
         Ok(())

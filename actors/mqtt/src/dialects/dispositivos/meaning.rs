@@ -4,7 +4,7 @@ use super::NOTE;
 use super::document::Dispositivo;
 use super::horarios;
 use super::rules::{Decided, ModeRule, OnOffWords, mode, on_or_off};
-use super::view::DispositivoView;
+use super::view::{ADDED, DispositivoView};
 use twinhub_domain::schedule::{BadSchedule, CompactSchedule};
 use twinhub_domain::twin::{Change, Meaning, Speaker, Translation};
 use twinhub_domain::{Json, Object, Refusal, Timestamp, Twin};
@@ -29,8 +29,11 @@ impl Translation for Dispositivo {
         let configured = sent.get("encendido").and_then(on_or_off);
         let words = OnOffWords { estado: self.active, encendido: self.on, configured };
         let rule = view.rule_after(sent);
-        let decided =
-            if is_device { rule.of_device(words, view.estado()) } else { rule.of_app(words, view.estado()) };
+        let decided = match is_device {
+            // What it says it is, it is. What it is to be, apps alone say.
+            true => Decided { estado: words.estado, encendido: None },
+            false => rule.of_app(words, view.estado()),
+        };
 
         let mut change = self.changed_profile(twin);
         let configuration = changed_configuration(twin, sent, decided, words);
@@ -104,6 +107,9 @@ impl Dispositivo {
             None => "desconocido",
         };
         let mut note: Object = [("estado", estado.into())].into_iter().collect();
+        if let Speaker::Registration { .. } = self.speaker {
+            note.insert(ADDED, 1.into());
+        }
         if matches!(self.speaker, Speaker::Device | Speaker::App) {
             let number = i64::try_from(view.log_entries()).unwrap_or(i64::MAX).saturating_add(1);
             note.insert("entry", number.into());

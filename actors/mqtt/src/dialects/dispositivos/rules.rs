@@ -45,12 +45,6 @@ impl ModeRule {
             (_, counts) => Decided { estado: counts, encendido: counts },
         }
     }
-
-    /// The outcome of a device's word. What it says it is, it is; in schedule mode `encendido` follows that.
-    pub fn of_device(self, words: OnOffWords, present: Option<bool>) -> Decided {
-        let encendido = if self == Self::Horario { words.estado.or(present) } else { None };
-        Decided { estado: words.estado, encendido }
-    }
 }
 
 /// On or off, in the words that devices and apps use for it; none where it is neither.
@@ -91,7 +85,7 @@ mod tests {
 
     /// A line: the rule, `estado`, `encendido`, the configuration's, the present state; and what comes of it.
     /// `+` is on, `-` is off, `.` is not named, or unknown, or as it is.
-    fn check(of: fn(ModeRule, OnOffWords, Option<bool>) -> Decided, table: &str) {
+    fn check(table: &str) {
         let read = |sign: &str| match sign {
             "+" => Some(true),
             "-" => Some(false),
@@ -111,7 +105,7 @@ mod tests {
             };
             let words =
                 OnOffWords { estado: read(estado), encendido: read(encendido), configured: read(configured) };
-            let decided = of(rule, words, read(present));
+            let decided = rule.of_app(words, read(present));
             assert_eq!(decided, Decided { estado: read(state), encendido: read(on) }, "{line}");
         }
     }
@@ -119,7 +113,6 @@ mod tests {
     #[test]
     fn an_app_s_word() {
         check(
-            ModeRule::of_app,
             "
             manual   -  +  .  .  ->  +  +
             manual   +  -  .  +  ->  -  -
@@ -147,23 +140,6 @@ mod tests {
             free     +  .  -  .  ->  +  +
             free     .  .  +  -  ->  .  .
             free     .  .  .  +  ->  .  .
-            ",
-        );
-    }
-
-    #[test]
-    fn a_device_s_word() {
-        check(
-            ModeRule::of_device,
-            "
-            manual   -  .  +  +  ->  -  .
-            manual   +  .  .  -  ->  +  .
-            manual   .  .  +  -  ->  .  .
-            horario  -  .  +  +  ->  -  -
-            horario  +  .  .  .  ->  +  +
-            horario  .  .  +  -  ->  .  -
-            free     +  .  -  .  ->  +  .
-            free     .  .  +  .  ->  .  .
             ",
         );
     }

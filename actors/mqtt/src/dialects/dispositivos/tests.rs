@@ -252,10 +252,15 @@ fn in_schedule_mode_the_state_decides() {
     assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
     assert_eq!(told(&outcome), None);
     device(&mut fixture, r#"{"estado": "activo"}"#);
-    assert_eq!(fixture.twin.setup.configuration.get("encendido"), Some(&true.into()));
+    assert_eq!(
+        seen(&fixture),
+        r#"activo {"temp":23.4} {"encendido":false,"modo":"horario"}"#,
+        "what it is to be, it does not say"
+    );
+    put(&mut fixture, r#"{"estado": "on"}"#);
     // Reported in the native way.
     fixture.report(r#"{"power": "off"}"#);
-    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":false,"modo":"horario"}"#);
+    assert_eq!(seen(&fixture), r#"inactivo {"temp":23.4} {"encendido":true,"modo":"horario"}"#);
 }
 
 #[test]
@@ -376,6 +381,7 @@ fn claims_and_registrations() {
             (fixture.twin.control.claimed, DispositivoView::of(&fixture.twin).estado(), fixture.twin.version),
             (claimed, Some(true), 1)
         );
+        assert!(DispositivoView::of(&fixture.twin).is_added());
     }
 }
 

@@ -8,6 +8,9 @@ use twinhub_domain::{EventBody, Json, Mode, Object, Twin};
 /// The properties that say more to a twin than to who looks at it through this window.
 const NOT_PARAMETERS: [&str; 2] = ["power", "parametros"];
 
+/// The member of a note that says that somebody added the device.
+pub(super) const ADDED: &str = "agregado";
+
 /// A twin in this dialect's words.
 #[derive(Clone, Copy, Debug)]
 pub struct DispositivoView<'a>(&'a Twin);
@@ -55,7 +58,7 @@ impl<'a> DispositivoView<'a> {
         self.0.reported.get("parametros").map(|property| &property.value)
     }
 
-    /// `configuracion`: as it is kept, with `modo` and `encendido` as they stand.
+    /// `configuracion`: as it is kept, with `modo` as it stands.
     #[must_use]
     pub fn configuracion(self) -> Object {
         let mut shown = self.0.setup.configuration.clone();
@@ -66,13 +69,13 @@ impl<'a> DispositivoView<'a> {
                 shown.insert("modo", modo(mode).into());
             }
         }
-        if self.rule_after(&Object::default()) == ModeRule::Horario
-            && shown.get("encendido").is_some()
-            && let Some(active) = self.estado()
-        {
-            shown.insert("encendido", active.into());
-        }
         shown
+    }
+
+    /// Somebody added it: what they left out is empty. A device that was only heard has names all the same.
+    #[must_use]
+    pub fn is_added(self) -> bool {
+        self.0.profile.note(NOTE).is_some_and(|note| note.get(ADDED).is_some())
     }
 
     /// The number of lines of its log.

@@ -12,7 +12,7 @@ fn a_device_that_no_rule_watches_leaves_no_trace() {
     }
     let mut engine = Engine::new(noon());
     engine.exchange(rules(&text));
-    let body = EventBody::Telemetry { readings: Vec::new(), identity: None, claimed: None };
+    let body = EventBody::Telemetry { readings: Vec::new(), identity: None, claimed: None, payload: None };
     let event = Event {
         device: id("nobody"),
         number: DeviceNumber(1_000),
@@ -59,7 +59,7 @@ fn a_million_readings_would_take_seconds() {
             number: DeviceNumber(1),
             at,
             received_at: at,
-            body: EventBody::Telemetry { readings: vec![reading], identity: None, claimed: None },
+            body: EventBody::Telemetry { readings: vec![reading], identity: None, claimed: None, payload: None },
             cause: device(),
         };
         backtest.observe(&Recorded::new(u64::from(n) + 1, event));

@@ -125,6 +125,7 @@ fn how_long_an_act_takes_changes_nothing() {
             }],
             identity: None,
             claimed: None,
+            payload: None,
         };
         let at = noon().plus_millis(i64::from(seq));
         let event = twinhub_domain::Event {
