@@ -139,9 +139,9 @@ mod tests {
         };
         assert_eq!(page(0, 3, None), [10, 9, 8]);
         assert_eq!(page(8, 3, None), [2, 1]);
-        assert_eq!(page(10, 3, None), []);
+        assert!(page(10, 3, None).is_empty());
         assert_eq!(page(0, usize::MAX, Some(7)), [10, 9, 8, 7]);
-        assert_eq!(page(usize::MAX, usize::MAX, None), []);
+        assert!(page(usize::MAX, usize::MAX, None).is_empty());
     }
 
     #[test]
