@@ -15,7 +15,7 @@ use twinhub_tls::ServerTls;
 use crate::api::devices::claim_tries::ClaimTries;
 use crate::api::devices::token::PendingTokens;
 use crate::api::firmware::Folder;
-use crate::dialects::{CloudBackendState, WeatherSettings};
+use crate::dialects::{CloudBackendState, RecentReadings, WeatherSettings};
 use crate::http::rate_limit::CallerRateLimiter;
 use crate::http::turns::CallerTurns;
 use crate::http::{AnonymousAccess, HttpConnections, Policy};
@@ -81,6 +81,8 @@ pub struct WebState {
     pub info: ServerInfo,
     pub connections: Arc<HttpConnections>,
     pub(crate) cloud_backend: CloudBackendState,
+    /// The last readings of devices that name none, by type.
+    pub(crate) recent_readings: RecentReadings,
     /// The sessions of Socket.IO.
     pub socketio: Arc<SocketIoSessions>,
     pub firmware: Folder,
@@ -138,6 +140,7 @@ impl WebState {
             public_url: settings.public_url.clone(),
             tls: settings.tls.clone(),
             cloud_backend: CloudBackendState::new(settings.weather.clone()),
+            recent_readings: RecentReadings::default(),
             sensor_data_device: settings.sensor_data_device.clone(),
             policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),

@@ -53,7 +53,8 @@ pub async fn many(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
         );
         let aim = if twins == 100_000 { Aim::Below(20.0) } else { Aim::None };
         report.add(format!("list of devices, page 1 of {twins}"), page, "ms", aim);
-        let aims = if twins == 100_000 { (Aim::Below(50.0), Aim::Below(20.0)) } else { (Aim::None, Aim::None) };
+        let aims =
+            if twins == 100_000 { (Aim::Below(50.0), Aim::Below(20.0)) } else { (Aim::None, Aim::None) };
         report.add(format!("list of all {twins} devices, first byte"), whole.first_byte_ms, "ms", aims.0);
         report.add(format!("list of all {twins} devices"), whole.all_ms, "ms", Aim::None);
         report.add(format!("list of all {twins} devices, memory for it"), whole.grown_mb, "MB", aims.1);

@@ -4,6 +4,7 @@
 
 mod history;
 mod layout;
+mod recent;
 mod sensor_data;
 
 use actix_web::http::{StatusCode, header};
@@ -17,6 +18,7 @@ use crate::http::Access;
 use crate::http::problem::fastapi;
 use crate::http::reply;
 use crate::http::routes::{self, Method, Operation};
+pub(crate) use recent::RecentReadings;
 
 /// The health of the hub in this dialect.
 #[derive(Debug, Serialize)]

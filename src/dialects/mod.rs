@@ -13,6 +13,7 @@ use actix_web::web::ServiceConfig;
 use crate::http::routes::Operation;
 pub(crate) use cloud_backend::{CloudBackendState, ServiceStates};
 pub use cloud_backend::WeatherSettings;
+pub(crate) use iamis::RecentReadings;
 pub(crate) use shared::share;
 
 /// The routes of every dialect.

@@ -18,7 +18,8 @@ async fn crowded() -> HubProcess {
     let hub = Installation::new().start().await;
     let line = |n: usize| {
         let device_type = ["pump", "fan"][n % 2];
-        let line = json!({ "device_id": format!("device-{n}"), "name": format!("Device {n}"), "type": device_type });
+        let line =
+            json!({ "device_id": format!("device-{n}"), "name": format!("Device {n}"), "type": device_type });
         line.to_string()
     };
     let lines: Vec<String> = (0..DEVICES).map(line).collect();

@@ -112,6 +112,9 @@ impl HistoryWalk {
     /// have been deleted.
     pub(super) fn take(&mut self, found: &[StoredReading], kept_from: Option<Timestamp>) -> Vec<SensorDatum> {
         let mut given = Vec::new();
+        if self.next == NextReading::Anywhere {
+            given.extend(self.take_last(found));
+        }
         for message in found.chunk_by(|one, other| one.seq == other.seq) {
             let DatumParts { value: Some(value), id: Some(id), gap } = self.parts(message) else {
                 continue;
@@ -124,22 +127,7 @@ impl HistoryWalk {
                 _ if id >= self.given_from => continue,
                 NextReading::At(_) | NextReading::UpTo(_) | NextReading::Anywhere => {}
             }
-            self.next = match gap {
-                Some(Scalar::Number(gap)) => match gap.as_whole().and_then(|gap| i64::try_from(gap).ok()) {
-                    Some(gap) => NextReading::At(at.plus_millis(gap.saturating_neg())),
-                    None => NextReading::UpTo(at),
-                },
-                Some(_) => NextReading::Nowhere, // it is the first
-                None => NextReading::UpTo(at),
-            };
-            self.note(id, at);
-            given.push(SensorDatum {
-                id,
-                sensor_type: self.names[0].as_str().into(),
-                value: value.value.clone(),
-                unit: value.unit.as_deref().unwrap_or_default().into(),
-                timestamp: at,
-            });
+            given.push(self.give(id, value, gap));
         }
         if given.is_empty() {
             self.next = match self.next {
@@ -148,6 +136,36 @@ impl HistoryWalk {
             };
         }
         given
+    }
+
+    /// The reading that came last of those found and not given yet.
+    fn take_last(&mut self, found: &[StoredReading]) -> Option<SensorDatum> {
+        let messages = found.chunk_by(|one, other| one.seq == other.seq).map(|message| self.parts(message));
+        let left = messages.filter(|parts| parts.id.is_some_and(|id| id < self.given_from));
+        let last = left.filter(|parts| parts.value.is_some()).max_by_key(|parts| parts.id)?;
+        let (value, id) = last.value.zip(last.id)?;
+        Some(self.give(id, value, last.gap))
+    }
+
+    /// Gives a reading; the walk goes on behind it.
+    fn give(&mut self, id: i64, value: &StoredReading, gap: Option<&Scalar>) -> SensorDatum {
+        let at = value.timestamp;
+        self.next = match gap {
+            Some(Scalar::Number(gap)) => match gap.as_whole().and_then(|gap| i64::try_from(gap).ok()) {
+                Some(gap) => NextReading::At(at.plus_millis(gap.saturating_neg())),
+                None => NextReading::UpTo(at),
+            },
+            Some(_) => NextReading::Nowhere, // it is the first
+            None => NextReading::UpTo(at),
+        };
+        self.note(id, at);
+        SensorDatum {
+            id,
+            sensor_type: self.names[0].as_str().into(),
+            value: value.value.clone(),
+            unit: value.unit.as_deref().unwrap_or_default().into(),
+            timestamp: at,
+        }
     }
 
     fn note(&mut self, id: i64, at: Timestamp) {

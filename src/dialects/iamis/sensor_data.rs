@@ -15,6 +15,7 @@ use twinhub_mqtt::dialects::iamis::{TypedReading, id_name};
 
 use super::BY;
 use super::history::{AT_ONCE, HistoryWalk, SensorDatum};
+use super::recent::{self, RecentOfType};
 use crate::dialects::fastapi_fields::FastApiFields;
 use crate::http::Access;
 use crate::http::extract::body::AnyBody;
@@ -62,14 +63,19 @@ pub(super) async fn list(
         return Err(FastApiError::Bad("Invalid pagination params."));
     };
     let before = before.saturating_mul(limit);
+    let twin = access.read(&access.state.sensor_data_device).await.map_err(ApiError::from)?;
+    let walk = twin.as_deref().and_then(|twin| HistoryWalk::new(twin, &sensor_type));
+    let (Some(twin), Some(walk)) = (twin, walk) else { return Ok(reply::json(StatusCode::OK, &[(); 0])) };
+    if before.saturating_add(limit) <= recent::MOST {
+        let recent = newest(&access, &twin, &sensor_type, walk, before + limit).await?;
+        let page = recent.page(before, limit, kept_from(&access));
+        return Ok(reply::json(StatusCode::OK, &page));
+    }
     let is_far = before.saturating_add(limit) > FAR;
     let turn = match is_far {
         true => Some(access.state.turns.wait(TurnKind::Search, &access, &request).await?),
         false => None,
     };
-    let twin = access.read(&access.state.sensor_data_device).await.map_err(ApiError::from)?;
-    let walk = twin.and_then(|twin| HistoryWalk::new(&twin, &sensor_type));
-    let Some(walk) = walk else { return Ok(reply::json(StatusCode::OK, &[(); 0])) };
     let mut page = ReadingsPage { access, walk, before, left: limit, _turn: turn };
     // Read before the answer begins, so that a store that fails is still an error.
     let first = page.next().await?;
@@ -94,6 +100,45 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().content_type("application/json").streaming(rest))
 }
 
+/// The newest readings of a type, `wanted` of them at least where there are as many: from memory, and from the history
+/// what came since.
+async fn newest(
+    access: &Access,
+    twin: &Twin,
+    sensor_type: &str,
+    mut walk: HistoryWalk,
+    wanted: usize,
+) -> Result<RecentOfType, FastApiError> {
+    let all = &access.state.recent_readings;
+    let known = all.of(twin.number, sensor_type, wanted);
+    if let Some(known) = &known
+        && known.newest() == last_id(twin, sensor_type)
+    {
+        return Ok(known.clone());
+    }
+    let (mut found, kept_from) = (Vec::new(), kept_from(access));
+    while found.len() < wanted
+        && let Some(query) = walk.query(wanted - found.len())
+    {
+        let readings = access.ask(RawHistory(query)).await.map_err(ApiError::from)?;
+        found.append(&mut walk.take(&readings.map_err(ApiError::from)?, kept_from));
+        if let Some(joined) = known.as_ref().and_then(|known| known.behind(&found)) {
+            all.keep(sensor_type, joined.clone());
+            return Ok(joined);
+        }
+    }
+    let recent = RecentOfType::new(twin.number, &found, walk.is_over());
+    all.keep(sensor_type, recent.clone());
+    Ok(recent)
+}
+
+/// Readings before it may have been deleted.
+fn kept_from(access: &Access) -> Option<Timestamp> {
+    let keep = access.state.policy().keep_readings?;
+    let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    Some(access.now().plus_millis(keep_ms.saturating_neg()))
+}
+
 /// A page of readings that is being read.
 struct ReadingsPage {
     access: Access,
@@ -112,7 +157,7 @@ impl ReadingsPage {
             let Some(query) = self.walk.query(self.before.saturating_add(self.left)) else { break };
             let found = self.access.ask(RawHistory(query)).await.map_err(ApiError::from)?;
             let found = found.map_err(ApiError::from)?;
-            let mut data = self.walk.take(&found, self.kept_from());
+            let mut data = self.walk.take(&found, kept_from(&self.access));
             let passed = self.before.min(data.len());
             data.drain(..passed);
             self.before -= passed;
@@ -125,13 +170,6 @@ impl ReadingsPage {
 
     fn is_over(&self) -> bool {
         self.left == 0 || self.walk.is_over()
-    }
-
-    /// Readings before it may have been deleted.
-    fn kept_from(&self) -> Option<Timestamp> {
-        let keep = self.access.state.policy().keep_readings?;
-        let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-        Some(self.access.now().plus_millis(keep_ms.saturating_neg()))
     }
 }
 
@@ -162,11 +200,17 @@ fn reading(body: Json) -> Result<TypedReading, FastApiError> {
     })
 }
 
+/// The number of the last reading of a type.
+fn last_id(twin: &Twin, sensor_type: &str) -> Option<i64> {
+    let id = twin.reported.get(&id_name(sensor_type))?.value.as_number()?.as_whole()?;
+    i64::try_from(id).ok()
+}
+
 /// The last reading of a type, as a twin has it.
 fn last_of(twin: &Twin, sensor_type: &str) -> Option<SensorDatum> {
     let (value, id) = (twin.reported.get(sensor_type)?, twin.reported.get(&id_name(sensor_type))?);
     Some(SensorDatum {
-        id: id.value.as_number()?.as_whole().and_then(|number| i64::try_from(number).ok())?,
+        id: last_id(twin, sensor_type)?,
         sensor_type: sensor_type.into(),
         value: Scalar::from_json(value.value.clone())?,
         unit: value.unit().unwrap_or_default().into(),

@@ -87,6 +87,33 @@ async fn pages_have_as_many_readings_as_are_asked_for() {
     assert_eq!(ids("/sensor-data/rare/?limit=2&sort=up").await, [43, 40], "others are nobody's business");
 }
 
+/// As its page does, of which each tile asks once a second.
+#[tokio::test]
+async fn a_page_that_asks_again_and_again_misses_nothing() {
+    let hub = Installation::new().start().await;
+    let mut expected = [Vec::new(), Vec::new()];
+    for n in 1..=40 {
+        let turn = usize::from(n % 4 == 0);
+        let sensor_type = ["temperature", "rare"][turn];
+        assert_eq!(hub.post("/sensor-data/", &reading(sensor_type, 1.0)).await.status(), 201);
+        expected[turn].insert(0, n);
+        if n % 3 == 0 {
+            assert_eq!(
+                listed(&hub, "/sensor-data/temperature/?limit=5", "id").await,
+                expected[0][..expected[0].len().min(5)]
+            );
+            assert_eq!(listed(&hub, "/sensor-data/rare/?page=1&limit=100", "id").await, expected[1]);
+        }
+    }
+    assert_eq!(listed(&hub, "/sensor-data/temperature/?limit=100", "id").await, expected[0]);
+    // Another device of this name has another history.
+    let removed = hub.request(reqwest::Method::DELETE, "/api/devices/sensor-data").send().await.unwrap();
+    assert!(removed.status().is_success());
+    assert_eq!(hub.json("/sensor-data/temperature/").await, json!([]));
+    assert_eq!(hub.post("/sensor-data/", &reading("temperature", 1.0)).await.status(), 201);
+    assert_eq!(listed(&hub, "/sensor-data/temperature/", "id").await, [1]);
+}
+
 #[tokio::test]
 async fn more_than_are_read_at_once_come_as_one_array() {
     let hub = Installation::new().start().await;

@@ -46,7 +46,7 @@ pub(super) async fn session_in(state: &WebState, name: &str, role: Role, scope: 
 }
 
 /// Is it a route of a dialect that was written with FastAPI?
-fn is_of_fastapi(operation: &Operation) -> bool {
+pub(super) fn is_of_fastapi(operation: &Operation) -> bool {
     let is_one = |dialect: &DialectName| matches!(dialect, DialectName::CloudBackend | DialectName::Iamis);
     operation.dialects.iter().any(is_one)
 }
