@@ -11,8 +11,8 @@ mod shared;
 use actix_web::web::ServiceConfig;
 
 use crate::http::routes::Operation;
-pub(crate) use cloud_backend::{CloudBackendState, ServiceStates};
 pub use cloud_backend::WeatherSettings;
+pub(crate) use cloud_backend::{CloudBackendState, ServiceStates};
 pub(crate) use iamis::RecentReadings;
 pub(crate) use shared::share;
 

@@ -303,7 +303,8 @@ impl ApiError {
 
     /// The words for it that clients of another system know; most errors have none.
     fn short(&self) -> Option<&'static str> {
-        matches!(self, Self::Hub(HubError::Refused(Refusal::Registered(_)))).then_some("Device ID already exists")
+        matches!(self, Self::Hub(HubError::Refused(Refusal::Registered(_))))
+            .then_some("Device ID already exists")
     }
 
     /// The stable word for this, which WebSocket's error frames carry too.

@@ -126,7 +126,8 @@ fn check(printed: &str, index: usize, place: &str) {
     let table: Table = printed.parse().unwrap_or_else(|error| panic!("{error}:\n{printed}"));
     for OptionRow(key, values) in ROWS {
         // A secret is not told.
-        let expected = if ["oidc-client-secret", "weather-key"].contains(key) { "'***'" } else { values[index] };
+        let expected =
+            if ["oidc-client-secret", "weather-key"].contains(key) { "'***'" } else { values[index] };
         assert_eq!(table.get(*key), Some(&value(expected)), "{key} in\n{printed}");
         let line = printed.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
         let told = line.rsplit_once("  # ").unwrap().1.trim_end_matches(", without its password");

@@ -90,7 +90,10 @@ fn set_up(sim: &mut Sim, happening: &Happening) {
         Happening::Reported { device, values } => {
             let (readings, others) = split(values);
             if !readings.is_empty() {
-                sim.set_up(device, EventBody::Telemetry { readings, identity: None, claimed: None, payload: None });
+                sim.set_up(
+                    device,
+                    EventBody::Telemetry { readings, identity: None, claimed: None, payload: None },
+                );
             }
             if !others.is_empty() {
                 let patch = [Part::Reported(others)].into_iter().collect();

@@ -196,7 +196,14 @@ impl Health {
         let status = if is_well { "healthy" } else { "degraded" };
         let services = ServiceStates::of(access);
         if access.demand(Permission::Monitor).is_err() {
-            return Self { status, services, version: None, started_at: None, uptime_seconds: None, parts: None };
+            return Self {
+                status,
+                services,
+                version: None,
+                started_at: None,
+                uptime_seconds: None,
+                parts: None,
+            };
         }
         Self {
             status,

@@ -123,7 +123,10 @@ async fn what_a_proxy_hands_on_is_not_taken_for_this_machine() {
 async fn callers_without_a_right_get_the_word_of_health_and_nothing_else() {
     let hub = Installation::new().start().await;
     let ann = Person::first(&hub, "ann").await;
-    assert_eq!(hub.json("/health").await, json!({ "status": "healthy", "services": { "mqtt": "connected", "database": "available", "weather": "available" } }));
+    assert_eq!(
+        hub.json("/health").await,
+        json!({ "status": "healthy", "services": { "mqtt": "connected", "database": "available", "weather": "available" } })
+    );
     assert_eq!(hub.json("/ready").await, json!({ "ready": true }));
     assert_eq!(ann.json(&hub, "/health").await["parts"]["store"]["status"], "ok");
     for path in ["/metrics", "/api/openapi.json", "/docs", "/docs/", "/docs/index.html"] {

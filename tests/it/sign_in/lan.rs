@@ -55,7 +55,10 @@ async fn a_hub_on_the_network_is_set_up_by_its_link() {
     }
     let known = hub.request(Method::GET, "/api/devices").bearer_auth("twh_pat_x").send().await.unwrap();
     assert_eq!(told(known).await, not_yet, "a key of some other hub");
-    assert_eq!(hub.json("/health").await, json!({ "status": "healthy", "services": { "mqtt": "connected", "database": "available", "weather": "available" } }));
+    assert_eq!(
+        hub.json("/health").await,
+        json!({ "status": "healthy", "services": { "mqtt": "connected", "database": "available", "weather": "available" } })
+    );
     assert_eq!(hub.json("/ready").await, json!({ "ready": true }));
     let pem = hub.get("/ca.pem").await.text().await.unwrap();
     assert_eq!(pem, std::fs::read_to_string(&trusted).unwrap());

@@ -144,7 +144,8 @@ impl Dialects {
     /// The dialects that every hub has, and then those `added`.
     #[must_use]
     pub fn new(added: &AddedDialects) -> Self {
-        let mut stateless: Vec<Arc<dyn Dialect>> = vec![Arc::new(Native), Arc::new(Dispositivos), Arc::new(CloudBackend)];
+        let mut stateless: Vec<Arc<dyn Dialect>> =
+            vec![Arc::new(Native), Arc::new(Dispositivos), Arc::new(CloudBackend)];
         stateless.extend(added.stateless.iter().cloned());
         let topics = |make: &MakeStateful| {
             let dialect = make();

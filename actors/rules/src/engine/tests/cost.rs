@@ -59,7 +59,12 @@ fn a_million_readings_would_take_seconds() {
             number: DeviceNumber(1),
             at,
             received_at: at,
-            body: EventBody::Telemetry { readings: vec![reading], identity: None, claimed: None, payload: None },
+            body: EventBody::Telemetry {
+                readings: vec![reading],
+                identity: None,
+                claimed: None,
+                payload: None,
+            },
             cause: device(),
         };
         backtest.observe(&Recorded::new(u64::from(n) + 1, event));
