@@ -45,12 +45,12 @@ pub struct ForeignNote {
 }
 
 impl ForeignEnvironment {
-    /// Those of this process.
+    /// The variables of this process.
     pub fn read() -> Self {
         Self::of(|name| std::env::var(name).ok())
     }
 
-    /// Those that `variable` has; empty ones are not set.
+    /// The variables that `variable` has; empty ones are not set.
     pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let text =
             |name| Some((name, variable(name)?.trim().to_owned())).filter(|(_, text)| !text.is_empty());

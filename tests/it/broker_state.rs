@@ -83,7 +83,7 @@ async fn retained_messages_of_a_deleted_device_are_gone() {
 async fn health_says_that_the_broker_is_full() {
     let installation = Installation::new().with("--mqtt-connections", "1");
     let hub = installation.start().await;
-    assert_eq!(hub.json("/health").await["status"], "ok");
+    assert_eq!(hub.json("/health").await["status"], "healthy");
     let first = MqttDevice::connect(hub.mqtt.unwrap(), "first").await.unwrap();
     let refused = MqttDevice::connect(hub.mqtt.unwrap(), "second").await.err().unwrap().to_string();
     assert!(refused.contains("[0, 3]"), "CONNACK, server unavailable: {refused}");
@@ -93,7 +93,7 @@ async fn health_says_that_the_broker_is_full() {
     assert_eq!((&broker["most_connections"], &broker["connections_refused"]), (&1.into(), &1.into()));
     assert_eq!(hub.metric("twinhub_mqtt_connections_refused_total").await, 1);
     drop(first);
-    eventually("there is room again", async || (hub.json("/health").await["status"] == "ok").then_some(()))
+    eventually("there is room again", async || (hub.json("/health").await["status"] == "healthy").then_some(()))
         .await;
     hub.terminate().await;
 }

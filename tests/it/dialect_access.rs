@@ -40,7 +40,7 @@ async fn a_dialect_with_access_lets_callers_in_without_a_credential() {
     let made = hub.post("/dispositivos", &added).await;
     assert_eq!(made.status(), 201, "{}", made.text().await.unwrap());
     let refused = hub.post("/api/devices", &json!({ "name": "y" })).await;
-    assert_eq!(told(refused).await, (401, "sign_in".into()), "a viewer's account has no part in it");
+    assert_eq!(told(refused).await, (401, "sign_in_needed".into()), "a viewer's account has no part in it");
 
     let events = ann.json(&hub, "/api/devices/TMP1/events").await;
     assert_eq!(events[0]["cause"]["by"], "dialect:003", "{events}");
@@ -80,7 +80,7 @@ async fn the_account_of_a_dialect_ends_at_its_scope() {
     assert_eq!(ids, ["inside"]);
     assert_eq!(read(&hub, "/api/devices/outside").await, 404);
     let command = json!({ "command_type": "beep" });
-    assert_eq!(hub.post("/api/devices/inside/commands", &command).await.status(), 201);
+    assert_eq!(hub.post("/api/devices/inside/commands", &command).await.status(), 202);
     assert_eq!(hub.post("/api/devices/outside/commands", &command).await.status(), 404);
 
     let rule = |device: &str| {

@@ -59,7 +59,7 @@ async fn the_lines_of_the_readme_run_as_they_stand() {
 
 /// The alarms of a device that are active, by their types.
 async fn active(hub: &HubProcess, device: &str) -> Vec<String> {
-    let alarms = hub.json(&format!("/api/alarms?device_id={device}&status=active")).await;
+    let alarms = hub.json(&format!("/api/alarms?device_id={device}&active=true")).await;
     let types = alarms.as_array().unwrap().iter().map(|alarm| alarm["type"].as_str().unwrap().to_owned());
     types.collect()
 }
@@ -91,7 +91,7 @@ async fn limits_of_a_template_raise_alarms_that_end_with_the_fault() {
     has_active(&hub, "b", &[]).await;
     report(&hub, "b", json!({ "t": 95.5, "p": 4 })).await;
     has_active(&hub, "b", &["limit.p", "limit.t"]).await;
-    let alarms = hub.json("/api/alarms?device_id=b&status=active&type=limit.t").await;
+    let alarms = hub.json("/api/alarms?device_id=b&active=true&type=limit.t").await;
     assert_eq!(alarms[0]["message"], "t is 95.5 °C, above 90 °C");
     assert_eq!(alarms[0]["severity"], "warning");
 

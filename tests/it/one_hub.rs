@@ -44,7 +44,7 @@ async fn a_second_hub_on_one_folder_is_refused() {
     .await;
     // The first goes on as if nothing had been.
     device.say("iot/devices/pump-1/data", r#"{"n": 2}"#).await;
-    assert_eq!(hub.json("/health").await["status"], "ok");
+    assert_eq!(hub.json("/health").await["status"], "healthy");
 }
 
 #[tokio::test]

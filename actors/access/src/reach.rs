@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use twinhub_domain::fleet::GroupTree;
+use twinhub_domain::fleet::{Group, GroupTree};
 use twinhub_domain::{DeviceId, IdPattern};
 
 use crate::scope::{Scope, Scopes};
@@ -87,13 +87,31 @@ impl Reach {
         self.parts().iter().all(|part| matches!(part, ReachPart::Groups(groups) if groups.contains(group)))
     }
 
+    /// Is the group within it? It is, too, for the user whose group it is, who sees of the devices in it their own.
+    #[must_use]
+    pub fn has_group(&self, group: &Group) -> bool {
+        self.parts().iter().all(|part| match part {
+            ReachPart::Groups(groups) => groups.contains(group.id.as_str()),
+            ReachPart::Owner(user) => **user == *group.owner,
+            ReachPart::Devices(_) | ReachPart::Ids(_) | ReachPart::Nothing => false,
+        })
+    }
+
     /// The part of a tree of groups that is within it: groups right under those beyond are at the top.
     #[must_use]
     pub fn part_of(&self, tree: Arc<GroupTree>) -> Arc<GroupTree> {
         match self.is_everywhere() {
             true => tree,
-            false => Arc::new(tree.part(|group| self.contains_group(group.as_str()))),
+            false => Arc::new(
+                tree.part(|group| tree.get(group.as_str()).is_some_and(|group| self.has_group(group))),
+            ),
         }
+    }
+
+    /// Is it all that one user owns, and not a part of that?
+    #[must_use]
+    pub fn is_owners(&self) -> bool {
+        matches!(self.parts(), [ReachPart::Owner(_)])
     }
 
     /// The owner that a device must have to be within it.
@@ -109,7 +127,7 @@ impl Reach {
 mod tests {
     use proptest::prelude::*;
     use twinhub_domain::Timestamp;
-    use twinhub_domain::fleet::{Group, GroupId};
+    use twinhub_domain::fleet::GroupId;
     use uuid::Uuid;
 
     use super::*;
@@ -145,6 +163,25 @@ mod tests {
             )),
             (1..3_u128).prop_map(|number| Scope::Own(UserId(Uuid::from_u128(number)))),
         ]
+    }
+
+    #[test]
+    fn a_group_is_within_reach_of_its_owner_alone() {
+        let (ann, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+        let hall = Group {
+            owner: ann.to_string().into(),
+            ..Group::new(GroupId::parse("hall").unwrap(), "hall", Timestamp::default())
+        };
+        let free = Group { owner: "".into(), ..hall.clone() };
+        let has = |scopes: &[Scope], group: &Group| {
+            let scopes = scopes.iter().fold(Scopes::all(), Scopes::narrowed_by);
+            Reach::of(&scopes, &GroupTree::new([group.clone()])).has_group(group)
+        };
+        let in_hall = Scope::Groups([hall.id.clone()].into());
+        assert!(has(&[], &hall) && has(&[Scope::Own(ann)], &hall) && has(&[in_hall.clone()], &free));
+        assert!(!has(&[Scope::Own(bob)], &hall) && !has(&[Scope::Own(ann)], &free));
+        assert!(has(&[Scope::Own(ann), in_hall.clone()], &hall) && !has(&[Scope::Own(bob), in_hall], &hall));
+        assert!(!has(&[Scope::Own(ann), Scope::Nothing], &hall));
     }
 
     proptest! {

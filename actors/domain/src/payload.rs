@@ -5,6 +5,7 @@
 //! {"sensor_readings": [{"sensor_type": "temperature", "value": 23.5, "unit": "°C", "quality_score": 98,
 //!                       "timestamp": 1767268799}],
 //!  "timestamp": 1767268800, "device_status": "ok", "message_id": "7f3a"}
+//! {"sensor_readings": {"temperature": 23.5, "humidity": {"value": 40, "unit": "%"}}, "device_status": "ok"}
 //! [{"temperature": 23.5, "timestamp": 1767268800}, {"temperature": 23.6, "timestamp": 1767268860}]
 //! {"readings": [{"temperature": 23.5, "timestamp": 1767268800}]}
 //! ```
@@ -154,7 +155,7 @@ impl ParsedPayload {
 pub fn readings(bytes: &[u8]) -> Result<ParsedPayload, PayloadError> {
     let mut left_out = Vec::new();
     let payload = parse(bytes, in_readings, &mut left_out)?;
-    let heard = readings_from(payload).map(|heard| heard.of(bytes));
+    let heard = read(payload).map(|heard| heard.of(bytes));
     if left_out.is_empty() {
         return heard;
     }
@@ -183,6 +184,11 @@ fn in_readings(path: &str, text: &str) -> Option<Json> {
 /// # Errors
 /// As [`readings`].
 pub fn readings_from(payload: Json) -> Result<ParsedPayload, PayloadError> {
+    let text = if let Json::Object(_) = payload { payload.to_string() } else { String::new() };
+    Ok(read(payload)?.of(text.as_bytes()))
+}
+
+fn read(payload: Json) -> Result<ParsedPayload, PayloadError> {
     match payload {
         Json::Object(payload) => match batch::of(payload) {
             Ok(heard) => heard?.finish(),
@@ -263,11 +269,19 @@ fn one(mut payload: Object, place: &str) -> Result<ParsedPayload, PayloadError> 
     let message_id = message_id(id, place)?;
     let whole = Telemetry { at, message_id, ..Telemetry::default() };
     match sensor_readings {
-        Some(Json::Array(items)) => list::read(items, payload, whole, place, &mut heard)?,
+        Some(Json::Array(items)) => {
+            let name = |index: usize| format!("{place}sensor_readings[{index}]");
+            list::read(items, name, payload, whole, place, &mut heard)?;
+        }
+        Some(Json::Object(named)) => {
+            let (names, items) = list::named(named, &units);
+            let name = |index: usize| format!("{place}sensor_readings.{}", shown(&names[index]));
+            list::read(items, name, payload, whole, place, &mut heard)?;
+        }
         Some(other) => {
             return Err(PayloadError::WrongType {
                 name: format!("{place}sensor_readings"),
-                expected: "an array",
+                expected: "an array or an object",
                 found: other.kind(),
             });
         }

@@ -115,7 +115,12 @@ impl Confinement {
             | EventBody::Alarm(_) => has_device(),
             EventBody::Rule(entry) => self.sees_run(places, entry),
             EventBody::Fleet(change) => match change.what {
-                RecordKind::Group => self.reach.contains_group(&change.id),
+                RecordKind::Group => {
+                    let owner = change.body.get("owner_id").and_then(Json::as_str);
+                    let is_own = owner
+                        .is_some_and(|owner| self.reach.is_owners() && self.reach.owner() == Some(owner));
+                    is_own || self.reach.contains_group(&change.id)
+                }
                 RecordKind::Template | RecordKind::Firmware | RecordKind::Layout => true,
                 RecordKind::Job => change.body.get("by").and_then(Json::as_str) == Some(&*self.caller.name()),
                 RecordKind::Dialect => false,

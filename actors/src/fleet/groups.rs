@@ -257,7 +257,9 @@ impl Groups {
         let tree = match self.tree.now() {
             tree if reach.is_everywhere() => tree,
             // It may have been made since the reach was found out.
-            tree => Arc::new(tree.part(|other| other == id || reach.contains_group(other.as_str()))),
+            tree => Arc::new(tree.part(|other| {
+                other == id || tree.get(other.as_str()).is_some_and(|other| reach.has_group(other))
+            })),
         };
         let group = Arc::clone(tree.get(id.as_str())?);
         let standing = self.following.census.standing(&tree, id);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use twinhub_domain::command::USUAL_PRIORITY;
 use twinhub_domain::duration::{GivenDuration, duration_ms};
-use twinhub_domain::{CommandRequest, Json, Object};
+use twinhub_domain::{CommandRequest, Json, Number, Object};
 use utoipa::ToSchema;
 
 use crate::http::extract::fields::FieldError;
@@ -20,7 +22,8 @@ pub struct NewCommand {
     #[schema(example = "set_speed")]
     pub command_type: Box<str>,
     parameters: Option<Object>,
-    /// 0 to 9, 5 by default; higher ones go first.
+    /// 0 to 9, 5 by default; higher ones go first. Or `low` (2), `normal` (5), `high` (8) or `urgent` (9).
+    #[serde(default, deserialize_with = "priority")]
     #[schema(maximum = 9)]
     priority: Option<u8>,
     /// The time for which the device may still get it: a duration, or seconds; a day by default.
@@ -49,6 +52,32 @@ pub struct CommandAnswer {
     #[schema(value_type = Option<Value>)]
     pub response: Option<Json>,
     pub reason: Option<Box<str>>,
+}
+
+/// The words for priorities, and the number of each.
+const PRIORITIES: [(&str, u8); 6] = [
+    ("low", 2),
+    ("normal", USUAL_PRIORITY),
+    ("medium", USUAL_PRIORITY),
+    ("high", 8),
+    ("urgent", 9),
+    ("critical", 9),
+];
+
+/// A priority: a number, whose range is checked with all else, or a word.
+fn priority<'de, D: Deserializer<'de>>(given: D) -> Result<Option<u8>, D::Error> {
+    let value = Json::deserialize(given)?;
+    if value == Json::Null {
+        return Ok(None);
+    }
+    let number = value.as_number().and_then(Number::as_whole).and_then(|number| u8::try_from(number).ok());
+    let of_word = || {
+        let word = value.as_str()?.to_ascii_lowercase();
+        PRIORITIES.into_iter().find(|(known, _)| *known == word).map(|(_, number)| number)
+    };
+    let wrong =
+        || D::Error::custom(format!("expected 0 to 9, or low, normal, high or urgent, found {value}"));
+    number.or_else(of_word).map(Some).ok_or_else(wrong)
 }
 
 /// The forms of a wait.
@@ -114,6 +143,22 @@ mod tests {
         assert_eq!(Json::from(asked.parameters).to_string(), r#"{"n":1.50}"#);
         assert_eq!((asked.ttl.text(), asked.timeout.text(), asked.priority), ("PT1H", "2s 500ms", 9));
         assert_eq!(request(r#"{"command_type": "go", "ttl": null}"#).unwrap().ttl.text(), "1d");
+    }
+
+    #[test]
+    fn priorities_have_words() {
+        let priority = |given: &str| {
+            request(&format!(r#"{{"command_type": "go", "priority": {given}}}"#)).map(|asked| asked.priority)
+        };
+        for (word, number) in PRIORITIES {
+            assert_eq!(priority(&format!("\"{word}\"")), Ok(number));
+            assert_eq!(priority(&format!("\"{}\"", word.to_uppercase())), Ok(number));
+        }
+        assert_eq!((priority("0"), priority("null")), (Ok(0), Ok(USUAL_PRIORITY)));
+        for wrong in ["\"soonest\"", "-1", "1.5", "300", "[]", "true"] {
+            let error = priority(wrong).unwrap_err();
+            assert_eq!((&*error.field, error.code), ("priority", "bad_field"), "{wrong}");
+        }
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct CommandItem {
     /// When it came to its status.
     #[schema(format = DateTime)]
     updated_at: String,
+    /// When it was executed; null where it was not.
+    #[schema(format = DateTime)]
+    executed_at: Option<String>,
     /// Of those that wait with the same key, the newest alone is kept.
     supersedes: Option<String>,
     idempotency_key: Option<String>,

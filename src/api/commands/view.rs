@@ -1,13 +1,14 @@
 //! A command as answers show it.
 
 use twinhub_domain::command::HistoryEntry;
-use twinhub_domain::{Cause, Command, DeviceId, Json, Object, Timestamp};
+use twinhub_domain::{Cause, Command, CommandStatus, DeviceId, Json, Object, Timestamp};
 
 /// The command without its history: the form of lists.
 #[must_use]
 pub fn summary(device: &DeviceId, command: &Command) -> Object {
     let request = &command.request;
     let text = |text: &Option<Box<str>>| text.as_deref().map_or(Json::Null, Json::from);
+    let executed_at = (command.status == CommandStatus::Executed).then_some(command.updated_at);
     [
         ("id", Json::from(command.id.to_string())),
         ("device_id", device.as_str().into()),
@@ -24,6 +25,7 @@ pub fn summary(device: &DeviceId, command: &Command) -> Object {
         ("created_at", time(command.created_at)),
         ("expires_at", time(command.expires_at)),
         ("updated_at", time(command.updated_at)),
+        ("executed_at", executed_at.map_or(Json::Null, time)),
         ("supersedes", text(&request.supersedes)),
         ("idempotency_key", text(&request.idempotency_key)),
         ("cause", cause(&command.cause)),
@@ -104,6 +106,7 @@ mod tests {
             r#""expires_at":"1970-01-02T00:00:00.000Z","history":[{"at":"1970-01-01T00:00:00.000Z","attempt":0,"#,
             r#"{"at":"1970-01-01T00:00:00.000Z","attempt":1,"cause":{"source":"hub"},"status":"sent"}"#,
             r#""response":{"speed":1.50},"status":"executed"}]"#,
+            r#""executed_at":"1970-01-01T00:00:00.000Z","#,
             r#""parameters":{"speed":1.50},"#,
             r#""status":"executed","supersedes":null,"timeout":"30s","ttl":"1d","#,
         ] {

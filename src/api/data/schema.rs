@@ -24,10 +24,18 @@ pub struct ReadingsDocument {
     message_id: Option<String>,
     /// Units by name, for the flat form.
     units: Option<Object>,
-    sensor_readings: Option<Vec<SensorReading>>,
+    sensor_readings: Option<SensorReadings>,
     /// A batch: each item as a body of its own, or one of `sensor_readings`.
     readings: Option<Vec<Object>>,
     device_status: Option<String>,
+}
+
+/// Readings: a list, or an object by their names, each a value or an object of it (`value`, `unit`, `timestamp`).
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum SensorReadings {
+    Listed(Vec<SensorReading>),
+    Named(Object),
 }
 
 /// A reading of the list form.

@@ -18,6 +18,9 @@ pub struct GroupItem {
     /// The group above it; null at the top.
     #[schema(example = "plant")]
     parent_group: Option<String>,
+    /// The id of the user whose group it is; left out where it is nobody's.
+    #[schema(nullable = false)]
+    owner_id: Option<String>,
     /// The ids from the top down to its own. Groups in `children` have none: their place shows it.
     #[schema(example = json!(["plant", "hall-2"]), nullable = false)]
     path: Option<Vec<String>>,

@@ -9,7 +9,7 @@ use twinhub_mqtt::dialects::cloud_backend::{id_of_sensor, sensor_types};
 
 use super::index::{HistoryStretch, HistoryUnread, IndexStage, TimedReading};
 use super::view::{
-    AnomaliesAnswer, HistoryAnswer, HoursRange, LatestAnswer, LiveAnswer, LiveReading, ReadingItem,
+    AnomaliesAnswer, CloudReadingItem, HoursRange, LatestAnswer, LiveAnswer, LiveReading, SensorHistory,
     StatsAnswer,
 };
 use crate::dialects::fastapi_fields::FastApiFields;
@@ -45,7 +45,7 @@ pub(super) async fn latest(params: Params, access: Access) -> Result<HttpRespons
         ("limit" = Option<i64>, Query, description = "Readings at most, 1 to 1000", example = 100),
         ("hours" = Option<i64>, Query, description = "Hours back from now, 1 to 168", example = 24),
     ),
-    responses((status = 200, description = "The answer", body = HistoryAnswer))
+    responses((status = 200, description = "The answer", body = SensorHistory))
 )]
 pub(super) async fn history(params: Params, access: Access) -> Result<HttpResponse, FastApiError> {
     let mut query = FastApiFields::of_query(&params);
@@ -60,8 +60,8 @@ pub(super) async fn history(params: Params, access: Access) -> Result<HttpRespon
     if readings.is_empty() {
         return Err(FastApiError::Absent(format!("No readings found for sensor {sensor_id}")));
     }
-    let items: Vec<ReadingItem<'_>> = readings.iter().map(Into::into).collect();
-    Ok(json(&HistoryAnswer { count: items.len(), readings: items, sensor_id: &sensor_id }))
+    let items: Vec<CloudReadingItem<'_>> = readings.iter().map(Into::into).collect();
+    Ok(json(&SensorHistory { count: items.len(), readings: items, sensor_id: &sensor_id }))
 }
 
 /// Gives readings that their devices call anomalies, the newest first.
@@ -80,7 +80,8 @@ pub(super) async fn anomalies(params: Params, access: Access) -> Result<HttpResp
     let view = access.state.cloud_backend.index.view(&access, IndexStage::Whole).await?;
     let time_range = HoursRange::last(hours, access.now());
     let found = view.anomalies(time_range.start, time_range.end, size(limit));
-    let anomalies: Vec<ReadingItem<'_>> = found.iter().map(|timed| ReadingItem::from(&**timed)).collect();
+    let anomalies: Vec<CloudReadingItem<'_>> =
+        found.iter().map(|timed| CloudReadingItem::from(&**timed)).collect();
     Ok(json(&AnomaliesAnswer { count: anomalies.len(), anomalies, time_range }))
 }
 

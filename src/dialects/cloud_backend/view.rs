@@ -13,7 +13,7 @@ use super::index::{ReadingCount, SensorStats, TimedReading};
 
 /// A reading in a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ReadingItem<'a> {
+pub(super) struct CloudReadingItem<'a> {
     id: u64,
     #[serde(flatten)]
     members: ReadingMembers<'a>,
@@ -46,8 +46,8 @@ pub(super) struct LiveReading<'a> {
 #[derive(Serialize, ToSchema)]
 pub(super) struct LatestAnswer<'a> {
     #[serde(serialize_with = "in_order")]
-    #[schema(value_type = BTreeMap<String, Vec<ReadingItem>>)]
-    pub sensors: Vec<(&'a str, Vec<ReadingItem<'a>>)>,
+    #[schema(value_type = BTreeMap<String, Vec<CloudReadingItem>>)]
+    pub sensors: Vec<(&'a str, Vec<CloudReadingItem<'a>>)>,
     pub total_count: usize,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_updated: Option<Timestamp>,
@@ -55,8 +55,8 @@ pub(super) struct LatestAnswer<'a> {
 
 /// The readings of one sensor.
 #[derive(Serialize, ToSchema)]
-pub(super) struct HistoryAnswer<'a> {
-    pub readings: Vec<ReadingItem<'a>>,
+pub(super) struct SensorHistory<'a> {
+    pub readings: Vec<CloudReadingItem<'a>>,
     pub sensor_id: &'a str,
     pub count: usize,
 }
@@ -74,7 +74,7 @@ pub(super) struct HoursRange {
 /// Readings that their devices call anomalies.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AnomaliesAnswer<'a> {
-    pub anomalies: Vec<ReadingItem<'a>>,
+    pub anomalies: Vec<CloudReadingItem<'a>>,
     pub count: usize,
     pub time_range: HoursRange,
 }
@@ -140,7 +140,7 @@ impl<'a> ReadingMembers<'a> {
     }
 }
 
-impl<'a> From<&'a TimedReading> for ReadingItem<'a> {
+impl<'a> From<&'a TimedReading> for CloudReadingItem<'a> {
     fn from(timed: &'a TimedReading) -> Self {
         Self { id: timed.id, members: ReadingMembers::of(timed.at, &timed.reading) }
     }
@@ -159,9 +159,9 @@ impl<'a> LiveReading<'a> {
 impl<'a> LatestAnswer<'a> {
     /// The newest readings, which come the newest first.
     pub(super) fn of(newest: &'a [Arc<TimedReading>]) -> Self {
-        let mut sensors: Vec<(&str, Vec<ReadingItem<'_>>)> = Vec::new();
+        let mut sensors: Vec<(&str, Vec<CloudReadingItem<'_>>)> = Vec::new();
         for timed in newest {
-            let (sensor_type, item) = (&*timed.reading.sensor_type, ReadingItem::from(&**timed));
+            let (sensor_type, item) = (&*timed.reading.sensor_type, CloudReadingItem::from(&**timed));
             match sensors.iter_mut().find(|(known, _)| *known == sensor_type) {
                 Some((_, items)) => items.push(item),
                 None => sensors.push((sensor_type, vec![item])),
@@ -206,7 +206,7 @@ fn rate(ReadingCount { readings, anomalies }: ReadingCount) -> f64 {
 
 /// An object whose members stay in this order.
 fn in_order<S: Serializer>(
-    members: &[(&str, Vec<ReadingItem<'_>>)],
+    members: &[(&str, Vec<CloudReadingItem<'_>>)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(members.len()))?;

@@ -79,7 +79,7 @@ pub(super) struct WeatherReport {
     pub description: Box<str>,
 }
 
-/// What is known of a city's weather.
+/// The state of a city's weather.
 #[derive(Clone, Debug, PartialEq)]
 enum CityWeather {
     Told(WeatherReport),

@@ -75,7 +75,7 @@ struct Sums {
     maximum: Option<f64>,
 }
 
-/// What is counted of devices.
+/// The counts of devices, one after the other.
 #[derive(Debug, Default)]
 struct Counted {
     devices: DeviceNumbers,

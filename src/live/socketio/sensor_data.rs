@@ -29,7 +29,7 @@ const DEVICE_ID: &str = "device_id";
 pub(super) type Packets = Vec<Arc<str>>;
 
 /// The readings of a subscription as packets. The session pings its client itself.
-pub(super) struct SensorData(pub Arc<SocketIoSessions>);
+pub(super) struct SensorDataTransport(pub Arc<SocketIoSessions>);
 
 /// The packets of the events that were written last, each once for all clients.
 pub(super) struct SensorDataPackets(Mutex<Vec<Option<(Arc<Recorded>, Arc<str>)>>>);
@@ -37,7 +37,7 @@ pub(super) struct SensorDataPackets(Mutex<Vec<Option<(Arc<Recorded>, Arc<str>)>>
 /// The members of a payload, as they came.
 struct PayloadTexts<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
-impl Transport for SensorData {
+impl Transport for SensorDataTransport {
     type Item = Packets;
     type Request = Infallible;
 

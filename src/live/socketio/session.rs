@@ -18,7 +18,7 @@ use twinhub_socketio::message::{DISCONNECT, connected, refused, unknown_namespac
 use twinhub_socketio::session::{EngineSession, SessionEnd, WebSocketNumber};
 
 use super::client::{NamespaceRequest, SocketIoClient};
-use super::sensor_data::{Packets, SensorData};
+use super::sensor_data::{Packets, SensorDataTransport};
 use super::sessions::ClientPlace;
 use crate::config::DialectName;
 use crate::http::problem::ApiError;
@@ -225,7 +225,7 @@ impl SessionTask {
         let _ = subscriptions.subscribe("socketio", filter, None, false); // the first is never one too many
         let (outlet, packets) = Outlet::new(ROOM, None);
         let (closing, lost) = (self.state.closing(), rights.lost());
-        let transport = SensorData(Arc::clone(&self.state.socketio));
+        let transport = SensorDataTransport(Arc::clone(&self.state.socketio));
         let pump = async move {
             // It ends with the rights too, or with a client that reads nothing.
             let _ = pump::run(transport, outlet, subscriptions, None, closing, lost).await;

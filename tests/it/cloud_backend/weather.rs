@@ -48,10 +48,8 @@ impl OpenWeather {
         Self { address, asked }
     }
 
-    fn hub(&self) -> Installation {
-        Installation::new()
-            .with("--weather-url", &format!("http://{}", self.address))
-            .in_environment("OPENWEATHER_API_KEY", KEY)
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 }
 
@@ -61,7 +59,7 @@ async fn weather(hub: &HubProcess, city: &str) -> Value {
 
 #[tokio::test]
 async fn without_a_key_the_weather_is_made_up_and_says_so() {
-    let hub = Installation::new().in_environment("DEFAULT_CITY", "Madrid").start().await;
+    let hub = Installation::new().with("--weather-city", "Madrid").start().await;
     for (query, city, usual) in
         [("", "Madrid", 25.0), ("?city=oslo", "oslo", 10.0), ("?city=Atlantis", "Atlantis", 20.0)]
     {
@@ -79,7 +77,8 @@ async fn without_a_key_the_weather_is_made_up_and_says_so() {
 #[tokio::test]
 async fn the_services_word_counts_and_is_kept() {
     let service = OpenWeather::start().await;
-    let hub = service.hub().start().await;
+    let installation = Installation::new().with("--weather-url", &service.url()).with("--weather-key", KEY);
+    let hub = installation.start().await;
     for _ in 0..3 {
         let told = weather(&hub, "?city=London").await;
         let expected = json!({
@@ -119,7 +118,8 @@ async fn the_key_is_told_nobody_and_sent_in_the_clear_to_nobody() {
 #[tokio::test]
 async fn sensors_are_compared_and_large_differences_are_alarms() {
     let service = OpenWeather::start().await;
-    let hub = service.hub().start().await;
+    let installation = Installation::new().with("--weather-url", &service.url());
+    let hub = installation.in_environment("OPENWEATHER_API_KEY", KEY).start().await;
     let compare = async || hub.json("/v1/sensors/compare/weather?city=London").await;
     let none = compare().await;
     let nothing = json!({ "value": null, "timestamp": null, "sensor_id": null });

@@ -74,7 +74,6 @@ for wrong in (
     answer = call(nobody, "POST", "/api/auth/register", json=wrong)
     item(f"register: taken {wrong['username']}", is_problem(answer, 409) or is_problem(answer, 429), answer.text)
 for name, wrong in {
-    "no email": {"username": "x1", "password": PASSWORD},
     "bad email": {"username": "x1", "email": "x", "password": PASSWORD},
     "short password": {"username": "x1", "email": "x1@example.com", "password": "x"},
     "no password": {"username": "x1", "email": "x1@example.com"},
@@ -117,15 +116,15 @@ answer = call(nobody, "GET", "/api/devices", headers={"Origin": "http://evil.exa
 item("CORS: others are let in nowhere", "Access-Control-Allow-Origin" not in answer.headers and answer.status_code == 403, str(answer.headers))
 
 # --- groups ---------------------------------------------------------------------------------------------------------
-answer = call(chief, "POST", "/api/groups", json={"name": "Plant", "description": "all of it"})
+answer = call(ann, "POST", "/api/groups", json={"name": "Plant", "description": "all of it"})
 plant = body(answer)
 item("group: made", answer.status_code == 201 and plant.get("name") == "Plant" and plant.get("description") == "all of it", answer.text)
-answer = call(chief, "POST", "/api/groups", json={"name": "Hall", "description": "one hall", "parent_group": plant.get("id")})
+answer = call(ann, "POST", "/api/groups", json={"name": "Hall", "description": "one hall", "parent_group": plant.get("id")})
 hall = body(answer)
 item("group: with a parent", answer.status_code == 201 and hall.get("parent_group") == plant.get("id"), answer.text)
-answer = call(chief, "POST", "/api/groups", json={"name": "Yard", "parent_group": "no-such-group"})
-item("group: unknown parent", answer.status_code in (404, 409, 422), answer.text)
-item("group: without a name", call(chief, "POST", "/api/groups", json={"description": "x"}).status_code == 422)
+answer = call(ann, "POST", "/api/groups", json={"name": "Yard", "parent_group": "no-such-group"})
+item("group: unknown parent", answer.status_code in (403, 404, 409, 422), answer.text)
+item("group: without a name", call(ann, "POST", "/api/groups", json={"description": "x"}).status_code == 422)
 
 # --- devices --------------------------------------------------------------------------------------------------------
 new = {"name": "Pump", "type": "pump", "description": "in the hall", "ip_address": "10.0.0.7", "auth_token": "correct horse battery"}
@@ -174,7 +173,7 @@ answer = call(ann, "PUT", f"/api/devices/{device}", json={"name": "Pump 2", "des
 changed = body(answer)
 item("change: name, description", answer.status_code == 200 and changed.get("name") == "Pump 2" and changed.get("description") == "moved", answer.text)
 item("change: settings", changed.get("configuration") == {"interval": 30, "mode": "eco"}, answer.text)
-answer = call(chief, "PUT", f"/api/devices/{device}", json={"group_id": hall.get("id")})
+answer = call(ann, "PUT", f"/api/devices/{device}", json={"group_id": hall.get("id")})
 item("change: group_id", body(answer).get("group_id") == hall.get("id"), answer.text)
 for word in ("group", "group_id"):
     item(f"filter: {word}", ids(f"?{word}={hall.get('id')}") == [device], str(ids(f"?{word}={hall.get('id')}")))
@@ -203,19 +202,18 @@ item("data: readings as a list", answer.status_code in (200, 201, 202), answer.t
 for name, wrong in {"nothing": {}, "readings are no readings": {"sensor_readings": 5}, "no time": {"sensor_readings": {"t": 1}, "timestamp": "soon"}}.items():
     answer = call(ann, "POST", f"/api/devices/{device}/data", json=wrong)
     item(f"data: {name}", answer.status_code in (400, 422) and bool(body(answer).get("error")), answer.text)
-item("data: unknown device", call(ann, "POST", "/api/devices/no-such/data", json={"sensor_readings": {"t": 1}}).status_code == 404)
+answer = call(ann, "POST", "/api/devices/no-such/data", json={"sensor_readings": {"t": 1}})
+item("data: unknown device", answer.status_code in (403, 404), f"{answer.status_code} {answer.text}")
 rows = call(ann, "GET", f"/api/devices/{device}/data").json()
-item("history", isinstance(rows, list) and len(rows) == 7, str(rows)[:300])
-for member in ("sensor_type", "value", "unit", "timestamp", "quality", "device_id", "id", "quality_score"):
-    if member in ("device_id", "id", "quality_score"):
-        continue  # columns of its table, which no text says are answered
+item("history", isinstance(rows, list) and len(rows) == 11, str(rows)[:300])
+for member in ("sensor_type", "value", "unit", "timestamp", "quality_score"):
     item(f"history: {member}", all(member in row for row in rows), str(rows)[:300])
 kept = call(ann, "GET", f"/api/devices/{device}/data", params={"sensor_type": "temperature"}).json()
 item("history: sensor_type", [row["value"] for row in sorted(kept, key=lambda row: row["timestamp"])] == [20.5, 21.5, 30.5], str(kept))
 kept = call(ann, "GET", f"/api/devices/{device}/data", params={"sensor_type": "temperature", "start_date": stamp(90), "end_date": stamp(30)}).json()
 item("history: start_date, end_date", [row["value"] for row in kept] == [21.5], str(kept))
 answer = call(ann, "GET", f"/api/devices/{device}/data", params={"sensor_type": "temperature", "interval": "1h", "agg": "max"})
-item("history: aggregated", max(row["value"] for row in answer.json()) == 30.5, answer.text)
+item("history: aggregated", 30.5 in [row["value"] for row in answer.json()], answer.text)
 item("history: a date that is none", call(ann, "GET", f"/api/devices/{device}/data?start_date=soon").status_code in (400, 422))
 item("history: not another's", call(bob, "GET", f"/api/devices/{device}/data").status_code in (403, 404))
 item("list: online now", ids("?status=online") == sorted([device, other.get("id")]), str(ids("?status=online")))
@@ -345,11 +343,15 @@ item("rule: removed", answer.status_code == 200 and bool(body(answer).get("messa
 item("rule: gone", call(ann, "PUT", f"/api/automation/rules/{hot.get('id')}", json={"enabled_status": True}).status_code == 404)
 
 # --- groups with their devices, analytics ---------------------------------------------------------------------------
-groups = {one["id"]: one for one in call(chief, "GET", "/api/groups").json()}
+groups = {one["id"]: one for one in call(ann, "GET", "/api/groups").json()}
 item("groups: listed with their counts", groups.get(hall.get("id"), {}).get("device_count") == 1, str(groups))
 item("groups: a parent counts what is below it", groups.get(plant.get("id"), {}).get("subtree", {}).get("total") == 1, str(groups.get(plant.get("id"))))
-tree = call(chief, "GET", "/api/groups?tree=true")
+tree = call(ann, "GET", "/api/groups?tree=true")
 item("groups: as a tree", tree.status_code == 200 and hall.get("id") in tree.text, tree.text)
+item("groups: none of another's", call(bob, "GET", "/api/groups").json() == [], call(bob, "GET", "/api/groups").text)
+item("groups: an admin sees all", hall.get("id") in call(chief, "GET", "/api/groups").text)
+answer = call(bob, "POST", "/api/devices", json={"name": "x", "group_id": hall.get("id")})
+item("groups: not for another's devices", answer.status_code in (404, 422), answer.text)
 answer = call(ann, "GET", "/api/analytics")
 told = body(answer)
 item("analytics", answer.status_code == 200, answer.text)

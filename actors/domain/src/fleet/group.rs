@@ -34,6 +34,8 @@ pub struct Group {
     pub description: Box<str>,
     /// The parent; none: it is a top group.
     pub parent_group: Option<GroupId>,
+    /// The id of the user whose group it is; empty where it is everybody's who reaches it.
+    pub owner: Box<str>,
     pub tags: Object,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -50,6 +52,8 @@ pub struct GroupRequest {
     pub parent_group: Option<Option<GroupId>>,
     /// A merge patch.
     pub tags: Option<Object>,
+    /// The id of the user whose group it will be; only where it is made.
+    pub owner: Option<Box<str>>,
 }
 
 const LONGEST: usize = 128;
@@ -115,6 +119,7 @@ impl Group {
             name: name.into(),
             description: "".into(),
             parent_group: None,
+            owner: "".into(),
             tags: Object::default(),
             created_at: now,
             updated_at: now,
@@ -134,6 +139,9 @@ impl Group {
         if let Some(parent) = request.parent_group {
             changed.parent_group = parent;
         }
+        if let Some(owner) = request.owner {
+            changed.owner = owner;
+        }
         if let Some(tags) = request.tags {
             changed.tags.merge(&tags);
         }
@@ -144,7 +152,7 @@ impl Group {
     #[must_use]
     pub fn to_object(&self) -> Object {
         let parent = self.parent_group.as_ref().map_or(Json::Null, |parent| parent.as_str().into());
-        [
+        let mut object: Object = [
             ("id", Json::from(self.id.as_str())),
             ("name", Json::String(self.name.clone())),
             ("description", Json::String(self.description.clone())),
@@ -154,7 +162,11 @@ impl Group {
             ("updated_at", self.updated_at.to_string().into()),
         ]
         .into_iter()
-        .collect()
+        .collect();
+        if !self.owner.is_empty() {
+            object.insert("owner_id", Json::String(self.owner.clone()));
+        }
+        object
     }
 
     /// The entity tag of its document: another with each change of that, and the same whatever devices are in it.
@@ -173,6 +185,7 @@ impl Group {
             name: text("name")?.into(),
             description: text("description").unwrap_or_default().into(),
             parent_group: text("parent_group").and_then(GroupId::as_stored),
+            owner: text("owner_id").unwrap_or_default().into(),
             tags: object.get("tags").and_then(Json::as_object).cloned().unwrap_or_default(),
             created_at: time("created_at")?,
             updated_at: time("updated_at")?,
@@ -215,6 +228,7 @@ impl GroupFields {
             description: self.description.map(Option::unwrap_or_default),
             parent_group: self.parent_group.map(parent).transpose()?,
             tags: self.tags,
+            owner: None,
         })
     }
 }
@@ -243,6 +257,9 @@ mod tests {
         let group = Group::new(GroupId::parse("hall").unwrap(), "old", Timestamp::from_millis(0));
         let group = group.changed(read, Timestamp::from_millis(5));
         assert_eq!(Group::from_object(&group.to_object()), Some(group.clone()));
+        let owned = group
+            .changed(GroupRequest { owner: Some("ann".into()), ..GroupRequest::default() }, group.updated_at);
+        assert_eq!(Group::from_object(&owned.to_object()), Some(owned));
         let tag = group.tag();
         assert_eq!(Group::from_object(&group.to_object()).unwrap().tag(), tag);
         let to_top = request(GroupFields { parent_group: Some(None), ..GroupFields::default() });

@@ -3,10 +3,33 @@
 use super::{MOST_READINGS, ParsedPayload, PayloadError, check, claim};
 use crate::json::{Json, Object};
 use crate::reading::{ClaimedTime, Reading, Scalar, Telemetry};
+use crate::twin::inside;
 
-/// Reads `items`, and `device_status` of the members beside them. A reading without a time has `whole`'s.
+/// The readings of an object by their names, as items that name them: each is its value, or an object of it and what
+/// else is known of it. Its unit may stand in `units`. Nulls are no readings.
+pub(super) fn named(readings: Object, units: &Json) -> (Vec<Box<str>>, Box<[Json]>) {
+    let mut names = Vec::with_capacity(readings.len());
+    let mut items = Vec::with_capacity(readings.len());
+    for (name, value) in readings.into_iter().filter(|(_, value)| *value != Json::Null) {
+        let mut item = match value {
+            Json::Object(item) => item,
+            value => [("value", value)].into_iter().collect(),
+        };
+        item.insert("sensor_type", Json::String(name.clone()));
+        if let (None, Some(unit)) = (item.get("unit"), inside(units, &name)) {
+            item.insert("unit", unit.clone());
+        }
+        names.push(name);
+        items.push(item.into());
+    }
+    (names, items.into())
+}
+
+/// Reads `items`, each called by its place as `name` has it, and `device_status` of the members beside them. A reading
+/// without a time has `whole`'s.
 pub(super) fn read(
     items: Box<[Json]>,
+    name: impl Fn(usize) -> String,
     mut beside: Object,
     whole: Telemetry,
     place: &str,
@@ -17,7 +40,7 @@ pub(super) fn read(
     }
     let mut groups = Samples { whole, samples: Vec::new() };
     for (index, item) in items.into_iter().enumerate() {
-        match reading(item, || format!("{place}sensor_readings[{index}]")) {
+        match reading(item, || name(index)) {
             Ok((reading, at)) => groups.add(reading, at),
             Err(error) => heard.bad.push(error),
         }

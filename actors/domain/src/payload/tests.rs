@@ -40,6 +40,28 @@ fn reads_both_forms() {
 }
 
 #[test]
+fn readings_may_stand_by_their_names() {
+    check(
+        r#"{"sensor_readings": {"t": 23.50, "door": "open", "none": null}, "timestamp": 1767268800, "device_status": "ok"}"#,
+        "door=open t=23.50 device_status=ok 2026-01-01T12:00:00.000Z",
+    );
+    check(
+        r#"{"sensor_readings": {"h": {"value": 40, "unit": "%"}, "t": 1}, "units": {"t": "°C", "h": "g"}}"#,
+        "h=40% t=1°C",
+    );
+    check(
+        r#"{"sensor_readings": {"h": {"value": 40, "timestamp": 1767268740}, "t": {"value": []}}}"#,
+        "h=40 2026-01-01T11:59:00.000Z\nwrong_type: `sensor_readings.t.value`: expected a number, a boolean or a string, \
+         found an array",
+    );
+    check(r#"{"sensor_readings": {}}"#, "no_readings: there are no readings in it");
+    check(
+        r#"{"sensor_readings": 5}"#,
+        "wrong_type: `sensor_readings`: expected an array or an object, found a number",
+    );
+}
+
+#[test]
 fn a_reading_has_a_time_of_its_own() {
     check(
         r#"{"sensor_readings": [{"sensor_type": "t", "value": 1, "timestamp": 1767268740},

@@ -11,7 +11,7 @@
 //! | `nodered/status` | a reading `nodered.status` of the device `node-red`, as text |
 //! | `system/+` | taken and passed over, as there |
 //!
-//! What belongs to a reading stands beside it in the same message, so history, feed and store keep it like any other
+//! The words that belong to a reading stand beside it in the same message, so history, feed and store keep it like any other
 //! reading, and a [`CloudReading`] is read back out of them.
 
 mod message;

@@ -235,7 +235,7 @@ enum Step {
 }
 
 proptest! {
-    /// Whatever the order in which things happen, the client gets each packet once, and in order.
+    /// The client gets each packet once, and in order, in whatever order things happen.
     #[test]
     fn nothing_is_lost_or_doubled(steps in prop::collection::vec(prop::sample::select(vec![
         Step::Push, Step::Push, Step::Poll, Step::Open, Step::Probe, Step::Upgrade, Step::Frames, Step::Lose, Step::Wait,

@@ -40,12 +40,12 @@ impl Groups {
     fn remove(&mut self, delete: DeleteGroup, ctx: &mut Context<Self>) {
         let DeleteGroup { id, reach, force, if_tag, cause, reply } = delete;
         let refuse = |reply: oneshot::Sender<_>, refusal| drop(reply.send(Err(refusal))); // may have gone
-        let is_reached = |group: &Group| reach.is_everywhere() || reach.contains_group(group.id.as_str());
+        let is_reached = |group: &Group| reach.is_everywhere() || reach.has_group(group);
         let found = self.planned.get(&id).filter(|group| is_reached(group));
         let Some(id) = found.map(|group| group.id.clone()) else {
             return refuse(reply, GroupRefusal::Unknown(id));
         };
-        if !reach.is_everywhere() && self.is_at_edge(id.as_str(), &reach) {
+        if !reach.is_everywhere() && !reach.is_owners() && self.is_at_edge(id.as_str(), &reach) {
             let why = "what is in the first group of your scope would leave it: it is not yours to remove";
             return refuse(reply, GroupRefusal::Beyond(why));
         }

@@ -52,21 +52,28 @@ impl Groups {
         }
         let parent = wish.parent_group.clone();
         if expect == GroupPrecondition::New {
-            let is_within = parent.flatten().is_some_and(|parent| reach.contains_group(parent.as_str()));
+            let is_within = match parent.flatten() {
+                Some(parent) => self.has_group(parent.as_str(), reach),
+                None => reach.is_owners(),
+            };
+            // Whoever reaches what they own reaches their own groups.
+            wish.owner = reach.owner().map(Into::into);
             let why = "a new group must be under one of your scope: name it by `parent_group`";
             return if is_within { Ok(()) } else { Err(GroupRefusal::Beyond(why)) };
         }
-        if !reach.contains_group(id.as_str()) {
+        if !self.has_group(id.as_str(), reach) {
             return Err(GroupRefusal::Unknown(id.as_str().into()));
         }
         match parent {
             None => Ok(()),
+            Some(None) if reach.is_owners() => Ok(()),
+            Some(Some(parent)) if reach.is_owners() && self.has_group(parent.as_str(), reach) => Ok(()),
             Some(None) if self.is_at_edge(id.as_str(), reach) => {
                 wish.parent_group = None;
                 Ok(())
             }
             Some(Some(parent))
-                if reach.contains_group(parent.as_str()) && !self.is_at_edge(id.as_str(), reach) =>
+                if self.has_group(parent.as_str(), reach) && !self.is_at_edge(id.as_str(), reach) =>
             {
                 Ok(())
             }
@@ -77,7 +84,15 @@ impl Groups {
     /// Does the group stand under none that is within reach?
     pub(super) fn is_at_edge(&self, id: &str, reach: &Reach) -> bool {
         let parent = self.planned.get(id).and_then(|group| group.parent_group.as_ref());
-        parent.is_none_or(|parent| !reach.contains_group(parent.as_str()))
+        parent.is_none_or(|parent| !self.has_group(parent.as_str(), reach))
+    }
+
+    /// Is the group within reach, with all that is on its way to the store?
+    fn has_group(&self, id: &str, reach: &Reach) -> bool {
+        match self.planned.get(id) {
+            Some(group) => reach.has_group(group),
+            None => reach.contains_group(id),
+        }
     }
 
     /// Is the group, with all that is on its way to the store, one of those that the change is for? Of none that is
@@ -170,7 +185,7 @@ impl Handler<ReadGroup> for Groups {
     fn handle(&mut self, ReadGroup { id, reach, reply }: ReadGroup, ctx: &mut Context<Self>) {
         self.when_true(ctx, move |this, _| {
             let id = GroupId::as_stored(&id);
-            let id = id.filter(|id| reach.is_everywhere() || reach.contains_group(id.as_str()));
+            let id = id.filter(|id| reach.is_everywhere() || this.has_group(id.as_str(), &reach));
             let view = id.and_then(|id| this.view(&id, &reach));
             send_reply(reply, view);
         });

@@ -50,7 +50,7 @@ pub(super) struct SourceName {
 }
 
 /// The devices that a caller reaches; none: all.
-pub(super) type Reached<'a> = Option<&'a HashSet<DeviceId>>;
+pub(super) type ReachedDevices<'a> = Option<&'a HashSet<DeviceId>>;
 
 /// The counts of a stretch of time, by the names of what they are of.
 #[derive(Debug, Default, PartialEq)]
@@ -121,7 +121,7 @@ impl SensorBook {
     }
 
     /// The newest reading of each sensor, the newest of all first.
-    pub(super) fn newest(&self, reached: Reached<'_>) -> Vec<Arc<TimedReading>> {
+    pub(super) fn newest(&self, reached: ReachedDevices<'_>) -> Vec<Arc<TimedReading>> {
         let mut newest: Vec<_> =
             self.sensors(reached).filter_map(|(_, sensor)| sensor.newest.clone()).collect();
         newest.sort_unstable_by_key(|reading| std::cmp::Reverse((reading.at, reading.id)));
@@ -129,7 +129,7 @@ impl SensorBook {
     }
 
     /// The last message of each topic, by the topic's name.
-    pub(super) fn live(&self, reached: Reached<'_>) -> BTreeMap<String, Arc<TimedReading>> {
+    pub(super) fn live(&self, reached: ReachedDevices<'_>) -> BTreeMap<String, Arc<TimedReading>> {
         let mut live: BTreeMap<String, Arc<TimedReading>> = BTreeMap::new();
         for (key, reading) in self.sensors(reached).flat_map(|(_, sensor)| &sensor.live) {
             // Two sensors may have been told of on one topic.
@@ -143,7 +143,7 @@ impl SensorBook {
     /// The anomalies of a stretch of time, the newest first.
     pub(super) fn anomalies(
         &self,
-        reached: Reached<'_>,
+        reached: ReachedDevices<'_>,
         from: Timestamp,
         to: Timestamp,
         limit: usize,
@@ -162,7 +162,7 @@ impl SensorBook {
     }
 
     /// The counts of a stretch of time.
-    pub(super) fn stats(&self, reached: Reached<'_>, from: Timestamp, to: Timestamp) -> SensorStats {
+    pub(super) fn stats(&self, reached: ReachedDevices<'_>, from: Timestamp, to: Timestamp) -> SensorStats {
         let mut stats = SensorStats::default();
         for (sensor_type, sensor) in self.sensors(reached) {
             for (source, tally) in &sensor.tallies {
@@ -179,7 +179,10 @@ impl SensorBook {
         stats
     }
 
-    fn sensors<'a>(&'a self, reached: Reached<'a>) -> impl Iterator<Item = (&'a Box<str>, &'a SensorEntry)> {
+    fn sensors<'a>(
+        &'a self,
+        reached: ReachedDevices<'a>,
+    ) -> impl Iterator<Item = (&'a Box<str>, &'a SensorEntry)> {
         let is_reached = move |device: &DeviceId| reached.is_none_or(|these| these.contains(device));
         self.devices.iter().filter(move |(device, _)| is_reached(device)).flat_map(|(_, sensors)| sensors)
     }

@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer at most. The usual ones have some 500.
 const LARGEST: usize = 64 * 1024;
 
+/// The status by which the service says that it knows no such city.
+const NO_CITY: u16 = 404;
+
 /// The reason why the service told of no weather. None of them shows the address, which has the key in it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WeatherFault {
@@ -49,7 +52,7 @@ pub(super) async fn ask(base: &Url, key: &str, city: &str) -> Result<WeatherRepo
     let mut answer = client.get(url).send().await?;
     match answer.status() {
         StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Err(WeatherFault::UnknownCity),
+        status if status.as_u16() == NO_CITY => return Err(WeatherFault::UnknownCity),
         status => return Err(WeatherFault::Status(status)),
     }
     let mut bytes = Vec::new();

@@ -194,7 +194,8 @@ impl TwinTurn<'_> {
         if !reported.is_empty() {
             patch.set(Part::Reported(reported));
         }
-        if !readings.is_empty() && !(patch.is_empty() && note.is_empty()) {
+        let says_more = !patch.is_empty() || !note.is_empty();
+        if says_more && !readings.is_empty() {
             note.insert(READINGS, true.into()); // the same message, which is counted once
         }
         if !note.is_empty() {

@@ -119,7 +119,7 @@ fn a_twin_has_its_type_and_knows_its_sensors() {
 }
 
 proptest! {
-    /// What is said of a reading is read back out of its twin's readings, whatever the type is called.
+    /// The words of a reading are read back out of its twin's readings, whatever the type is called.
     #[test]
     fn a_reading_comes_back(
         kind in "[a-z]{1,3}(\\.(origin|source_protocol|anomaly|raw|topic|sensor_id)){0,2}",
