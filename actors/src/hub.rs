@@ -48,6 +48,7 @@ use crate::messages::templates::StartTemplates;
 use crate::messages::timers::{ClockMoved, StartTimers};
 use crate::messages::webhooks::SetDestinations;
 use crate::outbox::{Connect, Outbox};
+use crate::pairing::Pairing;
 use crate::places::Places;
 use crate::search::Search;
 use crate::silence::HeardSince;
@@ -107,6 +108,7 @@ pub struct Hub {
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
+    pub pairing: Arc<Pairing>,
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
@@ -273,11 +275,18 @@ impl Hub {
             )
         };
         devices.read_from(supervisor.clone().recipient());
+        let pairing = {
+            let audit = audit.clone().recipient();
+            let (devices, supervisor) = (Arc::clone(&devices), supervisor.clone().recipient());
+            Arc::new(Pairing::new(devices, supervisor, audit, Arc::clone(&clock)))
+        };
         let identities = {
+            let pairing = Arc::clone(&pairing);
             let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
             let (tokens, clock, audit) =
                 (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
-            let deps = ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit };
+            let deps =
+                ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit, pairing };
             ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());
@@ -399,6 +408,7 @@ impl Hub {
             clock,
             settings,
             people,
+            pairing,
         }))
     }
 

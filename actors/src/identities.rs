@@ -5,10 +5,16 @@
 //! | device | its id as the user name, its token as the password | speak for itself, and hear what is for it |
 //! | viewer, operator | any user name, a key as the password | hear what devices in its scope say |
 //! | admin's service account | the same | all but what the hub keeps for itself |
+//! | bridge | any user name, its key | publish and subscribe on topics of its own |
+//! | device to be | a provisioning key | ask for a token |
 //! | anonymous | no password | by the policy for devices: all of that; speak for devices without a token; nothing |
+//! | newcomer | no password, while the pairing window is open | speak for devices that the hub did not know, ask for their tokens |
 
+mod bridges;
 pub mod credentials;
+mod newcomers;
 mod principals;
+mod provisioners;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,21 +25,25 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use twinhub_access::limits::ClientLimits;
 use twinhub_access::role::{Permission, Role};
-use twinhub_access::{Action, AuditEntry, AuditOutcome, Secret};
+use twinhub_access::{Action, AuditEntry, AuditOutcome, KeyPurpose, Secret};
 use twinhub_domain::{Clock, DeviceId, Json, Timestamp};
 use twinhub_mqtt::identity::{
     Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
 };
 use twinhub_store::Store;
 
+use self::bridges::BridgeClient;
 use self::credentials::Credentials;
+use self::newcomers::NewcomerClient;
 use self::principals::{AnonymousClient, DeviceClient, KeyClient};
+use self::provisioners::ProvisioningClient;
 use crate::accounts::directory::{Credential, Directory};
 use crate::device_tokens::Tokens;
 use crate::fleet::groups::TreeNow;
 use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::audit::NoteRefusal;
+use crate::pairing::Pairing;
 
 /// The treatment of clients without a password, the most lenient first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +86,7 @@ pub struct ClientIdentitiesDeps {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub audit: Recipient<NoteRefusal>,
+    pub pairing: Arc<Pairing>,
 }
 
 struct ClientIdentitiesShared {
@@ -86,6 +97,7 @@ struct ClientIdentitiesShared {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     audit: Recipient<NoteRefusal>,
+    pairing: Arc<Pairing>,
     /// The number of the [`DevicesPolicy`].
     policy: AtomicU8,
     limits: Mutex<ClientLimits>,
@@ -97,7 +109,7 @@ impl ClientIdentities {
     /// Identities under `policy`. Call it inside a runtime.
     #[must_use]
     pub fn new(deps: ClientIdentitiesDeps, policy: DevicesPolicy) -> Self {
-        let ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit } = deps;
+        let ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit, pairing } = deps;
         let (of_devices, of_people) = (devices.changes(), directory.changes());
         let (limits, changes) = (Mutex::default(), watch::Sender::new(0));
         let policy = AtomicU8::new(policy.number());
@@ -109,6 +121,7 @@ impl ClientIdentities {
             store,
             clock,
             audit,
+            pairing,
             policy,
             limits,
             changes,
@@ -146,6 +159,19 @@ impl ClientIdentities {
         let found = shared.directory.identify(Credential::Bearer(key), shared.clock.now(), request.address);
         let identity = found.map_err(|_| ConnectRefusal::BadCredentials)?;
         let id = Secret::parse(key).map_err(|_| ConnectRefusal::BadCredentials)?.id();
+        if let Some(bound) = identity.bound.clone() {
+            return match &bound.purpose {
+                KeyPurpose::Bridge(bridge) => {
+                    let client = BridgeClient::new(&id, bridge.clone(), identity, Arc::clone(shared));
+                    Ok(Arc::new(client))
+                }
+                KeyPurpose::Provisioning(_) => {
+                    let client = ProvisioningClient::new(&id, request.username, identity, Arc::clone(shared));
+                    Ok(Arc::new(client))
+                }
+                KeyPurpose::Webhook(_) => Err(ConnectRefusal::BadCredentials),
+            };
+        }
         let is_service = identity.user.is_none();
         let allowance = match identity.rights.role {
             Role::Admin if is_service && identity.rights.scopes.are_all() => Allowance::Everything,
@@ -170,10 +196,19 @@ impl ClientIdentities {
         let _ = try_send_unbounded(&self.0.audit, NoteRefusal(entry)); // gone, the hub shuts down
     }
 
-    fn anonymous(&self) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
-        match DevicesPolicy::of_number(self.0.policy.load(Ordering::Acquire)) {
-            DevicesPolicy::Strict => Err(ConnectRefusal::NoCredentials),
-            policy => Ok(Arc::new(AnonymousClient::new(policy, Arc::clone(&self.0)))),
+    fn anonymous(&self, address: IpAddr) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
+        let shared = &self.0;
+        let policy = DevicesPolicy::of_number(shared.policy.load(Ordering::Acquire));
+        let usual = match policy {
+            DevicesPolicy::Strict => None,
+            policy => Some(AnonymousClient::new(policy, Arc::clone(shared))),
+        };
+        // Under an open policy whoever comes may do as much without a window.
+        let pass = shared.pairing.window.pass(address).filter(|_| policy != DevicesPolicy::Open);
+        match (pass, usual) {
+            (Some(pass), usual) => Ok(Arc::new(NewcomerClient::new(pass, usual, Arc::clone(shared)))),
+            (None, Some(usual)) => Ok(Arc::new(usual)),
+            (None, None) => Err(ConnectRefusal::NoCredentials),
         }
     }
 }
@@ -187,7 +222,7 @@ impl Authenticator for ClientIdentities {
         let shared = &self.0;
         let credentials = Credentials::read(request.username, request.password);
         if credentials == Credentials::None {
-            return self.anonymous(); // nothing was guessed
+            return self.anonymous(request.address); // nothing was guessed
         }
         let (now, address) = (shared.clock.now(), request.address);
         let name = request.username.unwrap_or_default();
@@ -218,6 +253,9 @@ impl Authenticator for ClientIdentities {
         }
         if identity.name().is_empty() && identity.allowance() == Allowance::Everything {
             return ClientName::Free; // a device of an open hub has no other name
+        }
+        if identity.may_provision() {
+            return ClientName::Free; // it may be the device, which has lost its token's answer
         }
         match self.0.devices.get(&device).await {
             Some(known) if !known.access.exists => ClientName::Free,

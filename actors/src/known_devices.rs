@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::Recipient;
 use tokio::sync::{oneshot, watch};
 use twinhub_access::DeviceReach;
+use twinhub_domain::twin::fields::UNPAIRED_SINCE;
 use twinhub_domain::{DeviceId, DeviceSettings, Twin};
 
 use crate::device_tokens::{Tokens, token_hashes};
@@ -29,6 +30,8 @@ pub struct DeviceAccess {
     pub exists: bool,
     /// It is suspended or retired.
     pub is_out_of_service: bool,
+    /// It came through a pairing window: without a token it is let in through another one alone.
+    pub is_unpaired: bool,
     /// The hashes of its tokens.
     pub tokens: Box<[Box<str>]>,
     /// The devices for which it speaks.
@@ -100,6 +103,7 @@ impl DeviceAccess {
         Self {
             exists: !twin.is_new(),
             is_out_of_service: twin.lifecycle().is_out_of_service(),
+            is_unpaired: !twin.profile.text(UNPAIRED_SINCE).is_empty(),
             tokens: token_hashes(twin).into(),
             reach: DeviceReach::new(twin.id.clone(), &twin.setup.settings()),
         }
@@ -107,13 +111,14 @@ impl DeviceAccess {
 
     /// Is it as `other`, whatever the tokens of both?
     fn is_alike_but_for_tokens(&self, other: &Self) -> bool {
-        let Self { exists, is_out_of_service, tokens: _, reach } = self;
-        (*exists, *is_out_of_service, reach) == (other.exists, other.is_out_of_service, &other.reach)
+        let Self { exists, is_out_of_service, is_unpaired, tokens: _, reach } = self;
+        (*exists, *is_out_of_service, *is_unpaired, reach)
+            == (other.exists, other.is_out_of_service, other.is_unpaired, &other.reach)
     }
 
     fn of_none(id: &DeviceId) -> Self {
         let reach = DeviceReach::new(id.clone(), &DeviceSettings::default());
-        Self { exists: false, is_out_of_service: false, tokens: Box::default(), reach }
+        Self { exists: false, is_out_of_service: false, is_unpaired: false, tokens: Box::default(), reach }
     }
 }
 

@@ -13,8 +13,8 @@ use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
 use twinhub_actors::hub::TokenHolder;
 use twinhub_actors::messages::bound_keys::ProvisioningUse;
-use twinhub_domain::Timestamp;
 use twinhub_domain::cause::Source;
+use twinhub_domain::{DeviceId, Timestamp};
 
 use super::credential::RequestCredential;
 use super::{client, csrf};
@@ -176,6 +176,20 @@ impl WebState {
         let permissions = AnonymousAccess::public().permissions;
         let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(permissions);
         CallerAdmission { grant, holder: Holder::Anonymous }
+    }
+
+    /// Lets a caller without a credential speak for `device` alone, where the pairing window is open and the device may
+    /// come through it.
+    pub async fn admit_newcomer(&self, request: &HttpRequest, device: &DeviceId) -> Option<CallerAdmission> {
+        let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie);
+        let address = client::of(request).address;
+        let pass = self.hub().pairing.window.pass(address)?;
+        if !matches!(credential, Ok(RequestCredential::Nothing)) {
+            return None;
+        }
+        let known = self.hub().pairing.admit(&pass, device).await?;
+        let grant = self.hub().of_device(&known.access.reach, Source::Rest).at_address(address);
+        Some(CallerAdmission { grant, holder: Holder::Anonymous })
     }
 
     /// Lets the caller in who has this bearer token.

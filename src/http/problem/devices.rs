@@ -8,6 +8,10 @@ pub enum DeviceProblem {
     /// The other device is not named: that would help a caller that tries tokens.
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
+    #[error(
+        "there is another device with this id, which needs its own token, or the pairing window has been closed"
+    )]
+    NotForPairing,
     #[error("too many wrong claim codes were said for this device: try again in {} minutes", minutes(*wait_ms))]
     ClaimTries { wait_ms: u64 },
 }
@@ -16,6 +20,7 @@ impl DeviceProblem {
     pub(super) fn status_and_code(self) -> (StatusCode, &'static str) {
         match self {
             Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
+            Self::NotForPairing => (StatusCode::FORBIDDEN, "not_for_pairing"),
             Self::ClaimTries { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_tries"),
         }
     }
@@ -23,6 +28,7 @@ impl DeviceProblem {
     pub(super) fn field(self) -> &'static str {
         match self {
             Self::TokenTaken => "auth_token",
+            Self::NotForPairing => "device_id",
             Self::ClaimTries { .. } => "claim_code",
         }
     }
@@ -30,7 +36,7 @@ impl DeviceProblem {
     /// The seconds after which it may go otherwise.
     pub(super) fn retry_after(self) -> Option<u64> {
         match self {
-            Self::TokenTaken => None,
+            Self::TokenTaken | Self::NotForPairing => None,
             Self::ClaimTries { wait_ms } => Some(wait_ms.div_ceil(1_000)),
         }
     }

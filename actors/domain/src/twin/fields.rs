@@ -81,6 +81,7 @@ pub static FIELDS: &[Field] = &[
     field(OLD_TOKEN_UNTIL, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
     field(CLAIM_CODE_HASH, SetBy::Program, Heard::Never, Shown::Hidden, Form::Line),
     field(PROVISIONED_BY, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
+    field(UNPAIRED_SINCE, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
     field(BROKER_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
 ];
 
@@ -103,6 +104,9 @@ pub const OLD_TOKEN_UNTIL: &str = "old_token_until";
 pub const CLAIM_CODE_HASH: &str = "claim_code_hash";
 /// The field with the id of the provisioning key by which the device registered itself.
 pub const PROVISIONED_BY: &str = "provisioned_by";
+/// The field with the moment at which the device came through a pairing window, without a password. It needs a token from
+/// the end of that window on.
+pub const UNPAIRED_SINCE: &str = "unpaired_since";
 /// The field with the hash of the same token by which an outside broker knows the device; empty where it need not.
 pub const BROKER_HASH: &str = "broker_hash";
 
