@@ -31,6 +31,7 @@ mod firmware;
 mod first_device;
 mod foreign_environment;
 mod frames;
+mod fuzzed;
 mod garbage;
 mod groups;
 mod history;

@@ -41,6 +41,7 @@ const PRINTS: &[(&str, &str)] = &[
     ("devices import pumps.csv", "2 lines: 2 created"),
     ("rules test", "hot for five minutes"),
     ("/v1/sensors/latest", "temp-001"),
+    ("X-Hub-Signature-256: sha256=$signature", r#""seq""#),
     ("journal?device_id=fan", r#""role":"left_alone""#),
     ("transport=polling", r#"42["sensor_data",{"device_id":"test_device","temperature":23.5"#),
 ];

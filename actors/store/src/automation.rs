@@ -1,5 +1,7 @@
 //! Automation's stored data, and the queries for it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -48,7 +50,7 @@ pub struct RuleRecord {
     pub updated_at: Timestamp,
 }
 
-/// The author of a rule.
+/// The author of a rule, or of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAuthor {
@@ -57,6 +59,29 @@ pub enum RuleAuthor {
     Key(SecretId),
     /// A caller of a dialect without a credential, by the dialect's name.
     Dialect(Box<str>),
+}
+
+impl RuleAuthor {
+    /// The author with the text that [`Self::fmt`](fmt::Display::fmt) writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("user", id) => Uuid::try_parse(id).ok().map(|id| Self::User(UserId(id))),
+            ("key", id) => SecretId::parse(id).map(Self::Key),
+            ("dialect", name) => Some(Self::Dialect(name.into())),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RuleAuthor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(UserId(id)) => write!(f, "user:{id}"),
+            Self::Key(id) => write!(f, "key:{}", id.as_str()),
+            Self::Dialect(name) => write!(f, "dialect:{name}"),
+        }
+    }
 }
 
 /// A request outward, on its way or done.
