@@ -144,14 +144,7 @@ impl Operation {
         route: impl FnOnce() -> Route + 'static,
     ) -> Self {
         let (path, route) = (path.to_owned(), Box::new(route));
-        Self {
-            permission,
-            path,
-            method,
-            credentials: RouteCredentials::Usual,
-            dialects: Vec::new(),
-            route,
-        }
+        Self { permission, path, method, credentials: RouteCredentials::Usual, dialects: Vec::new(), route }
     }
 
     /// The same where JSON web tokens are credentials too.

@@ -93,8 +93,10 @@ async fn health_says_that_the_broker_is_full() {
     assert_eq!((&broker["most_connections"], &broker["connections_refused"]), (&1.into(), &1.into()));
     assert_eq!(hub.metric("twinhub_mqtt_connections_refused_total").await, 1);
     drop(first);
-    eventually("there is room again", async || (hub.json("/health").await["status"] == "healthy").then_some(()))
-        .await;
+    eventually("there is room again", async || {
+        (hub.json("/health").await["status"] == "healthy").then_some(())
+    })
+    .await;
     hub.terminate().await;
 }
 

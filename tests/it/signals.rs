@@ -260,7 +260,8 @@ async fn a_broken_rule_file_degrades_health_and_is_named() {
     assert!(line.contains("hot.yaml:") && line.contains("did you mean `numeric`?"), "{line}");
 
     write(RULE);
-    eventually("it is mended", async || (hub.json("/health").await["status"] == "healthy").then_some(())).await;
+    eventually("it is mended", async || (hub.json("/health").await["status"] == "healthy").then_some(()))
+        .await;
     assert_eq!(rules(&hub).await, ["hot"]);
 }
 
