@@ -63,7 +63,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     hub.committed(count(messages), PATIENCE).await?;
     settled_for(&hub, 4).await?;
     let mut page = Http::connect(hub.http).await?;
-    for (names, what) in [(&SENSORS[..], "each second"), (&[RARE.0], "each 100,000 s")] {
+    for (names, what) in [(&SENSORS[..], "each second"), (&[RARE.0][..], "each 100,000 s")] {
         let mut times = Vec::new();
         for turn in 0..REQUESTS {
             let name = names[turn % names.len()];

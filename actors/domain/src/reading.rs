@@ -56,9 +56,13 @@ pub struct Telemetry {
     pub window: ClockWindow,
     /// The JSON object that they are read from, where it is short and has no other readings.
     pub payload: Option<Arc<str>>,
-    /// The type of the device, where the message says it: the device has it while it has none.
-    pub device_type: Option<Box<str>>,
+    /// The type of the device, where the message says it: the device has it while it has none. Boxed: few messages do.
+    pub device_type: Option<Box<DeviceType>>,
 }
+
+/// The type of a device, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceType(pub Box<str>);
 
 /// The time of readings by the device's own clock.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,8 +35,8 @@ pub struct FieldFault {
     message: Cow<'static, str>,
     /// The value that was given. Null where it may be a secret.
     input: Json,
-    /// The limit that it breaks, by its name, as members beside the others have it.
-    limit: Option<(&'static str, Json)>,
+    /// More of it, by a name: the limit that it breaks, say.
+    context: Option<Box<(&'static str, Json)>>,
 }
 
 /// A step on the way to a field.
@@ -102,14 +102,20 @@ impl FieldFault {
     #[must_use]
     pub fn too_small(field: &str, least: i64) -> Self {
         let message = format!("Input should be greater than or equal to {least}");
-        Self { limit: Some(("ge", least.into())), ..Self::of_body("greater_than_equal", field, message) }
+        Self {
+            context: Some(Box::new(("ge", least.into()))),
+            ..Self::of_body("greater_than_equal", field, message)
+        }
     }
 
     /// It is a number above the largest that is taken.
     #[must_use]
     pub fn too_large(field: &str, most: i64) -> Self {
         let message = format!("Input should be less than or equal to {most}");
-        Self { limit: Some(("le", most.into())), ..Self::of_body("less_than_equal", field, message) }
+        Self {
+            context: Some(Box::new(("le", most.into()))),
+            ..Self::of_body("less_than_equal", field, message)
+        }
     }
 
     /// It fits in no twin, for the reason `detail`: too long, say.
@@ -133,7 +139,7 @@ impl FieldFault {
     fn of_body(kind: &'static str, field: &str, message: impl Into<Cow<'static, str>>) -> Self {
         let names = ["body", field].into_iter().filter(|name| !name.is_empty());
         let place = names.map(|name| PlaceStep::Name(name.into())).collect();
-        Self { kind, place, message: message.into(), input: Json::Null, limit: None }
+        Self { kind, place, message: message.into(), input: Json::Null, context: None }
     }
 
     /// The same, with the value that was given.
@@ -168,8 +174,8 @@ impl FieldFault {
             ("input", self.input),
         ];
         let mut shown: Object = members.into_iter().collect();
-        if let Some((name, limit)) = self.limit {
-            shown.insert("ctx", Json::Object([(name, limit)].into_iter().collect()));
+        if let Some(context) = self.context {
+            shown.insert("ctx", Json::Object([*context].into_iter().collect()));
         }
         shown.into()
     }
@@ -210,9 +216,8 @@ pub(crate) fn answer(error: &ApiError) -> HttpResponse {
         let PayloadError::Json(error) = payload else {
             return FastApiError::from(FieldFault::no_object()).error_response();
         };
-        let context = ("error", Json::from(error.to_string()));
-        return FastApiError::from(FieldFault { limit: Some(context), ..FieldFault::no_json() })
-            .error_response();
+        let context = Some(Box::new(("error", Json::from(error.to_string()))));
+        return FastApiError::from(FieldFault { context, ..FieldFault::no_json() }).error_response();
     }
     let (status, detail) = words(error);
     told(error.answer(status), detail.into())

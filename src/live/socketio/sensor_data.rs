@@ -191,7 +191,7 @@ mod tests {
             }
         };
         check(r#"{"t":23.50}"#, r#","t":23.50"#, r#","t":23.50"#);
-        check(r#"{"b":true,"a":"x\u001ey"}"#, r#","b":true,"a":"x\u001ey""#, r#","b":true,"a":"x\u001ey""#);
+        check(r#"{"b":true,"a":"x\u001ey"}"#, r#","b":true,"a":"x\u001ey""#, r#","a":"x\u001ey","b":true"#);
         check(
             r#"{"m":{"rpm":1e3,"off":null},"timestamp":7,"t":1}"#,
             r#","m":{"rpm":1e3,"off":null},"timestamp":7,"t":1"#,

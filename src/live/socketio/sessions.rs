@@ -40,9 +40,10 @@ impl SocketIoSessions {
         Arc::new(Self { connections, open: Mutex::default(), packets: SensorDataPackets::default() })
     }
 
-    /// The client of a session.
+    /// The client of a session that has not ended.
     pub(super) fn find(&self, sid: &str) -> Option<Arc<SocketIoClient>> {
-        self.lock().clients.get(sid).cloned()
+        let client = self.lock().clients.get(sid).cloned();
+        client.filter(|client| client.look(|session| session.end().is_none()))
     }
 
     /// Takes a client in.

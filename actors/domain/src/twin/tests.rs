@@ -27,6 +27,7 @@ use crate::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::fleet::{FirmwareState, StepState};
 use crate::json::Json;
 use crate::payload;
+use crate::reading::DeviceType;
 use crate::status::{Mode, Status};
 
 fn twin() -> Twin {
@@ -207,7 +208,10 @@ fn readings_name_the_type_of_a_device_that_has_none() {
     let mut twin = twin();
     let of_type = |device_type: &str| {
         let telemetry = payload::telemetry(br#"{"t": 1}"#).unwrap();
-        Input::Telemetry(Telemetry { device_type: Some(device_type.into()), ..telemetry })
+        Input::Telemetry(Telemetry {
+            device_type: Some(Box::new(DeviceType(device_type.into()))),
+            ..telemetry
+        })
     };
     let first = twin.apply(of_type("sensor"), at(1), &cause()).unwrap();
     assert_eq!(

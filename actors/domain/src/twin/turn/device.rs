@@ -16,7 +16,7 @@ use super::TwinTurn;
 use crate::Status;
 use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::json::{DocumentSize, Json, Object};
-use crate::reading::Telemetry;
+use crate::reading::{DeviceType, Telemetry};
 
 /// The field of a device's type.
 const TYPE: &str = "type";
@@ -74,7 +74,7 @@ impl TwinTurn<'_> {
         }
         let Filed { at, claimed, identity } = filed;
         let Telemetry { readings, payload, device_type, .. } = telemetry;
-        if let Some(part) = device_type.and_then(|device_type| self.heard_type(device_type)) {
+        if let Some(part) = device_type.and_then(|device_type| self.heard_type(*device_type)) {
             self.record_part(ChangeKind::Reported, part);
         }
         self.record_at(at, EventBody::Telemetry { readings, identity, claimed, payload });
@@ -82,7 +82,7 @@ impl TwinTurn<'_> {
     }
 
     /// The type that a message of readings says, where the device has none.
-    fn heard_type(&self, device_type: Box<str>) -> Option<Part> {
+    fn heard_type(&self, DeviceType(device_type): DeviceType) -> Option<Part> {
         let field = Field::of(TYPE)?;
         self.twin.profile.text(TYPE).is_empty().then_some(Part::Text(field, Some(device_type)))
     }

@@ -6,7 +6,7 @@ use crate::dialects::{DecodeError, Decoded};
 use twinhub_domain::clock::WrittenTime;
 use twinhub_domain::json::Number;
 use twinhub_domain::payload::{self, LONGEST_TEXT, LONGEST_UNIT, PayloadError};
-use twinhub_domain::reading::{ClaimedTime, Telemetry};
+use twinhub_domain::reading::{ClaimedTime, DeviceType, Telemetry};
 use twinhub_domain::{Input, Json, Object};
 
 /// Reads the payload, whose own words win over those of the topic.
@@ -33,7 +33,12 @@ pub(super) fn decode(topic_type: &str, topic_id: &str, payload: &[u8]) -> Result
         sensor_id,
     };
     let readings = reading.into_readings(&device);
-    let telemetry = Telemetry { readings, at, device_type: Some(sensor_type), ..Telemetry::default() };
+    let telemetry = Telemetry {
+        readings,
+        at,
+        device_type: Some(Box::new(DeviceType(sensor_type))),
+        ..Telemetry::default()
+    };
     Ok(Decoded::one(device, Input::Telemetry(telemetry), bad))
 }
 
