@@ -28,6 +28,7 @@ use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
+use crate::device_tokens::TokenRenewal;
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -186,7 +187,6 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let registry = Arc::new(TwinRegistry::default());
-        let token_holders = TokenHolders::new(Arc::clone(&registry));
         let devices = Arc::new(KnownDevices::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
@@ -235,6 +235,8 @@ impl Hub {
                 })
             })
         };
+        let renewal = TokenRenewal::new(supervisor.clone());
+        let token_holders = TokenHolders::new(Arc::clone(&registry), renewal.clone());
         let search = {
             let (store, clock, journal) = (Arc::clone(&store), Arc::clone(&clock), journal.clone());
             let (patience, counters) = (settings.patience, Arc::clone(&counters));
@@ -275,7 +277,8 @@ impl Hub {
             let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
             let (tokens, clock, audit) =
                 (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
-            let deps = ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit };
+            let deps =
+                ClientIdentitiesDeps { devices, directory, tree, tokens, renewal, store, clock, audit };
             ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());

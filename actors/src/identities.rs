@@ -25,11 +25,12 @@ use twinhub_mqtt::identity::{
     Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
 };
 use twinhub_store::Store;
+use twinhub_store::seal::TokenMatch;
 
 use self::credentials::Credentials;
 use self::principals::{AnonymousClient, DeviceClient, KeyClient};
 use crate::accounts::directory::{Credential, Directory};
-use crate::device_tokens::Tokens;
+use crate::device_tokens::{TokenRenewal, Tokens};
 use crate::fleet::groups::TreeNow;
 use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
@@ -73,6 +74,7 @@ pub struct ClientIdentitiesDeps {
     pub directory: Arc<Directory>,
     pub tree: Arc<TreeNow>,
     pub tokens: Tokens,
+    pub renewal: TokenRenewal,
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub audit: Recipient<NoteRefusal>,
@@ -83,6 +85,7 @@ struct ClientIdentitiesShared {
     directory: Arc<Directory>,
     tree: Arc<TreeNow>,
     tokens: Tokens,
+    renewal: TokenRenewal,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     audit: Recipient<NoteRefusal>,
@@ -97,7 +100,7 @@ impl ClientIdentities {
     /// Identities under `policy`. Call it inside a runtime.
     #[must_use]
     pub fn new(deps: ClientIdentitiesDeps, policy: DevicesPolicy) -> Self {
-        let ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit } = deps;
+        let ClientIdentitiesDeps { devices, directory, tree, tokens, renewal, store, clock, audit } = deps;
         let (of_devices, of_people) = (devices.changes(), directory.changes());
         let (limits, changes) = (Mutex::default(), watch::Sender::new(0));
         let policy = AtomicU8::new(policy.number());
@@ -106,6 +109,7 @@ impl ClientIdentities {
             directory,
             tree,
             tokens,
+            renewal,
             store,
             clock,
             audit,
@@ -130,11 +134,16 @@ impl ClientIdentities {
     async fn device(&self, id: &DeviceId, token: &str) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
         let device = shared.devices.get(id).await.ok_or(ConnectRefusal::Unavailable)?;
-        let token = device.token(&shared.tokens, token).ok_or(ConnectRefusal::BadCredentials)?;
+        let (held, found) = device.token(&shared.tokens, token).ok_or(ConnectRefusal::BadCredentials)?;
         if device.access.is_out_of_service {
             return Err(ConnectRefusal::OutOfService);
         }
-        Ok(Arc::new(DeviceClient::new(device, token, Arc::clone(shared))))
+        if found == TokenMatch::Outdated {
+            let hash = shared.tokens.hash(token);
+            held.renewed_as(&hash);
+            shared.renewal.renew(id, held.hash(), &hash);
+        }
+        Ok(Arc::new(DeviceClient::new(device, held, Arc::clone(shared))))
     }
 
     fn key(

@@ -10,6 +10,7 @@ use actix::Recipient;
 use tokio::sync::{oneshot, watch};
 use twinhub_access::DeviceReach;
 use twinhub_domain::{DeviceId, DeviceSettings, Twin};
+use twinhub_store::seal::TokenMatch;
 
 use crate::device_tokens::{Tokens, token_hashes};
 use crate::mailbox::try_send_unbounded;
@@ -48,7 +49,15 @@ pub struct WatchedPlace {
 #[derive(Clone, Debug)]
 pub struct HeldToken {
     hash: Box<str>,
-    has_ended: Arc<AtomicBool>,
+    state: Arc<HeldTokenState>,
+}
+
+/// The state of a token, common to all who came by it.
+#[derive(Debug, Default)]
+struct HeldTokenState {
+    has_ended: AtomicBool,
+    /// The hash under which the same token is to be stored from now on.
+    renewed: OnceLock<Box<str>>,
 }
 
 /// A device as it was when it was looked up.
@@ -127,21 +136,37 @@ impl WatchedPlace {
 
 impl HeldToken {
     fn new(hash: &str) -> Self {
-        Self { hash: hash.into(), has_ended: Arc::default() }
+        Self { hash: hash.into(), state: Arc::default() }
+    }
+
+    /// The hash under which it is stored.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// It is about to be stored under another `hash`: whoever came by it goes on.
+    pub fn renewed_as(&self, hash: &str) {
+        let _ = self.state.renewed.set(hash.into()); // the present key makes one hash of a token
+    }
+
+    /// Is it the token with this hash?
+    fn is(&self, hash: &str) -> bool {
+        *self.hash == *hash || self.state.renewed.get().is_some_and(|renewed| **renewed == *hash)
     }
 
     /// Does it count still, and is all else as it was on which the rights of the device's client hang?
     #[must_use]
     pub fn lasts(&self) -> bool {
-        !self.has_ended.load(Ordering::Acquire)
+        !self.state.has_ended.load(Ordering::Acquire)
     }
 
     fn end(&self) {
-        self.has_ended.store(true, Ordering::Release);
+        self.state.has_ended.store(true, Ordering::Release);
     }
 
     fn is_needed(&self) -> bool {
-        Arc::strong_count(&self.has_ended) > 1
+        Arc::strong_count(&self.state) > 1
     }
 }
 
@@ -151,8 +176,9 @@ impl KnownDevice {
         let access = twin.map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of);
         let place = twin.map_or_else(WatchedPlace::of_none, WatchedPlace::of);
         let go_on = |hash: &str| {
-            let held = held.iter().find(|token| *token.hash == *hash);
-            held.cloned().unwrap_or_else(|| HeldToken::new(hash))
+            let held = held.iter().find(|token| token.is(hash));
+            // A renewed one is known by its present hash from now on.
+            held.map_or_else(|| HeldToken::new(hash), |held| HeldToken { hash: hash.into(), ..held.clone() })
         };
         let tokens = access.tokens.iter().map(|hash| go_on(hash)).collect();
         let (access_changed, place_changed) = (Arc::default(), AtomicBool::default());
@@ -171,10 +197,12 @@ impl KnownDevice {
         }
     }
 
-    /// The one of its tokens that `token` is.
+    /// The one of its tokens that `token` is, and whether it is stored under the present key.
     #[must_use]
-    pub fn token(&self, tokens: &Tokens, token: &str) -> Option<HeldToken> {
-        self.tokens.iter().find(|held| tokens.is_its_own(&held.hash, token)).cloned()
+    pub fn token(&self, tokens: &Tokens, token: &str) -> Option<(HeldToken, TokenMatch)> {
+        let compared = self.tokens.iter().map(|held| (held, tokens.compare(&held.hash, token)));
+        let mut own = compared.filter(|(_, found)| *found != TokenMatch::Other);
+        own.next().map(|(held, found)| (held.clone(), found))
     }
 
     /// Has it tokens, so that a client without one cannot speak for it?
@@ -346,7 +374,7 @@ impl DeviceSlots {
         after: &DeviceAccess,
     ) {
         let is_alike = before.is_alike_but_for_tokens(after);
-        let goes_on = |token: &HeldToken| is_alike && after.tokens.contains(&token.hash);
+        let goes_on = |token: &HeldToken| is_alike && after.tokens.iter().any(|hash| token.is(hash));
         let (held, ended): (Vec<_>, Vec<_>) = held.iter().cloned().partition(goes_on);
         ended.iter().for_each(HeldToken::end);
         if !held.is_empty() {
@@ -430,15 +458,15 @@ mod tests {
             devices.changed(&pump(), &(access(before), place("hall")), &(access(after), place("hall")));
         };
         let first = come(&devices, &[one]);
-        let by_one = first.token(&tokens, "one").unwrap();
+        let by_one = first.token(&tokens, "one").unwrap().0;
         assert!(first.token(&tokens, "two").is_none());
 
         changes(&[one], &[two, one]);
         assert!(by_one.lasts() && !first.has_same_access(), "the overlap has begun");
         assert!(devices.get_known(&pump()).is_none(), "the next one reads what is durable");
         let second = come(&devices, &[two, one]);
-        let by_two = second.token(&tokens, "two").unwrap();
-        assert!(second.token(&tokens, "one").unwrap().lasts(), "the old one lets in, too");
+        let by_two = second.token(&tokens, "two").unwrap().0;
+        assert!(second.token(&tokens, "one").unwrap().0.lasts(), "the old one lets in, too");
         drop((first, second));
         let told = devices.changes();
         changes(&[two, one], &[two]);
@@ -451,11 +479,29 @@ mod tests {
         assert!(by_two.lasts());
         changes(&[three, two], &[three]);
         assert!(!by_two.lasts(), "nobody has looked it up since");
-        let by_three = come(&devices, &[three]).token(&tokens, "three").unwrap();
+        let by_three = come(&devices, &[three]).token(&tokens, "three").unwrap().0;
         let before = (access(&[three]), place("hall"));
         let suspended = DeviceAccess { is_out_of_service: true, ..access(&[three]) };
         devices.changed(&pump(), &before, &(suspended, place("hall")));
         assert!(!by_three.lasts(), "the token counts, but the device is out of service");
+    }
+
+    #[test]
+    fn who_came_by_a_token_stays_when_it_is_stored_anew() {
+        let (devices, tokens) = (KnownDevices::default(), Tokens::default());
+        let (hash, other) = (tokens.hash("one"), tokens.hash("two"));
+        let changes = |before: &[&str], after: &[&str]| {
+            devices.changed(&pump(), &(access(before), place("hall")), &(access(after), place("hall")));
+        };
+        let (held, _) = come(&devices, &[&hash]).token(&tokens, "one").unwrap();
+        held.renewed_as("the same under another key");
+        changes(&[&hash], &["the same under another key"]);
+        assert!(held.lasts(), "nobody has looked it up since");
+        let again = come(&devices, &["the same under another key"]);
+        changes(&["the same under another key"], &["the same under another key", &other]);
+        assert!(held.lasts() && !again.has_same_access());
+        changes(&["the same under another key", &other], &[&other]);
+        assert!(!held.lasts(), "it has ended under the new name");
     }
 
     #[test]

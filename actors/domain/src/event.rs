@@ -104,7 +104,7 @@ pub enum ChangeKind {
     Told,
     /// The device's own clock was found plainly wrong, or is right again.
     DeviceClock,
-    /// A token of the device was made or has ended.
+    /// A token of the device was made, has ended, or is stored anew.
     Token,
 }
 
@@ -248,6 +248,9 @@ impl Event {
 
 /// Says which tokens were made and have ended, and nothing of the tokens themselves.
 fn tell_tokens(patch: &Patch, data: &mut Object) {
+    if data.get("token").is_some() {
+        return; // none was made and none has ended: see `TokenChange::Renew`
+    }
     match patch.text(TOKEN_HASH) {
         None => {}
         Some("") => drop(data.insert("token", "ended".into())),

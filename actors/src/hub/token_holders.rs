@@ -8,7 +8,7 @@ use twinhub_access::DeviceReach;
 use twinhub_domain::{DeviceNumber, Refusal, Twin};
 
 use crate::HubError;
-use crate::device_tokens::Tokens;
+use crate::device_tokens::{TokenRenewal, Tokens};
 use crate::hub::Hub;
 use crate::messages::archive::FindToken;
 use crate::twin_registry::TwinRegistry;
@@ -19,6 +19,7 @@ const MOST: usize = 200_000;
 /// The holders of tokens that were shown.
 pub struct TokenHolders {
     registry: Arc<TwinRegistry>,
+    renewal: TokenRenewal,
     /// By the hash that is kept of the token.
     known: RwLock<HashMap<Box<str>, DeviceNumber>>,
 }
@@ -46,17 +47,21 @@ impl TokenHolder {
 impl TokenHolders {
     /// No token was shown yet.
     #[must_use]
-    pub(crate) fn new(registry: Arc<TwinRegistry>) -> Self {
-        Self { registry, known: RwLock::default() }
+    pub(crate) fn new(registry: Arc<TwinRegistry>, renewal: TokenRenewal) -> Self {
+        Self { registry, renewal, known: RwLock::default() }
     }
 
     /// The device with this token, where it was shown before and the twin is in memory. Takes one hash, and reads
     /// nothing of the store. None: [`TokenHolders::find`] says.
     #[must_use]
     pub fn present(&self, tokens: &Tokens, token: &str) -> Option<TokenHolder> {
+        let present = tokens.hash(token);
         // Nearly every token is kept under the present key.
-        self.with_hash(&tokens.hash(token))
-            .or_else(|| tokens.forms(token).iter().skip(1).find_map(|hash| self.with_hash(hash)))
+        self.with_hash(&present).or_else(|| {
+            let forms = tokens.forms(token);
+            let found = forms.iter().skip(1).find_map(|hash| Some((self.with_hash(hash)?, hash)));
+            found.map(|(holder, stored)| self.renewed(holder, stored, &present))
+        })
     }
 
     /// The device with this token, looked up in the store and loaded. None: nobody has it.
@@ -75,10 +80,18 @@ impl TokenHolders {
             let Some(twin) = hub.read(&device).await? else { continue };
             if let Some(holder) = TokenHolder::of(&twin, &hash) {
                 self.remember(&hash, twin.number);
-                return Ok(Some(holder));
+                return Ok(Some(self.renewed(holder, &hash, &tokens.hash(token))));
             }
         }
         Ok(None)
+    }
+
+    /// The same holder. A token that is stored under an older key is stored under the present one.
+    fn renewed(&self, holder: TokenHolder, stored: &str, present: &str) -> TokenHolder {
+        if *stored != *present && holder.out_of_service.is_none() {
+            self.renewal.renew(holder.reach.own(), stored, present);
+        }
+        holder
     }
 
     fn with_hash(&self, hash: &str) -> Option<TokenHolder> {

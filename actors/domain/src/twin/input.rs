@@ -83,7 +83,7 @@ pub enum Input {
     Translate(Arc<dyn Translation>),
     /// A person says where it stands in its life, and why.
     SetLifecycle { state: Lifecycle, reason: Box<str> },
-    /// A person makes the device another token, or ends all that it has.
+    /// A person makes the device another token, or ends all that it has; or the hub stores one anew.
     SetToken(TokenChange),
     /// The device says how far it has come with its firmware.
     Firmware(Box<FirmwareReport>),
@@ -113,6 +113,8 @@ pub enum TokenChange {
         broker_hash: Box<str>,
         old_until: Option<Timestamp>,
     },
+    /// The same token is stored under another hash: the hub has another key. All else stays, the overlap too.
+    Renew { stored: Box<str>, hash: Box<str> },
     /// None counts any more.
     End,
 }

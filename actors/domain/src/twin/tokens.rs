@@ -4,6 +4,9 @@ use super::fields::{BROKER_HASH, Field, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_H
 use super::{Part, Patch, Profile, TokenChange};
 use crate::clock::Timestamp;
 
+/// The note in the event of a token that is the same and stored anew.
+const RENEWED: &str = "renewed";
+
 impl Profile {
     /// The hashes of the tokens that count, the newest first. A moment at which one ends is one of the twin's deadlines,
     /// so it ends by an event.
@@ -35,6 +38,24 @@ impl Profile {
                 set(&mut patch, TOKEN_HASH, Some(&hash));
                 if *broker_hash != *self.text(BROKER_HASH) {
                     set(&mut patch, BROKER_HASH, Some(&*broker_hash).filter(|hash| !hash.is_empty()));
+                }
+            }
+            TokenChange::Renew { stored, hash } if stored == hash || stored.is_empty() => {}
+            TokenChange::Renew { stored, hash } => {
+                let (present, old) = (self.text(TOKEN_HASH), self.old_token_until());
+                let old = old.map(|until| (self.text(OLD_TOKEN_HASH), until));
+                let is_present = *present == *stored;
+                if is_present {
+                    set(&mut patch, TOKEN_HASH, Some(&hash));
+                }
+                // A present token that is set without a word on the one before would end it.
+                match old {
+                    Some((old, until)) if *old == *stored => set_old(&mut patch, Some((&hash, until))),
+                    Some(old) if is_present => set_old(&mut patch, Some(old)),
+                    _ => {}
+                }
+                if !patch.is_empty() {
+                    patch.set_note("token", RENEWED.into());
                 }
             }
             TokenChange::End => {
