@@ -28,6 +28,7 @@ use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
+use crate::device_certificates::DeviceCertificates;
 use crate::device_tokens::TokenRenewal;
 use crate::feed::Feed;
 use crate::fleet;
@@ -96,6 +97,8 @@ pub struct Hub {
     pub directory: Arc<Directory>,
     /// The devices whose tokens callers have shown.
     pub token_holders: TokenHolders,
+    /// Devices by the certificates that they show.
+    pub certificates: Arc<DeviceCertificates>,
     set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
     /// The templates as they are now.
@@ -273,12 +276,23 @@ impl Hub {
             )
         };
         devices.read_from(supervisor.clone().recipient());
+        let certificates = Arc::new(DeviceCertificates::new(Arc::clone(&devices), Arc::clone(&store)));
         let identities = {
             let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
             let (tokens, clock, audit) =
                 (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
-            let deps =
-                ClientIdentitiesDeps { devices, directory, tree, tokens, renewal, store, clock, audit };
+            let certificates = Arc::clone(&certificates);
+            let deps = ClientIdentitiesDeps {
+                devices,
+                certificates,
+                directory,
+                tree,
+                tokens,
+                renewal,
+                store,
+                clock,
+                audit,
+            };
             ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());
@@ -390,6 +404,7 @@ impl Hub {
             audit,
             directory,
             token_holders,
+            certificates,
             set_up_token: Mutex::new(set_up_token),
             jobs,
             catalog,

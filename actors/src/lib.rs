@@ -42,6 +42,7 @@ pub mod fleet;
 
 mod backoff;
 mod delivery;
+mod device_certificates;
 mod device_tokens;
 mod known_devices;
 

@@ -11,6 +11,7 @@
 //! so a twin is the fold of its events: the store may keep a twin's row behind and catch it up later.
 
 mod audience;
+mod certificate;
 mod change;
 mod commands;
 mod control;
@@ -47,7 +48,7 @@ pub use details::SharedDetails;
 pub use document::add_units;
 pub use fields::Field;
 pub use firmware::FirmwareUpdate;
-pub use input::{Input, Outcome, Publish, Refusal, TokenChange};
+pub use input::{CertificateChange, Input, Outcome, Publish, Refusal, TokenChange};
 pub use intake::{Filed, MessageIntake, Rejected};
 pub use patch::{Part, Patch, WrongClock};
 pub use path::inside;

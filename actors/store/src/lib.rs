@@ -352,6 +352,16 @@ pub trait Store: Send + Sync + 'static {
     /// The device whose token has this hash.
     async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError>;
 
+    /// The device to which the certificate with this fingerprint is bound.
+    async fn find_certificate(&self, fingerprint: &str) -> Result<Option<DeviceId>, StoreError>;
+
+    /// The devices whose certificates end before this moment and the moments, the first ones first, as of the last commit.
+    async fn certificates_ending(
+        &self,
+        before: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<(DeviceId, Timestamp)>, StoreError>;
+
     /// Raw readings.
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError>;
 

@@ -159,6 +159,27 @@ impl Store for MemoryStore {
         Ok(twins.find(is_its).map(|twin| twin.id.clone()))
     }
 
+    async fn find_certificate(&self, fingerprint: &str) -> Result<Option<DeviceId>, StoreError> {
+        let inner = self.inner();
+        let mut twins = inner.twins.values().map(|(_, twin)| twin);
+        let is_its = |twin: &&Twin| !fingerprint.is_empty() && twin.profile.certificate() == fingerprint;
+        Ok(twins.find(is_its).map(|twin| twin.id.clone()))
+    }
+
+    async fn certificates_ending(
+        &self,
+        before: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<(DeviceId, Timestamp)>, StoreError> {
+        let inner = self.inner();
+        let ends = |twin: &Twin| Some((twin.id.clone(), twin.profile.certificate_end()?, twin.number));
+        let mut ending: Vec<_> = inner.twins.values().filter_map(|(_, twin)| ends(twin)).collect();
+        ending.retain(|(_, end, _)| *end < before);
+        ending.sort_unstable_by_key(|(_, end, number)| (*end, *number));
+        ending.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(ending.into_iter().map(|(id, end, _)| (id, end)).collect())
+    }
+
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
         let inner = self.inner();
         let mut messages: Vec<&Arc<Recorded>> = inner.of_device(query.device).collect();

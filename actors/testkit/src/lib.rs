@@ -244,6 +244,20 @@ impl Store for FailingStore {
         self.inner.find_token(hash).await
     }
 
+    async fn find_certificate(&self, fingerprint: &str) -> Result<Option<DeviceId>, StoreError> {
+        self.may_read("find certificate")?;
+        self.inner.find_certificate(fingerprint).await
+    }
+
+    async fn certificates_ending(
+        &self,
+        before: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<(DeviceId, Timestamp)>, StoreError> {
+        self.may_read("certificates")?;
+        self.inner.certificates_ending(before, limit).await
+    }
+
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
         self.may_read("history")?;
         self.inner.raw_history(query).await

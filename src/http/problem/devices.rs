@@ -8,6 +8,8 @@ pub enum DeviceProblem {
     /// The other device is not named: that would help a caller that tries tokens.
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
+    #[error("the certificate is bound to another device")]
+    CertificateTaken,
     #[error("too many wrong claim codes were said for this device: try again in {} minutes", minutes(*wait_ms))]
     ClaimTries { wait_ms: u64 },
 }
@@ -16,6 +18,7 @@ impl DeviceProblem {
     pub(super) fn status_and_code(self) -> (StatusCode, &'static str) {
         match self {
             Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
+            Self::CertificateTaken => (StatusCode::CONFLICT, "certificate_taken"),
             Self::ClaimTries { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_tries"),
         }
     }
@@ -23,6 +26,7 @@ impl DeviceProblem {
     pub(super) fn field(self) -> &'static str {
         match self {
             Self::TokenTaken => "auth_token",
+            Self::CertificateTaken => "fingerprint",
             Self::ClaimTries { .. } => "claim_code",
         }
     }
@@ -30,7 +34,7 @@ impl DeviceProblem {
     /// The seconds after which it may go otherwise.
     pub(super) fn retry_after(self) -> Option<u64> {
         match self {
-            Self::TokenTaken => None,
+            Self::TokenTaken | Self::CertificateTaken => None,
             Self::ClaimTries { wait_ms } => Some(wait_ms.div_ceil(1_000)),
         }
     }

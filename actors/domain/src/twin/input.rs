@@ -85,6 +85,8 @@ pub enum Input {
     SetLifecycle { state: Lifecycle, reason: Box<str> },
     /// A person makes the device another token, or ends all that it has; or the hub stores one anew.
     SetToken(TokenChange),
+    /// A person binds a certificate to the device, or none any more.
+    SetCertificate(CertificateChange),
     /// The device says how far it has come with its firmware.
     Firmware(Box<FirmwareReport>),
     /// It is to come to an image.
@@ -117,6 +119,20 @@ pub enum TokenChange {
     Renew { stored: Box<str>, hash: Box<str> },
     /// None counts any more.
     End,
+}
+
+/// A change of the certificate that is bound to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateChange {
+    /// The certificate with this fingerprint, in the place of one that was bound before.
+    Bind {
+        /// `sha256:` and 64 hexadecimal digits.
+        fingerprint: Box<str>,
+        /// Its end, where that is known.
+        expires: Option<Timestamp>,
+    },
+    /// None is bound any more.
+    Remove,
 }
 
 /// The outcome of an input.

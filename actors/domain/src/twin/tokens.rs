@@ -1,6 +1,6 @@
 //! Tokens of a device, as hashes: the one that it has, and the one before while both count.
 
-use super::fields::{BROKER_HASH, Field, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
+use super::fields::{BROKER_HASH, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
 use super::{Part, Patch, Profile, TokenChange};
 use crate::clock::Timestamp;
 
@@ -100,7 +100,5 @@ fn set_old(patch: &mut Patch, old: Option<(&str, Timestamp)>) {
 }
 
 fn set(patch: &mut Patch, name: &str, text: Option<&str>) {
-    if let Some(field) = Field::of(name) {
-        patch.set(Part::Text(field, text.map(Into::into)));
-    }
+    patch.set_text(name, text);
 }

@@ -33,6 +33,7 @@
 mod access;
 mod alarms;
 mod automation;
+mod certificates;
 mod chunks;
 mod commands;
 mod commit;
@@ -274,6 +275,18 @@ impl Store for SqlStore {
 
     async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError> {
         devices::find_token(self, hash).await
+    }
+
+    async fn find_certificate(&self, fingerprint: &str) -> Result<Option<DeviceId>, StoreError> {
+        certificates::find(self, fingerprint).await
+    }
+
+    async fn certificates_ending(
+        &self,
+        before: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<(DeviceId, Timestamp)>, StoreError> {
+        certificates::ending(self, before, limit).await
     }
 
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
