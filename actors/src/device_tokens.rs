@@ -1,7 +1,5 @@
 //! Tokens of devices as they are kept, and their comparison with what a client says.
 
-mod renewal;
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,11 +8,9 @@ use twinhub_domain::{Json, Object, Timestamp, Twin};
 use twinhub_mqtt::mosquitto::{self, SALT_BYTES};
 use twinhub_store::seal::{Seal, TokenMatch, plain_token};
 
-pub use renewal::TokenRenewal;
-
 /// The hashes of tokens: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth nothing
 /// for guessing, not even tokens that people chose. Those under an older key of the hub, and the plain SHA-256 of an
-/// earlier version, are known too: the next sign-in with the token replaces them (see [`TokenRenewal`]).
+/// earlier version, are known too: the next sign-in with the token replaces them (see [`crate::token_renewal`]).
 #[derive(Clone, Default)]
 pub struct Tokens {
     seal: Option<Arc<Seal>>,

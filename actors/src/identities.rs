@@ -32,11 +32,12 @@ use self::credentials::Credentials;
 use self::principals::{AnonymousClient, DeviceClient, DeviceCredential, KeyClient};
 use crate::accounts::directory::{Credential, Directory};
 use crate::device_certificates::{CertificateRefusal, CertifiedDevice, DeviceCertificates};
-use crate::device_tokens::{TokenRenewal, Tokens};
+use crate::device_tokens::Tokens;
 use crate::fleet::groups::TreeNow;
 use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::audit::NoteRefusal;
+use crate::token_renewal::TokenRenewal;
 
 /// The treatment of clients without a password, the most lenient first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

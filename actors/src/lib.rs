@@ -45,6 +45,7 @@ mod delivery;
 mod device_certificates;
 mod device_tokens;
 mod known_devices;
+mod token_renewal;
 
 pub mod archive;
 pub mod audit;

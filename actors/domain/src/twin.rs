@@ -11,11 +11,11 @@
 //! so a twin is the fold of its events: the store may keep a twin's row behind and catch it up later.
 
 mod audience;
-mod certificate;
 mod change;
 mod commands;
 mod control;
 mod convergence;
+mod credentials;
 mod delta;
 mod details;
 mod document;
@@ -34,7 +34,6 @@ mod repeats;
 mod setup;
 mod size_limits;
 mod stored;
-mod tokens;
 mod translation;
 mod turn;
 mod units;

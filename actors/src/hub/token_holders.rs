@@ -8,9 +8,10 @@ use twinhub_access::DeviceReach;
 use twinhub_domain::{DeviceNumber, Refusal, Twin};
 
 use crate::HubError;
-use crate::device_tokens::{TokenRenewal, Tokens};
+use crate::device_tokens::Tokens;
 use crate::hub::Hub;
 use crate::messages::archive::FindToken;
+use crate::token_renewal::TokenRenewal;
 use crate::twin_registry::TwinRegistry;
 
 /// Tokens that are remembered, at 150 bytes each; with more all are looked up again.

@@ -1,7 +1,8 @@
-//! Tokens of a device, as hashes: the one that it has, and the one before while both count.
+//! Credentials of a device: its tokens, as hashes (the one that it has, and the one before while both count), and the
+//! fingerprint of the certificate that is bound to it.
 
-use super::fields::{BROKER_HASH, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
-use super::{Part, Patch, Profile, TokenChange};
+use super::fields::{BROKER_HASH, CERTIFICATE, CERTIFICATE_END, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
+use super::{CertificateChange, Part, Patch, Profile, TokenChange};
 use crate::clock::Timestamp;
 
 /// The note in the event of a token that is the same and stored anew.
@@ -91,6 +92,43 @@ impl Profile {
     pub(super) fn forget_old_token(&mut self) {
         self.more.remove(OLD_TOKEN_HASH);
         self.more.remove(OLD_TOKEN_UNTIL);
+    }
+
+    /// The fingerprint of the certificate that is bound to the device; empty where none is.
+    #[must_use]
+    pub fn certificate(&self) -> &str {
+        self.text(CERTIFICATE)
+    }
+
+    /// The end of that certificate, where it is known.
+    #[must_use]
+    pub fn certificate_end(&self) -> Option<Timestamp> {
+        if self.certificate().is_empty() {
+            return None;
+        }
+        Timestamp::parse(self.text(CERTIFICATE_END))
+    }
+
+    /// The patch by which another certificate is bound, or none any more; empty where it is so already.
+    pub(super) fn change_certificate(&self, change: &CertificateChange) -> Patch {
+        let (fingerprint, end) = match change {
+            CertificateChange::Bind { fingerprint, expires } => (Some(&**fingerprint), *expires),
+            CertificateChange::Remove => (None, None),
+        };
+        let mut patch = Patch::default();
+        if fingerprint.unwrap_or_default() != self.certificate() {
+            patch.set_text(CERTIFICATE, fingerprint);
+        }
+        if end != self.certificate_end() {
+            patch.set_text(CERTIFICATE_END, end.map(|end| end.to_string()).as_deref());
+        }
+        patch
+    }
+
+    /// No certificate is bound any more.
+    pub(super) fn forget_certificate(&mut self) {
+        self.more.remove(CERTIFICATE);
+        self.more.remove(CERTIFICATE_END);
     }
 }
 
