@@ -56,7 +56,7 @@ impl TokenRenewal {
                 // It was deleted or retired meanwhile, and has no token any more.
                 Err(NotAccepted::Refused(_)) => {}
                 Err(NotAccepted::Lost) => {
-                    warn!(%device, "a token is still stored under an older key of the hub")
+                    warn!(%device, "a token is still stored under an older key of the hub");
                 }
             }
         });

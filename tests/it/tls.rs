@@ -3,4 +3,5 @@
 mod certificates;
 mod clients;
 mod device_certificates;
+mod expiry;
 mod websocket;

@@ -17,10 +17,10 @@ use self::access::AccessRecords;
 use self::automation::MemoryAutomation;
 use self::fleet::MemoryFleet;
 use super::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
-    DeviceQuery, DeviceSort, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
-    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError, select,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
+    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
+    DevicePlace, DeviceQuery, DeviceSort, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage,
+    JobDeviceQuery, JobPlace, Replayed, RunPage, RunQuery, Store, StoreError, select,
 };
 use twinhub_access::Reach;
 use twinhub_domain::Outgoing;
@@ -170,14 +170,17 @@ impl Store for MemoryStore {
         &self,
         before: Timestamp,
         limit: u64,
-    ) -> Result<Vec<(DeviceId, Timestamp)>, StoreError> {
+    ) -> Result<Vec<CertificateEnd>, StoreError> {
         let inner = self.inner();
-        let ends = |twin: &Twin| Some((twin.id.clone(), twin.profile.certificate_end()?, twin.number));
-        let mut ending: Vec<_> = inner.twins.values().filter_map(|(_, twin)| ends(twin)).collect();
-        ending.retain(|(_, end, _)| *end < before);
-        ending.sort_unstable_by_key(|(_, end, number)| (*end, *number));
+        let end = |twin: &Twin| {
+            let at = twin.profile.certificate_end()?;
+            Some(CertificateEnd { device: twin.id.clone(), number: twin.number, at })
+        };
+        let mut ending: Vec<_> = inner.twins.values().filter_map(|(_, twin)| end(twin)).collect();
+        ending.retain(|end| end.at < before);
+        ending.sort_unstable_by_key(|end| (end.at, end.number));
         ending.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(ending.into_iter().map(|(id, end, _)| (id, end)).collect())
+        Ok(ending)
     }
 
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {

@@ -23,10 +23,10 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_store::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
-    DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, JobPlace, Replayed,
-    RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
+    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
+    DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
+    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
 /// The ways in which a commit fails.
@@ -253,7 +253,7 @@ impl Store for FailingStore {
         &self,
         before: Timestamp,
         limit: u64,
-    ) -> Result<Vec<(DeviceId, Timestamp)>, StoreError> {
+    ) -> Result<Vec<CertificateEnd>, StoreError> {
         self.may_read("certificates")?;
         self.inner.certificates_ending(before, limit).await
     }

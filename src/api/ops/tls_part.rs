@@ -16,6 +16,8 @@ pub(super) struct TlsPart {
     status: &'static str,
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
+    /// Certificates that are bound to devices and end within two weeks, or have ended: an alarm of each device says so.
+    device_certificates_ending: u64,
     /// SHA-256 of the certificate.
     #[schema(example = "5F:0C:…")]
     fingerprint: String,
@@ -30,13 +32,20 @@ pub(super) struct TlsPart {
 }
 
 impl TlsPart {
-    pub(super) fn of(state: TlsState, now: Timestamp) -> Self {
+    pub(super) fn of(state: TlsState, device_certificates_ending: u64, now: Timestamp) -> Self {
         let TlsState { is_own: _, begins, expires, fingerprint, authority, problem } = state;
         let status = match &problem {
             Some(_) => "broken",
             None => CertificateState::of(Some(begins), expires, now).as_str(),
         };
-        Self { status, expires_at: expires, fingerprint, authority_fingerprint: authority, problem }
+        Self {
+            status,
+            expires_at: expires,
+            device_certificates_ending,
+            fingerprint,
+            authority_fingerprint: authority,
+            problem,
+        }
     }
 
     pub(super) fn status(&self) -> &'static str {
@@ -59,7 +68,7 @@ mod tests {
                 authority: None,
                 problem: problem.map(Into::into),
             };
-            assert_eq!(TlsPart::of(state, Timestamp::from_millis(0)).status, expected, "{days}");
+            assert_eq!(TlsPart::of(state, 0, Timestamp::from_millis(0)).status, expected, "{days}");
         };
         check(14, None, "ok");
         check(13, None, "expiring");

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DistinguishedName,
@@ -40,15 +41,17 @@ pub struct DeviceKeys {
 pub struct CertificateWish<'a> {
     pub common: &'a str,
     pub uri: Option<&'a str>,
-    /// It has ended.
-    pub is_over: bool,
+    /// It ends in so many days; a negative number: it ended so many ago.
+    pub days: i64,
+    /// It is for a server at `localhost`, instead of a device.
+    pub is_server: bool,
     pub serial: u64,
 }
 
 impl<'a> CertificateWish<'a> {
     /// For this common name.
     pub fn of(common: &'a str) -> Self {
-        Self { common, uri: None, is_over: false, serial: 1 }
+        Self { common, uri: None, days: 1_000, is_server: false, serial: 1 }
     }
 
     fn params(&self) -> CertificateParams {
@@ -59,9 +62,17 @@ impl<'a> CertificateWish<'a> {
             params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
         }
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(if self.is_over { 2021 } else { 2049 }, 1, 1);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let end = since.checked_add_signed(self.days * 86_400).unwrap();
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
         params.serial_number = Some(self.serial.into());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if self.is_server {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            let localhost = "localhost".try_into().unwrap();
+            params.subject_alt_names =
+                vec![SanType::DnsName(localhost), SanType::IpAddress([127, 0, 0, 1].into())];
+        }
         params
     }
 }
@@ -78,6 +89,12 @@ impl DeviceKeys {
         let digits: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let fingerprint = format!("sha256:{digits}");
         Self { certificate: certificate.pem(), key: key.serialize_pem(), fingerprint }
+    }
+
+    /// Writes it as the files of a server into this folder.
+    pub fn serve_from(&self, folder: &Path) {
+        std::fs::write(folder.join("server.key"), &self.key).unwrap();
+        std::fs::write(folder.join("server.pem"), &self.certificate).unwrap();
     }
 
     /// A client of HTTP that shows it.

@@ -109,7 +109,7 @@ async fn a_certificate_that_does_not_count_is_refused_with_its_reason() {
     let guarded = Guarded::with(&[("--tls-client-ca", &authorities)], &["pump"]).await;
     let of = CertificateWish::of;
     for (keys, reason, counted) in [
-        (ours.issue(&CertificateWish { is_over: true, ..of("pump") }), "has expired", "certificate_expired"),
+        (ours.issue(&CertificateWish { days: -1, ..of("pump") }), "has expired", "certificate_expired"),
         (ours.issue(&CertificateWish { serial: 7, ..of("pump") }), "is revoked", "certificate_revoked"),
         (others.issue(&of("pump")), "no authority", "unknown_certificate"),
         (DeviceKeys::self_signed(&of("pump")), "no authority", "unknown_certificate"),
@@ -152,7 +152,7 @@ async fn a_bound_certificate_counts_whoever_signed_it_and_alone() {
     let mut named = guarded.connect(&by_name, "pump", None).await.unwrap();
     let (status, bound) = guarded.bind(CERTIFICATE, own.certificate.clone()).await;
     assert_eq!((status, &bound["fingerprint"]), (200, &json!(own.fingerprint)), "{bound}");
-    assert_eq!((&bound["expires_at"], &bound["status"]), (&json!("2049-01-01T00:00:00.000Z"), &json!("ok")));
+    assert!(bound["expires_at"].is_string() && bound["status"] == "ok", "{bound}");
     named.until_ended().await;
     assert_eq!(guarded.report(&own, "pump").await.0, 201);
     assert_eq!(guarded.report(&own, "fan").await.0, 404);

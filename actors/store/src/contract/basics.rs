@@ -195,7 +195,7 @@ async fn a_device_is_found_by_its_certificate() {
         let ending = async |seconds: i64, limit: u64| {
             let before = Timestamp::from_millis(seconds * 1_000);
             let ending = fixture.store.certificates_ending(before, limit).await.unwrap();
-            ending.into_iter().map(|(id, end)| format!("{id} {}", end.millis() / 1_000)).collect::<Vec<_>>()
+            ending.iter().map(|end| format!("{} {}", end.device, end.at.millis() / 1_000)).collect::<Vec<_>>()
         };
         assert_eq!(found("sha256:ab").await.unwrap().as_str(), "pump");
         assert_eq!(found("sha256:ef").await.unwrap().as_str(), "lamp");

@@ -1,13 +1,13 @@
 //! Devices by the certificates that are bound to them.
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use twinhub_domain::{DeviceId, Timestamp};
+use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
 
 use super::SqlStore;
 use super::devices::{numbers, read};
 use super::entities::device;
 use super::rows::{self, device_id, failed};
-use crate::{StoreError, select};
+use crate::{CertificateEnd, StoreError, select};
 
 /// See [`crate::Store::find_certificate`].
 pub async fn find(store: &SqlStore, fingerprint: &str) -> Result<Option<DeviceId>, StoreError> {
@@ -25,11 +25,12 @@ pub async fn ending(
     store: &SqlStore,
     before: Timestamp,
     limit: u64,
-) -> Result<Vec<(DeviceId, Timestamp)>, StoreError> {
+) -> Result<Vec<CertificateEnd>, StoreError> {
     const READ: &str = "read certificates";
-    let found: Vec<(String, i64)> = device::Entity::find()
+    let found: Vec<(String, i64, i64)> = device::Entity::find()
         .select_only()
         .column(device::Column::Id)
+        .column(device::Column::Number)
         .column(device::Column::CertificateEnd)
         .filter(device::Column::CertificateEnd.lt(before.millis()))
         .order_by_asc(device::Column::CertificateEnd)
@@ -39,5 +40,9 @@ pub async fn ending(
         .all(&store.readers)
         .await
         .map_err(failed(READ))?;
-    found.into_iter().map(|(id, end)| Ok((device_id(READ, &id)?, Timestamp::from_millis(end)))).collect()
+    let end = |(id, number, at): (String, i64, i64)| {
+        let (device, at) = (device_id(READ, &id)?, Timestamp::from_millis(at));
+        Ok(CertificateEnd { device, number: DeviceNumber(number), at })
+    };
+    found.into_iter().map(end).collect()
 }

@@ -81,10 +81,10 @@ use self::rows::failed;
 use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
 use super::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
-    DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, JobPlace, Replayed,
-    RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
+    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
+    DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
+    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 use crate::layers::LayerCache;
 use crate::seal::Seal;
@@ -285,7 +285,7 @@ impl Store for SqlStore {
         &self,
         before: Timestamp,
         limit: u64,
-    ) -> Result<Vec<(DeviceId, Timestamp)>, StoreError> {
+    ) -> Result<Vec<CertificateEnd>, StoreError> {
         certificates::ending(self, before, limit).await
     }
 
