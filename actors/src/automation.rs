@@ -26,7 +26,6 @@ mod requests;
 mod starting;
 mod templates;
 
-pub(crate) use confined::leaves_devices;
 pub(crate) use reading::query_of;
 
 use std::collections::BTreeMap;

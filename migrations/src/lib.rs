@@ -17,6 +17,7 @@ mod m0012_run_seq;
 mod m0013_composed;
 mod m0014_scopes;
 mod m0015_device_access;
+mod m0016_web_tokens;
 mod m0017_certificates;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_composed::Migration),
             Box::new(m0014_scopes::Migration),
             Box::new(m0015_device_access::Migration),
+            Box::new(m0016_web_tokens::Migration),
             Box::new(m0017_certificates::Migration),
         ]
     }

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use crate::firmware::images;
 use crate::support::http::KeptConnection;
 use crate::support::hub::Installation;
+use crate::support::people::Person;
 use crate::support::{HubProcess, MqttDevice, WebSocketSession, eventually, within};
 
 /// Connections that have asked something and are kept for more.
@@ -132,4 +133,46 @@ async fn live_sessions_leave_room_for_requests() {
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     device.say("iot/devices/d/data", r#"{"temperature": 21.5}"#).await;
     assert!(within("an event", subscriber.next()).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_places_are_kept_for_those_who_have_signed_in() {
+    enough_handles();
+    let hub = Installation::new().with("--http-connections", "80").start().await;
+    let ann = Person::first(&hub, "ann").await;
+    let (key, _) = ann.make_key(&hub, "viewer").await;
+    // Requests of strangers that are under way, which nobody closes for being idle: the hub waits for the rest.
+    let mut crowd = Vec::new();
+    for _ in 0..72 {
+        let mut connection = KeptConnection::open(hub.http).await;
+        let lines = [
+            "POST /api/auth/login HTTP/1.1",
+            "Host: localhost",
+            "Content-Type: application/json",
+            "Content-Length: 100",
+            "Expect: 100-continue",
+        ];
+        assert_eq!(connection.ask(&lines, "").await.expect("an answer").status, 100);
+        crowd.push(connection);
+    }
+    let asks = async |path: &str, credential: Option<&str>| {
+        let line = format!("GET {path} HTTP/1.1");
+        let lines = [&*line, "Host: localhost"].into_iter().chain(credential).collect::<Vec<_>>();
+        let answer = KeptConnection::open(hub.http).await.ask(&lines, "").await.expect("an answer");
+        (answer.status, answer.code())
+    };
+    let full = (503, "too_many_connections".to_owned());
+    for path in ["/login", "/api/devices"] {
+        assert_eq!(asks(path, None).await, full, "{path}");
+    }
+    let (cookie, bearer) = (format!("Cookie: {}", ann.cookie), format!("Authorization: Bearer {key}"));
+    for credential in [&cookie, &bearer] {
+        assert_eq!(asks("/api/devices", Some(credential)).await.0, 200);
+    }
+    let wrong = bearer.replace("twh_pat_", "twh_pat_0");
+    assert_ne!(asks("/api/devices", Some(&wrong)).await.0, 200, "a credential is one that counts");
+    assert_eq!(asks("/health", None).await.0, 200, "monitoring works above all");
+    drop(crowd);
+    eventually("strangers are served again", async || (asks("/login", None).await.0 == 200).then_some(()))
+        .await;
 }

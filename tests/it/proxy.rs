@@ -1,7 +1,7 @@
-//! The hub behind nginx, with the configuration that the README has.
+//! The hub behind nginx and Caddy, with the configurations that the README has.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,83 +15,129 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
+use crate::support::certificates::connect_to;
 use crate::support::hub::Installation;
+use crate::support::mqtt::ByteStream;
 use crate::support::people::{PASSWORD, Person};
 use crate::support::{PATIENCE, eventually, within};
 
 const NAME: &str = "hub.example.com";
 
-/// An nginx of this test's own.
-struct Nginx {
+/// A proxy of this test's own, in front of a hub.
+struct Proxy {
     _child: Child,
-    /// With TLS, and without.
     https: SocketAddr,
-    http: SocketAddr,
+    /// Where WebSockets are opened: without TLS, or with it by this authority.
+    websocket: (SocketAddr, Option<PathBuf>),
 }
 
 fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The README's configuration, for these addresses and this folder.
-fn configuration(hub: SocketAddr, https: SocketAddr, http: SocketAddr, folder: &Path) -> String {
+/// The block of the README in this language, with other words in the place of some.
+fn readme_block(language: &str, replaced: &[(&str, String)]) -> String {
     let readme = include_str!("../../README.md");
-    let block = readme.split_once("```nginx\n").unwrap().1.split_once("```").unwrap().0;
+    let block = readme.split_once(&format!("```{language}\n")).unwrap().1.split_once("```").unwrap().0;
     let mut text = block.to_owned();
-    let folder = folder.display();
-    for (said, here) in [
-        ("listen 443 ssl;", format!("listen {https} ssl; listen {http};")),
-        ("/etc/ssl/hub.example.com.pem", format!("{folder}/server.pem")),
-        ("/etc/ssl/hub.example.com.key", format!("{folder}/server.key")),
-        ("http://127.0.0.1:8080", format!("http://{hub}")),
-    ] {
+    for (said, here) in replaced {
         assert!(text.contains(said), "the README says {said}");
-        text = text.replace(said, &here);
+        text = text.replace(said, here);
     }
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let temporary = temporary.map(|name| format!("{name}_temp_path {folder}/{name};\n")).concat();
-    format!(
-        "pid {folder}/nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
-    )
+    text
 }
 
-impl Nginx {
-    async fn start(hub: SocketAddr, folder: &Path) -> Self {
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=hub.example.com", "-keyout"])
-            .arg(folder.join("server.key"))
-            .arg("-out")
-            .arg(folder.join("server.pem"))
-            .stdin(Stdio::null())
-            .output();
-        assert!(within("a certificate", made).await.unwrap().status.success());
-        let (https, http) = (free_port(), free_port());
-        let file = folder.join("nginx.conf");
-        std::fs::write(&file, configuration(hub, https, http, folder)).unwrap();
-        let places = ["/usr/sbin/nginx", "/usr/local/bin/nginx", "/opt/homebrew/bin/nginx"];
-        let program = places.iter().find(|path| Path::new(path).exists()).expect("nginx is installed");
-        let child = Command::new(program)
-            .args(["-g", "daemon off; master_process off;", "-p"])
-            .arg(folder)
-            .arg("-c")
-            .arg(file)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        eventually("nginx listens", async || TcpStream::connect(https).await.ok()).await;
-        Self { _child: child, https, http }
+/// The program in one of these places.
+fn program(places: &[&'static str]) -> &'static str {
+    places
+        .iter()
+        .find(|path| Path::new(path).exists())
+        .unwrap_or_else(|| panic!("none of {places:?} is there"))
+}
+
+async fn nginx(hub: SocketAddr, folder: &Path) -> Proxy {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=hub.example.com", "-keyout"])
+        .arg(folder.join("server.key"))
+        .arg("-out")
+        .arg(folder.join("server.pem"))
+        .stdin(Stdio::null())
+        .output();
+    assert!(within("a certificate", made).await.unwrap().status.success());
+    let (https, http) = (free_port(), free_port());
+    let shown = folder.display();
+    let block = readme_block(
+        "nginx",
+        &[
+            ("listen 443 ssl;", format!("listen {https} ssl; listen {http};")),
+            ("/etc/ssl/hub.example.com.pem", format!("{shown}/server.pem")),
+            ("/etc/ssl/hub.example.com.key", format!("{shown}/server.key")),
+            ("http://127.0.0.1:8080", format!("http://{hub}")),
+        ],
+    );
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary = temporary.map(|name| format!("{name}_temp_path {shown}/{name};\n")).concat();
+    let configuration = format!(
+        "pid {shown}/nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{block}}}\n"
+    );
+    let file = folder.join("nginx.conf");
+    std::fs::write(&file, configuration).unwrap();
+    let mut command =
+        Command::new(program(&["/usr/sbin/nginx", "/usr/local/bin/nginx", "/opt/homebrew/bin/nginx"]));
+    command.args(["-g", "daemon off; master_process off;", "-p"]).arg(folder).arg("-c").arg(file);
+    // Over the listener without TLS, whose pages are another origin.
+    Proxy { _child: spawn(command), https, websocket: (http, None) }
+}
+
+async fn caddy(hub: SocketAddr, folder: &Path) -> Proxy {
+    let (https, http) = (free_port(), free_port());
+    let block = readme_block("caddy", &[("127.0.0.1:8080", hub.to_string())]);
+    let shown = folder.display();
+    // Its own authority vouches for the name, instead of one out there.
+    let here = format!(
+        "{{\nadmin off\nlocal_certs\nskip_install_trust\ndefault_bind 127.0.0.1\nhttps_port {}\nhttp_port {}\n\
+         storage file_system {shown}/kept\n}}\n",
+        https.port(),
+        http.port()
+    );
+    let file = folder.join("Caddyfile");
+    std::fs::write(&file, here + &block).unwrap();
+    let mut command =
+        Command::new(program(&["/usr/bin/caddy", "/usr/local/bin/caddy", "/opt/homebrew/bin/caddy"]));
+    command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
+    command.env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
+    let authority = folder.join("kept/pki/authorities/local/root.crt");
+    Proxy { _child: spawn(command), https, websocket: (https, Some(authority)) }
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+}
+
+impl Proxy {
+    /// A connection for a WebSocket, and the origin of a page that opens it.
+    async fn stream(&self) -> (String, Box<dyn ByteStream>) {
+        match &self.websocket {
+            (http, None) => {
+                let stream = TcpStream::connect(http).await.unwrap();
+                (format!("http://{NAME}:{}", http.port()), Box::new(stream))
+            }
+            (https, Some(authority)) => {
+                let stream = connect_to(NAME.try_into().unwrap(), *https, authority).await.unwrap();
+                (format!("https://{NAME}:{}", https.port()), Box::new(stream))
+            }
+        }
     }
 }
 
@@ -106,23 +152,36 @@ async fn reads(stream: &mut Response, wanted: &str) {
 
 #[tokio::test]
 async fn everything_works_behind_nginx_as_the_readme_has_it() {
-    let folder = TempDir::with_prefix("twinhub-nginx-").unwrap();
+    everything_works_behind(nginx).await;
+}
+
+#[tokio::test]
+async fn everything_works_behind_caddy_as_the_readme_has_it() {
+    everything_works_behind(caddy).await;
+}
+
+async fn everything_works_behind(start: impl AsyncFn(SocketAddr, &Path) -> Proxy) {
+    let folder = TempDir::with_prefix("twinhub-proxy-").unwrap();
     let public = format!("https://{NAME}");
     let installation =
         Installation::new().with("--public-url", &public).with("--trusted-proxies", "127.0.0.1,::1");
     let hub = installation.start().await;
     let ann = Person::first(&hub, "ann").await;
-    let nginx = Nginx::start(hub.http, folder.path()).await;
+    let proxy = start(hub.http, folder.path()).await;
     let client = Client::builder()
         .no_proxy()
         .timeout(PATIENCE)
         .danger_accept_invalid_certs(true)
-        .resolve(NAME, nginx.https)
+        .resolve(NAME, proxy.https)
         .local_address(IpAddr::from([127, 0, 0, 2])) // another machine than the proxy
         .build()
         .unwrap();
-    let origin = format!("https://{NAME}:{}", nginx.https.port());
+    let origin = format!("https://{NAME}:{}", proxy.https.port());
     let url = |path: &str| format!("{origin}{path}");
+    eventually("the proxy serves", async || {
+        client.get(url("/ready")).send().await.ok().filter(|answer| answer.status() == 200)
+    })
+    .await;
 
     let page = client.get(url("/api/devices")).header("X-Forwarded-For", "127.0.0.1").send().await.unwrap();
     assert_eq!(page.status(), 401, "nobody behind a proxy is on this machine");
@@ -141,7 +200,7 @@ async fn everything_works_behind_nginx_as_the_readme_has_it() {
     let cookie = cookie.unwrap().to_str().unwrap().to_owned();
     assert!(cookie.ends_with("; Secure"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap().to_owned();
-    // The client is the one that nginx saw, whatever it said of itself.
+    // The client is the one that the proxy saw, whatever it said of itself.
     let entries = ann.json(&hub, "/api/audit?action=user.signed_in&limit=1").await;
     assert_eq!(entries[0]["address"], "127.0.0.2");
 
@@ -154,13 +213,12 @@ async fn everything_works_behind_nginx_as_the_readme_has_it() {
     let mut events = events.header("Cookie", &cookie).send().await.unwrap();
     reads(&mut events, "\"device_id\":\"pump-1\"").await;
 
-    // The WebSocket over the listener without TLS, whose pages are another origin.
-    let host = format!("{NAME}:{}", nginx.http.port());
+    let (page, stream) = proxy.stream().await;
+    let host = page.split_once("//").unwrap().1;
     let mut request = format!("ws://{host}/api/ws").into_client_request().unwrap();
     let headers = request.headers_mut();
-    headers.insert("Origin", format!("http://{host}").parse().unwrap());
+    headers.insert("Origin", page.parse().unwrap());
     headers.insert("Cookie", cookie.parse().unwrap());
-    let stream = TcpStream::connect(nginx.http).await.unwrap();
     let (mut socket, _) = within("a WebSocket", client_async(request, stream)).await.unwrap();
     socket.send(Message::text(r#"{"type":"subscribe","id":"s","since":0}"#)).await.unwrap();
     let heard = tokio::time::timeout(Duration::from_secs(30), async {

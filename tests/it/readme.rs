@@ -77,7 +77,7 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
             "json" if block.text.contains("sensor_readings") => take_payloads(&hub, &block).await,
             "conf" => keeps_everything(&block).await,
             "toml" => is_configuration(dir.path(), &block).await,
-            // The proxies' own: nginx runs with its block in `proxy.rs`.
+            // The proxies' own: both run with their blocks in `proxy.rs`.
             "nginx" | "caddy" => {}
             // Pictures, and answers that stand shortened.
             "" | "json" => {}

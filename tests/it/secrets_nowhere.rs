@@ -7,8 +7,10 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::single_sign_on::{Tab, with_provider};
 use crate::support::hub::{HubProcess, Installation, run};
 use crate::support::people::{PASSWORD, Person};
+use crate::support::provider::{IdentityProvider, SECRET};
 use crate::support::{Mosquitto, eventually};
 
 /// Files that have to have secrets in them: the hub's own keys.
@@ -45,10 +47,14 @@ async fn no_secret_is_found_in_answers_exports_logs_or_files() {
     let mosquitto = Mosquitto::start().await;
     let broker = words.make("password of the broker");
     let signing = words.make("secret in a variable");
-    let installation = Installation::new()
+    let shared = words.make("secret of JSON web tokens");
+    let provider = IdentityProvider::start().await;
+    words.take("secret at the provider", SECRET);
+    let installation = with_provider(Installation::new(), &provider)
         .with("--mqtt", &format!("mqtt://hub:{broker}@{}", mosquitto.address))
         .with("--log", "debug")
         .with("--registration", "open")
+        .in_environment("JWT_SECRET", &shared)
         .in_environment("TWINHUB_SECRET_HOOK", &signing);
     let hub = installation.start().await;
     let link = hub.banner.split("/setup#").nth(1).unwrap().split_whitespace().next().unwrap();
@@ -57,6 +63,13 @@ async fn no_secret_is_found_in_answers_exports_logs_or_files() {
     words.take("password", PASSWORD);
     words.take("session", ann.cookie.split('=').nth(1).unwrap());
     set_secrets(&hub, &ann, &mut words).await;
+    set_keys(&hub, &ann, &mut words).await;
+    provider.is_signed_in("s-1", "kim", &["guests"]);
+    let landed = Tab::default().sign_on(&hub).await;
+    assert_eq!(landed.status, 200, "{landed:?}");
+    let state = landed.url.split("state=").nth(1).unwrap().split('&').next().unwrap();
+    words.take("state of a sign-in", state);
+    assert_eq!(words.found_in(landed.page.as_bytes()), [""; 0], "{}", landed.page);
 
     let mut seen = 0;
     for path in readable(&hub, &ann).await {
@@ -147,19 +160,80 @@ async fn set_secrets(hub: &HubProcess, ann: &Person, words: &mut SecretWords) {
     words.take("second factor", factor["secret"].as_str().unwrap());
 }
 
+/// Makes every key that the API gives out.
+async fn set_keys(hub: &HubProcess, ann: &Person, words: &mut SecretWords) {
+    let made = async |path: &str, body: Value| {
+        let answer = ann.send(hub, Method::POST, path, &body).await;
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str::<Value>(&text).unwrap_or_default()
+    };
+    let by_key = async |secret: &str, path: &str, body: Value| {
+        let asked = hub.request(Method::POST, path).bearer_auth(secret).json(&body);
+        let answer = asked.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let text = |document: &Value, name: &str| document[name].as_str().unwrap().to_owned();
+
+    let key = text(&made("/api/provisioning/keys", json!({ "name": "line" })).await, "secret");
+    let device = by_key(&key, "/api/provision", json!({ "device_id": "line-1" })).await;
+    words.take("provisioning key", &key);
+    words.take("token of a provisioned device", &text(&device, "auth_token"));
+    let rotated = made("/api/devices/line-1/token?overlap=1h", json!({})).await;
+    words.take("second token of a device", &text(&rotated, "auth_token"));
+    let code = words.make("claim code");
+    made(
+        "/api/devices",
+        json!({ "device_id": "box", "name": "Box", "serial_number": "S-1", "claim_code": code }),
+    )
+    .await;
+
+    let rule = json!({ "id": "bell", "triggers": [{ "webhook": "door" }], "actions": [{ "log": "ding" }] });
+    made("/api/automation/rules", rule).await;
+    let key = text(&made("/api/automation/webhooks/door/keys", json!({ "name": "gate" })).await, "secret");
+    by_key(&key, "/api/automation/webhooks/door", json!({ "by": "hand" })).await;
+    words.take("key of a webhook", &key);
+    // A bridge signs in with such a key over MQTT.
+    let bridge = json!({ "name": "zigbee", "role": "admin", "service": true });
+    words.take("key of a bridge", &text(&made("/api/auth/keys", bridge).await, "secret"));
+
+    let invited = made("/api/users/invitations", json!({ "name": "cid", "role": "viewer" })).await;
+    words.take("invitation", text(&invited, "link").split_once('#').unwrap().1);
+    let shared = made("/api/auth/shares", json!({ "name": "lobby" })).await;
+    let share = text(&shared, "link").split_once('#').unwrap().1.to_owned();
+    let opened = hub.post("/api/auth/shares/open", &json!({ "token": share })).await;
+    assert!(opened.status().is_success(), "{}", opened.text().await.unwrap());
+    words.take("share link", &share);
+    let login = json!({ "username": "ann", "password": PASSWORD });
+    let token = hub.post("/v1/auth/login", &login).await.json::<Value>().await.unwrap();
+    words.take("JSON web token", &text(&token, "access_token"));
+    let account = json!({ "username": "dan", "email": "dan@example.com", "password": PASSWORD });
+    let account = hub.post("/api/auth/register", &account).await.json::<Value>().await.unwrap();
+    words.take("key of a new account", &text(&account, "api_key"));
+}
+
 /// The paths of all routes that are read, with what there is in the place of their parameters.
 async fn readable(hub: &HubProcess, ann: &Person) -> Vec<String> {
     let description = ann.json(hub, "/api/openapi.json").await;
     let paths = description["paths"].as_object().unwrap();
-    let reads =
-        paths.iter().filter(|(path, methods)| methods.get("get").is_some() && !path.contains("stream"));
+    // The way to the identity provider leads away from here: somebody signs in by it.
+    let is_read = |path: &str| !path.contains("stream") && !path.contains("/oidc/");
+    let reads = paths.iter().filter(|(path, methods)| methods.get("get").is_some() && is_read(path));
     let mut all: Vec<String> = reads.map(|(path, _)| filled(path)).collect();
     all.extend(["/api/events?since=0&limit=1000".into(), "/api/audit?limit=1000".into()]);
     all
 }
 
 fn filled(path: &str) -> String {
-    let id = [("rules", "tell"), ("templates", "ovens"), ("devices", "pump"), ("users", "bob")];
+    let id = [
+        ("rules", "tell"),
+        ("templates", "ovens"),
+        ("devices", "pump"),
+        ("users", "bob"),
+        ("webhooks", "door"),
+    ];
     let id =
         id.into_iter().find(|(folder, _)| path.contains(&format!("/{folder}/"))).map_or("x", |(_, id)| id);
     let mut filled = String::new();
@@ -183,6 +257,35 @@ fn search_files(folder: &Path, words: &SecretWords) {
         }
     }
     assert!(searched >= 2, "{searched} files");
+}
+
+#[tokio::test]
+async fn no_secret_is_shown_with_the_configuration() {
+    let (mut words, dir) = (SecretWords::default(), tempfile::tempdir().unwrap());
+    let provider = words.make("secret at the provider");
+    let file = dir.path().join("oidc.secret");
+    std::fs::write(&file, words.make("secret in a file")).unwrap();
+    let jwt = words.make("secret of JSON web tokens");
+    let place = [
+        "--data-dir",
+        dir.path().to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--mqtt-listen",
+        "127.0.0.1:0",
+    ];
+    let oidc =
+        ["--oidc-issuer", "https://id.example.com", "--oidc-client-id", "hub", "--oidc-roles", "*=viewer"];
+    for secret in [["--oidc-client-secret", &provider], ["--oidc-client-secret-file", file.to_str().unwrap()]]
+    {
+        for command in ["config", "doctor"] {
+            let output =
+                run(&[&[command], &place[..], &oidc, &secret].concat(), &[("JWT_SECRET", &jwt)]).await;
+            let text = [output.stdout, output.stderr].concat();
+            assert!(!text.is_empty());
+            assert_eq!(words.found_in(&text), [""; 0], "{command}: {}", String::from_utf8_lossy(&text));
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,18 +14,18 @@ use crate::support::within;
 
 /// A browser as far as cookies and navigations go.
 #[derive(Default)]
-struct Tab {
+pub struct Tab {
     /// Name, value, and whether they come along from another site.
     cookies: BTreeMap<String, (String, bool)>,
 }
 
 /// The page that a sign-in ended at.
 #[derive(Debug)]
-struct Landed {
-    status: u16,
-    page: String,
+pub struct Landed {
+    pub status: u16,
+    pub page: String,
     /// The address that the provider has sent the browser to.
-    url: String,
+    pub url: String,
 }
 
 impl Tab {
@@ -73,7 +73,7 @@ impl Tab {
         Landed { status: landed.status().as_u16(), page: landed.text().await.unwrap(), url }
     }
 
-    async fn sign_on(&mut self, hub: &HubProcess) -> Landed {
+    pub async fn sign_on(&mut self, hub: &HubProcess) -> Landed {
         let url = self.begin(hub, "%2F").await;
         self.land(url).await
     }
@@ -90,7 +90,12 @@ impl Tab {
 }
 
 fn installation(provider: &IdentityProvider) -> Installation {
-    Installation::new()
+    with_provider(Installation::new(), provider)
+}
+
+/// An installation that takes in whom this provider knows.
+pub fn with_provider(installation: Installation, provider: &IdentityProvider) -> Installation {
+    installation
         .with("--oidc-issuer", &provider.issuer())
         .with("--oidc-client-id", CLIENT)
         .with("--oidc-client-secret", SECRET)

@@ -18,7 +18,7 @@ const LONGEST: usize = 4_096;
 /// An HMAC's key is as long as its hash, at least.
 const LEAST_SECRET: usize = 32;
 
-/// The life of a token, in ms: a day.
+/// The longest life of a token, in ms: a day.
 pub const LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A key that tokens are signed with.
@@ -144,10 +144,10 @@ impl JwtKeys {
         Self { audience: audience.into(), keys: [signs].into_iter().chain(others).collect() }
     }
 
-    /// Makes a token for a user and a session of theirs, from `now` for [`LIFE_MS`]. With a shared key other programs check
+    /// Makes a token for a user and a session of theirs, from `now` until `ends_at`. With a shared key other programs check
     /// it, many of which refuse an audience that is not theirs.
     #[must_use]
-    pub fn sign(&self, subject: &str, session: SessionId, now: Timestamp) -> String {
+    pub fn sign(&self, subject: &str, session: SessionId, now: Timestamp, ends_at: Timestamp) -> String {
         // There is a first: `new` puts it there.
         let key = &self.keys[0];
         let header = JwtHeader {
@@ -159,7 +159,7 @@ impl JwtKeys {
         let payload = Payload {
             sub: subject.into(),
             aud: (!key.is_shared).then(|| JwtAudience::One(self.audience.to_string())),
-            exp: seconds(now.plus_millis(LIFE_MS)).floor(),
+            exp: seconds(ends_at).floor(),
             nbf: None,
             iat: Some(seconds(now).floor()),
             sid: Some(session),
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_a_day() {
-        let token = keys().sign("ann", session(), now());
+        let token = keys().sign("ann", session(), now(), now().plus_millis(LIFE_MS));
         let expected = Claims {
             subject: "ann".into(),
             expires_at: now().plus_millis(LIFE_MS),
@@ -368,7 +368,7 @@ mod tests {
     fn a_token_under_a_shared_key_says_no_more_than_others_know() {
         let shared = JwtKey::shared("shared", SHARED).unwrap();
         let keys = JwtKeys::new("hub-1", shared, [JwtKey::own("own", [1; 32])]);
-        let token = keys.sign("ann", session(), now());
+        let token = keys.sign("ann", session(), now(), now().plus_millis(LIFE_MS));
         let part = |at| decode::<Value>(token.split('.').nth(at).unwrap()).unwrap();
         assert_eq!(part(0), json!({"alg": "HS256", "typ": "JWT"}));
         let expected =
@@ -406,7 +406,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_that_was_changed_is_refused(at in 0_usize..250, byte in 0_u8..128) {
-            let token = keys().sign("ann", session(), now());
+            let token = keys().sign("ann", session(), now(), now().plus_millis(LIFE_MS));
             let mut changed = token.clone().into_bytes();
             let at = at % changed.len();
             changed[at] = byte;

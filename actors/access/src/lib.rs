@@ -41,5 +41,5 @@ pub use role::{Permission, Permissions, Role};
 pub use scope::{Place, Scope, Scopes};
 pub use scope_wish::ScopeWish;
 pub use secret::{KeptSecret, Secret, SecretId, SecretKind};
-pub use session::{Session, SessionId, SessionToken};
+pub use session::{Session, SessionId, SessionKind, SessionToken};
 pub use user::{User, UserChange, UserId};

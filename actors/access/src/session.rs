@@ -9,6 +9,7 @@ use twinhub_domain::text::hex;
 use uuid::Uuid;
 
 use crate::digest::{Hash, sha256};
+use crate::jwt;
 use crate::role::Role;
 use crate::user::UserId;
 
@@ -24,6 +25,16 @@ pub struct SessionToken([u8; TOKEN_BYTES]);
 #[serde(transparent)]
 pub struct SessionId(pub Uuid);
 
+/// The way in which a session is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionKind {
+    /// In a browser's cookie.
+    #[default]
+    Cookie,
+    /// By JSON web tokens.
+    WebTokens,
+}
+
 /// A session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
@@ -31,6 +42,7 @@ pub struct Session {
     /// The SHA-256 of its token.
     pub hash: Hash,
     pub user: UserId,
+    pub kind: SessionKind,
     pub created_at: Timestamp,
     /// The last request in it, to the minute.
     pub last_seen: Timestamp,
@@ -106,11 +118,17 @@ impl fmt::Display for SessionId {
 
 impl Lives {
     /// The lives of a session of `role`. Over TLS the hub is meant for a network, and its admins are asked more often.
+    /// One that is shown by JSON web tokens outlasts each of them.
     #[must_use]
-    pub fn of(role: Role, over_tls: bool) -> Self {
-        match role {
+    pub fn of(role: Role, over_tls: bool, kind: SessionKind) -> Self {
+        let lives = match role {
             Role::Admin if over_tls => Self { idle_ms: HOUR_MS, absolute_ms: 24 * HOUR_MS },
             _ => Self { idle_ms: 8 * HOUR_MS, absolute_ms: 30 * 24 * HOUR_MS },
+        };
+        match kind {
+            SessionKind::Cookie => lives,
+            // The last request is known to the minute.
+            SessionKind::WebTokens => Self { idle_ms: jwt::LIFE_MS + MINUTE_MS, ..lives },
         }
     }
 }
@@ -126,7 +144,8 @@ impl Session {
         now: Timestamp,
     ) -> Self {
         let agent: String = agent.chars().filter(|c| !c.is_control()).take(LONGEST_AGENT).collect();
-        Self { id, hash: token.hash(), user, created_at: now, last_seen: now, address, agent: agent.into() }
+        let (hash, kind, agent) = (token.hash(), SessionKind::default(), agent.into());
+        Self { id, hash, user, kind, created_at: now, last_seen: now, address, agent }
     }
 
     /// The moment at which it ends if nothing is heard in it any more.
@@ -187,13 +206,16 @@ mod tests {
     #[test]
     fn a_session_ends_when_it_is_idle_and_when_it_is_old() {
         const DAY_MS: i64 = 24 * HOUR_MS;
-        for (role, over_tls, idle_ms, absolute_ms) in [
-            (Role::Viewer, true, 8 * HOUR_MS, 30 * DAY_MS),
-            (Role::Operator, true, 8 * HOUR_MS, 30 * DAY_MS),
-            (Role::Admin, false, 8 * HOUR_MS, 30 * DAY_MS),
-            (Role::Admin, true, HOUR_MS, DAY_MS),
+        const COOKIE: SessionKind = SessionKind::Cookie;
+        for (role, over_tls, kind, idle_ms, absolute_ms) in [
+            (Role::Viewer, true, COOKIE, 8 * HOUR_MS, 30 * DAY_MS),
+            (Role::Operator, true, COOKIE, 8 * HOUR_MS, 30 * DAY_MS),
+            (Role::Admin, false, COOKIE, 8 * HOUR_MS, 30 * DAY_MS),
+            (Role::Admin, true, COOKIE, HOUR_MS, DAY_MS),
+            (Role::Viewer, true, SessionKind::WebTokens, DAY_MS + MINUTE_MS, 30 * DAY_MS),
+            (Role::Admin, false, SessionKind::WebTokens, DAY_MS + MINUTE_MS, 30 * DAY_MS),
         ] {
-            let lives = Lives::of(role, over_tls);
+            let lives = Lives::of(role, over_tls, kind);
             let mut session = session();
             let alive =
                 |session: &Session, after| session.is_alive(lives, Timestamp::from_millis(NOON + after));
@@ -211,7 +233,7 @@ mod tests {
         let mut ahead = Session { created_at: at(YEAR_MS), last_seen: at(YEAR_MS), ..session() };
         assert!(!ahead.set_right(at(YEAR_MS - MINUTE_MS)), "clocks are read apart");
         assert!(ahead.set_right(at(0)) && !ahead.set_right(at(0)));
-        let lives = Lives::of(Role::Viewer, false);
+        let lives = Lives::of(Role::Viewer, false, SessionKind::Cookie);
         assert!(ahead.is_alive(lives, at(lives.idle_ms - 1)) && !ahead.is_alive(lives, at(lives.idle_ms)));
         let mut seen = Session { last_seen: at(YEAR_MS), ..session() };
         assert!(seen.set_right(at(5 * HOUR_MS)));

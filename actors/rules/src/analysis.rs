@@ -10,7 +10,7 @@ mod overlap;
 mod unknown;
 mod writes;
 
-use super::action::{Action, each_action};
+use super::action::{Action, ActionKind, each_action};
 use super::model::{Condition, Rule};
 use twinhub_domain::run::RuleId;
 use writes::{RuleWrite, writes};
@@ -65,6 +65,20 @@ impl Warning {
     fn new(code: &'static str, rules: impl IntoIterator<Item = RuleId>, message: impl Into<String>) -> Self {
         Self { code, rules: rules.into_iter().collect(), message: message.into() }
     }
+}
+
+/// The action by which a rule reaches beyond devices, in words.
+#[must_use]
+pub fn leaves_devices(rule: &Rule) -> Option<String> {
+    let mut found = None;
+    each_action_of(rule, &mut |action| {
+        if matches!(action.kind, ActionKind::Publish(_) | ActionKind::Webhook(_)) {
+            let word = action.kind.word();
+            found =
+                Some(format!("`{word}` reaches beyond the devices: a rule with it is an admin's to make"));
+        }
+    });
+    found
 }
 
 /// Calls `seen` with every action of a rule.

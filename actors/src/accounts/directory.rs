@@ -167,6 +167,12 @@ impl Directory {
         self.find_key(id).map(|key| key.expires_at)
     }
 
+    /// The moment at which a session ends if nothing is heard in it any more.
+    #[must_use]
+    pub fn end_of_session(&self, id: SessionId) -> Option<Timestamp> {
+        self.read().end_of_session(id)
+    }
+
     /// Are there users? While there are none, the hub is not set up.
     #[must_use]
     pub fn has_users(&self) -> bool {

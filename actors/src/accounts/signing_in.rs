@@ -261,6 +261,7 @@ impl Accounts {
             Err(refusal) => return answer(reply, Err(refusal)),
         };
         let session = Session::begin(new_session_id(), &token, user.id, (peer.address, &peer.agent), now);
+        let session = Session { kind: peer.shows, ..session };
         let over = if is_new { None } else { self.session_too_many(user.id) };
         let gains = self.gains(&user);
         let signed_in = own_entry(&user, now, Action::SignedIn, peer.address);

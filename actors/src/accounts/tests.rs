@@ -20,7 +20,9 @@ use twinhub_access::audit::AuditRecord;
 use twinhub_access::password::Password;
 use twinhub_access::role::{Permission, Permissions, Role};
 use twinhub_access::user::UserSource;
-use twinhub_access::{Action, AuditOutcome, DisplayName, ScopeWish, Session, SessionToken, UserName};
+use twinhub_access::{
+    Action, AuditOutcome, DisplayName, ScopeWish, Session, SessionKind, SessionToken, UserName,
+};
 use twinhub_store::sql::{SqlOptions, SqlStore};
 use twinhub_store::{MemoryStore, Store};
 use twinhub_testkit::{FailingStore, ManualClock, ask, within};
@@ -188,7 +190,7 @@ fn address(last: u8) -> IpAddr {
 }
 
 fn peer(last: u8) -> Peer {
-    Peer { address: address(last), agent: "Firefox".into() }
+    Peer { address: address(last), agent: "Firefox".into(), shows: SessionKind::Cookie }
 }
 
 fn new(name: &str) -> NewUser {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use crate::messages::automation::RuleCaller;
 use crate::places::PlacesRead;
 use twinhub_domain::run::RuleId;
-use twinhub_rules::action::{Action, ActionKind, Reference, each_action};
+use twinhub_rules::action::{Action, Reference, each_action};
+use twinhub_rules::analysis::leaves_devices;
 use twinhub_rules::expression::Dependency;
 use twinhub_rules::model::TriggerKind;
 use twinhub_rules::{Rule, Selector};
@@ -109,20 +110,4 @@ impl RuleBounds<'_> {
             }
         }
     }
-}
-
-/// The action by which a rule reaches beyond devices, in words.
-pub(crate) fn leaves_devices(rule: &Rule) -> Option<String> {
-    let mut found = None;
-    for actions in [&rule.actions, &rule.on_release] {
-        each_action(actions, &mut |action| {
-            if matches!(action.kind, ActionKind::Publish(_) | ActionKind::Webhook(_)) {
-                let word = action.kind.word();
-                found = Some(format!(
-                    "`{word}` reaches beyond the devices: a rule with it is an admin's to make"
-                ));
-            }
-        });
-    }
-    found
 }

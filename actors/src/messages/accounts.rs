@@ -14,8 +14,8 @@ use twinhub_access::role::{Permission, Permissions, Role};
 use twinhub_access::totp::RecoveryCode;
 use twinhub_access::user::{ExternalSubject, UserSource};
 use twinhub_access::{
-    Action, DisplayName, Email, Scope, ScopeWish, Secret, SecretId, SecretKind, SessionId, SessionToken,
-    UserId, UserName,
+    Action, DisplayName, Email, Scope, ScopeWish, Secret, SecretId, SecretKind, SessionId, SessionKind,
+    SessionToken, UserId, UserName,
 };
 use twinhub_domain::Timestamp;
 
@@ -275,6 +275,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// The browser, as it calls itself.
     pub agent: Box<str>,
+    /// The way in which the session will be shown.
+    pub shows: SessionKind,
 }
 
 /// The caller of a message. A [`Grant`](crate::access::Grant) alone makes one.

@@ -11,7 +11,7 @@ pub(crate) mod view;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
-use twinhub_access::{DisplayName, Role, ScopeWish, UserId};
+use twinhub_access::{DisplayName, Role, ScopeWish, SessionKind, UserId};
 use twinhub_actors::access::Permission;
 use twinhub_actors::messages::accounts::{
     AccountRefusal, MakeKey, NewKey, Peer, ReadOwnUser, Register, SetPassword, SetUp, SignIn, SignOut,
@@ -299,5 +299,6 @@ pub(crate) fn needed_id(access: &Access) -> Result<UserId, ApiError> {
 /// The far end of the connection.
 pub(crate) fn peer(request: &HttpRequest) -> Peer {
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    Peer { address: client::of(request).address, agent: agent.unwrap_or_default().into() }
+    let (address, agent) = (client::of(request).address, agent.unwrap_or_default().into());
+    Peer { address, agent, shows: SessionKind::Cookie }
 }

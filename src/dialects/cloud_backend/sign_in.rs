@@ -1,12 +1,14 @@
-//! Sign-in by JSON web tokens: a token stands for a session, and is good for a day unless that ends before.
+//! Sign-in by JSON web tokens: a token stands for a session, and is good for a day unless that is ended before.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use twinhub_access::jwt::LIFE_MS;
 use twinhub_access::password::Password;
+use twinhub_access::{SessionId, SessionKind};
 use twinhub_actors::access::Caller;
 use twinhub_actors::accounts::directory::Unidentified;
-use twinhub_actors::messages::accounts::{AccountRefusal, ReadOwnUser, SignIn, TypedCode};
+use twinhub_actors::messages::accounts::{AccountRefusal, Peer, ReadOwnUser, SignIn, TypedCode};
 use twinhub_domain::{Json, Object, Timestamp};
 
 use crate::api::auth::peer;
@@ -51,11 +53,11 @@ pub(super) async fn login(
     // A second factor, for those who have one: the original knows none.
     let code = body.get("code").and_then(Json::as_str).map(|code| TypedCode(code.into()));
     let password = Password::typed(password).map_err(AccountRefusal::from).map_err(ApiError::from)?;
-    let (login, peer) = (login.into(), peer(&request));
+    let (login, peer) = (login.into(), Peer { shows: SessionKind::WebTokens, ..peer(&request) });
     let signed_in = access.change(|reply| SignIn { login, password, code, peer, reply }).await;
     let signed_in = signed_in.map_err(ApiError::from)?.map_err(ApiError::from)?;
-    let (name, session) = (signed_in.user.name.as_str(), signed_in.session.id);
-    Ok(token(access.state.jwt.sign(name, session, access.now())))
+    let (name, session) = (signed_in.user.name.as_str(), signed_in.session);
+    Ok(token(&access, name, session.id, (session.created_at, session.ends_at)))
 }
 
 /// The user of the token.
@@ -81,11 +83,21 @@ pub(super) async fn refresh(access: Access) -> Result<HttpResponse, FastApiError
         // good until it expires: what is made of it would be so without an end.
         return Err(ApiError::from(Unidentified::Kind).into());
     };
-    Ok(token(access.state.jwt.sign(name, session, access.now())))
+    let ends_at = access.state.directory().end_of_session(session);
+    let ends_at = ends_at.ok_or(Unidentified::Session).map_err(ApiError::from)?;
+    Ok(token(&access, name, session, (access.now(), ends_at)))
 }
 
-fn token(access_token: String) -> HttpResponse {
-    let expires_in = twinhub_access::jwt::LIFE_MS / 1_000;
+/// A token from a moment on, which does not outlast its session.
+fn token(
+    access: &Access,
+    name: &str,
+    session: SessionId,
+    (from, session_ends_at): (Timestamp, Timestamp),
+) -> HttpResponse {
+    let ends_at = from.plus_millis(LIFE_MS).min(session_ends_at);
+    let access_token = access.state.jwt.sign(name, session, from, ends_at);
+    let expires_in = ends_at.millis().saturating_sub(from.millis()) / 1_000;
     json(&BearerAnswer { access_token, token_type: "bearer", expires_in })
 }
 

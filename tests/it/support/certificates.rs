@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider as ring_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::within;
@@ -163,7 +163,16 @@ pub fn client_config(trusted: &Path, keys: Option<&DeviceKeys>) -> ClientConfig 
 
 /// Connects over TLS, as a client that trusts the authority in this file alone.
 pub async fn connect(address: SocketAddr, trusted: &Path) -> std::io::Result<TlsStream<TcpStream>> {
-    connect_with(address, client_config(trusted, None)).await
+    connect_to(address.ip().into(), address, trusted).await
+}
+
+/// The same to the server of this name at an address.
+pub async fn connect_to(
+    name: ServerName<'static>,
+    address: SocketAddr,
+    trusted: &Path,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    handshake(name, address, client_config(trusted, None)).await
 }
 
 /// Connects over TLS by this configuration.
@@ -171,9 +180,17 @@ pub async fn connect_with(
     address: SocketAddr,
     config: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    handshake(address.ip().into(), address, config).await
+}
+
+async fn handshake(
+    name: ServerName<'static>,
+    address: SocketAddr,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    within("a handshake", TlsConnector::from(Arc::new(config)).connect(address.ip().into(), socket)).await
+    within("a handshake", TlsConnector::from(Arc::new(config)).connect(name, socket)).await
 }
 
 /// Makes an authority in a folder of its own.

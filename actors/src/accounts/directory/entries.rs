@@ -121,6 +121,12 @@ impl Entries {
         self.session(self.session_ids.get(&id)?, now, address)
     }
 
+    /// The moment at which a session ends if nothing is heard in it any more.
+    pub fn end_of_session(&self, id: SessionId) -> Option<Timestamp> {
+        let entry = self.sessions.get(self.session_ids.get(&id)?)?;
+        Some(lock(&entry.session).record.ends_at(entry.lives))
+    }
+
     /// The user of this name.
     pub fn person(&self, name: &str, address: IpAddr) -> Option<Identity> {
         let entry = self.people.get(&login_key(name))?;
@@ -193,7 +199,7 @@ impl Entries {
     /// Takes a session in, and gives the moment at which it ends. A user who may not act gets none.
     pub fn begin(&mut self, session: Session, user: &User) -> Option<Timestamp> {
         let rights = user.rights()?;
-        let (id, lives) = (session.id, Lives::of(user.role, self.over_tls));
+        let (id, lives) = (session.id, Lives::of(user.role, self.over_tls, session.kind));
         let (caller, quota) = (Caller::Person(user.name.as_str().into()), user.quota());
         let (hash, user) = (session.hash, user.id);
         let ends_at = session.ends_at(lives);
@@ -246,7 +252,8 @@ impl Entries {
         let rights = user.rights();
         for entry in self.sessions.values_mut().filter(|entry| entry.user == user.id) {
             let Some(rights) = &rights else { continue };
-            entry.lives = Lives::of(user.role, self.over_tls);
+            let kind = lock(&entry.session).record.kind;
+            entry.lives = Lives::of(user.role, self.over_tls, kind);
             if !entry.rights.are_within(rights) {
                 std::mem::take(&mut entry.validity).end();
                 is_narrowed = true;

@@ -1,12 +1,13 @@
 //! Rights that end, and are dead at once.
 
+use twinhub_access::jwt::{self, JwtKey, JwtKeys};
 use twinhub_access::key::DeadKey;
 use twinhub_access::secret::RANDOM_BYTES;
 use twinhub_access::{Secret, SecretKind};
 
 use super::*;
 use crate::messages::accounts::{
-    EndOtherSessions, EndSession, MakeServiceKey, PROGRAM_KEYS, RemoveUser, RevokeKey,
+    EndOtherSessions, EndSession, MakeServiceKey, PROGRAM_KEYS, RemoveUser, RevokeKey, SetPassword,
 };
 
 #[actix::test]
@@ -35,6 +36,55 @@ async fn sessions_end_when_they_are_idle_or_old() {
         }
         scene.clock.advance(end.millis() - scene.now().millis());
         assert_eq!(scene.by_session(&ann).unwrap_err(), Unidentified::Session);
+    }
+}
+
+/// Web tokens, which are good for a day whether they are used or not.
+#[actix::test]
+async fn a_web_token_lasts_as_long_as_it_says_unless_its_session_is_ended() {
+    let keys = JwtKeys::new("hub", JwtKey::own("1", [7; 32]), []);
+    let sign = |scene: &Scene, signed_in: &SignedIn| {
+        let ends_at = scene.now().plus_millis(jwt::LIFE_MS);
+        let session_ends_at = scene.directory.end_of_session(signed_in.session.id).unwrap();
+        assert!(ends_at <= session_ends_at, "{session_ends_at:?}");
+        keys.sign(signed_in.user.name.as_str(), signed_in.session.id, scene.now(), ends_at)
+    };
+    let counts = |scene: &Scene, token: &str| {
+        let claims = keys.verify(token, scene.now());
+        claims.is_ok_and(|claims| {
+            scene.directory.identify(Credential::Claims(&claims), scene.now(), address(1)).is_ok()
+        })
+    };
+    for scene in Scene::each().await {
+        let ann = scene.ann().await;
+        let program = || Peer { shows: SessionKind::WebTokens, ..peer(1) };
+        let sign_in = async |scene: &Scene| scene.sign_in_from(program(), "ann", GOOD, None).await.unwrap();
+        let signed_in = sign_in(&scene).await;
+        let token = sign(&scene, &signed_in);
+        scene.clock.advance(jwt::LIFE_MS - 1_000);
+        scene.look().await;
+        let scene = scene.again().await;
+        assert!(counts(&scene, &token), "after a day without a use, and a restart");
+        assert!(scene.by_session(&ann).is_err(), "a browser's is over after 8 hours");
+        // Another one, for the session that has just been used.
+        let refreshed = sign(&scene, &signed_in);
+        scene.clock.advance(1_000);
+        assert!(!counts(&scene, &token) && counts(&scene, &refreshed));
+        scene.clock.advance(jwt::LIFE_MS - 2_000);
+        assert!(counts(&scene, &refreshed));
+        scene.clock.advance(2 * jwt::LIFE_MS);
+        scene.look().await;
+        assert_eq!(scene.directory.end_of_session(signed_in.session.id), None);
+
+        let signed_out = sign_in(&scene).await;
+        let stays = sign_in(&scene).await;
+        let tokens = [&signed_out, &stays].map(|signed_in| sign(&scene, signed_in));
+        scene.sign_out(asker(&scene.by_session(&signed_out).unwrap())).await.unwrap();
+        assert_eq!(tokens.clone().map(|token| counts(&scene, &token)), [false, true]);
+        let [old, new] = [GOOD, "another good password"].map(|text| Password::typed(text).unwrap());
+        let (user, by) = (ann.user.id, asker(&scene.by_session(&sign_in(&scene).await).unwrap()));
+        scene.answer(|reply| SetPassword { user, old: Some(old), new, by, reply }).await.unwrap();
+        assert!(!counts(&scene, &tokens[1]), "with a new password");
     }
 }
 

@@ -6,7 +6,6 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{FleetDeps, RecordRepository, TemplateActors, template_devices};
-use crate::automation::leaves_devices;
 use crate::backoff::until_answered;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::automation::TemplateRules;
@@ -17,6 +16,7 @@ use crate::messages::templates::{
 use twinhub_domain::fleet::{JobAction, JobId, RecordChange};
 use twinhub_domain::{Cause, Json, Object, Versions};
 use twinhub_mqtt::receipt;
+use twinhub_rules::analysis::leaves_devices;
 use twinhub_rules::device_template::{BadDeviceTemplate, DeviceTemplate};
 use twinhub_rules::file::parse_rule_with;
 

@@ -14,7 +14,7 @@ use twinhub_access::secret::RANDOM_BYTES;
 use twinhub_access::session::TOKEN_BYTES;
 use twinhub_access::{
     Action, AuditEntry, AuditOutcome, AuditRecord, DisplayName, Email, Key, KeyWish, Role, Scope, Session,
-    SessionId, SessionToken, User, UserName,
+    SessionId, SessionKind, SessionToken, User, UserName,
 };
 use twinhub_domain::Timestamp;
 use uuid::Uuid;
@@ -58,7 +58,8 @@ pub fn key(number: u8, owner: Option<&User>) -> Key {
 
 pub fn session(number: u8, user: &User) -> Session {
     let (id, token) = (SessionId(Uuid::from_u128(number.into())), SessionToken::new([number; TOKEN_BYTES]));
-    Session::begin(id, &token, user.id, (here(), "Firefox"), at(number.into()))
+    let kind = if number.is_multiple_of(2) { SessionKind::WebTokens } else { SessionKind::Cookie };
+    Session { kind, ..Session::begin(id, &token, user.id, (here(), "Firefox"), at(number.into())) }
 }
 
 pub fn all() -> AuditQuery {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use twinhub_access::password::Password;
-use twinhub_access::{DisplayName, ScopeWish, UserName};
+use twinhub_access::{DisplayName, ScopeWish, SessionKind, UserName};
 use twinhub_actors::access::Caller;
 use twinhub_actors::messages::accounts::{AddUser, NewUser, Peer, SignIn};
 use twinhub_domain::cause::Source;
@@ -39,7 +39,7 @@ pub(super) async fn session_in(state: &WebState, name: &str, role: Role, scope: 
     let login = user.name.as_str().into();
     let by = program.asker();
     program.change(|reply| AddUser { user, role, by, reply }).await.unwrap().unwrap();
-    let peer = Peer { address: Ipv4Addr::LOCALHOST.into(), agent: "".into() };
+    let peer = Peer { address: Ipv4Addr::LOCALHOST.into(), agent: "".into(), shows: SessionKind::Cookie };
     let signed_in = program.change(|reply| SignIn { login, password, code: None, peer, reply }).await;
     signed_in.unwrap().unwrap().token.reveal()
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder};
-use twinhub_access::{AuditEntry, Session, SessionId, UserId};
+use twinhub_access::{AuditEntry, Session, SessionId, SessionKind, UserId};
 use twinhub_domain::Timestamp;
 
 use super::{audit, begin, bytes, is_user, to_address, to_hash, to_uuid};
@@ -45,6 +45,7 @@ impl SessionStore for SqlStore {
             last_seen: session.last_seen.millis(),
             address: session.address.to_string(),
             agent: session.agent.to_string(),
+            by_web_tokens: session.kind == SessionKind::WebTokens,
         };
         let turn = begin(self, WRITE).await?;
         if !is_user(turn.sql(), WRITE, session.user).await? {
@@ -140,6 +141,7 @@ fn to_session(row: Model) -> Result<Session, StoreError> {
         id: SessionId(to_uuid(READ, &row.id)?),
         hash: to_hash(READ, &row.hash)?,
         user: UserId(to_uuid(READ, &row.user)?),
+        kind: if row.by_web_tokens { SessionKind::WebTokens } else { SessionKind::Cookie },
         created_at: Timestamp::from_millis(row.created_at),
         last_seen: Timestamp::from_millis(row.last_seen),
         address: to_address(READ, &row.address)?,

@@ -16,6 +16,8 @@ pub struct Model {
     pub last_seen: i64,
     pub address: String,
     pub agent: String,
+    /// It is shown by JSON web tokens.
+    pub by_web_tokens: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
