@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DistinguishedName,
@@ -19,6 +19,9 @@ use tokio_rustls::rustls::crypto::ring::default_provider as ring_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use twinhub_actors::SystemClock;
+use twinhub_domain::Clock as _;
 
 use super::within;
 
@@ -62,9 +65,9 @@ impl<'a> CertificateWish<'a> {
             params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
         }
         params.not_before = date_time_ymd(2020, 1, 1);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let end = since.checked_add_signed(self.days * 86_400).unwrap();
-        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
+        let end = SystemClock.now().plus_millis(self.days * 86_400_000).millis();
+        let end = Duration::from_millis(end.try_into().unwrap());
+        params.not_after = date_time_ymd(1970, 1, 1) + end;
         params.serial_number = Some(self.serial.into());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         if self.is_server {
