@@ -42,6 +42,7 @@ use self::settings::{
     unknown_devices,
 };
 use crate::api::firmware::{self, Folder};
+use crate::api::provisioning::over_mqtt;
 use crate::config::{Config, Mqtt};
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
@@ -265,6 +266,9 @@ impl Application {
             warn!(%error, "could not search for the remains of broken uploads");
         }
         let web = WebState::new(Arc::clone(&hub), Arc::clone(&link), info, &web_settings);
+        if let Some(requests) = hub.pairing.requests.take() {
+            actix_rt::spawn(over_mqtt::answer_all(web.clone(), requests));
+        }
         let server = match http::serve(listener, &web, &web_settings) {
             Ok((server, _)) => server,
             Err(source) => {

@@ -6,6 +6,7 @@
 
 pub mod alone;
 mod bound_keys;
+mod bridges;
 mod changes;
 pub mod directory;
 mod external;
@@ -38,7 +39,7 @@ use crate::messages::accounts::{
     SessionView, SetUpToken, UserPage, UserView,
 };
 use crate::messages::bound_keys::{
-    FindProvisioningKey, GiveBackProvisioningUse, ListBoundKeys, MakeBoundKey, RevokeBoundKey,
+    FindProvisioningKey, GiveBackProvisioningUse, ListBoundKeys, MakeBoundKey, PutBridge, RevokeBoundKey,
     UseProvisioningKey,
 };
 use directory::{Directory, Overdue};
@@ -444,4 +445,5 @@ handled_by! {
     FindProvisioningKey => bound_keys::find_provisioning_key;
     UseProvisioningKey => bound_keys::use_provisioning_key;
     GiveBackProvisioningUse => bound_keys::give_back_use;
+    PutBridge => bridges::put;
 }

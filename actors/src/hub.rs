@@ -49,12 +49,12 @@ use crate::messages::templates::StartTemplates;
 use crate::messages::timers::{ClockMoved, StartTimers};
 use crate::messages::webhooks::SetDestinations;
 use crate::outbox::{Connect, Outbox};
+use crate::pairing::Pairing;
 use crate::places::Places;
 use crate::search::Search;
 use crate::silence::HeardSince;
 use crate::supervisor::{IdlePolicy, Supervisor};
 use crate::timers::Timers;
-use crate::token_renewal::TokenRenewal;
 use crate::twin::{LOOKUPS, TwinDeps};
 use crate::twin_registry::TwinRegistry;
 use crate::webhook_destinations::WebhookDestinations;
@@ -111,6 +111,7 @@ pub struct Hub {
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     people: Arc<Semaphore>,
+    pub pairing: Arc<Pairing>,
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
@@ -238,8 +239,7 @@ impl Hub {
                 })
             })
         };
-        let renewal = TokenRenewal::new(supervisor.clone());
-        let token_holders = TokenHolders::new(Arc::clone(&registry), renewal.clone());
+        let token_holders = TokenHolders::new(Arc::clone(&registry), supervisor.clone());
         let search = {
             let (store, clock, journal) = (Arc::clone(&store), Arc::clone(&clock), journal.clone());
             let (patience, counters) = (settings.patience, Arc::clone(&counters));
@@ -277,21 +277,23 @@ impl Hub {
         };
         devices.read_from(supervisor.clone().recipient());
         let certificates = Arc::new(DeviceCertificates::new(Arc::clone(&devices), Arc::clone(&store)));
+        let pairing = {
+            let audit = audit.clone().recipient();
+            let (devices, supervisor) = (Arc::clone(&devices), supervisor.clone().recipient());
+            Arc::new(Pairing::new(devices, supervisor, audit, Arc::clone(&clock)))
+        };
         let identities = {
-            let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
-            let (tokens, clock, audit) =
-                (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
-            let certificates = Arc::clone(&certificates);
             let deps = ClientIdentitiesDeps {
                 devices,
-                certificates,
-                directory,
-                tree,
-                tokens,
-                renewal,
-                store,
-                clock,
-                audit,
+                certificates: Arc::clone(&certificates),
+                directory: Arc::clone(&directory),
+                tree: Arc::clone(&tree),
+                tokens: settings.tokens.clone(),
+                renewal: token_holders.renewal(),
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                audit: audit.clone().recipient(),
+                pairing: Arc::clone(&pairing),
             };
             ClientIdentities::new(deps, settings.devices)
         };
@@ -380,8 +382,6 @@ impl Hub {
             rule_topics,
             identities,
         };
-        let ingress = Ingress::new(ingress_deps, settings.most_in_flight);
-        let people = Arc::new(Semaphore::new(PEOPLE));
         Ok(Arc::new(Self {
             supervisor,
             journal,
@@ -408,13 +408,14 @@ impl Hub {
             set_up_token: Mutex::new(set_up_token),
             jobs,
             catalog,
-            ingress,
+            ingress: Ingress::new(ingress_deps, settings.most_in_flight),
             counters,
             rejections,
             unread_topics,
             clock,
             settings,
-            people,
+            people: Arc::new(Semaphore::new(PEOPLE)),
+            pairing,
         }))
     }
 

@@ -5,10 +5,16 @@
 //! | device | its id as the user name, its token as the password; or its certificate | speak for itself, and hear what is for it |
 //! | viewer, operator | any user name, a key as the password | hear what devices in its scope say |
 //! | admin's service account | the same | all but what the hub keeps for itself |
+//! | bridge | any user name, its key | publish and subscribe on topics of its own |
+//! | device to be | a provisioning key | ask for a token |
 //! | anonymous | no password | by the policy for devices: all of that; speak for devices without a token; nothing |
+//! | newcomer | no password, while the pairing window is open | speak for devices that the hub did not know, ask for their tokens |
 
+mod bridges;
 pub mod credentials;
+mod newcomers;
 mod principals;
+mod provisioners;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,7 +25,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use twinhub_access::limits::ClientLimits;
 use twinhub_access::role::{Permission, Role};
-use twinhub_access::{Action, AuditEntry, AuditOutcome, Secret};
+use twinhub_access::{Action, AuditEntry, AuditOutcome, KeyPurpose, Secret};
 use twinhub_domain::{Clock, DeviceId, Json, Timestamp};
 use twinhub_mqtt::identity::{
     Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
@@ -28,8 +34,11 @@ use twinhub_store::Store;
 use twinhub_store::seal::TokenMatch;
 use twinhub_tls::{PeerCertificate, Untrusted};
 
+use self::bridges::BridgeClient;
 use self::credentials::Credentials;
+use self::newcomers::NewcomerClient;
 use self::principals::{AnonymousClient, DeviceClient, DeviceCredential, KeyClient};
+use self::provisioners::ProvisioningClient;
 use crate::accounts::directory::{Credential, Directory};
 use crate::device_certificates::{CertificateRefusal, CertifiedDevice, DeviceCertificates};
 use crate::device_tokens::Tokens;
@@ -37,6 +46,7 @@ use crate::fleet::groups::TreeNow;
 use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::audit::NoteRefusal;
+use crate::pairing::Pairing;
 use crate::token_renewal::TokenRenewal;
 
 /// The treatment of clients without a password, the most lenient first.
@@ -82,6 +92,7 @@ pub struct ClientIdentitiesDeps {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub audit: Recipient<NoteRefusal>,
+    pub pairing: Arc<Pairing>,
 }
 
 struct ClientIdentitiesShared {
@@ -94,6 +105,7 @@ struct ClientIdentitiesShared {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     audit: Recipient<NoteRefusal>,
+    pairing: Arc<Pairing>,
     /// The number of the [`DevicesPolicy`].
     policy: AtomicU8,
     limits: Mutex<ClientLimits>,
@@ -115,6 +127,7 @@ impl ClientIdentities {
             store,
             clock,
             audit,
+            pairing,
         } = deps;
         let (of_devices, of_people) = (devices.changes(), directory.changes());
         let (limits, changes) = (Mutex::default(), watch::Sender::new(0));
@@ -129,6 +142,7 @@ impl ClientIdentities {
             store,
             clock,
             audit,
+            pairing,
             policy,
             limits,
             changes,
@@ -190,12 +204,17 @@ impl ClientIdentities {
                 let credential = DeviceCredential::Certificate(by);
                 Ok(Some(Arc::new(DeviceClient::new(device, credential, Arc::clone(shared)))))
             }
-            Err(refusal) if refusal.is_of_strangers() && self.policy() == DevicesPolicy::Open => Ok(None),
+            Err(refusal) if refusal.is_of_strangers() && self.lets_strangers_in(request.address) => Ok(None),
             Err(refusal) => {
                 self.note_certificate(certificate, &refusal, request.address);
                 Err(answer_to(&refusal))
             }
         }
+    }
+
+    /// May a client without a credential come from there, for any device or for new ones?
+    fn lets_strangers_in(&self, address: IpAddr) -> bool {
+        self.policy() == DevicesPolicy::Open || self.0.pairing.window.pass(address).is_some()
     }
 
     fn policy(&self) -> DevicesPolicy {
@@ -231,6 +250,19 @@ impl ClientIdentities {
         let found = shared.directory.identify(Credential::Bearer(key), shared.clock.now(), request.address);
         let identity = found.map_err(|_| ConnectRefusal::BadCredentials)?;
         let id = Secret::parse(key).map_err(|_| ConnectRefusal::BadCredentials)?.id();
+        if let Some(bound) = identity.bound.clone() {
+            return match &bound.purpose {
+                KeyPurpose::Bridge(bridge) => {
+                    let client = BridgeClient::new(&id, bridge.clone(), identity, Arc::clone(shared));
+                    Ok(Arc::new(client))
+                }
+                KeyPurpose::Provisioning(_) => {
+                    let client = ProvisioningClient::new(&id, request.username, identity, Arc::clone(shared));
+                    Ok(Arc::new(client))
+                }
+                KeyPurpose::Webhook(_) => Err(ConnectRefusal::BadCredentials),
+            };
+        }
         let is_service = identity.user.is_none();
         let allowance = match identity.rights.role {
             Role::Admin if is_service && identity.rights.scopes.are_all() => Allowance::Everything,
@@ -253,10 +285,19 @@ impl ClientIdentities {
         self.note(AuditEntry::new(now, "", Action::DeviceRefused).with_detail(detail), &target, address);
     }
 
-    fn anonymous(&self) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
-        match self.policy() {
-            DevicesPolicy::Strict => Err(ConnectRefusal::NoCredentials),
-            policy => Ok(Arc::new(AnonymousClient::new(policy, Arc::clone(&self.0)))),
+    fn anonymous(&self, address: IpAddr) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
+        let shared = &self.0;
+        let policy = self.policy();
+        let usual = match policy {
+            DevicesPolicy::Strict => None,
+            policy => Some(AnonymousClient::new(policy, Arc::clone(shared))),
+        };
+        // Under an open policy whoever comes may do as much without a window.
+        let pass = shared.pairing.window.pass(address).filter(|_| policy != DevicesPolicy::Open);
+        match (pass, usual) {
+            (Some(pass), usual) => Ok(Arc::new(NewcomerClient::new(pass, usual, Arc::clone(shared)))),
+            (None, Some(usual)) => Ok(Arc::new(usual)),
+            (None, None) => Err(ConnectRefusal::NoCredentials),
         }
     }
 }
@@ -274,9 +315,9 @@ impl Authenticator for ClientIdentities {
             return match request.certificate {
                 Some(certificate) => match self.certified(certificate, request).await? {
                     Some(identity) => Ok(identity),
-                    None => self.anonymous(),
+                    None => self.anonymous(request.address),
                 },
-                None => self.anonymous(),
+                None => self.anonymous(request.address),
             };
         }
         let (now, address) = (shared.clock.now(), request.address);
@@ -308,6 +349,9 @@ impl Authenticator for ClientIdentities {
         }
         if identity.name().is_empty() && identity.allowance() == Allowance::Everything {
             return ClientName::Free; // a device of an open hub has no other name
+        }
+        if identity.may_provision() {
+            return ClientName::Free; // it may be the device, which has lost its token's answer
         }
         match self.0.devices.get(&device).await {
             Some(known) if !known.access.exists => ClientName::Free,

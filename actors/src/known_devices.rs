@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::Recipient;
 use tokio::sync::{oneshot, watch};
 use twinhub_access::DeviceReach;
+use twinhub_domain::twin::fields::UNPAIRED_SINCE;
 use twinhub_domain::{DeviceId, DeviceSettings, Twin};
 use twinhub_store::seal::TokenMatch;
 
@@ -32,6 +33,8 @@ pub struct DeviceAccess {
     pub exists: bool,
     /// It is suspended or retired.
     pub is_out_of_service: bool,
+    /// It came through a pairing window: without a token it is let in through another one alone.
+    pub is_unpaired: bool,
     /// The stored forms of its credentials: the hashes of its tokens, and the fingerprint of the certificate that is bound
     /// to it, or [`BY_NAME`] where none is.
     pub credentials: Box<[Box<str>]>,
@@ -114,6 +117,7 @@ impl DeviceAccess {
         Self {
             exists: !twin.is_new(),
             is_out_of_service: twin.lifecycle().is_out_of_service(),
+            is_unpaired: !twin.profile.text(UNPAIRED_SINCE).is_empty(),
             credentials: tokens.chain([certificate.unwrap_or(BY_NAME).into()]).collect(),
             reach: DeviceReach::new(twin.id.clone(), &twin.setup.settings()),
         }
@@ -121,13 +125,15 @@ impl DeviceAccess {
 
     /// Is it as `other`, whatever the credentials of both?
     fn is_alike_but_for_credentials(&self, other: &Self) -> bool {
-        let Self { exists, is_out_of_service, credentials: _, reach } = self;
-        (*exists, *is_out_of_service, reach) == (other.exists, other.is_out_of_service, &other.reach)
+        let Self { exists, is_out_of_service, is_unpaired, credentials: _, reach } = self;
+        (*exists, *is_out_of_service, *is_unpaired, reach)
+            == (other.exists, other.is_out_of_service, other.is_unpaired, &other.reach)
     }
 
     fn of_none(id: &DeviceId) -> Self {
         let reach = DeviceReach::new(id.clone(), &DeviceSettings::default());
-        Self { exists: false, is_out_of_service: false, credentials: Box::default(), reach }
+        let credentials = Box::default();
+        Self { exists: false, is_out_of_service: false, is_unpaired: false, credentials, reach }
     }
 }
 
@@ -225,7 +231,12 @@ impl KnownDevice {
     /// Has it credentials of its own, so that a client without one cannot speak for it?
     #[must_use]
     pub fn has_credentials(&self) -> bool {
-        self.access.credentials.iter().any(|stored| **stored != *BY_NAME)
+        self.own_credentials().next().is_some()
+    }
+
+    /// The stored forms of those.
+    pub fn own_credentials(&self) -> impl Iterator<Item = &str> {
+        self.access.credentials.iter().map(|stored| &**stored).filter(|stored| *stored != BY_NAME)
     }
 
     /// Is [`KnownDevice::access`] as it was?

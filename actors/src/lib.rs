@@ -23,6 +23,8 @@ pub mod messages;
 pub mod identities;
 pub mod ingress;
 pub mod interpreter;
+pub mod pairing;
+pub mod provisioning;
 pub mod retained;
 
 pub mod automation;

@@ -5,7 +5,9 @@ use serde_json::Value;
 use twinhub_domain::Json;
 use twinhub_domain::json::fields_of;
 
-use super::{automation, commands, devices, firmware, groups, jobs, provisioning, templates, twin};
+use super::{
+    automation, bridges, commands, devices, firmware, groups, jobs, pairing, provisioning, templates, twin,
+};
 use crate::http::extract::read::read;
 
 /// Names by which fields are read that are not described: words of earlier versions and of others.
@@ -61,6 +63,8 @@ fn bodies_are_described_as_they_are_read() {
     check::<firmware::request::NewAbort>(&document, "NewAbort");
     check::<provisioning::request::NewProvisioningKey>(&document, "NewProvisioningKey");
     check::<provisioning::request::NewProvisioned>(&document, "NewProvisioned");
+    check::<bridges::NewBridge>(&document, "NewBridge");
+    check::<pairing::NewPairing>(&document, "NewPairing");
     check::<automation::webhook_keys::NewWebhookKey>(&document, "NewWebhookKey");
     check::<automation::request::RuleSwitch>(&document, "RuleSwitch");
     check::<automation::request::RunRequest>(&document, "RunRequest");

@@ -7,6 +7,7 @@ pub(crate) mod auth;
 pub(crate) mod automation;
 #[cfg(test)]
 mod bodies;
+mod bridges;
 pub(crate) mod commands;
 mod data;
 pub(crate) mod devices;
@@ -18,6 +19,7 @@ mod groups;
 pub(crate) mod jobs;
 mod older_words;
 mod ops;
+mod pairing;
 pub(crate) mod provisioning;
 pub(crate) mod schema;
 mod templates;
@@ -50,4 +52,4 @@ macro_rules! resources {
 }
 
 resources! { devices, twin, commands, data, events, alarms, automation, groups, templates, jobs, firmware, files, auth,
-users, audit, ops, provisioning }
+users, audit, ops, provisioning, pairing, bridges }

@@ -8,6 +8,7 @@ pub mod files;
 pub mod jobs;
 pub mod migrate;
 pub mod mqtt;
+pub mod pair;
 pub mod remote;
 pub mod rules;
 pub mod simulate;
@@ -28,6 +29,7 @@ use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
 use self::mqtt::MqttArgs;
+use self::pair::PairArgs;
 use self::rules::{CommandFailed, RulesArgs};
 use self::simulate::SimulateArgs;
 use crate::api;
@@ -72,6 +74,8 @@ enum CliCommand {
         mut_subcommand("export", help::export_templates)
     )]
     Templates(FilesArgs),
+    /// Let new devices in without a password for some minutes
+    Pair(PairArgs),
     /// List, watch and steer what is done to many devices
     Jobs(JobsArgs),
     /// Make, list, change and remove people who can sign in
@@ -161,6 +165,7 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
+        CliCommand::Pair(args) => async_main(pair::run(args)).map_err(with_exit_code),
         CliCommand::User(args) => async_main(accounts::run_user(args)).map_err(with_exit_code),
         CliCommand::Key(args) => async_main(accounts::run_key(args)).map_err(with_exit_code),
         CliCommand::Mqtt(args) => async_main(mqtt::run(args)).map_err(with_exit_code),

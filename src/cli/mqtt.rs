@@ -1,11 +1,14 @@
 //! `twinhub mqtt export`: Mosquitto's password and ACL files, of what the database has.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use twinhub_access::{BoundKey, Bridge, KeyPurpose};
 use twinhub_mqtt::dialects::Dialects;
+use twinhub_store::BoundKeyStore as _;
 use twinhub_store::sql::{SqlOptions, SqlStore};
 
 use crate::cli::rules::CommandFailed;
@@ -101,7 +104,19 @@ async fn read(config: &Config) -> Result<BrokerLogins> {
     // A hub may be using it.
     let options = SqlOptions { seal, migrate: false, ..SqlOptions::default() };
     let store = SqlStore::open(&config.database.url(), options).await?;
-    let logins = BrokerLogins::read(&store).await;
+    let logins = match store.bound_keys().await {
+        Ok(keys) => BrokerLogins::read(&store, bridges_of(keys)).await,
+        Err(error) => Err(error),
+    };
     store.close().await;
     Ok(logins?)
+}
+
+/// The bridges among these keys, by their names.
+fn bridges_of(keys: Vec<BoundKey>) -> BTreeMap<Box<str>, Bridge> {
+    let bridge = |key: BoundKey| match key.purpose {
+        KeyPurpose::Bridge(bridge) => Some((key.name.as_str().into(), bridge)),
+        KeyPurpose::Provisioning(_) | KeyPurpose::Webhook(_) => None,
+    };
+    keys.into_iter().filter_map(bridge).collect()
 }

@@ -16,8 +16,8 @@ use twinhub_actors::access::{
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
 use twinhub_actors::hub::TokenHolder;
 use twinhub_actors::messages::bound_keys::ProvisioningUse;
-use twinhub_domain::Timestamp;
 use twinhub_domain::cause::Source;
+use twinhub_domain::{DeviceId, Timestamp};
 use twinhub_tls::PeerCertificate;
 
 use super::credential::RequestCredential;
@@ -190,6 +190,20 @@ impl WebState {
         CallerAdmission::of(grant, Holder::Anonymous)
     }
 
+    /// Lets a caller without a credential speak for `device` alone, where the pairing window is open and the device may
+    /// come through it.
+    pub async fn admit_newcomer(&self, request: &HttpRequest, device: &DeviceId) -> Option<CallerAdmission> {
+        let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie);
+        let address = client::of(request).address;
+        let pass = self.hub().pairing.window.pass(address)?;
+        if !matches!(credential, Ok(RequestCredential::Nothing)) {
+            return None;
+        }
+        let known = self.hub().pairing.admit(&pass, device).await?;
+        let grant = self.hub().of_device(&known.access.reach, Source::Rest).at_address(address);
+        Some(CallerAdmission::of(grant, Holder::Anonymous))
+    }
+
     /// Lets the caller in who has this bearer token.
     ///
     /// # Errors
@@ -312,7 +326,9 @@ impl WebState {
 }
 
 impl CallerAdmission {
-    fn of(grant: Grant, holder: Holder) -> Self {
+    /// The admission of this holder.
+    #[must_use]
+    pub fn of(grant: Grant, holder: Holder) -> Self {
         Self { grant, holder, refused_certificate: None }
     }
 

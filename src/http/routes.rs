@@ -12,7 +12,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _,
 use twinhub_access::Action;
 use twinhub_actors::access::Permission;
 use twinhub_actors::accounts::directory::Unidentified;
-use twinhub_domain::Json;
+use twinhub_domain::{DeviceId, Json};
 use utoipa::openapi::HttpMethod;
 
 use super::admission::{CallerAdmission, LiveRights};
@@ -47,6 +47,9 @@ pub enum Method {
     Patch,
     Delete,
 }
+
+/// Where devices bring readings.
+const READINGS: &str = "/api/devices/{id}/data";
 
 /// The answer to a request that is refused before its handler, in the words of the dialect.
 pub type Refuse = fn(ApiError) -> HttpResponse;
@@ -195,6 +198,10 @@ async fn admitted(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let admission = match admission.demand(permission) {
+        Err(_) if permission == Permission::Report => newcomer(&state, &request).await.unwrap_or(admission),
+        _ => admission,
+    };
     if let Err(error) = admission.demand(permission) {
         note_refusal(&state, &request, Some(&admission), permission, &error);
         return Ok(refused(request, error, refuse));
@@ -210,6 +217,15 @@ async fn admitted(
         _ = rights.lost() => Ok(ServiceResponse::new(asked, ApiError::RightsLost.error_response())),
         answer = next.call(request) => Ok(answer?.map_into_boxed_body()),
     }
+}
+
+/// The admission of a device without a credential that brings readings through the pairing window.
+async fn newcomer(state: &WebState, request: &ServiceRequest) -> Option<CallerAdmission> {
+    if request.method() != Method::Post.allow() || request.match_pattern().as_deref() != Some(READINGS) {
+        return None;
+    }
+    let device = DeviceId::parse(request.match_info().get("id")?).ok()?;
+    state.admit_newcomer(request.request(), &device).await
 }
 
 /// Writes down in the audit that a caller was not let in: one who lacks a permission, or whose credential counts no

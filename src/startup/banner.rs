@@ -8,6 +8,8 @@ use twinhub_actors::identities::DevicesPolicy;
 
 use super::{RunningHub, public_address, scheme};
 
+/// The way for devices into a hub on a network.
+const PAIR: &str = "new devices come without a password for ten minutes after\n\n  twinhub pair\n\n";
 /// Words to a terminal, before and after a line.
 const WHITE_ON_BLACK: &str = "\x1b[97;40m";
 const USUAL_COLOURS: &str = "\x1b[0m";
@@ -49,9 +51,10 @@ impl RunningHub {
             )
         });
         format!(
-            "{head}{first_user}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
+            "{head}{first_user}{pair}try it:\n\n  mosquitto_pub{publish}{password} -t iot/devices/test/data -m '{{\"temperature\": 23.5}}'\n  \
              curl{trust} {here}/api/devices/test\n",
             trust = if tls.is_some() { " -k" } else { "" },
+            pair = if self.lan { PAIR } else { "" },
             first_user = first_user.unwrap_or_default(),
         )
     }
@@ -65,7 +68,7 @@ fn first_steps(link: &str, has_authority: bool) -> String {
                  and go on. To be warned no more, get ca.pem from there and add it to the authorities that the device trusts.\n";
     format!(
         "nobody is let in until there is a user; make the first one on any device of this network (once, within an hour):\n\n  \
-         {link}\n\n{code}{}",
+         {link}\n\n{code}{}then {PAIR}",
         if has_authority { trust } else { "" }
     )
 }
@@ -101,6 +104,7 @@ mod tests {
         let link = "https://192.168.1.5:8080/setup#abc";
         let told = first_steps(link, true);
         assert!(told.contains(link) && told.contains("compare the fingerprint"), "{told}");
+        assert!(told.ends_with("twinhub pair\n\n"), "devices are the next step: {told}");
         assert!(!first_steps(link, false).contains("ca.pem"), "others vouch for it");
     }
 }

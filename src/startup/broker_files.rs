@@ -12,8 +12,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
+use twinhub_access::Bridge;
 use twinhub_actors::Hub;
-use twinhub_actors::access::{Caller, ConfinedFeed};
+use twinhub_actors::access::{Caller, ConfinedBatch, ConfinedFeed};
 use twinhub_actors::messages::feed::EventBatch;
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::{ChangeKind, EventBody};
@@ -21,7 +22,7 @@ use twinhub_domain::fleet::Lifecycle;
 use twinhub_domain::{DeviceId, Twin};
 use twinhub_mqtt::Intake as _;
 use twinhub_mqtt::dialects::Dialects;
-use twinhub_mqtt::mosquitto::{self, SALT_BYTES};
+use twinhub_mqtt::mosquitto::{self, BrokerBridge, SALT_BYTES};
 use twinhub_store::sql::SqlStore;
 use twinhub_store::{DeviceQuery, Store as _, StoreError};
 
@@ -42,6 +43,7 @@ pub(crate) struct BrokerLogins {
     devices: BTreeMap<DeviceId, Box<str>>,
     /// Devices with a token that has none: it was given before the hub kept them.
     without: BTreeSet<DeviceId>,
+    bridges: Vec<BrokerBridge>,
 }
 
 /// The files, and the hub's own line in them.
@@ -62,9 +64,10 @@ impl Drop for FollowingBrokerFiles {
 }
 
 impl BrokerLogins {
-    /// Reads all devices.
-    pub async fn read(store: &SqlStore) -> Result<Self, StoreError> {
+    /// Reads all devices, beside these bridges.
+    pub async fn read(store: &SqlStore, bridges: BTreeMap<Box<str>, Bridge>) -> Result<Self, StoreError> {
         let mut logins = Self::default();
+        logins.take_bridges(bridges);
         let mut after = 0;
         loop {
             let query = DeviceQuery { offset: after, limit: PAGE, ..DeviceQuery::default() };
@@ -77,6 +80,18 @@ impl BrokerLogins {
                 return Ok(logins);
             }
         }
+    }
+
+    /// Takes over which bridges there are, by their names. True: something has changed.
+    fn take_bridges(&mut self, bridges: BTreeMap<Box<str>, Bridge>) -> bool {
+        let login = |(name, bridge): (Box<str>, Bridge)| {
+            let Bridge { publish, subscribe, broker_hash, hub_topics: _ } = bridge;
+            BrokerBridge { user: Bridge::user_name(&name).into(), hash: broker_hash, publish, subscribe }
+        };
+        let bridges: Vec<_> = bridges.into_iter().map(login).collect();
+        let is_changed = bridges != self.bridges;
+        self.bridges = bridges;
+        is_changed
     }
 
     /// Takes over how it is with a device. True: something has changed.
@@ -135,8 +150,8 @@ impl BrokerFiles {
     /// One cannot be written.
     pub fn write(&self, logins: &BrokerLogins, dialects: &Dialects) -> std::io::Result<bool> {
         let hub = self.hub.as_ref().map(|(user, hash)| (&**user, &**hash));
-        let passwords = mosquitto::password_file(hub, &logins.devices);
-        let rights = mosquitto::acl_file(hub.map(|(user, _)| user), dialects);
+        let passwords = mosquitto::password_file(hub, &logins.bridges, &logins.devices);
+        let rights = mosquitto::acl_file(hub.map(|(user, _)| user), &logins.bridges, dialects);
         self.folder.write(&passwords, &rights)
     }
 }
@@ -151,7 +166,7 @@ pub(crate) fn follow(
     FollowingBrokerFiles(actix_rt::spawn(async move {
         let grant = hub.of(Caller::Program, Source::Hub);
         while let Ok(events) = grant.subscribe().await {
-            match follow_from(&store, &hub.ingress.dialects(), events, &files, pid_file.as_deref()).await {
+            match follow_from(&store, &hub, events, &files, pid_file.as_deref()).await {
                 Ok(()) => return,
                 Err(Interrupted::Lagged) => {}
                 Err(Interrupted::Store(error)) => {
@@ -170,15 +185,18 @@ enum Interrupted {
     Store(StoreError),
 }
 
-/// Reads all devices, and follows their changes to the end of the feed.
+/// Reads all devices, and follows their changes, and those of bridges, to the end of the feed.
 async fn follow_from(
     store: &SqlStore,
-    dialects: &Dialects,
+    hub: &Hub,
     mut events: ConfinedFeed,
     files: &BrokerFiles,
     pid_file: Option<&Path>,
 ) -> Result<(), Interrupted> {
-    let mut logins = BrokerLogins::read(store).await.map_err(Interrupted::Store)?;
+    let dialects = hub.ingress.dialects();
+    let mut people = hub.directory.changes();
+    people.mark_unchanged();
+    let mut logins = BrokerLogins::read(store, hub.directory.bridges()).await.map_err(Interrupted::Store)?;
     info!(
         devices = logins.count(),
         without = logins.without(),
@@ -189,11 +207,21 @@ async fn follow_from(
         let batch = match due {
             // First: a busy feed always has a next batch.
             Some(at) if at <= Instant::now() => None,
-            Some(at) => timeout_at(at, events.recv()).await.ok(),
-            None => Some(events.recv().await),
+            _ => tokio::select! {
+                batch = next(&mut events, due) => batch,
+                changed = people.changed() => {
+                    if changed.is_err() {
+                        return Ok(()); // the hub is gone
+                    }
+                    if logins.take_bridges(hub.directory.bridges()) && due.is_none() {
+                        due = Some(Instant::now() + GATHER);
+                    }
+                    continue;
+                }
+            },
         };
         match batch {
-            None => due = (!write(&logins, dialects, files, pid_file)).then(|| Instant::now() + AGAIN),
+            None => due = (!write(&logins, &dialects, files, pid_file)).then(|| Instant::now() + AGAIN),
             Some(Ok(batch)) => {
                 let devices = changed(&batch.events);
                 if devices.is_empty() {
@@ -210,6 +238,14 @@ async fn follow_from(
             Some(Err(RecvError::Lagged(_))) => return Err(Interrupted::Lagged),
             Some(Err(RecvError::Closed)) => return Ok(()),
         }
+    }
+}
+
+/// The next events; none where something is due before.
+async fn next(events: &mut ConfinedFeed, due: Option<Instant>) -> Option<Result<ConfinedBatch, RecvError>> {
+    match due {
+        Some(at) => timeout_at(at, events.recv()).await.ok(),
+        None => Some(events.recv().await),
     }
 }
 

@@ -42,6 +42,7 @@ const RUN: &[(&str, &str, &str)] = &[
     ("key list", "sign_in/commands.rs", "keys_are_made_listed_and_revoked"),
     ("key revoke", "sign_in/commands.rs", "keys_are_made_listed_and_revoked"),
     ("devices token", "device_access/tokens.rs", "tokens_are_made_on_the_command_line"),
+    ("pair", "pairing.rs", "the_window_is_opened_and_closed_on_the_command_line"),
     ("audit", "audit.rs", "the_audit_is_listed_and_exported_on_the_command_line"),
     (
         "key rotate-secret",

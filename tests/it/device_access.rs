@@ -2,5 +2,6 @@
 
 mod claims;
 mod provisioning;
+mod provisioning_over_mqtt;
 mod tokens;
 mod webhook_keys;

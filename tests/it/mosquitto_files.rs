@@ -11,6 +11,7 @@ use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use serde_json::{Value, json};
 
 use crate::support::hub::{HubProcess, Installation, run};
+use crate::support::mqtt::{BrokerMessage, MqttDevice};
 use crate::support::{Mosquitto, eventually, within};
 
 /// Publishes as a device, or as anybody, and gives the broker's answer; an error where it is not let in.
@@ -124,6 +125,23 @@ async fn devices_come_in_by_their_tokens_and_speak_as_themselves() {
     let topic = "iot/devices/oven/data";
     eventually("it is not let in", async || say(broker, ("oven", &oven), topic).await.err()).await;
 
+    // A bridge comes in by its secret, speaks on its topics, and hears what is on its topics.
+    let topics = json!({ "publish": ["z2m/#"], "subscribe": ["z2m/#"] });
+    let made = hub.request(Method::PUT, "/api/bridges/z2m").json(&topics).send().await.unwrap();
+    let made: Value = made.json().await.unwrap();
+    let bridge = ("bridge@z2m", made["secret"].as_str().unwrap());
+    let known = eventually("the bridge is known", async || say(broker, bridge, "z2m/lamp").await.ok()).await;
+    assert_eq!(known, PubAckReason::Success);
+    for foreign in ["homeassistant/lamp", "iot/devices/pump-1/data", "iot/devices/pump-1/commands"] {
+        assert_eq!(say(broker, bridge, foreign).await, Ok(PubAckReason::NotAuthorized), "{foreign}");
+    }
+    let mut hears = MqttDevice::connect_as(broker, [127, 0, 0, 1], "hears", bridge).await.unwrap();
+    hears.subscribe("#").await.unwrap();
+    assert_eq!(say(broker, ("pump-1", &again), own).await, Ok(PubAckReason::Success));
+    assert_eq!(say(broker, bridge, "z2m/heard").await, Ok(PubAckReason::Success));
+    let heard = BrokerMessage::Message { topic: "z2m/heard".into(), payload: br#"{"n": 1}"#.to_vec() };
+    assert_eq!(hears.next().await.unwrap(), heard);
+
     // The tokens are in no answer and in no file in clear, and the hashes in no answer.
     let events = hub.json("/api/events?since=0&limit=1000").await.to_string();
     let exported = hub.get("/api/devices/export").await.text().await.unwrap();
@@ -138,6 +156,9 @@ async fn devices_come_in_by_their_tokens_and_speak_as_themselves() {
     let told = export(&["mqtt", "export"], &installation, &mqtt, &other).await;
     assert!(told.contains("for 1 device\n"), "{told}");
     assert_eq!(lines(text(&files)), lines(text(&other)));
+    let revoked = hub.request(Method::DELETE, "/api/bridges/z2m").send().await.unwrap();
+    assert!(revoked.status().is_success(), "{}", revoked.text().await.unwrap());
+    eventually("the bridge is known no more", async || say(broker, bridge, "z2m/lamp").await.err()).await;
 }
 
 #[tokio::test]

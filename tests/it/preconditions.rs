@@ -44,23 +44,26 @@ const CHANGES: [(&str, &str, &str); 23] = [
 ];
 
 /// Routes that change something and take no `If-Match`, and why. A POST that is an action needs no reason.
-const WITHOUT: [(&str, &str); 16] = [
+const WITHOUT: [(&str, &str); 19] = [
     ("delete /api/auth/keys/{id}", "a key is revoked, whatever was seen of it"),
     ("delete /api/auth/sessions", "sessions end, whatever was seen of them"),
     ("delete /api/auth/sessions/{id}", "a session ends, whatever was seen of it"),
     ("delete /api/auth/shares/{id}", "a share link is revoked, whatever was seen of it"),
     ("delete /api/auth/totp", "it takes the password"),
     ("delete /api/automation/webhooks/{name}/keys/{id}", "a key is revoked, whatever was seen of it"),
+    ("delete /api/bridges/{name}", "a bridge is revoked, whatever was seen of it"),
     (
         "delete /api/commands/{id}",
         "it is called back or not by how far it has come, which it answers with 409",
     ),
     ("delete /api/jobs/{id}", "only one that has come to its end is forgotten, and that never changes again"),
+    ("delete /api/pairing", "the window is closed, whoever has opened it"),
     ("delete /api/provisioning/keys/{id}", "a key is revoked, whatever was seen of it"),
     ("delete /api/users/invitations/{id}", "an invitation is revoked, whatever was seen of it"),
     ("delete /api/users/{name}", "a user goes, whatever was seen of them"),
     ("delete /api/users/{name}/totp", "an admin's word counts as it comes"),
     ("patch /api/users/{name}", "an admin's word counts as it comes: a member that is left out stays"),
+    ("put /api/bridges/{name}", "an admin's word counts as it comes"),
     ("put /api/auth/password", "it takes the present one"),
     ("put /api/auth/totp", "it takes a code"),
     ("put /api/users/{name}/password", "an admin's word counts as it comes"),

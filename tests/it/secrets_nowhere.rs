@@ -195,9 +195,9 @@ async fn set_keys(hub: &HubProcess, ann: &Person, words: &mut SecretWords) {
     let key = text(&made("/api/automation/webhooks/door/keys", json!({ "name": "gate" })).await, "secret");
     by_key(&key, "/api/automation/webhooks/door", json!({ "by": "hand" })).await;
     words.take("key of a webhook", &key);
-    // A bridge signs in with such a key over MQTT.
-    let bridge = json!({ "name": "zigbee", "role": "admin", "service": true });
-    words.take("key of a bridge", &text(&made("/api/auth/keys", bridge).await, "secret"));
+    let bridge = json!({ "publish": ["zigbee2mqtt/#"] });
+    let bridge = ann.send(hub, Method::PUT, "/api/bridges/zigbee", &bridge).await;
+    words.take("key of a bridge", &text(&bridge.json().await.unwrap(), "secret"));
 
     let invited = made("/api/users/invitations", json!({ "name": "cid", "role": "viewer" })).await;
     words.take("invitation", text(&invited, "link").split_once('#').unwrap().1);

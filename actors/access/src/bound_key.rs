@@ -1,4 +1,5 @@
-//! Keys that are bound to one purpose: those with which devices register themselves, and those of rules' webhooks.
+//! Keys that are bound to one purpose: those with which devices register themselves, those of rules' webhooks, and those of
+//! bridges.
 
 use std::net::IpAddr;
 
@@ -6,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use twinhub_domain::fleet::GroupId;
 use twinhub_domain::{DeviceId, IdPattern, Timestamp};
 
+use crate::bridge::Bridge;
 use crate::name::DisplayName;
 use crate::secret::{KeptSecret, NO_HUB_KEY, RANDOM_BYTES, Secret, SecretKind};
 use crate::user::UserId;
@@ -36,6 +38,8 @@ pub enum KeyPurpose {
     Provisioning(Provisioning),
     /// Something out there sets off the rules with the webhook of this name.
     Webhook(Box<str>),
+    /// A program speaks MQTT on topics of its own.
+    Bridge(Bridge),
 }
 
 /// The devices that may register themselves with a key, and their place.
@@ -187,6 +191,7 @@ impl KeyPurpose {
         match self {
             Self::Provisioning(_) => SecretKind::Provisioning,
             Self::Webhook(_) => SecretKind::Webhook,
+            Self::Bridge(_) => SecretKind::Bridge,
         }
     }
 }
@@ -273,6 +278,12 @@ mod tests {
             KeyPurpose::Provisioning(whole),
             KeyPurpose::Provisioning(Provisioning::default()),
             KeyPurpose::Webhook("door".into()),
+            KeyPurpose::Bridge(Bridge {
+                publish: vec!["z/#".into()],
+                subscribe: vec!["z/+/set".into()],
+                hub_topics: true,
+                broker_hash: "$7$101$a$b".into(),
+            }),
         ] {
             let text = serde_json::to_string(&purpose).unwrap();
             assert_eq!(serde_json::from_str::<KeyPurpose>(&text).unwrap(), purpose, "{text}");

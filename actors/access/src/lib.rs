@@ -19,6 +19,7 @@ pub mod password;
 pub mod totp;
 
 pub mod bound_key;
+pub mod bridge;
 pub mod jwt;
 pub mod key;
 pub mod secret;
@@ -32,6 +33,7 @@ mod digest;
 
 pub use audit::{Action, AuditEntry, AuditOutcome, AuditRecord};
 pub use bound_key::{BoundKey, BoundKeyWish, KeyPurpose, Provisioning};
+pub use bridge::{BadBridge, Bridge};
 pub use gateway::DeviceReach;
 pub use key::{Key, KeyWish};
 pub use name::{DisplayName, Email, UserName};

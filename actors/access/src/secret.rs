@@ -26,6 +26,8 @@ pub enum SecretKind {
     Provisioning,
     /// The key of a rule's webhook.
     Webhook,
+    /// The key of a bridge.
+    Bridge,
     /// An invitation to make an account.
     Invitation,
     /// A link by which somebody looks on without an account.
@@ -60,7 +62,7 @@ pub enum BadSecret {
     #[error("this is no key of a hub: those begin with twh_")]
     Foreign,
     #[error(
-        "there is no such kind of key: those are twh_pat_, twh_svc_, twh_dev_, twh_dvp_, twh_whk_, twh_inv_ and twh_shl_"
+        "there is no such kind of key: those are twh_pat_, twh_svc_, twh_dev_, twh_dvp_, twh_whk_, twh_brg_, twh_inv_ and twh_shl_"
     )]
     Kind,
     #[error("this is not whole: a character is missing or mistyped")]
@@ -82,12 +84,13 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 impl SecretKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Personal,
         Self::Service,
         Self::Device,
         Self::Provisioning,
         Self::Webhook,
+        Self::Bridge,
         Self::Invitation,
         Self::Share,
     ];
@@ -101,6 +104,7 @@ impl SecretKind {
             Self::Device => "twh_dev_",
             Self::Provisioning => "twh_dvp_",
             Self::Webhook => "twh_whk_",
+            Self::Bridge => "twh_brg_",
             Self::Invitation => "twh_inv_",
             Self::Share => "twh_shl_",
         }

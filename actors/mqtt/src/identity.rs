@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use twinhub_domain::DeviceId;
@@ -61,6 +62,33 @@ pub trait ClientIdentity: Send + Sync + 'static {
 
     /// Does its allowance hold for every device, whichever there are?
     fn reaches_all(&self) -> bool;
+
+    /// Its own topics, where its allowance is those.
+    fn topics(&self) -> Option<&dyn TopicAllowance> {
+        None
+    }
+
+    /// May it ask for a token of a device that it is or becomes?
+    fn may_provision(&self) -> bool {
+        false
+    }
+
+    /// The answer to such a request; none where there is none now. Of a client that may not ask: none.
+    async fn provision(&self, _request: Bytes) -> Option<Bytes> {
+        None
+    }
+}
+
+/// The topics of a client that speaks for no device.
+pub trait TopicAllowance: Send + Sync {
+    /// May it publish on this topic?
+    fn may_publish(&self, topic: &str) -> bool;
+
+    /// May it subscribe to all that this filter matches?
+    fn may_subscribe(&self, filter: &str) -> bool;
+
+    /// May it publish where else the hub alone speaks?
+    fn has_hub_topics(&self) -> bool;
 }
 
 /// The things that a client may do.
@@ -72,6 +100,8 @@ pub enum Allowance {
     SpeakForDevices,
     /// Hear what the devices that it reaches say of themselves.
     WatchDevices,
+    /// Publish and subscribe on topics of its own.
+    OwnTopics,
 }
 
 /// An act of a client that concerns a device.

@@ -58,11 +58,25 @@ pub fn can_name(device: &DeviceId) -> bool {
     !device.as_str().contains(':')
 }
 
-/// The text of `password_file`: the hub's line with its `hash`, and one for each device.
+/// A bridge, as the files have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerBridge {
+    pub user: Box<str>,
+    pub hash: Box<str>,
+    pub publish: Vec<Box<str>>,
+    pub subscribe: Vec<Box<str>>,
+}
+
+/// The text of `password_file`: the hub's line with its `hash`, and one for each bridge and each device.
 #[must_use]
-pub fn password_file(hub: Option<(&str, &str)>, devices: &BTreeMap<DeviceId, Box<str>>) -> String {
+pub fn password_file(
+    hub: Option<(&str, &str)>,
+    bridges: &[BrokerBridge],
+    devices: &BTreeMap<DeviceId, Box<str>>,
+) -> String {
     let mut text = String::with_capacity(devices.len() * 160);
-    if let Some((user, hash)) = hub {
+    let bridges = bridges.iter().map(|bridge| (&*bridge.user, &*bridge.hash));
+    for (user, hash) in hub.into_iter().chain(bridges) {
         text += &format!("{user}:{hash}\n");
     }
     for (device, hash) in devices.iter().filter(|(device, _)| can_name(device)) {
@@ -74,14 +88,19 @@ pub fn password_file(hub: Option<(&str, &str)>, devices: &BTreeMap<DeviceId, Box
     text
 }
 
-/// The text of `acl_file`: the hub may do everything, a device what the dialects let it say and hear as itself, and
-/// everybody else nothing.
+/// The text of `acl_file`: the hub may do everything, a bridge what its filters say, a device what the dialects let it say
+/// and hear as itself, and everybody else nothing.
 #[must_use]
-pub fn acl_file(hub: Option<&str>, dialects: &Dialects) -> String {
+pub fn acl_file(hub: Option<&str>, bridges: &[BrokerBridge], dialects: &Dialects) -> String {
     let mut lines = vec![HEAD.to_owned()];
     if let Some(user) = hub {
         // `#` does not cover what the broker says of itself.
         lines.extend([format!("user {user}"), "topic readwrite #".into(), "topic read $SYS/#".into()]);
+    }
+    for BrokerBridge { user, publish, subscribe, .. } in bridges {
+        lines.push(format!("user {user}"));
+        lines.extend(publish.iter().map(|filter| format!("topic write {filter}")));
+        lines.extend(subscribe.iter().map(|filter| format!("topic read {filter}")));
     }
     let own = dialects.own_topics("%u");
     lines.extend(own.says.iter().map(|topic| format!("pattern write {topic}")));
@@ -125,11 +144,26 @@ mod tests {
     fn files_have_a_line_for_each_device_and_patterns_for_all() {
         let devices =
             ["pump-1", "a:b", "oven"].map(|id| (DeviceId::parse(id).unwrap(), format!("$7${id}").into()));
-        let text = password_file(Some(("hub", "$7$hub")), &devices.into_iter().collect());
-        assert_eq!(text, "hub:$7$hub\noven:$7$oven\npump-1:$7$pump-1\n", "a colon would end the name");
-        assert_eq!(password_file(None, &BTreeMap::new()), "");
+        let bridge = BrokerBridge {
+            user: "bridge@z".into(),
+            hash: "$7$z".into(),
+            publish: vec!["z/#".into()],
+            subscribe: vec!["z/+/set".into(), "ha/#".into()],
+        };
+        let bridges = std::slice::from_ref(&bridge);
+        let text = password_file(Some(("hub", "$7$hub")), bridges, &devices.into_iter().collect());
+        assert_eq!(
+            text, "hub:$7$hub\nbridge@z:$7$z\noven:$7$oven\npump-1:$7$pump-1\n",
+            "a colon would end the name"
+        );
+        assert_eq!(password_file(None, &[], &BTreeMap::new()), "");
 
-        let text = acl_file(Some("hub"), &Dialects::default());
+        let text = acl_file(Some("hub"), bridges, &Dialects::default());
+        assert!(
+            text.contains("\nuser bridge@z\ntopic write z/#\ntopic read z/+/set\ntopic read ha/#\npattern "),
+            "{text}"
+        );
+        let text = acl_file(Some("hub"), &[], &Dialects::default());
         assert!(
             text.starts_with(&format!(
                 "{HEAD}\nuser hub\ntopic readwrite #\ntopic read $SYS/#\npattern write "
@@ -150,6 +184,6 @@ mod tests {
         {
             assert!(!text.contains(hubs), "{hubs}");
         }
-        assert!(!acl_file(None, &Dialects::default()).contains("readwrite"));
+        assert!(!acl_file(None, &[], &Dialects::default()).contains("readwrite"));
     }
 }

@@ -8,6 +8,22 @@ const ROOT: &str = "iot/devices/";
 /// The first level of every native topic.
 pub const FIRST_LEVEL: &str = "iot";
 
+/// The topic on which a device asks for a token of its own.
+pub const PROVISION_REQUEST: &str = "iot/provision/request";
+const PROVISION_RESPONSE: &str = "iot/provision/response/";
+
+/// The topic on which a client of this name hears the answer.
+#[must_use]
+pub fn provision_response(client: &str) -> String {
+    format!("{PROVISION_RESPONSE}{client}")
+}
+
+/// Is all that this topic or filter matches an answer to such a request?
+#[must_use]
+pub fn is_provision_response(filter: &str) -> bool {
+    filter.strip_prefix(PROVISION_RESPONSE).is_some_and(|client| !client.is_empty())
+}
+
 /// A native topic, taken apart. The device is as the topic has it, not yet checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NativeTopic<'a> {

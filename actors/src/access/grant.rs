@@ -22,9 +22,12 @@ use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::accounts::Asker;
 use crate::messages::audit::{AppendAudit, NoteRefusal};
 use crate::messages::supervisor::IfUnknown;
+use crate::pairing::Pairing;
 use twinhub_domain::cause::Source;
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::{Cause, DeviceId, Input, Json, Object, Timestamp, Twin, Versions};
+use twinhub_mqtt::Intake as _;
+use twinhub_mqtt::dialects::Dialects;
 use twinhub_mqtt::rejections::Rejections;
 use twinhub_mqtt::unread_topics::UnreadTopics;
 use twinhub_rules::Catalog;
@@ -421,6 +424,22 @@ impl Grant {
     #[must_use]
     pub fn alive(&self) -> ActorHealth {
         self.hub.alive()
+    }
+
+    /// The dialects that devices speak.
+    #[must_use]
+    pub fn dialects(&self) -> Arc<Dialects> {
+        self.hub.ingress.dialects()
+    }
+
+    /// The pairing of devices, for whoever says who is let in.
+    ///
+    /// # Errors
+    /// The caller is no admin, or not for all devices.
+    pub fn pairing(&self) -> Result<&Pairing, HubError> {
+        self.demand(Permission::Users)?;
+        self.confinement().demand_everywhere()?;
+        Ok(&self.hub.pairing)
     }
 
     /// Messages that were refused.

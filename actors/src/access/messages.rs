@@ -126,7 +126,7 @@ asks! {
         Public everywhere: accounts::ChangeUser, accounts::SetPassword, accounts::EndTotp, accounts::ListSessions,
             accounts::EndSession, accounts::EndOtherSessions, accounts::ListKeys, accounts::RevokeKey;
         Users whole_hub: accounts::ListUsers, accounts::FindUser, accounts::AddUser, accounts::RemoveUser,
-            accounts::MakeServiceKey, accounts::MakeInvitation, accounts::ListAudit;
+            accounts::MakeServiceKey, accounts::MakeInvitation, accounts::ListAudit, bound_keys::PutBridge;
         // Those of webhooks are admins' alone, which the actor looks at.
         Manage everywhere: bound_keys::MakeBoundKey, bound_keys::ListBoundKeys, bound_keys::RevokeBoundKey;
         Provision everywhere: bound_keys::FindProvisioningKey, bound_keys::UseProvisioningKey,

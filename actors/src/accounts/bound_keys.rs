@@ -6,7 +6,8 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tracing::warn;
 use twinhub_access::bound_key::{BadBoundKey, UnusableKey};
 use twinhub_access::{
-    Action, AuditEntry, BoundKey, BoundKeyWish, KeyPurpose, Permission, Rights, Role, Scope, Secret, User,
+    Action, AuditEntry, BoundKey, BoundKeyWish, KeyPurpose, Permission, Rights, Role, Scope, Secret,
+    SecretKind, User,
 };
 use twinhub_domain::{Json, Object};
 use twinhub_store::KeyUse;
@@ -19,6 +20,9 @@ use crate::messages::bound_keys::{
     BoundKeyMade, BoundKeyView, BoundKeysOf, FindProvisioningKey, GiveBackProvisioningUse, ListBoundKeys,
     MakeBoundKey, NewBoundKey, ProvisioningUse, RevokeBoundKey, UseProvisioningKey,
 };
+
+const MADE: [Action; 3] = [Action::ProvisioningKeyCreated, Action::KeyCreated, Action::BridgeCreated];
+const REVOKED: [Action; 3] = [Action::ProvisioningKeyRevoked, Action::KeyRevoked, Action::BridgeRevoked];
 
 /// Admins alone make keys of webhooks, which are the rules'. A provisioning key goes on by the whole rights of the user
 /// who made it: so it takes one who has signed in, as a key of theirs may have fewer. Where that is no user, it goes on
@@ -34,6 +38,10 @@ fn bound_key(
             by.check_admin()?;
             None
         }
+        KeyPurpose::Bridge(_) => {
+            by.check_admin_everywhere()?;
+            None
+        }
         KeyPurpose::Provisioning(_) => {
             match by.user {
                 Some(_) if by.session.is_none() => return Err(AccountRefusal::NotSignedIn),
@@ -43,18 +51,25 @@ fn bound_key(
             by.user
         }
     };
-    let kind = purpose.kind();
-    if accounts.directory.bound_keys(|key| key.secret.kind == kind).len() >= BoundKey::MOST {
-        return Err(BadBoundKey::TooMany.into());
-    }
+    check_count(accounts, purpose.kind())?;
     let wish = BoundKeyWish { name, owner, purpose, expires_at, most_uses };
     Ok(BoundKey::new(wish, &random()?, accounts.clock.now())?)
 }
 
-fn bound_entry(accounts: &Accounts, key: &BoundKey, by: &Asker, action: [Action; 2]) -> AuditEntry {
+/// Goes on where there may be one more key of this kind.
+pub(super) fn check_count(accounts: &Accounts, kind: SecretKind) -> Result<(), AccountRefusal> {
+    match accounts.directory.bound_keys(|key| key.secret.kind == kind).len() < BoundKey::MOST {
+        true => Ok(()),
+        false => Err(BadBoundKey::TooMany.into()),
+    }
+}
+
+/// An entry about a key, with the action of its kind: of provisioning keys, webhooks and bridges.
+fn bound_entry(accounts: &Accounts, key: &BoundKey, by: &Asker, action: [Action; 3]) -> AuditEntry {
     let (action, target) = match &key.purpose {
         KeyPurpose::Provisioning(_) => (action[0], format!("key:{}", key.name)),
         KeyPurpose::Webhook(webhook) => (action[1], format!("webhook:{webhook}")),
+        KeyPurpose::Bridge(_) => (action[2], format!("bridge:{}", key.name)),
     };
     entry(by, accounts.clock.now(), action, &target).with_detail(detail_of(key))
 }
@@ -98,7 +113,7 @@ fn granted_by(accounts: &Accounts, key: BoundKey) -> Result<ProvisioningUse, Acc
             let quota = owner.and_then(User::quota);
             Ok(ProvisioningUse { provisioning, rights, owner: key.owner, quota })
         }
-        KeyPurpose::Webhook(_) => Err(AccountRefusal::UnknownKey),
+        KeyPurpose::Webhook(_) | KeyPurpose::Bridge(_) => Err(AccountRefusal::UnknownKey),
     }
 }
 
@@ -117,7 +132,7 @@ pub(super) fn make(
         Ok(made) => made,
         Err(refusal) => return drop(reply.send(Err(refusal))), // whoever asked may have gone
     };
-    let audit = bound_entry(accounts, &key, &by, [Action::ProvisioningKeyCreated, Action::KeyCreated]);
+    let audit = bound_entry(accounts, &key, &by, MADE);
     let (store, kept) = (Arc::clone(&accounts.store), key.clone());
     let write = async move { durable(|| store.add_bound_key(&kept, std::slice::from_ref(&audit))).await };
     let apply = move |this: &mut Accounts, has_owner: bool| {
@@ -137,8 +152,10 @@ pub(super) fn list(
     ListBoundKeys { of, by }: ListBoundKeys,
     _: &mut Context<Accounts>,
 ) -> Result<Vec<BoundKeyView>, AccountRefusal> {
-    if matches!(of, BoundKeysOf::Webhook(_)) {
-        by.check_admin()?;
+    match of {
+        BoundKeysOf::Provisioning => {}
+        BoundKeysOf::Webhook(_) => by.check_admin()?,
+        BoundKeysOf::Bridges => by.check_admin_everywhere()?,
     }
     let keys = accounts.directory.bound_keys(|key| of.has(&key.purpose) && is_theirs(key, &by));
     Ok(keys.iter().map(BoundKeyView::of).collect())
@@ -155,7 +172,7 @@ pub(super) fn revoke(
     let Some(key) = found else {
         return drop(reply.send(Err(AccountRefusal::UnknownKey))); // whoever asked may have gone
     };
-    let audit = bound_entry(accounts, &key, &by, [Action::ProvisioningKeyRevoked, Action::KeyRevoked]);
+    let audit = bound_entry(accounts, &key, &by, REVOKED);
     let (store, gone) = (Arc::clone(&accounts.store), id.clone());
     let write = async move { durable(|| store.remove_bound_key(&gone, std::slice::from_ref(&audit))).await };
     let apply = move |this: &mut Accounts, _was_there: bool| {

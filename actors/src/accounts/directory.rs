@@ -7,6 +7,7 @@
 mod bound;
 mod entries;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -15,7 +16,8 @@ use twinhub_access::jwt::{BadJwt, Claims};
 use twinhub_access::key::DeadKey;
 use twinhub_access::secret::BadSecret;
 use twinhub_access::{
-    BoundKey, Key, Rights, Secret, SecretId, SecretKind, Session, SessionId, SessionToken, User, UserId,
+    BoundKey, Bridge, Key, KeyPurpose, Rights, Secret, SecretId, SecretKind, Session, SessionId,
+    SessionToken, User, UserId,
 };
 use twinhub_domain::Timestamp;
 use twinhub_store::RuleAuthor;
@@ -141,7 +143,7 @@ impl Directory {
                 let secret = Secret::parse(text)?;
                 match secret.kind() {
                     SecretKind::Personal | SecretKind::Service => self.read().key(&secret, now, address),
-                    SecretKind::Provisioning | SecretKind::Webhook => {
+                    SecretKind::Provisioning | SecretKind::Webhook | SecretKind::Bridge => {
                         self.read_bound().identify(&secret, now, address)
                     }
                     SecretKind::Device | SecretKind::Invitation | SecretKind::Share => {
@@ -272,6 +274,18 @@ impl Directory {
 
     pub(super) fn put_bound_key(&self, key: BoundKey) {
         self.write_bound().put(key);
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// The bridges, by their names.
+    #[must_use]
+    pub fn bridges(&self) -> BTreeMap<Box<str>, Bridge> {
+        let keys = self.read_bound().list(|key| matches!(key.purpose, KeyPurpose::Bridge(_)));
+        let bridge = |key: BoundKey| match key.purpose {
+            KeyPurpose::Bridge(bridge) => Some((key.name.as_str().into(), bridge)),
+            _ => None,
+        };
+        keys.into_iter().filter_map(bridge).collect()
     }
 
     pub(super) fn count_bound_key(&self, id: &SecretId, change: impl FnOnce(&mut BoundKey)) {

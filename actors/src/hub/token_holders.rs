@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use actix::Addr;
 use twinhub_access::DeviceReach;
 use twinhub_domain::{DeviceNumber, Refusal, Twin};
 
@@ -11,6 +12,7 @@ use crate::HubError;
 use crate::device_tokens::Tokens;
 use crate::hub::Hub;
 use crate::messages::archive::FindToken;
+use crate::supervisor::Supervisor;
 use crate::token_renewal::TokenRenewal;
 use crate::twin_registry::TwinRegistry;
 
@@ -48,8 +50,13 @@ impl TokenHolder {
 impl TokenHolders {
     /// No token was shown yet.
     #[must_use]
-    pub(crate) fn new(registry: Arc<TwinRegistry>, renewal: TokenRenewal) -> Self {
-        Self { registry, renewal, known: RwLock::default() }
+    pub(crate) fn new(registry: Arc<TwinRegistry>, supervisor: Addr<Supervisor>) -> Self {
+        Self { registry, renewal: TokenRenewal::new(supervisor), known: RwLock::default() }
+    }
+
+    /// Has tokens stored anew.
+    pub(crate) fn renewal(&self) -> TokenRenewal {
+        self.renewal.clone()
     }
 
     /// The device with this token, where it was shown before and the twin is in memory. Takes one hash, and reads

@@ -6,12 +6,16 @@ use twinhub_domain::DeviceId;
 /// The longest password that is looked at, in bytes: no token or key is longer.
 const LONGEST_PASSWORD: usize = 256;
 
+/// Keys by which a client comes under any user name.
+const KEYS: [SecretKind; 4] =
+    [SecretKind::Personal, SecretKind::Service, SecretKind::Provisioning, SecretKind::Bridge];
+
 /// The credentials of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials<'a> {
     /// It gave no password. A user name alone proves nothing.
     None,
-    /// The key of a person or a service account, under any user name.
+    /// The key of a person or a service account, or one of [`KEYS`] otherwise, under any user name.
     Key(&'a str),
     /// The token of a device.
     Device { id: DeviceId, token: &'a str },
@@ -28,7 +32,7 @@ impl<'a> Credentials<'a> {
         let Some(text) = text.and_then(|password| std::str::from_utf8(password).ok()) else {
             return Self::Unreadable;
         };
-        if [SecretKind::Personal, SecretKind::Service].iter().any(|kind| text.starts_with(kind.prefix())) {
+        if KEYS.iter().any(|kind| text.starts_with(kind.prefix())) {
             return Self::Key(text);
         }
         match username.map(DeviceId::parse) {
@@ -55,6 +59,8 @@ mod tests {
             (Some("pump-1"), Some("twh_dev_x"), device("pump-1", "twh_dev_x")),
             (Some("user"), Some("twh_pat_x"), Credentials::Key("twh_pat_x")),
             (None, Some("twh_svc_x"), Credentials::Key("twh_svc_x")),
+            (Some("pump-1"), Some("twh_dvp_x"), Credentials::Key("twh_dvp_x")),
+            (Some("bridge@z"), Some("twh_brg_x"), Credentials::Key("twh_brg_x")),
             (None, Some("secret"), Credentials::Unreadable),
             (Some(""), Some("secret"), Credentials::Unreadable),
             (Some("no device"), Some("secret"), Credentials::Unreadable),
@@ -74,7 +80,7 @@ mod tests {
             username in proptest::option::of(".{0,140}"),
             password in proptest::option::of(prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..300),
-                "(twh_(pat|svc|dev)_)?.{0,70}".prop_map(String::into_bytes),
+                "(twh_(pat|svc|dev|dvp|brg)_)?.{0,70}".prop_map(String::into_bytes),
             ]),
         ) {
             let read = Credentials::read(username.as_deref(), password.as_deref());

@@ -214,7 +214,7 @@ impl ClientIdentity for AnonymousClient {
 
     async fn reaches(&self, device: &DeviceId, _: Option<&str>, act: Act) -> bool {
         let Some(device) = self.shared.devices.get(device).await else { return false };
-        let is_free = device.access.exists && !device.has_credentials();
+        let is_free = device.access.exists && !device.has_credentials() && !device.access.is_unpaired;
         if is_free && act == Act::Subscribe {
             let mut heard = lock(&self.heard);
             if !heard.iter().any(|known| Arc::ptr_eq(known, &device)) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use actix::Message;
 use tokio::sync::oneshot;
 use twinhub_access::{
-    BoundKey, DisplayName, KeyPurpose, Provisioning, Rights, Secret, SecretId, SecretKind, UserId,
+    BoundKey, Bridge, DisplayName, KeyPurpose, Provisioning, Rights, Secret, SecretId, SecretKind, UserId,
 };
 use twinhub_domain::{DeviceId, Timestamp};
 
@@ -36,6 +36,17 @@ pub struct RevokeBoundKey {
     pub key: SecretId,
     pub by: Asker,
     pub reply: oneshot::Sender<Result<BoundKeyView, AccountRefusal>>,
+}
+
+/// Makes a bridge, or changes the topics of the one with this name, whose secret stays.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PutBridge {
+    pub name: DisplayName,
+    /// Its topics; the hash in it is not looked at.
+    pub bridge: Bridge,
+    pub by: Asker,
+    pub reply: oneshot::Sender<Result<BridgePut, AccountRefusal>>,
 }
 
 /// Looks up what a provisioning key is good for, for a device that it may have registered already: no use is counted.
@@ -78,6 +89,7 @@ pub enum BoundKeysOf {
     Provisioning,
     /// The webhook of this name.
     Webhook(Box<str>),
+    Bridges,
 }
 
 /// A key as those who may see it see it.
@@ -103,6 +115,14 @@ pub struct BoundKeyMade {
     pub key: BoundKeyView,
 }
 
+/// A bridge that was made or changed.
+#[derive(Clone, Debug)]
+pub struct BridgePut {
+    pub key: BoundKeyView,
+    /// The secret of one that was made, which is shown once.
+    pub secret: Option<Secret>,
+}
+
 /// A use of a provisioning key, or what one would be.
 #[derive(Clone, Debug)]
 pub struct ProvisioningUse {
@@ -121,6 +141,7 @@ impl BoundKeysOf {
         match (self, purpose) {
             (Self::Provisioning, KeyPurpose::Provisioning(_)) => true,
             (Self::Webhook(name), KeyPurpose::Webhook(of)) => name == of,
+            (Self::Bridges, KeyPurpose::Bridge(_)) => true,
             _ => false,
         }
     }

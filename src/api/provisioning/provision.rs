@@ -23,7 +23,6 @@ use crate::api::devices::token;
 use crate::http::Access;
 use crate::http::Holder;
 use crate::http::extract::body::Body;
-use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
@@ -50,26 +49,31 @@ pub async fn provision_device(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    let id =
-        DeviceId::parse(&body.device_id).map_err(|error| FieldError::bad("device_id", error.to_string()))?;
-    let (key, address) = key_of(&access)?;
+    Ok(reply::json(StatusCode::CREATED, &provision(&access, &body).await?))
+}
+
+/// Registers the device of a request, whichever way that came.
+pub(super) async fn provision(access: &Access, body: &NewProvisioned) -> Result<Registered, ApiError> {
+    let id = body.id()?;
+    let (key, address) = key_of(access)?;
     let Holder::Known(identity) = access.holder() else { return Err(AccountRefusal::UnknownKey.into()) };
     // One that is there and waits has had its use, which may have been the key's last.
     let (of, device) = (key.clone(), id.clone());
     let found = access.ask(FindProvisioningKey { key: of, device }).await??;
-    let grant = access.state.grant_of_maker(identity, &found);
+    let source = access.cause().source;
+    let grant = access.state.grant_of_maker(identity, &found).by_way_of(source);
     if is_waiting(&grant, &key, &id).await? {
-        return Ok(reply::json(StatusCode::CREATED, &renew(&access, &grant, &id, &body).await?));
+        return renew(access, &grant, &id, body).await;
     }
     let (used, device) = (key.clone(), id.clone());
     let counted = access.change(|reply| UseProvisioningKey { key: used, device, address, reply }).await??;
-    let grant = access.state.grant_of_maker(identity, &counted);
-    let registered = register(&access, &grant, &key, counted.provisioning, &id, &body).await;
+    let grant = access.state.grant_of_maker(identity, &counted).by_way_of(source);
+    let registered = register(access, &grant, &key, counted.provisioning, &id, body).await;
     let is_refused = registered.as_ref().is_err_and(is_sure);
     if is_refused && access.ask(GiveBackProvisioningUse { key }).await.is_err() {
         warn!("a use of a provisioning key that came to nothing stays counted");
     }
-    Ok(reply::json(StatusCode::CREATED, &registered?))
+    registered
 }
 
 /// Is it sure that nothing came of the registration, and nothing will? What was not answered in time may become durable
@@ -147,7 +151,11 @@ async fn renew(
 }
 
 /// Checks that no other device has the serial number that this one says, where it says one.
-async fn check_own_serial(grant: &Grant, id: &DeviceId, body: &NewProvisioned) -> Result<(), ApiError> {
+pub(super) async fn check_own_serial(
+    grant: &Grant,
+    id: &DeviceId,
+    body: &NewProvisioned,
+) -> Result<(), ApiError> {
     match body.serial_number.as_deref().filter(|serial| !serial.is_empty()) {
         Some(serial) => check_serial(grant, serial, Some(id)).await,
         None => Ok(()),
@@ -164,6 +172,7 @@ async fn is_waiting(grant: &Grant, key: &SecretId, id: &DeviceId) -> Result<bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::extract::fields::FieldError;
 
     #[test]
     fn a_use_is_given_back_on_a_sure_no_alone() {

@@ -1,9 +1,10 @@
 //! Bodies about provisioning.
 
 use serde::Deserialize;
-use twinhub_domain::{Json, Object};
+use twinhub_domain::{DeviceId, Json, Object};
 use utoipa::ToSchema;
 
+use crate::http::extract::fields::FieldError;
 use crate::http::extract::read::{filled, given_members, texts};
 
 /// A provisioning key to be made.
@@ -47,6 +48,14 @@ pub struct NewProvisioned {
 }
 
 impl NewProvisioned {
+    /// The id.
+    ///
+    /// # Errors
+    /// It has no form of one.
+    pub fn id(&self) -> Result<DeviceId, FieldError> {
+        DeviceId::parse(&self.device_id).map_err(|error| FieldError::bad("device_id", error.to_string()))
+    }
+
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -77,7 +77,7 @@ impl ProvisioningKeyItem {
     pub fn of(key: &BoundKeyView) -> Self {
         let provisioning = match &key.purpose {
             KeyPurpose::Provisioning(provisioning) => provisioning.clone(),
-            KeyPurpose::Webhook(_) => twinhub_access::Provisioning::default(), // it is never asked for here
+            KeyPurpose::Webhook(_) | KeyPurpose::Bridge(_) => twinhub_access::Provisioning::default(), // it is never asked for here
         };
         let (last_used, last_address) = key.last_used.unzip();
         Self {

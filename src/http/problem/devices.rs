@@ -10,6 +10,10 @@ pub enum DeviceProblem {
     TokenTaken,
     #[error("the certificate is bound to another device")]
     CertificateTaken,
+    #[error(
+        "there is another device with this id, which needs its own token, or the pairing window has been closed"
+    )]
+    NotForPairing,
     #[error("too many wrong claim codes were said for this device: try again in {} minutes", minutes(*wait_ms))]
     ClaimTries { wait_ms: u64 },
 }
@@ -19,6 +23,7 @@ impl DeviceProblem {
         match self {
             Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
             Self::CertificateTaken => (StatusCode::CONFLICT, "certificate_taken"),
+            Self::NotForPairing => (StatusCode::FORBIDDEN, "not_for_pairing"),
             Self::ClaimTries { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_tries"),
         }
     }
@@ -27,6 +32,7 @@ impl DeviceProblem {
         match self {
             Self::TokenTaken => "auth_token",
             Self::CertificateTaken => "fingerprint",
+            Self::NotForPairing => "device_id",
             Self::ClaimTries { .. } => "claim_code",
         }
     }
@@ -34,7 +40,7 @@ impl DeviceProblem {
     /// The seconds after which it may go otherwise.
     pub(super) fn retry_after(self) -> Option<u64> {
         match self {
-            Self::TokenTaken | Self::CertificateTaken => None,
+            Self::TokenTaken | Self::CertificateTaken | Self::NotForPairing => None,
             Self::ClaimTries { wait_ms } => Some(wait_ms.div_ceil(1_000)),
         }
     }

@@ -81,13 +81,35 @@ impl MqttDevice {
         client_id: &str,
         (user, password): (&str, &str),
     ) -> std::result::Result<Self, u8> {
+        Self::enter(broker, from, 0xC2, &[client_id, user, password]).await
+    }
+
+    /// The same without a password.
+    ///
+    /// # Errors
+    /// The broker's return code.
+    pub async fn connect_from(
+        broker: SocketAddr,
+        from: [u8; 4],
+        client_id: &str,
+    ) -> std::result::Result<Self, u8> {
+        Self::enter(broker, from, 0x02, &[client_id]).await
+    }
+
+    async fn enter(
+        broker: SocketAddr,
+        from: [u8; 4],
+        flags: u8,
+        texts: &[&str],
+    ) -> std::result::Result<Self, u8> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
         let stream = within("the broker takes the connection", socket.connect(broker)).await.unwrap();
         let mut device =
             Self { stream: Box::new(stream), incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
-        let mut body = b"\x00\x04MQTT\x04\xc2\x00\x00".to_vec();
-        for text in [client_id, user, password] {
+        let mut body = b"\x00\x04MQTT\x04".to_vec();
+        body.extend([flags, 0, 0]);
+        for text in texts {
             put_text(&mut body, text);
         }
         device.write(0x10, &body).await.unwrap();

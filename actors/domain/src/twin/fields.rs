@@ -83,6 +83,7 @@ pub static FIELDS: &[Field] = &[
     field(CERTIFICATE, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
     field(CERTIFICATE_END, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
     field(PROVISIONED_BY, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
+    field(UNPAIRED_SINCE, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
     field(BROKER_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
 ];
 
@@ -109,6 +110,9 @@ pub const CERTIFICATE: &str = "certificate_fingerprint";
 pub const CERTIFICATE_END: &str = "certificate_expires_at";
 /// The field with the id of the provisioning key by which the device registered itself.
 pub const PROVISIONED_BY: &str = "provisioned_by";
+/// The field with the moment at which the device came through a pairing window, without a password. It needs a token from
+/// the end of that window on.
+pub const UNPAIRED_SINCE: &str = "unpaired_since";
 /// The field with the hash of the same token by which an outside broker knows the device; empty where it need not.
 pub const BROKER_HASH: &str = "broker_hash";
 

@@ -23,6 +23,7 @@ use crate::dialects::Dialects;
 use crate::intake::{IncomingMessage, Intake, Room};
 use crate::receipt::split;
 use crate::rule_topics::RuleTopics;
+use crate::topics;
 use twinhub_domain::receipt::{Accepted, InputOutcome, Receipt};
 
 tokio::task_local! {
@@ -64,6 +65,13 @@ impl Hooks {
         if let Err(denial) = allowed {
             self.deny(&connection, &event, denial);
             return PublishAction::Handled;
+        }
+        if **topic == *topics::PROVISION_REQUEST {
+            let answer = identity.provision(payload.clone()).await;
+            if let Some(answer) = answer {
+                connection.answer(topics::provision_response(client_id), answer);
+            }
+            return PublishAction::Handled; // nobody else hears it: it is about a secret
         }
         if packet.retain
             && let Err(denial) = rights::may_retain(&self.dialects, &**identity, client_id, topic)

@@ -22,7 +22,7 @@ pub(super) enum SessionClaim {
 
 impl SessionOwners {
     /// Claims the session of `client` for a client of this identity. An anonymous session gives way to whoever has a
-    /// name.
+    /// name; one without a principal, to anybody.
     pub(super) fn claim(
         &self,
         client: &str,
@@ -33,7 +33,9 @@ impl SessionOwners {
         if let Some(owner) = owners.get(client)
             && (owner.principal() != identity.principal() || !owner.lasts())
         {
-            let gives_way = name == ClientName::Own || owner.principal().is_empty() || !owner.lasts();
+            let is_nameless = owner.name().is_empty() && !identity.name().is_empty();
+            let gives_way =
+                name == ClientName::Own || owner.principal().is_empty() || is_nameless || !owner.lasts();
             return if gives_way {
                 SessionClaim::Displaces(Arc::clone(owner))
             } else {

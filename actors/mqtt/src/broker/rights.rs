@@ -3,8 +3,9 @@
 
 use super::wire::WillPacket;
 use crate::dialects::{DecodeError, Dialects, Direction, MessageDevice, TopicDevice, WatchedDevices};
-use crate::identity::{Act, Allowance, ClientIdentity};
+use crate::identity::{Act, Allowance, ClientIdentity, TopicAllowance};
 use crate::subscribers::unshared;
+use crate::topics;
 
 /// The refusal of a publish, a subscription or a last will.
 #[derive(Debug)]
@@ -51,9 +52,18 @@ pub(super) async fn may_publish(
     topic: &str,
     payload: &[u8],
 ) -> Result<(), Denial> {
+    if topic == topics::PROVISION_REQUEST {
+        let who = shown(identity, client);
+        let detail =
+            format!("{who} may not ask for a token: it takes a provisioning key, or an open pairing window");
+        return if identity.may_provision() { Ok(()) } else { Err(Denial::new(NOT_AUTHORIZED, detail)) };
+    }
+    let topics = identity.topics();
     let everything = identity.allowance() == Allowance::Everything;
-    let belongs_to = if everything { None } else { dialects.device_of(topic, Direction::FromDevice) };
-    if belongs_to.is_none() && !dialects.is_ours(topic) && dialects.is_hubs(topic) {
+    let belongs_to =
+        if everything || topics.is_some() { None } else { dialects.device_of(topic, Direction::FromDevice) };
+    let has_hub_topics = topics.is_some_and(TopicAllowance::has_hub_topics);
+    if belongs_to.is_none() && !has_hub_topics && !dialects.is_ours(topic) && dialects.is_hubs(topic) {
         let detail = format!("the hub alone speaks on this topic, and `{client}` published to it");
         return Err(Denial::new(HUB_ONLY, detail));
     }
@@ -64,6 +74,9 @@ pub(super) async fn may_publish(
         let who = shown(identity, client);
         Err(Denial::new(NOT_AUTHORIZED, format!("{who} may not publish {of}")))
     };
+    if let Some(topics) = topics {
+        return if topics.may_publish(topic) { Ok(()) } else { denied("on this topic") };
+    }
     if identity.allowance() != Allowance::SpeakForDevices {
         return denied("anything");
     }
@@ -94,7 +107,9 @@ pub(super) fn may_retain(
     client: &str,
     topic: &str,
 ) -> Result<(), Denial> {
-    if identity.allowance() == Allowance::Everything || dialects.may_retain(topic) {
+    if matches!(identity.allowance(), Allowance::Everything | Allowance::OwnTopics)
+        || dialects.may_retain(topic)
+    {
         return Ok(());
     }
     let detail = format!("{} may not have this message retained: a status alone is", shown(identity, client));
@@ -111,6 +126,9 @@ pub(super) async fn may_subscribe(
     client: &str,
     filter: &str,
 ) -> Result<(), Denial> {
+    if identity.may_provision() && topics::is_provision_response(filter) {
+        return Ok(());
+    }
     let own = unshared(filter);
     if own != filter && !may_share(identity) {
         let who = shown(identity, client);
@@ -129,11 +147,13 @@ pub(super) async fn may_subscribe(
             Some(WatchedDevices::One(device)) => identity.reaches(&device, None, Act::Subscribe).await,
             None => false,
         },
+        Allowance::OwnTopics => identity.topics().is_some_and(|topics| topics.may_subscribe(own)),
     };
     if is_within {
         return Ok(());
     }
     let may = match identity.allowance() {
+        Allowance::OwnTopics => "the filters that its bridge was given, and those within them",
         Allowance::WatchDevices => "iot/devices/ID/data, state and status of devices in its scope",
         _ => "the topics of one of its devices, such as iot/devices/ID/#",
     };
@@ -145,8 +165,8 @@ pub(super) async fn may_subscribe(
 /// not.
 fn may_share(identity: &dyn ClientIdentity) -> bool {
     match identity.allowance() {
-        Allowance::Everything => true,
-        Allowance::SpeakForDevices => !identity.principal().is_empty(),
+        Allowance::Everything | Allowance::OwnTopics => true,
+        Allowance::SpeakForDevices => !identity.name().is_empty(),
         Allowance::WatchDevices => false,
     }
 }

@@ -9,6 +9,7 @@ mod stateful;
 mod topic_hint;
 
 use smallvec::SmallVec;
+use twinhub_domain::topic::matches;
 
 use twinhub_domain::payload::PayloadError;
 use twinhub_domain::twin::Patch;
@@ -59,9 +60,14 @@ pub trait Dialect: Send + Sync {
     /// Do its devices publish on this topic? True for all that [`Dialect::decode`] takes.
     fn takes(&self, topic: &str) -> bool;
 
+    /// The topic filters of all on which the hub alone speaks, to its devices.
+    fn hub_filters(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Does the hub alone speak on this topic, to its devices?
-    fn is_hubs(&self, _topic: &str) -> bool {
-        false
+    fn is_hubs(&self, topic: &str) -> bool {
+        self.hub_filters().iter().any(|filter| matches(filter, topic))
     }
 
     /// The device that alone publishes on this topic, or hears all that this topic filter matches; none where no device

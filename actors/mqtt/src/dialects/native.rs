@@ -39,8 +39,15 @@ impl Dialect for Native {
         takes(topic)
     }
 
+    fn hub_filters(&self) -> Vec<String> {
+        let leaves = [Leaf::Desired, Leaf::Commands, Leaf::Configuration, Leaf::Update];
+        let of_devices = leaves.into_iter().map(topics::of_every_device);
+        of_devices.chain([topics::provision_response("#")]).collect()
+    }
+
     fn is_hubs(&self, topic: &str) -> bool {
         topics::parse(topic).is_some_and(|native| !is_inbound(native.leaf))
+            || topics::is_provision_response(topic)
     }
 
     fn device_of(&self, topic: &str, direction: Direction) -> Option<TopicDevice> {

@@ -9,7 +9,7 @@ use super::native::{self, Native};
 use super::stateful::{DeviceEncoder, DeviceOfTopic, Encoded, LONGEST_NAME, StatefulDialect};
 use super::{DecodeError, Decoded, Dialect, Direction, OwnTopics, TopicDevice};
 use crate::subscribers::Subscribers;
-use twinhub_domain::topic::matches;
+use twinhub_domain::topic::{matches, overlap};
 use twinhub_domain::twin::{Audience, Downlink, Listeners, Patch};
 use twinhub_domain::{DeviceId, Object, Publish, Twin};
 
@@ -200,6 +200,14 @@ impl Dialects {
     pub fn is_hubs(&self, topic: &str) -> bool {
         self.stateless.iter().any(|dialect| dialect.is_hubs(topic))
             || self.stateful.iter().any(|topics| is_one(&topics.hub_filters, topic))
+    }
+
+    /// The first topic filter of those on which the hub alone speaks that has a topic in common with `filter`.
+    #[must_use]
+    pub fn hubs_within(&self, filter: &str) -> Option<String> {
+        let stateful = self.stateful.iter().flat_map(|topics| topics.hub_filters.iter().cloned());
+        let mut all = self.stateless.iter().flat_map(|dialect| dialect.hub_filters()).chain(stateful);
+        all.find(|of_hub| overlap(of_hub, filter))
     }
 
     /// The device that alone publishes on this topic, or hears all that this topic filter matches.

@@ -51,6 +51,7 @@ impl BoundEntries {
         let permission = match entry.key.purpose {
             KeyPurpose::Provisioning(_) => Permission::Provision,
             KeyPurpose::Webhook(_) => Permission::Trigger,
+            KeyPurpose::Bridge(_) => Permission::Public, // the broker asks what it may, and the API gives it nothing
         };
         let permissions: Permissions = [Permission::Public, permission].into_iter().collect();
         Ok(Identity {
@@ -72,6 +73,7 @@ impl BoundEntries {
         let word = match purpose {
             KeyPurpose::Provisioning(_) => "provisioning",
             KeyPurpose::Webhook(_) => "webhook",
+            KeyPurpose::Bridge(_) => "bridge",
         };
         let caller = Caller::Key(format!("{word}/{}", key.name).into());
         let bound = Arc::new(BoundCaller { key: id.clone(), purpose });

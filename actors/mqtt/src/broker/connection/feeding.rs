@@ -4,8 +4,10 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use mqtt5::QoS;
 use mqtt5::broker::storage::QueuedMessage;
+use mqtt5::packet::publish::PublishPacket;
 use mqtt5::packet::subscribe::RetainHandling;
 
 use super::{AdmittedClient, ClientConnection, PendingSubscribe, lock};
@@ -70,6 +72,15 @@ impl ClientConnection {
         let mut asked = lock(&self.asked);
         asked.retain(|before| !filters.contains(&*before.filter));
         self.feeding.store(!asked.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Puts a message for its client alone into the session's queue.
+    pub(in crate::broker) fn answer(&self, topic: String, payload: Bytes) {
+        let Some(AdmittedClient { id: client, queue }) = self.client.get() else { return };
+        let qos = QoS::AtLeastOnce;
+        let packet = PublishPacket::new(topic, payload, qos);
+        queue.push(QueuedMessage::new(packet, client.to_string(), qos, None));
+        queue.notify();
     }
 
     /// Puts retained messages that were asked for into the session's queue, as the client takes them. True where there

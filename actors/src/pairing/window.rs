@@ -1,0 +1,327 @@
+//! The pairing window itself: since when it is open, until when, and the devices that came through it. It is in memory
+//! alone, so a restart of the hub closes it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use twinhub_domain::{Clock, DeviceId, Timestamp};
+
+/// A client that has just been given a token stays for this long, in ms: long enough to take the answer.
+const STAYS_MS: u64 = 10_000;
+
+/// The window, open or not.
+pub struct PairingWindow {
+    clock: Arc<dyn Clock>,
+    last: Mutex<Option<OpenWindow>>,
+}
+
+/// A window that was opened.
+struct OpenWindow {
+    number: u64,
+    opened_by: Box<str>,
+    opened_at: Timestamp,
+    until: Timestamp,
+    /// The end by the clock that is never set: nobody keeps the window open by setting the other one.
+    ends_at_ms: u64,
+    is_stopped: bool,
+    newcomers: BTreeMap<DeviceId, Newcomer>,
+}
+
+struct Newcomer {
+    address: IpAddr,
+    came_at: Timestamp,
+    given: Option<GivenToken>,
+}
+
+/// The last token that a device was given through the window.
+struct GivenToken {
+    hash: Box<str>,
+    /// By [`Clock::uptime_ms`].
+    at_ms: u64,
+}
+
+/// A client's pass through one window. It counts from its address, and until that window ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowPass {
+    number: u64,
+    pub address: IpAddr,
+}
+
+/// The outcome of a newcomer's claim to an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewcomerClaim {
+    /// The id is the client's until the window ends.
+    First,
+    /// It was already.
+    Again,
+    /// Another address came with it first.
+    Others,
+    /// [`PairingWindow::MOST`] devices came already.
+    Full,
+    /// The window of the pass has ended.
+    Closed,
+}
+
+/// The window as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairingView {
+    pub is_open: bool,
+    pub opened_by: Box<str>,
+    pub opened_at: Timestamp,
+    /// The end, also where that has passed.
+    pub until: Timestamp,
+    /// Devices that came through it, in order of their ids.
+    pub newcomers: Vec<NewcomerView>,
+}
+
+/// A device that came through the window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewcomerView {
+    pub device: DeviceId,
+    pub address: IpAddr,
+    pub came_at: Timestamp,
+}
+
+impl PairingWindow {
+    /// The length of a window for which nobody says another, in ms.
+    pub const USUAL_MS: i64 = 10 * 60 * 1_000;
+    /// The longest that it may be, in ms.
+    pub const LONGEST_MS: i64 = 60 * 60 * 1_000;
+    /// The most devices that come through one window.
+    pub const MOST: usize = 1_000;
+
+    /// A window that is not open.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, last: Mutex::default() }
+    }
+
+    /// Opens it for `for_ms`, [`PairingWindow::LONGEST_MS`] at most. One that is open goes on until then, with the devices
+    /// that came through it.
+    pub fn open(&self, for_ms: i64, by: &str) -> PairingView {
+        let for_ms = for_ms.clamp(1, Self::LONGEST_MS);
+        let (now, uptime) = (self.clock.now(), self.clock.uptime_ms());
+        let mut last = self.lock();
+        let mut window = match last.take() {
+            Some(window) if window.is_open(uptime) => window,
+            before => OpenWindow {
+                number: before.map_or(0, |before| before.number + 1),
+                opened_by: by.into(),
+                opened_at: now,
+                until: now,
+                ends_at_ms: uptime,
+                is_stopped: false,
+                newcomers: BTreeMap::new(),
+            },
+        };
+        window.until = now.plus_millis(for_ms);
+        window.ends_at_ms = uptime + for_ms.unsigned_abs();
+        last.insert(window).view(uptime)
+    }
+
+    /// Closes it. True where it was open.
+    pub fn close(&self) -> bool {
+        let (now, uptime) = (self.clock.now(), self.clock.uptime_ms());
+        let mut last = self.lock();
+        let open = last.as_mut().filter(|window| window.is_open(uptime));
+        let was_open = open.is_some();
+        if let Some(window) = open {
+            (window.is_stopped, window.until) = (true, now);
+        }
+        was_open
+    }
+
+    /// The window that is open, or the last one that was; none since the hub started.
+    #[must_use]
+    pub fn view(&self) -> Option<PairingView> {
+        self.lock().as_ref().map(|window| window.view(self.clock.uptime_ms()))
+    }
+
+    /// A pass for a client at this address; none while the window is not open.
+    #[must_use]
+    pub fn pass(&self, address: IpAddr) -> Option<WindowPass> {
+        let last = self.lock();
+        let open = last.as_ref().filter(|window| window.is_open(self.clock.uptime_ms()))?;
+        Some(WindowPass { number: open.number, address })
+    }
+
+    /// Does a pass still count?
+    #[must_use]
+    pub fn counts(&self, pass: &WindowPass) -> bool {
+        self.with(pass, |_, _| ()).is_some()
+    }
+
+    /// Claims an id for the client with this pass. So within a window nobody else speaks as a device that came.
+    pub fn claim(&self, pass: &WindowPass, device: &DeviceId) -> NewcomerClaim {
+        let now = self.clock.now();
+        let claimed = self.with(pass, |window, _| match window.newcomers.get(device) {
+            Some(newcomer) if newcomer.address == pass.address => NewcomerClaim::Again,
+            Some(_) => NewcomerClaim::Others,
+            None if window.newcomers.len() >= Self::MOST => NewcomerClaim::Full,
+            None => {
+                let newcomer = Newcomer { address: pass.address, came_at: now, given: None };
+                window.newcomers.insert(device.clone(), newcomer);
+                NewcomerClaim::First
+            }
+        });
+        claimed.unwrap_or(NewcomerClaim::Closed)
+    }
+
+    /// The device is being given the token of this hash: its client stays for a moment, to take it.
+    pub fn gives_token(&self, pass: &WindowPass, device: &DeviceId, hash: &str) {
+        self.with(pass, |window, uptime| {
+            if let Some(newcomer) = window.newcomers.get_mut(device) {
+                newcomer.given = Some(GivenToken { hash: hash.into(), at_ms: uptime });
+            }
+        });
+    }
+
+    /// The hash of the token that the client with this pass was given for the device.
+    #[must_use]
+    pub fn given_token(&self, pass: &WindowPass, device: &DeviceId) -> Option<Box<str>> {
+        let given = self.with(pass, |window, _| {
+            let own = window.newcomers.get(device).filter(|newcomer| newcomer.address == pass.address)?;
+            own.given.as_ref().map(|given| given.hash.clone())
+        });
+        given.flatten()
+    }
+
+    /// Was the device given a token a moment ago?
+    #[must_use]
+    pub fn has_just_given_token(&self, pass: &WindowPass, device: &DeviceId) -> bool {
+        let has_just = self.with(pass, |window, uptime| {
+            let given = window.newcomers.get(device).and_then(|newcomer| newcomer.given.as_ref());
+            given.is_some_and(|given| uptime.saturating_sub(given.at_ms) < STAYS_MS)
+        });
+        has_just.unwrap_or(false)
+    }
+
+    /// Does `work` with the window of the pass, while that is open, and the uptime.
+    fn with<T>(&self, pass: &WindowPass, work: impl FnOnce(&mut OpenWindow, u64) -> T) -> Option<T> {
+        let uptime = self.clock.uptime_ms();
+        let mut last = self.lock();
+        let window = last.as_mut().filter(|window| window.number == pass.number && window.is_open(uptime))?;
+        Some(work(window, uptime))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<OpenWindow>> {
+        // Nothing panics while holding the lock.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenWindow {
+    fn is_open(&self, uptime: u64) -> bool {
+        !self.is_stopped && uptime < self.ends_at_ms
+    }
+
+    fn view(&self, uptime: u64) -> PairingView {
+        let newcomers = self.newcomers.iter().map(|(device, newcomer)| NewcomerView {
+            device: device.clone(),
+            address: newcomer.address,
+            came_at: newcomer.came_at,
+        });
+        PairingView {
+            is_open: self.is_open(uptime),
+            opened_by: self.opened_by.clone(),
+            opened_at: self.opened_at,
+            until: self.until,
+            newcomers: newcomers.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use twinhub_testkit::ManualClock;
+
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        Ipv4Addr::new(192, 168, 1, last).into()
+    }
+
+    fn device(id: &str) -> DeviceId {
+        DeviceId::parse(id).unwrap()
+    }
+
+    fn window() -> (Arc<ManualClock>, PairingWindow) {
+        let clock = ManualClock::at(Timestamp::from_millis(1_767_268_800_000));
+        (Arc::clone(&clock), PairingWindow::new(clock))
+    }
+
+    #[test]
+    fn it_is_open_for_its_time_whatever_the_clock_is_set_to() {
+        let (clock, window) = window();
+        assert!(window.view().is_none() && window.pass(address(1)).is_none() && !window.close());
+        let opened = window.open(60_000, "user:ann");
+        assert!(opened.is_open && opened.until == clock.now().plus_millis(60_000));
+        let pass = window.pass(address(1)).unwrap();
+        clock.follow(-3_600_000);
+        clock.advance(59_999);
+        assert!(window.counts(&pass));
+        clock.advance(1);
+        assert!(!window.counts(&pass) && window.pass(address(1)).is_none());
+        assert!(!window.view().unwrap().is_open && !window.close());
+        assert_eq!(window.claim(&pass, &device("pump")), NewcomerClaim::Closed);
+
+        window.open(i64::MAX, "");
+        let next = window.pass(address(1)).unwrap();
+        assert!(!window.counts(&pass), "a pass is for one window");
+        clock.advance(PairingWindow::LONGEST_MS);
+        assert!(!window.counts(&next));
+    }
+
+    #[test]
+    fn an_id_is_the_address_that_came_with_it_first() {
+        let (clock, window) = window();
+        window.open(60_000, "");
+        let (one, other) = (window.pass(address(1)).unwrap(), window.pass(address(2)).unwrap());
+        for (pass, expected) in
+            [(one, NewcomerClaim::First), (one, NewcomerClaim::Again), (other, NewcomerClaim::Others)]
+        {
+            assert_eq!(window.claim(&pass, &device("pump")), expected);
+        }
+        clock.advance(30_000);
+        let longer = window.open(60_000, "user:bob");
+        assert_eq!((&*longer.opened_by, longer.newcomers.len()), ("", 1), "the same window goes on");
+        clock.advance(59_999);
+        assert_eq!(window.claim(&other, &device("pump")), NewcomerClaim::Others);
+        assert!(window.close() && !window.counts(&one));
+        window.open(60_000, "");
+        let later = window.pass(address(2)).unwrap();
+        assert_eq!(window.claim(&later, &device("pump")), NewcomerClaim::First);
+    }
+
+    #[test]
+    fn a_window_lets_so_many_in_and_no_more() {
+        let (_, window) = window();
+        window.open(60_000, "");
+        let pass = window.pass(address(1)).unwrap();
+        for number in 0..PairingWindow::MOST {
+            assert_eq!(window.claim(&pass, &device(&format!("d{number}"))), NewcomerClaim::First);
+        }
+        assert_eq!(window.claim(&pass, &device("one-more")), NewcomerClaim::Full);
+        assert_eq!(window.claim(&pass, &device("d0")), NewcomerClaim::Again);
+    }
+
+    #[test]
+    fn who_is_given_a_token_stays_to_take_it() {
+        let (clock, window) = window();
+        window.open(60_000, "");
+        let pass = window.pass(address(1)).unwrap();
+        window.claim(&pass, &device("pump"));
+        assert!(!window.has_just_given_token(&pass, &device("pump")));
+        window.gives_token(&pass, &device("pump"), "hash");
+        let elsewhere = window.pass(address(2)).unwrap();
+        assert_eq!(window.given_token(&pass, &device("pump")).as_deref(), Some("hash"));
+        assert_eq!(window.given_token(&elsewhere, &device("pump")), None);
+        assert!(window.has_just_given_token(&pass, &device("pump")));
+        assert!(!window.has_just_given_token(&pass, &device("fan")));
+        clock.advance(STAYS_MS.cast_signed());
+        assert!(!window.has_just_given_token(&pass, &device("pump")));
+    }
+}
