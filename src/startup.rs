@@ -2,6 +2,7 @@
 
 mod banner;
 pub(crate) mod broker_files;
+mod certificate_watch;
 mod dialects;
 mod environment;
 pub(crate) mod handles;
@@ -48,6 +49,7 @@ use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
 use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
+use crate::startup::certificate_watch::CertificateWatch;
 use crate::startup::environment::{EnvironmentError, SeedEnvironment};
 use crate::startup::key::KeyError;
 use crate::startup::local_key::{LocalKey, LocalKeyFile};
@@ -84,6 +86,8 @@ pub struct RunningHub {
     local_key: LocalKeyFile,
     #[expect(dead_code, reason = "held for its drop")]
     broker_files: Option<FollowingBrokerFiles>,
+    #[expect(dead_code, reason = "held for its drop")]
+    certificates: Option<CertificateWatch>,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
     locks: Locks,
@@ -302,6 +306,9 @@ impl Application {
                 config.mosquitto_pid_file.clone(),
             )
         });
+        let certificates = tls
+            .as_ref()
+            .map(|tls| certificate_watch::watch(Arc::clone(&hub), Arc::clone(&store), Arc::clone(tls)));
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -319,6 +326,7 @@ impl Application {
             set_up,
             local_key: local_key_file,
             broker_files,
+            certificates,
             locks,
             store,
         })

@@ -28,6 +28,7 @@ use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
+use crate::device_certificates::DeviceCertificates;
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -97,6 +98,8 @@ pub struct Hub {
     pub directory: Arc<Directory>,
     /// The devices whose tokens callers have shown.
     pub token_holders: TokenHolders,
+    /// Devices by the certificates that they show.
+    pub certificates: Arc<DeviceCertificates>,
     set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
     pub(crate) layouts: Addr<Layouts>,
@@ -191,7 +194,6 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let registry = Arc::new(TwinRegistry::default());
-        let token_holders = TokenHolders::new(Arc::clone(&registry));
         let devices = Arc::new(KnownDevices::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
@@ -240,6 +242,7 @@ impl Hub {
                 })
             })
         };
+        let token_holders = TokenHolders::new(Arc::clone(&registry), supervisor.clone());
         let search = {
             let (store, clock, journal) = (Arc::clone(&store), Arc::clone(&clock), journal.clone());
             let (patience, counters) = (settings.patience, Arc::clone(&counters));
@@ -279,18 +282,23 @@ impl Hub {
             )
         };
         devices.read_from(supervisor.clone().recipient());
-        let pairing = {
-            let audit = audit.clone().recipient();
-            let (devices, supervisor) = (Arc::clone(&devices), supervisor.clone().recipient());
-            Arc::new(Pairing::new(devices, supervisor, audit, Arc::clone(&clock)))
-        };
+        let certificates = Arc::new(DeviceCertificates::new(Arc::clone(&devices), Arc::clone(&store)));
+        let (to_supervisor, to_audit) = (supervisor.clone().recipient(), audit.clone().recipient());
+        let pairing =
+            Arc::new(Pairing::new(Arc::clone(&devices), to_supervisor, to_audit, Arc::clone(&clock)));
         let identities = {
-            let pairing = Arc::clone(&pairing);
-            let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
-            let (tokens, clock, audit) =
-                (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
-            let deps =
-                ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit, pairing };
+            let deps = ClientIdentitiesDeps {
+                devices,
+                certificates: Arc::clone(&certificates),
+                directory: Arc::clone(&directory),
+                tree: Arc::clone(&tree),
+                tokens: settings.tokens.clone(),
+                renewal: token_holders.renewal(),
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                audit: audit.clone().recipient(),
+                pairing: Arc::clone(&pairing),
+            };
             ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());
@@ -357,9 +365,8 @@ impl Hub {
             let _ = try_send_unbounded(&interpreter, moved);
         }
         let clock_watch = {
-            let (clock, journal) = (Arc::clone(&clock), journal.clone());
-            let (timers, archive, jobs) = (timers.clone(), archive.clone(), jobs.clone());
-            let interpreter = interpreter.clone();
+            let (clock, journal, jobs) = (Arc::clone(&clock), journal.clone(), jobs.clone());
+            let (timers, archive, interpreter) = (timers.clone(), archive.clone(), interpreter.clone());
             let watch = ClockWatch { clock, journal, timers, archive, jobs, interpreter, is_moving: false };
             ClockWatch::start_in_arbiter(&durable, move |_| watch)
         };
@@ -378,8 +385,6 @@ impl Hub {
             rule_topics,
             identities,
         };
-        let ingress = Ingress::new(ingress_deps, settings.most_in_flight);
-        let people = Arc::new(Semaphore::new(PEOPLE));
         Ok(Arc::new(Self {
             supervisor,
             journal,
@@ -402,17 +407,18 @@ impl Hub {
             audit,
             directory,
             token_holders,
+            certificates,
             set_up_token: Mutex::new(set_up_token),
             jobs,
             layouts,
             catalog,
-            ingress,
+            ingress: Ingress::new(ingress_deps, settings.most_in_flight),
             counters,
             rejections,
             unread_topics,
             clock,
             settings,
-            people,
+            people: Arc::new(Semaphore::new(PEOPLE)),
             pairing,
         }))
     }

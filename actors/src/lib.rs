@@ -44,9 +44,11 @@ pub mod fleet;
 
 mod backoff;
 mod delivery;
+mod device_certificates;
 mod device_tokens;
 mod known_devices;
 mod limit_watch;
+mod token_renewal;
 
 pub mod archive;
 pub mod audit;

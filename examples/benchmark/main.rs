@@ -7,11 +7,13 @@
 //! It speaks to 127.0.0.1 only, and everything in it is bounded in number and time.
 
 mod bulk;
+mod checked;
 mod commands;
 mod connects;
 mod disk;
 mod groups;
 mod http;
+mod identities;
 mod import;
 mod ingest;
 mod live;
@@ -22,10 +24,14 @@ mod report;
 mod rest;
 mod rules;
 mod schedules;
+mod scoped;
 mod search;
 mod sensor_data;
 mod sign_in;
 mod socketio;
+mod tls;
+mod turns;
+mod users;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -83,6 +89,10 @@ enum BenchmarkPart {
     SensorData,
     SignIn,
     Connects,
+    Checked,
+    Identities,
+    Scoped,
+    Tls,
 }
 
 /// The context that the measurements share.
@@ -168,6 +178,10 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::SensorData => sensor_data::run(&bench, report).await,
             BenchmarkPart::SignIn => sign_in::run(&bench, report).await,
             BenchmarkPart::Connects => connects::run(&bench, report).await,
+            BenchmarkPart::Checked => checked::run(&bench, report).await,
+            BenchmarkPart::Identities => identities::run(&bench, report).await,
+            BenchmarkPart::Scoped => scoped::run(&bench, report).await,
+            BenchmarkPart::Tls => tls::run(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }
