@@ -86,7 +86,6 @@ struct Leaving {
 /// The result of a load.
 type Loaded = (Vec<Twin>, Owners);
 
-#[expect(clippy::large_enum_variant, reason = "nearly all that wait are messages, the large ones")]
 enum TwinRequest {
     Deliver(Deliver),
     ReadTwin(ReadTwin),
