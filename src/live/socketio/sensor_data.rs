@@ -32,7 +32,10 @@ pub(super) type Packets = Vec<Arc<str>>;
 pub(super) struct SensorDataTransport(pub Arc<SocketIoSessions>);
 
 /// The packets of the events that were written last, each once for all clients.
-pub(super) struct SensorDataPackets(Mutex<Vec<Option<(Arc<Recorded>, Arc<str>)>>>);
+pub(super) struct SensorDataPackets(Mutex<Vec<Option<WrittenEvent>>>);
+
+/// An event with its packet.
+type WrittenEvent = (Arc<Recorded>, Arc<str>);
 
 /// The members of a payload, as they came.
 struct PayloadTexts<'a>(Vec<(&'a RawValue, &'a RawValue)>);

@@ -239,7 +239,7 @@ impl SessionTask {
     fn take(&mut self, packets: Option<Packets>) {
         match packets {
             Some(packets) => {
-                self.client.lead(|session| packets.into_iter().for_each(|one| session.push(one)))
+                self.client.lead(|session| packets.into_iter().for_each(|one| session.push(one)));
             }
             None => {
                 self.push(DISCONNECT.to_owned());
