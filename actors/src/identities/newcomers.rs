@@ -11,8 +11,7 @@ use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity};
 use super::ClientIdentitiesShared;
 use super::principals::AnonymousClient;
 use crate::known_devices::KnownDevice;
-use crate::pairing::WindowPass;
-use crate::provisioning::Provisioner;
+use crate::pairing::{Provisioner, WindowPass};
 
 /// A client that came without a password. While the pairing window is open it speaks for devices that the hub did not
 /// know, until the window ends or they have a token.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Receiver;
-use twinhub_actors::provisioning::{Provisioner, ProvisioningRequest};
+use twinhub_actors::pairing::{Provisioner, ProvisioningRequest};
 use twinhub_domain::cause::Source;
 use twinhub_domain::{DeviceId, payload};
 

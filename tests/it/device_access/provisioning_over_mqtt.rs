@@ -69,7 +69,7 @@ async fn a_device_asks_for_its_token_with_a_key_as_its_password() {
         (json!({ "device_id": "line3-2", "serial_number": "S-1" }), 409, "serial_number_taken"),
         (json!({ "device_id": "a b" }), 422, "bad_field"),
         (json!({ "colour": "red" }), 422, "unknown_field"),
-        (json!([1]), 422, "not_an_object"),
+        (json!([1]), 422, "wrong_type"),
     ] {
         let refused = ask(&mut device, "esp", &body).await;
         assert_eq!((&refused["status"], &refused["code"]), (&json!(status), &json!(code)), "{refused}");
