@@ -5,10 +5,20 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::firmware::images;
-use crate::support::http::KeptConnection;
+use crate::support::http::{KeptConnection, ask};
 use crate::support::hub::Installation;
 use crate::support::people::Person;
 use crate::support::{HubProcess, MqttDevice, WebSocketSession, eventually, within};
+
+/// A request for a live session.
+const WEBSOCKET: [&str; 6] = [
+    "GET /api/ws HTTP/1.1",
+    "Host: localhost",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
 
 /// Connections that have asked something and are kept for more.
 async fn idle(hub: &HubProcess, count: usize) -> Vec<KeptConnection> {
@@ -95,18 +105,10 @@ async fn a_download_is_not_idle_while_it_is_crowded() {
 async fn live_sessions_leave_room_for_requests() {
     enough_handles();
     let hub = Installation::new().with("--http-connections", "64").start().await;
-    let websocket = [
-        "GET /api/ws HTTP/1.1",
-        "Host: localhost",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ];
     let mut sessions = Vec::new();
     let refused = loop {
         let mut connection = KeptConnection::open(hub.http).await;
-        let answer = connection.ask(&websocket, "").await.expect("an answer");
+        let answer = connection.ask(&WEBSOCKET, "").await.expect("an answer");
         if answer.status != 101 {
             break answer;
         }
@@ -133,6 +135,72 @@ async fn live_sessions_leave_room_for_requests() {
     let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "d").await.unwrap();
     device.say("iot/devices/d/data", r#"{"temperature": 21.5}"#).await;
     assert!(within("an event", subscriber.next()).await.is_some());
+}
+
+/// The websockets and bodies that a hub for sixteen connections has at once: it closes none of them for others.
+async fn at_work(hub: &HubProcess) -> Vec<KeptConnection> {
+    // The tests' own client keeps no connection, which would be one of the sixteen.
+    let last = hub.request(reqwest::Method::GET, "/ready").header("Connection", "close");
+    assert_eq!(last.send().await.unwrap().status(), 200);
+    eventually("none is left", async || (metric(hub, "twinhub_http_connections").await == 1).then_some(()))
+        .await;
+    let body = [
+        "POST /api/devices HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        "Content-Length: 100",
+        "Expect: 100-continue",
+    ];
+    let mut connections = Vec::new();
+    for (count, request, status) in [(14, &WEBSOCKET[..], 101), (2, &body[..], 100)] {
+        for _ in 0..count {
+            let mut connection = KeptConnection::open(hub.http).await;
+            assert_eq!(connection.ask(request, "").await.expect("an answer").status, status);
+            connections.push(connection);
+        }
+    }
+    connections
+}
+
+/// A number from `/metrics`, by a connection that is closed then.
+async fn metric(hub: &HubProcess, name: &str) -> u64 {
+    let answer = ask(hub.http, &["GET /metrics HTTP/1.1", "Host: localhost", "Connection: close"], "").await;
+    let value = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in\n{}", answer.body))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_told_so_and_closed() {
+    let hub = Installation::new().with("--http-connections", "16").start().await;
+    let mut at_work = at_work(&hub).await;
+    let list = ["GET /api/devices HTTP/1.1", "Host: localhost"];
+    let refused = metric(&hub, "twinhub_http_connections_refused_total").await;
+    for (path, status, code) in [
+        ("/api/devices", 503, "too_many_connections"),
+        ("/docs/", 503, "too_many_connections"),
+        ("/no-such-route", 503, "too_many_connections"),
+        ("/health", 200, ""),
+        ("/ready", 200, ""),
+    ] {
+        let mut connection = KeptConnection::open(hub.http).await;
+        let line = format!("GET {path} HTTP/1.1");
+        let answer = connection.ask(&[&line, "Host: localhost"], "").await.expect("an answer");
+        assert_eq!((answer.status, &*answer.code()), (status, code), "{path}: {}", answer.body);
+        assert_eq!(answer.header("connection"), Some("close"), "{path}");
+        assert!(connection.ask(&list, "").await.is_none(), "{path}: it is closed");
+    }
+    assert_eq!(metric(&hub, "twinhub_http_connections_refused_total").await, refused + 3);
+    for connection in &at_work {
+        assert!(connection.is_open(), "those that were there stay");
+    }
+
+    at_work.truncate(12);
+    eventually("there is room again", async || {
+        let mut connection = KeptConnection::open(hub.http).await;
+        let served = connection.ask(&list, "").await?.status == 200;
+        (served && connection.ask(&list, "").await?.status == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,16 @@
 //! Beyond the devices: webhooks out and in, foreign topics.
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::support::certificates::{authority, certificate};
 use crate::support::hub::Installation;
 use crate::support::mqtt::BrokerMessage;
 use crate::support::people::Person;
 use crate::support::pump::register;
-use crate::support::receiver::{WebhookServer, hmac};
+use crate::support::receiver::{WebhookServer, hmac, redirecting_over_tls};
 use crate::support::rules::{Rules, done, report};
-use crate::support::{Mosquitto, MqttDevice, eventually, within};
+use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually, within};
 
 #[tokio::test]
 async fn a_webhook_goes_out_signed_and_again_until_it_is_taken() {
@@ -52,6 +54,47 @@ async fn a_webhook_goes_out_signed_and_again_until_it_is_taken() {
     assert!(bob.json(&hub, &path).await.get("deliveries").is_none());
     assert_eq!((&sent["id"], &sent["attempts"]), (&json!(delivery), &json!(2)));
     assert!(!run.to_string().contains("s3cret"), "the journal tells no keys: {run}");
+}
+
+/// What was to go over TLS would be sent in the clear, and with it what its rule says.
+#[tokio::test]
+async fn a_webhook_is_not_led_from_https_to_http() {
+    let folder = TempDir::with_prefix("twinhub-tls-").unwrap();
+    let by = folder.path().join("by");
+    authority(&by).await;
+    certificate(&by, folder.path()).await;
+    let mut receiver = WebhookServer::start(&[]).await;
+    let first = redirecting_over_tls(folder.path(), format!("http://{}/there", receiver.address)).await;
+    let text = format!(
+        "version: 1\nrules:\n  tell:\n    triggers:\n      - webhook: bell\n    actions:\n      \
+         - webhook: \"https://{first}/hook\"\n        headers: {{ Authorization: Bearer s3cret }}\n"
+    );
+    let rules = Rules::of("tell.yaml", &text);
+    let installation = || {
+        Installation::new()
+            .with("--rules", rules.folder())
+            .with("--webhook-allow", "127.0.0.1")
+            .in_environment("SSL_CERT_FILE", by.join("authority.pem").to_str().unwrap())
+    };
+    let rung = async |hub: &HubProcess, status: &str| {
+        assert_eq!(hub.post("/api/automation/webhooks/bell", &json!({})).await.status(), 202);
+        eventually("what became of it", async || {
+            let deliveries = hub.json("/api/automation/webhooks/deliveries").await;
+            (deliveries[0]["status"] == status).then(|| deliveries[0].clone())
+        })
+        .await
+    };
+    let hub = installation().start().await;
+    let failed = rung(&hub, "failed").await;
+    assert_eq!(failed["detail"], "redirected from https to http, which is not followed", "{failed}");
+    assert_eq!(failed["attempts"], 1, "another try would go the same way");
+    assert!(receiver.is_quiet());
+    hub.terminate().await;
+
+    let hub = installation().flag("--webhook-private-redirects").start().await;
+    rung(&hub, "delivered").await;
+    let request = receiver.next().await;
+    assert_eq!((request.line(), request.header("authorization")), ("POST /there", None), "without the key");
 }
 
 #[tokio::test]
@@ -119,7 +162,7 @@ async fn foreign_topics_are_heard_and_answered_on_an_outside_broker() {
     .await;
 }
 
-async fn bridged(hub: &crate::support::HubProcess, broker: std::net::SocketAddr) {
+async fn bridged(hub: &HubProcess, broker: std::net::SocketAddr) {
     let mut lamp = MqttDevice::connect(broker, "lamp").await.unwrap();
     lamp.subscribe("lamp/+/set").await.unwrap();
     let mut button = MqttDevice::connect(broker, "button").await.unwrap();

@@ -3,13 +3,12 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::support::hub::{Installation, run};
 use crate::support::pump::register;
-use crate::support::receiver::WebhookServer;
+use crate::support::receiver::{WebhookServer, redirecting};
 use crate::support::rules::{Rules, report};
 use crate::support::{HubProcess, eventually, within};
 
@@ -105,28 +104,6 @@ async fn other_machines_are_served_where_that_is_allowed() {
     assert!(serving["http"].as_str().unwrap().starts_with("0.0.0.0:"), "{told}");
 }
 
-/// A server that sends everybody on to this one.
-async fn redirecting(to: std::net::SocketAddr) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = Vec::new();
-            while !request.windows(4).any(|four| four == b"\r\n\r\n") {
-                if stream.read_buf(&mut request).await.unwrap_or_default() == 0 {
-                    break;
-                }
-            }
-            let answer = format!(
-                "HTTP/1.1 307 There\r\nlocation: http://{to}/there\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            );
-            let _ = stream.write_all(answer.as_bytes()).await; // it may not wait for it
-            let _ = stream.shutdown().await;
-        }
-    });
-    address
-}
-
 async fn deliveries(hub: &HubProcess, status: &str) -> Value {
     eventually("a delivery", async || {
         let deliveries = hub.json("/api/automation/webhooks/deliveries").await;
@@ -138,7 +115,7 @@ async fn deliveries(hub: &HubProcess, status: &str) -> Value {
 #[tokio::test]
 async fn webhooks_are_redirected_inward_where_that_is_allowed() {
     let mut receiver = WebhookServer::start(&[]).await;
-    let first = redirecting(receiver.address).await;
+    let first = redirecting(format!("http://{}/there", receiver.address)).await;
     let rules = Rules::of(
         "tell.yaml",
         &format!(

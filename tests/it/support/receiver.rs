@@ -1,13 +1,15 @@
 //! Somebody out there who gets webhooks.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
-use super::within;
+use super::{certificates, within};
 
 /// A server that answers 200 to everything, or first something else.
 pub struct WebhookServer {
@@ -44,6 +46,11 @@ impl WebhookServer {
         Self { address, came }
     }
 
+    /// True where no request has come so far.
+    pub fn is_quiet(&mut self) -> bool {
+        self.came.try_recv().is_err()
+    }
+
     /// The next request.
     pub async fn next(&mut self) -> CapturedRequest {
         within("a request", self.came.recv()).await.unwrap()
@@ -63,8 +70,45 @@ impl CapturedRequest {
     }
 }
 
+/// A server that sends everybody on to `location`.
+pub async fn redirecting(location: String) -> SocketAddr {
+    redirector(None, location).await
+}
+
+/// The same over TLS, with the certificate in `folder`.
+pub async fn redirecting_over_tls(folder: &Path, location: String) -> SocketAddr {
+    redirector(Some(certificates::acceptor(folder)), location).await
+}
+
+async fn redirector(tls: Option<TlsAcceptor>, location: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let location = format!("location: {location}");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            match &tls {
+                None => send_on(&mut stream, &location).await,
+                // One that does not trust the certificate has gone.
+                Some(tls) => {
+                    if let Ok(mut stream) = tls.accept(stream).await {
+                        send_on(&mut stream, &location).await;
+                    }
+                }
+            }
+        }
+    });
+    address
+}
+
+async fn send_on(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), location: &str) {
+    if read(stream).await.is_some() {
+        answer_with(stream, 307, location, "").await;
+    }
+    let _ = stream.shutdown().await; // whoever asked may have gone
+}
+
 /// Reads a request.
-pub async fn read(stream: &mut TcpStream) -> Option<CapturedRequest> {
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<CapturedRequest> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -82,7 +126,7 @@ pub async fn read(stream: &mut TcpStream) -> Option<CapturedRequest> {
 }
 
 /// Answers with a status, a header and a body.
-pub async fn answer_with(stream: &mut TcpStream, status: u16, header: &str, body: &str) {
+pub async fn answer_with(stream: &mut (impl AsyncWrite + Unpin), status: u16, header: &str, body: &str) {
     let answer = format!(
         "HTTP/1.1 {status} Answer\r\n{header}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()

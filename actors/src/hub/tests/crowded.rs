@@ -63,24 +63,31 @@ async fn without_room_a_message_that_wants_an_answer_waits_and_another_is_counte
 
 #[actix::test]
 async fn a_read_shows_nothing_that_is_not_stored() {
-    let fixture = HubFixture::new().await;
-    fixture.taken("a", r#"{"t": 1}"#).await;
-    let tried = fixture.store.commits_tried();
-    fixture.store.block();
-    let first = fixture.arrive("a", r#"{"t": 2}"#);
-    fixture.is_stuck(tried).await; // the twin has taken it in, and the store has not
-    let device = id("a");
-    let reading = fixture.hub.read(&device);
-    tokio::pin!(reading);
-    assert!(futures_util::poll!(reading.as_mut()).is_pending());
-    // A refused change waits for no commit: the twin has read one message after the other, so the read too.
-    let refused = fixture.change("a", r#"{"name": "A"}"#, Some(999)).await;
-    assert!(matches!(refused, Err(HubError::Refused(_))), "{refused:?}");
-    assert!(futures_util::poll!(reading.as_mut()).is_pending(), "it showed what may yet be lost");
-    fixture.store.unblock();
-    let twin = within("the read", reading).await.unwrap().unwrap();
-    assert_eq!(twin.reported.get("t").map(|property| property.value.clone()), Some(Json::from(2)));
-    assert!(first.await.unwrap().is_ok());
+    for is_new in [false, true] {
+        let fixture = HubFixture::new().await;
+        if !is_new {
+            fixture.taken("a", r#"{"t": 1}"#).await;
+        }
+        let tried = fixture.store.commits_tried();
+        fixture.store.block();
+        let first = fixture.arrive("a", r#"{"t": 2}"#);
+        fixture.is_stuck(tried).await; // the twin has taken it in, and the store has not
+        let device = id("a");
+        let reading = fixture.hub.read(&device);
+        tokio::pin!(reading);
+        assert!(futures_util::poll!(reading.as_mut()).is_pending());
+        // A refused change waits for no commit: the twin has read one message after the other, so the read too.
+        let refused = fixture.change("a", r#"{"name": "A"}"#, Some(999)).await;
+        assert!(matches!(refused, Err(HubError::Refused(_))), "{refused:?}");
+        assert!(
+            futures_util::poll!(reading.as_mut()).is_pending(),
+            "it showed what may yet be lost, new: {is_new}"
+        );
+        fixture.store.unblock();
+        let twin = within("the read", reading).await.unwrap().unwrap();
+        assert_eq!(twin.reported.get("t").map(|property| property.value.clone()), Some(Json::from(2)));
+        assert!(first.await.unwrap().is_ok());
+    }
 }
 
 #[actix::test]

@@ -304,6 +304,32 @@ async fn a_silent_device_is_offline_but_not_for_a_restart_or_a_jump_of_the_clock
     assert_eq!(fixture.settled("a").await.presence.status, Status::Offline);
 }
 
+/// The store has the time at which it was heard from a clock that was wrong, and the next start is told nothing of that.
+#[actix::test]
+async fn a_device_that_was_heard_by_a_clock_ahead_is_silent_in_time_after_a_restart() {
+    let is_presence = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Presence { .. });
+    let mut fixture = CommandsFixture::new().await;
+    fixture.set_clock(24 * HOUR).await;
+    fixture.say("a", "data", r#"{"t": 1}"#).await;
+    fixture.set("a", r#"{"settings": {"heartbeat": "90s"}}"#).await; // its row is written with it
+    fixture.set_clock(-24 * HOUR).await;
+    fixture.say("b", "data", r#"{"t": 1}"#).await; // the last that is stored is dated by the right time
+    let ahead = fixture.settled("a").await.presence.last_seen;
+    assert_eq!(ahead, Some(Timestamp::from_millis(NEW_YEAR + 24 * HOUR)));
+    let mut fixture = fixture.down_for(60_000).await;
+    fixture.pass(90_000, is_presence).await;
+    assert_eq!(fixture.settled("a").await.presence.status, Status::Offline);
+}
+
+#[actix::test]
+async fn what_is_due_in_a_moment_does_not_wait_for_the_next_second() {
+    let mut fixture = CommandsFixture::new().await;
+    fixture.clock.advance(250);
+    fixture.say("a", "status", "online").await;
+    let id = fixture.asked("a", GO).await;
+    fixture.pass(10_000, comes_to(id, CommandStatus::Pending)).await;
+}
+
 /// Also where that was while the hub was down.
 #[actix::test]
 async fn a_clock_that_is_set_back_stops_no_schedule_and_ends_no_command() {

@@ -73,6 +73,27 @@ fn a_pause_of_which_nobody_knows_whose_it_was_is_no_interval() {
     check([300, 901], 7);
 }
 
+/// A machine without a clock of its own begins in 1970, until it is told the time.
+#[test]
+fn the_first_setting_of_the_hubs_clock_is_no_interval() {
+    /// The start of the year 2000, in seconds.
+    const SET: i64 = 946_684_800;
+    let check = |first: i64, pause: i64, expected: i64| {
+        let mut scene = Scene::new();
+        scene.now = first;
+        scene.report("{}");
+        for pause in [pause, 100] {
+            scene.now += pause;
+            scene.report("{}");
+        }
+        assert_eq!(scene.twin.silence_ms(7_000), Some(expected * 1_000), "{first} and {pause} s later");
+    };
+    check(5, 1_767_225_600, 7); // one interval alone is known
+    check(SET - 100, 100, 7);
+    check(SET - 201, 100, 300);
+    check(SET, 100, 300);
+}
+
 /// The hub's clock is corrected by a few seconds now and then, which nobody is told of.
 #[test]
 fn when_it_was_heard_does_not_go_back_with_the_clock() {
@@ -183,7 +204,8 @@ fn flapping_is_counted() {
     }
     let line = scene.twin.presence.line().unwrap().clone();
     assert_eq!((line.disconnects, line.changed_at), (3, at(360)));
-    assert!(line.is_flapping(at(360)));
+    assert!(line.is_flapping(at(360)) && line.is_flapping(at(120 + 599)));
+    assert!(!line.is_flapping(at(120 + 600)), "it went for the first time ten minutes ago");
     assert!(!line.is_flapping(at(360 + 600)), "it has been quiet since");
     scene.say(false);
     assert_eq!(scene.twin.presence.line(), Some(&line), "offline again says nothing new");
@@ -261,4 +283,20 @@ fn to_be_heard_again_is_no_coming() {
         (scene.twin.presence.line().unwrap().changed_at, scene.twin.presence.last_seen),
         (at(100), Some(at(200)))
     );
+}
+
+/// One poll in fifteen seconds is an event: a device may ask every second.
+#[test]
+fn a_device_that_polls_often_is_not_recorded_each_time() {
+    let mut scene = Scene::new();
+    for (now, is_event) in
+        [(0, true), (0, false), (1, false), (14, false), (15, true), (29, false), (30, true), (90, true)]
+    {
+        scene.now = now;
+        let before = scene.twin.presence.last_seen;
+        let outcome = scene.input(Input::Poll, &cause());
+        assert_eq!(outcome.events.len(), usize::from(is_event), "at {now}");
+        let seen = if is_event { Some(at(now)) } else { before };
+        assert_eq!(scene.twin.presence.last_seen, seen, "at {now}");
+    }
 }

@@ -115,32 +115,42 @@ impl RetainedPersistence for Down {
     }
 }
 
-#[tokio::test]
-async fn what_cannot_be_written_is_bounded() {
+/// Topics that are cleared as soon as they are said, and take room until the store knows it. `written_at`: so many are
+/// being written, for ever.
+async fn topics_that_fit(written_at: Option<usize>) -> (usize, Arc<Retained>) {
     let limits = RetainedLimits { total: 100_000, ..Default::default() };
     let retained = Retained::load(Arc::new(Down), still(), limits).await.unwrap();
-    let packet = |topic: String, payload: &'static [u8]| PublishPacket::new(topic, payload, QoS::AtMostOnce);
+    let packet = |topic: &str, payload: &'static [u8]| PublishPacket::new(topic, payload, QoS::AtMostOnce);
     for _ in 0..10_000 {
-        retained.take(&packet("a".into(), b"1"), None);
+        retained.take(&packet("a", b"1"), None);
     }
     assert!(retained.lock().waiting.is_empty(), "nobody waits for these");
     let mut topics = 0;
-    while retained.has_room(&packet(format!("t/{topics}"), b"1")) {
-        retained.take(&packet(format!("t/{topics}"), b"1"), None);
-        retained.take(&packet(format!("t/{topics}"), b""), None);
+    loop {
+        let topic = format!("t/{topics:04}");
+        if !retained.has_room(&packet(&topic, b"1")) {
+            return (topics, retained);
+        }
+        retained.take(&packet(&topic, b"1"), None);
+        retained.take(&packet(&topic, b""), None);
         topics += 1;
         assert!(topics < 10_000, "topics that are to be cleared take room, too");
-        if topics == 500 {
-            assert!(retained.next_round().is_some()); // it is being written, for ever
+        if Some(topics) == written_at {
+            assert!(retained.next_round().is_some());
         }
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_bounded() {
+    let (topics, _) = topics_that_fit(None).await;
+    let (again, retained) = topics_that_fit(Some(500)).await;
     assert!(topics > 500);
+    assert_eq!(again, topics, "what is being written takes as much room");
     let (upto, _) = retained.next_round().unwrap();
     retained.settle(upto);
-    assert!(
-        retained.next_round().is_none() && retained.has_room(&packet("t".into(), b"1")),
-        "all is written"
-    );
+    let packet = PublishPacket::new("t", &b"1"[..], QoS::AtMostOnce);
+    assert!(retained.next_round().is_none() && retained.has_room(&packet), "all is written");
 }
 
 #[test]
