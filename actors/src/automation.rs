@@ -23,6 +23,7 @@ mod pending;
 mod perform;
 mod reading;
 mod requests;
+mod signed;
 mod starting;
 mod templates;
 
@@ -43,6 +44,7 @@ pub use self::authors::Authors;
 use self::following::{EventFollower, NextStep};
 use self::library::Library;
 use self::pending::{PendingWrites, signal_event};
+use self::signed::SignedDeliveries;
 use crate::alarms::Alarms;
 use crate::counters::{Counters, add, get, up};
 use crate::feed::Feed;
@@ -101,6 +103,7 @@ pub struct Automation {
     following: EventFollower,
     pending: PendingWrites,
     announcements: Announcements,
+    signed: SignedDeliveries,
 }
 
 enum AutomationPhase {
@@ -155,6 +158,7 @@ impl Automation {
             following: EventFollower::default(),
             pending: PendingWrites::default(),
             announcements: Announcements::default(),
+            signed: SignedDeliveries::default(),
         }
     }
 

@@ -256,6 +256,8 @@ impl Hub {
                 supervisor: supervisor.clone(),
                 search: search.clone(),
                 counters: Arc::clone(&counters),
+                directory: Arc::clone(&directory),
+                tree: Arc::clone(&tree),
                 catalog: Arc::clone(&catalog),
                 secrets: settings.secrets.clone(),
                 longest_rest: settings.longest_rest,

@@ -20,7 +20,7 @@
 mod attempt;
 mod resolver;
 mod retry;
-mod signature;
+pub(crate) mod signature;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -18,6 +18,7 @@ mod requests;
 pub mod routes;
 mod sending;
 pub(crate) mod sign_in;
+pub(crate) mod signature;
 mod stream;
 pub(crate) mod turns;
 pub(crate) mod warnings;

@@ -15,9 +15,12 @@ use twinhub_actors::accounts::directory::Unidentified;
 use twinhub_domain::{DeviceId, Json};
 use utoipa::openapi::HttpMethod;
 
-use super::admission::{CallerAdmission, LiveRights};
+use super::admission::{CallerAdmission, Holder, LiveRights};
+use super::extract::body::{STRANGER_LIMIT, promised};
 use super::guard::is_monitoring;
 use super::rate_limit::{CountedCaller, Quota};
+use super::signature::{self, SignedRequest};
+use super::turns::TurnKind;
 use super::{client, connections, requests, sign_in};
 use crate::http::extract::params::Params;
 use crate::http::problem::ApiError;
@@ -30,8 +33,7 @@ pub struct Operation {
     /// `/api/devices/{id}`
     pub path: String,
     pub method: Method,
-    /// JSON web tokens are credentials here.
-    takes_jwt: bool,
+    credentials: RouteCredentials,
     route: Box<dyn FnOnce() -> Route>,
 }
 
@@ -46,6 +48,27 @@ pub enum Method {
     Put,
     Patch,
     Delete,
+}
+
+/// The credentials that a route takes beside keys and sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum RouteCredentials {
+    #[default]
+    Usual,
+    /// JSON web tokens.
+    WebTokens,
+    /// Signatures, which the handler checks once it has the body.
+    Signatures,
+}
+
+/// The kind of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    Usual,
+    /// Its answer goes on and on.
+    Stream,
+    /// It takes signed requests without any other credential.
+    Signed,
 }
 
 /// Where devices bring readings.
@@ -86,7 +109,7 @@ impl Operation {
     /// A route that the OpenAPI document describes, as `D`.
     pub fn described<D: utoipa::Path>(
         permission: Permission,
-        is_stream: bool,
+        kind: RouteKind,
         route: impl FnOnce() -> Route + 'static,
     ) -> Self {
         let method = match D::methods().first() {
@@ -94,10 +117,12 @@ impl Operation {
             Some(HttpMethod::Put) => Method::Put,
             Some(HttpMethod::Patch) => Method::Patch,
             Some(HttpMethod::Delete) => Method::Delete,
-            _ if is_stream => Method::Stream,
+            _ if kind == RouteKind::Stream => Method::Stream,
             _ => Method::Get,
         };
-        Self { permission, path: D::path(), method, takes_jwt: false, route: Box::new(route) }
+        let credentials =
+            if kind == RouteKind::Signed { RouteCredentials::Signatures } else { RouteCredentials::Usual };
+        Self { permission, path: D::path(), method, credentials, route: Box::new(route) }
     }
 
     /// A route that it does not.
@@ -107,18 +132,19 @@ impl Operation {
         path: &str,
         route: impl FnOnce() -> Route + 'static,
     ) -> Self {
-        Self { permission, path: path.to_owned(), method, takes_jwt: false, route: Box::new(route) }
+        let credentials = RouteCredentials::Usual;
+        Self { permission, path: path.to_owned(), method, credentials, route: Box::new(route) }
     }
 
     /// The same where JSON web tokens are credentials too.
     #[must_use]
     pub fn taking_jwt(self) -> Self {
-        Self { takes_jwt: true, ..self }
+        Self { credentials: RouteCredentials::WebTokens, ..self }
     }
 
     fn into_route(self, refuse: Refuse) -> Route {
-        let (permission, takes_jwt) = (self.permission, self.takes_jwt);
-        let admit = move |request, next| admit(permission, takes_jwt, refuse, request, next);
+        let (permission, credentials) = (self.permission, self.credentials);
+        let admit = move |request, next| admit(permission, credentials, refuse, request, next);
         let guard = self.method.guard();
         (self.route)().guard(guard::fn_guard(move |context| guard.check(context))).wrap(from_fn(admit))
     }
@@ -127,7 +153,7 @@ impl Operation {
 /// Lets a request in whose caller has the permission, and hands the handler their grant.
 async fn admit(
     permission: Permission,
-    takes_jwt: bool,
+    credentials: RouteCredentials,
     refuse: Refuse,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -135,9 +161,9 @@ async fn admit(
     let Some(state) = request.app_data::<Data<WebState>>().cloned() else {
         return Err(ApiError::NoGrant.into());
     };
-    let found = match takes_jwt {
-        true => state.admit_by_jwt(request.request()).await,
-        false => state.admit(request.request()).await,
+    let found = match credentials {
+        RouteCredentials::WebTokens => state.admit_by_jwt(request.request()).await,
+        RouteCredentials::Usual | RouteCredentials::Signatures => state.admit(request.request()).await,
     };
     let admission = match found {
         Ok(admission) => admission,
@@ -162,7 +188,14 @@ async fn admit(
             return Ok(answer);
         }
     };
-    let mut answer = admitted(permission, refuse, state, admission, request, next).await?;
+    // A credential goes before a signature.
+    let is_signed = credentials == RouteCredentials::Signatures
+        && matches!(admission.holder, Holder::Anonymous)
+        && signature::is_brought(request.headers());
+    let mut answer = match is_signed {
+        true => signed(refuse, &state, admission, request, next).await?,
+        false => admitted(permission, refuse, state, admission, request, next).await?,
+    };
     if let Some(quota) = quota {
         quota.tell(answer.headers_mut());
     }
@@ -221,6 +254,28 @@ async fn admitted(
         _ = rights.lost() => Ok(ServiceResponse::new(asked, ApiError::RightsLost.error_response())),
         answer = next.call(request) => Ok(answer?.map_into_boxed_body()),
     }
+}
+
+/// Has a signed request answered, whose handler looks at the signature. A body that is larger than those of strangers is
+/// read in its sender's turn, so that nobody has the hub hold many of them.
+async fn signed(
+    refuse: Refuse,
+    state: &WebState,
+    admission: CallerAdmission,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let is_small = promised(request.request()).is_some_and(|length| length <= STRANGER_LIMIT as u64);
+    let turn = match is_small {
+        true => Ok(None),
+        false => state.turns.wait_at(TurnKind::Signed, client::of(request.request()).address).await.map(Some),
+    };
+    match turn {
+        Ok(turn) => request.extensions_mut().insert(SignedRequest { _turn: turn }),
+        Err(error) => return Ok(refused(request, error, refuse)),
+    };
+    request.extensions_mut().insert(admission);
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 /// The admission of a device without a credential that comes through the pairing window: with readings, or to ask for its
@@ -295,16 +350,17 @@ pub fn configure(config: &mut ServiceConfig, operations: Vec<Operation>, refuse:
 }
 
 /// A table: rows `Permission: module::handler`, of handlers that `#[utoipa::path]` describes. It makes a function
-/// `operations` and a `Description` for the OpenAPI document. `Permission(stream)` is for an answer that goes on and on.
+/// `operations` and a `Description` for the OpenAPI document. `Permission(stream)` is for an answer that goes on and on,
+/// `Permission(signed)` for a route that takes signed requests too.
 macro_rules! routes {
-    ($($permission:ident $(($stream:ident))?: $module:ident::$handler:ident),+ $(,)?) => {
+    ($($permission:ident $(($kind:ident))?: $module:ident::$handler:ident),+ $(,)?) => {
         pastey::paste! {
             /// The routes of this table.
             pub(crate) fn operations() -> Vec<$crate::http::routes::Operation> {
                 vec![$(
                     $crate::http::routes::Operation::described::<$module::[<__path_ $handler>]>(
                         twinhub_actors::access::Permission::$permission,
-                        $crate::http::routes::is_stream!($($stream)?),
+                        $crate::http::routes::kind!($($kind)?),
                         || actix_web::web::to($module::$handler),
                     )
                 ),+]
@@ -317,17 +373,20 @@ macro_rules! routes {
     };
 }
 
-/// True for `stream`.
-macro_rules! is_stream {
+/// The kind of a row.
+macro_rules! kind {
     () => {
-        false
+        $crate::http::routes::RouteKind::Usual
     };
     (stream) => {
-        true
+        $crate::http::routes::RouteKind::Stream
+    };
+    (signed) => {
+        $crate::http::routes::RouteKind::Signed
     };
 }
 
-pub(crate) use {is_stream, routes};
+pub(crate) use {kind, routes};
 
 #[cfg(test)]
 mod tests;

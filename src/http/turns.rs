@@ -30,6 +30,8 @@ pub enum TurnKind {
     Export,
     Import,
     Backtest,
+    /// The body of a signed request.
+    Signed,
 }
 
 /// The turns, by kind and caller.
@@ -53,10 +55,21 @@ impl CallerTurns {
         access: &Access,
         request: &HttpRequest,
     ) -> Result<Turn, ApiError> {
-        let turn = self.of(kind, caller(access.holder(), client::of(request).address)).acquire_owned();
-        match tokio::time::timeout(LONGEST, turn).await {
+        self.wait_as(kind, caller(access.holder(), client::of(request).address)).await
+    }
+
+    /// Waits for the turn of whoever asks from this address.
+    ///
+    /// # Errors
+    /// Others from there take all the time there is.
+    pub async fn wait_at(&self, kind: TurnKind, address: IpAddr) -> Result<Turn, ApiError> {
+        self.wait_as(kind, caller(&Holder::Anonymous, address)).await
+    }
+
+    async fn wait_as(&self, kind: TurnKind, caller: CountedCaller) -> Result<Turn, ApiError> {
+        match tokio::time::timeout(LONGEST, self.of(kind, caller).acquire_owned()).await {
             Ok(permit) => Ok(Turn { _permit: permit.ok() }), // it is never closed
-            Err(_) => Err(HubError::Unavailable("searches of this caller take all the time there is").into()),
+            Err(_) => Err(HubError::Unavailable("requests of this caller take all the time there is").into()),
         }
     }
 
@@ -100,6 +113,7 @@ impl TurnKind {
             Self::Export => "another export of this caller goes on: try again",
             Self::Import => "another import of this caller goes on: try again",
             Self::Backtest => "another backtest of this caller goes on: try again",
+            Self::Signed => "another signed request of this caller goes on: try again",
         }
     }
 }

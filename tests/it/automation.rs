@@ -4,6 +4,7 @@ mod api;
 mod backtest;
 mod files;
 mod journal;
+mod signed_webhooks;
 mod time;
 mod webhooks_and_topics;
 mod why;

@@ -28,6 +28,7 @@ mod exactly_once;
 mod firmware;
 mod first_device;
 mod frames;
+mod fuzzed;
 mod garbage;
 mod groups;
 mod history;

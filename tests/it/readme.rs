@@ -41,6 +41,7 @@ const PRINTS: &[(&str, &str)] = &[
     ("rollouts", r#""pump-1""#),
     ("devices import pumps.csv", "2 lines: 2 created"),
     ("rules test", "hot for five minutes"),
+    ("X-Hub-Signature-256: sha256=$signature", r#""seq""#),
     ("journal?device_id=fan", r#""role":"left_alone""#),
 ];
 

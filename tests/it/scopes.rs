@@ -1,8 +1,10 @@
 //! Scopes: people with a part of the devices each, and nothing of one's reaches the other.
 
+mod jobs;
 mod live;
 mod owners;
 mod rules;
+mod side_channels;
 mod two_subtrees;
 
 use reqwest::Method;
@@ -26,7 +28,11 @@ const WORDS: [&str; 2] = ["alpha", "beta"];
 
 impl TwoPeople {
     async fn start() -> Self {
-        let hub = Installation::new().start().await;
+        Self::start_on(Installation::new()).await
+    }
+
+    async fn start_on(installation: Installation) -> Self {
+        let hub = installation.start().await;
         let admin = Person::first(&hub, "ann").await;
         for word in WORDS {
             for (id, parent) in [

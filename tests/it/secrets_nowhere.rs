@@ -190,7 +190,8 @@ async fn set_keys(hub: &HubProcess, ann: &Person, words: &mut SecretWords) {
     )
     .await;
 
-    let rule = json!({ "id": "bell", "triggers": [{ "webhook": "door" }], "actions": [{ "log": "ding" }] });
+    let rule = json!({ "id": "bell", "triggers": [{ "webhook": "door", "secret": words.make("secret of a webhook that comes in") }],
+        "actions": [{ "log": "ding" }] });
     made("/api/automation/rules", rule).await;
     let key = text(&made("/api/automation/webhooks/door/keys", json!({ "name": "gate" })).await, "secret");
     by_key(&key, "/api/automation/webhooks/door", json!({ "by": "hand" })).await;

@@ -11,6 +11,7 @@ use twinhub_domain::Clock as _;
 
 use crate::support::hub::{HubProcess, Installation, run};
 use crate::support::people::{PASSWORD, Person, told};
+use crate::support::{MqttDevice, within};
 
 const SECRET: &str = "a secret of several programs, long enough";
 
@@ -239,6 +240,37 @@ async fn what_everybody_knows_of_the_original_is_refused_beyond_this_machine() {
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(refused.status.code() == Some(2) && told.contains(expected), "{told}");
     }
+}
+
+/// The sessions with devices that a sign-out ends are those that go by the session. A fleet must not fall silent because a
+/// person goes home.
+#[tokio::test]
+async fn iot_controller_logout_ends_what_the_session_has_open_and_no_device() {
+    let hub = Installation::new().start().await;
+    let ann = Person::first(&hub, "ann").await;
+    let device = json!({ "device_id": "pump-1", "name": "Pump", "auth_token": "a token of the pump" });
+    assert_eq!(ann.send(&hub, Method::POST, "/api/devices", &device).await.status(), 201);
+    let (key, _) = ann.make_key(&hub, "viewer").await;
+    const HERE: [u8; 4] = [127, 0, 0, 1];
+    let broker = hub.mqtt.unwrap();
+    let mut pump =
+        MqttDevice::connect_as(broker, HERE, "p", ("pump-1", "a token of the pump")).await.unwrap();
+    let mut app = MqttDevice::connect_as(broker, HERE, "app", ("ann", &key)).await.unwrap();
+    app.subscribe("iot/devices/+/data").await.unwrap();
+    let events = ann.request(&hub, Method::GET, "/api/events").header("Accept", "text/event-stream");
+    let mut events = events.send().await.unwrap();
+    let waits = ann.request(&hub, Method::GET, "/api/devices/pump-1/commands?status=pending&wait=60s").send();
+    let waits = tokio::spawn(waits);
+    assert_eq!(events.status(), 200);
+
+    assert_eq!(ann.send(&hub, Method::POST, "/api/auth/logout", &json!({})).await.status(), 200);
+    within("the stream ends", async { while events.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} })
+        .await;
+    let waited = within("what waits is answered", waits).await.unwrap().unwrap();
+    assert_eq!(waited.status(), 401);
+    pump.say("iot/devices/pump-1/data", r#"{"flow": 1}"#).await;
+    let heard = within("the program with a key hears it", app.next()).await.unwrap();
+    assert!(format!("{heard:?}").contains("iot/devices/pump-1/data"), "{heard:?}");
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ use self::state::EngineState;
 use self::stepper::Stepper;
 use self::watched_twins::WatchedTwins;
 use super::expression::Twins;
-use super::model::{Rule, TriggerKind};
+use super::model::{Rule, TriggerKind, WebhookSecret};
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::run::AutomationSignal;
 use twinhub_domain::run::RuleId;
@@ -250,8 +250,23 @@ impl Engine {
     #[must_use]
     pub fn has_webhook(&self, name: &str) -> bool {
         self.index.webhooks.iter().any(|trigger| match &self.index.trigger(*trigger).kind {
-            TriggerKind::Webhook { name: of } => **of == *name,
+            TriggerKind::Webhook { name: of, .. } => **of == *name,
             _ => false,
+        })
+    }
+
+    /// The secrets of the webhook of this name, with the rules that have them and run.
+    pub fn webhook_secrets<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (&'a Rule, &'a WebhookSecret)> {
+        let triggers =
+            self.index.webhooks.iter().filter(|found| self.state.is_enabled(&self.index, found.rule));
+        triggers.filter_map(move |found| match &self.index.trigger(*found).kind {
+            TriggerKind::Webhook { name: of, secret: Some(secret) } if **of == *name => {
+                Some((self.index.rule(found.rule), secret))
+            }
+            _ => None,
         })
     }
 

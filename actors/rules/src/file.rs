@@ -37,6 +37,7 @@ use twinhub_domain::{Json, Object};
 pub use self::hint::nearest;
 pub use self::schema::schema;
 pub use self::secrets::SecretNames;
+pub use self::trigger::SHORTEST_SECRET;
 
 /// A larger file is refused: a megabyte of rules is not written by hand, and a program can write several files.
 pub const LARGEST: usize = 1 << 20;

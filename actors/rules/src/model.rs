@@ -193,7 +193,11 @@ pub enum TriggerKind {
     /// A message on a topic (`+` and `#` as in MQTT). Retained ones fire nothing.
     Mqtt { topic: Box<str>, payload: Option<Json> },
     /// A request to `/api/automation/webhooks/{name}`.
-    Webhook { name: Box<str> },
+    Webhook {
+        name: Box<str>,
+        /// The key by which a request that is signed needs no other.
+        secret: Option<WebhookSecret>,
+    },
 }
 
 /// The times of a cron trigger.
@@ -262,7 +266,7 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeOfDay(pub u32);
 
-/// A key, or the name of the environment variable that holds it.
+/// The key of a webhook's signatures, or the name of the environment variable that holds it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum WebhookSecret {
     Text(Box<str>),

@@ -1,6 +1,6 @@
 //! The secrets of rules as others see them: that there is one, and not its value.
 //!
-//! Where a webhook has a `secret`, and headers that carry keys (`Authorization` and the like), [`hide`] puts
+//! Where a webhook, out or in, has a `secret`, and headers that carry keys (`Authorization` and the like), [`hide`] puts
 //! `{"set": true}`. A client that sends that back keeps the secret ([`restore`]), as long as the webhook's address
 //! stays the same: a secret never goes to an address that it was not given for.
 //!
@@ -230,16 +230,16 @@ mod tests {
     const RULE: &str = r#"{"id": "a", "actions": [{"webhook": "https://h/1", "secret": "s1", "headers":
         {"Authorization": "Bearer b", "X-Api-Key": "k", "X-Room": "hall"}}, {"choose": [{"when": "a.b", "do":
         [{"webhook": "https://h/2", "secret": "s2"}, {"webhook": "https://h/2", "secret": "s3"}]}]}],
-        "triggers": [{"webhook": "bell"}]}"#;
+        "triggers": [{"webhook": "bell", "secret": "s4"}, {"webhook": "door"}]}"#;
 
     #[test]
     fn secrets_are_hidden_and_their_placeholder_keeps_them() {
         let (rule, hidden) = (object(RULE), hide(&object(RULE)));
         let text = Json::from(hidden.clone()).to_string();
-        for secret in ["s1", "s2", "s3", "Bearer b", "\"k\""] {
+        for secret in ["s1", "s2", "s3", "s4", "Bearer b", "\"k\""] {
             assert!(!text.contains(secret), "{secret}: {text}");
         }
-        assert_eq!(text.matches(r#"{"set":true}"#).count(), 5, "{text}");
+        assert_eq!(text.matches(r#"{"set":true}"#).count(), 6, "{text}");
         assert!(text.contains(r#""X-Room":"hall""#), "{text}");
         assert_eq!(restore(&hidden, Some(&rule)), Ok(rule));
     }

@@ -141,7 +141,7 @@ impl Confinement {
     }
 
     fn viewer(&self) -> JobViewer {
-        JobViewer { reach: self.reach.clone(), name: self.caller.name().into() }
+        JobViewer { reach: self.reach.clone(), name: self.caller.name().into(), author: self.author.clone() }
     }
 }
 
@@ -246,6 +246,7 @@ sets_template_caller!(PutTemplate, TryTemplate);
 /// A job is made of devices within reach; others are as unknown as those that there are not.
 impl Scoped for MakeJob {
     fn confine(&mut self, within: &Confinement) -> Result<(), HubError> {
+        self.author.clone_from(&within.author);
         if within.reach.is_everywhere() {
             return Ok(());
         }

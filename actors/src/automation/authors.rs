@@ -55,6 +55,13 @@ impl Authors {
         })
     }
 
+    /// The author as a caller who may set off rules with webhooks; none where they may not.
+    #[must_use]
+    pub(super) fn sender(&self, author: &RuleAuthor) -> Option<RuleCaller> {
+        let may_trigger = self.rights(author)?.permissions_in_scope().contain(Permission::Trigger);
+        if may_trigger { self.caller(author) } else { None }
+    }
+
     /// Counts up whenever rights end.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {

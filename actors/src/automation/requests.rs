@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
-use actix::{AsyncContext, Context, Handler};
+use actix::{ActorFutureExt as _, AsyncContext, Context, Handler, WrapFuture as _};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::confined::RuleBounds;
 use super::perform::append;
+use super::signed::{self, Signer};
 use super::templates::TemplateChanges;
 use super::{AuthorsChanged, Automation};
 use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::automation::{
     DeleteRule, EnableRule, PutRule, PutRuleReply, ReadRules, RuleCaller, RuleExistence, RuleRefusal,
-    RuleView, RulesRead, SendSignal, TemplateRules,
+    RuleView, RulesRead, SendSignal, SendSigned, TemplateRules,
 };
+use twinhub_domain::cause::Source;
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::run::{AutomationSignal, RuleId};
 use twinhub_domain::{Cause, EntityTags, Event, Json};
-use twinhub_rules::file::parse_rule_with;
+use twinhub_rules::file::{SHORTEST_SECRET, parse_rule_with};
 use twinhub_rules::model::TriggerKind;
 use twinhub_rules::{Rule, redaction};
 use twinhub_store::{AutomationChanges as Kept, RuleRecord};
@@ -186,6 +188,44 @@ impl Automation {
         });
     }
 
+    /// A request that is signed counts as one of the author of the rule whose secret has signed it.
+    fn send_signed(&mut self, sent: SendSigned, ctx: &mut Context<Self>) {
+        let SendSigned { name, body, payload, signature, delivery, reply } = sent;
+        if !signed::is_fresh(&signature, self.deps.clock.now()) {
+            return send_reply(reply, Err(signed::STALE));
+        }
+        let signers = self.engine.webhook_secrets(&name).filter_map(|(rule, secret)| {
+            let author = self.library.record(&rule.id).and_then(|record| record.author.as_ref());
+            let caller = match author {
+                Some(author) => self.deps.authors.sender(author)?,
+                None => RuleCaller::default(), // files and templates are the hub's own
+            };
+            let key = signed::key(secret).filter(|key| key.chars().count() >= SHORTEST_SECRET)?;
+            Some(Signer { key, caller })
+        });
+        let checked = signed::signed_by(signature, body, signers.collect());
+        ctx.spawn(checked.into_actor(self).map(move |callers, this, ctx| {
+            if !callers.iter().any(|caller| this.sees_webhook(caller, &name)) {
+                return send_reply(reply, Err(signed::WRONG));
+            }
+            let key = delivery.map(|delivery| (name.clone(), delivery));
+            let reply = match &key {
+                Some(key) => this.signed.begin(key, reply),
+                None => Some(reply),
+            };
+            let Some(reply) = reply else { return };
+            let cause = Cause::new(Source::Rest, &format!("webhook:{name}"));
+            let event = this.signal(AutomationSignal::Webhook { name, body: payload }, cause);
+            this.commit(vec![event], Kept::default(), ctx, move |this, settled, _| {
+                let seq = settled.ok().and_then(|taken| taken.seq);
+                if let Some(key) = key {
+                    this.signed.end(key, seq);
+                }
+                send_reply(reply, seq.ok_or(RuleRefusal::Lost));
+            });
+        }));
+    }
+
     fn take_template_rules(&mut self, request: TemplateRules, ctx: &mut Context<Self>) {
         let TemplateRules { rules, reply } = request;
         let now = self.deps.clock.now();
@@ -234,7 +274,6 @@ impl Automation {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, InputOutcome, &mut Context<Self>) + 'static,
     ) {
-        use actix::{ActorFutureExt as _, WrapFuture as _};
         let journal = self.deps.journal.clone();
         let work = async move { append(&journal, events, Vec::new(), kept).await };
         ctx.spawn(work.into_actor(self).map(move |settled, this, ctx| {
@@ -256,9 +295,9 @@ impl Automation {
     /// Has a rule that the caller sees a webhook of this name, and none that they do not?
     pub(super) fn sees_webhook(&self, caller: &RuleCaller, name: &str) -> bool {
         let has = |rule: &&Rule| {
-            rule.triggers
-                .iter()
-                .any(|trigger| matches!(&trigger.kind, TriggerKind::Webhook { name: of } if **of == *name))
+            rule.triggers.iter().any(
+                |trigger| matches!(&trigger.kind, TriggerKind::Webhook { name: of, .. } if **of == *name),
+            )
         };
         self.engine.has_webhook(name)
             && self.engine.rules().iter().filter(has).all(|rule| self.sees(caller, rule))
@@ -386,6 +425,14 @@ impl Handler<SendSignal> for Automation {
 
     fn handle(&mut self, request: SendSignal, ctx: &mut Context<Self>) {
         self.when_ready(ctx, |this, ctx| this.send_signal(request, ctx));
+    }
+}
+
+impl Handler<SendSigned> for Automation {
+    type Result = ();
+
+    fn handle(&mut self, request: SendSigned, ctx: &mut Context<Self>) {
+        self.when_ready(ctx, |this, ctx| this.send_signed(request, ctx));
     }
 }
 

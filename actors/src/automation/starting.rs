@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::library::Library;
 use super::reading::{self, EngineTwins};
+use super::signed;
 use super::{Automation, AutomationPhase, RuleKeys};
 use crate::backoff::until_answered;
 use crate::mailbox::send_reply;
@@ -16,7 +17,7 @@ use twinhub_domain::Cause;
 use twinhub_domain::clock::CLOCK_JUMP_MS;
 use twinhub_domain::run::AutomationSignal;
 use twinhub_rules::engine::webhook_keys;
-use twinhub_rules::model::{TriggerKind, WebhookSecret};
+use twinhub_rules::model::TriggerKind;
 use twinhub_rules::{Engine, Rule};
 use twinhub_store::AutomationState;
 
@@ -212,11 +213,7 @@ fn keys(rules: &[Rule]) -> RuleKeys {
     let mut keys = RuleKeys::new();
     for rule in rules {
         for (step, secret) in webhook_keys(rule) {
-            let key = match secret {
-                WebhookSecret::Text(text) => Some(text.to_string()),
-                WebhookSecret::Environment(name) => std::env::var(&*name).ok(),
-            };
-            match key {
+            match signed::key(&secret) {
                 Some(key) => {
                     keys.insert((rule.id.clone(), step), key);
                 }

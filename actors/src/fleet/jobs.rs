@@ -7,6 +7,7 @@
 
 mod creation;
 mod dispatch;
+mod makers;
 mod progress;
 mod rollout;
 mod run;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use actix::fut::ActorFutureExt;
-use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
@@ -26,7 +27,7 @@ use self::table::JobTable;
 use super::{FleetDeps, RecordEntry, RecordRepository};
 use crate::backoff::until_answered;
 use crate::counters::get;
-use crate::mailbox::send_reply;
+use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::jobs::{
     JobPage, JobRefusal, JobView, JobViewer, ListJobs, MakeJob, ShowJob, StartJobs, SteerJob, StopJobs,
 };
@@ -37,7 +38,7 @@ use twinhub_domain::fleet::job::TurnTime;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus, RecordChange, RecordKind};
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_mqtt::receipt;
-use twinhub_store::{FleetRecord, JobOp, JobPlace, Store};
+use twinhub_store::{FleetRecord, JobOp, JobPlace, RuleAuthor, Store};
 
 /// Jobs that came to their end are remembered, so many of them.
 const REMEMBERED: usize = 1_000;
@@ -105,6 +106,8 @@ impl Jobs {
         }
         self.feed(ctx);
         self.tick_later(ctx);
+        self.watch_makers(ctx);
+        self.stop_orphans(ctx);
     }
 
     /// Stores a job as it is now with an event, and commits `ops` with it. Then `then` goes on.
@@ -215,6 +218,50 @@ impl Jobs {
     }
 }
 
+/// Rights of some people or keys have ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct MakersChanged;
+
+impl Jobs {
+    /// Looks at the makers of jobs whenever rights end.
+    fn watch_makers(&self, ctx: &Context<Self>) {
+        let (mut changes, me) = (self.deps.directory.changes(), ctx.address().downgrade());
+        actix_rt::spawn(async move {
+            while changes.changed().await.is_ok()
+                && let Some(me) = me.upgrade()
+                && try_send_unbounded(&me, MakersChanged).is_ok()
+            {}
+        });
+    }
+
+    /// Stops the jobs whose makers may not go on with them.
+    fn stop_orphans(&mut self, ctx: &mut Context<Self>) {
+        let ids: Vec<JobId> = self.table.runs.keys().copied().collect();
+        for id in ids {
+            self.check_maker(id, ctx);
+        }
+    }
+
+    /// Stops a job whose maker may not go on with it.
+    pub(super) fn check_maker(&mut self, id: JobId, ctx: &mut Context<Self>) {
+        let job = self.table.jobs.get(&id).filter(|job| !job.status.is_final());
+        let Some(maker) = job.and_then(|job| RuleAuthor::parse(job.maker.as_deref()?)) else { return };
+        match makers::reach_of(&self.deps, &maker) {
+            None => self.stop(id, makers::MAY_NOT, ctx),
+            Some(reach) if reach.is_everywhere() => {}
+            Some(reach) => {
+                let places = places(Arc::clone(&self.deps.store), vec![id], reach).into_actor(self);
+                ctx.spawn(places.map(move |places, this, ctx| {
+                    if places.get(&id).is_some_and(|place| place.has_beyond) {
+                        this.stop(id, makers::BEYOND, ctx);
+                    }
+                }));
+            }
+        }
+    }
+}
+
 /// Where the devices of jobs are.
 async fn places(store: Arc<dyn Store>, jobs: Vec<JobId>, reach: Reach) -> HashMap<JobId, JobPlace> {
     until_answered("the places of jobs' devices", || store.job_places(&jobs, &reach)).await
@@ -284,6 +331,14 @@ impl Handler<ClockMoved> for Jobs {
     }
 }
 
+impl Handler<MakersChanged> for Jobs {
+    type Result = ();
+
+    fn handle(&mut self, _: MakersChanged, ctx: &mut Context<Self>) {
+        self.stop_orphans(ctx);
+    }
+}
+
 impl Handler<StopJobs> for Jobs {
     type Result = ();
 
@@ -345,7 +400,7 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, HashSet<JobId>, &mut Context<Self>) + 'static,
     ) {
-        let JobViewer { reach, name } = viewer;
+        let JobViewer { reach, name, author: _ } = viewer;
         if reach.is_everywhere() {
             return then(self, jobs.into_iter().collect(), ctx);
         }
@@ -365,7 +420,7 @@ impl Jobs {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, HashSet<JobId>, oneshot::Sender<T>, &mut Context<Self>) + 'static,
     ) {
-        let JobViewer { reach, name } = viewer;
+        let JobViewer { reach, name, author: _ } = viewer;
         if reach.is_everywhere() {
             return then(self, jobs.into_iter().collect(), reply, ctx);
         }

@@ -13,7 +13,9 @@ use std::time::Duration;
 use actix::Addr;
 use tracing::warn;
 
+use self::groups::TreeNow;
 pub use self::record_repository::{RecordEntry, RecordRepository};
+use crate::accounts::directory::Directory;
 use crate::backoff::TWIN;
 use crate::catalog::CatalogNow;
 use crate::counters::Counters;
@@ -37,6 +39,9 @@ pub struct FleetDeps {
     pub supervisor: Addr<Supervisor>,
     pub search: Addr<Search>,
     pub counters: Arc<Counters>,
+    /// Users and keys, whose rights jobs go on with.
+    pub directory: Arc<Directory>,
+    pub tree: Arc<TreeNow>,
     /// The templates as they are now.
     pub catalog: Arc<CatalogNow>,
     /// The keys that rules of templates may sign with.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::Message;
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -169,6 +170,31 @@ pub struct SendSignal {
     pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
 }
 
+/// Sends a request for a webhook that brings no credential but is signed by a secret of a rule that has it; it counts as
+/// one of the author of that rule. Answered as [`SendSignal`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SendSigned {
+    /// The webhook's.
+    pub name: Box<str>,
+    /// The body as it came, of which the signature is.
+    pub body: Bytes,
+    /// The same as JSON.
+    pub payload: Json,
+    pub signature: BodySignature,
+    /// The sender's name for the request, by which one that comes again is known.
+    pub delivery: Option<Box<str>>,
+    pub reply: oneshot::Sender<Result<u64, RuleRefusal>>,
+}
+
+/// A signature of a body, an HMAC-SHA256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodySignature {
+    pub mac: [u8; 32],
+    /// The Unix seconds that were signed with it, in front of the body and with a full stop between.
+    pub signed_at: Option<i64>,
+}
+
 /// Commits all pending changes now: the hub shuts down.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -208,6 +234,9 @@ pub enum RuleRefusal {
     Beyond(String),
     #[error("no rule has a webhook `{0}`")]
     NoWebhook(String),
+    /// A request is not signed as it should be.
+    #[error("{0}")]
+    Signature(&'static str),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the change was lost on its way")]

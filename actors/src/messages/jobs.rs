@@ -7,6 +7,7 @@ use twinhub_access::Reach;
 use twinhub_domain::fleet::job::JobProgress;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Object};
+use twinhub_store::RuleAuthor;
 
 /// The hub has started: jobs that were under way at its shutdown go on.
 #[derive(Debug, Message)]
@@ -33,6 +34,8 @@ pub struct MakeJob {
     pub skipped: Vec<(DeviceId, DeviceNumber, Box<str>)>,
     /// Devices that were named and are unknown: the job fails with each of them.
     pub unknown: Vec<DeviceId>,
+    /// The user or key with whose rights it is made, and without which it does not go on; none: it is the hub's own.
+    pub author: Option<RuleAuthor>,
     /// Its creator.
     pub cause: Cause,
     pub reply: oneshot::Sender<JobView>,
@@ -81,6 +84,8 @@ pub struct JobViewer {
     pub reach: Reach,
     /// As jobs name their makers: `user:ann`.
     pub name: Box<str>,
+    /// A job that they retry goes on with their rights.
+    pub author: Option<RuleAuthor>,
 }
 
 /// The commands of people to a job.

@@ -1,5 +1,7 @@
 //! Automation's stored data, and the queries for it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -48,13 +50,34 @@ pub struct RuleRecord {
     pub updated_at: Timestamp,
 }
 
-/// The author of a rule.
+/// The author of a rule, or of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAuthor {
     User(UserId),
     /// A key, a user's own or a service account's, by its id.
     Key(SecretId),
+}
+
+impl RuleAuthor {
+    /// The author with the text that [`Self::fmt`](fmt::Display::fmt) writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("user", id) => Uuid::try_parse(id).ok().map(|id| Self::User(UserId(id))),
+            ("key", id) => SecretId::parse(id).map(Self::Key),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RuleAuthor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(UserId(id)) => write!(f, "user:{id}"),
+            Self::Key(id) => write!(f, "key:{}", id.as_str()),
+        }
+    }
 }
 
 /// A request outward, on its way or done.

@@ -153,7 +153,8 @@ pub async fn login(
     Ok(welcome(&access, StatusCode::OK, &signed_in, None, &request).await)
 }
 
-/// Signs out: the session ends, with everything that is open by it.
+/// Signs out: the session ends, with everything that is open by it, live views of devices too. What devices, keys and
+/// other sessions have open stays.
 #[utoipa::path(
     post,
     path = "/api/auth/logout",

@@ -48,7 +48,7 @@ routes! {
     Read: files::list_warnings,
     Read: files::get_schema,
     Read: files::check_file,
-    Trigger: webhooks::post_webhook,
+    Trigger(signed): webhooks::post_webhook,
     Users: webhook_keys::list_webhook_keys,
     Users: webhook_keys::make_webhook_key,
     Users: webhook_keys::revoke_webhook_key,

@@ -51,6 +51,7 @@ const USUAL: u64 = 20;
             ([EventItem] = "application/json"),
             (String = "text/event-stream"),
         ), headers(("Link" = String, description = "`first`, and `next` where there is more: RFC 8288"))),
+        (status = 404, description = "There is no such device, or of a stream no such group", body = Problem),
         (status = 422, body = Problem),
     )
 )]

@@ -134,6 +134,7 @@ pub async fn post_rollout(
         devices: plan.devices,
         skipped: plan.skipped,
         unknown: Vec::new(),
+        author: None,
         cause: access.cause(),
         reply,
         prepared,

@@ -88,6 +88,7 @@ pub async fn post_bulk(
         devices,
         skipped: Vec::new(),
         unknown: unknown.clone(),
+        author: None,
         cause: access.cause(),
         reply,
         prepared,

@@ -21,13 +21,14 @@ use twinhub_domain::{CommandId, DeviceId, Json, Object};
 use super::read;
 use crate::http::CallerAdmission;
 use crate::http::problem::ApiError;
+use crate::http::signature::SignedRequest;
 use crate::state::WebState;
 
 /// A body must have arrived within this time.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Bytes of a body at most where its sender has no credential.
-const STRANGER_LIMIT: usize = 16 << 10;
+pub(crate) const STRANGER_LIMIT: usize = 16 << 10;
 
 /// The request's body, a JSON object, as a struct.
 #[derive(Debug)]
@@ -79,7 +80,11 @@ pub struct NamePath(pub Box<str>);
 
 /// Any JSON from the request's body, which may be empty and of any type: of a sender that does not know us.
 #[derive(Debug)]
-pub struct ForeignBody(pub Option<Json>);
+pub struct ForeignBody {
+    pub json: Option<Json>,
+    /// The body as it came.
+    pub bytes: Bytes,
+}
 
 /// Any text from the request's body, of any type.
 #[derive(Debug)]
@@ -179,7 +184,8 @@ fn limit_for(request: &HttpRequest) -> usize {
     let limit = request.app_data::<Data<WebState>>().map_or(0, |state| state.policy().body_limit);
     let extensions = request.extensions();
     let is_stranger = extensions.get::<CallerAdmission>().is_none_or(CallerAdmission::is_stranger);
-    if is_stranger { limit.min(STRANGER_LIMIT) } else { limit }
+    let is_signed = extensions.get::<SignedRequest>().is_some();
+    if is_stranger && !is_signed { limit.min(STRANGER_LIMIT) } else { limit }
 }
 
 /// The length of the body as its `Content-Length` says.
@@ -247,9 +253,10 @@ impl FromRequest for ForeignBody {
         Box::pin(async move {
             let bytes = bytes.await?;
             if bytes.trim_ascii().is_empty() {
-                return Ok(Self(None));
+                return Ok(Self { json: None, bytes });
             }
-            Ok(Self(Some(Json::parse(&bytes).map_err(PayloadError::from)?)))
+            let json = Json::parse(&bytes).map_err(PayloadError::from)?;
+            Ok(Self { json: Some(json), bytes })
         })
     }
 }

@@ -56,6 +56,7 @@ pub(crate) fn of_rule_refusal(refusal: &RuleRefusal) -> (StatusCode, &'static st
         }
         RuleRefusal::Problems(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad_rule"),
         RuleRefusal::Beyond(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
+        RuleRefusal::Signature(_) => (StatusCode::UNAUTHORIZED, "bad_signature"),
         RuleRefusal::NoWebhook(_) => (StatusCode::NOT_FOUND, "webhook_not_found"),
         RuleRefusal::Store(error) => of_store(error),
         RuleRefusal::Lost => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

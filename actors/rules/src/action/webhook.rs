@@ -8,7 +8,7 @@ use crate::file::action::{Setting, document, template};
 use crate::file::check::{Checker, Map};
 use crate::file::fingerprint::FingerprintWriter;
 use crate::file::node::YamlNode;
-use crate::file::secrets::SecretNames;
+use crate::file::secrets;
 use crate::file::shape::{ACTION_ON_ERROR, MapShape, ValueKind, may, must};
 use crate::model::WebhookSecret;
 use crate::template::{JsonTemplate, TextTemplate, has_placeholder};
@@ -57,7 +57,7 @@ impl WebhookAction {
         let method: Option<String> = c.word(map, "method");
         let headers = headers(c, map);
         let body = map.get("body").map(|node| document(c, node));
-        let secret = secret(c, map);
+        let secret = secrets::read(c, map);
         let timeout = c.duration(map, "timeout").unwrap_or(USUAL_TIMEOUT_MS);
         if timeout > LONGEST_TIMEOUT_MS
             && let Some(node) = map.get("timeout")
@@ -114,17 +114,7 @@ impl Behaviour for WebhookAction {
             print.text(value.text());
         });
         print.text(&body.as_ref().map_or_else(String::new, |body| body.json().to_string()));
-        match secret {
-            None => print.text("none"),
-            Some(WebhookSecret::Text(key)) => {
-                print.text("text");
-                print.text(key);
-            }
-            Some(WebhookSecret::Environment(name)) => {
-                print.text("environment");
-                print.text(name);
-            }
-        }
+        print.secret(secret.as_ref());
         print.debug(&(timeout_ms, max_attempts));
     }
 
@@ -190,28 +180,4 @@ fn headers(c: &mut Checker, map: &Map<'_>) -> Vec<(Box<str>, TextTemplate)> {
     }
     headers.sort_by(|(one, _), (other, _)| one.cmp(other));
     headers
-}
-
-fn secret(c: &mut Checker, map: &Map<'_>) -> Option<WebhookSecret> {
-    let text = c.text(map, "secret");
-    let variable = c.text(map, "secret_env");
-    if let (Some(_), Some(node)) = (map.get("secret"), map.get("secret_env")) {
-        c.flaw(node, "say `secret` or `secret_env`, not both");
-    }
-    if let (Some(name), Some(node)) = (variable, map.get("secret_env"))
-        && name.contains(['=', '\0'])
-    {
-        c.expected(node, "the name of an environment variable");
-    } else if let (Some(name), Some(node)) = (variable, map.get("secret_env"))
-        && !c.secrets.may(name)
-    {
-        let shown: String = name.chars().take(64).collect();
-        let message = format!(
-            "`{shown}` is no variable for rules: those are called `TWINHUB_SECRET_…`, or listed in the option `rule-secrets`"
-        );
-        c.flaw_hint(node, message, Some(SecretNames::instead_of(&shown)));
-    }
-    variable
-        .map(|name| WebhookSecret::Environment(name.into()))
-        .or(text.map(|text| WebhookSecret::Text(text.into())))
 }

@@ -85,7 +85,7 @@ pub fn triggers(a: &Trigger, b: &Trigger) -> bool {
             (topic_matches(topic, other) || topic_matches(other, topic))
                 && !matches!((payload, other_payload), (Some(a), Some(b)) if a != b)
         }
-        (Webhook { name }, Webhook { name: other }) => name == other,
+        (Webhook { name, .. }, Webhook { name: other, .. }) => name == other,
         _ => false,
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn fired(index: &RuleIndex, runs: &dyn Fn(u32) -> bool, recorded: &Re
         }
         AutomationSignal::Webhook { name, body } => {
             let fits = |found: &&TriggerRef| match &index.trigger(**found).kind {
-                TriggerKind::Webhook { name: of } => of == name,
+                TriggerKind::Webhook { name: of, .. } => of == name,
                 _ => false,
             };
             let seen = [

@@ -3,7 +3,7 @@
 //! Everything is taken apart by name, so that a member that comes to the model cannot be forgotten here.
 
 use crate::action::Action;
-use crate::model::{Condition, Glob, Path, Rule, Selector, Trigger, TriggerKind};
+use crate::model::{Condition, Glob, Path, Rule, Selector, Trigger, TriggerKind, WebhookSecret};
 use twinhub_domain::Number;
 use twinhub_domain::fingerprint::Fingerprint;
 use twinhub_domain::json::EXACT;
@@ -121,8 +121,26 @@ impl FingerprintWriter {
                 self.text(topic);
                 self.text(&payload.as_ref().map_or_else(String::new, ToString::to_string));
             }
-            TriggerKind::Webhook { name } => {
+            TriggerKind::Webhook { name, secret } => {
                 self.text("webhook");
+                self.text(name);
+                // One without a secret has the fingerprint that it had before there were any.
+                if secret.is_some() {
+                    self.secret(secret.as_ref());
+                }
+            }
+        }
+    }
+
+    pub(crate) fn secret(&mut self, secret: Option<&WebhookSecret>) {
+        match secret {
+            None => self.text("none"),
+            Some(WebhookSecret::Text(key)) => {
+                self.text("text");
+                self.text(key);
+            }
+            Some(WebhookSecret::Environment(name)) => {
+                self.text("environment");
                 self.text(name);
             }
         }

@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use super::check::{Checker, Map};
+use crate::model::WebhookSecret;
+
 /// The prefix of variables for rules.
 const PREFIX: &str = "TWINHUB_SECRET_";
 
@@ -28,6 +31,31 @@ impl SecretNames {
     pub(crate) fn instead_of(name: &str) -> String {
         format!("{PREFIX}{}", name.trim_start_matches('_').to_uppercase())
     }
+}
+
+/// The `secret` or `secret_env` of a webhook.
+pub(crate) fn read(c: &mut Checker, map: &Map<'_>) -> Option<WebhookSecret> {
+    let text = c.text(map, "secret");
+    let variable = c.text(map, "secret_env");
+    if let (Some(_), Some(node)) = (map.get("secret"), map.get("secret_env")) {
+        c.flaw(node, "say `secret` or `secret_env`, not both");
+    }
+    if let (Some(name), Some(node)) = (variable, map.get("secret_env"))
+        && name.contains(['=', '\0'])
+    {
+        c.expected(node, "the name of an environment variable");
+    } else if let (Some(name), Some(node)) = (variable, map.get("secret_env"))
+        && !c.secrets.may(name)
+    {
+        let shown: String = name.chars().take(64).collect();
+        let message = format!(
+            "`{shown}` is no variable for rules: those are called `TWINHUB_SECRET_…`, or listed in the option `rule-secrets`"
+        );
+        c.flaw_hint(node, message, Some(SecretNames::instead_of(&shown)));
+    }
+    variable
+        .map(|name| WebhookSecret::Environment(name.into()))
+        .or(text.map(|text| WebhookSecret::Text(text.into())))
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use super::check::{Checker, Map, items, listed};
 use super::condition::zone;
 use super::hint::nearest;
 use super::node::YamlNode;
+use super::secrets;
 use super::select::{Fired, everybody, name, object, place, rule_id, selector};
 use super::shape::{KINDS, TRIGGERS};
-use crate::model::{Cron, Path, Trigger, TriggerKind};
+use crate::model::{Cron, Path, Trigger, TriggerKind, WebhookSecret};
 use twinhub_domain::schedule::Recurrence;
 use twinhub_domain::status::UNKNOWN;
 use twinhub_domain::{CommandStatus, EventKind, Json, Mode, Status};
@@ -19,6 +20,8 @@ use twinhub_domain::{CommandStatus, EventKind, Json, Mode, Status};
 const MOST: usize = 100;
 /// The shortest `every`, in ms: the engine's own time is kept in ms, but no device is steered that fast.
 const SHORTEST_EVERY_MS: i64 = 1_000;
+/// The fewest characters of a secret: whoever has overheard one signed request can try as many as they like.
+pub const SHORTEST_SECRET: usize = 16;
 /// The statuses of a command trigger without a status of its own.
 const NO_SUCCESS: [CommandStatus; 4] =
     [CommandStatus::Failed, CommandStatus::Rejected, CommandStatus::Expired, CommandStatus::TimedOut];
@@ -74,7 +77,7 @@ fn trigger(c: &mut Checker, node: &YamlNode, rule_zone: Tz) -> Option<Trigger> {
             every.map(|every_ms| TriggerKind::Every { every_ms })
         }
         "mqtt" => mqtt(c, &map),
-        _ => rule_id(c, &map, "webhook").map(|name| TriggerKind::Webhook { name: name.as_str().into() }),
+        _ => webhook(c, &map),
     };
     let (for_ms, across_downtime) = if map.shape.field("for").is_some() {
         let across = c.word(&map, "across_downtime");
@@ -242,6 +245,17 @@ fn cron(c: &mut Checker, map: &Map<'_>, rule_zone: Tz) -> Option<TriggerKind> {
             None
         }
     }
+}
+
+fn webhook(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {
+    let name = rule_id(c, map, "webhook");
+    let secret = secrets::read(c, map);
+    if let (Some(WebhookSecret::Text(text)), Some(node)) = (&secret, map.get("secret"))
+        && text.chars().count() < SHORTEST_SECRET
+    {
+        c.flaw(node, format!("a secret that lets requests in has {SHORTEST_SECRET} characters at least"));
+    }
+    name.map(|name| TriggerKind::Webhook { name: name.as_str().into(), secret })
 }
 
 fn mqtt(c: &mut Checker, map: &Map<'_>) -> Option<TriggerKind> {

@@ -74,7 +74,8 @@ fn is_nobodys(number: DeviceNumber) -> bool {
 impl JobParts {
     /// The job that is asked for, and what is to be written down of it.
     pub fn new(id: JobId, make: MakeJob, now: Timestamp) -> (Job, Self) {
-        let MakeJob { action, description, rate, devices, skipped, unknown, cause, reply, prepared } = make;
+        let MakeJob { action, description, rate, devices, skipped, unknown, author, cause, reply, prepared } =
+            make;
         let known =
             devices.into_iter().map(|(device, number)| (device, number, JobStep::new(id, StepState::Queued)));
         let skipped = skipped
@@ -94,6 +95,7 @@ impl JobParts {
         let rows: Vec<JobDevice> = (0..).zip(known.chain(skipped).chain(unknown)).map(row).collect();
         let mut job = Job::new(id, action, &who(&cause), rows.len() as u64, now);
         (job.description, job.rate) = (description, rate);
+        job.maker = author.map(|author| author.to_string().into());
         for row in &rows {
             *job.counts.entry(row.step.state).or_default() += 1;
         }

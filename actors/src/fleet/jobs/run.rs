@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 
+use tokio::sync::oneshot;
+
 use super::progress::JobCounting;
-use super::steering::SteerRequest;
+use crate::messages::jobs::{JobRefusal, JobView, Steer};
+use twinhub_access::Reach;
 use twinhub_domain::fleet::job::RateLimiter;
-use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Timestamp};
+use twinhub_store::RuleAuthor;
 
 /// The progress of a job that is under way: which of its devices have had their turns.
 pub(super) struct JobRun {
@@ -34,6 +38,19 @@ pub(super) struct JobRun {
     pub(super) patient_until: Option<Timestamp>,
     /// The devices that it never came to have failed.
     pub(super) expired: bool,
+}
+
+/// A wish of a person, or of the hub, for a job.
+pub(super) struct SteerRequest {
+    pub(super) steer: Steer,
+    /// The devices that the person reaches.
+    pub(super) reach: Reach,
+    /// The maker of the job from now on, where it is tried again.
+    pub(super) author: Option<RuleAuthor>,
+    /// The reason, where it is not a person's.
+    pub(super) reason: Option<&'static str>,
+    pub(super) cause: Cause,
+    pub(super) reply: oneshot::Sender<Result<JobView, JobRefusal>>,
 }
 
 impl JobRun {

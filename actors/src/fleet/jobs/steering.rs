@@ -14,9 +14,9 @@ use tracing::info;
 use super::Jobs;
 use super::creation::{AT_ONCE, JobParts, registered_since};
 use super::rollout::withdraw;
-use super::run::JobRun;
+use super::run::{JobRun, SteerRequest};
 use crate::mailbox::send_reply;
-use crate::messages::jobs::{JobRefusal, JobView, MakeJob, Steer, SteerJob};
+use crate::messages::jobs::{JobRefusal, JobViewer, MakeJob, Steer, SteerJob};
 use twinhub_access::Reach;
 use twinhub_domain::fleet::job::{JobCounts, JobSweep};
 use twinhub_domain::fleet::rollout::RolloutDecision;
@@ -27,19 +27,26 @@ use twinhub_store::{JobOp, StepSweep};
 /// The reason of the failure of a job that is for no device.
 const NOBODY: &str = "no device matched: nothing was done";
 
-/// Something that a person wants of a job.
-pub(super) struct SteerRequest {
-    steer: Steer,
-    /// The devices that the person reaches.
-    reach: Reach,
-    cause: Cause,
-    reply: oneshot::Sender<Result<JobView, JobRefusal>>,
-}
-
 impl Jobs {
     pub(super) fn steer(&mut self, steer_job: SteerJob, ctx: &mut Context<Self>) {
         let SteerJob { id, viewer, steer, cause, reply } = steer_job;
-        let request = SteerRequest { steer, reach: viewer.reach, cause, reply };
+        let JobViewer { reach, name: _, author } = viewer;
+        self.steer_by(id, SteerRequest { steer, reach, author, reason: None, cause, reply }, ctx);
+    }
+
+    /// Cancels a job for a reason of the hub's own.
+    pub(super) fn stop(&mut self, id: JobId, reason: &'static str, ctx: &mut Context<Self>) {
+        let (reach, cause, reply) = (Reach::everywhere(), Cause::of_job(id), oneshot::channel().0);
+        let steer = Steer::Cancel;
+        self.steer_by(
+            id,
+            SteerRequest { steer, reach, author: None, reason: Some(reason), cause, reply },
+            ctx,
+        );
+    }
+
+    fn steer_by(&mut self, id: JobId, request: SteerRequest, ctx: &mut Context<Self>) {
+        let steer = request.steer;
         match self.table.runs.get_mut(&id) {
             Some(run) => {
                 run.waiting_requests.push_back(request);
@@ -118,9 +125,14 @@ impl Jobs {
         if signal == JobSignal::Retry && view.progress.count(StepState::Failed) == 0 {
             return self.answer(request.reply, Err(JobRefusal::NothingFailed), ctx);
         }
-        let _ = self.table.signal(id, signal, None); // it fits
+        let _ = self.table.signal(id, signal, request.reason); // it fits
         let sweeping = self.table.jobs.get(&id).and_then(|job| job.sweeping);
-        let SteerRequest { reach, cause, reply, .. } = request;
+        let SteerRequest { reach, author, cause, reply, .. } = request;
+        if signal == JobSignal::Retry
+            && let Some(job) = self.table.jobs.get_mut(&id)
+        {
+            job.maker = author.map(|author| author.to_string().into());
+        }
         let answer = move |this: &mut Self, _: &mut Context<Self>| {
             if let Some(view) = this.table.view(id) {
                 send_reply(reply, Ok(view));
@@ -309,6 +321,7 @@ impl Jobs {
                 send_reply(parts.prepared, view);
             }
             this.ready(id, ctx);
+            this.check_maker(id, ctx); // whose rights may have ended meanwhile
             if is_for_nobody {
                 this.end(id, ctx);
             }

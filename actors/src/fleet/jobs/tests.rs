@@ -100,6 +100,7 @@ impl JobsFixture {
             devices: devices.to_vec(),
             skipped: Vec::new(),
             unknown: Vec::new(),
+            author: None,
             cause: Cause::new(Source::Rest, "user:ann"),
             reply,
             prepared,

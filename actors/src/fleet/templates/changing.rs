@@ -294,6 +294,7 @@ impl TemplateChanger {
             devices,
             skipped: Vec::new(),
             unknown: Vec::new(),
+            author: None,
             cause,
             reply,
             prepared,

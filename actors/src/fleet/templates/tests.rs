@@ -362,6 +362,8 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
         supervisor: fixture.hub.supervisor.clone(),
         search: fixture.hub.search.clone(),
         counters: fixture.hub.counters.clone(),
+        directory: fixture.hub.directory.clone(),
+        tree: fixture.hub.tree.clone(),
         catalog: fixture.hub.catalog.clone(),
         longest_rest: std::time::Duration::ZERO,
         secrets: fixture.hub.settings.secrets.clone(),

@@ -21,6 +21,7 @@ impl HubFixture {
             devices: known,
             skipped: Vec::new(),
             unknown: vec![id("nobody")],
+            author: None,
             cause: Cause::new(Source::Rest, ""),
             reply,
             prepared,

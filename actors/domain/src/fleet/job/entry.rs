@@ -16,6 +16,9 @@ pub struct Job {
     pub description: Box<str>,
     /// Its creator: `user:ann`.
     pub by: Box<str>,
+    /// The user or key without whose rights it does not go on, by an id that lasts; none: it is the hub's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<Box<str>>,
     pub status: JobStatus,
     /// The reason for its status, where there is one.
     #[serde(default)]
@@ -65,6 +68,7 @@ impl Job {
             action,
             description: "".into(),
             by: by.into(),
+            maker: None,
             status: JobStatus::Preparing,
             reason: None,
             total,
@@ -123,6 +127,7 @@ impl Job {
     pub fn document(&self, progress: &JobProgress) -> Object {
         let mut document = self.to_object();
         document.remove("sweeping");
+        document.remove("maker");
         document.insert("kind", self.action.kind().into());
         for field in ["reason", "rate", "stage", "started_at", "ended_at"] {
             if document.get(field).is_none() {
@@ -166,7 +171,7 @@ mod tests {
             assert!(job.take(JobSignal::Prepared, None, Timestamp::from_millis(1)));
             assert!(job.take(JobSignal::Cancel, Some("enough"), Timestamp::from_millis(2)));
             job.counts = [(StepState::Done, 2), (StepState::Canceled, 1)].into();
-            job.rate = Some(0.5);
+            (job.rate, job.maker) = (Some(0.5), Some("user:1".into()));
             assert_eq!(Job::parse(&job.to_object()).unwrap(), job);
         }
         assert!(Job::parse(&Object::default()).unwrap_err().to_string().contains("id"));
@@ -174,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_job_is_shown_with_all_its_fields() {
-        let mut job = job(r#"{"desired":{"n":1.50}}"#);
+        let mut job = Job { maker: Some("user:1".into()), ..job(r#"{"desired":{"n":1.50}}"#) };
         job.counts = [(StepState::Queued, 3)].into();
         let counts = [(StepState::Done, 1), (StepState::Asked, 2)].into();
         let progress = JobProgress { counts, total: 3, ..JobProgress::default() };

@@ -146,5 +146,14 @@ pub(crate) static MQTT: MapShape = MapShape {
 pub(crate) static WEBHOOK: MapShape = MapShape {
     name: "webhook_trigger",
     what: "a webhook trigger",
-    fields: &[must("webhook", ValueKind::Name, "Its name in /api/automation/webhooks/{name}."), TRIGGER_ID],
+    fields: &[
+        must("webhook", ValueKind::Name, "Its name in /api/automation/webhooks/{name}."),
+        may(
+            "secret",
+            ValueKind::Text,
+            "The key by which a request that is signed needs no other (HMAC-SHA256).",
+        ),
+        may("secret_env", ValueKind::Text, "The environment variable that holds it."),
+        TRIGGER_ID,
+    ],
 };

@@ -200,6 +200,14 @@ fn triggers() {
     check("cron: \"@daily\"\nmissed: once", (5, 17), "/triggers/0/missed", "one of `skip`", "");
     check("mqtt: a/b#", (4, 15), "/triggers/0/mqtt", "one whole level", "");
     check("webhook: \"a b\"", (4, 18), "/triggers/0/webhook", "made of", "");
+    check("webhook: a\nsecret: fifteen letters", (5, 17), "/triggers/0/secret", "16 characters at least", "");
+    check(
+        "webhook: a\nsecret_env: PATH",
+        (5, 21),
+        "/triggers/0/secret_env",
+        "no variable for rules",
+        "TWINHUB_SECRET_PATH",
+    );
 }
 
 #[test]

@@ -220,7 +220,18 @@ fn every_trigger() {
     assert!(
         matches!(trigger("mqtt: home/+/x/#\npayload: on"), TriggerKind::Mqtt { payload: Some(Json::String(on)), .. } if &*on == "on")
     );
-    assert!(matches!(trigger("webhook: doorbell"), TriggerKind::Webhook { name } if &*name == "doorbell"));
+    assert!(
+        matches!(trigger("webhook: doorbell"), TriggerKind::Webhook { name, secret: None } if &*name == "doorbell")
+    );
+    let TriggerKind::Webhook { secret, .. } = trigger("webhook: door\nsecret: sixteen letters.") else {
+        panic!()
+    };
+    assert_eq!(secret, Some(WebhookSecret::Text("sixteen letters.".into())));
+    let TriggerKind::Webhook { secret, .. } = trigger("webhook: door\nsecret_env: TWINHUB_SECRET_DOOR")
+    else {
+        panic!()
+    };
+    assert_eq!(secret, Some(WebhookSecret::Environment("TWINHUB_SECRET_DOOR".into())));
 }
 
 #[test]

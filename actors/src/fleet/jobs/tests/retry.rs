@@ -17,6 +17,7 @@ impl JobsFixture {
             devices: devices.to_vec(),
             skipped: Vec::new(),
             unknown: unknown.iter().map(|device| id(device)).collect(),
+            author: None,
             cause: Cause::new(Source::Rest, "user:ann"),
             reply,
             prepared,
@@ -27,7 +28,7 @@ impl JobsFixture {
 
     /// Has the job's maker try it again, who reaches these devices.
     async fn retry_within(&self, job: JobId, reach: &Reach) {
-        let viewer = JobViewer { reach: reach.clone(), name: "user:ann".into() };
+        let viewer = JobViewer { reach: reach.clone(), name: "user:ann".into(), author: None };
         let (cause, (reply, told)) = (Cause::new(Source::Rest, "user:ann"), oneshot::channel());
         let retry = SteerJob { id: job, viewer, steer: Steer::Retry, cause, reply };
         try_send_unbounded(&self.hub.jobs, retry).unwrap();

@@ -12,7 +12,7 @@ fn listing(fixture: &JobsFixture, devices: &[&str], kinds: &[&str]) -> oneshot::
     let list = ListJobs {
         status: vec![JobStatus::Done],
         kinds: kinds.iter().map(|kind| (*kind).into()).collect(),
-        viewer: JobViewer { reach, name: "user:bob".into() },
+        viewer: JobViewer { reach, name: "user:bob".into(), author: None },
         offset: 0,
         limit: usize::MAX,
         reply,
