@@ -51,6 +51,8 @@ pub struct Config {
     pub tls: TlsOption,
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+    /// The authorities that vouch for devices' certificates.
+    pub tls_client_ca: Option<PathBuf>,
     /// None: by where the broker listens.
     pub mqtt_tls_listen: Option<SocketAddr>,
     pub mqtt_connections: usize,
@@ -166,6 +168,7 @@ impl Config {
             tls: tls.unwrap_or(lan::tls(lan, tls_cert.is_some())),
             tls_cert,
             tls_key: given.tls_key.or(file.tls_key),
+            tls_client_ca: given.tls_client_ca.or(file.tls_client_ca),
             mqtt_tls_listen: given
                 .mqtt_tls_listen
                 .or(file.mqtt_tls_listen)

@@ -2,6 +2,7 @@
 
 mod banner;
 pub(crate) mod broker_files;
+mod certificate_watch;
 mod environment;
 pub(crate) mod handles;
 mod instance;
@@ -46,6 +47,7 @@ use crate::config::{Config, Mqtt};
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
 use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
+use crate::startup::certificate_watch::CertificateWatch;
 use crate::startup::environment::{EnvironmentError, SeedEnvironment};
 use crate::startup::key::KeyError;
 use crate::startup::local_key::{LocalKey, LocalKeyFile};
@@ -80,6 +82,8 @@ pub struct RunningHub {
     local_key: LocalKeyFile,
     #[expect(dead_code, reason = "held for its drop")]
     broker_files: Option<FollowingBrokerFiles>,
+    #[expect(dead_code, reason = "held for its drop")]
+    certificates: Option<CertificateWatch>,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
     locks: Locks,
@@ -291,6 +295,9 @@ impl Application {
                 config.mosquitto_pid_file.clone(),
             )
         });
+        let certificates = tls
+            .as_ref()
+            .map(|tls| certificate_watch::watch(Arc::clone(&hub), Arc::clone(&store), Arc::clone(tls)));
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -307,6 +314,7 @@ impl Application {
             set_up,
             local_key: local_key_file,
             broker_files,
+            certificates,
             locks,
             store,
         })

@@ -10,6 +10,9 @@ mod placing;
 mod runs;
 
 pub use crate::caller::{Caller, Permission, Permissions};
+pub use crate::device_certificates::{
+    CertificateInUse, CertificateRefusal, CertifiedDevice, DeviceCertificates, stored_fingerprint,
+};
 pub use crate::device_tokens::{Tokens, token_hashes};
 pub use feed::{ConfinedBatch, ConfinedFeed};
 pub use grant::{Grant, InputRequest};

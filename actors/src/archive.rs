@@ -10,8 +10,8 @@ use tracing::warn;
 
 use crate::clock::retention::RetentionClock;
 use crate::messages::archive::{
-    BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun, FindSerial,
-    FindSerialHolder, FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices,
+    BucketHistory, FindAlarm, FindCertificate, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun,
+    FindSerial, FindSerialHolder, FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices,
     ListJobDevices, ListRuns, LoadTwins, PastEvents, RawHistory, Replay, ReplayPage, SerialHolder,
     StopCompaction,
 };
@@ -152,6 +152,7 @@ macro_rules! answer {
 
 answer!(ListDevices: |store, query| store.devices(&query.0));
 answer!(FindToken: |store, query| store.find_token(&query.0));
+answer!(FindCertificate: |store, query| store.find_certificate(&query.0));
 answer!(FindSerial: |store, query| store.find_serial(&query.0));
 answer!(RawHistory: |store, query| store.raw_history(&query.0));
 answer!(BucketHistory: |store, query| store.bucket_history(&query.0));

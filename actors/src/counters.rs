@@ -89,6 +89,8 @@ pub struct Counters {
     pub webhook_attempts: AtomicU64,
     /// Webhooks that wait now.
     pub webhooks_waiting: AtomicU64,
+    /// Certificates of devices that end soon, or have ended.
+    pub certificates_ending: AtomicU64,
     /// By device, of those out of service that spoke all the same.
     pub out_of_service: OutOfService,
     /// By job, of those under way.

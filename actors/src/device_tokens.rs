@@ -10,8 +10,7 @@ use twinhub_store::seal::{Seal, TokenMatch, plain_token};
 
 /// The hashes of tokens: HMAC-SHA-256 under the hub's own key, so that a copy of the database alone is worth nothing
 /// for guessing, not even tokens that people chose. Those under an older key of the hub, and the plain SHA-256 of an
-/// earlier version, are known too: they are in many places (twins, events, the journal), so they stay as they are until
-/// a new token is given.
+/// earlier version, are known too: the next sign-in with the token replaces them (see [`crate::token_renewal`]).
 #[derive(Clone, Default)]
 pub struct Tokens {
     seal: Option<Arc<Seal>>,

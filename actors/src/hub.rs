@@ -28,6 +28,7 @@ use crate::backoff::{Backoff, TWIN};
 use crate::catalog::CatalogNow;
 use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
+use crate::device_certificates::DeviceCertificates;
 use crate::feed::Feed;
 use crate::fleet;
 use crate::fleet::firmware::Firmware;
@@ -96,6 +97,8 @@ pub struct Hub {
     pub directory: Arc<Directory>,
     /// The devices whose tokens callers have shown.
     pub token_holders: TokenHolders,
+    /// Devices by the certificates that they show.
+    pub certificates: Arc<DeviceCertificates>,
     set_up_token: Mutex<Option<SetUpToken>>,
     pub(crate) jobs: Addr<Jobs>,
     /// The templates as they are now.
@@ -188,7 +191,6 @@ impl Hub {
             Timers::start_in_arbiter(&durable, move |_| Timers::new(store, clock, heard))
         };
         let registry = Arc::new(TwinRegistry::default());
-        let token_holders = TokenHolders::new(Arc::clone(&registry));
         let devices = Arc::new(KnownDevices::default());
         let dialects = Arc::new(Dialects::new(&settings.dialects));
         let interpreter = {
@@ -237,6 +239,7 @@ impl Hub {
                 })
             })
         };
+        let token_holders = TokenHolders::new(Arc::clone(&registry), supervisor.clone());
         let search = {
             let (store, clock, journal) = (Arc::clone(&store), Arc::clone(&clock), journal.clone());
             let (patience, counters) = (settings.patience, Arc::clone(&counters));
@@ -275,18 +278,25 @@ impl Hub {
             )
         };
         devices.read_from(supervisor.clone().recipient());
+        let certificates = Arc::new(DeviceCertificates::new(Arc::clone(&devices), Arc::clone(&store)));
         let pairing = {
             let audit = audit.clone().recipient();
             let (devices, supervisor) = (Arc::clone(&devices), supervisor.clone().recipient());
             Arc::new(Pairing::new(devices, supervisor, audit, Arc::clone(&clock)))
         };
         let identities = {
-            let pairing = Arc::clone(&pairing);
-            let (directory, tree, store) = (Arc::clone(&directory), Arc::clone(&tree), Arc::clone(&store));
-            let (tokens, clock, audit) =
-                (settings.tokens.clone(), Arc::clone(&clock), audit.clone().recipient());
-            let deps =
-                ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit, pairing };
+            let deps = ClientIdentitiesDeps {
+                devices,
+                certificates: Arc::clone(&certificates),
+                directory: Arc::clone(&directory),
+                tree: Arc::clone(&tree),
+                tokens: settings.tokens.clone(),
+                renewal: token_holders.renewal(),
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                audit: audit.clone().recipient(),
+                pairing: Arc::clone(&pairing),
+            };
             ClientIdentities::new(deps, settings.devices)
         };
         let rule_topics = Arc::new(RuleTopics::default());
@@ -374,8 +384,6 @@ impl Hub {
             rule_topics,
             identities,
         };
-        let ingress = Ingress::new(ingress_deps, settings.most_in_flight);
-        let people = Arc::new(Semaphore::new(PEOPLE));
         Ok(Arc::new(Self {
             supervisor,
             journal,
@@ -398,16 +406,17 @@ impl Hub {
             audit,
             directory,
             token_holders,
+            certificates,
             set_up_token: Mutex::new(set_up_token),
             jobs,
             catalog,
-            ingress,
+            ingress: Ingress::new(ingress_deps, settings.most_in_flight),
             counters,
             rejections,
             unread_topics,
             clock,
             settings,
-            people,
+            people: Arc::new(Semaphore::new(PEOPLE)),
             pairing,
         }))
     }

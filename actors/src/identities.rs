@@ -2,7 +2,7 @@
 //!
 //! | client | by | may |
 //! |---|---|---|
-//! | device | its id as the user name, its token as the password | speak for itself, and hear what is for it |
+//! | device | its id as the user name, its token as the password; or its certificate | speak for itself, and hear what is for it |
 //! | viewer, operator | any user name, a key as the password | hear what devices in its scope say |
 //! | admin's service account | the same | all but what the hub keeps for itself |
 //! | bridge | any user name, its key | publish and subscribe on topics of its own |
@@ -31,19 +31,23 @@ use twinhub_mqtt::identity::{
     Allowance, Authenticator, ClientIdentity, ClientName, ConnectRefusal, ConnectRequest,
 };
 use twinhub_store::Store;
+use twinhub_store::seal::TokenMatch;
+use twinhub_tls::{PeerCertificate, Untrusted};
 
 use self::bridges::BridgeClient;
 use self::credentials::Credentials;
 use self::newcomers::NewcomerClient;
-use self::principals::{AnonymousClient, DeviceClient, KeyClient};
+use self::principals::{AnonymousClient, DeviceClient, DeviceCredential, KeyClient};
 use self::provisioners::ProvisioningClient;
 use crate::accounts::directory::{Credential, Directory};
+use crate::device_certificates::{CertificateRefusal, CertifiedDevice, DeviceCertificates};
 use crate::device_tokens::Tokens;
 use crate::fleet::groups::TreeNow;
 use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::audit::NoteRefusal;
 use crate::pairing::Pairing;
+use crate::token_renewal::TokenRenewal;
 
 /// The treatment of clients without a password, the most lenient first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,9 +84,11 @@ pub struct ClientIdentities(Arc<ClientIdentitiesShared>);
 /// The parts that identities work with.
 pub struct ClientIdentitiesDeps {
     pub devices: Arc<KnownDevices>,
+    pub certificates: Arc<DeviceCertificates>,
     pub directory: Arc<Directory>,
     pub tree: Arc<TreeNow>,
     pub tokens: Tokens,
+    pub renewal: TokenRenewal,
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub audit: Recipient<NoteRefusal>,
@@ -91,9 +97,11 @@ pub struct ClientIdentitiesDeps {
 
 struct ClientIdentitiesShared {
     devices: Arc<KnownDevices>,
+    certificates: Arc<DeviceCertificates>,
     directory: Arc<Directory>,
     tree: Arc<TreeNow>,
     tokens: Tokens,
+    renewal: TokenRenewal,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     audit: Recipient<NoteRefusal>,
@@ -109,15 +117,28 @@ impl ClientIdentities {
     /// Identities under `policy`. Call it inside a runtime.
     #[must_use]
     pub fn new(deps: ClientIdentitiesDeps, policy: DevicesPolicy) -> Self {
-        let ClientIdentitiesDeps { devices, directory, tree, tokens, store, clock, audit, pairing } = deps;
+        let ClientIdentitiesDeps {
+            devices,
+            certificates,
+            directory,
+            tree,
+            tokens,
+            renewal,
+            store,
+            clock,
+            audit,
+            pairing,
+        } = deps;
         let (of_devices, of_people) = (devices.changes(), directory.changes());
         let (limits, changes) = (Mutex::default(), watch::Sender::new(0));
         let policy = AtomicU8::new(policy.number());
         let shared = ClientIdentitiesShared {
             devices,
+            certificates,
             directory,
             tree,
             tokens,
+            renewal,
             store,
             clock,
             audit,
@@ -143,11 +164,81 @@ impl ClientIdentities {
     async fn device(&self, id: &DeviceId, token: &str) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
         let device = shared.devices.get(id).await.ok_or(ConnectRefusal::Unavailable)?;
-        let token = device.token(&shared.tokens, token).ok_or(ConnectRefusal::BadCredentials)?;
+        let (held, found) = device.token(&shared.tokens, token).ok_or(ConnectRefusal::BadCredentials)?;
         if device.access.is_out_of_service {
             return Err(ConnectRefusal::OutOfService);
         }
-        Ok(Arc::new(DeviceClient::new(device, token, Arc::clone(shared))))
+        if found == TokenMatch::Outdated {
+            let hash = shared.tokens.hash(token);
+            held.renewed_as(&hash);
+            shared.renewal.renew(id, held.stored(), &hash);
+        }
+        Ok(Arc::new(DeviceClient::new(device, DeviceCredential::Token(held), Arc::clone(shared))))
+    }
+
+    /// The client by the certificate that it has shown. None where that may be anybody's, and such clients are let in
+    /// without one.
+    async fn certified(
+        &self,
+        certificate: &Arc<PeerCertificate>,
+        request: &ConnectRequest<'_>,
+    ) -> Result<Option<Arc<dyn ClientIdentity>>, ConnectRefusal> {
+        let shared = &self.0;
+        let user = request.username.and_then(|name| DeviceId::parse(name).ok());
+        let client = DeviceId::parse(request.client_id).ok();
+        let said: Vec<DeviceId> = user.iter().chain(&client).cloned().collect();
+        let mut found = shared.certificates.identify(certificate, &said, shared.clock.now()).await;
+        // Whoever says that it is another device is not who it says it is.
+        let is_another = match (&found, &user) {
+            (Ok(certified), Some(user)) if certified.device.id != *user => {
+                let said = shared.devices.get(user).await;
+                said.is_none_or(|device| device.access.exists)
+            }
+            _ => false,
+        };
+        if let Some(user) = user.filter(|_| is_another) {
+            found = Err(CertificateRefusal::NotOf(user));
+        }
+        match found {
+            Ok(CertifiedDevice { device, by }) => {
+                let credential = DeviceCredential::Certificate(by);
+                Ok(Some(Arc::new(DeviceClient::new(device, credential, Arc::clone(shared)))))
+            }
+            Err(refusal) if refusal.is_of_strangers() && self.lets_strangers_in(request.address) => Ok(None),
+            Err(refusal) => {
+                self.note_certificate(certificate, &refusal, request.address);
+                Err(answer_to(&refusal))
+            }
+        }
+    }
+
+    /// May a client without a credential come from there, for any device or for new ones?
+    fn lets_strangers_in(&self, address: IpAddr) -> bool {
+        self.policy() == DevicesPolicy::Open || self.0.pairing.window.pass(address).is_some()
+    }
+
+    fn policy(&self) -> DevicesPolicy {
+        DevicesPolicy::of_number(self.0.policy.load(Ordering::Acquire))
+    }
+
+    /// Has a certificate that let nobody in stand in the log and in the audit.
+    fn note_certificate(&self, certificate: &PeerCertificate, refusal: &CertificateRefusal, address: IpAddr) {
+        if *refusal == CertificateRefusal::Unavailable {
+            return;
+        }
+        self.0.certificates.log_refusal(certificate, address, refusal);
+        let target = refusal.device().map(|device| format!("device:{device}")).unwrap_or_default();
+        let detail = [("reason", Json::from(answer_to(refusal).reason()))].into_iter().collect();
+        self.note(
+            AuditEntry::new(self.0.clock.now(), "", Action::DeviceRefused).with_detail(detail),
+            &target,
+            address,
+        );
+    }
+
+    fn note(&self, entry: AuditEntry, target: &str, address: IpAddr) {
+        let entry = entry.with_outcome(AuditOutcome::Refused).with_address(address).with_target(target);
+        let _ = try_send_unbounded(&self.0.audit, NoteRefusal(entry)); // gone, the hub shuts down
     }
 
     fn key(
@@ -191,14 +282,12 @@ impl ClientIdentities {
         let device = device.filter(|device| device.access.exists);
         let target = device.map(|device| format!("device:{}", device.id)).unwrap_or_default();
         let detail = [("reason", Json::from("credentials"))].into_iter().collect();
-        let entry = AuditEntry::new(now, "", Action::DeviceRefused).with_outcome(AuditOutcome::Refused);
-        let entry = entry.with_address(address).with_target(&target).with_detail(detail);
-        let _ = try_send_unbounded(&self.0.audit, NoteRefusal(entry)); // gone, the hub shuts down
+        self.note(AuditEntry::new(now, "", Action::DeviceRefused).with_detail(detail), &target, address);
     }
 
     fn anonymous(&self, address: IpAddr) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
-        let policy = DevicesPolicy::of_number(shared.policy.load(Ordering::Acquire));
+        let policy = self.policy();
         let usual = || AnonymousClient::new(policy, Arc::clone(shared));
         let (pass, usual) = match (policy, shared.pairing.window.pass(address)) {
             // It may do as much without a window.
@@ -220,7 +309,14 @@ impl Authenticator for ClientIdentities {
         let shared = &self.0;
         let credentials = Credentials::read(request.username, request.password);
         if credentials == Credentials::None {
-            return self.anonymous(request.address); // nothing was guessed
+            // Nothing was guessed: nobody has another's key by trying.
+            return match request.certificate {
+                Some(certificate) => match self.certified(certificate, request).await? {
+                    Some(identity) => Ok(identity),
+                    None => self.anonymous(request.address),
+                },
+                None => self.anonymous(request.address),
+            };
         }
         let (now, address) = (shared.clock.now(), request.address);
         let name = request.username.unwrap_or_default();
@@ -257,8 +353,8 @@ impl Authenticator for ClientIdentities {
         }
         match self.0.devices.get(&device).await {
             Some(known) if !known.access.exists => ClientName::Free,
-            // A device without a token is whoever says so.
-            Some(known) if identity.name().is_empty() && !known.has_tokens() => ClientName::Free,
+            // A device without a credential is whoever says so.
+            Some(known) if identity.name().is_empty() && !known.has_credentials() => ClientName::Free,
             // Where that cannot be found out: nobody takes its place meanwhile.
             Some(_) | None => ClientName::AnotherDevice,
         }
@@ -266,6 +362,22 @@ impl Authenticator for ClientIdentities {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+}
+
+/// The broker's answer to a client whose certificate lets nobody in.
+fn answer_to(refusal: &CertificateRefusal) -> ConnectRefusal {
+    match refusal {
+        CertificateRefusal::Expired(_) | CertificateRefusal::Untrusted(Untrusted::Expired) => {
+            ConnectRefusal::CertificateExpired
+        }
+        CertificateRefusal::Untrusted(Untrusted::Revoked) => ConnectRefusal::CertificateRevoked,
+        CertificateRefusal::Untrusted(_) => ConnectRefusal::UnknownCertificate,
+        CertificateRefusal::NoDevice | CertificateRefusal::Another(_) | CertificateRefusal::NotOf(_) => {
+            ConnectRefusal::OtherCertificate
+        }
+        CertificateRefusal::OutOfService(_) => ConnectRefusal::OutOfService,
+        CertificateRefusal::Unavailable => ConnectRefusal::Unavailable,
     }
 }
 

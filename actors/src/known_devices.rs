@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use twinhub_access::DeviceReach;
 use twinhub_domain::twin::fields::UNPAIRED_SINCE;
 use twinhub_domain::{DeviceId, DeviceSettings, Twin};
+use twinhub_store::seal::TokenMatch;
 
 use crate::device_tokens::{Tokens, token_hashes};
 use crate::mailbox::try_send_unbounded;
@@ -20,6 +21,8 @@ use crate::messages::supervisor::ReadTwin;
 const READ_WITHIN: Duration = Duration::from_secs(2);
 /// A device is looked up so often while it changes again and again.
 const TRIES: usize = 5;
+/// The credential of a device to which no certificate is bound: one that an authority issued to its name counts.
+const BY_NAME: &str = "certificate by name";
 /// Devices of which nobody has need are kept up to this number.
 const MOST: usize = 50_000;
 
@@ -32,8 +35,9 @@ pub struct DeviceAccess {
     pub is_out_of_service: bool,
     /// It came through a pairing window: without a token it is let in through another one alone.
     pub is_unpaired: bool,
-    /// The hashes of its tokens.
-    pub tokens: Box<[Box<str>]>,
+    /// The stored forms of its credentials: the hashes of its tokens, and the fingerprint of the certificate that is bound
+    /// to it, or [`BY_NAME`] where none is.
+    pub credentials: Box<[Box<str>]>,
     /// The devices for which it speaks.
     pub reach: DeviceReach,
 }
@@ -47,11 +51,19 @@ pub struct WatchedPlace {
     pub group: Box<str>,
 }
 
-/// A token of a device, for those who came by it. It outlasts changes of the device's other tokens.
+/// A credential of a device, for those who came by it. It outlasts changes of the device's other credentials.
 #[derive(Clone, Debug)]
-pub struct HeldToken {
-    hash: Box<str>,
-    has_ended: Arc<AtomicBool>,
+pub struct HeldCredential {
+    stored: Box<str>,
+    state: Arc<HeldCredentialState>,
+}
+
+/// The state of a credential, common to all who came by it.
+#[derive(Debug, Default)]
+struct HeldCredentialState {
+    has_ended: AtomicBool,
+    /// The hash under which the same token is to be stored from now on.
+    renewed: OnceLock<Box<str>>,
 }
 
 /// A device as it was when it was looked up.
@@ -60,8 +72,8 @@ pub struct KnownDevice {
     pub id: DeviceId,
     pub access: DeviceAccess,
     pub place: WatchedPlace,
-    /// The tokens in `access`, each as its holders have it.
-    tokens: Box<[HeldToken]>,
+    /// The credentials in `access`, each as its holders have it.
+    credentials: Box<[HeldCredential]>,
     /// One for all that were made while the access stayed the same: nobody who holds an earlier one misses its end.
     access_changed: Arc<AtomicBool>,
     place_changed: AtomicBool,
@@ -90,8 +102,8 @@ enum DeviceSlot {
     /// they found. After a change the twin is read again.
     Reading {
         number: u64,
-        /// The tokens that counted before the last change and count after it.
-        held: Box<[HeldToken]>,
+        /// The credentials that counted before the last change and count after it.
+        held: Box<[HeldCredential]>,
     },
     Known(Arc<KnownDevice>),
 }
@@ -100,25 +112,28 @@ impl DeviceAccess {
     /// As `twin` has it.
     #[must_use]
     pub fn of(twin: &Twin) -> Self {
+        let certificate = Some(twin.profile.certificate()).filter(|bound| !bound.is_empty());
+        let tokens = token_hashes(twin).into_iter();
         Self {
             exists: !twin.is_new(),
             is_out_of_service: twin.lifecycle().is_out_of_service(),
             is_unpaired: !twin.profile.text(UNPAIRED_SINCE).is_empty(),
-            tokens: token_hashes(twin).into(),
+            credentials: tokens.chain([certificate.unwrap_or(BY_NAME).into()]).collect(),
             reach: DeviceReach::new(twin.id.clone(), &twin.setup.settings()),
         }
     }
 
-    /// Is it as `other`, whatever the tokens of both?
-    fn is_alike_but_for_tokens(&self, other: &Self) -> bool {
-        let Self { exists, is_out_of_service, is_unpaired, tokens: _, reach } = self;
+    /// Is it as `other`, whatever the credentials of both?
+    fn is_alike_but_for_credentials(&self, other: &Self) -> bool {
+        let Self { exists, is_out_of_service, is_unpaired, credentials: _, reach } = self;
         (*exists, *is_out_of_service, *is_unpaired, reach)
             == (other.exists, other.is_out_of_service, other.is_unpaired, &other.reach)
     }
 
     fn of_none(id: &DeviceId) -> Self {
         let reach = DeviceReach::new(id.clone(), &DeviceSettings::default());
-        Self { exists: false, is_out_of_service: false, is_unpaired: false, tokens: Box::default(), reach }
+        let credentials = Box::default();
+        Self { exists: false, is_out_of_service: false, is_unpaired: false, credentials, reach }
     }
 }
 
@@ -130,38 +145,58 @@ impl WatchedPlace {
     }
 }
 
-impl HeldToken {
-    fn new(hash: &str) -> Self {
-        Self { hash: hash.into(), has_ended: Arc::default() }
+impl HeldCredential {
+    fn new(stored: &str) -> Self {
+        Self { stored: stored.into(), state: Arc::default() }
+    }
+
+    /// The form in which it is stored.
+    #[must_use]
+    pub fn stored(&self) -> &str {
+        &self.stored
+    }
+
+    /// It is about to be stored under another `hash`: whoever came by it goes on.
+    pub fn renewed_as(&self, hash: &str) {
+        let _ = self.state.renewed.set(hash.into()); // the present key makes one hash of a token
+    }
+
+    /// Is it the credential with this stored form?
+    fn is(&self, stored: &str) -> bool {
+        *self.stored == *stored || self.state.renewed.get().is_some_and(|renewed| **renewed == *stored)
     }
 
     /// Does it count still, and is all else as it was on which the rights of the device's client hang?
     #[must_use]
     pub fn lasts(&self) -> bool {
-        !self.has_ended.load(Ordering::Acquire)
+        !self.state.has_ended.load(Ordering::Acquire)
     }
 
     fn end(&self) {
-        self.has_ended.store(true, Ordering::Release);
+        self.state.has_ended.store(true, Ordering::Release);
     }
 
     fn is_needed(&self) -> bool {
-        Arc::strong_count(&self.has_ended) > 1
+        Arc::strong_count(&self.state) > 1
     }
 }
 
 impl KnownDevice {
-    /// The device as its twin says, where there is one. Those of its tokens that are `held` go on.
-    fn new(id: &DeviceId, twin: Option<&Twin>, held: &[HeldToken]) -> Self {
+    /// The device as its twin says, where there is one. Those of its credentials that are `held` go on.
+    fn new(id: &DeviceId, twin: Option<&Twin>, held: &[HeldCredential]) -> Self {
         let access = twin.map_or_else(|| DeviceAccess::of_none(id), DeviceAccess::of);
         let place = twin.map_or_else(WatchedPlace::of_none, WatchedPlace::of);
-        let go_on = |hash: &str| {
-            let held = held.iter().find(|token| *token.hash == *hash);
-            held.cloned().unwrap_or_else(|| HeldToken::new(hash))
+        let go_on = |stored: &str| {
+            let held = held.iter().find(|credential| credential.is(stored));
+            // A renewed token is known by its present hash from now on.
+            held.map_or_else(
+                || HeldCredential::new(stored),
+                |held| HeldCredential { stored: stored.into(), ..held.clone() },
+            )
         };
-        let tokens = access.tokens.iter().map(|hash| go_on(hash)).collect();
+        let credentials = access.credentials.iter().map(|stored| go_on(stored)).collect();
         let (access_changed, place_changed) = (Arc::default(), AtomicBool::default());
-        Self { id: id.clone(), access, place, tokens, access_changed, place_changed }
+        Self { id: id.clone(), access, place, credentials, access_changed, place_changed }
     }
 
     /// The same device in another place.
@@ -170,22 +205,38 @@ impl KnownDevice {
             id: self.id.clone(),
             access: self.access.clone(),
             place,
-            tokens: self.tokens.clone(),
+            credentials: self.credentials.clone(),
             access_changed: Arc::clone(&self.access_changed),
             place_changed: AtomicBool::default(),
         }
     }
 
-    /// The one of its tokens that `token` is.
+    /// The one of its tokens that `token` is, and whether it is stored under the present key.
     #[must_use]
-    pub fn token(&self, tokens: &Tokens, token: &str) -> Option<HeldToken> {
-        self.tokens.iter().find(|held| tokens.is_its_own(&held.hash, token)).cloned()
+    pub fn token(&self, tokens: &Tokens, token: &str) -> Option<(HeldCredential, TokenMatch)> {
+        let compared = self.credentials.iter().map(|held| (held, tokens.compare(&held.stored, token)));
+        let mut own = compared.filter(|(_, found)| *found != TokenMatch::Other);
+        own.next().map(|(held, found)| (held.clone(), found))
     }
 
-    /// Has it tokens, so that a client without one cannot speak for it?
+    /// The credential that the certificate with this fingerprint is to it: bound, or, where none is bound, one that an
+    /// authority issued to its name.
     #[must_use]
-    pub fn has_tokens(&self) -> bool {
-        !self.access.tokens.is_empty()
+    pub fn certificate(&self, fingerprint: &str, is_named: bool) -> Option<HeldCredential> {
+        let counts =
+            |held: &&HeldCredential| *held.stored == *fingerprint || (is_named && *held.stored == *BY_NAME);
+        self.credentials.iter().find(counts).cloned()
+    }
+
+    /// Has it credentials of its own, so that a client without one cannot speak for it?
+    #[must_use]
+    pub fn has_credentials(&self) -> bool {
+        self.own_credentials().next().is_some()
+    }
+
+    /// The stored forms of those.
+    pub fn own_credentials(&self) -> impl Iterator<Item = &str> {
+        self.access.credentials.iter().map(|stored| &**stored).filter(|stored| *stored != BY_NAME)
     }
 
     /// Is [`KnownDevice::access`] as it was?
@@ -271,7 +322,7 @@ impl KnownDevices {
                     slots.devices.insert(id.clone(), now);
                 } else {
                     known.access_changed.store(true, Ordering::Release);
-                    slots.change_access(id, &known.tokens, &known.access, access);
+                    slots.change_access(id, &known.credentials, &known.access, access);
                 }
             }
             // Nobody holds anything of it.
@@ -320,11 +371,13 @@ impl DeviceSlots {
         if self.devices.len() >= self.sweep_at {
             let is_needed = |slot: &DeviceSlot| match slot {
                 // Where none is held somebody reads it; who reads one that is dropped tries again.
-                DeviceSlot::Reading { held, .. } => held.is_empty() || held.iter().any(HeldToken::is_needed),
+                DeviceSlot::Reading { held, .. } => {
+                    held.is_empty() || held.iter().any(HeldCredential::is_needed)
+                }
                 DeviceSlot::Known(known) => {
                     Arc::strong_count(known) > 1
                         || Arc::strong_count(&known.access_changed) > 1
-                        || known.tokens.iter().any(HeldToken::is_needed)
+                        || known.credentials.iter().any(HeldCredential::is_needed)
                 }
             };
             self.devices.retain(|_, slot| is_needed(slot));
@@ -341,19 +394,20 @@ impl DeviceSlots {
         }
     }
 
-    /// The access of a device has become `after`: ends what was held of its tokens. Where nothing but tokens changed,
-    /// those that still count go on.
+    /// The access of a device has become `after`: ends what was held of its credentials. Where nothing but credentials
+    /// changed, those that still count go on.
     fn change_access(
         &mut self,
         id: &DeviceId,
-        held: &[HeldToken],
+        held: &[HeldCredential],
         before: &DeviceAccess,
         after: &DeviceAccess,
     ) {
-        let is_alike = before.is_alike_but_for_tokens(after);
-        let goes_on = |token: &HeldToken| is_alike && after.tokens.contains(&token.hash);
+        let is_alike = before.is_alike_but_for_credentials(after);
+        let still_counts = |held: &HeldCredential| after.credentials.iter().any(|stored| held.is(stored));
+        let goes_on = |held: &HeldCredential| is_alike && still_counts(held);
         let (held, ended): (Vec<_>, Vec<_>) = held.iter().cloned().partition(goes_on);
-        ended.iter().for_each(HeldToken::end);
+        ended.iter().for_each(HeldCredential::end);
         if !held.is_empty() {
             self.next_read += 1;
             let reading = DeviceSlot::Reading { number: self.next_read, held: held.into() };
@@ -363,131 +417,4 @@ impl DeviceSlots {
 }
 
 #[cfg(test)]
-mod tests {
-    use twinhub_domain::{DeviceNumber, Timestamp};
-
-    use super::*;
-
-    fn access(tokens: &[&str]) -> DeviceAccess {
-        let id = DeviceId::parse("pump").unwrap();
-        let tokens = tokens.iter().map(|token| (*token).into()).collect();
-        DeviceAccess { exists: true, tokens, ..DeviceAccess::of_none(&id) }
-    }
-
-    fn place(group: &str) -> WatchedPlace {
-        WatchedPlace { owner: "".into(), group: group.into() }
-    }
-
-    fn pump() -> DeviceId {
-        DeviceId::parse("pump").unwrap()
-    }
-
-    /// The pump in a group, as it is written down once its twin was read with these tokens.
-    fn come(devices: &KnownDevices, tokens: &[&str]) -> Arc<KnownDevice> {
-        let mut slots = devices.write();
-        slots.begin(&pump());
-        let Some(DeviceSlot::Reading { held, .. }) = slots.devices.remove(&pump()) else {
-            panic!("it is known already")
-        };
-        let mut twin = Twin::new(pump(), DeviceNumber(1), Timestamp::default());
-        for (field, token) in ["token_hash", "old_token_hash"].into_iter().zip(tokens) {
-            twin.profile.more.insert(field, (*token).into());
-        }
-        let mut known = KnownDevice::new(&pump(), Some(&twin), &held);
-        (known.access, known.place) = (access(tokens), place("hall"));
-        let known = Arc::new(known);
-        slots.devices.insert(pump(), DeviceSlot::Known(Arc::clone(&known)));
-        known
-    }
-
-    /// One that knows the pump by a token, in a group.
-    fn knowing() -> (KnownDevices, Arc<KnownDevice>) {
-        let devices = KnownDevices::default();
-        let known = come(&devices, &["a"]);
-        (devices, known)
-    }
-
-    #[test]
-    fn a_change_is_seen_by_whoever_holds_the_device() {
-        let (devices, known) = knowing();
-        let changes = devices.changes();
-        let before = (access(&["a"]), place("hall"));
-        devices.changed(&pump(), &before, &before.clone());
-        assert!(known.has_same_access() && known.has_same_place() && !changes.has_changed().unwrap());
-        let moved = (access(&["a"]), place("attic"));
-        devices.changed(&pump(), &before, &moved);
-        assert!(known.has_same_access() && !known.has_same_place() && changes.has_changed().unwrap());
-        let now = devices.get_known(&pump()).unwrap();
-        assert_eq!(&*now.place.group, "attic");
-        devices.changed(&pump(), &moved, &(access(&["b"]), place("attic")));
-        assert!(!now.has_same_access() && !now.has_same_place());
-        assert!(!known.has_same_access(), "who held it before it was moved sees it too");
-        assert!(devices.get_known(&pump()).is_none(), "the next one reads what is durable");
-    }
-
-    /// The stored forms are those of a hub without a key.
-    #[test]
-    fn who_came_by_a_token_stays_as_long_as_that_counts() {
-        let (devices, tokens) = (KnownDevices::default(), Tokens::default());
-        let hashes = ["one", "two", "three"].map(|token| tokens.hash(token));
-        let [one, two, three] = hashes.each_ref().map(|hash| &**hash);
-        let changes = |before: &[&str], after: &[&str]| {
-            devices.changed(&pump(), &(access(before), place("hall")), &(access(after), place("hall")));
-        };
-        let first = come(&devices, &[one]);
-        let by_one = first.token(&tokens, "one").unwrap();
-        assert!(first.token(&tokens, "two").is_none());
-
-        changes(&[one], &[two, one]);
-        assert!(by_one.lasts() && !first.has_same_access(), "the overlap has begun");
-        assert!(devices.get_known(&pump()).is_none(), "the next one reads what is durable");
-        let second = come(&devices, &[two, one]);
-        let by_two = second.token(&tokens, "two").unwrap();
-        assert!(second.token(&tokens, "one").unwrap().lasts(), "the old one lets in, too");
-        drop((first, second));
-        let told = devices.changes();
-        changes(&[two, one], &[two]);
-        assert!(told.has_changed().unwrap());
-        assert!(!by_one.lasts() && by_two.lasts(), "the overlap has ended");
-        assert!(come(&devices, &[two]).token(&tokens, "one").is_none());
-
-        // Twice, before anybody comes.
-        changes(&[two], &[three, two]);
-        assert!(by_two.lasts());
-        changes(&[three, two], &[three]);
-        assert!(!by_two.lasts(), "nobody has looked it up since");
-        let by_three = come(&devices, &[three]).token(&tokens, "three").unwrap();
-        let before = (access(&[three]), place("hall"));
-        let suspended = DeviceAccess { is_out_of_service: true, ..access(&[three]) };
-        devices.changed(&pump(), &before, &(suspended, place("hall")));
-        assert!(!by_three.lasts(), "the token counts, but the device is out of service");
-    }
-
-    #[test]
-    fn what_was_read_before_a_change_is_not_written_down() {
-        let devices = KnownDevices::default();
-        let first = devices.write().begin(&pump());
-        assert_eq!(first, devices.write().begin(&pump()), "both read the same");
-        devices.changed(&pump(), &(access(&["a"]), place("")), &(access(&[]), place("")));
-        assert!(devices.read().devices.is_empty());
-        assert_ne!(first, devices.write().begin(&pump()));
-    }
-
-    #[test]
-    fn devices_of_which_nobody_has_need_are_dropped() {
-        let (devices, known) = knowing();
-        devices.changed(&pump(), &(access(&["a"]), place("hall")), &(access(&["a"]), place("attic")));
-        for number in 0..2 * MOST {
-            let id = DeviceId::parse(&format!("d{number}")).unwrap();
-            let twin = Twin::new(id.clone(), DeviceNumber(1), Timestamp::default());
-            let unneeded = KnownDevice::new(&id, Some(&twin), &[]);
-            let mut slots = devices.write();
-            slots.begin(&id);
-            slots.devices.insert(id, DeviceSlot::Known(Arc::new(unneeded)));
-        }
-        assert!(devices.read().devices.len() <= MOST + 1);
-        let held = (access(&["a"]), place("attic"));
-        devices.changed(&pump(), &held, &(access(&["b"]), place("attic")));
-        assert!(!known.has_same_access(), "one that is held is not dropped");
-    }
-}
+mod tests;

@@ -43,8 +43,10 @@ pub mod fleet;
 
 mod backoff;
 mod delivery;
+mod device_certificates;
 mod device_tokens;
 mod known_devices;
+mod token_renewal;
 
 pub mod archive;
 pub mod audit;

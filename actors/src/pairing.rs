@@ -58,7 +58,7 @@ impl Pairing {
     pub async fn admit(&self, pass: &WindowPass, device: &DeviceId) -> Option<Arc<KnownDevice>> {
         let may_come = |known: &KnownDevice| {
             let access = &known.access;
-            !known.has_tokens() && !access.is_out_of_service && (access.is_unpaired || !access.exists)
+            !known.has_credentials() && !access.is_out_of_service && (access.is_unpaired || !access.exists)
         };
         let known = self.devices.get(device).await.filter(|known| may_come(known))?;
         match self.window.claim(pass, device) {
@@ -81,15 +81,15 @@ impl Pairing {
             return true;
         }
         let Some(known) = self.devices.get(device).await else { return false };
-        let is_its = |hash: &str| known.access.tokens.iter().all(|token| **token == *hash);
+        let is_its = |hash: &str| known.own_credentials().all(|own| *own == *hash);
         known.access.is_unpaired
             && !known.access.is_out_of_service
             && self.window.given_token(pass, device).is_some_and(|hash| is_its(&hash))
     }
 
-    /// Has `device` a token? None where that cannot be found out now.
-    pub async fn has_token(&self, device: &DeviceId) -> Option<bool> {
-        Some(self.devices.get(device).await?.has_tokens())
+    /// Has `device` a token or a certificate? None where that cannot be found out now.
+    pub async fn has_credentials(&self, device: &DeviceId) -> Option<bool> {
+        Some(self.devices.get(device).await?.has_credentials())
     }
 
     /// Registers a newcomer, for somebody to claim.

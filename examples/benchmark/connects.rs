@@ -9,7 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::Bench;
+use crate::import;
 use crate::ingest::count;
+use crate::load;
 use crate::mqtt::MqttClient;
 use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport, at, millis};
@@ -64,7 +66,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
 async fn connect_at_once(hub: &HubProgram, many: u64) -> Result<Vec<MqttClient>> {
     let mut connecting = JoinSet::new();
     for device in 0..many {
-        let (broker, from, name) = (hub.mqtt, address(device), name(device));
+        let (broker, from, name) = (hub.mqtt, address(device), load::name(device));
         connecting.spawn(async move { MqttClient::connect_as(broker, from, &name, &token(device)).await });
     }
     let mut clients = Vec::new();
@@ -74,17 +76,15 @@ async fn connect_at_once(hub: &HubProgram, many: u64) -> Result<Vec<MqttClient>>
     Ok(clients)
 }
 
+/// The password of a device.
+pub fn token(device: u64) -> String {
+    format!("token-of-device-{device:07}")
+}
+
 async fn connect(hub: &HubProgram, device: u64) -> Result<MqttClient> {
-    let client = MqttClient::connect_as(hub.mqtt, address(device), &name(device), &token(device)).await;
-    client.with_context(|| name(device))
-}
-
-fn name(device: u64) -> String {
-    format!("dev-{device:06}")
-}
-
-fn token(device: u64) -> String {
-    format!("token-of-device-{device:06}")
+    let name = load::name(device);
+    let client = MqttClient::connect_as(hub.mqtt, address(device), &name, &token(device)).await;
+    client.with_context(|| name)
 }
 
 /// The address from which a device connects.
@@ -93,16 +93,13 @@ fn address(device: u64) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 1, last)
 }
 
-async fn register(hub: &HubProgram, devices: u64) -> Result<()> {
+/// Registers so many devices, with their passwords.
+pub async fn register(hub: &HubProgram, devices: u64) -> Result<()> {
     let mut file = String::from("device_id,name,auth_token\n");
     for device in 0..devices {
         // Writing to a String cannot fail.
-        let _ = writeln!(file, "{0},{0},{1}", name(device), token(device));
+        let _ = writeln!(file, "{0},{0},{1}", load::name(device), token(device));
     }
-    let url = format!("http://{}/api/devices/import?format=csv", hub.http);
-    let request = reqwest::Client::builder().no_proxy().build()?.post(url).body(file);
-    let answer = timeout(PATIENCE, request.send()).await??.error_for_status()?;
-    let report: serde_json::Value = answer.json().await?;
-    ensure!(report["created"].as_u64() == Some(devices), "the import says {report}");
+    import::import(hub, "format=csv", file.into_bytes(), "created", devices).await?;
     Ok(())
 }

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 pub struct Http {
     stream: TcpStream,
     host: SocketAddr,
+    /// A line of each request that says who asks, or none.
+    credential: String,
     incoming: Vec<u8>,
 }
 
@@ -22,17 +24,24 @@ pub struct AnswerBody<'a> {
 impl Http {
     /// Connects.
     pub async fn connect(hub: SocketAddr) -> Result<Self> {
+        Self::connect_with(hub, "").await
+    }
+
+    /// Connects for requests with this line in their heads, `Cookie: …` or `Authorization: …`.
+    pub async fn connect_with(hub: SocketAddr, credential: &str) -> Result<Self> {
         let stream = TcpStream::connect(hub).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, host: hub, incoming: Vec::new() })
+        let credential = if credential.is_empty() { String::new() } else { format!("{credential}\r\n") };
+        Ok(Self { stream, host: hub, credential, incoming: Vec::new() })
     }
 
     /// Sends a request, with a JSON body unless that is empty, and waits for the answer.
     pub async fn request(&mut self, method: &str, path: &str, body: &str) -> Result<AnswerBody<'_>> {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{}Content-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             self.host,
+            self.credential,
             body.len()
         );
         self.stream.write_all(request.as_bytes()).await?;

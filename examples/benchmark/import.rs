@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::Bench;
@@ -56,11 +57,11 @@ fn file(devices: u64) -> Vec<u8> {
     file.into_bytes()
 }
 
-/// Imports, and says how many seconds it took.
-async fn import(hub: &HubProgram, query: &str, file: Vec<u8>, what: &str, devices: u64) -> Result<f64> {
-    let url = format!("http://{}/api/devices/import?{query}", hub.http);
+/// Imports devices, all of which must be `what`: `created` or `skipped`. Says how many seconds it took.
+pub async fn import(hub: &HubProgram, query: &str, file: Vec<u8>, what: &str, devices: u64) -> Result<f64> {
+    let request = hub.request(Method::POST, &format!("/api/devices/import?{query}")).body(file);
     let began = Instant::now();
-    let answer = reqwest::Client::new().post(url).body(file).send().await?.error_for_status()?;
+    let answer = request.send().await?.error_for_status()?;
     let told: Value = answer.json().await.context("the hub's answer makes no sense")?;
     let seconds = began.elapsed().as_secs_f64();
     ensure!(told[what] == devices, "not all are {what}: {told}");

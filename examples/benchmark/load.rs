@@ -38,9 +38,20 @@ impl Load {
         patience: Duration,
         make: impl Fn(u64, u64) -> MqttMessage + Send + Sync + 'static,
     ) -> Result<Duration> {
-        let make = Arc::new(make);
         let clients = connect(broker, self.connections).await?;
         let began = Instant::now();
+        self.publish_over(clients, patience, make).await?;
+        Ok(began.elapsed())
+    }
+
+    /// The same over connections that are there, as many as the load has, and gives them back.
+    pub async fn publish_over(
+        self,
+        clients: Vec<MqttClient>,
+        patience: Duration,
+        make: impl Fn(u64, u64) -> MqttMessage + Send + Sync + 'static,
+    ) -> Result<Vec<MqttClient>> {
+        let make = Arc::new(make);
         let mut tasks = JoinSet::new();
         for (lane, mut client) in (0..).zip(clients) {
             let make = Arc::clone(&make);
@@ -49,20 +60,25 @@ impl Load {
                 .skip(usize::try_from(lane)?)
                 .step_by(usize::try_from(self.connections)?)
                 .map(move |n| make(n % self.devices, n / self.devices));
-            tasks.spawn(async move { client.publish_all(messages, self.window).await });
+            tasks.spawn(async move {
+                let acknowledged = client.publish_all(messages, self.window).await;
+                acknowledged.map(|acknowledged| (lane, client, acknowledged))
+            });
         }
         let all = async {
-            let mut acknowledged = 0;
+            let (mut clients, mut acknowledged) = (Vec::new(), 0);
             while let Some(done) = tasks.join_next().await {
-                acknowledged += done??;
+                let (lane, client, more) = done??;
+                clients.push((lane, client));
+                acknowledged += more;
             }
             if acknowledged != self.messages {
                 bail!("{acknowledged} of {} messages acknowledged", self.messages);
             }
-            Ok(())
+            clients.sort_unstable_by_key(|(lane, _): &(u64, _)| *lane);
+            Ok(clients.into_iter().map(|(_, client)| client).collect())
         };
-        timeout(patience, all).await??;
-        Ok(began.elapsed())
+        timeout(patience, all).await?
     }
 }
 

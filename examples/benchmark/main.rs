@@ -7,11 +7,13 @@
 //! It speaks to 127.0.0.1 only, and everything in it is bounded in number and time.
 
 mod bulk;
+mod checked;
 mod commands;
 mod connects;
 mod disk;
 mod groups;
 mod http;
+mod identities;
 mod import;
 mod ingest;
 mod live;
@@ -22,8 +24,12 @@ mod report;
 mod rest;
 mod rules;
 mod schedules;
+mod scoped;
 mod search;
 mod sign_in;
+mod tls;
+mod turns;
+mod users;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -79,6 +85,10 @@ enum BenchmarkPart {
     History,
     SignIn,
     Connects,
+    Checked,
+    Identities,
+    Scoped,
+    Tls,
 }
 
 /// The context that the measurements share.
@@ -162,6 +172,10 @@ async fn measure(args: BenchmarkArgs, report: &mut BenchmarkReport) -> Result<()
             BenchmarkPart::History => rest::history(&bench, report).await,
             BenchmarkPart::SignIn => sign_in::run(&bench, report).await,
             BenchmarkPart::Connects => connects::run(&bench, report).await,
+            BenchmarkPart::Checked => checked::run(&bench, report).await,
+            BenchmarkPart::Identities => identities::run(&bench, report).await,
+            BenchmarkPart::Scoped => scoped::run(&bench, report).await,
+            BenchmarkPart::Tls => tls::run(&bench, report).await,
         };
         done.with_context(|| name.get_name().to_owned())?;
     }

@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Written to the socket at once.
@@ -17,9 +17,14 @@ pub struct MqttMessage {
     pub payload: Vec<u8>,
 }
 
+/// A connection in the clear or over TLS.
+pub trait BrokerStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> BrokerStream for S {}
+
 /// A connection to a broker.
 pub struct MqttClient {
-    stream: TcpStream,
+    stream: Box<dyn BrokerStream>,
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
     next_id: u16,
@@ -34,9 +39,16 @@ struct Packet {
 impl MqttClient {
     /// Connects with a clean session.
     pub async fn connect(broker: SocketAddr, client_id: &str) -> Result<Self> {
+        let stream = TcpStream::connect(broker).await?;
+        stream.set_nodelay(true)?;
+        Self::over(stream, client_id).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn over(stream: impl BrokerStream + 'static, client_id: &str) -> Result<Self> {
         let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec(); // clean session, no keep-alive
         put_text(&mut body, client_id);
-        Self::introduce(TcpStream::connect(broker).await?, &body).await
+        Self::introduce(stream, &body).await
     }
 
     /// Connects from an address of this machine as a device with a password.
@@ -47,11 +59,13 @@ impl MqttClient {
         for text in [device, device, token] {
             put_text(&mut body, text);
         }
-        Self::introduce(socket.connect(broker).await?, &body).await
+        let stream = socket.connect(broker).await?;
+        stream.set_nodelay(true)?;
+        Self::introduce(stream, &body).await
     }
 
-    async fn introduce(stream: TcpStream, connect: &[u8]) -> Result<Self> {
-        stream.set_nodelay(true)?;
+    async fn introduce(stream: impl BrokerStream + 'static, connect: &[u8]) -> Result<Self> {
+        let stream = Box::new(stream);
         let mut client = Self { stream, incoming: Vec::new(), outgoing: Vec::new(), next_id: 0 };
         put_packet(&mut client.outgoing, 0x10, &[connect]);
         client.flush().await?;
@@ -105,7 +119,7 @@ impl MqttClient {
                     self.flush().await?;
                     sent += 1;
                 }
-                acks = read_more(&mut self.stream, &mut self.incoming) => {
+                acks = read_more(&mut *self.stream, &mut self.incoming) => {
                     acks?;
                     acknowledged += u32::try_from(self.count_acknowledgements()?).unwrap_or(u32::MAX);
                 }
@@ -128,7 +142,7 @@ impl MqttClient {
     pub async fn receive(&mut self, count: u64) -> Result<()> {
         let mut received = 0;
         while received < count {
-            read_more(&mut self.stream, &mut self.incoming).await?;
+            read_more(&mut *self.stream, &mut self.incoming).await?;
             let mut used = 0;
             while let Some(packet) = packet_at(&self.incoming, used) {
                 used = packet.body.end;
@@ -149,7 +163,7 @@ impl MqttClient {
     /// QoS 1, until the connection breaks.
     pub async fn serve(&mut self, mut reply: impl FnMut(&str, &[u8]) -> Option<MqttMessage>) -> Result<()> {
         loop {
-            read_more(&mut self.stream, &mut self.incoming).await?;
+            read_more(&mut *self.stream, &mut self.incoming).await?;
             let (mut used, mut replies) = (0, Vec::new());
             while let Some(packet) = packet_at(&self.incoming, used) {
                 used = packet.body.end;
@@ -177,11 +191,11 @@ impl MqttClient {
     async fn flush(&mut self) -> Result<()> {
         self.stream.write_all(&self.outgoing).await?;
         self.outgoing.clear();
-        Ok(())
+        self.stream.flush().await // TLS may hold some of it back
     }
 
     async fn acknowledgements(&mut self) -> Result<usize> {
-        read_more(&mut self.stream, &mut self.incoming).await?;
+        read_more(&mut *self.stream, &mut self.incoming).await?;
         self.count_acknowledgements()
     }
 
@@ -206,12 +220,12 @@ impl MqttClient {
                     Err(Error::new(ErrorKind::InvalidData, "the broker refused"))
                 };
             }
-            read_more(&mut self.stream, &mut self.incoming).await?;
+            read_more(&mut *self.stream, &mut self.incoming).await?;
         }
     }
 }
 
-async fn read_more(stream: &mut TcpStream, into: &mut Vec<u8>) -> Result<()> {
+async fn read_more(stream: &mut (impl BrokerStream + ?Sized), into: &mut Vec<u8>) -> Result<()> {
     into.reserve(CHUNK);
     match stream.read_buf(into).await? {
         0 => Err(Error::new(ErrorKind::UnexpectedEof, "the broker closed the connection")),

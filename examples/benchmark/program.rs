@@ -6,11 +6,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use reqwest::Method;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+/// The certificate of a hub's own authority, in its data folder.
+pub const AUTHORITY: &str = "tls/ca.pem";
 /// Nothing that is started takes longer, or something is wrong.
 const START: Duration = Duration::from_secs(60);
 
@@ -20,16 +23,22 @@ pub struct HubProgram {
     pub http: SocketAddr,
     /// Where devices publish: the embedded broker, or the outside one.
     pub mqtt: SocketAddr,
+    /// Where they do over TLS.
+    pub mqtts: Option<SocketAddr>,
     /// From the start of the process to its first answer to `/ready`.
     pub started_in: Duration,
+    /// `http`, or over TLS `https`.
+    scheme: &'static str,
     client: reqwest::Client,
 }
 
 /// A running Mosquitto without limits on what is queued and in flight.
 pub struct MosquittoProcess {
-    _child: Child,
+    child: Child,
     _config: tempfile::NamedTempFile,
     pub address: SocketAddr,
+    /// The same over TLS.
+    pub over_tls: Option<SocketAddr>,
 }
 
 /// A broker of the program's kind alone, to measure what it can pass on.
@@ -42,6 +51,12 @@ impl HubProgram {
     /// Starts `program` on `data`, with the broker at `outside` or its own.
     pub async fn start(program: &Path, data: &Path, outside: Option<SocketAddr>) -> Result<Self> {
         Self::start_with(program, data, outside, &[]).await
+    }
+
+    /// The same over TLS, with its own broker; the certificate is in the folder `tls` of `data`.
+    pub async fn start_over_tls(program: &Path, data: &Path) -> Result<Self> {
+        let options = ["--tls", "auto", "--mqtt-tls-listen", "127.0.0.1:0"];
+        Self::start_with(program, data, None, &options).await
     }
 
     /// The same with more options.
@@ -88,8 +103,16 @@ impl HubProgram {
         let address = |field: &str| serving[field].as_str().and_then(|text| text.parse().ok());
         let http = address("http").context("it does not say where it serves")?;
         let mqtt = outside.or_else(|| address("mqtt")).context("it does not say where its broker is")?;
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let mut hub = Self { child, http, mqtt, started_in: Duration::ZERO, client };
+        let mqtts = address("mqtts");
+        let client = reqwest::Client::builder().no_proxy();
+        let (scheme, client) = if options.contains(&"--tls") {
+            let authority = reqwest::Certificate::from_pem(&std::fs::read(data.join(AUTHORITY))?)?;
+            ("https", client.tls_certs_only([authority]))
+        } else {
+            ("http", client)
+        };
+        let client = client.build()?;
+        let mut hub = Self { child, http, mqtt, mqtts, started_in: Duration::ZERO, scheme, client };
         let until = Instant::now() + START;
         while !hub.get("/ready").await.is_ok_and(|answer| answer.status().is_success()) {
             if Instant::now() > until {
@@ -103,7 +126,17 @@ impl HubProgram {
 
     /// GETs `path`.
     pub async fn get(&self, path: &str) -> Result<reqwest::Response> {
-        Ok(self.client.get(format!("http://{}{path}", self.http)).send().await?)
+        Ok(self.request(Method::GET, path).send().await?)
+    }
+
+    /// A request to be filled and sent.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    /// The whole address of `path`.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.http)
     }
 
     /// A number from `/metrics`.
@@ -140,14 +173,7 @@ impl HubProgram {
 
     /// The processor time that it has used so far, in ms.
     pub fn processor_ms(&self) -> Result<f64> {
-        /// The kernel counts in hundredths of a second for every program, whatever its own beat.
-        const MS_A_TICK: f64 = 10.0;
-        let pid = self.child.id().context("it has ended")?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name in brackets may have blanks in it; user and system time are 12th and 13th behind it.
-        let (_, numbers) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;
-        let ticks = numbers.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-        Ok(ticks.sum::<Result<f64, _>>()? * MS_A_TICK)
+        processor_ms(&self.child)
     }
 
     /// Ends it as a service manager would, and waits for that.
@@ -169,6 +195,15 @@ pub const COMMITTED: &str = "twinhub_inputs_committed_total";
 impl MosquittoProcess {
     /// Starts it, if this machine has one.
     pub async fn start() -> Result<Option<Self>> {
+        Self::start_with(None).await
+    }
+
+    /// The same with a second listener, over TLS, with the certificate of the hub whose data are there.
+    pub async fn start_over_tls(data: &Path) -> Result<Option<Self>> {
+        Self::start_with(Some(data)).await
+    }
+
+    async fn start_with(certified: Option<&Path>) -> Result<Option<Self>> {
         let Some(program) =
             ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"]
                 .into_iter()
@@ -178,15 +213,31 @@ impl MosquittoProcess {
         };
         let address = free_address()?;
         let config = tempfile::NamedTempFile::new()?;
-        let text = format!(
+        let over_tls = certified.map(|_| free_address()).transpose()?;
+        let mut text = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
              max_inflight_messages 0\nmax_queued_messages 0\nmax_queued_bytes 0\nlog_type error\n",
             address.port()
         );
+        if let (Some(over_tls), Some(data)) = (over_tls, certified) {
+            let (port, folder) = (over_tls.port(), data.join("tls"));
+            let folder = folder.display();
+            // Where root starts it, it reads the key as another user if it is not told.
+            text += &format!(
+                "listener {port} 127.0.0.1\ncertfile {folder}/hub.pem\nkeyfile {folder}/hub.key\nuser root\n"
+            );
+        }
         std::fs::write(config.path(), text)?;
         let child = silent(Command::new(program).arg("-c").arg(config.path())).spawn()?;
-        listening(address).await?;
-        Ok(Some(Self { _child: child, _config: config, address }))
+        for address in [Some(address), over_tls].into_iter().flatten() {
+            listening(address).await?;
+        }
+        Ok(Some(Self { child, _config: config, address, over_tls }))
+    }
+
+    /// The processor time that it has used so far, in ms.
+    pub fn processor_ms(&self) -> Result<f64> {
+        processor_ms(&self.child)
     }
 }
 
@@ -199,6 +250,17 @@ impl BareBroker {
         listening(address).await?;
         Ok(Self { _child: child, address })
     }
+}
+
+fn processor_ms(child: &Child) -> Result<f64> {
+    /// The kernel counts in hundredths of a second for every program, whatever its own beat.
+    const MS_A_TICK: f64 = 10.0;
+    let pid = child.id().context("it has ended")?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in brackets may have blanks in it; user and system time are 12th and 13th behind it.
+    let (_, numbers) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;
+    let ticks = numbers.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? * MS_A_TICK)
 }
 
 fn silent(command: &mut Command) -> &mut Command {

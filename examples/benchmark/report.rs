@@ -61,6 +61,12 @@ pub fn at(times: &[Duration], percent: usize) -> Duration {
     times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
 }
 
+/// The median of `values`; of an even number the larger of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
 /// In milliseconds.
 pub fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0

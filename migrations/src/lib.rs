@@ -18,6 +18,7 @@ mod m0013_composed;
 mod m0014_scopes;
 mod m0015_device_access;
 mod m0016_web_tokens;
+mod m0017_certificates;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_scopes::Migration),
             Box::new(m0015_device_access::Migration),
             Box::new(m0016_web_tokens::Migration),
+            Box::new(m0017_certificates::Migration),
         ]
     }
 }

@@ -135,7 +135,7 @@ async fn answer(pairing: &Pairing, view: Option<PairingView>) -> Result<HttpResp
         Some(PairingView { is_open, opened_by, opened_at, until, newcomers }) => {
             let mut devices = Vec::with_capacity(newcomers.len());
             for NewcomerView { device, address, came_at } in newcomers {
-                let paired = pairing.has_token(&device).await;
+                let paired = pairing.has_credentials(&device).await;
                 let (device_id, address) = (device.to_string(), address.to_string());
                 devices.push(PairingDevice { device_id, address, came_at, paired });
             }

@@ -85,7 +85,7 @@ enum KeyAction {
     ///
     /// The hub must not run meanwhile. The new key stands first in the file (secret.key), and everything that is sealed
     /// in the database is sealed with it. The older key stays in the file while devices have tokens or claim codes
-    /// that are stored under it: until these devices have been given new tokens, or are claimed. Keep the file with your
+    /// that are stored under it: until these devices have signed in again, or are claimed. Keep the file with your
     /// backups.
     RotateSecret(RotateArgs),
 }

@@ -1,6 +1,7 @@
 //! `twinhub doctor`: what is wrong with an installation, or weak, and what to do about it. The checks are pure functions
 //! of facts; `look` finds the facts and changes nothing.
 
+mod certificates;
 mod data;
 mod files;
 mod finding;
@@ -57,6 +58,7 @@ pub async fn run(DoctorArgs { json, options }: DoctorArgs) -> Result<bool, Comma
     found.extend(files::check(&looked.files));
     found.extend(looked.people.as_ref().map(people::check).into_iter().flatten());
     found.extend(network::check(&looked.network));
+    found.extend(certificates::check(&looked.certificates));
     found.extend(machine::check(&looked.machine));
     found.extend(data::check(&looked.data));
     found.extend(hub::check(&looked.hub));

@@ -8,6 +8,7 @@ pub(super) fn check_tls(config: &Config, is_said: bool) -> Result<(), ConfigErro
     let given = [
         ("tls-cert", config.tls_cert.is_some()),
         ("tls-key", config.tls_key.is_some()),
+        ("tls-client-ca", config.tls_client_ca.is_some()),
         ("mqtt-tls-listen", config.mqtt_tls_listen.is_some()),
     ];
     match config.tls {

@@ -73,6 +73,7 @@ impl Options {
             tls,
             tls_cert,
             tls_key,
+            tls_client_ca,
             mqtt_tls_listen,
             mqtt_connections,
             mqtt_payload_limit,

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn every_option_is_a_key() {
         let text = "lan = false\nlisten = '127.0.0.1:1'\ndata-dir = 'd'\ndatabase = 'sqlite:x'\nmqtt = 'mqtt://h'\n\
-            mqtt-listen = '127.0.0.1:2'\ntls = 'files'\ntls-cert = 'c'\ntls-key = 'k'\nmqtt-tls-listen = '127.0.0.1:3'\nmqtt-connections = 100\nmqtt-payload-limit = '1MiB'\nmqtt-retained-limit = '8MiB'\n\
+            mqtt-listen = '127.0.0.1:2'\ntls = 'files'\ntls-cert = 'c'\ntls-key = 'k'\ntls-client-ca = 'a'\nmqtt-tls-listen = '127.0.0.1:3'\nmqtt-connections = 100\nmqtt-payload-limit = '1MiB'\nmqtt-retained-limit = '8MiB'\n\
             mqtt-retained-total = '256MiB'\nmqtt-sessions = 100\nmqtt-session-messages = 100\nmqtt-session-limit = '1MiB'\n\
              mqtt-sessions-total = '256MiB'\nmosquitto-files = 'm'\nmosquitto-pid-file = 'p'\ndevices = 'known'\nunknown-devices = 'reject'\ndevice-clock-ahead = '2d'\ndevice-clock-behind = 'never'\nrules = 'r'\ncors = ['http://a']\n\
             hosts = ['hub.example.com']\nhttp-connections = 500\nlog = 'debug'\n\

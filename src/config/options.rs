@@ -59,6 +59,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
+    /// The file with the authorities that vouch for devices' certificates, and the certificates that they have revoked, PEM
+    #[arg(long, env = "TWINHUB_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
     /// Where the embedded broker listens for MQTT over TLS [default: with TLS, port 8883 beside mqtt-listen]
     #[arg(long, env = "TWINHUB_MQTT_TLS_LISTEN", value_name = "ADDRESS")]
     pub mqtt_tls_listen: Option<SocketAddr>,

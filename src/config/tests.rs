@@ -94,6 +94,7 @@ fn tls_takes_its_files_and_is_asked_for() {
         ("tls = 'files'", "--tls files takes both --tls-cert and --tls-key, and --tls-cert is missing"),
         ("tls-key = 'k'", "--tls-key takes TLS: say --tls auto, or give"),
         ("mqtt-tls-listen = '127.0.0.1:1'", "--mqtt-tls-listen takes TLS: "),
+        ("tls-client-ca = 'a'", "--tls-client-ca takes TLS: "),
     ] {
         let error = config(bad).err().unwrap();
         assert!(error.starts_with(expected), "{bad}: {error}");

@@ -1,24 +1,28 @@
 //! The admission of a request: its caller, known by a credential or without a name, and the grant that they have.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Data;
+use actix_web::{HttpMessage as _, HttpRequest};
 use tokio::sync::watch;
 use twinhub_access::{DeviceReach, Role, Secret, SecretKind};
 use twinhub_actors::HubError;
-use twinhub_actors::access::{Caller, Grant, Permission, Permissions};
+use twinhub_actors::access::{
+    Caller, CertificateInUse, CertificateRefusal, CertifiedDevice, Grant, Permission, Permissions,
+};
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
 use twinhub_actors::hub::TokenHolder;
 use twinhub_actors::messages::bound_keys::ProvisioningUse;
 use twinhub_actors::pairing::WindowPass;
 use twinhub_domain::cause::Source;
 use twinhub_domain::{DeviceId, Timestamp};
+use twinhub_tls::PeerCertificate;
 
 use super::credential::RequestCredential;
-use super::{client, csrf};
+use super::{certificate, client, csrf};
 use crate::api::devices::token;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
@@ -38,6 +42,8 @@ pub struct AnonymousAccess {
 pub struct CallerAdmission {
     pub grant: Grant,
     pub holder: Holder,
+    /// The reason why the certificate of a caller without another credential lets nobody in.
+    refused_certificate: Option<CertificateRefusal>,
 }
 
 /// The holder of a grant.
@@ -49,7 +55,7 @@ pub enum Holder {
     Program,
     /// A user or a key.
     Known(Box<Identity>),
-    /// A device, by its token.
+    /// A device, by its token or its certificate.
     Device(Box<DeviceReach>),
 }
 
@@ -65,6 +71,7 @@ pub enum OwnCredential {
     Nothing,
     Bearer(Box<str>),
     Session(Box<str>),
+    Certificate(CertificateInUse),
 }
 
 /// The way in which a live session lost its rights.
@@ -137,6 +144,11 @@ impl WebState {
         if credential == RequestCredential::Nothing && self.anonymous.from_here && client.is_handed_on {
             return Ok(self.admit_stranger());
         }
+        if credential == RequestCredential::Nothing
+            && let Some(certificate) = certificate::of_device(request)
+        {
+            return self.admit_certificate(&certificate, request, client.address).await;
+        }
         self.identify(credential, client.address).await
     }
 
@@ -161,7 +173,7 @@ impl WebState {
         let credential = directory::Credential::Claims(&claims);
         let identity = self.directory().identify(credential, now, client::of(request).address)?;
         let grant = self.hub().of_identity(&identity, Source::Rest);
-        Ok(CallerAdmission { grant, holder: Holder::Known(Box::new(identity)) })
+        Ok(CallerAdmission::of(grant, Holder::Known(Box::new(identity))))
     }
 
     /// Would the caller of `request` see the page without any credential?
@@ -176,7 +188,7 @@ impl WebState {
     pub fn admit_stranger(&self) -> CallerAdmission {
         let permissions = AnonymousAccess::public().permissions;
         let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(permissions);
-        CallerAdmission { grant, holder: Holder::Anonymous }
+        CallerAdmission::of(grant, Holder::Anonymous)
     }
 
     /// Lets a caller without a credential speak for `device` alone, where the pairing window is open and the device may
@@ -185,7 +197,7 @@ impl WebState {
         let pass = self.pass_of(request)?;
         let known = self.hub().pairing.admit(&pass, device).await?;
         let grant = self.hub().of_device(&known.access.reach, Source::Rest).at_address(pass.address);
-        Some(CallerAdmission { grant, holder: Holder::Anonymous })
+        Some(CallerAdmission::of(grant, Holder::Anonymous))
     }
 
     /// Lets a caller without a credential ask for the token of a device, where the pairing window is open.
@@ -194,7 +206,7 @@ impl WebState {
         let pass = self.pass_of(request)?;
         let permissions = [Permission::Public, Permission::Provision].into_iter().collect();
         let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(permissions);
-        Some(CallerAdmission { grant: grant.at_address(pass.address), holder: Holder::Anonymous })
+        Some(CallerAdmission::of(grant.at_address(pass.address), Holder::Anonymous))
     }
 
     /// The pass of a caller without a credential through the pairing window, where that is open.
@@ -247,11 +259,11 @@ impl WebState {
             RequestCredential::Nothing => {
                 let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(self.of_anonymous());
                 // The audit has nothing else of whoever changes users of an open hub.
-                return Ok(CallerAdmission { grant: grant.at_address(address), holder: Holder::Anonymous });
+                return Ok(CallerAdmission::of(grant.at_address(address), Holder::Anonymous));
             }
             RequestCredential::Bearer(token) if self.is_local(token, address) => {
                 let grant = self.hub().of(Caller::Program, Source::Rest);
-                return Ok(CallerAdmission { grant, holder: Holder::Program });
+                return Ok(CallerAdmission::of(grant, Holder::Program));
             }
             RequestCredential::Bearer(token) if may_be_devices(token)? => {
                 return self.admit_device(token, address).await;
@@ -261,7 +273,7 @@ impl WebState {
         };
         let identity = self.directory().identify(credential, self.hub().clock.now(), address)?;
         let grant = self.hub().of_identity(&identity, Source::Rest);
-        Ok(CallerAdmission { grant, holder: Holder::Known(Box::new(identity)) })
+        Ok(CallerAdmission::of(grant, Holder::Known(Box::new(identity))))
     }
 
     /// Lets a device in by its token. Nothing is read of the store where the twin is in memory and the token was shown
@@ -284,7 +296,31 @@ impl WebState {
             return Err(HubError::Refused(refusal).into());
         }
         let grant = self.hub().of_device(&reach, Source::Rest).at_address(address);
-        Ok(CallerAdmission { grant, holder: Holder::Device(Box::new(reach)) })
+        Ok(CallerAdmission::of(grant, Holder::Device(Box::new(reach))))
+    }
+
+    /// Lets a device in by the certificate of its connection. One that counts for no device is as good as none.
+    async fn admit_certificate(
+        &self,
+        certificate: &Arc<PeerCertificate>,
+        request: &HttpRequest,
+        address: IpAddr,
+    ) -> Result<CallerAdmission, ApiError> {
+        let found = self.hub().certificates.identify(certificate, &[], self.hub().clock.now()).await;
+        let refusal = match found {
+            Ok(CertifiedDevice { device, by }) => {
+                let reach = device.access.reach.clone();
+                let grant = self.hub().of_device(&reach, Source::Rest).at_address(address);
+                request.extensions_mut().insert(by);
+                return Ok(CallerAdmission::of(grant, Holder::Device(Box::new(reach))));
+            }
+            Err(refusal) => refusal,
+        };
+        let stranger = self.identify(RequestCredential::Nothing, address).await?;
+        if stranger.grant.demand(Permission::Read).is_err() {
+            self.hub().certificates.log_refusal(certificate, address, &refusal);
+        }
+        Ok(CallerAdmission { refused_certificate: Some(refusal), ..stranger })
     }
 
     /// The grant by which a device registers itself with a provisioning key: by the rights of the key's maker.
@@ -302,6 +338,12 @@ impl WebState {
 }
 
 impl CallerAdmission {
+    /// The admission of this holder.
+    #[must_use]
+    pub fn of(grant: Grant, holder: Holder) -> Self {
+        Self { grant, holder, refused_certificate: None }
+    }
+
     /// May the caller do no more than anybody who reaches the hub?
     #[must_use]
     pub fn is_stranger(&self) -> bool {
@@ -315,6 +357,9 @@ impl CallerAdmission {
     pub fn demand(&self, permission: Permission) -> Result<(), ApiError> {
         if self.grant.demand(permission).is_ok() {
             return Ok(());
+        }
+        if let Some(refusal) = &self.refused_certificate {
+            return Err(ApiError::Certificate(refusal.clone()));
         }
         Err(match &self.holder {
             Holder::Anonymous | Holder::Program => ApiError::SignIn(permission),
@@ -336,7 +381,10 @@ impl LiveRights {
         {
             Ok(RequestCredential::Bearer(token)) => OwnCredential::Bearer(token.into()),
             Ok(RequestCredential::Session(token)) => OwnCredential::Session(token.into()),
-            Ok(RequestCredential::Nothing) | Err(_) => OwnCredential::Nothing,
+            Ok(RequestCredential::Nothing) | Err(_) => {
+                let certificate = request.extensions().get::<CertificateInUse>().cloned();
+                certificate.map_or(OwnCredential::Nothing, OwnCredential::Certificate)
+            }
         };
         Self { state, holder, credential }
     }
@@ -364,9 +412,18 @@ impl LiveRights {
         }
     }
 
-    /// Waits until the device's token counts no more, or for other devices.
+    /// Waits until the device's token or certificate counts no more, or for other devices.
     async fn device_lost(&self, reach: &DeviceReach) -> RightsLost {
-        let OwnCredential::Bearer(token) = &self.credential else { return RightsLost::SignedOut };
+        let token = match &self.credential {
+            OwnCredential::Bearer(token) => token,
+            OwnCredential::Certificate(certificate) => {
+                while certificate.lasts(self.state.hub().clock.now()) {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                return RightsLost::SignedOut;
+            }
+            OwnCredential::Nothing | OwnCredential::Session(_) => return RightsLost::SignedOut,
+        };
         let (hub, tokens) = (self.state.hub(), &self.state.tokens);
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -397,7 +454,7 @@ impl LiveRights {
             return None;
         }
         let credential = match &self.credential {
-            OwnCredential::Nothing => return Some(RightsLost::SignedOut),
+            OwnCredential::Nothing | OwnCredential::Certificate(_) => return Some(RightsLost::SignedOut),
             OwnCredential::Bearer(token) => directory::Credential::Bearer(token),
             OwnCredential::Session(token) => directory::Credential::Session(token),
         };

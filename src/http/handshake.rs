@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use twinhub_tls::ServerTls;
 
 use super::Hosts;
 use super::stream::{CuttableStream, HttpStream};
@@ -28,7 +28,7 @@ const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
 /// It failed, took too long, or the client spoke in the clear and has its answer.
 pub(super) async fn shake_hands(
     mut stream: CuttableStream,
-    acceptor: &TlsAcceptor,
+    tls: &ServerTls,
     hosts: impl FnOnce() -> Hosts,
 ) -> io::Result<HttpStream> {
     let shaken = async {
@@ -41,7 +41,9 @@ pub(super) async fn shake_hands(
             Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "neither TLS nor HTTP")),
             None => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
-        Ok(HttpStream::Tls(Box::new(acceptor.accept(stream).await?)))
+        let stream = tls.http().accept(stream).await?;
+        let certificate = tls.peer(stream.get_ref().1);
+        Ok(HttpStream::Tls(Box::new(stream), certificate))
     };
     timeout(HANDSHAKE_WITHIN, shaken).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

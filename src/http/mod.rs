@@ -1,6 +1,7 @@
 //! The web server: routes and middleware put together, and the listener.
 
 mod admission;
+pub(crate) mod certificate;
 pub mod client;
 mod connections;
 mod credential;
@@ -118,12 +119,12 @@ pub fn serve(
     let stopping = builder.graceful_shutdown_signal();
     actix_web::rt::spawn(HttpConnections::watch(Arc::downgrade(&state.connections)));
     let state = state.clone();
-    let acceptor = settings.tls.as_ref().map(|tls| tls.http());
+    let tls = settings.tls.clone();
     // The work of `actix_web::HttpServer`, over our own stream type, which it does not take.
     let server = builder.listen("twinhub-http", listener, move || {
         let (state, stopping) = (state.clone(), stopping.clone());
         let (entered, ended) = (state.clone(), Arc::clone(&state.connections));
-        let acceptor = acceptor.clone();
+        let tls = tls.clone();
         let app = App::new()
             .wrap(from_fn(guard::inner))
             .wrap(cors(state.clone()))
@@ -143,6 +144,9 @@ pub fn serve(
             })
             .on_connect_ext(|stream: &HttpStream, data: &mut Extensions| {
                 data.insert(Arc::clone(stream.connection()));
+                if let Some(certificate) = stream.certificate() {
+                    data.insert(Arc::clone(certificate));
+                }
             })
             .finish::<_, BoxBody>(map_config(app, |()| AppConfig::default()));
         fn_service(move |socket: TcpStream| {
@@ -152,14 +156,12 @@ pub fn serve(
             let address = peer.map(|peer| peer.ip()).filter(|address| !proxies.contains(*address));
             let place = entered.connections.enter(address);
             let stream = CuttableStream::new(prepare(socket), place);
-            let (acceptor, state) = (acceptor.clone(), entered.clone());
+            let (tls, state) = (tls.clone(), entered.clone());
             async move {
-                let stream = match acceptor {
-                    Some(acceptor) => {
-                        handshake::shake_hands(stream, &acceptor, || state.policy().hosts.clone())
-                            .await
-                            .map_err(DispatchError::Io)?
-                    }
+                let stream = match tls {
+                    Some(tls) => handshake::shake_hands(stream, &tls, || state.policy().hosts.clone())
+                        .await
+                        .map_err(DispatchError::Io)?,
                     None => HttpStream::Plain(stream),
                 };
                 Ok::<_, DispatchError>((stream, Protocol::Http1, peer))

@@ -13,7 +13,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 use twinhub_access::Role;
 use twinhub_actors::HubError;
-use twinhub_actors::access::Permission;
+use twinhub_actors::access::{CertificateRefusal, Permission};
 use twinhub_actors::accounts::directory::Unidentified;
 use twinhub_actors::messages::accounts::AccountRefusal;
 use twinhub_actors::messages::automation::RuleRefusal;
@@ -169,6 +169,9 @@ pub enum ApiError {
     /// The credential counts no more, or never did.
     #[error(transparent)]
     Unidentified(#[from] Unidentified),
+    /// The certificate of the connection lets nobody in.
+    #[error("{0}: sign in otherwise, or see \"Devices with certificates\" in the README")]
+    Certificate(CertificateRefusal),
     #[error("this hub is not set up yet: open the link that it printed")]
     NotSetUp,
     #[error("sign in first: this takes the permission `{0}`")]
@@ -365,6 +368,10 @@ impl ApiError {
             Self::NoChance(_) => (StatusCode::INTERNAL_SERVER_ERROR, "no_random_numbers"),
             Self::Account(refusal) => of_account_refusal(refusal),
             Self::Unidentified(_) => (StatusCode::UNAUTHORIZED, "bad_credential"),
+            Self::Certificate(CertificateRefusal::Unavailable) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+            Self::Certificate(_) => (StatusCode::UNAUTHORIZED, "certificate_refused"),
             Self::NotSetUp => (StatusCode::SERVICE_UNAVAILABLE, "not_set_up"),
             Self::SignIn(_) => (StatusCode::UNAUTHORIZED, "sign_in_needed"),
             Self::Lacks { .. } => (StatusCode::FORBIDDEN, "forbidden"),

@@ -303,7 +303,7 @@ fn note_refusal(
     permission: Permission,
     error: &ApiError,
 ) {
-    if !matches!(error, ApiError::Lacks { .. } | ApiError::Unidentified(_)) {
+    if !matches!(error, ApiError::Lacks { .. } | ApiError::Unidentified(_) | ApiError::Certificate(_)) {
         return;
     }
     let stranger = state.admit_stranger();

@@ -9,13 +9,14 @@ use std::task::{Context, Poll};
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
+use twinhub_tls::PeerCertificate;
 
 use super::connections::{ConnectionPlace, HttpConnection};
 
 /// The stream that HTTP is spoken over.
 pub(super) enum HttpStream {
     Plain(CuttableStream),
-    Tls(Box<TlsStream<CuttableStream>>),
+    Tls(Box<TlsStream<CuttableStream>>, Option<Arc<PeerCertificate>>),
 }
 
 /// A connection's byte stream, with its place among the server's connections.
@@ -29,7 +30,15 @@ impl HttpStream {
     pub(super) fn connection(&self) -> &Arc<HttpConnection> {
         match self {
             Self::Plain(stream) => &stream.place.connection,
-            Self::Tls(stream) => &stream.get_ref().0.place.connection,
+            Self::Tls(stream, _) => &stream.get_ref().0.place.connection,
+        }
+    }
+
+    /// The certificate that its client has shown.
+    pub(super) fn certificate(&self) -> Option<&Arc<PeerCertificate>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(_, certificate) => certificate.as_ref(),
         }
     }
 }
@@ -42,7 +51,7 @@ impl AsyncRead for HttpStream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream, _) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -51,21 +60,21 @@ impl AsyncWrite for HttpStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream, _) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream, _) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -18,7 +18,7 @@ use twinhub_actors::access::Permission;
 use self::messages::{ClientStep, MessageReader, close, frame, pong};
 use crate::http::problem::ApiError;
 use crate::http::routes::{Method, Operation};
-use crate::http::{Access, LiveSession, client};
+use crate::http::{Access, LiveSession, certificate, client};
 
 /// The subprotocol that MQTT asks for.
 const PROTOCOL: &str = "mqtt";
@@ -53,7 +53,8 @@ pub async fn open(request: HttpRequest, payload: Payload, access: Access) -> Res
     let place = state.connections.hold(&request)?;
     let (ours, brokers) = tokio::io::duplex(ROOM);
     let port = request.peer_addr().map_or(0, |peer| peer.port());
-    if !state.link.serve(Box::new(brokers), SocketAddr::new(client::of(&request).address, port)) {
+    let peer = SocketAddr::new(client::of(&request).address, port);
+    if !state.link.serve(Box::new(brokers), peer, certificate::of_device(&request)) {
         return Err(ApiError::TooManyConnections);
     }
     let (from_broker, to_broker) = tokio::io::split(ours);

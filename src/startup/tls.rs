@@ -31,7 +31,7 @@ pub(super) fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Arc
             names: names(config),
         },
     };
-    let settings = TlsSettings { source, client_authorities: None };
+    let settings = TlsSettings { source, client_authorities: config.tls_client_ca.clone() };
     ServerTls::start(settings, clock).map(Some)
 }
 

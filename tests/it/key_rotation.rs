@@ -2,13 +2,16 @@
 
 use std::process::Output;
 
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::hub::{HubProcess, Installation, run};
+use crate::support::{MqttDevice, within};
 
 const RULES: &str = "/api/automation/rules";
 const TOKEN: &str = "correct horse battery";
+const HERE: [u8; 4] = [127, 0, 0, 1];
 
 const ROTATE: [&str; 2] = ["key", "rotate-secret"];
 
@@ -70,6 +73,48 @@ async fn a_new_key_seals_all_and_the_old_one_goes_once_nothing_needs_it() {
     let hub = installation.start().await;
     assert_eq!(hub.json(RULES).await[0]["id"], "tell");
     assert!(!knows_token(&hub).await, "its key is gone");
+}
+
+/// A device that shows its token has it stored under the new key, and its connection stays.
+#[tokio::test]
+async fn a_token_comes_under_the_new_key_as_its_device_signs_in() {
+    let installation = Installation::new();
+    let hub = installation.start().await;
+    let devices = [("pump", "correct-horse-battery"), ("fan", "staple of another horse")];
+    for (id, token) in devices {
+        let device = json!({ "device_id": id, "name": id, "auth_token": token });
+        assert!(hub.post("/api/devices", &device).await.status().is_success());
+    }
+    hub.terminate().await;
+    let first = key_file(&installation);
+    assert_eq!(rotate(&installation, &ROTATE).await.0, Some(0));
+
+    let hub = installation.start().await;
+    let events = hub.request(Method::GET, "/api/events?since=0").header("Accept", "text/event-stream");
+    let mut events = events.send().await.unwrap().bytes_stream();
+    let reported = hub.request(Method::POST, "/api/devices/pump/data").bearer_auth(devices[0].1);
+    assert_eq!(reported.json(&json!({ "t": 1 })).send().await.unwrap().status(), 201);
+    let mut fan = MqttDevice::connect_as(hub.mqtt.unwrap(), HERE, "fan", devices[1]).await.unwrap();
+    let mut seen = String::new();
+    within("both are stored anew", async {
+        while seen.matches(r#""token":"renewed""#).count() < 2 {
+            seen.push_str(&String::from_utf8_lossy(&events.next().await.unwrap().unwrap()));
+        }
+    })
+    .await;
+    fan.say("iot/devices/fan/data", r#"{"t": 1}"#).await;
+    let again = hub.request(Method::POST, "/api/devices/pump/data").bearer_auth(devices[0].1);
+    assert_eq!(again.json(&json!({ "t": 2 })).send().await.unwrap().status(), 201);
+    hub.terminate().await;
+
+    let (code, told) = rotate(&installation, &ROTATE).await;
+    assert_eq!(code, Some(0), "{told}");
+    let keys = key_file(&installation);
+    assert!(keys.lines().count() == 3 && !keys.contains(first.trim()), "nothing needs the first key: {told}");
+    let hub = installation.start().await;
+    let again = hub.request(Method::POST, "/api/devices/pump/data").bearer_auth(devices[0].1);
+    assert_eq!(again.json(&json!({ "t": 3 })).send().await.unwrap().status(), 201);
+    MqttDevice::connect_as(hub.mqtt.unwrap(), HERE, "fan", devices[1]).await.unwrap();
 }
 
 #[tokio::test]

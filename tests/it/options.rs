@@ -27,6 +27,7 @@ const ROWS: &[OptionRow] = &[
     OptionRow("tls", ["'files'", "'auto'", "'off'"]),
     OptionRow("tls-cert", ["'/c1'", "'/c2'", "'/c3'"]),
     OptionRow("tls-key", ["'/k4'", "'/k5'", "'/k6'"]),
+    OptionRow("tls-client-ca", ["'/a7'", "'/a8'", "'/a9'"]),
     OptionRow("mqtt-tls-listen", ["'127.0.0.1:7'", "'127.0.0.1:8'", "'127.0.0.1:9'"]),
     OptionRow("mqtt-connections", ["1", "2", "3"]),
     OptionRow("mqtt-payload-limit", ["'1KiB'", "'2KiB'", "'3KiB'"]),

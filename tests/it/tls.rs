@@ -2,4 +2,6 @@
 
 mod certificates;
 mod clients;
+mod device_certificates;
+mod expiry;
 mod websocket;

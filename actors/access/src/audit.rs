@@ -91,6 +91,7 @@ words! {
         LifecycleChanged = "device.lifecycle_changed",
         DeviceRefused = "device.refused",
         CertificateBound = "device.certificate_bound",
+        CertificateRemoved = "device.certificate_removed",
         ProvisioningKeyCreated = "provisioning_key.created",
         ProvisioningKeyRevoked = "provisioning_key.revoked",
         DevicesProvisioned = "provisioning_key.used",

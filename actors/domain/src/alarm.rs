@@ -1,4 +1,4 @@
-//! Alarms: a fault of a device or a rule, its end, and its acknowledgement by a person.
+//! Alarms: a fault of a device, a rule or the hub, its end, and its acknowledgement by a person.
 //!
 //! Two facts are kept apart, as operators of machines do: whether the fault lasts (`active`, or `cleared`) and whether
 //! a person has seen it (`acknowledged`). So an alarm has four states, and goes between them in these ways alone:
@@ -42,12 +42,13 @@ pub enum Severity {
     Critical,
 }
 
-/// The device or rule that the alarm is about.
+/// The device, the rule or the hub that the alarm is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Originator {
     Device(DeviceId),
     Rule(RuleId),
+    Hub,
 }
 
 /// An alarm. Of one originator and type there is one active at most; raised again, it counts.
@@ -153,7 +154,7 @@ impl Originator {
 }
 
 impl Alarm {
-    /// The alarm on the wire. `device_id` or `rule_id` is its originator, the other null; `rule` and `run` are those
+    /// The alarm on the wire. `device_id` or `rule_id` is its originator, the other null, or both for the hub; `rule` and `run` are those
     /// that raised it last.
     #[must_use]
     pub fn document(&self) -> Object {

@@ -14,7 +14,9 @@ use super::json::{Json, Object};
 use super::reading::{Reading, Scalar};
 use super::run::{AutomationSignal, RunEntry};
 use crate::Status;
-use crate::twin::fields::{FIELDS, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, Shown, TOKEN_HASH};
+use crate::twin::fields::{
+    CERTIFICATE, CERTIFICATE_END, FIELDS, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, Shown, TOKEN_HASH,
+};
 use crate::twin::patch::Patch;
 
 /// The kinds of events that a subscriber can choose from.
@@ -75,7 +77,7 @@ pub enum EventBody {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinChange {
     /// `registered`, `claimed`, `updated`, `reported`, `scheduled`, `skipped`, `lifecycle`, `firmware`, `clock`,
-    /// `told`, `device_clock`, `token`, `deleted`.
+    /// `told`, `device_clock`, `token`, `certificate`, `deleted`.
     pub change: ChangeKind,
     /// The parts of the document that change.
     pub patch: Patch,
@@ -104,8 +106,10 @@ pub enum ChangeKind {
     Told,
     /// The device's own clock was found plainly wrong, or is right again.
     DeviceClock,
-    /// A token of the device was made or has ended.
+    /// A token of the device was made, has ended, or is stored anew.
     Token,
+    /// A certificate was bound to the device, or none is any more.
+    Certificate,
 }
 
 /// An event with its place in the one sequence: durable.
@@ -178,6 +182,7 @@ impl ChangeKind {
             Self::Told => "told",
             Self::DeviceClock => "device_clock",
             Self::Token => "token",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -226,8 +231,10 @@ impl Event {
                 for secret in FIELDS.iter().filter(|field| field.shown == Shown::Hidden) {
                     data.remove(secret.name); // nobody is told
                 }
-                if *change == ChangeKind::Token {
-                    tell_tokens(patch, &mut data);
+                match change {
+                    ChangeKind::Token => tell_tokens(patch, &mut data),
+                    ChangeKind::Certificate => tell_certificate(patch, &mut data),
+                    _ => {}
                 }
                 data.insert("change", change.as_str().into());
                 data
@@ -248,6 +255,9 @@ impl Event {
 
 /// Says which tokens were made and have ended, and nothing of the tokens themselves.
 fn tell_tokens(patch: &Patch, data: &mut Object) {
+    if data.get("token").is_some() {
+        return; // none was made and none has ended: see `TokenChange::Renew`
+    }
     match patch.text(TOKEN_HASH) {
         None => {}
         Some("") => drop(data.insert("token", "ended".into())),
@@ -260,6 +270,21 @@ fn tell_tokens(patch: &Patch, data: &mut Object) {
             data.insert("old_token", "counts".into());
             data.insert("until", patch.text(OLD_TOKEN_UNTIL).unwrap_or_default().into());
         }
+    }
+}
+
+/// Says which certificate was bound. Its fingerprint is no secret.
+fn tell_certificate(patch: &Patch, data: &mut Object) {
+    match patch.text(CERTIFICATE) {
+        Some("") => drop(data.insert("certificate", "removed".into())),
+        Some(fingerprint) => {
+            data.insert("certificate", "bound".into());
+            data.insert("fingerprint", fingerprint.into());
+        }
+        None => drop(data.insert("certificate", "bound".into())), // its end alone is another
+    }
+    if let Some(end) = patch.text(CERTIFICATE_END).filter(|end| !end.is_empty()) {
+        data.insert("expires_at", end.into());
     }
 }
 

@@ -70,7 +70,7 @@ use super::runtime::OwnRuntime;
 use super::{ClientStream, Link, LinkError, LinkState, Published, topics, whole_seconds};
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::{Clock, CommandId, Outgoing};
-use twinhub_tls::ServerTls;
+use twinhub_tls::{PeerCertificate, ServerTls};
 
 /// Room for the topic, properties and header of a packet, beside its payload.
 const PACKET_HEADROOM: usize = 64 * 1024 + 1_024;
@@ -292,9 +292,14 @@ impl Link for EmbeddedBroker {
         self.handed_commands.forget(command);
     }
 
-    fn serve(&self, stream: Box<dyn ClientStream>, peer: SocketAddr) -> bool {
+    fn serve(
+        &self,
+        stream: Box<dyn ClientStream>,
+        peer: SocketAddr,
+        certificate: Option<Arc<PeerCertificate>>,
+    ) -> bool {
         let _inside = self.runtime.handle().enter();
-        accept::serve_stream(stream, peer, &self.served, &self.connections)
+        accept::serve_stream(stream, peer, certificate, &self.served, &self.connections)
     }
 
     fn state(&self) -> LinkState {

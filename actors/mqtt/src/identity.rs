@@ -9,14 +9,17 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use twinhub_domain::DeviceId;
+use twinhub_tls::PeerCertificate;
 
-/// The words of a CONNECT by which a client is known, and the address that it came from.
+/// The words of a CONNECT by which a client is known, its certificate, and the address that it came from.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectRequest<'a> {
     pub client_id: &'a str,
     pub username: Option<&'a str>,
     pub password: Option<&'a [u8]>,
     pub address: IpAddr,
+    /// The certificate that it has shown, and proved to have the key of.
+    pub certificate: Option<&'a Arc<PeerCertificate>>,
 }
 
 /// Says who clients are. The hub does.
@@ -134,19 +137,31 @@ pub enum ConnectRefusal {
     Will,
     #[error("too many wrong passwords came from this address: try again in a minute")]
     TooManyFailures,
+    #[error("the certificate has expired")]
+    CertificateExpired,
+    #[error("the certificate is revoked by its authority")]
+    CertificateRevoked,
+    #[error("no authority that the hub trusts vouches for the certificate, and it is bound to no device")]
+    UnknownCertificate,
+    #[error("the certificate names no device of this hub, or the device has another one")]
+    OtherCertificate,
     #[error("the hub cannot look up the device now")]
     Unavailable,
 }
 
 impl ConnectRefusal {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::BadCredentials,
         Self::NoCredentials,
         Self::OutOfService,
         Self::ClientId,
         Self::Will,
         Self::TooManyFailures,
+        Self::CertificateExpired,
+        Self::CertificateRevoked,
+        Self::UnknownCertificate,
+        Self::OtherCertificate,
         Self::Unavailable,
     ];
 
@@ -160,6 +175,10 @@ impl ConnectRefusal {
             Self::ClientId => "client_id",
             Self::Will => "will",
             Self::TooManyFailures => "too_many_failures",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateRevoked => "certificate_revoked",
+            Self::UnknownCertificate => "unknown_certificate",
+            Self::OtherCertificate => "other_certificate",
             Self::Unavailable => "unavailable",
         }
     }

@@ -20,12 +20,14 @@ pub mod topics;
 pub mod unread_topics;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use twinhub_domain::{CommandId, Outgoing};
+use twinhub_tls::PeerCertificate;
 
 pub use intake::{IncomingMessage, Intake, Room};
 
@@ -49,9 +51,14 @@ pub trait Link: Send + Sync + 'static {
     /// A command is over: no device is to get it any more, as far as the broker can still be kept from it.
     fn recall(&self, _command: CommandId) {}
 
-    /// Has the broker serve a client whose packets come by `stream`, as those of a WebSocket do. False where it takes
-    /// no such clients, or no more.
-    fn serve(&self, _stream: Box<dyn ClientStream>, _peer: SocketAddr) -> bool {
+    /// Has the broker serve a client whose packets come by `stream`, as those of a WebSocket do, and which has shown this
+    /// certificate. False where it takes no such clients, or no more.
+    fn serve(
+        &self,
+        _stream: Box<dyn ClientStream>,
+        _peer: SocketAddr,
+        _certificate: Option<Arc<PeerCertificate>>,
+    ) -> bool {
         false
     }
 

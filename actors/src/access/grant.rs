@@ -479,6 +479,7 @@ pub(super) fn permission_for(input: &Input) -> Permission {
         | Input::Template { .. }
         | Input::Refresh(_)
         | Input::SetToken(_)
+        | Input::SetCertificate(_)
         | Input::SetLifecycle { .. }
         | Input::Delete => Permission::Manage,
         // Inputs of the hub alone.

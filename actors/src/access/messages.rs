@@ -144,8 +144,8 @@ asks! {
         Read judged: archive::FindSerial, archive::FindSerialHolder, archive::Replay, archive::LoadTwins,
             archive::FindCommand, archive::FindRun, archive::LastRuns, archive::FindAlarm;
         Export judged: archive::FindPastEvents;
-        // A caller who gives a device a token is told that another has it, and not which.
-        Manage everywhere: archive::FindToken;
+        // A caller who gives a device a token or a certificate is told that another has it, and not which.
+        Manage everywhere: archive::FindToken, archive::FindCertificate;
         Administer whole_hub: archive::ListDeliveries;
     }
     audit: AuditTrail {

@@ -16,7 +16,7 @@ use crate::mailbox::send_reply;
 use crate::messages::supervisor::IfUnknown;
 use crate::places::PlaceNow;
 use twinhub_domain::receipt::Accepted;
-use twinhub_domain::twin::{Meaning, Speaker, TokenChange, Translation};
+use twinhub_domain::twin::{CertificateChange, Meaning, Speaker, TokenChange, Translation};
 use twinhub_domain::{DeviceId, Input, Json, Object, Refusal, Timestamp, Twin};
 
 const OWNER: &str = "owner_id";
@@ -240,10 +240,11 @@ fn makes_gateway(input: &Input) -> bool {
     settings.is_some_and(|settings| settings.get("gateway").is_some())
 }
 
-/// Does the caller get the device by this input, or a token of it?
+/// Does the caller get the device by this input, or a credential of it?
 fn gives_device(input: &Input) -> bool {
     match input {
         Input::Register(_) | Input::Claim(_) | Input::SetToken(TokenChange::Make { .. }) => true,
+        Input::SetCertificate(CertificateChange::Bind { .. }) => true,
         Input::Translate(message) => {
             matches!(message.speaker(), Speaker::Registration { .. } | Speaker::Claim)
         }
@@ -298,6 +299,13 @@ fn audited(input: &Input) -> Option<(Action, Object)> {
             Some((Action::DeviceTokenRotated, until.into_iter().collect()))
         }
         Input::SetToken(TokenChange::End) => Some((Action::DeviceTokenRevoked, Object::default())),
+        Input::SetCertificate(CertificateChange::Bind { fingerprint, .. }) => {
+            let bound = [("fingerprint", Json::from(&**fingerprint))];
+            Some((Action::CertificateBound, bound.into_iter().collect()))
+        }
+        Input::SetCertificate(CertificateChange::Remove) => {
+            Some((Action::CertificateRemoved, Object::default()))
+        }
         _ => None,
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use actix::Addr;
 use twinhub_access::DeviceReach;
 use twinhub_domain::{DeviceNumber, Refusal, Twin};
 
@@ -11,6 +12,8 @@ use crate::HubError;
 use crate::device_tokens::Tokens;
 use crate::hub::Hub;
 use crate::messages::archive::FindToken;
+use crate::supervisor::Supervisor;
+use crate::token_renewal::TokenRenewal;
 use crate::twin_registry::TwinRegistry;
 
 /// Tokens that are remembered, at 150 bytes each; with more all are looked up again.
@@ -19,6 +22,7 @@ const MOST: usize = 200_000;
 /// The holders of tokens that were shown.
 pub struct TokenHolders {
     registry: Arc<TwinRegistry>,
+    renewal: TokenRenewal,
     /// By the hash that is kept of the token.
     known: RwLock<HashMap<Box<str>, DeviceNumber>>,
 }
@@ -46,17 +50,26 @@ impl TokenHolder {
 impl TokenHolders {
     /// No token was shown yet.
     #[must_use]
-    pub(crate) fn new(registry: Arc<TwinRegistry>) -> Self {
-        Self { registry, known: RwLock::default() }
+    pub(crate) fn new(registry: Arc<TwinRegistry>, supervisor: Addr<Supervisor>) -> Self {
+        Self { registry, renewal: TokenRenewal::new(supervisor), known: RwLock::default() }
+    }
+
+    /// Has tokens stored anew.
+    pub(crate) fn renewal(&self) -> TokenRenewal {
+        self.renewal.clone()
     }
 
     /// The device with this token, where it was shown before and the twin is in memory. Takes one hash, and reads
     /// nothing of the store. None: [`TokenHolders::find`] says.
     #[must_use]
     pub fn present(&self, tokens: &Tokens, token: &str) -> Option<TokenHolder> {
+        let present = tokens.hash(token);
         // Nearly every token is kept under the present key.
-        self.with_hash(&tokens.hash(token))
-            .or_else(|| tokens.forms(token).iter().skip(1).find_map(|hash| self.with_hash(hash)))
+        self.with_hash(&present).or_else(|| {
+            let forms = tokens.forms(token);
+            let found = forms.iter().skip(1).find_map(|hash| Some((self.with_hash(hash)?, hash)));
+            found.map(|(holder, stored)| self.renewed(holder, stored, &present))
+        })
     }
 
     /// The device with this token, looked up in the store and loaded. None: nobody has it.
@@ -75,10 +88,18 @@ impl TokenHolders {
             let Some(twin) = hub.read(&device).await? else { continue };
             if let Some(holder) = TokenHolder::of(&twin, &hash) {
                 self.remember(&hash, twin.number);
-                return Ok(Some(holder));
+                return Ok(Some(self.renewed(holder, &hash, &tokens.hash(token))));
             }
         }
         Ok(None)
+    }
+
+    /// The same holder. A token that is stored under an older key is stored under the present one.
+    fn renewed(&self, holder: TokenHolder, stored: &str, present: &str) -> TokenHolder {
+        if *stored != *present && holder.out_of_service.is_none() {
+            self.renewal.renew(holder.reach.own(), stored, present);
+        }
+        holder
     }
 
     fn with_hash(&self, hash: &str) -> Option<TokenHolder> {

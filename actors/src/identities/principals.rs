@@ -1,4 +1,4 @@
-//! The identities of MQTT clients: devices with a token, people and programs with a key, and clients without a
+//! The identities of MQTT clients: devices with a token or a certificate, people and programs with a key, and clients without a
 //! password.
 
 use std::sync::atomic::Ordering;
@@ -12,14 +12,20 @@ use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity};
 
 use super::{ClientIdentitiesShared, DevicesPolicy};
 use crate::accounts::directory;
-use crate::known_devices::{HeldToken, KnownDevice};
+use crate::device_certificates::CertificateInUse;
+use crate::known_devices::{HeldCredential, KnownDevice};
 
-/// A client with the token of a device.
+/// The credential by which a device came: one that is made beside it changes nothing for this client.
+pub enum DeviceCredential {
+    Token(HeldCredential),
+    Certificate(CertificateInUse),
+}
+
+/// A client with a credential of a device.
 pub struct DeviceClient {
     name: Box<str>,
     device: Arc<KnownDevice>,
-    /// The token by which it came: one that is made beside it changes nothing for this client.
-    token: HeldToken,
+    credential: DeviceCredential,
     shared: Arc<ClientIdentitiesShared>,
     /// The serial number by which it was found to be meant, and the device that would have that as its id.
     serial: Mutex<Option<(Box<str>, Arc<KnownDevice>)>>,
@@ -40,14 +46,18 @@ pub struct KeyClient {
 pub struct AnonymousClient {
     policy: DevicesPolicy,
     shared: Arc<ClientIdentitiesShared>,
-    /// Devices to which it listens: none of them has a token.
+    /// Devices to which it listens: none of them has a credential.
     heard: Mutex<Vec<Arc<KnownDevice>>>,
 }
 
 impl DeviceClient {
-    pub fn new(device: Arc<KnownDevice>, token: HeldToken, shared: Arc<ClientIdentitiesShared>) -> Self {
+    pub fn new(
+        device: Arc<KnownDevice>,
+        credential: DeviceCredential,
+        shared: Arc<ClientIdentitiesShared>,
+    ) -> Self {
         let name = format!("device:{}", device.id).into();
-        Self { name, device, token, shared, serial: Mutex::default() }
+        Self { name, device, credential, shared, serial: Mutex::default() }
     }
 
     /// Is the device with this serial number, of which the id `made` was made, this one? A device says its own serial
@@ -87,7 +97,11 @@ impl ClientIdentity for DeviceClient {
 
     fn lasts(&self) -> bool {
         let has_same_serial = lock(&self.serial).as_ref().is_none_or(|(_, device)| device.has_same_access());
-        self.token.lasts() && has_same_serial
+        let credential_lasts = match &self.credential {
+            DeviceCredential::Token(held) => held.lasts(),
+            DeviceCredential::Certificate(certificate) => certificate.lasts(self.shared.clock.now()),
+        };
+        credential_lasts && has_same_serial
     }
 
     async fn reaches(&self, device: &DeviceId, serial: Option<&str>, _: Act) -> bool {
@@ -200,7 +214,7 @@ impl ClientIdentity for AnonymousClient {
 
     async fn reaches(&self, device: &DeviceId, _: Option<&str>, act: Act) -> bool {
         let Some(device) = self.shared.devices.get(device).await else { return false };
-        let is_free = device.access.exists && !device.has_tokens() && !device.access.is_unpaired;
+        let is_free = device.access.exists && !device.has_credentials() && !device.access.is_unpaired;
         if is_free && act == Act::Subscribe {
             let mut heard = lock(&self.heard);
             if !heard.iter().any(|known| Arc::ptr_eq(known, &device)) {

@@ -43,6 +43,11 @@ pub enum SerialHolder {
 #[rtype(result = "Result<Option<DeviceId>, StoreError>")]
 pub struct FindToken(pub String);
 
+/// The device to which the certificate with this fingerprint is bound.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<DeviceId>, StoreError>")]
+pub struct FindCertificate(pub String);
+
 /// Raw readings of one device.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<StoredReading>, StoreError>")]

@@ -319,6 +319,14 @@ pub enum StoreError {
     Conflict { operation: &'static str, detail: String },
 }
 
+/// The end of a certificate that is bound to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateEnd {
+    pub device: DeviceId,
+    pub number: DeviceNumber,
+    pub at: Timestamp,
+}
+
 /// A durable store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -351,6 +359,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// The device whose token has this hash.
     async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError>;
+
+    /// The device to which the certificate with this fingerprint is bound.
+    async fn find_certificate(&self, fingerprint: &str) -> Result<Option<DeviceId>, StoreError>;
+
+    /// The certificates of devices that end before this moment, the first ones first, as of the last commit.
+    async fn certificates_ending(
+        &self,
+        before: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<CertificateEnd>, StoreError>;
 
     /// Raw readings.
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError>;

@@ -17,10 +17,10 @@ use self::access::AccessRecords;
 use self::automation::MemoryAutomation;
 use self::fleet::MemoryFleet;
 use super::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
-    DeviceQuery, DeviceSort, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
-    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError, select,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
+    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
+    DevicePlace, DeviceQuery, DeviceSort, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage,
+    JobDeviceQuery, JobPlace, Replayed, RunPage, RunQuery, Store, StoreError, select,
 };
 use twinhub_access::Reach;
 use twinhub_domain::Outgoing;
@@ -157,6 +157,30 @@ impl Store for MemoryStore {
         let mut twins = inner.twins.values().map(|(_, twin)| twin);
         let is_its = |twin: &&Twin| twin.profile.token_hashes().any(|own| own == hash);
         Ok(twins.find(is_its).map(|twin| twin.id.clone()))
+    }
+
+    async fn find_certificate(&self, fingerprint: &str) -> Result<Option<DeviceId>, StoreError> {
+        let inner = self.inner();
+        let mut twins = inner.twins.values().map(|(_, twin)| twin);
+        let is_its = |twin: &&Twin| !fingerprint.is_empty() && twin.profile.certificate() == fingerprint;
+        Ok(twins.find(is_its).map(|twin| twin.id.clone()))
+    }
+
+    async fn certificates_ending(
+        &self,
+        before: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<CertificateEnd>, StoreError> {
+        let inner = self.inner();
+        let end = |twin: &Twin| {
+            let at = twin.profile.certificate_end()?;
+            Some(CertificateEnd { device: twin.id.clone(), number: twin.number, at })
+        };
+        let mut ending: Vec<_> = inner.twins.values().filter_map(|(_, twin)| end(twin)).collect();
+        ending.retain(|end| end.at < before);
+        ending.sort_unstable_by_key(|end| (end.at, end.number));
+        ending.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(ending)
     }
 
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {

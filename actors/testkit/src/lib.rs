@@ -23,10 +23,10 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_store::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
-    DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, JobPlace, Replayed,
-    RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
+    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
+    DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
+    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
 /// The ways in which a commit fails.
@@ -242,6 +242,20 @@ impl Store for FailingStore {
     async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError> {
         self.may_read("find token")?;
         self.inner.find_token(hash).await
+    }
+
+    async fn find_certificate(&self, fingerprint: &str) -> Result<Option<DeviceId>, StoreError> {
+        self.may_read("find certificate")?;
+        self.inner.find_certificate(fingerprint).await
+    }
+
+    async fn certificates_ending(
+        &self,
+        before: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<CertificateEnd>, StoreError> {
+        self.may_read("certificates")?;
+        self.inner.certificates_ending(before, limit).await
     }
 
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {

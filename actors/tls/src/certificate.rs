@@ -56,11 +56,74 @@ fn host_name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
+/// The state of a certificate at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CertificateState {
+    Valid,
+    /// It was to be replaced by now.
+    Expiring,
+    /// It does not count any more.
+    Expired,
+}
+
+/// A certificate with no longer to live than that was to be replaced before; one whose whole life is short, with a third
+/// of it.
+const REPLACED_BEFORE_MS: i64 = 14 * 86_400_000;
+
+impl CertificateState {
+    /// The state at `now` of a certificate that ends at `expires`.
+    #[must_use]
+    pub fn of(begins: Option<Timestamp>, expires: Timestamp, now: Timestamp) -> Self {
+        let until = |from: Timestamp| expires.millis().saturating_sub(from.millis());
+        let replaced_before =
+            begins.map_or(REPLACED_BEFORE_MS, |begins| REPLACED_BEFORE_MS.min(until(begins) / 3));
+        match until(now) {
+            ..=0 => Self::Expired,
+            left if left < replaced_before => Self::Expiring,
+            _ => Self::Valid,
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "ok",
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// A fingerprint as tools show it: `AB:CD:…`.
 #[must_use]
 pub fn fingerprint_text(fingerprint: &[u8; 32]) -> String {
     let pairs: Vec<String> = fingerprint.iter().map(|byte| hex(&[*byte]).to_uppercase()).collect();
     pairs.join(":")
+}
+
+/// The facts about a client's certificate that is given as PEM; others behind it are its authorities'.
+///
+/// # Errors
+/// There is none, it makes no sense, or its private key stands beside it.
+pub fn read_client_certificate(pem: &[u8]) -> Result<CertificateFacts, String> {
+    if PrivateKeyDer::from_pem_slice(pem).is_ok() {
+        return Err(
+            "its private key stands beside it: that is the device's alone, and may be known by now".into()
+        );
+    }
+    let first = CertificateDer::pem_slice_iter(pem).next();
+    let none = || "there is no certificate in it: it must be PEM, `-----BEGIN CERTIFICATE-----`".to_owned();
+    let der = first.ok_or_else(none)?.map_err(|error| error.to_string())?;
+    CertificateFacts::read(&der)
+}
+
+/// The facts about the certificate in a file, whose key is in another.
+///
+/// # Errors
+/// Names the file that cannot be used.
+pub fn certificate_file(certificate: &Path, key: &Path) -> Result<CertificateFacts, TlsError> {
+    read_pair(certificate, key).map(|(_, facts)| facts)
 }
 
 /// The certificates in a file, the first one first.
@@ -94,4 +157,46 @@ pub(super) fn read_pair(
         _ => no_key(),
     })?;
     Ok((Arc::new(pair), facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_to_be_replaced_before_it_ends() {
+        let day = |days: i64| Timestamp::from_millis(days * 86_400_000);
+        let check = |begins: Option<i64>, ends: i64, expected: CertificateState| {
+            let state = CertificateState::of(begins.map(day), day(ends), day(0));
+            assert_eq!(state, expected, "{begins:?} {ends}");
+        };
+        for begins in [None, Some(-60)] {
+            check(begins, 14, CertificateState::Valid);
+            check(begins, 13, CertificateState::Expiring);
+            check(begins, 0, CertificateState::Expired);
+            check(begins, -1, CertificateState::Expired);
+        }
+        // Of six days, as some authorities give it.
+        check(Some(-3), 3, CertificateState::Valid);
+        check(Some(-5), 1, CertificateState::Expiring);
+    }
+
+    #[test]
+    fn a_client_certificate_comes_without_its_key() {
+        let pair = rcgen::generate_simple_self_signed(vec!["pump-1".into()]).unwrap();
+        let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+        let facts = read_client_certificate(certificate.as_bytes()).unwrap();
+        assert_eq!(facts.fingerprint, <[u8; 32]>::from(Sha256::digest(pair.cert.der())));
+        let wrong = |pem: &str, expected: &str| {
+            let error = read_client_certificate(pem.as_bytes()).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        };
+        wrong(&format!("{certificate}{key}"), "its private key stands beside it");
+        wrong(&key, "its private key stands beside it");
+        wrong("", "there is no certificate in it");
+        assert!(
+            read_client_certificate(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+                .is_err()
+        );
+    }
 }

@@ -2,51 +2,150 @@
 //! key; what it counts for is decided after it. So a device may have one that it signed itself, which is known by its
 //! fingerprint, and the authorities that vouch for others can change without a restart.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+};
 use sha2::{Digest as _, Sha256};
+use tracing::info;
 use twinhub_domain::Timestamp;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::certificate::read_certificates;
-use super::{TlsError, provider};
+use super::certificate::{CertificateFacts, read_certificates};
+use super::names::names;
+use super::{TlsError, files, provider};
 
-/// Names of a certificate that are read.
-const MOST_NAMES: usize = 32;
-/// Bytes of a name; ids of devices are shorter.
-const LONGEST_NAME: usize = 256;
+/// A verdict on a certificate is found again after this time, in ms: those that vouch for it end too.
+const AGAIN_AFTER_MS: i64 = 600_000;
+/// The DER of the name `CN=twinhub devices`, which no authority has. It is named to clients of HTTPS, so that browsers
+/// do not ask their users for certificates that would not do.
+const NOBODY: &[u8] = b"\x30\x1a\x31\x18\x30\x16\x06\x03\x55\x04\x03\x0c\x0ftwinhub devices";
 
-/// The certificate of a client, which has proved to have its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerCertificate {
-    /// SHA-256 of the whole certificate.
-    pub fingerprint: [u8; 32],
-    /// Its common name and its DNS names, where an authority that the hub trusts vouches for them; else there are none.
-    pub names: Vec<String>,
+/// The authorities that vouch for clients' names, as their file has them now.
+#[derive(Debug, Default)]
+pub struct ClientTrust {
+    file: Option<PathBuf>,
+    authorities: ArcSwapOption<ClientAuthorities>,
+    /// Counts up as the authorities change.
+    version: AtomicU64,
 }
 
-/// The authorities that vouch for clients' names.
+/// The authorities in a file, and the certificates of theirs that they have revoked.
 pub struct ClientAuthorities {
     verifier: Arc<dyn ClientCertVerifier>,
     subjects: Vec<DistinguishedName>,
+    /// SHA-256 of the file.
+    digest: [u8; 32],
 }
 
-impl std::fmt::Debug for ClientAuthorities {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// The certificate of a client, which has proved to have its key.
+pub struct PeerCertificate {
+    /// SHA-256 of the whole certificate.
+    fingerprint: [u8; 32],
+    expires: Timestamp,
+    /// Its names, whoever vouches for them.
+    names: Vec<String>,
+    chain: Vec<CertificateDer<'static>>,
+    trust: Arc<ClientTrust>,
+    verdict: Mutex<Option<Verdict>>,
+}
+
+/// A verdict of the authorities on a certificate.
+struct Verdict {
+    /// Of the authorities.
+    version: u64,
+    at: Timestamp,
+    says: Result<(), Untrusted>,
+}
+
+/// The reason why the names of a certificate do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    #[error("the certificate has expired")]
+    Expired,
+    #[error("the certificate does not count yet")]
+    NotYetValid,
+    #[error("the certificate is revoked by its authority")]
+    Revoked,
+    #[error("no authority that the hub trusts vouches for the certificate")]
+    UnknownIssuer,
+    #[error("the certificate is not one for clients")]
+    Purpose,
+    #[error("the certificate is not as it should be")]
+    Malformed,
+}
+
+impl fmt::Debug for ClientAuthorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientAuthorities").finish_non_exhaustive()
     }
 }
 
+impl fmt::Debug for PeerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerCertificate").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl ClientTrust {
+    /// The authorities in `file`; where there is none, none vouches for anybody.
+    ///
+    /// # Errors
+    /// Names the file, and why none can be had of it.
+    pub fn read(file: Option<PathBuf>) -> Result<Arc<Self>, TlsError> {
+        let authorities = file.as_deref().map(ClientAuthorities::read).transpose()?;
+        let authorities = ArcSwapOption::from_pointee(authorities);
+        Ok(Arc::new(Self { file, authorities, version: AtomicU64::default() }))
+    }
+
+    /// Reads the file again. True where there are other authorities in it now.
+    ///
+    /// # Errors
+    /// As of [`ClientTrust::read`]; those that were there go on.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let Some(file) = &self.file else { return Ok(false) };
+        let fresh = ClientAuthorities::read(file)?;
+        if self.authorities.load().as_ref().is_some_and(|before| before.digest == fresh.digest) {
+            return Ok(false);
+        }
+        info!(authorities = fresh.subjects.len(), "authorities of clients' certificates taken over");
+        self.authorities.store(Some(Arc::new(fresh)));
+        self.version.fetch_add(1, Ordering::AcqRel);
+        Ok(true)
+    }
+
+    /// The file with the authorities.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The names of the authorities, for clients that choose by them.
+    fn subjects(&self) -> Vec<DistinguishedName> {
+        self.authorities.load().as_ref().map(|authorities| authorities.subjects.clone()).unwrap_or_default()
+    }
+
+    /// Do they vouch for this certificate, with those that were shown with it?
+    fn judge(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Untrusted> {
+        match &*self.authorities.load() {
+            Some(authorities) => authorities.vouch_for(chain, now),
+            None => Err(Untrusted::UnknownIssuer),
+        }
+    }
+}
+
 impl ClientAuthorities {
-    /// Reads the authorities in a file.
+    /// Reads the authorities in a file, and the lists of revoked certificates beside them.
     ///
     /// # Errors
     /// Names the file, and why none can be had of it.
@@ -56,54 +155,112 @@ impl ClientAuthorities {
         for certificate in read_certificates(path)? {
             roots.add(certificate).map_err(|error| malformed(error.to_string()))?;
         }
+        let bytes = files::read(path)?;
+        let revoked: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
         let subjects = roots.subjects();
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .with_crls(revoked.map_err(|error| malformed(error.to_string()))?)
+            // An authority without a list has revoked none.
+            .allow_unknown_revocation_status()
             .build()
             .map_err(|error| malformed(error.to_string()))?;
-        Ok(Self { verifier, subjects })
+        Ok(Self { verifier, subjects, digest: Sha256::digest(&bytes).into() })
     }
 
-    /// Do they vouch for this certificate, with those that were shown with it?
-    fn vouch_for(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
-        let Some((own, others)) = chain.split_first() else { return false };
+    /// The number of authorities.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.subjects.len()
+    }
+
+    fn vouch_for(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Untrusted> {
+        let Some((own, others)) = chain.split_first() else { return Err(Untrusted::Malformed) };
         let since = Duration::from_millis(u64::try_from(now.millis()).unwrap_or(0));
-        self.verifier.verify_client_cert(own, others, UnixTime::since_unix_epoch(since)).is_ok()
+        let verified = self.verifier.verify_client_cert(own, others, UnixTime::since_unix_epoch(since));
+        verified.map(drop).map_err(|error| match error {
+            Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            ) => Untrusted::Expired,
+            Error::InvalidCertificate(
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+            ) => Untrusted::NotYetValid,
+            Error::InvalidCertificate(CertificateError::Revoked) => Untrusted::Revoked,
+            Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+                Untrusted::UnknownIssuer
+            }
+            Error::InvalidCertificate(
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+            ) => Untrusted::Purpose,
+            _ => Untrusted::Malformed,
+        })
     }
 }
 
 impl PeerCertificate {
-    /// The certificate that a client has shown first in `chain`; none where it has shown none.
+    /// The certificate that a client has shown first in `chain`, before these authorities. None where it has shown none,
+    /// or one that makes no sense.
     #[must_use]
-    pub fn judge(
-        chain: &[CertificateDer<'_>],
-        authorities: Option<&ClientAuthorities>,
-        now: Timestamp,
-    ) -> Option<Self> {
+    pub fn of(chain: &[CertificateDer<'_>], trust: &Arc<ClientTrust>) -> Option<Self> {
         let own = chain.first()?;
-        let is_known = authorities.is_some_and(|authorities| authorities.vouch_for(chain, now));
-        let names = if is_known { names(own) } else { Vec::new() };
-        Some(Self { fingerprint: Sha256::digest(own).into(), names })
+        let facts = CertificateFacts::read(own).ok()?;
+        Some(Self {
+            fingerprint: facts.fingerprint,
+            expires: facts.expires,
+            names: names(own),
+            chain: chain.iter().map(|certificate| certificate.clone().into_owned()).collect(),
+            trust: Arc::clone(trust),
+            verdict: Mutex::default(),
+        })
     }
-}
 
-/// The common name of a certificate and its DNS names, each once; those that no device could have are left out.
-pub(crate) fn names(der: &[u8]) -> Vec<String> {
-    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
-    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
-    let alternatives = certificate.subject_alternative_name().ok().flatten();
-    let others = alternatives.into_iter().flat_map(|extension| &extension.value.general_names);
-    let others = others.filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(*name),
-        _ => None,
-    });
-    let mut names: Vec<String> = Vec::new();
-    for name in common.chain(others) {
-        let fits = !name.is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
-        if fits && names.len() < MOST_NAMES && !names.iter().any(|before| before == name) {
-            names.push(name.to_owned());
-        }
+    /// SHA-256 of the whole certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
     }
-    names
+
+    /// The names that it has, whoever vouches for them: for the log alone.
+    #[must_use]
+    pub fn claimed_names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Its end.
+    #[must_use]
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// Has it ended?
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires <= now
+    }
+
+    /// Its names, where an authority that the hub trusts vouches for them now.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn names(&self, now: Timestamp) -> Result<&[String], Untrusted> {
+        if self.has_expired(now) {
+            return Err(Untrusted::Expired);
+        }
+        let version = self.trust.version.load(Ordering::Acquire);
+        // Nothing panics while holding the lock.
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = |verdict: &Verdict| now.millis().saturating_sub(verdict.at.millis());
+        let says = match &*verdict {
+            Some(known) if known.version == version && (0..AGAIN_AFTER_MS).contains(&age(known)) => {
+                known.says
+            }
+            _ => {
+                let says = self.trust.judge(&self.chain, now);
+                *verdict = Some(Verdict { version, at: now, says });
+                says
+            }
+        };
+        says.map(|()| &*self.names)
+    }
 }
 
 /// Asks clients for a certificate, takes any, and takes clients without one too.
@@ -121,9 +278,13 @@ impl AnyCertificate {
         Self { provider: provider(), hints: Vec::new() }
     }
 
-    /// For clients that choose by the authorities that they are told.
-    pub(super) fn of_browsers(authorities: &ClientAuthorities) -> Self {
-        Self { provider: provider(), hints: authorities.subjects.clone() }
+    /// For clients among which are browsers, which choose by the authorities that they are told.
+    pub(super) fn of_browsers(trust: &ClientTrust) -> Self {
+        let mut hints = trust.subjects();
+        if hints.is_empty() {
+            hints.push(DistinguishedName::from(NOBODY.to_vec()));
+        }
+        Self { provider: provider(), hints }
     }
 }
 
@@ -169,97 +330,4 @@ impl ClientCertVerifier for AnyCertificate {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use rcgen::{
-        BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-        date_time_ymd,
-    };
-
-    use super::*;
-
-    fn now() -> Timestamp {
-        Timestamp::from_millis(1_800_000_000_000)
-    }
-
-    /// A certificate of a client of these names, and the file of the authority that signed it.
-    fn certificate(
-        common: &str,
-        others: &[&str],
-        until: i32,
-    ) -> (CertificateDer<'static>, tempfile::NamedTempFile) {
-        let key = KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::default();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), ca.self_signed(&key).unwrap().pem()).unwrap();
-        let issuer = Issuer::new(ca, key);
-        let others: Vec<String> = others.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(others).unwrap();
-        params.distinguished_name.remove(DnType::CommonName);
-        params.distinguished_name.push(DnType::CommonName, common);
-        params.not_after = date_time_ymd(until, 1, 1);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let own = KeyPair::generate().unwrap();
-        (params.signed_by(&own, &issuer).unwrap().der().clone(), file)
-    }
-
-    #[test]
-    fn names_count_where_an_authority_vouches_for_them() {
-        let (own, file) = certificate("pump-1", &["pump-1", "pump-2"], 2040);
-        let authorities = ClientAuthorities::read(file.path()).unwrap();
-        let judge =
-            |chain: &[CertificateDer<'_>], authorities| PeerCertificate::judge(chain, authorities, now());
-        let chain = [own];
-        let known = judge(&chain, Some(&authorities)).unwrap();
-        assert_eq!(known.names, ["pump-1", "pump-2"]);
-        let fingerprint = known.fingerprint;
-        let nameless = PeerCertificate { fingerprint, names: Vec::new() };
-        assert_eq!(judge(&chain, None), Some(nameless.clone()));
-        let (_, other) = certificate("other", &[], 2040);
-        let others = ClientAuthorities::read(other.path()).unwrap();
-        assert_eq!(judge(&chain, Some(&others)), Some(nameless));
-        let (old, file) = certificate("pump-1", &[], 2020);
-        let authorities = ClientAuthorities::read(file.path()).unwrap();
-        assert!(judge(&[old], Some(&authorities)).unwrap().names.is_empty(), "it has expired");
-        assert_eq!(judge(&[], Some(&authorities)), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_have_names_or_none(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            names(&bytes);
-        }
-
-        /// A certificate of which some bytes are others has no name that could not be a device's.
-        #[test]
-        fn altered_certificates_are_read_or_not(
-            common in "[a-z]{1,20}",
-            at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
-        ) {
-            let (own, _file) = certificate(&common, &["a.example"], 2040);
-            let mut bytes = own.to_vec();
-            for (index, byte) in at {
-                let place = index.index(bytes.len());
-                bytes[place] = byte;
-            }
-            for name in names(&bytes) {
-                prop_assert!(!name.is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control));
-            }
-            let _ = PeerCertificate::judge(&[CertificateDer::from(bytes)], None, now());
-        }
-
-        #[test]
-        fn common_names_come_as_they_are(common in "[a-zA-Z0-9._:-]{1,60}") {
-            let (own, _file) = certificate(&common, &[], 2040);
-            prop_assert_eq!(names(&own), vec![common]);
-        }
-
-        /// A name with a NUL in it is no shorter name.
-        #[test]
-        fn control_characters_make_no_name(before in "[a-z]{1,9}", control in "[\u{0}-\u{1f}]", after in "[a-z]{0,9}") {
-            let (own, _file) = certificate(&format!("{before}{control}{after}"), &[], 2040);
-            prop_assert_eq!(names(&own), Vec::<String>::new());
-        }
-    }
-}
+mod tests;

@@ -10,10 +10,13 @@ pub mod authority;
 mod certificate;
 mod client;
 mod files;
+mod names;
 mod server;
 
-pub use certificate::{CertificateFacts, fingerprint_text};
-pub use client::{ClientAuthorities, PeerCertificate};
+pub use certificate::{
+    CertificateFacts, CertificateState, certificate_file, fingerprint_text, read_client_certificate,
+};
+pub use client::{ClientAuthorities, ClientTrust, PeerCertificate, Untrusted};
 pub use server::{CertificateSource, HostNames, ServerTls, TlsSettings, TlsState};
 
 use std::io;

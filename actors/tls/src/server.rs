@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use rustls::server::danger::ClientCertVerifier;
+use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
@@ -16,7 +15,7 @@ use twinhub_domain::{Clock, Timestamp};
 
 use super::authority::OwnAuthority;
 use super::certificate::{CertificateFacts, read_pair};
-use super::client::{AnyCertificate, ClientAuthorities, PeerCertificate};
+use super::client::{AnyCertificate, ClientTrust, PeerCertificate};
 use super::files::{FileStamp, stamp};
 use super::{TlsError, fingerprint_text, provider};
 
@@ -50,6 +49,7 @@ pub struct TlsSettings {
 pub struct TlsState {
     /// The hub made it itself.
     pub is_own: bool,
+    pub begins: Timestamp,
     pub expires: Timestamp,
     /// SHA-256 of the certificate, `AB:CD:…`.
     pub fingerprint: String,
@@ -63,12 +63,12 @@ pub struct TlsState {
 pub struct ServerTls {
     source: CertificateSource,
     authority: Option<OwnAuthority>,
-    client_file: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     current: Arc<CurrentCertificate>,
-    clients: ArcSwapOption<ClientAuthorities>,
+    clients: Arc<ClientTrust>,
     problem: Mutex<Option<String>>,
-    http: TlsAcceptor,
+    /// It names the authorities to clients, and so changes with them.
+    http: ArcSwap<TlsAcceptor>,
     mqtt: TlsAcceptor,
 }
 
@@ -108,22 +108,18 @@ impl ServerTls {
         if first.1.expires <= clock.now() {
             warn!(expired = %first.1.expires, "the TLS certificate has expired: clients will refuse it");
         }
-        let clients = client_file.as_deref().map(ClientAuthorities::read).transpose()?;
+        let clients = ClientTrust::read(client_file)?;
         let current = Arc::new(CurrentCertificate(ArcSwap::from_pointee(first)));
-        let mqtt = config(&current, Some(Arc::new(AnyCertificate::of_devices())))?;
-        // Browsers ask their users which certificate to show, so over HTTP none is asked for where none would do.
-        let browsers = clients.as_ref().map(AnyCertificate::of_browsers);
-        let mut http = config(&current, browsers.map(|verifier| Arc::new(verifier) as _))?;
-        http.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mqtt = config(&current, AnyCertificate::of_devices())?;
+        let http = http_acceptor(&current, &clients)?;
         let tls = Self {
             source,
             authority,
-            client_file,
             clock,
             current,
-            clients: ArcSwapOption::from_pointee(clients),
+            clients,
             problem: Mutex::default(),
-            http: TlsAcceptor::from(Arc::new(http)),
+            http: ArcSwap::from_pointee(http),
             mqtt: TlsAcceptor::from(Arc::new(mqtt)),
         };
         Ok(Arc::new(tls))
@@ -132,7 +128,7 @@ impl ServerTls {
     /// Accepts connections of HTTP/1.1.
     #[must_use]
     pub fn http(&self) -> TlsAcceptor {
-        self.http.clone()
+        TlsAcceptor::clone(&self.http.load())
     }
 
     /// Accepts connections of MQTT.
@@ -143,9 +139,8 @@ impl ServerTls {
 
     /// The certificate of the client at the other end of `connection`; none where it has shown none.
     #[must_use]
-    pub fn peer(&self, connection: &ServerConnection) -> Option<PeerCertificate> {
-        let chain = connection.peer_certificates()?;
-        PeerCertificate::judge(chain, self.clients.load().as_deref(), self.clock.now())
+    pub fn peer(&self, connection: &ServerConnection) -> Option<Arc<PeerCertificate>> {
+        PeerCertificate::of(connection.peer_certificates()?, &self.clients).map(Arc::new)
     }
 
     /// The certificate of the hub's own authority, as PEM.
@@ -160,6 +155,7 @@ impl ServerTls {
         let facts = &self.current.0.load().1;
         TlsState {
             is_own: self.authority.is_some(),
+            begins: facts.begins,
             expires: facts.expires,
             fingerprint: fingerprint_text(&facts.fingerprint),
             authority: self.authority.as_ref().map(|own| fingerprint_text(&own.facts().fingerprint)),
@@ -194,8 +190,8 @@ impl ServerTls {
                 names = facts.names.join(", "), "TLS certificate taken over");
             self.current.0.store(Arc::new((pair, facts)));
         }
-        if let Some(file) = &self.client_file {
-            self.clients.store(Some(Arc::new(ClientAuthorities::read(file)?)));
+        if self.clients.reload()? {
+            self.http.store(Arc::new(http_acceptor(&self.current, &self.clients)?));
         }
         Ok(())
     }
@@ -221,7 +217,7 @@ impl ServerTls {
             CertificateSource::Own { .. } => &[],
             CertificateSource::Files { certificate, key } => &[certificate, key],
         };
-        own.iter().copied().chain(&self.client_file).map(PathBuf::as_path).collect()
+        own.iter().copied().map(PathBuf::as_path).chain(self.clients.file()).collect()
     }
 }
 
@@ -272,16 +268,17 @@ fn load(
     }
 }
 
+/// Accepts connections of HTTP/1.1 from clients of these authorities, and from others.
+fn http_acceptor(current: &Arc<CurrentCertificate>, clients: &ClientTrust) -> Result<TlsAcceptor, TlsError> {
+    let mut http = config(current, AnyCertificate::of_browsers(clients))?;
+    http.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(http)))
+}
+
 /// TLS 1.2 and 1.3.
-fn config(
-    current: &Arc<CurrentCertificate>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
-) -> Result<ServerConfig, TlsError> {
+fn config(current: &Arc<CurrentCertificate>, clients: AnyCertificate) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let builder = match clients {
-        Some(verifier) => builder.with_client_cert_verifier(verifier),
-        None => builder.with_no_client_auth(),
-    };
+    let builder = builder.with_client_cert_verifier(Arc::new(clients));
     Ok(builder.with_cert_resolver(Arc::clone(current) as _))
 }
 

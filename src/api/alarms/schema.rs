@@ -10,10 +10,10 @@ use crate::api::schema::words::{AlarmStatus, DeliveryStatus, Severity};
 pub struct AlarmItem {
     #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
     id: String,
-    /// The device that it is about; null where it is about a rule.
+    /// The device that it is about; null where it is about a rule or the hub.
     #[schema(example = "greenhouse")]
     device_id: Option<String>,
-    /// The rule that it is about; null where it is about a device.
+    /// The rule that it is about; null where it is about a device or the hub.
     rule_id: Option<String>,
     #[schema(example = "greenhouse-hot")]
     r#type: String,

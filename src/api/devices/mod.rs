@@ -1,5 +1,6 @@
 //! `/api/devices`: devices are registered, claimed, listed, changed and removed.
 
+mod certificates;
 pub mod claim_tries;
 pub(crate) mod claims;
 pub(crate) mod device;
@@ -30,4 +31,7 @@ routes! {
     Manage: lifecycle::put_lifecycle,
     Manage: tokens::post_token,
     Manage: tokens::delete_token,
+    Read: certificates::get_certificate,
+    Manage: certificates::put_certificate,
+    Manage: certificates::delete_certificate,
 }

@@ -134,7 +134,7 @@ async fn counting(access: &Access, id: &DeviceId) -> Result<usize, ApiError> {
     Ok(twin.profile.token_hashes().count())
 }
 
-fn tagged(twin: &Twin) -> HttpResponseBuilder {
+pub(super) fn tagged(twin: &Twin) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(StatusCode::OK);
     response.insert_header((header::ETAG, etag(twin)));
     response

@@ -292,7 +292,11 @@ impl HealthParts {
                 subscribers: get(&counters.subscribers),
                 lagged: get(&counters.subscribers_lagged),
             },
-            tls: access.state.tls.as_ref().map(|tls| TlsPart::of(tls.state(), access.now())),
+            tls: access
+                .state
+                .tls
+                .as_ref()
+                .map(|tls| TlsPart::of(tls.state(), get(&counters.certificates_ending), access.now())),
         }
     }
 }

@@ -112,6 +112,14 @@ impl Collector for Scrape {
                 None,
                 expires.metric_type(),
             )?)?;
+            let ending = ConstGauge::new(get(&counters.certificates_ending));
+            let help = "Certificates of devices that end within two weeks, or have ended";
+            ending.encode(encoder.encode_descriptor(
+                "device_certificates_ending",
+                help,
+                None,
+                ending.metric_type(),
+            )?)?;
         }
         let uptime = ConstGauge::new(uptime_seconds(&self.0));
         let help = "Time since the start";

@@ -2,22 +2,22 @@
 
 use serde::Serialize;
 use twinhub_domain::Timestamp;
-use twinhub_tls::TlsState;
+use twinhub_tls::{CertificateState, TlsState};
 use utoipa::ToSchema;
 
 use crate::api::schema::words;
 
-/// A certificate that expires so soon, in ms, was to be renewed before.
-const SOON_MS: i64 = 14 * 86_400_000;
-
 /// The TLS certificate.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TlsPart {
-    /// `ok`; `expiring`: it expires within two weeks, or has; or `broken`: what is in its files now could not be taken over.
+    /// `ok`; `expiring`: it expires within two weeks, or with less than a third of a short life left; `expired`; or `broken`:
+    /// what is in its files now could not be taken over.
     #[schema(value_type = words::TlsStatus)]
     status: &'static str,
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
+    /// Certificates that are bound to devices and end within two weeks, or have ended: an alarm of each device says so.
+    device_certificates_ending: u64,
     /// SHA-256 of the certificate.
     #[schema(example = "5F:0C:…")]
     fingerprint: String,
@@ -32,14 +32,20 @@ pub(super) struct TlsPart {
 }
 
 impl TlsPart {
-    pub(super) fn of(state: TlsState, now: Timestamp) -> Self {
-        let TlsState { is_own: _, expires, fingerprint, authority, problem } = state;
+    pub(super) fn of(state: TlsState, device_certificates_ending: u64, now: Timestamp) -> Self {
+        let TlsState { is_own: _, begins, expires, fingerprint, authority, problem } = state;
         let status = match &problem {
             Some(_) => "broken",
-            None if expires.millis().saturating_sub(now.millis()) < SOON_MS => "expiring",
-            None => "ok",
+            None => CertificateState::of(Some(begins), expires, now).as_str(),
         };
-        Self { status, expires_at: expires, fingerprint, authority_fingerprint: authority, problem }
+        Self {
+            status,
+            expires_at: expires,
+            device_certificates_ending,
+            fingerprint,
+            authority_fingerprint: authority,
+            problem,
+        }
     }
 
     pub(super) fn status(&self) -> &'static str {
@@ -56,16 +62,17 @@ mod tests {
         let check = |days: i64, problem: Option<&str>, expected: &str| {
             let state = TlsState {
                 is_own: false,
+                begins: Timestamp::from_millis(-90 * 86_400_000),
                 expires: Timestamp::from_millis(days * 86_400_000),
                 fingerprint: String::new(),
                 authority: None,
                 problem: problem.map(Into::into),
             };
-            assert_eq!(TlsPart::of(state, Timestamp::from_millis(0)).status, expected, "{days}");
+            assert_eq!(TlsPart::of(state, 0, Timestamp::from_millis(0)).status, expected, "{days}");
         };
         check(14, None, "ok");
         check(13, None, "expiring");
-        check(-1, None, "expiring");
+        check(-1, None, "expired");
         check(90, Some("no file"), "broken");
     }
 }

@@ -60,7 +60,7 @@ async fn answer(
     match by {
         Provisioner::Key(identity) => {
             let grant = state.hub().of_identity(&identity, Source::Mqtt);
-            let admission = CallerAdmission { grant, holder: Holder::Known(identity) };
+            let admission = CallerAdmission::of(grant, Holder::Known(identity));
             provision(&Access::new(state.clone(), admission), &body).await
         }
         Provisioner::Window(pass) => give_token(state, &pass, &body, Source::Mqtt).await,

@@ -105,7 +105,9 @@ words! {
     /// The load over HTTP; `crowded`: nine tenths of the connections that there may be.
     HttpStatus: ["ok", "crowded"];
     /// The health of the TLS certificate; `expiring`: within two weeks; `broken`: its files could not be taken over.
-    TlsStatus: ["ok", "expiring", "broken"];
+    TlsStatus: ["ok", "expiring", "expired", "broken"];
+    /// The state of a device's certificate; `expiring`: within two weeks.
+    CertificateStatus: ["ok", "expiring", "expired"];
     /// The health of the rules; `broken`: rule files do not check out, and their last good version goes on.
     AutomationStatus: ["ok", "broken", "down"];
     /// A role of people and of keys.

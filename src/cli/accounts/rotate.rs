@@ -51,7 +51,7 @@ pub async fn rotate_secret(config: Config, forgets_old: bool) -> Result<(), Comm
             (0, false) => line("no older key is in it any more"),
             (left, _) => line(&format!(
                 "{} in it for the tokens and claim codes of {devices}, \
-                 each until the device has a new token or is claimed",
+                 each until the device has signed in again or is claimed",
                 if left == 1 { "the older key stays".to_owned() } else { format!("{left} older keys stay") },
             )),
         }

@@ -15,9 +15,11 @@ use twinhub_actors::clock::SystemClock;
 use twinhub_domain::{Clock as _, Timestamp};
 use twinhub_mqtt::link;
 use twinhub_store::sql::{SqlOptions, SqlStore};
-use twinhub_store::{Store as _, UserStore as _};
+use twinhub_store::{CertificateEnd, Store as _, UserStore as _};
+use twinhub_tls::{ClientAuthorities, certificate_file};
 use url::Url;
 
+use super::certificates::{CertificateLook, ServedCertificate};
 use super::data::DataFacts;
 use super::files::FileFacts;
 use super::hub::HubFacts;
@@ -26,7 +28,7 @@ use super::network::{BrokerFacts, NetworkFacts, SeenPassword};
 use super::people::{PeopleFacts, PersonFacts};
 use crate::cli::remote::Remote;
 use crate::cli::rules;
-use crate::config::{self, Config, Database, DevicesOption, Mqtt, RegistrationOption};
+use crate::config::{self, Config, Database, DevicesOption, Mqtt, RegistrationOption, TlsOption};
 use crate::startup::local_key::KeyOfHub;
 use crate::startup::{handles, key, lock, private};
 
@@ -35,12 +37,18 @@ const TRIED_FIRST: [&str; 6] = ["admin", "admin123", "changeme", "password", "se
 /// Trying takes a tenth of a second each: that many users at most.
 const TRIED_USERS: usize = 20;
 
+/// Certificates of devices that end within this time are told, in ms.
+const ENDS_SOON_MS: i64 = 14 * 86_400_000;
+/// So many of them at most.
+const MOST_CERTIFICATES: u64 = 10_000;
+
 /// All facts.
 pub struct Looked {
     pub files: FileFacts,
     /// None where the users cannot be read, which the database's check says.
     pub people: Option<PeopleFacts>,
     pub network: NetworkFacts,
+    pub certificates: CertificateLook,
     pub machine: MachineFacts,
     pub data: DataFacts,
     pub hub: HubFacts,
@@ -52,6 +60,7 @@ struct InDatabase {
     integrity: Option<Result<Vec<String>, String>>,
     users: Option<Vec<User>>,
     last_written: Option<Timestamp>,
+    ending: Vec<CertificateEnd>,
 }
 
 /// Looks at all that the configuration names; `named` is its file, where one was named.
@@ -72,6 +81,7 @@ pub async fn look(config: &Config, named: Option<&Path>) -> Looked {
             is_registration_open: matches!(config.registration, RegistrationOption::Open),
         }),
         network: network(config, process).await,
+        certificates: certificates(config, in_database.ending),
         machine: machine(config, process, in_database.last_written),
         data: DataFacts {
             database: config.database.to_string(),
@@ -144,13 +154,37 @@ async fn in_database(config: &Config) -> InDatabase {
         Ok(store) => store,
         Err(error) => return broken(error.to_string()),
     };
+    let soon = SystemClock.now().plus_millis(ENDS_SOON_MS);
     let found = InDatabase {
         integrity: Some(store.damages().await.map_err(|error| error.to_string())),
         users: store.users().await.ok(),
         last_written: store.head().await.ok().and_then(|head| head.at),
+        ending: store.certificates_ending(soon, MOST_CERTIFICATES).await.unwrap_or_default(),
     };
     store.close().await;
     found
+}
+
+fn certificates(config: &Config, ending: Vec<CertificateEnd>) -> CertificateLook {
+    let is_https = |url: &Url| url.scheme() == "https";
+    let public = config.public_url.as_deref().and_then(|url| Url::parse(url).ok()).filter(is_https);
+    let public_host = public.and_then(|url| Some(url.host_str()?.trim_matches(['[', ']']).to_owned()));
+    let (path, key, is_own) = match (config.tls, &config.tls_cert, &config.tls_key) {
+        (TlsOption::Files, Some(certificate), Some(key)) => (certificate.clone(), key.clone(), false),
+        _ => (config.data_dir.join("tls/hub.pem"), config.data_dir.join("tls/hub.key"), true),
+    };
+    let is_there = config.over_tls() && (!is_own || path.exists());
+    let served = is_there.then(|| ServedCertificate {
+        facts: certificate_file(&path, &key).map_err(|error| error.to_string()),
+        path,
+        is_own,
+        public_host,
+    });
+    let authorities = config.tls_client_ca.clone().map(|path| {
+        let read = ClientAuthorities::read(&path).map_err(|error| error.to_string());
+        (path, read.map(|authorities| authorities.count()))
+    });
+    CertificateLook { now: SystemClock.now(), served, authorities, ending }
 }
 
 fn people(users: &[User]) -> Vec<PersonFacts> {

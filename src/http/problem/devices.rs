@@ -8,6 +8,8 @@ pub enum DeviceProblem {
     /// The other device is not named: that would help a caller that tries tokens.
     #[error("the `auth_token` belongs to another device")]
     TokenTaken,
+    #[error("the certificate is bound to another device")]
+    CertificateTaken,
     #[error(
         "there is another device with this id, which needs its own token, or the pairing window has been closed"
     )]
@@ -20,6 +22,7 @@ impl DeviceProblem {
     pub(super) fn status_and_code(self) -> (StatusCode, &'static str) {
         match self {
             Self::TokenTaken => (StatusCode::CONFLICT, "auth_token_taken"),
+            Self::CertificateTaken => (StatusCode::CONFLICT, "certificate_taken"),
             Self::NotForPairing => (StatusCode::FORBIDDEN, "not_for_pairing"),
             Self::ClaimTries { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_tries"),
         }
@@ -28,6 +31,7 @@ impl DeviceProblem {
     pub(super) fn field(self) -> &'static str {
         match self {
             Self::TokenTaken => "auth_token",
+            Self::CertificateTaken => "fingerprint",
             Self::NotForPairing => "device_id",
             Self::ClaimTries { .. } => "claim_code",
         }
@@ -36,7 +40,7 @@ impl DeviceProblem {
     /// The seconds after which it may go otherwise.
     pub(super) fn retry_after(self) -> Option<u64> {
         match self {
-            Self::TokenTaken | Self::NotForPairing => None,
+            Self::TokenTaken | Self::CertificateTaken | Self::NotForPairing => None,
             Self::ClaimTries { wait_ms } => Some(wait_ms.div_ceil(1_000)),
         }
     }

@@ -16,6 +16,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("tls", "tls/certificates.rs", "options_say_which_certificate_is_shown_and_where"),
     ("tls-cert", "tls/certificates.rs", "options_say_which_certificate_is_shown_and_where"),
     ("tls-key", "tls/certificates.rs", "options_say_which_certificate_is_shown_and_where"),
+    ("tls-client-ca", "tls/device_certificates.rs", "a_device_comes_by_a_certificate_of_an_authority"),
     ("mqtt-tls-listen", "tls/certificates.rs", "options_say_which_certificate_is_shown_and_where"),
     ("mqtt-connections", "broker_state.rs", "health_says_that_the_broker_is_full"),
     ("mqtt-payload-limit", "options/broker.rs", "the_largest_payload"),

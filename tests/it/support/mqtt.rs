@@ -119,6 +119,29 @@ impl MqttDevice {
         }
     }
 
+    /// Connects with a clean session and no password, by a connection that is there.
+    ///
+    /// # Errors
+    /// The broker's return code.
+    pub async fn connect_over(
+        stream: impl ByteStream + 'static,
+        client_id: &str,
+        user: Option<&str>,
+    ) -> std::result::Result<Self, u8> {
+        let mut device =
+            Self { stream: Box::new(stream), incoming: Vec::new(), waiting: HashMap::new(), next_id: 0 };
+        let mut body = b"\x00\x04MQTT\x04".to_vec();
+        body.extend([if user.is_some() { 0x82 } else { 0x02 }, 0, 0]);
+        for text in std::iter::once(client_id).chain(user) {
+            put_text(&mut body, text);
+        }
+        device.write(0x10, &body).await.unwrap();
+        match within("the broker's CONNACK", device.packet()).await.unwrap() {
+            (0x20, body) if body[1] == 0 => Ok(device),
+            (_, body) => Err(body[1]),
+        }
+    }
+
     /// Waits until the broker ends the connection.
     pub async fn until_ended(&mut self) {
         within("the broker ends the connection", async { while self.packet().await.is_ok() {} }).await;

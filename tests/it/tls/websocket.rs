@@ -14,7 +14,7 @@ use crate::support::mqtt::ByteStream;
 use crate::support::{HubProcess, MqttDevice, eventually, within};
 
 /// Opens a WebSocket for these subprotocols, from a page of this origin.
-async fn open(
+pub(super) async fn open(
     hub: &HubProcess,
     stream: impl ByteStream + 'static,
     protocols: Option<&str>,
@@ -35,7 +35,7 @@ async fn open(
 }
 
 /// The bytes of a WebSocket, in messages that hold `piece` bytes at most.
-fn bytes_of(socket: WebSocketStream<Box<dyn ByteStream>>, piece: usize) -> DuplexStream {
+pub(super) fn bytes_of(socket: WebSocketStream<Box<dyn ByteStream>>, piece: usize) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let (mut reader, mut writer) = tokio::io::split(theirs);
     let (mut sink, mut source) = socket.split();

@@ -48,8 +48,10 @@ impl Control {
             Input::Command { .. } | Input::Update(_) => true,
             // A client that speaks so, a claim with it, may switch it on and say what it has measured.
             Input::Translate(_) => true,
-            // Each would give it a token.
-            Input::Register(_) | Input::Claim(_) | Input::SetToken(_) => refusal == Refusal::Retired,
+            // Each would give it credentials.
+            Input::Register(_) | Input::Claim(_) | Input::SetToken(_) | Input::SetCertificate(_) => {
+                refusal == Refusal::Retired
+            }
             other => other.is_of_device(),
         };
         if drives { Err(refusal) } else { Ok(()) }

@@ -48,7 +48,7 @@ pub enum Shown {
     OrId,
     /// As a text, null where it was not said.
     OrNull,
-    /// Not at all: it is a secret.
+    /// Not at all: it is a secret, or has a resource of its own.
     Hidden,
 }
 
@@ -80,6 +80,8 @@ pub static FIELDS: &[Field] = &[
     field(OLD_TOKEN_HASH, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
     field(OLD_TOKEN_UNTIL, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
     field(CLAIM_CODE_HASH, SetBy::Program, Heard::Never, Shown::Hidden, Form::Line),
+    field(CERTIFICATE, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
+    field(CERTIFICATE_END, SetBy::Nobody, Heard::Never, Shown::Hidden, Form::Line),
     field(PROVISIONED_BY, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
     field(UNPAIRED_SINCE, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
     field(BROKER_HASH, SetBy::Registration, Heard::Never, Shown::Hidden, Form::Line),
@@ -102,6 +104,10 @@ pub const OLD_TOKEN_HASH: &str = "old_token_hash";
 pub const OLD_TOKEN_UNTIL: &str = "old_token_until";
 /// The field with what the code hashes to that whoever claims the device has to know.
 pub const CLAIM_CODE_HASH: &str = "claim_code_hash";
+/// The field with the fingerprint of the certificate that is bound to the device: `sha256:` and 64 hexadecimal digits.
+pub const CERTIFICATE: &str = "certificate_fingerprint";
+/// The field with the moment at which that certificate ends, where it is known.
+pub const CERTIFICATE_END: &str = "certificate_expires_at";
 /// The field with the id of the provisioning key by which the device registered itself.
 pub const PROVISIONED_BY: &str = "provisioned_by";
 /// The field with the moment at which the device came through a pairing window, without a password. It needs a token from

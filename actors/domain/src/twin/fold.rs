@@ -111,6 +111,7 @@ impl Twin {
                     self.profile.more.remove(BROKER_HASH);
                     self.profile.more.remove(CLAIM_CODE_HASH);
                     self.profile.forget_old_token();
+                    self.profile.forget_certificate();
                 }
             }
             Part::Mode(mode) => self.control.mode = *mode,

@@ -83,8 +83,10 @@ pub enum Input {
     Translate(Arc<dyn Translation>),
     /// A person says where it stands in its life, and why.
     SetLifecycle { state: Lifecycle, reason: Box<str> },
-    /// A person makes the device another token, or ends all that it has.
+    /// A person makes the device another token, or ends all that it has; or the hub stores one anew.
     SetToken(TokenChange),
+    /// A person binds a certificate to the device, or none any more.
+    SetCertificate(CertificateChange),
     /// The device says how far it has come with its firmware.
     Firmware(Box<FirmwareReport>),
     /// It is to come to an image.
@@ -113,8 +115,24 @@ pub enum TokenChange {
         broker_hash: Box<str>,
         old_until: Option<Timestamp>,
     },
+    /// The same token is stored under another hash: the hub has another key. All else stays, the overlap too.
+    Renew { stored: Box<str>, hash: Box<str> },
     /// None counts any more.
     End,
+}
+
+/// A change of the certificate that is bound to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateChange {
+    /// The certificate with this fingerprint, in the place of one that was bound before.
+    Bind {
+        /// `sha256:` and 64 hexadecimal digits.
+        fingerprint: Box<str>,
+        /// Its end, where that is known.
+        expires: Option<Timestamp>,
+    },
+    /// None is bound any more.
+    Remove,
 }
 
 /// The outcome of an input.

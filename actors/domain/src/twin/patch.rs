@@ -209,6 +209,13 @@ impl Patch {
         })
     }
 
+    /// Puts the text of this field in; none takes it away.
+    pub fn set_text(&mut self, field: &str, text: Option<&str>) {
+        if let Some(field) = Field::of(field) {
+            self.set(Part::Text(field, text.map(Into::into)));
+        }
+    }
+
     /// Notes something under a name that no part of the document has.
     pub fn set_note(&mut self, name: &str, note: Json) {
         self.set(Part::Note(name.into(), note));

@@ -1,6 +1,7 @@
 //! The twin as tables, and as a property: it is the fold of its events.
 
 mod audience;
+mod certificate;
 mod clock_moved;
 mod clocks;
 mod commands;

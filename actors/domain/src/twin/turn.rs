@@ -146,6 +146,10 @@ impl TwinTurn<'_> {
                 let patch = self.twin.profile.change_tokens(change);
                 self.update(ChangeKind::Token, patch);
             }
+            Input::SetCertificate(change) => {
+                let patch = self.twin.profile.change_certificate(&change);
+                self.update(ChangeKind::Certificate, patch);
+            }
             Input::Firmware(report) => {
                 self.come_online(HEARD);
                 let runs = self.twin.profile.text(super::firmware::VERSION);

@@ -18,7 +18,7 @@ use mqtt5::broker::transport::BrokerTransport;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tracing::{debug, warn};
-use twinhub_tls::ServerTls;
+use twinhub_tls::{PeerCertificate, ServerTls};
 
 use super::connection::{BrokerShared, ClientConnection};
 use super::gate::Gate;
@@ -142,10 +142,14 @@ fn serve_socket(
     }
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     match tls {
-        None => serve(async move { Ok(socket) }, peer, served, connections),
+        None => serve(async move { Ok((socket, None)) }, peer, served, connections),
         Some(tls) => {
             // On the connection's own time, as a socket whose CONNECT has not come.
-            let shake_hands = async move { tls.mqtt().accept(socket).await };
+            let shake_hands = async move {
+                let stream = tls.mqtt().accept(socket).await?;
+                let certificate = tls.peer(stream.get_ref().1);
+                io::Result::Ok((stream, certificate))
+            };
             serve(shake_hands, peer, served, connections)
         }
     };
@@ -155,16 +159,17 @@ fn serve_socket(
 pub(super) fn serve_stream(
     stream: Box<dyn ClientStream>,
     peer: SocketAddr,
+    certificate: Option<Arc<PeerCertificate>>,
     served: &Arc<Served>,
     connections: &Arc<Connections>,
 ) -> bool {
     connections.make_room(Instant::now()).is_ok()
-        && serve(async move { Ok(stream) }, peer, served, connections)
+        && serve(async move { Ok((stream, certificate)) }, peer, served, connections)
 }
 
-/// Serves the stream that `opened` gives. False where no connection is accepted any more.
+/// Serves the stream that `opened` gives, of a client that has shown the certificate beside it. False where no connection is accepted any more.
 fn serve<S: ClientStream>(
-    opened: impl Future<Output = io::Result<S>> + Send + 'static,
+    opened: impl Future<Output = io::Result<(S, Option<Arc<PeerCertificate>>)>> + Send + 'static,
     peer: SocketAddr,
     served: &Arc<Served>,
     connections: &Arc<Connections>,
@@ -175,8 +180,11 @@ fn serve<S: ClientStream>(
     let inspector = Arc::clone(&connection);
     let (goodbye, at_work) = (connections.goodbye.subscribe(), Arc::clone(served));
     let handled = async move {
-        let transport =
-            BrokerTransport::WebSocket(Box::new(GatedStream::new(opened.await?, peer, inspector)));
+        let (stream, certificate) = opened.await?;
+        if let Some(certificate) = certificate {
+            inspector.has_shown(certificate);
+        }
+        let transport = BrokerTransport::WebSocket(Box::new(GatedStream::new(stream, peer, inspector)));
         let handler = ClientHandler::new(
             transport,
             peer,

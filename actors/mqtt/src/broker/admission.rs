@@ -86,6 +86,7 @@ impl Admission {
             username: connect.username.as_deref(),
             password: connect.password.as_deref(),
             address: address.ip(),
+            certificate: connection.certificate(),
         };
         let identity = self.authenticator.identify(&request).await?;
         let name = self.authenticator.standing_of(client, &*identity).await;
@@ -154,9 +155,13 @@ impl Admission {
 fn answer_to(refusal: ConnectRefusal) -> ConnectAnswer {
     match refusal {
         ConnectRefusal::BadCredentials => ConnectAnswer::BadCredentials,
-        ConnectRefusal::NoCredentials | ConnectRefusal::OutOfService | ConnectRefusal::Will => {
-            ConnectAnswer::NotAuthorized
-        }
+        ConnectRefusal::NoCredentials
+        | ConnectRefusal::OutOfService
+        | ConnectRefusal::Will
+        | ConnectRefusal::CertificateExpired
+        | ConnectRefusal::CertificateRevoked
+        | ConnectRefusal::UnknownCertificate
+        | ConnectRefusal::OtherCertificate => ConnectAnswer::NotAuthorized,
         ConnectRefusal::ClientId => ConnectAnswer::BadClientId,
         ConnectRefusal::TooManyFailures => ConnectAnswer::TooManyTries,
         ConnectRefusal::Unavailable => ConnectAnswer::Unavailable,

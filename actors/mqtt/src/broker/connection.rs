@@ -28,6 +28,7 @@ use crate::identity::ClientIdentity;
 use crate::subscribers::Subscriptions;
 use twinhub_domain::DeviceId;
 use twinhub_domain::twin::Downlink;
+use twinhub_tls::PeerCertificate;
 
 /// A client has at most this many subscriptions: a gateway that speaks for hundreds of devices has several for
 /// each. Those with wildcards are matched with every message: see [`wildcards`].
@@ -93,6 +94,8 @@ pub(super) struct ClientConnection {
     last_packets: Mutex<LastPackets>,
     will: Mutex<Option<Will>>,
     slot: Mutex<Option<ClientSlot>>,
+    /// The certificate that its client has shown.
+    certificate: OnceLock<Arc<PeerCertificate>>,
     /// None before it is admitted.
     identity: OnceLock<Arc<dyn ClientIdentity>>,
     /// The topics of the hub to which it is subscribed.
@@ -141,6 +144,7 @@ impl ClientConnection {
             last_packets: Mutex::default(),
             will: Mutex::default(),
             slot: Mutex::default(),
+            certificate: OnceLock::new(),
             identity: OnceLock::new(),
             subscriptions: Mutex::default(),
             final_packets: Mutex::default(),
@@ -182,6 +186,16 @@ impl ClientConnection {
     /// The identity of its client, once that is admitted.
     pub(super) fn identity(&self) -> Option<&Arc<dyn ClientIdentity>> {
         self.identity.get()
+    }
+
+    /// Its client has shown this certificate.
+    pub(super) fn has_shown(&self, certificate: Arc<PeerCertificate>) {
+        let _ = self.certificate.set(certificate); // there is one handshake
+    }
+
+    /// The certificate that its client has shown.
+    pub(super) fn certificate(&self) -> Option<&Arc<PeerCertificate>> {
+        self.certificate.get()
     }
 
     /// Adds a packet to send to the client before the connection ends.

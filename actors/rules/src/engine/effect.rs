@@ -209,6 +209,7 @@ impl Effect {
                 let (name, whose) = match of {
                     Originator::Device(id) => ("device", id.as_str()),
                     Originator::Rule(rule) => ("rule", rule.as_str()),
+                    Originator::Hub => ("hub", ""), // no rule raises one of the hub
                 };
                 details.insert(name, whose.into());
             }

@@ -160,6 +160,7 @@ pub(super) fn alarm_data(trigger: &Trigger, change: &AlarmChange, event: &Event)
     let of = match &alarm.originator {
         Originator::Device(id) => ("device", id.as_str().into()),
         Originator::Rule(rule) => ("rule", rule.as_str().into()),
+        Originator::Hub => ("hub", true.into()),
     };
     let members: Object = [
         ("type", Json::from(&*alarm.alarm_type)),

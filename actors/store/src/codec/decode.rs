@@ -319,6 +319,7 @@ fn change_of(code: u8) -> Result<ChangeKind, CodecError> {
         10 => ChangeKind::Told,
         11 => ChangeKind::DeviceClock,
         12 => ChangeKind::Token,
+        13 => ChangeKind::Certificate,
         _ => return Err(CodecError::Nonsense("there is no such change")),
     })
 }

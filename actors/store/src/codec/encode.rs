@@ -274,6 +274,7 @@ fn change_code(change: ChangeKind) -> u8 {
         ChangeKind::Told => 10,
         ChangeKind::DeviceClock => 11,
         ChangeKind::Token => 12,
+        ChangeKind::Certificate => 13,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::support::*;
 use crate::{DeviceQuery, DeviceSort, EventQuery, Store};
 use twinhub_domain::series::HistoryQuery;
-use twinhub_domain::twin::TokenChange;
+use twinhub_domain::twin::{CertificateChange, TokenChange};
 use twinhub_domain::{DeviceId, DeviceNumber, EventKind, Input, Mode, Status, Timestamp, payload};
 
 #[tokio::test]
@@ -172,6 +172,42 @@ async fn a_device_is_found_by_its_token() {
         world.remove("pump");
         fixture.commit(&world.batch()).await;
         assert_eq!(found("ab12").await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_device_is_found_by_its_certificate() {
+    for fixture in Fixture::both().await {
+        let mut world = TestFleet::new();
+        for device in ["pump", "fan", "lamp"] {
+            world.register(device, "{}");
+        }
+        let end = |seconds: i64| Some(Timestamp::from_millis(seconds * 1_000));
+        let mut bind = |device: &str, fingerprint: &str, expires| {
+            let change = CertificateChange::Bind { fingerprint: fingerprint.into(), expires };
+            world.input(device, Input::SetCertificate(change));
+        };
+        bind("pump", "sha256:ab", end(20));
+        bind("fan", "sha256:cd", end(10));
+        bind("lamp", "sha256:ef", None);
+        fixture.commit(&world.batch()).await;
+        let found = async |fingerprint: &str| fixture.store.find_certificate(fingerprint).await.unwrap();
+        let ending = async |seconds: i64, limit: u64| {
+            let before = Timestamp::from_millis(seconds * 1_000);
+            let ending = fixture.store.certificates_ending(before, limit).await.unwrap();
+            ending.iter().map(|end| format!("{} {}", end.device, end.at.millis() / 1_000)).collect::<Vec<_>>()
+        };
+        assert_eq!(found("sha256:ab").await.unwrap().as_str(), "pump");
+        assert_eq!(found("sha256:ef").await.unwrap().as_str(), "lamp");
+        assert_eq!((found("sha256:a").await, found("").await), (None, None));
+        assert_eq!(ending(21, 9).await, ["fan 10", "pump 20"]);
+        assert_eq!(ending(20, 9).await, ["fan 10"]);
+        assert_eq!(ending(21, 1).await, ["fan 10"]);
+        world.input("fan", Input::SetCertificate(CertificateChange::Remove));
+        world.remove("pump");
+        fixture.commit(&world.batch()).await;
+        assert_eq!((found("sha256:ab").await, found("sha256:cd").await), (None, None));
+        assert_eq!(ending(99, 9).await, [""; 0]);
     }
 }
 

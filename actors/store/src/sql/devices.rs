@@ -124,7 +124,10 @@ async fn count(store: &SqlStore, selected: Select<device::Entity>) -> Result<u64
     Ok(uint(count.unwrap_or_default()))
 }
 
-async fn numbers(store: &SqlStore, selected: Select<device::Entity>) -> Result<Vec<i64>, StoreError> {
+pub(super) async fn numbers(
+    store: &SqlStore,
+    selected: Select<device::Entity>,
+) -> Result<Vec<i64>, StoreError> {
     selected
         .select_only()
         .column(device::Column::Number)
@@ -135,7 +138,11 @@ async fn numbers(store: &SqlStore, selected: Select<device::Entity>) -> Result<V
 }
 
 /// The twins with these numbers, in this order, as of the last commit. One that went meanwhile is left out.
-async fn read(store: &SqlStore, view: &MemtableView, numbers: Vec<i64>) -> Result<Vec<Twin>, StoreError> {
+pub(super) async fn read(
+    store: &SqlStore,
+    view: &MemtableView,
+    numbers: Vec<i64>,
+) -> Result<Vec<Twin>, StoreError> {
     let mut found = HashMap::with_capacity(numbers.len());
     for some in numbers.chunks(write::AT_ONCE) {
         let rows = twin::Entity::find()

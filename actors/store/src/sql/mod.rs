@@ -33,6 +33,7 @@
 mod access;
 mod alarms;
 mod automation;
+mod certificates;
 mod chunks;
 mod commands;
 mod commit;
@@ -80,10 +81,10 @@ use self::rows::failed;
 use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
 use super::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, ClockDoubt, CommandPage, CommandQuery,
-    CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage, DevicePlace,
-    DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery, JobPlace, Replayed,
-    RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
+    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
+    DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
+    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 use crate::layers::LayerCache;
 use crate::seal::Seal;
@@ -274,6 +275,18 @@ impl Store for SqlStore {
 
     async fn find_token(&self, hash: &str) -> Result<Option<DeviceId>, StoreError> {
         devices::find_token(self, hash).await
+    }
+
+    async fn find_certificate(&self, fingerprint: &str) -> Result<Option<DeviceId>, StoreError> {
+        certificates::find(self, fingerprint).await
+    }
+
+    async fn certificates_ending(
+        &self,
+        before: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<CertificateEnd>, StoreError> {
+        certificates::ending(self, before, limit).await
     }
 
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {

@@ -47,6 +47,8 @@ pub fn of_device(twin: &Twin) -> device::Model {
         name_order: select::ordered(twin.display_name()),
         token_hash: select::key(twin.profile.text("token_hash")).to_owned(),
         old_token_hash: select::key(twin.profile.text("old_token_hash")).to_owned(),
+        certificate: select::key(twin.profile.certificate()).to_owned(),
+        certificate_end: twin.profile.certificate_end().map(Timestamp::millis),
         owner_id: select::key(twin.profile.text("owner_id")).to_owned(),
     }
 }

@@ -60,6 +60,29 @@ fn two_count_at_most() {
 }
 
 #[test]
+fn a_token_that_is_stored_anew_is_the_same_token() {
+    let renew = |scene: &mut Scene, stored: &str, hash: &str| {
+        let change = TokenChange::Renew { stored: stored.into(), hash: hash.into() };
+        told(&scene.input(Input::SetToken(change), &cause()))
+    };
+    let renewed = r#"{"change":"token","token":"renewed"}"#;
+    let mut scene = registered();
+    assert_eq!(renew(&mut scene, "one", "1"), renewed);
+    assert_eq!(counting(&scene), ["1"]);
+    for (stored, hash) in [("one", "uno"), ("1", "1"), ("", "x")] {
+        assert_eq!(renew(&mut scene, stored, hash), "", "{stored} is not stored, or as it was");
+    }
+    make(&mut scene, "two", Some(60));
+    assert_eq!(renew(&mut scene, "1", "I"), renewed, "the one before");
+    assert_eq!(renew(&mut scene, "two", "2"), renewed, "and it goes on");
+    assert_eq!(counting(&scene), ["2", "I"]);
+    scene.wait(59);
+    assert_eq!(counting(&scene), ["2", "I"]);
+    scene.wait(1);
+    assert_eq!(counting(&scene), ["2"], "the overlap ends when it was to");
+}
+
+#[test]
 fn tokens_end_with_a_word_and_with_the_device() {
     let end = |scene: &mut Scene| told(&scene.input(Input::SetToken(TokenChange::End), &cause()));
     let mut scene = registered();

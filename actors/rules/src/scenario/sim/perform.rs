@@ -27,7 +27,7 @@ impl Sim {
         let id = AlarmId(Builder::from_custom_bytes(self.name(1)).into_uuid());
         let (device, number) = match &of {
             Originator::Device(id) => (id.clone(), self.make(id).number),
-            Originator::Rule(_) => (DeviceId::none(), DeviceNumber(0)),
+            Originator::Rule(_) | Originator::Hub => (DeviceId::none(), DeviceNumber(0)),
         };
         let now = self.now;
         let alarm = self.alarms.entry((of.clone(), alarm_type.into())).or_insert_with(|| Alarm {

@@ -57,8 +57,11 @@ fn any_alarm() -> impl Strategy<Value = AlarmChange> {
 
     let step = prop::sample::select(vec![Raised, Repeated, Cleared, Acknowledged]);
     let severity = prop::sample::select(vec![Info, Warning, Minor, Major, Critical]);
-    let originator =
-        prop_oneof![any_device().prop_map(Originator::Device), any_rule().prop_map(Originator::Rule)];
+    let originator = prop_oneof![
+        any_device().prop_map(Originator::Device),
+        any_rule().prop_map(Originator::Rule),
+        Just(Originator::Hub)
+    ];
     let of = (
         originator,
         any::<u128>(),

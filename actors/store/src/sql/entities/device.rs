@@ -38,6 +38,10 @@ pub struct Model {
     pub token_hash: String,
     /// Of the token before, while it counts; else empty.
     pub old_token_hash: String,
+    /// The fingerprint of the certificate that is bound to it; empty where none is.
+    pub certificate: String,
+    /// The end of that certificate, where it is known.
+    pub certificate_end: Option<i64>,
     /// Empty where it has no owner.
     pub owner_id: String,
 }

@@ -1,8 +1,12 @@
-//! Tokens of a device, as hashes: the one that it has, and the one before while both count.
+//! Credentials of a device: its tokens, as hashes (the one that it has, and the one before while both count), and the
+//! fingerprint of the certificate that is bound to it.
 
-use super::fields::{BROKER_HASH, Field, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
-use super::{Part, Patch, Profile, TokenChange};
+use super::fields::{BROKER_HASH, CERTIFICATE, CERTIFICATE_END, OLD_TOKEN_HASH, OLD_TOKEN_UNTIL, TOKEN_HASH};
+use super::{CertificateChange, Part, Patch, Profile, TokenChange};
 use crate::clock::Timestamp;
+
+/// The note in the event of a token that is the same and stored anew.
+const RENEWED: &str = "renewed";
 
 impl Profile {
     /// The hashes of the tokens that count, the newest first. A moment at which one ends is one of the twin's deadlines,
@@ -35,6 +39,24 @@ impl Profile {
                 set(&mut patch, TOKEN_HASH, Some(&hash));
                 if *broker_hash != *self.text(BROKER_HASH) {
                     set(&mut patch, BROKER_HASH, Some(&*broker_hash).filter(|hash| !hash.is_empty()));
+                }
+            }
+            TokenChange::Renew { stored, hash } if stored == hash || stored.is_empty() => {}
+            TokenChange::Renew { stored, hash } => {
+                let (present, old) = (self.text(TOKEN_HASH), self.old_token_until());
+                let old = old.map(|until| (self.text(OLD_TOKEN_HASH), until));
+                let is_present = *present == *stored;
+                if is_present {
+                    set(&mut patch, TOKEN_HASH, Some(&hash));
+                }
+                // A present token that is set without a word on the one before would end it.
+                match old {
+                    Some((old, until)) if *old == *stored => set_old(&mut patch, Some((&hash, until))),
+                    Some(old) if is_present => set_old(&mut patch, Some(old)),
+                    _ => {}
+                }
+                if !patch.is_empty() {
+                    patch.set_note("token", RENEWED.into());
                 }
             }
             TokenChange::End => {
@@ -71,6 +93,43 @@ impl Profile {
         self.more.remove(OLD_TOKEN_HASH);
         self.more.remove(OLD_TOKEN_UNTIL);
     }
+
+    /// The fingerprint of the certificate that is bound to the device; empty where none is.
+    #[must_use]
+    pub fn certificate(&self) -> &str {
+        self.text(CERTIFICATE)
+    }
+
+    /// The end of that certificate, where it is known.
+    #[must_use]
+    pub fn certificate_end(&self) -> Option<Timestamp> {
+        if self.certificate().is_empty() {
+            return None;
+        }
+        Timestamp::parse(self.text(CERTIFICATE_END))
+    }
+
+    /// The patch by which another certificate is bound, or none any more; empty where it is so already.
+    pub(super) fn change_certificate(&self, change: &CertificateChange) -> Patch {
+        let (fingerprint, end) = match change {
+            CertificateChange::Bind { fingerprint, expires } => (Some(&**fingerprint), *expires),
+            CertificateChange::Remove => (None, None),
+        };
+        let mut patch = Patch::default();
+        if fingerprint.unwrap_or_default() != self.certificate() {
+            patch.set_text(CERTIFICATE, fingerprint);
+        }
+        if end != self.certificate_end() {
+            patch.set_text(CERTIFICATE_END, end.map(|end| end.to_string()).as_deref());
+        }
+        patch
+    }
+
+    /// No certificate is bound any more.
+    pub(super) fn forget_certificate(&mut self) {
+        self.more.remove(CERTIFICATE);
+        self.more.remove(CERTIFICATE_END);
+    }
 }
 
 fn set_old(patch: &mut Patch, old: Option<(&str, Timestamp)>) {
@@ -79,7 +138,5 @@ fn set_old(patch: &mut Patch, old: Option<(&str, Timestamp)>) {
 }
 
 fn set(patch: &mut Patch, name: &str, text: Option<&str>) {
-    if let Some(field) = Field::of(name) {
-        patch.set(Part::Text(field, text.map(Into::into)));
-    }
+    patch.set_text(name, text);
 }
