@@ -279,11 +279,8 @@ impl Hub {
         };
         devices.read_from(supervisor.clone().recipient());
         let certificates = Arc::new(DeviceCertificates::new(Arc::clone(&devices), Arc::clone(&store)));
-        let pairing = {
-            let audit = audit.clone().recipient();
-            let (devices, supervisor) = (Arc::clone(&devices), supervisor.clone().recipient());
-            Arc::new(Pairing::new(devices, supervisor, audit, Arc::clone(&clock)))
-        };
+        let pairing =
+            Pairing::new(&devices, supervisor.clone().recipient(), audit.clone().recipient(), &clock);
         let identities = {
             let deps = ClientIdentitiesDeps {
                 devices,
