@@ -279,8 +279,9 @@ impl Hub {
         };
         devices.read_from(supervisor.clone().recipient());
         let certificates = Arc::new(DeviceCertificates::new(Arc::clone(&devices), Arc::clone(&store)));
+        let (to_supervisor, to_audit) = (supervisor.clone().recipient(), audit.clone().recipient());
         let pairing =
-            Pairing::new(&devices, supervisor.clone().recipient(), audit.clone().recipient(), &clock);
+            Arc::new(Pairing::new(Arc::clone(&devices), to_supervisor, to_audit, Arc::clone(&clock)));
         let identities = {
             let deps = ClientIdentitiesDeps {
                 devices,
@@ -360,9 +361,8 @@ impl Hub {
             let _ = try_send_unbounded(&interpreter, moved);
         }
         let clock_watch = {
-            let (clock, journal) = (Arc::clone(&clock), journal.clone());
-            let (timers, archive, jobs) = (timers.clone(), archive.clone(), jobs.clone());
-            let interpreter = interpreter.clone();
+            let (clock, journal, jobs) = (Arc::clone(&clock), journal.clone(), jobs.clone());
+            let (timers, archive, interpreter) = (timers.clone(), archive.clone(), interpreter.clone());
             let watch = ClockWatch { clock, journal, timers, archive, jobs, interpreter, is_moving: false };
             ClockWatch::start_in_arbiter(&durable, move |_| watch)
         };

@@ -44,14 +44,13 @@ impl Pairing {
     /// Pairing of a hub; its window is not open.
     #[must_use]
     pub fn new(
-        devices: &Arc<KnownDevices>,
+        devices: Arc<KnownDevices>,
         supervisor: Recipient<Deliver>,
         audit: Recipient<AppendAudit>,
-        clock: &Arc<dyn Clock>,
-    ) -> Arc<Self> {
-        let (devices, clock) = (Arc::clone(devices), Arc::clone(clock));
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let (window, requests) = (PairingWindow::new(Arc::clone(&clock)), ProvisioningRequests::default());
-        Arc::new(Self { window, requests, devices, supervisor, audit, clock })
+        Self { window, requests, devices, supervisor, audit, clock }
     }
 
     /// Lets a client with this pass speak for `device`, which is registered where it is new; none: it may not. A device

@@ -179,7 +179,7 @@ fn certificate(body: &str, now: Timestamp) -> Result<(String, Option<Timestamp>)
         let stored = fingerprint_of(&fingerprint).ok_or_else(|| {
             FieldError::bad(
                 "fingerprint",
-                "64 hexadecimal digits, those of SHA-256, are the fingerprint of a certificate",
+                "it is the SHA-256 of the certificate in 64 hexadecimal digits, with colons or without",
             )
         })?;
         return Ok((stored, None));
