@@ -288,17 +288,15 @@ impl ClientIdentities {
     fn anonymous(&self, address: IpAddr) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
         let policy = self.policy();
-        let usual = match policy {
-            DevicesPolicy::Strict => None,
-            policy => Some(AnonymousClient::new(policy, Arc::clone(shared))),
+        let usual = || AnonymousClient::new(policy, Arc::clone(shared));
+        let (pass, usual) = match (policy, shared.pairing.window.pass(address)) {
+            // It may do as much without a window.
+            (DevicesPolicy::Open, _) => return Ok(Arc::new(usual())),
+            (DevicesPolicy::Known, pass) => (pass, Some(usual())),
+            (DevicesPolicy::Strict, Some(pass)) => (Some(pass), None),
+            (DevicesPolicy::Strict, None) => return Err(ConnectRefusal::NoCredentials),
         };
-        // Under an open policy whoever comes may do as much without a window.
-        let pass = shared.pairing.window.pass(address).filter(|_| policy != DevicesPolicy::Open);
-        match (pass, usual) {
-            (Some(pass), usual) => Ok(Arc::new(NewcomerClient::new(pass, usual, Arc::clone(shared)))),
-            (None, Some(usual)) => Ok(Arc::new(usual)),
-            (None, None) => Err(ConnectRefusal::NoCredentials),
-        }
+        Ok(Arc::new(NewcomerClient::new(address, pass, usual, Arc::clone(shared))))
     }
 }
 

@@ -24,7 +24,6 @@ pub mod identities;
 pub mod ingress;
 pub mod interpreter;
 pub mod pairing;
-pub mod provisioning;
 pub mod retained;
 
 pub mod automation;

@@ -2,6 +2,7 @@
 //! registered, unclaimed, as it comes, and marked: from the end of the window on it needs a token, as any other device. So
 //! afterwards nobody else can come in its place.
 
+mod requests;
 mod window;
 
 use std::sync::Arc;
@@ -17,13 +18,13 @@ use twinhub_domain::twin::Registration;
 use twinhub_domain::twin::fields::UNPAIRED_SINCE;
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Json};
 
+pub use self::requests::{Provisioner, ProvisioningRequest, ProvisioningRequests};
 pub use self::window::{NewcomerClaim, NewcomerView, PairingView, PairingWindow, WindowPass};
 pub use crate::known_devices::KnownDevice;
 use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::audit::AppendAudit;
 use crate::messages::supervisor::{Deliver, IfUnknown};
-use crate::provisioning::ProvisioningRequests;
 
 /// The registration of a newcomer is made durable by then, or its first message is refused.
 const BEGUN_WITHIN: Duration = Duration::from_secs(5);

@@ -29,8 +29,8 @@ Examples:
   twinhub pair --for 30m
   twinhub pair --stop
 
-What came is listed when the window is closed. A device goes on with a token alone: it asks for one while the window is
-open, or you make it one with `twinhub devices token ID`.";
+The devices that came are listed when it is closed. From then on each needs a token: it asks for one
+while the window is open, or you make it one with `twinhub devices token ID`.";
 
 /// The path of the window.
 const PATH: &str = "/api/pairing";

@@ -16,6 +16,7 @@ use twinhub_actors::access::{
 use twinhub_actors::accounts::directory::{self, Identity, Unidentified};
 use twinhub_actors::hub::TokenHolder;
 use twinhub_actors::messages::bound_keys::ProvisioningUse;
+use twinhub_actors::pairing::WindowPass;
 use twinhub_domain::cause::Source;
 use twinhub_domain::{DeviceId, Timestamp};
 use twinhub_tls::PeerCertificate;
@@ -233,15 +234,26 @@ impl WebState {
     /// Lets a caller without a credential speak for `device` alone, where the pairing window is open and the device may
     /// come through it.
     pub async fn admit_newcomer(&self, request: &HttpRequest, device: &DeviceId) -> Option<CallerAdmission> {
-        let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie);
-        let address = client::of(request).address;
-        let pass = self.hub().pairing.window.pass(address)?;
-        if !matches!(credential, Ok(RequestCredential::Nothing)) {
-            return None;
-        }
+        let pass = self.pass_of(request)?;
         let known = self.hub().pairing.admit(&pass, device).await?;
-        let grant = self.hub().of_device(&known.access.reach, Source::Rest).at_address(address);
+        let grant = self.hub().of_device(&known.access.reach, Source::Rest).at_address(pass.address);
         Some(CallerAdmission::of(grant, Holder::Anonymous))
+    }
+
+    /// Lets a caller without a credential ask for the token of a device, where the pairing window is open.
+    #[must_use]
+    pub fn admit_to_provision(&self, request: &HttpRequest) -> Option<CallerAdmission> {
+        let pass = self.pass_of(request)?;
+        let permissions = [Permission::Public, Permission::Provision].into_iter().collect();
+        let grant = self.hub().of(Caller::Anonymous, Source::Rest).confined_to(permissions);
+        Some(CallerAdmission::of(grant.at_address(pass.address), Holder::Anonymous))
+    }
+
+    /// The pass of a caller without a credential through the pairing window, where that is open.
+    fn pass_of(&self, request: &HttpRequest) -> Option<WindowPass> {
+        let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie);
+        let pass = self.hub().pairing.window.pass(client::of(request).address)?;
+        matches!(credential, Ok(RequestCredential::Nothing)).then_some(pass)
     }
 
     /// Lets the caller in who has this bearer token.

@@ -86,6 +86,8 @@ pub enum RouteKind {
 
 /// Where devices bring readings.
 const READINGS: &str = "/api/devices/{id}/data";
+/// Where they ask for their tokens.
+const PROVISION: &str = "/api/provision";
 
 /// The answer to a request that is refused before its handler, in the words of the dialect.
 pub type Refuse = fn(ApiError) -> HttpResponse;
@@ -260,7 +262,9 @@ async fn admitted(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let admission = match admission.demand(permission) {
-        Err(_) if permission == Permission::Report => newcomer(&state, &request).await.unwrap_or(admission),
+        Err(_) if matches!(permission, Permission::Report | Permission::Provision) => {
+            newcomer(&state, &request).await.unwrap_or(admission)
+        }
         _ => admission,
     };
     if let Err(error) = admission.demand(permission) {
@@ -302,13 +306,20 @@ async fn signed(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-/// The admission of a device without a credential that brings readings through the pairing window.
+/// The admission of a device without a credential that comes through the pairing window: with readings, or to ask for its
+/// token.
 async fn newcomer(state: &WebState, request: &ServiceRequest) -> Option<CallerAdmission> {
-    if request.method() != Method::Post.allow() || request.match_pattern().as_deref() != Some(READINGS) {
+    if request.method() != Method::Post.allow() {
         return None;
     }
-    let device = DeviceId::parse(request.match_info().get("id")?).ok()?;
-    state.admit_newcomer(request.request(), &device).await
+    match request.match_pattern().as_deref() {
+        Some(READINGS) => {
+            let device = DeviceId::parse(request.match_info().get("id")?).ok()?;
+            state.admit_newcomer(request.request(), &device).await
+        }
+        Some(PROVISION) => state.admit_to_provision(request.request()),
+        _ => None,
+    }
 }
 
 /// Writes down in the audit that a caller was not let in: one who lacks a permission, or whose credential counts no

@@ -57,7 +57,12 @@ async fn new_devices_come_while_the_window_is_open_and_need_a_token_after_it() {
             assert!(!is_known(&hub, &ann, "pump-1").await);
         }
 
+        let mut early = MqttDevice::connect_from(broker, HOME, "early").await;
         let opened = open(&hub, &ann, &json!({ "for": "5m" })).await;
+        if let Ok(early) = &mut early {
+            early.say("iot/devices/early/data", r#"{"t": 1}"#).await;
+            assert!(is_known(&hub, &ann, "early").await, "it was connected before the window was opened");
+        }
         assert_eq!((&opened["open"], &opened["opened_by"]), (&json!(true), &json!("user:ann")), "{opened}");
         let mut pump = MqttDevice::connect_from(broker, HOME, "pump-1").await.unwrap();
         pump.subscribe("iot/devices/pump-1/commands").await.unwrap();
@@ -74,7 +79,8 @@ async fn new_devices_come_while_the_window_is_open_and_need_a_token_after_it() {
         assert_eq!(readings.as_array().unwrap().len(), 1, "{readings}");
         assert_eq!(ann.json(&hub, "/api/devices/old/data").await, json!([]));
         let state = ann.json(&hub, "/api/pairing").await;
-        let device = &state["devices"][0];
+        let devices = state["devices"].as_array().unwrap();
+        let device = devices.iter().find(|device| device["device_id"] == "pump-1").unwrap();
         assert_eq!(
             (&device["device_id"], &device["address"], &device["paired"]),
             (&json!("pump-1"), &json!("127.0.0.1"), &json!(false)),
@@ -85,6 +91,9 @@ async fn new_devices_come_while_the_window_is_open_and_need_a_token_after_it() {
 
         assert_eq!(close(&hub, &ann).await["open"], false);
         pump.until_ended().await;
+        if let Ok(mut early) = early {
+            early.until_ended().await;
+        }
         match MqttDevice::connect_from(broker, HOME, "pump-1").await {
             Err(code) => assert_eq!((policy, code), ("strict", 5)),
             Ok(mut again) => {
@@ -101,7 +110,10 @@ async fn new_devices_come_while_the_window_is_open_and_need_a_token_after_it() {
         let mut paired = MqttDevice::connect_as(broker, HOME, "pump-1", ("pump-1", token)).await.unwrap();
         paired.say("iot/devices/pump-1/data", r#"{"t": 4}"#).await;
         assert_eq!(ann.json(&hub, "/api/devices/pump-1/data").await.as_array().unwrap().len(), 2);
-        assert_eq!(ann.json(&hub, "/api/pairing").await["devices"][0]["paired"], true);
+        let state = ann.json(&hub, "/api/pairing").await;
+        let is_pump = |device: &&Value| device["device_id"] == "pump-1";
+        let paired = state["devices"].as_array().unwrap().iter().find(is_pump).unwrap();
+        assert_eq!(paired["paired"], true, "{state}");
     }
 }
 
@@ -133,7 +145,7 @@ async fn readings_come_over_http_without_a_password_while_it_is_open() {
     open(&hub, &ann, &json!({})).await;
     assert_eq!(post_reading(&hub, "cellar").await.0, 201);
     assert_eq!(post_reading(&hub, "cellar").await.0, 201);
-    // Readings, and nothing else.
+    // Readings, its token, and nothing else.
     for (method, path) in [
         (Method::GET, "/api/devices/cellar"),
         (Method::GET, "/api/devices/cellar/twin"),
@@ -148,10 +160,27 @@ async fn readings_come_over_http_without_a_password_while_it_is_open() {
         ann.send(&hub, Method::POST, "/api/devices", &json!({ "device_id": "old", "name": "O" })).await;
     assert_eq!(made.status(), 201);
     assert_eq!(post_reading(&hub, "old").await, (401, "sign_in_needed".into()), "it has a token");
+    let provision = async |device: &str| {
+        let asked = hub.request(Method::POST, "/api/provision").json(&json!({ "device_id": device }));
+        let answer = asked.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, refused) = provision("old").await;
+    assert_eq!((status, &refused["code"]), (403, &json!("not_for_pairing")), "{refused}");
+    let (status, made) = provision("cellar").await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(post_reading(&hub, "cellar").await.0, 401, "it has a token now");
+    let token = made["auth_token"].as_str().unwrap();
+    let reading = hub.request(Method::POST, "/api/devices/cellar/data").bearer_auth(token);
+    assert_eq!(reading.json(&json!({ "t": 2 })).send().await.unwrap().status(), 201);
+    assert_eq!(close(&hub, &ann).await["open"], false);
+    assert_eq!(provision("attic").await.0, 401);
+    open(&hub, &ann, &json!({})).await;
+    assert_eq!(post_reading(&hub, "attic").await.0, 201);
     hub.kill().await;
 
     let hub = installation.start().await;
-    assert_eq!(post_reading(&hub, "cellar").await, (401, "sign_in_needed".into()), "a restart closes it");
+    assert_eq!(post_reading(&hub, "attic").await, (401, "sign_in_needed".into()), "a restart closes it");
     let ann = Person::sign_in(&hub, "ann").await;
     let state = ann.json(&hub, "/api/pairing").await;
     assert_eq!((&state["open"], &state["until"]), (&json!(false), &Value::Null), "{state}");

@@ -63,9 +63,9 @@ const WITHOUT: [(&str, &str); 19] = [
     ("delete /api/users/{name}", "a user goes, whatever was seen of them"),
     ("delete /api/users/{name}/totp", "an admin's word counts as it comes"),
     ("patch /api/users/{name}", "an admin's word counts as it comes: a member that is left out stays"),
-    ("put /api/bridges/{name}", "an admin's word counts as it comes"),
     ("put /api/auth/password", "it takes the present one"),
     ("put /api/auth/totp", "it takes a code"),
+    ("put /api/bridges/{name}", "an admin's word counts as it comes"),
     ("put /api/users/{name}/password", "an admin's word counts as it comes"),
 ];
 

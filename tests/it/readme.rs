@@ -36,6 +36,7 @@ const PRINTS: &[(&str, &str)] = &[
     ("sort=-reported.battery", r#""pump-1""#),
     ("tree=true", r#""hall-2""#),
     ("/api/templates/pump?dry_run", r#""pump-1""#),
+    ("mosquitto_rr", r#""status":201,"id":"line3-0018""#),
     ("jobs watch", "done 100 %: 1 of 1 devices"),
     ("rollouts", r#""pump-1""#),
     ("devices import pumps.csv", "2 lines: 2 created"),

@@ -127,7 +127,7 @@ mod tests {
     }
 
     proptest! {
-        /// What two filters both match they overlap in, and of two that overlap a topic is found.
+        /// Filters overlap where one topic is matched by both, and where one is within the other.
         #[test]
         fn filters_overlap_where_a_topic_is_of_both(
             one in filter(),

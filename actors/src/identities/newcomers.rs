@@ -11,14 +11,15 @@ use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity};
 use super::ClientIdentitiesShared;
 use super::principals::AnonymousClient;
 use crate::known_devices::KnownDevice;
-use crate::pairing::WindowPass;
-use crate::provisioning::Provisioner;
+use crate::pairing::{Provisioner, WindowPass};
 
-/// A client that came without a password through the pairing window. It speaks for devices that the hub did not know, until
-/// the window ends or they have a token.
+/// A client that came without a password. While the pairing window is open it speaks for devices that the hub did not
+/// know, until the window ends or they have a token.
 pub struct NewcomerClient {
-    pass: WindowPass,
-    /// Its address, so that within the window nobody takes its session from elsewhere.
+    address: IpAddr,
+    /// Its pass through the window, once it has needed one. Another takes its place where that window has ended.
+    pass: Mutex<Option<WindowPass>>,
+    /// Its address, where it came while the window was open, so that nobody takes its session from elsewhere.
     principal: Box<str>,
     /// The same client without a window, where the policy lets it in.
     usual: Option<AnonymousClient>,
@@ -28,13 +29,26 @@ pub struct NewcomerClient {
 }
 
 impl NewcomerClient {
+    /// A client at `address`, with its pass where the window is open.
     pub fn new(
-        pass: WindowPass,
+        address: IpAddr,
+        pass: Option<WindowPass>,
         usual: Option<AnonymousClient>,
         shared: Arc<ClientIdentitiesShared>,
     ) -> Self {
-        let principal = principal(pass.address).into();
-        Self { pass, principal, usual, devices: Mutex::default(), shared }
+        let principal = pass.map(|_| format!("newcomer:{address}")).unwrap_or_default().into();
+        Self { address, pass: Mutex::new(pass), principal, usual, devices: Mutex::default(), shared }
+    }
+
+    /// Its pass, where the window is open. A client that the policy lets in may have come before that.
+    fn pass(&self) -> Option<WindowPass> {
+        let window = &self.shared.pairing.window;
+        let mut pass = lock(&self.pass);
+        let counts = pass.as_ref().is_some_and(|pass| window.counts(pass));
+        if !counts && self.usual.is_some() && lock(&self.devices).is_empty() {
+            *pass = window.pass(self.address);
+        }
+        pass.filter(|pass| window.counts(pass))
     }
 
     /// Is the message of this serial number another device's, which the hub knows by it?
@@ -44,10 +58,6 @@ impl NewcomerClient {
             Err(_) => true, // nobody is let in whom the hub cannot look up
         }
     }
-}
-
-fn principal(address: IpAddr) -> String {
-    format!("newcomer:{address}")
 }
 
 #[async_trait]
@@ -74,10 +84,13 @@ impl ClientIdentity for NewcomerClient {
         if devices.is_empty() && usual_lasts.is_some() {
             return true; // it needs no window
         }
-        let stays = |device: &Arc<KnownDevice>| {
-            device.has_same_access() || window.has_just_given_token(&self.pass, &device.id)
-        };
-        window.counts(&self.pass) && devices.iter().all(stays)
+        let pass = *lock(&self.pass);
+        pass.is_some_and(|pass| {
+            let stays = |device: &Arc<KnownDevice>| {
+                device.has_same_access() || window.has_just_given_token(&pass, &device.id)
+            };
+            window.counts(&pass) && devices.iter().all(stays)
+        })
     }
 
     async fn reaches(&self, device: &DeviceId, serial: Option<&str>, act: Act) -> bool {
@@ -91,7 +104,8 @@ impl ClientIdentity for NewcomerClient {
         {
             return false;
         }
-        let Some(known) = self.shared.pairing.admit(&self.pass, device).await else { return false };
+        let Some(pass) = self.pass() else { return false };
+        let Some(known) = self.shared.pairing.admit(&pass, device).await else { return false };
         let mut devices = lock(&self.devices);
         if !devices.iter().any(|other| Arc::ptr_eq(other, &known)) {
             devices.push(known);
@@ -104,11 +118,11 @@ impl ClientIdentity for NewcomerClient {
     }
 
     fn may_provision(&self) -> bool {
-        self.shared.pairing.window.counts(&self.pass)
+        self.pass().is_some()
     }
 
     async fn provision(&self, request: Bytes) -> Option<Bytes> {
-        self.shared.pairing.requests.ask(Provisioner::Window(self.pass), None, request).await
+        self.shared.pairing.requests.ask(Provisioner::Window(self.pass()?), None, request).await
     }
 }
 

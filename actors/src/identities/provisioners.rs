@@ -10,7 +10,7 @@ use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity};
 
 use super::ClientIdentitiesShared;
 use crate::accounts::directory;
-use crate::provisioning::Provisioner;
+use crate::pairing::Provisioner;
 
 /// The user name of a client that names its device in the request alone.
 const NO_DEVICE: &str = "provision";

@@ -31,11 +31,11 @@ struct OpenWindow {
 struct Newcomer {
     address: IpAddr,
     came_at: Timestamp,
-    given: Option<GivenToken>,
+    given: Option<NewcomerToken>,
 }
 
 /// The last token that a device was given through the window.
-struct GivenToken {
+struct NewcomerToken {
     hash: Box<str>,
     /// By [`Clock::uptime_ms`].
     at_ms: u64,
@@ -172,7 +172,7 @@ impl PairingWindow {
     pub fn gives_token(&self, pass: &WindowPass, device: &DeviceId, hash: &str) {
         self.with(pass, |window, uptime| {
             if let Some(newcomer) = window.newcomers.get_mut(device) {
-                newcomer.given = Some(GivenToken { hash: hash.into(), at_ms: uptime });
+                newcomer.given = Some(NewcomerToken { hash: hash.into(), at_ms: uptime });
             }
         });
     }

@@ -1,5 +1,6 @@
 //! `/api/provisioning`: keys with which devices register themselves, and how they do.
 
+mod newcomers;
 pub(crate) mod over_mqtt;
 mod provision;
 pub mod request;

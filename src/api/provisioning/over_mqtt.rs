@@ -8,20 +8,16 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Receiver;
-use twinhub_access::Action;
-use twinhub_actors::access::{Caller, InputRequest};
-use twinhub_actors::pairing::WindowPass;
-use twinhub_actors::provisioning::{Provisioner, ProvisioningRequest};
+use twinhub_actors::pairing::{Provisioner, ProvisioningRequest};
 use twinhub_domain::cause::Source;
-use twinhub_domain::twin::Registration;
-use twinhub_domain::{DeviceId, Input, payload};
+use twinhub_domain::{DeviceId, payload};
 
-use super::provision::{check_own_serial, provision};
+use super::newcomers::give_token;
+use super::provision::provision;
 use super::request::NewProvisioned;
 use crate::api::devices::register::Registered;
-use crate::api::devices::token;
 use crate::http::extract::read;
-use crate::http::problem::{ApiError, DeviceProblem};
+use crate::http::problem::ApiError;
 use crate::http::{Access, CallerAdmission, Holder};
 use crate::state::WebState;
 
@@ -67,33 +63,8 @@ async fn answer(
             let admission = CallerAdmission::of(grant, Holder::Known(identity));
             provision(&Access::new(state.clone(), admission), &body).await
         }
-        Provisioner::Window(pass) => give_token(state, &pass, &body).await,
+        Provisioner::Window(pass) => give_token(state, &pass, &body, Source::Mqtt).await,
     }
-}
-
-/// Gives a device that came through the pairing window a token. Whoever is there keeps it for somebody to claim.
-async fn give_token(
-    state: &WebState,
-    pass: &WindowPass,
-    body: &NewProvisioned,
-) -> Result<Registered, ApiError> {
-    let id = body.id()?;
-    let pairing = &state.hub().pairing;
-    if !pairing.admit_to_token(pass, &id).await {
-        return Err(DeviceProblem::NotForPairing.into());
-    }
-    let grant = state.hub().of(Caller::Device(id.clone()), Source::Mqtt).at_address(pass.address);
-    check_own_serial(&grant, &id, body).await?;
-    let token = token::make()?;
-    let mut patch = body.clone().patch();
-    patch.insert("claimed", false.into());
-    state.tokens.put(&token, &mut patch)?;
-    // Before it counts, as its client is looked at in that moment.
-    pairing.window.gives_token(pass, &id, &state.tokens.hash(&token));
-    let registration = InputRequest::new(id.clone(), Input::Register(Box::new(Registration { patch })));
-    let taken = grant.deliver(registration).await?;
-    grant.audit_done(Action::DeviceTokenRotated, &format!("device:{id}"), []).await;
-    Ok(Registered::new(&id, body.name(), token, taken.version, &state.info))
 }
 
 /// The answer as a message, which has no status line.

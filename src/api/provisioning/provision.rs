@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
 use tracing::warn;
 use twinhub_access::{Provisioning, SecretId};
 use twinhub_actors::HubError;
@@ -13,22 +13,26 @@ use twinhub_actors::messages::bound_keys::{
     FindProvisioningKey, GiveBackProvisioningUse, UseProvisioningKey,
 };
 use twinhub_actors::messages::supervisor::IfUnknown;
+use twinhub_domain::cause::Source;
 use twinhub_domain::twin::Registration;
 use twinhub_domain::twin::fields::PROVISIONED_BY;
 use twinhub_domain::{DeviceId, Input, Refusal};
 
+use super::newcomers::give_token;
 use super::request::NewProvisioned;
 use crate::api::devices::register::{Registered, check_serial};
 use crate::api::devices::token;
 use crate::http::Access;
 use crate::http::Holder;
+use crate::http::client;
 use crate::http::extract::body::Body;
 use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 
 /// Registers the device that asks, with a provisioning key as its bearer token, and answers with the token of its own.
-/// A device whose answer was lost asks again: as long as it was never heard it gets another token.
+/// A device whose answer was lost asks again: as long as it was never heard it gets another token. While the pairing window
+/// is open a new device needs no key.
 #[utoipa::path(
     post,
     path = "/api/provision",
@@ -36,7 +40,7 @@ use crate::http::reply;
     request_body = NewProvisioned,
     responses(
         (status = 201, description = "Registered; the token is shown this once", body = Registered),
-        (status = 403, description = "The key has expired, is used up, or is not for such an id", body = Problem),
+        (status = 403, description = "The key has expired, is used up, or is not for such an id; or the device may not come by the pairing window", body = Problem),
         (status = 404, description = "No provisioning key came with it, or it is gone", body = Problem),
         (status = 409, description = "The id or the serial number is taken", body = Problem),
         (status = 422, description = "A field makes no sense", body = Problem),
@@ -44,12 +48,21 @@ use crate::http::reply;
     )
 )]
 pub async fn provision_device(
+    request: HttpRequest,
     params: Params,
     Body(body): Body<NewProvisioned>,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
-    Ok(reply::json(StatusCode::CREATED, &provision(&access, &body).await?))
+    let registered = match access.holder() {
+        Holder::Anonymous => {
+            let pass = access.state.hub().pairing.window.pass(client::of(&request).address);
+            let pass = pass.ok_or(AccountRefusal::UnknownKey)?;
+            give_token(&access.state, &pass, &body, Source::Rest).await?
+        }
+        _ => provision(&access, &body).await?,
+    };
+    Ok(reply::json(StatusCode::CREATED, &registered))
 }
 
 /// Registers the device of a request, whichever way that came.

@@ -69,7 +69,7 @@ async fn a_device_asks_for_its_token_with_a_key_as_its_password() {
         (json!({ "device_id": "line3-2", "serial_number": "S-1" }), 409, "serial_number_taken"),
         (json!({ "device_id": "a b" }), 422, "bad_field"),
         (json!({ "colour": "red" }), 422, "unknown_field"),
-        (json!([1]), 422, "not_an_object"),
+        (json!([1]), 422, "wrong_type"),
     ] {
         let refused = ask(&mut device, "esp", &body).await;
         assert_eq!((&refused["status"], &refused["code"]), (&json!(status), &json!(code)), "{refused}");
@@ -84,7 +84,7 @@ async fn a_device_asks_for_its_token_with_a_key_as_its_password() {
     let mut paired = MqttDevice::connect_as(broker, HERE, "line3-1", ("line3-1", token)).await.unwrap();
     paired.say("iot/devices/line3-1/data", r#"{"t": 1}"#).await;
     assert_eq!(ann.json(&hub, "/api/devices/line3-1/data").await[0]["value"], 1);
-    let used = ann.json(&hub, "/api/audit?action=provisioning_key.used").await;
+    let used = ann.json(&hub, "/api/audit?action=provisioning_key.used&target=device:line3-1").await;
     assert_eq!(
         (&used[0]["who"], &used[0]["target"], &used[0]["address"]),
         (&json!("key:provisioning/line 3"), &json!("device:line3-1"), &json!("127.0.0.1")),

@@ -18,6 +18,7 @@ curl() {
     esac
 }
 mosquitto_pub() { command mosquitto_pub -p "$MQTT_PORT" "$@"; }
+mosquitto_rr() { command mosquitto_rr -p "$MQTT_PORT" -W 60 "$@"; }
 mosquitto_sub() { command mosquitto_sub -p "$MQTT_PORT" -W 60 "$@"; }
 twinhub() { "$TWINHUB" "$@"; }
 "#;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use twinhub_domain::DeviceId;
 
+use super::WindowPass;
 use crate::accounts::directory::Identity;
-use crate::pairing::WindowPass;
 
 /// Requests that wait; further clients wait for a place.
 const MOST_WAITING: usize = 64;
