@@ -30,12 +30,12 @@ use crate::clock_watch::{self, ClockWatch};
 use crate::counters::{Counters, get};
 use crate::device_certificates::DeviceCertificates;
 use crate::feed::Feed;
-use crate::fleet;
 use crate::fleet::firmware::Firmware;
 use crate::fleet::groups::{Groups, TreeNow};
 use crate::fleet::jobs::Jobs;
 use crate::fleet::layouts::Layouts;
 use crate::fleet::templates::Templates;
+use crate::fleet::{FleetActors, FleetDeps};
 use crate::identities::{ClientIdentities, ClientIdentitiesDeps};
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
@@ -253,8 +253,9 @@ impl Hub {
         };
         // They are asked by people, and seldom: one thread will do for all of them.
         let audit = AuditTrail::new(Arc::clone(&store).access(), Arc::clone(&clock), Arc::clone(&counters));
-        let (groups, templates, firmware, jobs, layouts, accounts, audit) = {
-            let deps = Arc::new(fleet::FleetDeps {
+        let beside = Arbiter::new().handle();
+        let FleetActors { groups, templates, firmware, jobs, layouts } = {
+            let deps = FleetDeps {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
                 journal: journal.clone(),
@@ -267,20 +268,11 @@ impl Hub {
                 catalog: Arc::clone(&catalog),
                 secrets: settings.secrets.clone(),
                 longest_rest: settings.longest_rest,
-            });
-            let beside = Arbiter::new().handle();
-            let (of_groups, of_templates) = (Arc::clone(&deps), Arc::clone(&deps));
-            let (of_firmware, of_layouts, tree) = (Arc::clone(&deps), Arc::clone(&deps), Arc::clone(&tree));
-            (
-                Groups::start_in_arbiter(&beside, move |_| Groups::new(of_groups, tree)),
-                Templates::start_in_arbiter(&beside, move |_| Templates::new(of_templates)),
-                Firmware::start_in_arbiter(&beside, move |_| Firmware::new(of_firmware)),
-                Jobs::start_in_arbiter(&beside, move |_| Jobs::new(deps)),
-                Layouts::start_in_arbiter(&beside, move |_| Layouts::new(of_layouts)),
-                Accounts::start_in_arbiter(&beside, move |_| accounts),
-                AuditTrail::start_in_arbiter(&beside, move |_| audit),
-            )
+            };
+            FleetActors::start(deps, &beside)
         };
+        let accounts = Accounts::start_in_arbiter(&beside, move |_| accounts);
+        let audit = AuditTrail::start_in_arbiter(&beside, move |_| audit);
         devices.read_from(supervisor.clone().recipient());
         let certificates = Arc::new(DeviceCertificates::new(Arc::clone(&devices), Arc::clone(&store)));
         let (to_supervisor, to_audit) = (supervisor.clone().recipient(), audit.clone().recipient());

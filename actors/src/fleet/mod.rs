@@ -11,11 +11,15 @@ pub mod templates;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Addr;
+use actix::{Actor, Addr, ArbiterHandle};
 use tracing::warn;
 
-use self::groups::TreeNow;
+use self::firmware::Firmware;
+use self::groups::{Groups, TreeNow};
+use self::jobs::Jobs;
+use self::layouts::Layouts;
 pub use self::record_repository::{RecordEntry, RecordRepository};
+use self::templates::Templates;
 use crate::accounts::directory::Directory;
 use crate::backoff::TWIN;
 use crate::catalog::CatalogNow;
@@ -49,6 +53,32 @@ pub struct FleetDeps {
     pub secrets: SecretNames,
     /// See [`Settings::longest_rest`](crate::Settings::longest_rest).
     pub longest_rest: Duration,
+}
+
+/// The actors of this module.
+pub struct FleetActors {
+    pub groups: Addr<Groups>,
+    pub templates: Addr<Templates>,
+    pub firmware: Addr<Firmware>,
+    pub jobs: Addr<Jobs>,
+    pub layouts: Addr<Layouts>,
+}
+
+impl FleetActors {
+    /// Starts all of them on one thread.
+    #[must_use]
+    pub fn start(deps: FleetDeps, thread: &ArbiterHandle) -> Self {
+        let deps = Arc::new(deps);
+        let [of_groups, of_templates, of_firmware, of_layouts] = [(); 4].map(|()| Arc::clone(&deps));
+        let tree = Arc::clone(&deps.tree);
+        Self {
+            groups: Groups::start_in_arbiter(thread, move |_| Groups::new(of_groups, tree)),
+            templates: Templates::start_in_arbiter(thread, move |_| Templates::new(of_templates)),
+            firmware: Firmware::start_in_arbiter(thread, move |_| Firmware::new(of_firmware)),
+            jobs: Jobs::start_in_arbiter(thread, move |_| Jobs::new(deps)),
+            layouts: Layouts::start_in_arbiter(thread, move |_| Layouts::new(of_layouts)),
+        }
+    }
 }
 
 /// The most deliveries of an input that is lost because its twin died.
