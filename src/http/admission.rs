@@ -201,6 +201,7 @@ impl WebState {
         address: IpAddr,
     ) -> CallerAdmission {
         let needs_account = matches!(admission.holder, Holder::Anonymous)
+            && admission.refused_certificate.is_none()
             && admission.grant.demand(permission).is_err()
             && self.directory().has_users();
         if !needs_account {
@@ -211,7 +212,7 @@ impl WebState {
             let grant = self.hub().of_dialect(dialect.number(), Source::Rest)?.at_address(address);
             grant.demand(permission).ok()?;
             let caller = DialectCaller { name: grant.caller().name(), role: account.rights.role };
-            Some(CallerAdmission { grant, holder: Holder::Dialect(Arc::new(caller)) })
+            Some(CallerAdmission::of(grant, Holder::Dialect(Arc::new(caller))))
         };
         dialects.iter().find_map(of).unwrap_or(admission)
     }

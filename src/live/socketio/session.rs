@@ -139,7 +139,7 @@ impl SessionAccessSource {
             return Self { handshake: Some(SessionAccess { access, rights }), dialect: None };
         }
         let state = access.state.clone();
-        let admission = CallerAdmission { grant: access.grant(), holder: access.holder().clone() };
+        let admission = CallerAdmission::of(access.grant(), access.holder().clone());
         let admission = state.by_dialect(admission, Permission::Read, &DIALECTS, address);
         let dialect = admission.grant.demand(Permission::Read).is_ok().then(|| {
             let access = Access::new(state, admission);
