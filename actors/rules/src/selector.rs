@@ -242,6 +242,7 @@ mod tests {
             name: id.into(),
             description: "".into(),
             parent_group: parent.and_then(GroupId::as_stored),
+            owner: "".into(),
             tags: Object::default(),
             created_at: twin.created_at,
             updated_at: twin.created_at,
