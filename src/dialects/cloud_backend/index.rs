@@ -30,7 +30,7 @@ pub use tally::ReadingCount;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The index, shared by all requests.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SensorIndex {
     book: Mutex<SensorBook>,
     progress: watch::Sender<IndexProgress>,
@@ -62,12 +62,6 @@ pub struct SensorView<'a> {
     index: &'a SensorIndex,
     /// None: all devices.
     reached: Option<HashSet<DeviceId>>,
-}
-
-impl Default for SensorIndex {
-    fn default() -> Self {
-        Self { book: Mutex::default(), progress: watch::Sender::default() }
-    }
 }
 
 impl SensorIndex {

@@ -60,10 +60,13 @@ impl WeatherSettings {
     }
 }
 
+/// The place of a city's report, held while the service is asked for it.
+type CityPlace = Arc<Mutex<Option<KeptReport>>>;
+
 /// The weather, shared by all requests.
 pub struct WeatherDesk {
     settings: WeatherSettings,
-    cities: Mutex<HashMap<Box<str>, Arc<Mutex<Option<KeptReport>>>>>,
+    cities: Mutex<HashMap<Box<str>, CityPlace>>,
     is_failing: AtomicBool,
 }
 
@@ -135,18 +138,14 @@ impl From<UnknownCity> for FastApiError {
 /// The city that a query names.
 pub(super) fn city(params: &Params) -> Result<Option<Box<str>>, FastApiError> {
     let mut query = FastApiFields::of_query(params);
-    let city = query
-        .optional_text("city")
-        .map(|city| Box::from(city.trim()))
-        .filter(|city: &Box<str>| !city.is_empty());
-    if let Some(city) =
-        city.as_deref().filter(|city| city.len() > LONGEST_CITY || city.contains(char::is_control))
-    {
+    let named = query.optional_text("city").unwrap_or_default();
+    let city = Some(named.trim()).filter(|city| !city.is_empty());
+    if let Some(city) = city.filter(|city| city.len() > LONGEST_CITY || city.contains(char::is_control)) {
         let detail = format!("Name of a city has {LONGEST_CITY} bytes at most and no control characters");
         query.note(FieldFault::refused("city", detail).with_input(city.into()));
     }
     query.finish()?;
-    Ok(city)
+    Ok(city.map(Into::into))
 }
 
 impl WeatherDesk {
@@ -219,11 +218,11 @@ impl WeatherDesk {
 
     /// The place for the report of a city. Where there are too many, those that are out of date go, and else all that
     /// nobody waits for.
-    async fn place(&self, city: &str, uptime: u64) -> Arc<Mutex<Option<KeptReport>>> {
+    async fn place(&self, city: &str, uptime: u64) -> CityPlace {
         let mut cities = self.cities.lock().await;
         let city = Box::from(city.to_lowercase());
         if cities.len() >= MOST_CITIES && !cities.contains_key(&city) {
-            let is_kept = |place: &Arc<Mutex<Option<KeptReport>>>| match place.try_lock() {
+            let is_kept = |place: &CityPlace| match place.try_lock() {
                 Ok(kept) => kept.as_ref().is_some_and(|kept| uptime < kept.until),
                 Err(_) => true, // it is being asked for
             };

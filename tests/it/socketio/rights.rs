@@ -90,7 +90,7 @@ async fn rights_that_end_close_the_socket() {
     let closed = async |socket: &mut EngineSocket| {
         let told =
             within("it is closed", async { [socket.next().await, socket.next().await, socket.next().await] });
-        assert_eq!(told.await.map(|packet| packet.unwrap_or_default()), ["41", "1", ""]);
+        assert_eq!(told.await.map(Option::unwrap_or_default), ["41", "1", ""]);
     };
     closed(&mut of_anybody).await;
 
