@@ -14,7 +14,7 @@ pub struct LogFilter(String);
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Our own parts. Others (`sqlx`, `actix_web`) may be named too.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "twinhub",
     "twinhub_access",
     "twinhub_actors",
@@ -22,6 +22,7 @@ const OURS: [&str; 9] = [
     "twinhub_migrations",
     "twinhub_mqtt",
     "twinhub_rules",
+    "twinhub_socketio",
     "twinhub_store",
     "twinhub_tls",
 ];
