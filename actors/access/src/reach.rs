@@ -178,7 +178,9 @@ mod tests {
             Reach::of(&scopes, &GroupTree::new([group.clone()])).has_group(group)
         };
         let in_hall = Scope::Groups([hall.id.clone()].into());
-        assert!(has(&[], &hall) && has(&[Scope::Own(ann)], &hall) && has(&[in_hall.clone()], &free));
+        assert!(
+            has(&[], &hall) && has(&[Scope::Own(ann)], &hall) && has(std::slice::from_ref(&in_hall), &free)
+        );
         assert!(!has(&[Scope::Own(bob)], &hall) && !has(&[Scope::Own(ann)], &free));
         assert!(has(&[Scope::Own(ann), in_hall.clone()], &hall) && !has(&[Scope::Own(bob), in_hall], &hall));
         assert!(!has(&[Scope::Own(ann), Scope::Nothing], &hall));
