@@ -113,6 +113,7 @@ fn firmware_is_described_as_it_is_written() {
 #[test]
 fn groups_are_described_as_they_are_written() {
     let group = Group::new(GroupId::parse("hall").unwrap(), "Hall", Timestamp::default());
+    let group = Group { owner: "ann".into(), ..group };
     let standing = SubtreeStatistics::default();
     let path = vec![group.id.clone()];
     let view = GroupView { group: group.into(), path, depth: 0, standing };

@@ -247,7 +247,10 @@ fn says_what_is_wrong_and_where() {
             assert!(!told.contains(char::is_control), "{payload}: {told:?}");
         }
     }
-    check(r#"{"sensor_readings": 1}"#, "wrong_type: `sensor_readings`: expected an array, found a number");
+    check(
+        r#"{"sensor_readings": 1}"#,
+        "wrong_type: `sensor_readings`: expected an array or an object, found a number",
+    );
 }
 
 #[test]
