@@ -5,6 +5,7 @@
 mod confinement;
 mod feed;
 mod grant;
+mod input_request;
 mod messages;
 mod placing;
 mod runs;
@@ -15,5 +16,6 @@ pub use crate::device_certificates::{
 };
 pub use crate::device_tokens::{Tokens, token_hashes};
 pub use feed::{ConfinedBatch, ConfinedFeed};
-pub use grant::{Grant, InputRequest};
+pub use grant::Grant;
+pub use input_request::InputRequest;
 pub use messages::HubRequest;

@@ -16,9 +16,10 @@ use twinhub_actors::accounts::directory::Unidentified;
 use twinhub_domain::{DeviceId, Json};
 use utoipa::openapi::HttpMethod;
 
-use super::admission::{CallerAdmission, Holder, LiveRights};
+use super::admission::{CallerAdmission, Holder};
 use super::extract::body::{STRANGER_LIMIT, promised};
 use super::guard::is_monitoring;
+use super::live_rights::LiveRights;
 use super::rate_limit::{CountedCaller, Quota};
 use super::signature::{self, SignedRequest};
 use super::turns::TurnKind;

@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use twinhub_access::{Action, AuditEntry, AuditOutcome};
 
 use super::Grant;
+use super::InputRequest;
 use super::confinement::Confinement;
-use super::grant::{InputRequest, permission_for};
+use super::grant::permission_for;
 use crate::HubError;
 use crate::hub::LATE;
 use crate::mailbox::send_reply;

@@ -23,7 +23,7 @@ pub struct NewBulk {
     pub ids: Option<Vec<Box<str>>>,
     /// An expression over the twin, as in rules.
     pub filter: Option<Box<str>>,
-    /// The filters of the list of devices: `status`, `type`, `template_id`, `group_id`, `subtree`, `claimed`,
+    /// The filters of the list of devices: `status`, `type` (or `device_type`), `template_id`, `group_id`, `subtree`, `claimed`,
     /// `lifecycle`, `mode`, `q`, `drift`, and `tag: {"<name>": "<value>"}`. An empty one means all devices;
     /// an empty value in it is refused.
     pub r#where: Option<Object>,

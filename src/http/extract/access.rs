@@ -8,7 +8,8 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use twinhub_actors::access::Grant;
 
-use crate::http::admission::{CallerAdmission, Holder, LiveRights};
+use crate::http::LiveRights;
+use crate::http::admission::{CallerAdmission, Holder};
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 

@@ -148,7 +148,10 @@ fn json_bodies() -> HashSet<(String, String)> {
     let mut bodies = HashSet::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
-            let is_json = operation["requestBody"]["content"]["application/json"].is_object();
+            let content = &operation["requestBody"]["content"];
+            // A certificate is taken as it is, whatever type a client gives its file.
+            let is_json =
+                content["application/json"].is_object() && content["application/x-pem-file"].is_null();
             if is_json && !FOREIGN.contains(&path.as_str()) {
                 bodies.insert((method.to_uppercase(), path.clone()));
             }

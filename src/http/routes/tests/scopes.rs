@@ -16,6 +16,10 @@ use super::*;
 
 const COMMAND: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
+/// A body with a fingerprint.
+const CERTIFICATE: &str =
+    r#"{"fingerprint": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}"#;
+
 /// A body that the route takes, where an empty object is none.
 fn body(method: &str, path: &str) -> &'static str {
     match (method, path.rsplit('/').next().unwrap_or_default()) {
@@ -23,6 +27,7 @@ fn body(method: &str, path: &str) -> &'static str {
         ("POST", "{command_id}") => r#"{"status": "executed"}"#,
         ("POST", "data") => r#"{"temperature": 20}"#,
         ("PUT", "lifecycle") => r#"{"state": "suspended"}"#,
+        ("PUT", "certificate") => CERTIFICATE,
         ("PUT", "mode") => r#"{"mode": "manual"}"#,
         ("PATCH", "twin") => r#"{"desired": {"power": "on"}}"#,
         ("PUT", "{id}") if path.starts_with("/dispositivos") => r#"{"nombre": "x"}"#,
