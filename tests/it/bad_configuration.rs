@@ -40,7 +40,7 @@ async fn environment() {
     let data = dir.path().to_str().unwrap();
     let args =
         ["--data-dir", data, "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log", "error"];
-    check(&args, &[("DATABASE_URL", "oracle://h/x")], &["oracle://h/x"]).await;
+    check(&args, &[("TWINHUB_DATABASE", "oracle://h/x")], &["oracle://h/x"]).await;
 }
 
 #[tokio::test]

@@ -127,14 +127,18 @@ fn what_the_readme_shows_can_be_typed() {
     {
         let shown = shown.split("  ").next().unwrap_or_default();
         let mut command = &top;
-        for word in shown.split_whitespace().skip(1) {
+        let mut words = shown.split_whitespace().skip(1);
+        while let Some(word) = words.next() {
             if command.has_subcommands() && word.chars().all(|c| c.is_ascii_lowercase()) {
                 let next = command.find_subcommand(word);
                 command = next.unwrap_or_else(|| panic!("`{shown}`: there is no command `{word}`"));
             } else if let Some(option) = word.strip_prefix("--").filter(|option| *option != "help") {
                 let name = option.split('=').next();
-                let is_there = command.get_arguments().any(|argument| argument.get_long() == name);
-                assert!(is_there, "`{shown}`: there is no option --{option}");
+                let found = command.get_arguments().find(|argument| argument.get_long() == name);
+                let found = found.unwrap_or_else(|| panic!("`{shown}`: there is no option --{option}"));
+                if found.get_action().takes_values() && !option.contains('=') {
+                    words.next(); // its value, which may be a word like a command's
+                }
             }
         }
         seen += 1;

@@ -32,7 +32,7 @@ async fn is_sound(hub: HubProcess) {
     let mut device = within("MQTT", MqttDevice::connect(hub.mqtt.unwrap(), "good")).await.unwrap();
     device.say("iot/devices/good/data", r#"{"temperature": 21.5}"#).await;
     assert_eq!(hub.json("/api/devices/good/twin").await["reported"]["temperature"], 21.5);
-    assert_eq!(hub.json("/health").await["status"], "ok");
+    assert_eq!(hub.json("/health").await["status"], "healthy");
     assert_eq!(hub.metric("twinhub_twins_restarted_total").await, 0);
     hub.signal("TERM").await;
     let (status, log) = hub.ended().await;

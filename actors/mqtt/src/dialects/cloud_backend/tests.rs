@@ -55,7 +55,7 @@ fn a_sensor_s_message_is_readings_of_its_twin() {
     check(
         "sensors/a/b",
         r#"{"value": true, "type": "co2", "sensor_id": "room 7/2", "ts": "some day"}"#,
-        "room-7-2-d50d4d7ebd3e0f0c co2=1 co2.anomaly=false co2.origin=unknown co2.sensor_id=room 7/2 \
+        "room-7-2-9b7eaaeea63de8af co2=1 co2.anomaly=false co2.origin=unknown co2.sensor_id=room 7/2 \
          co2.source_protocol=mqtt co2.topic=a_b",
     );
     for (payload, expected) in [
