@@ -188,7 +188,7 @@ impl ClientIdentities {
         let client = DeviceId::parse(request.client_id).ok();
         let said: Vec<DeviceId> = user.iter().chain(&client).cloned().collect();
         let mut found = shared.certificates.identify(certificate, &said, shared.clock.now()).await;
-        // Whoever says that it is another device is not who it says it is.
+        // A device that says that it is another one is not let in.
         let is_another = match (&found, &user) {
             (Ok(certified), Some(user)) if certified.device.id != *user => {
                 let said = shared.devices.get(user).await;

@@ -1,4 +1,4 @@
-// Who is signed in. Whoever is not any more is led to the sign-in page, and from there back.
+// The name of the signed-in user. A user whose session has ended is led to the sign-in page, and from there back.
 
 const byId = (id) => document.getElementById(id);
 

@@ -242,7 +242,10 @@ impl SessionTask {
                 self.client.lead(|session| packets.into_iter().for_each(|one| session.push(one)));
             }
             None => {
-                self.push(DISCONNECT.to_owned());
+                // A client that is told to leave does not come back by itself, and after a restart it should.
+                if !*self.state.closing().borrow() {
+                    self.push(DISCONNECT.to_owned());
+                }
                 self.close();
             }
         }

@@ -98,7 +98,7 @@ async fn a_device_comes_by_a_certificate_of_an_authority() {
     let url = format!("https://{}/api/devices/pump/data", guarded.hub.http);
     let browser = pump.client(&guarded.trusted).post(url).header("Sec-Fetch-Site", "same-origin");
     assert_eq!(browser.json(&json!({ "t": 1 })).send().await.unwrap().status(), 401);
-    // Who has another credential needs no certificate, and who has one may use another credential.
+    // A device with another credential needs no certificate, and one with a certificate may use another credential.
     assert_eq!(guarded.ann.get(&guarded.hub, "/api/devices").await.status(), 200);
 }
 

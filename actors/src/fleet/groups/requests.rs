@@ -56,7 +56,7 @@ impl Groups {
                 Some(parent) => self.has_group(parent.as_str(), reach),
                 None => reach.is_owners(),
             };
-            // Whoever reaches what they own reaches their own groups.
+            // A caller with the scope `own` reaches the groups that are theirs.
             wish.owner = reach.owner().map(Into::into);
             let why = "a new group must be under one of your scope: name it by `parent_group`";
             return if is_within { Ok(()) } else { Err(GroupRefusal::Beyond(why)) };
