@@ -93,7 +93,12 @@ impl ForeignEnvironment {
     pub fn origins(&mut self, is_said: bool) -> Option<Vec<WebOrigin>> {
         let (name, text) = self.first(&["ALLOWED_ORIGINS", "CORS_ORIGINS"], is_said)?;
         let each = text.split(',').map(|origin| origin.trim().trim_end_matches('/'));
-        let all = each.filter(|origin| !origin.is_empty()).map(WebOrigin::from_str).collect();
+        let each: Vec<&str> = each.filter(|origin| !origin.is_empty()).collect();
+        // An original without users lost little by it; here every page that a browser opens could steer the devices.
+        let all = match each.contains(&"*") {
+            true => Err("`*` lets the pages of every site in: say --cors '*', or name the sites".to_owned()),
+            false => each.into_iter().map(WebOrigin::from_str).collect(),
+        };
         self.note("cors", name.into(), all)
     }
 
@@ -225,7 +230,7 @@ mod tests {
             origins("http://a, http://b:3000/,"),
             Some(vec!["http://a".into(), "http://b:3000".into()])
         );
-        assert_eq!(origins("*"), Some(vec!["*".into()]));
+        assert_eq!((origins("*"), origins("http://a, *")), (None, None));
         assert_eq!(origins("http://a,here"), None);
         assert_eq!(of(&[("PORT", "many")]).port(false), None);
         assert_eq!(of(&[("MQTT_TOPIC", "a/b")]).topic(false), Some(SensorTopic("a/b".into())));
