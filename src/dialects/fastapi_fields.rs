@@ -22,6 +22,9 @@ pub(super) struct FastApiFields {
     faults: Vec<FieldFault>,
 }
 
+/// The faults after which a list is looked at no further.
+const MOST_FAULTS: usize = 100;
+
 impl FastApiFields {
     /// The fields of a body.
     ///
@@ -147,6 +150,11 @@ impl FastApiFields {
     /// Takes over the faults of fields further in.
     pub(super) fn take_faults(&mut self, inner: impl IntoIterator<Item = FieldFault>) {
         self.faults.extend(inner);
+    }
+
+    /// Are there more faults than anybody reads? Each takes memory, and a body may have as many as it has bytes.
+    pub(super) fn has_many_faults(&self) -> bool {
+        self.faults.len() >= MOST_FAULTS
     }
 
     /// The faults found so far.

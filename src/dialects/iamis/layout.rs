@@ -77,6 +77,9 @@ fn check(body: Json) -> Result<(), FastApiError> {
     let mut fields = FastApiFields::of_body(body)?;
     let tiles = fields.list("tiles");
     for (index, tile) in tiles.into_iter().enumerate() {
+        if fields.has_many_faults() {
+            break;
+        }
         let steps = [PlaceStep::Name("tiles".into()), PlaceStep::Index(index)];
         let place = fields.place().iter().cloned().chain(steps).collect();
         match FastApiFields::within(tile, place) {
@@ -99,6 +102,16 @@ mod tests {
     use actix_web::body::to_bytes;
 
     use super::*;
+
+    /// A body may have hundreds of thousands of tiles, and each fault takes some hundred bytes.
+    #[test]
+    fn not_more_faults_are_told_than_anybody_reads() {
+        let text = format!(r#"{{"tiles": [{}{{}}]}}"#, "{},".repeat(20_000));
+        let Err(FastApiError::Fields(faults)) = check(text.parse().unwrap()) else {
+            panic!("they are faults")
+        };
+        assert!((100..110).contains(&faults.len()), "{}", faults.len());
+    }
 
     #[test]
     fn members_that_it_does_not_know_are_left_out() {
