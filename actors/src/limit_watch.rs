@@ -16,9 +16,9 @@ use crate::messages::alarms::{BeyondLimit, SettleLimits};
 pub struct LimitWatch(Option<Box<[Box<str>]>>);
 
 impl LimitWatch {
-    /// Looks at the twin as it is now.
-    pub fn look(&mut self, twin: &Twin, alarms: &Addr<Alarms>) {
-        if !twin.has_limits() && self.0.as_deref().unwrap_or_default().is_empty() {
+    /// Looks at the twin as it is now; `had_limits` before. Limits that go end alarms that were told before the start.
+    pub fn look(&mut self, twin: &Twin, had_limits: bool, alarms: &Addr<Alarms>) {
+        if !twin.has_limits() && !had_limits && self.0.as_deref().unwrap_or_default().is_empty() {
             return;
         }
         let beyond = beyond(twin);

@@ -130,7 +130,7 @@ impl TwinActor {
         let mut twin = self.twin.write();
         let TwinDeps { subscribers, dialects, .. } = &*self.deps;
         let (catalog, listeners) = (|| self.deps.catalog.now(), &DialectListeners { subscribers, dialects });
-        let was_new = twin.is_new();
+        let (was_new, had_limits) = (twin.is_new(), twin.has_limits());
         // No word of a device changes its rights, and its messages are the many.
         let rights = |twin: &Twin| (DeviceAccess::of(twin), WatchedPlace::of(twin));
         let rights_before = (!is_of_device || was_new).then(|| rights(&twin));
@@ -159,7 +159,7 @@ impl TwinActor {
                 match deleted {
                     // A reader finds no twin from now on, before the first subscriber gets the event.
                     true => *twin = Twin::new(twin.id.clone(), twin.number, now),
-                    false => self.limits.look(&twin, &self.deps.alarms),
+                    false => self.limits.look(&twin, had_limits, &self.deps.alarms),
                 }
             }
             Err(refusal) => {

@@ -115,6 +115,9 @@ async fn limits_of_a_template_raise_alarms_that_end_with_the_fault() {
     let changed = hub.request(reqwest::Method::PUT, "/api/devices/b").json(&lower).send().await.unwrap();
     assert_eq!(changed.status(), 200);
     has_active(&hub, "b", &["limit.t"]).await;
+    // Also where they go before anything else comes after a start.
+    hub.kill().await;
+    let hub = installation.start().await;
     let none = json!({ "limits": { "t": null }, "template_id": null });
     let changed = hub.request(reqwest::Method::PUT, "/api/devices/b").json(&none).send().await.unwrap();
     assert_eq!(changed.status(), 200);
