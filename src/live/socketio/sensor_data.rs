@@ -20,6 +20,9 @@ use crate::live::subscription::{FeedEnded, LiveSubscriptions, Notification};
 const BUNDLE: usize = 64;
 /// Events of which the text is kept: all clients want it at about the same time.
 const KEPT: u64 = 512;
+/// A packet of at most this many bytes is kept for the other clients: long ones are few, and each would wait in memory
+/// until so many others have come.
+const LONGEST_KEPT: usize = 16_384;
 /// The name of the event.
 const NAME: &str = "sensor_data";
 /// The member that the hub sets. A device cannot speak for another, so its own is left out.
@@ -97,7 +100,7 @@ impl SensorDataPackets {
             Some((of, packet)) if Arc::ptr_eq(of, &recorded) => Arc::clone(packet),
             place => {
                 let packet = packet(&recorded.event);
-                *place = Some((recorded, Arc::clone(&packet)));
+                *place = (packet.len() <= LONGEST_KEPT).then(|| (recorded, Arc::clone(&packet)));
                 packet
             }
         }
