@@ -67,14 +67,33 @@ impl LiveRights {
             return self.device_lost(reach).await;
         }
         let mut changes: watch::Receiver<u64> = self.state.directory().changes();
+        let mut over = std::pin::pin!(self.web_token_over());
         loop {
             changes.mark_unchanged();
             if let Some(lost) = self.are_lost() {
                 return lost;
             }
-            if changes.changed().await.is_err() {
-                return std::future::pending().await; // the hub ends, and with it every session
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() {
+                    return std::future::pending().await; // the hub ends, and with it every session
+                },
+                () = &mut over => return RightsLost::SignedOut,
             }
+        }
+    }
+
+    /// Waits for the end that a web token says. One of another program has no session here that would end with it.
+    async fn web_token_over(&self) {
+        let token = match &self.credential {
+            // Keys of this hub have no dots in them.
+            OwnCredential::Bearer(token) if token.contains('.') => token,
+            _ => return std::future::pending().await,
+        };
+        loop {
+            let now = self.state.hub().clock.now();
+            let Ok(claims) = self.state.jwt.verify(token, now) else { return };
+            let left = claims.expires_at.millis().saturating_sub(now.millis());
+            tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or_default().max(1))).await;
         }
     }
 

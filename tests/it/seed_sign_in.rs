@@ -6,6 +6,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use twinhub_actors::SystemClock;
 use twinhub_domain::Clock as _;
 
@@ -160,6 +163,20 @@ async fn cloud_backend_takes_the_tokens_of_others_under_a_shared_secret_alone() 
     ] {
         assert_eq!(status(jwt(header, &claims, secret.as_bytes())).await, expected, "{header} {claims}");
     }
+    // A page sends what it has with everything, also where it signs in anew.
+    for stale in ["Bearer a.b.c", "Bearer none", "Basic eDp5"] {
+        let sign_in = hub.request(Method::POST, "/v1/auth/login").header("Authorization", stale);
+        let signed_in =
+            sign_in.json(&json!({ "username": "bob", "password": PASSWORD })).send().await.unwrap();
+        assert_eq!(signed_in.status(), 200, "{stale}");
+    }
+    // A socket ends with the token that it was opened by.
+    let soon = jwt(&header, &json!({ "sub": "bob", "exp": now() + 3 }), SECRET.as_bytes());
+    let mut request = format!("ws://{}/ws", hub.http).into_client_request().unwrap();
+    request.headers_mut().insert("Authorization", format!("Bearer {soon}").parse().unwrap());
+    let stream = TcpStream::connect(hub.http).await.unwrap();
+    let (socket, _) = client_async(request, stream).await.unwrap();
+    assert_eq!(crate::sign_in::sockets::closed(socket).await, 4401);
     let unsigned = jwt(&json!({ "alg": "none" }), &of("bob"), b"");
     let unsigned = unsigned.rsplit_once('.').unwrap().0.to_owned() + ".";
     assert_eq!(status(unsigned).await, 401);

@@ -8,4 +8,4 @@ mod lan;
 mod links;
 mod page;
 mod people;
-mod sockets;
+pub mod sockets;
