@@ -72,3 +72,33 @@ async fn a_key_reaches_what_both_it_and_its_owner_do() {
         assert_eq!(ids, expected, "{scope}");
     }
 }
+
+/// A group of an owner that an admin hung under another, or that others' groups stand under, is in others' reach too.
+#[tokio::test]
+async fn an_owner_moves_and_removes_no_group_that_others_reach_through() {
+    let hub = Installation::new().start().await;
+    let admin = Person::first(&hub, "ann").await;
+    let olga = with_scope(&hub, &admin, "olga", &json!("own")).await;
+    let group = |id: &str| json!({ "id": id, "name": id });
+    for id in ["hers", "beside", "over"] {
+        done(&hub, &olga, Method::POST, "/api/groups", &group(id)).await;
+    }
+    done(&hub, &admin, Method::POST, "/api/groups", &group("plant")).await;
+    done(&hub, &admin, Method::PUT, "/api/groups/hers", &json!({ "parent_group": "plant" })).await;
+    let under_over = json!({ "id": "theirs", "name": "Theirs", "parent_group": "over" });
+    done(&hub, &admin, Method::POST, "/api/groups", &under_over).await;
+    let beside = json!({ "parent_group": "beside" });
+    for id in ["hers", "over"] {
+        let path = format!("/api/groups/{id}");
+        let moved = refused(&hub, &olga, Method::PUT, &path, &beside).await;
+        assert_eq!((moved.0, &*moved.1), (403, "out_of_scope"), "{id}: {moved:?}");
+        let path = format!("{path}?force=true");
+        let removed = refused(&hub, &olga, Method::DELETE, &path, &json!({})).await;
+        assert_eq!((removed.0, &*removed.1), (403, "out_of_scope"), "{id}: {removed:?}");
+    }
+    // For her it is at the top, and what she sends back as she sees it changes nothing.
+    let as_seen = json!({ "name": "Hers", "parent_group": null });
+    done(&hub, &olga, Method::PUT, "/api/groups/hers", &as_seen).await;
+    assert_eq!(admin.json(&hub, "/api/groups/hers").await["parent_group"], "plant");
+    done(&hub, &olga, Method::DELETE, "/api/groups/beside", &json!({})).await;
+}

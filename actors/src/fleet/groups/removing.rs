@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::super::{FleetDeps, deliver};
 use super::Groups;
+use super::requests::NOT_ALONE;
 use crate::backoff::until_answered;
 use crate::mailbox::send_reply;
 use crate::messages::groups::{DeleteGroup, DeleteGroupReply, GroupRefusal};
@@ -48,6 +49,9 @@ impl Groups {
         if !reach.is_everywhere() && !reach.is_owners() && self.is_at_edge(id.as_str(), &reach) {
             let why = "what is in the first group of your scope would leave it: it is not yours to remove";
             return refuse(reply, GroupRefusal::Beyond(why));
+        }
+        if reach.is_owners() && !self.stands_as_its_owner_put_it(id.as_str(), &reach) {
+            return refuse(reply, GroupRefusal::Beyond(NOT_ALONE));
         }
         if let Err(refusal) = self.check_tag(id.as_str(), if_tag, &reach) {
             return refuse(reply, refusal);

@@ -16,6 +16,10 @@ use twinhub_domain::EntityTags;
 use twinhub_domain::fleet::{Group, GroupId, GroupPrecondition, GroupRequest, GroupTree, PlannedGroup};
 use twinhub_domain::text::searched;
 
+/// The reason why a group is not its owner's alone to move or remove.
+pub(super) const NOT_ALONE: &str =
+    "it stands under a group that is not yours, or groups that are not yours stand under it";
+
 impl Groups {
     fn plan(
         &self,
@@ -66,12 +70,15 @@ impl Groups {
         }
         match parent {
             None => Ok(()),
-            Some(None) if reach.is_owners() => Ok(()),
-            Some(Some(parent)) if reach.is_owners() && self.has_group(parent.as_str(), reach) => Ok(()),
             Some(None) if self.is_at_edge(id.as_str(), reach) => {
                 wish.parent_group = None;
                 Ok(())
             }
+            Some(_) if reach.is_owners() && !self.stands_as_its_owner_put_it(id.as_str(), reach) => {
+                Err(GroupRefusal::Beyond(NOT_ALONE))
+            }
+            Some(None) if reach.is_owners() => Ok(()),
+            Some(Some(parent)) if reach.is_owners() && self.has_group(parent.as_str(), reach) => Ok(()),
             Some(Some(parent))
                 if self.has_group(parent.as_str(), reach) && !self.is_at_edge(id.as_str(), reach) =>
             {
@@ -79,6 +86,21 @@ impl Groups {
             }
             Some(_) => Err(GroupRefusal::Beyond("the group would leave your scope, or is the first in it")),
         }
+    }
+
+    /// Does the group of an owner stand at the top or under one of theirs, with none of others' below? If not, its place is
+    /// not for its owner alone to say: what goes with it would leave the reach of others.
+    pub(super) fn stands_as_its_owner_put_it(&self, id: &str, reach: &Reach) -> bool {
+        let Some(group) = self.planned.get(id) else { return true };
+        let is_theirs = |id: &GroupId| self.has_group(id.as_str(), reach);
+        let mut below = vec![&group.id];
+        while let Some(group) = below.pop() {
+            if !is_theirs(group) {
+                return false;
+            }
+            below.extend(self.planned.children(Some(group)));
+        }
+        group.parent_group.as_ref().is_none_or(is_theirs)
     }
 
     /// Does the group stand under none that is within reach?
