@@ -155,9 +155,11 @@ impl ParsedPayload {
 pub fn readings(bytes: &[u8]) -> Result<ParsedPayload, PayloadError> {
     let mut left_out = Vec::new();
     let payload = parse(bytes, in_readings, &mut left_out)?;
-    let heard = read(payload).map(|heard| heard.of(bytes));
+    let is_batch = batch::is_one(&payload);
+    let heard = read(payload);
     if left_out.is_empty() {
-        return heard;
+        // The text of a batch is not that of its readings, and other programs stumble over values that are left out.
+        return if is_batch { heard } else { heard.map(|heard| heard.of(bytes)) };
     }
     let mut heard = match heard {
         Err(PayloadError::Empty) => ParsedPayload::default(), // what was in it is named
@@ -184,6 +186,9 @@ fn in_readings(path: &str, text: &str) -> Option<Json> {
 /// # Errors
 /// As [`readings`].
 pub fn readings_from(payload: Json) -> Result<ParsedPayload, PayloadError> {
+    if batch::is_one(&payload) {
+        return read(payload);
+    }
     let text = if let Json::Object(_) = payload { payload.to_string() } else { String::new() };
     Ok(read(payload)?.of(text.as_bytes()))
 }

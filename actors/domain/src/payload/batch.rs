@@ -23,11 +23,7 @@ pub(super) struct BatchEnvelope {
 /// Reads `{"readings": […], "timestamp"?, "message_id"?, "units"?}`; gives the object back where it is no batch. A
 /// device may have a reading of that name: a batch is an array with an object in it.
 pub(super) fn of(mut payload: Object) -> Result<Result<ParsedPayload, PayloadError>, Object> {
-    let is_batch = match payload.get("readings") {
-        Some(Json::Array(items)) => items.iter().any(|item| matches!(item, Json::Object(_))),
-        _ => false,
-    };
-    if !is_batch || payload.get("sensor_readings").is_some() {
+    if !has_payloads(&payload) {
         return Err(payload);
     }
     match payload.remove("readings") {
@@ -36,6 +32,23 @@ pub(super) fn of(mut payload: Object) -> Result<Result<ParsedPayload, PayloadErr
         }
         _ => Err(payload), // it was one a moment ago
     }
+}
+
+/// Is a payload a batch?
+pub(super) fn is_one(payload: &Json) -> bool {
+    match payload {
+        Json::Array(_) => true,
+        Json::Object(payload) => has_payloads(payload),
+        _ => false,
+    }
+}
+
+fn has_payloads(payload: &Object) -> bool {
+    let has_objects = match payload.get("readings") {
+        Some(Json::Array(items)) => items.iter().any(|item| matches!(item, Json::Object(_))),
+        _ => false,
+    };
+    has_objects && payload.get("sensor_readings").is_none()
 }
 
 impl BatchEnvelope {

@@ -325,3 +325,15 @@ proptest! {
         let _ = readings(&bytes);
     }
 }
+
+/// Subscribers are shown a message as it came where it says what its readings are, and nothing that was left out.
+#[test]
+fn the_text_is_kept_of_one_payload_alone() {
+    let kept = |text: &str| readings(text.as_bytes()).unwrap().samples.pop().unwrap().payload;
+    for text in [r#"{"t": 1.50, "more": {"a": []}}"#, r#"{"sensor_readings": [{"name": "t", "value": 1}]}"#] {
+        assert_eq!(kept(text).as_deref(), Some(text));
+    }
+    for text in [r#"[{"t": 1}]"#, r#"{"readings": [{"t": 1}]}"#, r#"{"t": 1, "u": 1e999}"#] {
+        assert_eq!(kept(text), None, "{text}");
+    }
+}
