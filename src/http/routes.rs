@@ -249,7 +249,7 @@ fn take(
     admission: &CallerAdmission,
 ) -> Result<Option<Quota>, (ApiError, Quota)> {
     let per_second = state.policy().rate_limit;
-    if per_second == 0 {
+    if per_second == 0 || state.socketio.has_session_of(request.path(), request.query_string()) {
         return Ok(None);
     }
     let Some(caller) = CountedCaller::of(admission, &client::of(request.request())) else { return Ok(None) };

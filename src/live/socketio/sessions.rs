@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use twinhub_access::limits::counted_address;
+
 use super::client::SocketIoClient;
 use super::sensor_data::SensorDataPackets;
 use crate::http::HttpConnections;
 use crate::http::problem::ApiError;
+use crate::http::problem::socketio::PATH;
 
 /// The sessions.
 #[derive(Debug)]
@@ -46,6 +49,14 @@ impl SocketIoSessions {
         client.filter(|client| client.look(|session| session.end().is_none()))
     }
 
+    /// Is it a request of a session that there is? Those come as events do, so they are none to count: the session was
+    /// counted as it began, and what waits for it is bounded.
+    #[must_use]
+    pub fn has_session_of(&self, path: &str, query: &str) -> bool {
+        let sid = || form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "sid");
+        path == PATH && sid().is_some_and(|(_, sid)| self.find(&sid).is_some())
+    }
+
     /// Takes a client in.
     ///
     /// # Errors
@@ -55,6 +66,8 @@ impl SocketIoSessions {
         client: Arc<SocketIoClient>,
         address: IpAddr,
     ) -> Result<ClientPlace, ApiError> {
+        // One host has a whole network of IPv6.
+        let address = counted_address(address);
         let most = self.connections.most_sessions();
         let mut open = self.lock();
         let there = open.of_address.get(&address).copied().unwrap_or_default();
