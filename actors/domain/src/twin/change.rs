@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{CLAIM_CODE_HASH, Field, PROVISIONED_BY, SetBy};
+use super::fields::{CLAIM_CODE_HASH, Field, SetBy};
 use super::{LayerLookup, Part, Patch, Refusal, Twin};
 use crate::clock::Timestamp;
 use crate::fleet::Layer;
@@ -119,13 +119,6 @@ impl Profile {
 }
 
 impl Registration {
-    /// Does a provisioning key register a device that has a credential, and not by that key? Its token would be another
-    /// than the device's own, and the key's holder would speak for it.
-    pub(super) fn is_of_another_key(&self, profile: &Profile) -> bool {
-        let key = self.patch.get(PROVISIONED_BY).and_then(Json::as_str);
-        key.is_some_and(|key| profile.text(PROVISIONED_BY) != key) && profile.has_credential()
-    }
-
     /// The patch, with `claimed` in it, once it is checked.
     pub(super) fn into_patch(
         mut self,

@@ -100,12 +100,6 @@ impl Profile {
         self.text(CERTIFICATE)
     }
 
-    /// Does the device come by a token or a certificate of its own?
-    #[must_use]
-    pub fn has_credential(&self) -> bool {
-        !self.certificate().is_empty() || self.token_hashes().next().is_some()
-    }
-
     /// The end of that certificate, where it is known.
     #[must_use]
     pub fn certificate_end(&self) -> Option<Timestamp> {

@@ -87,9 +87,7 @@ impl TwinTurn<'_> {
                 self.publish_configuration();
             }
             Input::Register(registration) => {
-                let is_taken =
-                    self.twin.control.claimed || registration.is_of_another_key(&self.twin.profile);
-                if !self.twin.is_new() && is_taken {
+                if !self.twin.is_new() && self.twin.control.claimed {
                     return Err(Refusal::Registered(self.twin.id.clone()));
                 }
                 let patch = registration.into_patch(self.twin, templates, now)?;

@@ -115,24 +115,6 @@ fn a_registration_ends_what_counted_before() {
     assert_eq!(scene.deadline(), None);
 }
 
-/// A device that was given a token while it was let in without one is nobody's yet, and no provisioning key's either.
-#[test]
-fn a_provisioning_key_takes_no_device_that_has_a_token() {
-    let provisioned = |scene: &mut Scene, key: &str, token: &str| {
-        let patch = object(&format!(r#"{{"token_hash": "{token}", "provisioned_by": "{key}"}}"#));
-        scene.try_input(Input::Register(Box::new(Registration { patch })), &cause())
-    };
-    let mut scene = Scene::new();
-    scene.input(Input::Appear, &cause());
-    make(&mut scene, "one", None);
-    assert!(matches!(provisioned(&mut scene, "key", "two"), Err(Refusal::Registered(_))));
-    assert_eq!(counting(&scene), ["one"]);
-    let mut scene = Scene::new();
-    scene.input(Input::Appear, &cause());
-    assert!(provisioned(&mut scene, "key", "two").is_ok(), "one without a credential is");
-    assert_eq!(counting(&scene), ["two"]);
-}
-
 #[test]
 fn the_end_of_an_overlap_moves_with_the_clock() {
     let mut scene = registered();
