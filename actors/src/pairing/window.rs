@@ -57,7 +57,7 @@ pub enum NewcomerClaim {
     Again,
     /// Another address came with it first.
     Others,
-    /// [`PairingWindow::MOST`] devices came already.
+    /// [`PairingWindow::MOST`] devices came already, or [`PairingWindow::MOST_OF_ADDRESS`] from the client's address.
     Full,
     /// The window of the pass has ended.
     Closed,
@@ -90,6 +90,8 @@ impl PairingWindow {
     pub const LONGEST_MS: i64 = 60 * 60 * 1_000;
     /// The most devices that come through one window.
     pub const MOST: usize = 1_000;
+    /// The most of them from one address, so that nobody uses the window up for all others.
+    pub const MOST_OF_ADDRESS: usize = 50;
 
     /// A window that is not open.
     #[must_use]
@@ -159,6 +161,7 @@ impl PairingWindow {
             Some(newcomer) if newcomer.address == pass.address => NewcomerClaim::Again,
             Some(_) => NewcomerClaim::Others,
             None if window.newcomers.len() >= Self::MOST => NewcomerClaim::Full,
+            None if window.newcomers_of(pass.address) >= Self::MOST_OF_ADDRESS => NewcomerClaim::Full,
             None => {
                 let newcomer = Newcomer { address: pass.address, came_at: now, given: None };
                 window.newcomers.insert(device.clone(), newcomer);
@@ -214,6 +217,10 @@ impl PairingWindow {
 impl OpenWindow {
     fn is_open(&self, uptime: u64) -> bool {
         !self.is_stopped && uptime < self.ends_at_ms
+    }
+
+    fn newcomers_of(&self, address: IpAddr) -> usize {
+        self.newcomers.values().filter(|newcomer| newcomer.address == address).count()
     }
 
     fn view(&self, uptime: u64) -> PairingView {
@@ -300,12 +307,18 @@ mod tests {
     fn a_window_lets_so_many_in_and_no_more() {
         let (_, window) = window();
         window.open(60_000, "");
-        let pass = window.pass(address(1)).unwrap();
+        let most_of_address = PairingWindow::MOST_OF_ADDRESS;
+        let pass =
+            |number: usize| window.pass(address(u8::try_from(number / most_of_address).unwrap())).unwrap();
+        let claim = |number: usize, id: &str| window.claim(&pass(number), &device(id));
         for number in 0..PairingWindow::MOST {
-            assert_eq!(window.claim(&pass, &device(&format!("d{number}"))), NewcomerClaim::First);
+            assert_eq!(claim(number, &format!("d{number}")), NewcomerClaim::First);
+            if number == most_of_address - 1 {
+                assert_eq!(claim(0, "one-more-of-it"), NewcomerClaim::Full, "others come, too");
+            }
         }
-        assert_eq!(window.claim(&pass, &device("one-more")), NewcomerClaim::Full);
-        assert_eq!(window.claim(&pass, &device("d0")), NewcomerClaim::Again);
+        assert_eq!(claim(PairingWindow::MOST, "one-more"), NewcomerClaim::Full);
+        assert_eq!(claim(0, "d0"), NewcomerClaim::Again);
     }
 
     #[test]
