@@ -31,6 +31,8 @@ struct OpenWindow {
 struct Newcomer {
     address: IpAddr,
     came_at: Timestamp,
+    /// It is registered.
+    has_joined: bool,
     given: Option<NewcomerToken>,
 }
 
@@ -163,12 +165,32 @@ impl PairingWindow {
             None if window.newcomers.len() >= Self::MOST => NewcomerClaim::Full,
             None if window.newcomers_of(pass.address) >= Self::MOST_OF_ADDRESS => NewcomerClaim::Full,
             None => {
-                let newcomer = Newcomer { address: pass.address, came_at: now, given: None };
+                let (address, came_at) = (pass.address, now);
+                let newcomer = Newcomer { address, came_at, has_joined: false, given: None };
                 window.newcomers.insert(device.clone(), newcomer);
                 NewcomerClaim::First
             }
         });
         claimed.unwrap_or(NewcomerClaim::Closed)
+    }
+
+    /// The device, which is registered, joins by this pass. True for the first time.
+    pub fn joins(&self, pass: &WindowPass, device: &DeviceId) -> bool {
+        let joined = self.with(pass, |window, _| {
+            let newcomer = window.newcomers.get_mut(device);
+            newcomer.is_some_and(|newcomer| !std::mem::replace(&mut newcomer.has_joined, true))
+        });
+        joined.unwrap_or(false)
+    }
+
+    /// Takes a claim back of which nothing came.
+    pub fn take_back(&self, pass: &WindowPass, device: &DeviceId) {
+        self.with(pass, |window, _| {
+            let came = window.newcomers.get(device);
+            if came.is_some_and(|newcomer| newcomer.address == pass.address && !newcomer.has_joined) {
+                window.newcomers.remove(device);
+            }
+        });
     }
 
     /// The device is being given the token of this hash: its client stays for a moment, to take it.
@@ -319,6 +341,24 @@ mod tests {
         }
         assert_eq!(claim(PairingWindow::MOST, "one-more"), NewcomerClaim::Full);
         assert_eq!(claim(0, "d0"), NewcomerClaim::Again);
+    }
+
+    #[test]
+    fn a_claim_is_taken_back_until_its_device_has_joined() {
+        let (_, window) = window();
+        window.open(60_000, "");
+        let (one, other) = (window.pass(address(1)).unwrap(), window.pass(address(2)).unwrap());
+        window.claim(&one, &device("pump"));
+        window.take_back(&other, &device("pump"));
+        assert_eq!(window.claim(&other, &device("pump")), NewcomerClaim::Others, "it is not theirs");
+        window.take_back(&one, &device("pump"));
+        assert!(window.view().unwrap().newcomers.is_empty());
+        assert!(!window.joins(&one, &device("pump")), "it did not come");
+        assert_eq!(window.claim(&other, &device("pump")), NewcomerClaim::First);
+        assert!(window.joins(&other, &device("pump")));
+        assert!(!window.joins(&other, &device("pump")), "it is told of once");
+        window.take_back(&other, &device("pump"));
+        assert_eq!(window.claim(&other, &device("pump")), NewcomerClaim::Again);
     }
 
     #[test]
