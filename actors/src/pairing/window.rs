@@ -1,7 +1,7 @@
 //! The pairing window itself: since when it is open, until when, and the devices that came through it. It is in memory
 //! alone, so a restart of the hub closes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,9 @@ use twinhub_domain::{Clock, DeviceId, Timestamp};
 
 /// A client that has just been given a token stays for this long, in ms: long enough to take the answer.
 const STAYS_MS: u64 = 10_000;
+
+/// Tokens given to one device that are remembered.
+const MOST_GIVEN: usize = 8;
 
 /// The window, open or not.
 pub struct PairingWindow {
@@ -33,10 +36,12 @@ struct Newcomer {
     came_at: Timestamp,
     /// It is registered.
     has_joined: bool,
-    given: Option<NewcomerToken>,
+    /// The last tokens that it was given, [`MOST_GIVEN`] at most, the newest last. Which of them counts, its twin knows: a
+    /// request for one may have failed.
+    given: VecDeque<NewcomerToken>,
 }
 
-/// The last token that a device was given through the window.
+/// A token that a device was given through the window.
 struct NewcomerToken {
     hash: Box<str>,
     /// By [`Clock::uptime_ms`].
@@ -166,7 +171,7 @@ impl PairingWindow {
             None if window.newcomers_of(pass.address) >= Self::MOST_OF_ADDRESS => NewcomerClaim::Full,
             None => {
                 let (address, came_at) = (pass.address, now);
-                let newcomer = Newcomer { address, came_at, has_joined: false, given: None };
+                let newcomer = Newcomer { address, came_at, has_joined: false, given: VecDeque::new() };
                 window.newcomers.insert(device.clone(), newcomer);
                 NewcomerClaim::First
             }
@@ -197,26 +202,29 @@ impl PairingWindow {
     pub fn gives_token(&self, pass: &WindowPass, device: &DeviceId, hash: &str) {
         self.with(pass, |window, uptime| {
             if let Some(newcomer) = window.newcomers.get_mut(device) {
-                newcomer.given = Some(NewcomerToken { hash: hash.into(), at_ms: uptime });
+                if newcomer.given.len() == MOST_GIVEN {
+                    newcomer.given.pop_front();
+                }
+                newcomer.given.push_back(NewcomerToken { hash: hash.into(), at_ms: uptime });
             }
         });
     }
 
-    /// The hash of the token that the client with this pass was given for the device.
+    /// The hashes of the tokens that the client with this pass was given for the device.
     #[must_use]
-    pub fn given_token(&self, pass: &WindowPass, device: &DeviceId) -> Option<Box<str>> {
+    pub fn given_tokens(&self, pass: &WindowPass, device: &DeviceId) -> Vec<Box<str>> {
         let given = self.with(pass, |window, _| {
             let own = window.newcomers.get(device).filter(|newcomer| newcomer.address == pass.address)?;
-            own.given.as_ref().map(|given| given.hash.clone())
+            Some(own.given.iter().map(|given| given.hash.clone()).collect())
         });
-        given.flatten()
+        given.flatten().unwrap_or_default()
     }
 
     /// Was the device given a token a moment ago?
     #[must_use]
     pub fn has_just_given_token(&self, pass: &WindowPass, device: &DeviceId) -> bool {
         let has_just = self.with(pass, |window, uptime| {
-            let given = window.newcomers.get(device).and_then(|newcomer| newcomer.given.as_ref());
+            let given = window.newcomers.get(device).and_then(|newcomer| newcomer.given.back());
             given.is_some_and(|given| uptime.saturating_sub(given.at_ms) < STAYS_MS)
         });
         has_just.unwrap_or(false)
@@ -370,11 +378,25 @@ mod tests {
         assert!(!window.has_just_given_token(&pass, &device("pump")));
         window.gives_token(&pass, &device("pump"), "hash");
         let elsewhere = window.pass(address(2)).unwrap();
-        assert_eq!(window.given_token(&pass, &device("pump")).as_deref(), Some("hash"));
-        assert_eq!(window.given_token(&elsewhere, &device("pump")), None);
+        assert_eq!(window.given_tokens(&pass, &device("pump")), [Box::<str>::from("hash")]);
+        assert!(window.given_tokens(&elsewhere, &device("pump")).is_empty());
         assert!(window.has_just_given_token(&pass, &device("pump")));
         assert!(!window.has_just_given_token(&pass, &device("fan")));
         clock.advance(STAYS_MS.cast_signed());
         assert!(!window.has_just_given_token(&pass, &device("pump")));
+    }
+
+    #[test]
+    fn tokens_that_were_given_before_are_known_beside_the_last() {
+        let (_, window) = window();
+        window.open(60_000, "");
+        let pass = window.pass(address(1)).unwrap();
+        window.claim(&pass, &device("pump"));
+        let hash = |number: usize| format!("hash {number}");
+        for number in 0..=MOST_GIVEN {
+            window.gives_token(&pass, &device("pump"), &hash(number));
+        }
+        let expected: Vec<Box<str>> = (1..=MOST_GIVEN).map(|number| hash(number).into()).collect();
+        assert_eq!(window.given_tokens(&pass, &device("pump")), expected);
     }
 }
