@@ -286,3 +286,17 @@ async fn clients_of_every_kind_show_their_certificates() {
     let values: Vec<&Value> = data.as_array().unwrap().iter().map(|reading| &reading["value"]).collect();
     assert!([9, 10, 11].iter().all(|value| values.contains(&&json!(value))), "{data}");
 }
+
+#[tokio::test]
+async fn a_certificate_is_bound_to_one_of_two_devices_at_once() {
+    let guarded = Guarded::with(&[], &["pump", "fan"]).await;
+    for _ in 0..8 {
+        let own = DeviceKeys::self_signed(&CertificateWish::of("x"));
+        let paths = [CERTIFICATE, "/api/devices/fan/certificate"];
+        let binding = paths.map(|path| guarded.bind(path, own.certificate.clone()));
+        let bound = futures_util::future::join_all(binding).await;
+        let mut statuses: Vec<u16> = bound.iter().map(|(status, _)| *status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "{bound:?}");
+    }
+}
