@@ -300,3 +300,18 @@ async fn a_certificate_is_bound_to_one_of_two_devices_at_once() {
         assert_eq!(statuses, [200, 409], "{bound:?}");
     }
 }
+
+#[tokio::test]
+async fn a_certificate_that_goes_to_another_device_lets_that_one_in_at_once() {
+    let guarded = Guarded::with(&[], &["pump", "fan"]).await;
+    let own = DeviceKeys::self_signed(&CertificateWish::of("x"));
+    assert_eq!(guarded.bind(CERTIFICATE, own.certificate.clone()).await.0, 200);
+    // By a client id that is no device's, so that its device is looked up by the certificate.
+    let mut device = guarded.connect(&own, "client-7", None).await.unwrap();
+    let removed = guarded.ann.request(&guarded.hub, Method::DELETE, CERTIFICATE).send().await.unwrap();
+    assert_eq!(removed.status(), 200);
+    device.until_ended().await;
+    let (status, bound) = guarded.bind("/api/devices/fan/certificate", own.certificate.clone()).await;
+    assert_eq!(status, 200, "{bound}");
+    assert_eq!(guarded.connect(&own, "client-7", None).await.err(), None);
+}
