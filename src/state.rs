@@ -13,7 +13,7 @@ use twinhub_mqtt::Link;
 use twinhub_tls::ServerTls;
 
 use crate::api::devices::claim_tries::ClaimTries;
-use crate::api::devices::token::PendingTokens;
+use crate::api::devices::token::PendingCredentials;
 use crate::api::firmware::Folder;
 use crate::dialects::{CloudBackendState, RecentReadings, WeatherSettings};
 use crate::http::rate_limit::CallerRateLimiter;
@@ -90,8 +90,8 @@ pub struct WebState {
     pub turns: CallerTurns,
     /// The requests that callers have sent.
     pub rates: CallerRateLimiter,
-    /// Tokens that devices are being given.
-    pub giving: PendingTokens,
+    /// Tokens and certificates that devices are being given.
+    pub giving: PendingCredentials,
     /// Wrong claim codes.
     pub claims: ClaimTries,
     pub tokens: Tokens,
@@ -128,7 +128,7 @@ impl WebState {
             firmware: settings.firmware.clone(),
             turns: CallerTurns::default(),
             rates: CallerRateLimiter::default(),
-            giving: PendingTokens::default(),
+            giving: PendingCredentials::default(),
             claims: ClaimTries::default(),
             tokens: settings.tokens.clone(),
             anonymous: settings.anonymous,

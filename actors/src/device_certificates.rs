@@ -153,15 +153,16 @@ impl DeviceCertificates {
                 None => {}
             }
         }
-        let Some(id) = self.find_bound(certificate, &fingerprint).await? else { return Err(refusal) };
-        let device = self.devices.get(&id).await.ok_or(CertificateRefusal::Unavailable)?;
-        match device.certificate(&fingerprint, false) {
-            Some(held) => admit(device, certificate, held, &fingerprint, now),
-            None => {
-                self.forget(certificate);
-                Err(refusal)
+        // The device that is remembered may not be the one to which it is bound by now: then the store is asked.
+        for _ in 0..2 {
+            let Some(id) = self.find_bound(certificate, &fingerprint).await? else { break };
+            let device = self.devices.get(&id).await.ok_or(CertificateRefusal::Unavailable)?;
+            if let Some(held) = device.certificate(&fingerprint, false) {
+                return admit(device, certificate, held, &fingerprint, now);
             }
+            self.forget(certificate);
         }
+        Err(refusal)
     }
 
     /// Writes a line to the log: a certificate let nobody in.

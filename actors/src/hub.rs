@@ -265,6 +265,7 @@ impl Hub {
                 counters: Arc::clone(&counters),
                 directory: Arc::clone(&directory),
                 tree: Arc::clone(&tree),
+                places: Arc::clone(&places),
                 catalog: Arc::clone(&catalog),
                 secrets: settings.secrets.clone(),
                 longest_rest: settings.longest_rest,

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 use twinhub_access::{Action, AuditEntry};
 use twinhub_domain::cause::Source;
-use twinhub_domain::receipt::Receipt;
+use twinhub_domain::receipt::{NotAccepted, Receipt};
 use twinhub_domain::twin::Registration;
 use twinhub_domain::twin::fields::UNPAIRED_SINCE;
 use twinhub_domain::{Cause, Clock, DeviceId, Input, Json};
@@ -62,16 +62,24 @@ impl Pairing {
         };
         let known = self.devices.get(device).await.filter(|known| may_come(known))?;
         match self.window.claim(pass, device) {
-            NewcomerClaim::First => self.note(pass, device),
-            NewcomerClaim::Again => {}
+            NewcomerClaim::First | NewcomerClaim::Again => {}
             NewcomerClaim::Others | NewcomerClaim::Full | NewcomerClaim::Closed => return None,
         }
-        if known.access.exists {
-            return Some(known);
+        let known = match known.access.exists {
+            true => known,
+            false => {
+                if !self.begin(device).await? {
+                    self.window.take_back(pass, device);
+                    return None;
+                }
+                let begun = self.devices.get(device).await;
+                begun.filter(|known| known.access.exists && may_come(known))?
+            }
+        };
+        if self.window.joins(pass, device) {
+            self.note(pass, device);
         }
-        self.begin(device).await?;
-        let begun = self.devices.get(device).await;
-        begun.filter(|known| known.access.exists && may_come(known))
+        Some(known)
     }
 
     /// Lets a client with this pass have a token made for `device`. One that was given such a token may ask for another, as
@@ -81,10 +89,12 @@ impl Pairing {
             return true;
         }
         let Some(known) = self.devices.get(device).await else { return false };
-        let is_its = |hash: &str| known.own_credentials().all(|own| *own == *hash);
+        // The last that it was given need not be the one that counts: that request may have failed.
+        let given = self.window.given_tokens(pass, device);
         known.access.is_unpaired
             && !known.access.is_out_of_service
-            && self.window.given_token(pass, device).is_some_and(|hash| is_its(&hash))
+            && !given.is_empty()
+            && known.own_credentials().all(|own| given.iter().any(|hash| *own == **hash))
     }
 
     /// Has `device` a token or a certificate? None where that cannot be found out now.
@@ -92,8 +102,8 @@ impl Pairing {
         Some(self.devices.get(device).await?.has_credentials())
     }
 
-    /// Registers a newcomer, for somebody to claim.
-    async fn begin(&self, device: &DeviceId) -> Option<()> {
+    /// Registers a newcomer, for somebody to claim; false: it was refused. None: nobody knows now, and it may be registered yet.
+    async fn begin(&self, device: &DeviceId) -> Option<bool> {
         let patch = [("claimed", Json::Bool(false)), (UNPAIRED_SINCE, self.clock.now().to_string().into())];
         let registration = Registration { patch: patch.into_iter().collect() };
         let (reply, settled) = oneshot::channel();
@@ -108,10 +118,10 @@ impl Pairing {
         };
         try_send_unbounded(&self.supervisor, deliver).ok()?; // gone, the hub shuts down
         match tokio::time::timeout(BEGUN_WITHIN, settled).await {
-            Ok(Ok(Ok(_))) => Some(()),
+            Ok(Ok(Ok(_))) => Some(true),
             Ok(Ok(Err(refusal))) => {
                 warn!(%device, ?refusal, "a device that came for pairing could not be registered");
-                None
+                matches!(refusal, NotAccepted::Refused(_)).then_some(false)
             }
             Ok(Err(_)) | Err(_) => None,
         }

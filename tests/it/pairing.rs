@@ -232,3 +232,30 @@ async fn the_window_is_opened_and_closed_on_the_command_line() {
     let (code, _, error) = pair(&["--for", "2h"]).await;
     assert!(code == 1 && error.contains("an hour at most"), "{error}");
 }
+
+#[tokio::test]
+async fn a_provisioning_key_takes_no_device_that_was_paired() {
+    let (_installation, hub, ann) = hub_of("strict").await;
+    open(&hub, &ann, &json!({})).await;
+    let provision = async |key: Option<&str>| {
+        let asked = hub.request(Method::POST, "/api/provision").json(&json!({ "device_id": "pump-1" }));
+        let asked = key.into_iter().fold(asked, |asked, key| asked.bearer_auth(key));
+        let answer = asked.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, paired) = provision(None).await;
+    assert_eq!(status, 201, "{paired}");
+    let made = json!({ "name": "pumps", "uses": 1, "ids": ["pump-*"], "until": "2999-12-31" });
+    let made = ann.send(&hub, Method::POST, "/api/provisioning/keys", &made).await;
+    let made: Value = made.json().await.unwrap();
+    let (status, refused) = provision(made["secret"].as_str()).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("device_exists")), "{refused}");
+    let token = paired["auth_token"].as_str().unwrap();
+    let reading = hub.request(Method::POST, "/api/devices/pump-1/data").bearer_auth(token);
+    assert_eq!(
+        reading.json(&json!({ "t": 1 })).send().await.unwrap().status(),
+        201,
+        "its token counts still"
+    );
+    assert_eq!(ann.json(&hub, "/api/provisioning/keys").await[0]["used"], 0, "the use was given back");
+}

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::confined::RuleBounds;
 use super::perform::append;
-use super::signed::{self, Signer};
+use super::signed::{self, DeliveryKey, Signer};
 use super::templates::TemplateChanges;
 use super::{AuthorsChanged, Automation};
 use crate::mailbox::{send_reply, try_send_unbounded};
@@ -201,26 +201,20 @@ impl Automation {
                 None => RuleCaller::default(), // files and templates are the hub's own
             };
             let key = signed::key(secret).filter(|key| key.chars().count() >= SHORTEST_SECRET)?;
-            Some(Signer { key, caller })
+            Some(Signer { rule: rule.id.clone(), key, caller })
         });
         let checked = signed::signed_by(signature, body, signers.collect());
-        ctx.spawn(checked.into_actor(self).map(move |callers, this, ctx| {
-            if !callers.iter().any(|caller| this.sees_webhook(caller, &name)) {
+        ctx.spawn(checked.into_actor(self).map(move |(signers, body), this, ctx| {
+            let Some(signer) = signers.iter().find(|signer| this.sees_webhook(&signer.caller, &name)) else {
                 return send_reply(reply, Err(signed::WRONG));
-            }
-            let key = delivery.map(|delivery| (name.clone(), delivery));
-            let reply = match &key {
-                Some(key) => this.signed.begin(key, reply),
-                None => Some(reply),
             };
-            let Some(reply) = reply else { return };
+            let keys = DeliveryKey::of(&name, &signer.rule, delivery, body, &signature);
+            let Some(reply) = this.signed.begin(&keys, reply) else { return };
             let cause = Cause::new(Source::Rest, &format!("webhook:{name}"));
             let event = this.signal(AutomationSignal::Webhook { name, body: payload }, cause);
             this.commit(vec![event], Kept::default(), ctx, move |this, settled, _| {
                 let seq = settled.ok().and_then(|taken| taken.seq);
-                if let Some(key) = key {
-                    this.signed.end(key, seq);
-                }
+                this.signed.end(keys, seq);
                 send_reply(reply, seq.ok_or(RuleRefusal::Lost));
             });
         }));

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use self::creation::AT_ONCE;
+use self::makers::MakerLooks;
 use self::table::JobTable;
 use super::{FleetDeps, RecordEntry, RecordRepository};
 use crate::backoff::until_answered;
@@ -38,7 +39,7 @@ use twinhub_domain::fleet::job::TurnTime;
 use twinhub_domain::fleet::{Job, JobAction, JobId, JobStatus, RecordChange, RecordKind};
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_mqtt::receipt;
-use twinhub_store::{FleetRecord, JobOp, JobPlace, RuleAuthor, Store};
+use twinhub_store::{FleetRecord, JobOp, JobPlace, Store};
 
 /// Jobs that came to their end are remembered, so many of them.
 const REMEMBERED: usize = 1_000;
@@ -51,6 +52,7 @@ pub struct Jobs {
     /// Changes of jobs that are on their way to the store.
     unsettled: usize,
     turns: TurnTime,
+    looks: MakerLooks,
     /// Nobody gets a turn just now, so that other traffic has its own.
     resting: bool,
     ticking: bool,
@@ -68,6 +70,7 @@ impl Jobs {
             deps,
             unsettled: 0,
             turns: TurnTime::default(),
+            looks: MakerLooks::default(),
             resting: false,
             ticking: false,
             begun: false,
@@ -107,7 +110,7 @@ impl Jobs {
         self.feed(ctx);
         self.tick_later(ctx);
         self.watch_makers(ctx);
-        self.stop_orphans(ctx);
+        self.look_at_makers(ctx);
     }
 
     /// Stores a job as it is now with an event, and commits `ops` with it. Then `then` goes on.
@@ -234,32 +237,6 @@ impl Jobs {
             {}
         });
     }
-
-    /// Stops the jobs whose makers may not go on with them.
-    fn stop_orphans(&mut self, ctx: &mut Context<Self>) {
-        let ids: Vec<JobId> = self.table.runs.keys().copied().collect();
-        for id in ids {
-            self.check_maker(id, ctx);
-        }
-    }
-
-    /// Stops a job whose maker may not go on with it.
-    pub(super) fn check_maker(&mut self, id: JobId, ctx: &mut Context<Self>) {
-        let job = self.table.jobs.get(&id).filter(|job| !job.status.is_final());
-        let Some(maker) = job.and_then(|job| RuleAuthor::parse(job.maker.as_deref()?)) else { return };
-        match makers::reach_of(&self.deps, &maker) {
-            None => self.stop(id, makers::MAY_NOT, ctx),
-            Some(reach) if reach.is_everywhere() => {}
-            Some(reach) => {
-                let places = places(Arc::clone(&self.deps.store), vec![id], reach).into_actor(self);
-                ctx.spawn(places.map(move |places, this, ctx| {
-                    if places.get(&id).is_some_and(|place| place.has_beyond) {
-                        this.stop(id, makers::BEYOND, ctx);
-                    }
-                }));
-            }
-        }
-    }
 }
 
 /// Where the devices of jobs are.
@@ -335,7 +312,7 @@ impl Handler<MakersChanged> for Jobs {
     type Result = ();
 
     fn handle(&mut self, _: MakersChanged, ctx: &mut Context<Self>) {
-        self.stop_orphans(ctx);
+        self.look_at_makers(ctx);
     }
 }
 

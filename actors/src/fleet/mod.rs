@@ -28,6 +28,7 @@ use crate::delivery;
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::messages::supervisor::{Deliver, IfUnknown};
+use crate::places::Places;
 use crate::search::Search;
 use crate::supervisor::Supervisor;
 use twinhub_domain::receipt::{InputOutcome, NotAccepted};
@@ -47,6 +48,8 @@ pub struct FleetDeps {
     /// Users and keys, whose rights jobs go on with.
     pub directory: Arc<Directory>,
     pub tree: Arc<TreeNow>,
+    /// The places of devices: a job goes on where its maker reaches.
+    pub places: Arc<Places>,
     /// The templates as they are now.
     pub catalog: Arc<CatalogNow>,
     /// The keys that rules of templates may sign with.

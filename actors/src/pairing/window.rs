@@ -1,7 +1,7 @@
 //! The pairing window itself: since when it is open, until when, and the devices that came through it. It is in memory
 //! alone, so a restart of the hub closes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,9 @@ use twinhub_domain::{Clock, DeviceId, Timestamp};
 
 /// A client that has just been given a token stays for this long, in ms: long enough to take the answer.
 const STAYS_MS: u64 = 10_000;
+
+/// Tokens given to one device that are remembered.
+const MOST_GIVEN: usize = 8;
 
 /// The window, open or not.
 pub struct PairingWindow {
@@ -31,10 +34,14 @@ struct OpenWindow {
 struct Newcomer {
     address: IpAddr,
     came_at: Timestamp,
-    given: Option<NewcomerToken>,
+    /// It is registered.
+    has_joined: bool,
+    /// The last tokens that it was given, [`MOST_GIVEN`] at most, the newest last. Which of them counts, its twin knows: a
+    /// request for one may have failed.
+    given: VecDeque<NewcomerToken>,
 }
 
-/// The last token that a device was given through the window.
+/// A token that a device was given through the window.
 struct NewcomerToken {
     hash: Box<str>,
     /// By [`Clock::uptime_ms`].
@@ -57,7 +64,7 @@ pub enum NewcomerClaim {
     Again,
     /// Another address came with it first.
     Others,
-    /// [`PairingWindow::MOST`] devices came already.
+    /// [`PairingWindow::MOST`] devices came already, or [`PairingWindow::MOST_OF_ADDRESS`] from the client's address.
     Full,
     /// The window of the pass has ended.
     Closed,
@@ -90,6 +97,8 @@ impl PairingWindow {
     pub const LONGEST_MS: i64 = 60 * 60 * 1_000;
     /// The most devices that come through one window.
     pub const MOST: usize = 1_000;
+    /// The most of them from one address, so that nobody uses the window up for all others.
+    pub const MOST_OF_ADDRESS: usize = 50;
 
     /// A window that is not open.
     #[must_use]
@@ -159,8 +168,10 @@ impl PairingWindow {
             Some(newcomer) if newcomer.address == pass.address => NewcomerClaim::Again,
             Some(_) => NewcomerClaim::Others,
             None if window.newcomers.len() >= Self::MOST => NewcomerClaim::Full,
+            None if window.newcomers_of(pass.address) >= Self::MOST_OF_ADDRESS => NewcomerClaim::Full,
             None => {
-                let newcomer = Newcomer { address: pass.address, came_at: now, given: None };
+                let (address, came_at) = (pass.address, now);
+                let newcomer = Newcomer { address, came_at, has_joined: false, given: VecDeque::new() };
                 window.newcomers.insert(device.clone(), newcomer);
                 NewcomerClaim::First
             }
@@ -168,30 +179,52 @@ impl PairingWindow {
         claimed.unwrap_or(NewcomerClaim::Closed)
     }
 
-    /// The device is being given the token of this hash: its client stays for a moment, to take it.
-    pub fn gives_token(&self, pass: &WindowPass, device: &DeviceId, hash: &str) {
-        self.with(pass, |window, uptime| {
-            if let Some(newcomer) = window.newcomers.get_mut(device) {
-                newcomer.given = Some(NewcomerToken { hash: hash.into(), at_ms: uptime });
+    /// The device, which is registered, joins by this pass. True for the first time.
+    pub fn joins(&self, pass: &WindowPass, device: &DeviceId) -> bool {
+        let joined = self.with(pass, |window, _| {
+            let newcomer = window.newcomers.get_mut(device);
+            newcomer.is_some_and(|newcomer| !std::mem::replace(&mut newcomer.has_joined, true))
+        });
+        joined.unwrap_or(false)
+    }
+
+    /// Takes a claim back of which nothing came.
+    pub fn take_back(&self, pass: &WindowPass, device: &DeviceId) {
+        self.with(pass, |window, _| {
+            let came = window.newcomers.get(device);
+            if came.is_some_and(|newcomer| newcomer.address == pass.address && !newcomer.has_joined) {
+                window.newcomers.remove(device);
             }
         });
     }
 
-    /// The hash of the token that the client with this pass was given for the device.
+    /// The device is being given the token of this hash: its client stays for a moment, to take it.
+    pub fn gives_token(&self, pass: &WindowPass, device: &DeviceId, hash: &str) {
+        self.with(pass, |window, uptime| {
+            if let Some(newcomer) = window.newcomers.get_mut(device) {
+                if newcomer.given.len() == MOST_GIVEN {
+                    newcomer.given.pop_front();
+                }
+                newcomer.given.push_back(NewcomerToken { hash: hash.into(), at_ms: uptime });
+            }
+        });
+    }
+
+    /// The hashes of the tokens that the client with this pass was given for the device.
     #[must_use]
-    pub fn given_token(&self, pass: &WindowPass, device: &DeviceId) -> Option<Box<str>> {
+    pub fn given_tokens(&self, pass: &WindowPass, device: &DeviceId) -> Vec<Box<str>> {
         let given = self.with(pass, |window, _| {
             let own = window.newcomers.get(device).filter(|newcomer| newcomer.address == pass.address)?;
-            own.given.as_ref().map(|given| given.hash.clone())
+            Some(own.given.iter().map(|given| given.hash.clone()).collect())
         });
-        given.flatten()
+        given.flatten().unwrap_or_default()
     }
 
     /// Was the device given a token a moment ago?
     #[must_use]
     pub fn has_just_given_token(&self, pass: &WindowPass, device: &DeviceId) -> bool {
         let has_just = self.with(pass, |window, uptime| {
-            let given = window.newcomers.get(device).and_then(|newcomer| newcomer.given.as_ref());
+            let given = window.newcomers.get(device).and_then(|newcomer| newcomer.given.back());
             given.is_some_and(|given| uptime.saturating_sub(given.at_ms) < STAYS_MS)
         });
         has_just.unwrap_or(false)
@@ -214,6 +247,10 @@ impl PairingWindow {
 impl OpenWindow {
     fn is_open(&self, uptime: u64) -> bool {
         !self.is_stopped && uptime < self.ends_at_ms
+    }
+
+    fn newcomers_of(&self, address: IpAddr) -> usize {
+        self.newcomers.values().filter(|newcomer| newcomer.address == address).count()
     }
 
     fn view(&self, uptime: u64) -> PairingView {
@@ -300,12 +337,36 @@ mod tests {
     fn a_window_lets_so_many_in_and_no_more() {
         let (_, window) = window();
         window.open(60_000, "");
-        let pass = window.pass(address(1)).unwrap();
+        let most_of_address = PairingWindow::MOST_OF_ADDRESS;
+        let pass =
+            |number: usize| window.pass(address(u8::try_from(number / most_of_address).unwrap())).unwrap();
+        let claim = |number: usize, id: &str| window.claim(&pass(number), &device(id));
         for number in 0..PairingWindow::MOST {
-            assert_eq!(window.claim(&pass, &device(&format!("d{number}"))), NewcomerClaim::First);
+            assert_eq!(claim(number, &format!("d{number}")), NewcomerClaim::First);
+            if number == most_of_address - 1 {
+                assert_eq!(claim(0, "one-more-of-it"), NewcomerClaim::Full, "others come, too");
+            }
         }
-        assert_eq!(window.claim(&pass, &device("one-more")), NewcomerClaim::Full);
-        assert_eq!(window.claim(&pass, &device("d0")), NewcomerClaim::Again);
+        assert_eq!(claim(PairingWindow::MOST, "one-more"), NewcomerClaim::Full);
+        assert_eq!(claim(0, "d0"), NewcomerClaim::Again);
+    }
+
+    #[test]
+    fn a_claim_is_taken_back_until_its_device_has_joined() {
+        let (_, window) = window();
+        window.open(60_000, "");
+        let (one, other) = (window.pass(address(1)).unwrap(), window.pass(address(2)).unwrap());
+        window.claim(&one, &device("pump"));
+        window.take_back(&other, &device("pump"));
+        assert_eq!(window.claim(&other, &device("pump")), NewcomerClaim::Others, "it is not theirs");
+        window.take_back(&one, &device("pump"));
+        assert!(window.view().unwrap().newcomers.is_empty());
+        assert!(!window.joins(&one, &device("pump")), "it did not come");
+        assert_eq!(window.claim(&other, &device("pump")), NewcomerClaim::First);
+        assert!(window.joins(&other, &device("pump")));
+        assert!(!window.joins(&other, &device("pump")), "it is told of once");
+        window.take_back(&other, &device("pump"));
+        assert_eq!(window.claim(&other, &device("pump")), NewcomerClaim::Again);
     }
 
     #[test]
@@ -317,11 +378,25 @@ mod tests {
         assert!(!window.has_just_given_token(&pass, &device("pump")));
         window.gives_token(&pass, &device("pump"), "hash");
         let elsewhere = window.pass(address(2)).unwrap();
-        assert_eq!(window.given_token(&pass, &device("pump")).as_deref(), Some("hash"));
-        assert_eq!(window.given_token(&elsewhere, &device("pump")), None);
+        assert_eq!(window.given_tokens(&pass, &device("pump")), [Box::<str>::from("hash")]);
+        assert!(window.given_tokens(&elsewhere, &device("pump")).is_empty());
         assert!(window.has_just_given_token(&pass, &device("pump")));
         assert!(!window.has_just_given_token(&pass, &device("fan")));
         clock.advance(STAYS_MS.cast_signed());
         assert!(!window.has_just_given_token(&pass, &device("pump")));
+    }
+
+    #[test]
+    fn tokens_that_were_given_before_are_known_beside_the_last() {
+        let (_, window) = window();
+        window.open(60_000, "");
+        let pass = window.pass(address(1)).unwrap();
+        window.claim(&pass, &device("pump"));
+        let hash = |number: usize| format!("hash {number}");
+        for number in 0..=MOST_GIVEN {
+            window.gives_token(&pass, &device("pump"), &hash(number));
+        }
+        let expected: Vec<Box<str>> = (1..=MOST_GIVEN).map(|number| hash(number).into()).collect();
+        assert_eq!(window.given_tokens(&pass, &device("pump")), expected);
     }
 }

@@ -3,7 +3,6 @@
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use twinhub_actors::access::stored_fingerprint;
-use twinhub_actors::messages::archive::FindCertificate;
 use twinhub_domain::twin::CertificateChange;
 use twinhub_domain::{Input, Timestamp, Twin, payload};
 use twinhub_tls::{CertificateState, read_client_certificate};
@@ -18,7 +17,7 @@ use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
 use crate::http::extract::precondition::if_match;
 use crate::http::extract::read;
-use crate::http::problem::{ApiError, DeviceProblem, Problem};
+use crate::http::problem::{ApiError, Problem};
 use crate::http::reply;
 
 /// The certificate that is bound to a device.
@@ -129,10 +128,7 @@ pub async fn put_certificate(
     params.finish()?;
     let if_version = if_match(&request)?;
     let (fingerprint, expires) = certificate(&body, access.now())?;
-    match access.ask(FindCertificate(fingerprint.clone())).await?? {
-        Some(holder) if holder != id => return Err(DeviceProblem::CertificateTaken.into()),
-        _ => {}
-    }
+    let _given = access.state.giving.begin_binding(&access, &fingerprint, &id).await?;
     let change = CertificateChange::Bind { fingerprint: fingerprint.into(), expires };
     let twin = make(&access, id, if_version, Input::SetCertificate(change)).await?;
     let bound = DeviceCertificate::of(&twin, access.now());

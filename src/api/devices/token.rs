@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use twinhub_access::secret::RANDOM_BYTES;
 use twinhub_access::{Secret, SecretKind};
 use twinhub_actors::access::{Grant, Tokens};
-use twinhub_actors::messages::archive::FindToken;
+use twinhub_actors::messages::archive::{FindCertificate, FindToken};
 use twinhub_domain::DeviceId;
 
 use crate::http::problem::{ApiError, DeviceProblem};
@@ -29,19 +29,20 @@ pub fn make() -> Result<String, getrandom::Error> {
     Ok(Secret::new(SecretKind::Device, &bytes).reveal().to_owned())
 }
 
-/// The tokens that are being given just now: two devices must not be given the same one at the same moment, while the
-/// store knows of neither.
+/// The tokens and certificates that are being given just now: two devices must not be given the same one at the same moment,
+/// while the store knows of neither.
 #[derive(Debug, Default)]
-pub struct PendingTokens(Mutex<HashSet<String>>);
+pub struct PendingCredentials(Mutex<HashSet<String>>);
 
-/// A token that is being given, until this is dropped.
+/// A token or certificate that is being given, until this is dropped.
 #[derive(Debug)]
-pub struct PendingToken<'a> {
-    pending: &'a PendingTokens,
-    hash: String,
+pub struct PendingCredential<'a> {
+    pending: &'a PendingCredentials,
+    /// The hash of the token, or the fingerprint of the certificate.
+    stored: String,
 }
 
-impl PendingTokens {
+impl PendingCredentials {
     /// Begins to give `device` this token.
     ///
     /// # Errors
@@ -52,12 +53,8 @@ impl PendingTokens {
         tokens: &Tokens,
         token: &str,
         device: &DeviceId,
-    ) -> Result<PendingToken<'_>, ApiError> {
-        let hash = tokens.hash(token);
-        if !self.hashes().insert(hash.clone()) {
-            return Err(DeviceProblem::TokenTaken.into());
-        }
-        let given = PendingToken { pending: self, hash: hash.clone() };
+    ) -> Result<PendingCredential<'_>, ApiError> {
+        let given = self.hold(tokens.hash(token)).ok_or(DeviceProblem::TokenTaken)?;
         for stored in tokens.forms(token) {
             match hub.ask(FindToken(stored)).await?? {
                 Some(holder) if holder != *device => return Err(DeviceProblem::TokenTaken.into()),
@@ -67,14 +64,37 @@ impl PendingTokens {
         Ok(given)
     }
 
-    fn hashes(&self) -> MutexGuard<'_, HashSet<String>> {
+    /// Begins to bind the certificate with this fingerprint to `device`.
+    ///
+    /// # Errors
+    /// It is bound to another device, or is being bound.
+    pub async fn begin_binding(
+        &self,
+        hub: &Grant,
+        fingerprint: &str,
+        device: &DeviceId,
+    ) -> Result<PendingCredential<'_>, ApiError> {
+        let given = self.hold(fingerprint.to_owned()).ok_or(DeviceProblem::CertificateTaken)?;
+        match hub.ask(FindCertificate(fingerprint.to_owned())).await?? {
+            Some(holder) if holder != *device => Err(DeviceProblem::CertificateTaken.into()),
+            _ => Ok(given),
+        }
+    }
+
+    /// Holds a credential by its stored form; none where it is held.
+    fn hold(&self, stored: String) -> Option<PendingCredential<'_>> {
+        let is_free = self.held().insert(stored.clone());
+        is_free.then(|| PendingCredential { pending: self, stored })
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for PendingToken<'_> {
+impl Drop for PendingCredential<'_> {
     fn drop(&mut self) {
-        self.pending.hashes().remove(&self.hash);
+        self.pending.held().remove(&self.stored);
     }
 }
 
@@ -87,5 +107,15 @@ mod tests {
         let (one, two) = (make().unwrap(), make().unwrap());
         assert!(one.len() == 67 && one.starts_with("twh_dev_"), "{one}");
         assert_ne!(one, two);
+    }
+
+    #[test]
+    fn a_credential_is_held_by_one_until_that_is_over() {
+        let pending = PendingCredentials::default();
+        let first = pending.hold("sha256:ab".into());
+        assert!(first.is_some() && pending.hold("sha256:ab".into()).is_none());
+        assert!(pending.hold("sha256:cd".into()).is_some());
+        drop(first);
+        assert!(pending.hold("sha256:ab".into()).is_some());
     }
 }

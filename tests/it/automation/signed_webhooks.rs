@@ -146,6 +146,28 @@ async fn a_time_that_is_signed_with_it_must_be_near() {
 }
 
 #[tokio::test]
+async fn a_signature_of_a_time_sets_off_its_rule_once() {
+    let hub = Installation::new().start().await;
+    let ann = Person::first(&hub, "ann").await;
+    make(&hub, &ann, &rule("deploy", &json!(SECRET))).await;
+    let now = SystemClock.now().millis() / 1_000;
+    let deliver = async |at: i64, id: &str| {
+        let at = at.to_string();
+        let signature = format!("sha256={}", hmac(SECRET.as_bytes(), format!("{at}.{{}}").as_bytes()));
+        let headers =
+            [("X-Twinhub-Signature", &*signature), ("X-Twinhub-Timestamp", &at), ("X-Twinhub-Delivery", id)];
+        let (status, seq, detail) = post(&hub, &headers, "{}").await;
+        assert_eq!(status, 202, "{seq} {detail}");
+        seq
+    };
+    let first = deliver(now, "d-1").await;
+    assert_eq!(deliver(now, "d-2").await, first, "it was overheard");
+    assert_eq!(deliver(now - 1, "d-1").await, first, "its sender asks again");
+    assert_eq!(deliver(now - 1, "d-3").await, first, "that was overheard");
+    assert_ne!(deliver(now - 2, "d-4").await, first);
+}
+
+#[tokio::test]
 async fn a_signature_counts_as_long_and_as_far_as_its_rule() {
     let hub =
         Installation::new().in_environment("TWINHUB_SECRET_DOOR", "the secret of the door").start().await;

@@ -80,3 +80,17 @@ async fn a_job_of_a_key_ends_with_the_key() {
     let told = stopped(&people, &path).await;
     assert!(told["reason"].as_str().unwrap().contains("may not act"), "{told}");
 }
+
+#[tokio::test]
+async fn a_job_is_stopped_where_its_devices_move_with_their_group() {
+    let people = TwoPeople::start().await;
+    let (hub, admin) = (&people.hub, &people.admin);
+    let alphas = ["alpha-pump", "alpha-fan"];
+    let job = slow_job(&people, &people.alpha, &alphas).await;
+    let of_admin = slow_job(&people, admin, &alphas).await;
+    let under = json!({ "parent_group": "beta-plant" });
+    done(hub, admin, Method::PATCH, "/api/groups/alpha-hall", &under).await;
+    let told = stopped(&people, &job).await;
+    assert!(told["reason"].as_str().unwrap().contains("scope"), "{told}");
+    assert!(is_running(&people, &of_admin).await);
+}

@@ -286,3 +286,32 @@ async fn clients_of_every_kind_show_their_certificates() {
     let values: Vec<&Value> = data.as_array().unwrap().iter().map(|reading| &reading["value"]).collect();
     assert!([9, 10, 11].iter().all(|value| values.contains(&&json!(value))), "{data}");
 }
+
+#[tokio::test]
+async fn a_certificate_is_bound_to_one_of_two_devices_at_once() {
+    let guarded = Guarded::with(&[], &["pump", "fan"]).await;
+    for _ in 0..8 {
+        let own = DeviceKeys::self_signed(&CertificateWish::of("x"));
+        let paths = [CERTIFICATE, "/api/devices/fan/certificate"];
+        let binding = paths.map(|path| guarded.bind(path, own.certificate.clone()));
+        let bound = futures_util::future::join_all(binding).await;
+        let mut statuses: Vec<u16> = bound.iter().map(|(status, _)| *status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "{bound:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_goes_to_another_device_lets_that_one_in_at_once() {
+    let guarded = Guarded::with(&[], &["pump", "fan"]).await;
+    let own = DeviceKeys::self_signed(&CertificateWish::of("x"));
+    assert_eq!(guarded.bind(CERTIFICATE, own.certificate.clone()).await.0, 200);
+    // By a client id that is no device's, so that its device is looked up by the certificate.
+    let mut device = guarded.connect(&own, "client-7", None).await.unwrap();
+    let removed = guarded.ann.request(&guarded.hub, Method::DELETE, CERTIFICATE).send().await.unwrap();
+    assert_eq!(removed.status(), 200);
+    device.until_ended().await;
+    let (status, bound) = guarded.bind("/api/devices/fan/certificate", own.certificate.clone()).await;
+    assert_eq!(status, 200, "{bound}");
+    assert_eq!(guarded.connect(&own, "client-7", None).await.err(), None);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{CLAIM_CODE_HASH, Field, SetBy};
+use super::fields::{CLAIM_CODE_HASH, Field, PROVISIONED_BY, SetBy};
 use super::{LayerLookup, Part, Patch, Refusal, Twin};
 use crate::clock::Timestamp;
 use crate::fleet::Layer;
@@ -119,6 +119,15 @@ impl Profile {
 }
 
 impl Registration {
+    /// Does it come by a provisioning key to a device that has its credential by another way? Such a key lets devices in,
+    /// and takes none from those who hold its token.
+    pub(super) fn takes_over(&self, twin: &Twin) -> bool {
+        let Some(key) = self.patch.get(PROVISIONED_BY) else { return false };
+        let profile = &twin.profile;
+        let has_credential = profile.token_hashes().next().is_some() || !profile.certificate().is_empty();
+        has_credential && key.as_str() != Some(profile.text(PROVISIONED_BY))
+    }
+
     /// The patch, with `claimed` in it, once it is checked.
     pub(super) fn into_patch(
         mut self,

@@ -87,7 +87,8 @@ impl TwinTurn<'_> {
                 self.publish_configuration();
             }
             Input::Register(registration) => {
-                if !self.twin.is_new() && self.twin.control.claimed {
+                let is_taken = self.twin.control.claimed || registration.takes_over(self.twin);
+                if !self.twin.is_new() && is_taken {
                     return Err(Refusal::Registered(self.twin.id.clone()));
                 }
                 let patch = registration.into_patch(self.twin, templates, now)?;

@@ -2,18 +2,21 @@
 //! at once; jobs that run at the same time rotate. How far the jobs have come is counted in the store when something
 //! was committed, and announced now and then.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::fut::ActorFutureExt;
 use actix::{AsyncContext, Context, WrapFuture};
 use tracing::{error, warn};
 
-use super::Jobs;
+use super::makers;
 use super::progress::TELL_EVERY_MS;
 use super::run::JobRun;
+use super::{Jobs, places};
 use crate::backoff::{STORE_AGAIN, TWIN};
 use crate::mailbox::try_send_unbounded;
 use crate::messages::supervisor::{Deliver, IfUnknown};
+use twinhub_access::Reach;
 use twinhub_domain::fleet::{Job, JobId, JobSignal, JobStatus, JobStep, RecordChange, StepState};
 use twinhub_domain::receipt::{InputOutcome, NotAccepted};
 use twinhub_domain::{Cause, CommandId, DeviceId, DeviceNumber};
@@ -77,9 +80,14 @@ impl Jobs {
         for id in &running {
             self.read_on(*id, ctx);
         }
-        let mut in_flight = self.table.in_flight();
+        let (mut in_flight, mut faults) = (self.table.in_flight(), Vec::new());
         while in_flight < AT_ONCE && !running.is_empty() {
             let id = self.table.next_in_rotation(&running);
+            if let Some(reason) = self.fault_of_next(id) {
+                running.retain(|other| *other != id);
+                faults.push((id, reason));
+                continue;
+            }
             match self.next_dispatch(id, ctx) {
                 Some(dispatch) => {
                     in_flight += 1;
@@ -94,6 +102,62 @@ impl Jobs {
                 this.resting = false;
                 this.feed(ctx);
             });
+        }
+        if faults.is_empty() {
+            return;
+        }
+        let resting = std::mem::replace(&mut self.resting, true); // each stop feeds the others, who were fed just now
+        for (id, reason) in faults {
+            self.stop(id, reason, ctx);
+        }
+        self.resting = resting;
+    }
+
+    /// The reason why a job may not go on with the device that is next: it may be elsewhere by now, or its maker's rights
+    /// may end further up.
+    fn fault_of_next(&self, id: JobId) -> Option<&'static str> {
+        let (_, _, number) = self.table.runs.get(&id)?.next.front()?;
+        makers::fault(&self.deps, self.table.jobs.get(&id)?, *number)
+    }
+
+    /// Stops the jobs whose makers may not go on with them: one look at a time.
+    pub(super) fn look_at_makers(&mut self, ctx: &mut Context<Self>) {
+        if !self.looks.begin(self.deps.tree.version()) {
+            return;
+        }
+        let mut confined = Vec::new();
+        let ids: Vec<JobId> = self.table.runs.keys().copied().collect();
+        for id in ids {
+            confined.extend(self.check_rights(id, ctx).map(|reach| (id, reach)));
+        }
+        let store = Arc::clone(&self.deps.store);
+        let look = async move {
+            let mut beyond = Vec::new();
+            for (id, reach) in confined {
+                let found = places(Arc::clone(&store), vec![id], reach).await;
+                beyond.extend(found.get(&id).is_some_and(|place| place.has_beyond).then_some(id));
+            }
+            beyond
+        };
+        ctx.spawn(look.into_actor(self).map(|beyond, this, ctx| {
+            for id in beyond {
+                this.stop(id, makers::BEYOND, ctx);
+            }
+            if this.looks.end() {
+                this.look_at_makers(ctx);
+            }
+        }));
+    }
+
+    /// Stops a job whose maker may not go on with any; the devices that they reach, where it is not so and that is not all.
+    fn check_rights(&mut self, id: JobId, ctx: &mut Context<Self>) -> Option<Reach> {
+        let maker = makers::maker_of(self.table.jobs.get(&id)?)?;
+        match makers::reach_of(&self.deps, &maker) {
+            None => {
+                self.stop(id, makers::MAY_NOT, ctx);
+                None
+            }
+            reach => reach.filter(|reach| !reach.is_everywhere()),
         }
     }
 
@@ -273,6 +337,9 @@ impl Jobs {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let (uptime_ms, now) = (self.deps.clock.uptime_ms(), self.deps.clock.now());
         let instant = tokio::time::Instant::now();
+        if self.looks.are_before(self.deps.tree.version()) {
+            self.look_at_makers(ctx);
+        }
         let ids: Vec<JobId> = self.table.runs.keys().copied().collect();
         for id in ids {
             self.expire(id, ctx);

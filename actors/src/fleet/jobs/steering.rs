@@ -321,7 +321,7 @@ impl Jobs {
                 send_reply(parts.prepared, view);
             }
             this.ready(id, ctx);
-            this.check_maker(id, ctx); // whose rights may have ended meanwhile
+            this.look_at_makers(ctx); // whose rights may have ended meanwhile
             if is_for_nobody {
                 this.end(id, ctx);
             }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod failing;
+mod makers;
 mod pages;
 mod retry;
 mod rollout;

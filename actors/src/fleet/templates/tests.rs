@@ -364,6 +364,7 @@ async fn a_change_whose_job_was_not_made_is_gone_on_with() {
         counters: fixture.hub.counters.clone(),
         directory: fixture.hub.directory.clone(),
         tree: fixture.hub.tree.clone(),
+        places: fixture.hub.places.clone(),
         catalog: fixture.hub.catalog.clone(),
         longest_rest: std::time::Duration::ZERO,
         secrets: fixture.hub.settings.secrets.clone(),

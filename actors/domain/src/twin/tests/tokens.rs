@@ -155,3 +155,36 @@ fn a_device_with_a_code_is_claimed_by_who_knows_it() {
     plain.input(Input::Appear, &cause());
     claim(&mut plain, r#", "claim_code": "h1""#).unwrap();
 }
+
+#[test]
+fn a_provisioning_key_takes_no_device_that_has_its_credential_by_another_way() {
+    let register = |patch: &str| Input::Register(Box::new(Registration { patch: object(patch) }));
+    let by_key = || register(r#"{"token_hash": "two", "provisioned_by": "k1"}"#);
+    let bind = || {
+        let change = CertificateChange::Bind { fingerprint: "sha256:ab".into(), expires: None };
+        Input::SetCertificate(change)
+    };
+    let unpaired = r#"{"claimed": false}"#;
+    let paired = r#"{"claimed": false, "token_hash": "one"}"#;
+    let of_key = r#"{"claimed": false, "token_hash": "one", "provisioned_by": "k1"}"#;
+    let of_other = r#"{"claimed": false, "token_hash": "one", "provisioned_by": "k2"}"#;
+    for (first, binds, is_taken) in [
+        (unpaired, false, false),
+        (unpaired, true, true),
+        (paired, false, true),
+        (of_key, false, false),
+        (of_other, false, true),
+    ] {
+        let mut scene = Scene::new();
+        scene.input(register(first), &cause());
+        if binds {
+            scene.input(bind(), &cause());
+        }
+        let refused = scene.try_input(by_key(), &cause()).err();
+        let expected = is_taken.then(|| Refusal::Registered(scene.twin.id.clone()));
+        assert_eq!(refused, expected, "{first} {binds}");
+        if is_taken {
+            scene.input(register(r#"{"name": "Pump"}"#), &cause()); // a person may
+        }
+    }
+}
