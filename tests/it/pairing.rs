@@ -239,7 +239,7 @@ async fn a_provisioning_key_takes_no_device_that_was_paired() {
     open(&hub, &ann, &json!({})).await;
     let provision = async |key: Option<&str>| {
         let asked = hub.request(Method::POST, "/api/provision").json(&json!({ "device_id": "pump-1" }));
-        let asked = key.into_iter().fold(asked, |asked, key| asked.bearer_auth(key));
+        let asked = key.into_iter().fold(asked, reqwest_middleware::RequestBuilder::bearer_auth);
         let answer = asked.send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
