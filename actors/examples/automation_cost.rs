@@ -116,7 +116,7 @@ impl AutomationHub {
             let at = at(self.seq);
             let cause = Cause::new(Source::Mqtt, "iot/devices/pump-1/data");
             let number = DeviceNumber(1);
-            let event = Event { device: device.clone(), number, at, received_at: at, body, cause };
+            let event = Event { device: device.clone(), number, at: at.into(), received_at: at, body, cause };
             events.push(Arc::new(Recorded::new(self.seq, event)));
         }
         Ok(Batch { events: events.into(), automation, ..Batch::empty(at(self.seq)) })

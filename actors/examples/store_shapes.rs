@@ -264,7 +264,7 @@ async fn register(store: &SqlStore) -> Outcome<u64> {
         let event = Event {
             device: twin.id.clone(),
             number: twin.number,
-            at,
+            at: at.into(),
             received_at: at,
             body: EventBody::Twin(TwinChange::empty(ChangeKind::Registered)),
             cause: Cause::hub(),
@@ -298,7 +298,7 @@ fn event(message: &ShapeMessage) -> Event {
         // The name of a number is a good id.
         device: id(message.device).unwrap_or_else(|_| unreachable!()),
         number: number(message.device),
-        at,
+        at: at.into(),
         received_at: at,
         body: EventBody::Telemetry { readings, identity: None, claimed: None, payload: None },
         cause: Cause::new(Source::Mqtt, &format!("iot/devices/device-{}/data", message.device)),

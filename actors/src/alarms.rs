@@ -178,7 +178,7 @@ impl Alarms {
             // An alarm about a rule is no device's, whichever device fired it.
             number: if device.is_some() { alarm.number } else { DeviceNumber(0) },
             device: device.unwrap_or_else(DeviceId::none),
-            at: now,
+            at: now.into(),
             received_at: now,
             body: EventBody::Alarm(Box::new(change)),
             cause,

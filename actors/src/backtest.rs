@@ -278,7 +278,7 @@ async fn start(
     numbers: &[DeviceNumber],
 ) -> Result<u64, BacktestError> {
     let Some(warm_up) = request.warm_up.filter(|_| numbers.len() <= MOST_ASKED) else { return Ok(0) };
-    let from = Some(request.from.plus_millis(-warm_up));
+    let from = Some(request.from.plus_millis(-warm_up).into());
     let event = EventQuery { from, limit: 1, ..EventQuery::default() };
     let mut first = history.first_event(event).await?;
     for device in numbers {

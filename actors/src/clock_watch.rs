@@ -82,7 +82,7 @@ fn event(signal: AutomationSignal, at: Timestamp) -> Event {
     Event {
         device: DeviceId::none(),
         number: DeviceNumber::default(),
-        at,
+        at: at.into(),
         received_at: at,
         body: EventBody::Signal(Box::new(signal)),
         cause: Cause::hub(),

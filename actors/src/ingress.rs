@@ -166,7 +166,7 @@ impl Ingress {
         let event = Event {
             device: DeviceId::none(),
             number: DeviceNumber::default(),
-            at: now,
+            at: now.into(),
             received_at: now,
             body: EventBody::Signal(Box::new(AutomationSignal::Mqtt { topic, payload })),
             cause: Cause::new(Source::Mqtt, &message.topic),

@@ -39,7 +39,8 @@ fn beyond(twin: &Twin) -> Vec<BeyondLimit> {
     let mut beyond = Vec::new();
     for (reading, limit) in twin.limits().iter() {
         let Some((property, value)) = twin.reported.at_path(reading) else { continue };
-        if limit.judge(Some((value, property.at)), None, property.at, property.at).out_of_range {
+        let at = property.at().floor();
+        if limit.judge(Some((value, at)), None, at, at).out_of_range {
             beyond.push(BeyondLimit { reading: reading.into(), message: message(reading, limit, value) });
         }
     }

@@ -35,7 +35,7 @@ use twinhub_domain::receipt::{Accepted, NotAccepted, Receipt};
 use twinhub_domain::twin::{Repeat, SharedDetails};
 use twinhub_domain::{
     Clock, Command, CommandId, DeviceId, DeviceNumber, Event, EventKind, Input, Outcome, Outgoing, Publish,
-    Refusal, Timestamp, Twin,
+    ReadingTime, Refusal, Timestamp, Twin,
 };
 use twinhub_mqtt::dialects::{DialectListeners, Dialects, Encoded};
 use twinhub_mqtt::subscribers::Subscribers;
@@ -379,7 +379,7 @@ impl TwinActor {
 
 /// A look-up that only the store can answer.
 enum StoreLookup {
-    Messages(Vec<(Timestamp, u64)>),
+    Messages(Vec<(ReadingTime, u64)>),
     Key(Box<str>),
     Command(CommandId),
 }

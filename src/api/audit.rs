@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_access::{Action, AuditRecord};
 use twinhub_actors::messages::accounts::AuditFilter;
-use twinhub_domain::{Object as JsonObject, Timestamp};
+use twinhub_domain::{Object as JsonObject, ReadingTime, Timestamp};
 use utoipa::ToSchema;
 
 use crate::api::events::wants_stream;
@@ -107,8 +107,8 @@ fn audit_filter(params: &mut Params) -> Result<AuditFilter, FieldError> {
         who: params.text("who")?.map(Into::into),
         action: params.read("action", "an action such as user.signed_in", Action::parse)?,
         target: params.text("target")?.map(Into::into),
-        from: params.start_time("from")?,
-        to: params.end_time("to")?,
+        from: params.start_time("from")?.map(ReadingTime::ceil),
+        to: params.end_time("to")?.map(ReadingTime::ceil),
         since,
         oldest_first: since.is_some(),
         limit: limit(params, USUAL, MOST)?,

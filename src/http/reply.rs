@@ -91,14 +91,14 @@ pub fn add_readings(item: &mut Object, twin: &Twin) {
     let reading = |property: &twinhub_domain::twin::Property| {
         let members = [
             ("value", property.value.clone()),
-            ("timestamp", property.at.to_string().into()),
+            ("timestamp", property.at().to_string().into()),
             ("quality", property.quality().as_str().into()),
         ];
         let mut reading: Object = members.into_iter().collect();
         add_units(&mut reading, property);
         Json::from(reading)
     };
-    let readings: Object = twin.reported.iter().map(|p| (p.name.clone(), reading(p))).collect();
+    let readings: Object = twin.reported.iter().map(|p| (&*p.name, reading(p))).collect();
     item.insert("readings", readings.into());
     for name in ["temperature", "humidity", "pressure"] {
         let value = twin.reported.get(name).map(|property| property.value.clone());

@@ -163,7 +163,7 @@ mod tests {
         let event = Event {
             device: DeviceId::parse("pump-1").unwrap(),
             number: DeviceNumber(1),
-            at,
+            at: at.into(),
             received_at: at,
             body: EventBody::Presence { status: Status::Online, reason: "heard\n".into() },
             cause: Cause::hub(),

@@ -46,6 +46,7 @@ mod lifecycle;
 mod limits;
 mod mosquitto_files;
 mod mqtt_hub;
+mod nanoseconds;
 mod one_hub;
 mod options;
 mod own_dialect;

@@ -1,5 +1,6 @@
 //! Time as data: milliseconds since 1970-01-01T00:00:00Z, and the one trait that gives it.
 
+mod reading_time;
 mod written_time;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::num::NonZeroI64;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use reading_time::{NS_IN_MS, ReadingTime};
 pub use written_time::WrittenTime;
 
 /// A moment, in milliseconds since the Unix epoch, UTC. Eight bytes, because a twin holds many; and as it is
@@ -79,10 +81,10 @@ impl Timestamp {
         (EARLIEST_MS..=LATEST_MS).contains(&millis).then(|| Self::new(millis))
     }
 
-    /// Reads a time as [`WrittenTime`] does; none for one without a zone, whose moment is unknown.
+    /// Reads a time as [`WrittenTime`] does, cut to milliseconds; none for one without a zone, whose moment is unknown.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        WrittenTime::parse(text).filter(|written| written.has_zone).map(|written| written.at)
+        WrittenTime::parse(text).filter(|written| written.has_zone).map(|written| written.at.floor())
     }
 
     /// As `parse`, but refuses epoch numbers.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::{AlarmChange, Severity};
 use super::cause::Cause;
-use super::clock::Timestamp;
+use super::clock::{ReadingTime, Timestamp};
 use super::command::CommandChange;
 use super::fleet::FleetChange;
 use super::id::{DeviceId, DeviceNumber};
@@ -43,8 +43,9 @@ pub struct Event {
     /// The event's device; [`DeviceId::none`] and number 0 where it is no device's.
     pub device: DeviceId,
     pub number: DeviceNumber,
-    /// When it happened: for telemetry the device's own time if it gave one.
-    pub at: Timestamp,
+    /// When it happened: for telemetry the device's own time if it gave one, to the nanosecond; all else happens at whole
+    /// milliseconds.
+    pub at: ReadingTime,
     /// When the hub took it in.
     pub received_at: Timestamp,
     pub body: EventBody,
@@ -61,7 +62,7 @@ pub enum EventBody {
     Telemetry {
         readings: Vec<Reading>,
         identity: Option<u64>,
-        claimed: Option<Timestamp>,
+        claimed: Option<ReadingTime>,
         payload: Option<Arc<str>>,
     },
     /// The document changed.

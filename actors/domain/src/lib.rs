@@ -31,7 +31,7 @@ pub mod versions;
 pub mod words;
 
 pub use cause::{Cause, RunCause, Source};
-pub use clock::{Clock, Timestamp};
+pub use clock::{Clock, ReadingTime, Timestamp};
 pub use command::{Command, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus};
 pub use event::{Event, EventBody, EventKind, Recorded, TwinChange};
 pub use id::{BadDeviceId, DeviceId, DeviceNumber};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::clock::{Timestamp, WrittenTime};
+use super::clock::{ReadingTime, Timestamp, WrittenTime};
 use super::fingerprint::Fingerprint;
 use super::json::{Json, Number};
 
@@ -68,7 +68,7 @@ pub struct DeviceType(pub Box<str>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedTime {
     pub written: WrittenTime,
-    /// The time as it was sent, where `written` does not tell it from others: it is finer than milliseconds.
+    /// The time as it was sent, where `written` does not tell it from others: it is finer than nanoseconds.
     pub as_sent: Option<Box<str>>,
 }
 
@@ -97,20 +97,21 @@ impl ClockWindow {
 
     /// Can a reading of a device that was registered at `registered` have been taken `at`?
     #[must_use]
-    pub fn holds(self, at: Timestamp, registered: Timestamp, now: Timestamp) -> bool {
+    pub fn holds(self, at: ReadingTime, registered: Timestamp, now: Timestamp) -> bool {
         if self == Self::ANY || now.millis() < FIRST_SET_MS {
             return true; // the hub's own clock was never set: it cannot judge others
         }
         let began = registered.min(now).millis().saturating_sub(self.behind_ms).max(FIRST_SET_MS);
-        (began..=now.millis().saturating_add(self.ahead_ms)).contains(&at.millis())
+        // From the nanosecond after the last one on it is too far ahead.
+        began <= at.floor().millis() && at.ceil().millis() <= now.millis().saturating_add(self.ahead_ms)
     }
 }
 
 impl ClaimedTime {
-    /// A time with its zone and no more than milliseconds.
+    /// A time with its zone and no more than nanoseconds.
     #[must_use]
-    pub fn at(at: Timestamp) -> Self {
-        Self { written: WrittenTime { at, has_zone: true, is_finer: false }, as_sent: None }
+    pub fn at(at: impl Into<ReadingTime>) -> Self {
+        Self { written: WrittenTime { at: at.into(), has_zone: true, is_finer: false }, as_sent: None }
     }
 }
 
@@ -154,7 +155,11 @@ impl Telemetry {
                 }
             }
             (None, Some(claim)) => {
-                print.field(&claim.written.at.millis().to_le_bytes());
+                let at = claim.written.at;
+                print.field(&at.floor().millis().to_le_bytes());
+                if at.nanos_behind() > 0 {
+                    print.field(&at.nanos_behind().to_le_bytes());
+                }
                 if let Some(text) = &claim.as_sent {
                     print.field(text.as_bytes());
                 }
@@ -241,19 +246,22 @@ mod tests {
         let at = |text: &str| Timestamp::parse(text).unwrap();
         let (now, registered) = (at("2026-11-29T12:00:00Z"), at("2026-06-01T00:00:00Z"));
         let check = |text: &str, expected: bool| {
-            assert_eq!(ClockWindow::default().holds(at(text), registered, now), expected, "{text}");
-            assert!(ClockWindow::ANY.holds(at(text), registered, now));
+            let taken = ReadingTime::parse(text).unwrap();
+            assert_eq!(ClockWindow::default().holds(taken, registered, now), expected, "{text}");
+            assert!(ClockWindow::ANY.holds(taken, registered, now));
         };
         check("2026-11-30T12:00:00Z", true);
         check("2026-11-30T12:00:00.001Z", false);
+        check("2026-11-30T12:00:00.000000001Z", false);
+        check("2026-11-30T11:59:59.999999999Z", true);
         check("2036-11-29T12:00:00Z", false);
         check("2016-06-02T00:00:00Z", true);
         check("2016-05-30T00:00:00Z", false);
         check("1970-01-01T00:00:03Z", false);
         check("7", false);
         // A hub whose clock was never set, and a device that was registered while it was ahead.
-        assert!(ClockWindow::default().holds(now, at("1970-01-01T00:00:00Z"), at("1970-01-01T00:05:00Z")));
-        assert!(ClockWindow::default().holds(now, at("2040-01-01T00:00:00Z"), now));
-        assert!(!ClockWindow::default().holds(at("1999-12-31T23:59:59Z"), at("2001-01-01T00:00:00Z"), now));
+        assert!(ClockWindow::default().holds(now.into(), at("1970-01-01T00:00:00Z"), at("1970-01-01T00:05:00Z")));
+        assert!(ClockWindow::default().holds(now.into(), at("2040-01-01T00:00:00Z"), now));
+        assert!(!ClockWindow::default().holds(at("1999-12-31T23:59:59Z").into(), at("2001-01-01T00:00:00Z"), now));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::clock::Timestamp;
+use super::clock::{ReadingTime, Timestamp};
 use super::id::DeviceNumber;
 use super::json::{EXACT, Number};
 use super::reading::Scalar;
@@ -14,9 +14,9 @@ use super::reading::Scalar;
 pub struct HistoryQuery {
     pub device: DeviceNumber,
     /// From here on, inclusive.
-    pub from: Option<Timestamp>,
+    pub from: Option<ReadingTime>,
     /// Up to here, exclusive.
-    pub to: Option<Timestamp>,
+    pub to: Option<ReadingTime>,
     /// Only these; empty means all.
     pub sensors: Vec<String>,
     /// Readings or buckets at most.
@@ -51,10 +51,10 @@ pub struct StoredReading {
     pub value: Scalar,
     pub unit: Option<String>,
     pub quality_score: Option<u8>,
-    pub timestamp: Timestamp,
+    pub timestamp: ReadingTime,
     /// The device's own time, where it is not believed: `timestamp` is then the time of arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub claimed_at: Option<Timestamp>,
+    pub claimed_at: Option<ReadingTime>,
     pub seq: u64,
 }
 
@@ -100,7 +100,7 @@ pub struct BucketFold {
 }
 
 /// The place of a reading among all of its device: its time, its message's `seq`, its place in the message.
-pub type ReadingPosition = (Timestamp, u64, usize);
+pub type ReadingPosition = (ReadingTime, u64, usize);
 
 /// The state of one bucket so far. Only the values for its aggregate are kept.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl BucketFold {
             }
             Scalar::Text(_) => return,
         };
-        let sensors = self.buckets.entry(self.start_of(place.0)).or_default();
+        let sensors = self.buckets.entry(self.start_of(place.0.floor())).or_default();
         if let Some(gathered) = sensors.get_mut(sensor) {
             gathered.add(self.aggregate, place, number);
         } else {
@@ -391,7 +391,7 @@ mod tests {
                 "true" => Scalar::Bool(true),
                 text => Number::parse(text).map_or_else(|| Scalar::Text(text.into()), Scalar::Number),
             };
-            fold.add("t", (Timestamp::from_millis(at), seq as u64, 0), &value);
+            fold.add("t", (Timestamp::from_millis(at).into(), seq as u64, 0), &value);
         }
         let shown: Vec<_> = fold
             .finish(false, 10)
@@ -429,7 +429,7 @@ mod tests {
             let mut fold = BucketFold::new(&query(Aggregate::parse(word).expect("an aggregate")));
             for (seq, text) in counters.iter().enumerate() {
                 let number = Number::parse(text).expect("a number");
-                fold.add("n", (Timestamp::default(), seq as u64, 0), &Scalar::Number(number));
+                fold.add("n", (ReadingTime::default(), seq as u64, 0), &Scalar::Number(number));
             }
             let buckets = fold.finish(true, 1);
             buckets[0].value.as_str().to_owned()
@@ -466,9 +466,22 @@ mod tests {
         let mut fold = BucketFold::new(&query(Aggregate::Sum));
         let most = Number::from_f64(f64::MAX).expect("finite");
         for seq in 0..3 {
-            fold.add("t", (Timestamp::default(), seq, 0), &Scalar::Number(most.clone()));
+            fold.add("t", (ReadingTime::default(), seq, 0), &Scalar::Number(most.clone()));
         }
         assert_eq!(fold.finish(true, 1)[0].value, most);
+    }
+
+    #[test]
+    fn within_a_millisecond_the_last_is_the_latest() {
+        for (word, expected) in [("first", "2"), ("last", "1")] {
+            let mut fold = BucketFold::new(&query(Aggregate::parse(word).expect("an aggregate")));
+            for (seq, (nanos, value)) in (0..).zip([(2, 1), (1, 2)]) {
+                let at = ReadingTime::new(Timestamp::from_millis(59_999), nanos);
+                fold.add("t", (at, seq, 0), &Scalar::Number(Number::from(value)));
+            }
+            let buckets = fold.finish(false, 10);
+            assert_eq!((buckets[0].timestamp.millis(), buckets[0].value.as_str()), (0, expected), "{word}");
+        }
     }
 
     #[test]
@@ -476,7 +489,7 @@ mod tests {
         let mut fold = BucketFold::new(&query(Aggregate::Avg));
         let at = Timestamp::from_millis;
         for minute in 0..5 {
-            fold.add("t", (at(minute * 60_000), 1, 0), &Scalar::Bool(true));
+            fold.add("t", (at(minute * 60_000).into(), 1, 0), &Scalar::Bool(true));
         }
         assert!(fold.has_after(at(2 * 60_000 + 1), 2));
         assert!(!fold.has_after(at(2 * 60_000 + 1), 3));

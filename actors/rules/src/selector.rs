@@ -310,7 +310,7 @@ mod tests {
         twin.redo(&Event {
             device: twin.id.clone(),
             number: twin.number,
-            at: twin.created_at,
+            at: twin.created_at.into(),
             received_at: twin.created_at,
             body: EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch }),
             cause: Cause { source: Source::Rest, by: "".into(), run: None, retained: false },

@@ -153,7 +153,7 @@ mod tests {
             unconditional: false,
         }));
         let (device, number) = (DeviceId::none(), DeviceNumber::default());
-        let event = Event { device, number, at: received_at, received_at, body, cause: Cause::hub() };
+        let event = Event { device, number, at: received_at.into(), received_at, body, cause: Cause::hub() };
         Arc::new(Recorded::new(seq, event))
     }
 

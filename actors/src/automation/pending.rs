@@ -104,7 +104,7 @@ pub(super) fn signal_event(clock: &dyn Clock, signal: AutomationSignal, cause: C
     let now = clock.now();
     let body = EventBody::Signal(Box::new(signal));
     let (device, number) = (DeviceId::none(), DeviceNumber::default());
-    Event { device, number, at: now, received_at: now, body, cause }
+    Event { device, number, at: now.into(), received_at: now, body, cause }
 }
 
 fn event_of(entry: &RunEntry, now: Timestamp) -> Event {
@@ -112,7 +112,7 @@ fn event_of(entry: &RunEntry, now: Timestamp) -> Event {
     let cause = Cause { run: Some(Arc::new(run)), ..Cause::new(Source::Rule, entry.rule.as_str()) };
     let device = entry.device.clone().unwrap_or_else(DeviceId::none);
     let body = EventBody::Rule(Box::new(entry.clone()));
-    Event { device, number: entry.number, at: now, received_at: now, body, cause }
+    Event { device, number: entry.number, at: now.into(), received_at: now, body, cause }
 }
 
 fn log_failure(entry: &RunEntry, reason: &str, left_out: u64) {

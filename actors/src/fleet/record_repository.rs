@@ -67,7 +67,7 @@ impl RecordRepository {
         let event = Event {
             device: DeviceId::none(),
             number: DeviceNumber::default(),
-            at: now,
+            at: now.into(),
             received_at: now,
             body: EventBody::Fleet(Box::new(change)),
             cause,

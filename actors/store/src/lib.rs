@@ -46,7 +46,8 @@ use twinhub_domain::fleet::{JobId, Lifecycle, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{
-    Command, CommandId, CommandStatus, DeviceId, DeviceNumber, EventKind, Mode, Recorded, Status, Timestamp,
+    Command, CommandId, CommandStatus, DeviceId, DeviceNumber, EventKind, Mode, ReadingTime, Recorded, Status,
+    Timestamp,
     Twin,
 };
 
@@ -258,9 +259,9 @@ pub struct EventQuery {
     /// Of alarms, those of this severity or worse alone; other events have none.
     pub at_least: Option<Severity>,
     /// By the event's `at`: from here on, inclusive.
-    pub from: Option<Timestamp>,
+    pub from: Option<ReadingTime>,
     /// Up to here, exclusive.
-    pub to: Option<Timestamp>,
+    pub to: Option<ReadingTime>,
     /// Only events after this `seq`.
     pub since: Option<u64>,
     /// Only events before this `seq`.
@@ -380,7 +381,7 @@ pub trait Store: Send + Sync + 'static {
     async fn has_messages(
         &self,
         device: DeviceNumber,
-        messages: &[(Timestamp, u64)],
+        messages: &[(ReadingTime, u64)],
     ) -> Result<HashSet<u64>, StoreError>;
 
     /// The amount of this device's data. Reads all its readings: it may take a second for a long history.

@@ -29,7 +29,7 @@ use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::retained::RetainedMessage;
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
-use twinhub_domain::{CommandId, DeviceId, DeviceNumber, EventBody, EventKind, Recorded, Timestamp, Twin};
+use twinhub_domain::{CommandId, DeviceId, DeviceNumber, EventBody, EventKind, ReadingTime, Recorded, Timestamp, Twin};
 
 /// A store in memory, for tests. Nothing in it ever fails.
 #[derive(Debug, Default)]
@@ -208,7 +208,7 @@ impl Store for MemoryStore {
     async fn has_messages(
         &self,
         device: DeviceNumber,
-        messages: &[(Timestamp, u64)],
+        messages: &[(ReadingTime, u64)],
     ) -> Result<HashSet<u64>, StoreError> {
         let wanted = messages.iter().copied().collect();
         let inner = self.inner();

@@ -14,7 +14,7 @@ use twinhub_domain::series::{HistoryQuery, StoredReading};
 use twinhub_domain::text::{composed, order_key, searched};
 use twinhub_domain::twin::presence::SHORTEST_SILENCE_MS;
 use twinhub_domain::{
-    DeviceId, DeviceNumber, Event, EventBody, Json, Recorded, Scalar, Status, Timestamp, Twin,
+    DeviceId, DeviceNumber, Event, EventBody, Json, ReadingTime, Recorded, Scalar, Status, Timestamp, Twin,
 };
 
 /// The number of rows that are no device's.
@@ -116,7 +116,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// Does the question's time include `at`?
-pub(crate) fn in_time(from: Option<Timestamp>, to: Option<Timestamp>, at: Timestamp) -> bool {
+pub(crate) fn in_time<T: PartialOrd>(from: Option<T>, to: Option<T>, at: T) -> bool {
     from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to)
 }
 
@@ -242,7 +242,7 @@ pub(crate) fn stored_readings(query: &HistoryQuery, recorded: &Recorded) -> Vec<
 }
 
 /// The identity of `recorded`, where it is one of the messages that are `wanted` by their own time and identity.
-pub(crate) fn message(recorded: &Recorded, wanted: &HashSet<(Timestamp, u64)>) -> Option<u64> {
+pub(crate) fn message(recorded: &Recorded, wanted: &HashSet<(ReadingTime, u64)>) -> Option<u64> {
     let EventBody::Telemetry { identity: Some(identity), claimed: None, .. } = recorded.event.body else {
         return None;
     };

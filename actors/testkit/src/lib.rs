@@ -21,7 +21,7 @@ use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
-use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use twinhub_domain::{CommandId, DeviceId, DeviceNumber, ReadingTime, Recorded, Timestamp, Twin};
 use twinhub_store::{
     AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
     CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
@@ -271,7 +271,7 @@ impl Store for FailingStore {
     async fn has_messages(
         &self,
         device: DeviceNumber,
-        messages: &[(Timestamp, u64)],
+        messages: &[(ReadingTime, u64)],
     ) -> Result<HashSet<u64>, StoreError> {
         self.may_read("has messages")?;
         self.inner.has_messages(device, messages).await

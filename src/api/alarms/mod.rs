@@ -8,7 +8,7 @@ use twinhub_actors::messages::alarms::{Acknowledge, AlarmReply, Clear};
 use twinhub_actors::messages::archive::{FindAlarm, ListAlarms};
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
 use twinhub_domain::run::RuleId;
-use twinhub_domain::{DeviceId, DeviceNumber};
+use twinhub_domain::{DeviceId, DeviceNumber, ReadingTime};
 use twinhub_store::AlarmQuery;
 
 use crate::api::alarms::schema::{AlarmItem, AlarmListing};
@@ -177,8 +177,8 @@ fn query(mut params: Params) -> Result<AlarmQuery, FieldError> {
         at_least: params.read("severity", SEVERITIES, Severity::parse)?,
         rule: params.read("rule_id", "a rule's name", |text| RuleId::parse(text).ok())?,
         alarm_type: params.text("type")?,
-        from: params.start_time("from")?,
-        to: params.end_time("to")?,
+        from: params.start_time("from")?.map(ReadingTime::ceil),
+        to: params.end_time("to")?.map(ReadingTime::ceil),
         ..AlarmQuery::default()
     };
     params.finish()?;

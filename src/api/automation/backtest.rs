@@ -12,7 +12,7 @@ use twinhub_actors::backtest::{self, BacktestError, BacktestOutcome, BacktestPro
 use twinhub_actors::messages::automation::RuleRefusal;
 use twinhub_domain::duration::{EXAMPLES, duration_text, positive_ms};
 use twinhub_domain::run::{RuleId, RunEntry};
-use twinhub_domain::{DeviceId, Json, Object, Timestamp};
+use twinhub_domain::{DeviceId, Json, Object, ReadingTime, Timestamp};
 use twinhub_rules::file::SecretNames;
 use twinhub_rules::model::RuleOrigin;
 use twinhub_rules::{FileProblem as RuleProblem, Rule, RuleFile, file};
@@ -203,7 +203,7 @@ fn time(given: Option<&Json>, name: &str, end: bool) -> Result<Option<Timestamp>
             return Err(FieldError::bad(name, format!("expected {MOMENT}, found {}", other.kind())));
         }
     };
-    let at = moment(&text, end);
+    let at = moment(&text, end).map(ReadingTime::ceil);
     at.map(Some).ok_or_else(|| FieldError::bad(name, format!("expected {MOMENT}, found `{text}`")))
 }
 

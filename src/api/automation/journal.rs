@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::access::HubRequest as _;
 use twinhub_actors::messages::archive::{FindRun, ListDeliveries, ListRuns};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
-use twinhub_domain::{DeviceId, Json, Timestamp};
+use twinhub_domain::{DeviceId, Json, ReadingTime, Timestamp};
 use twinhub_store::{DeliveryQuery, RunPlace, RunQuery};
 
 use super::rules::find_rule;
@@ -204,8 +204,8 @@ fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, 
         rule,
         parent,
         outcomes,
-        from: params.start_time("from")?,
-        to: params.end_time("to")?,
+        from: params.start_time("from")?.map(ReadingTime::ceil),
+        to: params.end_time("to")?.map(ReadingTime::ceil),
         newest_first: params.newest_first(true)?,
         ..RunQuery::default()
     };

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse};
 use twinhub_actors::access::InputRequest;
 use twinhub_actors::messages::archive::{FindCommand, ListCommands};
-use twinhub_domain::{CommandStatus, DeviceId, DeviceNumber, Input};
+use twinhub_domain::{CommandStatus, DeviceId, DeviceNumber, Input, ReadingTime};
 use twinhub_store::{CommandQuery, CommandRecord};
 
 use super::poll;
@@ -161,8 +161,8 @@ fn query(mut params: Params) -> Result<CommandQuery, FieldError> {
     let query = CommandQuery {
         status: params.words("status", STATUSES, CommandStatus::parse)?,
         command_type: params.text("command_type")?,
-        from: params.start_time("from")?,
-        to: params.end_time("to")?,
+        from: params.start_time("from")?.map(ReadingTime::ceil),
+        to: params.end_time("to")?.map(ReadingTime::ceil),
         newest_first: params.newest_first(true)?,
         ..CommandQuery::default()
     };

@@ -168,7 +168,7 @@ pub async fn get_data(
         page.answer(&request, &all, &found, |reading| reading.timestamp)
     } else {
         let found = access.ask(BucketHistory(query)).await??;
-        page.answer(&request, &all, &found, |bucket| bucket.timestamp)
+        page.answer(&request, &all, &found, |bucket| bucket.timestamp.into())
     })
 }
 
@@ -206,7 +206,7 @@ mod tests {
             "start_date=2026-01-01&end_date=2026-01-01&sensor_type=temperature,humidity&interval=5m&agg=p95",
         ))
         .unwrap();
-        let hours = (query.to.unwrap().millis() - query.from.unwrap().millis()) / 3_600_000;
+        let hours = (query.to.unwrap().floor().millis() - query.from.unwrap().floor().millis()) / 3_600_000;
         assert_eq!((hours, query.interval_ms, query.aggregate), (24, 300_000, Aggregate::P95));
         assert_eq!(query.sensors, ["temperature", "humidity"]);
         assert_eq!((page.limit, query.newest_first), (1_000, true));

@@ -1,10 +1,13 @@
 //! A page of a history. The next one begins where this one ended, at a time: readings that come in meanwhile move
 //! nothing, and a page far back costs no more than the first.
 
+use std::fmt;
+
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use twinhub_domain::Timestamp;
+use twinhub_domain::{ReadingTime, Timestamp};
+use twinhub_domain::clock::NS_IN_MS;
 use twinhub_domain::series::HistoryQuery;
 
 use crate::http::extract::fields::FieldError;
@@ -27,7 +30,7 @@ enum Start {
     /// Behind this many readings.
     Behind(usize),
     /// At a time, behind this many readings of the same time.
-    At(Timestamp, usize),
+    At(ReadingTime, usize),
 }
 
 impl HistoryPage {
@@ -57,7 +60,7 @@ impl HistoryPage {
     pub fn narrow(self, query: &mut HistoryQuery) {
         if let Start::At(at, _) = self.start {
             if query.newest_first {
-                let end = at.plus_millis(query.interval_ms.max(1));
+                let end = if query.interval_ms == 0 { at.next() } else { at.plus_millis(query.interval_ms) };
                 query.to = Some(query.to.map_or(end, |to| to.min(end)));
             } else {
                 query.from = Some(query.from.map_or(at, |from| from.max(at)));
@@ -72,7 +75,7 @@ impl HistoryPage {
         request: &HttpRequest,
         params: &[(String, String)],
         found: &[T],
-        time: impl Fn(&T) -> Timestamp,
+        time: impl Fn(&T) -> ReadingTime,
     ) -> HttpResponse {
         let begin = self.skipped().min(found.len());
         let end = begin.saturating_add(self.limit).min(found.len());
@@ -81,7 +84,7 @@ impl HistoryPage {
         let mut links = vec![to("first", &[])];
         if let Some(last) = found[begin..end].last().map(&time).filter(|_| end < found.len()) {
             let given = found[..end].iter().rev().take_while(|item| time(item) == last).count();
-            links.push(to("next", &[("after", &format!("{}.{given}", last.millis()))]));
+            links.push(to("next", &[("after", &Start::At(last, given).to_string())]));
         }
         let mut response = HttpResponse::Ok();
         response.insert_header((header::LINK, links.join(", ")));
@@ -96,11 +99,22 @@ impl HistoryPage {
 }
 
 impl Start {
-    /// `1767268800000.2`: two of this time have been given.
+    /// `1767268800000.2`: two of this time have been given; `1767268800000.2.125000`: of one so many nanoseconds later.
     fn parse(text: &str) -> Option<Self> {
-        let (millis, given) = text.split_once('.')?;
-        let at = Timestamp::from_millis(millis.parse().ok()?);
+        let (millis, rest) = text.split_once('.')?;
+        let (given, nanos) = rest.split_once('.').unwrap_or((rest, "0"));
+        let nanos = nanos.parse().ok().filter(|nanos| *nanos < NS_IN_MS)?;
+        let at = ReadingTime::new(Timestamp::from_millis(millis.parse().ok()?), nanos);
         given.parse().ok().filter(|given| *given <= REACH).map(|given| Self::At(at, given))
+    }
+}
+
+/// As the next request says it in `after`.
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::At(at, given) = self else { return Ok(()) }; // no page begins behind another so
+        write!(f, "{}.{given}", at.floor().millis())?;
+        if at.nanos_behind() == 0 { Ok(()) } else { write!(f, ".{}", at.nanos_behind()) }
     }
 }
 
@@ -112,17 +126,17 @@ mod tests {
     use super::*;
 
     /// The items of a page, and the `after` of the next.
-    fn turn(all: &[i64], limit: u64, after: Option<&str>) -> (Vec<i64>, Option<String>) {
+    fn turn(all: &[i128], limit: u64, after: Option<&str>) -> (Vec<i128>, Option<String>) {
         let mut params = Params::parse(&after.map(|after| format!("after={after}")).unwrap_or_default());
         let page = HistoryPage::take(&mut params, limit).unwrap();
         let from = match page.start {
-            Start::At(at, _) => at.millis(),
-            Start::Behind(_) => i64::MIN,
+            Start::At(at, _) => at.nanos(),
+            Start::Behind(_) => i128::MIN,
         };
         let most = page.skipped() + page.limit + 1;
-        let found: Vec<i64> = all.iter().copied().filter(|at| *at >= from).take(most).collect();
+        let found: Vec<i128> = all.iter().copied().filter(|at| *at >= from).take(most).collect();
         let request = TestRequest::with_uri("/data").to_http_request();
-        let answer = page.answer(&request, &[], &found, |at| Timestamp::from_millis(*at));
+        let answer = page.answer(&request, &[], &found, |at| ReadingTime::from_nanos(*at).unwrap());
         let link = answer.headers().get(header::LINK).unwrap().to_str().unwrap().to_owned();
         let next = link.split_once("after=").map(|(_, rest)| rest.split('>').next().unwrap().to_owned());
         let body = answer.into_body().try_into_bytes().unwrap();
@@ -131,7 +145,7 @@ mod tests {
 
     #[test]
     fn pages_have_each_item_once() {
-        let many_at_once: Vec<i64> = [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 5, 5].into();
+        let many_at_once: Vec<i128> = [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 1_000_000, 1_000_000, 5_000_001].into();
         for all in [vec![], vec![7], (0..10).collect(), many_at_once] {
             for limit in 1..=14 {
                 let (mut told, mut after) = (Vec::new(), None);

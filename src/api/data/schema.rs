@@ -96,7 +96,7 @@ pub enum HistoryAnswer {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryParams {
-    /// Inclusive. RFC 3339, a date, or epoch seconds.
+    /// Inclusive. RFC 3339 to the nanosecond, a date, or epoch seconds.
     from: Option<String>,
     /// Exclusive; a date means to the end of that day.
     to: Option<String>,

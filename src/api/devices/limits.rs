@@ -1,7 +1,7 @@
 //! A device's readings against their expectations.
 
 use serde::Serialize;
-use twinhub_domain::{Json, Object, Timestamp, Twin};
+use twinhub_domain::{Json, Object, ReadingTime, Timestamp, Twin};
 use utoipa::ToSchema;
 
 /// A reading of which something is expected.
@@ -15,7 +15,7 @@ pub struct ReadingHealth {
     /// That it last named.
     unit: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    reported_at: Option<Timestamp>,
+    reported_at: Option<ReadingTime>,
     /// The expectation: `{"min": -10, "max": 40, "unit": "°C", "interval": "60s"}`.
     #[schema(value_type = crate::api::schema::Object)]
     limits: Object,
@@ -40,13 +40,13 @@ pub(crate) fn judged(twin: &Twin, now: Timestamp) -> Vec<ReadingHealth> {
     for (reading, limit) in limits.iter() {
         let unit = twin.reported.unit_at(reading);
         let came = twin.reported.at_path(reading);
-        let said = came.map(|(property, value)| (value, property.at));
+        let said = came.map(|(property, value)| (value, property.at().floor()));
         let judgement = limit.judge(said, unit, twin.created_at, now);
         judged.push(ReadingHealth {
             reading: reading.to_owned(),
             value: came.map(|(_, value)| value.clone()),
             unit: unit.map(str::to_owned),
-            reported_at: came.map(|(property, _)| property.at),
+            reported_at: came.map(|(property, _)| property.at()),
             limits: limits.as_object().get(reading).and_then(Json::as_object).cloned().unwrap_or_default(),
             out_of_range: judgement.out_of_range,
             wrong_unit: judgement.wrong_unit,

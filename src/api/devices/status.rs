@@ -135,7 +135,7 @@ pub async fn get_device_status(
     let recent = EventQuery {
         device: Some(twin.number),
         kinds: vec![EventKind::Telemetry],
-        from: Some(now.plus_millis(-WINDOW_MS)),
+        from: Some(now.plus_millis(-WINDOW_MS).into()),
         limit: MOST_COUNTED,
         newest_first: true,
         ..EventQuery::default()

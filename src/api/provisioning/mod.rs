@@ -14,7 +14,7 @@ use twinhub_actors::messages::bound_keys::{
     BoundKeysOf, ListBoundKeys, MakeBoundKey, NewBoundKey, RevokeBoundKey,
 };
 use twinhub_domain::fleet::GroupId;
-use twinhub_domain::{IdPattern, Timestamp};
+use twinhub_domain::{IdPattern, ReadingTime, Timestamp};
 
 use self::request::NewProvisioningKey;
 use self::view::{NewProvisioningKeyItem, ProvisioningKeyItem};
@@ -115,5 +115,6 @@ fn group(id: &str, access: &Access) -> Result<GroupId, FieldError> {
 
 fn end(text: &str) -> Result<Timestamp, FieldError> {
     let shown: String = text.chars().take(64).collect();
-    moment(text, true).ok_or_else(|| FieldError::bad("until", format!("expected {MOMENT}, found `{shown}`")))
+    let end = moment(text, true).map(ReadingTime::ceil);
+    end.ok_or_else(|| FieldError::bad("until", format!("expected {MOMENT}, found `{shown}`")))
 }

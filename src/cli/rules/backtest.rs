@@ -135,7 +135,7 @@ fn time(option: &str, text: &str, now: Timestamp, end: bool) -> Result<Timestamp
             ))),
         };
     };
-    Ok(at)
+    Ok(at.ceil())
 }
 
 async fn remote(

@@ -125,7 +125,7 @@ async fn read(
     if sensors.is_empty() {
         return Ok(Vec::new()); // it speaks otherwise
     }
-    let (from, to) = (range.start, range.end.plus_millis(1));
+    let (from, to) = (range.start.into(), range.end.plus_millis(1).into());
     let stretch = HistoryStretch { device, number: twin.number, from, to };
     Ok(stretch.read(access, &sensors, limit).await?)
 }

@@ -97,7 +97,7 @@ fn line(recorded: &Recorded) -> Option<Object> {
     let members = [
         ("estado", device::estado(active).into()),
         ("parametros", parameters.unwrap_or_default().into()),
-        ("timestamp", recorded.event.at.to_string().into()),
+        ("timestamp", recorded.event.at.floor().to_string().into()),
     ];
     Some(members.into_iter().collect())
 }

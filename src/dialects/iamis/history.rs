@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 use twinhub_domain::series::{Aggregate, HistoryQuery, StoredReading};
-use twinhub_domain::{DeviceNumber, Scalar, Timestamp, Twin};
+use twinhub_domain::{DeviceNumber, ReadingTime, Scalar, Timestamp, Twin};
 use twinhub_mqtt::dialects::iamis::{gap_name, id_name};
 
 /// A reading as this dialect shows it.
@@ -43,7 +43,7 @@ pub(super) struct HistoryWalk {
     /// The number of readings given.
     given: usize,
     /// The last readings that were given, and their ids.
-    recent: VecDeque<(i64, Timestamp)>,
+    recent: VecDeque<(i64, ReadingTime)>,
     /// The readings given that have the time of the last one.
     of_same_time: usize,
 }
@@ -51,9 +51,9 @@ pub(super) struct HistoryWalk {
 /// The place of the next reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NextReading {
-    At(Timestamp),
+    At(ReadingTime),
     /// Somewhere before, as the last one does not say.
-    UpTo(Timestamp),
+    UpTo(ReadingTime),
     /// It is not where it was said to be: the hub's clock was set back meanwhile, and the twin's times with it.
     Anywhere,
     Nowhere,
@@ -74,7 +74,7 @@ impl HistoryWalk {
         Some(Self {
             device: twin.number,
             names: [sensor_type.to_owned(), id_name(sensor_type), gap_name(sensor_type)],
-            next: NextReading::At(last.at),
+            next: NextReading::At(last.at()),
             given_from: i64::MAX,
             given: 0,
             recent: VecDeque::new(),
@@ -94,7 +94,7 @@ impl HistoryWalk {
         Some(HistoryQuery {
             device: self.device,
             from,
-            to: to.map(|to| to.plus_millis(1)),
+            to: to.map(ReadingTime::next),
             sensors: self.names.to_vec(),
             limit: PARTS.saturating_mul(wanted.saturating_add(passed)),
             newest_first: true,
@@ -131,7 +131,7 @@ impl HistoryWalk {
         }
         if given.is_empty() {
             self.next = match self.next {
-                NextReading::At(at) if kept_from.is_none_or(|from| at >= from) => NextReading::Anywhere,
+                NextReading::At(at) if kept_from.is_none_or(|from| at >= from.into()) => NextReading::Anywhere,
                 _ => NextReading::Nowhere,
             };
         }
@@ -164,11 +164,11 @@ impl HistoryWalk {
             sensor_type: self.names[0].as_str().into(),
             value: value.value.clone(),
             unit: value.unit.as_deref().unwrap_or_default().into(),
-            timestamp: at,
+            timestamp: at.floor(),
         }
     }
 
-    fn note(&mut self, id: i64, at: Timestamp) {
+    fn note(&mut self, id: i64, at: ReadingTime) {
         let is_same_time = self.recent.back().is_some_and(|(_, last)| *last == at);
         self.of_same_time = if is_same_time { self.of_same_time + 1 } else { 1 };
         self.given_from = id;
@@ -205,7 +205,7 @@ impl HistoryWalk {
             return 0;
         };
         let steps = i64::try_from(self.recent.len()).unwrap_or(i64::MAX) - 1;
-        let (messages, ms) = (first_id.saturating_sub(*last_id), first_at.millis() - last_at.millis());
+        let (messages, ms) = (first_id.saturating_sub(*last_id), first_at.floor().millis() - last_at.floor().millis());
         if steps == 0 || messages / steps > CLOSE || ms < 0 {
             return 0;
         }

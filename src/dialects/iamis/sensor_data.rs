@@ -214,7 +214,7 @@ fn last_of(twin: &Twin, sensor_type: &str) -> Option<SensorDatum> {
         sensor_type: sensor_type.into(),
         value: Scalar::from_json(value.value.clone())?,
         unit: value.unit().unwrap_or_default().into(),
-        timestamp: id.at,
+        timestamp: id.at().floor(),
     })
 }
 

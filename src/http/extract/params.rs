@@ -6,7 +6,7 @@ use std::str::FromStr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
-use twinhub_domain::Timestamp;
+use twinhub_domain::{ReadingTime, Timestamp};
 use twinhub_domain::clock::WrittenTime;
 use twinhub_domain::duration::{EXAMPLES, positive_ms};
 
@@ -134,7 +134,7 @@ impl Params {
     ///
     /// # Errors
     /// It is no time.
-    pub fn start_time(&mut self, name: &str) -> Result<Option<Timestamp>, FieldError> {
+    pub fn start_time(&mut self, name: &str) -> Result<Option<ReadingTime>, FieldError> {
         self.read(name, MOMENT, |text| moment(text, false))
     }
 
@@ -142,7 +142,7 @@ impl Params {
     ///
     /// # Errors
     /// It is no time.
-    pub fn end_time(&mut self, name: &str) -> Result<Option<Timestamp>, FieldError> {
+    pub fn end_time(&mut self, name: &str) -> Result<Option<ReadingTime>, FieldError> {
         self.read(name, MOMENT, |text| moment(text, true))
     }
 
@@ -205,10 +205,10 @@ pub fn bad(name: &str, detail: impl Into<String>) -> FieldError {
 }
 
 /// A moment as people write it in an address: RFC 3339 (where an unescaped `+` became a space), epoch
-/// numbers, a time without a zone (taken as UTC), or a date: its beginning, or with `end` the next day's.
+/// numbers, each to the nanosecond, a time without a zone (taken as UTC), or a date: its beginning, or with `end` the next day's.
 #[must_use]
-pub fn moment(text: &str, end: bool) -> Option<Timestamp> {
-    let at = |time: NaiveDateTime| Some(Timestamp::from_millis(time.and_utc().timestamp_millis()));
+pub fn moment(text: &str, end: bool) -> Option<ReadingTime> {
+    let at = |time: NaiveDateTime| Some(Timestamp::from_millis(time.and_utc().timestamp_millis()).into());
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         let day = if end { date.checked_add_days(Days::new(1))? } else { date };
         return at(day.and_time(NaiveTime::MIN));
@@ -256,7 +256,7 @@ mod tests {
     fn older_words_are_read_as_the_word() {
         let mut params = Params::parse("start_date=2026-01-01&end_date=2026-01-01&device=a&rule=x&rule_id=y");
         let (from, to) = (params.start_time("from").unwrap(), params.end_time("to").unwrap());
-        assert_eq!(to.unwrap().millis() - from.unwrap().millis(), 86_400_000);
+        assert_eq!(to.unwrap().floor().millis() - from.unwrap().floor().millis(), 86_400_000);
         assert!(params.has("device_id"));
         assert_eq!(params.text("device_id").unwrap().as_deref(), Some("a"));
         let error = params.text("rule_id").unwrap_err();
@@ -276,6 +276,8 @@ mod tests {
         check("2026-01-01", true, Some("2026-01-02T00:00:00.000Z"));
         check("2026-01-01T13:00:00 0100", false, Some("2026-01-01T12:00:00.000Z"));
         check("2026-01-01 12:00:00", false, Some("2026-01-01T12:00:00.000Z"));
+        check("2026-01-01T12:00:00.123456789Z", false, Some("2026-01-01T12:00:00.123456789Z"));
+        check("1767268800123456", true, Some("2026-01-01T12:00:00.123456Z"));
         check("1767268800", false, Some("2026-01-01T12:00:00.000Z"));
         check("soon", false, None);
     }

@@ -185,7 +185,7 @@ mod tests {
         let body =
             EventBody::Telemetry { readings: telemetry.readings, identity: None, claimed: None, payload };
         let (at, device) = (Timestamp::from_millis(0), DeviceId::parse("pump-1").unwrap());
-        Event { device, number: DeviceNumber(1), at, received_at: at, body, cause: Cause::hub() }
+        Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause: Cause::hub() }
     }
 
     #[test]

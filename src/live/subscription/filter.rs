@@ -210,7 +210,7 @@ mod tests {
         let device = DeviceId::parse(device).unwrap();
         Recorded::new(
             seq,
-            Event { device, number: DeviceNumber(1), at, received_at: at, body, cause: Cause::hub() },
+            Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause: Cause::hub() },
         )
     }
 
@@ -287,7 +287,7 @@ mod tests {
         let at = Timestamp::from_millis(0);
         let change = Alarm::begin(AlarmId(uuid::Uuid::nil()), raised, at);
         let body = EventBody::Alarm(Box::new(change));
-        Recorded::new(1, Event { device, number, at, received_at: at, body, cause: Cause::hub() })
+        Recorded::new(1, Event { device, number, at: at.into(), received_at: at, body, cause: Cause::hub() })
     }
 
     #[test]

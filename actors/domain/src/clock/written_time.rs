@@ -10,25 +10,26 @@
 use chrono::{LocalResult, NaiveDate, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 
-use super::Timestamp;
+use super::{NS_IN_MS, ReadingTime};
 
 /// A time as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenTime {
     /// The moment; where no zone was written, as if it were UTC.
-    pub at: Timestamp,
+    pub at: ReadingTime,
     pub has_zone: bool,
-    /// The time is finer than milliseconds, which a [`Timestamp`] cannot hold.
+    /// The time is finer than nanoseconds, which a [`ReadingTime`] cannot hold.
     pub is_finer: bool,
 }
 
 /// A number with an exponent beyond this is no time.
 const MOST_PLACES: i64 = 40;
-const NS_IN_MS: i128 = 1_000_000;
+/// Nanoseconds in a millisecond.
+const MS: i128 = NS_IN_MS as i128;
 /// The units of epoch numbers, by their size, in ns. The ranges do not overlap: each unit covers 1973 to 5138.
 const UNITS: [(u128, i128); 4] = [
     (100_000_000_000, 1_000_000_000),
-    (100_000_000_000_000, NS_IN_MS),
+    (100_000_000_000_000, MS),
     (100_000_000_000_000_000, 1_000),
     (100_000_000_000_000_000_000, 1),
 ];
@@ -64,8 +65,11 @@ impl WrittenTime {
             ns += value * digit;
             is_finer |= digit == 0 && value != 0;
         }
-        if !fraction.is_empty() {
-            ns = to_ms_of_double(ns, unit);
+        if digit == 0
+            && unit > 1
+            && let Some(meant) = meant_by_double(ns, unit, (number, fraction))
+        {
+            (ns, is_finer) = (meant, false);
         }
         Self::of_ns(if is_negative { -ns } else { ns }, is_finer, true)
     }
@@ -73,11 +77,11 @@ impl WrittenTime {
     /// The moment, where a time without a zone is one of `zone`: of two (in autumn) the first, and of none (in
     /// spring) the one as long after midnight.
     #[must_use]
-    pub fn in_zone(self, zone: Tz) -> Timestamp {
+    pub fn in_zone(self, zone: Tz) -> ReadingTime {
         if self.has_zone {
             return self.at;
         }
-        let Some(utc) = chrono::DateTime::from_timestamp_millis(self.at.millis()) else { return self.at };
+        let Some(utc) = chrono::DateTime::from_timestamp_millis(self.at.floor().millis()) else { return self.at };
         let wall = utc.naive_utc();
         let found = match zone.from_local_datetime(&wall) {
             LocalResult::Single(found) | LocalResult::Ambiguous(found, _) => found,
@@ -87,7 +91,7 @@ impl WrittenTime {
                 None => return self.at,
             },
         };
-        Timestamp::from_millis(found.timestamp_millis())
+        self.at.plus_millis(found.timestamp_millis() - self.at.floor().millis())
     }
 
     /// `1.7672688e9`, by its digits: a double would round them.
@@ -119,21 +123,25 @@ impl WrittenTime {
     }
 
     fn of_ns(ns: i128, is_finer: bool, has_zone: bool) -> Option<Self> {
-        let millis = i64::try_from(ns.div_euclid(NS_IN_MS)).ok()?;
-        let is_finer = is_finer || ns.rem_euclid(NS_IN_MS) != 0;
-        Timestamp::within(millis).map(|at| Self { at, has_zone, is_finer })
+        ReadingTime::from_nanos(ns).map(|at| Self { at, has_zone, is_finer })
     }
 }
 
-/// The whole ms above, where the time is so near to it that a double could not tell the two apart: then it was counted
-/// in a double, and came out a little less.
-fn to_ms_of_double(ns: i128, unit: i128) -> i128 {
-    #[expect(clippy::cast_precision_loss, reason = "its size alone is asked")]
-    let value = ns as f64 / unit as f64;
+/// The ms or µs that is meant by a number with more digits than a nanosecond has, where these are the digits of a double:
+/// the time was counted in one, which is a little beside what it stands for. None where they are not, or it is not as
+/// near to one as a double can tell.
+fn meant_by_double(ns: i128, unit: i128, (whole, fraction): (u128, &str)) -> Option<i128> {
+    let value: f64 = format!("{whole}.{fraction}").parse().ok()?;
+    if format!("{value:.*}", fraction.len()) != format!("{whole}.{fraction}") {
+        return None;
+    }
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "far below 1e9 ns")]
     let error = ((value.next_up() - value) * unit as f64) as i128;
-    let missing = (-ns).rem_euclid(NS_IN_MS);
-    if missing <= error.min(NS_IN_MS / 2) { ns + missing } else { ns }
+    [MS, 1_000].into_iter().find_map(|step| {
+        let over = ns.rem_euclid(step);
+        let off = if over <= step / 2 { -over } else { step - over };
+        (off.abs() <= error.min(step / 2 - 1)).then_some(ns + off)
+    })
 }
 
 /// `YYYY-MM-DD`, `T` or a space, `HH:MM[:SS[.fraction]]` and perhaps `Z` or an offset.
@@ -230,6 +238,10 @@ mod tests {
         assert_eq!(told, expected, "{text}");
     }
 
+    fn at(millis: i64) -> ReadingTime {
+        crate::Timestamp::from_millis(millis).into()
+    }
+
     const NOON: &str = "2026-01-01T12:00:00.000Z";
 
     #[test]
@@ -265,12 +277,18 @@ mod tests {
         check("1.767268800123e9", "2026-01-01T12:00:00.123Z");
         check("17672688001230E-4", "2026-01-01T12:00:00.123Z");
         check("-5e-1", "1969-12-31T23:59:59.500Z");
-        check("1767268800.1229999065", "2026-01-01T12:00:00.123Z finer");
-        check("1767268800.1227", "2026-01-01T12:00:00.122Z finer");
-        check("1767268800122.9999", "2026-01-01T12:00:00.123Z");
-        check("1767268800123.4", "2026-01-01T12:00:00.123Z finer");
-        check("1767268800123456", "2026-01-01T12:00:00.123Z finer");
-        check("1767268800123456789", "2026-01-01T12:00:00.123Z finer");
+        check("1767268800.1229999065", "2026-01-01T12:00:00.123Z");
+        check("1767268800.1227", "2026-01-01T12:00:00.122700Z");
+        check("1767268800122.9999", "2026-01-01T12:00:00.122999900Z");
+        check("1767268800123.4", "2026-01-01T12:00:00.123400Z");
+        check("1767268800123456", "2026-01-01T12:00:00.123456Z");
+        check("1767268800123456789", "2026-01-01T12:00:00.123456789Z");
+        check("1767268800.123456789", "2026-01-01T12:00:00.123456789Z");
+        check("1767268800123.456789", "2026-01-01T12:00:00.123456789Z");
+        check("1767268800123456.789", "2026-01-01T12:00:00.123456789Z");
+        check("1767268800123456789.25", "2026-01-01T12:00:00.123456789Z finer");
+        check("1767268800.123456789012", "2026-01-01T12:00:00.123456789Z finer");
+        check("-0.000000001", "1969-12-31T23:59:59.999999999Z");
         check("1767268800.0000000001", "2026-01-01T12:00:00.000Z finer");
         check("-1", "1969-12-31T23:59:59.000Z");
         check("-0.5", "1969-12-31T23:59:59.500Z");
@@ -300,7 +318,8 @@ mod tests {
     fn says_what_was_not_written() {
         check("2026-01-01T12:00:00", &format!("{NOON} no zone"));
         check("2026-01-01 12:00", &format!("{NOON} no zone"));
-        check("2026-01-01T12:00:00.000100Z", &format!("{NOON} finer"));
+        check("2026-01-01T12:00:00.000100Z", "2026-01-01T12:00:00.000100Z");
+        check("2026-01-01T12:00:00,000000001Z", "2026-01-01T12:00:00.000000001Z");
         check("2026-01-01T12:00:00.0000000001Z", &format!("{NOON} finer"));
         for wrong in [
             "2026-01-01",
@@ -338,7 +357,33 @@ mod tests {
             #[expect(clippy::cast_precision_loss, reason = "that is what is tried")]
             let seconds = millis as f64 / 1_000.0;
             for text in [format!("{seconds}"), format!("{seconds:.10}"), format!("{seconds:e}")] {
-                prop_assert_eq!(WrittenTime::epoch(&text).unwrap().at.millis(), millis, "{}", text);
+                prop_assert_eq!(WrittenTime::epoch(&text).unwrap().at, at(millis), "{}", text);
+            }
+        }
+
+        #[test]
+        fn a_double_keeps_its_microsecond(micros in 1_000_000_000_000_000i64..4_000_000_000_000_000) {
+            #[expect(clippy::cast_precision_loss, reason = "that is what is tried")]
+            let seconds = micros as f64 / 1_000_000.0;
+            let meant = ReadingTime::from_nanos(i128::from(micros) * 1_000);
+            for text in [format!("{seconds}"), format!("{seconds:.10}"), format!("{seconds:.17}")] {
+                prop_assert_eq!(WrittenTime::epoch(&text).map(|written| written.at), meant, "{}", text);
+            }
+        }
+
+        /// Nine digits are those that were sent, in whatever unit and form.
+        #[test]
+        fn every_nanosecond_is_read(ns in 1_000_000_000_000_000_000i128..4_000_000_000_000_000_000, offset in -1_439i32..1_440) {
+            let exact = ReadingTime::from_nanos(ns).unwrap();
+            let point = |places: u32| {
+                let unit = 10_i128.pow(places);
+                format!("{}.{:0width$}", ns / unit, ns % unit, width = places as usize)
+            };
+            let zone = chrono::FixedOffset::east_opt(offset * 60).unwrap();
+            let calendar = chrono::DateTime::from_timestamp_nanos(i64::try_from(ns).unwrap()).with_timezone(&zone);
+            for text in [ns.to_string(), point(3), point(6), point(9), calendar.to_rfc3339(), exact.to_string()] {
+                let written = WrittenTime::parse(&text).unwrap();
+                prop_assert_eq!((written.at, written.is_finer), (exact, false), "{}", text);
             }
         }
 
@@ -355,9 +400,9 @@ mod tests {
             let time = chrono::DateTime::from_timestamp_millis(millis).unwrap().with_timezone(&zone);
             let text = time.to_rfc3339();
             prop_assume!(text.as_bytes().get(4) == Some(&b'-') && !text.starts_with("0000"));
-            prop_assert_eq!(WrittenTime::parse(&text).unwrap().at.millis(), millis);
+            prop_assert_eq!(WrittenTime::parse(&text).unwrap().at, at(millis));
             if (100_000_000_000..100_000_000_000_000).contains(&millis.unsigned_abs()) {
-                prop_assert_eq!(WrittenTime::epoch(&millis.to_string()).unwrap().at.millis(), millis);
+                prop_assert_eq!(WrittenTime::epoch(&millis.to_string()).unwrap().at, at(millis));
             }
         }
     }

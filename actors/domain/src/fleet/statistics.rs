@@ -5,6 +5,7 @@
 //! Events carry whole values, so an event that was seen already does no harm as long as all later ones are seen again
 //! too.
 
+mod counted_moment;
 mod counters;
 mod exact_sum;
 mod word_table;
@@ -13,11 +14,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use self::counted_moment::CountedMoment;
 use self::counters::{GroupCounters, SummedNumber};
 use self::word_table::{WordNumber, WordTable};
 use super::group::GroupId;
 use super::tree::GroupTree;
-use crate::clock::Timestamp;
+use crate::clock::{ReadingTime, Timestamp};
 use crate::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::id::DeviceNumber;
 use crate::json::{Json, Number, Object};
@@ -49,10 +51,7 @@ struct CountedDevice {
 #[derive(Clone, Copy, Debug)]
 struct CountedProperty {
     name: WordNumber,
-    is_doubted: bool,
-    at: Timestamp,
-    /// The remainder of `number` where it is a counter that no double holds. Here, where it takes no room of its own.
-    rest: i16,
+    moment: CountedMoment,
     /// Not a number where it is none: that it is there matters, for a late reading does not take its place.
     number: f64,
 }
@@ -60,7 +59,7 @@ struct CountedProperty {
 /// A device's reported value of a property.
 #[derive(Clone, Copy)]
 struct ReportedValue {
-    at: Timestamp,
+    at: ReadingTime,
     number: SummedNumber,
     /// The moment is not believed.
     is_doubted: bool,
@@ -137,7 +136,7 @@ impl GroupStatistics {
         for property in twin.reported.iter() {
             let number = SummedNumber::of(property.value.as_number());
             let is_doubted = property.claimed_at().is_some();
-            let reported_value = ReportedValue { at: property.at, number, is_doubted, arrival: None };
+            let reported_value = ReportedValue { at: property.at(), number, is_doubted, arrival: None };
             self.set(twin.number, &property.name, reported_value);
         }
     }
@@ -189,7 +188,7 @@ impl GroupStatistics {
     /// The hub's clock shows `now`: no value is of a later time.
     fn come_back_to(&mut self, now: Timestamp) {
         for reported in self.members.values_mut().flat_map(|member| &mut member.reported) {
-            reported.at = reported.at.min(now);
+            reported.moment = reported.moment.no_later_than(now);
         }
     }
 
@@ -233,7 +232,7 @@ impl GroupStatistics {
                 value => {
                     let value = SummedNumber::of(value.as_number());
                     let reported_value =
-                        ReportedValue { at: received_at, number: value, is_doubted: false, arrival: None };
+                        ReportedValue { at: received_at.into(), number: value, is_doubted: false, arrival: None };
                     self.set(number, name, reported_value);
                 }
             }
@@ -285,7 +284,7 @@ impl GroupStatistics {
     fn set(&mut self, number: DeviceNumber, name: &str, reported_value: ReportedValue) {
         let ReportedValue { at, number: value, is_doubted, arrival } = reported_value;
         let is_late = |known: &CountedProperty| {
-            arrival.is_some_and(|arrival| arrival.is_late(at, known.at, known.is_doubted))
+            arrival.is_some_and(|arrival| arrival.is_late(at, known.moment.at(), known.moment.is_doubted()))
         };
         let Self { members, counters, words } = self;
         let Some(member) = members.get_mut(&number) else { return };
@@ -299,14 +298,14 @@ impl GroupStatistics {
                     counted.remove_reading(reported.name, before);
                     counted.add_reading(reported.name, value);
                 }
-                (reported.at, reported.is_doubted) = (at, is_doubted);
-                (reported.number, reported.rest) = (value.nearest, value.rest);
+                reported.moment = CountedMoment::new(at, is_doubted, value.rest);
+                reported.number = value.nearest;
             }
             None => {
                 let name = words.intern(name);
                 counted.add_reading(name, value);
-                let SummedNumber { nearest, rest } = value;
-                member.reported.push(CountedProperty { name, is_doubted, at, rest, number: nearest });
+                let moment = CountedMoment::new(at, is_doubted, value.rest);
+                member.reported.push(CountedProperty { name, moment, number: value.nearest });
             }
         }
     }
@@ -326,7 +325,7 @@ impl GroupStatistics {
 
 impl CountedProperty {
     fn measured(&self) -> SummedNumber {
-        SummedNumber { nearest: self.number, rest: self.rest }
+        SummedNumber { nearest: self.number, rest: self.moment.rest() }
     }
 }
 

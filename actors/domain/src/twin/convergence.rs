@@ -82,7 +82,7 @@ impl Unmet {
         let is_anew = |name: &str| anew.is_some_and(|patch| patch.get(name).is_some());
         let notes = unmet.map(|wanted| match self.get(&wanted.name) {
             Some(note) if !is_anew(&wanted.name) => note.clone(),
-            _ => Note { name: wanted.name.clone(), since: now, sent_at: None, failed: None },
+            _ => Note { name: (*wanted.name).into(), since: now, sent_at: None, failed: None },
         });
         Self(notes.collect())
     }

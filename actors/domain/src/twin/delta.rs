@@ -112,10 +112,10 @@ impl Comparison<'_> {
                 (!is_whole && self.missing_at(wanted, path) == Missing::Nothing).then_some(came)
             });
             let Some(came) = found else { return false };
-            first_at = first_at.or(came.map(|came| came.at));
+            first_at = first_at.or(came.map(Property::at));
         }
         // One item more that came with them: the array is longer. An older one was of an array before it.
-        let more = within(path, &items.len().to_string(), |path| self.newest(path).map(|(more, _)| more.at));
+        let more = within(path, &items.len().to_string(), |path| self.newest(path).map(|(more, _)| more.at()));
         !items.is_empty() && more.is_none_or(|more| first_at.is_some_and(|first| more < first))
     }
 
@@ -123,7 +123,7 @@ impl Comparison<'_> {
     fn newest(&self, path: &str) -> Option<(&Property, &Json)> {
         let mut newest: Option<(&Property, &Json)> = None;
         for (property, value) in self.reported.spellings(path) {
-            if newest.is_none_or(|(before, _)| property.at > before.at) {
+            if newest.is_none_or(|(before, _)| property.at() > before.at()) {
                 newest = Some((property, value));
             }
         }

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use arcstr::ArcStr;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::clock::ReadingTime;
 use crate::reading::Quality;
 
 /// The parts of a property that few properties have.
@@ -17,7 +18,7 @@ pub(super) struct PropertyDetails {
     pub by: Option<Box<str>>,
     pub units: Units,
     /// The time that the device said, where it is not believed.
-    pub claimed_at: Option<Timestamp>,
+    pub claimed_at: Option<ReadingTime>,
 }
 
 /// The units of what lies in a property, by the path within it; the property's own without a path. In order.
@@ -35,8 +36,16 @@ const MOST_SHARED: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct SharedDetails {
     known: HashSet<Arc<PropertyDetails>>,
+    names: HashSet<ArcStr>,
     /// The number of values that found no room. At as many as there is room for, the unused are swept out once more.
     turned_away: usize,
+    /// The same of names.
+    names_turned_away: usize,
+}
+
+/// Nothing is to be gained by looking for another name that is the same: several hold this one.
+pub(super) fn is_name_shared(name: &ArcStr) -> bool {
+    ArcStr::strong_count(name) != Some(1)
 }
 
 impl SharedDetails {
@@ -57,6 +66,26 @@ impl SharedDetails {
             self.known.insert(Arc::clone(own));
         } else {
             self.turned_away += 1;
+        }
+    }
+
+    /// The same for the name of a property.
+    pub(super) fn share_name(&mut self, own: &mut ArcStr) {
+        if is_name_shared(own) {
+            return;
+        }
+        if let Some(known) = self.names.get(own) {
+            *own = ArcStr::clone(known);
+            return;
+        }
+        if self.names.len() >= MOST_SHARED && self.names_turned_away.is_multiple_of(MOST_SHARED) {
+            self.names.retain(is_name_shared);
+        }
+        if self.names.len() < MOST_SHARED {
+            self.names_turned_away = 0;
+            self.names.insert(ArcStr::clone(own));
+        } else {
+            self.names_turned_away += 1;
         }
     }
 }

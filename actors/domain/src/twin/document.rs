@@ -1,8 +1,10 @@
 //! The twin as a JSON document, as DESIGN shows it.
 
+use std::fmt;
+
 use super::fields::{FIELDS, Shown};
 use super::{Properties, Property, SyncState, Twin};
-use crate::clock::Timestamp;
+use crate::clock::{ReadingTime, Timestamp};
 use crate::json::{Json, Object};
 use crate::schedule::CompactSchedule;
 
@@ -73,19 +75,19 @@ impl Twin {
     }
 
     /// When what is reported at this path last became another, whichever way it is written.
-    fn changed_at(&self, path: &str) -> Option<Timestamp> {
+    fn changed_at(&self, path: &str) -> Option<ReadingTime> {
         if let Some((property, _)) = self.reported.at_path(path) {
-            return Some(property.changed_at);
+            return Some(property.changed_at());
         }
         let is_within = |name: &str| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
-        self.reported.iter().filter(|p| is_within(&p.name)).map(|p| p.changed_at).max()
+        self.reported.iter().filter(|p| is_within(&p.name)).map(Property::changed_at).max()
     }
 
     fn metadata(&self, now: Timestamp) -> Object {
         let reported = |p: &Property| {
             let mut about: Object = [
-                ("reported_at", time(p.at)),
-                ("changed_at", time(p.changed_at)),
+                ("reported_at", time(p.at())),
+                ("changed_at", time(p.changed_at())),
                 ("quality", p.quality().as_str().into()),
             ]
             .into_iter()
@@ -96,7 +98,7 @@ impl Twin {
         };
         let desired = |p: &Property| {
             let by = p.by().map_or(Json::Null, Into::into);
-            let mut about: Object = [("at", time(p.at)), ("by", by)].into_iter().collect();
+            let mut about: Object = [("at", time(p.at())), ("by", by)].into_iter().collect();
             let note = self.convergence.note(&p.name);
             let state = note.map_or(SyncState::Applied, |note| note.state(now));
             about.insert("sync", state.as_str().into());
@@ -131,9 +133,9 @@ pub fn add_units(about: &mut Object, property: &Property) {
 }
 
 fn each(properties: &Properties, describe: impl Fn(&Property) -> Object) -> Json {
-    Json::Object(properties.iter().map(|p| (p.name.clone(), describe(p).into())).collect())
+    Json::Object(properties.iter().map(|p| (&*p.name, describe(p).into())).collect())
 }
 
-fn time(at: Timestamp) -> Json {
+fn time(at: impl fmt::Display) -> Json {
     at.to_string().into()
 }

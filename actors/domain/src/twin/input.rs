@@ -7,7 +7,7 @@ use super::change::{Change, Registration};
 use super::intake::Rejected;
 use super::presence::SilenceRule;
 use super::translation::{Speaker, Translation};
-use crate::clock::Timestamp;
+use crate::clock::{ReadingTime, Timestamp};
 use crate::command::{Command, CommandId, CommandRequest, CommandResult, CommandStatus};
 use crate::event::Event;
 use crate::fleet::{FirmwareReport, FirmwareTask, JobId, JobStep, Layer, Lifecycle, StepState};
@@ -220,7 +220,7 @@ pub enum Refusal {
         "`timestamp`: {} says no zone: send one such as Z or +01:00, or set `settings.timezone` of the device or its \
          template to UTC or a zone such as Europe/Madrid", wall(.0)
     )]
-    NoZone(Timestamp),
+    NoZone(ReadingTime),
     #[error("unknown devices are not accepted, and `{0}` is one")]
     NotAccepted(DeviceId),
     #[error("there is no command `{0}` for this device")]
@@ -276,7 +276,7 @@ impl Input {
 }
 
 /// A time as it was written, without the zone that nobody wrote.
-fn wall(at: &Timestamp) -> String {
+fn wall(at: &ReadingTime) -> String {
     at.to_string().trim_end_matches('Z').to_owned()
 }
 

@@ -4,7 +4,7 @@
 use chrono_tz::Tz;
 
 use super::{Part, Refusal, Repeat, Repeats, WrongClock};
-use crate::clock::Timestamp;
+use crate::clock::{ReadingTime, Timestamp};
 use crate::json::Json;
 use crate::reading::{Reading, Telemetry};
 
@@ -22,9 +22,9 @@ pub struct MessageIntake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filed {
     /// The moment by which they are kept: the device's, if it is believed, else that of their arrival.
-    pub at: Timestamp,
+    pub at: ReadingTime,
     /// The time that the device said, where it is not believed.
-    pub claimed: Option<Timestamp>,
+    pub claimed: Option<ReadingTime>,
     /// By what a repeat of them is known.
     pub identity: Option<u64>,
 }
@@ -53,7 +53,7 @@ impl Filed {
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let Some(claim) = &telemetry.at else {
-            return Ok(Self { at: now, claimed: None, identity: telemetry.identity(true) });
+            return Ok(Self { at: now.into(), claimed: None, identity: telemetry.identity(true) });
         };
         let written = claim.written;
         let claimed_at = match zone {
@@ -65,7 +65,7 @@ impl Filed {
         let identity = telemetry.identity(is_believed);
         Ok(match is_believed {
             true => Self { at: claimed_at, claimed: None, identity },
-            false => Self { at: now, claimed: Some(claimed_at), identity },
+            false => Self { at: now.into(), claimed: Some(claimed_at), identity },
         })
     }
 }
@@ -76,7 +76,7 @@ impl MessageIntake {
         let Some(identity) = filed.identity else { return Repeat::No };
         match filed.claimed {
             Some(_) => self.repeats.of_unbelieved(identity, now),
-            None => self.repeats.repeat(identity, telemetry.at.as_ref().map(|_| filed.at)),
+            None => self.repeats.repeat(identity, telemetry.at.as_ref().map(|_| filed.at.floor())),
         }
     }
 
@@ -94,7 +94,7 @@ impl MessageIntake {
         self.messages += 1;
         match (filed.identity, filed.claimed) {
             (None, _) => {}
-            (Some(identity), None) => self.repeats.remember(identity, filed.at, received),
+            (Some(identity), None) => self.repeats.remember(identity, filed.at.floor(), received),
             (Some(identity), Some(_)) => self.repeats.remember_unbelieved(identity, received),
         }
     }

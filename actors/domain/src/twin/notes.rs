@@ -47,7 +47,7 @@ impl Profile {
 }
 
 fn reported_at(reported: &Properties) -> Option<Json> {
-    reported.get(STANDS_OVER).map(|property| property.at.millis().into())
+    reported.get(STANDS_OVER).map(|property| property.at().floor().millis().into())
 }
 
 /// Is this the second event of one message, the readings being the first?

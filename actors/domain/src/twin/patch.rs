@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::Field;
 use crate::Mode;
-use crate::clock::Timestamp;
+use crate::clock::{ReadingTime, Timestamp};
 use crate::fleet::{FirmwareStep, Layer, Lifecycle};
 use crate::json::{Json, Object};
 use crate::schedule::ScheduleEntries;
@@ -86,7 +86,7 @@ pub struct Skip {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrongClock {
     /// The time that it said when it was first found wrong.
-    pub claimed_at: Timestamp,
+    pub claimed_at: ReadingTime,
     /// When that was.
     pub since: Timestamp,
 }

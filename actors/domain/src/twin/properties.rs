@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arcstr::ArcStr;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::details::{PropertyDetails, SharedDetails, Units};
+use super::details::{PropertyDetails, SharedDetails, Units, is_name_shared};
 use super::path::{heads, inside};
 use crate::cause::Cause;
-use crate::clock::Timestamp;
+use crate::clock::{ReadingTime, Timestamp};
 use crate::json::{DocumentSize, Json, Object};
 use crate::reading::{Quality, Reading};
 
@@ -28,12 +29,14 @@ pub struct Properties(Vec<Property>);
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "Stored")]
 pub struct Property {
-    pub name: Box<str>,
+    /// Held together with the twins that have one of the same name: see [`SharedDetails`].
+    pub name: ArcStr,
     pub value: Json,
-    /// When the value was last said, the same or another.
-    pub at: Timestamp,
-    /// When it last became another.
-    pub changed_at: Timestamp,
+    /// The milliseconds of `at` and `changed_at`, and the nanoseconds behind them: apart, where they leave no gap.
+    millisecond: Timestamp,
+    changed_millisecond: Timestamp,
+    nanos: u32,
+    changed_nanos: u32,
     /// None where all of it is as it nearly always is.
     details: Option<Arc<PropertyDetails>>,
 }
@@ -43,7 +46,7 @@ pub struct Property {
 pub struct Arrival {
     pub received: Timestamp,
     /// The time that the device said, where it is not believed.
-    pub claimed: Option<Timestamp>,
+    pub claimed: Option<ReadingTime>,
 }
 
 /// A value that is dated further ahead than this of what comes now was dated by a clock that nobody believes: such
@@ -56,8 +59,8 @@ const NEVER_BELIEVED_MS: i64 = 31 * 86_400_000;
 struct Stored {
     name: Box<str>,
     value: Json,
-    at: Timestamp,
-    changed_at: Timestamp,
+    at: ReadingTime,
+    changed_at: ReadingTime,
     #[serde(default)]
     quality: Quality,
     #[serde(default)]
@@ -65,7 +68,7 @@ struct Stored {
     #[serde(default)]
     units: Units,
     #[serde(default)]
-    claimed_at: Option<Timestamp>,
+    claimed_at: Option<ReadingTime>,
 }
 
 impl Arrival {
@@ -73,11 +76,11 @@ impl Arrival {
     /// believes, because it `is_doubted` or lies in the future, gives way to each that comes after it. A reading whose
     /// time is that of its arrival carries none of its own: the last of those to come is the newest.
     #[must_use]
-    pub fn is_late(self, at: Timestamp, known: Timestamp, is_doubted: bool) -> bool {
+    pub fn is_late(self, at: ReadingTime, known: ReadingTime, is_doubted: bool) -> bool {
         at < known
             && at != self.received
             && !is_doubted
-            && known <= self.received.plus_millis(NEVER_BELIEVED_MS)
+            && known <= self.received.plus_millis(NEVER_BELIEVED_MS).into()
     }
 
     /// The trust in the reading: not whole while nobody knows when it was taken.
@@ -116,7 +119,7 @@ impl Properties {
     /// The values by name.
     #[must_use]
     pub fn to_object(&self) -> Object {
-        self.0.iter().map(|p| (p.name.clone(), p.value.clone())).collect()
+        self.0.iter().map(|p| (&*p.name, p.value.clone())).collect()
     }
 
     /// Their size as an object.
@@ -129,7 +132,7 @@ impl Properties {
 
     /// Takes a reading's value, unless a later one is here already. True when the value is another. A reading without
     /// a unit leaves the one that is known: many devices name it once.
-    pub fn read(&mut self, reading: &Reading, at: Timestamp, arrival: Arrival) -> bool {
+    pub fn read(&mut self, reading: &Reading, at: ReadingTime, arrival: Arrival) -> bool {
         let value = Json::from(reading.value.clone());
         let quality = arrival.quality(reading);
         let unit = reading.unit.as_deref().filter(|unit| !unit.is_empty());
@@ -238,18 +241,25 @@ impl Properties {
     }
 
     pub(super) fn is_shared(&self) -> bool {
-        self.0.iter().filter_map(|property| property.details.as_ref()).all(PropertyDetails::is_shared)
+        self.0.iter().all(|property| {
+            is_name_shared(&property.name) && property.details.as_ref().is_none_or(PropertyDetails::is_shared)
+        })
     }
 
     pub(super) fn share(&mut self, common: &mut SharedDetails) {
-        self.0.iter_mut().filter_map(|property| property.details.as_mut()).for_each(|own| common.share(own));
+        for property in &mut self.0 {
+            common.share_name(&mut property.name);
+            if let Some(own) = &mut property.details {
+                common.share(own);
+            }
+        }
     }
 
     /// Nothing is dated after `now`.
     pub fn no_later_than(&mut self, now: Timestamp) {
         for property in &mut self.0 {
-            property.at = property.at.min(now);
-            property.changed_at = property.changed_at.min(now);
+            property.say_at(property.at().min(now.into()));
+            property.say_changed_at(property.changed_at().min(now.into()));
         }
     }
 
@@ -290,15 +300,24 @@ fn without_emptied(had: Option<&Json>, patch: Json) -> Json {
 }
 
 impl Property {
-    fn new(name: &str, value: Json, at: Timestamp) -> Self {
-        Self { name: name.into(), value, at, changed_at: at, details: None }
+    fn new(name: &str, value: Json, at: ReadingTime) -> Self {
+        let (millisecond, nanos) = (at.floor(), at.nanos_behind());
+        Self {
+            name: name.into(),
+            value,
+            millisecond,
+            changed_millisecond: millisecond,
+            nanos,
+            changed_nanos: nanos,
+            details: None,
+        }
     }
 
     /// One that a merge patch brings.
     fn fresh(name: &str, value: &Json, at: Timestamp, by: Option<&str>) -> Self {
         let mut fresh = Json::Null;
         fresh.merge(value);
-        let mut property = Self::new(name, fresh, at);
+        let mut property = Self::new(name, fresh, at.into());
         property.say_by(by);
         property
     }
@@ -306,11 +325,31 @@ impl Property {
     fn merge(&mut self, value: &Json, at: Timestamp, by: Option<&str>) {
         let mut merged = self.value.clone();
         merged.merge(value);
-        self.set(merged, at);
+        self.set(merged, at.into());
         self.say_by(by);
         if self.claimed_at().is_some() {
             self.describe(|details| details.claimed_at = None);
         }
+    }
+
+    /// When the value was last said, the same or another.
+    #[must_use]
+    pub fn at(&self) -> ReadingTime {
+        ReadingTime::new(self.millisecond, self.nanos)
+    }
+
+    /// When it last became another.
+    #[must_use]
+    pub fn changed_at(&self) -> ReadingTime {
+        ReadingTime::new(self.changed_millisecond, self.changed_nanos)
+    }
+
+    fn say_at(&mut self, at: ReadingTime) {
+        (self.millisecond, self.nanos) = (at.floor(), at.nanos_behind());
+    }
+
+    fn say_changed_at(&mut self, at: ReadingTime) {
+        (self.changed_millisecond, self.changed_nanos) = (at.floor(), at.nanos_behind());
     }
 
     /// The trust in the value.
@@ -327,14 +366,14 @@ impl Property {
 
     /// The time that the device said, where it is not believed: `at` is when the value came then.
     #[must_use]
-    pub fn claimed_at(&self) -> Option<Timestamp> {
+    pub fn claimed_at(&self) -> Option<ReadingTime> {
         self.details.as_ref()?.claimed_at
     }
 
     /// Is it of a later moment than a reading of the moment `at` that arrives now?
     #[must_use]
-    pub fn is_past(&self, at: Timestamp, arrival: Arrival) -> bool {
-        arrival.is_late(at, self.at, self.claimed_at().is_some())
+    pub fn is_past(&self, at: ReadingTime, arrival: Arrival) -> bool {
+        arrival.is_late(at, self.at(), self.claimed_at().is_some())
     }
 
     /// The unit of its value, as the device named it last: `°C`.
@@ -366,13 +405,13 @@ impl Property {
         self.details = (details != PropertyDetails::default()).then(|| Arc::new(details));
     }
 
-    fn set(&mut self, value: Json, at: Timestamp) -> bool {
-        self.at = at;
+    fn set(&mut self, value: Json, at: ReadingTime) -> bool {
+        self.say_at(at);
         if self.value == value {
             return false;
         }
         self.value = value;
-        self.changed_at = at;
+        self.say_changed_at(at);
         self.forget_units();
         true
     }
@@ -392,7 +431,8 @@ impl Property {
 impl From<Stored> for Property {
     fn from(stored: Stored) -> Self {
         let Stored { name, value, at, changed_at, quality, by, units, claimed_at } = stored;
-        let mut property = Self { name, value, at, changed_at, details: None };
+        let mut property = Self::new(&name, value, at);
+        property.say_changed_at(changed_at);
         if quality != Quality::Good || by.is_some() || !units.is_empty() || claimed_at.is_some() {
             property.describe(|details| *details = PropertyDetails { quality, by, units, claimed_at });
         }
@@ -408,10 +448,10 @@ impl Serialize for Property {
         let more =
             [by.is_some(), units.is_some(), claimed_at.is_some()].into_iter().map(usize::from).sum::<usize>();
         let mut fields = serializer.serialize_struct("Property", 5 + more)?;
-        fields.serialize_field("name", &self.name)?;
+        fields.serialize_field("name", &*self.name)?;
         fields.serialize_field("value", &self.value)?;
-        fields.serialize_field("at", &self.at)?;
-        fields.serialize_field("changed_at", &self.changed_at)?;
+        fields.serialize_field("at", &self.at())?;
+        fields.serialize_field("changed_at", &self.changed_at())?;
         fields.serialize_field("quality", &self.quality())?;
         if by.is_some() {
             fields.serialize_field("by", &by)?;

@@ -12,7 +12,8 @@ use crate::reading::is_untimed;
 /// messages came; of one from before, the store knows. So memory is bounded, and correctness is not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Repeats {
-    /// In no order, each once.
+    /// In no order, each once. By the millisecond of its time: what is finer is in the identity, and of two of one
+    /// millisecond it makes no difference which is forgotten first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     timed: Vec<(Timestamp, u64)>,
     /// The latest own time of those that were let go.

@@ -99,7 +99,7 @@ fn reported_at_and_changed_at_are_kept_apart() {
         twin.apply(readings(&format!(r#"{{"t": {value}}}"#)), at(second), &cause()).unwrap();
     }
     let t = twin.reported.get("t").unwrap();
-    assert_eq!((t.at, t.changed_at), (at(40), at(30)));
+    assert_eq!((t.at(), t.changed_at()), (at(40).into(), at(30).into()));
 }
 
 #[test]

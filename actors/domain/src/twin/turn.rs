@@ -10,7 +10,7 @@ use super::{
     Downlink, Input, LayerLookup, Listeners, Outcome, Part, Patch, Publish, Refusal, Speaker, Twin, presence,
 };
 use crate::cause::Cause;
-use crate::clock::Timestamp;
+use crate::clock::{ReadingTime, Timestamp};
 use crate::event::{ChangeKind, Event, EventBody, TwinChange};
 use crate::fleet::Lifecycle;
 use crate::json::{Json, Object};
@@ -270,11 +270,11 @@ impl TwinTurn<'_> {
 
     /// Records an event of now.
     fn record(&mut self, body: EventBody) {
-        self.record_at(self.now, body);
+        self.record_at(self.now.into(), body);
     }
 
     /// Folds an event of the moment `at` into the twin, and adds it to the outcome.
-    fn record_at(&mut self, at: Timestamp, body: EventBody) {
+    fn record_at(&mut self, at: ReadingTime, body: EventBody) {
         let event = Event {
             device: self.twin.id.clone(),
             number: self.twin.number,

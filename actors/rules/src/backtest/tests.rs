@@ -30,7 +30,7 @@ fn reading(seq: u64, value: i64) -> Recorded {
         Event {
             device: DeviceId::parse("a").unwrap(),
             number: DeviceNumber(1),
-            at,
+            at: at.into(),
             received_at: at,
             body: EventBody::Telemetry { readings, identity: None, claimed: None, payload: None },
             cause: Cause::hub(),

@@ -43,7 +43,7 @@ impl ClockShift {
         }
         let mut event = recorded.event.clone();
         if event.at == event.received_at {
-            event.at = received_at;
+            event.at = received_at.into();
         }
         event.received_at = received_at;
         Some(Recorded::new(recorded.seq, event))

@@ -13,7 +13,7 @@ use twinhub_domain::event::ChangeKind;
 use twinhub_domain::twin::presence::reason;
 use twinhub_domain::twin::{Arrival, Part, Properties};
 use twinhub_domain::{
-    DeviceId, DeviceNumber, Event, EventBody, Json, Mode, Object, Reading, Recorded, Scalar, Status,
+    DeviceId, DeviceNumber, Event, EventBody, Json, Mode, Object, Reading, ReadingTime, Recorded, Scalar, Status,
     Timestamp, Twin, TwinChange,
 };
 
@@ -49,7 +49,7 @@ impl WatchedTwins {
 }
 
 /// The properties that the events to take back said: of which device, which, and of which moment.
-type Moments<'a> = HashSet<(DeviceNumber, PropertySection, &'a str, Timestamp)>;
+type Moments<'a> = HashSet<(DeviceNumber, PropertySection, &'a str, ReadingTime)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum PropertySection {
@@ -58,7 +58,7 @@ enum PropertySection {
 }
 
 /// The properties that an event said, each with its moment.
-fn moments(event: &Event) -> Vec<(DeviceNumber, PropertySection, &str, Timestamp)> {
+fn moments(event: &Event) -> Vec<(DeviceNumber, PropertySection, &str, ReadingTime)> {
     let of = |section, name, at| (event.number, section, name, at);
     match &event.body {
         EventBody::Telemetry { readings, .. } => {
@@ -69,7 +69,7 @@ fn moments(event: &Event) -> Vec<(DeviceNumber, PropertySection, &str, Timestamp
                 [(PropertySection::Reported, patch.reported()), (PropertySection::Desired, patch.desired())];
             let said = sections.into_iter().filter_map(|(section, said)| Some((section, said?)));
             said.flat_map(|(section, said)| said.iter().map(move |(name, _)| (section, name)))
-                .map(|(section, name)| of(section, name, event.received_at))
+                .map(|(section, name)| of(section, name, event.received_at.into()))
                 .collect()
         }
         _ => Vec::new(),
@@ -126,7 +126,7 @@ fn revert_part(
                     _ => (&mut twin.desired, PropertySection::Desired),
                 };
                 let is_said = |at| moments.contains(&(event.number, of, name, at));
-                property(properties, name, (value, event.received_at, false), &is_said);
+                property(properties, name, (value, event.received_at.into(), false), &is_said);
             }
         }
         Part::Tags(said) => {
@@ -153,18 +153,18 @@ fn revert_part(
 fn property(
     properties: &mut Properties,
     name: &str,
-    (value, at, is_reading): (&Json, Timestamp, bool),
-    is_said: &dyn Fn(Timestamp) -> bool,
+    (value, at, is_reading): (&Json, ReadingTime, bool),
+    is_said: &dyn Fn(ReadingTime) -> bool,
 ) {
     let Some(found) = properties.get(name) else { return };
-    let (changed_at, now_is) = (found.changed_at, found.value.clone());
-    if !is_said(found.at) {
+    let (changed_at, now_is) = (found.changed_at(), found.value.clone());
+    if !is_said(found.at()) {
         return; // it was said so before all of them: they were late, and the twin past them
     }
     // A reading of an earlier moment than the value that is there, and it did not change that: it was late.
-    let is_late = is_reading && at < found.at && changed_at < at && now_is != *value;
+    let is_late = is_reading && at < found.at() && changed_at < at && now_is != *value;
     let gone: Object = [(name, Json::Null)].into_iter().collect();
-    properties.merge(&gone, at, None);
+    properties.merge(&gone, at.floor(), None);
     // It was made so by this event; or by a later one: then whether this one changed it nobody knows, and it did not.
     let (was, before) = match () {
         () if changed_at == at => return,
@@ -177,12 +177,12 @@ fn property(
     }
 }
 
-fn set(properties: &mut Properties, name: &str, value: &Json, at: Timestamp) {
+fn set(properties: &mut Properties, name: &str, value: &Json, at: ReadingTime) {
     match Scalar::from_json(value.clone()) {
         Some(value) => {
             let reading = Reading { name: name.into(), value, unit: None, quality_score: None };
-            properties.read(&reading, at, Arrival { received: at, claimed: None });
+            properties.read(&reading, at, Arrival { received: at.floor(), claimed: None });
         }
-        None => properties.merge(&[(name, value.clone())].into_iter().collect(), at, None),
+        None => properties.merge(&[(name, value.clone())].into_iter().collect(), at.floor(), None),
     }
 }

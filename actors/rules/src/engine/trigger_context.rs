@@ -7,7 +7,7 @@ use super::watched_twins::{property, value_at};
 use crate::model::{Path, Trigger, TriggerKind};
 use twinhub_domain::alarm::{AlarmChange, Originator};
 use twinhub_domain::command::CommandChange;
-use twinhub_domain::{DeviceId, Event, EventKind, Json, Number, Object, Timestamp, Twin};
+use twinhub_domain::{DeviceId, Event, EventKind, Json, Number, Object, ReadingTime, Timestamp, Twin};
 
 /// The standing of what a trigger looks at; none where that is not known.
 pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<TriggerLevel> {
@@ -26,7 +26,7 @@ pub(super) fn stands(trigger: &Trigger, twin: &Twin) -> Option<TriggerLevel> {
 /// The reason why a trigger's value is too old to fire anything, where it is.
 pub(super) fn stale(trigger: &Trigger, twin: &Twin, now: Timestamp) -> Option<String> {
     let TriggerKind::Numeric { property: name, max_age: Some(most), .. } = &trigger.kind else { return None };
-    let age = now.millis() - property(&twin.reported, name)?.1.millis();
+    let age = now.millis() - property(&twin.reported, name)?.1.floor().millis();
     (age > *most).then(|| format!("the value is {} s old, and may be {} s", age / 1_000, most / 1_000))
 }
 
@@ -41,14 +41,14 @@ pub(super) fn state_data(trigger: &Trigger, twin: &Twin, previous: Option<Json>,
                 ("property", Json::from(&**name)),
                 ("value", found.map_or(Json::Null, |(value, _)| value.clone())),
                 ("previous", previous.unwrap_or_default()),
-                ("at", found.map_or(now, |(_, at)| at).to_string().into()),
+                ("at", found.map_or(now.into(), |(_, at)| at).to_string().into()),
                 ("above", limit(above)),
                 ("below", limit(below)),
             ];
             data(&trigger.id, "numeric", seen)
         }
         TriggerKind::Changed { path, .. } => {
-            changed_data(trigger, &twin.id, path, value_at(twin, path), previous, now)
+            changed_data(trigger, &twin.id, path, value_at(twin, path), previous, now.into())
         }
         kind => {
             let seen = [
@@ -68,7 +68,7 @@ pub(super) fn changed_data(
     path: &Path,
     value: Option<Json>,
     previous: Option<Json>,
-    at: Timestamp,
+    at: ReadingTime,
 ) -> Object {
     let property = match path {
         Path::Reported(name) => name.to_string(),

@@ -13,7 +13,7 @@ use crate::selector::Placed;
 use twinhub_domain::event::ChangeKind;
 use twinhub_domain::fleet::GroupTree;
 use twinhub_domain::twin::{Properties, SharedDetails};
-use twinhub_domain::{DeviceId, DeviceNumber, Event, EventBody, Json, Timestamp, Twin};
+use twinhub_domain::{DeviceId, DeviceNumber, Event, EventBody, Json, ReadingTime, Twin};
 
 /// The twins that rules look at.
 #[derive(Debug, Default)]
@@ -256,8 +256,8 @@ pub(super) fn value_at(twin: &Twin, path: &Path) -> Option<Json> {
 }
 
 /// The value at a path, nested before flat, and the time when it was last said.
-pub(super) fn property<'a>(properties: &'a Properties, path: &str) -> Option<(&'a Json, Timestamp)> {
-    properties.at_path(path).map(|(property, value)| (value, property.at))
+pub(super) fn property<'a>(properties: &'a Properties, path: &str) -> Option<(&'a Json, ReadingTime)> {
+    properties.at_path(path).map(|(property, value)| (value, property.at()))
 }
 
 /// A path in parts, as expressions have it.

@@ -13,7 +13,7 @@ use super::value::Value;
 use super::{BadExpression, EvaluationScope, NoTwins, Twins};
 use twinhub_domain::fleet::Version;
 use twinhub_domain::text::order_key;
-use twinhub_domain::{Object, Timestamp, Twin};
+use twinhub_domain::{Object, ReadingTime, Timestamp, Twin};
 
 /// Twins are sorted by this many characters of a text, as lists sort them.
 const KEY: usize = 190;
@@ -174,8 +174,8 @@ impl SortKey {
 
     /// A time.
     #[must_use]
-    pub fn time(at: Timestamp) -> Self {
-        Self::whole(at.millis().into())
+    pub fn time(at: impl Into<ReadingTime>) -> Self {
+        Self::whole(at.into().nanos())
     }
 
     /// The order of two keys. Descending turns values around, and leaves the order of their kinds.

@@ -176,7 +176,7 @@ impl Function {
                 (_, Some(at)) => Value::Time(at),
                 (Value::Int(seconds), _) => {
                     let millis = seconds.saturating_mul(1_000).clamp(i64::MIN.into(), i64::MAX.into());
-                    Value::Time(Timestamp::from_millis(i64::try_from(millis).unwrap_or_default())) // just clamped
+                    Value::Time(Timestamp::from_millis(i64::try_from(millis).unwrap_or_default()).into()) // just clamped
                 }
                 (Value::Text(text), _) => return Some(Err(Unknown(format!("\"{text}\" is no time")))),
                 _ => return None,
@@ -221,7 +221,7 @@ impl Function {
                 Ok(whole) => Value::Int(whole),
                 Err(_) => return unreadable(text, "no whole number"),
             },
-            (Self::Int, Value::Time(at)) => Value::Int(at.millis().div_euclid(1_000).into()),
+            (Self::Int, Value::Time(at)) => Value::Int(at.floor().millis().div_euclid(1_000).into()),
             (Self::Double, Value::Int(_)) => Value::Double(value.as_f64()?),
             (Self::Double, Value::Text(text)) => match text.parse::<f64>().ok().filter(|v| v.is_finite()) {
                 Some(number) => Value::Double(number),
@@ -267,7 +267,7 @@ impl TimePart {
             },
             Some(_) => return None,
         };
-        let at = DateTime::from_timestamp_millis(value.as_time()?.millis())?.with_timezone(&zone);
+        let at = DateTime::from_timestamp_millis(value.as_time()?.floor().millis())?.with_timezone(&zone);
         let part = match self {
             Self::FullYear => i64::from(at.year()),
             Self::Month => i64::from(at.month0()),

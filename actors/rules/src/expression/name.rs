@@ -10,7 +10,7 @@ use twinhub_domain::fleet::Version;
 use twinhub_domain::json::Number;
 use twinhub_domain::status::UNKNOWN;
 use twinhub_domain::twin::{Properties, inside};
-use twinhub_domain::{DeviceId, Json, Object, Status, Timestamp, Twin};
+use twinhub_domain::{DeviceId, Json, Object, ReadingTime, Status, Timestamp, Twin};
 
 /// These words after a device address the twin itself; every other word is a property that it reports.
 pub const HEAD: [&str; 15] = [
@@ -118,7 +118,7 @@ impl Name {
     /// Its value in `scope`; none where that is not known.
     pub fn find<'a>(&self, scope: &EvaluationScope<'a>) -> Option<NameValue<'a>> {
         match &self.root {
-            Root::Now => Some(Value::Time(scope.now).into()),
+            Root::Now => Some(Value::Time(scope.now.into()).into()),
             Root::Trigger => in_trigger(scope.trigger, &self.path),
             Root::Itself => {
                 twin_names::find(scope.twins.twin(scope.device?.as_str())?, &self.path, scope.now)
@@ -176,7 +176,7 @@ fn in_trigger<'a>(trigger: &'a Object, path: &[Box<str>]) -> Option<NameValue<'a
     let found = member(trigger, path)?;
     Some(match (path, found) {
         ([at], Json::String(text)) if **at == *"at" => {
-            Timestamp::parse(text).map_or(NameValue::Json(found), |at| Value::Time(at).into())
+            ReadingTime::parse(text).map_or(NameValue::Json(found), |at| Value::Time(at).into())
         }
         _ => NameValue::Json(found),
     })
@@ -204,7 +204,7 @@ pub(super) fn in_twin<'a>(twin: &'a Twin, path: &[Box<str>], now: Timestamp) -> 
         "id" => word(twin.id.as_str())?,
         "version" => Value::Int(twin.version.into()),
         "claimed" => Value::Bool(twin.control.claimed),
-        "last_seen" => Value::Time(twin.presence.last_seen?),
+        "last_seen" => Value::Time(twin.presence.last_seen?.into()),
         "age" => seconds(twin.presence.last_seen?, now),
         _ => {
             return property(&twin.reported, path, now).or_else(|| match path {
@@ -288,9 +288,9 @@ pub(super) fn property<'a>(of: &'a Properties, path: &[Box<str>], now: Timestamp
     Some(NameValue::Value(match word {
         "quality" => Value::Text(Cow::Borrowed(property.quality().as_str())),
         "unit" => Value::Text(Cow::Borrowed(of.unit_at(of_what)?)),
-        "age" => seconds(property.at, now),
-        "at" => Value::Time(property.at),
-        "changed_at" => Value::Time(property.changed_at),
+        "age" => seconds(property.at().floor(), now),
+        "at" => Value::Time(property.at()),
+        "changed_at" => Value::Time(property.changed_at()),
         _ => return None,
     }))
 }

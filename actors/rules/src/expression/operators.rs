@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use super::value::{Unknown, Value};
-use twinhub_domain::Timestamp;
+use twinhub_domain::ReadingTime;
+use twinhub_domain::clock::NS_IN_MS;
 use twinhub_domain::fleet::Version;
 
 /// An operator of two values.
@@ -150,7 +151,10 @@ fn add<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, OperatorErr
 }
 
 fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<Value<'a>, OperatorError> {
-    let between = |a: Timestamp, b: Timestamp| a.millis().saturating_sub(b.millis());
+    // Lengths of time are whole milliseconds: what is beyond the last of them is cut.
+    let between = |a: ReadingTime, b: ReadingTime| {
+        i64::try_from((a.nanos() - b.nanos()) / i128::from(NS_IN_MS)).unwrap_or_default()
+    };
     match (left, right) {
         (Value::Time(a), Value::Time(b)) => Ok(Value::Span(between(*a, *b))),
         (Value::Time(at), Value::Span(ms)) => Ok(Value::Time(at.plus_millis(ms.saturating_neg()))),

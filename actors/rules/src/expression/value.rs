@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use twinhub_domain::json::{EXACT, Number, compare_whole};
 use twinhub_domain::text::composed;
-use twinhub_domain::{Json, Object, Timestamp};
+use twinhub_domain::{Json, Object, ReadingTime};
 
 /// A value.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub enum Value<'a> {
     Int(i128),
     Double(f64),
     Text(Cow<'a, str>),
-    Time(Timestamp),
+    Time(ReadingTime),
     /// A length of time, in ms.
     Span(i64),
     Array(&'a [Json]),
@@ -118,10 +118,10 @@ impl<'a> Value<'a> {
     }
 
     /// A time, or a text that is one.
-    pub fn as_time(&self) -> Option<Timestamp> {
+    pub fn as_time(&self) -> Option<ReadingTime> {
         match self {
             Self::Time(at) => Some(*at),
-            Self::Text(text) => Timestamp::parse(text),
+            Self::Text(text) => ReadingTime::parse(text),
             _ => None,
         }
     }

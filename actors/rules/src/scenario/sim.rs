@@ -139,7 +139,7 @@ impl Sim {
         let now = self.now;
         let twin = self.make(id);
         let (device, number) = (twin.id.clone(), twin.number);
-        let event = Event { device, number, at: now, received_at: now, body, cause: cause.clone() };
+        let event = Event { device, number, at: now.into(), received_at: now, body, cause: cause.clone() };
         twin.redo(&event);
         self.append(event);
         self.settle();
@@ -160,7 +160,7 @@ impl Sim {
         self.append(Event {
             device: DeviceId::none(),
             number: DeviceNumber(0),
-            at: self.now,
+            at: self.now.into(),
             received_at: self.now,
             body,
             cause: cause.clone(),
@@ -346,6 +346,6 @@ impl Sim {
         let twin = self.make(id);
         let (device, number) = (twin.id.clone(), twin.number);
         let cause = Cause::new(Source::Mqtt, "");
-        twin.redo(&Event { device, number, at: now, received_at: now, body, cause });
+        twin.redo(&Event { device, number, at: now.into(), received_at: now, body, cause });
     }
 }

@@ -9,13 +9,14 @@ use super::bytes::{ByteReader, Decimal, checksum};
 use super::{CodecError, FIRST_VERSION, LAYER, VERSION, head, source, tag};
 use crate::layers::LayerCache;
 use twinhub_domain::cause::{RunCause, Source};
+use twinhub_domain::clock::NS_IN_MS;
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::fleet::Layer;
 use twinhub_domain::run::RunId;
 use twinhub_domain::twin::{Part, Patch};
 use twinhub_domain::{
-    Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status,
-    Timestamp,
+    Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, ReadingTime, Recorded, Scalar,
+    Status, Timestamp,
 };
 
 /// Documents nest 32 levels deep at most where they come in; a patch by section adds one.
@@ -118,6 +119,7 @@ impl<'a> Decoder<'a> {
             0 => None,
             _ => Some(Timestamp::from_millis(received.wrapping_add(self.bytes.signed()?))),
         };
+        let (at, claimed) = self.finer(bits, Timestamp::from_millis(at), claimed)?;
         let (device, number, cause) = match (bits & head::SAME_SENDER, before) {
             (0, _) => self.sender()?,
             (_, Some(Recorded { event, .. })) => (event.device.clone(), event.number, event.cause.clone()),
@@ -141,8 +143,35 @@ impl<'a> Decoder<'a> {
             head::FLEET => EventBody::Fleet(self.serde("a change of the fleet makes no sense")?),
             _ => return Err(CodecError::Nonsense("there is no such kind of event")),
         };
-        let (at, received_at) = (Timestamp::from_millis(at), Timestamp::from_millis(received));
+        let received_at = Timestamp::from_millis(received);
         Ok(Recorded::new(seq, Event { device, number, at, received_at, body, cause }))
+    }
+
+    /// The times with the nanoseconds behind their milliseconds.
+    fn finer(
+        &mut self,
+        bits: u8,
+        at: Timestamp,
+        claimed: Option<Timestamp>,
+    ) -> Result<(ReadingTime, Option<ReadingTime>), CodecError> {
+        if bits & head::FINER == 0 {
+            return Ok((at.into(), claimed.map(Into::into)));
+        }
+        let at = ReadingTime::new(at, self.nanos()?);
+        Ok((
+            at,
+            match claimed {
+                Some(claimed) => Some(ReadingTime::new(claimed, self.nanos()?)),
+                None => None,
+            },
+        ))
+    }
+
+    fn nanos(&mut self) -> Result<u32, CodecError> {
+        match u32::try_from(self.bytes.varint()?) {
+            Ok(nanos) if nanos < NS_IN_MS => Ok(nanos),
+            _ => Err(CodecError::Nonsense("a millisecond has fewer nanoseconds")),
+        }
     }
 
     fn sender(&mut self) -> Result<(DeviceId, DeviceNumber, Cause), CodecError> {
@@ -200,7 +229,7 @@ impl<'a> Decoder<'a> {
         Ok(patch)
     }
 
-    fn telemetry(&mut self, has_identity: bool, claimed: Option<Timestamp>) -> Result<EventBody, CodecError> {
+    fn telemetry(&mut self, has_identity: bool, claimed: Option<ReadingTime>) -> Result<EventBody, CodecError> {
         let identity = if has_identity { Some(self.bytes.u64()?) } else { None };
         let count = self.bytes.count()?;
         let mut readings = Vec::with_capacity(count.min(self.bytes.left() / SHORTEST_READING + 1));

@@ -50,8 +50,9 @@ impl<'a> BlobWriter<'a> {
         let same_sender = self.before.is_some_and(|Recorded { event: before, .. }| {
             before.number == *number && before.cause == *cause && before.device == *device
         });
+        let claimed = if let EventBody::Telemetry { claimed, .. } = body { *claimed } else { None };
         let mut bits = match body {
-            EventBody::Telemetry { identity, claimed, .. } => {
+            EventBody::Telemetry { identity, .. } => {
                 let identity = if identity.is_some() { head::IDENTITY } else { 0 };
                 head::TELEMETRY | identity | if claimed.is_some() { head::CLAIMED } else { 0 }
             }
@@ -69,14 +70,22 @@ impl<'a> BlobWriter<'a> {
         if same_sender {
             bits |= head::SAME_SENDER;
         }
+        let is_finer = at.nanos_behind() > 0 || claimed.is_some_and(|claimed| claimed.nanos_behind() > 0);
+        if is_finer {
+            bits |= head::FINER;
+        }
         self.out.push(bits);
         put_signed(&mut self.out, recorded.seq.wrapping_sub(seq_before).cast_signed());
         put_signed(&mut self.out, received_at.millis().wrapping_sub(received_before));
         if at != received_at {
-            put_signed(&mut self.out, at.millis().wrapping_sub(received_at.millis()));
+            put_signed(&mut self.out, at.floor().millis().wrapping_sub(received_at.millis()));
         }
-        if let EventBody::Telemetry { claimed: Some(claimed), .. } = body {
-            put_signed(&mut self.out, claimed.millis().wrapping_sub(received_at.millis()));
+        if let Some(claimed) = claimed {
+            put_signed(&mut self.out, claimed.floor().millis().wrapping_sub(received_at.millis()));
+        }
+        if is_finer {
+            put_varint(&mut self.out, at.nanos_behind().into());
+            claimed.iter().for_each(|claimed| put_varint(&mut self.out, claimed.nanos_behind().into()));
         }
         if !same_sender {
             self.text(device.as_str());

@@ -4,8 +4,9 @@
 //! blob      = version:u8 body checksum:u64le             checksum: FNV-1a 64 of all before it
 //! body      = count texts event*                         every count and reference is a varint
 //! texts     = count (length bytes)*                      each text once, in the order of first use
-//! event     = head:u8 seq received_at [at] [claimed] [sender] content    head: kind, flags
-//!             differences to the event before, zigzag; `at` and `claimed` as the difference to `received_at`
+//! event     = head:u8 seq received_at [at] [claimed] [nanos] [sender] content    head: kind, flags
+//!             differences to the event before in ms, zigzag; `at` and `claimed` as the difference to `received_at`
+//! nanos     = at [claimed]           behind their milliseconds, where one of the two has some
 //! sender    = device:text number source:u8 by:text [run]  left out where it is the one before
 //! run       = id:[u8; 16] depth:u8 flags:u8              where a rule brought it about
 //! telemetry = [identity:u64le] count reading*
@@ -29,8 +30,9 @@ pub use encode::encode;
 
 /// The first byte of a blob. A reader knows this one and those before it.
 /// Version 1 knew no rules: no `run`, no alarm, rule or signal. Version 2 knew no fleet, and no jobs as causes. Version
-/// 3 believed every clock of a device. Version 4 had a template's layer whole in each event that gave it to a device.
-const VERSION: u8 = 5;
+/// 3 believed every clock of a device. Version 4 had a template's layer whole in each event that gave it to a device. To
+/// version 5 a time was a whole millisecond.
+const VERSION: u8 = 6;
 const FIRST_VERSION: u8 = 1;
 
 /// The reason why bytes are no events.
@@ -69,6 +71,8 @@ mod head {
     pub const SAME_SENDER: u8 = 1 << 4;
     /// The device gave another time, which is not believed.
     pub const CLAIMED: u8 = 1 << 6;
+    /// A time is finer than milliseconds.
+    pub const FINER: u8 = 1 << 7;
 }
 
 /// Codes and flags of a sender's source.

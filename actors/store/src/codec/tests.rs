@@ -13,7 +13,7 @@ use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{
     Cause, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus, DeviceId,
-    DeviceNumber, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status, Timestamp,
+    DeviceNumber, Event, EventBody, Json, Number, Object, Reading, ReadingTime, Recorded, Scalar, Status, Timestamp,
 };
 
 /// Of events that name no layer.
@@ -72,7 +72,7 @@ fn a_message_takes_few_bytes() {
         let body = EventBody::Telemetry { readings, identity: None, claimed: None, payload: None };
         let device = DeviceId::parse("pump-1").unwrap();
         let cause = Cause::new(Source::Mqtt, "iot/devices/pump-1/data");
-        Recorded::new(seq, Event { device, number: DeviceNumber(1), at, received_at: at, body, cause })
+        Recorded::new(seq, Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause })
     };
     let events: Vec<_> = (1..=256).map(event).collect();
     let blob = encode(&events);
@@ -122,7 +122,7 @@ fn steps_and_changes_come_back() {
     let device = DeviceId::parse("pump-1").unwrap();
     let event = |(seq, body): (u64, EventBody)| {
         let (device, cause) = (device.clone(), Cause::new(Source::Schedule, "entry 0"));
-        Recorded::new(seq, Event { device, number: DeviceNumber(1), at, received_at: at, body, cause })
+        Recorded::new(seq, Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause })
     };
     let events: Vec<Recorded> = (1..).zip(bodies).map(event).collect();
     let back = decode(&encode(&events)).unwrap();
@@ -156,7 +156,7 @@ fn what_version_1_wrote_is_read() {
         let (device, number) = (DeviceId::parse("pump-1").unwrap(), DeviceNumber(1));
         let cause = Cause::new(if seq < 3 { Source::Mqtt } else { Source::Hub }, "x");
         let received_at = at.plus_millis(i64::try_from(seq % 2).unwrap() * 5);
-        Recorded::new(seq, Event { device, number, at, received_at, body, cause })
+        Recorded::new(seq, Event { device, number, at: at.into(), received_at, body, cause })
     };
     let events: Vec<Recorded> = (1..).zip(bodies).map(event).collect();
     let mut blob = encode(&events);
@@ -166,6 +166,41 @@ fn what_version_1_wrote_is_read() {
     let text: String = blob.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(text, VERSION_1, "the form of what version 1 knew has not changed");
     assert!(same(&decode(&blob).unwrap(), &events));
+}
+
+/// Messages of a device that says no time, one, and one that is not believed: bytes of version 5, which knew whole
+/// milliseconds alone.
+const VERSION_5: &str = "0503030670756d702d3101780174080290dbee96ef660002000101040202eb01100200990101040202eb0158\
+    0200f0a4e2fdc50d01040202eb01c6d33490df4dab95";
+
+#[test]
+fn what_version_5_wrote_is_read_and_costs_no_byte_more() {
+    let at = |nanos: u32| ReadingTime::new(Timestamp::from_millis(1_767_268_800_123), nanos);
+    let message = |seq: u64, at: ReadingTime, claimed: Option<ReadingTime>| {
+        let (device, number) = (DeviceId::parse("pump-1").unwrap(), DeviceNumber(1));
+        let value = Scalar::Number(Number::parse("23.5").unwrap());
+        let readings = vec![Reading { name: "t".into(), value, unit: None, quality_score: None }];
+        let body = EventBody::Telemetry { readings, identity: None, claimed, payload: None };
+        let (received_at, cause) = (Timestamp::from_millis(1_767_268_800_200), Cause::new(Source::Mqtt, "x"));
+        Recorded::new(seq, Event { device, number, at, received_at, body, cause })
+    };
+    let messages = |nanos: u32| {
+        let received = Timestamp::from_millis(1_767_268_800_200).into();
+        let far = ReadingTime::new(Timestamp::from_millis(2_000_000_000_000), nanos);
+        [message(1, received, None), message(2, at(nanos), None), message(3, received, Some(far))]
+    };
+    let whole = encode(&messages(0));
+    let mut of_5 = whole.clone();
+    of_5.truncate(of_5.len() - 8);
+    of_5[0] = 5;
+    of_5.extend(checksum(&of_5).to_le_bytes());
+    let text: String = of_5.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(text, VERSION_5);
+    assert!(same(&decode(&of_5).unwrap(), &messages(0)));
+    // Three bytes each in the second and the third, and a zero in the third for the time of its arrival.
+    let finer = encode(&messages(999_999));
+    assert_eq!(finer.len(), whole.len() + 3 + 1 + 3);
+    assert!(same(&decode(&finer).unwrap(), &messages(999_999)));
 }
 
 #[test]
@@ -280,11 +315,13 @@ fn any_step() -> impl Strategy<Value = (CommandId, CommandStep)> {
     (any_id(), step)
 }
 
-fn any_claim() -> impl Strategy<Value = Option<Timestamp>> {
-    prop::option::weighted(
-        0.2,
-        (-62_135_596_800_000i64..253_402_300_799_999).prop_map(Timestamp::from_millis),
-    )
+fn any_claim() -> impl Strategy<Value = Option<ReadingTime>> {
+    prop::option::weighted(0.2, any_reading_time())
+}
+
+fn any_reading_time() -> impl Strategy<Value = ReadingTime> {
+    let nanos = prop_oneof![Just(0), 0..1_000_000_u32];
+    (any::<i64>(), nanos).prop_map(|(millis, nanos)| ReadingTime::new(Timestamp::from_millis(millis), nanos))
 }
 
 fn any_body() -> impl Strategy<Value = EventBody> {
@@ -315,7 +352,7 @@ fn any_body() -> impl Strategy<Value = EventBody> {
 
 fn any_event() -> impl Strategy<Value = Recorded> {
     let time = || any::<i64>().prop_map(Timestamp::from_millis);
-    let times = prop_oneof![time().prop_map(|at| (at, at)), (time(), time())];
+    let times = prop_oneof![time().prop_map(|at| (at.into(), at)), (any_reading_time(), time())];
     // `c` stands for no device.
     (any::<u64>(), "[a-c]", 0..3i64, times, any_body(), automation::any_cause()).prop_map(
         |(seq, device, number, (at, received_at), body, cause)| {

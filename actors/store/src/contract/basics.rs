@@ -109,6 +109,7 @@ async fn knows_a_message_by_its_time_and_content() {
                 }
                 assert!(!has(device, (at, identity ^ 1)).await);
                 assert!(!has(device, (at.plus_millis(1), identity)).await);
+                assert!(!has(device, (at.next(), identity)).await);
                 assert!(!has(world.number("b"), (at, identity)).await);
             }
             assert_eq!(fixture.store.has_messages(device, &asked).await.unwrap(), expected, "together");
@@ -432,7 +433,7 @@ async fn the_log_is_filtered() {
                 find(EventQuery { device: a, ..kinds(&[EventKind::Telemetry]) }).await,
                 [3, 7, 9, 11, 13]
             );
-            let at = |minute: i64| Some(Timestamp::from_millis(NOON - minute * 60_000));
+            let at = |minute: i64| Some(Timestamp::from_millis(NOON - minute * 60_000).into());
             assert_eq!(find(EventQuery { from: at(3), to: at(1), ..log() }).await, [9, 11]);
             assert_eq!(find(EventQuery { device: a, from: at(3), to: at(1), ..log() }).await, [9, 11]);
             assert_eq!(find(EventQuery { device: a, since: Some(9), ..log() }).await, [11, 13]);
@@ -461,7 +462,7 @@ async fn history_filters_and_limits() {
         };
         assert_eq!(values(query.clone()).await, ["0", "1", "2"]);
         assert_eq!(values(HistoryQuery { newest_first: true, ..query.clone() }).await, ["39", "38", "37"]);
-        let second = |second: i64| Some(Timestamp::from_millis(NOON + 1_000 + second * 1_000));
+        let second = |second: i64| Some(Timestamp::from_millis(NOON + 1_000 + second * 1_000).into());
         let part = HistoryQuery { from: second(10), to: second(12), ..query.clone() };
         assert_eq!(values(part.clone()).await, ["10", "11"]);
         assert_eq!(values(HistoryQuery { newest_first: true, ..part }).await, ["11", "10"]);

@@ -14,6 +14,7 @@ mod fleet;
 mod lifecycles;
 mod lists;
 mod migrated;
+mod nanoseconds;
 #[cfg(target_os = "linux")]
 mod power;
 mod query_dump;

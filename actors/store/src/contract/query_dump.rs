@@ -47,8 +47,8 @@ pub async fn dump_all(store: &dyn Store, devices: &[(String, DeviceNumber)], now
         let ids = [DeviceId::parse(id).unwrap()];
         writeln!(dump, "{id} {device:?} {:?}", store.load(&ids).await.unwrap()).unwrap();
         for (limit, newest_first) in [(5, false), (5, true), (10_000, false), (10_000, true)] {
-            let from = newest_first.then(|| now.plus_millis(-90_000));
-            let to = (!newest_first && limit == 5).then(|| now.plus_millis(-5_000));
+            let from = newest_first.then(|| now.plus_millis(-90_000).into());
+            let to = (!newest_first && limit == 5).then(|| now.plus_millis(-5_000).into());
             let query = HistoryQuery { limit, newest_first, from, to, ..history(*device) };
             writeln!(dump, "raw {:?}", store.raw_history(&query).await.unwrap()).unwrap();
             let by_minute = store.bucket_history(&query).await.unwrap();

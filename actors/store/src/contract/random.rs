@@ -10,7 +10,7 @@ use super::random_automation::{AutomationWrite, any_automation, write_automation
 use super::support::*;
 use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
-use twinhub_domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, Scalar, Timestamp};
+use twinhub_domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, ReadingTime, Scalar, Timestamp};
 
 #[derive(Clone, Debug)]
 enum RandomStep {
@@ -69,6 +69,7 @@ fn any_moment() -> impl Strategy<Value = i64> {
     const ENDS: [i64; 2] = [-62_135_596_800_000, 253_402_300_799_999];
     prop_oneof![
         3 => NOON - 300_000_000..NOON + 300_000_000,
+        2 => NOON - 2..NOON,
         2 => -3_000..3_000i64,
         2 => -2_000_000_000_000..0i64,
         2 => 4_102_444_800_000..6_000_000_000_000i64,
@@ -133,6 +134,12 @@ fn one_of(world: &TestFleet, which: &prop::sample::Index) -> Option<CommandId> {
     (!ids.is_empty()).then(|| *which.get(&ids))
 }
 
+/// A time of a device, which may be finer than milliseconds: by a number of any kind.
+fn finer(millis: i64, of: i64) -> ReadingTime {
+    let nanos = [0, 1, 1_000, 999_999][usize::try_from(of.rem_euclid(4)).unwrap()];
+    ReadingTime::new(Timestamp::from_millis(millis), nanos)
+}
+
 /// Runs `steps` on both stores; gives the world, both stores, and every device there ever was.
 async fn run(steps: &[RandomStep]) -> (TestFleet, Fixture, Fixture, Vec<(String, DeviceNumber)>) {
     let (mut world, memory, mut sql) = (TestFleet::new(), Fixture::memory(), Fixture::sql().await);
@@ -142,14 +149,15 @@ async fn run(steps: &[RandomStep]) -> (TestFleet, Fixture, Fixture, Vec<(String,
             RandomStep::Tell(device, value, age) => {
                 let quarter = f64::from(*value) / 4.0;
                 let at = age.map_or_else(String::new, |age| {
-                    format!(r#", "timestamp": {}"#, world.now.millis() - i64::from(age))
+                    let at = finer(world.now.millis() - i64::from(age), i64::from(age));
+                    format!(r#", "timestamp": "{at}""#)
                 });
                 let mixed = mixed(*value);
                 let payload = format!(r#"{{"v": {quarter}, "n": {value}, "mixed": {mixed}{at}}}"#);
                 world.tell(&format!("d{device}"), &payload);
             }
             RandomStep::TellAt(device, value, at) => {
-                let (mixed, at) = (mixed(*value), Timestamp::from_millis(*at));
+                let (mixed, at) = (mixed(*value), finer(*at, (*value).into()));
                 let payload = format!(r#"{{"n": {value}, "mixed": {mixed}, "timestamp": "{at}"}}"#);
                 world.tell_believed(&format!("d{device}"), &payload);
             }
@@ -272,8 +280,8 @@ proptest! {
         runtime().block_on(async {
             let (_, _, sql, devices) = run(&steps).await;
             let aggregate = Aggregate::parse(word).unwrap();
-            let (from, to) = (from.map(Timestamp::from_millis), to.map(Timestamp::from_millis));
-            let is_asked = |at: Timestamp| from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to);
+            let (from, to) = (from.map(|at| finer(at, at / 7)), to.map(|at| finer(at, at / 5)));
+            let is_asked = |at: ReadingTime| from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to);
             for (_, device) in devices {
                 let query = HistoryQuery { from, to, interval_ms, aggregate, newest_first, limit, ..history(device) };
                 let raw = sql.store.raw_history(&history(device)).await.unwrap();
@@ -284,7 +292,7 @@ proptest! {
                         Scalar::Bool(is_true) => f64::from(u8::from(*is_true)),
                         Scalar::Text(_) => continue,
                     };
-                    let start = reading.timestamp.millis().div_euclid(interval_ms) * interval_ms;
+                    let start = reading.timestamp.floor().millis().div_euclid(interval_ms) * interval_ms;
                     naive.entry((start, reading.sensor_type)).or_default().push(value);
                 }
                 let mut expected: Vec<_> = naive

@@ -174,7 +174,7 @@ impl TestFleet {
         let number = device.map_or(DeviceNumber(0), |(_, number)| number);
         let (at, cause) = (self.now, Cause::new(Source::Rule, "cool"));
         self.seq += 1;
-        let event = Event { device: id, number, at, received_at: at, body, cause };
+        let event = Event { device: id, number, at: at.into(), received_at: at, body, cause };
         self.events.push(Arc::new(Recorded::new(self.seq, event)));
         self.seq
     }

@@ -17,7 +17,7 @@ use super::rows::{self, failed, int};
 use super::write;
 use crate::layers::LayerCache;
 use crate::{StoreError, codec};
-use twinhub_domain::{DeviceNumber, Recorded, Timestamp};
+use twinhub_domain::{DeviceNumber, ReadingTime, Recorded, Timestamp};
 
 /// Messages in a chunk at most. Some 6 kB for ordinary devices: more makes each addition to a device's last
 /// chunk cost more, fewer makes more rows to look up. In tests few, so that a few messages fill several.
@@ -42,16 +42,17 @@ pub fn earliest_start(at: Timestamp) -> i64 {
 /// Chunks of `device` that may hold messages of `from <= at < to`.
 pub fn in_time(
     device: DeviceNumber,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    from: Option<ReadingTime>,
+    to: Option<ReadingTime>,
 ) -> Select<chunk::Entity> {
     let mut select = chunk::Entity::find().filter(chunk::Column::Device.eq(device.0));
-    if let Some(from) = from {
+    // Chunks are found by the milliseconds of their ends.
+    if let Some(from) = from.map(ReadingTime::floor) {
         select = select
             .filter(chunk::Column::FirstAt.gte(earliest_start(from)))
             .filter(chunk::Column::LastAt.gte(from.millis()));
     }
-    if let Some(to) = to {
+    if let Some(to) = to.map(ReadingTime::ceil) {
         // Both bounds on both columns, so that either order can be walked by its index.
         let beyond = earliest_start(to).saturating_add(DAY_MS);
         select =
@@ -74,10 +75,10 @@ pub async fn prepare(
 ) -> Result<Vec<Rewrite>, StoreError> {
     readings.sort_by(|one, other| by_time(one, other));
     let mut rewrites = Vec::new();
-    for of_day in readings.chunk_by(|one, other| day(one.event.at) == day(other.event.at)) {
+    for of_day in readings.chunk_by(|one, other| day(one.event.at.floor()) == day(other.event.at.floor())) {
         let Some(first) = of_day.first() else { continue };
         let last = match reader {
-            Some(reader) => last_of_day(reader, device, first.event.at).await?,
+            Some(reader) => last_of_day(reader, device, first.event.at.floor()).await?,
             None => None,
         };
         let open =
@@ -171,7 +172,7 @@ fn size(recorded: &Recorded) -> usize {
 }
 
 fn row(device: DeviceNumber, messages: &[&Recorded]) -> chunk::Model {
-    let at = |place: Option<&&Recorded>| place.map_or(0, |recorded| recorded.event.at.millis());
+    let at = |place: Option<&&Recorded>| place.map_or(0, |recorded| recorded.event.at.floor().millis());
     let seqs = || messages.iter().map(|recorded| int(recorded.seq));
     chunk::Model {
         device: device.0,

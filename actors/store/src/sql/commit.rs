@@ -65,7 +65,7 @@ fn append(store: &SqlStore, batch: &Batch) {
 
 fn journal_row(store: &SqlStore, batch: &Batch) -> Option<journal::Model> {
     let (first, last) = (batch.events.first()?, batch.events.last()?);
-    let times = || batch.events.iter().map(|event| event.event.at.millis());
+    let times = || batch.events.iter().map(|event| event.event.at.floor().millis());
     Some(journal::Model {
         first_seq: int(first.seq),
         last_seq: int(last.seq),
@@ -180,7 +180,7 @@ async fn write_events(
             seq: int(recorded.seq),
             device: recorded.event.number.0,
             kind: events::word(&recorded.event).to_owned(),
-            at: recorded.event.at.millis(),
+            at: recorded.event.at.floor().millis(),
             body: codec::encode([&**recorded], &store.layers),
         })
         .collect();

@@ -212,8 +212,8 @@ fn select_rows(
         .add(event::Column::Seq.lte(int(up_to)))
         .add_option(query.device.map(|device| event::Column::Device.eq(device.0)))
         .add_option(of_kinds)
-        .add_option(query.from.map(|from| event::Column::At.gte(from.millis())))
-        .add_option(query.to.map(|to| event::Column::At.lt(to.millis())));
+        .add_option(query.from.map(|from| event::Column::At.gte(from.ceil().millis()))) // they have whole ones
+        .add_option(query.to.map(|to| event::Column::At.lt(to.ceil().millis())));
     let order = if query.newest_first { Order::Desc } else { Order::Asc };
     let rows = event::Entity::find().filter(condition).order_by(event::Column::Seq, order);
     if query.at_least.is_some() {
@@ -253,10 +253,10 @@ fn journal_by_seq(query: &EventQuery, view: &MemtableView, kept_from: u64) -> Se
         rows = rows.filter(journal::Column::FirstSeq.lt(int(before)));
     }
     if let Some(from) = query.from {
-        rows = rows.filter(journal::Column::LastAt.gte(from.millis()));
+        rows = rows.filter(journal::Column::LastAt.gte(from.floor().millis()));
     }
     if let Some(to) = query.to {
-        rows = rows.filter(journal::Column::FirstAt.lt(to.millis()));
+        rows = rows.filter(journal::Column::FirstAt.lt(to.ceil().millis()));
     }
     if query.newest_first {
         rows.order_by_desc(journal::Column::FirstSeq)

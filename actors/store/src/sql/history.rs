@@ -11,7 +11,7 @@ use super::entities::chunk;
 use super::rows::{self, failed};
 use crate::{StoreError, select};
 use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
-use twinhub_domain::{DeviceNumber, Recorded, Timestamp};
+use twinhub_domain::{DeviceNumber, ReadingTime, Recorded, Timestamp};
 
 const READ: &str = "read history";
 /// Messages whose times are nearer to each other than this are looked for together.
@@ -73,26 +73,26 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
 pub async fn has_messages(
     store: &SqlStore,
     device: DeviceNumber,
-    messages: &[(Timestamp, u64)],
+    messages: &[(ReadingTime, u64)],
 ) -> Result<HashSet<u64>, StoreError> {
     let mut wanted: HashSet<_> = messages.iter().copied().collect();
     let view = store.memtable.view();
     let mut found: HashSet<u64> =
         view.of_device(device).iter().filter_map(|recorded| select::message(recorded, &wanted)).collect();
     wanted.retain(|(_, identity)| !found.contains(identity));
-    let mut times: Vec<Timestamp> = wanted.iter().map(|(at, _)| *at).collect();
+    let mut times: Vec<ReadingTime> = wanted.iter().map(|(at, _)| *at).collect();
     times.sort_unstable();
     // Messages that lie far apart are asked for apart: between them may be years of readings.
-    for near in times.chunk_by(|one, next| next.millis() - one.millis() < TOGETHER_MS) {
+    for near in times.chunk_by(|one, next| next.floor().millis() - one.floor().millis() < TOGETHER_MS) {
         let (Some(first), Some(last)) = (near.first(), near.last()) else { continue };
         // Readings in chunks from beyond the view's `after` were in the view: no need to tell them apart.
-        let mut rows = chunks::in_time(device, Some(*first), Some(last.plus_millis(1)))
+        let mut rows = chunks::in_time(device, Some(*first), Some(last.next()))
             .stream(&store.readers)
             .await
             .map_err(failed(READ))?;
         while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-            let after = near.partition_point(|at| at.millis() < row.first_at);
-            if near.get(after).is_some_and(|at| at.millis() <= row.last_at) {
+            let after = near.partition_point(|at| at.floor().millis() < row.first_at);
+            if near.get(after).is_some_and(|at| at.floor().millis() <= row.last_at) {
                 let events = rows::messages(READ, row.first_seq, &row.body)?;
                 found.extend(events.iter().filter_map(|recorded| select::message(recorded, &wanted)));
             }
@@ -116,7 +116,7 @@ fn chunks_by_time(query: &HistoryQuery) -> Select<chunk::Entity> {
 /// Messages found so far.
 struct FoundMessages<'a> {
     query: &'a HistoryQuery,
-    messages: Vec<((Timestamp, u64), Vec<StoredReading>)>,
+    messages: Vec<((ReadingTime, u64), Vec<StoredReading>)>,
     readings: usize,
 }
 
@@ -134,8 +134,9 @@ impl FoundMessages<'_> {
         if self.readings < self.query.limit {
             return false;
         }
-        let is_before_next = |at: Timestamp| {
-            if self.query.newest_first { at.millis() > next.last_at } else { at.millis() < next.first_at }
+        let is_before_next = |at: ReadingTime| {
+            let millis = at.floor().millis(); // in the same one is beside it
+            if self.query.newest_first { millis > next.last_at } else { millis < next.first_at }
         };
         let before = self.messages.iter().filter(|((at, _), _)| is_before_next(*at));
         before.map(|(_, readings)| readings.len()).sum::<usize>() >= self.query.limit

@@ -94,7 +94,7 @@ use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
-use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
+use twinhub_domain::{CommandId, DeviceId, DeviceNumber, ReadingTime, Recorded, Timestamp, Twin};
 
 /// Settings of the store.
 #[derive(Clone, Debug)]
@@ -300,7 +300,7 @@ impl Store for SqlStore {
     async fn has_messages(
         &self,
         device: DeviceNumber,
-        messages: &[(Timestamp, u64)],
+        messages: &[(ReadingTime, u64)],
     ) -> Result<HashSet<u64>, StoreError> {
         history::has_messages(self, device, messages).await
     }

@@ -74,7 +74,7 @@ fn take(index: &SensorIndex, hub: &Grant, after: u64, events: &[Arc<Recorded>]) 
         match &event.body {
             EventBody::Telemetry { .. } => {
                 if let Some(reading) = CloudReading::of_event(&event.device, &event.body) {
-                    let heard = TimedReading { id: recorded.seq, at: event.at, reading };
+                    let heard = TimedReading { id: recorded.seq, at: event.at.floor(), reading };
                     book.hear(&event.device, heard, hub.now());
                 }
             }
@@ -114,8 +114,8 @@ async fn read_twin(
         else {
             continue;
         };
-        let id = history::number(hub, twin.number, sensor_type, property.at).await?;
-        index.book().recall(&twin.id, TimedReading { id, at: property.at, reading });
+        let id = history::number(hub, twin.number, sensor_type, property.at()).await?;
+        index.book().recall(&twin.id, TimedReading { id, at: property.at().floor(), reading });
         sensors.push(IndexedSensor {
             device: twin.id.clone(),
             number: twin.number,

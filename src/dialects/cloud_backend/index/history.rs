@@ -6,7 +6,7 @@ use twinhub_actors::HubError;
 use twinhub_actors::access::Grant;
 use twinhub_actors::messages::archive::RawHistory;
 use twinhub_domain::series::{Aggregate, HistoryQuery, StoredReading};
-use twinhub_domain::{DeviceId, DeviceNumber, Timestamp};
+use twinhub_domain::{DeviceId, DeviceNumber, ReadingTime, Timestamp};
 use twinhub_mqtt::dialects::cloud_backend::CloudReading;
 use twinhub_store::StoreError;
 
@@ -38,8 +38,8 @@ pub enum HistoryUnread {
 pub struct HistoryStretch<'a> {
     pub device: &'a DeviceId,
     pub number: DeviceNumber,
-    pub from: Timestamp,
-    pub to: Timestamp,
+    pub from: ReadingTime,
+    pub to: ReadingTime,
 }
 
 impl HistoryStretch<'_> {
@@ -73,7 +73,7 @@ impl HistoryStretch<'_> {
             .map(|value| (value.sensor_type.as_str(), &value.value, value.unit.as_deref()))
             .collect();
         let reading = CloudReading::of(self.device, &named)?;
-        Some(TimedReading { id: first.seq, at: first.timestamp, reading })
+        Some(TimedReading { id: first.seq, at: first.timestamp.floor(), reading })
     }
 
     fn query(self, sensors: Vec<String>, limit: usize) -> HistoryQuery {
@@ -95,10 +95,10 @@ pub(super) async fn number(
     hub: &Grant,
     device: DeviceNumber,
     sensor_type: &str,
-    at: Timestamp,
+    at: ReadingTime,
 ) -> Result<u64, HistoryUnread> {
     let nobody = DeviceId::none();
-    let stretch = HistoryStretch { device: &nobody, number: device, from: at, to: at.plus_millis(1) };
+    let stretch = HistoryStretch { device: &nobody, number: device, from: at, to: at.next() };
     let found = hub.ask(RawHistory(stretch.query(vec![sensor_type.to_owned()], 1))).await??;
     Ok(found.first().map_or(0, |last| last.seq))
 }
@@ -124,9 +124,9 @@ async fn count_one(
 ) -> Result<(), HistoryUnread> {
     let now = hub.now();
     let names = CloudReading::names(&sensor.sensor_type);
-    let (mut to, mut counted_there) = (Timestamp::from_millis(i64::MAX), HashSet::new());
+    let (mut to, mut counted_there) = (ReadingTime::from(Timestamp::from_millis(i64::MAX)), HashSet::new());
     loop {
-        let from = now.plus_millis(-WEEK_MS);
+        let from = now.plus_millis(-WEEK_MS).into();
         let stretch = HistoryStretch { device: &sensor.device, number: sensor.number, from, to };
         let mut stored = hub.ask(RawHistory(stretch.query(names.to_vec(), PAGE))).await??;
         let is_last = stored.len() < PAGE;
@@ -152,7 +152,7 @@ async fn count_one(
         // The next page begins with this same moment, of which some messages are counted.
         counted_there = stored.iter().filter(|one| one.timestamp == oldest).map(|one| one.seq).collect();
         // A moment that fills a page by itself has no next page.
-        to = if to == oldest.plus_millis(1) { oldest } else { oldest.plus_millis(1) };
+        to = if to == oldest.next() { oldest } else { oldest.next() };
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn write_event(recorded: &Recorded, out: &mut Vec<Message>) {
     match &event.body {
         Telemetry { .. } => {
             if let Some(reading) = CloudReading::of_event(&event.device, &event.body) {
-                out.push(frame("sensor_data", LiveReading::of(event.at, &reading), came));
+                out.push(frame("sensor_data", LiveReading::of(event.at.floor(), &reading), came));
                 out.extend(anomaly(&reading, came));
             } else if let Some(status) = node_red_status(&event.device, &event.body) {
                 let data = SystemData { service: "node-red", status, topic: NODE_RED_STATUS };

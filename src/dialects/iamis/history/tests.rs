@@ -37,7 +37,7 @@ impl HeardSensors {
                 value: reading.value,
                 unit: reading.unit.map(Into::into),
                 quality_score: None,
-                timestamp,
+                timestamp: timestamp.into(),
                 claimed_at: None,
                 seq,
             }));
@@ -119,7 +119,7 @@ fn the_walk_ends_where_readings_are_no_longer_kept() {
         heard.hear("temperature", second * 1_000);
     }
     let from = Timestamp::from_millis(90_000);
-    heard.stored.retain(|reading| reading.timestamp >= from);
+    heard.stored.retain(|reading| reading.timestamp >= from.into());
     heard.kept_from = Some(from);
     assert_eq!(heard.walk("temperature", 50), heard.newest_first("temperature")[..10]);
     assert!(heard.read < 50, "{} readings were read for ten", heard.read);

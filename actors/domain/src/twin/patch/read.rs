@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Field, LifecycleStep, Part, Patch, Skip, WrongClock};
 use crate::Mode;
-use crate::clock::Timestamp;
+use crate::clock::{ReadingTime, Timestamp};
 use crate::fleet::{FirmwareStep, Layer, Lifecycle, Limits};
 use crate::json::{Json, Object};
 use crate::schedule::ScheduleEntries;
@@ -97,7 +97,8 @@ impl Skip {
 impl WrongClock {
     fn read(clock: &Object) -> Option<Self> {
         let since = clock.get("at").or_else(|| clock.get("since"))?; // as earlier versions wrote it
-        Some(Self { claimed_at: time(clock.get("claimed_at")?)?, since: time(since)? })
+        let claimed_at = clock.get("claimed_at")?.as_str().and_then(ReadingTime::parse)?;
+        Some(Self { claimed_at, since: time(since)? })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Parts of a change as JSON: what events show and the store keeps.
 
+use std::fmt;
+
 use super::{LifecycleStep, Part, Patch, Skip, WrongClock};
-use crate::clock::Timestamp;
 use crate::json::{Json, Object};
 use crate::schedule::ScheduleEntries;
 
@@ -103,6 +104,6 @@ impl WrongClock {
     }
 }
 
-fn time(at: Timestamp) -> Json {
+fn time(at: impl fmt::Display) -> Json {
     at.to_string().into()
 }

@@ -121,7 +121,7 @@ fn what_makes_no_sense_is_shown_and_changes_nothing() {
 fn redo(twin: &mut Twin, patch: Patch) {
     let (device, number, at) = (twin.id.clone(), twin.number, Timestamp::default());
     let body = EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch });
-    twin.redo(&Event { device, number, at, received_at: at, body, cause: Cause::hub() });
+    twin.redo(&Event { device, number, at: at.into(), received_at: at, body, cause: Cause::hub() });
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn a_property_is_small_and_is_stored_as_ever() {
         r#"{"name":"t","value":21.50,"at":"2026-01-01T00:00:00.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"good"}"#,
         r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"bad","by":"user:ann"}"#,
         r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"uncertain","claimed_at":"2036-01-01T00:00:00.000Z"}"#,
+        r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.123456789Z","changed_at":"2026-01-01T00:00:00.000001Z","quality":"uncertain","claimed_at":"2036-01-01T00:00:00.000000001Z"}"#,
         r#"{"name":"t","value":1,"at":"2026-01-01T00:00:01.000Z","changed_at":"2026-01-01T00:00:00.000Z","quality":"good","units":[["","°C"],["in","K"]]}"#,
     ] {
         let property: Property = serde_json::from_str(text).unwrap();
@@ -79,7 +80,7 @@ fn a_unit_stays_until_another_is_named() {
         let reading = Reading { name: "t".into(), value, unit: unit.map(Into::into), quality_score: None };
         properties.read(
             &reading,
-            Timestamp::from_millis(at),
+            Timestamp::from_millis(at).into(),
             Arrival { received: Timestamp::from_millis(9), claimed: None },
         );
         properties.get("t").unwrap().unit().map(str::to_owned)
@@ -127,7 +128,7 @@ fn a_believed_reading_that_is_days_ahead_is_the_newest() {
     let mut read = |value: i64, at: Timestamp| {
         let value = crate::reading::Scalar::Number(value.into());
         let reading = Reading { name: "t".into(), value, unit: None, quality_score: None };
-        properties.read(&reading, at, Arrival { received: hour(1).plus_millis(5), claimed: None })
+        properties.read(&reading, at.into(), Arrival { received: hour(1).plus_millis(5), claimed: None })
     };
     assert!(read(1, hour(37)));
     assert!(!read(2, hour(1)), "`device-clock-ahead` may be 2d");

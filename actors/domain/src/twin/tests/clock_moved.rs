@@ -84,7 +84,7 @@ fn what_comes_last_is_the_state_although_the_clock_went_back() {
         say(&mut scene, r#"{"t": 2}"#);
         let value = |scene: &Scene| scene.twin.reported.get("t").unwrap().value.to_string();
         assert_eq!((value(&scene), scene.twin.presence.last_seen), ("2".into(), Some(at(scene.now))), "{by}");
-        assert_eq!(scene.twin.reported.get("t").unwrap().at, at(scene.now), "{by}");
+        assert_eq!(scene.twin.reported.get("t").unwrap().at(), at(scene.now), "{by}");
         // A device that tells the time is right about it.
         let now = scene.now + 1;
         scene.now = now;

@@ -25,7 +25,7 @@ fn hear(twin: &mut Twin, text: &str, later_ms: i64) -> Outcome {
 fn shown(twin: &Twin, name: &str) -> String {
     let property = twin.reported.get(name).unwrap();
     let claimed = property.claimed_at().map_or(String::new(), |at| format!(" claimed {at}"));
-    format!("{} at {} {}{claimed}", property.value, property.at, property.quality().as_str())
+    format!("{} at {} {}{claimed}", property.value, property.at(), property.quality().as_str())
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn the_twin_is_at_the_newest_value_whose_time_can_be_believed() {
     let telemetry = outcome.events.last().unwrap();
     assert_eq!(telemetry.at, now().plus_millis(500), "filed when it came");
     let EventBody::Telemetry { claimed, .. } = telemetry.body else { panic!("{telemetry:?}") };
-    assert_eq!(claimed, Some(time("2036-11-29T12:00:00Z")));
+    assert_eq!(claimed, Some(time("2036-11-29T12:00:00Z").into()));
     assert_eq!(
         shown(&twin, "temperature"),
         "99 at 2026-11-29T12:00:00.500Z uncertain claimed 2036-11-29T12:00:00.000Z"
@@ -130,12 +130,55 @@ fn readings_a_tenth_of_a_millisecond_apart_are_all_taken_in_once() {
 }
 
 #[test]
+fn the_latest_within_a_millisecond_is_the_latest() {
+    let mut twin = old();
+    let said = |value: u8, nanos: &str| format!(r#"{{"t": {value}, "timestamp": "2026-11-29T12:00:00.000{nanos}Z"}}"#);
+    hear(&mut twin, &said(1, "000002"), 1_000);
+    assert_eq!(shown(&twin, "t"), "1 at 2026-11-29T12:00:00.000000002Z good");
+    hear(&mut twin, &said(2, "000001"), 1_001);
+    assert_eq!(shown(&twin, "t"), "1 at 2026-11-29T12:00:00.000000002Z good", "late by a nanosecond");
+    hear(&mut twin, &said(3, "001"), 1_002);
+    assert_eq!(shown(&twin, "t"), "3 at 2026-11-29T12:00:00.000001Z good");
+    let document = Json::from(twin.document(now())).to_string();
+    assert!(document.contains(r#""reported_at":"2026-11-29T12:00:00.000001Z""#), "{document}");
+    let stored = serde_json::to_string(&twin).unwrap();
+    assert_eq!(serde_json::from_str::<Twin>(&stored).unwrap(), twin);
+}
+
+#[test]
+fn a_repeat_is_known_however_its_time_is_written() {
+    let mut twin = old();
+    let sent = |time: &str| format!(r#"{{"t": 1, "timestamp": {time}}}"#);
+    assert!(!hear(&mut twin, &sent("\"2026-11-29T12:00:00.123456789Z\""), 200).repeated);
+    for same in [
+        "\"2026-11-29T13:00:00.123456789+01:00\"",
+        "1795953600123456789",
+        "1795953600.123456789",
+        "\"1795953600123.456789\"",
+    ] {
+        assert!(hear(&mut twin, &sent(same), 300).repeated, "{same}");
+    }
+    assert!(!hear(&mut twin, &sent("1795953600123456788"), 300).repeated);
+    assert!(!hear(&mut twin, &sent("\"2026-11-29T12:00:00.123456789001Z\""), 300).repeated, "finer than is kept");
+}
+
+#[test]
+fn a_time_that_is_not_believed_is_kept_as_it_was_sent() {
+    let mut twin = old();
+    hear(&mut twin, r#"{"t": 1, "timestamp": "2036-11-29T12:00:00.123456789Z"}"#, 0);
+    assert_eq!(
+        shown(&twin, "t"),
+        "1 at 2026-11-29T12:00:00.000Z uncertain claimed 2036-11-29T12:00:00.123456789Z"
+    );
+}
+
+#[test]
 fn a_time_without_a_zone_is_read_in_that_of_the_device() {
     let mut twin = old();
     let bare = r#"{"t": 1, "timestamp": "2026-11-29 12:30:00"}"#;
     let before = twin.clone();
     let refused = twin.apply(readings(bare), now(), &cause()).unwrap_err();
-    assert_eq!(refused, Refusal::NoZone(time("2026-11-29T12:30:00Z")));
+    assert_eq!(refused, Refusal::NoZone(time("2026-11-29T12:30:00Z").into()));
     assert_eq!(
         refused.to_string(),
         "`timestamp`: 2026-11-29T12:30:00.000 says no zone: send one such as Z or +01:00, or set `settings.timezone` of \

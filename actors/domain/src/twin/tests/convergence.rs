@@ -272,7 +272,7 @@ proptest! {
                     let known = scene.twin.reported.get(PLACES[place]).cloned();
                     let (place, value) = (PLACES[place], VALUES[value]);
                     scene.input(readings(&format!(r#"{{"{place}": {value}, "timestamp": "{at}"}}"#)), &mqtt());
-                    if let Some(known) = known.filter(|known| known.at > at) {
+                    if let Some(known) = known.filter(|known| known.at() > at.into()) {
                         prop_assert_eq!(scene.twin.reported.get(place), Some(&known), "the twin is past it");
                     }
                     continue;

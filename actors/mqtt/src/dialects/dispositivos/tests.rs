@@ -423,7 +423,7 @@ fn what_earlier_versions_stored_is_read() {
         twin.redo(&Event {
             device: twin.id.clone(),
             number: twin.number,
-            at: Timestamp::from_millis(5),
+            at: Timestamp::from_millis(5).into(),
             received_at: Timestamp::from_millis(5),
             body: EventBody::Twin(TwinChange { change, patch: Patch::read(object(patch)) }),
             cause: topic(),

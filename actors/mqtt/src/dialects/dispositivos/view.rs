@@ -123,7 +123,7 @@ impl DispositivoMoment {
 
 fn others(reported: &Properties) -> Object {
     let shown = reported.iter().filter(|property| !NOT_PARAMETERS.contains(&&*property.name));
-    shown.map(|property| (property.name.clone(), property.value.clone())).collect()
+    shown.map(|property| (&*property.name, property.value.clone())).collect()
 }
 
 fn whole(value: &Json) -> Option<u64> {

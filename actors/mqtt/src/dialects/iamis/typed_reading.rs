@@ -98,7 +98,7 @@ impl Translation for TypedReading {
 
     fn translate(&self, twin: &Twin, now: Timestamp) -> Result<Meaning, Refusal> {
         let id = id_name(&self.sensor_type);
-        let before = twin.reported.get(&id).map(|property| property.at);
+        let before = twin.reported.get(&id).map(|property| property.at().floor());
         let gap = match before {
             Some(before) => Scalar::Number(Number::from(now.millis().saturating_sub(before.millis()))),
             None => Scalar::Bool(false),

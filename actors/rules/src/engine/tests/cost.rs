@@ -16,7 +16,7 @@ fn a_device_that_no_rule_watches_leaves_no_trace() {
     let event = Event {
         device: id("nobody"),
         number: DeviceNumber(1_000),
-        at: noon(),
+        at: noon().into(),
         received_at: noon(),
         body,
         cause: device(),
@@ -57,7 +57,7 @@ fn a_million_readings_would_take_seconds() {
         let event = Event {
             device: id("a"),
             number: DeviceNumber(1),
-            at,
+            at: at.into(),
             received_at: at,
             body: EventBody::Telemetry {
                 readings: vec![reading],

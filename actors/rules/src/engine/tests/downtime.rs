@@ -192,7 +192,7 @@ fn a_rule_that_came_while_the_hub_was_down_missed_nothing() {
     let event = twinhub_domain::Event {
         device: DeviceId::none(),
         number: DeviceNumber(0),
-        at: up,
+        at: up.into(),
         received_at: up,
         body: EventBody::Signal(Box::new(AutomationSignal::Started { down_since: noon() })),
         cause: Cause::hub(),

@@ -131,7 +131,7 @@ fn how_long_an_act_takes_changes_nothing() {
         let event = twinhub_domain::Event {
             device: id("a"),
             number: DeviceNumber(1),
-            at,
+            at: at.into(),
             received_at: at,
             body,
             cause: device(),

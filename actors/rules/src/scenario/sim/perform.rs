@@ -67,7 +67,7 @@ impl Sim {
             }
         };
         let body = EventBody::Alarm(Box::new(AlarmChange { step, alarm: alarm.clone() }));
-        self.append(Event { device, number, at: now, received_at: now, body, cause: cause.clone() });
+        self.append(Event { device, number, at: now.into(), received_at: now, body, cause: cause.clone() });
     }
 
     /// The newest command of a device, of this type where one is given; made where there is none.
@@ -110,7 +110,7 @@ impl Sim {
         let body = EventBody::Command(Box::new(CommandChange { id: command, step }));
         let cause = Cause::new(Source::Mqtt, "");
         let (device, number) = (twin.id.clone(), twin.number);
-        let event = Event { device, number, at: now, received_at: now, body, cause };
+        let event = Event { device, number, at: now.into(), received_at: now, body, cause };
         twin.redo(&event);
         self.append(event);
     }
@@ -155,7 +155,7 @@ impl Sim {
                 self.append(Event {
                     device: DeviceId::none(),
                     number: DeviceNumber(0),
-                    at: self.now,
+                    at: self.now.into(),
                     received_at: self.now,
                     body: EventBody::Signal(Box::new(AutomationSignal::Enabled {
                         rule: rule.clone(),

@@ -239,7 +239,7 @@ fn deep_documents_come_back() {
     };
     let event = |seq, body| {
         let (device, number, cause) = (DeviceId::none(), DeviceNumber(0), Cause::hub());
-        Recorded::new(seq, Event { device, number, at, received_at: at, body, cause })
+        Recorded::new(seq, Event { device, number, at: at.into(), received_at: at, body, cause })
     };
     let signal = AutomationSignal::Mqtt { topic: "x".into(), payload };
     assert!(entry_text(&event(1, EventBody::Rule(Box::new(entry.clone())))).contains("23.50"));

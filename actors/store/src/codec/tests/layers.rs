@@ -19,7 +19,7 @@ fn event(seq: u64, part: Part) -> Recorded {
     let (number, cause) = (DeviceNumber(1), Cause::hub());
     let patch = [part, Part::Claimed(true)].into_iter().collect();
     let body = EventBody::Twin(TwinChange { change: ChangeKind::Updated, patch });
-    Recorded::new(seq, Event { device, number, at, received_at: at, body, cause })
+    Recorded::new(seq, Event { device, number, at: at.into(), received_at: at, body, cause })
 }
 
 fn layer_of(recorded: &Recorded) -> Arc<Layer> {
