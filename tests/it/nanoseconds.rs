@@ -3,8 +3,8 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{MqttDevice, WebSocketSession};
 use crate::support::hub::{HubProcess, Installation};
+use crate::support::{MqttDevice, WebSocketSession};
 
 const DATA: &str = "/api/devices/d/data?sensor_type=t";
 
@@ -43,15 +43,20 @@ async fn a_time_is_given_back_as_it_was_sent() {
     }
     let stored = history(&hub, "&order=asc").await;
     assert_eq!(times(&stored), shown);
-    assert_eq!(stored.iter().map(|item| item["value"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(
+        stored.iter().map(|item| item["value"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4, 5]
+    );
     let twin = hub.json("/api/devices/d/twin").await;
     assert_eq!(twin["reported"]["t"], 5);
     assert_eq!(twin["metadata"]["reported"]["t"]["reported_at"], shown[5]);
-    let events = hub.json("/api/devices/d/events?kind=telemetry&from=2026-01-01T12:00:00.500001Z&order=asc").await;
+    let events =
+        hub.json("/api/devices/d/events?kind=telemetry&from=2026-01-01T12:00:00.500001Z&order=asc").await;
     assert_eq!(events.as_array().unwrap().len(), 4, "{events}");
 
     // Bounds and pages go by the nanosecond.
-    let within = history(&hub, "&order=asc&from=2026-01-01T12:00:00.500000001Z&to=2026-01-01T12:00:00.500002Z").await;
+    let within =
+        history(&hub, "&order=asc&from=2026-01-01T12:00:00.500000001Z&to=2026-01-01T12:00:00.500002Z").await;
     assert_eq!(times(&within), shown[1..4]);
     for (order, expected) in [("asc", shown.clone()), ("desc", shown.iter().rev().copied().collect())] {
         let (mut told, mut next) = (Vec::new(), Some(format!("{DATA}&limit=2&order={order}")));

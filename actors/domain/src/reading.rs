@@ -260,8 +260,16 @@ mod tests {
         check("1970-01-01T00:00:03Z", false);
         check("7", false);
         // A hub whose clock was never set, and a device that was registered while it was ahead.
-        assert!(ClockWindow::default().holds(now.into(), at("1970-01-01T00:00:00Z"), at("1970-01-01T00:05:00Z")));
+        assert!(ClockWindow::default().holds(
+            now.into(),
+            at("1970-01-01T00:00:00Z"),
+            at("1970-01-01T00:05:00Z")
+        ));
         assert!(ClockWindow::default().holds(now.into(), at("2040-01-01T00:00:00Z"), now));
-        assert!(!ClockWindow::default().holds(at("1999-12-31T23:59:59Z").into(), at("2001-01-01T00:00:00Z"), now));
+        assert!(!ClockWindow::default().holds(
+            at("1999-12-31T23:59:59Z").into(),
+            at("2001-01-01T00:00:00Z"),
+            now
+        ));
     }
 }

@@ -46,9 +46,8 @@ use twinhub_domain::fleet::{JobId, Lifecycle, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{
-    Command, CommandId, CommandStatus, DeviceId, DeviceNumber, EventKind, Mode, ReadingTime, Recorded, Status,
-    Timestamp,
-    Twin,
+    Command, CommandId, CommandStatus, DeviceId, DeviceNumber, EventKind, Mode, ReadingTime, Recorded,
+    Status, Timestamp, Twin,
 };
 
 /// One group commit: all of it becomes durable, or nothing.

@@ -29,7 +29,9 @@ use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::retained::RetainedMessage;
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
-use twinhub_domain::{CommandId, DeviceId, DeviceNumber, EventBody, EventKind, ReadingTime, Recorded, Timestamp, Twin};
+use twinhub_domain::{
+    CommandId, DeviceId, DeviceNumber, EventBody, EventKind, ReadingTime, Recorded, Timestamp, Twin,
+};
 
 /// A store in memory, for tests. Nothing in it ever fails.
 #[derive(Debug, Default)]

@@ -6,9 +6,9 @@ use std::fmt;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use twinhub_domain::{ReadingTime, Timestamp};
 use twinhub_domain::clock::NS_IN_MS;
 use twinhub_domain::series::HistoryQuery;
+use twinhub_domain::{ReadingTime, Timestamp};
 
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::link;
@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn pages_have_each_item_once() {
-        let many_at_once: Vec<i128> = [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 1_000_000, 1_000_000, 5_000_001].into();
+        let many_at_once: Vec<i128> =
+            [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 1_000_000, 1_000_000, 5_000_001].into();
         for all in [vec![], vec![7], (0..10).collect(), many_at_once] {
             for limit in 1..=14 {
                 let (mut told, mut after) = (Vec::new(), None);

@@ -131,7 +131,9 @@ impl HistoryWalk {
         }
         if given.is_empty() {
             self.next = match self.next {
-                NextReading::At(at) if kept_from.is_none_or(|from| at >= from.into()) => NextReading::Anywhere,
+                NextReading::At(at) if kept_from.is_none_or(|from| at >= from.into()) => {
+                    NextReading::Anywhere
+                }
                 _ => NextReading::Nowhere,
             };
         }
@@ -205,7 +207,8 @@ impl HistoryWalk {
             return 0;
         };
         let steps = i64::try_from(self.recent.len()).unwrap_or(i64::MAX) - 1;
-        let (messages, ms) = (first_id.saturating_sub(*last_id), first_at.floor().millis() - last_at.floor().millis());
+        let (messages, ms) =
+            (first_id.saturating_sub(*last_id), first_at.floor().millis() - last_at.floor().millis());
         if steps == 0 || messages / steps > CLOSE || ms < 0 {
             return 0;
         }

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
-use twinhub_domain::{ReadingTime, Timestamp};
 use twinhub_domain::clock::WrittenTime;
 use twinhub_domain::duration::{EXAMPLES, positive_ms};
+use twinhub_domain::{ReadingTime, Timestamp};
 
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::words::means;

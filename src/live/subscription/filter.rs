@@ -210,7 +210,14 @@ mod tests {
         let device = DeviceId::parse(device).unwrap();
         Recorded::new(
             seq,
-            Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause: Cause::hub() },
+            Event {
+                device,
+                number: DeviceNumber(1),
+                at: at.into(),
+                received_at: at,
+                body,
+                cause: Cause::hub(),
+            },
         )
     }
 

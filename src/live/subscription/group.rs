@@ -201,7 +201,10 @@ mod tests {
         let at = Timestamp::from_millis(0);
         let device = DeviceId::parse(device).unwrap_or_else(|_| DeviceId::none());
         let number = DeviceNumber(1);
-        Recorded::new(seq, Event { device, number, at: at.into(), received_at: at, body, cause: Cause::hub() })
+        Recorded::new(
+            seq,
+            Event { device, number, at: at.into(), received_at: at, body, cause: Cause::hub() },
+        )
     }
 
     fn arrived(seq: u64, device: &str) -> Recorded {

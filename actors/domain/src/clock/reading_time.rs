@@ -102,7 +102,8 @@ impl fmt::Display for ReadingTime {
         if self.nanos == 0 {
             return self.millisecond.fmt(f);
         }
-        let digits = if self.nanos.is_multiple_of(1_000) { SecondsFormat::Micros } else { SecondsFormat::Nanos };
+        let digits =
+            if self.nanos.is_multiple_of(1_000) { SecondsFormat::Micros } else { SecondsFormat::Nanos };
         let (seconds, millis) =
             (self.millisecond.millis().div_euclid(1_000), self.millisecond.millis().rem_euclid(1_000));
         let behind = u32::try_from(millis).unwrap_or_default() * NS_IN_MS + self.nanos;

@@ -81,7 +81,9 @@ impl WrittenTime {
         if self.has_zone {
             return self.at;
         }
-        let Some(utc) = chrono::DateTime::from_timestamp_millis(self.at.floor().millis()) else { return self.at };
+        let Some(utc) = chrono::DateTime::from_timestamp_millis(self.at.floor().millis()) else {
+            return self.at;
+        };
         let wall = utc.naive_utc();
         let found = match zone.from_local_datetime(&wall) {
             LocalResult::Single(found) | LocalResult::Ambiguous(found, _) => found,

@@ -231,8 +231,12 @@ impl GroupStatistics {
                 Json::Null => self.unset(number, name),
                 value => {
                     let value = SummedNumber::of(value.as_number());
-                    let reported_value =
-                        ReportedValue { at: received_at.into(), number: value, is_doubted: false, arrival: None };
+                    let reported_value = ReportedValue {
+                        at: received_at.into(),
+                        number: value,
+                        is_doubted: false,
+                        arrival: None,
+                    };
                     self.set(number, name, reported_value);
                 }
             }

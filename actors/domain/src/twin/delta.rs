@@ -115,7 +115,8 @@ impl Comparison<'_> {
             first_at = first_at.or(came.map(Property::at));
         }
         // One item more that came with them: the array is longer. An older one was of an array before it.
-        let more = within(path, &items.len().to_string(), |path| self.newest(path).map(|(more, _)| more.at()));
+        let more =
+            within(path, &items.len().to_string(), |path| self.newest(path).map(|(more, _)| more.at()));
         !items.is_empty() && more.is_none_or(|more| first_at.is_some_and(|first| more < first))
     }
 

@@ -13,8 +13,8 @@ use twinhub_domain::event::ChangeKind;
 use twinhub_domain::twin::presence::reason;
 use twinhub_domain::twin::{Arrival, Part, Properties};
 use twinhub_domain::{
-    DeviceId, DeviceNumber, Event, EventBody, Json, Mode, Object, Reading, ReadingTime, Recorded, Scalar, Status,
-    Timestamp, Twin, TwinChange,
+    DeviceId, DeviceNumber, Event, EventBody, Json, Mode, Object, Reading, ReadingTime, Recorded, Scalar,
+    Status, Timestamp, Twin, TwinChange,
 };
 
 impl WatchedTwins {

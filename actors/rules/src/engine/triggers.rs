@@ -48,7 +48,8 @@ pub(super) fn collect(world: &WatchedTwins, index: &RuleIndex, event: &Event) ->
             // The hub's clock may have been set back since the twin was last heard.
             let set_back = twin.is_ahead_of(event.received_at);
             twin.reported.get(name).is_some_and(|property| {
-                let known = if set_back { property.at().min(event.received_at.into()) } else { property.at() };
+                let known =
+                    if set_back { property.at().min(event.received_at.into()) } else { property.at() };
                 Arrival::is_late(arrival, event.at, known, property.claimed_at().is_some())
             })
         };

@@ -47,7 +47,9 @@ impl Mention {
     pub fn collect(&self, twin: &Twin, names: &mut BTreeSet<Box<str>>) {
         let keys = |object: &Object| object.iter().map(|(key, _)| key.into()).collect::<Vec<Box<str>>>();
         match self.place().0 {
-            TwinSection::Reported => names.extend(twin.reported.iter().map(|property| (*property.name).into())),
+            TwinSection::Reported => {
+                names.extend(twin.reported.iter().map(|property| (*property.name).into()))
+            }
             TwinSection::Desired => names.extend(twin.desired.iter().map(|property| (*property.name).into())),
             TwinSection::Tags => names.extend(keys(&twin.setup.tags)),
             TwinSection::Configuration => names.extend(keys(&twin.setup.configuration)),

@@ -15,8 +15,8 @@ use twinhub_domain::fleet::Layer;
 use twinhub_domain::run::RunId;
 use twinhub_domain::twin::{Part, Patch};
 use twinhub_domain::{
-    Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, ReadingTime, Recorded, Scalar,
-    Status, Timestamp,
+    Cause, DeviceId, DeviceNumber, Event, EventBody, Json, Number, Object, Reading, ReadingTime, Recorded,
+    Scalar, Status, Timestamp,
 };
 
 /// Documents nest 32 levels deep at most where they come in; a patch by section adds one.
@@ -229,7 +229,11 @@ impl<'a> Decoder<'a> {
         Ok(patch)
     }
 
-    fn telemetry(&mut self, has_identity: bool, claimed: Option<ReadingTime>) -> Result<EventBody, CodecError> {
+    fn telemetry(
+        &mut self,
+        has_identity: bool,
+        claimed: Option<ReadingTime>,
+    ) -> Result<EventBody, CodecError> {
         let identity = if has_identity { Some(self.bytes.u64()?) } else { None };
         let count = self.bytes.count()?;
         let mut readings = Vec::with_capacity(count.min(self.bytes.left() / SHORTEST_READING + 1));

@@ -13,7 +13,8 @@ use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::twin::Patch;
 use twinhub_domain::{
     Cause, CommandId, CommandRequest, CommandResult, CommandResultStatus, CommandStatus, DeviceId,
-    DeviceNumber, Event, EventBody, Json, Number, Object, Reading, ReadingTime, Recorded, Scalar, Status, Timestamp,
+    DeviceNumber, Event, EventBody, Json, Number, Object, Reading, ReadingTime, Recorded, Scalar, Status,
+    Timestamp,
 };
 
 /// Of events that name no layer.
@@ -72,7 +73,10 @@ fn a_message_takes_few_bytes() {
         let body = EventBody::Telemetry { readings, identity: None, claimed: None, payload: None };
         let device = DeviceId::parse("pump-1").unwrap();
         let cause = Cause::new(Source::Mqtt, "iot/devices/pump-1/data");
-        Recorded::new(seq, Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause })
+        Recorded::new(
+            seq,
+            Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause },
+        )
     };
     let events: Vec<_> = (1..=256).map(event).collect();
     let blob = encode(&events);
@@ -122,7 +126,10 @@ fn steps_and_changes_come_back() {
     let device = DeviceId::parse("pump-1").unwrap();
     let event = |(seq, body): (u64, EventBody)| {
         let (device, cause) = (device.clone(), Cause::new(Source::Schedule, "entry 0"));
-        Recorded::new(seq, Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause })
+        Recorded::new(
+            seq,
+            Event { device, number: DeviceNumber(1), at: at.into(), received_at: at, body, cause },
+        )
     };
     let events: Vec<Recorded> = (1..).zip(bodies).map(event).collect();
     let back = decode(&encode(&events)).unwrap();

@@ -24,7 +24,9 @@ async fn nanoseconds_are_kept_and_told_apart() {
         for _ in 0..2 {
             let times = async |query: HistoryQuery| -> Vec<ReadingTime> {
                 let found = fixture.store.raw_history(&query).await.unwrap();
-                assert!(found.iter().all(|one| one.value.to_string() == one.timestamp.nanos_behind().to_string()));
+                assert!(
+                    found.iter().all(|one| one.value.to_string() == one.timestamp.nanos_behind().to_string())
+                );
                 found.into_iter().map(|reading| reading.timestamp).collect()
             };
             assert_eq!(times(history(device)).await, sorted.map(at));
@@ -38,7 +40,15 @@ async fn nanoseconds_are_kept_and_told_apart() {
             let buckets = fixture.store.bucket_history(&last).await.unwrap();
             assert_eq!((buckets.len(), buckets[0].value.as_str()), (1, "999999"));
             let log = EventQuery { device: Some(device), from: Some(at(1_000)), ..log() };
-            assert_eq!(fixture.store.events(&EventQuery { to: Some(at(999_999)), ..log.clone() }).await.unwrap().len(), 2);
+            assert_eq!(
+                fixture
+                    .store
+                    .events(&EventQuery { to: Some(at(999_999)), ..log.clone() })
+                    .await
+                    .unwrap()
+                    .len(),
+                2
+            );
             fixture.store.maintain(world.now).await.unwrap();
             fixture.reopen().await;
         }

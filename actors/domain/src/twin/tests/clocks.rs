@@ -132,7 +132,9 @@ fn readings_a_tenth_of_a_millisecond_apart_are_all_taken_in_once() {
 #[test]
 fn the_latest_within_a_millisecond_is_the_latest() {
     let mut twin = old();
-    let said = |value: u8, nanos: &str| format!(r#"{{"t": {value}, "timestamp": "2026-11-29T12:00:00.000{nanos}Z"}}"#);
+    let said = |value: u8, nanos: &str| {
+        format!(r#"{{"t": {value}, "timestamp": "2026-11-29T12:00:00.000{nanos}Z"}}"#)
+    };
     hear(&mut twin, &said(1, "000002"), 1_000);
     assert_eq!(shown(&twin, "t"), "1 at 2026-11-29T12:00:00.000000002Z good");
     hear(&mut twin, &said(2, "000001"), 1_001);
@@ -159,7 +161,10 @@ fn a_repeat_is_known_however_its_time_is_written() {
         assert!(hear(&mut twin, &sent(same), 300).repeated, "{same}");
     }
     assert!(!hear(&mut twin, &sent("1795953600123456788"), 300).repeated);
-    assert!(!hear(&mut twin, &sent("\"2026-11-29T12:00:00.123456789001Z\""), 300).repeated, "finer than is kept");
+    assert!(
+        !hear(&mut twin, &sent("\"2026-11-29T12:00:00.123456789001Z\""), 300).repeated,
+        "finer than is kept"
+    );
 }
 
 #[test]
