@@ -179,26 +179,31 @@ fn serve<S: ClientStream>(
     let Some((place, leave)) = connections.enter(key, &connection.gate) else { return false };
     let inspector = Arc::clone(&connection);
     let (goodbye, at_work) = (connections.goodbye.subscribe(), Arc::clone(served));
-    let handled = async move {
+    // Each of the two futures lies on the heap by itself: a future that is moved into another takes its room there once
+    // for where it came from and once for where it is, and the broker's is of many kilobytes for each connection.
+    let handled = Box::pin(async move {
         let (stream, certificate) = opened.await?;
         if let Some(certificate) = certificate {
             inspector.has_shown(certificate);
         }
-        let transport = BrokerTransport::WebSocket(Box::new(GatedStream::new(stream, peer, inspector)));
-        let handler = ClientHandler::new(
-            transport,
-            peer,
-            Arc::clone(&at_work.config),
-            Arc::clone(&at_work.router),
-            Arc::clone(&at_work.auth),
-            Some(Arc::clone(&at_work.storage)),
-            Arc::clone(&at_work.stats),
-            Arc::clone(&at_work.resources),
-            goodbye,
-        );
+        let run = {
+            let transport = BrokerTransport::WebSocket(Box::new(GatedStream::new(stream, peer, inspector)));
+            let handler = ClientHandler::new(
+                transport,
+                peer,
+                Arc::clone(&at_work.config),
+                Arc::clone(&at_work.router),
+                Arc::clone(&at_work.auth),
+                Some(Arc::clone(&at_work.storage)),
+                Arc::clone(&at_work.stats),
+                Arc::clone(&at_work.resources),
+                goodbye,
+            );
+            Box::pin(handler.run())
+        };
         drop(at_work);
-        handler.run().await
-    };
+        run.await
+    });
     let connect_within = served.connect_within;
     let watched = Arc::clone(&connection);
     tokio::spawn(CONNECTION.scope(connection, async move {
