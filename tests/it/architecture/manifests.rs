@@ -20,7 +20,17 @@ pub const PURE: [(&str, &[&str]); 4] = [
     ),
     (
         "actors/domain/Cargo.toml",
-        &["bytes", "chrono", "cron", "serde", "smallvec", "thiserror", "unicode-normalization", "uuid"],
+        &[
+            "arcstr",
+            "bytes",
+            "chrono",
+            "cron",
+            "serde",
+            "smallvec",
+            "thiserror",
+            "unicode-normalization",
+            "uuid",
+        ],
     ),
     (
         "actors/rules/Cargo.toml",
