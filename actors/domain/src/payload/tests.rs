@@ -330,7 +330,9 @@ proptest! {
 #[test]
 fn the_text_is_kept_of_one_payload_alone() {
     let kept = |text: &str| readings(text.as_bytes()).unwrap().samples.pop().unwrap().payload;
-    for text in [r#"{"t": 1.50, "more": {"a": []}}"#, r#"{"sensor_readings": [{"name": "t", "value": 1}]}"#] {
+    for text in
+        [r#"{"t": 1.50, "more": {"a": []}}"#, r#"{"sensor_readings": [{"sensor_type": "t", "value": 1}]}"#]
+    {
         assert_eq!(kept(text).as_deref(), Some(text));
     }
     for text in [r#"[{"t": 1}]"#, r#"{"readings": [{"t": 1}]}"#, r#"{"t": 1, "u": 1e999}"#] {
