@@ -151,9 +151,7 @@ impl CommitPlaces {
     /// Was it committed here before?
     pub fn is_committed(&self, batch: &Batch) -> bool {
         let state = self.state();
-        let is_ours =
-            |attempt: &u64| attempt.wrapping_sub(state.first) < state.next.wrapping_sub(state.first);
-        batch.attempt.number.is_some_and(|attempt| is_ours(&attempt) && !state.open.contains(&attempt))
+        state.own(batch).is_some_and(|attempt| !state.open.contains(&attempt))
     }
 
     /// Gives a batch its place behind `last_seq`. Its outgoing messages keep theirs when it comes again: where it has no
@@ -161,7 +159,7 @@ impl CommitPlaces {
     pub fn place(&self, batch: &mut Batch, last_seq: u64) {
         let mut state = self.state();
         let mut first_outgoing = batch.place().first_outgoing;
-        if batch.attempt.number.is_none() {
+        if state.own(batch).is_none() {
             let attempt = state.next;
             batch.attempt.number = Some(attempt);
             state.open.insert(attempt);
@@ -173,6 +171,11 @@ impl CommitPlaces {
         batch.put(BatchPlace { first_seq: last_seq + 1, first_outgoing });
     }
 
+    /// The largest id of an outgoing message that was given.
+    pub fn last_outgoing(&self) -> u64 {
+        self.state().next_outgoing - 1
+    }
+
     pub fn note_committed(&self, batch: &Batch) {
         if let Some(attempt) = batch.attempt.number {
             self.state().open.remove(&attempt);
@@ -181,6 +184,14 @@ impl CommitPlaces {
 
     fn state(&self) -> MutexGuard<'_, PlaceState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner) // nothing in here panics half way
+    }
+}
+
+impl PlaceState {
+    /// The number that the batch has from this store.
+    fn own(&self, batch: &Batch) -> Option<u64> {
+        let given = self.next.wrapping_sub(self.first);
+        batch.attempt.number.filter(|attempt| attempt.wrapping_sub(self.first) < given)
     }
 }
 

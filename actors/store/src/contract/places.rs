@@ -79,7 +79,7 @@ async fn a_batch_that_comes_again_has_the_place_that_it_had() {
 #[tokio::test]
 async fn ids_of_messages_are_given_once_even_where_a_commit_fails() {
     let options = SqlOptions { busy_timeout: Duration::from_millis(20), ..SqlOptions::default() };
-    let fixture = Fixture::sql_with(options).await;
+    let mut fixture = Fixture::sql_with(options).await;
     let mut world = TestFleet::new();
     world.send("lost");
     let mut lost = relative(&world.batch());
@@ -95,4 +95,8 @@ async fn ids_of_messages_are_given_once_even_where_a_commit_fails() {
     let topics: Vec<_> =
         fixture.store.outgoing().await.unwrap().into_iter().map(|message| message.topic).collect();
     assert_eq!(topics, ["lost", "next"]);
+    fixture.reopen().await;
+    world.send("more");
+    let mut more = relative(&world.batch());
+    assert_eq!(fixture.store.commit(&mut more).await.unwrap().first_outgoing, 3);
 }

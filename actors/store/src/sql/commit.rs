@@ -169,7 +169,7 @@ async fn write(
     let is_gone = |number| removed.contains_key(&number) || store.memtable.removed(number).is_some();
     automation::write(store, sql, &batch.automation, &twins, is_gone).await?;
     fleet::write(store, sql, &batch.fleet).await?;
-    write_outbox(sql, batch).await?;
+    write_outbox(store, sql, batch).await?;
     Ok(named)
 }
 
@@ -257,7 +257,7 @@ async fn remove(sql: &impl WriteSql, removed: &HashMap<DeviceNumber, u64>) -> Re
     Ok(())
 }
 
-async fn write_outbox(sql: &impl WriteSql, batch: &Batch) -> Result<(), StoreError> {
+async fn write_outbox(store: &SqlStore, sql: &impl WriteSql, batch: &Batch) -> Result<(), StoreError> {
     const OUTBOX: &str = "write outbox";
     let rows = batch.outgoing.iter().map(|message| outbox::Model {
         id: int(message.id),
@@ -270,8 +270,9 @@ async fn write_outbox(sql: &impl WriteSql, batch: &Batch) -> Result<(), StoreErr
     // A batch without events may come again: what it brought is there then.
     let keep = OnConflict::column(outbox::Column::Id).do_nothing().to_owned();
     write::insert(sql, OUTBOX, rows.collect(), Some(keep)).await?;
-    if let Some(largest) = batch.outgoing.iter().map(|message| message.id).max() {
-        write::meta(sql, meta::OUTGOING, int(largest)).await?;
+    if !batch.outgoing.is_empty() {
+        // Of all that were given: one that is tried again comes after later ones.
+        write::meta(sql, meta::OUTGOING, int(store.commit_places.last_outgoing())).await?;
     }
     for sent in batch.sent.chunks(write::AT_ONCE) {
         let delivered = outbox::Column::Id.is_in(sent.iter().map(|id| int(*id)));
