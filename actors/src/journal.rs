@@ -1,5 +1,5 @@
-//! The journal: the one place where events become durable. It gathers the twins' outcomes, gives every event its place
-//! in the sequence, and commits them group by group. While one group is being committed the next gathers, so a lone
+//! The journal: the one place where events become durable. It gathers the twins' outcomes and commits them group by
+//! group; the store gives every event its place in the sequence. While one group is being committed the next gathers, so a lone
 //! message waits for nothing and a flood shares its commits. Only after the commit are receipts settled, subscribers
 //! notified and messages sent to devices.
 
@@ -24,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::places::Places;
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Clock, CommandStatus, Recorded};
-use twinhub_store::{AutomationChanges, Batch, CommandRecord, FleetChanges, Head, JobOp, Store, StoreError};
+use twinhub_store::{Batch, BatchPlace, CommandRecord, Head, JobOp, Store, StoreError};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const COMMIT: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_secs(1));
@@ -47,8 +47,6 @@ pub struct JournalDeps {
 pub struct Journal {
     deps: JournalDeps,
     most_in_commit: usize,
-    next_seq: u64,
-    next_outgoing: u64,
     waiting: VecDeque<Append>,
     sent: Vec<u64>,
     /// `sent` has waited long enough for company.
@@ -72,6 +70,8 @@ struct CommitGroup {
 struct OwedReceipt {
     receipt: Receipt,
     taken: Accepted,
+    /// The `seq` of its last event, relative to the group's place.
+    last: Option<u64>,
     pending: Arc<std::sync::atomic::AtomicU32>,
 }
 
@@ -83,8 +83,6 @@ impl Journal {
         Self {
             deps,
             most_in_commit: most_in_commit.max(1),
-            next_seq: head.seq + 1,
-            next_outgoing: head.outgoing + 1,
             waiting: VecDeque::new(),
             sent: Vec::new(),
             sent_is_due: false,
@@ -109,16 +107,16 @@ impl Journal {
         }
         self.committing = true;
         self.sent_is_due = false;
-        let group = self.next_group();
+        let mut group = self.next_group();
         let (store, counters) = (Arc::clone(&self.deps.store), Arc::clone(&self.deps.counters));
         let work = async move {
-            let done = commit(&*store, &group.batch, &counters).await;
-            done.map(|()| group)
+            let done = commit(&*store, &mut group.batch, &counters).await;
+            done.map(|place| (group, place))
         };
         ctx.spawn(work.into_actor(self).map(|done, this, ctx| {
             this.committing = false;
             match done {
-                Ok(group) => this.settle(group),
+                Ok((group, place)) => this.settle(group, place),
                 Err(problem) => this.give_up(&problem),
             }
             this.commit_next(ctx);
@@ -139,20 +137,12 @@ impl Journal {
         self.deps.counters.store_lost.set();
     }
 
-    /// Makes a group of waiting outcomes, as many as one commit takes, and gives its events their places.
+    /// Makes a group of waiting outcomes, as many as one commit takes. Its places are relative, see [`Batch`].
     fn next_group(&mut self) -> CommitGroup {
         let mut events = Vec::with_capacity(self.waiting.len());
-        let mut batch = Batch {
-            at: self.deps.clock.now(),
-            events: Arc::from([]),
-            twins: Vec::new(),
-            removed: Vec::new(),
-            commands: Vec::new(),
-            outgoing: Vec::new(),
-            automation: AutomationChanges::default(),
-            fleet: FleetChanges::default(),
-            sent: std::mem::take(&mut self.sent),
-        };
+        let sent = std::mem::take(&mut self.sent);
+        let mut batch = Batch { sent, ..Batch::empty(self.deps.clock.now()) };
+        let mut seq = BatchPlace::RELATIVE.first_seq - 1;
         let mut latest = HashMap::new();
         let mut owed = Vec::with_capacity(self.waiting.len());
         while events.len() < self.most_in_commit
@@ -167,15 +157,14 @@ impl Journal {
                 automation,
                 fleet,
                 receipt,
-                mut taken,
+                taken,
                 pending,
             } = append;
+            let last = (!happened.is_empty()).then(|| seq + happened.len() as u64);
             for event in happened {
-                events.push(Arc::new(Recorded::new(self.next_seq, event)));
-                taken.seq = Some(self.next_seq);
-                self.next_seq += 1;
+                seq += 1;
+                events.push(Arc::new(Recorded::new(seq, event)));
             }
-            let seq = self.next_seq - 1;
             batch.twins.extend(state.map(|twin| (seq, *twin)));
             for record in commands {
                 // Of one that changed more than once in this batch, the last.
@@ -189,11 +178,10 @@ impl Journal {
             }
             batch.removed.extend(removed.map(|number| (seq, number)));
             for mut message in outgoing {
-                message.id = self.next_outgoing;
-                self.next_outgoing += 1;
+                message.id = BatchPlace::RELATIVE.first_outgoing + batch.outgoing.len() as u64;
                 batch.outgoing.push(message);
             }
-            owed.push(OwedReceipt { receipt, taken, pending });
+            owed.push(OwedReceipt { receipt, taken, last, pending });
         }
         batch.events = events.into();
         batch.commands = latest.into_values().collect();
@@ -201,7 +189,7 @@ impl Journal {
     }
 
     /// Settles a group after the commit: the feed first, because people wait there in real time.
-    fn settle(&mut self, CommitGroup { batch, owed }: CommitGroup) {
+    fn settle(&mut self, CommitGroup { batch, owed }: CommitGroup, place: BatchPlace) {
         let counters = Arc::clone(&self.deps.counters);
         let removed = batch.removed.iter().map(|(_, number)| *number);
         self.deps.places.commit(batch.twins.iter().map(|(_, twin)| twin), removed);
@@ -222,7 +210,8 @@ impl Journal {
         }
         add(&counters.inputs_committed, owed.len() as u64);
         self.committed += owed.len() as u64;
-        for OwedReceipt { receipt, taken, pending } in owed {
+        for OwedReceipt { receipt, mut taken, last, pending } in owed {
+            taken.seq = last.map(|last| place.seq(last)).or(taken.seq);
             if taken.repeated {
                 up(&counters.inputs_repeated);
             }
@@ -251,11 +240,11 @@ impl Journal {
 }
 
 /// Commits `batch`, however often that takes. A batch that may have been committed, because the answer
-/// got lost, is committed again: the store knows it by its first event.
+/// got lost, is committed again: the store knows it by the mark of its first try.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] alone: no try can succeed.
-async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) -> Result<(), StoreError> {
+async fn commit(store: &dyn Store, batch: &mut Batch, counters: &Counters) -> Result<BatchPlace, StoreError> {
     let nothing = batch.events.is_empty()
         && batch.outgoing.is_empty()
         && batch.sent.is_empty()
@@ -264,19 +253,19 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) -> Result
         && batch.automation.is_empty()
         && batch.fleet.is_empty();
     if nothing {
-        return Ok(()); // repeats alone: they had only to wait for their originals
+        return Ok(BatchPlace::RELATIVE); // repeats alone: they had only to wait for their originals
     }
     let mut tries = 0;
     loop {
         let began = Instant::now();
         match store.commit(batch).await {
-            Ok(()) => {
+            Ok(place) => {
                 up(&counters.commits);
                 add(&counters.commit_micros, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
                 if counters.store_failing.swap(0, Ordering::AcqRel) == 1 {
                     info!("the store takes commits again");
                 }
-                return Ok(());
+                return Ok(place);
             }
             Err(problem @ StoreError::Conflict { .. }) => {
                 up(&counters.commits_failed);

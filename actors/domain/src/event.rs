@@ -324,6 +324,12 @@ impl Event {
 }
 
 impl Recorded {
+    /// Moves it to another place, before anybody was told of this one.
+    pub fn put(&mut self, seq: u64) {
+        self.seq = seq;
+        self.rendered = OnceLock::new();
+    }
+
     /// Gives `event` its place.
     #[must_use]
     pub fn new(seq: u64, event: Event) -> Self {

@@ -23,10 +23,10 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 use twinhub_store::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
-    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
-    DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
-    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, BatchPlace, CertificateEnd, ClockDoubt,
+    CommandPage, CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts,
+    DevicePage, DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage,
+    JobDeviceQuery, JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
 /// The ways in which a commit fails.
@@ -192,7 +192,7 @@ impl Store for FailingStore {
         self.inner.head().await
     }
 
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: &mut Batch) -> Result<BatchPlace, StoreError> {
         let fault = self.next_fault(batch);
         // The sender lives in `self`, so the wait ends with an unblock.
         let _ = self.blocked.subscribe().wait_for(|blocked| !blocked).await;
@@ -439,16 +439,16 @@ mod tests {
         let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
         store.fail_next(1, CommitFault::Failed);
         store.fail_next(1, CommitFault::UnknownNotDone);
-        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Failed { .. })));
-        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Unknown { .. })));
+        assert!(matches!(store.commit(&mut empty()).await, Err(StoreError::Failed { .. })));
+        assert!(matches!(store.commit(&mut empty()).await, Err(StoreError::Unknown { .. })));
         assert!(memory.outgoing().await.unwrap().is_empty());
         store.break_commits(CommitFault::UnknownDone);
         store.break_reads();
-        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Unknown { .. })));
+        assert!(matches!(store.commit(&mut empty()).await, Err(StoreError::Unknown { .. })));
         assert_eq!(memory.outgoing().await.unwrap().len(), 1);
         assert!(store.outgoing().await.is_err());
         store.heal();
-        assert!(store.commit(&empty()).await.is_ok());
+        assert!(store.commit(&mut empty()).await.is_ok());
         assert_eq!(store.commits_tried(), 4);
     }
 
@@ -456,8 +456,8 @@ mod tests {
     async fn blocks_until_it_is_let_go() {
         let store = FailingStore::around(Arc::new(MemoryStore::default()));
         store.block();
-        let batch = empty();
-        let mut commit = std::pin::pin!(store.commit(&batch));
+        let mut batch = empty();
+        let mut commit = std::pin::pin!(store.commit(&mut batch));
         assert!(futures_util::poll!(&mut commit).is_pending());
         store.unblock();
         assert!(commit.await.is_ok());

@@ -440,7 +440,7 @@ async fn what_a_crash_left_half_done_is_taken_up() {
         };
         fleet.jobs.push(JobOp::Devices((0..3).map(row).collect()));
     }
-    memory.commit(&batch(now, fleet)).await.unwrap();
+    memory.commit(&mut batch(now, fleet)).await.unwrap();
     let mut fixture = JobsFixture::over(memory).await;
     let told = fixture.until(preparing.id, JobStatus::Failed).await;
     assert_eq!(
@@ -476,7 +476,7 @@ async fn the_oldest_jobs_are_forgotten() {
         let (id, body) = (job.id.to_string().into(), Some(job.to_object()));
         fleet.records.push(FleetRecord { kind: RecordKind::Job, id, body, updated_at: now });
     }
-    memory.commit(&batch(now, fleet)).await.unwrap();
+    memory.commit(&mut batch(now, fleet)).await.unwrap();
     let mut fixture = JobsFixture::over(memory).await;
     let job = fixture.make(ON, &[], None).await;
     fixture.until(job, JobStatus::Failed).await;

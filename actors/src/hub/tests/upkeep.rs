@@ -59,7 +59,7 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let ran = run(clock.now());
     let id = ran.id;
     let automation = AutomationChanges { runs: vec![ran], ..AutomationChanges::default() };
-    store.commit(&Batch { automation, ..Batch::empty(clock.now()) }).await.unwrap();
+    store.commit(&mut Batch { automation, ..Batch::empty(clock.now()) }).await.unwrap();
     let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
     let fixture = CommandsFixture::with(FailingStore::around(store), clock, settings).await;
     fixture.say("a", "data", r#"{"t": 1}"#).await;

@@ -46,11 +46,11 @@ async fn what_was_there_before_commands_stays() {
     world.presence("fan", true);
     world.register("new", "{\"name\": \"room 2 Bu\u{308}ro\"}");
     world.send("iot/devices/pump/desired");
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     fixture.store.maintain(world.now).await.unwrap();
     world.remove("gone");
     world.tell("pump", r#"{"t": 24}"#);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
 
     let old = fixture.path().with_file_name("old.db");
     let url = format!("sqlite:{}?mode=rwc", old.display());
@@ -101,7 +101,7 @@ async fn what_was_there_before_commands_stays() {
     // With the next message its row is as any other.
     let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
     world.tell("pump", r#"{"t": 25}"#);
-    store.commit(&world.batch()).await.unwrap();
+    store.commit(&mut world.batch()).await.unwrap();
     store.maintain(world.now).await.unwrap();
     let waiting = store.deadlines(DeviceNumber(0), 9).await.unwrap();
     let numbers: Vec<DeviceNumber> = waiting.iter().map(|deadline| deadline.number).collect();
@@ -214,7 +214,7 @@ async fn runs_from_before_they_were_counted_stand_in_their_order() {
     for late in [None, Some(1)] {
         if let Some(late) = late {
             world.automation.runs = vec![at_once(late)];
-            store.commit(&world.batch()).await.unwrap();
+            store.commit(&mut world.batch()).await.unwrap();
             expected.insert(3, late);
         }
         for _ in 0..2 {
@@ -247,7 +247,7 @@ async fn types_and_tags_from_before_they_stood_in_one_form_are_found() {
         "{\"type\": \"Ku\u{308}hler\", \"tags\": {\"ho\u{308}he\": \"Bu\u{308}ro\", \"plain\": \"a\"}}";
     world.register("one", typed);
     world.register("two", r#"{"type": "plain", "tags": {"plain": "a"}}"#);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     fixture.store.maintain(world.now).await.unwrap();
     let old = fixture.path().with_file_name("old.db");
     {

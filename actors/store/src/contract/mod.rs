@@ -14,6 +14,7 @@ mod fleet;
 mod lifecycles;
 mod lists;
 mod migrated;
+mod places;
 #[cfg(target_os = "linux")]
 mod power;
 mod query_dump;
@@ -25,4 +26,5 @@ mod run_devices;
 pub mod samples;
 pub mod support;
 mod template_devices;
+mod trips;
 mod without_device;

@@ -201,9 +201,9 @@ async fn run(steps: &[RandomStep]) -> (TestFleet, Fixture, Fixture, Vec<(String,
             RandomStep::Remove(device) => world.remove(&format!("d{device}")),
             RandomStep::Wait(millis) => world.wait(i64::from(*millis)),
             RandomStep::Commit => {
-                let batch = world.batch();
-                memory.commit(&batch).await;
-                sql.commit(&batch).await;
+                let mut batch = world.batch();
+                memory.commit(&mut batch.clone()).await;
+                sql.commit(&mut batch).await;
             }
             RandomStep::Maintain => sql.store.maintain(world.now).await.unwrap(),
             RandomStep::Reopen => sql.reopen().await,
@@ -214,9 +214,9 @@ async fn run(steps: &[RandomStep]) -> (TestFleet, Fixture, Fixture, Vec<(String,
         }
         devices.extend(world.twins.iter().map(|(id, twin)| (twin.number, id.clone())));
     }
-    let batch = world.batch();
-    memory.commit(&batch).await;
-    sql.commit(&batch).await;
+    let mut batch = world.batch();
+    memory.commit(&mut batch.clone()).await;
+    sql.commit(&mut batch).await;
     let devices = devices.into_iter().map(|(number, id)| (id, number)).collect();
     (world, memory, sql, devices)
 }

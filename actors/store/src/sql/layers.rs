@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use twinhub_domain::fleet::Layer;
 use twinhub_domain::twin::Part;
 use twinhub_domain::{EventBody, Object, Recorded};
 
 use super::entities::fleet;
 use super::rows::{self, failed};
-use super::{SqlStore, unused_layers, write};
+use super::write::{self, WriteSql};
+use super::{SqlStore, unused_layers};
 use crate::codec::{self, CodecError};
 use crate::layers::LayerCache;
 use crate::{Batch, StoreError};
@@ -55,11 +56,7 @@ pub async fn load(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<(),
 
 /// Writes the rows of the layers that the batch's events are the first to have. Once that is durable,
 /// [`NamedLayers::are_durable`] is to be told.
-pub async fn write(
-    store: &SqlStore,
-    sql: &DatabaseTransaction,
-    batch: &Batch,
-) -> Result<NamedLayers, StoreError> {
+pub async fn write(store: &SqlStore, sql: &impl WriteSql, batch: &Batch) -> Result<NamedLayers, StoreError> {
     let named = named(store, &batch.events);
     let mut models = Vec::with_capacity(named.fresh.len());
     for (key, (layer, _)) in &named.fresh {
@@ -131,7 +128,7 @@ mod tests {
         let mut world = TestFleet::new();
         world.templates.put(r#"{"id": "pump", "version": 1, "tags": {"floor": "2"}}"#);
         world.register("a", r#"{"template": "pump"}"#);
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         let rows = event::Entity::find().all(&other.readers).await.unwrap();
         let mut layers = 0;
         for row in rows {

@@ -21,6 +21,9 @@
 //! # How it holds together
 //! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few changes
 //!   that are no readings. Its events stay in memory, in the `memtable`.
+//! - A transaction of a commit is gathered and sent whole to a thread that does nothing else (`write_thread`); all other
+//!   writes go through sea-orm, and turns keep them apart (`write_connection`). The log is written into the database
+//!   between commits (`checkpoints`).
 //! - Commands are rows of their own, one each, in their present state (`commands`). The columns of twins for lists are
 //!   written only where they differ (`list_columns`). A request for a command, its sending included, is a commit of half a
 //!   millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
@@ -34,6 +37,7 @@ mod access;
 mod alarms;
 mod automation;
 mod certificates;
+mod checkpoints;
 mod chunks;
 mod commands;
 mod commit;
@@ -64,6 +68,7 @@ mod sqlite;
 mod unused_layers;
 mod write;
 mod write_connection;
+mod write_thread;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
@@ -75,17 +80,20 @@ use sea_orm::{Database, DatabaseConnection};
 use tokio::sync::Mutex;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
+use self::entities::meta;
 use self::expiry::Expiry;
 use self::memtable::Memtable;
 use self::rows::failed;
 use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
+pub use self::write_thread::WriteCounts;
 use super::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
-    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
-    DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
-    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, BatchPlace, CertificateEnd, ClockDoubt,
+    CommandPage, CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts,
+    DevicePage, DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage,
+    JobDeviceQuery, JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
 };
+use crate::batch::CommitPlaces;
 use crate::layers::LayerCache;
 use crate::seal::Seal;
 use twinhub_access::Reach;
@@ -134,6 +142,7 @@ pub struct SqlStore {
     readers: DatabaseConnection,
     memtable: Memtable,
     layers: LayerCache,
+    commit_places: CommitPlaces,
     /// A commit's answer got lost: before the next, it must be found out whether it took place.
     in_doubt: AtomicBool,
     /// One compaction at a time.
@@ -198,8 +207,12 @@ impl SqlStore {
         let layers = LayerCache::default();
         layers::load(&readers, &layers).await?;
         let memtable = head::load_memtable(&readers, &layers).await?;
+        let outgoing = head::meta_value(&readers, meta::OUTGOING).await?.unwrap_or_default();
+        let writer = WriteConnection::new(url, options.busy_timeout)
+            .map_err(|detail| StoreError::Failed { operation: OPEN, detail })?;
         Ok(Arc::new(Self {
-            writer: WriteConnection::new(url, options.busy_timeout),
+            writer,
+            commit_places: CommitPlaces::after(rows::uint(outgoing)),
             readers,
             memtable,
             layers,
@@ -225,6 +238,18 @@ impl SqlStore {
         integrity::damages(&self.readers).await
     }
 
+    /// Counts of what commits did.
+    #[must_use]
+    pub fn write_counts(&self) -> WriteCounts {
+        self.writer.thread().counts()
+    }
+
+    /// The length of the write-ahead log after the last commit.
+    #[cfg(test)]
+    pub async fn log_pages(&self) -> i32 {
+        self.writer.thread().look(|_| write_thread::log_pages()).await.unwrap()
+    }
+
     /// Sets the retention periods from now on.
     pub fn keep(&self, keeping: Keeping) {
         *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping; // it is whole whatever happens
@@ -245,7 +270,7 @@ impl Store for SqlStore {
         head::head(&self.readers).await
     }
 
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: &mut Batch) -> Result<BatchPlace, StoreError> {
         commit::commit(self, batch).await
     }
 

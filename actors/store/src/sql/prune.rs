@@ -123,8 +123,8 @@ mod tests {
         let mut world = TestFleet::new();
         let mut commit = async |value: i64| {
             world.tell("a", &format!(r#"{{"t": {value}}}"#));
-            let batch: Batch = world.batch();
-            store.commit(&batch).await.unwrap();
+            let mut batch: Batch = world.batch();
+            store.commit(&mut batch).await.unwrap();
             world.number("a")
         };
         commit(1).await;
