@@ -148,8 +148,7 @@ impl Hub {
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
 
-        let PathThreads { journal: durable, twins: arbiters, runtime } =
-            PathThreads::start(settings.arbiters);
+        let PathThreads { journal: durable, twins, runtime } = PathThreads::start(settings.arbiters);
         let feed = {
             let (seq, depth) = (head.seq, settings.feed_depth);
             Feed::start_in_arbiter(&durable, move |_| Feed::new(seq, depth))
@@ -223,8 +222,8 @@ impl Hub {
             let catalog = Arc::clone(&catalog);
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
             let (interpreter, devices) = (interpreter.clone().recipient(), Arc::clone(&devices));
-            Supervisor::start_in_arbiter(&arbiters[0].clone(), move |_| {
-                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| TwinDeps {
+            Supervisor::start_in_arbiter(&twins[0].clone(), move |_| {
+                Supervisor::new(head.number + 1, idle, twins, move |supervisor| TwinDeps {
                     store,
                     clock,
                     journal,
