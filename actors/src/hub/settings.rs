@@ -39,7 +39,7 @@ pub struct Settings {
     pub maintain_every: Duration,
     /// The time that a person's change may wait for its commit before the answer is 503.
     pub patience: Duration,
-    /// Threads that the twins are spread over; a single one is the journal's, too.
+    /// Threads that the twins are spread over; 0: they run on that of the journal.
     pub arbiters: usize,
     /// The number of batches that a live subscriber may fall behind before it is notified that it lags.
     pub feed_depth: usize,

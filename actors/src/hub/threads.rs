@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Handle};
 
 /// Up to so many cores, the links run on the actors' thread, too. The other core has the store, and live subscribers.
 const FEW_CORES: usize = 2;
-/// Up to so many, the twins do.
+/// Up to so many, the twins run on the journal's.
 const SOME_CORES: usize = 4;
 /// Tasks of links are done so many in a row before the actors have their turn. A tenth of a second of work that comes at
 /// once, as the TLS handshakes of clients that all come back, so holds a message up for some ms.
@@ -19,18 +19,18 @@ const IN_A_ROW: u32 = 16;
 pub(crate) struct PathThreads {
     /// The thread of the journal, and of all that comes after a commit.
     pub journal: ArbiterHandle,
-    /// Those of the twins, one at least; the supervisor has the first.
+    /// Those of the twins, one at least, which may be the journal's; the supervisor has the first.
     pub twins: Vec<ArbiterHandle>,
     /// The runtime of the journal's thread, where links may run.
     pub runtime: Option<Handle>,
 }
 
 impl PathThreads {
-    /// Starts them, with so many for the twins: one is the journal's.
+    /// Starts them, with so many for the twins alone.
     pub(crate) fn start(twins: usize) -> Self {
         let (journal, runtime) = arbiter();
         let twins = match twins {
-            0 | 1 => vec![journal.clone()],
+            0 => vec![journal.clone()],
             twins => (0..twins).map(|_| arbiter().0).collect(),
         };
         Self { journal, twins, runtime: runtime.filter(|_| cores() <= FEW_CORES) }
@@ -50,7 +50,7 @@ fn arbiter() -> (ArbiterHandle, Option<Handle>) {
     (arbiter.handle(), told.try_recv().ok())
 }
 
-/// The number of threads for the twins on this machine.
+/// The number of threads for the twins alone on this machine.
 pub(super) fn usual_twin_threads() -> usize {
     twin_threads(cores())
 }
@@ -60,7 +60,7 @@ fn cores() -> usize {
 }
 
 fn twin_threads(cores: usize) -> usize {
-    if cores <= SOME_CORES { 1 } else { cores / 2 }
+    if cores <= SOME_CORES { 0 } else { cores / 2 }
 }
 
 #[cfg(test)]
@@ -80,9 +80,9 @@ mod tests {
     #[test]
     fn twins_have_more_threads_where_there_are_many_cores() {
         let check = |cores, expected| assert_eq!(twin_threads(cores), expected, "{cores}");
-        check(1, 1);
-        check(2, 1);
-        check(4, 1);
+        check(1, 0);
+        check(2, 0);
+        check(4, 0);
         check(5, 2);
         check(16, 8);
     }
@@ -95,8 +95,8 @@ mod tests {
     }
 
     #[actix::test]
-    async fn one_twins_thread_is_the_journals() {
-        for (twins, is_the_same) in [(0, true), (1, true), (2, false)] {
+    async fn twins_without_a_thread_have_the_journals() {
+        for (twins, is_the_same) in [(0, true), (1, false), (2, false)] {
             let threads = PathThreads::start(twins);
             assert_eq!(threads.twins.len(), twins.max(1));
             let journal = thread(&threads.journal).await;
