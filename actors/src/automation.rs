@@ -66,6 +66,8 @@ use twinhub_store::{AutomationState, EngineProgress, Store};
 
 /// The time for which writes gather: one commit for many runs, beside what they ask for.
 const GATHER: Duration = Duration::from_millis(25);
+/// Without rules the feed is looked at so often: far less than a feed keeps comes meanwhile.
+const REST: Duration = Duration::from_millis(20);
 /// The place in the sequence is kept so often at least while it moves.
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);
 
@@ -261,6 +263,15 @@ impl Automation {
     /// Waits for the next batch of the feed.
     fn read_feed(&mut self, ctx: &mut Context<Self>) {
         if !matches!(self.phase, AutomationPhase::Running) {
+            return;
+        }
+        if self.following.rests() {
+            if self.following.begin_rest() {
+                ctx.run_later(REST, |this, ctx| {
+                    this.following.end_rest();
+                    this.read_feed(ctx);
+                });
+            }
             return;
         }
         let Some(mut live) = self.following.feed() else { return };

@@ -5,6 +5,7 @@ mod closing;
 mod health;
 mod reading;
 mod settings;
+mod threads;
 mod token_holders;
 mod waiting_commands;
 
@@ -12,10 +13,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use actix::{Actor, Addr, Arbiter};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 pub use health::ActorHealth;
 pub use settings::Settings;
+use threads::PathThreads;
 pub use token_holders::{TokenHolder, TokenHolders};
 
 use crate::HubError;
@@ -114,6 +117,8 @@ pub struct Hub {
     pub settings: Settings,
     people: Arc<Semaphore>,
     pub pairing: Arc<Pairing>,
+    /// The runtime of the actors on the way of a message, where links are to run on it.
+    pub runtime: Option<Handle>,
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
@@ -143,8 +148,7 @@ impl Hub {
         let counters = Arc::new(Counters::default());
         let rejections = Arc::new(Rejections::default());
 
-        // The journal has a thread of its own: every message goes through it.
-        let durable = Arbiter::new().handle();
+        let PathThreads { journal: durable, twins, runtime } = PathThreads::start(settings.arbiters);
         let feed = {
             let (seq, depth) = (head.seq, settings.feed_depth);
             Feed::start_in_arbiter(&durable, move |_| Feed::new(seq, depth))
@@ -212,16 +216,14 @@ impl Hub {
         let supervisor = {
             let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
-            let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
             let idle = settings.idle_after.map(|after| IdlePolicy { after, above: settings.idle_above });
-            let first = arbiters[0].handle(); // there is one at least
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let (counters, registry) = (Arc::clone(&counters), Arc::clone(&registry));
             let catalog = Arc::clone(&catalog);
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
             let (interpreter, devices) = (interpreter.clone().recipient(), Arc::clone(&devices));
-            Supervisor::start_in_arbiter(&first, move |_| {
-                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| TwinDeps {
+            Supervisor::start_in_arbiter(&twins[0].clone(), move |_| {
+                Supervisor::new(head.number + 1, idle, twins, move |supervisor| TwinDeps {
                     store,
                     clock,
                     journal,
@@ -413,6 +415,7 @@ impl Hub {
             settings,
             people: Arc::new(Semaphore::new(PEOPLE)),
             pairing,
+            runtime,
         }))
     }
 

@@ -16,6 +16,8 @@ use tracing::{error, info};
 use crate::backoff::Backoff;
 use crate::counters::{Counters, add, up};
 use crate::feed::Feed;
+use crate::fine_timer::FineTimer;
+use crate::gathering::GatherPace;
 use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::feed::Committed;
 use crate::messages::journal::{Append, Barrier, CloseJournal, OutgoingDelivered};
@@ -52,6 +54,13 @@ pub struct Journal {
     /// `sent` has waited long enough for company.
     sent_is_due: bool,
     committing: bool,
+    /// The time since which [`GatherPace`] counts.
+    started: std::time::Instant,
+    pace: GatherPace,
+    /// Waits while a group fills; none while it does, and where the system has none.
+    fill_timer: Option<FineTimer>,
+    /// The next group fills before it is committed.
+    is_filling: bool,
     /// Outcomes received, and outcomes committed: a barrier waits until the second reaches the first.
     appended: u64,
     committed: u64,
@@ -87,6 +96,10 @@ impl Journal {
             sent: Vec::new(),
             sent_is_due: false,
             committing: false,
+            started: std::time::Instant::now(),
+            pace: GatherPace::default(),
+            fill_timer: None,
+            is_filling: false,
             appended: 0,
             committed: 0,
             barriers: VecDeque::new(),
@@ -105,8 +118,12 @@ impl Journal {
             }
             return;
         }
+        if !self.closed && !self.sent_is_due && self.goes_on_filling(ctx) {
+            return;
+        }
         self.committing = true;
         self.sent_is_due = false;
+        self.pace.begins(self.started.elapsed());
         let mut group = self.next_group();
         let (store, counters) = (Arc::clone(&self.deps.store), Arc::clone(&self.deps.counters));
         let work = async move {
@@ -116,11 +133,34 @@ impl Journal {
         ctx.spawn(work.into_actor(self).map(|done, this, ctx| {
             this.committing = false;
             match done {
-                Ok((group, place)) => this.settle(group, place),
+                Ok((group, place)) => {
+                    this.pace.ends(this.started.elapsed());
+                    this.settle(group, place);
+                }
                 Err(problem) => this.give_up(&problem),
             }
             this.commit_next(ctx);
         }));
+    }
+
+    /// Does the next group go on filling? Looks again when that is over.
+    fn goes_on_filling(&mut self, ctx: &mut Context<Self>) -> bool {
+        let (now, waiting) = (self.started.elapsed(), self.waiting.len());
+        let fill = self.pace.fill_for(now, waiting, self.most_in_commit);
+        if fill.is_zero() || self.is_filling {
+            return !fill.is_zero();
+        }
+        let Some(timer) = self.fill_timer.take() else { return false };
+        self.is_filling = true;
+        let filled = async move {
+            let has_passed = timer.wait(fill).await;
+            has_passed.then_some(timer) // one that does not wait is of no use
+        };
+        ctx.spawn(filled.into_actor(self).map(|timer, this, ctx| {
+            (this.fill_timer, this.is_filling) = (timer, false);
+            this.commit_next(ctx);
+        }));
+        true
     }
 
     /// Stops for good where another program writes to the store, so the sequence is not ours any more. Outcomes that
@@ -285,6 +325,10 @@ async fn commit(store: &dyn Store, batch: &mut Batch, counters: &Counters) -> Re
 
 impl Actor for Journal {
     type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        self.fill_timer = FineTimer::new(); // on the runtime of this thread
+    }
 }
 
 impl Handler<Append> for Journal {
@@ -295,6 +339,7 @@ impl Handler<Append> for Journal {
             return; // its receipt is lost, so no caller is told that it was accepted
         }
         self.appended += 1;
+        self.pace.arrives(self.started.elapsed());
         self.waiting.push_back(append);
         self.commit_next(ctx);
     }

@@ -45,6 +45,8 @@ mod backoff;
 mod delivery;
 mod device_certificates;
 mod device_tokens;
+mod fine_timer;
+mod gathering;
 mod known_devices;
 mod limit_watch;
 mod token_renewal;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::threads::usual_twin_threads;
 use crate::accounts::AccountSettings;
 use crate::accounts::directory::DialectAccount;
 use crate::device_tokens::Tokens;
@@ -38,7 +39,7 @@ pub struct Settings {
     pub maintain_every: Duration,
     /// The time that a person's change may wait for its commit before the answer is 503.
     pub patience: Duration,
-    /// Threads that the twins are spread over.
+    /// Threads that the twins are spread over; 0: they run on that of the journal.
     pub arbiters: usize,
     /// The number of batches that a live subscriber may fall behind before it is notified that it lags.
     pub feed_depth: usize,
@@ -85,7 +86,7 @@ impl Default for Settings {
             longest_rest: Duration::from_secs(30),
             maintain_every: Duration::from_secs(2),
             patience: Duration::from_secs(5),
-            arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+            arbiters: usual_twin_threads(),
             feed_depth: 1_024,
             rules: None,
             window: ClockWindow::default(),
