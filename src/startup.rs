@@ -2,7 +2,7 @@
 
 mod banner;
 pub(crate) mod broker_files;
-mod certificate_watch;
+pub(crate) mod certificate_watch;
 mod dialects;
 mod environment;
 pub(crate) mod handles;

@@ -4,6 +4,7 @@
 mod closing;
 mod health;
 mod reading;
+mod recorders;
 mod settings;
 mod threads;
 mod token_holders;
@@ -21,6 +22,7 @@ pub use settings::Settings;
 use threads::PathThreads;
 pub use token_holders::{TokenHolder, TokenHolders};
 
+use self::recorders::Recorders;
 use crate::HubError;
 use crate::accounts::{Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
@@ -42,7 +44,7 @@ use crate::fleet::{FleetActors, FleetDeps};
 use crate::identities::{ClientIdentities, ClientIdentitiesDeps};
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
-use crate::journal::{Journal, JournalDeps};
+use crate::journal::Journal;
 use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
@@ -149,26 +151,8 @@ impl Hub {
         let rejections = Arc::new(Rejections::default());
 
         let PathThreads { journal: durable, twins, runtime } = PathThreads::start(settings.arbiters);
-        let feed = {
-            let (seq, depth) = (head.seq, settings.feed_depth);
-            Feed::start_in_arbiter(&durable, move |_| Feed::new(seq, depth))
-        };
-        let outbox = {
-            let (counters, clock) = (Arc::clone(&counters), Arc::clone(&clock));
-            Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, clock, counters))
-        };
-        let archive = {
-            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
-            // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, &head, settings.maintain_every, settings.keep_audit).start()
-        };
-        let journal = {
-            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            let (feed, outbox, places) = (feed.clone(), outbox.clone(), Arc::clone(&places));
-            let (head, most) = (head.clone(), settings.most_in_commit);
-            let deps = JournalDeps { store, clock, feed, outbox, places, counters };
-            Journal::start_in_arbiter(&durable, move |_| Journal::new(deps, &head, most))
-        };
+        let recorders = Recorders::start(&durable, &store, &clock, &counters, &places, &settings, &head, kept);
+        let Recorders { feed, outbox, archive, journal } = recorders;
         // A clock that was set back while the hub was down is the same case as one that is set back while it runs. That
         // it was stands in the sequence before all that is dated by it.
         let now = clock.now();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use twinhub_domain::Json;
 use url::Url;
@@ -26,6 +27,13 @@ pub(super) enum WeatherFault {
     UnknownCity,
     #[error("it answers {0}")]
     Status(StatusCode),
+    /// It takes no more requests with this key: the key is none of its own (401, 403), or was used too often (429).
+    #[error("it refuses the key with {status}")]
+    Key {
+        status: StatusCode,
+        /// The time for which it asks not to be asked, in ms.
+        retry_after: Option<u64>,
+    },
     #[error("{0}")]
     Request(reqwest::Error),
     #[error("its answer has more than {LARGEST} bytes")]
@@ -53,6 +61,9 @@ pub(super) async fn ask(base: &Url, key: &str, city: &str) -> Result<WeatherRepo
     match answer.status() {
         StatusCode::OK => {}
         status if status.as_u16() == NO_CITY => return Err(WeatherFault::UnknownCity),
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) => {
+            return Err(WeatherFault::Key { status, retry_after: retry_after(answer.headers()) });
+        }
         status => return Err(WeatherFault::Status(status)),
     }
     let mut bytes = Vec::new();
@@ -63,6 +74,12 @@ pub(super) async fn ask(base: &Url, key: &str, city: &str) -> Result<WeatherRepo
         bytes.extend_from_slice(&chunk);
     }
     read(&bytes)
+}
+
+/// The seconds of `Retry-After` as ms; a date there is none.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(seconds.saturating_mul(1_000))
 }
 
 /// `{"main": {"temp": 18.2, "humidity": 72, "pressure": 1015}, "weather": [{"description": "scattered clouds"}]}`
