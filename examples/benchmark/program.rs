@@ -176,6 +176,20 @@ impl HubProgram {
         processor_ms(&self.child)
     }
 
+    /// Switches of its threads from one to another so far, those that wait and those that are made to. A thread that
+    /// has ended takes its own with it.
+    pub fn switches(&self) -> Result<f64> {
+        let pid = self.child.id().context("it has ended")?;
+        let mut switches = 0.0;
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            // One that ends just now is left out.
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
+            let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+            switches += counts.filter_map(|(_, count)| count.trim().parse::<f64>().ok()).sum::<f64>();
+        }
+        Ok(switches)
+    }
+
     /// Ends it as a service manager would, and waits for that.
     pub async fn stop(mut self) -> Result<()> {
         if let Some(pid) = self.child.id() {
