@@ -7,9 +7,11 @@
 //! It speaks to 127.0.0.1 only, and everything in it is bounded in number and time.
 
 mod bulk;
+mod bytes;
 mod checked;
 mod commands;
 mod compare;
+mod connections;
 mod connects;
 mod disk;
 mod flat_out;
@@ -102,9 +104,11 @@ enum BenchmarkPart {
     Groups,
     Search,
     History,
+    Bytes,
     SensorData,
     SignIn,
     Connects,
+    Connections,
     Checked,
     Identities,
     Scoped,
@@ -255,9 +259,11 @@ impl BenchmarkPart {
             Self::Groups => groups::run(bench, report).await,
             Self::Search => search::run(bench, report).await,
             Self::History => rest::history(bench, report).await,
+            Self::Bytes => bytes::run(bench, report).await,
             Self::SensorData => sensor_data::run(bench, report).await,
             Self::SignIn => sign_in::run(bench, report).await,
             Self::Connects => connects::run(bench, report).await,
+            Self::Connections => connections::run(bench, report).await,
             Self::Checked => checked::run(bench, report).await,
             Self::Identities => identities::run(bench, report).await,
             Self::Scoped => scoped::run(bench, report).await,
@@ -270,7 +276,8 @@ impl BenchmarkPart {
 async fn bare_broker(address: SocketAddr) -> Result<()> {
     let storage = mqtt5::broker::config::StorageConfig::new()
         .with_backend(mqtt5::broker::config::StorageBackend::Memory);
-    let config = BrokerConfig::new().with_bind_address(address).with_max_clients(2_000).with_storage(storage);
+    let config =
+        BrokerConfig::new().with_bind_address(address).with_max_clients(20_000).with_storage(storage);
     let mut broker = MqttBroker::with_config(config).await?;
     broker.run().await?;
     Ok(())
