@@ -10,13 +10,12 @@ use tokio::task::spawn_blocking;
 
 use crate::Bench;
 use crate::disk;
-use crate::ingest::count;
 use crate::report::{Aim, BenchmarkReport, at, millis};
 
 /// About what the journal has of a message with three readings.
 const BODY: [u8; 120] = [0x5A; 120];
 /// Commits in a measurement end after so many, or after [`LONGEST`].
-const COMMITS: u64 = 20_000;
+const COMMITS: u32 = 20_000;
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// Times in microseconds.
@@ -73,5 +72,5 @@ fn autocommit(dir: &Path) -> Result<f64> {
         Err(error) => Some(Err(error)),
     });
     let done = done.context("there is a last one")??;
-    Ok(began.elapsed().as_secs_f64() * 1e6 / count(done))
+    Ok(began.elapsed().as_secs_f64() * 1e6 / f64::from(done))
 }
