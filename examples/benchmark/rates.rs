@@ -60,16 +60,17 @@ async fn measure(
     Load::hello(DEVICES, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(count(DEVICES), PATIENCE).await?;
     let mut subscriber = Subscriber::connect(hub.http).await?;
-    // A second to get warm, which does not count.
-    paced(&hub, &mut subscriber, case.per_second, 1).await?;
+    // To get warm, which does not count.
+    paced(&hub, &mut subscriber, case.per_second, case.per_second / 2).await?;
     let commits = hub.metric("twinhub_commits_total").await?;
     let (processor, switches) = (hub.processor_ms()?, hub.switches()?);
-    let mut times = paced(&hub, &mut subscriber, case.per_second, bench.seconds).await?;
+    let messages = case.per_second * bench.seconds;
+    let mut times = paced(&hub, &mut subscriber, case.per_second, messages).await?;
     let (processor, switches) = (hub.processor_ms()? - processor, hub.switches()? - switches);
     let commits = hub.metric("twinhub_commits_total").await? - commits;
     hub.stop().await?;
 
-    let messages = f64::from(case.per_second * bench.seconds);
+    let messages = f64::from(messages);
     let micros = processor * 1_000.0 / messages;
     let store = if case.in_memory { "memory" } else { "disk" };
     let name = format!("at {}/s, {broker}, {store}", case.per_second);
@@ -88,15 +89,15 @@ async fn measure(
     Ok(())
 }
 
-/// Publishes for so many seconds, and gives the time from publishing to hearing of each message.
+/// Publishes so many messages, and gives the time from publishing to hearing of each.
 async fn paced(
     hub: &HubProgram,
     subscriber: &mut Subscriber,
     per_second: u32,
-    seconds: u32,
+    messages: u32,
 ) -> Result<Vec<Duration>> {
     let (base, broker) = (Instant::now(), hub.mqtt);
-    let pace = Pace { devices: DEVICES, per_second, messages: per_second * seconds };
+    let pace = Pace { devices: DEVICES, per_second, messages };
     let publishing = spawn_blocking(move || pace.publish(broker, base));
     let mut times = Vec::new();
     let listening = async {
@@ -110,8 +111,7 @@ async fn paced(
         }
         Ok(())
     };
-    let limit = PATIENCE + Duration::from_secs(seconds.into());
-    timeout(limit, listening).await.context("not every message reached the subscriber")??;
+    timeout(PATIENCE + Duration::from_secs(1) * (messages / per_second), listening).await.context("not every message reached the subscriber")??;
     publishing.await??;
     Ok(times)
 }
