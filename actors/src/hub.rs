@@ -141,6 +141,7 @@ impl Hub {
         let tree = Arc::new(TreeNow::load(&*store).await?);
         let places = Arc::new(Places::load(&*store).await?);
         let counters = Arc::new(Counters::default());
+        counters.slow.log_from(settings.slow_log);
         let rejections = Arc::new(Rejections::default());
 
         // The journal has a thread of its own: every message goes through it.

@@ -67,6 +67,8 @@ pub struct Journal {
 struct CommitGroup {
     batch: Batch,
     owed: Vec<OwedReceipt>,
+    /// When its commit began, as [`crate::slow_messages::SlowMessages`] counts.
+    begun: u64,
 }
 
 struct OwedReceipt {
@@ -197,12 +199,13 @@ impl Journal {
         }
         batch.events = events.into();
         batch.commands = latest.into_values().collect();
-        CommitGroup { batch, owed }
+        CommitGroup { batch, owed, begun: self.deps.counters.slow.now() }
     }
 
     /// Settles a group after the commit: the feed first, because people wait there in real time.
-    fn settle(&mut self, CommitGroup { batch, owed }: CommitGroup) {
+    fn settle(&mut self, CommitGroup { batch, owed, begun }: CommitGroup) {
         let counters = Arc::clone(&self.deps.counters);
+        let mut timed = counters.slow.committed(begun, &batch.events);
         let removed = batch.removed.iter().map(|(_, number)| *number);
         self.deps.places.commit(batch.twins.iter().map(|(_, twin)| twin), removed);
         if let Some(last) = batch.events.last() {
@@ -227,8 +230,10 @@ impl Journal {
                 up(&counters.inputs_repeated);
             }
             pending.fetch_sub(1, Ordering::AcqRel);
+            timed.add(receipt.passage, taken.seq);
             receipt.settle(Ok(taken));
         }
+        timed.settled();
         self.release_barriers();
     }
 
@@ -301,10 +306,11 @@ impl Actor for Journal {
 impl Handler<Append> for Journal {
     type Result = ();
 
-    fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
+    fn handle(&mut self, mut append: Append, ctx: &mut Context<Self>) {
         if self.closed {
             return; // its receipt is lost, so no caller is told that it was accepted
         }
+        self.deps.counters.slow.handed_over(&mut append.receipt.passage);
         self.appended += 1;
         self.waiting.push_back(append);
         self.commit_next(ctx);

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::counters::{add, get, up};
 use crate::log_throttle::LogThrottle;
 use twinhub_domain::Recorded;
 use twinhub_domain::receipt::Passage;
@@ -92,15 +91,15 @@ pub struct TimeHistogram {
 impl TimeHistogram {
     fn add(&self, us: u64) {
         let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
-        up(&self.buckets[bucket]);
-        add(&self.sum_us, us);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
     /// The sum of all times, in µs, and the number of times that are not above each bound in µs, which for the last is
     /// [`u64::MAX`]; each with those before it taken off.
     pub fn counts(&self) -> (u64, impl Iterator<Item = (u64, u64)>) {
         let bounds = BOUNDS_US.into_iter().chain([u64::MAX]);
-        (get(&self.sum_us), bounds.zip(self.buckets.iter().map(get)))
+        (read(&self.sum_us), bounds.zip(self.buckets.iter().map(read)))
     }
 }
 
@@ -163,7 +162,8 @@ impl SlowMessages {
             moment.at_us.store(committed, Ordering::Relaxed);
             moment.last_seq.store(last.seq, Ordering::Release);
         }
-        TimedGroup { to: self, begun, committed, slow: Vec::new(), events: Arc::clone(events) }
+        let log_from = read(&self.log_from_us);
+        TimedGroup { to: self, begun, committed, log_from, slow: Vec::new(), events: Arc::clone(events) }
     }
 
     /// A live subscriber's connection has all events up to `seq`.
@@ -194,6 +194,9 @@ pub struct TimedGroup<'a> {
     to: &'a SlowMessages,
     begun: u64,
     committed: u64,
+    /// In µs.
+    log_from: u64,
+    /// Slow messages, with the places of their events.
     slow: Vec<(Passage, Option<u64>)>,
     events: Arc<[Arc<Recorded>]>,
 }
@@ -206,7 +209,7 @@ impl TimedGroup<'_> {
         }
         let took = self.committed.saturating_sub(passage.came);
         self.to.to_commit.add(took);
-        if took >= SLOW_US {
+        if took >= SLOW_US.min(self.log_from) {
             self.slow.push((passage, seq));
         }
     }
@@ -217,24 +220,19 @@ impl TimedGroup<'_> {
             return;
         }
         let settled = self.to.now();
-        let log_from = get(&self.to.log_from_us);
         for (passage, seq) in &self.slow {
-            let moments = [
-                passage.came,
-                passage.taken_up,
-                passage.handed_over,
-                self.begun,
-                self.committed,
-                settled,
-            ];
+            let moments =
+                [passage.came, passage.taken_up, passage.handed_over, self.begun, self.committed, settled];
             let mut took = [0; 5];
             for (took, pair) in took.iter_mut().zip(moments.windows(2)) {
                 *took = pair[1].saturating_sub(pair[0]);
             }
-            for (stage, took) in SlowStage::ALL.into_iter().zip(took) {
-                self.to.note(stage, took);
+            if self.committed.saturating_sub(passage.came) >= SLOW_US {
+                for (stage, took) in SlowStage::ALL.into_iter().zip(took) {
+                    self.to.note(stage, took);
+                }
             }
-            if settled.saturating_sub(passage.came) >= log_from {
+            if settled.saturating_sub(passage.came) >= self.log_from {
                 self.log(took, *seq, settled);
             }
         }
@@ -261,57 +259,13 @@ impl TimedGroup<'_> {
     }
 }
 
+fn read(number: &AtomicU64) -> u64 {
+    number.load(Ordering::Relaxed)
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counted(times: &TimeHistogram) -> Vec<(u64, u64)> {
-        times.counts().1.filter(|(_, count)| *count > 0).collect()
-    }
-
-    #[test]
-    fn times_lie_in_the_bucket_whose_bound_they_do_not_exceed() {
-        let times = TimeHistogram::default();
-        for us in [0, 125, 126, 1_000, 8_192_000, 8_192_001, u64::MAX / 2] {
-            times.add(us);
-        }
-        assert_eq!(counted(&times), [(125, 2), (250, 1), (1_000, 1), (8_192_000, 1), (u64::MAX, 2)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn stages_are_of_slow_messages_alone() {
-        let slow = SlowMessages::default();
-        let events: Arc<[Arc<Recorded>]> = Arc::from([]);
-        let pass = async |to_twin, to_journal| {
-            let mut passage = Passage { came: slow.now(), ..Passage::default() };
-            tokio::time::advance(Duration::from_millis(to_twin)).await;
-            slow.taken_up(&mut passage);
-            tokio::time::advance(Duration::from_millis(to_journal)).await;
-            slow.handed_over(&mut passage);
-            let mut group = slow.committed(slow.now(), &events);
-            group.add(passage, None);
-            group.add(Passage::default(), None); // nobody looked when it came
-            group.settled();
-        };
-        pass(0, 0).await;
-        assert_eq!(counted(slow.to_commit()), [(125, 1)]);
-        assert!(slow.stages().all(|(_, times)| counted(times).is_empty()), "it was not slow");
-        pass(7, 3).await;
-        assert_eq!(counted(slow.to_commit()), [(125, 1), (16_000, 1)]);
-        let stages: Vec<_> = slow.stages().map(|(stage, times)| (stage.word(), counted(times))).collect();
-        let short = vec![(125, 1)];
-        let expected = [
-            ("to_twin", vec![(8_000, 1)]),
-            ("to_journal", vec![(4_000, 1)]),
-            ("group", short.clone()),
-            ("commit", short.clone()),
-            ("acknowledge", short),
-            ("live", Vec::new()),
-        ];
-        assert_eq!(stages, expected);
-    }
-}
+mod tests;

@@ -22,7 +22,9 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of file handles")?;
     let connections = CONNECTIONS.min(bench.twins);
     let dir = bench.disk_dir()?;
-    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
+    // A tenth of the places is kept for devices that the hub knows.
+    let options = ["--mqtt-connections", "12000"];
+    let hub = HubProgram::start_with(&bench.program, dir.path(), None, &options).await?;
     let of_hub = grown(|| hub.resident_mb(), hub.mqtt, connections).await?;
     hub.stop().await?;
     let bare = BareBroker::start().await?;

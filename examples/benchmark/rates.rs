@@ -111,7 +111,9 @@ async fn paced(
         }
         Ok(())
     };
-    timeout(PATIENCE + Duration::from_secs(1) * (messages / per_second), listening).await.context("not every message reached the subscriber")??;
+    timeout(PATIENCE + Duration::from_secs(1) * (messages / per_second), listening)
+        .await
+        .context("not every message reached the subscriber")??;
     publishing.await??;
     Ok(times)
 }

@@ -36,23 +36,39 @@ pub enum NotAccepted {
 }
 
 /// Settles an input, once.
-pub struct Receipt(Option<Box<dyn FnOnce(InputOutcome) + Send>>);
+pub struct Receipt {
+    settle: Option<Box<dyn FnOnce(InputOutcome) + Send>>,
+    /// Where it has been, and when.
+    pub passage: Passage,
+}
+
+/// The moments at which a device's message passed the stations of its way, in µs by a clock that only counts. Zero: it
+/// did not pass there, or nobody looked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// It was decoded, and went to its twin.
+    pub came: u64,
+    /// The twin took it up.
+    pub taken_up: u64,
+    /// Its outcome reached the journal.
+    pub handed_over: u64,
+}
 
 impl Receipt {
     /// A receipt that calls `settle`, once, on whatever thread it is settled.
     pub fn new(settle: impl FnOnce(InputOutcome) + Send + 'static) -> Self {
-        Self(Some(Box::new(settle)))
+        Self { settle: Some(Box::new(settle)), passage: Passage::default() }
     }
 
     /// A receipt that is ignored.
     #[must_use]
     pub fn ignored() -> Self {
-        Self(None)
+        Self { settle: None, passage: Passage::default() }
     }
 
     /// Settles the input.
     pub fn settle(mut self, settled: InputOutcome) {
-        if let Some(settle) = self.0.take() {
+        if let Some(settle) = self.settle.take() {
             settle(settled);
         }
     }
@@ -60,7 +76,7 @@ impl Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some(settle) = self.0.take() {
+        if let Some(settle) = self.settle.take() {
             settle(Err(NotAccepted::Lost));
         }
     }
