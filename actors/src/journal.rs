@@ -225,12 +225,12 @@ impl Journal {
         }
         add(&counters.inputs_committed, owed.len() as u64);
         self.committed += owed.len() as u64;
-        for OwedReceipt { receipt, taken, pending } in owed {
+        for OwedReceipt { mut receipt, taken, pending } in owed {
             if taken.repeated {
                 up(&counters.inputs_repeated);
             }
             pending.fetch_sub(1, Ordering::AcqRel);
-            timed.add(receipt.passage, taken.seq);
+            timed.add(&mut receipt, taken.seq);
             receipt.settle(Ok(taken));
         }
         timed.settled();
@@ -310,7 +310,7 @@ impl Handler<Append> for Journal {
         if self.closed {
             return; // its receipt is lost, so no caller is told that it was accepted
         }
-        self.deps.counters.slow.handed_over(&mut append.receipt.passage);
+        self.deps.counters.slow.handed_over(&mut append.receipt);
         self.appended += 1;
         self.waiting.push_back(append);
         self.commit_next(ctx);

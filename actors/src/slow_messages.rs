@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::log_throttle::LogThrottle;
 use twinhub_domain::Recorded;
-use twinhub_domain::receipt::Passage;
+use twinhub_domain::receipt::{Passage, Receipt};
 
 /// A message that takes so long from its coming to its commit is slow, in µs.
 const SLOW_US: u64 = 1_000;
@@ -80,7 +80,7 @@ struct CommitMoment {
     at_us: AtomicU64,
 }
 
-/// How many times were how long.
+/// The number of times of each length.
 #[derive(Debug, Default)]
 pub struct TimeHistogram {
     /// One for each bound, and one beyond.
@@ -139,16 +139,23 @@ impl SlowMessages {
         SlowStage::ALL.into_iter().zip(&self.stages)
     }
 
+    /// A device's message has come, and goes to its twin.
+    pub fn came(&self, receipt: &mut Receipt) {
+        if let Some(passage) = receipt.passage() {
+            passage.came = self.now();
+        }
+    }
+
     /// A twin takes the message up.
-    pub fn taken_up(&self, passage: &mut Passage) {
-        if passage.came > 0 {
+    pub fn taken_up(&self, receipt: &mut Receipt) {
+        if let Some(passage) = receipt.passage().filter(|passage| passage.came > 0) {
             passage.taken_up = self.now();
         }
     }
 
     /// The message's outcome has reached the journal.
-    pub fn handed_over(&self, passage: &mut Passage) {
-        if passage.came > 0 {
+    pub fn handed_over(&self, receipt: &mut Receipt) {
+        if let Some(passage) = receipt.passage().filter(|passage| passage.came > 0) {
             passage.handed_over = self.now();
         }
     }
@@ -203,10 +210,10 @@ pub struct TimedGroup<'a> {
 
 impl TimedGroup<'_> {
     /// Adds the message of the event at `seq`, which is about to be acknowledged.
-    pub fn add(&mut self, passage: Passage, seq: Option<u64>) {
-        if passage.came == 0 {
+    pub fn add(&mut self, receipt: &mut Receipt, seq: Option<u64>) {
+        let Some(passage) = receipt.passage().filter(|passage| passage.came > 0).copied() else {
             return; // no message of a device
-        }
+        };
         let took = self.committed.saturating_sub(passage.came);
         self.to.to_commit.add(took);
         if took >= SLOW_US.min(self.log_from) {

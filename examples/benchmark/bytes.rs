@@ -26,16 +26,16 @@ const AT_REST: Duration = Duration::from_secs(90);
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// A kind of series: its name, the readings of a message, and the fields of the `n`th one of a device.
-struct Series {
+struct SensorSeries {
     name: &'static str,
     readings: u64,
     fields: fn(u64, u64) -> String,
 }
 
-const SERIES: [Series; 3] = [
-    Series { name: "temperature", readings: 1, fields: temperature },
-    Series { name: "power meter", readings: 2, fields: power },
-    Series { name: "positions", readings: 3, fields: positions },
+const SERIES: [SensorSeries; 3] = [
+    SensorSeries { name: "temperature", readings: 1, fields: temperature },
+    SensorSeries { name: "power meter", readings: 2, fields: power },
+    SensorSeries { name: "positions", readings: 3, fields: positions },
 ];
 
 /// Measures each kind of series in a store of its own.
@@ -46,13 +46,13 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     Ok(())
 }
 
-async fn measure(bench: &Bench, report: &mut BenchmarkReport, series: &Series) -> Result<()> {
+async fn measure(bench: &Bench, report: &mut BenchmarkReport, series: &SensorSeries) -> Result<()> {
     let dir = bench.disk_dir()?;
     let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     // 302,400 messages, as in the project's table; each device stays on its connection.
     let devices = (bench.readings * 3 / 10 / A_DAY).clamp(1, 35);
     let load = Load { devices, messages: devices * A_DAY, connections: devices, window: 200 };
-    let today = u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?;
+    let today = now_ms()?;
     let midnight = today - today % A_DAY_MS - DAYS_AGO * A_DAY_MS;
     let fields = series.fields;
     let made = move |device: u64, turn: u64| {
@@ -70,7 +70,7 @@ async fn measure(bench: &Bench, report: &mut BenchmarkReport, series: &Series) -
     let readings = count(load.messages * series.readings);
     let is_first = series.readings == 1;
     let aim = |most| if is_first { Aim::Below(most) } else { Aim::None };
-    for (what, Stored { contents, pages }, most) in
+    for (what, StoredBytes { contents, pages }, most) in
         [("history", sizes.history, 2.5), ("journal", sizes.journal, 6.0)]
     {
         let name = format!("bytes a reading, {what}, {}", series.name);
@@ -81,9 +81,15 @@ async fn measure(bench: &Bench, report: &mut BenchmarkReport, series: &Series) -
     Ok(())
 }
 
+/// The time by the devices' clocks, which is right.
+#[expect(clippy::disallowed_methods, reason = "devices ask their own clocks")]
+fn now_ms() -> Result<u64> {
+    Ok(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?)
+}
+
 /// Bytes of a part of the store.
 #[derive(Clone, Copy, Default, PartialEq)]
-struct Stored {
+struct StoredBytes {
     /// Of the bodies alone.
     contents: f64,
     /// Of all pages of its tables and indexes.
@@ -93,8 +99,8 @@ struct Stored {
 /// The sizes of the parts in question.
 #[derive(Clone, Copy, Default, PartialEq)]
 struct StoreSizes {
-    history: Stored,
-    journal: Stored,
+    history: StoredBytes,
+    journal: StoredBytes,
 }
 
 impl StoreSizes {

@@ -1,4 +1,4 @@
-//! How many can listen on WebSockets, and how long a message takes to one of them beside other work.
+//! The number of listeners on WebSockets, and the time of a message to one of them beside other work.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -115,7 +115,7 @@ enum BenchmarkPart {
     Tls,
 }
 
-/// What is measured within a minute.
+/// The parts that are measured within a minute.
 const QUICK: [BenchmarkPart; 3] = [BenchmarkPart::Idle, BenchmarkPart::Rates, BenchmarkPart::FlatOut];
 
 /// The context that the measurements share.

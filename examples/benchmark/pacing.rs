@@ -20,13 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The rate of messages, and their number.
 #[derive(Clone, Copy)]
-pub struct Pace {
+pub struct SteadyPace {
     pub devices: u64,
     pub per_second: u32,
     pub messages: u32,
 }
 
-struct Lane {
+struct PacedLane {
     stream: TcpStream,
     outgoing: Vec<u8>,
     next_id: u16,
@@ -34,14 +34,15 @@ struct Lane {
     received: u64,
 }
 
-impl Pace {
+impl SteadyPace {
     /// Publishes at this rate, evenly, until all is acknowledged; blocks its thread meanwhile. Each message says as
     /// `sent` how many microseconds after `base` it was written.
     pub fn publish(self, broker: SocketAddr, base: Instant) -> Result<()> {
-        let mut lanes = (0..LANES).map(|lane| Lane::connect(broker, lane)).collect::<Result<Vec<_>>>()?;
+        let mut lanes =
+            (0..LANES).map(|lane| PacedLane::connect(broker, lane)).collect::<Result<Vec<_>>>()?;
         let (start, period) = (Instant::now(), Duration::from_secs(1) / self.per_second);
         for (n, lane) in (0..self.messages).zip((0..lanes.len()).cycle()) {
-            thread::sleep((start + period * n).saturating_duration_since(Instant::now()));
+            wait((start + period * n).saturating_duration_since(Instant::now()));
             let device = u64::from(n) % self.devices;
             lanes[lane]
                 .publish(&MqttMessage { topic: topic(device), payload: payload(n, base.elapsed()) })?;
@@ -55,8 +56,8 @@ impl Pace {
             if Instant::now() > until {
                 return Err(Error::new(ErrorKind::TimedOut, "not every message was acknowledged"));
             }
-            thread::sleep(LOOK);
-            lanes.iter_mut().try_for_each(Lane::read_acknowledgements)?;
+            wait(LOOK);
+            lanes.iter_mut().try_for_each(PacedLane::read_acknowledgements)?;
         }
         Ok(())
     }
@@ -72,7 +73,12 @@ fn payload(n: u32, sent: Duration) -> Vec<u8> {
     .into_bytes()
 }
 
-impl Lane {
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, which nothing else lives on")]
+fn wait(time: Duration) {
+    thread::sleep(time);
+}
+
+impl PacedLane {
     fn connect(broker: SocketAddr, lane: u16) -> Result<Self> {
         let mut stream = TcpStream::connect(broker)?;
         stream.set_nodelay(true)?;
@@ -96,7 +102,7 @@ impl Lane {
         while !left.is_empty() {
             match self.stream.write(left) {
                 Ok(written) => left = &left[written..],
-                Err(full) if full.kind() == ErrorKind::WouldBlock => thread::sleep(LOOK),
+                Err(full) if full.kind() == ErrorKind::WouldBlock => wait(LOOK),
                 Err(error) => return Err(error),
             }
         }

@@ -1,6 +1,6 @@
-//! What a message costs at the rates that most people have, and how long it takes to a live subscriber: processor time
-//! and thread switches of the hub by the operating system's account, and the time from publish to WebSocket. The aims
-//! are those of the project; beside them stands what a bare commit takes on the same machine.
+//! The cost of a message at the rates that most people have, and its time to a live subscriber: processor time and
+//! thread switches of the hub by the operating system's account, and the time from publish to WebSocket. The aims are
+//! those of the project; beside them stands what a bare commit takes on the same machine.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::Bench;
 use crate::ingest::count;
 use crate::live::{is_lagged, sent_times};
 use crate::load::Load;
-use crate::pacing::Pace;
+use crate::pacing::SteadyPace;
 use crate::program::HubProgram;
 use crate::report::{Aim, BenchmarkReport, at, millis};
 use crate::websocket::Subscriber;
@@ -97,7 +97,7 @@ async fn paced(
     messages: u32,
 ) -> Result<Vec<Duration>> {
     let (base, broker) = (Instant::now(), hub.mqtt);
-    let pace = Pace { devices: DEVICES, per_second, messages };
+    let pace = SteadyPace { devices: DEVICES, per_second, messages };
     let publishing = spawn_blocking(move || pace.publish(broker, base));
     let mut times = Vec::new();
     let listening = async {

@@ -65,7 +65,7 @@ pub async fn many(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     of_a_twin(bench, report).await
 }
 
-/// What a twin with three readings takes of memory: the difference between two hubs, one with twice as many.
+/// The memory of a twin with three readings: the difference between two hubs, one with twice as many.
 async fn of_a_twin(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     const TWINS: u64 = 100_000;
     if bench.twins < TWINS {

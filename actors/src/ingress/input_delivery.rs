@@ -200,7 +200,7 @@ impl InputDelivery {
             down(&delivery.0.deps.counters.inputs_in_flight);
             delivery.settled(attempt, settled, runtime);
         });
-        receipt.passage.came = self.0.deps.counters.slow.now();
+        self.0.deps.counters.slow.came(&mut receipt);
         // Where the supervisor is gone the hub is shutting down; the receipt says so as it is dropped.
         let _ = try_send_unbounded(
             &self.0.deps.supervisor,

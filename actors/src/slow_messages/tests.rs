@@ -13,6 +13,7 @@ use super::*;
 use crate::counters::Counters;
 use crate::feed::Feed;
 use crate::journal::{Journal, JournalDeps};
+use crate::mailbox::try_send_unbounded;
 use crate::messages::journal::Append;
 use crate::outbox::Outbox;
 use crate::places::Places;
@@ -59,9 +60,9 @@ fn append(journal: &actix::Addr<Journal>, slow: &SlowMessages) -> impl Future<Ou
         cause: Cause::new(Source::Mqtt, "t"),
     };
     let (mut receipt, settled) = receipt::channel();
-    receipt.passage.came = slow.now();
-    slow.taken_up(&mut receipt.passage);
-    journal.do_send(Append::beside_twins(vec![event], receipt));
+    slow.came(&mut receipt);
+    slow.taken_up(&mut receipt);
+    try_send_unbounded(journal, Append::beside_twins(vec![event], receipt)).unwrap();
     async { settled.await.unwrap() }
 }
 
@@ -98,14 +99,15 @@ async fn stages_are_of_slow_messages_alone() {
     let slow = SlowMessages::default();
     let events: Arc<[Arc<Recorded>]> = Arc::from([]);
     let pass = async |to_twin, to_journal| {
-        let mut passage = Passage { came: slow.now(), ..Passage::default() };
+        let (mut receipt, _settled) = receipt::channel();
+        slow.came(&mut receipt);
         tokio::time::advance(Duration::from_millis(to_twin)).await;
-        slow.taken_up(&mut passage);
+        slow.taken_up(&mut receipt);
         tokio::time::advance(Duration::from_millis(to_journal)).await;
-        slow.handed_over(&mut passage);
+        slow.handed_over(&mut receipt);
         let mut group = slow.committed(slow.now(), &events);
-        group.add(passage, None);
-        group.add(Passage::default(), None); // nobody looked when it came
+        group.add(&mut receipt, None);
+        group.add(&mut receipt::channel().0, None); // nobody looked when it came
         group.settled();
     };
     pass(0, 0).await;
