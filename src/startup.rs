@@ -340,6 +340,7 @@ impl RunningHub {
         hub.ingress.treat_unknown(unknown_devices(config));
         hub.ingress.treat_anonymous(devices(config));
         hub.ingress.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
+        hub.counters.slow.log_from(config.slow_log);
         web.change(Policy::of(config, &web.info.public_url));
         store.keep(Keeping {
             journal: config.retention,

@@ -148,10 +148,12 @@ impl Hub {
         let tree = Arc::new(TreeNow::load(&*store).await?);
         let places = Arc::new(Places::load(&*store).await?);
         let counters = Arc::new(Counters::default());
+        counters.slow.log_from(settings.slow_log);
         let rejections = Arc::new(Rejections::default());
 
         let PathThreads { journal: durable, twins, runtime } = PathThreads::start(settings.arbiters);
-        let recorders = Recorders::start(&durable, &store, &clock, &counters, &places, &settings, &head, kept);
+        let recorders =
+            Recorders::start(&durable, &store, &clock, &counters, &places, &settings, &head, kept);
         let Recorders { feed, outbox, archive, journal } = recorders;
         // A clock that was set back while the hub was down is the same case as one that is set back while it runs. That
         // it was stands in the sequence before all that is dated by it.

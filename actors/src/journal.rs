@@ -74,6 +74,8 @@ pub struct Journal {
 struct CommitGroup {
     batch: Batch,
     owed: Vec<OwedReceipt>,
+    /// When its commit began, as [`crate::slow_messages::SlowMessages`] counts.
+    begun: u64,
 }
 
 struct OwedReceipt {
@@ -225,12 +227,13 @@ impl Journal {
         }
         batch.events = events.into();
         batch.commands = latest.into_values().collect();
-        CommitGroup { batch, owed }
+        CommitGroup { batch, owed, begun: self.deps.counters.slow.now() }
     }
 
     /// Settles a group after the commit: the feed first, because people wait there in real time.
-    fn settle(&mut self, CommitGroup { batch, owed }: CommitGroup, place: BatchPlace) {
+    fn settle(&mut self, CommitGroup { batch, owed, begun }: CommitGroup, place: BatchPlace) {
         let counters = Arc::clone(&self.deps.counters);
+        let mut timed = counters.slow.committed(begun, &batch.events);
         let removed = batch.removed.iter().map(|(_, number)| *number);
         self.deps.places.commit(batch.twins.iter().map(|(_, twin)| twin), removed);
         if let Some(last) = batch.events.last() {
@@ -250,14 +253,16 @@ impl Journal {
         }
         add(&counters.inputs_committed, owed.len() as u64);
         self.committed += owed.len() as u64;
-        for OwedReceipt { receipt, mut taken, last, pending } in owed {
+        for OwedReceipt { mut receipt, mut taken, last, pending } in owed {
             taken.seq = last.map(|last| place.seq(last)).or(taken.seq);
             if taken.repeated {
                 up(&counters.inputs_repeated);
             }
             pending.fetch_sub(1, Ordering::AcqRel);
+            timed.add(&mut receipt, taken.seq);
             receipt.settle(Ok(taken));
         }
+        timed.settled();
         self.release_barriers();
     }
 
@@ -334,10 +339,11 @@ impl Actor for Journal {
 impl Handler<Append> for Journal {
     type Result = ();
 
-    fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
+    fn handle(&mut self, mut append: Append, ctx: &mut Context<Self>) {
         if self.closed {
             return; // its receipt is lost, so no caller is told that it was accepted
         }
+        self.deps.counters.slow.handed_over(&mut append.receipt);
         self.appended += 1;
         self.pace.arrives(self.started.elapsed());
         self.waiting.push_back(append);

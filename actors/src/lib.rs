@@ -70,6 +70,7 @@ pub mod log_throttle;
 pub mod mailbox;
 pub mod places;
 pub mod silence;
+pub mod slow_messages;
 #[cfg(test)]
 mod testkit;
 pub mod webhook_destinations;

@@ -450,6 +450,7 @@ impl Handler<ApplyInput> for TwinActor {
     type Result = ();
 
     fn handle(&mut self, mut take: ApplyInput, ctx: &mut Context<Self>) {
+        self.deps.counters.slow.taken_up(&mut take.receipt);
         self.set_window(&mut take.input);
         match self.needed_lookup(&take.input) {
             Some(question) => self.apply_after_lookup(question, take, ctx),

@@ -167,6 +167,7 @@ impl<T: Transport> LivePump<T> {
         let heartbeat = self.transport.heartbeat();
         let mut ping = pin!(sleep_until(heartbeat.first()));
         self.notify(first.into_iter().collect(), heartbeat, ping.as_mut()).await?;
+        let mut seq = self.subscriptions.seq();
         loop {
             let Self { transport, outlet, subscriptions, closing } = self;
             // Every branch loses nothing when another one is first.
@@ -192,7 +193,13 @@ impl<T: Transport> LivePump<T> {
                 }
                 next = subscriptions.next() => next?,
             };
+            let is_told = !notifications.is_empty();
             self.notify(notifications, heartbeat, ping.as_mut()).await?;
+            let reached = self.subscriptions.seq();
+            if is_told && reached > seq {
+                self.subscriptions.counters().slow.live(reached);
+            }
+            seq = reached;
         }
     }
 

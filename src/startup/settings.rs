@@ -115,6 +115,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         rules: config.rules.clone(),
         window: config.window,
         first_silence: config.first_silence,
+        slow_log: config.slow_log,
         secrets: SecretNames::with(&config.rule_secrets),
         broker_tells: matches!(config.mqtt, Mqtt::Embedded),
         dialect_accounts: config

@@ -219,7 +219,8 @@ async fn analytics_tell_of_sensors_alone_and_hour_by_hour() {
     report(&hub, "b", json!({ "temperature": 17 })).await;
     let told = hub.json("/api/analytics?hours=2").await;
     let names = |list: &Value| -> Vec<String> {
-        let names = list.as_array().unwrap().iter().map(|one| one["sensor_type"].as_str().unwrap().to_owned());
+        let names =
+            list.as_array().unwrap().iter().map(|one| one["sensor_type"].as_str().unwrap().to_owned());
         names.collect()
     };
     assert_eq!(names(&told["sensors"]), ["temperature"], "{told}");

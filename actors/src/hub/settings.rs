@@ -9,6 +9,7 @@ use crate::accounts::directory::DialectAccount;
 use crate::device_tokens::Tokens;
 use crate::identities::DevicesPolicy;
 use crate::ingress::UnknownDevicePolicy;
+use crate::slow_messages::SLOW_LOG;
 use crate::webhook_destinations::WebhookDestinations;
 use twinhub_domain::reading::ClockWindow;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Threads that the twins are spread over; 0: they run on that of the journal.
     pub arbiters: usize,
+    /// A message that takes so long from its coming to its acknowledgement is logged; none: none is.
+    pub slow_log: Option<Duration>,
     /// The number of batches that a live subscriber may fall behind before it is notified that it lags.
     pub feed_depth: usize,
     /// The folder of the rule files; none: rules come over the API alone.
@@ -87,6 +90,7 @@ impl Default for Settings {
             maintain_every: Duration::from_secs(2),
             patience: Duration::from_secs(5),
             arbiters: usual_twin_threads(),
+            slow_log: Some(SLOW_LOG),
             feed_depth: 1_024,
             rules: None,
             window: ClockWindow::default(),

@@ -65,6 +65,8 @@ struct FaultPlan {
     reads_fail: bool,
     /// The duration of a count of a job's devices.
     counting: Duration,
+    /// The duration of a commit.
+    committing: Duration,
     commits: u64,
 }
 
@@ -112,6 +114,11 @@ impl FailingStore {
     /// All reads and `maintain` fail too, until [`FailingStore::heal`].
     pub fn break_reads(&self) {
         self.plan().reads_fail = true;
+    }
+
+    /// Each commit takes so long from now on.
+    pub fn slow_commits(&self, takes: Duration) {
+        self.plan().committing = takes;
     }
 
     /// Each count of a job's devices takes so long from now on.
@@ -196,6 +203,10 @@ impl Store for FailingStore {
         let fault = self.next_fault(batch);
         // The sender lives in `self`, so the wait ends with an unblock.
         let _ = self.blocked.subscribe().wait_for(|blocked| !blocked).await;
+        let committing = self.plan().committing;
+        if committing > Duration::ZERO {
+            tokio::time::sleep(committing).await;
+        }
         let _alive = self.may_write("commit").await?;
         match fault {
             None => self.inner.commit(batch).await,
