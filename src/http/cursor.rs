@@ -86,7 +86,7 @@ impl FromStr for GivenCursor {
 }
 
 impl CallerCursors {
-    /// Those of a caller who sees a part of the devices alone, or all.
+    /// The cursors of a caller who sees a part of the devices alone, or all.
     #[must_use]
     pub fn new(seal: Arc<Seal>, is_confined: bool) -> Self {
         Self { seal, is_confined }

@@ -204,7 +204,7 @@ impl EventStream {
         self.count += 1;
     }
 
-    /// What was written; none where nothing was.
+    /// The messages that were written; none where there are none.
     fn written(&mut self) -> Option<CountedFrames<Bytes>> {
         let (count, text) = (std::mem::take(&mut self.count), std::mem::take(&mut self.text));
         (count > 0).then(|| CountedFrames { count, item: text.into() })
@@ -305,8 +305,7 @@ mod tests {
             written(&mut stream(false, None), resync()),
             "id: AQU\nevent: resync\ndata: {\"seq\":5,\"cursor\":\"AQU\"}\n\n"
         );
-        for (notification, begin) in
-            [(lagged(), "event: lagged\ndata: {\"cursor\":\"A"), (resync(), "id: A")]
+        for (notification, begin) in [(lagged(), "event: lagged\ndata: {\"cursor\":\"A"), (resync(), "id: A")]
         {
             let out = written(&mut stream(true, None), notification);
             assert!(out.starts_with(begin) && !out.contains("seq") && !out.contains("missed"), "{out}");

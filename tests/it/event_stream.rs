@@ -33,7 +33,9 @@ impl OpenStream {
     async fn messages(&mut self, count: usize) -> Vec<(String, String)> {
         let mut found = Vec::new();
         while found.len() < count {
-            while let Some((event, rest)) = self.text.split_once("\n\n") {
+            while found.len() < count
+                && let Some((event, rest)) = self.text.split_once("\n\n")
+            {
                 let id = event.lines().find_map(|line| line.strip_prefix("id:"));
                 found.extend(id.map(|id| (id.trim().to_owned(), event.to_owned())));
                 self.text = rest.to_owned();

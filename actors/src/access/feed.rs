@@ -71,7 +71,7 @@ impl ConfinedFeed {
         }
     }
 
-    /// What of a batch the caller sees; none where nothing was in it.
+    /// The part of a batch that the caller sees; none where the batch is empty.
     fn confine(&mut self, batch: EventBatch) -> Option<ConfinedBatch> {
         let (first, last) = (batch.first()?.seq, batch.last()?.seq);
         // Found out from all groups in the scope, the reach would cost every subscriber that with each batch. The

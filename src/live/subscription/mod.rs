@@ -202,6 +202,7 @@ impl LiveSubscriptions {
     }
 
     /// The place of the subscription of this id.
+    #[must_use]
     pub fn slot(&self, id: &str) -> Option<usize> {
         self.slots.iter().position(|slot| slot.as_ref().is_some_and(|one| *one.id == *id))
     }
@@ -403,7 +404,7 @@ impl SubscriptionSlots {
         slots
     }
 
-    /// Those that are in both, and those that are in these alone.
+    /// The places that are in both, and those that are in these alone.
     #[must_use]
     pub fn parted(self, by: Self) -> (Self, Self) {
         (Self(self.0 & by.0), Self(self.0 & !by.0))

@@ -22,7 +22,7 @@ const LONGEST_ID: usize = 128;
 /// A request of the client.
 #[derive(Debug)]
 pub(super) enum RequestFrame {
-    Subscribe(SubscribeRequest),
+    Subscribe(Box<SubscribeRequest>),
     Unsubscribe {
         id: Box<str>,
     },
@@ -119,7 +119,7 @@ fn checked(frame: ClientFrame) -> Result<RequestFrame, FieldError> {
             if group_id.is_some() && group.is_some() {
                 return Err(FieldError::bad("group_id", "is given twice, by two names"));
             }
-            RequestFrame::Subscribe(SubscribeRequest {
+            RequestFrame::Subscribe(Box::new(SubscribeRequest {
                 id,
                 filter: EventFilter::new(devices.as_deref(), kinds.as_deref())?,
                 group: group_id.or(group),
@@ -127,7 +127,7 @@ fn checked(frame: ClientFrame) -> Result<RequestFrame, FieldError> {
                 snapshot: snapshot.unwrap_or(false),
                 pace: BundlePace::asked(every.map(|every| every.ms()), latest)
                     .map_err(|BadPace(field, expected)| FieldError::bad(field, expected))?,
-            })
+            }))
         }
         ClientFrame::Unsubscribe(UnsubscribeFrame { id }) => RequestFrame::Unsubscribe { id },
         ClientFrame::WatchAudit(WatchAuditFrame { id, since }) => RequestFrame::WatchAudit { id, since },
@@ -155,9 +155,8 @@ impl RequestFrame {
     /// The id that answers carry.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
-            Self::Subscribe(SubscribeRequest { id, .. })
-            | Self::Unsubscribe { id }
-            | Self::WatchAudit { id, .. } => Some(id),
+            Self::Subscribe(request) => Some(&request.id),
+            Self::Unsubscribe { id } | Self::WatchAudit { id, .. } => Some(id),
             Self::Desired { id, .. }
             | Self::Command { id, .. }
             | Self::Ping { id }

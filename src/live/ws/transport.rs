@@ -237,7 +237,7 @@ impl Transport for WebSocket {
             }
         };
         match frame {
-            RequestFrame::Subscribe(request) => self.subscribe(request, subscriptions).await,
+            RequestFrame::Subscribe(request) => self.subscribe(*request, subscriptions).await,
             RequestFrame::WatchAudit { id, since } => self.watch_audit(id, since).await,
             RequestFrame::Unsubscribe { id } if self.audit.as_ref().is_some_and(|(own, _)| *own == id) => {
                 self.audit = None;
@@ -414,7 +414,7 @@ impl WebSocket {
         }
     }
 
-    /// What was written; none where nothing was.
+    /// The frames that were written; none where there are none.
     fn written(&mut self) -> Option<CountedFrames<SocketItem>> {
         self.text.shrink_to(LONGEST_TEXT_KEPT);
         let (frames, count) = self.frames.take();
