@@ -264,6 +264,7 @@ impl Application {
             weather: WeatherSettings::of(&config),
             sensor_data_device: config.sensor_data_device.0.clone(),
             tls: tls.clone(),
+            seal: Arc::clone(&seal),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
         if let Err(error) =

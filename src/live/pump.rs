@@ -37,7 +37,8 @@ pub(crate) trait Transport {
         true
     }
 
-    /// Writes [`BUNDLE`](Self::BUNDLE) notifications or fewer; none when nothing comes of them.
+    /// Writes [`BUNDLE`](Self::BUNDLE) notifications or fewer; none when nothing comes of them. Where an item is long
+    /// enough, it leaves the rest, which is handed to it again; it takes one at least.
     ///
     /// It may wait (for the store, say). Then it is given up as soon as the client leaves or the hub shuts down.
     ///

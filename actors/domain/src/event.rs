@@ -377,4 +377,11 @@ impl Recorded {
             out.into_boxed_str()
         })
     }
+
+    /// The same without `seq`, which tells how much has happened in all.
+    #[must_use]
+    pub fn json_members_without_seq(&self) -> &str {
+        let members = self.json_members(); // `seq` is the first, and a number
+        members.split_once(',').map_or(members, |(_, rest)| rest)
+    }
 }

@@ -55,7 +55,14 @@ pub struct StoredReading {
     /// The device's own time, where it is not believed: `timestamp` is then the time of arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_at: Option<Timestamp>,
+    /// The place of its event; 0 where it is not to be told.
+    #[serde(skip_serializing_if = "is_untold")]
     pub seq: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_untold(seq: &u64) -> bool {
+    *seq == 0
 }
 
 /// One sensor's numbers within one clock-aligned interval. Booleans count as 0 and 1, texts not at all.
