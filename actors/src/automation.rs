@@ -293,6 +293,12 @@ impl Automation {
         }));
     }
 
+    /// The engine sees what has come by now, in the midst of a rest too.
+    fn see_what_came(&mut self, ctx: &mut Context<Self>) {
+        self.following.enqueue_waiting();
+        self.process_queue(ctx);
+    }
+
     /// The engine sees what waits to be seen, and its time goes on as far as everything was seen.
     fn process_queue(&mut self, ctx: &mut Context<Self>) {
         while matches!(self.phase, AutomationPhase::Running) {
@@ -418,8 +424,9 @@ impl Handler<AutomationDue> for Automation {
 impl Handler<Flush> for Automation {
     type Result = ();
 
-    fn handle(&mut self, Flush { reply }: Flush, _: &mut Context<Self>) {
+    fn handle(&mut self, Flush { reply }: Flush, ctx: &mut Context<Self>) {
         if matches!(self.phase, AutomationPhase::Running) {
+            self.see_what_came(ctx);
             self.save();
         }
         send_reply(reply, ());

@@ -108,9 +108,7 @@ impl Automation {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        // They see what happens from now on.
-        self.following.enqueue_waiting();
-        self.process_queue(ctx);
+        self.see_what_came(ctx); // the new rules see what happens from now on
         let rules = self.library.rules();
         self.take_rules(rules, ctx);
         let (deps, wanted) = (Arc::clone(&self.deps), self.engine.wants());
