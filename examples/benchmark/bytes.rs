@@ -137,7 +137,7 @@ impl StoreSizes {
                 }
                 _ => continue,
             };
-            let pages = "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = ?1 AND aggregate";
+            let pages = "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = ?1 AND aggregate = TRUE";
             part.pages += database.query_row(pages, [&name], |row| row.get::<_, f64>(0))?;
             if name == table {
                 part.contents += contents(&database, &table)?;
