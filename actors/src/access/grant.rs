@@ -320,7 +320,7 @@ impl Grant {
         Ok(self.hub.read(device).await?.filter(|twin| self.confinement().has_twin(twin)))
     }
 
-    /// Those of these devices that the caller reaches, as far as there are such.
+    /// The devices among these that the caller reaches.
     #[must_use]
     pub fn within_reach(&self, devices: Vec<DeviceId>) -> HashSet<DeviceId> {
         let within = self.confinement();

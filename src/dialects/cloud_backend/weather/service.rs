@@ -18,6 +18,8 @@ const LARGEST: usize = 64 * 1024;
 
 /// The status by which the service says that it knows no such city.
 const NO_CITY: u16 = 404;
+/// The statuses by which it takes no more requests with the key: the key is none of its own, or was used too often.
+const KEY_REFUSED: [u16; 3] = [401, 403, 429];
 
 /// The reason why the service told of no weather. None of them shows the address, which has the key in it.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +29,7 @@ pub(super) enum WeatherFault {
     UnknownCity,
     #[error("it answers {0}")]
     Status(StatusCode),
-    /// It takes no more requests with this key: the key is none of its own (401, 403), or was used too often (429).
+    /// It takes no more requests with this key.
     #[error("it refuses the key with {status}")]
     Key {
         status: StatusCode,
@@ -61,7 +63,7 @@ pub(super) async fn ask(base: &Url, key: &str, city: &str) -> Result<WeatherRepo
     match answer.status() {
         StatusCode::OK => {}
         status if status.as_u16() == NO_CITY => return Err(WeatherFault::UnknownCity),
-        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) => {
+        status if KEY_REFUSED.contains(&status.as_u16()) => {
             return Err(WeatherFault::Key { status, retry_after: retry_after(answer.headers()) });
         }
         status => return Err(WeatherFault::Status(status)),
