@@ -1,7 +1,7 @@
 //! Chunks: stretches of one device's messages.
 
 use super::messages::NumberColumn;
-use super::{CHUNK, Summary, close, messages, open};
+use super::{CHUNK, Summary, close, messages, open, times};
 use crate::codec::bytes::ByteReader;
 use crate::codec::{self, CodecError};
 use crate::layers::LayerCache;
@@ -59,7 +59,9 @@ pub fn decode_numbers(body: &[u8], name: &str) -> Result<NumberColumn, CodecErro
                 Scalar::Bool(value) => f64::from(u8::from(*value)),
                 Scalar::Text(_) => continue,
             };
-            found.at.push(event.at.millis());
+            let (at, nanos) = times::split(event.at);
+            found.at.push(at);
+            found.nanos.push(nanos);
             found.seq.push(*seq);
             found.values.push(value);
         }

@@ -5,6 +5,7 @@
 //! the format began, and stays as it is. An identity that it does not give is written.
 
 use super::integers;
+use super::times::SplitTime;
 use crate::codec::CodecError;
 use crate::codec::bytes::ByteReader;
 use twinhub_domain::fingerprint::Fingerprint;
@@ -41,8 +42,8 @@ pub struct Identities {
 const HOPELESS: usize = 4;
 
 impl IdentityColumn {
-    /// Takes in that of a message of `readings` at the time `at`, in ms since the epoch.
-    pub fn push(&mut self, identity: Option<u64>, at: i64, readings: &[Reading]) {
+    /// Takes in that of a message of `readings` that says the time `at`.
+    pub fn push(&mut self, identity: Option<u64>, at: SplitTime, readings: &[Reading]) {
         let Some(identity) = identity else {
             self.forms.push(NONE);
             return;
@@ -82,7 +83,7 @@ impl Identities {
     }
 
     /// The identity of the next message.
-    pub fn next(&mut self, at: i64, readings: &[Reading]) -> Result<Option<u64>, CodecError> {
+    pub fn next(&mut self, at: SplitTime, readings: &[Reading]) -> Result<Option<u64>, CodecError> {
         match self.forms.next() {
             None | Some(NONE) => Ok(None),
             Some(WRITTEN) => Ok(self.written.next()),
@@ -98,13 +99,16 @@ impl Identities {
 }
 
 /// The time as it was written, as if it were UTC.
-fn written_in(zone: i64, at: i64) -> i64 {
-    at.wrapping_add(zone * QUARTER_MS)
+fn written_in(zone: i64, (millis, nanos): SplitTime) -> SplitTime {
+    (millis.wrapping_add(zone * QUARTER_MS), nanos)
 }
 
-fn of_content(at: i64, readings: &[Reading]) -> u64 {
+fn of_content((millis, nanos): SplitTime, readings: &[Reading]) -> u64 {
     let mut print = Fingerprint::default();
-    print.field(&at.to_le_bytes());
+    print.field(&millis.to_le_bytes());
+    if nanos > 0 {
+        print.field(&nanos.to_le_bytes());
+    }
     for Reading { name, value, .. } in readings {
         print.field(name.as_bytes());
         match value {

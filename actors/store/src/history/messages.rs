@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! messages = count readings length content padding
-//! content  = texts senders at [nanoseconds] delay seq claimed identities shapes (length series)*
+//! content  = texts senders at nanos delay seq is_claimed claimed claimed_nanos identities shapes (length series)*
 //! shapes   = series:count names:text* count (count series*)* column
 //! ```
-//! `at` and `seq` are columns of [`integers`]; `delay` is the time from `at` to the receipt, `claimed` whether there is a
-//! claimed time and by how much it is before the receipt. A shape is the list of the series that a message's readings are
+//! `at` and `seq` are columns of [`integers`]; `delay` is the time from `at` to the receipt, `claimed` by how much a claimed
+//! time is before the receipt, and `nanos` what times have below the millisecond: a byte where all have none. A shape is the list of the series that a message's readings are
 //! of; most devices send the same few in every message. Columns of differences begin anew with every device, so the
 //! fewest bytes come of messages in the order of their devices, and of each in the order of their times.
 
@@ -17,6 +17,7 @@ use super::integers;
 use super::senders::{Sender, SenderColumn, Senders};
 use super::series::{SeriesColumn, SeriesReader, Values};
 use super::texts::{TextTable, Texts};
+use super::times;
 use crate::codec::CodecError;
 use crate::codec::bytes::{ByteReader, put_varint};
 use twinhub_domain::{Event, EventBody, Reading, Recorded, Timestamp};
@@ -40,10 +41,12 @@ fn readings(event: &Event) -> Option<&[Reading]> {
 #[derive(Default)]
 struct Columns {
     at: Vec<i64>,
+    nanos: Vec<i64>,
     delay: Vec<i64>,
     seq: Vec<i64>,
     is_claimed: Vec<i64>,
     claimed: Vec<i64>,
+    claimed_nanos: Vec<i64>,
     identities: IdentityColumn,
 }
 
@@ -90,23 +93,27 @@ pub fn put(out: &mut Vec<u8>, messages: &[&Recorded]) {
 
 impl Columns {
     fn push(&mut self, Recorded { seq, event, .. }: &Recorded) {
-        let (at, received) = (event.at.millis(), event.received_at.millis());
+        let ((at, nanos), received) = (times::split(event.at), event.received_at.millis());
         self.at.push(at);
+        self.nanos.push(nanos.into());
         self.delay.push(received.wrapping_sub(at));
         self.seq.push(seq.cast_signed());
         let EventBody::Telemetry { readings, identity, claimed, .. } = &event.body else { return };
+        let claimed = claimed.map(times::split);
         self.is_claimed.push(claimed.is_some().into());
-        self.claimed.extend(claimed.map(|claimed| received.wrapping_sub(claimed.millis())));
-        self.identities.push(*identity, claimed.map_or(at, Timestamp::millis), readings);
+        self.claimed.extend(claimed.map(|(claimed, _)| received.wrapping_sub(claimed)));
+        self.claimed_nanos.extend(claimed.map(|(_, nanos)| i64::from(nanos)));
+        self.identities.push(*identity, claimed.unwrap_or((at, nanos)), readings);
     }
 
     fn put(&self, out: &mut Vec<u8>, groups: &[usize]) {
         integers::put(out, &self.at, groups);
-        integers::put(out, &vec![0; self.at.len()], groups); // nanoseconds
+        integers::put(out, &self.nanos, groups);
         integers::put(out, &self.delay, groups);
         integers::put(out, &self.seq, groups);
         integers::put(out, &self.is_claimed, groups);
         integers::put(out, &self.claimed, &[self.claimed.len()]);
+        integers::put(out, &self.claimed_nanos, &[self.claimed.len()]);
         self.identities.put(out);
     }
 }
@@ -207,10 +214,12 @@ struct Content<'a> {
     senders: Senders,
     groups: Vec<usize>,
     at: Vec<i64>,
+    nanos: Vec<i64>,
     delay: Vec<i64>,
     seq: Vec<i64>,
     is_claimed: Vec<i64>,
     claimed: Vec<i64>,
+    claimed_nanos: Vec<i64>,
     identities: Identities,
     names: Vec<u64>,
     shapes: Vec<Vec<usize>>,
@@ -224,6 +233,8 @@ struct Content<'a> {
 pub struct NumberColumn {
     /// The time of each, in ms since the epoch.
     pub at: Vec<i64>,
+    /// What each has behind its millisecond, in ns.
+    pub nanos: Vec<u32>,
     pub seq: Vec<u64>,
     pub values: Vec<f64>,
 }
@@ -241,25 +252,28 @@ pub fn get(bytes: &mut ByteReader<'_>) -> Result<Vec<Recorded>, CodecError> {
         series.push(SeriesReader::get(&mut ByteReader(content.bytes.take(length)?), name, &groups)?);
     }
     let mut events = Vec::with_capacity(content.at.len());
-    let mut claimed_before = content.claimed.iter();
+    let mut claims = content.claimed.iter().zip(&content.claimed_nanos);
     for (index, sender) in content.senders.indexes.iter().enumerate() {
         let column = |column: &[i64]| column.get(index).copied().ok_or(FEWER);
         let (at, seq) = (column(&content.at)?, column(&content.seq)?.cast_unsigned());
-        let received = at.wrapping_add(column(&content.delay)?);
+        let received_at = at.wrapping_add(column(&content.delay)?);
+        let at = times::join(at, column(&content.nanos)?)?;
         let claimed = match column(&content.is_claimed)? {
             0 => None,
-            _ => Some(received.wrapping_sub(*claimed_before.next().ok_or(FEWER)?)),
+            _ => {
+                let (before, nanos) = claims.next().ok_or(FEWER)?;
+                Some(times::join(received_at.wrapping_sub(*before), *nanos)?)
+            }
         };
         let shape = content.shape.get(index).and_then(|shape| content.shapes.get(*shape)).ok_or(FEWER)?;
         let mut readings = Vec::with_capacity(shape.len());
         for series_of in shape {
             readings.push(series.get_mut(*series_of).ok_or(FEWER)?.next(&mut content.texts)?);
         }
-        let identity = content.identities.next(claimed.unwrap_or(at), &readings)?;
-        let claimed = claimed.map(Timestamp::from_millis);
+        let identity = content.identities.next(times::split(claimed.unwrap_or(at)), &readings)?;
         let body = EventBody::Telemetry { readings, identity, claimed, payload: None };
         let Sender { device, number, cause } = content.senders.all.get(*sender).ok_or(FEWER)?.clone();
-        let (at, received_at) = (Timestamp::from_millis(at), Timestamp::from_millis(received));
+        let received_at = Timestamp::from_millis(received_at);
         events.push(Recorded::new(seq, Event { device, number, at, received_at, body, cause }));
     }
     Ok(events)
@@ -286,14 +300,17 @@ pub fn numbers(bytes: &mut ByteReader<'_>, name: &str) -> Result<NumberColumn, C
         let mut values = Values::of_series(&mut written, &groups)?;
         let count = groups.iter().sum();
         found.at.reserve(count);
+        found.nanos.reserve(count);
         found.seq.reserve(count);
         found.values.reserve(count);
         let times: Vec<usize> =
             content.shapes.iter().map(|shape| shape.iter().filter(|of| **of == series).count()).collect();
-        for ((at, seq), shape) in content.at.iter().zip(&content.seq).zip(&content.shape) {
+        let places = content.at.iter().zip(&content.nanos).zip(&content.seq);
+        for (((at, nanos), seq), shape) in places.zip(&content.shape) {
             for _ in 0..times.get(*shape).copied().unwrap_or_default() {
                 if let Some(value) = values.next_f64(&content.texts)? {
                     found.at.push(*at);
+                    found.nanos.push(u32::try_from(*nanos).unwrap_or_default());
                     found.seq.push(seq.cast_unsigned());
                     found.values.push(value);
                 }
@@ -317,12 +334,13 @@ impl<'a> Content<'a> {
         let senders = Senders::get(&mut bytes, &mut texts, count)?;
         let groups = senders.groups();
         let at = integers::get(&mut bytes, &groups)?;
-        integers::get(&mut bytes, &groups)?; // nanoseconds
+        let nanos = integers::get(&mut bytes, &groups)?;
         let delay = integers::get(&mut bytes, &groups)?;
         let seq = integers::get(&mut bytes, &groups)?;
         let is_claimed = integers::get(&mut bytes, &groups)?;
         let some_claimed = is_claimed.iter().filter(|claimed| **claimed != 0).count();
         let claimed = integers::get(&mut bytes, &[some_claimed])?;
+        let claimed_nanos = integers::get(&mut bytes, &[some_claimed])?;
         let identities = Identities::get(&mut bytes, count)?;
         let mut names = Vec::new();
         for _ in 0..bytes.count()? {
@@ -337,7 +355,23 @@ impl<'a> Content<'a> {
         if counted as u64 != readings {
             return Err(CodecError::Nonsense("there are not as many readings as were counted"));
         }
-        Ok(Self { bytes, texts, senders, groups, at, delay, seq, is_claimed, claimed, identities, names, shapes, shape })
+        Ok(Self {
+            bytes,
+            texts,
+            senders,
+            groups,
+            at,
+            nanos,
+            delay,
+            seq,
+            is_claimed,
+            claimed,
+            claimed_nanos,
+            identities,
+            names,
+            shapes,
+            shape,
+        })
     }
 
     /// For each series, the number of its readings in each group of messages that has any.

@@ -23,8 +23,9 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod times;
 
-pub use block::{block_texts, decode_block, encode_block};
+pub use block::{block_texts, decode_block, decode_block_log, encode_block};
 pub use chunk::{SealedChunk, decode_chunk, decode_numbers, encode_chunk};
 pub use messages::NumberColumn;
 pub use moments::Moments;
@@ -33,7 +34,7 @@ pub use summary::{Edge, NumberSummary, SeriesSummary, Summary};
 use crate::codec::CodecError;
 use crate::codec::bytes::checksum;
 
-/// The first bytes. Row-wise bodies begin with 1 to 5, and will hardly come so far.
+/// The first bytes: the versions of these forms. Row-wise bodies begin with a small number, that of their version.
 const CHUNK: u8 = 0xc1;
 const BLOCK: u8 = 0xb1;
 const SUMMARY: u8 = 0xa1;

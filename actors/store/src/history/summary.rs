@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::moments::Moments;
-use super::{SUMMARY, close, open};
+use super::{SUMMARY, close, open, times};
 use crate::codec::CodecError;
 use crate::codec::bytes::{ByteReader, Decimal, put_signed, put_varint};
 use twinhub_domain::reading::Quality;
@@ -61,8 +61,9 @@ pub struct NumberSummary {
 /// The first or the last of some numbers, by time and, within the same time, by place in the sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
+    /// The millisecond that it is in.
     pub at: Timestamp,
-    /// Nanoseconds below the millisecond.
+    /// Nanoseconds behind it.
     pub nanos: u32,
     pub seq: u64,
     pub value: Number,
@@ -78,9 +79,11 @@ impl Summary {
         let mut all = Self::default();
         for Recorded { seq, event, .. } in messages {
             let EventBody::Telemetry { readings, .. } = &event.body else { continue };
-            all.stretch(1, (event.at, event.at), (*seq, *seq));
+            let (millis, nanos) = times::split(event.at);
+            let at = Timestamp::from_millis(millis);
+            all.stretch(1, (at, at), (*seq, *seq));
             for reading in readings {
-                let one = SeriesSummary::of(reading, event.at, *seq);
+                let one = SeriesSummary::of(reading, (at, nanos), *seq);
                 match all.series.get_mut(&reading.name) {
                     Some(series) => series.merge(&one),
                     None => drop(all.series.insert(reading.name.clone(), one)),
@@ -159,7 +162,7 @@ impl Summary {
 }
 
 impl SeriesSummary {
-    fn of(reading: &Reading, at: Timestamp, seq: u64) -> Self {
+    fn of(reading: &Reading, (at, nanos): (Timestamp, u32), seq: u64) -> Self {
         let quality = Quality::of_score(reading.quality_score);
         let (uncertain, bad) = (u64::from(quality == Quality::Uncertain), u64::from(quality == Quality::Bad));
         let (value, booleans) = match &reading.value {
@@ -167,7 +170,7 @@ impl SeriesSummary {
             Scalar::Bool(value) => (Number::from(i64::from(*value)), 1),
             Scalar::Number(number) => (number.clone(), 0),
         };
-        let edge = Edge { at, nanos: 0, seq, value: value.clone() };
+        let edge = Edge { at, nanos, seq, value: value.clone() };
         let moments = Moments::of(value.as_str());
         let (first, last) = (edge.clone(), edge);
         let numbers = NumberSummary { count: 1, booleans, min: value.clone(), max: value, first, last, moments };
