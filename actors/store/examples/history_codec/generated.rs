@@ -10,9 +10,9 @@ const START: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 const DAY_S: f64 = 86_400.0;
 
 /// Numbers by chance, the same in every run (SplitMix64; Steele, Lea, Flood 2014).
-pub struct Chance(pub u64);
+pub struct SplitMix(pub u64);
 
-impl Chance {
+impl SplitMix {
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -44,7 +44,7 @@ pub fn message(seq: u64, device: u32, at: i64, delay: i64, readings: Vec<Reading
     let received_at = at.plus_millis(delay);
     let device_id = DeviceId::parse(&id).unwrap_or_else(|_| DeviceId::none());
     let number = DeviceNumber(device.into());
-    Recorded::new(seq, Event { device: device_id, number, at: at.into(), received_at, body, cause })
+    Recorded::new(seq, Event { device: device_id, number, at, received_at, body, cause })
 }
 
 /// A reading with this text for its number.
@@ -61,8 +61,9 @@ fn tenths(value: i64) -> String {
 /// The shared work: `devices` devices send three readings with one decimal in each of `rounds` rounds, every 10 s, with
 /// times that are up to 40 ms early or late and reach the hub 2 to 9 ms later.
 pub fn fleet(devices: u32, rounds: u32) -> Vec<Recorded> {
-    let mut chance = Chance(1);
-    let start = |chance: &mut Chance| (200 + chance.below(60), 400 + chance.below(200), 10_050 + chance.below(200));
+    let mut chance = SplitMix(1);
+    let start =
+        |chance: &mut SplitMix| (200 + chance.below(60), 400 + chance.below(200), 10_050 + chance.below(200));
     let mut state: Vec<(i64, i64, i64)> = (0..devices).map(|_| start(&mut chance)).collect();
     let phases: Vec<i64> = (0..devices).map(|_| chance.below(10_000)).collect();
     let mut messages = Vec::new();
@@ -83,13 +84,19 @@ pub fn fleet(devices: u32, rounds: u32) -> Vec<Recorded> {
     }
     messages.sort_by_key(|(received, _, device, _)| (*received, *device));
     let numbered = (1..).zip(messages);
-    numbered.map(|(seq, (received, at, device, readings))| message(seq, device, at, received - at, readings)).collect()
+    numbered
+        .map(|(seq, (received, at, device, readings))| message(seq, device, at, received - at, readings))
+        .collect()
 }
 
 /// The messages of one device, whose readings `make` gives for each second since the start. Others of the fleet send some
 /// 100 messages a second meanwhile.
-fn device(count: u32, every_s: u32, mut make: impl FnMut(f64, &mut Chance) -> Vec<Reading>) -> Vec<Recorded> {
-    let mut chance = Chance(2);
+fn device(
+    count: u32,
+    every_s: u32,
+    mut make: impl FnMut(f64, &mut SplitMix) -> Vec<Reading>,
+) -> Vec<Recorded> {
+    let mut chance = SplitMix(2);
     let mut seq = 0;
     let one = |index: u32| {
         let second = index * every_s;
@@ -115,7 +122,8 @@ pub fn power(count: u32) -> Vec<Recorded> {
     let (mut level, mut energy) = (120.0, 10_000.0);
     device(count, 10, |_, chance| {
         if chance.below(60) == 0 {
-            level = [80.0, 120.0, 450.0, 1_200.0, 2_150.0][usize::try_from(chance.below(5)).unwrap_or_default()];
+            level =
+                [80.0, 120.0, 450.0, 1_200.0, 2_150.0][usize::try_from(chance.below(5)).unwrap_or_default()];
         }
         let power = level * (1.0 + 0.01 * chance.bell());
         energy += power / 360.0 / 1_000.0;
@@ -130,7 +138,8 @@ pub fn power(count: u32) -> Vec<Recorded> {
 
 /// A vehicle, every second: position with up to seven decimals (zeros at the end left out), speed with one.
 pub fn track(count: u32) -> Vec<Recorded> {
-    let (mut latitude, mut longitude, mut heading, mut speed) = (48.137_154f64, 11.576_124f64, 0.5f64, 8.0f64);
+    let (mut latitude, mut longitude, mut heading, mut speed) =
+        (48.137_154f64, 11.576_124f64, 0.5f64, 8.0f64);
     device(count, 1, |_, chance| {
         heading += 0.1 * chance.bell();
         speed = (speed + chance.bell()).clamp(0.0, 25.0);

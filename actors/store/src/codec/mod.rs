@@ -24,8 +24,8 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use decode::{run, source_of};
 pub use decode::{decode, texts};
+pub(crate) use decode::{run, source_of};
 pub use encode::encode;
 pub(crate) use encode::{put_run, source_code};
 

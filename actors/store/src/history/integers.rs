@@ -1,7 +1,7 @@
 //! A column of whole numbers.
 //!
 //! ```text
-//! column   = ZERO | CONSTANT value | tag [unit] center [step] [firsts] length frames
+//! column   = ZERO | CONSTANT value | tag [unit] center [step] [firsts] length frames     nothing for no number
 //! firsts   = value | column                              the first number of each group, where there are differences
 //! frames   = (mode:7 remainder*)*                        64 remainders each, in bits
 //! ```
@@ -36,7 +36,7 @@ const UNIT: u8 = 1 << 3;
 const HIGHEST_ORDER: u8 = 2;
 
 /// The form of a column.
-struct Form {
+struct IntegerForm {
     order: u8,
     is_unsigned: bool,
     center: i64,
@@ -58,8 +58,8 @@ pub fn put(out: &mut Vec<u8>, values: &[i64], groups: &[usize]) {
         }
         return;
     }
-    let forms = (0..=HIGHEST_ORDER).map(|order| Form::of(order, values, groups));
-    let Some(mut form) = forms.min_by_key(Form::cost) else { return };
+    let forms = (0..=HIGHEST_ORDER).map(|order| IntegerForm::of(order, values, groups));
+    let Some(mut form) = forms.min_by_key(IntegerForm::cost) else { return };
     let unit = form.take_unit();
     let mut tag = form.order;
     tag |= if form.is_unsigned { UNSIGNED } else { 0 } | if unit > 1 { UNIT } else { 0 };
@@ -85,64 +85,106 @@ pub fn put(out: &mut Vec<u8>, values: &[i64], groups: &[usize]) {
     out.extend(bits);
 }
 
+/// A column before its remainders are read.
+enum ColumnHead<'a> {
+    Constant(i64),
+    Coded(CodedColumn<'a>),
+}
+
+struct CodedColumn<'a> {
+    order: u8,
+    is_unsigned: bool,
+    unit: i64,
+    center: i64,
+    step: i64,
+    firsts: Vec<i64>,
+    frames: &'a [u8],
+}
+
 /// Reads a column of as many numbers as are in all groups.
 pub fn get(bytes: &mut ByteReader<'_>, groups: &[usize]) -> Result<Vec<i64>, CodecError> {
-    let count = groups.iter().sum();
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let tag = bytes.byte()?;
-    if tag == ZERO {
-        return Ok(vec![0; count]);
-    }
-    if tag == CONSTANT {
-        return Ok(vec![bytes.signed()?; count]);
-    }
-    let order = tag & ORDER;
-    if order > HIGHEST_ORDER || tag > ORDER | UNSIGNED | UNIT {
-        return Err(CodecError::Nonsense("there is no such form of a column"));
-    }
-    let unit = if tag & UNIT == 0 { 1 } else { bytes.varint()? };
-    let center = bytes.signed()?;
-    let step = if order == HIGHEST_ORDER { bytes.signed()? } else { 0 };
-    let firsts = match (order, groups.iter().filter(|length| **length > 0).count()) {
-        (0, _) => Vec::new(),
-        (_, 1) => vec![bytes.signed()?],
-        (_, some) => get(bytes, &[some])?,
-    };
-    let length = bytes.count()?;
-    let mut frames = FrameReader::new(BitReader::new(bytes.take(length)?));
-    let is_unsigned = tag & UNSIGNED != 0;
-    let mut remainder = || {
-        let written = frames.next();
-        let remainder = if is_unsigned { written.cast_signed() } else { from_zigzag(written) };
-        center.wrapping_add(remainder.wrapping_mul(unit.cast_signed()))
-    };
-    let mut values = Vec::with_capacity(count);
-    let mut firsts = firsts.into_iter();
-    for length in groups.iter().copied().filter(|length| *length > 0) {
-        match order {
-            0 => values.extend((0..length).map(|_| remainder())),
-            _ => {
-                let mut value = firsts.next().unwrap_or_default(); // as many as there are groups
-                values.push(value);
-                let mut difference = step;
-                for _ in 1..length {
-                    let change = remainder();
-                    difference = if order == 1 { change } else { difference.wrapping_add(change) };
-                    value = value.wrapping_add(difference);
-                    values.push(value);
-                }
-            }
-        }
-    }
-    match frames.bits.is_beyond() {
-        true => Err(CodecError::Short),
-        false => Ok(values),
+    match ColumnHead::get(bytes, groups)? {
+        ColumnHead::Constant(value) => Ok(vec![value; groups.iter().sum()]),
+        ColumnHead::Coded(column) => column.values(groups),
     }
 }
 
-impl Form {
+/// Passes over a column.
+pub fn pass(bytes: &mut ByteReader<'_>, groups: &[usize]) -> Result<(), CodecError> {
+    ColumnHead::get(bytes, groups).map(drop)
+}
+
+impl<'a> ColumnHead<'a> {
+    fn get(bytes: &mut ByteReader<'a>, groups: &[usize]) -> Result<Self, CodecError> {
+        if groups.iter().all(|length| *length == 0) {
+            return Ok(Self::Constant(0)); // of no number
+        }
+        let tag = bytes.byte()?;
+        if tag == ZERO {
+            return Ok(Self::Constant(0));
+        }
+        if tag == CONSTANT {
+            return bytes.signed().map(Self::Constant);
+        }
+        let order = tag & ORDER;
+        if order > HIGHEST_ORDER || tag > ORDER | UNSIGNED | UNIT {
+            return Err(CodecError::Nonsense("there is no such form of a column"));
+        }
+        let unit = if tag & UNIT == 0 { 1 } else { bytes.varint()?.cast_signed() };
+        let center = bytes.signed()?;
+        let step = if order == HIGHEST_ORDER { bytes.signed()? } else { 0 };
+        let firsts = match (order, groups.iter().filter(|length| **length > 0).count()) {
+            (0, _) => Vec::new(),
+            (_, 1) => vec![bytes.signed()?],
+            (_, some) => get(bytes, &[some])?,
+        };
+        let length = bytes.count()?;
+        let frames = bytes.take(length)?;
+        Ok(Self::Coded(CodedColumn {
+            order,
+            is_unsigned: tag & UNSIGNED != 0,
+            unit,
+            center,
+            step,
+            firsts,
+            frames,
+        }))
+    }
+}
+
+impl CodedColumn<'_> {
+    fn values(self, groups: &[usize]) -> Result<Vec<i64>, CodecError> {
+        let mut frames = RemainderReader::new(BitReader::new(self.frames));
+        let mut remainder = || {
+            let written = frames.next();
+            let remainder = if self.is_unsigned { written.cast_signed() } else { from_zigzag(written) };
+            self.center.wrapping_add(remainder.wrapping_mul(self.unit))
+        };
+        let mut values = Vec::with_capacity(groups.iter().sum());
+        let mut firsts = self.firsts.iter().copied();
+        for length in groups.iter().copied().filter(|length| *length > 0) {
+            if self.order == 0 {
+                values.extend((0..length).map(|_| remainder()));
+                continue;
+            }
+            let mut value = firsts.next().unwrap_or_default(); // as many as there are groups
+            values.push(value);
+            let mut difference = self.step;
+            for _ in 1..length {
+                let change = remainder();
+                difference = if self.order == 1 { change } else { difference.wrapping_add(change) };
+                value = value.wrapping_add(difference);
+                values.push(value);
+            }
+        }
+        match frames.bits.is_beyond() {
+            true => Err(CodecError::Short),
+            false => Ok(values),
+        }
+    }
+}
+
+impl IntegerForm {
     fn of(order: u8, values: &[i64], groups: &[usize]) -> Self {
         let mut left = Vec::with_capacity(values.len());
         let (mut firsts, mut step) = (Vec::new(), 0);
@@ -189,7 +231,8 @@ impl Form {
 
     /// The greatest number that all differences to the center can be divided by; they are divided by it.
     fn take_unit(&mut self) -> u64 {
-        let size = |written: u64| if self.is_unsigned { written } else { from_zigzag(written).unsigned_abs() };
+        let size =
+            |written: u64| if self.is_unsigned { written } else { from_zigzag(written).unsigned_abs() };
         let mut unit = 0;
         for remainder in &self.remainders {
             unit = greatest_divisor(unit, size(*remainder));
@@ -283,13 +326,13 @@ fn best_mode(frame: &[u64]) -> u32 {
 }
 
 /// Reads the remainders of frames, one after the other.
-struct FrameReader<'a> {
+struct RemainderReader<'a> {
     bits: BitReader<'a>,
     left: usize,
     mode: u32,
 }
 
-impl<'a> FrameReader<'a> {
+impl<'a> RemainderReader<'a> {
     fn new(bits: BitReader<'a>) -> Self {
         Self { bits, left: 0, mode: 0 }
     }

@@ -7,23 +7,23 @@
 //! ```
 //! `at` and `seq` are columns of [`integers`]; `delay` is the time from `at` to the receipt, `claimed` by how much a claimed
 //! time is before the receipt, and `nanos` what times have below the millisecond: a byte where all have none. A shape is the list of the series that a message's readings are
-//! of; most devices send the same few in every message. Columns of differences begin anew with every device, so the
+//! of; most devices send the same few in every message. MessageColumns of differences begin anew with every device, so the
 //! fewest bytes come of messages in the order of their devices, and of each in the order of their times.
 
 use ahash::AHashMap;
 
 use super::identity::{Identities, IdentityColumn};
 use super::integers;
-use super::senders::{Sender, SenderColumn, Senders};
-use super::series::{SeriesColumn, SeriesReader, Values};
+use super::senders::{MessageSender, SenderColumn, Senders};
+use super::series::{SeriesColumn, SeriesReader, ValueReader};
 use super::texts::{TextTable, Texts};
 use super::times;
 use crate::codec::CodecError;
 use crate::codec::bytes::{ByteReader, put_varint};
 use twinhub_domain::{Event, EventBody, Reading, Recorded, Timestamp};
 
-/// Messages and readings at most: some hundreds of megabytes when they are spelled out.
-const MOST: usize = 1 << 21;
+/// Messages and readings at most: some hundreds of megabytes when they are spelled out. In tests fewer.
+const MOST: usize = if cfg!(test) { 1 << 17 } else { 1 << 21 };
 /// Messages and readings for each byte at most, lest a few bytes name a million. What is all alike is padded to it.
 const MOST_FOR_BYTE: usize = 512;
 
@@ -39,7 +39,7 @@ fn readings(event: &Event) -> Option<&[Reading]> {
 
 /// The columns of times, places and identities.
 #[derive(Default)]
-struct Columns {
+struct MessageColumns {
     at: Vec<i64>,
     nanos: Vec<i64>,
     delay: Vec<i64>,
@@ -52,7 +52,7 @@ struct Columns {
 
 /// The series of messages, and which of them each message has.
 #[derive(Default)]
-struct Shapes<'a> {
+struct ReadingShapes<'a> {
     series: AHashMap<&'a str, usize>,
     names: Vec<&'a str>,
     known: AHashMap<Vec<usize>, usize>,
@@ -62,7 +62,7 @@ struct Shapes<'a> {
 
 /// Writes messages, in their order. They [`fit`].
 pub fn put(out: &mut Vec<u8>, messages: &[&Recorded]) {
-    let (mut columns, mut shapes) = (Columns::default(), Shapes::default());
+    let (mut columns, mut shapes) = (MessageColumns::default(), ReadingShapes::default());
     let mut senders = SenderColumn::default();
     for recorded in messages {
         columns.push(recorded);
@@ -83,7 +83,8 @@ pub fn put(out: &mut Vec<u8>, messages: &[&Recorded]) {
     let mut content = Vec::new();
     texts.put(&mut content);
     content.extend(rest);
-    let readings: usize = messages.iter().filter_map(|recorded| readings(&recorded.event)).map(<[Reading]>::len).sum();
+    let readings: usize =
+        messages.iter().filter_map(|recorded| readings(&recorded.event)).map(<[Reading]>::len).sum();
     content.resize(content.len().max((messages.len() + readings).div_ceil(MOST_FOR_BYTE)), 0);
     put_varint(out, messages.len() as u64);
     put_varint(out, readings as u64);
@@ -91,7 +92,7 @@ pub fn put(out: &mut Vec<u8>, messages: &[&Recorded]) {
     out.extend(content);
 }
 
-impl Columns {
+impl MessageColumns {
     fn push(&mut self, Recorded { seq, event, .. }: &Recorded) {
         let ((at, nanos), received) = (times::split(event.at), event.received_at.millis());
         self.at.push(at);
@@ -118,7 +119,7 @@ impl Columns {
     }
 }
 
-impl<'a> Shapes<'a> {
+impl<'a> ReadingShapes<'a> {
     fn push(&mut self, event: &'a Event) {
         let mut shape = Vec::new();
         for Reading { name, .. } in readings(event).unwrap_or_default() {
@@ -208,14 +209,15 @@ impl GroupCounts {
 }
 
 /// Messages that are read: their texts, senders and columns.
-struct Content<'a> {
+struct MessageReader<'a> {
     bytes: ByteReader<'a>,
     texts: Texts,
     senders: Senders,
     groups: Vec<usize>,
     at: Vec<i64>,
     nanos: Vec<i64>,
-    delay: Vec<i64>,
+    /// Before the column of delays.
+    delay: ByteReader<'a>,
     seq: Vec<i64>,
     is_claimed: Vec<i64>,
     claimed: Vec<i64>,
@@ -243,7 +245,7 @@ const FEWER: CodecError = CodecError::Nonsense("a column is shorter than was cou
 
 /// Reads what [`put`] wrote.
 pub fn get(bytes: &mut ByteReader<'_>) -> Result<Vec<Recorded>, CodecError> {
-    let mut content = Content::get(bytes)?;
+    let mut content = MessageReader::get(bytes)?;
     let mut series = Vec::with_capacity(content.names.len());
     for (index, groups) in content.groups_of_series().into_iter().enumerate() {
         let name = content.names.get(index).ok_or(FEWER)?;
@@ -251,12 +253,13 @@ pub fn get(bytes: &mut ByteReader<'_>) -> Result<Vec<Recorded>, CodecError> {
         let length = content.bytes.count()?;
         series.push(SeriesReader::get(&mut ByteReader(content.bytes.take(length)?), name, &groups)?);
     }
+    let delay = integers::get(&mut content.delay, &content.groups)?;
     let mut events = Vec::with_capacity(content.at.len());
     let mut claims = content.claimed.iter().zip(&content.claimed_nanos);
     for (index, sender) in content.senders.indexes.iter().enumerate() {
         let column = |column: &[i64]| column.get(index).copied().ok_or(FEWER);
         let (at, seq) = (column(&content.at)?, column(&content.seq)?.cast_unsigned());
-        let received_at = at.wrapping_add(column(&content.delay)?);
+        let received_at = at.wrapping_add(column(&delay)?);
         let at = times::join(at, column(&content.nanos)?)?;
         let claimed = match column(&content.is_claimed)? {
             0 => None,
@@ -272,7 +275,7 @@ pub fn get(bytes: &mut ByteReader<'_>) -> Result<Vec<Recorded>, CodecError> {
         }
         let identity = content.identities.next(times::split(claimed.unwrap_or(at)), &readings)?;
         let body = EventBody::Telemetry { readings, identity, claimed, payload: None };
-        let Sender { device, number, cause } = content.senders.all.get(*sender).ok_or(FEWER)?.clone();
+        let MessageSender { device, number, cause } = content.senders.all.get(*sender).ok_or(FEWER)?.clone();
         let received_at = Timestamp::from_millis(received_at);
         events.push(Recorded::new(seq, Event { device, number, at, received_at, body, cause }));
     }
@@ -289,7 +292,7 @@ pub fn pass(bytes: &mut ByteReader<'_>) -> Result<(), CodecError> {
 
 /// Reads the numbers of the series called `name` alone.
 pub fn numbers(bytes: &mut ByteReader<'_>, name: &str) -> Result<NumberColumn, CodecError> {
-    let mut content = Content::get(bytes)?;
+    let mut content = MessageReader::get(bytes)?;
     let mut found = NumberColumn::default();
     for (series, groups) in content.groups_of_series().into_iter().enumerate() {
         let length = content.bytes.count()?;
@@ -297,7 +300,7 @@ pub fn numbers(bytes: &mut ByteReader<'_>, name: &str) -> Result<NumberColumn, C
         if content.texts.text(*content.names.get(series).ok_or(FEWER)?)? != name {
             continue;
         }
-        let mut values = Values::of_series(&mut written, &groups)?;
+        let mut values = ValueReader::of_series(&mut written, &groups)?;
         let count = groups.iter().sum();
         found.at.reserve(count);
         found.nanos.reserve(count);
@@ -320,7 +323,7 @@ pub fn numbers(bytes: &mut ByteReader<'_>, name: &str) -> Result<NumberColumn, C
     Ok(found)
 }
 
-impl<'a> Content<'a> {
+impl<'a> MessageReader<'a> {
     fn get(bytes: &mut ByteReader<'a>) -> Result<Self, CodecError> {
         let (count, readings) = (bytes.varint()?, bytes.varint()?);
         let length = bytes.count()?;
@@ -335,7 +338,8 @@ impl<'a> Content<'a> {
         let groups = senders.groups();
         let at = integers::get(&mut bytes, &groups)?;
         let nanos = integers::get(&mut bytes, &groups)?;
-        let delay = integers::get(&mut bytes, &groups)?;
+        let delay = ByteReader(bytes.0);
+        integers::pass(&mut bytes, &groups)?;
         let seq = integers::get(&mut bytes, &groups)?;
         let is_claimed = integers::get(&mut bytes, &groups)?;
         let some_claimed = is_claimed.iter().filter(|claimed| **claimed != 0).count();

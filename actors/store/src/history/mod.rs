@@ -15,11 +15,11 @@ mod chunk;
 mod identity;
 mod integers;
 mod messages;
-mod moments;
 mod numbers;
 mod senders;
 mod series;
 mod summary;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -28,8 +28,8 @@ mod times;
 pub use block::{block_texts, decode_block, decode_block_log, encode_block};
 pub use chunk::{SealedChunk, decode_chunk, decode_numbers, encode_chunk};
 pub use messages::NumberColumn;
-pub use moments::Moments;
 pub use summary::{Edge, NumberSummary, SeriesSummary, Summary};
+pub use sums::NumberSums;
 
 use crate::codec::CodecError;
 use crate::codec::bytes::checksum;

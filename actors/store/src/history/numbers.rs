@@ -22,7 +22,7 @@ const RARE: usize = 32;
 
 /// The places behind the point with which decimals are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
+enum PlacesStyle {
     /// All: `23.50`.
     All = 0,
     /// None that is zero at the end: `23.5`, `23`.
@@ -43,7 +43,7 @@ pub struct Decimals {
 /// Decimals that are read.
 pub struct DecimalReader {
     scale: u8,
-    style: Style,
+    style: PlacesStyle,
     digits: std::vec::IntoIter<i64>,
     places: std::vec::IntoIter<i64>,
 }
@@ -60,9 +60,9 @@ pub enum StoredNumber {
 }
 
 impl StoredNumber {
-    /// The form of a number that has no more decimal places than `scale`.
-    pub fn of(text: &str, scale: u8) -> Self {
-        if let Some(decimal) = Decimal::exactly(text).filter(|decimal| scaled(*decimal, scale).is_some()) {
+    /// The form of the number `text`, which is this `decimal` if it is one, in a column of this scale.
+    pub fn of(text: &str, decimal: Option<Decimal>, scale: u8) -> Self {
+        if let Some(decimal) = decimal.filter(|decimal| scaled(*decimal, scale).is_some()) {
             return Self::Decimal(decimal);
         }
         let Ok(value) = text.parse::<f64>() else { return Self::Text };
@@ -76,13 +76,13 @@ impl StoredNumber {
     }
 }
 
-/// The scale with which nearly all of these numbers are decimals: the smallest, for one number with many places would make
+/// The scale that nearly all of these decimals have room with: the smallest, for one number with many places would make
 /// all others long.
-pub fn best_scale<'a>(texts: impl Iterator<Item = &'a str>) -> u8 {
+pub fn best_scale(decimals: impl Iterator<Item = Decimal>) -> u8 {
     const SCALES: usize = MOST_SCALE as usize + 1;
     // By the places behind the point and the digits needed before it.
     let mut found = [[0usize; 20]; SCALES];
-    for decimal in texts.filter_map(Decimal::exactly) {
+    for decimal in decimals {
         let digits = decimal.digits.checked_ilog10().map_or(0, |last| last as usize + 1);
         let whole = digits.saturating_sub(decimal.scale.into());
         if let Some(count) = found.get_mut(usize::from(decimal.scale)).and_then(|of| of.get_mut(whole)) {
@@ -121,13 +121,14 @@ impl Decimals {
     }
 
     pub fn put(&self, out: &mut Vec<u8>, groups: &[usize]) {
-        let style = [Style::All, Style::Trimmed, Style::TrimmedToOne].into_iter().find(|style| {
-            let mut written = self.digits.iter().zip(&self.places);
-            written.all(|(digits, places)| style.places(*digits, self.scale) == *places)
-        });
-        let style = style.unwrap_or(Style::Each);
+        let style =
+            [PlacesStyle::All, PlacesStyle::Trimmed, PlacesStyle::TrimmedToOne].into_iter().find(|style| {
+                let mut written = self.digits.iter().zip(&self.places);
+                written.all(|(digits, places)| style.places(*digits, self.scale) == *places)
+            });
+        let style = style.unwrap_or(PlacesStyle::Each);
         out.extend([self.scale, style as u8]);
-        if style == Style::Each {
+        if style == PlacesStyle::Each {
             let places: Vec<i64> = self.places.iter().copied().map(i64::from).collect();
             integers::put(out, &places, groups);
         }
@@ -135,7 +136,7 @@ impl Decimals {
     }
 }
 
-impl Style {
+impl PlacesStyle {
     fn of(code: u8) -> Result<Self, CodecError> {
         Ok(match code {
             0 => Self::All,
@@ -164,11 +165,11 @@ impl Style {
 impl DecimalReader {
     pub fn get(bytes: &mut ByteReader<'_>, groups: &[usize]) -> Result<Self, CodecError> {
         let scale = bytes.byte()?;
-        let style = Style::of(bytes.byte()?)?;
+        let style = PlacesStyle::of(bytes.byte()?)?;
         if scale > MOST_SCALE {
             return Err(CodecError::Nonsense("a number has too many places"));
         }
-        let places = if style == Style::Each { integers::get(bytes, groups)? } else { Vec::new() };
+        let places = if style == PlacesStyle::Each { integers::get(bytes, groups)? } else { Vec::new() };
         let digits = integers::get(bytes, groups)?;
         Ok(Self { scale, style, digits: digits.into_iter(), places: places.into_iter() })
     }
@@ -177,12 +178,13 @@ impl DecimalReader {
     pub fn next(&mut self, text: &mut String) -> Option<Number> {
         let digits = self.digits.next()?;
         let places = match self.style {
-            Style::Each => u8::try_from(self.places.next()?).ok().filter(|places| *places <= self.scale)?,
+            PlacesStyle::Each => {
+                u8::try_from(self.places.next()?).ok().filter(|places| *places <= self.scale)?
+            }
             style => style.places(digits, self.scale),
         };
         let fewer = 10u64.pow(u32::from(self.scale - places)); // 10^18 at most
-        let decimal =
-            Decimal { negative: digits < 0, digits: digits.unsigned_abs() / fewer, scale: places };
+        let decimal = Decimal { negative: digits < 0, digits: digits.unsigned_abs() / fewer, scale: places };
         text.clear();
         decimal.write(text);
         Number::parse(text)

@@ -14,7 +14,7 @@ use ahash::AHashMap;
 use super::integers;
 use super::texts::{TextTable, Texts};
 use crate::codec::bytes::{ByteReader, put_signed, put_varint};
-use crate::codec::{CodecError, run, put_run, source, source_code, source_of};
+use crate::codec::{CodecError, put_run, run, source, source_code, source_of};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event};
 
 /// Stands for the device's id in a pattern.
@@ -22,7 +22,7 @@ const PLACE: char = '\u{1a}';
 
 /// A device and a cause.
 #[derive(Clone)]
-pub struct Sender {
+pub struct MessageSender {
     pub device: DeviceId,
     pub number: DeviceNumber,
     pub cause: Cause,
@@ -38,12 +38,23 @@ pub struct SenderColumn<'a> {
 
 /// The senders of a stretch that is read, and which of them each message is of.
 pub struct Senders {
-    pub all: Vec<Sender>,
+    pub all: Vec<MessageSender>,
     pub indexes: Vec<usize>,
 }
 
 impl<'a> SenderColumn<'a> {
     pub fn push(&mut self, event: &'a Event) {
+        // Nearly always it is the one before.
+        if let Some(last) = self.indexes.last().copied() {
+            let before = usize::try_from(last).ok().and_then(|index| self.in_order.get(index));
+            let is_same = |before: &&&Event| {
+                before.number == event.number && before.device == event.device && before.cause == event.cause
+            };
+            if before.as_ref().is_some_and(is_same) {
+                self.indexes.push(last);
+                return;
+            }
+        }
         let key = (event.number.0, event.device.as_str(), &*event.cause.by);
         let alike = self.known.entry(key).or_default();
         let found = alike.iter().find(|index| self.in_order[**index].cause == event.cause);
@@ -70,7 +81,8 @@ impl<'a> SenderColumn<'a> {
             put_signed(out, number.0.wrapping_sub(before));
             before = number.0;
             let mut bits = source_code(*source);
-            bits |= if *retained { source::RETAINED } else { 0 } | if run.is_some() { source::RUN } else { 0 };
+            bits |=
+                if *retained { source::RETAINED } else { 0 } | if run.is_some() { source::RUN } else { 0 };
             out.push(bits);
             let pattern = pattern(device, by);
             let is_pattern = u64::from(pattern.is_some());
@@ -88,7 +100,7 @@ impl Senders {
     /// Reads those of `count` messages.
     pub fn get(bytes: &mut ByteReader<'_>, texts: &mut Texts, count: usize) -> Result<Self, CodecError> {
         let senders = bytes.count()?;
-        let mut all: Vec<Sender> = Vec::new();
+        let mut all: Vec<MessageSender> = Vec::new();
         let mut before = 0i64;
         for _ in 0..senders {
             let device = texts.text(bytes.varint()?)?;
@@ -108,7 +120,7 @@ impl Senders {
             let run = if bits & source::RUN == 0 { None } else { Some(run(bytes)?) };
             let source = source_of(bits & source::CODE)?;
             let cause = Cause { source, by, run, retained: bits & source::RETAINED != 0 };
-            all.push(Sender { device, number: DeviceNumber(before), cause });
+            all.push(MessageSender { device, number: DeviceNumber(before), cause });
         }
         let indexes = integers::get(bytes, &[count])?.into_iter().map(|index| {
             let index = usize::try_from(index).ok().filter(|index| *index < all.len());

@@ -12,7 +12,7 @@ use super::integers;
 use super::numbers::{self, DecimalReader, Decimals, StoredNumber};
 use super::texts::{TextTable, Texts};
 use crate::codec::CodecError;
-use crate::codec::bytes::ByteReader;
+use crate::codec::bytes::{ByteReader, Decimal};
 use twinhub_domain::{Number, Reading, Scalar};
 
 /// Kinds of values, in the order of their columns.
@@ -40,11 +40,11 @@ pub struct SeriesReader {
     pub name: Box<str>,
     units: std::vec::IntoIter<i64>,
     qualities: std::vec::IntoIter<i64>,
-    values: Values,
+    values: ValueReader,
 }
 
 /// The values of a series that is read, one after the other.
-pub struct Values {
+pub struct ValueReader {
     /// Of each value; of all where there is one alone.
     kinds: Vec<i64>,
     next: usize,
@@ -82,19 +82,22 @@ fn groups_by_kind(kinds: &[i64], groups: &[usize]) -> ByKind<Vec<usize>> {
 impl<'a> SeriesColumn<'a> {
     pub fn put(&self, out: &mut Vec<u8>, texts: &mut TextTable<'a>) {
         let mut place = |text: &'a str| i64::try_from(texts.index(text)).unwrap_or(i64::MAX); // nobody has 2^63
-        let units: Vec<i64> =
-            self.readings.iter().map(|reading| reading.unit.as_deref().map_or(0, |unit| place(unit) + 1)).collect();
+        let units: Vec<i64> = self
+            .readings
+            .iter()
+            .map(|reading| reading.unit.as_deref().map_or(0, |unit| place(unit) + 1))
+            .collect();
         let quality = |reading: &&Reading| reading.quality_score.map_or(0, |score| i64::from(score) + 1);
         let qualities: Vec<i64> = self.readings.iter().map(quality).collect();
         integers::put(out, &units, &self.groups);
         integers::put(out, &qualities, &self.groups);
 
-        let numbers = || self.readings.iter().filter_map(|reading| number(reading));
-        let scale = numbers::best_scale(numbers());
+        let exact: Vec<Option<Decimal>> = self.readings.iter().map(|reading| decimal(reading)).collect();
+        let scale = numbers::best_scale(exact.iter().copied().flatten());
         let mut decimals = Decimals::new(scale);
         let mut kinds = Vec::with_capacity(self.readings.len());
         let mut whole = ByKind::<Vec<i64>>::default();
-        for reading in &self.readings {
+        for (reading, exact) in self.readings.iter().zip(exact) {
             let kind = match &reading.value {
                 Scalar::Bool(value) => {
                     whole[BOOLEAN].push(i64::from(*value));
@@ -104,7 +107,7 @@ impl<'a> SeriesColumn<'a> {
                     whole[TEXT].push(place(text));
                     TEXT
                 }
-                Scalar::Number(number) => match StoredNumber::of(number.as_str(), scale) {
+                Scalar::Number(number) => match StoredNumber::of(number.as_str(), exact, scale) {
                     StoredNumber::Decimal(decimal) => {
                         decimals.push(decimal);
                         DECIMAL
@@ -142,8 +145,8 @@ impl<'a> SeriesColumn<'a> {
     }
 }
 
-fn number(reading: &Reading) -> Option<&str> {
-    if let Scalar::Number(number) = &reading.value { Some(number.as_str()) } else { None }
+fn decimal(reading: &Reading) -> Option<Decimal> {
+    if let Scalar::Number(number) = &reading.value { Decimal::exactly(number.as_str()) } else { None }
 }
 
 impl SeriesReader {
@@ -151,7 +154,7 @@ impl SeriesReader {
     pub fn get(bytes: &mut ByteReader<'_>, name: Box<str>, groups: &[usize]) -> Result<Self, CodecError> {
         let units = integers::get(bytes, groups)?.into_iter();
         let qualities = integers::get(bytes, groups)?.into_iter();
-        Ok(Self { name, units, qualities, values: Values::get(bytes, groups)? })
+        Ok(Self { name, units, qualities, values: ValueReader::get(bytes, groups)? })
     }
 
     /// The next reading.
@@ -173,14 +176,16 @@ impl SeriesReader {
     }
 }
 
-impl Values {
+impl ValueReader {
     fn get(bytes: &mut ByteReader<'_>, groups: &[usize]) -> Result<Self, CodecError> {
         let there = bytes.byte()?;
         let kinds = match there.is_power_of_two() {
             true => vec![there.trailing_zeros().into()],
             false => integers::get(bytes, groups)?,
         };
-        if u32::from(there) >> KINDS != 0 || kinds.iter().any(|kind| !(0..8).contains(kind) || there >> kind & 1 == 0) {
+        if u32::from(there) >> KINDS != 0
+            || kinds.iter().any(|kind| !(0..8).contains(kind) || there >> kind & 1 == 0)
+        {
             return Err(CodecError::Nonsense("there is no such kind of value"));
         }
         let groups = groups_by_kind(&kinds, groups);
@@ -197,8 +202,8 @@ impl Values {
 
     /// Passes over the columns that are read before the values, with as many readings in each group.
     pub fn of_series(bytes: &mut ByteReader<'_>, groups: &[usize]) -> Result<Self, CodecError> {
-        integers::get(bytes, groups)?;
-        integers::get(bytes, groups)?;
+        integers::pass(bytes, groups)?;
+        integers::pass(bytes, groups)?;
         Self::get(bytes, groups)
     }
 
@@ -213,7 +218,9 @@ impl Values {
 
     fn next_whole(&mut self, kind: usize) -> Result<i64, CodecError> {
         let values = self.whole.get_mut(kind);
-        values.and_then(Iterator::next).ok_or(CodecError::Nonsense("a series has fewer values than were counted"))
+        values
+            .and_then(Iterator::next)
+            .ok_or(CodecError::Nonsense("a series has fewer values than were counted"))
     }
 
     fn next(&mut self, texts: &mut Texts) -> Result<Scalar, CodecError> {

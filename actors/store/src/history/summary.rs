@@ -3,17 +3,20 @@
 //!
 //! ```text
 //! summary = 0xa1 messages first_at last_at first_seq last_seq count series* checksum     ends as differences
-//! series  = length name texts uncertain bad booleans count [min max first last moments]  what follows is passed over
+//! series  = length name texts uncertain bad booleans count [min max first last sums]  what follows is passed over
 //! edge    = at nanoseconds seq number                                                    as differences to the firsts
 //! number  = digits of a decimal and its places, or a text
 //! ```
 
 use std::collections::BTreeMap;
 
-use super::moments::Moments;
+use ahash::AHashMap;
+
+use super::sums::NumberSums;
 use super::{SUMMARY, close, open, times};
 use crate::codec::CodecError;
 use crate::codec::bytes::{ByteReader, Decimal, put_signed, put_varint};
+use twinhub_domain::json::EXACT;
 use twinhub_domain::reading::Quality;
 use twinhub_domain::{EventBody, Number, Reading, Recorded, Scalar, Timestamp};
 
@@ -55,7 +58,7 @@ pub struct NumberSummary {
     pub max: Number,
     pub first: Edge,
     pub last: Edge,
-    pub moments: Moments,
+    pub sums: NumberSums,
 }
 
 /// The first or the last of some numbers, by time and, within the same time, by place in the sequence.
@@ -72,24 +75,75 @@ pub struct Edge {
 /// A number that is no decimal of 64 bits is written as a text.
 const AS_TEXT: u8 = u8::MAX;
 
+/// The summary of readings as they come.
+#[derive(Default)]
+struct SeriesFold {
+    summary: SeriesSummary,
+    /// The doubles nearest to minimum and maximum.
+    range: Option<(f64, f64)>,
+}
+
+impl SeriesFold {
+    fn add(&mut self, reading: &Reading, (at, nanos): (Timestamp, u32), seq: u64) {
+        let SeriesSummary { texts, uncertain, bad, numbers } = &mut self.summary;
+        match Quality::of_score(reading.quality_score) {
+            Quality::Good => {}
+            Quality::Uncertain => *uncertain += 1,
+            Quality::Bad => *bad += 1,
+        }
+        let (value, booleans) = match &reading.value {
+            Scalar::Text(_) => {
+                *texts += 1;
+                return;
+            }
+            Scalar::Bool(value) => (Number::from(i64::from(*value)), 1),
+            Scalar::Number(number) => (number.clone(), 0),
+        };
+        let nearest = value.as_f64();
+        let sums = NumberSums::of(value.as_str());
+        let (Some(numbers), Some((least, greatest))) = (numbers.as_mut(), &mut self.range) else {
+            let first = Edge { at, nanos, seq, value: value.clone() };
+            let (min, max, last) = (value.clone(), value, first.clone());
+            *numbers = Some(NumberSummary { count: 1, booleans, min, max, first, last, sums });
+            self.range = Some((nearest, nearest));
+            return;
+        };
+        numbers.sums = numbers.sums.with(numbers.count, sums, 1);
+        numbers.count += 1;
+        numbers.booleans += booleans;
+        // Different doubles say which is less; counters that are the same double are told apart by their digits.
+        if nearest < *least || (nearest == *least && nearest.abs() >= EXACT && value < numbers.min) {
+            (*least, numbers.min) = (nearest, value.clone());
+        }
+        if nearest > *greatest || (nearest == *greatest && nearest.abs() >= EXACT && value > numbers.max) {
+            (*greatest, numbers.max) = (nearest, value.clone());
+        }
+        let edge = Edge { at, nanos, seq, value };
+        // One message may have the name twice: its later one is the last.
+        if edge.place() >= numbers.last.place() {
+            numbers.last = edge;
+        } else if edge.place() < numbers.first.place() {
+            numbers.first = edge;
+        }
+    }
+}
+
 impl Summary {
     /// The summary of `messages`; events that are no telemetry are passed over.
     #[must_use]
     pub fn of(messages: &[&Recorded]) -> Self {
         let mut all = Self::default();
+        let mut series: AHashMap<&str, SeriesFold> = AHashMap::new();
         for Recorded { seq, event, .. } in messages {
             let EventBody::Telemetry { readings, .. } = &event.body else { continue };
             let (millis, nanos) = times::split(event.at);
             let at = Timestamp::from_millis(millis);
             all.stretch(1, (at, at), (*seq, *seq));
             for reading in readings {
-                let one = SeriesSummary::of(reading, (at, nanos), *seq);
-                match all.series.get_mut(&reading.name) {
-                    Some(series) => series.merge(&one),
-                    None => drop(all.series.insert(reading.name.clone(), one)),
-                }
+                series.entry(&reading.name).or_default().add(reading, (at, nanos), *seq);
             }
         }
+        all.series = series.into_iter().map(|(name, fold)| (name.into(), fold.summary)).collect();
         all
     }
 
@@ -148,8 +202,7 @@ impl Summary {
         let last_at = Timestamp::from_millis(first_at.wrapping_add(bytes.signed()?));
         let (first_at, first_seq) = (Timestamp::from_millis(first_at), bytes.varint()?);
         let last_seq = first_seq.wrapping_add(bytes.varint()?);
-        let mut summary =
-            Self { messages, first_at, last_at, first_seq, last_seq, series: BTreeMap::new() };
+        let mut summary = Self { messages, first_at, last_at, first_seq, last_seq, series: BTreeMap::new() };
         for _ in 0..bytes.count()? {
             let length = bytes.count()?;
             let mut written = ByteReader(bytes.take(length)?);
@@ -162,21 +215,6 @@ impl Summary {
 }
 
 impl SeriesSummary {
-    fn of(reading: &Reading, (at, nanos): (Timestamp, u32), seq: u64) -> Self {
-        let quality = Quality::of_score(reading.quality_score);
-        let (uncertain, bad) = (u64::from(quality == Quality::Uncertain), u64::from(quality == Quality::Bad));
-        let (value, booleans) = match &reading.value {
-            Scalar::Text(_) => return Self { texts: 1, uncertain, bad, numbers: None },
-            Scalar::Bool(value) => (Number::from(i64::from(*value)), 1),
-            Scalar::Number(number) => (number.clone(), 0),
-        };
-        let edge = Edge { at, nanos, seq, value: value.clone() };
-        let moments = Moments::of(value.as_str());
-        let (first, last) = (edge.clone(), edge);
-        let numbers = NumberSummary { count: 1, booleans, min: value.clone(), max: value, first, last, moments };
-        Self { texts: 0, uncertain, bad, numbers: Some(numbers) }
-    }
-
     /// The number of readings.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -211,7 +249,7 @@ impl SeriesSummary {
         put_varint(out, self.bad);
         put_varint(out, numbers.map_or(0, |numbers| numbers.booleans));
         put_varint(out, numbers.map_or(0, |numbers| numbers.count));
-        let Some(NumberSummary { min, max, first, last, moments, .. }) = numbers else { return };
+        let Some(NumberSummary { min, max, first, last, sums, .. }) = numbers else { return };
         put_number(out, min);
         put_number(out, max);
         for edge in [first, last] {
@@ -220,7 +258,7 @@ impl SeriesSummary {
             put_varint(out, edge.seq.wrapping_sub(whole.first_seq));
             put_number(out, &edge.value);
         }
-        moments.put(out);
+        sums.put(out);
     }
 
     fn get(bytes: &mut ByteReader<'_>, whole: &Summary) -> Result<Self, CodecError> {
@@ -238,8 +276,8 @@ impl SeriesSummary {
             Ok(Edge { at: Timestamp::from_millis(at), nanos, seq, value: number(bytes)? })
         };
         let (first, last) = (edge()?, edge()?);
-        let moments = Moments::get(bytes)?;
-        let numbers = NumberSummary { count, booleans, min, max, first, last, moments };
+        let sums = NumberSums::get(bytes)?;
+        let numbers = NumberSummary { count, booleans, min, max, first, last, sums };
         Ok(Self { texts, uncertain, bad, numbers: Some(numbers) })
     }
 }
@@ -247,7 +285,7 @@ impl SeriesSummary {
 impl NumberSummary {
     /// Takes in those of other readings. Where two are alike, the digits of this one stay.
     fn merge(&mut self, other: &Self) {
-        self.moments = self.moments.with(self.count, other.moments, other.count);
+        self.sums = self.sums.with(self.count, other.sums, other.count);
         self.count = self.count.saturating_add(other.count);
         self.booleans = self.booleans.saturating_add(other.booleans);
         if other.min < self.min {
@@ -268,19 +306,19 @@ impl NumberSummary {
     /// The mean.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        self.moments.mean(self.count)
+        self.sums.mean(self.count)
     }
 
     /// The sum.
     #[must_use]
     pub fn sum(&self) -> f64 {
-        self.moments.sum(self.count)
+        self.sums.sum(self.count)
     }
 
     /// The standard deviation of the numbers, taken as all there are.
     #[must_use]
     pub fn standard_deviation(&self) -> f64 {
-        self.moments.variance(self.count).sqrt()
+        self.sums.variance(self.count).sqrt()
     }
 }
 

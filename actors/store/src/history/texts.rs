@@ -81,7 +81,8 @@ impl Texts {
     pub fn text(&self, index: u64) -> Result<&str, CodecError> {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         let end = self.ends.get(index).ok_or(CodecError::Nonsense("there is no such text"))?;
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        let start =
+            index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
         Ok(self.all.get(start..*end).unwrap_or_default()) // as checked
     }
 
