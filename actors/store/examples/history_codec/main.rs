@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --release -p twinhub-store --example history_codec [folder]
 //! ```
-//! With a folder, the same readings are written there as CSV, for `parquet.py` beside this file. The table in the doc
+//! With a folder, the same readings are written there as CSV and as chunks, for `parquet.py` beside this file. The table in the doc
 //! comment of `twinhub_store::history` is of this.
 
 mod generated;
@@ -33,6 +33,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let fleet = generated::fleet(1_000, 100);
     println!("{} messages of 1,000 devices, in the journal", fleet.len());
     journal(&fleet);
+    if let Some(folder) = &folder {
+        let some: Vec<&Recorded> = fleet.iter().take(16_384).collect();
+        let block = encode_block(&some, &LayerCache::default());
+        std::fs::write(Path::new(folder).join("journal.packed"), block)?;
+    }
     let devices = 10;
     let days = generated::fleet(devices, 8_640);
     let mut by_device: BTreeMap<i64, Vec<&Recorded>> = BTreeMap::new();
@@ -51,7 +56,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         sizes(name, &[messages.iter().collect()]);
         if let Some(folder) = &folder {
-            write_csv(&Path::new(folder).join(format!("{}.csv", name.replace(' ', "_"))), &messages)?;
+            let file = Path::new(folder).join(name.replace(' ', "_"));
+            write_csv(&file.with_extension("csv"), &messages)?;
+            let chunk = encode_chunk(&messages.iter().collect::<Vec<_>>());
+            std::fs::write(file.with_extension("packed"), chunk.body)?;
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-"""The size of the same readings as Parquet with zstd: `python parquet.py FOLDER`, with pyarrow from PyPI.
+"""The size of the same readings as Parquet with zstd, and of our chunks in zstd: `python parquet.py FOLDER`, with pyarrow
+from PyPI.
 
 FOLDER has the files that `cargo run --example history_codec FOLDER` has written. Columns of values are doubles: decimals
 in Parquet do not say how many places each value was written with.
@@ -37,3 +38,7 @@ for file in sorted(pathlib.Path(sys.argv[1]).glob("*.csv")):
                 f"{file.stem:12} {name:18} files of {rows:5} rows: default encodings {plain / readings:5.2f},"
                 f" delta and split {best / readings:5.2f} bytes a reading"
             )
+for file in sorted(pathlib.Path(sys.argv[1]).glob("*.packed")):
+    packed = file.read_bytes()
+    again = pyarrow.Codec("zstd", compression_level=9).compress(packed, asbytes=True)
+    print(f"{file.stem:12} ours {len(packed)} bytes, in zstd {len(again)}")
