@@ -13,7 +13,7 @@ const DAY_S: f64 = 86_400.0;
 pub struct SplitMix(pub u64);
 
 impl SplitMix {
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -22,12 +22,12 @@ impl SplitMix {
 
     /// From 0 to below `below`.
     pub fn below(&mut self, below: u32) -> i64 {
-        i64::from(u32::try_from(self.next() >> 32).unwrap_or_default() % below)
+        i64::from(u32::try_from(self.draw() >> 32).unwrap_or_default() % below)
     }
 
     /// From -1 to 1, around 0 as a bell (the mean of four).
     pub fn bell(&mut self) -> f64 {
-        let one = |chance: &mut Self| f64::from(u32::try_from(chance.next() >> 32).unwrap_or_default());
+        let one = |chance: &mut Self| f64::from(u32::try_from(chance.draw() >> 32).unwrap_or_default());
         let sum = one(self) + one(self) + one(self) + one(self);
         sum / (2.0 * f64::from(u32::MAX)) - 1.0
     }

@@ -156,7 +156,7 @@ impl CodedColumn<'_> {
     fn values(self, groups: &[usize]) -> Result<Vec<i64>, CodecError> {
         let mut frames = RemainderReader::new(BitReader::new(self.frames));
         let mut remainder = || {
-            let written = frames.next();
+            let written = frames.read();
             let remainder = if self.is_unsigned { written.cast_signed() } else { from_zigzag(written) };
             self.center.wrapping_add(remainder.wrapping_mul(self.unit))
         };
@@ -338,7 +338,7 @@ impl<'a> RemainderReader<'a> {
     }
 
     #[inline]
-    fn next(&mut self) -> u64 {
+    fn read(&mut self) -> u64 {
         if self.left == 0 {
             self.left = FRAME;
             // Seven bits.

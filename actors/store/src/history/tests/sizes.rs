@@ -8,7 +8,8 @@ fn per_reading(bytes: usize, events: &[Recorded]) -> f64 {
         EventBody::Telemetry { readings, .. } => readings.len(),
         _ => 0,
     };
-    bytes as f64 / events.iter().map(readings).sum::<usize>() as f64
+    let float = |count: usize| f64::from(u32::try_from(count).unwrap());
+    float(bytes) / float(events.iter().map(readings).sum())
 }
 
 fn check(name: &str, events: &[Recorded], size: usize, most: f64) {

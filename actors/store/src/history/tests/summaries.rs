@@ -25,7 +25,7 @@ fn sums_of_decimals_are_exact() {
         panic!("{:?}", counters.sums);
     };
     assert_eq!(sum, 3 * 184_467_440_737_095_516_140 + 5);
-    let expected = 0.75 * (1u128 << 64) as f64 * (1u128 << 64) as f64;
+    let expected = 0.75 * 2f64.powi(128);
     assert!((squared_differences / expected - 1.0).abs() < 1e-9, "{squared_differences} and not {expected}");
     let large = of(&["1e300", "-1e300", "1e308", "1e308"]);
     assert!(large.sum().is_finite() && large.mean().is_finite() && large.standard_deviation().is_finite());
@@ -111,8 +111,9 @@ proptest! {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let found = of(&texts);
         let values: Vec<f64> = texts.iter().map(|text| text.parse().unwrap()).collect();
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        let count = f64::from(u32::try_from(values.len()).unwrap());
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
         prop_assert!((found.mean() - mean).abs() < 1e-6);
         prop_assert!((found.standard_deviation() - variance.sqrt()).abs() < 1e-5);
     }
