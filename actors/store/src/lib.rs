@@ -35,7 +35,7 @@ pub use fleet::{
 };
 pub use memory::MemoryStore;
 pub use retained::RetainedStore;
-pub use sql::{Keeping, SqlOptions, SqlStore};
+pub use sql::{Keeping, MemtableLimits, SqlOptions, SqlStore};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -422,8 +422,9 @@ pub trait Store: Send + Sync + 'static {
     /// Messages that were committed and not yet [`Batch::sent`], in order.
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;
 
-    /// Compacts the events committed since the last call, and deletes data older than the retention. Called now and
-    /// then, and at shutdown; may take a while, and blocks no other call.
+    /// Puts committed events into order where there is enough of them or they are ten minutes old
+    /// ([`MemtableLimits`]), merges what lies in pieces, packs the journal, and deletes data older than the retention.
+    /// Called now and then; may take a while, and blocks no other call.
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Keeps how far the clock is doubted, for the next start.

@@ -64,11 +64,12 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let fixture = CommandsFixture::with(FailingStore::around(store), clock, settings).await;
     fixture.say("a", "data", r#"{"t": 1}"#).await;
 
-    let chunks = || {
+    let pieces = || {
         let sql = rusqlite::Connection::open(&path).unwrap();
-        sql.query_row("SELECT count(*) FROM chunks", [], |row| row.get::<_, i64>(0)).unwrap()
+        sql.query_row("SELECT count(*) FROM pieces", [], |row| row.get::<_, i64>(0)).unwrap()
     };
-    until("order is made", async || chunks() == 1).await;
+    fixture.clock.advance(HOUR / 4);
+    until("order is made", async || pieces() == 1).await;
     let archive = &fixture.hub.archive;
     let is_pruned = async || {
         let past = Replay { after: 0, up_to: 1, limit: 1 };

@@ -169,8 +169,8 @@ async fn no_reading_goes_before_its_time() {
     }
     fixture.store.maintain(world.now).await.unwrap();
     let other = rusqlite::Connection::open(fixture.path()).unwrap();
-    let chunks: i64 = other.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)).unwrap();
-    assert_eq!(chunks, 1, "both lie together");
+    let pieces: i64 = other.query_row("SELECT count(*) FROM pieces", [], |row| row.get(0)).unwrap();
+    assert_eq!(pieces, 1, "both lie together");
     let left = async || fixture.store.raw_history(&history(world.number("a"))).await.unwrap().len();
     for (hours, expected) in [(47, 2), (49, 0)] {
         fixture.store.maintain(world.now.plus_millis(hours * hour - hour / 2)).await.unwrap();
@@ -188,9 +188,8 @@ async fn a_slow_device_does_not_get_a_row_for_each_message() {
         fixture.commit(&mut world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
     }
-    let other = rusqlite::Connection::open(fixture.path()).unwrap();
-    let rows: i64 = other.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)).unwrap();
-    assert_eq!(rows, 3, "20 messages, 8 to a chunk in tests");
+    assert_eq!(rows(&fixture, "chunks"), 2, "20 messages, 8 to a chunk in tests");
+    assert_eq!(rows(&fixture, "pieces"), 1, "the other four");
 }
 
 #[tokio::test]
@@ -203,7 +202,7 @@ async fn damage_is_reported_and_harms_no_other_device() {
     fixture.store.maintain(world.now).await.unwrap();
     let other = rusqlite::Connection::open(fixture.path()).unwrap();
     let (a, b) = (world.number("a"), world.number("b"));
-    other.execute("UPDATE chunks SET body = substr(body, 1, 20) WHERE device = ?1", [a.0]).unwrap();
+    other.execute("UPDATE pieces SET body = substr(body, 1, 20) WHERE device = ?1", [a.0]).unwrap();
     let error = fixture.store.raw_history(&history(a)).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert_eq!(fixture.store.raw_history(&history(b)).await.unwrap().len(), 1);

@@ -14,6 +14,7 @@ mod fleet;
 mod lifecycles;
 mod lists;
 mod migrated;
+mod pieces;
 mod places;
 #[cfg(target_os = "linux")]
 mod power;

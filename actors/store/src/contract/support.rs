@@ -355,6 +355,12 @@ async fn open_in(dir: &TempDir, options: &SqlOptions) -> Arc<SqlStore> {
     SqlStore::open(&url, options.clone()).await.unwrap()
 }
 
+/// The number of rows in a table of `fixture`'s database.
+pub fn rows(fixture: &Fixture, table: &str) -> i64 {
+    let sql = rusqlite::Connection::open(fixture.path()).unwrap();
+    sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
 /// The database's plan for a statement on `fixture`, a line a step.
 pub fn plan(fixture: &Fixture, statement: &str) -> String {
     let sql = rusqlite::Connection::open(fixture.path()).unwrap();

@@ -10,12 +10,12 @@ use sea_orm::{
     QueryOrder, QuerySelect, QueryTrait, Statement,
 };
 
-use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
+use super::entities::{command, device, event, journal, meta, outbox, tag, tombstone, twin};
 use super::layers::{self, NamedLayers};
 use super::rows::{self, failed, int};
 use super::write::WriteSql;
 use super::write_thread::Fence;
-use super::{SqlStore, automation, events, fleet, head, list_columns, write};
+use super::{SqlStore, automation, chunks, events, fleet, head, list_columns, write};
 use crate::{Batch, BatchPlace, StoreError, codec};
 use twinhub_domain::{DeviceNumber, EventBody, Purpose, Timestamp, Twin};
 
@@ -243,7 +243,7 @@ async fn remove(sql: &impl WriteSql, removed: &HashMap<DeviceNumber, u64>) -> Re
         sql.run(REMOVE, twin::Entity::delete_by_id(device)).await?;
         sql.run(REMOVE, device::Entity::delete_by_id(device)).await?;
         sql.run(REMOVE, tag::Entity::delete_many().filter(tag::Column::Device.eq(device))).await?;
-        sql.run(REMOVE, chunk::Entity::delete_many().filter(chunk::Column::Device.eq(device))).await?;
+        chunks::remove(sql, REMOVE, device).await?;
         let earlier = event::Entity::delete_many()
             .filter(event::Column::Device.eq(device))
             .filter(event::Column::Seq.lt(seq));

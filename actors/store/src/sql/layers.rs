@@ -14,9 +14,9 @@ use super::entities::fleet;
 use super::rows::{self, failed};
 use super::write::{self, WriteSql};
 use super::{SqlStore, unused_layers};
-use crate::codec::{self, CodecError};
+use crate::codec::CodecError;
 use crate::layers::LayerCache;
-use crate::{Batch, StoreError};
+use crate::{Batch, StoreError, history};
 
 /// The word for them beside groups and templates.
 pub const KIND: &str = "layer";
@@ -102,13 +102,24 @@ impl SqlStore {
         place: i64,
         blob: &[u8],
     ) -> Result<Vec<Recorded>, StoreError> {
-        match codec::decode(blob, &self.layers) {
+        self.events_after(operation, place, blob, 0).await
+    }
+
+    /// The same with `after < seq` alone.
+    pub(super) async fn events_after(
+        &self,
+        operation: &'static str,
+        place: i64,
+        blob: &[u8],
+        after: u64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        match history::decode_block(blob, after, &self.layers) {
             // Another program has written it since the layers were read.
             Err(CodecError::Layer(_)) => load(&self.readers, &self.layers).await?,
             Ok(events) => return Ok(events),
             Err(_) => {}
         }
-        rows::events(operation, place, blob, &self.layers)
+        rows::events(operation, place, blob, after, &self.layers)
     }
 }
 

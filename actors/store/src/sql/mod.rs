@@ -29,9 +29,12 @@
 //!   millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
 //! - The fleet's data is rows: few records, and one row for each device of a job (`fleet`).
 //! - Automation's data is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
-//! - `compaction` writes the memtable's readings into chunks by device and catches the twins' rows up, behind.
-//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and memtable together. `memtable` says how each event is
-//!   met exactly once during a compaction; `compaction` says why a crash in its midst is harmless.
+//! - `compaction` writes the memtable's readings into pieces by device and catches the twins' rows up, behind, once there
+//!   are enough of them; `merging` makes chunks of the pieces, and `packing` compressed blocks of the journal's rows. All
+//!   of it goes by slices that hold the writer for a few milliseconds (`pace`).
+//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and memtable together, of pieces and chunks at one
+//!   moment. `memtable` says how each event is met exactly once during a compaction; `compaction` says why a crash in its
+//!   midst is harmless.
 
 mod access;
 mod alarms;
@@ -56,7 +59,11 @@ mod integrity;
 mod layers;
 mod list_columns;
 mod memtable;
+mod merging;
+mod pace;
+mod packing;
 mod page;
+mod pieces;
 mod prune;
 mod reach;
 mod replay;
@@ -65,6 +72,7 @@ mod rows;
 mod runs;
 mod sealed;
 mod sqlite;
+mod summaries;
 mod unused_layers;
 mod write;
 mod write_connection;
@@ -80,9 +88,13 @@ use sea_orm::{Database, DatabaseConnection};
 use tokio::sync::Mutex;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
+pub use self::compaction::MemtableLimits;
 use self::entities::meta;
 use self::expiry::Expiry;
 use self::memtable::Memtable;
+use self::merging::MergeQueue;
+use self::pace::Paces;
+use self::packing::PackedPlace;
 use self::rows::failed;
 use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
@@ -122,6 +134,8 @@ pub struct SqlOptions {
     pub migrate: bool,
     /// The longest wait where another process has locked the database.
     pub busy_timeout: Duration,
+    /// The events that are held in memory before they are put into order.
+    pub limits: MemtableLimits,
 }
 
 /// Retention periods. They may change while the store is open.
@@ -141,7 +155,11 @@ pub struct SqlStore {
     writer: WriteConnection,
     readers: DatabaseConnection,
     memtable: Memtable,
-    layers: LayerCache,
+    limits: MemtableLimits,
+    paces: Paces,
+    merging: MergeQueue,
+    packed: PackedPlace,
+    layers: Arc<LayerCache>,
     commit_places: CommitPlaces,
     /// A commit's answer got lost: before the next, it must be found out whether it took place.
     in_doubt: AtomicBool,
@@ -164,6 +182,7 @@ impl Default for SqlOptions {
             seal: None,
             migrate: true,
             busy_timeout: Duration::from_secs(5),
+            limits: MemtableLimits::default(),
         }
     }
 }
@@ -204,7 +223,7 @@ impl SqlStore {
             Some(seal) => sealed::check_key(&readers, seal).await.map(drop)?,
             None => {}
         }
-        let layers = LayerCache::default();
+        let layers = Arc::new(LayerCache::default());
         layers::load(&readers, &layers).await?;
         let memtable = head::load_memtable(&readers, &layers).await?;
         let outgoing = head::meta_value(&readers, meta::OUTGOING).await?.unwrap_or_default();
@@ -215,6 +234,10 @@ impl SqlStore {
             commit_places: CommitPlaces::after(rows::uint(outgoing)),
             readers,
             memtable,
+            limits: options.limits,
+            paces: Paces::default(),
+            merging: MergeQueue::default(),
+            packed: PackedPlace::default(),
             layers,
             in_doubt: AtomicBool::new(false),
             maintaining: Mutex::new(()),
@@ -250,9 +273,20 @@ impl SqlStore {
         self.writer.thread().look(|_| write_thread::log_pages()).await.unwrap()
     }
 
+    /// The number of messages that were written anew since the start, to merge a device's readings.
+    #[must_use]
+    pub fn rewritten(&self) -> u64 {
+        self.merging.rewritten()
+    }
+
     /// Sets the retention periods from now on.
     pub fn keep(&self, keeping: Keeping) {
         *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping; // it is whole whatever happens
+    }
+
+    /// Is there so much in memory that putting it into order must not rest?
+    fn is_behind(&self) -> bool {
+        self.memtable.bytes() / 2 > self.limits.bytes
     }
 
     fn keeping(&self) -> Keeping {
@@ -425,7 +459,9 @@ impl Store for SqlStore {
 
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
         let _alone = self.maintaining.lock().await;
-        compaction::compact(self).await?;
+        let with_readings = compaction::compact(self, now).await?;
+        merging::merge(self, &with_readings, now).await?;
+        packing::pack(self, now).await?;
         prune::journal(self, now).await?;
         prune::readings(self, now).await?;
         expiry::expire(self, now).await?;
