@@ -1,9 +1,11 @@
 //! The devices and causes of messages: each once, and for each message which.
 //!
 //! ```text
-//! senders = count sender* column
-//! sender  = device:text number source:u8 by:text<<1|is_pattern [run]    as row by row, see `codec`
+//! senders = count column{5} run* column     the last column says of which each message is
 //! ```
+//! The columns of senders are the device's id (a text's place), its number, the source with its flags (see `codec`), whether
+//! `by` is a pattern, and `by` (a text's place).
+//!
 //! A `by` with the device's id in it (a topic) is a pattern with [`PLACE`] for the id: one text for a thousand devices.
 
 use std::borrow::Cow;
@@ -13,10 +15,12 @@ use ahash::AHashMap;
 
 use super::integers;
 use super::texts::{TextTable, Texts};
-use crate::codec::bytes::{ByteReader, put_signed, put_varint};
+use crate::codec::bytes::{ByteReader, put_varint};
 use crate::codec::{CodecError, put_run, run, source, source_code, source_of};
 use twinhub_domain::{Cause, DeviceId, DeviceNumber, Event};
 
+/// Columns of senders.
+const COLUMNS: usize = 5;
 /// Stands for the device's id in a pattern.
 const PLACE: char = '\u{1a}';
 
@@ -73,25 +77,34 @@ impl<'a> SenderColumn<'a> {
     }
 
     pub fn put(&self, out: &mut Vec<u8>, texts: &mut TextTable<'a>) {
-        put_varint(out, self.in_order.len() as u64);
-        let mut before = 0;
+        let count = self.in_order.len();
+        put_varint(out, count as u64);
+        let mut place = |text: Cow<'a, str>| i64::try_from(texts.index(text)).unwrap_or(i64::MAX); // nobody has 2^63
+        let (mut columns, mut runs) = (<[Vec<i64>; COLUMNS]>::default(), Vec::new());
         for Event { device, number, cause, .. } in &self.in_order {
             let Cause { source, by, run, retained } = cause;
-            put_varint(out, texts.index(device.as_str()) as u64);
-            put_signed(out, number.0.wrapping_sub(before));
-            before = number.0;
+            let pattern = pattern(device, by);
             let mut bits = source_code(*source);
             bits |=
                 if *retained { source::RETAINED } else { 0 } | if run.is_some() { source::RUN } else { 0 };
-            out.push(bits);
-            let pattern = pattern(device, by);
-            let is_pattern = u64::from(pattern.is_some());
-            let by = texts.index(pattern.map_or(Cow::Borrowed(&**by), Cow::Owned));
-            put_varint(out, (by as u64) << 1 | is_pattern);
+            let sender = [
+                place(device.as_str().into()),
+                number.0,
+                bits.into(),
+                pattern.is_some().into(),
+                place(pattern.map_or(Cow::Borrowed(&**by), Cow::Owned)),
+            ];
+            for (column, value) in columns.iter_mut().zip(sender) {
+                column.push(value);
+            }
             if let Some(run) = run {
-                put_run(out, run);
+                put_run(&mut runs, run);
             }
         }
+        for column in &columns {
+            integers::put(out, column, &[count]);
+        }
+        out.extend(runs);
         integers::put(out, &self.indexes, &[self.indexes.len()]);
     }
 }
@@ -99,16 +112,20 @@ impl<'a> SenderColumn<'a> {
 impl Senders {
     /// Reads those of `count` messages.
     pub fn get(bytes: &mut ByteReader<'_>, texts: &mut Texts, count: usize) -> Result<Self, CodecError> {
-        let senders = bytes.count()?;
-        let mut all: Vec<MessageSender> = Vec::new();
-        let mut before = 0i64;
-        for _ in 0..senders {
-            let device = texts.text(bytes.varint()?)?;
-            before = before.wrapping_add(bytes.signed()?);
-            let bits = bytes.byte()?;
-            let by = bytes.varint()?;
-            let pattern = texts.text(by >> 1)?;
-            let by: Arc<str> = match by & 1 {
+        // Each is that of a message at least.
+        let senders = usize::try_from(bytes.varint()?).ok().filter(|senders| *senders <= count);
+        let senders = senders.ok_or(CodecError::Nonsense("there are more senders than messages"))?;
+        let mut columns = <[Vec<i64>; COLUMNS]>::default();
+        for column in &mut columns {
+            *column = integers::get(bytes, &[senders])?;
+        }
+        let [devices, numbers, bits, is_pattern, by] = columns;
+        let mut all = Vec::with_capacity(senders);
+        let words = bits.into_iter().zip(is_pattern).zip(by);
+        for ((device, number), ((bits, is_pattern), by)) in devices.into_iter().zip(numbers).zip(words) {
+            let device = texts.text(device.cast_unsigned())?;
+            let pattern = texts.text(by.cast_unsigned())?;
+            let by: Arc<str> = match is_pattern {
                 0 => pattern.into(),
                 _ => pattern.replacen(PLACE, device, 1).into(),
             };
@@ -117,10 +134,11 @@ impl Senders {
                 id => DeviceId::parse(id).map_err(|_| CodecError::Nonsense("a device's id is none"))?,
             };
             texts.spend(by.len())?;
+            let bits = u8::try_from(bits).map_err(|_| CodecError::Nonsense("there is no such source"))?;
             let run = if bits & source::RUN == 0 { None } else { Some(run(bytes)?) };
             let source = source_of(bits & source::CODE)?;
             let cause = Cause { source, by, run, retained: bits & source::RETAINED != 0 };
-            all.push(MessageSender { device, number: DeviceNumber(before), cause });
+            all.push(MessageSender { device, number: DeviceNumber(number), cause });
         }
         let indexes = integers::get(bytes, &[count])?.into_iter().map(|index| {
             let index = usize::try_from(index).ok().filter(|index| *index < all.len());

@@ -31,14 +31,21 @@ impl NumberSums {
     /// The sums of one number.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let Some(Decimal { negative, digits, scale }) =
-            Decimal::exactly(text).filter(|one| one.scale <= MOST_SCALE)
-        else {
-            let mean = text.parse().unwrap_or_default(); // a number has a value
-            return Self::Rounded { mean, squared_differences: 0.0 };
+        let exact = match Decimal::exactly(text) {
+            Some(Decimal { negative, digits, scale }) if scale <= MOST_SCALE => {
+                let size = i128::from(digits);
+                Some((scale, if negative { -size } else { size }))
+            }
+            _ => text.parse::<i128>().ok().map(|whole| (0, whole)), // a counter of 64 bits has 20 digits
         };
-        let (size, squares) = (i128::from(digits), u128::from(digits) * u128::from(digits));
-        Self::Exact { scale, sum: if negative { -size } else { size }, squares }
+        match exact {
+            Some((scale, sum)) => match sum.unsigned_abs().checked_pow(2) {
+                Some(squares) => Self::Exact { scale, sum, squares },
+                None => Self::ExactSum { scale, sum, squared_differences: 0.0 },
+            },
+            // A number has a value.
+            None => Self::Rounded { mean: text.parse().unwrap_or_default(), squared_differences: 0.0 },
+        }
     }
 
     /// The sums of both, of `count` and `others` numbers.
