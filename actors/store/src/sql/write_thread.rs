@@ -3,8 +3,8 @@
 //! Through sea-orm's pool a commit of one row is four trips to the driver's thread and back (begin, insert, commit, and
 //! a ping as the connection returns to the pool), each a switch of threads both ways. Here a transaction is sent whole,
 //! its statements are prepared once, and one of a single statement needs no `BEGIN` and no `COMMIT`. So this one path goes
-//! through rusqlite, which links the same SQLite as sqlx does; all else of the store stays with sea-orm. Measured with
-//! `examples/commit_cost.rs`, see there.
+//! through rusqlite, which links the same SQLite as sqlx does; all else of the store stays with sea-orm. What each costs,
+//! `examples/commit_cost.rs` measures.
 
 #[cfg(test)]
 mod tests;
