@@ -10,12 +10,12 @@ impl FineTimer {
     /// A timer, where the system has such. Call it inside a runtime.
     #[must_use]
     pub fn new() -> Option<Self> {
-        system::Timer::new().map(Self)
+        system::timer().map(Self)
     }
 
     /// Waits. True: the time has passed; false where the system does not wait so, and no time may have passed.
     pub async fn wait(&self, time: Duration) -> bool {
-        self.0.wait(time).await
+        system::wait(&self.0, time).await
     }
 }
 
@@ -35,36 +35,33 @@ mod system {
 
     /// A timer of the kernel, of which its file handle tells when it is over: the runtime waits for it together with its
     /// sockets.
-    #[derive(Debug)]
-    pub struct Timer(AsyncFd<OwnedFd>);
+    pub type Timer = AsyncFd<OwnedFd>;
 
-    impl Timer {
-        #[expect(
-            deprecated,
-            reason = "it is unsound for handles that do not stay what they are; this is one of the kernel's, and its \
-                      successor takes an `unsafe`"
-        )]
-        pub fn new() -> Option<Self> {
-            let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-            let handle = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
-            AsyncFd::with_interest(handle, Interest::READABLE).ok().map(Self)
+    #[expect(
+        deprecated,
+        reason = "it is unsound for handles that do not stay what they are; this is one of the kernel's, and its \
+                  successor takes an `unsafe`"
+    )]
+    pub fn timer() -> Option<Timer> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let handle = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+        AsyncFd::with_interest(handle, Interest::READABLE).ok()
+    }
+
+    pub async fn wait(timer: &Timer, time: Duration) -> bool {
+        let Ok(time) = Timespec::try_from(time.max(Duration::from_nanos(1))) else { return false };
+        let once = Itimerspec { it_interval: Timespec::default(), it_value: time };
+        if timerfd_settime(timer.get_ref(), TimerfdTimerFlags::empty(), &once).is_err() {
+            return false;
         }
-
-        pub async fn wait(&self, time: Duration) -> bool {
-            let Ok(time) = Timespec::try_from(time.max(Duration::from_nanos(1))) else { return false };
-            let once = Itimerspec { it_interval: Timespec::default(), it_value: time };
-            if timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &once).is_err() {
-                return false;
-            }
-            loop {
-                let Ok(mut ready) = self.0.readable().await else { return false };
-                // It gives the number of times that it went off, in eight bytes.
-                let went_off =
-                    ready.try_io(|handle| read(handle.get_ref(), &mut [0; 8]).map_err(io::Error::from));
-                // An error says that it has not gone off yet.
-                if let Ok(went_off) = went_off {
-                    return went_off.is_ok();
-                }
+        loop {
+            let Ok(mut ready) = timer.readable().await else { return false };
+            // It gives the number of times that it went off, in eight bytes.
+            let went_off =
+                ready.try_io(|handle| read(handle.get_ref(), &mut [0; 8]).map_err(io::Error::from));
+            // An error says that it has not gone off yet.
+            if let Ok(went_off) = went_off {
+                return went_off.is_ok();
             }
         }
     }
@@ -72,20 +69,18 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
+    use std::convert::Infallible;
     use std::time::Duration;
 
     /// There is none.
-    #[derive(Debug)]
-    pub struct Timer;
+    pub type Timer = Infallible;
 
-    impl Timer {
-        pub fn new() -> Option<Self> {
-            None
-        }
+    pub fn timer() -> Option<Timer> {
+        None
+    }
 
-        pub async fn wait(&self, _: Duration) -> bool {
-            false
-        }
+    pub async fn wait(timer: &Timer, _: Duration) -> bool {
+        match *timer {}
     }
 }
 

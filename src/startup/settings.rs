@@ -39,7 +39,7 @@ pub(crate) fn broker_settings(config: &Config, tls: Option<&Arc<ServerTls>>) -> 
     }
 }
 
-/// Where a link to devices runs: with the actors, where they say so.
+/// The threads of a link to devices: the actors', where they share theirs.
 pub(crate) fn runs_on(hub: &Hub, own: RunsOn) -> RunsOn {
     hub.runtime.clone().map_or(own, RunsOn::Shared)
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 
-/// Where a link runs.
+/// The threads that a link runs on.
 #[derive(Clone, Debug)]
 pub enum RunsOn {
     /// On so many threads of its own.
