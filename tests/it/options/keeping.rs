@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report};
-use crate::support::mqtt::BrokerMessage;
 use crate::support::{HubProcess, MqttDevice, WebSocketSession, eventually, within};
 
 /// The time by a device's clock, which is right.
