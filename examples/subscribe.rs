@@ -26,9 +26,9 @@ struct SubscribeArgs {
     /// telemetry, twin, presence, … [default: all]
     #[arg(long, value_delimiter = ',')]
     kinds: Option<Vec<String>>,
-    /// Begin behind this event, 0 for the oldest there is [default: now]
+    /// Begin behind this event, by its cursor; 0 for the oldest there is [default: now]
     #[arg(long)]
-    since: Option<u64>,
+    since: Option<String>,
 }
 
 /// The wait before the next try, when the hub is not there.
@@ -53,7 +53,7 @@ async fn follow(args: &mut SubscribeArgs) -> Result<std::convert::Infallible> {
             subscribe[name] = json!(wish);
         }
     }
-    if let Some(since) = args.since {
+    if let Some(since) = &args.since {
         subscribe["since"] = json!(since);
     }
     socket.send(Message::text(subscribe.to_string())).await?;
@@ -68,22 +68,22 @@ async fn follow(args: &mut SubscribeArgs) -> Result<std::convert::Infallible> {
 }
 
 fn hear(args: &mut SubscribeArgs, frame: &Value) -> Result<()> {
-    let seq = |name: &str| frame[name].as_u64();
+    let cursor = || frame["cursor"].as_str().map(str::to_owned);
     match frame["type"].as_str() {
         Some("event") => {
             println!("{} {} {} {}", frame["at"], frame["device_id"], frame["kind"], frame["data"]);
-            args.since = seq("seq").or(args.since);
+            args.since = cursor();
         }
         // From here on nothing is missed, even if nothing has happened yet when the connection breaks.
-        Some("subscribed") => args.since = args.since.or(seq("seq")),
+        Some("subscribed") => args.since = args.since.take().or_else(cursor),
         // We were too slow. Connecting again fetches what was missed from the hub's journal.
         Some("lagged") => {
-            args.since = seq("resume").or(args.since);
-            bail!("fell behind by {} events", frame["missed"]);
+            args.since = cursor();
+            bail!("fell behind");
         }
         Some("resync") => {
-            eprintln!("events before {} are gone, they were older than the hub keeps them", frame["seq"]);
-            args.since = seq("seq").or(args.since);
+            eprintln!("events of before are gone, they were older than the hub keeps them");
+            args.since = cursor();
         }
         Some("error") => bail!("the hub refused: {}", frame["error"]),
         _ => {}

@@ -25,6 +25,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use twinhub_actors::slow_messages::SLOW_LOG;
 use twinhub_domain::reading::ClockWindow;
 use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
@@ -94,6 +95,8 @@ pub struct Config {
     pub http_connections: Option<usize>,
     pub log: LogFilter,
     pub log_format: LogFormat,
+    /// None: never.
+    pub slow_log: Option<Duration>,
     /// In bytes.
     pub body_limit: usize,
     /// None: the one in the data folder.
@@ -246,6 +249,7 @@ impl Config {
             http_connections: given.http_connections.or(file.http_connections).map(NonZeroUsize::get),
             log: given.log.or(file.log).unwrap_or_default(),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
+            slow_log: given.slow_log.or(file.slow_log).map_or(Some(SLOW_LOG), DurationOrNever::duration),
             body_limit: given.body_limit.or(file.body_limit).map_or(BODY_LIMIT, |ByteSize(bytes)| bytes),
             key_file: given.key_file.or(file.key_file),
             firmware_limit: given

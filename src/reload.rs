@@ -14,7 +14,7 @@ use crate::startup::RunningHub;
 use crate::telemetry;
 
 /// Keys that hold at once. Others wait for a restart.
-const AT_ONCE: [&str; 16] = [
+const AT_ONCE: [&str; 17] = [
     "body-limit",
     "cors",
     "devices",
@@ -27,6 +27,7 @@ const AT_ONCE: [&str; 16] = [
     PAYLOAD_LIMIT,
     "rate-limit",
     "retention",
+    "slow-log",
     "trusted-proxies",
     "unknown-devices",
     "webhook-allow",

@@ -2,7 +2,7 @@
 
 mod banner;
 pub(crate) mod broker_files;
-mod certificate_watch;
+pub(crate) mod certificate_watch;
 mod dialects;
 mod environment;
 pub(crate) mod handles;
@@ -39,7 +39,7 @@ use twinhub_tls::{ServerTls, TlsError};
 
 pub(crate) use self::settings::accounts;
 use self::settings::{
-    anonymous, broker_settings, destinations, devices, largest_payload, settings as hub_settings,
+    anonymous, broker_settings, destinations, devices, largest_payload, runs_on, settings as hub_settings,
     unknown_devices,
 };
 use crate::api::firmware::{self, Folder};
@@ -264,6 +264,7 @@ impl Application {
             weather: WeatherSettings::of(&config),
             sensor_data_device: config.sensor_data_device.0.clone(),
             tls: tls.clone(),
+            seal: Arc::clone(&seal),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         };
         if let Err(error) =
@@ -340,6 +341,7 @@ impl RunningHub {
         hub.ingress.treat_unknown(unknown_devices(config));
         hub.ingress.treat_anonymous(devices(config));
         hub.ingress.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
+        hub.counters.slow.log_from(config.slow_log);
         web.change(Policy::of(config, &web.info.public_url));
         store.keep(Keeping {
             journal: config.retention,
@@ -376,7 +378,9 @@ async fn connect(
     intake.limit_payloads(config.mqtt_payload_limit);
     match &config.mqtt {
         Mqtt::Embedded => {
-            let settings = BrokerSettings { most_clients, ..broker_settings(config, tls) };
+            let usual = broker_settings(config, tls);
+            let runs_on = runs_on(hub, usual.runs_on.clone());
+            let settings = BrokerSettings { most_clients, runs_on, ..usual };
             let broker = EmbeddedBroker::start(
                 &settings,
                 intake,
@@ -395,8 +399,9 @@ async fn connect(
                 .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
             let (host, port, url) = (address.host.clone(), address.port, address.to_string());
             let largest_payload = config.mqtt_payload_limit;
-            let link_settings =
-                LinkSettings { largest_payload, ..LinkSettings::new(address.clone(), &instance) };
+            let usual = LinkSettings::new(address.clone(), &instance);
+            let runs_on = runs_on(hub, usual.runs_on.clone());
+            let link_settings = LinkSettings { largest_payload, runs_on, ..usual };
             let link = RumqttcLink::start(&link_settings, intake)?;
             Ok(DeviceLink { link, listens: None, over_tls: None, host, port, url })
         }

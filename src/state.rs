@@ -10,6 +10,7 @@ use twinhub_actors::access::Tokens;
 use twinhub_actors::accounts::directory::Directory;
 use twinhub_domain::{DeviceId, Timestamp};
 use twinhub_mqtt::Link;
+use twinhub_store::seal::Seal;
 use twinhub_tls::ServerTls;
 
 use crate::api::devices::claim_tries::ClaimTries;
@@ -54,6 +55,8 @@ pub struct WebSettings {
     pub weather: WeatherSettings,
     /// The device of readings that name none.
     pub sensor_data_device: DeviceId,
+    /// The hub's own key.
+    pub seal: Arc<Seal>,
     /// Threads that serve requests.
     pub workers: usize,
 }
@@ -109,6 +112,8 @@ pub struct WebState {
     pub tls: Option<Arc<ServerTls>>,
     /// The device of readings that name none.
     pub sensor_data_device: DeviceId,
+    /// The hub's own key.
+    pub(crate) seal: Arc<Seal>,
     policy: RwLock<Arc<Policy>>,
     closing: watch::Sender<bool>,
 }
@@ -142,6 +147,7 @@ impl WebState {
             cloud_backend: CloudBackendState::new(settings.weather.clone()),
             recent_readings: RecentReadings::default(),
             sensor_data_device: settings.sensor_data_device.clone(),
+            seal: Arc::clone(&settings.seal),
             policy: RwLock::new(Arc::new(settings.policy.clone())),
             closing: watch::Sender::new(false),
         })

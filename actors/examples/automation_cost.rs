@@ -68,9 +68,9 @@ impl AutomationHub {
             if !automation.is_empty() {
                 automation.progress = Some(EngineProgress { seq: self.seq, time: at(n) });
             }
-            let batch = self.batch(bodies, automation)?;
+            let mut batch = self.batch(bodies, automation)?;
             let began = Instant::now();
-            self.store.commit(&batch).await?;
+            self.store.commit(&mut batch).await?;
             times.push(began.elapsed());
         }
         times.sort();
@@ -84,8 +84,8 @@ impl AutomationHub {
         for first in (0..messages).step_by(usize::try_from(IN_BATCH)?) {
             let last = messages.min(first + IN_BATCH);
             let bodies: Outcome<Vec<_>> = (first..last).map(message).collect();
-            let batch = self.batch(bodies?, AutomationChanges::default())?;
-            self.store.commit(&batch).await?;
+            let mut batch = self.batch(bodies?, AutomationChanges::default())?;
+            self.store.commit(&mut batch).await?;
             if first % (IN_BATCH * 200) == 0 {
                 self.store.maintain(at(last)).await?;
             }

@@ -91,7 +91,7 @@ impl CommandHub {
                     object(r#"{"power": "on", "speed": 1200, "temperature": 23.5, "humidity": 45.2}"#)?;
                 self.input(&mut batch, device, Input::Report(report))?;
             }
-            self.store.commit(&batch).await?;
+            self.store.commit(&mut batch).await?;
         }
         Ok(self.store.maintain(self.now).await?)
     }
@@ -102,7 +102,7 @@ impl CommandHub {
             let mut batch = self.batch();
             let telemetry = payload::telemetry(br#"{"temperature": 23.5, "humidity": 45.2}"#)?;
             self.input(&mut batch, index % self.twins.len(), Input::Telemetry(telemetry))?;
-            self.commit(&batch, &mut measured).await?;
+            self.commit(&mut batch, &mut measured).await?;
         }
         self.store.maintain(self.now).await?;
         Ok(measured)
@@ -121,7 +121,7 @@ impl CommandHub {
             });
             let mut batch = self.batch();
             self.input(&mut batch, device, Input::Command { id, request, known: None, is_new: false })?;
-            self.commit(&batch, &mut asked).await?;
+            self.commit(&mut batch, &mut asked).await?;
             let mut batch = self.batch();
             batch.sent.push(self.outgoing);
             let answer = CommandResult::read(br#"{"status": "executed", "response": {"rpm": 1200}}"#)?;
@@ -130,7 +130,7 @@ impl CommandHub {
                 device,
                 Input::CommandResult { id, answer: Box::new(answer), known: None },
             )?;
-            self.commit(&batch, &mut answered).await?;
+            self.commit(&mut batch, &mut answered).await?;
         }
         Ok((asked, answered))
     }
@@ -196,7 +196,7 @@ impl CommandHub {
         Ok(())
     }
 
-    async fn commit(&self, batch: &Batch, measured: &mut CommitTimes) -> Outcome<()> {
+    async fn commit(&self, batch: &mut Batch, measured: &mut CommitTimes) -> Outcome<()> {
         let (before, began) = (written()?, Instant::now());
         self.store.commit(batch).await?;
         measured.times.push(began.elapsed());

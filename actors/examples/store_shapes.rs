@@ -217,9 +217,9 @@ async fn row_a_batch(path: &Path, messages: u64) -> Outcome<ShapeCosts> {
             })
             .collect();
         since += batch.len() as u64;
-        let batch = of(events, Vec::new());
+        let mut batch = of(events, Vec::new());
         let began = Instant::now();
-        store.commit(&batch).await?;
+        store.commit(&mut batch).await?;
         if since >= MAINTAIN_EVERY {
             since = 0;
             store.maintain(batch.at).await?;
@@ -273,7 +273,7 @@ async fn register(store: &SqlStore) -> Outcome<u64> {
         twins.push((seq, twin));
         events.push(Arc::new(Recorded::new(seq, event)));
     }
-    store.commit(&of(events.into(), twins)).await?;
+    store.commit(&mut of(events.into(), twins)).await?;
     Ok(DEVICES)
 }
 

@@ -315,26 +315,26 @@ impl Handler<SettleLimits> for Alarms {
     type Result = ();
 
     fn handle(&mut self, settle: SettleLimits, ctx: &mut Context<Self>) {
-        let SettleLimits { of, number, beyond } = settle;
+        let SettleLimits { of, number, alarming } = settle;
         if self.gone.contains(&number) {
             return;
         }
         let (now, cause) = (self.clock.now(), Cause::new(Source::Hub, BY_LIMITS));
-        let is_beyond = |alarm_type: &str| {
+        let goes_on = |alarm_type: &str| {
             let reading = alarm_type.strip_prefix(OF_LIMIT);
-            reading.is_none_or(|reading| beyond.iter().any(|fault| *fault.reading == *reading))
+            reading.is_none_or(|reading| alarming.iter().any(|fault| *fault.reading == *reading))
         };
         let of_device = self.book.of_originator(&of).filter(|alarm| alarm.number == number);
         let over: Vec<Box<str>> = of_device
             .map(|alarm| alarm.alarm_type.clone())
-            .filter(|alarm_type| !is_beyond(alarm_type))
+            .filter(|alarm_type| !goes_on(alarm_type))
             .collect();
         for alarm_type in over {
             if let Some(change) = self.book.clear(&of, &alarm_type, &who(&cause), now) {
                 self.commit(change, cause.clone(), now, Box::new(drop), ctx);
             }
         }
-        for fault in beyond {
+        for fault in alarming.into_iter().filter(|fault| fault.begins) {
             let alarm_type: Box<str> = format!("{OF_LIMIT}{}", fault.reading).into();
             if self.book.of(&of, &alarm_type).is_some_and(|alarm| alarm.number == number) {
                 continue; // told before the twin was last begun

@@ -66,6 +66,8 @@ use twinhub_store::{AutomationState, EngineProgress, Store};
 
 /// The time for which writes gather: one commit for many runs, beside what they ask for.
 const GATHER: Duration = Duration::from_millis(25);
+/// Without rules the feed is looked at so often: far less than a feed keeps comes meanwhile.
+const REST: Duration = Duration::from_millis(20);
 /// The place in the sequence is kept so often at least while it moves.
 const KEEP_PLACE_EVERY: Duration = Duration::from_secs(2);
 
@@ -263,6 +265,15 @@ impl Automation {
         if !matches!(self.phase, AutomationPhase::Running) {
             return;
         }
+        if self.following.rests() {
+            if self.following.begin_rest() {
+                ctx.run_later(REST, |this, ctx| {
+                    this.following.end_rest();
+                    this.read_feed(ctx);
+                });
+            }
+            return;
+        }
         let Some(mut live) = self.following.feed() else { return };
         let next = async move {
             let got = live.recv().await;
@@ -280,6 +291,12 @@ impl Automation {
             }
             this.read_feed(ctx);
         }));
+    }
+
+    /// The engine sees what has come by now, in the midst of a rest too.
+    fn see_what_came(&mut self, ctx: &mut Context<Self>) {
+        self.following.enqueue_waiting();
+        self.process_queue(ctx);
     }
 
     /// The engine sees what waits to be seen, and its time goes on as far as everything was seen.
@@ -407,8 +424,9 @@ impl Handler<AutomationDue> for Automation {
 impl Handler<Flush> for Automation {
     type Result = ();
 
-    fn handle(&mut self, Flush { reply }: Flush, _: &mut Context<Self>) {
+    fn handle(&mut self, Flush { reply }: Flush, ctx: &mut Context<Self>) {
         if matches!(self.phase, AutomationPhase::Running) {
+            self.see_what_came(ctx);
             self.save();
         }
         send_reply(reply, ());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::slow_messages::SlowMessages;
 use twinhub_domain::DeviceNumber;
 use twinhub_domain::fleet::JobId;
 use twinhub_mqtt::identity::ConnectRefusal;
@@ -91,6 +92,8 @@ pub struct Counters {
     pub webhooks_waiting: AtomicU64,
     /// Certificates of devices that end soon, or have ended.
     pub certificates_ending: AtomicU64,
+    /// Where slow messages spend their time.
+    pub slow: SlowMessages,
     /// By device, of those out of service that spoke all the same.
     pub out_of_service: OutOfService,
     /// By job, of those under way.

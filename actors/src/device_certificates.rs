@@ -26,6 +26,8 @@ pub struct DeviceCertificates {
     store: Arc<dyn Store>,
     /// The devices to which certificates were found to be bound. Whether one still is, the device says.
     bound: RwLock<HashMap<[u8; 32], DeviceId>>,
+    /// The certificates that devices have shown last, by their ends; none of one that is bound, whose end the store has.
+    shown: Mutex<HashMap<DeviceId, Option<Timestamp>>>,
     started: Instant,
     throttle: Mutex<LogThrottle>,
 }
@@ -115,7 +117,7 @@ impl DeviceCertificates {
     #[must_use]
     pub fn new(devices: Arc<KnownDevices>, store: Arc<dyn Store>) -> Self {
         let (bound, throttle) = (RwLock::default(), Mutex::default());
-        Self { devices, store, bound, started: Instant::now(), throttle }
+        Self { devices, store, bound, shown: Mutex::default(), started: Instant::now(), throttle }
     }
 
     /// The device that shows this certificate. A certificate with several names is that of the device which the client is
@@ -146,7 +148,7 @@ impl DeviceCertificates {
             let device = self.devices.get(id).await.ok_or(CertificateRefusal::Unavailable)?;
             let is_named = names.contains(id);
             match device.certificate(&fingerprint, is_named) {
-                Some(held) => return admit(device, certificate, held, &fingerprint, now),
+                Some(held) => return self.admit(device, certificate, held, &fingerprint, now),
                 None if is_named && device.access.exists => {
                     refusal = CertificateRefusal::Another(id.clone());
                 }
@@ -158,7 +160,7 @@ impl DeviceCertificates {
             let Some(id) = self.find_bound(certificate, &fingerprint).await? else { break };
             let device = self.devices.get(&id).await.ok_or(CertificateRefusal::Unavailable)?;
             if let Some(held) = device.certificate(&fingerprint, false) {
-                return admit(device, certificate, held, &fingerprint, now);
+                return self.admit(device, certificate, held, &fingerprint, now);
             }
             self.forget(certificate);
         }
@@ -199,26 +201,55 @@ impl DeviceCertificates {
         Ok(found)
     }
 
+    fn admit(
+        &self,
+        device: Arc<KnownDevice>,
+        certificate: &Arc<PeerCertificate>,
+        held: HeldCredential,
+        fingerprint: &str,
+        now: Timestamp,
+    ) -> Result<CertifiedDevice, CertificateRefusal> {
+        if certificate.has_expired(now) {
+            return Err(CertificateRefusal::Expired(device.id.clone()));
+        }
+        if device.access.is_out_of_service {
+            return Err(CertificateRefusal::OutOfService(device.id.clone()));
+        }
+        let is_by_name = *held.stored() != *fingerprint;
+        self.note_shown(&device.id, is_by_name.then(|| certificate.expires()));
+        let by = CertificateInUse { certificate: Arc::clone(certificate), held, is_by_name };
+        Ok(CertifiedDevice { device, by })
+    }
+
+    fn note_shown(&self, device: &DeviceId, end: Option<Timestamp>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match shown.get_mut(device) {
+            Some(known) => *known = end,
+            None => {
+                if shown.len() >= MOST {
+                    shown.clear();
+                }
+                shown.insert(device.clone(), end);
+            }
+        }
+    }
+
+    /// The devices whose certificates an authority issued, as they showed them last, and which end before this moment.
+    #[must_use]
+    pub fn issued_that_end(&self, before: Timestamp) -> HashMap<DeviceId, Timestamp> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = shown.iter().filter_map(|(device, end)| Some((device.clone(), (*end)?)));
+        ends.filter(|(_, end)| *end < before).collect()
+    }
+
+    /// Has the device shown a certificate since the start?
+    #[must_use]
+    pub fn has_shown(&self, device: &DeviceId) -> bool {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).contains_key(device)
+    }
+
     /// It is bound to another device by now, or to none.
     fn forget(&self, certificate: &PeerCertificate) {
         self.bound.write().unwrap_or_else(PoisonError::into_inner).remove(certificate.fingerprint());
     }
-}
-
-fn admit(
-    device: Arc<KnownDevice>,
-    certificate: &Arc<PeerCertificate>,
-    held: HeldCredential,
-    fingerprint: &str,
-    now: Timestamp,
-) -> Result<CertifiedDevice, CertificateRefusal> {
-    if certificate.has_expired(now) {
-        return Err(CertificateRefusal::Expired(device.id.clone()));
-    }
-    if device.access.is_out_of_service {
-        return Err(CertificateRefusal::OutOfService(device.id.clone()));
-    }
-    let is_by_name = *held.stored() != *fingerprint;
-    let by = CertificateInUse { certificate: Arc::clone(certificate), held, is_by_name };
-    Ok(CertifiedDevice { device, by })
 }

@@ -4,7 +4,9 @@
 mod closing;
 mod health;
 mod reading;
+mod recorders;
 mod settings;
+mod threads;
 mod token_holders;
 mod waiting_commands;
 
@@ -12,12 +14,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use actix::{Actor, Addr, Arbiter};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 pub use health::ActorHealth;
 pub use settings::Settings;
+use threads::PathThreads;
 pub use token_holders::{TokenHolder, TokenHolders};
 
+use self::recorders::Recorders;
 use crate::HubError;
 use crate::accounts::{Accounts, LoadedAccounts, directory::Directory};
 use crate::alarms::Alarms;
@@ -39,7 +44,7 @@ use crate::fleet::{FleetActors, FleetDeps};
 use crate::identities::{ClientIdentities, ClientIdentitiesDeps};
 use crate::ingress::{Ingress, IngressDeps, InputDelivery, InputDeliveryDeps};
 use crate::interpreter::{Interpreter, InterpreterDeps, StartInterpreter};
-use crate::journal::{Journal, JournalDeps};
+use crate::journal::Journal;
 use crate::known_devices::KnownDevices;
 use crate::mailbox::try_send_unbounded;
 use crate::messages::accounts::SetUpToken;
@@ -114,6 +119,8 @@ pub struct Hub {
     pub settings: Settings,
     people: Arc<Semaphore>,
     pub pairing: Arc<Pairing>,
+    /// The runtime of the actors on the way of a message, where links are to run on it.
+    pub runtime: Option<Handle>,
 }
 
 /// A person's change that is lost on its way, because its twin died, is tried this often.
@@ -141,30 +148,13 @@ impl Hub {
         let tree = Arc::new(TreeNow::load(&*store).await?);
         let places = Arc::new(Places::load(&*store).await?);
         let counters = Arc::new(Counters::default());
+        counters.slow.log_from(settings.slow_log);
         let rejections = Arc::new(Rejections::default());
 
-        // The journal has a thread of its own: every message goes through it.
-        let durable = Arbiter::new().handle();
-        let feed = {
-            let (seq, depth) = (head.seq, settings.feed_depth);
-            Feed::start_in_arbiter(&durable, move |_| Feed::new(seq, depth))
-        };
-        let outbox = {
-            let (counters, clock) = (Arc::clone(&counters), Arc::clone(&clock));
-            Outbox::start_in_arbiter(&durable, move |_| Outbox::new(kept, clock, counters))
-        };
-        let archive = {
-            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
-            // On this thread, which has nothing else to do: the queries run in the store's own.
-            Archive::new(store, clock, &head, settings.maintain_every, settings.keep_audit).start()
-        };
-        let journal = {
-            let (store, clock, counters) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&counters));
-            let (feed, outbox, places) = (feed.clone(), outbox.clone(), Arc::clone(&places));
-            let (head, most) = (head.clone(), settings.most_in_commit);
-            let deps = JournalDeps { store, clock, feed, outbox, places, counters };
-            Journal::start_in_arbiter(&durable, move |_| Journal::new(deps, &head, most))
-        };
+        let PathThreads { journal: durable, twins, runtime } = PathThreads::start(settings.arbiters);
+        let recorders =
+            Recorders::start(&durable, &store, &clock, &counters, &places, &settings, &head, kept);
+        let Recorders { feed, outbox, archive, journal } = recorders;
         // A clock that was set back while the hub was down is the same case as one that is set back while it runs. That
         // it was stands in the sequence before all that is dated by it.
         let now = clock.now();
@@ -212,16 +202,14 @@ impl Hub {
         let supervisor = {
             let store = Arc::clone(&store);
             let (clock, counters, journal) = (Arc::clone(&clock), Arc::clone(&counters), journal.clone());
-            let arbiters: Vec<_> = (0..settings.arbiters.max(1)).map(|_| Arbiter::new()).collect();
             let idle = settings.idle_after.map(|after| IdlePolicy { after, above: settings.idle_above });
-            let first = arbiters[0].handle(); // there is one at least
             let (timers, heard, alarms) = (timers.clone(), Arc::clone(&heard), alarms.clone());
             let (counters, registry) = (Arc::clone(&counters), Arc::clone(&registry));
             let catalog = Arc::clone(&catalog);
             let (subscribers, dialects) = (Arc::clone(&subscribers), Arc::clone(&dialects));
             let (interpreter, devices) = (interpreter.clone().recipient(), Arc::clone(&devices));
-            Supervisor::start_in_arbiter(&first, move |_| {
-                Supervisor::new(head.number + 1, idle, arbiters, move |supervisor| TwinDeps {
+            Supervisor::start_in_arbiter(&twins[0].clone(), move |_| {
+                Supervisor::new(head.number + 1, idle, twins, move |supervisor| TwinDeps {
                     store,
                     clock,
                     journal,
@@ -413,6 +401,7 @@ impl Hub {
             settings,
             people: Arc::new(Semaphore::new(PEOPLE)),
             pairing,
+            runtime,
         }))
     }
 

@@ -96,16 +96,7 @@ pub struct ClientIdentitiesDeps {
 }
 
 struct ClientIdentitiesShared {
-    devices: Arc<KnownDevices>,
-    certificates: Arc<DeviceCertificates>,
-    directory: Arc<Directory>,
-    tree: Arc<TreeNow>,
-    tokens: Tokens,
-    renewal: TokenRenewal,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    audit: Recipient<NoteRefusal>,
-    pairing: Arc<Pairing>,
+    deps: ClientIdentitiesDeps,
     /// The number of the [`DevicesPolicy`].
     policy: AtomicU8,
     limits: Mutex<ClientLimits>,
@@ -117,36 +108,10 @@ impl ClientIdentities {
     /// Identities under `policy`. Call it inside a runtime.
     #[must_use]
     pub fn new(deps: ClientIdentitiesDeps, policy: DevicesPolicy) -> Self {
-        let ClientIdentitiesDeps {
-            devices,
-            certificates,
-            directory,
-            tree,
-            tokens,
-            renewal,
-            store,
-            clock,
-            audit,
-            pairing,
-        } = deps;
-        let (of_devices, of_people) = (devices.changes(), directory.changes());
+        let (of_devices, of_people) = (deps.devices.changes(), deps.directory.changes());
         let (limits, changes) = (Mutex::default(), watch::Sender::new(0));
         let policy = AtomicU8::new(policy.number());
-        let shared = ClientIdentitiesShared {
-            devices,
-            certificates,
-            directory,
-            tree,
-            tokens,
-            renewal,
-            store,
-            clock,
-            audit,
-            pairing,
-            policy,
-            limits,
-            changes,
-        };
+        let shared = ClientIdentitiesShared { deps, policy, limits, changes };
         let identities = Self(Arc::new(shared));
         for changes in [of_devices, of_people] {
             tokio::spawn(pass_on(changes, Arc::downgrade(&identities.0)));
@@ -163,15 +128,15 @@ impl ClientIdentities {
 
     async fn device(&self, id: &DeviceId, token: &str) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
-        let device = shared.devices.get(id).await.ok_or(ConnectRefusal::Unavailable)?;
-        let (held, found) = device.token(&shared.tokens, token).ok_or(ConnectRefusal::BadCredentials)?;
+        let device = shared.deps.devices.get(id).await.ok_or(ConnectRefusal::Unavailable)?;
+        let (held, found) = device.token(&shared.deps.tokens, token).ok_or(ConnectRefusal::BadCredentials)?;
         if device.access.is_out_of_service {
             return Err(ConnectRefusal::OutOfService);
         }
         if found == TokenMatch::Outdated {
-            let hash = shared.tokens.hash(token);
+            let hash = shared.deps.tokens.hash(token);
             held.renewed_as(&hash);
-            shared.renewal.renew(id, held.stored(), &hash);
+            shared.deps.renewal.renew(id, held.stored(), &hash);
         }
         Ok(Arc::new(DeviceClient::new(device, DeviceCredential::Token(held), Arc::clone(shared))))
     }
@@ -187,11 +152,11 @@ impl ClientIdentities {
         let user = request.username.and_then(|name| DeviceId::parse(name).ok());
         let client = DeviceId::parse(request.client_id).ok();
         let said: Vec<DeviceId> = user.iter().chain(&client).cloned().collect();
-        let mut found = shared.certificates.identify(certificate, &said, shared.clock.now()).await;
+        let mut found = shared.deps.certificates.identify(certificate, &said, shared.deps.clock.now()).await;
         // A device that says that it is another one is not let in.
         let is_another = match (&found, &user) {
             (Ok(certified), Some(user)) if certified.device.id != *user => {
-                let said = shared.devices.get(user).await;
+                let said = shared.deps.devices.get(user).await;
                 said.is_none_or(|device| device.access.exists)
             }
             _ => false,
@@ -214,7 +179,7 @@ impl ClientIdentities {
 
     /// May a client without a credential come from there, for any device or for new ones?
     fn lets_strangers_in(&self, address: IpAddr) -> bool {
-        self.policy() == DevicesPolicy::Open || self.0.pairing.window.pass(address).is_some()
+        self.policy() == DevicesPolicy::Open || self.0.deps.pairing.window.pass(address).is_some()
     }
 
     fn policy(&self) -> DevicesPolicy {
@@ -226,11 +191,11 @@ impl ClientIdentities {
         if *refusal == CertificateRefusal::Unavailable {
             return;
         }
-        self.0.certificates.log_refusal(certificate, address, refusal);
+        self.0.deps.certificates.log_refusal(certificate, address, refusal);
         let target = refusal.device().map(|device| format!("device:{device}")).unwrap_or_default();
         let detail = [("reason", Json::from(answer_to(refusal).reason()))].into_iter().collect();
         self.note(
-            AuditEntry::new(self.0.clock.now(), "", Action::DeviceRefused).with_detail(detail),
+            AuditEntry::new(self.0.deps.clock.now(), "", Action::DeviceRefused).with_detail(detail),
             &target,
             address,
         );
@@ -238,7 +203,7 @@ impl ClientIdentities {
 
     fn note(&self, entry: AuditEntry, target: &str, address: IpAddr) {
         let entry = entry.with_outcome(AuditOutcome::Refused).with_address(address).with_target(target);
-        let _ = try_send_unbounded(&self.0.audit, NoteRefusal(entry)); // gone, the hub shuts down
+        let _ = try_send_unbounded(&self.0.deps.audit, NoteRefusal(entry)); // gone, the hub shuts down
     }
 
     fn key(
@@ -247,7 +212,8 @@ impl ClientIdentities {
         request: &ConnectRequest<'_>,
     ) -> Result<Arc<dyn ClientIdentity>, ConnectRefusal> {
         let shared = &self.0;
-        let found = shared.directory.identify(Credential::Bearer(key), shared.clock.now(), request.address);
+        let found =
+            shared.deps.directory.identify(Credential::Bearer(key), shared.deps.clock.now(), request.address);
         let identity = found.map_err(|_| ConnectRefusal::BadCredentials)?;
         let id = Secret::parse(key).map_err(|_| ConnectRefusal::BadCredentials)?.id();
         if let Some(bound) = identity.bound.clone() {
@@ -276,7 +242,7 @@ impl ClientIdentities {
     /// be a password in the wrong field.
     async fn note_refusal(&self, credentials: &Credentials<'_>, address: IpAddr, now: Timestamp) {
         let device = match credentials {
-            Credentials::Device { id, .. } => self.0.devices.get(id).await,
+            Credentials::Device { id, .. } => self.0.deps.devices.get(id).await,
             _ => None,
         };
         let device = device.filter(|device| device.access.exists);
@@ -289,7 +255,7 @@ impl ClientIdentities {
         let shared = &self.0;
         let policy = self.policy();
         let usual = || AnonymousClient::new(policy, Arc::clone(shared));
-        let (pass, usual) = match (policy, shared.pairing.window.pass(address)) {
+        let (pass, usual) = match (policy, shared.deps.pairing.window.pass(address)) {
             // It may do as much without a window.
             (DevicesPolicy::Open, _) => return Ok(Arc::new(usual())),
             (DevicesPolicy::Known, pass) => (pass, Some(usual())),
@@ -318,7 +284,7 @@ impl Authenticator for ClientIdentities {
                 None => self.anonymous(request.address),
             };
         }
-        let (now, address) = (shared.clock.now(), request.address);
+        let (now, address) = (shared.deps.clock.now(), request.address);
         let name = request.username.unwrap_or_default();
         let limits = || shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
         if !limits().may_try(address, name, now) {
@@ -351,7 +317,7 @@ impl Authenticator for ClientIdentities {
         if identity.may_provision() {
             return ClientName::Free; // it may be the device, which has lost its token's answer
         }
-        match self.0.devices.get(&device).await {
+        match self.0.deps.devices.get(&device).await {
             Some(known) if !known.access.exists => ClientName::Free,
             // A device without a credential is whoever says so.
             Some(known) if identity.name().is_empty() && !known.has_credentials() => ClientName::Free,

@@ -1,5 +1,5 @@
-//! The journal: the one place where events become durable. It gathers the twins' outcomes, gives every event its place
-//! in the sequence, and commits them group by group. While one group is being committed the next gathers, so a lone
+//! The journal: the one place where events become durable. It gathers the twins' outcomes and commits them group by
+//! group; the store gives every event its place in the sequence. While one group is being committed the next gathers, so a lone
 //! message waits for nothing and a flood shares its commits. Only after the commit are receipts settled, subscribers
 //! notified and messages sent to devices.
 
@@ -16,6 +16,8 @@ use tracing::{error, info};
 use crate::backoff::Backoff;
 use crate::counters::{Counters, add, up};
 use crate::feed::Feed;
+use crate::fine_timer::FineTimer;
+use crate::gathering::GatherPace;
 use crate::mailbox::{send_reply, try_send_unbounded};
 use crate::messages::feed::Committed;
 use crate::messages::journal::{Append, Barrier, CloseJournal, OutgoingDelivered};
@@ -24,7 +26,7 @@ use crate::outbox::Outbox;
 use crate::places::Places;
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Clock, CommandStatus, Recorded};
-use twinhub_store::{AutomationChanges, Batch, CommandRecord, FleetChanges, Head, JobOp, Store, StoreError};
+use twinhub_store::{Batch, BatchPlace, CommandRecord, Head, JobOp, Store, StoreError};
 
 /// The wait before a failed commit is tried again; doubled for each further one.
 const COMMIT: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_secs(1));
@@ -47,13 +49,18 @@ pub struct JournalDeps {
 pub struct Journal {
     deps: JournalDeps,
     most_in_commit: usize,
-    next_seq: u64,
-    next_outgoing: u64,
     waiting: VecDeque<Append>,
     sent: Vec<u64>,
     /// `sent` has waited long enough for company.
     sent_is_due: bool,
     committing: bool,
+    /// The time since which [`GatherPace`] counts.
+    started: std::time::Instant,
+    pace: GatherPace,
+    /// Waits while a group fills; none while it does, and where the system has none.
+    fill_timer: Option<FineTimer>,
+    /// The next group fills before it is committed.
+    is_filling: bool,
     /// Outcomes received, and outcomes committed: a barrier waits until the second reaches the first.
     appended: u64,
     committed: u64,
@@ -67,11 +74,15 @@ pub struct Journal {
 struct CommitGroup {
     batch: Batch,
     owed: Vec<OwedReceipt>,
+    /// When its commit began, as [`crate::slow_messages::SlowMessages`] counts.
+    begun: u64,
 }
 
 struct OwedReceipt {
     receipt: Receipt,
     taken: Accepted,
+    /// The `seq` of its last event, relative to the group's place.
+    last: Option<u64>,
     pending: Arc<std::sync::atomic::AtomicU32>,
 }
 
@@ -83,12 +94,14 @@ impl Journal {
         Self {
             deps,
             most_in_commit: most_in_commit.max(1),
-            next_seq: head.seq + 1,
-            next_outgoing: head.outgoing + 1,
             waiting: VecDeque::new(),
             sent: Vec::new(),
             sent_is_due: false,
             committing: false,
+            started: std::time::Instant::now(),
+            pace: GatherPace::default(),
+            fill_timer: None,
+            is_filling: false,
             appended: 0,
             committed: 0,
             barriers: VecDeque::new(),
@@ -107,22 +120,49 @@ impl Journal {
             }
             return;
         }
+        if !self.closed && !self.sent_is_due && self.goes_on_filling(ctx) {
+            return;
+        }
         self.committing = true;
         self.sent_is_due = false;
-        let group = self.next_group();
+        self.pace.begins(self.started.elapsed());
+        let mut group = self.next_group();
         let (store, counters) = (Arc::clone(&self.deps.store), Arc::clone(&self.deps.counters));
         let work = async move {
-            let done = commit(&*store, &group.batch, &counters).await;
-            done.map(|()| group)
+            let done = commit(&*store, &mut group.batch, &counters).await;
+            done.map(|place| (group, place))
         };
         ctx.spawn(work.into_actor(self).map(|done, this, ctx| {
             this.committing = false;
             match done {
-                Ok(group) => this.settle(group),
+                Ok((group, place)) => {
+                    this.pace.ends(this.started.elapsed());
+                    this.settle(group, place);
+                }
                 Err(problem) => this.give_up(&problem),
             }
             this.commit_next(ctx);
         }));
+    }
+
+    /// Does the next group go on filling? Looks again when that is over.
+    fn goes_on_filling(&mut self, ctx: &mut Context<Self>) -> bool {
+        let (now, waiting) = (self.started.elapsed(), self.waiting.len());
+        let fill = self.pace.fill_for(now, waiting, self.most_in_commit);
+        if fill.is_zero() || self.is_filling {
+            return !fill.is_zero();
+        }
+        let Some(timer) = self.fill_timer.take() else { return false };
+        self.is_filling = true;
+        let filled = async move {
+            let has_passed = timer.wait(fill).await;
+            has_passed.then_some(timer) // one that does not wait is of no use
+        };
+        ctx.spawn(filled.into_actor(self).map(|timer, this, ctx| {
+            (this.fill_timer, this.is_filling) = (timer, false);
+            this.commit_next(ctx);
+        }));
+        true
     }
 
     /// Stops for good where another program writes to the store, so the sequence is not ours any more. Outcomes that
@@ -139,20 +179,12 @@ impl Journal {
         self.deps.counters.store_lost.set();
     }
 
-    /// Makes a group of waiting outcomes, as many as one commit takes, and gives its events their places.
+    /// Makes a group of waiting outcomes, as many as one commit takes. Its places are relative, see [`Batch`].
     fn next_group(&mut self) -> CommitGroup {
         let mut events = Vec::with_capacity(self.waiting.len());
-        let mut batch = Batch {
-            at: self.deps.clock.now(),
-            events: Arc::from([]),
-            twins: Vec::new(),
-            removed: Vec::new(),
-            commands: Vec::new(),
-            outgoing: Vec::new(),
-            automation: AutomationChanges::default(),
-            fleet: FleetChanges::default(),
-            sent: std::mem::take(&mut self.sent),
-        };
+        let sent = std::mem::take(&mut self.sent);
+        let mut batch = Batch { sent, ..Batch::empty(self.deps.clock.now()) };
+        let mut seq = BatchPlace::RELATIVE.first_seq - 1;
         let mut latest = HashMap::new();
         let mut owed = Vec::with_capacity(self.waiting.len());
         while events.len() < self.most_in_commit
@@ -167,15 +199,14 @@ impl Journal {
                 automation,
                 fleet,
                 receipt,
-                mut taken,
+                taken,
                 pending,
             } = append;
+            let last = (!happened.is_empty()).then(|| seq + happened.len() as u64);
             for event in happened {
-                events.push(Arc::new(Recorded::new(self.next_seq, event)));
-                taken.seq = Some(self.next_seq);
-                self.next_seq += 1;
+                seq += 1;
+                events.push(Arc::new(Recorded::new(seq, event)));
             }
-            let seq = self.next_seq - 1;
             batch.twins.extend(state.map(|twin| (seq, *twin)));
             for record in commands {
                 // Of one that changed more than once in this batch, the last.
@@ -189,20 +220,20 @@ impl Journal {
             }
             batch.removed.extend(removed.map(|number| (seq, number)));
             for mut message in outgoing {
-                message.id = self.next_outgoing;
-                self.next_outgoing += 1;
+                message.id = BatchPlace::RELATIVE.first_outgoing + batch.outgoing.len() as u64;
                 batch.outgoing.push(message);
             }
-            owed.push(OwedReceipt { receipt, taken, pending });
+            owed.push(OwedReceipt { receipt, taken, last, pending });
         }
         batch.events = events.into();
         batch.commands = latest.into_values().collect();
-        CommitGroup { batch, owed }
+        CommitGroup { batch, owed, begun: self.deps.counters.slow.now() }
     }
 
     /// Settles a group after the commit: the feed first, because people wait there in real time.
-    fn settle(&mut self, CommitGroup { batch, owed }: CommitGroup) {
+    fn settle(&mut self, CommitGroup { batch, owed, begun }: CommitGroup, place: BatchPlace) {
         let counters = Arc::clone(&self.deps.counters);
+        let mut timed = counters.slow.committed(begun, &batch.events);
         let removed = batch.removed.iter().map(|(_, number)| *number);
         self.deps.places.commit(batch.twins.iter().map(|(_, twin)| twin), removed);
         if let Some(last) = batch.events.last() {
@@ -222,13 +253,16 @@ impl Journal {
         }
         add(&counters.inputs_committed, owed.len() as u64);
         self.committed += owed.len() as u64;
-        for OwedReceipt { receipt, taken, pending } in owed {
+        for OwedReceipt { mut receipt, mut taken, last, pending } in owed {
+            taken.seq = last.map(|last| place.seq(last)).or(taken.seq);
             if taken.repeated {
                 up(&counters.inputs_repeated);
             }
             pending.fetch_sub(1, Ordering::AcqRel);
+            timed.add(&mut receipt, taken.seq);
             receipt.settle(Ok(taken));
         }
+        timed.settled();
         self.release_barriers();
     }
 
@@ -251,11 +285,11 @@ impl Journal {
 }
 
 /// Commits `batch`, however often that takes. A batch that may have been committed, because the answer
-/// got lost, is committed again: the store knows it by its first event.
+/// got lost, is committed again: the store knows it by the mark of its first try.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] alone: no try can succeed.
-async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) -> Result<(), StoreError> {
+async fn commit(store: &dyn Store, batch: &mut Batch, counters: &Counters) -> Result<BatchPlace, StoreError> {
     let nothing = batch.events.is_empty()
         && batch.outgoing.is_empty()
         && batch.sent.is_empty()
@@ -264,19 +298,19 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) -> Result
         && batch.automation.is_empty()
         && batch.fleet.is_empty();
     if nothing {
-        return Ok(()); // repeats alone: they had only to wait for their originals
+        return Ok(BatchPlace::RELATIVE); // repeats alone: they had only to wait for their originals
     }
     let mut tries = 0;
     loop {
         let began = Instant::now();
         match store.commit(batch).await {
-            Ok(()) => {
+            Ok(place) => {
                 up(&counters.commits);
                 add(&counters.commit_micros, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
                 if counters.store_failing.swap(0, Ordering::AcqRel) == 1 {
                     info!("the store takes commits again");
                 }
-                return Ok(());
+                return Ok(place);
             }
             Err(problem @ StoreError::Conflict { .. }) => {
                 up(&counters.commits_failed);
@@ -296,16 +330,22 @@ async fn commit(store: &dyn Store, batch: &Batch, counters: &Counters) -> Result
 
 impl Actor for Journal {
     type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        self.fill_timer = FineTimer::new(); // on the runtime of this thread
+    }
 }
 
 impl Handler<Append> for Journal {
     type Result = ();
 
-    fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
+    fn handle(&mut self, mut append: Append, ctx: &mut Context<Self>) {
         if self.closed {
             return; // its receipt is lost, so no caller is told that it was accepted
         }
+        self.deps.counters.slow.handed_over(&mut append.receipt);
         self.appended += 1;
+        self.pace.arrives(self.started.elapsed());
         self.waiting.push_back(append);
         self.commit_next(ctx);
     }

@@ -45,6 +45,8 @@ mod backoff;
 mod delivery;
 mod device_certificates;
 mod device_tokens;
+mod fine_timer;
+mod gathering;
 mod known_devices;
 mod limit_watch;
 mod token_renewal;
@@ -68,6 +70,7 @@ pub mod log_throttle;
 pub mod mailbox;
 pub mod places;
 pub mod silence;
+pub mod slow_messages;
 #[cfg(test)]
 mod testkit;
 pub mod webhook_destinations;

@@ -119,6 +119,13 @@ impl PlacesRead<'_> {
         self.0.devices.get(device).is_some_and(|place| place.is_within(reach, device))
     }
 
+    /// Stands a device beyond reach in this group?
+    #[must_use]
+    pub fn is_shared(&self, reach: &Reach, group: &str) -> bool {
+        let mut in_it = self.0.devices.iter().filter(|(_, place)| *place.group == *group);
+        in_it.any(|(device, place)| !place.is_within(reach, device))
+    }
+
     /// Is there such a device?
     #[must_use]
     pub fn knows(&self, device: &DeviceId) -> bool {
@@ -259,6 +266,7 @@ mod tests {
         assert!(!places.read().has_number(&hall, DeviceNumber(2)));
         assert!(!places.read().has_number(&Reach::everywhere(), DeviceNumber(3)));
         assert_eq!(places.owned("ann"), 2);
+        assert!(places.read().is_shared(&hall, "yard") && !places.read().is_shared(&hall, "hall"));
 
         commit(&[twin("pump", 1, "bob", "yard")], &[]);
         assert!(!places.read().has(&hall, &pump), "moved away");

@@ -9,7 +9,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, WeakAddr, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, Addr, Arbiter, ArbiterHandle, AsyncContext, Context, Handler, WeakAddr, WrapFuture,
+};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::warn;
@@ -55,7 +57,7 @@ pub struct Supervisor {
     deaths: HashMap<DeviceId, Deaths>,
     idle: Option<IdlePolicy>,
     started: Instant,
-    arbiters: Vec<Arbiter>,
+    arbiters: Vec<ArbiterHandle>,
     make_deps: Option<MakeTwinDeps>,
     deps: Option<Arc<TwinDeps>>,
 }
@@ -102,7 +104,7 @@ impl Supervisor {
     pub fn new(
         next_number: i64,
         idle: Option<IdlePolicy>,
-        arbiters: Vec<Arbiter>,
+        arbiters: Vec<ArbiterHandle>,
         surroundings: impl FnOnce(Addr<Self>) -> TwinDeps + Send + 'static,
     ) -> Self {
         Self {
@@ -255,12 +257,12 @@ impl Supervisor {
         self.twins.insert(id, Slot::Live { addr: addr.downgrade(), incarnation, used: self.seconds() });
     }
 
-    fn arbiter(&self, id: &DeviceId) -> actix::ArbiterHandle {
+    fn arbiter(&self, id: &DeviceId) -> ArbiterHandle {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
         #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
         let index = hasher.finish() as usize % self.arbiters.len().max(1);
-        self.arbiters.get(index).map_or_else(Arbiter::current, Arbiter::handle)
+        self.arbiters.get(index).cloned().unwrap_or_else(Arbiter::current)
     }
 
     /// Starts a twin again from the store once the outcomes of its last incarnation are in there.

@@ -36,9 +36,10 @@ const GRAIN_MS: i64 = 10;
 const FAR_MS: i64 = 10_000;
 /// The longest sleep while anything waits: the clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// Twins woken at once; the rest follows in the next turn, so that a start after a long night wakes
-/// a million twins without filling memory with their messages.
-const MOST_AT_ONCE: usize = 2_000;
+/// Twins woken at once; the rest follows in the next turn, a millisecond later: so a message waits that long at most for
+/// the many whose time has come together, and a start after a long night wakes a million twins without filling memory
+/// with their messages.
+const MOST_AT_ONCE: usize = 200;
 const BETWEEN_TURNS: Duration = Duration::from_millis(20);
 /// A twin that could not be woken is tried again after this.
 const AGAIN_MS: i64 = 1_000;
@@ -52,6 +53,8 @@ pub struct Timers {
     /// None before [`StartTimers`].
     begun: Option<StartTimers>,
     wheel: BTreeMap<Timestamp, Vec<WakeTarget>>,
+    /// Sleepers that are due, in order, and wait for their turn.
+    due: VecDeque<WakeTarget>,
     heard: Arc<HeardSince>,
     /// The sleep until the next look at the clock, and when it ends.
     sleeping: Option<(SpawnHandle, Instant)>,
@@ -85,6 +88,7 @@ impl Timers {
             clock,
             begun: None,
             wheel: BTreeMap::new(),
+            due: VecDeque::new(),
             heard,
             sleeping: None,
             compared,
@@ -150,7 +154,8 @@ impl Timers {
         self.compared = (now, self.clock.uptime_ms());
         self.heard.begin_again(now);
         let mut devices = BTreeSet::new();
-        for sleeper in std::mem::take(&mut self.wheel).into_values().flatten() {
+        let waiting = std::mem::take(&mut self.wheel).into_values().flatten();
+        for sleeper in self.due.drain(..).chain(waiting) {
             if let WakeTarget::Twin(device) = sleeper {
                 devices.insert(device);
             }
@@ -186,24 +191,17 @@ impl Timers {
         }
         let now = self.clock.now();
         self.compared = (now, self.clock.uptime_ms());
-        let mut woken = 0;
-        while woken < MOST_AT_ONCE
-            && let Some(mut first) = self.wheel.first_entry()
+        while let Some(first) = self.wheel.first_entry()
             && *first.key() <= now
         {
-            let due = first.get_mut();
-            let rest = due.split_off(due.len().min(MOST_AT_ONCE - woken));
-            let due = std::mem::replace(due, rest);
-            if first.get().is_empty() {
-                first.remove();
-            }
-            woken += due.len();
-            for who in due {
-                match who {
-                    WakeTarget::Twin(device) => self.wake(device, ctx),
-                    WakeTarget::Automation => self.tell_automation(),
-                    WakeTarget::Dialects => self.tell_dialects(),
-                }
+            self.due.extend(first.remove());
+        }
+        for _ in 0..MOST_AT_ONCE {
+            match self.due.pop_front() {
+                Some(WakeTarget::Twin(device)) => self.wake(device, ctx),
+                Some(WakeTarget::Automation) => self.tell_automation(),
+                Some(WakeTarget::Dialects) => self.tell_dialects(),
+                None => break,
             }
         }
         self.sleep(ctx);
@@ -266,8 +264,9 @@ impl Timers {
     }
 
     fn sleep(&mut self, ctx: &mut Context<Self>) {
-        let Some((first, _)) = self.wheel.first_key_value() else { return };
-        let first = if self.to_tell.is_empty() { *first } else { Timestamp::default() };
+        let has_turn = !self.to_tell.is_empty() || !self.due.is_empty();
+        let first = if has_turn { Some(Timestamp::default()) } else { self.wheel.keys().next().copied() };
+        let Some(first) = first else { return };
         let wait = first.millis() - self.hub_time().millis();
         let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
         let wait = wait.clamp(BETWEEN_TURNS / 20, LONGEST_SLEEP);

@@ -152,14 +152,17 @@ impl TwinActor {
         let deleted = deleted && outcome.is_ok(); // or it was for one who had the id before, and this one lives on
         match outcome {
             // Woken too early, as most are: nobody waits to hear that nothing came of it.
-            Ok(outcome) if woken && outcome == Outcome::default() => receipt.settle(Ok(Accepted::default())),
+            Ok(outcome) if woken && outcome == Outcome::default() => {
+                receipt.settle(Ok(Accepted::default()));
+                self.limits.look(&twin, had_limits, now, &self.deps.alarms);
+            }
             Ok(outcome) => {
                 self.deps.share(&mut twin);
                 self.commit(&twin, outcome, deleted, receipt, want_twin);
                 match deleted {
                     // A reader finds no twin from now on, before the first subscriber gets the event.
                     true => *twin = Twin::new(twin.id.clone(), twin.number, now),
-                    false => self.limits.look(&twin, had_limits, &self.deps.alarms),
+                    false => self.limits.look(&twin, had_limits, now, &self.deps.alarms),
                 }
             }
             Err(refusal) => {
@@ -195,7 +198,9 @@ impl TwinActor {
     fn arm(&mut self, now: Timestamp) {
         let twin = self.twin.read();
         let silent = twin.silent_at(self.deps.heard.hearing(), now);
-        let Some(at) = [twin.wake_at(now), silent].into_iter().flatten().min() else { return };
+        let Some(at) = [twin.wake_at(now), silent, self.limits.due_at()].into_iter().flatten().min() else {
+            return;
+        };
         if self.armed.is_none_or(|armed| at < armed) {
             self.armed = Some(at);
             let _ = try_send_unbounded(&self.deps.timers, Arm { device: twin.id.clone(), at });
@@ -318,9 +323,12 @@ impl TwinActor {
             let twin = self.twin.read();
             (twin.id.clone(), twin.number)
         };
+        let is_all_stored = self.pending.load(Ordering::Acquire) == 0;
         let lookup = async move {
             // Events that were handed over before must be in the store before the store is asked.
-            committed(&deps.journal).await;
+            if !is_all_stored {
+                committed(&deps.journal).await;
+            }
             question.ask(&deps, &device, number).await
         };
         ctx.spawn(
@@ -442,6 +450,7 @@ impl Handler<ApplyInput> for TwinActor {
     type Result = ();
 
     fn handle(&mut self, mut take: ApplyInput, ctx: &mut Context<Self>) {
+        self.deps.counters.slow.taken_up(&mut take.receipt);
         self.set_window(&mut take.input);
         match self.needed_lookup(&take.input) {
             Some(question) => self.apply_after_lookup(question, take, ctx),

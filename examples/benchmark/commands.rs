@@ -41,11 +41,7 @@ struct StepTimes {
 
 /// Measures both brokers.
 pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
-    let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
-    for (name, outside) in [("embedded", None), ("mosquitto", outside)] {
-        if name == "mosquitto" && outside.is_none() {
-            continue;
-        }
+    for (name, outside) in bench.brokers() {
         let dir = bench.disk_dir()?;
         let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
         let devices = devices(&hub).await?;

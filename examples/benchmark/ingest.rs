@@ -132,7 +132,7 @@ async fn measure(
 }
 
 /// The same messages through the broker to one QoS 1 subscriber that does nothing with them.
-async fn broker_alone(broker: SocketAddr, load: Load) -> Result<f64> {
+pub async fn broker_alone(broker: SocketAddr, load: Load) -> Result<f64> {
     let mut subscriber = MqttClient::connect(broker, "limit").await?;
     subscriber.subscribe("iot/devices/#").await?;
     let began = Instant::now();

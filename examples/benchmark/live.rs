@@ -1,5 +1,4 @@
-//! From publish to WebSocket: how long it takes, and how many can listen. The aim for the median is that of
-//! the fastest of four other systems with its store on disk.
+//! The number of listeners on WebSockets, and the time of a message to one of them beside other work.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,35 +11,11 @@ use crate::Bench;
 use crate::load::{self, Load, topic};
 use crate::mqtt::MqttMessage;
 use crate::program::HubProgram;
-use crate::report::{Aim, BenchmarkReport, at, millis};
+use crate::report::{Aim, BenchmarkReport};
 use crate::websocket::{Subscriber, contains};
 
 const DEVICES: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Publish → WebSocket at 1,000 messages a second.
-pub async fn latency(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
-    let outside = bench.mosquitto.as_ref().map(|mosquitto| mosquitto.address);
-    for (name, outside) in [("embedded", None), ("mosquitto", outside)] {
-        if name == "mosquitto" && outside.is_none() {
-            continue;
-        }
-        let (dir, hub) = warm_hub(bench, outside).await?;
-        let mut times = delays(hub.http, hub.mqtt, bench.seconds).await?;
-        hub.stop().await?;
-        drop(dir);
-        times.sort_unstable();
-        let within = |percent| millis(at(&times, percent));
-        report.add(format!("publish → WebSocket at 1,000/s, {name}, p50"), within(50), "ms", Aim::Below(1.6));
-        report.add(
-            format!("publish → WebSocket at 1,000/s, {name}, p99"),
-            within(99),
-            "ms",
-            Aim::Below(10.0),
-        );
-    }
-    Ok(())
-}
 
 /// 200 subscribers, 500 messages a second, each to all of them.
 pub async fn fan_out(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
@@ -48,7 +23,7 @@ pub async fn fan_out(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> 
     const CONNECTIONS: u32 = 50;
     let each = 10 * bench.seconds;
     let expected = u64::from(each * CONNECTIONS);
-    let (_dir, hub) = warm_hub(bench, None).await?;
+    let (_dir, hub) = warm_hub(bench).await?;
     let mut listeners = JoinSet::new();
     for _ in 0..SUBSCRIBERS {
         let mut subscriber = Subscriber::connect(hub.http).await?;
@@ -84,20 +59,16 @@ pub async fn fan_out(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> 
 }
 
 /// A hub that knows a thousand devices.
-pub async fn warm_hub(bench: &Bench, outside: Option<SocketAddr>) -> Result<(tempfile::TempDir, HubProgram)> {
+pub async fn warm_hub(bench: &Bench) -> Result<(tempfile::TempDir, HubProgram)> {
     let dir = bench.disk_dir()?;
-    let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;
+    let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
     Load::hello(DEVICES, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(crate::ingest::count(DEVICES), PATIENCE).await?;
     Ok((dir, hub))
 }
 
-/// The time from writing each message to its broker to reading it from the WebSocket.
-async fn delays(http: SocketAddr, mqtt: SocketAddr, seconds: u32) -> Result<Vec<Duration>> {
-    Ok(timed(http, mqtt, seconds, Instant::now()).await?.into_iter().map(|(_, delay)| delay).collect())
-}
-
-/// The same with when each was written, from `base` on. 1,000 messages a second.
+/// The time from writing each message to its broker to reading it from the WebSocket, with when it was written, from
+/// `base` on. 1,000 messages a second.
 pub async fn timed(
     http: SocketAddr,
     mqtt: SocketAddr,
@@ -112,12 +83,10 @@ pub async fn timed(
         while times.len() < usize::try_from(each * CONNECTIONS)? {
             let frame = subscriber.next().await?;
             let now = base.elapsed();
-            if contains(&frame[..frame.len().min(40)], br#""type":"lagged""#) {
+            if is_lagged(frame) {
                 bail!("the subscriber lagged");
             }
-            if let Some(sent) = sent_at(frame) {
-                times.push((sent, now.saturating_sub(sent)));
-            }
+            times.extend(sent_times(frame).map(|sent| (sent, now.saturating_sub(sent))));
         }
         Ok(times)
     });
@@ -159,10 +128,26 @@ pub async fn paced(
     Ok(tasks)
 }
 
-/// The reading called `sent`, in microseconds.
-pub fn sent_at(frame: &[u8]) -> Option<Duration> {
-    const NAME: &[u8] = br#""sent":"#;
-    let start = frame.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
-    let digits = frame[start..].iter().take_while(|byte| byte.is_ascii_digit());
-    Some(Duration::from_micros(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))))
+/// The readings called `sent`, in microseconds, one of each event in the frame.
+pub fn sent_times(frame: &[u8]) -> impl Iterator<Item = Duration> {
+    numbers(frame, br#""sent":"#).map(Duration::from_micros)
+}
+
+/// True of the frame that says that events were skipped.
+pub fn is_lagged(frame: &[u8]) -> bool {
+    contains(&frame[..frame.len().min(40)], br#""type":"lagged""#)
+}
+
+/// The number of events that the frame says were skipped.
+pub fn missed(frame: &[u8]) -> u64 {
+    if is_lagged(frame) { numbers(frame, br#""missed":"#).next().unwrap_or_default() } else { 0 }
+}
+
+/// The whole numbers behind each `name`.
+fn numbers(frame: &[u8], name: &'static [u8]) -> impl Iterator<Item = u64> {
+    let found = frame.windows(name.len()).enumerate().filter(move |(_, window)| *window == name);
+    found.map(move |(start, _)| {
+        let digits = frame[start + name.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+        digits.fold(0, |number: u64, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
+    })
 }

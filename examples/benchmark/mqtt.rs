@@ -46,9 +46,7 @@ impl MqttClient {
 
     /// The same over a connection that is there.
     pub async fn over(stream: impl BrokerStream + 'static, client_id: &str) -> Result<Self> {
-        let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec(); // clean session, no keep-alive
-        put_text(&mut body, client_id);
-        Self::introduce(stream, &body).await
+        Self::introduce(stream, &connect_body(client_id)).await
     }
 
     /// Connects from an address of this machine as a device with a password.
@@ -181,11 +179,7 @@ impl MqttClient {
     }
 
     fn put_publish(&mut self, message: &MqttMessage) {
-        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-        let mut head = Vec::with_capacity(message.topic.len() + 4);
-        put_text(&mut head, &message.topic);
-        head.extend(self.next_id.to_be_bytes());
-        put_packet(&mut self.outgoing, 0x32, &[&head, &message.payload]);
+        put_publish(&mut self.outgoing, &mut self.next_id, message);
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -244,6 +238,26 @@ fn packet_at(bytes: &[u8], start: usize) -> Option<Packet> {
         }
     }
     None
+}
+
+/// Puts a CONNECT with a clean session.
+pub fn put_connect(into: &mut Vec<u8>, client_id: &str) {
+    put_packet(into, 0x10, &[&connect_body(client_id)]);
+}
+
+/// Puts a PUBLISH at QoS 1 with the id after `last_id`, which it becomes.
+pub fn put_publish(into: &mut Vec<u8>, last_id: &mut u16, message: &MqttMessage) {
+    *last_id = last_id.checked_add(1).unwrap_or(1);
+    let mut head = Vec::with_capacity(message.topic.len() + 4);
+    put_text(&mut head, &message.topic);
+    head.extend(last_id.to_be_bytes());
+    put_packet(into, 0x32, &[&head, &message.payload]);
+}
+
+fn connect_body(client_id: &str) -> Vec<u8> {
+    let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec(); // clean session, no keep-alive
+    put_text(&mut body, client_id);
+    body
 }
 
 fn put_packet(into: &mut Vec<u8>, first: u8, parts: &[&[u8]]) {

@@ -43,7 +43,7 @@ pub struct MosquittoProcess {
 
 /// A broker of the program's kind alone, to measure what it can pass on.
 pub struct BareBroker {
-    _child: Child,
+    child: Child,
     pub address: SocketAddr,
 }
 
@@ -163,17 +163,26 @@ impl HubProgram {
 
     /// Its resident memory, in MB (10^6 bytes).
     pub fn resident_mb(&self) -> Result<f64> {
-        let pid = self.child.id().context("it has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        Ok(kib.context("no VmRSS in /proc")? * 1024.0 / 1e6)
+        resident_mb(&self.child)
     }
 
     /// The processor time that it has used so far, in ms.
     pub fn processor_ms(&self) -> Result<f64> {
         processor_ms(&self.child)
+    }
+
+    /// Switches of its threads from one to another so far, those that wait and those that are made to. A thread that
+    /// has ended takes its own with it.
+    pub fn switches(&self) -> Result<f64> {
+        let pid = self.child.id().context("it has ended")?;
+        let mut switches = 0.0;
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            // One that ends just now is left out.
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
+            let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+            switches += counts.filter_map(|(_, count)| count.trim().parse::<f64>().ok()).sum::<f64>();
+        }
+        Ok(switches)
     }
 
     /// Ends it as a service manager would, and waits for that.
@@ -248,8 +257,22 @@ impl BareBroker {
         let me: PathBuf = std::env::current_exe()?;
         let child = silent(Command::new(me).args(["--bare-broker", &address.to_string()])).spawn()?;
         listening(address).await?;
-        Ok(Self { _child: child, address })
+        Ok(Self { child, address })
     }
+
+    /// Its resident memory, in MB (10^6 bytes).
+    pub fn resident_mb(&self) -> Result<f64> {
+        resident_mb(&self.child)
+    }
+}
+
+fn resident_mb(child: &Child) -> Result<f64> {
+    let pid = child.id().context("it has ended")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    Ok(kib.context("no VmRSS in /proc")? * 1024.0 / 1e6)
 }
 
 fn processor_ms(child: &Child) -> Result<f64> {

@@ -6,12 +6,15 @@ use serde_json::{Map, Value, json};
 
 /// The results so far.
 #[derive(Default)]
-pub struct BenchmarkReport(Vec<ReportRow>);
+pub struct BenchmarkReport {
+    pub rows: Vec<ReportRow>,
+}
 
-struct ReportRow {
-    name: String,
-    value: f64,
-    unit: &'static str,
+/// One result.
+pub struct ReportRow {
+    pub name: String,
+    pub value: f64,
+    pub unit: &'static str,
     aim: Aim,
 }
 
@@ -29,18 +32,18 @@ impl BenchmarkReport {
     pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, aim: Aim) {
         let row = ReportRow { name: name.into(), value, unit, aim };
         println!("  {}", row.line());
-        self.0.push(row);
+        self.rows.push(row);
     }
 
     /// The table and the line of JSON.
     pub fn print(&self) {
         println!("\n{:<58} {:>12} {:<10} {:<16}", "what", "measured", "", "aim");
         println!("{}", "─".repeat(100));
-        for row in &self.0 {
+        for row in &self.rows {
             println!("{}", row.line());
         }
         let results: Map<String, Value> =
-            self.0.iter().map(|row| (format!("{} [{}]", row.name, row.unit), json!(row.value))).collect();
+            self.rows.iter().map(|row| (format!("{} [{}]", row.name, row.unit), json!(row.value))).collect();
         println!("\n{}", Value::Object(results));
     }
 }
@@ -77,7 +80,7 @@ fn mark(met: bool) -> &'static str {
 }
 
 /// Three digits or so.
-fn figure(value: f64) -> String {
+pub fn figure(value: f64) -> String {
     match value {
         v if v >= 100.0 => group(&format!("{v:.0}")),
         v if v >= 10.0 => format!("{v:.1}"),

@@ -24,7 +24,7 @@ pub async fn idle(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     report.add("start to ready, empty store", hub.started_in.as_secs_f64(), "s", Aim::Below(0.3));
     Load::hello(1_000, 50).publish(hub.mqtt, PATIENCE).await?;
     hub.committed(1_000.0, PATIENCE).await?;
-    report.add("resident, idle with 1,000 devices", settled(&hub).await?, "MB", Aim::Below(40.0));
+    report.add("resident, idle with 1,000 devices", settled(&hub).await?, "MB", Aim::Below(25.0));
     hub.stop().await
 }
 
@@ -62,6 +62,31 @@ pub async fn many(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
         report.add(format!("start to ready, {twins} devices"), hub.started_in.as_secs_f64(), "s", start);
         hub.stop().await?;
     }
+    of_a_twin(bench, report).await
+}
+
+/// The memory of a twin with three readings: the difference between two hubs, one with twice as many.
+async fn of_a_twin(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
+    const TWINS: u64 = 100_000;
+    if bench.twins < TWINS {
+        return Ok(());
+    }
+    let mut resident = Vec::new();
+    for twins in [TWINS, 2 * TWINS] {
+        let dir = bench.disk_dir()?;
+        let hub = HubProgram::start(&bench.program, dir.path(), None).await?;
+        Load::hello(twins, 500).publish(hub.mqtt, PATIENCE).await?;
+        hub.committed(count(twins), PATIENCE).await?;
+        resident.push(settled(&hub).await? * 1e6);
+        hub.stop().await?;
+    }
+    let each = (resident[1] - resident[0]) / count(TWINS);
+    report.add(
+        format!("memory of a twin with three readings, of {TWINS}"),
+        each,
+        "bytes",
+        Aim::Below(1_200.0),
+    );
     Ok(())
 }
 
@@ -157,14 +182,19 @@ async fn settled(hub: &HubProgram) -> Result<f64> {
 }
 
 /// The same where so many half seconds without a new least are enough.
-pub async fn settled_for(hub: &HubProgram, at_rest: u32) -> Result<f64> {
+pub async fn settled_for(hub: &HubProgram, looks: u32) -> Result<f64> {
+    at_rest(|| hub.resident_mb(), looks).await
+}
+
+/// The least of what is read twice a second, once it got no less for so many looks.
+pub async fn at_rest(read: impl Fn() -> Result<f64>, looks: u32) -> Result<f64> {
     let (mut least, mut since) = (f64::INFINITY, 0);
     for _ in 0..LONGEST_REST {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let resident = hub.resident_mb()?;
+        let resident = read()?;
         since = if resident < least * 0.999 { 0 } else { since + 1 };
         least = least.min(resident);
-        if since >= at_rest {
+        if since >= looks {
             break;
         }
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::Bench;
-use crate::live::{paced, sent_at, warm_hub};
+use crate::live::{paced, sent_times, warm_hub};
 use crate::load::topic;
 use crate::mqtt::MqttMessage;
 use crate::report::{Aim, BenchmarkReport, at, millis};
@@ -37,7 +37,7 @@ enum EventSource {
 
 pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     for (name, source) in [("/api/ws", EventSource::ApiWs), ("Socket.IO", EventSource::SocketIo)] {
-        let (_dir, hub) = warm_hub(bench, None).await?;
+        let (_dir, hub) = warm_hub(bench).await?;
         let times = delays(source, hub.http, hub.mqtt, bench.seconds).await?;
         let resident = hub.resident_mb()?;
         hub.stop().await?;
@@ -86,7 +86,7 @@ async fn delays(
                 let frame = subscriber.next().await?;
                 if frame == b"2" {
                     subscriber.answer_ping().await?;
-                } else if let Some(sent) = sent_at(frame) {
+                } else if let Some(sent) = sent_times(frame).next() {
                     times.push(base.elapsed().saturating_sub(sent));
                 }
             }

@@ -19,6 +19,7 @@ mod m0014_scopes;
 mod m0015_device_access;
 mod m0016_web_tokens;
 mod m0017_certificates;
+mod m0018_pieces;
 
 use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_device_access::Migration),
             Box::new(m0016_web_tokens::Migration),
             Box::new(m0017_certificates::Migration),
+            Box::new(m0018_pieces::Migration),
         ]
     }
 }

@@ -126,13 +126,7 @@ impl FromStr for DialectName {
     }
 }
 
-impl TryFrom<String> for DialectName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
+super::values::from_string!(DialectName, AccessRole, DialectAccess);
 
 impl FromStr for AccessRole {
     type Err = String;
@@ -145,14 +139,6 @@ impl FromStr for AccessRole {
                 "`{text}` is no role of callers without a credential: that is viewer or operator"
             )),
         }
-    }
-}
-
-impl TryFrom<String> for AccessRole {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
     }
 }
 
@@ -170,14 +156,6 @@ impl FromStr for DialectAccess {
         let AccessRole(role) = role.parse().map_err(wrong)?;
         let group = group.map(GroupId::parse).transpose().map_err(|error| wrong(error.to_string()))?;
         Ok(Self { dialect: dialect.parse().map_err(wrong)?, role, group })
-    }
-}
-
-impl TryFrom<String> for DialectAccess {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
     }
 }
 

@@ -103,6 +103,7 @@ impl Options {
             http_connections,
             log,
             log_format,
+            slow_log,
             body_limit,
             key_file,
             firmware_limit,

@@ -89,7 +89,7 @@ mod tests {
             mqtt-retained-total = '256MiB'\nmqtt-sessions = 100\nmqtt-session-messages = 100\nmqtt-session-limit = '1MiB'\n\
              mqtt-sessions-total = '256MiB'\nsensor-data-topic = 'plant/+/data'\nsensor-data-device = 'plant'\nmosquitto-files = 'm'\nmosquitto-pid-file = 'p'\ndevices = 'known'\nunknown-devices = 'reject'\ndevice-clock-ahead = '2d'\ndevice-clock-behind = 'never'\nrules = 'r'\ncors = ['http://a']\n\
             hosts = ['hub.example.com']\nhttp-connections = 500\nlog = 'debug'\n\
-            log-format = 'json'\nbody-limit = '2MiB'\nimport-limit = '1GiB'\nfirmware-limit = '1GB'\nkey-file = 'k'\npublic-url = 'https://h'\nidle-after = 'never'\nfirst-silence = '5m'\nretention = '1d'\n\
+            log-format = 'json'\nslow-log = 'never'\nbody-limit = '2MiB'\nimport-limit = '1GiB'\nfirmware-limit = '1GB'\nkey-file = 'k'\npublic-url = 'https://h'\nidle-after = 'never'\nfirst-silence = '5m'\nretention = '1d'\n\
             keep-readings = '30d'\nkeep-runs = '90d'\nrule-secrets = ['HOOK']\nwebhook-allow = ['127.0.0.1:9000', 'hooks.local']\nwebhook-private-redirects = true\nregistration = 'open'\ndialect-access = ['002=viewer']\ndialects.003.access = 'viewer'\nweather-key = 'k'\nweather-city = 'Oslo'\nweather-url = 'https://w'\noidc-issuer = 'https://i'\noidc-client-id = 'c'\noidc-client-secret = 's'\noidc-client-secret-file = 'f'\noidc-scopes = ['openid']\n\
             oidc-groups-claim = 'g'\noidc-roles = ['a=admin']\noidc-name = 'n'\nopen = true\nopen-to-network = false\n";
         parse::<Options>(Path::new("twinhub.toml"), text).unwrap();

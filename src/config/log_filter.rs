@@ -62,13 +62,7 @@ impl FromStr for LogFilter {
     }
 }
 
-impl TryFrom<String> for LogFilter {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
+super::values::from_string!(LogFilter);
 
 fn expected() -> String {
     format!("one of {}, or parts with their levels such as info,twinhub_mqtt=debug", LEVELS.join(", "))

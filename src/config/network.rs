@@ -56,13 +56,7 @@ impl FromStr for ProxyNetwork {
     }
 }
 
-impl TryFrom<String> for ProxyNetwork {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
+super::values::from_string!(ProxyNetwork);
 
 impl fmt::Display for ProxyNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -168,13 +168,7 @@ impl FromStr for OidcGroup {
     }
 }
 
-impl TryFrom<String> for OidcGroup {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
+super::values::from_string!(OidcGroup);
 
 impl fmt::Display for OidcGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

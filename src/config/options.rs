@@ -166,6 +166,10 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
+    /// A message that takes so long from its coming to its acknowledgement is logged with the time of each stage; or `never` [default: 1s]
+    #[arg(long, env = "TWINHUB_SLOW_LOG", value_name = "TIME")]
+    pub slow_log: Option<DurationOrNever>,
+
     /// The largest request body that is read: `1MiB`, `512KiB`, or bytes [default: 1MiB]
     #[arg(long, env = "TWINHUB_BODY_LIMIT", value_name = "SIZE")]
     pub body_limit: Option<ByteSize>,

@@ -60,21 +60,7 @@ impl FromStr for SensorDevice {
     }
 }
 
-impl TryFrom<String> for SensorTopic {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for SensorDevice {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
+super::values::from_string!(SensorTopic, SensorDevice);
 
 impl fmt::Display for SensorTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -334,6 +334,7 @@ impl FromStr for Mqtt {
     }
 }
 
+/// Has values be read from a configuration file as they are from a flag.
 macro_rules! from_string {
     ($($type:ty),*) => {$(
         impl TryFrom<String> for $type {
@@ -345,6 +346,8 @@ macro_rules! from_string {
         }
     )*};
 }
+
+pub(super) use from_string;
 
 from_string!(
     DurationValue,

@@ -67,21 +67,7 @@ impl FromStr for CityName {
     }
 }
 
-impl TryFrom<String> for WeatherUrl {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for CityName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
+super::values::from_string!(WeatherUrl, CityName);
 
 impl fmt::Display for WeatherUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,7 @@ const link = byId("link"), search = byId("search"), rows = byId("rows");
 /** Rows by device id. */
 const shown = new Map();
 /** The last event seen: a new connection goes on from there. */
-let seq = null;
+let cursor = null;
 let waitMs = 500;
 
 /** Makes an element; text is always text, never markup. */
@@ -134,19 +134,19 @@ function connect() {
   socket.onmessage = ({ data }) => {
     const frame = JSON.parse(data);
     if (frame.type === "hello") {
-      const since = seq === null ? {} : { since: seq };
+      const since = cursor === null ? {} : { since: cursor };
       socket.send(JSON.stringify({ type: "subscribe", id: "table", kinds: ["telemetry", "twin", "presence", "rule", "alarm"], ...since }));
-      seq ??= frame.seq;
+      cursor ??= frame.cursor;
     } else if (frame.type === "subscribed") {
       waitMs = 500;
       state("live");
       rules.reloadSoon();
       reloadSoon(); // what stands now, from here on the events change it
     } else if (frame.type === "event") {
-      seq = frame.seq;
+      cursor = frame.cursor;
       happen(frame);
     } else if (frame.type === "lagged" || frame.type === "resync") {
-      seq = frame.seq ?? seq;
+      cursor = frame.cursor;
       rules.reloadSoon();
       reloadSoon();
     }

@@ -158,6 +158,29 @@ impl WebState {
         Ok(CallerAdmission::of(grant, Holder::Known(Box::new(identity))))
     }
 
+    /// Lets a caller in whose `Authorization` counts for nothing, where the same caller has `permission` without it. Keys and
+    /// sessions of this hub are never passed over.
+    pub async fn admit_without_jwt(
+        &self,
+        request: &HttpRequest,
+        permission: Permission,
+        dialects: &[DialectName],
+    ) -> Option<CallerAdmission> {
+        let client = client::of(request);
+        let credential = RequestCredential::of(request.headers(), request.query_string(), &self.cookie);
+        match credential {
+            Ok(RequestCredential::Nothing) => {} // another scheme than `Bearer`
+            Ok(RequestCredential::Bearer(token)) if !token.starts_with("twh_") => {}
+            Ok(RequestCredential::Bearer(_) | RequestCredential::Session(_)) | Err(_) => return None,
+        }
+        let admission = match self.anonymous.from_here && client.is_handed_on {
+            true => self.admit_stranger(),
+            false => self.identify(RequestCredential::Nothing, client.address).await.ok()?,
+        };
+        let admission = self.by_dialect(admission, permission, dialects, client.address);
+        admission.grant.demand(permission).is_ok().then_some(admission)
+    }
+
     /// The admission of a caller to a route of `dialects`: one who has no credential, and not the permission by
     /// themselves, is let in by the account of the first dialect that has it. Before there is a user, nobody is asked for
     /// more than being there.

@@ -6,6 +6,7 @@ pub mod client;
 mod connections;
 mod credential;
 mod csrf;
+pub mod cursor;
 pub mod extract;
 mod guard;
 pub mod gzip;

@@ -103,8 +103,8 @@ pub enum ApiError {
     #[error(transparent)]
     Group(#[from] GroupRefusal),
     /// A client waited for the end of a run, and it has not come; the run goes on.
-    #[error("the run of rule `{rule}`, requested as event {seq}, has not ended: it goes on")]
-    RunNotFinished { rule: String, seq: u64 },
+    #[error("the run of rule `{rule}`, requested as event {event}, has not ended: it goes on")]
+    RunNotFinished { rule: String, event: String },
     /// A firmware image was not taken or removed.
     #[error(transparent)]
     Image(ImageRefusal),

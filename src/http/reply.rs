@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 use twinhub_domain::twin::add_units;
-use twinhub_domain::{Json, Object, Recorded, Timestamp, Twin};
+use twinhub_domain::{Json, Object, Timestamp, Twin};
 
 /// A JSON document being written.
 #[derive(Debug)]
@@ -67,13 +67,6 @@ pub fn array<T>(
     }
     text.push(']');
     response.content_type("application/json").body(text)
-}
-
-/// Writes an event with its place.
-pub fn write_event(event: &Recorded, out: &mut String) {
-    out.push('{');
-    out.push_str(event.json_members());
-    out.push('}');
 }
 
 /// A twin as lists show it: its head, its latest readings with their times, and the three readings that

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use twinhub_actors::access::Permission;
 
 use self::messages::Messages;
-use super::sse::{LaggedData, ResyncData};
-use super::ws::{ClientFrame, EventFrame, HubFrame};
+use super::sse::{EventsData, LaggedData, ResyncData};
+use super::ws::{ClientFrame, EventFrame, EventsFrame, HubFrame};
 use crate::api::audit::AuditItem;
 use crate::api::events::schema::EventItem;
 use crate::http::routes::{Method, Operation};
@@ -25,8 +25,9 @@ const DOCUMENT: &str = "/api/asyncapi.json";
 const VERSION: &str = "3.0.0";
 
 const DESCRIPTION: &str = "Live events of twinhub, a live digital twin of every IoT device. The requests of HTTP are \
-    described beside it, at `/api/openapi.json`. Every event has a place in one sequence, `seq`: a client that was \
-    away asks for the events since the last place it has seen, and misses none.";
+    described beside it, at `/api/openapi.json`. Every event has a place in one sequence, its `cursor`: a client that was \
+    away hands back the last one it has got as `since`, and misses none. A cursor is a text without a meaning for \
+    programs. Callers who see all devices are told the place as a number too, `seq`.";
 
 const SESSION_DESCRIPTION: &str = "JSON texts of 1 MiB at most, both ways. A session has 64 subscriptions at most. \
     When the hub shuts down it closes with 1001; with 4401 when the session or key of the client has ended, with 4403 when \
@@ -60,8 +61,14 @@ pub fn asyncapi() -> Value {
     messages.refuse_unknown_members(&requests);
     let mut frames = messages.frames::<HubFrame<'static>>();
     frames.push(messages.add::<EventFrame>("event", "An event of one or several subscriptions."));
+    frames.push(messages.add::<EventsFrame>("events", "Events of a subscription that asked for bundles."));
     let stream = [
-        messages.add::<EventItem>("streamed_event", "An event. Its `id` is its place, its `event` the kind."),
+        messages
+            .add::<EventItem>("streamed_event", "An event. Its `id` is its cursor, its `event` the kind."),
+        messages.add::<EventsData>(
+            "streamed_events",
+            "A bundle of events: `event: events`. Its `id` is the cursor of the last.",
+        ),
         messages.add::<LaggedData>(
             "streamed_lagged",
             "The client is too slow: `event: lagged`. Events were skipped.",
@@ -158,10 +165,14 @@ fn stream_operation(messages: &[String]) -> Value {
             "group": text("Devices of this group, and of all groups under it, alone."),
             "kind": text("Kinds of events, parted by commas; all by default."),
             "severity": text("Alarms of this severity or worse alone."),
-            "since": {
-                "type": "integer",
-                "minimum": 0,
-                "description": "Events after this place, then the live ones. The header `Last-Event-ID` goes before it.",
+            "since": text(
+                "Events after this cursor, or, for who sees all devices, after this number, then the live ones. The \
+                 header `Last-Event-ID` goes before it.",
+            ),
+            "every": text("Events in bundles, one at most in this time: a duration from 10 ms to a minute."),
+            "latest": {
+                "type": "boolean",
+                "description": "With `every`: of readings the newest of each name of each device alone, in each bundle.",
             },
         },
     });

@@ -2,6 +2,8 @@
 
 mod asyncapi;
 pub(crate) mod audit_tail;
+pub(crate) mod bundle;
+mod frame_buffer;
 pub mod mqtt;
 pub(crate) mod pump;
 pub mod socketio;

@@ -37,7 +37,8 @@ pub(crate) trait Transport {
         true
     }
 
-    /// Writes [`BUNDLE`](Self::BUNDLE) notifications or fewer; none when nothing comes of them.
+    /// Writes [`BUNDLE`](Self::BUNDLE) notifications or fewer; none when nothing comes of them. Where an item is long
+    /// enough, it leaves the rest, which is handed to it again; it takes one at least.
     ///
     /// It may wait (for the store, say). Then it is given up as soon as the client leaves or the hub shuts down.
     ///
@@ -167,6 +168,7 @@ impl<T: Transport> LivePump<T> {
         let heartbeat = self.transport.heartbeat();
         let mut ping = pin!(sleep_until(heartbeat.first()));
         self.notify(first.into_iter().collect(), heartbeat, ping.as_mut()).await?;
+        let mut seq = self.subscriptions.seq();
         loop {
             let Self { transport, outlet, subscriptions, closing } = self;
             // Every branch loses nothing when another one is first.
@@ -192,7 +194,13 @@ impl<T: Transport> LivePump<T> {
                 }
                 next = subscriptions.next() => next?,
             };
+            let is_told = !notifications.is_empty();
             self.notify(notifications, heartbeat, ping.as_mut()).await?;
+            let reached = self.subscriptions.seq();
+            if is_told && reached > seq {
+                self.subscriptions.counters().slow.live(reached);
+            }
+            seq = reached;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Alarms for certificates that are to be replaced: the one that the hub shows, as an alarm of the hub, and those that are
-//! bound to devices, each as an alarm of its device.
+//! bound to devices or that their devices have shown, each as an alarm of its device.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 use twinhub_actors::access::{Caller, Grant};
 use twinhub_actors::messages::alarms::{ClearType, Raise};
-use twinhub_actors::messages::archive::ListAlarms;
+use twinhub_actors::messages::archive::{ListAlarms, LoadTwins};
 use twinhub_actors::{Hub, HubError};
 use twinhub_domain::alarm::{Originator, Severity};
 use twinhub_domain::cause::Source;
-use twinhub_domain::{Cause, DeviceNumber, Timestamp};
+use twinhub_domain::{Cause, DeviceId, DeviceNumber, Timestamp};
 use twinhub_store::sql::SqlStore;
-use twinhub_store::{AlarmQuery, Store as _};
+use twinhub_store::{AlarmQuery, CertificateEnd, Store as _};
 use twinhub_tls::{CertificateState, ServerTls};
 
 /// The type of these alarms.
-const ALARM: &str = "certificate-expiring";
+pub(crate) const ALARM: &str = "certificate-expiring";
 /// Certificates are looked at this often: one that was replaced has no alarm any more.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Of no more devices than that alarms are raised.
@@ -55,6 +55,8 @@ pub(super) fn watch(hub: Arc<Hub>, store: Arc<SqlStore>, tls: Arc<ServerTls>) ->
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut raised: Option<HashMap<Originator, Severity>> = None;
+        // Devices with an alarm from before the start that have shown no certificate since: theirs is not known again.
+        let mut unseen: Option<HashSet<DeviceId>> = None;
         loop {
             tick.tick().await;
             let now = hub.clock.now();
@@ -69,7 +71,7 @@ pub(super) fn watch(hub: Arc<Hub>, store: Arc<SqlStore>, tls: Arc<ServerTls>) ->
                     }
                 },
             };
-            let due = match due(&store, &tls, now).await {
+            let due = match due(&hub, &grant, &store, &tls, now).await {
                 Ok(due) => due,
                 Err(error) => {
                     debug!(%error, "certificates of devices cannot be read, trying again");
@@ -79,17 +81,24 @@ pub(super) fn watch(hub: Arc<Hub>, store: Arc<SqlStore>, tls: Arc<ServerTls>) ->
             };
             let ending = due.keys().filter(|of| of.device().is_some()).count();
             hub.counters.certificates_ending.store(ending as u64, Ordering::Relaxed);
-            raised = Some(tell(&grant, &before, due));
+            let unseen = unseen.get_or_insert_with(|| {
+                let not_due = before.keys().filter(|of| !due.contains_key(of));
+                not_due.filter_map(|of| of.device().cloned()).collect()
+            });
+            unseen.retain(|device| !hub.certificates.has_shown(device));
+            raised = Some(tell(&grant, &before, unseen, due));
         }
     }))
 }
 
 /// The certificates that are to be replaced.
 async fn due(
+    hub: &Hub,
+    grant: &Grant,
     store: &SqlStore,
     tls: &ServerTls,
     now: Timestamp,
-) -> Result<HashMap<Originator, DueCertificate>, twinhub_store::StoreError> {
+) -> Result<HashMap<Originator, DueCertificate>, HubError> {
     let state = tls.state();
     let mut due = HashMap::new();
     let of_hub = CertificateState::of(Some(state.begins), state.expires, now);
@@ -98,7 +107,17 @@ async fn due(
     {
         due.insert(Originator::Hub, certificate);
     }
-    for end in store.certificates_ending(now.plus_millis(AHEAD_MS), MOST).await? {
+    let soon = now.plus_millis(AHEAD_MS);
+    let mut ending = store.certificates_ending(soon, MOST).await?;
+    let issued = hub.certificates.issued_that_end(soon);
+    if !issued.is_empty() {
+        let twins = grant.ask(LoadTwins(issued.keys().cloned().collect())).await??;
+        ending.extend(twins.into_iter().filter_map(|twin| {
+            let at = *issued.get(&twin.id)?;
+            Some(CertificateEnd { device: twin.id, number: twin.number, at })
+        }));
+    }
+    for end in ending {
         let of_device = CertificateState::of(None, end.at, now);
         if let Some(certificate) =
             DueCertificate::of(of_device, end.number, "certificate of the device", end.at)
@@ -136,15 +155,20 @@ async fn active(grant: &Grant) -> Result<HashMap<Originator, Severity>, HubError
 fn tell(
     grant: &Grant,
     before: &HashMap<Originator, Severity>,
+    unseen: &HashSet<DeviceId>,
     due: HashMap<Originator, DueCertificate>,
 ) -> HashMap<Originator, Severity> {
     let cause = || Cause::new(Source::Hub, "certificates");
-    for of in before.keys().filter(|of| !due.contains_key(of)) {
+    let mut raised = HashMap::with_capacity(due.len());
+    for (of, severity) in before.iter().filter(|(of, _)| !due.contains_key(of)) {
+        if of.device().is_some_and(|device| unseen.contains(device)) {
+            raised.insert(of.clone(), *severity);
+            continue;
+        }
         let (reply, _) = oneshot::channel(); // nobody waits for it
         let clear = ClearType { of: of.clone(), alarm_type: ALARM.into(), cause: cause(), reply };
         said(grant.send(clear));
     }
-    let mut raised = HashMap::with_capacity(due.len());
     for (of, DueCertificate { number, severity, message }) in due {
         raised.insert(of.clone(), severity);
         if before.get(&of) == Some(&severity) {

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use twinhub_actors::Settings;
 use twinhub_actors::accounts::directory::DialectAccount;
 use twinhub_actors::accounts::{AccountSettings, RegistrationPolicy};
 use twinhub_actors::identities::DevicesPolicy;
 use twinhub_actors::ingress::UnknownDevicePolicy;
 use twinhub_actors::webhook_destinations::WebhookDestinations;
+use twinhub_actors::{Hub, Settings};
+use twinhub_mqtt::RunsOn;
 use twinhub_mqtt::broker::{BrokerSettings, RetainedLimits, SessionLimits, TlsListener};
 use twinhub_mqtt::dialects::AddedDialects;
 use twinhub_mqtt::dialects::iamis::Iamis;
@@ -36,6 +37,11 @@ pub(crate) fn broker_settings(config: &Config, tls: Option<&Arc<ServerTls>>) -> 
         },
         ..BrokerSettings::default()
     }
+}
+
+/// The threads of a link to devices: the actors', where they share theirs.
+pub(crate) fn runs_on(hub: &Hub, own: RunsOn) -> RunsOn {
+    hub.runtime.clone().map_or(own, RunsOn::Shared)
 }
 
 /// Bytes of a payload that come through either link, which are started with this configuration: they take packets of
@@ -109,6 +115,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         rules: config.rules.clone(),
         window: config.window,
         first_silence: config.first_silence,
+        slow_log: config.slow_log,
         secrets: SecretNames::with(&config.rule_secrets),
         broker_tells: matches!(config.mqtt, Mqtt::Embedded),
         dialect_accounts: config

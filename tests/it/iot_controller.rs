@@ -105,8 +105,15 @@ async fn limits_of_a_template_raise_alarms_that_end_with_the_fault() {
     let alarms = hub.json("/api/alarms?device_id=b").await;
     assert_eq!(alarms.as_array().unwrap().len(), 2, "{alarms}");
     report(&hub, "b", json!({ "t": 4 })).await;
-    report(&hub, "b", json!({ "t": 5 })).await;
+    // One that trembles at the limit is one alarm: it ends with a value that is well within.
+    for trembling in [5, 4, 6, 5] {
+        report(&hub, "b", json!({ "t": trembling })).await;
+        has_active(&hub, "b", &["limit.t"]).await;
+    }
+    report(&hub, "b", json!({ "t": 7 })).await;
     has_active(&hub, "b", &[]).await;
+    let listed = hub.json("/api/alarms?device_id=b&type=limit.t").await;
+    assert_eq!(listed.as_array().unwrap().len(), 1, "it was beyond all along: {listed}");
     let alarms = hub.json("/api/alarms?device_id=b&type=limit.t").await;
     assert_eq!(alarms[0]["cleared_by"], "limits", "{alarms}");
 
@@ -121,6 +128,21 @@ async fn limits_of_a_template_raise_alarms_that_end_with_the_fault() {
     let none = json!({ "limits": { "t": null }, "template_id": null });
     let changed = hub.request(reqwest::Method::PUT, "/api/devices/b").json(&none).send().await.unwrap();
     assert_eq!(changed.status(), 200);
+    has_active(&hub, "b", &[]).await;
+}
+
+#[tokio::test]
+async fn a_limit_that_has_a_time_raises_an_alarm_after_it() {
+    let hub = Installation::new().start().await;
+    let limits = json!({ "t": { "max": 90, "margin": 5, "for": "1s" }, "p": { "max": 3, "for": "1h" } });
+    let device = json!({ "name": "b", "device_id": "b", "limits": limits });
+    assert_eq!(hub.post("/api/devices", &device).await.status(), 201);
+    report(&hub, "b", json!({ "t": 95, "p": 4 })).await;
+    // Nothing more comes: the time alone does it.
+    has_active(&hub, "b", &["limit.t"]).await;
+    report(&hub, "b", json!({ "t": 86 })).await;
+    has_active(&hub, "b", &["limit.t"]).await;
+    report(&hub, "b", json!({ "t": 85 })).await;
     has_active(&hub, "b", &[]).await;
 }
 
@@ -185,4 +207,37 @@ async fn a_rule_of_either_form_comes_back_as_it_was_shown() {
     let refused = hub.post("/api/automation/rules", &nothing).await;
     let (status, told) = (refused.status(), refused.text().await.unwrap());
     assert!(status == 422 && told.contains("trigger_conditions"), "{told}");
+}
+
+#[tokio::test]
+async fn analytics_tell_of_sensors_alone_and_hour_by_hour() {
+    let hub = Installation::new().start().await;
+    for value in [20, 23] {
+        let reading = json!({ "sensor_type": "temperature", "value": value, "unit": "°C" });
+        assert_eq!(hub.post("/sensor-data/", &reading).await.status(), 201);
+    }
+    let device = json!({ "name": "b", "device_id": "b" });
+    assert_eq!(hub.post("/api/devices", &device).await.status(), 201);
+    report(&hub, "b", json!({ "temperature": 17 })).await;
+    // Its clients know the route, and the hub's own description does not have it.
+    let get = async |hours: u32| {
+        let line = format!("GET /api/analytics?hours={hours} HTTP/1.1");
+        ask(hub.http, &[&line, "Host: localhost"], "").await
+    };
+    let answer = get(2).await;
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    let names = |list: &Value| -> Vec<String> {
+        let names =
+            list.as_array().unwrap().iter().map(|one| one["sensor_type"].as_str().unwrap().to_owned());
+        names.collect()
+    };
+    assert_eq!(names(&told["sensors"]), ["temperature"], "{told}");
+    let trends = &told["trends"];
+    assert_eq!((names(&trends["sensors"]), &trends["devices"]), (vec!["temperature".to_owned()], &json!(2)));
+    let points = trends["sensors"][0]["points"].as_array().unwrap();
+    let sum = |member: &str| points.iter().map(|point| point[member].as_f64().unwrap()).sum::<f64>();
+    assert!((sum("readings") - 3.0).abs() < 0.1, "{trends}");
+    let least = points.iter().map(|point| point["minimum"].as_f64().unwrap()).fold(f64::MAX, f64::min);
+    assert!((least - 17.0).abs() < 0.1, "{trends}");
+    assert_eq!(get(169).await.status, 422);
 }

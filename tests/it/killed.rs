@@ -1,5 +1,5 @@
-//! Killed in the middle of twenty thousand messages, ten times at random moments: every acknowledged
-//! message is stored once, and a subscriber that resumes sees each exactly once.
+//! Killed in the middle of twenty thousand messages, ten times at random moments, or as often as [`MORE_KILLS`] says:
+//! every acknowledged message is stored once, and a subscriber that resumes sees each exactly once.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,6 +16,8 @@ use crate::support::{Dice, HubProcess, Mosquitto, MqttDevice, WebSocketSession, 
 const MESSAGES: u64 = 20_000;
 const DEVICES: u64 = 20;
 const KILLS: usize = 10;
+/// The variable that says how often it is killed otherwise.
+const MORE_KILLS: &str = "TWINHUB_KILLS";
 /// Unacknowledged messages at once.
 const WINDOW: usize = 200;
 
@@ -50,7 +52,8 @@ async fn kill_and_resume(
     outside: bool,
 ) -> HubProcess {
     let mut dice = Dice::new();
-    let mut moments: Vec<u64> = (0..KILLS).map(|_| dice.below(MESSAGES * 9 / 10)).collect();
+    let kills = std::env::var(MORE_KILLS).map_or(KILLS, |kills| kills.parse().unwrap());
+    let mut moments: Vec<u64> = (0..kills).map(|_| dice.below(MESSAGES * 9 / 10)).collect();
     moments.sort_unstable();
     let mut moments = moments.into_iter().peekable();
     let mut hub = first;
@@ -74,7 +77,7 @@ async fn kill_and_resume(
         seq = next;
         assert!(seen.insert(event["data"]["n"].as_u64().unwrap()), "a second time: {event}");
     }
-    assert!(moments.next().is_none(), "it was killed {KILLS} times");
+    assert!(moments.next().is_none(), "it was killed {kills} times");
     hub
 }
 

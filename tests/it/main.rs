@@ -72,6 +72,8 @@ mod socketio;
 mod steering_api;
 mod store_fails;
 mod templates;
+#[cfg(target_os = "linux")]
+mod thread_switches;
 mod tls;
 mod tls_broker;
 mod values;

@@ -53,6 +53,7 @@ const ROWS: &[OptionRow] = &[
     OptionRow("http-connections", ["10", "20", "30"]),
     OptionRow("log", ["'debug'", "'info,sqlx=warn'", "'error'"]),
     OptionRow("log-format", ["'json'", "'text'", "'auto'"]),
+    OptionRow("slow-log", ["'1ms'", "'never'", "'2s'"]),
     OptionRow("body-limit", ["'1kB'", "'2kB'", "'3kB'"]),
     OptionRow("key-file", ["'/k1'", "'/k2'", "'/k3'"]),
     OptionRow("firmware-limit", ["'4kB'", "'5kB'", "'6kB'"]),

@@ -1,5 +1,6 @@
 //! Scopes: people with a part of the devices each, and nothing of one's reaches the other.
 
+mod cursors;
 mod jobs;
 mod live;
 mod owners;

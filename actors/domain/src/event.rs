@@ -325,6 +325,12 @@ impl Event {
 }
 
 impl Recorded {
+    /// Moves it to another place, before anybody was told of this one.
+    pub fn put(&mut self, seq: u64) {
+        self.seq = seq;
+        self.rendered = OnceLock::new();
+    }
+
     /// Gives `event` its place.
     #[must_use]
     pub fn new(seq: u64, event: Event) -> Self {
@@ -371,5 +377,12 @@ impl Recorded {
             out.push('}');
             out.into_boxed_str()
         })
+    }
+
+    /// The same without `seq`, which tells how much has happened in all.
+    #[must_use]
+    pub fn json_members_without_seq(&self) -> &str {
+        let members = self.json_members(); // `seq` is the first, and a number
+        members.split_once(',').map_or(members, |(_, rest)| rest)
     }
 }

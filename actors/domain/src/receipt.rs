@@ -36,12 +36,46 @@ pub enum NotAccepted {
 }
 
 /// Settles an input, once.
-pub struct Receipt(Option<Box<dyn FnOnce(InputOutcome) + Send>>);
+pub struct Receipt(Option<Box<dyn Settlement>>);
+
+/// The moments at which a device's message passed the stations of its way, in µs by a clock that only counts. Zero: it
+/// did not pass there, or nobody looked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// It was decoded, and went to its twin.
+    pub came: u64,
+    /// The twin took it up.
+    pub taken_up: u64,
+    /// Its outcome reached the journal.
+    pub handed_over: u64,
+}
+
+/// The contents of a receipt, in one box, so that it is as small as a pointer with a table.
+trait Settlement: Send {
+    fn passage(&mut self) -> &mut Passage;
+
+    fn settle(self: Box<Self>, settled: InputOutcome);
+}
+
+struct SealedReceipt<F> {
+    passage: Passage,
+    settle: F,
+}
+
+impl<F: FnOnce(InputOutcome) + Send> Settlement for SealedReceipt<F> {
+    fn passage(&mut self) -> &mut Passage {
+        &mut self.passage
+    }
+
+    fn settle(self: Box<Self>, settled: InputOutcome) {
+        (self.settle)(settled);
+    }
+}
 
 impl Receipt {
     /// A receipt that calls `settle`, once, on whatever thread it is settled.
     pub fn new(settle: impl FnOnce(InputOutcome) + Send + 'static) -> Self {
-        Self(Some(Box::new(settle)))
+        Self(Some(Box::new(SealedReceipt { passage: Passage::default(), settle })))
     }
 
     /// A receipt that is ignored.
@@ -50,18 +84,23 @@ impl Receipt {
         Self(None)
     }
 
+    /// The moments at which the input passed so far, to note further ones; none of a receipt that is ignored.
+    pub fn passage(&mut self) -> Option<&mut Passage> {
+        self.0.as_mut().map(|sealed| sealed.passage())
+    }
+
     /// Settles the input.
     pub fn settle(mut self, settled: InputOutcome) {
-        if let Some(settle) = self.0.take() {
-            settle(settled);
+        if let Some(sealed) = self.0.take() {
+            sealed.settle(settled);
         }
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some(settle) = self.0.take() {
-            settle(Err(NotAccepted::Lost));
+        if let Some(sealed) = self.0.take() {
+            sealed.settle(Err(NotAccepted::Lost));
         }
     }
 }

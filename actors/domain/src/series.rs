@@ -1,9 +1,15 @@
 //! Readings over time: queries, answers, and buckets of readings.
 
+mod decimal_sum;
+mod percentile;
+
+pub use decimal_sum::DecimalSum;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use self::percentile::{SortableValue, percentile};
 use super::clock::{ReadingTime, Timestamp};
 use super::id::DeviceNumber;
 use super::json::{EXACT, Number};
@@ -55,7 +61,14 @@ pub struct StoredReading {
     /// The device's own time, where it is not believed: `timestamp` is then the time of arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_at: Option<ReadingTime>,
+    /// The place of its event; 0 where it is not to be told.
+    #[serde(skip_serializing_if = "is_untold")]
     pub seq: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_untold(seq: &u64) -> bool {
+    *seq == 0
 }
 
 /// One sensor's numbers within one clock-aligned interval. Booleans count as 0 and 1, texts not at all.
@@ -102,6 +115,18 @@ pub struct BucketFold {
 /// The place of a reading among all of its device: its time, its message's `seq`, its place in the message.
 pub type ReadingPosition = (ReadingTime, u64, usize);
 
+/// The numbers of one sensor that lie in one bucket, summed up. Booleans count as 0 and 1.
+#[derive(Clone, Copy, Debug)]
+pub struct SummedReadings<'a> {
+    pub count: u64,
+    pub min: &'a Number,
+    pub max: &'a Number,
+    /// The first and the last by their places.
+    pub first: (ReadingPosition, &'a Number),
+    pub last: (ReadingPosition, &'a Number),
+    pub sum: DecimalSum,
+}
+
 /// The state of one bucket so far. Only the values for its aggregate are kept.
 #[derive(Debug)]
 struct BucketState {
@@ -113,8 +138,9 @@ struct BucketState {
     sum: f64,
     /// The rounding error of `sum` (Neumaier), so that the order of the readings makes no difference.
     lost: f64,
-    /// The sum while every value is a whole number: exact, so that counters keep their last digits.
-    whole_sum: Option<i128>,
+    /// The sum while every value is a decimal that fits: exact, so that counters keep their last digits, and the same
+    /// however the readings are parted.
+    exact: Option<DecimalSum>,
     /// The first or last reading, where one of them is asked for.
     edge: Option<(ReadingPosition, Number)>,
     /// Every value, where a percentile is asked for.
@@ -140,11 +166,28 @@ impl BucketFold {
             }
             Scalar::Text(_) => return,
         };
-        let sensors = self.buckets.entry(self.start_of(place.0.floor())).or_default();
-        if let Some(gathered) = sensors.get_mut(sensor) {
-            gathered.add(self.aggregate, place, number);
+        let aggregate = self.aggregate;
+        self.update(place.0.floor(), sensor, number, |bucket| bucket.add(aggregate, place, number));
+    }
+
+    /// Takes many readings of one bucket in, by their sums. No percentile can be made of these.
+    pub fn add_summed(&mut self, sensor: &str, summed: &SummedReadings<'_>) {
+        let aggregate = self.aggregate;
+        self.update(summed.first.0.0.floor(), sensor, summed.min, |bucket| {
+            bucket.add_summed(aggregate, summed)
+        });
+    }
+
+    /// Changes the bucket of a sensor at a time; where there is none, one that begins with `first`.
+    fn update(&mut self, at: Timestamp, sensor: &str, first: &Number, change: impl FnOnce(&mut BucketState)) {
+        let start = self.start_of(at);
+        let sensors = self.buckets.entry(start).or_default();
+        if let Some(bucket) = sensors.get_mut(sensor) {
+            change(bucket);
         } else {
-            sensors.insert(sensor.into(), BucketState::new(self.aggregate, place, number));
+            let mut bucket = BucketState::new(first);
+            change(&mut bucket);
+            sensors.insert(sensor.into(), bucket);
             self.count += 1;
         }
     }
@@ -184,9 +227,10 @@ impl BucketFold {
 }
 
 impl BucketState {
-    fn new(aggregate: Aggregate, place: ReadingPosition, number: &Number) -> Self {
+    /// The state before the first value, which this will be.
+    fn new(number: &Number) -> Self {
         let value = number.as_f64();
-        let mut gathered = Self {
+        Self {
             count: 0,
             min: number.clone(),
             max: number.clone(),
@@ -194,18 +238,39 @@ impl BucketState {
             max_value: value,
             sum: 0.0,
             lost: 0.0,
-            whole_sum: Some(0),
+            exact: Some(DecimalSum::ZERO),
             edge: None,
             values: Vec::new(),
-        };
-        gathered.add(aggregate, place, number);
-        gathered
+        }
     }
 
     fn add(&mut self, aggregate: Aggregate, place: ReadingPosition, number: &Number) {
         let value = number.as_f64();
         self.count += 1;
-        // Different doubles say which is less; counters that are the same double are told apart by their digits.
+        self.stretch(number, value);
+        match aggregate {
+            Aggregate::Avg | Aggregate::Sum => self.add_to_sum(value, DecimalSum::of(number)),
+            Aggregate::P50 | Aggregate::P95 => self.values.push(SortableValue::of(value, number)),
+            Aggregate::First | Aggregate::Last => self.add_edge(aggregate, place, number),
+            Aggregate::Min | Aggregate::Max | Aggregate::Count => {}
+        }
+    }
+
+    fn add_summed(&mut self, aggregate: Aggregate, summed: &SummedReadings<'_>) {
+        self.count += summed.count;
+        self.stretch(summed.min, summed.min.as_f64());
+        self.stretch(summed.max, summed.max.as_f64());
+        match aggregate {
+            Aggregate::Avg | Aggregate::Sum => self.add_to_sum(summed.sum.nearest(), Some(summed.sum)),
+            Aggregate::First => self.add_edge(aggregate, summed.first.0, summed.first.1),
+            Aggregate::Last => self.add_edge(aggregate, summed.last.0, summed.last.1),
+            _ => {}
+        }
+    }
+
+    /// Takes a value into the least and the greatest. Different doubles say which is less; counters that are the same
+    /// double are told apart by their digits.
+    fn stretch(&mut self, number: &Number, value: f64) {
         let is_less = |one: &Number, one_value: f64, other: &Number, other_value: f64| {
             one_value < other_value || (one_value == other_value && one_value.abs() >= EXACT && one < other)
         };
@@ -215,21 +280,20 @@ impl BucketState {
         if is_less(&self.max, self.max_value, number, value) {
             (self.max, self.max_value) = (number.clone(), value);
         }
-        match aggregate {
-            Aggregate::Avg | Aggregate::Sum => self.add_to_sum(value, number),
-            Aggregate::P50 | Aggregate::P95 => self.values.push(SortableValue::of(value, number)),
-            Aggregate::First if self.edge.as_ref().is_none_or(|(first, _)| place < *first) => {
-                self.edge = Some((place, number.clone()));
-            }
-            Aggregate::Last if self.edge.as_ref().is_none_or(|(last, _)| place > *last) => {
-                self.edge = Some((place, number.clone()));
-            }
-            Aggregate::First | Aggregate::Last | Aggregate::Min | Aggregate::Max | Aggregate::Count => {}
+    }
+
+    fn add_edge(&mut self, aggregate: Aggregate, place: ReadingPosition, number: &Number) {
+        let is_before = |(edge, _): &(ReadingPosition, Number)| match aggregate {
+            Aggregate::First => place < *edge,
+            _ => place > *edge,
+        };
+        if self.edge.as_ref().is_none_or(is_before) {
+            self.edge = Some((place, number.clone()));
         }
     }
 
-    fn add_to_sum(&mut self, value: f64, number: &Number) {
-        self.whole_sum = self.whole_sum.and_then(|sum| sum.checked_add(number.as_whole()?));
+    fn add_to_sum(&mut self, value: f64, number: Option<DecimalSum>) {
+        self.exact = self.exact.and_then(|sum| sum.with(number?));
         let sum = self.sum + value;
         self.lost +=
             if self.sum.abs() >= value.abs() { (self.sum - sum) + value } else { (value - sum) + self.sum };
@@ -239,13 +303,15 @@ impl BucketState {
     fn into_bucket(mut self, sensor: Box<str>, start: i64, aggregate: Aggregate) -> Bucket {
         #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 readings in a bucket")]
         let count = self.count as f64;
-        let sum = if self.sum.is_finite() { self.sum + self.lost } else { self.sum };
+        let rounded = if self.sum.is_finite() { self.sum + self.lost } else { self.sum };
+        let sum = self.exact.map_or(rounded, DecimalSum::nearest);
+        let whole_sum = self.exact.and_then(DecimalSum::whole);
         let value = match aggregate {
-            Aggregate::Avg => match self.whole_sum {
+            Aggregate::Avg => match whole_sum {
                 Some(whole) => mean(whole, self.count),
                 None => finite(sum / count),
             },
-            Aggregate::Sum => match self.whole_sum {
+            Aggregate::Sum => match whole_sum {
                 Some(whole) if sum.abs() >= EXACT => Number::whole(whole),
                 _ => finite(sum),
             },
@@ -265,43 +331,6 @@ impl BucketState {
             count: self.count,
             min: self.min,
             max: self.max,
-        }
-    }
-}
-
-/// A value to sort: the nearest double, and the remainder of a whole number that no double holds.
-#[derive(Clone, Copy, Debug)]
-struct SortableValue {
-    nearest: f64,
-    rest: i64,
-}
-
-impl SortableValue {
-    fn of(nearest: f64, number: &Number) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "a double from 2^53 on is whole")]
-        let lacks = |whole: i128| whole.saturating_sub(nearest as i128);
-        let rest = if nearest.abs() >= EXACT { number.as_whole().map_or(0, lacks) } else { 0 };
-        Self { nearest, rest: i64::try_from(rest).unwrap_or(0) }
-    }
-
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        self.nearest.total_cmp(&other.nearest).then(self.rest.cmp(&other.rest))
-    }
-
-    fn whole(self) -> Option<i128> {
-        /// No counter is larger, and a hundred of them still fit.
-        const MOST: f64 = 1e30;
-        #[expect(clippy::cast_possible_truncation, reason = "whole, and below the limit")]
-        let whole = self.nearest as i128;
-        (self.nearest.fract() == 0.0 && self.nearest.abs() < MOST)
-            .then(|| whole.saturating_add(self.rest.into()))
-    }
-
-    fn number(self) -> Number {
-        match self.rest {
-            0 => finite(self.nearest),
-            #[expect(clippy::cast_possible_truncation, reason = "it has a rest, so it is whole")]
-            rest => Number::whole((self.nearest as i128).saturating_add(rest.into())),
         }
     }
 }
@@ -329,35 +358,6 @@ pub(super) fn mean(sum: i128, count: u64) -> Number {
     let text = format!("{sign}{whole}.{places:06}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     Number::parse(text).unwrap_or_else(|| Number::whole(whole.cast_signed()))
-}
-
-/// The value below which this percentage of the values lies, between two of them in proportion (SQL's
-/// `percentile_cont`).
-fn percentile(values: &mut [SortableValue], percent: u32) -> Number {
-    values.sort_unstable_by(SortableValue::order);
-    let Some(last) = values.len().checked_sub(1) else { return Number::from(0) };
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 readings in a bucket")]
-    let place = last as f64 * (f64::from(percent) / 100.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the last")]
-    let below = place as usize;
-    let (low, high) = (values[below], values[(below + 1).min(last)]);
-    if place.fract() == 0.0 || low.order(&high).is_eq() {
-        return low.number();
-    }
-    if let Some(exact) = between_whole(low, high, (last as u64 * u64::from(percent)) % 100) {
-        return exact;
-    }
-    finite(low.nearest + (high.nearest - low.nearest) * place.fract())
-}
-
-/// The value at this percentage of the way from one whole number to another; none where doubles are as exact.
-fn between_whole(low: SortableValue, high: SortableValue, percent: u64) -> Option<Number> {
-    if low.nearest.abs().max(high.nearest.abs()) < EXACT {
-        return None;
-    }
-    let (low, high) = (low.whole()?, high.whole()?);
-    let way = high.checked_sub(low)?.checked_mul(percent.into())?;
-    Some(mean(low.checked_mul(100)?.checked_add(way)?, 100))
 }
 
 /// A sum may leave the range of doubles; JSON has no infinity.

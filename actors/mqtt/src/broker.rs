@@ -66,7 +66,7 @@ use self::wills::Wills;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
 use super::receipt;
-use super::runtime::OwnRuntime;
+use super::runtime::{LinkRuntime, RunsOn};
 use super::{ClientStream, Link, LinkError, LinkState, Published, topics, whole_seconds};
 use twinhub_domain::receipt::InputOutcome;
 use twinhub_domain::{Clock, CommandId, Outgoing};
@@ -104,8 +104,7 @@ pub struct BrokerSettings {
     /// The largest payload that the hub accepts, in bytes. A payload of more than twice as many, and of more than may
     /// be retained, costs the client its connection.
     pub largest_payload: usize,
-    /// Threads of its own.
-    pub threads: usize,
+    pub runs_on: RunsOn,
 }
 
 /// A listener for MQTT over TLS.
@@ -125,7 +124,7 @@ impl Default for BrokerSettings {
             retained: RetainedLimits::default(),
             sessions: SessionLimits::default(),
             largest_payload: LARGEST_PAYLOAD,
-            threads: 2,
+            runs_on: RunsOn::Own(2),
         }
     }
 }
@@ -164,7 +163,7 @@ pub struct EmbeddedBroker {
     retained: Arc<Retained>,
     sessions: Arc<Sessions>,
     accepting: AtomicBool,
-    runtime: OwnRuntime,
+    runtime: LinkRuntime,
 }
 
 impl EmbeddedBroker {
@@ -189,8 +188,7 @@ impl EmbeddedBroker {
         common: Arc<BrokerShared>,
         config: BrokerConfig,
     ) -> Result<Arc<Self>, BrokerError> {
-        let runtime =
-            OwnRuntime::new("twinhub-mqtt", settings.threads.max(1)).map_err(BrokerError::Threads)?;
+        let runtime = LinkRuntime::new("twinhub-mqtt", &settings.runs_on).map_err(BrokerError::Threads)?;
         let handle = runtime.handle().clone();
         let _inside = handle.enter();
         let (listener, address) = listen(settings.listen)?;
@@ -227,15 +225,15 @@ impl EmbeddedBroker {
         let encrypted = encrypted.map(|(listener, _)| listener).zip(settings.tls.as_ref());
         let encrypted = encrypted.map(|(listener, encrypted)| (listener, Some(Arc::clone(&encrypted.tls))));
         for (listener, tls) in std::iter::once((listener, None)).chain(encrypted) {
-            handle.spawn(accept::accept(listener, tls, Arc::clone(&served), Arc::clone(&connections)));
+            runtime.spawn(accept::accept(listener, tls, Arc::clone(&served), Arc::clone(&connections)));
         }
-        handle.spawn(Arc::clone(&retained).write());
-        handle.spawn(sweep(Arc::clone(&common), Arc::clone(&sessions)));
-        handle.spawn(look_through(Arc::clone(&sessions)));
-        handle.spawn(revocation.run(authenticator));
+        runtime.spawn(Arc::clone(&retained).write());
+        runtime.spawn(sweep(Arc::clone(&common), Arc::clone(&sessions)));
+        runtime.spawn(look_through(Arc::clone(&sessions)));
+        runtime.spawn(revocation.run(authenticator));
         info!(%address, over_tls = tls_address.map(tracing::field::display), "embedded broker listens");
         let accepting = AtomicBool::new(true);
-        let shards = PublishShards::new(&common.router, &handle);
+        let shards = PublishShards::new(&common.router, &runtime);
         Ok(Arc::new(Self {
             address,
             tls_address,
@@ -336,6 +334,7 @@ impl Link for EmbeddedBroker {
         if !closed.await.unwrap_or(true) {
             warn!(connections = self.connections.count(), "connections did not close in time");
         }
+        self.connections.abort();
         self.runtime.shut_down();
     }
 }
@@ -350,6 +349,13 @@ impl EmbeddedBroker {
         let (receipt, kept) = receipt::channel();
         self.retained.take(packet, Some(receipt));
         kept
+    }
+}
+
+/// On a runtime that goes on, the connections end with the broker all the same.
+impl Drop for EmbeddedBroker {
+    fn drop(&mut self) {
+        self.connections.abort();
     }
 }
 

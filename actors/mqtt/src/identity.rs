@@ -57,11 +57,15 @@ pub trait ClientIdentity: Send + Sync + 'static {
 
     /// Does its allowance hold for this device? Asked before each publish, and before a subscription, which then holds
     /// for as long as the identity [lasts](ClientIdentity::lasts). A message that names its device by a `serial` number has
-    /// an id that is made of it, and the device may have another.
-    async fn reaches(&self, device: &DeviceId, serial: Option<&str>, act: Act) -> bool;
+    /// an id that is made of it, and the device may have another. Of a client that says nothing else: for none.
+    async fn reaches(&self, _device: &DeviceId, _serial: Option<&str>, _act: Act) -> bool {
+        false
+    }
 
     /// Does its allowance hold for every device, whichever there are?
-    fn reaches_all(&self) -> bool;
+    fn reaches_all(&self) -> bool {
+        false
+    }
 
     /// Its own topics, where its allowance is those.
     fn topics(&self) -> Option<&dyn TopicAllowance> {

@@ -30,6 +30,7 @@ use twinhub_domain::{CommandId, Outgoing};
 use twinhub_tls::PeerCertificate;
 
 pub use intake::{IncomingMessage, Intake, Room};
+pub use runtime::RunsOn;
 
 /// The byte stream of a client.
 pub trait ClientStream: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {}

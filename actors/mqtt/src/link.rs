@@ -31,7 +31,7 @@ use self::publishes::{MOST_PUBLISHES, Publishes};
 use self::strangers::Strangers;
 use super::dialects::LARGEST_PAYLOAD;
 use super::intake::Intake;
-use super::runtime::OwnRuntime;
+use super::runtime::{LinkRuntime, RunsOn};
 use super::{Link, LinkError, LinkState, Published};
 use twinhub_domain::Outgoing;
 
@@ -59,6 +59,7 @@ pub struct LinkSettings {
     pub largest_payload: usize,
     /// The certificate authorities to trust with `mqtts`, PEM; those of the system when there are none.
     pub authorities: Option<Vec<u8>>,
+    pub runs_on: RunsOn,
 }
 
 /// The reason why a link did not start.
@@ -76,7 +77,7 @@ pub enum ConnectError {
 pub struct RumqttcLink {
     shared: Arc<Shared>,
     client: AsyncClient,
-    runtime: OwnRuntime,
+    runtime: LinkRuntime,
 }
 
 /// State that the poll loop and the users of the link share.
@@ -112,6 +113,7 @@ impl LinkSettings {
             receive_maximum: 1_000,
             largest_payload: LARGEST_PAYLOAD,
             authorities: None,
+            runs_on: RunsOn::Own(1),
         }
     }
 }
@@ -124,7 +126,7 @@ impl RumqttcLink {
     /// The settings cannot be used, or the system gives no thread.
     pub fn start(settings: &LinkSettings, intake: impl Intake) -> Result<Arc<Self>, ConnectError> {
         let options = options(settings)?;
-        let runtime = OwnRuntime::new("twinhub-link", 1).map_err(ConnectError::Threads)?;
+        let runtime = LinkRuntime::new("twinhub-link", &settings.runs_on).map_err(ConnectError::Threads)?;
         // Acknowledgements are at most as many as the broker may send, so they always find a place.
         let requests = usize::from(settings.receive_maximum) + usize::from(MOST_PUBLISHES) + 16;
         let (client, events) = AsyncClient::new(options, requests);
@@ -149,7 +151,7 @@ impl RumqttcLink {
             Arc::clone(&listens),
             Arc::clone(&numbers),
         );
-        runtime.handle().spawn(rule_subscriptions);
+        runtime.spawn(rule_subscriptions);
         let poller = Poller {
             events,
             client: client.clone(),
@@ -162,7 +164,7 @@ impl RumqttcLink {
             awaits_dialects: false,
             asks_dropped: true,
         };
-        runtime.handle().spawn(poller.run());
+        runtime.spawn(poller.run());
         Ok(Arc::new(Self { shared, client, runtime }))
     }
 }

@@ -1,7 +1,7 @@
 //! The live feed as one caller may see it.
 
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::confinement::Confinement;
 use super::{Grant, Permission};
@@ -52,27 +52,46 @@ impl ConfinedFeed {
     pub async fn recv(&mut self) -> Result<ConfinedBatch, RecvError> {
         loop {
             let batch = self.events.recv().await?;
-            let (Some(first), Some(last)) = (batch.first(), batch.last()) else { continue };
-            let (first, last) = (first.seq, last.seq);
-            // Found out from all groups in the scope, the reach would cost every subscriber that with each batch. The
-            // version is asked for first: a tree that changes meanwhile makes the next batch look again.
-            let version = self.grant.hub.tree.version();
-            if version != self.version {
-                (self.version, self.within) = (version, self.grant.confinement());
+            if let Some(confined) = self.confine(batch) {
+                return Ok(confined);
             }
-            let within = &self.within;
-            let events = if within.reach.is_everywhere() {
-                batch
-            } else {
-                let places = within.places.read();
-                batch
-                    .iter()
-                    .filter(|recorded| within.sees(&places, recorded))
-                    .map(|recorded| within.show(recorded))
-                    .collect()
-            };
-            return Ok(ConfinedBatch { first, last, events });
         }
+    }
+
+    /// The next events, where there are some already.
+    ///
+    /// # Errors
+    /// There are none; or the caller was too slow and events are missing, or the hub is shutting down: as of the channel.
+    pub fn try_recv(&mut self) -> Result<ConfinedBatch, TryRecvError> {
+        loop {
+            let batch = self.events.try_recv()?;
+            if let Some(confined) = self.confine(batch) {
+                return Ok(confined);
+            }
+        }
+    }
+
+    /// The part of a batch that the caller sees; none where the batch is empty.
+    fn confine(&mut self, batch: EventBatch) -> Option<ConfinedBatch> {
+        let (first, last) = (batch.first()?.seq, batch.last()?.seq);
+        // Found out from all groups in the scope, the reach would cost every subscriber that with each batch. The
+        // version is asked for first: a tree that changes meanwhile makes the next batch look again.
+        let version = self.grant.hub.tree.version();
+        if version != self.version {
+            (self.version, self.within) = (version, self.grant.confinement());
+        }
+        let within = &self.within;
+        let events = if within.reach.is_everywhere() {
+            batch
+        } else {
+            let places = within.places.read();
+            batch
+                .iter()
+                .filter(|recorded| within.sees(&places, recorded))
+                .map(|recorded| within.show(recorded))
+                .collect()
+        };
+        Some(ConfinedBatch { first, last, events })
     }
 }
 

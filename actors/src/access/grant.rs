@@ -1,5 +1,6 @@
 //! The rights of one caller at the hub.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -317,6 +318,14 @@ impl Grant {
             return Ok(None);
         }
         Ok(self.hub.read(device).await?.filter(|twin| self.confinement().has_twin(twin)))
+    }
+
+    /// The devices among these that the caller reaches.
+    #[must_use]
+    pub fn within_reach(&self, devices: Vec<DeviceId>) -> HashSet<DeviceId> {
+        let within = self.confinement();
+        let places = within.places.read();
+        devices.into_iter().filter(|device| places.has(&within.reach, device)).collect()
     }
 
     /// See [`Hub::answer`].

@@ -11,7 +11,8 @@ use twinhub_access::password::{About, PasswordHash, PasswordPolicy};
 use twinhub_access::totp::AcceptedCode;
 use twinhub_access::user::UserSource;
 use twinhub_access::{
-    Action, AuditEntry, Role, ScopeWish, SecretId, Session, SessionId, SessionToken, User, UserId,
+    Action, AuditEntry, Role, ScopeWish, SecretId, Session, SessionId, SessionKind, SessionToken, User,
+    UserId,
 };
 use twinhub_domain::{Json, Timestamp};
 
@@ -59,6 +60,11 @@ struct Presented {
     kept: Option<PasswordHash>,
     code: Option<TypedCode>,
     peer: Peer,
+}
+
+/// Is a user who is disabled told so, by the right password? Clients that show JSON web tokens know the answer.
+fn tells_disabled(peer: &Peer) -> bool {
+    peer.shows == SessionKind::WebTokens
 }
 
 impl Accounts {
@@ -194,7 +200,7 @@ impl Accounts {
         let is_last_admin = user.is_some_and(|user| self.people.is_last_admin(user));
         let account = user.map_or_else(|| login_key(&login), |user| user.name.key());
         let (kept, user) = match user {
-            Some(user) if !user.disabled => (user.password.clone(), Some(user.id)),
+            Some(user) if !user.disabled || tells_disabled(&peer) => (user.password.clone(), Some(user.id)),
             _ => (None, None),
         };
         let tried = match self.limits.begin(peer.address, &account, is_last_admin, now) {
@@ -227,11 +233,18 @@ impl Accounts {
         let now = self.clock.now();
         // The user as they are now: they may have been changed while the password was checked.
         let user = user.and_then(|id| self.people.get(id)).cloned();
-        let is_same = |user: &User| !user.disabled && user.password == kept;
+        let is_same = |user: &User| user.password == kept;
         let Some(mut user) = user.clone().filter(|user| check.is_right && is_same(user)) else {
             self.refused.note(now, peer.address, user.as_ref(), Reason::Credentials);
             return Err(AccountRefusal::Credentials);
         };
+        if user.disabled {
+            self.refused.note(now, peer.address, Some(&user), Reason::Credentials);
+            return Err(match tells_disabled(&peer) {
+                true => AccountRefusal::Disabled,
+                false => AccountRefusal::Credentials,
+            });
+        }
         let mut recovery_codes_left = None;
         let mut is_changed = check.renewed.is_some();
         if let Some(totp) = &mut user.totp {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::ModifyKind;
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -113,12 +114,25 @@ async fn settle(changes: &mut mpsc::Receiver<()>) {
     let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await; // long enough either way
 }
 
+/// May other rules stand there than before? Not where something was only looked at, or where the content alone of other
+/// files changed: the folder may be that of the database, which changes with each commit. Another name may be that of a
+/// folder full of rules.
+fn may_change_rules(event: &Event) -> bool {
+    match event.kind {
+        EventKind::Access(_) => false,
+        EventKind::Modify(ModifyKind::Name(_)) => true,
+        EventKind::Modify(_) => event.paths.is_empty() || event.paths.iter().any(|path| is_rule_file(path)),
+        _ => true,
+    }
+}
+
 fn watcher(folder: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-    let on_event = move |event: notify::Result<notify::Event>| {
-        let only_looked_at = event.is_ok_and(|event| event.kind.is_access());
-        if !only_looked_at {
-            let _ = changed.try_send(()); // full says the same
+    let on_event = move |event: notify::Result<Event>| {
+        // An error says that something was missed.
+        if event.is_ok_and(|event| !may_change_rules(&event)) {
+            return;
         }
+        let _ = changed.try_send(()); // full says the same
     };
     let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::Recursive)?;
@@ -163,4 +177,31 @@ pub async fn load(folder: &Path, secrets: &SecretNames, automation: &Addr<Automa
         let _ = runs.await; // gone, the hub is shutting down
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, CreateKind, DataChange, MetadataKind, RemoveKind, RenameMode};
+
+    use super::*;
+
+    #[test]
+    fn the_database_in_the_folder_changes_no_rules() {
+        let check = |kind: EventKind, path: &str, expected: bool| {
+            let event = Event::new(kind).add_path(path.into());
+            assert_eq!(may_change_rules(&event), expected, "{kind:?} {path}");
+        };
+        let content = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        check(content, "data/twinhub.db-wal", false);
+        check(content, "data/hall.yaml", true);
+        check(EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), "data/twinhub.db", false);
+        check(EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), "data/hall.json", true);
+        check(EventKind::Modify(ModifyKind::Any), "data/twinhub.db", false);
+        check(EventKind::Access(AccessKind::Any), "data/hall.yaml", false);
+        check(EventKind::Create(CreateKind::Any), "data/upstairs", true);
+        check(EventKind::Remove(RemoveKind::Any), "data/upstairs", true);
+        check(EventKind::Modify(ModifyKind::Name(RenameMode::To)), "data/upstairs", true);
+        assert!(may_change_rules(&Event::new(content)), "of what, nobody says");
+        assert!(may_change_rules(&Event::new(EventKind::Any)));
+    }
 }

@@ -41,6 +41,18 @@ pub(super) struct EventFollower {
     pub armed: Option<Timestamp>,
     /// The number of times that it has seen the clock set.
     pub moves: u32,
+    /// There are rules, so that somebody waits for what comes of an event.
+    pub has_rules: bool,
+    rest: FeedRest,
+}
+
+/// The rest between two looks at the feed while there are no rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum FeedRest {
+    #[default]
+    Due,
+    Begun,
+    Over,
 }
 
 /// The engine's next step.
@@ -52,7 +64,32 @@ pub(super) enum NextStep {
 impl EventFollower {
     /// The feed, to be read from; none while it is, and where enough waits to be seen.
     pub fn feed(&mut self) -> Option<broadcast::Receiver<EventBatch>> {
-        if self.queue.len() >= ENOUGH { None } else { self.live.take() }
+        if self.queue.len() >= ENOUGH {
+            return None;
+        }
+        self.rest = FeedRest::Due;
+        self.live.take()
+    }
+
+    /// Is the feed not to be read from before a rest? It costs each commit the wake-up of this thread, which without
+    /// rules is for nothing.
+    pub fn rests(&self) -> bool {
+        !self.has_rules && self.rest != FeedRest::Over && self.live.is_some()
+    }
+
+    /// Begins the rest; false where it was begun before.
+    pub fn begin_rest(&mut self) -> bool {
+        std::mem::replace(&mut self.rest, FeedRest::Begun) != FeedRest::Begun
+    }
+
+    /// The rest is over.
+    pub fn end_rest(&mut self) {
+        self.rest = FeedRest::Over;
+    }
+
+    /// Takes what has come during a rest.
+    pub fn enqueue_waiting(&mut self) {
+        self.enqueue(&EventBatch::from([]));
     }
 
     /// A batch has come, and perhaps more meanwhile.
@@ -176,6 +213,25 @@ mod tests {
         assert_eq!(shown(following.next(&engine, 10)), "nothing", "what was asked for comes first");
         assert_eq!(shown(following.next(&engine, 2_009)), "nothing");
         assert_eq!(shown(following.next(&engine, 2_010)), "advance 60000", "but not for ever");
+    }
+
+    #[test]
+    fn without_rules_the_feed_is_read_after_a_rest() {
+        let (feed, live) = broadcast::channel(10);
+        let mut following = EventFollower { live: Some(live), ..EventFollower::default() };
+        assert!(following.rests() && following.begin_rest());
+        assert!(following.rests() && !following.begin_rest(), "one rest at a time");
+        feed.send(EventBatch::from([event(1, at(1))])).unwrap();
+        following.enqueue_waiting();
+        assert_eq!(following.queue.len(), 1, "before the first rule, what came before it is seen");
+        following.end_rest();
+        assert!(!following.rests());
+        let live = following.feed();
+        assert!(!following.rests(), "it is read from");
+        following.live = live;
+        assert!(following.rests());
+        following.has_rules = true;
+        assert!(!following.rests());
     }
 
     #[test]

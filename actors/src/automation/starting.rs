@@ -108,6 +108,7 @@ impl Automation {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
+        self.see_what_came(ctx); // the new rules see what happens from now on
         let rules = self.library.rules();
         self.take_rules(rules, ctx);
         let (deps, wanted) = (Arc::clone(&self.deps), self.engine.wants());
@@ -148,6 +149,7 @@ impl Automation {
     /// Takes `rules` in place of those that run.
     fn take_rules(&mut self, rules: Vec<Rule>, ctx: &mut Context<Self>) {
         self.deps.count_rules(rules.len());
+        self.following.has_rules = !rules.is_empty();
         self.deps.rule_topics.set(topics(&rules));
         *self.deps.keys.write().unwrap_or_else(PoisonError::into_inner) = keys(&rules);
         let step = self.engine.exchange(rules);

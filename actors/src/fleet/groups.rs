@@ -16,11 +16,12 @@ mod tree_now;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 use uuid::ContextV7;
 
@@ -37,6 +38,10 @@ use twinhub_domain::fleet::tree::body_of_change;
 use twinhub_domain::fleet::{FleetChange, Group, GroupId, GroupTree, RecordChange, RecordKind};
 use twinhub_domain::receipt::{Accepted, Receipt};
 use twinhub_domain::{Cause, EventBody, Object, Recorded};
+
+/// The feed is looked at so often where nobody asks: each look costs a wake-up of this thread, and readings, which are
+/// the many, move no device. Far less than a feed keeps comes meanwhile.
+const REST: Duration = Duration::from_millis(20);
 
 /// A change of a group is durable now.
 #[derive(Message)]
@@ -65,6 +70,8 @@ pub struct Groups {
     leaving: HashSet<GroupId>,
     following: CensusFollower,
     waiting: Vec<WorkAfterSeq>,
+    /// Notified of what comes to `waiting`.
+    asked: Arc<Notify>,
     ids: ContextV7,
 }
 
@@ -80,6 +87,7 @@ impl Groups {
             leaving: HashSet::new(),
             following: CensusFollower::default(),
             waiting: Vec::new(),
+            asked: Arc::default(),
             ids: ContextV7::new(),
         }
     }
@@ -108,7 +116,11 @@ impl Groups {
     /// Waits for the next batch of the feed.
     fn read_feed(&mut self, ctx: &mut Context<Self>) {
         let Some(mut live) = self.following.live.take() else { return }; // it is waited for already
+        let (asked, is_asked) = (Arc::clone(&self.asked), !self.waiting.is_empty());
         let next = async move {
+            if !is_asked {
+                let _ = tokio::time::timeout(REST, asked.notified()).await; // either is well
+            }
             let got = live.recv().await;
             (live, got)
         };
@@ -186,6 +198,9 @@ impl Groups {
         let committed = get(&self.deps.counters.seq);
         self.waiting.push((committed, Box::new(what)));
         self.serve(ctx);
+        if !self.waiting.is_empty() {
+            self.asked.notify_one();
+        }
     }
 
     /// Does what waited for the census.

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::threads::usual_twin_threads;
 use crate::accounts::AccountSettings;
 use crate::accounts::directory::DialectAccount;
 use crate::device_tokens::Tokens;
 use crate::identities::DevicesPolicy;
 use crate::ingress::UnknownDevicePolicy;
+use crate::slow_messages::SLOW_LOG;
 use crate::webhook_destinations::WebhookDestinations;
 use twinhub_domain::reading::ClockWindow;
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
@@ -38,8 +40,10 @@ pub struct Settings {
     pub maintain_every: Duration,
     /// The time that a person's change may wait for its commit before the answer is 503.
     pub patience: Duration,
-    /// Threads that the twins are spread over.
+    /// Threads that the twins are spread over; 0: they run on that of the journal.
     pub arbiters: usize,
+    /// A message that takes so long from its coming to its acknowledgement is logged; none: none is.
+    pub slow_log: Option<Duration>,
     /// The number of batches that a live subscriber may fall behind before it is notified that it lags.
     pub feed_depth: usize,
     /// The folder of the rule files; none: rules come over the API alone.
@@ -85,7 +89,8 @@ impl Default for Settings {
             longest_rest: Duration::from_secs(30),
             maintain_every: Duration::from_secs(2),
             patience: Duration::from_secs(5),
-            arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+            arbiters: usual_twin_threads(),
+            slow_log: Some(SLOW_LOG),
             feed_depth: 1_024,
             rules: None,
             window: ClockWindow::default(),

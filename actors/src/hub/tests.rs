@@ -111,6 +111,8 @@ impl HubFixture {
     }
 
     async fn over(folder: TempDir, settings: Settings) -> Self {
+        // Twins have a thread of their own, so that the clock may kill them and not the journal.
+        let settings = Settings { arbiters: settings.arbiters.max(1), ..settings };
         let url = format!("sqlite:{}", folder.path().join("twinhub.db").display());
         let store = FailingStore::around(SqlStore::open(&url, SqlOptions::default()).await.unwrap());
         let clock = Arc::new(DeadlyClock::default());

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use twinhub_access::{Bridge, SecretId};
-use twinhub_domain::DeviceId;
-use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity, TopicAllowance};
+use twinhub_mqtt::identity::{Allowance, ClientIdentity, TopicAllowance};
 
 use super::ClientIdentitiesShared;
 use crate::accounts::directory;
 
-/// A bridge. It speaks on its own topics, which may be those of devices: then the hub hears it as these.
+/// A bridge. It reaches devices by its topics alone, which may be those of devices: then the hub hears it as these.
 pub struct BridgeClient {
     name: Box<str>,
     principal: Box<str>,
@@ -63,16 +62,7 @@ impl ClientIdentity for BridgeClient {
     }
 
     fn lasts(&self) -> bool {
-        self.shared.directory.is_valid(&self.identity)
-    }
-
-    /// By its topics alone.
-    async fn reaches(&self, _: &DeviceId, _: Option<&str>, _: Act) -> bool {
-        false
-    }
-
-    fn reaches_all(&self) -> bool {
-        false
+        self.shared.deps.directory.is_valid(&self.identity)
     }
 
     fn topics(&self) -> Option<&dyn TopicAllowance> {

@@ -42,7 +42,7 @@ impl NewcomerClient {
 
     /// Its pass, where the window is open. A client that the policy lets in may have come before that.
     fn pass(&self) -> Option<WindowPass> {
-        let window = &self.shared.pairing.window;
+        let window = &self.shared.deps.pairing.window;
         let mut pass = lock(&self.pass);
         let counts = pass.as_ref().is_some_and(|pass| window.counts(pass));
         if !counts && self.usual.is_some() && lock(&self.devices).is_empty() {
@@ -53,7 +53,7 @@ impl NewcomerClient {
 
     /// Is the message of this serial number another device's, which the hub knows by it?
     async fn is_of_another(&self, device: &DeviceId, serial: &str) -> bool {
-        match self.shared.store.find_serial(serial).await {
+        match self.shared.deps.store.find_serial(serial).await {
             Ok(found) => found.is_some_and(|twin| twin.id != *device),
             Err(_) => true, // nobody is let in whom the hub cannot look up
         }
@@ -75,7 +75,7 @@ impl ClientIdentity for NewcomerClient {
     }
 
     fn lasts(&self) -> bool {
-        let window = &self.shared.pairing.window;
+        let window = &self.shared.deps.pairing.window;
         let devices = lock(&self.devices);
         let usual_lasts = self.usual.as_ref().map(ClientIdentity::lasts);
         if usual_lasts == Some(false) {
@@ -105,7 +105,7 @@ impl ClientIdentity for NewcomerClient {
             return false;
         }
         let Some(pass) = self.pass() else { return false };
-        let Some(known) = self.shared.pairing.admit(&pass, device).await else { return false };
+        let Some(known) = self.shared.deps.pairing.admit(&pass, device).await else { return false };
         let mut devices = lock(&self.devices);
         if !devices.iter().any(|other| Arc::ptr_eq(other, &known)) {
             devices.push(known);
@@ -113,16 +113,12 @@ impl ClientIdentity for NewcomerClient {
         true
     }
 
-    fn reaches_all(&self) -> bool {
-        false
-    }
-
     fn may_provision(&self) -> bool {
         self.pass().is_some()
     }
 
     async fn provision(&self, request: Bytes) -> Option<Bytes> {
-        self.shared.pairing.requests.ask(Provisioner::Window(self.pass()?), None, request).await
+        self.shared.deps.pairing.requests.ask(Provisioner::Window(self.pass()?), None, request).await
     }
 }
 

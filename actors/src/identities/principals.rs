@@ -68,11 +68,11 @@ impl DeviceClient {
         {
             return true;
         }
-        let Some(namesake) = self.shared.devices.get(made).await else { return false };
+        let Some(namesake) = self.shared.deps.devices.get(made).await else { return false };
         if namesake.access.exists {
             return false;
         }
-        let found = self.shared.store.find_serial(serial).await;
+        let found = self.shared.deps.store.find_serial(serial).await;
         let is_own = matches!(found, Ok(Some(twin)) if twin.id == self.device.id);
         if is_own {
             *lock(&self.serial) = Some((serial.into(), namesake));
@@ -99,7 +99,7 @@ impl ClientIdentity for DeviceClient {
         let has_same_serial = lock(&self.serial).as_ref().is_none_or(|(_, device)| device.has_same_access());
         let credential_lasts = match &self.credential {
             DeviceCredential::Token(held) => held.lasts(),
-            DeviceCredential::Certificate(certificate) => certificate.lasts(self.shared.clock.now()),
+            DeviceCredential::Certificate(certificate) => certificate.lasts(self.shared.deps.clock.now()),
         };
         credential_lasts && has_same_serial
     }
@@ -112,10 +112,6 @@ impl ClientIdentity for DeviceClient {
             Some(serial) => self.is_meant_by(serial, device).await,
             None => false,
         }
-    }
-
-    fn reaches_all(&self) -> bool {
-        false
     }
 }
 
@@ -150,18 +146,18 @@ impl ClientIdentity for KeyClient {
     fn lasts(&self) -> bool {
         let Self { shared, watched, .. } = self;
         let (devices, version) = &*lock(watched);
-        shared.directory.is_valid(&self.identity)
+        shared.deps.directory.is_valid(&self.identity)
             && devices.iter().all(|device| device.has_same_place())
-            && version.is_none_or(|version| version == shared.tree.version())
+            && version.is_none_or(|version| version == shared.deps.tree.version())
     }
 
     async fn reaches(&self, device: &DeviceId, _: Option<&str>, act: Act) -> bool {
         if self.reaches_all() {
             return true;
         }
-        let version = self.shared.tree.version(); // before the look
-        let Some(device) = self.shared.devices.get(device).await else { return false };
-        let tree = self.shared.tree.now();
+        let version = self.shared.deps.tree.version(); // before the look
+        let Some(device) = self.shared.deps.devices.get(device).await else { return false };
+        let tree = self.shared.deps.tree.now();
         let place = InTree {
             device: &device.id,
             owner: &device.place.owner,
@@ -213,7 +209,7 @@ impl ClientIdentity for AnonymousClient {
     }
 
     async fn reaches(&self, device: &DeviceId, _: Option<&str>, act: Act) -> bool {
-        let Some(device) = self.shared.devices.get(device).await else { return false };
+        let Some(device) = self.shared.deps.devices.get(device).await else { return false };
         let is_free = device.access.exists && !device.has_credentials() && !device.access.is_unpaired;
         if is_free && act == Act::Subscribe {
             let mut heard = lock(&self.heard);
@@ -222,10 +218,6 @@ impl ClientIdentity for AnonymousClient {
             }
         }
         is_free
-    }
-
-    fn reaches_all(&self) -> bool {
-        false
     }
 }
 

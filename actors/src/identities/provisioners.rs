@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use twinhub_access::SecretId;
 use twinhub_domain::DeviceId;
-use twinhub_mqtt::identity::{Act, Allowance, ClientIdentity};
+use twinhub_mqtt::identity::{Allowance, ClientIdentity};
 
 use super::ClientIdentitiesShared;
 use crate::accounts::directory;
@@ -54,16 +54,7 @@ impl ClientIdentity for ProvisioningClient {
     }
 
     fn lasts(&self) -> bool {
-        self.shared.directory.is_valid(&self.identity)
-    }
-
-    /// Of no device: it is none yet.
-    async fn reaches(&self, _: &DeviceId, _: Option<&str>, _: Act) -> bool {
-        false
-    }
-
-    fn reaches_all(&self) -> bool {
-        false
+        self.shared.deps.directory.is_valid(&self.identity)
     }
 
     fn may_provision(&self) -> bool {
@@ -72,6 +63,6 @@ impl ClientIdentity for ProvisioningClient {
 
     async fn provision(&self, request: Bytes) -> Option<Bytes> {
         let by = Provisioner::Key(Box::new(self.identity.clone()));
-        self.shared.pairing.requests.ask(by, self.device.clone(), request).await
+        self.shared.deps.pairing.requests.ask(by, self.device.clone(), request).await
     }
 }

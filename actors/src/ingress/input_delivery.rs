@@ -196,10 +196,11 @@ impl InputDelivery {
         // The receipt is settled on any thread; a second try is timed by the runtime of the first.
         let runtime = Handle::try_current().ok();
         add(&self.0.deps.counters.inputs_in_flight, 1);
-        let receipt = Receipt::new(move |settled| {
+        let mut receipt = Receipt::new(move |settled| {
             down(&delivery.0.deps.counters.inputs_in_flight);
             delivery.settled(attempt, settled, runtime);
         });
+        self.0.deps.counters.slow.came(&mut receipt);
         // Where the supervisor is gone the hub is shutting down; the receipt says so as it is dropped.
         let _ = try_send_unbounded(
             &self.0.deps.supervisor,

@@ -33,21 +33,22 @@ pub struct ClearType {
     pub reply: oneshot::Sender<AlarmReply>,
 }
 
-/// The readings of a device that are beyond their limits now. Each gets an alarm that has none, and alarms of all
-/// others of its readings end.
+/// The readings of a device that are beyond their limits now, or hardly within. Alarms of all others of its readings end.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SettleLimits {
     pub of: Originator,
     pub number: DeviceNumber,
-    pub beyond: Vec<BeyondLimit>,
+    pub alarming: Vec<AlarmingReading>,
 }
 
-/// A reading beyond its limits.
+/// A reading whose alarm goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BeyondLimit {
+pub struct AlarmingReading {
     pub reading: Box<str>,
     pub message: String,
+    /// It gets an alarm where it has none.
+    pub begins: bool,
 }
 
 /// Clears an alarm by hand. Answered after the commit, with none where there is no such alarm.

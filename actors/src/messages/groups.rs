@@ -142,6 +142,9 @@ pub enum GroupRefusal {
     /// It would come to stand where the caller does not reach, or it stands at the edge of that.
     #[error("{0}")]
     Beyond(&'static str),
+    /// An owner has as many groups as one may have.
+    #[error("you have {0} groups, which is as many as you may have")]
+    TooMany(usize),
     #[error("group `{0}` is being removed")]
     Leaving(GroupId),
     #[error("a device could not be moved out of group `{id}`: {why}")]

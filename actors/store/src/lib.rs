@@ -7,10 +7,12 @@
 
 mod access;
 mod automation;
+mod batch;
 pub mod codec;
 #[cfg(test)]
 mod contract;
 mod fleet;
+pub mod history;
 pub mod layers;
 pub mod memory;
 mod retained;
@@ -26,13 +28,14 @@ pub use automation::{
     AlarmPage, AlarmQuery, AutomationChanges, AutomationState, DeliveryPage, DeliveryQuery, DeliveryRecord,
     DeliveryStatus, EngineProgress, RuleAuthor, RuleRecord, RunPage, RunPlace, RunQuery,
 };
+pub use batch::{Batch, BatchPlace, CommitAttempt};
 pub use fleet::{
     FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, JobPlace,
     StepSweep,
 };
 pub use memory::MemoryStore;
 pub use retained::RetainedStore;
-pub use sql::{Keeping, SqlOptions, SqlStore};
+pub use sql::{Keeping, MemtableLimits, SqlOptions, SqlStore};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -49,44 +52,6 @@ use twinhub_domain::{
     Command, CommandId, CommandStatus, DeviceId, DeviceNumber, EventKind, Mode, ReadingTime, Recorded,
     Status, Timestamp, Twin,
 };
-
-/// One group commit: all of it becomes durable, or nothing.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    pub at: Timestamp,
-    /// In the order of their `seq`, without a gap after the last batch. May be empty.
-    pub events: Arc<[Arc<Recorded>]>,
-    /// Rows to write now: twins of which more than readings changed, as they are after the event `seq`.
-    pub twins: Vec<(u64, Twin)>,
-    /// Devices to remove with everything they have but the runs of rules for them, and the `seq` of the event of their
-    /// removal.
-    pub removed: Vec<(u64, DeviceNumber)>,
-    /// Commands that changed, each once, as they are after the batch.
-    pub commands: Vec<CommandRecord>,
-    pub outgoing: Vec<Outgoing>,
-    pub automation: AutomationChanges,
-    pub fleet: FleetChanges,
-    /// Outgoing messages that were delivered and can be forgotten.
-    pub sent: Vec<u64>,
-}
-
-impl Batch {
-    /// A batch of nothing.
-    #[must_use]
-    pub fn empty(at: Timestamp) -> Self {
-        Self {
-            at,
-            events: Arc::new([]),
-            twins: Vec::new(),
-            removed: Vec::new(),
-            commands: Vec::new(),
-            outgoing: Vec::new(),
-            automation: AutomationChanges::default(),
-            fleet: FleetChanges::default(),
-            sent: Vec::new(),
-        }
-    }
-}
 
 /// A command, and whose it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -333,9 +298,9 @@ pub trait Store: Send + Sync + 'static {
     /// The state for the start.
     async fn head(&self) -> Result<Head, StoreError>;
 
-    /// Makes `batch` durable, whole. Committing a batch again whose first event is there already (after
-    /// an answer got lost) does nothing and is fine; so [`StoreError::Unknown`] is answered by trying again.
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+    /// Gives `batch` its place in the sequences, and makes it durable there, whole. [`StoreError::Unknown`] is answered by
+    /// trying again with the same batch: where it is there already, that does nothing but say where.
+    async fn commit(&self, batch: &mut Batch) -> Result<BatchPlace, StoreError>;
 
     /// The twins with these ids, as of the last commit, in no order; unknown ones are left out.
     async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError>;
@@ -457,8 +422,9 @@ pub trait Store: Send + Sync + 'static {
     /// Messages that were committed and not yet [`Batch::sent`], in order.
     async fn outgoing(&self) -> Result<Vec<Outgoing>, StoreError>;
 
-    /// Compacts the events committed since the last call, and deletes data older than the retention. Called now and
-    /// then, and at shutdown; may take a while, and blocks no other call.
+    /// Puts committed events into order where there is enough of them or they are ten minutes old
+    /// ([`MemtableLimits`]), merges what lies in pieces, packs the journal, and deletes data older than the retention.
+    /// Called now and then; may take a while, and blocks no other call.
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Keeps how far the clock is doubted, for the next start.

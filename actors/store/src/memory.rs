@@ -17,11 +17,12 @@ use self::access::AccessRecords;
 use self::automation::MemoryAutomation;
 use self::fleet::MemoryFleet;
 use super::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
-    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
-    DevicePlace, DeviceQuery, DeviceSort, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage,
-    JobDeviceQuery, JobPlace, Replayed, RunPage, RunQuery, Store, StoreError, select,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, BatchPlace, CertificateEnd, ClockDoubt,
+    CommandPage, CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts,
+    DevicePage, DevicePlace, DeviceQuery, DeviceSort, EventQuery, FleetRecord, Head, JobCounts,
+    JobDevicePage, JobDeviceQuery, JobPlace, Replayed, RunPage, RunQuery, Store, StoreError, select,
 };
+use crate::batch::CommitPlaces;
 use twinhub_access::Reach;
 use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
@@ -43,6 +44,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct MemoryState {
     head: Head,
+    commit_places: CommitPlaces,
     /// The journal for replay: by batch, with the time of its commit.
     journal: Vec<(Timestamp, Vec<Arc<Recorded>>)>,
     /// The last `seq` that the journal has let go.
@@ -86,9 +88,14 @@ impl Store for MemoryStore {
         Ok(head)
     }
 
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.inner().commit(batch);
-        Ok(())
+    async fn commit(&self, batch: &mut Batch) -> Result<BatchPlace, StoreError> {
+        let mut inner = self.inner();
+        if !inner.commit_places.is_committed(batch) {
+            inner.commit_places.place(batch, inner.head.seq);
+            inner.commit(batch);
+            inner.commit_places.note_committed(batch);
+        }
+        Ok(batch.place())
     }
 
     async fn load(&self, ids: &[DeviceId]) -> Result<Vec<Twin>, StoreError> {
@@ -391,10 +398,7 @@ impl Store for MemoryStore {
 
 impl MemoryState {
     fn commit(&mut self, batch: &Batch) {
-        if let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) {
-            if first.seq <= self.head.seq {
-                return; // here already
-            }
+        if let Some(last) = batch.events.last() {
             self.head.seq = last.seq;
             self.head.at = Some(batch.at);
             self.journal.push((batch.at, batch.events.to_vec()));

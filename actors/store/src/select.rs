@@ -219,8 +219,12 @@ pub(crate) fn readings<'a>(
         }
         _ => &[],
     };
-    let wanted = |name: &str| query.sensors.is_empty() || query.sensors.iter().any(|sensor| sensor == name);
-    readings.iter().enumerate().filter(move |(_, reading)| wanted(&reading.name))
+    readings.iter().enumerate().filter(move |(_, reading)| is_asked(query, &reading.name))
+}
+
+/// Are readings of this name asked for?
+pub(crate) fn is_asked(query: &HistoryQuery, name: &str) -> bool {
+    query.sensors.is_empty() || query.sensors.iter().any(|sensor| sensor == name)
 }
 
 /// The readings of an event, in the form of the history.

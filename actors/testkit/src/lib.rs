@@ -23,10 +23,10 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId};
 use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, ReadingTime, Recorded, Timestamp, Twin};
 use twinhub_store::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
-    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
-    DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
-    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, BatchPlace, CertificateEnd, ClockDoubt,
+    CommandPage, CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts,
+    DevicePage, DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage,
+    JobDeviceQuery, JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
 };
 
 /// The ways in which a commit fails.
@@ -65,6 +65,8 @@ struct FaultPlan {
     reads_fail: bool,
     /// The duration of a count of a job's devices.
     counting: Duration,
+    /// The duration of a commit.
+    committing: Duration,
     commits: u64,
 }
 
@@ -112,6 +114,11 @@ impl FailingStore {
     /// All reads and `maintain` fail too, until [`FailingStore::heal`].
     pub fn break_reads(&self) {
         self.plan().reads_fail = true;
+    }
+
+    /// Each commit takes so long from now on.
+    pub fn slow_commits(&self, takes: Duration) {
+        self.plan().committing = takes;
     }
 
     /// Each count of a job's devices takes so long from now on.
@@ -192,10 +199,14 @@ impl Store for FailingStore {
         self.inner.head().await
     }
 
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: &mut Batch) -> Result<BatchPlace, StoreError> {
         let fault = self.next_fault(batch);
         // The sender lives in `self`, so the wait ends with an unblock.
         let _ = self.blocked.subscribe().wait_for(|blocked| !blocked).await;
+        let committing = self.plan().committing;
+        if committing > Duration::ZERO {
+            tokio::time::sleep(committing).await;
+        }
         let _alive = self.may_write("commit").await?;
         match fault {
             None => self.inner.commit(batch).await,
@@ -439,16 +450,16 @@ mod tests {
         let store = FailingStore::around(Arc::clone(&memory) as Arc<dyn Store>);
         store.fail_next(1, CommitFault::Failed);
         store.fail_next(1, CommitFault::UnknownNotDone);
-        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Failed { .. })));
-        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Unknown { .. })));
+        assert!(matches!(store.commit(&mut empty()).await, Err(StoreError::Failed { .. })));
+        assert!(matches!(store.commit(&mut empty()).await, Err(StoreError::Unknown { .. })));
         assert!(memory.outgoing().await.unwrap().is_empty());
         store.break_commits(CommitFault::UnknownDone);
         store.break_reads();
-        assert!(matches!(store.commit(&empty()).await, Err(StoreError::Unknown { .. })));
+        assert!(matches!(store.commit(&mut empty()).await, Err(StoreError::Unknown { .. })));
         assert_eq!(memory.outgoing().await.unwrap().len(), 1);
         assert!(store.outgoing().await.is_err());
         store.heal();
-        assert!(store.commit(&empty()).await.is_ok());
+        assert!(store.commit(&mut empty()).await.is_ok());
         assert_eq!(store.commits_tried(), 4);
     }
 
@@ -456,8 +467,8 @@ mod tests {
     async fn blocks_until_it_is_let_go() {
         let store = FailingStore::around(Arc::new(MemoryStore::default()));
         store.block();
-        let batch = empty();
-        let mut commit = std::pin::pin!(store.commit(&batch));
+        let mut batch = empty();
+        let mut commit = std::pin::pin!(store.commit(&mut batch));
         assert!(futures_util::poll!(&mut commit).is_pending());
         store.unblock();
         assert!(commit.await.is_ok());

@@ -14,6 +14,7 @@ use crate::api::automation::deliveries::item;
 use crate::api::automation::schema::{JournalListing, RunDetail, RunItem};
 use crate::api::devices::device::find;
 use crate::http::Access;
+use crate::http::cursor::CallerCursors;
 use crate::http::extract::body::{RulePath, RunPath};
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::paging::{Paging, link};
@@ -26,6 +27,8 @@ pub(in crate::api) const OUTCOMES: [&str; 5] = ["running", "done", "failed", "ab
 const MOST_ABOVE: usize = 16;
 /// The most runs directly below a run that are shown.
 const MOST_BELOW: u64 = 100;
+/// The purpose for which the ends of its pages are sealed.
+const RUNS: &str = "twinhub runs v1";
 /// The form of a place in a list.
 const EXPECTED: &str = "expected what the page before says in its `Link`";
 
@@ -80,7 +83,11 @@ pub async fn get_run(RunPath(id): RunPath, params: Params, access: Access) -> Re
     }
     let of_run = RunQuery { parent: Some(id), limit: MOST_BELOW, ..RunQuery::default() };
     let below = access.ask(ListRuns(of_run)).await??.runs;
-    let mut object = view::run(&run);
+    let cursors = access.cursors();
+    let runs = |entries: &[RunEntry]| {
+        Json::Array(entries.iter().map(|entry| view::run(&cursors.run(entry)).into()).collect())
+    };
+    let mut object = view::run(&cursors.run(&run));
     object.insert("above", runs(&above));
     object.insert("below", runs(&below));
     // Addresses, bodies and answers of webhooks are for those who may list them.
@@ -127,7 +134,8 @@ async fn list(
     let all = params.all().to_vec();
     let by_number = params.has("page");
     let paging = Paging::take(&mut params)?;
-    let after = after(&mut params)?;
+    let cursors = access.cursors();
+    let after = after(&mut params, &cursors)?;
     if by_number && after.is_some() {
         return Err(bad("page", "is given beside `after`").into());
     }
@@ -150,26 +158,28 @@ async fn list(
         paging.set_headers(&mut response, request.path(), &all, page.total);
     } else {
         response.insert_header(("X-Total-Count", page.total.to_string()));
-        response.insert_header((header::LINK, links(request.path(), &all, page.next)));
+        let next = page.next.map(|RunPlace { at, seq }| format!("{}.{seq}", at.millis()));
+        let next = next.map(|next| cursors.page_end(RUNS, next));
+        response.insert_header((header::LINK, links(request.path(), &all, next)));
     }
-    Ok(array(response, &page.runs, |entry, out| view::run_of(entry, device).write(out)))
+    Ok(array(response, &page.runs, |entry, out| view::run_of(&cursors.run(entry), device).write(out)))
 }
 
 /// Where the page before ended.
-fn after(params: &mut Params) -> Result<Option<RunPlace>, FieldError> {
+fn after(params: &mut Params, cursors: &CallerCursors) -> Result<Option<RunPlace>, FieldError> {
     let text = params.text("after")?;
     if text.as_deref().is_some_and(is_earlier) {
         return Err(bad("after", "is of an earlier version of twinhub: begin again with the first page"));
     }
-    let place = text.as_deref().map(|text| place(text).ok_or_else(|| bad("after", EXPECTED)));
+    let read = |text: &str| cursors.given_end(RUNS, text).as_deref().and_then(place);
+    let place = text.as_deref().map(|text| read(text).ok_or_else(|| bad("after", EXPECTED)));
     place.transpose()
 }
 
 /// `first`, and `next` where there is more: it goes on behind a run, so that runs that come in meanwhile move nothing.
-fn links(path: &str, params: &[(String, String)], next: Option<RunPlace>) -> String {
+fn links(path: &str, params: &[(String, String)], next: Option<String>) -> String {
     let first = link("first", path, params, &["after"], &[]);
-    let Some(RunPlace { at, seq }) = next else { return first };
-    let after = format!("{}.{seq}", at.millis());
+    let Some(after) = next else { return first };
     format!("{first}, {}", link("next", path, params, &["after"], &[("after", &after)]))
 }
 
@@ -213,24 +223,26 @@ fn query(mut params: Params, rule: Option<RuleId>) -> Result<(Option<DeviceId>, 
     Ok((device, query))
 }
 
-fn runs(entries: &[RunEntry]) -> Json {
-    Json::Array(entries.iter().map(|entry| view::run(entry).into()).collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use twinhub_store::seal::Seal;
+
     use super::*;
 
     #[test]
     fn a_page_leads_to_the_next() {
-        let next = place("1767268800000.7").unwrap();
         let params = [("limit".to_owned(), "2".to_owned()), ("after".to_owned(), "1.x".to_owned())];
         assert_eq!(
-            links("/j", &params, Some(next)),
+            links("/j", &params, Some("1767268800000.7".into())),
             r#"</j?limit=2>; rel="first", </j?limit=2&after=1767268800000.7>; rel="next""#
         );
         assert_eq!(links("/j", &[], None), r#"</j>; rel="first""#);
-        let wrong = |text: &str| after(&mut Params::parse(&format!("after={text}"))).unwrap_err();
+        let cursors = CallerCursors::new(Arc::new(Seal::new(&[1; 32])), false);
+        let read = |text: &str| after(&mut Params::parse(&format!("after={text}")), &cursors);
+        assert_eq!(read("1767268800000.7").unwrap(), place("1767268800000.7"));
+        let wrong = |text: &str| read(text).unwrap_err();
         for text in ["1767268800000", "soon.7", "1767268800000.-7", "1767268800000.soon"] {
             assert_eq!(
                 (wrong(text).field.as_str(), wrong(text).detail.as_str()),

@@ -70,13 +70,17 @@ pub async fn run_rule(
     let seq =
         ask(&access, |reply| SendSignal { signal, by: RuleCaller::default(), cause: access.cause(), reply })
             .await??;
+    let cursors = access.cursors();
     let Some(live) = live else {
-        let document: Object =
-            [("rule_id", Json::from(id.as_str())), ("seq", number(seq))].into_iter().collect();
+        let mut document: Object = [("rule_id", Json::from(id.as_str()))].into_iter().collect();
+        if let Some(seq) = cursors.seq(seq) {
+            document.insert("seq", number(seq));
+        }
+        document.insert("cursor", cursors.cursor(seq).into());
         return Ok(Document::of(&document).send(HttpResponse::Accepted()));
     };
     let entry = ended(&access, live, &id, seq, until).await?;
-    Ok(Document::of(&view::run(&entry)).send(HttpResponse::Ok()))
+    Ok(Document::of(&view::run(&cursors.run(&entry))).send(HttpResponse::Ok()))
 }
 
 /// Runs the tests that are written in the rule, in virtual time; nothing is done to any device.
@@ -124,7 +128,9 @@ async fn ended(
             biased;
             _ = closing.wait_for(|closing| *closing) => return Err(HubError::ShuttingDown.into()),
             () = tokio::time::sleep_until(until) => {
-                return Err(ApiError::RunNotFinished { rule: rule.to_string(), seq });
+                let cursors = access.cursors();
+                let event = cursors.seq(seq).map_or_else(|| cursors.cursor(seq), |seq| seq.to_string());
+                return Err(ApiError::RunNotFinished { rule: rule.to_string(), event });
             }
             batch = live.recv() => match batch {
                 Ok(batch) => {

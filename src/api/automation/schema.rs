@@ -130,8 +130,11 @@ pub struct RuleRemoved {
 #[derive(ToSchema)]
 pub struct RunAccepted {
     rule_id: String,
-    /// The place in the sequence of what asked for it; the run names it as `trigger.seq`.
-    seq: u64,
+    /// The place in the sequence of what asked for it; the run names it as `trigger.seq`. For callers who see all devices.
+    #[schema(nullable = false)]
+    seq: Option<u64>,
+    /// The same as text: events since then have the run.
+    cursor: String,
 }
 
 /// Something was taken in.

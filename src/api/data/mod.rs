@@ -42,8 +42,11 @@ const MOST: u64 = 10_000;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StoredReadings {
     device_id: String,
-    /// The place in the one sequence, of a batch that of its last; null where nothing new was in it.
+    /// The place in the one sequence, of a batch that of its last; null where nothing new was in it, and for callers who
+    /// see a part of the devices.
     seq: Option<u64>,
+    /// The same as text: a subscriber since then hears what came after it. Null where nothing new was in it.
+    cursor: Option<String>,
     /// Of the twin after it.
     version: u64,
     /// The very same had been stored before, known by its own time or id.
@@ -116,9 +119,11 @@ pub async fn post_data(
         false if !rejected.is_empty() => (StatusCode::MULTI_STATUS, "stored in part"),
         false => (StatusCode::CREATED, "stored"),
     };
+    let cursors = access.cursors();
     let stored = StoredReadings {
         device_id: id.to_string(),
-        seq: taken.seq,
+        seq: taken.seq.and_then(|seq| cursors.seq(seq)),
+        cursor: taken.seq.map(|seq| cursors.cursor(seq)),
         version: taken.version,
         repeated: taken.repeated,
         message,
@@ -164,7 +169,9 @@ pub async fn get_data(
     let device = find(&access, &id).await?.number;
     let query = HistoryQuery { device, ..wanted };
     Ok(if query.interval_ms == 0 {
-        let found = access.ask(RawHistory(query)).await??;
+        let mut found = access.ask(RawHistory(query)).await??;
+        let cursors = access.cursors();
+        found.iter_mut().for_each(|reading| reading.seq = cursors.seq(reading.seq).unwrap_or_default());
         page.answer(&request, &all, &found, |reading| reading.timestamp)
     } else {
         let found = access.ask(BucketHistory(query)).await??;

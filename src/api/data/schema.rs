@@ -68,7 +68,9 @@ pub struct ReadingItem {
     #[schema(format = DateTime)]
     #[schema(nullable = false)]
     claimed_at: Option<String>,
-    seq: u64,
+    /// The place of its event, for callers who see all devices.
+    #[schema(nullable = false)]
+    seq: Option<u64>,
 }
 
 /// One sensor's readings within one clock-aligned interval.

@@ -46,7 +46,8 @@ const SORTS: [(&str, DeviceSort); 9] = [
                 ("X-Warnings" = String, description = "Where the filter or the order names what no device has: a \
                     JSON array of `{\"code\", \"field\", \"detail\"}`"))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
-        (status = 503, description = "A filter takes too long with all devices, or what was found is not durable yet", body = Problem),
+        (status = 429, description = "Other lists of all devices of this caller go on", body = Problem),
+        (status = 503, description = "A filter takes too long with all devices, lists of all devices of other callers take all the room, or what was found is not durable yet", body = Problem),
     )
 )]
 pub async fn list_devices(
@@ -87,11 +88,7 @@ pub(crate) async fn list(
             // Its indexes are made for it.
             FoundDevices { page: access.ask(ListDevices(find.query)).await??, warnings: Vec::new() }
         } else {
-            let _turn = if find.filter.is_some() {
-                Some(access.state.turns.wait(TurnKind::Search, access, request).await?)
-            } else {
-                None
-            };
+            let _turn = access.state.turns.wait(TurnKind::Search, access, request).await?;
             access.ask(find).await??
         };
     let mut response = HttpResponse::Ok();

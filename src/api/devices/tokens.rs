@@ -3,7 +3,6 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
-use twinhub_actors::access::InputRequest;
 use twinhub_domain::twin::TokenChange;
 use twinhub_domain::{DeviceId, Input, Timestamp, Twin};
 use utoipa::ToSchema;
@@ -120,12 +119,9 @@ pub async fn delete_token(
     params.finish()?;
     let if_version = if_match(&request)?;
     let ended = counting(&access, &id).await?;
-    let end = InputRequest::new(id.clone(), Input::SetToken(TokenChange::End));
-    let taken = access.deliver(end.if_version(if_version).with_twin()).await?;
-    let ended = TokensEnded { device_id: id.to_string(), ended, version: taken.version };
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::ETAG, format!("\"{}\"", taken.version)));
-    Ok(reply::json_with(response, &ended))
+    let twin = make(&access, id, if_version, Input::SetToken(TokenChange::End)).await?;
+    let ended = TokensEnded { device_id: twin.id.to_string(), ended, version: twin.version };
+    Ok(reply::json_with(tagged(&twin), &ended))
 }
 
 /// The number of the device's tokens that count.

@@ -11,7 +11,13 @@ use crate::api::schema::{EventCause, Object};
 /// An event.
 #[derive(ToSchema)]
 pub struct EventItem {
-    seq: u64,
+    /// The event's place, to go on behind it by `since`: in lists, and in `event` frames. Of a message of a stream the `id`
+    /// is it.
+    #[schema(nullable = false)]
+    cursor: Option<String>,
+    /// The place as a number, for callers who see all devices: it tells how much happens in all.
+    #[schema(nullable = false)]
+    seq: Option<u64>,
     kind: EventKind,
     /// Null where it is no device's: of rules that a time or a person set off, and of what comes to rules from
     /// beyond the devices.
@@ -43,10 +49,12 @@ pub struct EventListing {
     from: Option<String>,
     /// Exclusive.
     to: Option<String>,
-    /// Only what came after this place in the sequence, oldest first.
-    since: Option<u64>,
-    /// Only what came before this place in the sequence: so the `next` of a page goes on that has the newest first.
-    before: Option<u64>,
+    /// Only what came after this place in the sequence, oldest first: a `cursor`, or, for callers who see all devices, a
+    /// `seq`; 0 is the beginning.
+    since: Option<String>,
+    /// Only what came before this place in the sequence, a `cursor` or a `seq` as `since`: so the `next` of a page goes on
+    /// that has the newest first.
+    before: Option<String>,
     /// 20 by default, 1,000 at most.
     limit: Option<u64>,
     /// `desc` (by default, without `since`) or `asc`.

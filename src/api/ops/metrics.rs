@@ -4,12 +4,13 @@ use std::fmt;
 
 use actix_web::HttpResponse;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use twinhub_actors::counters::{Counters, get};
+use twinhub_actors::slow_messages::{SlowMessages, TimeHistogram};
 use twinhub_mqtt::broker::BrokerFigures;
 
 use crate::api::devices::device::uptime_seconds;
@@ -121,6 +122,7 @@ impl Collector for Scrape {
                 ending.metric_type(),
             )?)?;
         }
+        encode_times(&mut encoder, &counters.slow)?;
         let uptime = ConstGauge::new(uptime_seconds(&self.0));
         let help = "Time since the start";
         uptime.encode(encoder.encode_descriptor("uptime_seconds", help, None, uptime.metric_type())?)?;
@@ -147,6 +149,29 @@ impl Collector for Scrape {
         }
         Ok(())
     }
+}
+
+/// Encodes the times of messages, and of the stages of slow ones.
+fn encode_times(encoder: &mut DescriptorEncoder<'_>, slow: &SlowMessages) -> fmt::Result {
+    let help = "Time from the coming of a device's message to its commit";
+    let messages = encoder.encode_descriptor("message_commit_seconds", help, None, MetricType::Histogram)?;
+    encode_histogram(messages, slow.to_commit())?;
+    let help = "Time of each stage of the way, of messages that took a millisecond or longer to their commit";
+    let mut stages = encoder.encode_descriptor("slow_stage_seconds", help, None, MetricType::Histogram)?;
+    for (stage, times) in slow.stages() {
+        let labels = [("stage", stage.word())];
+        encode_histogram(stages.encode_family(&labels)?, times)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "durations to look at")]
+fn encode_histogram(mut encoder: MetricEncoder<'_>, times: &TimeHistogram) -> fmt::Result {
+    let (sum, counts) = times.counts();
+    let bound = |us: u64| if us == u64::MAX { f64::INFINITY } else { us as f64 / 1e6 };
+    let buckets: Vec<(f64, u64)> = counts.map(|(us, count)| (bound(us), count)).collect();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    encoder.encode_histogram::<NoLabelSet>(sum as f64 / 1e6, count, &buckets, None)
 }
 
 /// Encodes the embedded broker's figures.

@@ -35,7 +35,7 @@ pub struct NewTemplate {
     #[serde(default, deserialize_with = "even_null")]
     #[schema(value_type = Option<Object>)]
     tags: Option<Json>,
-    /// By reading what it is expected to be: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
+    /// By reading what it is expected to be: `{"temperature": {"min": -10, "max": 40, "margin": 0.5, "for": "30s", "unit": "°C", "interval": "60s"}}`,
     /// each if it is known; `{"power": {"words": ["OFF", "ON"]}}`: its words for false and true.
     #[serde(default, deserialize_with = "even_null")]
     #[schema(value_type = Option<Object>)]

@@ -164,7 +164,7 @@ pub struct TwinParts {
     metadata: Object,
     schedule: Vec<ScheduleKept>,
     settings: DeviceSettingsItem,
-    /// Expectations of its readings: `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}}`,
+    /// Expectations of its readings: `{"temperature": {"min": -10, "max": 40, "margin": 0.5, "for": "30s", "unit": "°C", "interval": "60s"}}`,
     /// and their words for false and true: `{"power": {"words": ["OFF", "ON"]}}`
     limits: Object,
     firmware: DeviceFirmware,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use twinhub_domain::Timestamp;
+use twinhub_domain::{DeviceId, Timestamp};
 use twinhub_store::CertificateEnd;
 use twinhub_tls::{CertificateFacts, CertificateState};
 
@@ -24,6 +24,8 @@ pub struct CertificateLook {
     pub authorities: Option<(PathBuf, Result<usize, String>)>,
     /// Certificates of devices that end soon, or have ended.
     pub ending: Vec<CertificateEnd>,
+    /// Devices that came last by a certificate of an authority's that ends soon.
+    pub issued: Vec<DeviceId>,
 }
 
 /// The certificate that the hub shows.
@@ -57,6 +59,11 @@ pub fn check(look: &CertificateLook) -> Vec<Finding> {
         }
     }
     found.extend(check_devices(&look.ending, look.now));
+    if !look.issued.is_empty() {
+        let names: Vec<&DeviceId> = look.issued.iter().collect();
+        let detail = format!("those that your authority issued to {} expire soon", named(&names));
+        found.push(Finding::warn(DEVICES, detail, "have the authority issue new ones"));
+    }
     found
 }
 
@@ -119,13 +126,7 @@ fn is_for(name: &str, host: &str) -> bool {
 
 fn check_devices(ending: &[CertificateEnd], now: Timestamp) -> Vec<Finding> {
     let (over, soon): (Vec<_>, Vec<_>) = ending.iter().partition(|end| end.at <= now);
-    let named = |ends: &[&CertificateEnd]| {
-        let mut names: Vec<String> = ends.iter().take(NAMED).map(|end| end.device.to_string()).collect();
-        if ends.len() > NAMED {
-            names.push(format!("{} more", ends.len() - NAMED));
-        }
-        names.join(", ")
-    };
+    let named = |ends: &[&CertificateEnd]| named(&ends.iter().map(|end| &end.device).collect::<Vec<_>>());
     let remedy = "bind new ones: PUT /api/devices/{id}/certificate";
     let mut found = Vec::new();
     if !over.is_empty() {
@@ -138,9 +139,18 @@ fn check_devices(ending: &[CertificateEnd], now: Timestamp) -> Vec<Finding> {
     found
 }
 
+/// The first of the devices, and how many more there are.
+fn named(devices: &[&DeviceId]) -> String {
+    let mut names: Vec<String> = devices.iter().take(NAMED).map(ToString::to_string).collect();
+    if devices.len() > NAMED {
+        names.push(format!("{} more", devices.len() - NAMED));
+    }
+    names.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
-    use twinhub_domain::{DeviceId, DeviceNumber};
+    use twinhub_domain::DeviceNumber;
 
     use super::*;
     use crate::cli::doctor::testing::bad;
@@ -164,8 +174,13 @@ mod tests {
     }
 
     fn expect(served: ServedCertificate, expected: &[&str]) {
-        let look =
-            CertificateLook { now: day(0), served: Some(served), authorities: None, ending: Vec::new() };
+        let look = CertificateLook {
+            now: day(0),
+            served: Some(served),
+            authorities: None,
+            ending: Vec::new(),
+            issued: Vec::new(),
+        };
         let found = bad(&check(&look));
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {
@@ -208,6 +223,7 @@ mod tests {
             served: None,
             authorities: Some(("/a.pem".into(), Err("there is no certificate in /a.pem".into()))),
             ending: vec![end("pump", -1), end("fan", 3)],
+            issued: vec![DeviceId::parse("valve").unwrap()],
         };
         let found = bad(&check(&look));
         assert!(
@@ -216,8 +232,17 @@ mod tests {
         );
         assert!(found[1].starts_with("warn  device certificates: those of pump have expired"), "{found:?}");
         assert!(found[2].starts_with("warn  device certificates: those of fan expire soon"), "{found:?}");
+        assert!(
+            found[3].starts_with("warn  device certificates: those that your authority issued to valve"),
+            "{found:?}"
+        );
         let many: Vec<_> = (0..7).map(|number| end(&format!("d{number}"), 1)).collect();
-        let well = CertificateLook { authorities: Some(("/a.pem".into(), Ok(1))), ending: many, ..look };
+        let well = CertificateLook {
+            authorities: Some(("/a.pem".into(), Ok(1))),
+            ending: many,
+            issued: Vec::new(),
+            ..look
+        };
         let found = bad(&check(&well));
         assert!(found.len() == 1 && found[0].contains("d0, d1, d2, d3, d4, 2 more expire soon"), "{found:?}");
     }

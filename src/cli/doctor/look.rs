@@ -12,10 +12,10 @@ use serde_json::Value;
 use twinhub_access::User;
 use twinhub_access::password::Password;
 use twinhub_actors::clock::SystemClock;
-use twinhub_domain::{Clock as _, Timestamp};
+use twinhub_domain::{Clock as _, DeviceId, Timestamp};
 use twinhub_mqtt::link;
 use twinhub_store::sql::{SqlOptions, SqlStore};
-use twinhub_store::{CertificateEnd, Store as _, UserStore as _};
+use twinhub_store::{AlarmQuery, CertificateEnd, Store as _, UserStore as _};
 use twinhub_tls::{ClientAuthorities, certificate_file};
 use url::Url;
 
@@ -30,7 +30,7 @@ use crate::cli::remote::Remote;
 use crate::cli::rules;
 use crate::config::{self, Config, Database, DevicesOption, Mqtt, RegistrationOption, TlsOption};
 use crate::startup::local_key::KeyOfHub;
-use crate::startup::{handles, key, lock, private};
+use crate::startup::{certificate_watch, handles, key, lock, private};
 
 /// Passwords that everybody tries first, beside the user's own name.
 const TRIED_FIRST: [&str; 6] = ["admin", "admin123", "changeme", "password", "secret", "twinhub"];
@@ -61,6 +61,8 @@ struct InDatabase {
     users: Option<Vec<User>>,
     last_written: Option<Timestamp>,
     ending: Vec<CertificateEnd>,
+    /// The devices of which an alarm of the hub says that their certificate ends.
+    told: Vec<DeviceId>,
 }
 
 /// Looks at all that the configuration names; `named` is its file, where one was named.
@@ -82,7 +84,7 @@ pub async fn look(config: &Config, named: Option<&Path>) -> Looked {
             dialect_access: config.dialect_access.iter().map(ToString::to_string).collect(),
         }),
         network: network(config, process).await,
-        certificates: certificates(config, in_database.ending),
+        certificates: certificates(config, in_database.ending, &in_database.told),
         machine: machine(config, process, in_database.last_written),
         data: DataFacts {
             database: config.database.to_string(),
@@ -156,7 +158,15 @@ async fn in_database(config: &Config) -> InDatabase {
         Err(error) => return broken(error.to_string()),
     };
     let soon = SystemClock.now().plus_millis(ENDS_SOON_MS);
+    let alarms = AlarmQuery {
+        active: Some(true),
+        alarm_type: Some(certificate_watch::ALARM.into()),
+        limit: MOST_CERTIFICATES,
+        ..AlarmQuery::default()
+    };
+    let alarms = store.alarms(&alarms).await.map(|page| page.alarms).unwrap_or_default();
     let found = InDatabase {
+        told: alarms.iter().filter_map(|alarm| alarm.originator.device().cloned()).collect(),
         integrity: Some(store.damages().await.map_err(|error| error.to_string())),
         users: store.users().await.ok(),
         last_written: store.head().await.ok().and_then(|head| head.at),
@@ -166,7 +176,7 @@ async fn in_database(config: &Config) -> InDatabase {
     found
 }
 
-fn certificates(config: &Config, ending: Vec<CertificateEnd>) -> CertificateLook {
+fn certificates(config: &Config, ending: Vec<CertificateEnd>, told: &[DeviceId]) -> CertificateLook {
     let is_https = |url: &Url| url.scheme() == "https";
     let public = config.public_url.as_deref().and_then(|url| Url::parse(url).ok()).filter(is_https);
     let public_host = public.and_then(|url| Some(url.host_str()?.trim_matches(['[', ']']).to_owned()));
@@ -185,7 +195,10 @@ fn certificates(config: &Config, ending: Vec<CertificateEnd>) -> CertificateLook
         let read = ClientAuthorities::read(&path).map_err(|error| error.to_string());
         (path, read.map(|authorities| authorities.count()))
     });
-    CertificateLook { now: SystemClock.now(), served, authorities, ending }
+    // Of a certificate that an authority issued the store has the alarm alone.
+    let is_issued = |device: &&DeviceId| ending.iter().all(|end| end.device != **device);
+    let issued = told.iter().filter(is_issued).cloned().collect();
+    CertificateLook { now: SystemClock.now(), served, authorities, ending, issued }
 }
 
 fn people(users: &[User]) -> Vec<PersonFacts> {

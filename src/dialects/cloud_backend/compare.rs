@@ -38,6 +38,7 @@ const COMPARED: [ComparedQuantity; 2] = [
 ];
 
 /// A quantity that sensors and the weather have.
+#[derive(Clone, Copy)]
 struct ComparedQuantity {
     /// The type of its sensors.
     name: &'static str,
@@ -133,7 +134,7 @@ pub(super) async fn compare(params: Params, access: Access) -> Result<HttpRespon
     // A caller may name any city, and sees a part of the sensors perhaps: neither makes an alarm.
     let is_default = weather.city.eq_ignore_ascii_case(state.weather.default_city());
     if is_default && access.reaches_everywhere() {
-        alarms::tell(&access, &compared, weather.source == weather::SIMULATED).await;
+        alarms::tell(&access, &compared, &newest, weather.source == weather::SIMULATED).await;
     }
     let timestamp = access.now();
     Ok(reply::json(StatusCode::OK, &CompareAnswer::of(weather, compared, timestamp)))
@@ -142,6 +143,7 @@ pub(super) async fn compare(params: Params, access: Access) -> Result<HttpRespon
 /// A quantity, its newest reading, and the difference from the weather.
 struct ComparedReading {
     quantity: ComparedQuantity,
+    weather: f64,
     newest: Option<Arc<TimedReading>>,
     difference: Option<f64>,
     alert: Option<DifferenceAlert>,
@@ -158,7 +160,7 @@ impl ComparedReading {
                 format!("Large {name} difference: sensor {value:?}{unit} vs weather {weather:?}{unit}");
             Some(DifferenceAlert { r#type: alert, message, severity: severity.as_str() })
         });
-        Self { quantity, newest, difference, alert }
+        Self { quantity, weather, newest, difference, alert }
     }
 
     fn value(&self) -> Option<f64> {

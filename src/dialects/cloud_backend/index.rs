@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use twinhub_actors::HubError;
 use twinhub_actors::access::{Caller, Grant};
 use twinhub_actors::counters::get;
-use twinhub_actors::messages::archive::LoadTwins;
 use twinhub_domain::cause::Source;
 use twinhub_domain::{DeviceId, Timestamp};
 
@@ -83,16 +82,12 @@ impl SensorIndex {
         }
         let reached = match access.reaches_everywhere() {
             true => None,
-            false => Some(self.reached_by(access).await?),
+            false => {
+                let devices = self.book().devices();
+                Some(access.within_reach(devices))
+            }
         };
         Ok(SensorView { index: self, reached })
-    }
-
-    /// The devices that the caller reaches.
-    async fn reached_by(&self, access: &Access) -> Result<HashSet<DeviceId>, ApiError> {
-        let devices = self.book().devices();
-        let twins = access.ask(LoadTwins(devices)).await??;
-        Ok(twins.into_iter().map(|twin| twin.id).collect())
     }
 
     /// Begins to make the index, unless somebody else has.

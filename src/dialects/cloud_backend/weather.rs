@@ -1,6 +1,7 @@
 //! The weather of a city: OpenWeather's, by a key, or made up where there is no key or the service fails. The answer says
 //! which.
 
+mod allowance;
 mod made_up;
 mod service;
 
@@ -24,6 +25,7 @@ use crate::http::Access;
 use crate::http::extract::params::Params;
 use crate::http::problem::fastapi::{FastApiError, FieldFault};
 use crate::http::reply;
+use allowance::ServiceAllowance;
 use service::WeatherFault;
 
 /// The uptime for which a report is kept, in ms: the service measures no more often.
@@ -32,6 +34,10 @@ const KEPT_MS: u64 = 600_000;
 const LEFT_ALONE_MS: u64 = 60_000;
 /// Cities whose reports are kept.
 const MOST_CITIES: usize = 256;
+/// The uptime for which it is kept that the service does not know a city, in ms: none is founded sooner.
+const UNKNOWN_KEPT_MS: u64 = 24 * 3_600_000;
+/// Cities that the service does not know and that are kept as such.
+const MOST_UNKNOWN: usize = 1_024;
 /// The source of weather that is made up.
 pub(super) const SIMULATED: &str = "simulated";
 /// Bytes of a city's name at most.
@@ -67,6 +73,9 @@ type CityPlace = Arc<Mutex<Option<KeptReport>>>;
 pub struct WeatherDesk {
     settings: WeatherSettings,
     cities: Mutex<HashMap<Box<str>, CityPlace>>,
+    /// Cities that the service does not know, with the uptime until which that is kept. They take no place from the others.
+    unknown: Mutex<HashMap<Box<str>, u64>>,
+    allowance: Mutex<ServiceAllowance>,
     is_failing: AtomicBool,
 }
 
@@ -152,7 +161,13 @@ impl WeatherDesk {
     /// The weather by these settings.
     #[must_use]
     pub fn new(settings: WeatherSettings) -> Self {
-        Self { settings, cities: Mutex::default(), is_failing: AtomicBool::new(false) }
+        Self {
+            settings,
+            cities: Mutex::default(),
+            unknown: Mutex::default(),
+            allowance: Mutex::default(),
+            is_failing: AtomicBool::new(false),
+        }
     }
 
     /// The city where a request names none.
@@ -193,9 +208,11 @@ impl WeatherDesk {
         })
     }
 
-    /// The service's word. Requests for a city that is being asked for wait for the one answer.
+    /// The service's word. Requests for a city that is being asked for wait for the one answer. Where the service may not be
+    /// asked, the weather is made up for this once.
     async fn told(&self, key: &str, city: &str, access: &Access) -> CityWeather {
-        let kept = self.place(city, access.uptime_ms()).await;
+        let name: Box<str> = city.to_lowercase().into();
+        let kept = self.place(&name, access.uptime_ms()).await;
         let mut kept = kept.lock().await;
         let uptime = access.uptime_ms();
         if let Some(KeptReport { weather, until }) = &*kept
@@ -203,25 +220,57 @@ impl WeatherDesk {
         {
             return weather.clone();
         }
-        let (weather, keep_ms) = match service::ask(&self.settings.url, key, city).await {
+        if self.unknown.lock().await.get(&name).is_some_and(|until| uptime < *until) {
+            return CityWeather::NoCity;
+        }
+        let is_default = *name == *self.settings.city.to_lowercase();
+        if !self.allowance.lock().await.take(is_default, uptime) {
+            return CityWeather::MadeUp;
+        }
+        let asked = service::ask(&self.settings.url, key, city).await;
+        let uptime = access.uptime_ms();
+        let mut allowance = self.allowance.lock().await;
+        let (weather, keep_ms) = match asked {
             Ok(report) => (CityWeather::Told(report), KEPT_MS),
-            Err(WeatherFault::UnknownCity) => (CityWeather::NoCity, KEPT_MS),
+            Err(WeatherFault::UnknownCity) => (CityWeather::NoCity, UNKNOWN_KEPT_MS),
             Err(fault) => {
                 warn!(%fault, city, "the weather service fails: the weather is made up");
+                if let WeatherFault::Key { retry_after, .. } = fault {
+                    allowance.is_refused(retry_after, uptime);
+                }
                 (CityWeather::MadeUp, LEFT_ALONE_MS)
             }
         };
+        if weather != CityWeather::MadeUp {
+            allowance.is_taken();
+        }
+        drop(allowance);
         self.is_failing.store(weather == CityWeather::MadeUp, Ordering::Relaxed);
-        *kept = Some(KeptReport { weather: weather.clone(), until: access.uptime_ms() + keep_ms });
+        let until = uptime + keep_ms;
+        match weather {
+            CityWeather::NoCity => self.keep_unknown(name, uptime, until).await,
+            _ => *kept = Some(KeptReport { weather: weather.clone(), until }),
+        }
         weather
+    }
+
+    /// Keeps that the service does not know a city.
+    async fn keep_unknown(&self, city: Box<str>, uptime: u64, until: u64) {
+        let mut unknown = self.unknown.lock().await;
+        if unknown.len() >= MOST_UNKNOWN {
+            unknown.retain(|_, until| uptime < *until);
+        }
+        if unknown.len() >= MOST_UNKNOWN {
+            unknown.clear();
+        }
+        unknown.insert(city, until);
     }
 
     /// The place for the report of a city. Where there are too many, those that are out of date go, and else all that
     /// nobody waits for.
     async fn place(&self, city: &str, uptime: u64) -> CityPlace {
         let mut cities = self.cities.lock().await;
-        let city = Box::from(city.to_lowercase());
-        if cities.len() >= MOST_CITIES && !cities.contains_key(&city) {
+        if cities.len() >= MOST_CITIES && !cities.contains_key(city) {
             let is_kept = |place: &CityPlace| match place.try_lock() {
                 Ok(kept) => kept.as_ref().is_some_and(|kept| uptime < kept.until),
                 Err(_) => true, // it is being asked for
@@ -231,7 +280,7 @@ impl WeatherDesk {
                 cities.retain(|_, place| place.try_lock().is_err());
             }
         }
-        Arc::clone(cities.entry(city).or_default())
+        Arc::clone(cities.entry(city.into()).or_default())
     }
 }
 

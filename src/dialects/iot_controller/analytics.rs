@@ -1,4 +1,6 @@
-//! `GET /api/analytics`: the devices that the caller sees, in numbers, as they are now.
+//! `GET /api/analytics`: the devices that the caller sees, in numbers, as they are now, and their readings hour by hour.
+
+mod trends;
 
 use std::collections::BTreeMap;
 
@@ -7,13 +9,15 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use twinhub_actors::messages::archive::{ListAlarms, ListCommands, ListDevices};
 use twinhub_domain::{CommandStatus, DeviceNumber, Status, Timestamp, Twin};
+use twinhub_mqtt::dialects::iamis;
 use twinhub_store::{AlarmQuery, CommandQuery, DeviceQuery};
 
 use crate::http::Access;
-use crate::http::extract::params::Params;
+use crate::http::extract::params::{Params, bad};
 use crate::http::problem::ApiError;
 use crate::http::reply;
 use crate::http::turns::TurnKind;
+use trends::{MOST_HOURS, Trends};
 
 /// Devices that are read at once.
 const AT_ONCE: u64 = 500;
@@ -27,6 +31,7 @@ struct Analytics {
     sensors: Vec<SensorNumbers>,
     usage: Usage,
     performance: Performance,
+    trends: Trends,
 }
 
 /// The numbers of devices.
@@ -81,14 +86,20 @@ struct Counted {
     devices: DeviceNumbers,
     sensors: BTreeMap<String, Sums>,
     messages: u64,
+    /// The devices that were ever heard, with the time of that.
+    heard: Vec<(Timestamp, DeviceNumber)>,
 }
 
 /// Counts.
 pub(super) async fn analytics(
     request: HttpRequest,
-    params: Params,
+    mut params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
+    let hours: i64 = params.value("hours", "a number of hours, 1 to 168")?.unwrap_or(24);
+    if !(1..=MOST_HOURS).contains(&hours) {
+        return Err(bad("hours", "1 to 168").into());
+    }
     params.finish()?;
     // All devices are read for it: one caller has it done once at a time.
     let _turn = access.state.turns.wait(TurnKind::Search, &access, &request).await?;
@@ -110,7 +121,8 @@ pub(super) async fn analytics(
     }
     let alarms = AlarmQuery { active: Some(true), limit: 1, ..AlarmQuery::default() };
     let active_alarms = access.ask(ListAlarms(alarms)).await??.total;
-    let Counted { devices, sensors, messages } = counted;
+    let Counted { devices, sensors, messages, heard } = counted;
+    let trends = Trends::of(&access, heard, |name| sensors.contains_key(name), hours).await?;
     let online = devices.by_status.get(Status::Online.as_str()).copied().unwrap_or_default();
     let ended = |status: &&CommandStatus| status.is_final();
     let ended: u64 = CommandStatus::ALL
@@ -128,6 +140,7 @@ pub(super) async fn analytics(
                 command_success_share: share(executed, ended),
             },
             devices,
+            trends,
             sensors: sensors.into_iter().map(|(sensor_type, sums)| sums.numbers(sensor_type)).collect(),
             usage: Usage {
                 messages,
@@ -145,7 +158,9 @@ impl Counted {
         *self.devices.by_status.entry(twin.presence.status.as_str()).or_default() += 1;
         *self.devices.by_type.entry(twin.profile.text("type").to_owned()).or_default() += 1;
         self.messages += twin.intake.messages;
-        for property in twin.reported.iter() {
+        self.heard.extend(twin.presence.last_seen.map(|at| (at, twin.number)));
+        // What the hub keeps beside readings is no sensor.
+        for property in twin.reported.iter().filter(|property| !iamis::is_hubs_own(&property.name)) {
             if let Some(number) = property.value.as_number() {
                 self.sensors.entry(property.name.to_string()).or_default().add(number.as_f64());
             }

@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::ops::Deref;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::web::Data;
@@ -10,6 +11,7 @@ use twinhub_actors::access::Grant;
 
 use crate::http::LiveRights;
 use crate::http::admission::{CallerAdmission, Holder};
+use crate::http::cursor::CallerCursors;
 use crate::http::problem::ApiError;
 use crate::state::WebState;
 
@@ -37,6 +39,12 @@ impl Access {
     #[must_use]
     pub fn holder(&self) -> &Holder {
         &self.admission.holder
+    }
+
+    /// The cursors that the caller gets and hands back.
+    #[must_use]
+    pub fn cursors(&self) -> CallerCursors {
+        CallerCursors::new(Arc::clone(&self.state.seal), !self.reaches_everywhere())
     }
 
     /// The rights of a live session that `request` opens.

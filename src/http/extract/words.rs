@@ -22,7 +22,7 @@ pub const TABLE: &str = "\
 | `timestamp` | when a reading was taken | |
 | `at`, `…_at` | when anything else happened | |
 | `from`, `to` | a stretch of time: from here on, up to there | `start_date`, `end_date` |
-| `since` | a place in the one sequence of events: only what came after it | |
+| `since` | a place in the one sequence of events, by its `cursor`: only what came after it | |
 | `timeout`, `ttl`, `for` and other durations | a text such as `30s`, or seconds; given back as it was given | |
 | `device_id`, `group_id`, `template_id`, `rule_id`, `run_id`, `job_id`, `image_id` | what is meant, by its id | `device`, `group`, `template`, `rule`, `run` |
 | `parent_group`, `parent_id` | the group, or the run, above | `parent`, and `parent_id` of a group |

@@ -235,6 +235,7 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         ApiError::Account(AccountRefusal::Credentials) => {
             (StatusCode::UNAUTHORIZED, "Incorrect username or password".into())
         }
+        ApiError::Account(AccountRefusal::Disabled) => (StatusCode::BAD_REQUEST, "Inactive user".into()),
         ApiError::Unidentified(Unidentified::User) => (StatusCode::NOT_FOUND, "User not found".into()),
         ApiError::Unidentified(_) => (StatusCode::UNAUTHORIZED, "Could not validate credentials".into()),
         ApiError::Authorization => (StatusCode::FORBIDDEN, "Invalid authentication credentials".into()),

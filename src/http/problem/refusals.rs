@@ -93,6 +93,7 @@ pub(crate) fn of_group_refusal(refusal: &GroupRefusal) -> (StatusCode, &'static 
         GroupRefusal::Version { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
         GroupRefusal::NotEmpty { .. } => (StatusCode::CONFLICT, "group_not_empty"),
         GroupRefusal::Beyond(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
+        GroupRefusal::TooMany(_) => (StatusCode::CONFLICT, "quota_reached"),
         GroupRefusal::Leaving(_) => (StatusCode::CONFLICT, "group_leaving"),
         GroupRefusal::Stuck { .. } => (StatusCode::CONFLICT, "group_stuck"),
     }

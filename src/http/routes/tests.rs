@@ -18,6 +18,7 @@ use twinhub_actors::{Hub, Settings};
 use twinhub_domain::{Outgoing, Timestamp};
 use twinhub_mqtt::{Link, LinkError, LinkState, Published};
 use twinhub_store::MemoryStore;
+use twinhub_store::seal::Seal;
 use twinhub_testkit::{ManualClock, within};
 
 use twinhub_access::jwt::{JwtKey, JwtKeys};
@@ -75,6 +76,7 @@ async fn state(folder: &TempDir, anonymous: AnonymousAccess) -> Data<WebState> {
         tls: None,
         weather: WeatherSettings::of(&Config::resolve(Options::default()).unwrap()),
         sensor_data_device: Config::resolve(Options::default()).unwrap().sensor_data_device.0,
+        seal: Arc::new(Seal::new(&[1; 32])),
         workers: 1,
     };
     WebState::new(hub, Arc::new(Nowhere), info, &settings)

@@ -11,9 +11,10 @@ pub(super) fn of(message: &str) -> impl Iterator<Item = Value> {
 pub(super) const EXAMPLES: &[(&str, &str)] = &[
     (
         "subscribe",
-        r#"{"type": "subscribe", "id": "s1", "devices": ["pump-*"], "kinds": ["telemetry", "presence"], "since": 1234}"#,
+        r#"{"type": "subscribe", "id": "s1", "devices": ["pump-*"], "kinds": ["telemetry", "presence"], "since": "AdIJ"}"#,
     ),
     ("subscribe", r#"{"type": "subscribe", "id": "s2", "group": "hall", "snapshot": true}"#),
+    ("subscribe", r#"{"type": "subscribe", "id": "s3", "since": 0, "every": "250ms", "latest": true}"#),
     ("unsubscribe", r#"{"type": "unsubscribe", "id": "s1"}"#),
     (
         "desired",
@@ -26,8 +27,8 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("watch_audit", r#"{"type": "watch_audit", "id": "a1", "since": 17}"#),
     ("ping", r#"{"type": "ping", "id": "p1"}"#),
     ("auth", r#"{"type": "auth", "token": "twh_pat_…"}"#),
-    ("hello", r#"{"type":"hello","seq":1234,"server_time":"2026-01-01T12:00:00.000Z"}"#),
-    ("subscribed", r#"{"type":"subscribed","id":"s1","seq":1234}"#),
+    ("hello", r#"{"type":"hello","seq":1234,"cursor":"AdIJ","server_time":"2026-01-01T12:00:00.000Z"}"#),
+    ("subscribed", r#"{"type":"subscribed","id":"s1","seq":1234,"cursor":"AdIJ"}"#),
     ("unsubscribed", r#"{"type":"unsubscribed","id":"s1"}"#),
     (
         "audit",
@@ -40,10 +41,15 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("snapshot", r#"{"type":"snapshot","id":"s2","twins":[],"last":true}"#),
     (
         "event",
-        r#"{"type":"event","sub":["s1"],"seq":1235,"kind":"telemetry","device_id":"pump-1","at":"2026-01-01T12:00:00.000Z","data":{"temperature":23.5},"units":{"temperature":"°C"},"cause":{"source":"mqtt","by":"iot/devices/pump-1/data"}}"#,
+        r#"{"type":"event","sub":["s1"],"cursor":"AdMJ","seq":1235,"kind":"telemetry","device_id":"pump-1","at":"2026-01-01T12:00:00.000Z","data":{"temperature":23.5},"units":{"temperature":"°C"},"cause":{"source":"mqtt","by":"iot/devices/pump-1/data"}}"#,
     ),
-    ("lagged", r#"{"type":"lagged","missed":17,"resume":1240}"#),
-    ("resync", r#"{"type":"resync","seq":1234,"sub":["s1"]}"#),
+    (
+        "events",
+        r#"{"type":"events","sub":["s3"],"cursor":"AdMJ","events":[{"seq":1235,"kind":"telemetry","device_id":"pump-1","at":"2026-01-01T12:00:00.000Z","data":{"temperature":23.5},"cause":{"source":"mqtt","by":"iot/devices/pump-1/data"}}]}"#,
+    ),
+    ("lagged", r#"{"type":"lagged","missed":17,"resume":1240,"cursor":"AdgJ"}"#),
+    ("lagged", r#"{"type":"lagged","cursor":"AkHy1…"}"#),
+    ("resync", r#"{"type":"resync","seq":1234,"cursor":"AdIJ","sub":["s1"]}"#),
     ("result", r#"{"type":"result","id":"d1","status":"ok","seq":1236,"version":43}"#),
     (
         "result",
@@ -58,6 +64,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
         "streamed_event",
         r#"{"seq":1235,"kind":"presence","device_id":"pump-1","at":"2026-01-01T12:00:00.000Z","data":{"status":"online","reason":"heard"},"cause":{"source":"mqtt","by":"iot/devices/pump-1/status"}}"#,
     ),
-    ("streamed_lagged", r#"{"missed":17,"resume":1240}"#),
-    ("streamed_resync", r#"{"seq":1234}"#),
+    (
+        "streamed_events",
+        r#"{"events":[{"seq":1235,"kind":"presence","device_id":"pump-1","at":"2026-01-01T12:00:00.000Z","data":{"status":"online","reason":"heard"},"cause":{"source":"mqtt","by":"iot/devices/pump-1/status"}}]}"#,
+    ),
+    ("streamed_lagged", r#"{"missed":17,"resume":1240,"cursor":"AdgJ"}"#),
+    ("streamed_resync", r#"{"seq":1234,"cursor":"AdIJ"}"#),
 ];

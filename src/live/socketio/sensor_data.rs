@@ -17,7 +17,9 @@ use crate::live::pump::{CountedFrames, PingSchedule, Transport, TransportReply};
 use crate::live::subscription::{FeedEnded, LiveSubscriptions, Notification};
 
 /// Events in one bundle at most.
-const BUNDLE: usize = 64;
+const BUNDLE: usize = 256;
+/// A bundle ends once it has as many bytes: a message has up to 1 MiB, and bundles wait for a slow client.
+const BUNDLE_BYTES: usize = 256 * 1024;
 /// Events of which the text is kept: all clients want it at about the same time.
 const KEPT: u64 = 512;
 /// A packet of at most this many bytes is kept for the other clients: long ones are few, and each would wait in memory
@@ -62,9 +64,15 @@ impl Transport for SensorDataTransport {
         notifications: impl Iterator<Item = Notification>,
         _: &LiveSubscriptions,
     ) -> Result<Option<CountedFrames<Packets>>, FeedEnded> {
-        let packets = &self.0.packets;
-        let item: Packets =
-            notifications.filter_map(Notification::into_event).map(|event| packets.packet(event)).collect();
+        let (mut item, mut bytes) = (Packets::new(), 0);
+        for event in notifications.filter_map(Notification::into_event) {
+            let packet = self.0.packets.packet(event);
+            bytes += packet.len();
+            item.push(packet);
+            if bytes >= BUNDLE_BYTES {
+                break; // the rest is the next bundle's
+            }
+        }
         Ok(Some(CountedFrames { count: item.len() as u64, item }))
     }
 
@@ -174,9 +182,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for PayloadTexts<'a> {
 
 #[cfg(test)]
 mod tests {
+    use twinhub_actors::access::Caller;
+    use twinhub_actors::{Hub, Settings};
+    use twinhub_domain::cause::Source;
     use twinhub_domain::{Cause, DeviceId, DeviceNumber, Timestamp, payload};
+    use twinhub_store::MemoryStore;
+    use twinhub_testkit::ManualClock;
 
     use super::*;
+    use crate::http::HttpConnections;
+    use crate::live::subscription::SubscriptionSlots;
 
     /// The event of a message, as it was heard or as the store has it.
     fn event_of(message: &str, is_from_store: bool) -> Event {
@@ -205,6 +220,35 @@ mod tests {
         );
         check(r#" { "device_id" : "x" , "t" : [ 1, 2 ] } "#, r#","t":[ 1, 2 ]"#, r#","t.0":1,"t.1":2"#);
         check(r#"[{"t":1}]"#, r#","t":1"#, r#","t":1"#);
+    }
+
+    #[actix_web::test]
+    async fn bundles_end_where_they_are_long() {
+        let clock = ManualClock::at(Timestamp::from_millis(0));
+        let hub = Hub::start(Arc::new(MemoryStore::default()), clock, Settings::default()).await.unwrap();
+        let hub = hub.of(Caller::Program, Source::Rest);
+        let subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
+        let sessions = SocketIoSessions::new(HttpConnections::new(8));
+        let mut transport = SensorDataTransport(sessions);
+        for (length, in_bundle) in [(1_000_000, 1), (100_000, 3), (10, 64)] {
+            let mut event = event_of(r#"{"t":1}"#, false);
+            if let EventBody::Telemetry { payload, .. } = &mut event.body {
+                *payload = Some(format!(r#"{{"t":1,"pad":"{}"}}"#, "x".repeat(length)).into());
+            }
+            let event = Arc::new(Recorded::new(1, event));
+            let slots = SubscriptionSlots::one(0);
+            let all = (0..64).map(|_| Notification::Event { slots, event: Arc::clone(&event) });
+            let (mut all, mut counts) = (all.collect::<Vec<_>>().into_iter(), Vec::new());
+            while all.len() > 0 {
+                let frames =
+                    transport.write(all.by_ref().take(BUNDLE), &subscriptions).await.unwrap().unwrap();
+                let bytes: usize = frames.item.iter().map(|packet| packet.len()).sum();
+                assert!(bytes < BUNDLE_BYTES + 1_100_000, "{length}: {bytes}");
+                counts.push(frames.item.len());
+            }
+            assert_eq!(counts.iter().sum::<usize>(), 64, "none is lost");
+            assert_eq!(counts[0], in_bundle, "{length}");
+        }
     }
 
     #[test]

@@ -27,8 +27,9 @@ use crate::live::pump;
 use crate::live::subscription::{EventFilter, LiveSubscriptions, Outlet};
 use crate::state::WebState;
 
-/// Bundles of packets between the pump and the session.
-const ROOM: usize = 4;
+/// Bundles of packets between the pump and the session. Each has some [`BUNDLE_BYTES`](super::sensor_data), so beside the
+/// session's own queue no more than two of them wait for a client: this one, and one that has no room yet.
+const ROOM: usize = 1;
 /// Refusals to let a client join, after which its session ends.
 const MOST_TRIES: u32 = 5;
 /// The time that the last packets of a session have before its connection is closed.
@@ -66,6 +67,7 @@ struct SessionTask {
     name: String,
     tries: u32,
     joined: Option<JoinedSession>,
+    place: ClientPlace,
 }
 
 /// The ways in which a handshake gives access.
@@ -105,8 +107,8 @@ pub(super) fn begin(
     let client = Arc::new(client);
     let address = client::of(request).address;
     let state = access.state.clone();
-    let place = state.socketio.enter(Arc::clone(&client), address)?;
     let own = SessionAccessSource::of(request, access, address);
+    let place = state.socketio.enter(Arc::clone(&client), address, own.handshake.is_some())?;
     let task = SessionTask {
         state,
         client: Arc::clone(&client),
@@ -116,8 +118,9 @@ pub(super) fn begin(
         name,
         tries: 0,
         joined: None,
+        place,
     };
-    actix_rt::spawn(task.run(place));
+    actix_rt::spawn(task.run());
     Ok(BegunSession { client, socket, open })
 }
 
@@ -171,7 +174,7 @@ impl SessionAccessSource {
 }
 
 impl SessionTask {
-    async fn run(mut self, place: ClientPlace) {
+    async fn run(mut self) {
         let mut closing: watch::Receiver<bool> = self.state.closing();
         let mut tick = std::pin::pin!(sleep_until(Instant::now()));
         let ended = loop {
@@ -194,10 +197,10 @@ impl SessionTask {
             }
         };
         debug!(sid = %self.client.sid, ?ended, "Socket.IO session ended");
-        drop((place, self.joined.take()));
-        self.requests.close();
+        let Self { client, place, joined, requests, .. } = self;
+        drop((place, joined, requests));
         sleep(GOODBYE_WITHIN).await;
-        self.client.cut();
+        client.cut();
     }
 
     async fn answer(&mut self, request: NamespaceRequest) {
@@ -219,6 +222,10 @@ impl SessionTask {
             }
             return;
         };
+        if self.place.know().is_err() {
+            self.push(refused("Too many clients"));
+            return self.close();
+        }
         let Ok(subscriptions) = LiveSubscriptions::open(&access).await else { return self.close() };
         let mut subscriptions = subscriptions.resuming();
         let Ok(filter) = EventFilter::new(None, Some(&["telemetry".into()])) else { return self.close() };

@@ -16,7 +16,7 @@ mod snapshot;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tracing::warn;
 use twinhub_actors::access::{ConfinedBatch, ConfinedFeed, Grant};
 use twinhub_actors::counters::{Counters, down, get, up};
@@ -33,6 +33,8 @@ use snapshot::Snapshot;
 pub const MOST_SUBSCRIPTIONS: usize = 64;
 /// Events read from the store at once.
 const PAGE: usize = 500;
+/// Live events taken at once, but for what is more in one commit: all commits that wait are one turn of the pump.
+const MOST_AT_ONCE: usize = 1_024;
 /// The wait before the store is asked again after it failed.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -196,10 +198,13 @@ impl LiveSubscriptions {
 
     /// Ends a subscription. False when there was none of that id.
     pub fn unsubscribe(&mut self, id: &str) -> bool {
-        match self.slots.iter_mut().find(|slot| slot.as_ref().is_some_and(|one| *one.id == *id)) {
-            Some(slot) => slot.take().is_some(),
-            None => false,
-        }
+        self.slot(id).is_some_and(|slot| self.slots[slot].take().is_some())
+    }
+
+    /// The place of the subscription of this id.
+    #[must_use]
+    pub fn slot(&self, id: &str) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|one| *one.id == *id))
     }
 
     /// The ids of these subscriptions; those that have ended meanwhile are left out.
@@ -307,14 +312,28 @@ impl LiveSubscriptions {
                 Err(RecvError::Closed) => return Err(FeedEnded),
             }
         };
-        Ok(self.live_notifications(&batch))
+        let mut notifications = Vec::with_capacity(batch.events.len());
+        self.add_live(&batch, &mut notifications);
+        while notifications.len() < MOST_AT_ONCE && self.is_level() {
+            match self.live.try_recv() {
+                Ok(batch) => self.add_live(&batch, &mut notifications),
+                Err(TryRecvError::Lagged(_)) => {} // as above
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        Ok(notifications)
     }
 
-    fn live_notifications(
+    /// True when the next event is the feed's, for all subscriptions.
+    fn is_level(&self) -> bool {
+        self.slots.iter().flatten().all(|one| one.behind.is_none() && one.is_ready())
+    }
+
+    fn add_live(
         &mut self,
         ConfinedBatch { first, last, events }: &ConfinedBatch,
-    ) -> Vec<Notification> {
-        let mut notifications = Vec::with_capacity(events.len());
+        notifications: &mut Vec<Notification>,
+    ) {
         let missed = first.saturating_sub(self.cursor + 1);
         if missed > 0 && !self.detained {
             up(&self.counters.subscribers_lagged);
@@ -325,7 +344,7 @@ impl LiveSubscriptions {
                 one.behind = Some(cursor.max(one.after));
             }
             self.cursor = *last; // this batch is read with the rest: it is durable
-            return notifications;
+            return;
         }
         if missed > 0 {
             notifications.push(Notification::Lagged { missed, resume: self.cursor });
@@ -340,7 +359,6 @@ impl LiveSubscriptions {
                 .extend((!slots.is_empty()).then(|| Notification::Event { slots, event: Arc::clone(event) }));
         }
         self.cursor = self.cursor.max(*last);
-        notifications
     }
 
     fn taking(&mut self, event: &Recorded, wants: impl Fn(&Subscription) -> bool) -> SubscriptionSlots {
@@ -386,15 +404,25 @@ impl SubscriptionSlots {
         slots
     }
 
-    fn add(&mut self, slot: usize) {
+    /// The places that are in both, and those that are in these alone.
+    #[must_use]
+    pub fn parted(self, by: Self) -> (Self, Self) {
+        (Self(self.0 & by.0), Self(self.0 & !by.0))
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, slot: usize) {
         self.0 |= 1 << slot; // below MOST_SUBSCRIPTIONS
     }
 
-    fn is_empty(self) -> bool {
+    /// Are there none?
+    #[must_use]
+    pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    fn iter(self) -> impl Iterator<Item = usize> {
+    /// The place of each.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
         (0..MOST_SUBSCRIPTIONS).filter(move |slot| self.0 & (1 << slot) != 0)
     }
 }

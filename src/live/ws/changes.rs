@@ -7,11 +7,13 @@ use twinhub_domain::{CommandId, CommandRequest, DeviceId, Input, Versions};
 use super::frames;
 use super::transport::refusal;
 use crate::api::commands::create::asked_for;
+use crate::http::cursor::CallerCursors;
 use crate::http::problem::ApiError;
 
 /// Makes a change and returns the answer frame.
 pub(super) async fn change(
     hub: Grant,
+    cursors: CallerCursors,
     id: Option<Box<str>>,
     device: DeviceId,
     if_version: Option<Versions>,
@@ -19,7 +21,7 @@ pub(super) async fn change(
 ) -> String {
     let input = Input::Change(Box::new(change));
     match hub.deliver(InputRequest::new(device, input).if_version(if_version)).await {
-        Ok(taken) => frames::result(id.as_deref(), taken.seq, taken.version),
+        Ok(taken) => frames::result(id.as_deref(), taken.seq.and_then(|seq| cursors.seq(seq)), taken.version),
         Err(error) => refusal(id.as_deref(), &error.into()),
     }
 }

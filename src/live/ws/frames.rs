@@ -1,5 +1,7 @@
 //! The frames of the hub, written as text.
 
+use std::sync::Arc;
+
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 use twinhub_domain::json::write_string;
@@ -9,6 +11,7 @@ use utoipa::ToSchema;
 use crate::api::audit::AuditItem;
 use crate::api::events::schema::EventItem;
 use crate::api::twin::schema::TwinDocument;
+use crate::http::cursor::CallerCursors;
 
 /// A frame of the hub, but for events: of these all readers share the text.
 #[derive(Serialize, ToSchema)]
@@ -16,16 +19,26 @@ use crate::api::twin::schema::TwinDocument;
 pub enum HubFrame<'a> {
     /// The first frame of a session.
     Hello {
-        /// The last event that has passed.
-        seq: u64,
+        /// The last event that has passed; for callers who see all devices, as each `seq`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        seq: Option<u64>,
+        /// The same as text: a subscription with it as `since` goes on from here.
+        cursor: String,
         #[schema(value_type = String, format = DateTime)]
         server_time: Timestamp,
     },
     /// A subscription has begun.
     Subscribed {
         id: &'a str,
-        /// Events after this place come.
-        seq: u64,
+        /// Events after this place come; of the audit, entries.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        seq: Option<u64>,
+        /// The same as text; none of the audit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        cursor: Option<String>,
     },
     /// A subscription has ended.
     Unsubscribed { id: &'a str },
@@ -44,15 +57,24 @@ pub enum HubFrame<'a> {
         /// True on the last page.
         last: bool,
     },
-    /// The client is too slow: events were skipped. A subscription since `resume` brings them.
+    /// The client is too slow: events were skipped. A subscription since `cursor` brings them.
     Lagged {
-        /// The number of skipped events, those of other subscribers included.
-        missed: u64,
-        resume: u64,
+        /// The number of skipped events, those of other subscribers included; for callers who see all devices.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        missed: Option<u64>,
+        /// The place of `cursor` as a number, as earlier versions knew it alone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        resume: Option<u64>,
+        cursor: String,
     },
     /// The past asked for is not stored any more, or belongs to another store. Later events come after `seq`.
     Resync {
-        seq: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        seq: Option<u64>,
+        cursor: String,
         /// The ids of the subscriptions.
         sub: Vec<&'a str>,
     },
@@ -64,7 +86,7 @@ pub enum HubFrame<'a> {
         id: Option<&'a str>,
         #[schema(inline)]
         status: ResultStatus,
-        /// The event of the change, where there is one.
+        /// The event of the change, where there is one and the caller sees all devices.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         seq: Option<u64>,
@@ -122,6 +144,27 @@ pub struct EventFrame {
     event: EventItem,
 }
 
+/// Events of a subscription that asked for `every`, in the order of the sequence.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made: all readers of an event share its text")]
+pub struct EventsFrame {
+    #[schema(inline)]
+    r#type: EventsType,
+    /// The subscription's id.
+    sub: Vec<String>,
+    /// A subscription with it as `since` goes on behind these events.
+    cursor: String,
+    /// Each without a `cursor` of its own.
+    events: Vec<EventItem>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "described, never made: all readers of an event share its text")]
+enum EventsType {
+    Events,
+}
+
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "described, never made: all readers of an event share its text")]
@@ -151,12 +194,17 @@ impl HubFrame<'_> {
     }
 }
 
-pub(super) fn hello(seq: u64, now: Timestamp) -> String {
-    HubFrame::Hello { seq, server_time: now }.text()
+pub(super) fn hello(cursors: &CallerCursors, seq: u64, now: Timestamp) -> String {
+    HubFrame::Hello { seq: cursors.seq(seq), cursor: cursors.cursor(seq), server_time: now }.text()
 }
 
-pub(super) fn subscribed(id: &str, seq: u64) -> String {
-    HubFrame::Subscribed { id, seq }.text()
+pub(super) fn subscribed(cursors: &CallerCursors, id: &str, seq: u64) -> String {
+    HubFrame::Subscribed { id, seq: cursors.seq(seq), cursor: Some(cursors.cursor(seq)) }.text()
+}
+
+/// The place in the audit is shown to whoever may read it.
+pub(super) fn watches_audit(id: &str, seq: u64) -> String {
+    HubFrame::Subscribed { id, seq: Some(seq), cursor: None }.text()
 }
 
 pub(super) fn unsubscribed(id: &str) -> String {
@@ -171,7 +219,7 @@ pub(super) fn snapshot(id: &str, twins: &[Twin], last: bool, now: Timestamp) -> 
     HubFrame::Snapshot { id, twins: TwinPage { twins, now }, last }.text()
 }
 
-/// The beginning of an event frame for these subscriptions; the event's own members follow.
+/// The beginning of an event frame for these subscriptions; the event's cursor and its own members follow.
 pub(super) fn event_prefix<'a>(subscriptions: impl Iterator<Item = &'a str>) -> String {
     let mut prefix = String::from(r#"{"type":"event","sub":["#);
     for (index, id) in subscriptions.enumerate() {
@@ -180,26 +228,45 @@ pub(super) fn event_prefix<'a>(subscriptions: impl Iterator<Item = &'a str>) -> 
         }
         write_string(&mut prefix, id);
     }
-    prefix.push_str("],");
+    prefix.push_str(r#"],"cursor":""#);
     prefix
 }
 
-/// `{"type":"event","sub":["s1"],"seq":1235,…}`
-pub(super) fn event(prefix: &str, event: &Recorded) -> String {
-    let members = event.json_members();
-    let mut frame = String::with_capacity(prefix.len() + members.len() + 1);
+/// Writes `{"type":"event","sub":["s1"],"cursor":"…","seq":1235,…}` in the place of what was in `frame`.
+pub(super) fn write_event(frame: &mut String, prefix: &str, event: &Recorded, cursors: &CallerCursors) {
+    frame.clear();
     frame.push_str(prefix);
-    frame.push_str(members);
+    frame.push_str(&cursors.cursor(event.seq));
+    frame.push_str("\",");
+    frame.push_str(&cursors.members(event));
     frame.push('}');
-    frame
 }
 
-pub(super) fn lagged(missed: u64, resume: u64) -> String {
-    HubFrame::Lagged { missed, resume }.text()
+/// Writes `{"type":"events","sub":["s1"],"cursor":"…","events":[{"seq":1235,…}]}` in the place of what was in `frame`.
+pub(super) fn write_events(frame: &mut String, id: &str, events: &[Arc<Recorded>], cursors: &CallerCursors) {
+    let Some(last) = events.last() else { return };
+    frame.clear();
+    frame.push_str(r#"{"type":"events","sub":["#);
+    write_string(frame, id);
+    frame.push_str(r#"],"cursor":""#);
+    frame.push_str(&cursors.cursor(last.seq));
+    frame.push_str(r#"","events":"#);
+    cursors.write_events(frame, events);
+    frame.push('}');
 }
 
-pub(super) fn resync<'a>(seq: u64, subscriptions: impl Iterator<Item = &'a str>) -> String {
-    HubFrame::Resync { seq, sub: subscriptions.collect() }.text()
+pub(super) fn lagged(cursors: &CallerCursors, missed: u64, resume: u64) -> String {
+    let missed = cursors.seq(missed); // a number of the whole hub, too
+    HubFrame::Lagged { missed, resume: cursors.seq(resume), cursor: cursors.cursor(resume) }.text()
+}
+
+pub(super) fn resync<'a>(
+    cursors: &CallerCursors,
+    seq: u64,
+    subscriptions: impl Iterator<Item = &'a str>,
+) -> String {
+    let sub = subscriptions.collect();
+    HubFrame::Resync { seq: cursors.seq(seq), cursor: cursors.cursor(seq), sub }.text()
 }
 
 /// The answer to a change of a twin.
@@ -240,19 +307,32 @@ pub(super) fn pong(id: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use twinhub_store::seal::Seal;
+
     use super::*;
 
     #[test]
     fn writes_frames() {
+        let cursors = CallerCursors::new(Arc::new(Seal::new(&[1; 32])), false);
         assert_eq!(
-            hello(7, Timestamp::default()),
-            format!(r#"{{"type":"hello","seq":7,"server_time":"{}"}}"#, Timestamp::default())
+            hello(&cursors, 7, Timestamp::default()),
+            format!(r#"{{"type":"hello","seq":7,"cursor":"AQc","server_time":"{}"}}"#, Timestamp::default())
         );
-        assert_eq!(lagged(17, 1240), r#"{"type":"lagged","missed":17,"resume":1240}"#);
-        assert_eq!(subscribed("s\"1", 3), r#"{"type":"subscribed","id":"s\"1","seq":3}"#);
+        assert_eq!(
+            lagged(&cursors, 17, 1240),
+            r#"{"type":"lagged","missed":17,"resume":1240,"cursor":"AdgJ"}"#
+        );
+        assert_eq!(
+            subscribed(&cursors, "s\"1", 3),
+            r#"{"type":"subscribed","id":"s\"1","seq":3,"cursor":"AQM"}"#
+        );
+        assert_eq!(watches_audit("a", 3), r#"{"type":"subscribed","id":"a","seq":3}"#);
         assert_eq!(unsubscribed("s1"), r#"{"type":"unsubscribed","id":"s1"}"#);
-        assert_eq!(event_prefix(["a", "b"].into_iter()), r#"{"type":"event","sub":["a","b"],"#);
-        assert_eq!(resync(5, ["a"].into_iter()), r#"{"type":"resync","seq":5,"sub":["a"]}"#);
+        assert_eq!(event_prefix(["a", "b"].into_iter()), r#"{"type":"event","sub":["a","b"],"cursor":""#);
+        assert_eq!(
+            resync(&cursors, 5, ["a"].into_iter()),
+            r#"{"type":"resync","seq":5,"cursor":"AQU","sub":["a"]}"#
+        );
         assert_eq!(
             snapshot("s", &[], true, Timestamp::default()),
             r#"{"type":"snapshot","id":"s","twins":[],"last":true}"#
@@ -277,6 +357,20 @@ mod tests {
         );
         assert_eq!(pong(None), r#"{"type":"pong"}"#);
         assert_eq!(pong(Some("p")), r#"{"type":"pong","id":"p"}"#);
+    }
+
+    #[test]
+    fn whoever_sees_a_part_gets_no_number() {
+        let cursors = CallerCursors::new(Arc::new(Seal::new(&[1; 32])), true);
+        let now = Timestamp::default();
+        for frame in [
+            hello(&cursors, 4_711, now),
+            subscribed(&cursors, "s", 4_711),
+            lagged(&cursors, 4_711, 4_711),
+            resync(&cursors, 4_711, ["s"].into_iter()),
+        ] {
+            assert!(!frame.contains("4711") && frame.contains(r#""cursor":"A"#), "{frame}");
+        }
     }
 
     /// Numbers keep the digits that the device sent, as in the twin's own text.

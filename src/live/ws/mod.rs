@@ -8,7 +8,7 @@ mod schema;
 mod session;
 mod transport;
 
-pub(super) use frames::{EventFrame, HubFrame};
+pub(super) use frames::{EventFrame, EventsFrame, HubFrame};
 #[cfg(test)]
 pub(super) use request::is_read;
 pub(super) use schema::ClientFrame;

@@ -11,7 +11,9 @@ use super::schema::{
     UnsubscribeFrame, WatchAuditFrame,
 };
 use crate::api::commands::request;
+use crate::http::cursor::GivenCursor;
 use crate::http::extract::fields::FieldError;
+use crate::live::bundle::{BadPace, BundlePace};
 use crate::live::subscription::EventFilter;
 
 /// Ids of frames and subscriptions have at most this many bytes: they are sent with every event.
@@ -20,7 +22,7 @@ const LONGEST_ID: usize = 128;
 /// A request of the client.
 #[derive(Debug)]
 pub(super) enum RequestFrame {
-    Subscribe(SubscribeRequest),
+    Subscribe(Box<SubscribeRequest>),
     Unsubscribe {
         id: Box<str>,
     },
@@ -55,8 +57,10 @@ pub(super) struct SubscribeRequest {
     pub id: Box<str>,
     pub filter: EventFilter,
     pub group: Option<Box<str>>,
-    pub since: Option<u64>,
+    pub since: Option<GivenCursor>,
     pub snapshot: bool,
+    /// Its events are bundled.
+    pub pace: Option<BundlePace>,
 }
 
 /// A frame that makes no sense.
@@ -109,17 +113,21 @@ fn kind(members: &mut Object) -> Result<Box<str>, FieldError> {
 /// The request of a frame, once it is looked whether what stands in it makes sense.
 fn checked(frame: ClientFrame) -> Result<RequestFrame, FieldError> {
     Ok(match frame {
-        ClientFrame::Subscribe(SubscribeFrame { id, devices, kinds, group_id, group, since, snapshot }) => {
+        ClientFrame::Subscribe(frame) => {
+            let SubscribeFrame { id, devices, kinds, group_id, group, since, snapshot, every, latest } =
+                frame;
             if group_id.is_some() && group.is_some() {
                 return Err(FieldError::bad("group_id", "is given twice, by two names"));
             }
-            RequestFrame::Subscribe(SubscribeRequest {
+            RequestFrame::Subscribe(Box::new(SubscribeRequest {
                 id,
                 filter: EventFilter::new(devices.as_deref(), kinds.as_deref())?,
                 group: group_id.or(group),
                 since,
                 snapshot: snapshot.unwrap_or(false),
-            })
+                pace: BundlePace::asked(every.map(|every| every.ms()), latest)
+                    .map_err(|BadPace(field, expected)| FieldError::bad(field, expected))?,
+            }))
         }
         ClientFrame::Unsubscribe(UnsubscribeFrame { id }) => RequestFrame::Unsubscribe { id },
         ClientFrame::WatchAudit(WatchAuditFrame { id, since }) => RequestFrame::WatchAudit { id, since },
@@ -147,9 +155,8 @@ impl RequestFrame {
     /// The id that answers carry.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
-            Self::Subscribe(SubscribeRequest { id, .. })
-            | Self::Unsubscribe { id }
-            | Self::WatchAudit { id, .. } => Some(id),
+            Self::Subscribe(request) => Some(&request.id),
+            Self::Unsubscribe { id } | Self::WatchAudit { id, .. } => Some(id),
             Self::Desired { id, .. }
             | Self::Command { id, .. }
             | Self::Ping { id }
@@ -199,6 +206,8 @@ mod tests {
         );
         check(r#"{"type":"subscribe","id":"s1","group":"hall","snapshot":true}"#, "s1 ");
         check(r#"{"type":"subscribe","id":"s1","group_id":"hall"}"#, "s1 ");
+        check(r#"{"type":"subscribe","id":"s1","since":"AdgJ","every":"250ms","latest":true}"#, "s1 ");
+        check(r#"{"type":"subscribe","id":"s1","since":"0","every":0.25}"#, "s1 ");
         check(r#"{"type":"unsubscribe","id":"s1"}"#, "s1 ");
         check(r#"{"type":"desired","id":"d1","device_id":"a","patch":{"power":"on"},"if_version":7}"#, "d1 ");
         check(r#"{"type":"command","id":"c1","device_id":"a","command_type":"reboot","wait":"5s"}"#, "c1 ");
@@ -242,8 +251,22 @@ mod tests {
         check(r#"{"type":"auth"}"#, r#"{"type":"error","code":"missing_field","error":"`token`"#);
         check(
             r#"{"type":"subscribe","id":"s","since":-1}"#,
-            r#"{"type":"error","id":"s","code":"bad_field","error":"`since`: expected a whole number, found -1"}"#,
+            r#"{"type":"error","id":"s","code":"bad_field","error":"`since`: expected a cursor, as "#,
         );
+        for (more, field) in [
+            (r#""since":"yesterday""#, "since"),
+            (r#""since":[1]"#, "since"),
+            (r#""every":"9ms""#, "every"),
+            (r#""every":"2m""#, "every"),
+            (r#""every":"often""#, "every"),
+            (r#""latest":true"#, "latest"),
+            (r#""latest":1,"every":"1s""#, "latest"),
+        ] {
+            check(
+                &format!(r#"{{"type":"subscribe","id":"s",{more}}}"#),
+                &format!(r#"{{"type":"error","id":"s","code":"bad_field","error":"`{field}`: "#),
+            );
+        }
         check(
             r#"{"type":"subscribe","id":"s","group":"a","group_id":"a"}"#,
             r#"{"type":"error","id":"s","code":"bad_field","error":"`group_id`: is given twice"#,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
+use twinhub_domain::duration::GivenDuration;
 use twinhub_domain::json::fields_of;
 use twinhub_domain::{EventKind, Json, Object};
 use utoipa::openapi::schema::{Object as ObjectSchema, Type};
@@ -11,8 +12,9 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::commands::request::{self, NewCommand};
+use crate::http::cursor::{GivenCursor, NoCursor};
 use crate::http::extract::fields::FieldError;
-use crate::http::extract::read::{filled, read, texts};
+use crate::http::extract::read::{duration, filled, read, texts};
 
 /// A request frame.
 #[derive(Debug, ToSchema)]
@@ -56,10 +58,20 @@ pub struct SubscribeFrame {
     /// The older word for `group_id`.
     #[schema(deprecated)]
     pub group: Option<Box<str>>,
-    /// Events after this place in the sequence, then the live ones; from now on by default.
-    pub since: Option<u64>,
+    /// Events after this place in the sequence, then the live ones; from now on by default. A `cursor` of the hub, or, of
+    /// a client that sees all devices, a `seq`; 0 is the beginning.
+    #[serde(default, deserialize_with = "cursor")]
+    #[schema(value_type = Option<SinceMember>)]
+    pub since: Option<GivenCursor>,
     /// Twins in their present state first, as `snapshot` frames; false by default.
     pub snapshot: Option<bool>,
+    /// Events in bundles, as `events` frames: one at most in this time, a duration from 10 ms to a minute, or seconds. One
+    /// that is full, with 4,096 events or 256 KiB, goes before. By default each event is a frame, as soon as it is there.
+    #[serde(default, deserialize_with = "duration")]
+    #[schema(value_type = Option<WaitMember>)]
+    pub every: Option<GivenDuration>,
+    /// With `every`: of readings the newest of each name of each device alone, in each bundle; false by default.
+    pub latest: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -209,6 +221,17 @@ impl CommandFrame {
     }
 }
 
+/// For a place in the sequence.
+fn cursor<'de, D: Deserializer<'de>>(given: D) -> Result<Option<GivenCursor>, D::Error> {
+    let text = match Json::deserialize(given)? {
+        Json::Null => return Ok(None),
+        Json::String(text) => text,
+        Json::Number(number) => number.as_str().into(),
+        other => return Err(D::Error::custom(format!("expected a cursor, found {}", other.kind()))),
+    };
+    text.parse().map(Some).map_err(|error: NoCursor| D::Error::custom(error.to_string()))
+}
+
 /// For a wait, of which it is only looked whether it is one.
 fn wait<'de, D: Deserializer<'de>>(given: D) -> Result<Option<Json>, D::Error> {
     let given = Json::deserialize(given)?;
@@ -228,6 +251,15 @@ fn wait<'de, D: Deserializer<'de>>(given: D) -> Result<Option<Json>, D::Error> {
 pub enum WaitMember {
     Duration(String),
     Seconds(u32),
+}
+
+/// A cursor, or the number of a place.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, never made")]
+#[serde(untagged)]
+pub enum SinceMember {
+    Cursor(String),
+    Place(u64),
 }
 
 /// One device, or several.

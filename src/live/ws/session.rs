@@ -1,15 +1,19 @@
-//! The one place that touches actix-web-actors: an actor that translates between frames and the pump.
+//! The one place that touches actix-web-actors: an actor that takes in what the client sends, and answers at once what
+//! needs no pump.
 //!
-//! The crate's outgoing queue is unbounded, so nothing is pushed at this actor: it takes frames
-//! from the pump's bounded channel, and only when its connection has room to be polled. The same stall
-//! stops its timers, so the pump sends heartbeats and disconnects dead clients.
+//! The crate's outgoing queue is unbounded, and takes frames one by one. So the pump's do not go through it: they come
+//! written, as many as there are, by a bounded channel, which is read only when the connection has room to be polled. The
+//! same stall stops the actor's timers, so the pump sends heartbeats and disconnects dead clients.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use actix::{Actor, ActorContext, StreamHandler};
-use actix_http::ws::Item;
-use actix_web::web::{BytesMut, Payload};
+use actix_http::ws::{Codec, Item, OpCode, Parser};
+use actix_web::web::{Bytes, BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
-use futures_util::stream;
+use futures_util::stream::{LocalBoxStream, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::frames;
@@ -20,8 +24,8 @@ use crate::live::subscription::Outlet;
 
 /// A message, in one frame or several, has at most this many bytes.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
-/// Bundles of frames between pump and connection: with [`transport::BUNDLE`] frames each, 256 frames.
-const ROOM_OUT: usize = 8;
+/// Items between pump and connection: 256 KiB of frames, but for long ones.
+const ROOM_OUT: usize = 4;
 /// Codes of the close frame, from the range for applications: as HTTP's 401 and 403.
 const SIGNED_OUT: u16 = 4401;
 const RIGHT_LOST: u16 = 4403;
@@ -47,53 +51,70 @@ pub(super) fn start(
     opening: Opening,
     place: LiveSession,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let (outlet, frames) = Outlet::new(ROOM_OUT, Some(place));
+    let mut response = ws::handshake(request)?;
+    let (outlet, items) = Outlet::new(ROOM_OUT, Some(place));
     let (sender, requests) = mpsc::channel(ROOM_IN);
     let last_heard = LastHeard::default();
     let session = SocketSession { requests: sender, last_heard: last_heard.clone(), parts: None };
-    let (address, response) = ws::WsResponseBuilder::new(session, request, payload)
-        .frame_size(LONGEST_MESSAGE)
-        .start_with_addr()?;
-    actix_rt::spawn(async move {
-        // Without its frames the actor would not live: they are its first message.
-        if address.send(TakeFrames(frames)).await.is_ok() {
-            transport::run(access, opening, outlet, requests, last_heard).await;
-        }
-    });
-    Ok(response)
+    let answers = WebsocketContext::with_codec(session, payload, Codec::new().max_size(LONGEST_MESSAGE));
+    actix_rt::spawn(transport::run(access, opening, outlet, requests, last_heard));
+    Ok(response.streaming(SocketBytes { answers: answers.boxed_local(), items, has_ended: false }))
 }
-
-/// Hands the actor the frames that it sends.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-struct TakeFrames(mpsc::Receiver<SocketItem>);
 
 impl Actor for SocketSession {
     type Context = WebsocketContext<Self>;
 }
 
-impl actix::Handler<TakeFrames> for SocketSession {
-    type Result = ();
+/// All that goes to the client: what the actor answers, and what the pump has written. It ends with either.
+struct SocketBytes {
+    answers: LocalBoxStream<'static, Result<Bytes, actix_web::Error>>,
+    items: mpsc::Receiver<SocketItem>,
+    has_ended: bool,
+}
 
-    fn handle(&mut self, TakeFrames(frames): TakeFrames, ctx: &mut Self::Context) {
-        let frames = stream::unfold(frames, async |mut frames| Some((frames.recv().await?, frames)));
-        <Self as StreamHandler<SocketItem>>::add_stream(frames, ctx);
+impl Stream for SocketBytes {
+    type Item = Result<Bytes, actix_web::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        // The actor first: it may have closed, and nothing goes behind a close frame.
+        if let Poll::Ready(answer) = self.answers.poll_next_unpin(context) {
+            return Poll::Ready(answer);
+        }
+        let item = ready!(self.items.poll_recv(context));
+        self.has_ended = item.as_ref().is_none_or(SocketItem::is_last);
+        Poll::Ready(item.map(|item| Ok(item.into_bytes())))
     }
 }
 
-/// Outgoing frames. When the pump ends, so does the actor.
-impl StreamHandler<SocketItem> for SocketSession {
-    fn handle(&mut self, out: SocketItem, ctx: &mut Self::Context) {
-        match out {
-            SocketItem::Texts(texts) => texts.into_iter().for_each(|text| ctx.text(text)),
-            SocketItem::Ping => ctx.ping(b""),
-            SocketItem::Lost(RightsLost::SignedOut) => {
-                close(ctx, CloseCode::Other(SIGNED_OUT), "signed out: sign in, or send another token");
+impl SocketItem {
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::ShuttingDown)
+    }
+
+    fn into_bytes(self) -> Bytes {
+        let close = |code: CloseCode, why: &str| {
+            let mut frame = BytesMut::new();
+            let description = Some(why.to_owned());
+            Parser::write_close(&mut frame, Some(CloseReason { code, description }), false);
+            frame.freeze()
+        };
+        match self {
+            Self::Frames(frames) => frames,
+            Self::Ping => {
+                let mut frame = BytesMut::new();
+                Parser::write_message(&mut frame, b"", OpCode::Ping, true, false);
+                frame.freeze()
             }
-            SocketItem::Lost(RightsLost::Narrowed) => {
-                close(ctx, CloseCode::Other(RIGHT_LOST), "the rights of this session have changed");
+            Self::Lost(RightsLost::SignedOut) => {
+                close(CloseCode::Other(SIGNED_OUT), "signed out: sign in, or send another token")
             }
-            SocketItem::ShuttingDown => close(ctx, CloseCode::Away, "the hub is shutting down"),
+            Self::Lost(RightsLost::Narrowed) => {
+                close(CloseCode::Other(RIGHT_LOST), "the rights of this session have changed")
+            }
+            Self::ShuttingDown => close(CloseCode::Away, "the hub is shutting down"),
         }
     }
 }

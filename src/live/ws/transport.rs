@@ -4,8 +4,10 @@
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::web::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesOrdered;
@@ -21,16 +23,23 @@ use twinhub_domain::twin::Change;
 use super::request::{RequestFrame, SubscribeRequest};
 use super::{changes, frames};
 use crate::api::audit::AuditItem;
+use crate::http::cursor::CallerCursors;
 use crate::http::problem::ApiError;
 use crate::http::{Access, LiveRights, RightsLost};
 use crate::live::audit_tail::AuditTail;
+use crate::live::bundle::{BundlePace, EventBundle};
+use crate::live::frame_buffer::FrameBuffer;
 use crate::live::pump::{self, CountedFrames, PingSchedule, Transport, TransportReply};
 use crate::live::subscription::{
     FeedEnded, LiveSubscriptions, Notification, Outlet, SubscriberGone, SubscriptionSlots, in_group,
 };
 
-/// Frames that are passed to the actor at once.
-pub(super) const BUNDLE: usize = 32;
+/// Notifications that are written at once.
+const BUNDLE: usize = 256;
+/// Bytes of frames that are passed to the connection at once, but for the last frame.
+const MOST_BYTES: usize = 64 * 1024;
+/// Of the text of the last frame, bytes that are kept for the next one.
+const LONGEST_TEXT_KEPT: usize = 16 * 1024;
 /// The interval of pings.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A client that sends nothing, and answers no ping, for this long is disconnected.
@@ -40,9 +49,11 @@ const INTRODUCED_WITHIN: Duration = Duration::from_secs(10);
 /// Changes of one session that wait for their commit. Beyond it the client's next frames wait, and then it gets `busy`.
 const MOST_AT_ONCE: usize = 64;
 
-/// An item for the actor to send.
+/// An item for the connection.
+#[derive(Debug)]
 pub(super) enum SocketItem {
-    Texts(Vec<String>),
+    /// Frames, one behind the other.
+    Frames(Bytes),
     Ping,
     /// Close with 1001, and a reason.
     ShuttingDown,
@@ -85,7 +96,8 @@ pub(super) async fn run(
         let _ = outlet.send(SocketItem::ShuttingDown).await; // the client may have left
         return;
     };
-    let socket = WebSocket::new(access.grant().by_way_of(Source::WebSocket), requests, last_heard);
+    let hub = access.grant().by_way_of(Source::WebSocket);
+    let socket = WebSocket::new(hub, access.cursors(), requests, last_heard);
     let closing = access.state.closing();
     let Err(SubscriberGone) = pump::run(socket, outlet, subscriptions, None, closing, rights.lost()).await
     else {
@@ -122,10 +134,17 @@ async fn introduction(
 
 struct WebSocket {
     hub: Grant,
+    cursors: CallerCursors,
     requests: mpsc::Receiver<RequestFrame>,
     last_heard: LastHeard,
     /// The beginning of the last event frame: nearly always the next one begins the same.
     prefix: (SubscriptionSlots, String),
+    /// The frames being written, and the text of the one.
+    frames: FrameBuffer,
+    text: String,
+    /// The bundles of subscriptions that asked for them, by their places.
+    bundles: Vec<Option<EventBundle>>,
+    bundled: SubscriptionSlots,
     /// The subscription to the audit, where there is one.
     audit: Option<(Box<str>, AuditTail)>,
     /// Answers to changes that wait for their commit.
@@ -139,6 +158,8 @@ enum SessionRequest {
     Settled(String),
     /// Entries of the audit.
     Audit(Vec<AuditRecord>),
+    /// It is time for a bundle.
+    BundleDue,
 }
 
 impl Transport for WebSocket {
@@ -152,7 +173,7 @@ impl Transport for WebSocket {
     }
 
     fn greeting(&mut self, subscriptions: &LiveSubscriptions) -> Option<CountedFrames<SocketItem>> {
-        Some(one(frames::hello(subscriptions.seq(), self.hub.now())))
+        Some(one(&frames::hello(&self.cursors, subscriptions.seq(), self.hub.now())))
     }
 
     async fn write(
@@ -160,9 +181,15 @@ impl Transport for WebSocket {
         notifications: impl Iterator<Item = Notification>,
         subscriptions: &LiveSubscriptions,
     ) -> Result<Option<CountedFrames<SocketItem>>, FeedEnded> {
-        let mut texts = Vec::with_capacity(notifications.size_hint().0);
-        texts.extend(notifications.map(|notification| self.frame(&notification, subscriptions)));
-        Ok(Some(CountedFrames { count: texts.len() as u64, item: SocketItem::Texts(texts) }))
+        let now = Instant::now();
+        for notification in notifications {
+            self.write_one(notification, subscriptions, now);
+            if self.frames.len() >= MOST_BYTES {
+                break; // the rest is the next item's
+            }
+        }
+        self.write_bundles(subscriptions, |bundle| bundle.due().is_some_and(|due| due <= now), now);
+        Ok(self.written())
     }
 
     fn ping(&mut self) -> Option<SocketItem> {
@@ -189,6 +216,7 @@ impl Transport for WebSocket {
             }
             Some(answer) = self.changes.next(), if !self.changes.is_empty() => Ok(SessionRequest::Settled(answer)),
             entries = next_of(&mut self.audit) => Ok(SessionRequest::Audit(entries)),
+            () = bundle_due(&self.bundles) => Ok(SessionRequest::BundleDue),
             else => std::future::pending().await, // not reached: one of the two is always open
         }
     }
@@ -200,32 +228,32 @@ impl Transport for WebSocket {
     ) -> TransportReply<SocketItem> {
         let frame = match request {
             SessionRequest::Frame(frame) => frame,
-            SessionRequest::Settled(answer) => return reply(answer),
+            SessionRequest::Settled(answer) => return reply(&answer),
             SessionRequest::Audit(entries) => return self.audited(entries),
+            SessionRequest::BundleDue => {
+                let now = Instant::now();
+                self.write_bundles(subscriptions, |bundle| bundle.due().is_some_and(|due| due <= now), now);
+                return TransportReply { frames: self.written(), notifications: Vec::new() };
+            }
         };
         match frame {
-            RequestFrame::Subscribe(request) => self.subscribe(request, subscriptions).await,
+            RequestFrame::Subscribe(request) => self.subscribe(*request, subscriptions).await,
             RequestFrame::WatchAudit { id, since } => self.watch_audit(id, since).await,
             RequestFrame::Unsubscribe { id } if self.audit.as_ref().is_some_and(|(own, _)| *own == id) => {
                 self.audit = None;
-                reply(frames::unsubscribed(&id))
+                reply(&frames::unsubscribed(&id))
             }
-            RequestFrame::Unsubscribe { id } if subscriptions.unsubscribe(&id) => {
-                self.prefix = Default::default(); // its slot may be another's next
-                reply(frames::unsubscribed(&id))
-            }
-            RequestFrame::Unsubscribe { id } => {
-                reply(frames::error(Some(&id), "not_subscribed", "there is no subscription of this id"))
-            }
-            RequestFrame::Ping { id } => reply(frames::pong(id.as_deref())),
+            RequestFrame::Unsubscribe { id } => self.unsubscribe(&id, subscriptions),
+            RequestFrame::Ping { id } => reply(&frames::pong(id.as_deref())),
             RequestFrame::Auth { id, .. } => {
                 let why = "the first frame alone says who its sender is, where the handshake has not";
-                reply(frames::error(id.as_deref(), "signed_in", why))
+                reply(&frames::error(id.as_deref(), "signed_in", why))
             }
             RequestFrame::Desired { id, device, patch, if_version } => {
                 let change = Change { patch: [("desired", patch.into())].into_iter().collect() };
                 let if_version = if_version.map(Into::into);
-                let answer = changes::change(self.hub.clone(), id, device, if_version, change);
+                let (hub, cursors) = (self.hub.clone(), self.cursors.clone());
+                let answer = changes::change(hub, cursors, id, device, if_version, change);
                 self.changes.push_back(Box::pin(answer));
                 TransportReply::later()
             }
@@ -239,9 +267,25 @@ impl Transport for WebSocket {
 }
 
 impl WebSocket {
-    fn new(hub: Grant, requests: mpsc::Receiver<RequestFrame>, last_heard: LastHeard) -> Self {
-        let (prefix, changes) = (Default::default(), FuturesOrdered::new());
-        Self { hub, requests, last_heard, prefix, audit: None, changes }
+    fn new(
+        hub: Grant,
+        cursors: CallerCursors,
+        requests: mpsc::Receiver<RequestFrame>,
+        last_heard: LastHeard,
+    ) -> Self {
+        Self {
+            hub,
+            cursors,
+            requests,
+            last_heard,
+            prefix: Default::default(),
+            frames: FrameBuffer::default(),
+            text: String::new(),
+            bundles: Vec::new(),
+            bundled: SubscriptionSlots::default(),
+            audit: None,
+            changes: FuturesOrdered::new(),
+        }
     }
 
     async fn subscribe(
@@ -249,57 +293,140 @@ impl WebSocket {
         request: SubscribeRequest,
         subscriptions: &mut LiveSubscriptions,
     ) -> TransportReply<SocketItem> {
-        let SubscribeRequest { id, mut filter, group, since, snapshot } = request;
+        let SubscribeRequest { id, mut filter, group, since, snapshot, pace } = request;
         if let Some(group) = group {
             filter = match in_group(&self.hub, filter, &group, subscriptions.seq()).await {
                 Ok(filter) => filter,
-                Err(error) => return reply(refusal(Some(&id), &error)),
+                Err(error) => return reply(&refusal(Some(&id), &error)),
             };
         }
         self.prefix = Default::default(); // a slot may have another id now
+        let since = self.cursors.resume(since.as_ref());
         match subscriptions.subscribe(&id, filter, since, snapshot) {
             Ok((seq, first)) => {
-                let frames = Some(one(frames::subscribed(&id, seq)));
+                if let (Some(pace), Some(slot)) = (pace, subscriptions.slot(&id)) {
+                    self.begin_bundles(slot, pace);
+                }
+                let frames = Some(one(&frames::subscribed(&self.cursors, &id, seq)));
                 TransportReply { frames, notifications: first.into_iter().collect() }
             }
-            Err(error) => reply(frames::error(Some(&id), error.code(), &error.to_string())),
+            Err(error) => reply(&frames::error(Some(&id), error.code(), &error.to_string())),
         }
+    }
+
+    fn unsubscribe(&mut self, id: &str, subscriptions: &mut LiveSubscriptions) -> TransportReply<SocketItem> {
+        let Some(slot) = subscriptions.slot(id) else {
+            return reply(&frames::error(Some(id), "not_subscribed", "there is no subscription of this id"));
+        };
+        self.write_bundle(slot, subscriptions, Instant::now()); // what was gathered is still its own
+        if let Some(bundle) = self.bundles.get_mut(slot) {
+            *bundle = None;
+        }
+        (_, self.bundled) = self.bundled.parted(SubscriptionSlots::one(slot));
+        subscriptions.unsubscribe(id);
+        self.prefix = Default::default(); // its slot may be another's next
+        self.frames.push(&frames::unsubscribed(id));
+        TransportReply { frames: self.written(), notifications: Vec::new() }
+    }
+
+    fn begin_bundles(&mut self, slot: usize, pace: BundlePace) {
+        if self.bundles.len() <= slot {
+            self.bundles.resize_with(slot + 1, || None); // below MOST_SUBSCRIPTIONS
+        }
+        self.bundles[slot] = Some(EventBundle::new(pace, Instant::now()));
+        self.bundled.add(slot);
     }
 
     async fn watch_audit(&mut self, id: Box<str>, since: Option<u64>) -> TransportReply<SocketItem> {
         let filter = AuditFilter { since, ..AuditFilter::default() };
         match AuditTail::begin(self.hub.clone(), filter).await {
             Ok(tail) => {
-                let answer = reply(frames::subscribed(&id, tail.since));
+                let answer = reply(&frames::watches_audit(&id, tail.since));
                 self.audit = Some((id, tail));
                 answer
             }
-            Err(error) => reply(refusal(Some(&id), &error)),
+            Err(error) => reply(&refusal(Some(&id), &error)),
         }
     }
 
-    fn audited(&self, entries: Vec<AuditRecord>) -> TransportReply<SocketItem> {
+    fn audited(&mut self, entries: Vec<AuditRecord>) -> TransportReply<SocketItem> {
         let Some((id, _)) = &self.audit else { return TransportReply::later() };
-        let texts: Vec<_> =
-            entries.into_iter().map(|record| frames::audit(id, AuditItem::of(record))).collect();
-        TransportReply::frames(CountedFrames { count: texts.len() as u64, item: SocketItem::Texts(texts) })
+        for record in entries {
+            self.frames.push(&frames::audit(id, AuditItem::of(record)));
+        }
+        TransportReply { frames: self.written(), notifications: Vec::new() }
     }
 
-    fn frame(&mut self, notification: &Notification, subscriptions: &LiveSubscriptions) -> String {
-        match notification {
+    /// Writes a notification, or puts it into the bundles that take it.
+    fn write_one(&mut self, notification: Notification, subscriptions: &LiveSubscriptions, now: Instant) {
+        let text = match notification {
             Notification::Event { slots, event } => {
-                if self.prefix.0 != *slots {
-                    self.prefix = (*slots, frames::event_prefix(subscriptions.ids(*slots)));
+                let (bundled, slots) = slots.parted(self.bundled);
+                for slot in bundled.iter() {
+                    let Some(Some(bundle)) = self.bundles.get_mut(slot) else { continue };
+                    if bundle.push(Arc::clone(&event)) {
+                        self.write_bundle(slot, subscriptions, now);
+                    }
                 }
-                frames::event(&self.prefix.1, event)
+                if !slots.is_empty() {
+                    if self.prefix.0 != slots {
+                        self.prefix = (slots, frames::event_prefix(subscriptions.ids(slots)));
+                    }
+                    frames::write_event(&mut self.text, &self.prefix.1, &event, &self.cursors);
+                    self.frames.push(&self.text);
+                }
+                return;
             }
             Notification::Snapshot { slot, twins, last } => {
-                let id = subscriptions.ids(SubscriptionSlots::one(*slot)).next().unwrap_or_default();
-                frames::snapshot(id, twins, *last, self.hub.now())
+                let id = subscriptions.ids(SubscriptionSlots::one(slot)).next().unwrap_or_default();
+                frames::snapshot(id, &twins, last, self.hub.now())
             }
-            Notification::Lagged { missed, resume } => frames::lagged(*missed, *resume),
-            Notification::Resync { slots, seq } => frames::resync(*seq, subscriptions.ids(*slots)),
+            Notification::Lagged { missed, resume } => frames::lagged(&self.cursors, missed, resume),
+            Notification::Resync { slots, seq } => {
+                frames::resync(&self.cursors, seq, subscriptions.ids(slots))
+            }
+        };
+        self.write_bundles(subscriptions, |_| true, now); // what came before is told before
+        self.frames.push(&text);
+    }
+
+    /// Writes the bundles that are `meant`.
+    fn write_bundles(
+        &mut self,
+        subscriptions: &LiveSubscriptions,
+        meant: impl Fn(&EventBundle) -> bool,
+        now: Instant,
+    ) {
+        for slot in self.bundled.iter() {
+            if self.bundles.get(slot).and_then(Option::as_ref).is_some_and(&meant) {
+                self.write_bundle(slot, subscriptions, now);
+            }
         }
+    }
+
+    fn write_bundle(&mut self, slot: usize, subscriptions: &LiveSubscriptions, now: Instant) {
+        let Some(Some(bundle)) = self.bundles.get_mut(slot) else { return };
+        let events = bundle.take(now);
+        let Some(id) = subscriptions.ids(SubscriptionSlots::one(slot)).next() else { return };
+        if !events.is_empty() {
+            frames::write_events(&mut self.text, id, &events, &self.cursors);
+            self.frames.push(&self.text);
+        }
+    }
+
+    /// The frames that were written; none where there are none.
+    fn written(&mut self) -> Option<CountedFrames<SocketItem>> {
+        self.text.shrink_to(LONGEST_TEXT_KEPT);
+        let (frames, count) = self.frames.take();
+        (count > 0).then_some(CountedFrames { count, item: SocketItem::Frames(frames) })
+    }
+}
+
+/// Waits until a bundle is due; for ever, where none is begun.
+async fn bundle_due(bundles: &[Option<EventBundle>]) {
+    match bundles.iter().flatten().filter_map(EventBundle::due).min() {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -311,11 +438,14 @@ async fn next_of(audit: &mut Option<(Box<str>, AuditTail)>) -> Vec<AuditRecord> 
     }
 }
 
-fn one(frame: String) -> CountedFrames<SocketItem> {
-    CountedFrames { count: 1, item: SocketItem::Texts(vec![frame]) }
+fn one(frame: &str) -> CountedFrames<SocketItem> {
+    let mut frames = FrameBuffer::default();
+    frames.push(frame);
+    let (frames, count) = frames.take();
+    CountedFrames { count, item: SocketItem::Frames(frames) }
 }
 
-fn reply(frame: String) -> TransportReply<SocketItem> {
+fn reply(frame: &str) -> TransportReply<SocketItem> {
     TransportReply::frames(one(frame))
 }
 
@@ -338,74 +468,4 @@ impl Default for LastHeard {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tokio::sync::watch;
-    use twinhub_actors::access::Caller;
-    use twinhub_actors::{Hub, Settings};
-    use twinhub_domain::Timestamp;
-    use twinhub_store::MemoryStore;
-    use twinhub_testkit::ManualClock;
-
-    use super::*;
-
-    /// More than all frames that a session sends here before they are read.
-    const ROOM: usize = 100;
-
-    async fn session(last_heard: &LastHeard) -> (impl Future<Output = Result<(), SubscriberGone>>, Peer) {
-        let clock = ManualClock::at(Timestamp::from_millis(0));
-        let hub = Hub::start(Arc::new(MemoryStore::default()), clock, Settings::default()).await.unwrap();
-        let hub = hub.of(Caller::Anonymous, Source::WebSocket);
-        let subscriptions = LiveSubscriptions::open(&hub).await.unwrap();
-        let (outlet, frames) = Outlet::new(ROOM, None);
-        let (requests_in, requests) = mpsc::channel(1);
-        let (open, closing) = watch::channel(false);
-        let socket = WebSocket::new(hub, requests, last_heard.clone());
-        let pump = pump::run(socket, outlet, subscriptions, None, closing, std::future::pending());
-        (pump, Peer { frames, _requests: requests_in, _open: open })
-    }
-
-    /// The other ends of a session.
-    struct Peer {
-        frames: mpsc::Receiver<SocketItem>,
-        _requests: mpsc::Sender<RequestFrame>,
-        _open: watch::Sender<bool>,
-    }
-
-    #[actix_web::test]
-    async fn silent_client_is_pinged_and_then_disconnected() {
-        let last_heard = LastHeard::default();
-        let (pump, mut peer) = session(&last_heard).await;
-        tokio::time::pause();
-        last_heard.now();
-        let began = Instant::now();
-        let ended = tokio::time::timeout(10 * SILENT_FOR, pump).await;
-        assert_eq!(ended.expect("it ends"), Err(SubscriberGone));
-        let after = began.elapsed();
-        assert!(after > SILENT_FOR && after <= SILENT_FOR + PING_EVERY, "{after:?}");
-        let mut pings = 0;
-        while let Some(frame) = peer.frames.recv().await {
-            pings += usize::from(matches!(frame, SocketItem::Ping));
-        }
-        assert!(matches!(pings, 4 | 5), "at once, and every quarter of a minute: {pings}");
-    }
-
-    #[actix_web::test]
-    async fn client_that_answers_now_and_then_stays() {
-        let last_heard = LastHeard::default();
-        let (pump, _peer) = session(&last_heard).await;
-        tokio::time::pause();
-        last_heard.now();
-        let answers = async {
-            for _ in 0..20 {
-                tokio::time::sleep(SILENT_FOR / 2).await;
-                last_heard.now();
-            }
-        };
-        tokio::select! {
-            ended = pump => panic!("it was disconnected: {ended:?}"),
-            () = answers => {}
-        }
-    }
-}
+mod tests;

@@ -252,3 +252,41 @@ async fn answers_are_true_to_the_last_commit() {
     })
     .await;
 }
+
+/// A device that speaks two dialects has readings of the other between its own.
+#[tokio::test]
+async fn readings_of_another_dialect_between_hide_none() {
+    let hub = Installation::new().start().await;
+    let mut sensor = Sensor::connect(&hub).await;
+    let first = json!({ "value": 1, "ts": ago(2_950) });
+    sensor.say("sensors/temperature/t1", &first).await;
+    for part in 0..5 {
+        let between = |n: i64| json!({ "temperature": n, "timestamp": ago(2_900 - part * 500 - n) });
+        let batch: Vec<Value> = (0..500).map(between).collect();
+        sensor.say("iot/devices/t1/data", &json!(batch)).await;
+    }
+    sensor.say("sensors/temperature/t1", &json!({ "value": 2, "ts": ago(10) })).await;
+    let data = hub.json("/api/devices/t1/data?sensor_type=temperature&limit=1000").await;
+    assert!(data.to_string().len() > 50_000, "the others are there");
+    let history = hub.json("/v1/sensors/history?sensor_id=t1&limit=2").await;
+    assert_eq!(all(&history["readings"], "value"), [&json!(2.0), &json!(1.0)]);
+}
+
+/// A gateway that was cut off for days sends what it has kept: each reading counts once, and is in its place.
+#[tokio::test]
+async fn many_late_readings_are_taken_in() {
+    const LATE: i64 = 3_000;
+    let hub = Installation::new().start().await;
+    assert_eq!(hub.json("/v1/sensors/latest").await["total_count"], 0, "the index is made before");
+    let mut sensor = Sensor::connect(&hub).await;
+    sensor.say("sensors/level/tank", &json!({ "value": -1 })).await;
+    for n in 0..LATE {
+        let at = ago(5 * 86_400 - n * 60);
+        sensor.say("sensors/level/tank", &json!({ "value": n, "ts": at, "anomaly": n % 10 == 0 })).await;
+    }
+    let week = hub.json("/v1/sensors/stats?hours=168").await;
+    assert_eq!((&week["total_readings"], &week["anomaly_count"]), (&json!(LATE + 1), &json!(LATE / 10)));
+    let latest = hub.json("/v1/sensors/latest").await;
+    assert_eq!(all(&latest["sensors"]["level"], "value"), [&json!(-1.0)]);
+    assert_eq!(hub.json("/v1/sensors/anomalies?hours=168&limit=500").await["count"], LATE / 10);
+}

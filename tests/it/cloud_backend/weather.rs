@@ -174,13 +174,62 @@ async fn sensors_are_compared_and_large_differences_are_alarms() {
     sensor.say("sensors/temperature/temp-002", &json!({ "value": 3 })).await;
     assert_eq!(socket.next().await.0, "sensor_data");
     compare().await;
-    assert_eq!(alarms().await, [alarm("temp-002", "critical", 1)], "the newest is another now");
+    let both = [alarm("temp-002", "critical", 1), alarm("temp-001", "critical", 2)];
+    assert_eq!(alarms().await, both, "the newest is another now, and the first is as far off as before");
     let (kind, data) = socket.next().await;
     assert_eq!((kind.as_str(), &data["sensor_id"]), ("alert", &json!("temp-002")), "{data}");
+    // Two sensors that speak by turns do not take each other's alarms away, and do not raise them again.
+    for (sensor_id, value) in [("temp-001", 29), ("temp-002", 3), ("temp-001", 29)] {
+        sensor.say(&format!("sensors/temperature/{sensor_id}"), &json!({ "value": value })).await;
+        assert_eq!(socket.next().await.0, "sensor_data", "and no alert");
+        compare().await;
+        assert_eq!(alarms().await, both);
+    }
     sensor.say("sensors/temperature/temp-002", &json!({ "value": 18 })).await;
     // Another city is no measure of whether the sensor is right.
     assert_ne!(hub.json("/v1/sensors/compare/weather?city=Oslo").await["weather_data"]["city"], "London");
-    assert_eq!(alarms().await, [alarm("temp-002", "critical", 1)]);
+    assert_eq!(alarms().await, both);
     compare().await;
-    assert!(alarms().await.is_empty(), "the difference is gone");
+    assert_eq!(alarms().await, [alarm("temp-001", "critical", 2)], "each by its own difference");
+    sensor.say("sensors/temperature/temp-001", &json!({ "value": 18 })).await;
+    sensor.say("sensors/temperature/temp-002", &json!({ "value": 18 })).await;
+    compare().await;
+    assert!(alarms().await.is_empty(), "the difference is gone, whoever spoke last");
+}
+
+#[tokio::test]
+async fn names_of_cities_do_not_spend_the_key() {
+    let service = OpenWeather::start().await;
+    let installation = Installation::new().with("--weather-url", &service.url()).with("--weather-key", KEY);
+    let hub = installation.start().await;
+    let status =
+        async |city: &str| hub.get(&format!("/v1/sensors/external/weather?city={city}")).await.status();
+    let asked = || service.asked.lock().unwrap().len();
+    for _ in 0..3 {
+        assert_eq!(status("Atlantis").await, 404);
+    }
+    assert_eq!(asked(), 1, "that there is none is kept");
+    for n in 0..60 {
+        let status = status(&format!("Place{n}")).await;
+        assert!(matches!(status.as_u16(), 200 | 404), "{status}");
+    }
+    assert!(asked() < 40, "{} requests", asked());
+    assert_eq!(
+        weather(&hub, "").await["source"],
+        "openweather",
+        "the hub's own city has requests of its own"
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_the_key_is_left_alone() {
+    let service = OpenWeather::start().await;
+    let installation = Installation::new().with("--weather-url", &service.url()).with("--weather-key", KEY);
+    let hub = installation.start().await;
+    assert_eq!(weather(&hub, "?city=Paris").await["source"], "simulated");
+    for city in ["?city=London", "?city=Rome", ""] {
+        assert_eq!(weather(&hub, city).await["source"], "simulated", "{city}");
+    }
+    assert_eq!(service.asked.lock().unwrap().len(), 1);
+    assert_eq!(hub.json("/health").await["services"]["weather"], "unavailable");
 }

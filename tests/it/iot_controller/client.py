@@ -355,9 +355,12 @@ item("groups: not for another's devices", answer.status_code in (404, 422), answ
 answer = call(ann, "GET", "/api/analytics")
 told = body(answer)
 item("analytics", answer.status_code == 200, answer.text)
-for member in ("devices", "sensors", "usage", "performance"):
+for member in ("devices", "sensors", "usage", "performance", "trends"):
     item(f"analytics: {member}", member in told, answer.text[:500])
 item("analytics: of one's own", told.get("devices", {}).get("total") == 2 and body(call(bob, "GET", "/api/analytics")).get("devices", {}).get("total") == 0, answer.text[:500])
+trend = next((one for one in told.get("trends", {}).get("sensors", []) if one.get("sensor_type") == "humidity"), {})
+item("analytics: a trend", bool(trend.get("points")) and trend["points"][-1]["readings"] >= 1, answer.text[:800])
+item("analytics: so many hours", call(ann, "GET", "/api/analytics?hours=0").status_code == 422 and call(ann, "GET", "/api/analytics?hours=168").status_code == 200)
 item("analytics: an average", any(one.get("sensor_type") == "humidity" and one.get("average") == 40 for one in told.get("sensors", [])), answer.text[:800])
 
 # --- alarms by a template's limits ----------------------------------------------------------------------------------

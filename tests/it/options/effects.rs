@@ -46,6 +46,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("http-connections", "crowded.rs", "live_sessions_leave_room_for_requests"),
     ("log", "options/place.rs", "the_log_has_the_configured_level"),
     ("log-format", "options/place.rs", "the_log_is_text_or_json"),
+    ("slow-log", "options/keeping.rs", "slow_messages_are_logged_from_the_configured_time_on"),
     ("body-limit", "options/place.rs", "the_largest_body"),
     ("key-file", "options/place.rs", "data_lie_in_the_configured_folder"),
     ("firmware-limit", "firmware/images.rs", "a_broken_upload_leaves_nothing_behind"),

@@ -4,9 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
+use crate::support::mqtt::BrokerMessage;
 use crate::support::pump::register;
 use crate::support::rules::{Rules, report};
-use crate::support::{HubProcess, WebSocketSession, eventually, within};
+use crate::support::{HubProcess, MqttDevice, WebSocketSession, eventually, within};
 
 /// The time by a device's clock, which is right.
 #[expect(clippy::disallowed_methods, reason = "devices ask their own clocks")]
@@ -68,6 +69,24 @@ async fn a_device_that_spoke_once_is_offline_after_a_silence() {
         (hub.json("/api/devices/a").await["status"] == "offline").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn slow_messages_are_logged_from_the_configured_time_on() {
+    let [all, none] = ["0s", "never"].map(|time| Installation::new().with("--slow-log", time));
+    let (all, none) = (all.start().await, none.start().await);
+    for hub in [&all, &none] {
+        let mut device = MqttDevice::connect(hub.mqtt.unwrap(), "slow").await.unwrap();
+        device.publish(1, "iot/devices/slow/data", br#"{"n": 1}"#).await.unwrap();
+        assert!(matches!(device.next().await.unwrap(), BrokerMessage::Acknowledged(1)));
+    }
+    let line: Value = serde_json::from_str(&all.logs("a slow message").await).unwrap();
+    assert_eq!((&line["level"], &line["device_id"]), (&json!("WARN"), &json!("slow")), "{line}");
+    for stage in ["took_ms", "to_twin_ms", "to_journal_ms", "group_ms", "commit_ms", "acknowledge_ms"] {
+        assert!(line[stage].is_u64(), "{stage}: {line}");
+    }
+    assert_eq!(none.metric("twinhub_message_commit_seconds_count").await, 1, "it is counted all the same");
+    assert!(!none.log().iter().any(|line| line.contains("a slow message")));
 }
 
 /// The first message to a subscriber that wants all since the first event.

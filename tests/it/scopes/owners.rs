@@ -102,3 +102,41 @@ async fn an_owner_moves_and_removes_no_group_that_others_reach_through() {
     assert_eq!(admin.json(&hub, "/api/groups/hers").await["parent_group"], "plant");
     done(&hub, &olga, Method::DELETE, "/api/groups/beside", &json!({})).await;
 }
+
+/// What an owner does not reach is not changed by what they remove.
+#[tokio::test]
+async fn an_owner_removes_no_group_with_devices_of_others() {
+    let hub = Installation::new().start().await;
+    let admin = Person::first(&hub, "ann").await;
+    let olga = with_scope(&hub, &admin, "olga", &json!("own")).await;
+    done(&hub, &olga, Method::POST, "/api/groups", &json!({ "id": "hers", "name": "Hers" })).await;
+    let device = |id: &str| json!({ "device_id": id, "name": id, "group_id": "hers" });
+    done(&hub, &olga, Method::POST, "/api/devices", &device("her-pump")).await;
+    done(&hub, &admin, Method::POST, "/api/devices", &device("other-pump")).await;
+    for path in ["/api/groups/hers", "/api/groups/hers?force=true"] {
+        let removed = refused(&hub, &olga, Method::DELETE, path, &json!({})).await;
+        assert_eq!((removed.0, &*removed.1), (403, "out_of_scope"), "{path}: {removed:?}");
+    }
+    for id in ["her-pump", "other-pump"] {
+        assert_eq!(admin.json(&hub, &format!("/api/devices/{id}")).await["group_id"], "hers", "{id}");
+    }
+    done(&hub, &admin, Method::PUT, "/api/devices/other-pump", &json!({ "group_id": null })).await;
+    done(&hub, &olga, Method::DELETE, "/api/groups/hers?force=true", &json!({})).await;
+    assert_eq!(olga.json(&hub, "/api/devices/her-pump").await["group_id"], json!(null));
+}
+
+#[tokio::test]
+async fn an_owner_has_so_many_groups_and_no_more() {
+    let hub = Installation::new().start().await;
+    let admin = Person::first(&hub, "ann").await;
+    let olga = with_scope(&hub, &admin, "olga", &json!("own")).await;
+    let group = |n: usize| json!({ "id": format!("g-{n}"), "name": "G" });
+    for n in 0..200 {
+        done(&hub, &olga, Method::POST, "/api/groups", &group(n)).await;
+    }
+    let one_more = refused(&hub, &olga, Method::POST, "/api/groups", &group(200)).await;
+    assert_eq!((one_more.0, &*one_more.1), (409, "quota_reached"), "{one_more:?}");
+    done(&hub, &admin, Method::POST, "/api/groups", &group(200)).await;
+    done(&hub, &olga, Method::DELETE, "/api/groups/g-0", &json!({})).await;
+    done(&hub, &olga, Method::POST, "/api/groups", &group(201)).await;
+}

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -66,6 +67,14 @@ impl WebSocketSession {
     /// Sends what is no whole text.
     pub async fn send_raw(&mut self, message: Message) {
         self.socket.send(message).await.unwrap();
+    }
+
+    /// The bytes that one read of the connection gives; no frame may be half read.
+    pub async fn read_once(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 256 * 1_024];
+        let count = within("bytes of the hub", self.socket.get_mut().read(&mut bytes)).await.unwrap();
+        bytes.truncate(count);
+        bytes
     }
 
     /// The next frame; none once the connection has ended, however it did. May be given up half way.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::certificates::{
     CertificateWish, DeviceAuthority, DeviceKeys, client_config, connect_with,
 };
-use crate::support::hub::Installation;
+use crate::support::hub::{Installation, run};
 use crate::support::people::{Person, told};
 use crate::support::{HubProcess, MqttDevice, eventually, within};
 
@@ -100,6 +100,32 @@ async fn a_device_comes_by_a_certificate_of_an_authority() {
     assert_eq!(browser.json(&json!({ "t": 1 })).send().await.unwrap().status(), 401);
     // A device with another credential needs no certificate, and one with a certificate may use another credential.
     assert_eq!(guarded.ann.get(&guarded.hub, "/api/devices").await.status(), 200);
+}
+
+/// The hub learns of its end when the device shows it.
+#[tokio::test]
+async fn an_authoritys_certificate_that_ends_soon_is_told_until_another_is_shown() {
+    let ours = DeviceAuthority::new();
+    let guarded = Guarded::with(&[("--tls-client-ca", &ours.pem)], &["pump"]).await;
+    let of_days = |days| ours.issue(&CertificateWish { days, ..CertificateWish::of("pump") });
+    let alarm = async |status: &str| {
+        eventually(status, async || {
+            let alarms = guarded.ann.json(&guarded.hub, "/api/alarms?type=certificate-expiring").await;
+            let alarm = alarms.as_array()?.iter().find(|alarm| alarm["device_id"] == "pump")?;
+            (alarm["status"] == status && alarm["severity"] == "warning").then_some(())
+        })
+        .await;
+    };
+    assert_eq!(guarded.report(&of_days(3), "pump").await.0, 201);
+    alarm("active").await;
+    let data = guarded.trusted.ancestors().nth(2).unwrap().to_str().unwrap();
+    let authorities = guarded.authorities.to_str().unwrap();
+    let told =
+        run(&["doctor", "--tls", "auto", "--data-dir", data, "--tls-client-ca", authorities], &[]).await;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("those that your authority issued to pump expire soon"), "{told}");
+    assert_eq!(guarded.report(&of_days(100), "pump").await.0, 201);
+    alarm("cleared").await;
 }
 
 #[tokio::test]

@@ -12,8 +12,14 @@ const INTERVALS: i64 = 3;
 /// No unit is written longer, in bytes.
 const LONGEST_UNIT: usize = 32;
 
-/// By reading `{min, max, unit, interval, words}`, each optional:
-/// `{"temperature": {"min": -10, "max": 40, "unit": "°C", "interval": "60s"}, "power": {"words": ["OFF", "ON"]}}`. As a
+/// The part of the range between `min` and `max`, or of the one limit there is, by which a reading has to be within for its
+/// alarm to end, where no `margin` says it: a fiftieth is beyond the noise of most sensors.
+const MARGIN_SHARE: f64 = 0.02;
+/// No margin is more than this part of a range: in the middle of it each alarm ends.
+const LARGEST_SHARE: f64 = 0.25;
+
+/// By reading `{min, max, margin, for, unit, interval, words}`, each optional: `{"temperature": {"min": -10, "max": 40,
+/// "margin": 0.5, "for": "30s", "unit": "°C", "interval": "60s"}, "power": {"words": ["OFF", "ON"]}}`. As a
 /// document, so that numbers keep their digits and layers can be laid over each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -24,6 +30,10 @@ pub struct Limits(Object);
 pub struct ReadingLimit<'a> {
     pub min: Option<&'a Number>,
     pub max: Option<&'a Number>,
+    /// The amount by which a value has to be within again for its alarm to end.
+    pub margin: Option<&'a Number>,
+    /// The time for which a value has to be beyond for an alarm to begin.
+    pub for_ms: Option<i64>,
     pub unit: Option<&'a str>,
     pub interval_ms: Option<i64>,
 }
@@ -115,6 +125,8 @@ impl<'a> ReadingLimit<'a> {
         Self {
             min: limit.get("min").and_then(Json::as_number),
             max: limit.get("max").and_then(Json::as_number),
+            margin: limit.get("margin").and_then(Json::as_number),
+            for_ms: limit.get("for").and_then(interval_ms),
             unit: limit.get("unit").and_then(Json::as_str),
             interval_ms: limit.get("interval").and_then(interval_ms),
         }
@@ -146,6 +158,26 @@ impl<'a> ReadingLimit<'a> {
     }
 }
 
+impl ReadingLimit<'_> {
+    /// Is a value so near to a limit, though within, that an alarm which it has goes on? So one that trembles at the limit
+    /// is one alarm, and not many.
+    #[must_use]
+    pub fn is_near(&self, value: &Json) -> bool {
+        let Some(value) = value.as_number().map(Number::as_f64) else { return false };
+        let margin = self.margin();
+        self.min.is_some_and(|min| value < min.as_f64() + margin)
+            || self.max.is_some_and(|max| value > max.as_f64() - margin)
+    }
+
+    fn margin(&self) -> f64 {
+        let (min, max) = (self.min.map(Number::as_f64), self.max.map(Number::as_f64));
+        let range = min.zip(max).map(|(min, max)| max - min);
+        let usual = || range.or(min).or(max).map_or(0.0, |size| size.abs() * MARGIN_SHARE);
+        let margin = self.margin.map_or_else(usual, Number::as_f64);
+        range.map_or(margin, |range| margin.min(range * LARGEST_SHARE))
+    }
+}
+
 impl Judgement {
     /// As expected.
     #[must_use]
@@ -164,11 +196,15 @@ fn check(place: &str, limit: &Object) -> Result<Object, (String, String)> {
                 Json::Number(_) => value.clone(),
                 _ => return Err(wrong("expected a number")),
             },
+            "margin" => match value {
+                Json::Number(number) if number.as_f64() >= 0.0 => value.clone(),
+                _ => return Err(wrong("expected a number, 0 or more, in the unit of the reading")),
+            },
             "unit" => match value.as_str() {
                 Some(unit) if !unit.trim().is_empty() && unit.len() <= LONGEST_UNIT => value.clone(),
                 _ => return Err(wrong("expected a unit such as °C, of 1 to 32 bytes")),
             },
-            "interval" => match GivenDuration::of(value) {
+            "interval" | "for" => match GivenDuration::of(value) {
                 Ok(given) => given.text().into(),
                 Err(error) => {
                     let detail = format!("expected a duration such as {EXAMPLES}, or seconds: {error}");
@@ -181,7 +217,7 @@ fn check(place: &str, limit: &Object) -> Result<Object, (String, String)> {
             },
             _ => {
                 return Err(wrong(
-                    "there is no such limit: `min`, `max`, `unit`, `interval` and `words` are",
+                    "there is no such limit: `min`, `max`, `margin`, `for`, `unit`, `interval` and `words` are",
                 ));
             }
         };
@@ -226,6 +262,9 @@ mod tests {
             (r#"{"t": {"max": true}}"#, "limits.t.max"),
             (r#"{"t": {"unit": ""}}"#, "limits.t.unit"),
             (r#"{"t": {"interval": "soon"}}"#, "limits.t.interval"),
+            (r#"{"t": {"margin": -1}}"#, "limits.t.margin"),
+            (r#"{"t": {"margin": "wide"}}"#, "limits.t.margin"),
+            (r#"{"t": {"for": "ever"}}"#, "limits.t.for"),
             (r#"{"t": {"interval": 0}}"#, "limits.t.interval"),
             (r#"{"t": {"mni": 1}}"#, "limits.t.mni"),
             (r#"{"t": {"words": ["on", "ON"]}}"#, "limits.t.words"),
@@ -239,6 +278,34 @@ mod tests {
         assert_eq!(crossed.check_ranges(limits(r#"{"h": {"min": 5}}"#).as_object()), Ok(()), "not its word");
         let even = limits(r#"{"t": {"min": 5, "max": 5}}"#);
         assert_eq!(even.check_ranges(even.as_object()), Ok(()));
+    }
+
+    #[test]
+    fn a_value_has_to_be_well_within_for_its_alarm_to_end() {
+        let near = |limit: &str, value: &str| {
+            let limits = limits(&format!(r#"{{"t": {limit}}}"#));
+            let (_, limit) = limits.iter().next().unwrap();
+            limit.is_near(&value.parse().unwrap())
+        };
+        for (limit, value, expected) in [
+            (r#"{"max": 100}"#, "98.1", true),
+            (r#"{"max": 100}"#, "98", false),
+            (r#"{"min": -50}"#, "-49.5", true),
+            (r#"{"min": -50}"#, "-49", false),
+            (r#"{"min": 0, "max": 50}"#, "49.5", true),
+            (r#"{"min": 0, "max": 50}"#, "49", false),
+            (r#"{"min": 0, "max": 50}"#, "0.5", true),
+            (r#"{"max": 100, "margin": 10}"#, "90.1", true),
+            (r#"{"max": 100, "margin": 10}"#, "90", false),
+            (r#"{"max": 100, "margin": 0}"#, "100", false),
+            (r#"{"min": 0, "max": 4, "margin": 9}"#, "2", false),
+            (r#"{"min": 0, "max": 4, "margin": 9}"#, "3.1", true),
+            (r#"{"max": 0}"#, "0", false),
+            (r#"{"unit": "K"}"#, "5", false),
+            (r#"{"max": 100}"#, r#""hot""#, false),
+        ] {
+            assert_eq!(near(limit, value), expected, "{value} with {limit}");
+        }
     }
 
     #[test]

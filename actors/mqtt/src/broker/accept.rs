@@ -17,6 +17,7 @@ use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::broker::transport::BrokerTransport;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 use twinhub_tls::{PeerCertificate, ServerTls};
 
@@ -76,6 +77,8 @@ pub(super) struct Connections {
 struct ConnectionTable {
     /// Of all connections, by their keys: a later one has a higher key.
     gates: HashMap<u64, Arc<Gate>>,
+    /// The tasks of these, by which they end however little they do.
+    tasks: HashMap<u64, AbortHandle>,
     /// Connections that are no clients yet.
     unadmitted: BTreeMap<u64, UnadmittedConnection>,
     /// The connections of each client: two for a moment, where one takes its session over.
@@ -206,7 +209,7 @@ fn serve<S: ClientStream>(
     });
     let connect_within = served.connect_within;
     let watched = Arc::clone(&connection);
-    tokio::spawn(CONNECTION.scope(connection, async move {
+    let task = tokio::spawn(CONNECTION.scope(connection, async move {
         let _place = place;
         tokio::select! {
             ended = handled => if let Err(error) = ended {
@@ -216,6 +219,7 @@ fn serve<S: ClientStream>(
             Ok(()) = leave => debug!(%peer, "no CONNECT came, and others wait"),
         }
     }));
+    connections.runs_in(key, task.abort_handle());
     true
 }
 
@@ -337,6 +341,21 @@ impl Connections {
         }
     }
 
+    /// Ends those that are still there.
+    pub(super) fn abort(&self) {
+        for task in self.lock().tasks.values() {
+            task.abort();
+        }
+    }
+
+    /// The connection `key` runs in `task`, unless it has ended already.
+    fn runs_in(&self, key: u64, task: AbortHandle) {
+        let mut state = self.lock();
+        if state.gates.contains_key(&key) {
+            state.tasks.insert(key, task);
+        }
+    }
+
     /// Waits until one more connection may be accepted.
     async fn room(&self) {
         while let Err(full_until) = self.make_room(Instant::now()) {
@@ -405,6 +424,7 @@ impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut state = self.connections.lock();
         state.gates.remove(&self.key);
+        state.tasks.remove(&self.key);
         let was_unadmitted = state.unadmitted.remove(&self.key).is_some();
         drop(state);
         if was_unadmitted {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::packet::publish::PublishPacket;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::runtime::LinkRuntime;
 
 /// More shards hold up fewer topics; each costs a task.
 const SHARDS: usize = 16;
@@ -21,7 +22,7 @@ pub struct PublishShards(Vec<mpsc::UnboundedSender<QueuedPacket>>);
 
 impl PublishShards {
     /// Shards onto `router`, driven on `runtime`.
-    pub fn new(router: &Arc<MessageRouter>, runtime: &Handle) -> Self {
+    pub(crate) fn new(router: &Arc<MessageRouter>, runtime: &LinkRuntime) -> Self {
         let shard = |_| {
             let (sender, mut packets) = mpsc::unbounded_channel::<QueuedPacket>();
             let router = Arc::clone(router);

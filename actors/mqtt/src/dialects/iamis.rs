@@ -20,7 +20,7 @@ use super::{DecodeError, Decoded, Dialect, Direction, TopicDevice, native::Nativ
 use twinhub_domain::topic::matches;
 use twinhub_domain::{DeviceId, Input, Outgoing, Publish, payload};
 
-pub use typed_reading::{TypedReading, gap_name, id_name};
+pub use typed_reading::{TypedReading, gap_name, id_name, is_hubs_own};
 
 /// The topic on which these sensors publish when nothing is said.
 pub const TOPIC: &str = "sensor/data";

@@ -16,10 +16,12 @@ use crate::backoff::until_answered;
 use crate::mailbox::send_reply;
 use crate::messages::groups::{DeleteGroup, DeleteGroupReply, GroupRefusal};
 use crate::messages::supervisor::IfUnknown;
+use twinhub_access::Reach;
 use twinhub_domain::fleet::{Group, GroupId, RecordChange};
 use twinhub_domain::receipt::NotAccepted;
 use twinhub_domain::twin::Change;
 use twinhub_domain::{Cause, DeviceId, Input, Json, Refusal};
+use twinhub_store::select::is_within;
 use twinhub_store::{DeviceQuery, DeviceSort};
 
 /// Devices under way at once: enough to share commits, and few beside what comes from elsewhere.
@@ -27,9 +29,14 @@ const MOVING: usize = 64;
 /// Devices listed at once.
 const PAGE: u64 = 1_000;
 
+/// The reason why a group with devices of others is not its owner's to remove.
+const NOT_ALONE_IN_IT: &str = "devices that are not yours stand in it";
+
 /// A group that is being removed.
 struct Removal {
     id: GroupId,
+    /// Devices beyond it are not moved.
+    reach: Reach,
     cause: Cause,
     /// Devices and groups that were moved so far.
     devices: u64,
@@ -53,6 +60,9 @@ impl Groups {
         if reach.is_owners() && !self.stands_as_its_owner_put_it(id.as_str(), &reach) {
             return refuse(reply, GroupRefusal::Beyond(NOT_ALONE));
         }
+        if !reach.is_everywhere() && self.deps.places.read().is_shared(&reach, id.as_str()) {
+            return refuse(reply, GroupRefusal::Beyond(NOT_ALONE_IN_IT));
+        }
         if let Err(refusal) = self.check_tag(id.as_str(), if_tag, &reach) {
             return refuse(reply, refusal);
         }
@@ -70,7 +80,7 @@ impl Groups {
         if !self.leaving.insert(id.clone()) {
             return refuse(reply, GroupRefusal::Leaving(id));
         }
-        self.empty(Removal { id, cause, devices: 0, groups: 0, reply }, ctx);
+        self.empty(Removal { id, reach, cause, devices: 0, groups: 0, reply }, ctx);
     }
 
     /// Moves what stands in it, and removes it once nothing does.
@@ -88,7 +98,8 @@ impl Groups {
             return self.take_out(removal, ctx);
         }
         let (deps, id, cause) = (Arc::clone(&self.deps), removal.id.clone(), removal.cause.clone());
-        let moving = async move { move_all(&deps, &id, above.as_ref(), &cause).await };
+        let reach = removal.reach.clone();
+        let moving = async move { move_all(&deps, &id, &reach, above.as_ref(), &cause).await };
         ctx.spawn(moving.into_actor(self).map(move |moved, this, ctx| match moved {
             Ok(devices) => {
                 removal.devices += devices;
@@ -104,7 +115,7 @@ impl Groups {
     }
 
     fn take_out(&mut self, removal: Removal, ctx: &mut Context<Self>) {
-        let Removal { id, cause, devices, groups, reply } = removal;
+        let Removal { id, cause, devices, groups, reply, .. } = removal;
         let Some(group) = self.planned.remove(id.as_str()) else { return }; // nobody else removes it
         let group = Group::clone(&group);
         let body = group.to_object();
@@ -121,6 +132,7 @@ impl Groups {
 async fn move_all(
     deps: &Arc<FleetDeps>,
     group: &GroupId,
+    reach: &Reach,
     to: Option<&GroupId>,
     cause: &Cause,
 ) -> Result<u64, String> {
@@ -136,6 +148,10 @@ async fn move_all(
         let page = until_answered("the devices of a removed group", || deps.store.devices(&query)).await;
         if page.twins.is_empty() {
             return Ok(all);
+        }
+        // One that is not the caller's may have come since the request was looked at.
+        if !page.twins.iter().all(|twin| is_within(reach, twin)) {
+            return Err(NOT_ALONE_IN_IT.into());
         }
         let moves = page.twins.into_iter().map(|twin| move_one(deps, twin.id, to, cause));
         let mut moves = stream::iter(moves).buffer_unordered(MOVING);

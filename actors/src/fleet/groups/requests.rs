@@ -16,6 +16,8 @@ use twinhub_domain::EntityTags;
 use twinhub_domain::fleet::{Group, GroupId, GroupPrecondition, GroupRequest, GroupTree, PlannedGroup};
 use twinhub_domain::text::searched;
 
+/// The groups that an owner has at most. Their devices are as few as their quota says, 50 unless an admin sets it.
+pub(super) const MOST_OWNED: usize = 200;
 /// The reason why a group is not its owner's alone to move or remove.
 pub(super) const NOT_ALONE: &str =
     "it stands under a group that is not yours, or groups that are not yours stand under it";
@@ -60,10 +62,16 @@ impl Groups {
                 Some(parent) => self.has_group(parent.as_str(), reach),
                 None => reach.is_owners(),
             };
+            if !is_within {
+                let why = "a new group must be under one of your scope: name it by `parent_group`";
+                return Err(GroupRefusal::Beyond(why));
+            }
             // A caller with the scope `own` reaches the groups that are theirs.
             wish.owner = reach.owner().map(Into::into);
-            let why = "a new group must be under one of your scope: name it by `parent_group`";
-            return if is_within { Ok(()) } else { Err(GroupRefusal::Beyond(why)) };
+            return match wish.owner.as_deref() {
+                Some(owner) if self.owned_by(owner) >= MOST_OWNED => Err(GroupRefusal::TooMany(MOST_OWNED)),
+                _ => Ok(()),
+            };
         }
         if !self.has_group(id.as_str(), reach) {
             return Err(GroupRefusal::Unknown(id.as_str().into()));
@@ -86,6 +94,11 @@ impl Groups {
             }
             Some(_) => Err(GroupRefusal::Beyond("the group would leave your scope, or is the first in it")),
         }
+    }
+
+    /// The number of groups of this owner, with those on their way to the store.
+    fn owned_by(&self, owner: &str) -> usize {
+        self.planned.iter().filter(|group| *group.owner == *owner).count()
     }
 
     /// Does the group of an owner stand at the top or under one of theirs, with none of others' below? If not, its place is

@@ -149,8 +149,8 @@ async fn left_by_an_earlier_version(store: &MemoryStore, group: &str) {
     let outcome = twin.apply(Input::Register(Box::new(Registration { patch })), now, &cause()).unwrap();
     let recorded = |(at, event): (usize, Event)| Arc::new(Recorded::new(at as u64 + 1, event));
     let events = outcome.events.into_iter().enumerate().map(recorded).collect();
-    let batch = Batch { events, twins: vec![(1, twin)], ..Batch::empty(now) };
-    store.commit(&batch).await.unwrap();
+    let mut batch = Batch { events, twins: vec![(1, twin)], ..Batch::empty(now) };
+    store.commit(&mut batch).await.unwrap();
 }
 
 #[actix::test]

@@ -59,16 +59,17 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let ran = run(clock.now());
     let id = ran.id;
     let automation = AutomationChanges { runs: vec![ran], ..AutomationChanges::default() };
-    store.commit(&Batch { automation, ..Batch::empty(clock.now()) }).await.unwrap();
+    store.commit(&mut Batch { automation, ..Batch::empty(clock.now()) }).await.unwrap();
     let settings = Settings { maintain_every: Duration::from_millis(1), ..Settings::default() };
     let fixture = CommandsFixture::with(FailingStore::around(store), clock, settings).await;
     fixture.say("a", "data", r#"{"t": 1}"#).await;
 
-    let chunks = || {
+    let pieces = || {
         let sql = rusqlite::Connection::open(&path).unwrap();
-        sql.query_row("SELECT count(*) FROM chunks", [], |row| row.get::<_, i64>(0)).unwrap()
+        sql.query_row("SELECT count(*) FROM pieces", [], |row| row.get::<_, i64>(0)).unwrap()
     };
-    until("order is made", async || chunks() == 1).await;
+    fixture.clock.advance(HOUR / 4);
+    until("order is made", async || pieces() == 1).await;
     let archive = &fixture.hub.archive;
     let is_pruned = async || {
         let past = Replay { after: 0, up_to: 1, limit: 1 };

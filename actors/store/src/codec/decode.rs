@@ -196,15 +196,8 @@ impl<'a> Decoder<'a> {
         let source = source_of(bits & source::CODE)?;
         let known = self.known_text()?;
         let by = Arc::clone(known.shared.get_or_insert_with(|| known.spelled.into()));
-        let run = if bits & source::RUN == 0 { None } else { Some(self.run()?) };
+        let run = if bits & source::RUN == 0 { None } else { Some(run(&mut self.bytes)?) };
         Ok(Cause { source, by, run, retained: bits & source::RETAINED != 0 })
-    }
-
-    fn run(&mut self) -> Result<Arc<RunCause>, CodecError> {
-        let id = self.bytes.take(16)?.try_into().map_err(|_| CodecError::Short)?;
-        let (depth, flags) = (self.bytes.byte()?, self.bytes.byte()?);
-        let even_in_manual = flags & source::EVEN_IN_MANUAL != 0;
-        Ok(Arc::new(RunCause { id: RunId(Uuid::from_bytes(id)), depth, even_in_manual }))
     }
 
     fn serde<T: DeserializeOwned>(&mut self, nonsense: &'static str) -> Result<Box<T>, CodecError> {
@@ -324,7 +317,15 @@ fn number(text: &str) -> Result<Number, CodecError> {
     Number::parse(text).ok_or(CodecError::Nonsense("a number is none"))
 }
 
-fn source_of(code: u8) -> Result<Source, CodecError> {
+/// Reads what [`put_run`](super::put_run) wrote.
+pub fn run(bytes: &mut ByteReader<'_>) -> Result<Arc<RunCause>, CodecError> {
+    let id = bytes.take(16)?.try_into().map_err(|_| CodecError::Short)?;
+    let (depth, flags) = (bytes.byte()?, bytes.byte()?);
+    let even_in_manual = flags & source::EVEN_IN_MANUAL != 0;
+    Ok(Arc::new(RunCause { id: RunId(Uuid::from_bytes(id)), depth, even_in_manual }))
+}
+
+pub fn source_of(code: u8) -> Result<Source, CodecError> {
     Ok(match code {
         0 => Source::Mqtt,
         1 => Source::Rest,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::bytes::{Decimal, checksum, put_signed, put_varint};
 use super::{LAYER, VERSION, head, source, tag};
 use crate::layers::LayerCache;
-use twinhub_domain::cause::Source;
+use twinhub_domain::cause::{RunCause, Source};
 use twinhub_domain::event::{ChangeKind, TwinChange};
 use twinhub_domain::{Cause, Event, EventBody, Json, Number, Object, Reading, Recorded, Scalar, Status};
 
@@ -107,9 +107,7 @@ impl<'a> BlobWriter<'a> {
         self.out.push(bits);
         self.text(by);
         if let Some(run) = run {
-            self.out.extend(run.id.0.as_bytes());
-            self.out.push(run.depth);
-            self.out.push(if run.even_in_manual { source::EVEN_IN_MANUAL } else { 0 });
+            put_run(&mut self.out, run);
         }
     }
 
@@ -256,7 +254,14 @@ impl<'a> BlobWriter<'a> {
     }
 }
 
-fn source_code(source: Source) -> u8 {
+/// Writes the run of a cause.
+pub fn put_run(out: &mut Vec<u8>, run: &RunCause) {
+    out.extend(run.id.0.as_bytes());
+    out.push(run.depth);
+    out.push(if run.even_in_manual { source::EVEN_IN_MANUAL } else { 0 });
+}
+
+pub fn source_code(source: Source) -> u8 {
     match source {
         Source::Mqtt => 0,
         Source::Rest => 1,

@@ -19,14 +19,16 @@
 //! A change of a twin is its kind and its document by section. A template stands there as `{id, version, layer}`: by
 //! the name of its layer, which is kept once beside the events.
 
-mod bytes;
+pub(crate) mod bytes;
 mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
 
 pub use decode::{decode, texts};
+pub(crate) use decode::{run, source_of};
 pub use encode::encode;
+pub(crate) use encode::{put_run, source_code};
 
 /// The first byte of a blob. A reader knows this one and those before it.
 /// Version 1 knew no rules: no `run`, no alarm, rule or signal. Version 2 knew no fleet, and no jobs as causes. Version
@@ -76,7 +78,7 @@ mod head {
 }
 
 /// Codes and flags of a sender's source.
-mod source {
+pub(crate) mod source {
     pub const RETAINED: u8 = 1 << 6;
     pub const RUN: u8 = 1 << 7;
     pub const CODE: u8 = 0b0011_1111;

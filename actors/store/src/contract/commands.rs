@@ -29,7 +29,7 @@ async fn a_command_is_kept_with_every_step() {
         let mut world = TestFleet::new();
         world.presence("pump", false);
         let command = world.command("pump", &asked(SPEED));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let steps: [(&str, FleetAction<'_>); 4] = [
             ("pending", &|_| {}),
             ("pending sent", &|world| world.presence("pump", true)),
@@ -42,9 +42,9 @@ async fn a_command_is_kept_with_every_step() {
         for (statuses, step) in steps {
             world.wait(1_000);
             step(&mut world);
-            let batch = world.batch();
+            let mut batch = world.batch();
             for _ in 0..2 {
-                fixture.commit(&batch).await; // a second time does nothing
+                fixture.commit(&mut batch).await; // a second time does nothing
                 let found = fixture.store.command(command).await.unwrap().unwrap();
                 assert_eq!(found, world.commands[&command]);
                 assert_eq!(described(&found), format!("pump set_speed: {statuses}"));
@@ -55,7 +55,7 @@ async fn a_command_is_kept_with_every_step() {
         }
         // After all was said, more is said; and the digits are those that the device sent.
         world.answer(command, r#"{"status": "executed", "response": 1e3}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.reopen().await;
         let found = fixture.store.command(command).await.unwrap().unwrap();
         assert_eq!(described(&found), "pump set_speed: pending sent delivered failed executed");
@@ -76,7 +76,7 @@ async fn a_twin_comes_back_with_its_queue() {
             world.command("a", &asked(request));
         }
         world.tell("a", r#"{"t": 1}"#); // it is there after all: the first is sent
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.reopen().await;
         let twins = fixture.store.load(&[world.twins["a"].id.clone()]).await.unwrap();
         assert_eq!(twins, [world.twins["a"].clone()]);
@@ -102,11 +102,11 @@ async fn lists_are_filtered_ordered_and_paged() {
         world.wait(30_000);
         world.wake("b");
         let a2 = asked_of(&mut world, "a", SPEED);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let b2 = asked_of(&mut world, "b", REBOOT);
         world.cancel(b2);
         let a3 = asked_of(&mut world, "a", REBOOT);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let statuses = |world: &TestFleet| -> Vec<S> {
             [a1, a2, a3, b1, b2].iter().map(|id| world.commands[id].command.status).collect()
         };
@@ -156,7 +156,7 @@ async fn commands_of_one_moment_have_one_order() {
         let mut world = TestFleet::new();
         let mut asked_for: Vec<CommandId> = (0..9).map(|_| world.command("a", &asked(REBOOT))).collect();
         let as_asked = asked_for.clone();
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         asked_for.sort();
         assert_ne!(asked_for, as_asked, "the ids are to be mixed");
         for _ in 0..2 {
@@ -185,7 +185,7 @@ async fn the_latest_with_a_key_is_found() {
         let by_alike = world.command("a", &asked_once(SPEED, &alike));
         let of_b = world.command("b", &asked_once(SPEED, "k"));
         world.command("a", &asked(SPEED));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let (a, b) = (world.number("a"), world.number("b"));
         for _ in 0..2 {
             assert_eq!(find(&fixture, a, "k").await, Some(first));
@@ -203,7 +203,7 @@ async fn the_latest_with_a_key_is_found() {
         let mut batch = world.batch();
         let later = batch.commands[0].command.id;
         batch.commands[0].command.request.idempotency_key = Some("k".into());
-        fixture.commit(&batch).await;
+        fixture.commit(&mut batch).await;
         assert_eq!(find(&fixture, a, "k").await, Some(later));
     }
 }
@@ -214,15 +214,15 @@ async fn a_removed_device_takes_its_commands_along() {
         let mut world = TestFleet::new();
         let old = world.command("a", &asked_once(REBOOT, "k"));
         let stays = world.command("b", &asked_once(REBOOT, "k"));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let gone = world.number("a");
         // Asked for in the very batch in which the device goes, and asked anew of the one after it.
         let new = world.command("a", &asked(SPEED));
         world.remove("a");
         let again = world.command("a", &asked(REBOOT));
-        let batch = world.batch();
+        let mut batch = world.batch();
         for _ in 0..2 {
-            fixture.commit(&batch).await;
+            fixture.commit(&mut batch).await;
             fixture.store.maintain(world.now).await.unwrap();
             assert_eq!(ids(&fixture, commands()).await.1, 2);
             let of_gone = CommandQuery { device: Some(gone), ..commands() };
@@ -242,7 +242,7 @@ async fn the_steps_are_in_the_log_and_in_replays() {
         let mut world = TestFleet::new();
         world.presence("a", true);
         let command = world.command("a", &asked(SPEED));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
         world.presence("a", false);
         world.presence("a", true);
@@ -255,7 +255,7 @@ async fn the_steps_are_in_the_log_and_in_replays() {
         }
         world.wait(2_000);
         world.wake("a");
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let query = EventQuery { device: Some(world.number("a")), kinds: vec![EventKind::Command], ..log() };
         let mut before: Option<Vec<String>> = None;
         for _ in 0..3 {
@@ -295,7 +295,7 @@ async fn what_is_not_wanted_any_more_after_a_time_keeps_that_time() {
         let until = Some(Timestamp::from_millis(NOON + 1_234));
         world.send_until("commands", until);
         world.send("desired");
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             let kept = fixture.store.outgoing().await.unwrap();
             let told: Vec<_> = kept.iter().map(|message| (&*message.topic, message.until)).collect();

@@ -39,9 +39,9 @@ async fn deadlines_are_those_of_the_twins() {
         world.change("hasty", r#"{"settings": {"heartbeat": "90s"}}"#);
         world.command("hasty", &asked(r#"{"command_type": "a", "timeout": "7s"}"#));
         world.presence("removed", true);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.remove("removed");
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let expected = [
             "online silent 0+60000", // at the earliest: how long it may be silent is set with the hub
             "manual wakes 5000",
@@ -72,7 +72,7 @@ async fn deadlines_are_those_of_the_twins() {
             world.wake(id);
         }
         world.presence("online", false);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let left = fixture.store.deadlines(DeviceNumber(0), 9).await.unwrap();
         assert_eq!(
             described(&left),
@@ -89,7 +89,7 @@ async fn compaction_moves_the_deadline_of_a_silence() {
         for seconds in [0, 30, 30, 30] {
             world.wait(seconds * 1_000);
             world.tell("a", r#"{"t": 1}"#);
-            fixture.commit(&world.batch()).await;
+            fixture.commit(&mut world.batch()).await;
         }
         fixture.store.maintain(world.now).await.unwrap();
         for _ in 0..2 {
@@ -115,13 +115,13 @@ async fn lists_who_drifts_since_when() {
             world.wait(1_000);
             world.change(id, patch);
         }
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.wait(1_000);
         world.presence("early", true);
         world.tell("obeyed", r#"{"power": "on"}"#); // as a reading
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.tell("told", r#"{"speed": 2}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
 
         for _ in 0..2 {
@@ -144,7 +144,7 @@ async fn lists_who_drifts_since_when() {
         }
         world.change("late", r#"{"desired": {"power": null, "speed": null}}"#);
         world.tell("told", r#"{"speed": 3}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
         let now = DeviceQuery { drifting_since: Some(world.now), ..list() };
         assert_eq!(fixture.store.devices(&now).await.unwrap().total, 1, "what is reached drifts no more");
@@ -158,7 +158,7 @@ async fn lists_of_several_statuses() {
         world.register("silent", "{}");
         world.presence("online", true);
         world.presence("offline", false);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for (status, expected) in [
             (vec![], vec!["silent", "online", "offline"]),
             (vec![Status::Offline], vec!["silent", "offline"]),

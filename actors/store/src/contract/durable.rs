@@ -17,7 +17,7 @@ async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
         let mut fixture = Fixture::sql().await;
         let mut world = TestFleet::new();
         world.tell("a", r#"{"t": 1}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.tell("a", r#"{"t": 2}"#);
         world.send("x");
         let command = world.command("a", &asked(r#"{"command_type": "reboot"}"#));
@@ -25,11 +25,11 @@ async fn a_commit_broken_off_anywhere_is_made_good_by_trying_again() {
         world.automation.kept = vec![kept.clone()];
         let ran = super::samples::run(1, "cool", None);
         world.automation.runs = vec![ran.clone()];
-        let batch = world.batch();
-        broken_off(fixture.store.commit(&batch), polls).await;
-        fixture.commit(&batch).await;
+        let mut batch = world.batch();
+        broken_off(fixture.store.commit(&mut batch), polls).await;
+        fixture.commit(&mut batch).await;
         world.tell("a", r#"{"t": 3}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             let told = fixture.store.raw_history(&history(world.number("a"))).await.unwrap();
             assert_eq!(told.len(), 3, "after {polls} polls");
@@ -50,16 +50,16 @@ async fn a_locked_database_fails_cleanly_and_comes_back() {
     let fixture = Fixture::sql_with(options).await;
     let mut world = TestFleet::new();
     world.tell("a", r#"{"t": 1}"#);
-    let batch = world.batch();
+    let mut batch = world.batch();
     let other = rusqlite::Connection::open(fixture.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     for _ in 0..3 {
-        let error = fixture.store.commit(&batch).await.unwrap_err();
+        let error = fixture.store.commit(&mut batch).await.unwrap_err();
         assert!(matches!(error, StoreError::Failed { .. }), "{error}");
         assert!(fixture.store.replay(0, 9, 9).await.unwrap().events.is_empty());
     }
     other.execute_batch("ROLLBACK").unwrap();
-    fixture.commit(&batch).await;
+    fixture.commit(&mut batch).await;
     assert_eq!(fixture.store.replay(0, 9, 9).await.unwrap().events.len(), 3);
 }
 
@@ -70,19 +70,19 @@ async fn a_transaction_that_the_database_ends_by_itself_fails_cleanly() {
     let fixture = Fixture::sql().await;
     let mut world = TestFleet::new();
     world.tell("a", r#"{"t": 1}"#);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     let other = rusqlite::Connection::open(fixture.path()).unwrap();
     let trigger =
         "CREATE TRIGGER full BEFORE INSERT ON journal BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END";
     other.execute_batch(trigger).unwrap();
     world.tell("a", r#"{"t": 2}"#);
-    let batch = world.batch();
+    let mut batch = world.batch();
     for _ in 0..3 {
-        let error = fixture.store.commit(&batch).await.unwrap_err();
+        let error = fixture.store.commit(&mut batch).await.unwrap_err();
         assert!(matches!(error, StoreError::Failed { .. }), "{error}");
     }
     other.execute_batch("DROP TRIGGER full").unwrap();
-    fixture.commit(&batch).await;
+    fixture.commit(&mut batch).await;
     assert_eq!(fixture.store.raw_history(&history(world.number("a"))).await.unwrap().len(), 2);
 }
 
@@ -92,13 +92,13 @@ async fn the_past_is_pruned_and_reported_so() {
     let mut fixture = Fixture::sql_with(keeping_journal(Duration::from_hours(3))).await;
     let mut world = TestFleet::new();
     world.tell("gone", r#"{"t": 0}"#);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     world.remove("gone");
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     for _ in 0..6 {
         world.wait(hour);
         world.tell("a", r#"{"t": 1}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
     }
     assert!(!fixture.store.replay(0, u64::MAX, 99).await.unwrap().pruned);
     for _ in 0..2 {
@@ -129,7 +129,7 @@ async fn the_past_is_pruned_and_reported_so() {
         fixture.reopen().await;
     }
     world.remove("a");
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     world.wait(9 * hour);
     for _ in 0..2 {
         fixture.store.maintain(world.now).await.unwrap();
@@ -147,7 +147,7 @@ async fn readings_are_kept_for_their_retention() {
     let mut world = TestFleet::new();
     for _ in 0..5 {
         world.tell("a", r#"{"t": 1}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
         world.wait(24 * 60 * 60 * 1000);
     }
@@ -164,13 +164,13 @@ async fn no_reading_goes_before_its_time() {
     let mut world = TestFleet::new();
     for _ in 0..2 {
         world.tell("a", r#"{"t": 1}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.wait(hour);
     }
     fixture.store.maintain(world.now).await.unwrap();
     let other = rusqlite::Connection::open(fixture.path()).unwrap();
-    let chunks: i64 = other.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)).unwrap();
-    assert_eq!(chunks, 1, "both lie together");
+    let pieces: i64 = other.query_row("SELECT count(*) FROM pieces", [], |row| row.get(0)).unwrap();
+    assert_eq!(pieces, 1, "both lie together");
     let left = async || fixture.store.raw_history(&history(world.number("a"))).await.unwrap().len();
     for (hours, expected) in [(47, 2), (49, 0)] {
         fixture.store.maintain(world.now.plus_millis(hours * hour - hour / 2)).await.unwrap();
@@ -185,12 +185,11 @@ async fn a_slow_device_does_not_get_a_row_for_each_message() {
     for _ in 0..20 {
         world.wait(60_000);
         world.tell("a", r#"{"t": 1}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
     }
-    let other = rusqlite::Connection::open(fixture.path()).unwrap();
-    let rows: i64 = other.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0)).unwrap();
-    assert_eq!(rows, 3, "20 messages, 8 to a chunk in tests");
+    assert_eq!(rows(&fixture, "chunks"), 2, "20 messages, 8 to a chunk in tests");
+    assert_eq!(rows(&fixture, "pieces"), 1, "the other four");
 }
 
 #[tokio::test]
@@ -199,18 +198,18 @@ async fn damage_is_reported_and_harms_no_other_device() {
     let mut world = TestFleet::new();
     world.tell("a", r#"{"t": 1}"#);
     world.tell("b", r#"{"t": 1}"#);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     fixture.store.maintain(world.now).await.unwrap();
     let other = rusqlite::Connection::open(fixture.path()).unwrap();
     let (a, b) = (world.number("a"), world.number("b"));
-    other.execute("UPDATE chunks SET body = substr(body, 1, 20) WHERE device = ?1", [a.0]).unwrap();
+    other.execute("UPDATE pieces SET body = substr(body, 1, 20) WHERE device = ?1", [a.0]).unwrap();
     let error = fixture.store.raw_history(&history(a)).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert_eq!(fixture.store.raw_history(&history(b)).await.unwrap().len(), 1);
 
     let reboot = asked(r#"{"command_type": "reboot"}"#);
     let (of_a, of_b) = (world.command("a", &reboot), world.command("b", &reboot));
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     other.execute("UPDATE commands SET body = substr(body, 1, 20) WHERE device = ?1", [a.0]).unwrap();
     let error = fixture.store.command(of_a).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
@@ -236,7 +235,7 @@ async fn readers_meet_each_message_once_during_compaction() {
         world.register(device, "{}");
         world.tell(device, r#"{"t": 0}"#);
     }
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     let device = world.number("a");
     let acknowledged = Arc::new(AtomicU64::new(1));
     let over = Arc::new(AtomicBool::new(false));
@@ -287,7 +286,7 @@ async fn readers_meet_each_message_once_during_compaction() {
         for device in ["a", "b", "c"] {
             world.tell(device, &format!(r#"{{"t": {batch}}}"#));
         }
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         acknowledged.fetch_add(1, Ordering::SeqCst);
     }
     over.store(true, Ordering::SeqCst);

@@ -64,7 +64,7 @@ async fn gives_every_event_once_and_in_order() {
         let mut told = Vec::new();
         for part in 0..3 {
             told.extend(doings(&mut world));
-            fixture.commit(&world.batch()).await;
+            fixture.commit(&mut world.batch()).await;
             if part < 2 {
                 fixture.store.maintain(world.now).await.unwrap();
             }
@@ -96,7 +96,7 @@ async fn gives_every_event_once_and_in_order() {
         }
         world.remove("b");
         let removal = world.seq;
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             let found = pages(&*fixture.store, Some(&[b]), 0, 9).await;
             let of_b: Vec<u64> = found.iter().filter(|e| e.event.number == b).map(|e| e.seq).collect();
@@ -112,12 +112,12 @@ async fn goes_back_beyond_the_journal() {
     let fixture = Fixture::sql_with(keeping_journal(std::time::Duration::from_secs(10))).await;
     let mut world = TestFleet::new();
     let told = doings(&mut world);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     world.wait(60_000);
     fixture.store.maintain(world.now).await.unwrap();
     let kept_from = world.seq + 1;
     world.tell("a", r#"{"t": 1}"#);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     assert!(fixture.store.replay(0, u64::MAX, 9).await.unwrap().pruned);
     let a = world.number("a");
     for limit in [5, 1_000] {
@@ -138,7 +138,7 @@ async fn nothing_is_missed_or_met_twice_during_compaction() {
     let store = Arc::clone(&fixture.store);
     let mut world = TestFleet::new();
     doings(&mut world);
-    store.commit(&world.batch()).await.unwrap();
+    store.commit(&mut world.batch()).await.unwrap();
     store.maintain(world.now).await.unwrap();
     let devices = ["a", "b"].map(|id| world.number(id));
     let reader = tokio::spawn({
@@ -155,7 +155,7 @@ async fn nothing_is_missed_or_met_twice_during_compaction() {
     });
     for _ in 0..12 {
         doings(&mut world);
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         store.maintain(world.now).await.unwrap();
     }
     let found = seqs(&reader.await.unwrap());

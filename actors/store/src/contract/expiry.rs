@@ -19,7 +19,7 @@ async fn each_rule_keeps_its_last_runs_and_dull_ones_push_out_none() {
     world.automation.runs = vec![running.clone(), run(2, "heat", None)];
     world.automation.runs.extend((10..1_015).map(|n| run(n, "cool", None)));
     world.automation.runs.extend((2_000..2_205).map(|n| dull(n, "cool", None)));
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     let counts = async |fixture: &Fixture| {
         let of = |rule_name: &str, outcome: &str| RunQuery {
             rule: Some(rule(rule_name)),
@@ -42,7 +42,7 @@ async fn each_rule_keeps_its_last_runs_and_dull_ones_push_out_none() {
     assert_eq!(oldest.runs, [running, run(15, "cool", None)], "what runs stays, however old");
 
     world.automation.runs = (3_000..3_010).map(|n| dull(n, "cool", None)).collect();
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     fixture.store.maintain(world.now).await.unwrap();
     assert_eq!(counts(&fixture).await[1], 210, "not at once");
     world.wait(60_000);
@@ -50,7 +50,7 @@ async fn each_rule_keeps_its_last_runs_and_dull_ones_push_out_none() {
     assert_eq!(counts(&fixture).await, [1_000, 200, 1, 1]);
 
     world.automation.runs = (3_100..3_110).map(|n| dull(n, "cool", None)).collect();
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     fixture.reopen().await;
     fixture.store.maintain(world.now).await.unwrap();
     assert_eq!(counts(&fixture).await, [1_000, 200, 1, 1], "of what ran before a start nothing is known");
@@ -80,7 +80,7 @@ async fn what_is_old_goes() {
     let told = world.happen(None, told_run(run(1, "cool", None)));
     let signal = world.happen(None, signal("x"));
     let of_rule = world.happen(None, told_alarm(rule_alarm(2, "cool")));
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     let left = async || {
         let runs: Vec<_> = fixture.store.runs(&runs()).await.unwrap().runs;
         let alarms: Vec<_> = fixture.store.alarms(&alarms()).await.unwrap().alarms;
@@ -114,7 +114,7 @@ async fn whose_a_run_is_goes_with_it() {
     let acting = |n| RunEntry { actions: vec![action("fan")], ..run(n, "cool", Some(a)) };
     let counted = RunEntry { last_at: after_noon(20 * DAY), count: 9, ..dull(3_000, "cool", Some(a)) };
     world.automation.runs = (0..1_600).map(acting).chain([counted.clone()]).collect();
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     let rows = || {
         let sql = rusqlite::Connection::open(fixture.path()).unwrap();
         let count = |table: &str| -> i64 {
@@ -131,6 +131,6 @@ async fn whose_a_run_is_goes_with_it() {
     fixture.store.maintain(after_noon(31 * DAY)).await.unwrap();
     assert_eq!(rows(), (1, 1), "too old");
     world.remove("a");
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     assert_eq!(rows(), (1, 0), "it is nobody's");
 }

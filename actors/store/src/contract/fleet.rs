@@ -43,7 +43,7 @@ async fn records_are_kept_changed_and_removed() {
             record(RecordKind::Group, "yard", Some(yard)),
             record(RecordKind::Template, "hall", Some("{}")),
         ]);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let groups =
             [record(RecordKind::Group, "hall", Some(hall)), record(RecordKind::Group, "yard", Some(yard))];
         assert_eq!(fixture.store.records(RecordKind::Group).await.unwrap(), groups);
@@ -51,7 +51,7 @@ async fn records_are_kept_changed_and_removed() {
         assert_eq!(fixture.store.records(RecordKind::Group).await.unwrap(), groups);
         assert_eq!(fixture.store.records(RecordKind::Firmware).await.unwrap(), []);
         world.fleet.records.push(record(RecordKind::Group, "hall", None));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         assert_eq!(fixture.store.records(RecordKind::Group).await.unwrap(), groups[1..]);
         assert_eq!(fixture.store.records(RecordKind::Template).await.unwrap().len(), 1);
     }
@@ -67,7 +67,7 @@ async fn a_change_of_the_fleet_is_an_event_of_its_kind() {
         };
         let group = world.happen(None, change(RecordKind::Group));
         let job = world.happen(None, change(RecordKind::Job));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
         fixture.reopen().await;
         for (kind, seq) in [(EventKind::Fleet, group), (EventKind::Job, job)] {
@@ -87,7 +87,7 @@ async fn a_jobs_devices_come_further_once() {
         world.fleet.records.push(record(RecordKind::Job, &JOB.to_string(), Some("{}")));
         world.fleet.jobs.push(JobOp::Devices((0..1_200).map(|place| device(JOB, place)).collect()));
         world.fleet.jobs.push(JobOp::Devices((0..3).map(|place| device(OTHER, place)).collect()));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
 
         let failed = JobStep::new(JOB, Failed).because("it is suspended");
         let asked = JobStep { command: Some(COMMAND), percent: Some(40), ..JobStep::new(JOB, Asked) };
@@ -97,9 +97,9 @@ async fn a_jobs_devices_come_further_once() {
         // Within one commit the last counts, but nothing after the end.
         world.fleet.jobs.extend([step(1, JobStep::new(JOB, Failed)), step(601, JobStep::new(JOB, Asked))]);
         world.fleet.jobs.push(step(601, asked.clone()));
-        let batch = world.batch();
-        fixture.commit(&batch).await;
-        fixture.commit(&batch).await;
+        let mut batch = world.batch();
+        fixture.commit(&mut batch).await;
+        fixture.commit(&mut batch).await;
         fixture.reopen().await;
         let counts = async |places| fixture.store.job_counts(JOB, places).await.unwrap();
         assert_eq!(counts(None).await, [(Queued, 598), (Asked, 1), (Done, 600), (Failed, 1)].into());
@@ -124,12 +124,12 @@ async fn a_jobs_devices_come_further_once() {
             step(600, JobStep::new(JOB, Done)),
             sweep(Queued, Canceled, (602, 700)),
         ]);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();
         assert_eq!(counts, [(Queued, 500), (Asked, 1), (Done, 601), (Canceled, 98)].into());
         // Nothing comes after an end that an earlier batch told of.
         world.fleet.jobs.extend([step(0, JobStep::new(JOB, Asked)), step(605, JobStep::new(JOB, Asked))]);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         assert_eq!(fixture.store.job_counts(JOB, None).await.unwrap(), counts);
         let one = JobDeviceQuery { device: Some(DeviceNumber(802)), ..all.clone() };
         let one = fixture.store.job_devices(&one).await.unwrap();
@@ -138,12 +138,12 @@ async fn a_jobs_devices_come_further_once() {
         let gone = JobOp::Forget { job: JOB, places: (0, 602) };
         // A step that comes late of a place that is forgotten is nothing.
         world.fleet.jobs.extend([gone, step(601, JobStep::new(JOB, Done))]);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();
         assert_eq!(counts, [(Queued, 500), (Canceled, 98)].into());
 
         world.fleet.records.push(record(RecordKind::Job, &JOB.to_string(), None));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         assert_eq!(fixture.store.job_devices(&all).await.unwrap().total, 0, "they go with their job");
         assert_eq!(fixture.store.job_counts(OTHER, None).await.unwrap(), [(Queued, 3)].into());
     }
@@ -163,13 +163,13 @@ async fn of_what_one_batch_says_of_a_device_the_last_counts_and_what_is_final() 
         world.fleet.jobs.extend([step(1, JobStep::new(JOB, Failed)), step(1, JobStep::new(JOB, Asked))]);
         world.fleet.jobs.extend([step(2, JobStep::new(JOB, Failed)), step(2, JobStep::new(JOB, Done))]);
         world.fleet.jobs.extend([step(3, JobStep::new(JOB, Done)), step(3, JobStep::new(JOB, Failed))]);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let found = fixture.store.job_devices(&JobDeviceQuery::of(JOB)).await.unwrap().devices;
         let steps: Vec<_> = found.iter().map(|device| (device.step.state, device.step.percent)).collect();
         assert_eq!(steps, [(Downloading, Some(99)), (Failed, None), (Done, None), (Done, None)]);
 
         world.fleet.jobs.extend([step(0, JobStep::new(JOB, Verified)), step(1, JobStep::new(JOB, Done))]);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let counts = fixture.store.job_counts(JOB, None).await.unwrap();
         assert_eq!(counts, [(Verified, 1), (Done, 3)].into(), "what had failed is done after all");
     }

@@ -13,11 +13,11 @@ async fn devices_are_found_by_where_they_stand_in_their_lives() {
             world.register(id, "{}");
         }
         world.tell("stray", r#"{"t": 1}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.tell("heard", r#"{"t": 1}"#);
         world.live("broken", Lifecycle::Suspended);
         world.live("scrap", Lifecycle::Retired);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             let check = async |lifecycle: &[Lifecycle], expected: &[&str]| {
                 let query = DeviceQuery { lifecycle: lifecycle.to_vec(), ..list() };
@@ -33,7 +33,7 @@ async fn devices_are_found_by_where_they_stand_in_their_lives() {
             fixture.reopen().await;
         }
         world.live("broken", Lifecycle::Active);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let active = DeviceQuery { lifecycle: vec![Lifecycle::Active], ..list() };
         assert_eq!(fixture.store.devices(&active).await.unwrap().total, 3);
     }
@@ -49,14 +49,14 @@ async fn how_much_there_is_of_a_device_is_counted() {
             world.tell("a", &format!(r#"{{"t": {n}, "u": {n}}}"#));
             world.tell("b", r#"{"t": 1}"#);
             if n == 20 {
-                fixture.commit(&world.batch()).await;
+                fixture.commit(&mut world.batch()).await;
                 fixture.store.maintain(world.now).await.unwrap();
             }
         }
         world.command("a", &asked(r#"{"command_type": "go"}"#));
         let a = world.number("a");
         world.automation.alarms = vec![alarm(1, "hot", ("a", a)), alarm(2, "hot", ("b", world.number("b")))];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let log = world.seq - 80; // registrations, coming online, the command and its sending
         for _ in 0..2 {
             let of_a = fixture.store.extent(a).await.unwrap();
@@ -71,7 +71,7 @@ async fn how_much_there_is_of_a_device_is_counted() {
             fixture.reopen().await;
         }
         world.remove("a");
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.reopen().await;
         let left = DeviceDataCounts { events: 1, ..DeviceDataCounts::default() };
         assert_eq!(fixture.store.extent(a).await.unwrap(), left, "that it was removed");

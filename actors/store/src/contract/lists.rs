@@ -24,7 +24,7 @@ async fn runs_are_filtered_and_paged() {
             RunEntry { parent, ..dull(5, "cool", Some(b)) },
             RunEntry { outcome: RunOutcome::Running, ended_at: None, ..run(6, "cool", None) },
         ];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             let check = async |query: RunQuery, expected: &[u32], total: u64| {
                 let page = fixture.store.runs(&query).await.unwrap();
@@ -75,7 +75,7 @@ async fn pages_of_runs_go_on_where_they_ended() {
         let a = ("a", world.number("a"));
         let at_once = |n| RunEntry { at: after_noon(1), last_at: after_noon(1), ..run(n, "cool", Some(a)) };
         world.automation.runs = (1..=7).map(at_once).chain([run(8, "cool", Some(a))]).collect();
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for device in [None, Some(a.1)] {
             for newest_first in [false, true] {
                 let (mut found, mut after) = (Vec::new(), None);
@@ -100,7 +100,7 @@ async fn pages_of_runs_go_on_where_they_ended() {
         let query = |after| RunQuery { newest_first: true, after, limit: 4, ..runs() };
         let first = fixture.store.runs(&query(None)).await.unwrap();
         world.automation.runs = vec![run(9, "cool", Some(a)), run(10, "cool", None)];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let second = fixture.store.runs(&query(first.next)).await.unwrap();
         let ids: Vec<_> = second.runs.iter().map(|entry| entry.id).collect();
         assert_eq!((ids, second.total, second.next), ([4, 3, 2, 1].map(run_id).into(), 10, None));
@@ -118,7 +118,7 @@ async fn a_run_that_comes_later_in_the_same_millisecond_stands_behind_the_page()
         let at_once = |n| RunEntry { at: after_noon(1), last_at: after_noon(1), ..run(n, "cool", Some(a)) };
         let mut commit = async |fixture: &Fixture, runs: Vec<RunEntry>| {
             world.automation.runs = runs;
-            fixture.commit(&world.batch()).await;
+            fixture.commit(&mut world.batch()).await;
         };
         commit(&fixture, vec![at_once(50), at_once(60), at_once(70)]).await;
         let mut pages = Vec::new();
@@ -164,7 +164,7 @@ async fn alarms_are_filtered_and_the_newest_come_first() {
             Alarm { rule: Some(rule("cool")), ..over(4) },
             rule_alarm(5, "cool"),
         ];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             let check = async |query: AlarmQuery, expected: &[u32], total: u64| {
                 let page = fixture.store.alarms(&query).await.unwrap();
@@ -199,7 +199,7 @@ async fn alarms_are_filtered_and_the_newest_come_first() {
             count: 2,
             ..alarm(2, "hot", b)
         }];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let worse = AlarmQuery { rule: Some(rule("heat")), at_least: Some(Severity::Critical), ..alarms() };
         assert_eq!(fixture.store.alarms(&worse).await.unwrap().alarms[0].count, 2);
     }
@@ -216,9 +216,9 @@ async fn deliveries_are_filtered_and_the_newest_come_first() {
             with(DeliveryStatus::Delivered, delivery(3, run_id(2))),
             delivery(4, run_id(2)),
         ];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.automation.deliveries = vec![with(DeliveryStatus::Delivered, delivery(1, run_id(1)))];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             let check = async |query: DeliveryQuery, expected: &[u128], total: u64| {
                 let page = fixture.store.deliveries(&query).await.unwrap();

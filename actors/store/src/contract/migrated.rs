@@ -4,12 +4,16 @@ use sea_orm::{ConnectionTrait as _, Database};
 use tempfile::TempDir;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
+use super::query_dump::dump_all;
+use super::random::broken_off;
 use super::samples;
 use super::support::*;
+use crate::layers::LayerCache;
 use crate::{
     AuditQuery, AuditStore as _, DeviceQuery, DeviceSort, RunQuery, SqlOptions, SqlStore, Store,
     UserStore as _, UserWrite,
 };
+use crate::{codec, history};
 use twinhub_domain::fleet::Lifecycle;
 use twinhub_domain::run::RunEntry;
 use twinhub_domain::{DeviceNumber, Json, Outgoing, Status};
@@ -46,11 +50,11 @@ async fn what_was_there_before_commands_stays() {
     world.presence("fan", true);
     world.register("new", "{\"name\": \"room 2 Bu\u{308}ro\"}");
     world.send("iot/devices/pump/desired");
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     fixture.store.maintain(world.now).await.unwrap();
     world.remove("gone");
     world.tell("pump", r#"{"t": 24}"#);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
 
     let old = fixture.path().with_file_name("old.db");
     let url = format!("sqlite:{}?mode=rwc", old.display());
@@ -101,7 +105,7 @@ async fn what_was_there_before_commands_stays() {
     // With the next message its row is as any other.
     let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
     world.tell("pump", r#"{"t": 25}"#);
-    store.commit(&world.batch()).await.unwrap();
+    store.commit(&mut world.batch()).await.unwrap();
     store.maintain(world.now).await.unwrap();
     let waiting = store.deadlines(DeviceNumber(0), 9).await.unwrap();
     let numbers: Vec<DeviceNumber> = waiting.iter().map(|deadline| deadline.number).collect();
@@ -214,7 +218,7 @@ async fn runs_from_before_they_were_counted_stand_in_their_order() {
     for late in [None, Some(1)] {
         if let Some(late) = late {
             world.automation.runs = vec![at_once(late)];
-            store.commit(&world.batch()).await.unwrap();
+            store.commit(&mut world.batch()).await.unwrap();
             expected.insert(3, late);
         }
         for _ in 0..2 {
@@ -247,7 +251,7 @@ async fn types_and_tags_from_before_they_stood_in_one_form_are_found() {
         "{\"type\": \"Ku\u{308}hler\", \"tags\": {\"ho\u{308}he\": \"Bu\u{308}ro\", \"plain\": \"a\"}}";
     world.register("one", typed);
     world.register("two", r#"{"type": "plain", "tags": {"plain": "a"}}"#);
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     fixture.store.maintain(world.now).await.unwrap();
     let old = fixture.path().with_file_name("old.db");
     {
@@ -288,9 +292,110 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
         sql.execute(&copy, []).unwrap();
     }
+    old_chunks(&sql);
     // The texts that a search looked into were as they were typed.
     sql.execute("UPDATE devices SET search = replace(search, '\u{fc}', 'u\u{308}')", []).unwrap();
     for name in NOT_YET_SAID {
         sql.execute("UPDATE twins SET state = json_remove(state, '$.' || ?1)", [name]).unwrap();
     }
+}
+
+/// Makes chunks as they were written row by row, of the pieces and chunks in `new`.
+fn old_chunks(sql: &rusqlite::Connection) {
+    sql.execute("DELETE FROM main.chunks", []).unwrap();
+    let columns = "device, first_at, first_seq, last_at, last_seq, count";
+    let all =
+        format!("SELECT {columns}, body FROM new.pieces UNION ALL SELECT {columns}, sealed FROM new.chunks");
+    let mut rows = sql.prepare(&all).unwrap();
+    let mut rows = rows.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let numbers: Vec<i64> = (0..6).map(|n| row.get(n).unwrap()).collect();
+        let messages = history::decode_chunk(&row.get::<_, Vec<u8>>(6).unwrap()).unwrap();
+        let body = codec::encode(&messages, &LayerCache::default());
+        let insert = format!("INSERT INTO main.chunks ({columns}, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        let [device, first_at, first_seq, last_at, last_seq, count] = numbers[..] else { panic!() };
+        sql.execute(&insert, rusqlite::params![device, first_at, first_seq, last_at, last_seq, count, body])
+            .unwrap();
+    }
+}
+
+/// The last step before there were pieces.
+const BEFORE_PIECES: u32 = 17;
+
+/// Chunks that an earlier version wrote are read as they are, and are written anew behind, however often that is broken
+/// off.
+#[tokio::test]
+async fn chunks_from_before_there_were_pieces_are_written_anew_and_answer_the_same() {
+    let fixture = Fixture::sql().await;
+    let memory = Fixture::memory();
+    let mut world = TestFleet::new();
+    for round in 0..70i64 {
+        world.wait(2_100_000);
+        for device in ["a", "b", "gone"] {
+            let late = if round % 9 == 5 { 90_000_000 } else { 0 };
+            let at = world.now.millis() - late;
+            world.tell_believed(device, &format!(r#"{{"t": {round}.50, "on": true, "timestamp": {at}}}"#));
+        }
+        let mut batch = world.batch();
+        fixture.commit(&mut batch).await;
+        memory.commit(&mut batch).await;
+        fixture.store.maintain(world.now).await.unwrap();
+    }
+    let old = fixture.path().with_file_name("old.db");
+    let url = format!("sqlite:{}?mode=rwc", old.display());
+    let before = Database::connect(&url).await.unwrap();
+    Migrator::up(&before, Some(BEFORE_PIECES)).await.unwrap();
+    before.close().await.unwrap();
+    copy_all(&fixture.path(), &old);
+
+    let devices: Vec<_> = ["a", "b"].into_iter().map(|id| (id.to_owned(), world.number(id))).collect();
+    let left = || -> i64 {
+        let sql = rusqlite::Connection::open(&old).unwrap();
+        sql.query_row("SELECT count(*) FROM chunks WHERE sealed IS NULL", [], |row| row.get(0)).unwrap()
+    };
+    let now = world.now.plus_millis(86_400_000);
+    world.remove("gone");
+    let mut removal = world.batch();
+    memory.commit(&mut removal).await;
+    let expected = dump_all(&*memory.store, &devices, now).await;
+    let mut found = vec![];
+    for polls in (0..64).map(|n| n * 4) {
+        let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+        found.push(left());
+        if polls == 0 {
+            store.commit(&mut removal).await.unwrap();
+        }
+        assert_eq!(dump_all(&*store, &devices, now).await, expected, "{found:?}");
+        broken_off(store.maintain(now), polls).await;
+        assert_eq!(dump_all(&*store, &devices, now).await, expected, "{found:?}, after {polls} polls");
+        store.close().await;
+        found.push(left());
+    }
+    assert!(found[0] > 60 && found.is_sorted_by(|one, next| one >= next), "none comes back: {found:?}");
+    let store = SqlStore::open(&url, SqlOptions::default()).await.unwrap();
+    store.maintain(now).await.unwrap();
+    assert_eq!(left(), 0);
+    assert_eq!(dump_all(&*store, &devices, now).await, expected);
+}
+
+/// Fills a database with the rows of another, as far as it has tables and columns for them.
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    let sql = rusqlite::Connection::open(to).unwrap();
+    sql.execute("ATTACH ?1 AS new", [from.to_str().unwrap()]).unwrap();
+    let list = |asked: &str| -> Vec<String> {
+        let mut rows = sql.prepare(asked).unwrap();
+        let rows = rows.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let tables = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'seaql%'";
+    for table in list(tables) {
+        let columns = list(&format!("SELECT name FROM pragma_table_info('{table}', 'main')"));
+        let columns: Vec<String> = columns.iter().map(|column| format!("\"{column}\"")).collect();
+        let columns = columns.join(", ");
+        let copy = format!(
+            "INSERT OR REPLACE INTO main.\"{table}\" ({columns}) SELECT {columns} FROM new.\"{table}\""
+        );
+        sql.execute(&copy, []).unwrap();
+    }
+    old_chunks(&sql);
 }

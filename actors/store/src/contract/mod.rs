@@ -15,6 +15,8 @@ mod lifecycles;
 mod lists;
 mod migrated;
 mod nanoseconds;
+mod pieces;
+mod places;
 #[cfg(target_os = "linux")]
 mod power;
 mod query_dump;
@@ -26,4 +28,5 @@ mod run_devices;
 pub mod samples;
 pub mod support;
 mod template_devices;
+mod trips;
 mod without_device;

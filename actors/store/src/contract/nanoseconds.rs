@@ -14,7 +14,7 @@ async fn nanoseconds_are_kept_and_told_apart() {
         let order = [7, 0, 999_999, 3, 1_000, 5, 2, 123_456, 1, 6, 4];
         for nanos in order {
             world.tell("a", &format!(r#"{{"t": {nanos}, "timestamp": "{}"}}"#, at(nanos)));
-            fixture.commit(&world.batch()).await;
+            fixture.commit(&mut world.batch()).await;
             if nanos % 2 == 1 {
                 fixture.store.maintain(world.now).await.unwrap();
             }

@@ -81,7 +81,7 @@ async fn work(folder: &Path) {
     let mut store = open(folder).await;
     let mut world = TestFleet::new();
     for step in 0..BATCHES {
-        store.commit(&next(&mut world, step)).await.unwrap();
+        store.commit(&mut next(&mut world, step)).await.unwrap();
         if let Some(message) = retained(step) {
             store.change_retained(&[RetainedChange::Keep(Arc::new(message))]).await.unwrap();
         }
@@ -161,7 +161,7 @@ impl CommittedContents {
         if !self.after.contains_key(&count) {
             let memory = MemoryStore::default();
             for batch in &self.batches[..count] {
-                memory.commit(batch).await.unwrap();
+                memory.commit(&mut batch.clone()).await.unwrap();
             }
             self.after.insert(count, found(&memory).await);
         }
@@ -184,7 +184,7 @@ impl CommittedContents {
         let alike = found(&*store).await == *self.after(there).await;
         assert!(alike, "{when}: other things are found than were committed");
         if let (Unsynced::Torn(_), Some(batch)) = (unsynced, self.batches.get(there)) {
-            store.commit(batch).await.unwrap();
+            store.commit(&mut batch.clone()).await.unwrap();
             store.maintain(batch.at).await.unwrap();
             let alike = found(&*store).await == *self.after(there + 1).await;
             assert!(alike, "{when}: it does not go on as if nothing had been");

@@ -164,6 +164,7 @@ async fn dump_commands(dump: &mut String, store: &dyn Store, device: Option<Devi
     }
 }
 
-fn describe(events: &[Arc<Recorded>]) -> Vec<String> {
+/// Events as text.
+pub fn describe(events: &[Arc<Recorded>]) -> Vec<String> {
     events.iter().map(|recorded| format!("{} {:?}", recorded.seq, recorded.event)).collect()
 }

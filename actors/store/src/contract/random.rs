@@ -57,10 +57,11 @@ fn any_step() -> impl Strategy<Value = RandomStep> {
         2 => device().prop_map(RandomStep::Wake),
         6 => (any::<prop::sample::Index>(), any_automation()).prop_map(|(whose, said)| RandomStep::Say(whose, said)),
         3 => (0..40_000u32).prop_map(RandomStep::Wait),
+        1 => (600_000..100_000_000u32).prop_map(RandomStep::Wait),
         4 => Just(RandomStep::Commit),
         2 => Just(RandomStep::Maintain),
         1 => Just(RandomStep::Reopen),
-        2 => (0..60u8).prop_map(RandomStep::Crash),
+        2 => any::<u8>().prop_map(RandomStep::Crash),
     ]
 }
 
@@ -207,11 +208,15 @@ async fn run(steps: &[RandomStep]) -> (TestFleet, Fixture, Fixture, Vec<(String,
                 }
             }
             RandomStep::Remove(device) => world.remove(&format!("d{device}")),
-            RandomStep::Wait(millis) => world.wait(i64::from(*millis)),
+            // Not so long that anything is too old to be kept.
+            RandomStep::Wait(millis) if world.now.millis() - NOON < 500_000_000 => {
+                world.wait(i64::from(*millis));
+            }
+            RandomStep::Wait(_) => {}
             RandomStep::Commit => {
-                let batch = world.batch();
-                memory.commit(&batch).await;
-                sql.commit(&batch).await;
+                let mut batch = world.batch();
+                memory.commit(&mut batch.clone()).await;
+                sql.commit(&mut batch).await;
             }
             RandomStep::Maintain => sql.store.maintain(world.now).await.unwrap(),
             RandomStep::Reopen => sql.reopen().await,
@@ -222,9 +227,9 @@ async fn run(steps: &[RandomStep]) -> (TestFleet, Fixture, Fixture, Vec<(String,
         }
         devices.extend(world.twins.iter().map(|(id, twin)| (twin.number, id.clone())));
     }
-    let batch = world.batch();
-    memory.commit(&batch).await;
-    sql.commit(&batch).await;
+    let mut batch = world.batch();
+    memory.commit(&mut batch.clone()).await;
+    sql.commit(&mut batch).await;
     let devices = devices.into_iter().map(|(number, id)| (id, number)).collect();
     (world, memory, sql, devices)
 }

@@ -94,7 +94,7 @@ async fn each_query_finds_what_the_scopes_contain() {
     for mut fixture in Fixture::both().await {
         let (mut world, tree) = (TestFleet::new(), tree());
         fill(&mut world);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for maintained in [false, true] {
             if maintained {
                 fixture.store.maintain(world.now).await.unwrap();

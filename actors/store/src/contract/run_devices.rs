@@ -41,7 +41,7 @@ async fn a_run_belongs_to_its_firing_device_and_to_those_it_acted_upon() {
         // A device that comes with its first word in the same commit, by what acted on it.
         world.tell("pump", r#"{"t": 1}"#);
         world.automation.runs.push(acting(run(7, "pumped", None), &["pump"]));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             check(&fixture, of(fan.1), &[1, 2, 3, 4, 6], 5).await;
             check(&fixture, of(greenhouse.1), &[1, 4, 5], 3).await;
@@ -74,10 +74,10 @@ async fn a_run_belongs_to_the_devices_it_skipped_too() {
         let (sensor, fan) = (("sensor", world.number("sensor")), world.number("fan"));
         let targets = ["fan", "nobody"].map(|id| DeviceId::parse(id).unwrap()).to_vec();
         world.automation.runs = vec![RunEntry { targets, ..dull(1, "cool", Some(sensor)) }];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         // The same again, counted.
         world.automation.runs = vec![RunEntry { count: 2, ..dull(1, "cool", Some(sensor)) }];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             check(&fixture, of(fan), &[1], 1).await;
             check(&fixture, of(sensor.1), &[1], 1).await;
@@ -101,7 +101,7 @@ async fn a_run_is_of_a_device_as_soon_as_it_has_acted_upon_it() {
             (acting(run(1, "cool", None), &["a", "b"]), 1, 1),
         ] {
             world.automation.runs = vec![entry.clone()];
-            fixture.commit(&world.batch()).await;
+            fixture.commit(&mut world.batch()).await;
             for (device, total) in [(a, of_a), (b, of_b)] {
                 let page = fixture.store.runs(&of(device)).await.unwrap();
                 assert_eq!((page.runs.len(), page.total), (usize::from(total > 0), total));
@@ -116,24 +116,24 @@ async fn what_is_no_device_has_no_part_and_who_comes_later_has_none_in_what_was(
     for mut fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         world.automation.runs = vec![acting(run(1, "cool", None), &["fan"])];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.register("fan", "{}");
         let first = world.number("fan");
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         check(&fixture, of(first), &[], 0).await;
         world.automation.runs = vec![acting(run(2, "cool", None), &["fan"])];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         check(&fixture, of(first), &[2], 1).await;
 
         // It goes, and what acted upon it in its last moment comes with the word of that.
         world.remove("fan");
         world.automation.runs = vec![acting(run(3, "cool", Some(("fan", first))), &["fan"])];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.register("fan", "{}");
         let second = world.number("fan");
         assert_ne!(first, second);
         world.automation.runs = vec![acting(run(4, "cool", None), &["fan"])];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..2 {
             check(&fixture, of(first), &[], 0).await;
             check(&fixture, of(second), &[4], 1).await;

@@ -223,25 +223,24 @@ impl TestFleet {
         self.pending.sent.push(id);
     }
 
+    /// The twins that there are, as a list has them.
+    pub fn twins_by_number(&self) -> Vec<Twin> {
+        let mut twins: Vec<Twin> = self.twins.values().cloned().collect();
+        twins.sort_unstable_by_key(|twin| twin.number);
+        twins
+    }
+
     pub fn number(&self, id: &str) -> DeviceNumber {
         self.twins[id].number
     }
 
     /// The events since the last batch.
     pub fn batch(&mut self) -> Batch {
-        let batch = Batch {
-            at: self.now,
-            events: std::mem::take(&mut self.events).into(),
-            twins: std::mem::take(&mut self.pending.twins),
-            removed: std::mem::take(&mut self.pending.removed),
-            commands: std::mem::take(&mut self.pending.commands),
-            outgoing: std::mem::take(&mut self.pending.outgoing),
-            automation: std::mem::take(&mut self.automation),
-            fleet: std::mem::take(&mut self.fleet),
-            sent: std::mem::take(&mut self.pending.sent),
-        };
-        self.pending.at = self.now;
-        batch
+        let events: Arc<[Arc<Recorded>]> = std::mem::take(&mut self.events).into();
+        let automation = std::mem::take(&mut self.automation);
+        let fleet = std::mem::take(&mut self.fleet);
+        let batch = std::mem::replace(&mut self.pending, Batch::empty(self.now));
+        Batch { at: self.now, events, automation, fleet, ..batch }
     }
 
     pub fn input(&mut self, id: &str, input: Input) {
@@ -340,7 +339,7 @@ impl Fixture {
         self.sql.as_ref().unwrap().0.path().join("test.db")
     }
 
-    pub async fn commit(&self, batch: &Batch) {
+    pub async fn commit(&self, batch: &mut Batch) {
         self.store.commit(batch).await.unwrap();
     }
 }
@@ -354,6 +353,12 @@ pub async fn open(fixture: &Fixture) -> Arc<SqlStore> {
 async fn open_in(dir: &TempDir, options: &SqlOptions) -> Arc<SqlStore> {
     let url = format!("sqlite:{}", dir.path().join("test.db").display());
     SqlStore::open(&url, options.clone()).await.unwrap()
+}
+
+/// The number of rows in a table of `fixture`'s database.
+pub fn rows(fixture: &Fixture, table: &str) -> i64 {
+    let sql = rusqlite::Connection::open(fixture.path()).unwrap();
+    sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
 
 /// The database's plan for a statement on `fixture`, a line a step.

@@ -22,7 +22,7 @@ async fn lists_those_of_a_template() {
         world.change("a", r#"{"template": "pump"}"#);
         world.change("b", r#"{"template": "fan"}"#);
         world.change("c", r#"{"template": "pump", "tags": {"floor": "3"}}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let of = |template: &str, tags: &[(&str, &str)]| DeviceQuery {
             template: Some(template.to_owned()),
             tags: tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
@@ -44,7 +44,7 @@ async fn lists_those_of_a_template() {
         world.change("a", r#"{"template": null}"#);
         world.templates.put(r#"{"id": "pump", "version": 2}"#);
         world.change("b", r#"{"template": "pump"}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let page = fixture.store.devices(&of("pump", &[])).await.unwrap();
         let twins: Vec<(&str, u64)> =
             page.twins.iter().map(|twin| (twin.id.as_str(), twin.layer().unwrap().version)).collect();
@@ -69,10 +69,10 @@ async fn a_layer_is_kept_once_and_found_by_the_events_that_have_it() {
             world.templates.put(layer);
             world.change("a", r#"{"template": "pump"}"#);
             world.change("b", r#"{"template": "pump"}"#);
-            fixture.commit(&world.batch()).await;
+            fixture.commit(&mut world.batch()).await;
         }
         world.change("a", r#"{"template": null}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let intervals = async |store: &dyn Store| {
             let replayed = store.replay(0, u64::MAX, 100).await.unwrap();
             assert!(!replayed.pruned);
@@ -128,7 +128,7 @@ async fn layers_that_nothing_tells_of_any_more_go() {
             world.change(device, r#"{"template": "pump"}"#);
         }
         world.change("a", r#"{"name": "A"}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         rows(&fixture, 2);
         pass(&mut world, &fixture, 1).await;
         rows(&fixture, 2);
@@ -136,7 +136,7 @@ async fn layers_that_nothing_tells_of_any_more_go() {
 
         // The journal tells of a removed device as long as it is kept.
         world.remove("a");
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         pass(&mut world, &fixture, 1).await;
         pass(&mut world, &fixture, 1).await;
         rows(&fixture, 2);
@@ -153,7 +153,7 @@ async fn layers_that_nothing_tells_of_any_more_go() {
         // It comes again, as if it had never been there.
         world.templates.put(&version(1));
         world.register("c", r#"{"template": "pump"}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         rows(&fixture, 2);
         for _ in 0..2 {
             assert_eq!(versions(&fixture).await, [2, 1]);
@@ -169,16 +169,16 @@ async fn a_layer_that_is_used_again_stays() {
         let mut world = TestFleet::new();
         world.templates.put(r#"{"id": "pump", "version": 1}"#);
         world.register("a", r#"{"template": "pump"}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.remove("a");
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         pass(&mut world, &fixture, 1).await; // it is unused
         fixture.reopen().await;
         world.wait(5 * DAY);
         world.register("b", r#"{"template": "pump"}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.remove("b");
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         // The journal begins after it was found unused, and tells of `b`.
         for days in [3, 1] {
             fixture.reopen().await;
@@ -206,7 +206,7 @@ async fn twins_that_are_read_share_their_layer() {
     for device in ["a", "b"] {
         world.register(device, r#"{"template": "pump"}"#);
     }
-    fixture.commit(&world.batch()).await;
+    fixture.commit(&mut world.batch()).await;
     fixture.reopen().await;
     let twins = fixture.store.twins(&[world.number("a"), world.number("b")]).await.unwrap();
     assert!(Arc::ptr_eq(twins[0].layer().unwrap(), twins[1].layer().unwrap()));

@@ -10,7 +10,7 @@ async fn an_event_without_a_device_makes_none() {
     for mut fixture in Fixture::both().await {
         let mut world = TestFleet::new();
         let first = world.happen(None, signal("plant/door"));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         world.tell("a", r#"{"t": 1}"#);
         let a = ("a", world.number("a"));
         let rest = [
@@ -19,7 +19,7 @@ async fn an_event_without_a_device_makes_none() {
             world.happen(Some(a), told_alarm(alarm(3, "hot", a))),
             world.happen(Some(a), told_run(run(4, "cool", Some(a)))),
         ];
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let [ran, stopped, hot, ran_for_a] = rest;
         for round in 0..4 {
             let store: &dyn Store = &*fixture.store;
@@ -70,15 +70,15 @@ async fn a_removed_device_takes_its_events_along() {
         let (a, b) = (("a", world.number("a")), ("b", world.number("b")));
         world.happen(Some(a), told_alarm(alarm(1, "hot", a)));
         let of_b = world.happen(Some(b), told_alarm(alarm(2, "hot", b)));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         fixture.store.maintain(world.now).await.unwrap();
         world.happen(Some(a), told_run(run(3, "cool", Some(a))));
         world.remove("a");
         let removal = world.seq;
         let after = world.happen(Some(a), told_run(run(4, "cool", Some(a))));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         let late = world.happen(Some(a), told_run(run(5, "cool", Some(a))));
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         for _ in 0..3 {
             let find = async |query: EventQuery| seqs(&fixture.store.events(&query).await.unwrap());
             let told = EventQuery { kinds: vec![EventKind::Alarm, EventKind::Rule], ..log() };

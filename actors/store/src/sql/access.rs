@@ -20,7 +20,7 @@ use super::{SqlStore, rows};
 use crate::StoreError;
 
 /// Begins a write. A hub that another one has taken over from writes nothing more.
-async fn begin<'a>(store: &'a SqlStore, operation: &'static str) -> Result<WriteTransaction<'a>, StoreError> {
+async fn begin(store: &SqlStore, operation: &'static str) -> Result<WriteTransaction, StoreError> {
     let turn = store.writer.begin(operation).await?;
     fence(store, turn.sql(), operation).await?;
     Ok(turn)

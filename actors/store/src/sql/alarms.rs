@@ -1,11 +1,12 @@
 //! Alarms: each a row, active or over.
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, Select};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Select};
 
 use super::entities::alarm;
 use super::rows::{self, failed};
-use super::{SqlStore, page, reach, write};
+use super::write::{self, WriteSql};
+use super::{SqlStore, page, reach};
 use crate::{AlarmPage, AlarmQuery, StoreError, select};
 use twinhub_domain::Timestamp;
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
@@ -37,10 +38,7 @@ pub async fn alarm(store: &SqlStore, id: AlarmId) -> Result<Option<Alarm>, Store
 }
 
 /// Writes alarms, each once. Whose it is, its type and when it was raised first stay as they were.
-pub async fn write(
-    sql: &DatabaseTransaction,
-    alarms: impl Iterator<Item = &Alarm>,
-) -> Result<(), StoreError> {
+pub async fn write(sql: &impl WriteSql, alarms: impl Iterator<Item = &Alarm>) -> Result<(), StoreError> {
     let rows: Result<Vec<_>, _> = alarms.map(of_alarm).collect();
     let overwrite = OnConflict::column(C::Id)
         .update_columns([C::Rule, C::Severity, C::Active, C::Acknowledged, C::ClearedAt, C::Body])

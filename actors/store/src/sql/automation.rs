@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
 use super::entities::{alarm, meta, rule, scope};
 use super::rows::{self, failed, int, uint};
-use super::{SqlStore, alarms, deliveries, head, runs, write};
+use super::write::{self, WriteSql};
+use super::{SqlStore, alarms, deliveries, head, runs};
 use crate::{AutomationChanges, AutomationState, EngineProgress, RuleRecord, StoreError};
 use twinhub_domain::run::RuleId;
-use twinhub_domain::{DeviceNumber, Timestamp};
+use twinhub_domain::{DeviceNumber, Timestamp, Twin};
 use twinhub_rules::ScopeSnapshot;
 
 const READ: &str = "read automation";
@@ -35,18 +36,20 @@ pub async fn state(store: &SqlStore) -> Result<AutomationState, StoreError> {
     Ok(AutomationState { progress, kept: kept?, rules: rules? })
 }
 
-/// Writes automation's part with the rest of the batch. `is_gone` is true of removed devices.
+/// Writes automation's part with the rest of the batch, of which these are the `twins`. `is_gone` is true of removed
+/// devices.
 pub async fn write(
     store: &SqlStore,
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     automation: &AutomationChanges,
+    twins: &[(u64, &Twin)],
     is_gone: impl Fn(DeviceNumber) -> bool,
 ) -> Result<(), StoreError> {
     let AutomationChanges { progress, kept, runs, alarms, rules, deliveries } = automation;
     let scopes = latest(kept, |kept| (&kept.rule, kept.device));
     write_scopes(sql, scopes.filter(|kept| !is_gone(kept.device))).await?;
     write_rules(store, sql, latest(rules, |record| &record.id)).await?;
-    runs::write(sql, latest(runs, |entry| entry.id), &is_gone).await?;
+    runs::write(sql, latest(runs, |entry| entry.id), twins, &is_gone).await?;
     alarms::write(sql, latest(alarms, |alarm| alarm.id).filter(|alarm| !is_gone(alarm.number))).await?;
     deliveries::write(store, sql, latest(deliveries, |record| record.id)).await?;
     if let Some(EngineProgress { seq, time }) = progress {
@@ -60,23 +63,15 @@ pub async fn write(
 }
 
 /// Removes a device: its alarms, and its scopes. Its runs stay, and are no device's.
-pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
+pub async fn forget(sql: &impl WriteSql, device: i64) -> Result<(), StoreError> {
     const FORGET: &str = "remove device";
-    scope::Entity::delete_many()
-        .filter(scope::Column::Device.eq(device))
-        .exec(sql)
-        .await
-        .map_err(failed(FORGET))?;
-    alarm::Entity::delete_many()
-        .filter(alarm::Column::Device.eq(device))
-        .exec(sql)
-        .await
-        .map_err(failed(FORGET))?;
+    sql.run(FORGET, scope::Entity::delete_many().filter(scope::Column::Device.eq(device))).await?;
+    sql.run(FORGET, alarm::Entity::delete_many().filter(alarm::Column::Device.eq(device))).await?;
     runs::forget(sql, device).await
 }
 
 async fn write_scopes<'a>(
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     scopes: impl Iterator<Item = &'a ScopeSnapshot>,
 ) -> Result<(), StoreError> {
     let (mut kept, mut over) = (Vec::new(), Vec::new());
@@ -97,7 +92,7 @@ async fn write_scopes<'a>(
                 .add(scope::Column::Device.eq(*device));
             any.add(both)
         });
-        scope::Entity::delete_many().filter(any).exec(sql).await.map_err(failed(SCOPES))?;
+        sql.run(SCOPES, scope::Entity::delete_many().filter(any)).await?;
     }
     let overwrite = OnConflict::columns([scope::Column::Rule, scope::Column::Device])
         .update_columns([scope::Column::Fingerprint, scope::Column::Body])
@@ -107,7 +102,7 @@ async fn write_scopes<'a>(
 
 async fn write_rules<'a>(
     store: &SqlStore,
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     records: impl Iterator<Item = &'a RuleRecord>,
 ) -> Result<(), StoreError> {
     let (mut known, mut gone) = (Vec::new(), Vec::new());
@@ -132,7 +127,7 @@ async fn write_rules<'a>(
     }
     for some in gone.chunks(write::AT_ONCE) {
         let of_some = rule::Column::Id.is_in(some.iter().map(String::as_str));
-        rule::Entity::delete_many().filter(of_some).exec(sql).await.map_err(failed(RULES))?;
+        sql.run(RULES, rule::Entity::delete_many().filter(of_some)).await?;
     }
     let overwrite = OnConflict::column(rule::Column::Id)
         .update_columns([

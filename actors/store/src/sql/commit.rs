@@ -1,63 +1,73 @@
 //! The group commit: one transaction, one row for all readings in it.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Statement,
+};
 
-use super::entities::{chunk, command, device, event, journal, meta, outbox, tag, tombstone, twin};
+use super::entities::{command, device, event, journal, meta, outbox, tag, tombstone, twin};
 use super::layers::{self, NamedLayers};
 use super::rows::{self, failed, int};
-use super::{SqlStore, automation, events, fleet, head, list_columns, write};
-use crate::{Batch, StoreError, codec};
+use super::write::WriteSql;
+use super::write_thread::Fence;
+use super::{SqlStore, automation, chunks, events, fleet, head, list_columns, write};
+use crate::{Batch, BatchPlace, StoreError, codec};
 use twinhub_domain::{DeviceNumber, EventBody, Purpose, Timestamp, Twin};
 
 const COMMIT: &str = "commit";
 
 /// See [`crate::Store::commit`].
-pub async fn commit(store: &SqlStore, batch: &Batch) -> Result<(), StoreError> {
+pub async fn commit(store: &SqlStore, batch: &mut Batch) -> Result<BatchPlace, StoreError> {
+    let turn = store.writer.gather(COMMIT).await?;
+    if store.commit_places.is_committed(batch) {
+        return Ok(batch.place()); // committed before, and answered so
+    }
+    store.commit_places.place(batch, store.memtable.last());
     let row = journal_row(store, batch);
-    let turn = store.writer.begin(COMMIT).await?;
-    if let Some(row) = &row {
-        if row.first_seq <= int(store.memtable.last()) {
-            turn.abandon().await.map(drop)?;
-            return Ok(()); // committed before, and answered so
-        }
-        if store.in_doubt.load(Ordering::Acquire) && already_there(turn.sql(), row).await? {
-            let done = turn.abandon().await?;
-            append(store, batch);
-            store.in_doubt.store(false, Ordering::Release);
-            drop(done);
-            return Ok(());
-        }
-    } else {
-        fence(store, turn.sql(), COMMIT).await?;
+    let is_doubted = store.in_doubt.load(Ordering::Acquire);
+    if let Some(row) = &row
+        && is_doubted
+        && already_there(turn.reads(), row).await?
+    {
+        append(store, batch);
+        store.in_doubt.store(false, Ordering::Release);
+        return Ok(batch.place());
     }
     let first_seq = row.as_ref().map(|row| row.first_seq);
-    let has_events = first_seq.is_some();
-    let named = match write(store, turn.sql(), batch, row).await {
-        Ok(named) => named,
+    // Events run into another program's in their place; a batch without any would write over that program's rows. While
+    // it is in doubt whose they are, the next events find out.
+    let fence = (first_seq.is_none() && !is_doubted).then(|| fence_at(store.memtable.last()));
+    let named = write(store, &turn, batch, row).await?;
+    // Set before, not after, so that a caller that goes away while we wait leaves the doubt behind.
+    store.in_doubt.fetch_or(first_seq.is_some(), Ordering::AcqRel);
+    let (done, result) = turn.finish(fence).await;
+    match result {
+        Ok(()) => {}
+        Err(error @ StoreError::Unknown { .. }) => return Err(error),
         Err(error) => {
-            drop(turn); // with nothing written
+            store.in_doubt.store(is_doubted, Ordering::Release); // nothing was done
+            drop(done);
             return Err(conflict(store, first_seq).await.unwrap_or(error));
         }
-    };
-    // Set before, not after, so that a caller that goes away while we wait leaves the doubt behind.
-    store.in_doubt.fetch_or(has_events, Ordering::AcqRel);
-    let done = turn.finish().await?;
+    }
     named.are_durable(&store.layers);
     append(store, batch);
-    if has_events {
+    if first_seq.is_some() {
         store.in_doubt.store(false, Ordering::Release);
     }
     drop(done); // only now may another write: the next compaction or commit finds the memtable complete
-    Ok(())
+    Ok(batch.place())
 }
 
 /// Makes the store know of a durable batch.
 fn append(store: &SqlStore, batch: &Batch) {
     store.memtable.append(&batch.events, &batch.removed);
+    store.commit_places.note_committed(batch);
     if !batch.removed.is_empty() {
         store.unused_layers.note_removal();
     }
@@ -76,8 +86,20 @@ fn journal_row(store: &SqlStore, batch: &Batch) -> Option<journal::Model> {
     })
 }
 
+/// The text is built once: most commits are this one statement.
+fn insert_journal(row: journal::Model) -> Statement {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let row =
+            journal::Model { first_seq: 0, last_seq: 0, at: 0, first_at: 0, last_at: 0, body: Vec::new() };
+        journal::Entity::insert(row.into_active_model()).build(DbBackend::Sqlite).sql
+    });
+    let journal::Model { first_seq, last_seq, at, first_at, last_at, body } = row;
+    let values = [first_seq.into(), last_seq.into(), at.into(), first_at.into(), last_at.into(), body.into()];
+    Statement::from_sql_and_values(DbBackend::Sqlite, &*SQL, values)
+}
+
 /// After a commit of which it is not known whether it took place: did it?
-async fn already_there(sql: &DatabaseTransaction, row: &journal::Model) -> Result<bool, StoreError> {
+async fn already_there(sql: &impl ConnectionTrait, row: &journal::Model) -> Result<bool, StoreError> {
     let found = journal::Entity::find_by_id(row.first_seq).one(sql).await.map_err(failed(COMMIT))?;
     match found {
         None => Ok(false),
@@ -93,8 +115,18 @@ async fn conflict(store: &SqlStore, first_seq: Option<i64>) -> Option<StoreError
     (last >= first_seq).then(|| others_from(COMMIT, first_seq))
 }
 
-/// Has another program committed events since this one did? Events run into those in their place; a batch without any
-/// would write over that program's rows.
+/// A fence against another program that has committed events since this one did.
+pub(super) fn fence_at(own: u64) -> Fence {
+    let query = journal::Entity::find()
+        .select_only()
+        .column(journal::Column::LastSeq)
+        .order_by_desc(journal::Column::FirstSeq)
+        .limit(1)
+        .build(DbBackend::Sqlite);
+    Fence { query, most: int(own), refusal: others_from(COMMIT, int(own) + 1) }
+}
+
+/// Has another program committed events since this one did? Where ours are in doubt, the next events find out.
 ///
 /// # Errors
 /// Another program has committed events, or the database does not answer.
@@ -104,7 +136,7 @@ pub(super) async fn fence(
     operation: &'static str,
 ) -> Result<(), StoreError> {
     if store.in_doubt.load(Ordering::Acquire) {
-        return Ok(()); // they may be our own: the next events find out
+        return Ok(());
     }
     let own = int(store.memtable.last());
     match head::last_seq(sql).await? {
@@ -119,22 +151,25 @@ fn others_from(operation: &'static str, seq: i64) -> StoreError {
 
 async fn write(
     store: &SqlStore,
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     batch: &Batch,
     journal: Option<journal::Model>,
 ) -> Result<NamedLayers, StoreError> {
     let named = layers::write(store, sql, batch).await?;
-    write::insert(sql, "write journal", journal.into_iter().collect(), None).await?;
+    if let Some(journal) = journal {
+        sql.take("write journal", insert_journal(journal)).await?;
+    }
     let removed: HashMap<DeviceNumber, u64> =
         batch.removed.iter().map(|(seq, number)| (*number, *seq)).collect();
     remove(sql, &removed).await?;
     write_events(store, sql, batch, &removed).await?;
-    write_twins(sql, &latest_twins(batch, &removed)).await?;
+    let twins = latest_twins(batch, &removed);
+    write_twins(sql, &twins).await?;
     write_commands(sql, batch, &removed).await?;
     let is_gone = |number| removed.contains_key(&number) || store.memtable.removed(number).is_some();
-    automation::write(store, sql, &batch.automation, is_gone).await?;
+    automation::write(store, sql, &batch.automation, &twins, is_gone).await?;
     fleet::write(store, sql, &batch.fleet).await?;
-    write_outbox(sql, batch).await?;
+    write_outbox(store, sql, batch).await?;
     Ok(named)
 }
 
@@ -152,7 +187,7 @@ fn latest_twins<'a>(batch: &'a Batch, removed: &HashMap<DeviceNumber, u64>) -> V
     twins
 }
 
-async fn write_twins(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Result<(), StoreError> {
+async fn write_twins(sql: &impl WriteSql, twins: &[(u64, &Twin)]) -> Result<(), StoreError> {
     if twins.is_empty() {
         return Ok(());
     }
@@ -167,7 +202,7 @@ async fn write_twins(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Resul
 /// Everything that is no telemetry gets a row, so that it is found without the readings around it.
 async fn write_events(
     store: &SqlStore,
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     batch: &Batch,
     removed: &HashMap<DeviceNumber, u64>,
 ) -> Result<(), StoreError> {
@@ -189,7 +224,7 @@ async fn write_events(
 
 /// A row a command, in its present state; the request in it stays as it was.
 async fn write_commands(
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     batch: &Batch,
     removed: &HashMap<DeviceNumber, u64>,
 ) -> Result<(), StoreError> {
@@ -201,33 +236,19 @@ async fn write_commands(
     write::insert(sql, "write commands", rows?, Some(overwrite)).await
 }
 
-async fn remove(sql: &DatabaseTransaction, removed: &HashMap<DeviceNumber, u64>) -> Result<(), StoreError> {
+async fn remove(sql: &impl WriteSql, removed: &HashMap<DeviceNumber, u64>) -> Result<(), StoreError> {
     const REMOVE: &str = "remove device";
     for (device, seq) in removed {
         let (device, seq) = (device.0, int(*seq));
-        twin::Entity::delete_by_id(device).exec(sql).await.map_err(failed(REMOVE))?;
-        device::Entity::delete_by_id(device).exec(sql).await.map_err(failed(REMOVE))?;
-        tag::Entity::delete_many()
-            .filter(tag::Column::Device.eq(device))
-            .exec(sql)
-            .await
-            .map_err(failed(REMOVE))?;
-        chunk::Entity::delete_many()
-            .filter(chunk::Column::Device.eq(device))
-            .exec(sql)
-            .await
-            .map_err(failed(REMOVE))?;
-        event::Entity::delete_many()
+        sql.run(REMOVE, twin::Entity::delete_by_id(device)).await?;
+        sql.run(REMOVE, device::Entity::delete_by_id(device)).await?;
+        sql.run(REMOVE, tag::Entity::delete_many().filter(tag::Column::Device.eq(device))).await?;
+        chunks::remove(sql, REMOVE, device).await?;
+        let earlier = event::Entity::delete_many()
             .filter(event::Column::Device.eq(device))
-            .filter(event::Column::Seq.lt(seq))
-            .exec(sql)
-            .await
-            .map_err(failed(REMOVE))?;
-        command::Entity::delete_many()
-            .filter(command::Column::Device.eq(device))
-            .exec(sql)
-            .await
-            .map_err(failed(REMOVE))?;
+            .filter(event::Column::Seq.lt(seq));
+        sql.run(REMOVE, earlier).await?;
+        sql.run(REMOVE, command::Entity::delete_many().filter(command::Column::Device.eq(device))).await?;
         automation::forget(sql, device).await?;
         let overwrite =
             OnConflict::column(tombstone::Column::Device).update_column(tombstone::Column::Seq).to_owned();
@@ -236,7 +257,7 @@ async fn remove(sql: &DatabaseTransaction, removed: &HashMap<DeviceNumber, u64>)
     Ok(())
 }
 
-async fn write_outbox(sql: &DatabaseTransaction, batch: &Batch) -> Result<(), StoreError> {
+async fn write_outbox(store: &SqlStore, sql: &impl WriteSql, batch: &Batch) -> Result<(), StoreError> {
     const OUTBOX: &str = "write outbox";
     let rows = batch.outgoing.iter().map(|message| outbox::Model {
         id: int(message.id),
@@ -249,15 +270,13 @@ async fn write_outbox(sql: &DatabaseTransaction, batch: &Batch) -> Result<(), St
     // A batch without events may come again: what it brought is there then.
     let keep = OnConflict::column(outbox::Column::Id).do_nothing().to_owned();
     write::insert(sql, OUTBOX, rows.collect(), Some(keep)).await?;
-    if let Some(largest) = batch.outgoing.iter().map(|message| message.id).max() {
-        write::meta(sql, meta::OUTGOING, int(largest)).await?;
+    if !batch.outgoing.is_empty() {
+        // Of all that were given: one that is tried again comes after later ones.
+        write::meta(sql, meta::OUTGOING, int(store.commit_places.last_outgoing())).await?;
     }
     for sent in batch.sent.chunks(write::AT_ONCE) {
-        outbox::Entity::delete_many()
-            .filter(outbox::Column::Id.is_in(sent.iter().map(|id| int(*id))))
-            .exec(sql)
-            .await
-            .map_err(failed(OUTBOX))?;
+        let delivered = outbox::Column::Id.is_in(sent.iter().map(|id| int(*id)));
+        sql.run(OUTBOX, outbox::Entity::delete_many().filter(delivered)).await?;
     }
     Ok(())
 }
@@ -279,12 +298,12 @@ mod tests {
             let store = open(&fixture).await;
             let mut world = TestFleet::new();
             world.tell("a", r#"{"t": 1}"#);
-            let batch = world.batch();
+            let mut batch = world.batch();
             if took_place {
-                fixture.commit(&batch).await; // by another hand: `store` knows nothing of it
+                fixture.commit(&mut batch).await; // by another hand: `store` knows nothing of it
             }
             store.in_doubt.store(true, Ordering::Release);
-            store.commit(&batch).await.unwrap();
+            store.commit(&mut batch).await.unwrap();
             assert!(!store.in_doubt.load(Ordering::Acquire));
             let device = world.number("a");
             assert_eq!(store.raw_history(&history(device)).await.unwrap().len(), 1, "{took_place}");
@@ -299,9 +318,9 @@ mod tests {
         let (mut world, mut other) = (TestFleet::new(), TestFleet::new());
         world.tell("a", r#"{"t": 1}"#);
         other.tell("a", r#"{"t": 2}"#);
-        fixture.commit(&world.batch()).await;
+        fixture.commit(&mut world.batch()).await;
         store.in_doubt.store(true, Ordering::Release);
-        let error = store.commit(&other.batch()).await.unwrap_err();
+        let error = store.commit(&mut other.batch()).await.unwrap_err();
         assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
     }
 
@@ -312,9 +331,9 @@ mod tests {
         let store = open(&fixture).await;
         let mut world = TestFleet::new();
         world.tell("a", r#"{"t": 1}"#);
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         world.send("x");
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         let keep = |payload: &'static str| {
             vec![RetainedChange::Keep(Arc::new(RetainedMessage {
                 topic: "t".into(),
@@ -329,12 +348,12 @@ mod tests {
 
         let other = open(&fixture).await;
         world.tell("a", r#"{"t": 2}"#);
-        other.commit(&world.batch()).await.unwrap();
+        other.commit(&mut world.batch()).await.unwrap();
         let first = other.outgoing().await.unwrap()[0].id;
         world.sent(first);
-        let batch = world.batch();
+        let mut batch = world.batch();
         assert!(batch.events.is_empty());
-        let error = store.commit(&batch).await.unwrap_err();
+        let error = store.commit(&mut batch).await.unwrap_err();
         assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
         let error = store.change_retained(&keep("stale")).await.unwrap_err();
         assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
@@ -343,7 +362,7 @@ mod tests {
         // Whether they are its own is found out by the next events.
         store.in_doubt.store(true, Ordering::Release);
         store.change_retained(&keep("in doubt")).await.unwrap();
-        other.commit(&batch).await.unwrap();
+        other.commit(&mut batch).await.unwrap();
         assert_eq!(other.outgoing().await.unwrap(), []);
     }
 
@@ -354,16 +373,16 @@ mod tests {
         let (mut world, mut other) = (TestFleet::new(), TestFleet::new());
         world.tell("a", r#"{"t": 1}"#);
         other.tell("a", r#"{"t": 2}"#);
-        let batch = other.batch();
+        let mut batch = other.batch();
         {
             let blocker = rusqlite::Connection::open(fixture.path()).unwrap();
             blocker.execute_batch("ALTER TABLE journal RENAME TO away").unwrap();
-            let error = store.commit(&batch).await.unwrap_err();
+            let error = store.commit(&mut batch).await.unwrap_err();
             assert!(matches!(error, StoreError::Failed { .. }), "{error}");
             blocker.execute_batch("ALTER TABLE away RENAME TO journal").unwrap();
         }
-        fixture.commit(&world.batch()).await;
-        let error = store.commit(&batch).await.unwrap_err();
+        fixture.commit(&mut world.batch()).await;
+        let error = store.commit(&mut batch).await.unwrap_err();
         assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
     }
 }

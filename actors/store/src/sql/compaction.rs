@@ -1,54 +1,94 @@
-//! Compaction, behind the commits: the memtable's readings go into chunks by device, its events into the twins' rows.
+//! Compaction, behind the commits: the memtable's readings become pieces by device, its events go into the twins' rows.
 //!
-//! It goes by slices of devices. A slice is read and made ready beside the writer, then written in one short
-//! transaction, so commits wait for the writing alone. A crash between two slices does no harm: each twin's row has the
-//! `seq` up to which its state (`seq`) and its chunks (`ordered_seq`) have come, and events at or below that are passed
-//! over when the slice comes again. Only when all slices are written does the watermark of the whole move, and then the
-//! memtable drops the compacted events.
+//! It waits until the memtable is large or old ([`MemtableLimits`]): whatever it writes for a device (its row, its columns for
+//! lists, a piece) costs the same for one message as for fifty. It goes by slices of devices. A slice is made ready
+//! beside the writer, then written in one short transaction, so commits wait for the writing alone. A crash between two
+//! slices does no harm: each twin's row has the `seq` up to which its state (`seq`) and its readings (`ordered_seq`)
+//! have come, and events at or below that are passed over when the slice comes again. Only when all slices are written
+//! does the watermark of the whole move, and then the memtable drops the compacted events.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
 
-use super::chunks::{self, Rewrite};
 use super::entities::{device, meta, twin};
 use super::memtable::MemtableView;
+use super::pieces::{self, NewRows};
+use super::prune::millis;
 use super::rows::{self, failed, int, uint};
 use super::{SqlStore, list_columns, write};
 use crate::StoreError;
-use twinhub_domain::{DeviceNumber, EventBody, Recorded, Twin};
+use twinhub_domain::{DeviceNumber, EventBody, Recorded, Timestamp, Twin};
 
-/// Devices and messages in one slice at most: some milliseconds of writing, which is as long as a commit
-/// may have to wait. In tests few, so that a few devices make several slices.
-const SLICE_DEVICES: usize = if cfg!(test) { 2 } else { 200 };
+/// Messages in one slice at most.
 const SLICE_MESSAGES: usize = 8_000;
 
-/// Compacts the events that the memtable held when this began.
-pub async fn compact(store: &SqlStore) -> Result<(), StoreError> {
+/// The limits of the memtable, at which it is compacted.
+#[derive(Clone, Copy, Debug)]
+pub struct MemtableLimits {
+    /// Its size in memory, as far as that is reckoned.
+    pub bytes: usize,
+    /// The age of its oldest event.
+    pub age: Duration,
+}
+
+impl Default for MemtableLimits {
+    /// 8 MiB are some 15,000 messages of three readings, which a start after a crash reads again within a tenth of a
+    /// second, and ten minutes sixty of a device that sends every ten seconds. In tests each call compacts.
+    fn default() -> Self {
+        if cfg!(test) {
+            return Self { bytes: 0, age: Duration::ZERO };
+        }
+        Self { bytes: 8 * 1024 * 1024, age: Duration::from_mins(10) }
+    }
+}
+
+/// Compacts the events that the memtable held when this began, where it is time for that. The answer is the devices
+/// that got readings, and how many messages of them.
+pub async fn compact(store: &SqlStore, now: Timestamp) -> Result<Vec<(DeviceNumber, usize)>, StoreError> {
+    let mut devices = Vec::new();
+    if !is_due(store, now) {
+        return Ok(devices);
+    }
     let until = store.memtable.last();
     while let Some(frozen) = store.memtable.freeze() {
-        compact_generations(store, &frozen).await?;
+        compact_generations(store, &frozen, &mut devices).await?;
         if frozen.last() >= until {
             break;
         }
     }
-    Ok(())
+    Ok(devices)
 }
 
-async fn compact_generations(store: &SqlStore, frozen: &MemtableView) -> Result<(), StoreError> {
+fn is_due(store: &SqlStore, now: Timestamp) -> bool {
+    let Some(oldest) = store.memtable.oldest() else { return false };
+    let MemtableLimits { bytes, age } = store.limits;
+    // What is to be deleted soon must be in order before.
+    let keeping = store.keeping();
+    let age = age.min(keeping.journal).min(keeping.readings.unwrap_or(Duration::MAX));
+    // Of a time in the future a wrong clock is the reason, or one that is not believed now.
+    store.memtable.bytes() >= bytes || !(0..millis(age)).contains(&(now.millis() - oldest.millis()))
+}
+
+async fn compact_generations(
+    store: &SqlStore,
+    frozen: &MemtableView,
+    with_readings: &mut Vec<(DeviceNumber, usize)>,
+) -> Result<(), StoreError> {
     let mut slice = Vec::new();
     let mut messages = 0;
     for device in frozen.devices() {
         let events = frozen.of_device(device);
         messages += events.len();
         slice.push((device, events));
-        if slice.len() >= SLICE_DEVICES || messages >= SLICE_MESSAGES {
-            compact_slice(store, frozen, std::mem::take(&mut slice)).await?;
+        if slice.len() >= store.paces.compaction.size() || messages >= SLICE_MESSAGES {
+            compact_slice(store, frozen, std::mem::take(&mut slice), with_readings).await?;
             messages = 0;
         }
     }
-    compact_slice(store, frozen, slice).await?;
+    compact_slice(store, frozen, slice, with_readings).await?;
     let turn = store.writer.begin("move the watermark").await?;
     write::meta(turn.sql(), meta::ORDERED_SEQ, int(frozen.last())).await?;
     drop(turn.finish().await?);
@@ -70,7 +110,7 @@ struct PreparedDevice {
     /// None where the rows have all of the memtable's events in them: so it is with each new device, whose first
     /// commit writes its state.
     rows: Option<DeviceRows>,
-    chunks: Vec<Rewrite>,
+    readings: NewRows,
 }
 
 /// The rows with the memtable's events folded in.
@@ -85,6 +125,7 @@ async fn compact_slice(
     store: &SqlStore,
     frozen: &MemtableView,
     slice: Vec<(DeviceNumber, Vec<Arc<Recorded>>)>,
+    with_readings: &mut Vec<(DeviceNumber, usize)>,
 ) -> Result<(), StoreError> {
     if slice.is_empty() {
         return Ok(());
@@ -99,22 +140,26 @@ async fn compact_slice(
             .filter(|e| e.seq > ordered && matches!(e.event.body, EventBody::Telemetry { .. }))
             .cloned()
             .collect();
-        // A device of which nothing is compacted yet has no chunks to look for.
-        let reader = (ordered > 0).then_some(&store.readers);
-        let chunks = chunks::prepare(reader, device, readings).await?;
+        let messages = readings.len();
+        let readings = pieces::append(device, readings);
         let rows = fold(store, row.as_ref(), &events, frozen.last())?;
-        if rows.is_some() || !chunks.is_empty() {
-            prepared.push(PreparedDevice { number: device, rows, chunks });
+        if !readings.is_empty() {
+            with_readings.push((device, messages));
         }
+        if rows.is_some() || !readings.is_empty() {
+            prepared.push(PreparedDevice { number: device, rows, readings });
+        }
+        tokio::task::yield_now().await; // others are on this thread, too
     }
     // Messages to devices change their rows with their own commit, many at once in a job: nothing to do for them.
     if prepared.is_empty() {
         return Ok(());
     }
     let devices: Vec<DeviceNumber> = prepared.iter().map(|prepared| prepared.number).collect();
-    let turn = store.writer.begin("put into order").await?;
-    write_slice(store, turn.sql(), &devices, prepared, frozen.last()).await?;
-    turn.finish().await.map(drop)
+    let pace = &store.paces.compaction;
+    let write =
+        async |sql: &DatabaseTransaction| write_slice(store, sql, &devices, prepared, frozen.last()).await;
+    pace.write(store, "put into order", devices.len(), write).await
 }
 
 /// The progress of the rows of a slice's devices.
@@ -203,17 +248,17 @@ async fn write_slice(
         .into_iter()
         .collect();
     let (mut twins, mut lists) = (Vec::new(), Vec::new());
-    let (mut newer, mut rewrites) = (Vec::new(), Vec::new());
-    for PreparedDevice { number, rows, chunks } in prepared {
+    let (mut newer, mut new) = (Vec::new(), NewRows::default());
+    for PreparedDevice { number, rows, readings } in prepared {
         let now = now.get(&number.0).copied();
         if now.is_none() && store.memtable.removed(number).is_some() {
             continue;
         }
-        rewrites.extend(chunks);
+        new.extend(readings);
         // Where a commit was faster than we, its row has all of this in it too.
         let Some(DeviceRows { twin, device, .. }) = rows.filter(|rows| now.is_none() || now == rows.before)
         else {
-            newer.push(number.0); // its chunks are new
+            newer.push(number.0); // its readings are new
             continue;
         };
         twins.push(twin);
@@ -229,5 +274,5 @@ async fn write_slice(
             .await
             .map_err(failed("write twins"))?;
     }
-    chunks::write(sql, rewrites).await
+    new.write(sql).await
 }

@@ -1,10 +1,11 @@
 //! Requests outward: each a row, on its way or done.
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder};
 
 use super::entities::delivery;
-use super::{SqlStore, page, rows, write};
+use super::write::{self, WriteSql};
+use super::{SqlStore, page, rows};
 use crate::{DeliveryPage, DeliveryQuery, DeliveryRecord, DeliveryStatus, StoreError, select};
 use twinhub_domain::Timestamp;
 
@@ -39,7 +40,7 @@ pub async fn deliveries(store: &SqlStore, query: &DeliveryQuery) -> Result<Deliv
 /// Writes requests outward, each once. What is asked, and when it was made, stays as it was.
 pub async fn write(
     store: &SqlStore,
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     records: impl Iterator<Item = &DeliveryRecord>,
 ) -> Result<(), StoreError> {
     let row = |record: &DeliveryRecord| -> Result<delivery::Model, StoreError> {

@@ -4,9 +4,10 @@ use futures_util::TryStreamExt;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::SqlStore;
+use super::chunks::{self, Stretch};
 use super::entities::{alarm, command, event};
-use super::rows::{self, failed};
-use super::{chunks, page};
+use super::rows::failed;
+use super::{page, pieces, summaries};
 use crate::{DeviceDataCounts, StoreError};
 use twinhub_domain::{DeviceNumber, EventBody, Recorded};
 
@@ -25,15 +26,24 @@ pub async fn extent(store: &SqlStore, device: DeviceNumber) -> Result<DeviceData
     })
 }
 
-/// A chunk knows its messages, and not how many readings are in them: it is looked into.
+/// Chunks with a summary know how many readings are in them; all else is looked into.
 async fn readings(store: &SqlStore, device: DeviceNumber) -> Result<u64, StoreError> {
     let view = store.memtable.view();
     let mut count = view.of_device(device).iter().map(|recorded| readings_of(recorded)).sum();
-    let mut rows = chunks::in_time(device, None, None).stream(&store.readers).await.map_err(failed(READ))?;
-    while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-        let events = rows::messages(READ, row.first_seq, &row.body)?;
-        count += events.iter().filter(|e| e.seq <= view.after()).map(readings_of).sum::<u64>();
-        tokio::task::yield_now().await; // a year of them is work for a second
+    let sql = chunks::snapshot(store, READ).await?;
+    let pieces = pieces::stretches(pieces::in_time(device, None, None)).into_model::<Stretch>();
+    let chunks = summaries::counted(chunks::in_time(device, None, None), view.after());
+    for selected in [pieces, chunks] {
+        let mut rows = selected.stream(&sql).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            if row.body.is_empty() {
+                count += summaries::count(READ, &row)?;
+                continue;
+            }
+            let events = row.messages(READ)?;
+            count += events.iter().filter(|e| e.seq <= view.after()).map(readings_of).sum::<u64>();
+            tokio::task::yield_now().await; // a year of them is work for a second
+        }
     }
     Ok(count)
 }

@@ -1,23 +1,26 @@
 //! The past for a backtest: readings from chunks and all else from rows, in the order of the sequence.
 //!
-//! It goes by windows of the sequence. A window ends where as many chunks of the devices have begun as make a page; its
-//! events are in the chunks that begin in it and in those that reach into it from before, and in the rows of its
-//! events. So a page reads little beyond its own events, wherever in the past it is, and however late messages came.
-//! While chunks are written anew beside it, one event may be met in two of them, never in none: those made of a chunk
-//! begin no earlier than it did.
+//! It goes by windows of the sequence. A window ends where the pieces and chunks of the devices that have begun hold as
+//! many messages as make a page; its events are in those that begin in it and in those that reach into it from before,
+//! and in the rows of its events. So a page reads little beyond its own events, wherever in the past it is, and however
+//! late messages came. Pieces and chunks are read at one moment: merged meanwhile, one may begin before the window that
+//! began in it.
 
 use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Func};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
-use super::entities::{chunk, event};
+use super::chunks::{self, Stretch};
+use super::entities::{chunk, event, piece};
 use super::rows::{self, failed, int, uint};
-use super::{SqlStore, chunks, events, replay, write};
+use super::{SqlStore, events, pieces, replay, write};
 use crate::{EventQuery, StoreError, select};
 use twinhub_domain::{DeviceNumber, Recorded};
 
 const READ: &str = "read the past";
+/// Beginnings of chunks, or of pieces, that are looked at for the end of a window.
+const MOST_BEGINNINGS: u64 = if cfg!(test) { 3 } else { 1_000 };
 
 /// See [`crate::Store::past`].
 pub async fn past(
@@ -105,55 +108,81 @@ impl SequenceWindow {
         devices: &[DeviceNumber],
         limit: usize,
     ) -> Result<(Vec<Recorded>, u64), StoreError> {
-        let chunks = limit / chunks::MOST_MESSAGES + 1;
-        self.until = self.end(store, devices, chunks).await?;
-        let mut found = Vec::new();
+        let sql = chunks::snapshot(store, READ).await?;
+        self.until = self.end(&sql, devices, limit).await?;
+        let mut log = Vec::new();
         for some in devices.chunks(write::AT_ONCE) {
-            let rows = self.rows(some, limit).all(&store.readers).await.map_err(failed(READ))?;
+            let rows = self.rows(some, limit).all(&sql).await.map_err(failed(READ))?;
             if rows.len() >= limit {
                 self.until = rows.last().map_or(self.until, |row| uint(row.seq));
             }
-            for row in rows {
-                found.extend(store.events(READ, row.seq, &row.body).await?);
+            log.extend(rows);
+        }
+        let mut stretches = Vec::new();
+        for some in devices.chunks(write::AT_ONCE) {
+            let pieces = pieces::stretches(self.pieces(some));
+            stretches.extend(pieces.into_model::<Stretch>().all(&sql).await.map_err(failed(READ))?);
+            for select in [self.reaching_in(some), self.beginning(some)] {
+                let chunks = chunks::stretches(select).into_model::<Stretch>();
+                stretches.extend(chunks.all(&sql).await.map_err(failed(READ))?);
             }
         }
-        for some in devices.chunks(write::AT_ONCE) {
-            for select in [self.reaching_in(some), self.beginning(some)] {
-                // One statement after the other, whole: a stream would keep the log from being cut meanwhile.
-                for row in select.all(&store.readers).await.map_err(failed(READ))? {
-                    found.extend(rows::messages(READ, row.first_seq, &row.body)?);
-                }
-            }
+        drop(sql); // what follows is work, and would keep the log from being cut meanwhile
+        let mut found = Vec::new();
+        for row in log {
+            found.extend(store.events(READ, row.seq, &row.body).await?);
+        }
+        for stretch in stretches {
+            found.extend(stretch.messages(READ)?);
         }
         found.retain(|recorded| recorded.seq > self.after && recorded.seq <= self.until);
         found.sort_unstable_by_key(|recorded| recorded.seq);
-        found.dedup_by_key(|recorded| recorded.seq);
         Ok((found, self.until))
     }
 
-    /// The end of the window in which this many chunks begin.
+    /// The end of the window in which pieces and chunks with about this many messages begin.
     async fn end(
         &self,
-        store: &SqlStore,
+        sql: &impl ConnectionTrait,
         devices: &[DeviceNumber],
-        chunks: usize,
+        limit: usize,
     ) -> Result<u64, StoreError> {
-        let mut begin: Vec<i64> = Vec::new();
+        let mut begin: Vec<(i64, i64)> = Vec::new();
+        // Where there are more, the first that is left out of a list may begin right behind its last.
+        let mut until = int(self.until);
         for some in devices.chunks(write::AT_ONCE) {
-            let first: Vec<i64> = self
+            let chunks = self
                 .beginning(some)
                 .order_by_asc(chunk::Column::FirstSeq)
-                .limit(rows::bound(chunks as u64))
+                .limit(MOST_BEGINNINGS)
                 .select_only()
-                .column(chunk::Column::FirstSeq)
-                .into_tuple()
-                .all(&store.readers)
-                .await
-                .map_err(failed(READ))?;
-            begin.extend(first);
+                .columns([chunk::Column::FirstSeq, chunk::Column::Count])
+                .into_tuple::<(i64, i64)>();
+            let pieces = self
+                .pieces(some)
+                .filter(piece::Column::FirstSeq.gt(int(self.after)))
+                .order_by_asc(piece::Column::FirstSeq)
+                .limit(MOST_BEGINNINGS)
+                .select_only()
+                .columns([piece::Column::FirstSeq, piece::Column::Count])
+                .into_tuple::<(i64, i64)>();
+            for selected in [chunks, pieces] {
+                let first = selected.all(sql).await.map_err(failed(READ))?;
+                if first.len() as u64 >= MOST_BEGINNINGS {
+                    until = Ord::min(until, first.last().map_or(until, |(seq, _)| *seq));
+                }
+                begin.extend(first);
+            }
         }
         begin.sort_unstable();
-        Ok(begin.get(chunks - 1).map_or(self.until, |seq| uint(*seq)))
+        let mut messages = 0;
+        for (seq, count) in begin {
+            messages += uint(count);
+            if messages >= limit as u64 {
+                until = Ord::min(until, seq);
+            }
+        }
+        Ok(uint(until))
     }
 
     fn beginning(&self, devices: &[DeviceNumber]) -> Select<chunk::Entity> {
@@ -170,6 +199,14 @@ impl SequenceWindow {
             .filter(chunk::Column::Device.is_in(rows::numbers(devices)))
             .filter(chunk::Column::LastSeq.gt(int(self.after)))
             .filter(first_seq.lte(int(self.after)))
+    }
+
+    /// Of pieces a device has few.
+    fn pieces(&self, devices: &[DeviceNumber]) -> Select<piece::Entity> {
+        piece::Entity::find()
+            .filter(piece::Column::Device.is_in(rows::numbers(devices)))
+            .filter(piece::Column::LastSeq.gt(int(self.after)))
+            .filter(piece::Column::FirstSeq.lte(int(self.until)))
     }
 
     fn rows(&self, devices: &[DeviceNumber], limit: usize) -> Select<event::Entity> {

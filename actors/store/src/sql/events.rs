@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sea_orm::sea_query::{Expr, ExprTrait, Func};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select, SelectModel,
+    Selector,
+};
 
-use super::entities::{chunk, event, journal};
+use super::chunks::{self, Stretch};
+use super::entities::{chunk, event, journal, piece};
 use super::memtable::MemtableView;
 use super::rows::{self, failed, int, uint};
-use super::{SqlStore, chunks, devices, reach};
+use super::{SqlStore, devices, pieces, reach};
 use crate::{DeviceQuery, EventQuery, StoreError, select};
 use twinhub_access::Reach;
 use twinhub_domain::{DeviceNumber, Event, EventBody, EventKind, Recorded};
@@ -54,7 +58,7 @@ async fn gather(
     }
 }
 
-/// Telemetry comes from the memtable and from chunks, everything else from its own rows.
+/// Telemetry comes from the memtable, from pieces and from chunks, everything else from its own rows.
 async fn of_device(
     store: &SqlStore,
     query: &EventQuery,
@@ -67,14 +71,18 @@ async fn of_device(
         let is_telemetry = |recorded: &Recorded| matches!(recorded.event.body, EventBody::Telemetry { .. });
         let memtable = view.of_device(device).into_iter();
         found.extend(memtable.filter(|recorded| is_telemetry(recorded) && select::wants(query, recorded)));
-        let mut rows =
-            chunks_by_seq(query, view, device).stream(&store.readers).await.map_err(failed(READ))?;
-        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-            if is_enough_without(query, &found, &row) {
-                break;
+        let sql = chunks::snapshot(store, READ).await?;
+        for selected in by_seq(query, view, device) {
+            let mut rows = selected.stream(&sql).await.map_err(failed(READ))?;
+            while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+                if is_enough_without(query, &found, &row) {
+                    break;
+                }
+                let events = row.messages(READ)?.into_iter();
+                found.extend(
+                    events.filter(|e| e.seq <= view.after() && select::wants(query, e)).map(Arc::new),
+                );
             }
-            let events = rows::messages(READ, row.first_seq, &row.body)?.into_iter();
-            found.extend(events.filter(|e| e.seq <= view.after() && select::wants(query, e)).map(Arc::new));
         }
     }
     sort(query, &mut found);
@@ -222,20 +230,34 @@ fn select_rows(
     rows.offset(rows::bound(query.offset as u64)).limit(rows::bound(query.limit as u64))
 }
 
-/// By the end that is met first, so no later row has anything beyond that end.
-fn chunks_by_seq(query: &EventQuery, view: &MemtableView, device: DeviceNumber) -> Select<chunk::Entity> {
-    let rows = chunks::in_time(device, query.from, query.to)
-        .filter(chunk::Column::FirstSeq.lte(int(view.after())))
-        .filter(chunk::Column::LastSeq.gt(int(query.since.unwrap_or(0))))
-        .filter(chunk::Column::FirstSeq.lt(int(query.before.unwrap_or(u64::MAX))));
-    if query.newest_first {
-        rows.order_by_desc(chunk::Column::LastSeq)
-    } else {
-        rows.order_by_asc(chunk::Column::FirstSeq)
-    }
+/// Pieces, and chunks. Both by the end that is met first, so no later row of the one has anything beyond that end.
+fn by_seq(
+    query: &EventQuery,
+    view: &MemtableView,
+    device: DeviceNumber,
+) -> [Selector<SelectModel<Stretch>>; 2] {
+    let pieces = pieces::in_time(device, query.from, query.to);
+    let pieces = within(query, view, pieces, piece::Column::FirstSeq, piece::Column::LastSeq);
+    let chunks = chunks::in_time(device, query.from, query.to);
+    let chunks = within(query, view, chunks, chunk::Column::FirstSeq, chunk::Column::LastSeq);
+    [pieces::stretches(pieces).into_model(), chunks::stretches(chunks).into_model()]
 }
 
-fn is_enough_without(query: &EventQuery, found: &[Arc<Recorded>], next: &chunk::Model) -> bool {
+fn within<E: EntityTrait>(
+    query: &EventQuery,
+    view: &MemtableView,
+    rows: Select<E>,
+    first_seq: E::Column,
+    last_seq: E::Column,
+) -> Select<E> {
+    let rows = rows
+        .filter(first_seq.lte(int(view.after())))
+        .filter(last_seq.gt(int(query.since.unwrap_or(0))))
+        .filter(first_seq.lt(int(query.before.unwrap_or(u64::MAX))));
+    if query.newest_first { rows.order_by_desc(last_seq) } else { rows.order_by_asc(first_seq) }
+}
+
+fn is_enough_without(query: &EventQuery, found: &[Arc<Recorded>], next: &Stretch) -> bool {
     let is_before_next =
         |seq: u64| if query.newest_first { seq > uint(next.last_seq) } else { seq < uint(next.first_seq) };
     found.len() >= query.limit

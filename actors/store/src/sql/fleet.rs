@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
-use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::entities::{device, fleet, job_device};
 use super::rows::{self, failed, int, uint};
-use super::{SqlStore, reach, write};
+use super::write::{self, WriteSql};
+use super::{SqlStore, reach};
 use crate::{
     FleetChanges, FleetRecord, JobCounts, JobDevice, JobDevicePage, JobDeviceQuery, JobOp, JobPlace,
     StepSweep, StoreError,
@@ -157,7 +156,7 @@ fn device_of(condition: Condition) -> SelectStatement {
 /// Writes it with the rest of the batch.
 pub async fn write(
     store: &SqlStore,
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     FleetChanges { records, jobs }: &FleetChanges,
 ) -> Result<(), StoreError> {
     let latest: HashMap<_, _> = records.iter().map(|record| ((record.kind, &*record.id), record)).collect();
@@ -183,7 +182,7 @@ pub async fn write(
             JobOp::Forget { job, places } => {
                 write_steps(sql, std::mem::take(&mut latest)).await?;
                 let its = condition(&JobDeviceQuery { places: Some(*places), ..JobDeviceQuery::of(*job) });
-                job_device::Entity::delete_many().filter(its).exec(sql).await.map_err(failed(WRITE_JOB))?;
+                sql.run(WRITE_JOB, job_device::Entity::delete_many().filter(its)).await?;
             }
         }
     }
@@ -192,7 +191,7 @@ pub async fn write(
 
 async fn write_records(
     store: &SqlStore,
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     records: impl Iterator<Item = &FleetRecord>,
 ) -> Result<(), StoreError> {
     let mut rows = Vec::new();
@@ -211,10 +210,10 @@ async fn write_records(
             continue;
         }
         let key = (kind.as_str().to_owned(), id.to_string());
-        fleet::Entity::delete_by_id(key).exec(sql).await.map_err(failed(WRITE))?;
+        sql.run(WRITE, fleet::Entity::delete_by_id(key)).await?;
         if let (RecordKind::Job, Some(job)) = (kind, JobId::parse(id)) {
             let of_job = C::Job.eq(bytes(job));
-            job_device::Entity::delete_many().filter(of_job).exec(sql).await.map_err(failed(WRITE))?;
+            sql.run(WRITE, job_device::Entity::delete_many().filter(of_job)).await?;
         }
     }
     let overwrite = OnConflict::columns([fleet::Column::Kind, fleet::Column::Id])
@@ -224,7 +223,7 @@ async fn write_records(
 }
 
 /// Writes one statement for all devices with the same step: of thousands, most often.
-async fn write_steps(sql: &DatabaseTransaction, latest: LatestSteps<'_>) -> Result<(), StoreError> {
+async fn write_steps(sql: &impl WriteSql, latest: LatestSteps<'_>) -> Result<(), StoreError> {
     let mut alike: HashMap<(&JobStep, Timestamp), Vec<i64>> = HashMap::new();
     for ((_, number), said) in latest {
         alike.entry(said).or_default().push(number.0);
@@ -232,7 +231,7 @@ async fn write_steps(sql: &DatabaseTransaction, latest: LatestSteps<'_>) -> Resu
     for ((step, at), numbers) in alike {
         let JobStep { job, state, detail, percent, command } = step;
         for some in numbers.chunks(write::AT_ONCE) {
-            job_device::Entity::update_many()
+            let alike = job_device::Entity::update_many()
                 .col_expr(C::State, Expr::value(state.as_str()))
                 .col_expr(C::Detail, Expr::value(&**detail))
                 .col_expr(C::Percent, Expr::value(percent.map(i16::from)))
@@ -240,29 +239,24 @@ async fn write_steps(sql: &DatabaseTransaction, latest: LatestSteps<'_>) -> Resu
                 .col_expr(C::At, Expr::value(at.millis()))
                 .filter(C::Job.eq(bytes(*job)))
                 .filter(C::Device.is_in(some.iter().copied()))
-                .filter(C::State.is_in(before(*state)))
-                .exec(sql)
-                .await
-                .map_err(failed(WRITE_JOB))?;
+                .filter(C::State.is_in(before(*state)));
+            sql.run(WRITE_JOB, alike).await?;
         }
     }
     Ok(())
 }
 
-async fn write_sweep(sql: &DatabaseTransaction, sweep: &StepSweep) -> Result<(), StoreError> {
+async fn write_sweep(sql: &impl WriteSql, sweep: &StepSweep) -> Result<(), StoreError> {
     let StepSweep { job, from, places, to, detail, at } = sweep;
     let query = JobDeviceQuery { states: from.clone(), places: Some(*places), ..JobDeviceQuery::of(*job) };
-    job_device::Entity::update_many()
+    let swept = job_device::Entity::update_many()
         .col_expr(C::State, Expr::value(to.as_str()))
         .col_expr(C::Detail, Expr::value(&**detail))
         .col_expr(C::Percent, Expr::value(None::<i16>))
         .col_expr(C::Command, Expr::value(None::<Vec<u8>>))
         .col_expr(C::At, Expr::value(at.millis()))
-        .filter(condition(&query))
-        .exec(sql)
-        .await
-        .map(drop)
-        .map_err(failed(WRITE_JOB))
+        .filter(condition(&query));
+    sql.run(WRITE_JOB, swept).await
 }
 
 fn condition(query: &JobDeviceQuery) -> Condition {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use futures_util::TryStreamExt;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, StreamTrait};
 
 use super::entities::{journal, meta, outbox, tombstone, twin};
 use super::memtable::{BatchEvents, Memtable};
@@ -45,7 +46,10 @@ pub async fn doubt(store: &SqlStore, ClockDoubt { ahead_ms, for_ms }: ClockDoubt
 }
 
 /// Reads the events that are not compacted yet from the journal.
-pub async fn load_memtable(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<Memtable, StoreError> {
+pub async fn load_memtable(
+    sql: &(impl ConnectionTrait + StreamTrait),
+    layers: &LayerCache,
+) -> Result<Memtable, StoreError> {
     let ordered = meta_value(sql, meta::ORDERED_SEQ).await?.unwrap_or_default();
     let removed: HashMap<DeviceNumber, u64> = tombstone::Entity::find()
         .all(sql)
@@ -55,21 +59,19 @@ pub async fn load_memtable(sql: &impl ConnectionTrait, layers: &LayerCache) -> R
         .map(|row| (DeviceNumber(row.device), uint(row.seq)))
         .collect();
     let memtable = Memtable::new(uint(ordered), removed);
-    let mut after = ordered;
-    loop {
-        // One at a time: a row is a hundred kB and more, and there may be many after a crash.
-        let row = journal::Entity::find()
-            .filter(journal::Column::FirstSeq.gt(after))
-            .order_by_asc(journal::Column::FirstSeq)
-            .one(sql)
-            .await
-            .map_err(failed(OPEN))?;
-        let Some(row) = row else { return Ok(memtable) };
-        let events = rows::events(OPEN, row.first_seq, &row.body, layers)?;
+    let mut rows = journal::Entity::find()
+        .filter(journal::Column::FirstSeq.gt(ordered))
+        .order_by_asc(journal::Column::FirstSeq)
+        .stream(sql)
+        .await
+        .map_err(failed(OPEN))?;
+    while let Some(row) = rows.try_next().await.map_err(failed(OPEN))? {
+        let events = rows::events(OPEN, row.first_seq, &row.body, 0, layers)?;
         let events: BatchEvents = events.into_iter().map(Arc::new).collect();
         memtable.append(&events, &[]);
-        after = row.last_seq;
     }
+    drop(rows);
+    Ok(memtable)
 }
 
 /// See [`crate::Store::outgoing`].

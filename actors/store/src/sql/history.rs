@@ -1,14 +1,14 @@
-//! Readings over time: chunks and the memtable as one.
+//! Readings over time: chunks, pieces and the memtable as one.
 
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt;
-use sea_orm::{QueryOrder, Select};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Select, SelectModel, Selector};
 
-use super::SqlStore;
-use super::chunks;
-use super::entities::chunk;
-use super::rows::{self, failed};
+use super::chunks::{self, Stretch};
+use super::entities::{chunk, piece};
+use super::rows::failed;
+use super::{SqlStore, pieces, summaries, write};
 use crate::{StoreError, select};
 use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
 use twinhub_domain::{DeviceNumber, ReadingTime, Recorded, Timestamp};
@@ -24,14 +24,18 @@ pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredRea
     for recorded in view.of_device(query.device) {
         found.add(&recorded);
     }
-    let mut rows = chunks_by_time(query).stream(&store.readers).await.map_err(failed(READ))?;
-    while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-        if found.is_enough_without(&row) {
-            break;
-        }
-        for recorded in rows::messages(READ, row.first_seq, &row.body)? {
-            if recorded.seq <= view.after() {
-                found.add(&recorded);
+    let sql = chunks::snapshot(store, READ).await?;
+    let chunks = chunks::stretches(chunks_by_time(query)).into_model();
+    for selected in [pieces_by_time(query), chunks] {
+        let mut rows = selected.stream(&sql).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            if found.is_enough_without(&row) {
+                break;
+            }
+            for recorded in row.messages(READ)? {
+                if recorded.seq <= view.after() {
+                    found.add(&recorded);
+                }
             }
         }
     }
@@ -42,31 +46,54 @@ pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredRea
 pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {
     let mut fold = BucketFold::new(query);
     let view = store.memtable.view();
-    let add = |fold: &mut BucketFold, recorded: &Recorded| {
-        for (index, reading) in select::readings(query, recorded) {
-            fold.add(&reading.name, (recorded.event.at, recorded.seq, index), &reading.value);
-        }
-    };
     for recorded in view.of_device(query.device) {
-        add(&mut fold, &recorded);
+        add_message(query, &mut fold, &recorded);
     }
-    let mut rows = chunks_by_time(query).stream(&store.readers).await.map_err(failed(READ))?;
-    while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-        let enough = if query.newest_first {
-            fold.has_after(Timestamp::from_millis(row.last_at), query.limit)
-        } else {
-            fold.has_before(Timestamp::from_millis(row.first_at), query.limit)
-        };
-        if enough {
-            break;
+    let sql = chunks::snapshot(store, READ).await?;
+    let mut unknown = Vec::new();
+    for selected in [pieces_by_time(query), summaries::chunks(query, chunks_by_time(query), view.after())] {
+        let mut rows = selected.stream(&sql).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            let enough = if query.newest_first {
+                fold.has_after(Timestamp::from_millis(row.last_at), query.limit)
+            } else {
+                fold.has_before(Timestamp::from_millis(row.first_at), query.limit)
+            };
+            if enough {
+                break;
+            }
+            if row.body.is_empty() {
+                if !summaries::add(READ, query, &mut fold, &row)? {
+                    unknown.push(row.first_seq);
+                }
+                continue;
+            }
+            for recorded in row.messages(READ)? {
+                if recorded.seq <= view.after() {
+                    add_message(query, &mut fold, &recorded);
+                }
+            }
         }
-        for recorded in rows::messages(READ, row.first_seq, &row.body)? {
-            if recorded.seq <= view.after() {
-                add(&mut fold, &recorded);
+    }
+    for some in unknown.chunks(write::AT_ONCE) {
+        let chunks = chunk::Entity::find()
+            .filter(chunk::Column::Device.eq(query.device.0))
+            .filter(chunk::Column::FirstSeq.is_in(some.iter().copied()));
+        let mut rows =
+            chunks::stretches(chunks).into_model::<Stretch>().stream(&sql).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            for recorded in row.messages(READ)? {
+                add_message(query, &mut fold, &recorded);
             }
         }
     }
     Ok(fold.finish(query.newest_first, query.limit))
+}
+
+fn add_message(query: &HistoryQuery, fold: &mut BucketFold, recorded: &Recorded) {
+    for (index, reading) in select::readings(query, recorded) {
+        fold.add(&reading.name, (recorded.event.at, recorded.seq, index), &reading.value);
+    }
 }
 
 /// See [`crate::Store::has_messages`].
@@ -81,28 +108,33 @@ pub async fn has_messages(
         view.of_device(device).iter().filter_map(|recorded| select::message(recorded, &wanted)).collect();
     wanted.retain(|(_, identity)| !found.contains(identity));
     let mut times: Vec<ReadingTime> = wanted.iter().map(|(at, _)| *at).collect();
+    if times.is_empty() {
+        return Ok(found);
+    }
     times.sort_unstable();
+    let sql = chunks::snapshot(store, READ).await?;
     // Messages that lie far apart are asked for apart: between them may be years of readings.
     for near in times.chunk_by(|one, next| next.floor().millis() - one.floor().millis() < TOGETHER_MS) {
         let (Some(first), Some(last)) = (near.first(), near.last()) else { continue };
-        // Readings in chunks from beyond the view's `after` were in the view: no need to tell them apart.
-        let mut rows = chunks::in_time(device, Some(*first), Some(last.next()))
-            .stream(&store.readers)
-            .await
-            .map_err(failed(READ))?;
-        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-            let after = near.partition_point(|at| at.floor().millis() < row.first_at);
-            if near.get(after).is_some_and(|at| at.floor().millis() <= row.last_at) {
-                let events = rows::messages(READ, row.first_seq, &row.body)?;
-                found.extend(events.iter().filter_map(|recorded| select::message(recorded, &wanted)));
+        // Readings from beyond the view's `after` were in the view: no need to tell them apart.
+        let (from, to) = (Some(*first), Some(last.next()));
+        let pieces = pieces::stretches(pieces::in_time(device, from, to)).into_model::<Stretch>();
+        let chunks = chunks::stretches(chunks::in_time(device, from, to)).into_model::<Stretch>();
+        for selected in [pieces, chunks] {
+            let mut rows = selected.stream(&sql).await.map_err(failed(READ))?;
+            while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+                let after = near.partition_point(|at| at.floor().millis() < row.first_at);
+                if near.get(after).is_some_and(|at| at.floor().millis() <= row.last_at) {
+                    let events = row.messages(READ)?;
+                    found.extend(events.iter().filter_map(|recorded| select::message(recorded, &wanted)));
+                }
             }
         }
     }
     Ok(found)
 }
 
-/// One statement, so that all its rows are of one moment even while chunks are written anew. Rows come by
-/// the end that is met first, so no later row has anything beyond that end. Nothing is asked but the time:
+/// Rows come by the end that is met first, so no later row has anything beyond that end. Nothing is asked but the time:
 /// one more condition, and SQLite takes the index for that and sorts.
 fn chunks_by_time(query: &HistoryQuery) -> Select<chunk::Entity> {
     let select = chunks::in_time(query.device, query.from, query.to);
@@ -111,6 +143,17 @@ fn chunks_by_time(query: &HistoryQuery) -> Select<chunk::Entity> {
     } else {
         select.order_by_asc(chunk::Column::FirstAt)
     }
+}
+
+/// The same of pieces: they are few, and sorted.
+fn pieces_by_time(query: &HistoryQuery) -> Selector<SelectModel<Stretch>> {
+    let select = pieces::stretches(pieces::in_time(query.device, query.from, query.to));
+    let select = if query.newest_first {
+        select.order_by_desc(piece::Column::LastAt)
+    } else {
+        select.order_by_asc(piece::Column::FirstAt)
+    };
+    select.into_model()
 }
 
 /// Messages found so far.
@@ -130,7 +173,7 @@ impl FoundMessages<'_> {
     }
 
     /// Is the limit reached by messages that nothing in `next`, or after it, can come before?
-    fn is_enough_without(&self, next: &chunk::Model) -> bool {
+    fn is_enough_without(&self, next: &Stretch) -> bool {
         if self.readings < self.query.limit {
             return false;
         }

@@ -38,7 +38,7 @@ mod tests {
         for number in 0..200 {
             world.register(&format!("pump-{number}"), r#"{"name": "Pump"}"#);
         }
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         assert_eq!(store.damages().await.unwrap(), [""; 0]);
         store.close().await;
         // Pages in the middle of the file, each with nonsense where its entries begin.

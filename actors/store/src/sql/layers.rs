@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use twinhub_domain::fleet::Layer;
 use twinhub_domain::twin::Part;
 use twinhub_domain::{EventBody, Object, Recorded};
 
 use super::entities::fleet;
 use super::rows::{self, failed};
-use super::{SqlStore, unused_layers, write};
-use crate::codec::{self, CodecError};
+use super::write::{self, WriteSql};
+use super::{SqlStore, unused_layers};
+use crate::codec::CodecError;
 use crate::layers::LayerCache;
-use crate::{Batch, StoreError};
+use crate::{Batch, StoreError, history};
 
 /// The word for them beside groups and templates.
 pub const KIND: &str = "layer";
@@ -55,11 +56,7 @@ pub async fn load(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<(),
 
 /// Writes the rows of the layers that the batch's events are the first to have. Once that is durable,
 /// [`NamedLayers::are_durable`] is to be told.
-pub async fn write(
-    store: &SqlStore,
-    sql: &DatabaseTransaction,
-    batch: &Batch,
-) -> Result<NamedLayers, StoreError> {
+pub async fn write(store: &SqlStore, sql: &impl WriteSql, batch: &Batch) -> Result<NamedLayers, StoreError> {
     let named = named(store, &batch.events);
     let mut models = Vec::with_capacity(named.fresh.len());
     for (key, (layer, _)) in &named.fresh {
@@ -105,13 +102,24 @@ impl SqlStore {
         place: i64,
         blob: &[u8],
     ) -> Result<Vec<Recorded>, StoreError> {
-        match codec::decode(blob, &self.layers) {
+        self.events_after(operation, place, blob, 0).await
+    }
+
+    /// The same with `after < seq` alone.
+    pub(super) async fn events_after(
+        &self,
+        operation: &'static str,
+        place: i64,
+        blob: &[u8],
+        after: u64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        match history::decode_block(blob, after, &self.layers) {
             // Another program has written it since the layers were read.
             Err(CodecError::Layer(_)) => load(&self.readers, &self.layers).await?,
             Ok(events) => return Ok(events),
             Err(_) => {}
         }
-        rows::events(operation, place, blob, &self.layers)
+        rows::events(operation, place, blob, after, &self.layers)
     }
 }
 
@@ -131,7 +139,7 @@ mod tests {
         let mut world = TestFleet::new();
         world.templates.put(r#"{"id": "pump", "version": 1, "tags": {"floor": "2"}}"#);
         world.register("a", r#"{"template": "pump"}"#);
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         let rows = event::Entity::find().all(&other.readers).await.unwrap();
         let mut layers = 0;
         for row in rows {

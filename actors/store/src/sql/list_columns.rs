@@ -7,11 +7,11 @@
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, Iterable, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, Iterable, QueryFilter};
 
 use super::entities::{device, tag};
 use super::rows::failed;
-use super::write;
+use super::write::{self, WriteSql};
 use crate::{StoreError, select};
 use twinhub_domain::{Json, Twin};
 
@@ -29,11 +29,11 @@ const STEERED: [C; 7] =
     [C::WakeAt, C::SilenceMs, C::LastSeen, C::UpdatedAt, C::DriftingSince, C::Status, C::Mode];
 
 /// Writes the columns for filters and order of lists.
-pub async fn devices(sql: &DatabaseTransaction, devices: Vec<device::Model>) -> Result<(), StoreError> {
+pub async fn devices(sql: &impl WriteSql, devices: Vec<device::Model>) -> Result<(), StoreError> {
     let mut before = HashMap::with_capacity(devices.len());
     for some in devices.chunks(write::AT_ONCE) {
         let numbers = some.iter().map(|row| row.number);
-        let rows = device::Entity::find().filter(C::Number.is_in(numbers)).all(sql).await;
+        let rows = device::Entity::find().filter(C::Number.is_in(numbers)).all(sql.reads()).await;
         before.extend(rows.map_err(failed(DEVICES))?.into_iter().map(|row| (row.number, row)));
     }
     let (mut waits, mut heard, mut steered, mut whole) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -67,11 +67,11 @@ pub async fn devices(sql: &DatabaseTransaction, devices: Vec<device::Model>) -> 
 }
 
 /// Writes the tags by which twins are found.
-pub async fn tags(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Result<(), StoreError> {
+pub async fn tags(sql: &impl WriteSql, twins: &[(u64, &Twin)]) -> Result<(), StoreError> {
     let mut before: HashMap<i64, Vec<tag::Model>> = HashMap::new();
     for some in twins.chunks(write::AT_ONCE) {
         let numbers = some.iter().map(|(_, twin)| twin.number.0);
-        let rows = tag::Entity::find().filter(tag::Column::Device.is_in(numbers)).all(sql).await;
+        let rows = tag::Entity::find().filter(tag::Column::Device.is_in(numbers)).all(sql.reads()).await;
         for row in rows.map_err(failed(TAGS))? {
             before.entry(row.device).or_default().push(row);
         }
@@ -91,14 +91,14 @@ pub async fn tags(sql: &DatabaseTransaction, twins: &[(u64, &Twin)]) -> Result<(
     }
     for some in gone.chunks(write::AT_ONCE) {
         let of_some = tag::Column::Device.is_in(some.iter().copied());
-        tag::Entity::delete_many().filter(of_some).exec(sql).await.map_err(failed(TAGS))?;
+        sql.run(TAGS, tag::Entity::delete_many().filter(of_some)).await?;
     }
     write::insert(sql, TAGS, new, None).await
 }
 
 /// A row that is there takes over `columns`.
 async fn columns(
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     rows: Vec<device::Model>,
     columns: impl IntoIterator<Item = C>,
 ) -> Result<(), StoreError> {

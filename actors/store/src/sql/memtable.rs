@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::select;
-use twinhub_domain::{DeviceNumber, Recorded};
+use twinhub_domain::{DeviceNumber, EventBody, Reading, Recorded, Scalar, Timestamp};
 
 /// Events in a generation, at which the next one begins. A generation in compaction is held until all of it is in
 /// order: with a million new devices at once that was most of a gigabyte, for two minutes. In tests few.
@@ -50,6 +50,8 @@ struct Generation {
 struct GenerationContent {
     batches: Vec<BatchEvents>,
     events: usize,
+    /// The size of its events in memory, as far as that is reckoned.
+    bytes: usize,
     /// The events that make the twins, by device.
     by_device: HashMap<DeviceNumber, Vec<Arc<Recorded>>>,
 }
@@ -92,12 +94,27 @@ impl Memtable {
             content.by_device.entry(event.event.number).or_default().push(Arc::clone(event));
         }
         content.events += events.len();
+        content.bytes += events.iter().map(|event| size(event)).sum::<usize>();
         content.batches.push(Arc::clone(events));
     }
 
     /// The last `seq` that was committed.
     pub fn last(&self) -> u64 {
         read(&self.0).last
+    }
+
+    /// The size of all its events in memory, as far as that is reckoned.
+    pub fn bytes(&self) -> usize {
+        read(&self.0).generations.iter().map(|generation| read(&generation.content).bytes).sum()
+    }
+
+    /// When the hub took in its first event; none where there is none.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let state = read(&self.0);
+        state.generations.iter().find_map(|generation| {
+            let content = read(&generation.content);
+            content.batches.iter().find_map(|batch| batch.first()).map(|first| first.event.received_at)
+        })
     }
 
     /// The memtable as it is now.
@@ -209,6 +226,25 @@ impl MemtableView {
 impl Generation {
     fn new(after: u64) -> Arc<Self> {
         Arc::new(Self { after, content: RwLock::default() })
+    }
+}
+
+/// About how many bytes an event takes in memory, with what its device and its place in the lists cost.
+fn size(recorded: &Recorded) -> usize {
+    /// The allocations of an event, and its pointers in the batch and by device.
+    const EVENT: usize = size_of::<Recorded>() + 64;
+    /// The name of a reading, and the allocation for a text or many digits.
+    const READING: usize = size_of::<Reading>() + 32;
+    /// Documents, commands, alarms: few, and of every size.
+    const OTHER: usize = 1_024;
+    match &recorded.event.body {
+        EventBody::Telemetry { readings, payload, .. } => {
+            let text =
+                |reading: &Reading| if let Scalar::Text(text) = &reading.value { text.len() } else { 0 };
+            let texts: usize = readings.iter().map(text).sum();
+            EVENT + readings.len() * READING + texts + payload.as_ref().map_or(0, |payload| payload.len())
+        }
+        _ => EVENT + OTHER,
     }
 }
 

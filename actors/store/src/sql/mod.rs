@@ -21,19 +21,26 @@
 //! # How it holds together
 //! - `commit` writes a batch in one transaction: its events as one row of the journal, and rows for the few changes
 //!   that are no readings. Its events stay in memory, in the `memtable`.
+//! - A transaction of a commit is gathered and sent whole to a thread that does nothing else (`write_thread`); all other
+//!   writes go through sea-orm, and turns keep them apart (`write_connection`). The log is written into the database
+//!   between commits (`checkpoints`).
 //! - Commands are rows of their own, one each, in their present state (`commands`). The columns of twins for lists are
 //!   written only where they differ (`list_columns`). A request for a command, its sending included, is a commit of half a
 //!   millisecond beside the disk's own time, and its answer one of less (`examples/command_cost.rs`).
 //! - The fleet's data is rows: few records, and one row for each device of a job (`fleet`).
 //! - Automation's data is rows, too, written where it changed (`automation`, `runs`, `alarms`, `deliveries`).
-//! - `compaction` writes the memtable's readings into chunks by device and catches the twins' rows up, behind.
-//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and memtable together. `memtable` says how each event is
-//!   met exactly once during a compaction; `compaction` says why a crash in its midst is harmless.
+//! - `compaction` writes the memtable's readings into pieces by device and catches the twins' rows up, behind, once there
+//!   are enough of them; `merging` makes chunks of the pieces, and `packing` compressed blocks of the journal's rows. All
+//!   of it goes by slices that hold the writer for a few milliseconds (`pace`).
+//! - Every read (`history`, `events`, `replay`, `devices`) is of rows and memtable together, of pieces and chunks at one
+//!   moment. `memtable` says how each event is met exactly once during a compaction; `compaction` says why a crash in its
+//!   midst is harmless.
 
 mod access;
 mod alarms;
 mod automation;
 mod certificates;
+mod checkpoints;
 mod chunks;
 mod commands;
 mod commit;
@@ -52,7 +59,11 @@ mod integrity;
 mod layers;
 mod list_columns;
 mod memtable;
+mod merging;
+mod pace;
+mod packing;
 mod page;
+mod pieces;
 mod prune;
 mod reach;
 mod replay;
@@ -61,9 +72,11 @@ mod rows;
 mod runs;
 mod sealed;
 mod sqlite;
+mod summaries;
 mod unused_layers;
 mod write;
 mod write_connection;
+mod write_thread;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
@@ -75,17 +88,24 @@ use sea_orm::{Database, DatabaseConnection};
 use tokio::sync::Mutex;
 use twinhub_migrations::{Migrator, MigratorTrait};
 
+pub use self::compaction::MemtableLimits;
+use self::entities::meta;
 use self::expiry::Expiry;
 use self::memtable::Memtable;
+use self::merging::MergeQueue;
+use self::pace::Paces;
+use self::packing::PackedPlace;
 use self::rows::failed;
 use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
+pub use self::write_thread::WriteCounts;
 use super::{
-    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, CertificateEnd, ClockDoubt, CommandPage,
-    CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts, DevicePage,
-    DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage, JobDeviceQuery,
-    JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
+    AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, BatchPlace, CertificateEnd, ClockDoubt,
+    CommandPage, CommandQuery, CommandRecord, Deadline, DeliveryPage, DeliveryQuery, DeviceDataCounts,
+    DevicePage, DevicePlace, DeviceQuery, EventQuery, FleetRecord, Head, JobCounts, JobDevicePage,
+    JobDeviceQuery, JobPlace, Replayed, RunPage, RunQuery, Store, StoreError,
 };
+use crate::batch::CommitPlaces;
 use crate::layers::LayerCache;
 use crate::seal::Seal;
 use twinhub_access::Reach;
@@ -114,6 +134,8 @@ pub struct SqlOptions {
     pub migrate: bool,
     /// The longest wait where another process has locked the database.
     pub busy_timeout: Duration,
+    /// The events that are held in memory before they are put into order.
+    pub limits: MemtableLimits,
 }
 
 /// Retention periods. They may change while the store is open.
@@ -133,7 +155,12 @@ pub struct SqlStore {
     writer: WriteConnection,
     readers: DatabaseConnection,
     memtable: Memtable,
-    layers: LayerCache,
+    limits: MemtableLimits,
+    paces: Paces,
+    merging: MergeQueue,
+    packed: PackedPlace,
+    layers: Arc<LayerCache>,
+    commit_places: CommitPlaces,
     /// A commit's answer got lost: before the next, it must be found out whether it took place.
     in_doubt: AtomicBool,
     /// One compaction at a time.
@@ -155,6 +182,7 @@ impl Default for SqlOptions {
             seal: None,
             migrate: true,
             busy_timeout: Duration::from_secs(5),
+            limits: MemtableLimits::default(),
         }
     }
 }
@@ -195,13 +223,21 @@ impl SqlStore {
             Some(seal) => sealed::check_key(&readers, seal).await.map(drop)?,
             None => {}
         }
-        let layers = LayerCache::default();
+        let layers = Arc::new(LayerCache::default());
         layers::load(&readers, &layers).await?;
         let memtable = head::load_memtable(&readers, &layers).await?;
+        let outgoing = head::meta_value(&readers, meta::OUTGOING).await?.unwrap_or_default();
+        let writer = WriteConnection::new(url, options.busy_timeout)
+            .map_err(|detail| StoreError::Failed { operation: OPEN, detail })?;
         Ok(Arc::new(Self {
-            writer: WriteConnection::new(url, options.busy_timeout),
+            writer,
+            commit_places: CommitPlaces::after(rows::uint(outgoing)),
             readers,
             memtable,
+            limits: options.limits,
+            paces: Paces::default(),
+            merging: MergeQueue::default(),
+            packed: PackedPlace::default(),
             layers,
             in_doubt: AtomicBool::new(false),
             maintaining: Mutex::new(()),
@@ -225,9 +261,32 @@ impl SqlStore {
         integrity::damages(&self.readers).await
     }
 
+    /// Counts of what commits did.
+    #[must_use]
+    pub fn write_counts(&self) -> WriteCounts {
+        self.writer.thread().counts()
+    }
+
+    /// The length of the write-ahead log after the last commit.
+    #[cfg(test)]
+    pub async fn log_pages(&self) -> i32 {
+        self.writer.thread().look(|_| write_thread::log_pages()).await.unwrap()
+    }
+
+    /// The number of messages that were written anew since the start, to merge a device's readings.
+    #[must_use]
+    pub fn rewritten(&self) -> u64 {
+        self.merging.rewritten()
+    }
+
     /// Sets the retention periods from now on.
     pub fn keep(&self, keeping: Keeping) {
         *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping; // it is whole whatever happens
+    }
+
+    /// Is there so much in memory that putting it into order must not rest?
+    fn is_behind(&self) -> bool {
+        self.memtable.bytes() / 2 > self.limits.bytes
     }
 
     fn keeping(&self) -> Keeping {
@@ -245,7 +304,7 @@ impl Store for SqlStore {
         head::head(&self.readers).await
     }
 
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: &mut Batch) -> Result<BatchPlace, StoreError> {
         commit::commit(self, batch).await
     }
 
@@ -400,7 +459,9 @@ impl Store for SqlStore {
 
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
         let _alone = self.maintaining.lock().await;
-        compaction::compact(self).await?;
+        let with_readings = compaction::compact(self, now).await?;
+        merging::merge(self, &with_readings, now).await?;
+        packing::pack(self, now).await?;
         prune::journal(self, now).await?;
         prune::readings(self, now).await?;
         expiry::expire(self, now).await?;

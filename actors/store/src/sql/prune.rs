@@ -1,19 +1,19 @@
 //! Deletes data older than its retention.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use std::ops::Range;
 
-use super::entities::{journal, meta, tombstone, twin};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use tokio::time::Instant;
+
+use super::entities::{chunk, journal, meta, piece, tombstone, twin};
 use super::rows::{failed, int, uint};
-use super::{SqlStore, chunks, head, write};
+use super::{SqlStore, head, pace, write};
 use crate::StoreError;
 use twinhub_domain::Timestamp;
 
-/// Journal rows deleted in one transaction at most; some hundred kB each.
-const ROWS_AT_ONCE: u64 = 50;
-/// Devices whose old readings are deleted in one transaction.
-const DEVICES_AT_ONCE: i64 = 1_000;
 /// A row this far in the future was written by a wrong clock.
 pub const WRONG_MS: i64 = 24 * 60 * 60 * 1000;
+const READINGS: &str = "delete old readings";
 /// Readings expire by the chunk, so there is no need to look more often.
 const READINGS_EVERY_MS: i64 = 60 * 60 * 1000;
 
@@ -25,26 +25,31 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
     // Not all is compacted, though compaction ran just before: commits go on meanwhile.
     let ordered = int(store.memtable.view().after());
     loop {
+        let at_once = store.paces.pruning.size() as u64;
         let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()
             .select_only()
             .columns([journal::Column::FirstSeq, journal::Column::LastSeq, journal::Column::At])
             .order_by_asc(journal::Column::FirstSeq)
-            .limit(ROWS_AT_ONCE)
+            .limit(at_once)
             .into_tuple()
             .all(&store.readers)
             .await
             .map_err(failed(PRUNE))?;
         let Some((first, last)) = last_old(&oldest, ordered, until, now) else { return Ok(()) };
+        let rows = oldest.iter().filter(|(first_seq, ..)| *first_seq <= first).count();
         let turn = store.writer.begin(PRUNE).await?;
+        let began = Instant::now();
         journal::Entity::delete_many()
             .filter(journal::Column::FirstSeq.lte(first))
             .exec(turn.sql())
             .await
             .map_err(failed(PRUNE))?;
         forget_tombstones(turn.sql(), last).await?;
+        store.paces.pruning.note(rows, began.elapsed());
         let done = turn.finish().await?;
         store.memtable.forget_removed(uint(last));
         drop(done);
+        pace::rest(store, began.elapsed()).await;
     }
 }
 
@@ -56,7 +61,7 @@ fn last_old(oldest: &[(i64, i64, i64)], ordered: i64, until: i64, now: Timestamp
     may_go.filter(|(.., at)| *at < until).last().map(|(first, last, _)| (*first, *last))
 }
 
-/// Deletes chunks of readings that ended before the retention, where there is one.
+/// Deletes chunks and pieces of readings that ended before the retention, where there is one.
 pub async fn readings(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     let Some(keep) = store.keeping().readings else { return Ok(()) };
     {
@@ -66,20 +71,69 @@ pub async fn readings(store: &SqlStore, now: Timestamp) -> Result<(), StoreError
         }
         *last = Some(now);
     }
-    let until = now.plus_millis(-millis(keep));
+    let until = now.plus_millis(-millis(keep)).millis();
     let last = head::largest(&store.readers, twin::Entity, twin::Column::Number).await?;
     let mut from = 0;
     while from <= last {
-        let turn = store.writer.begin("delete old readings").await?;
-        chunks::delete_old(turn.sql(), (from, from + DEVICES_AT_ONCE), until).await?;
-        drop(turn.finish().await?);
-        from += DEVICES_AT_ONCE;
+        let devices = from..from.saturating_add(int(write::AT_ONCE as u64));
+        prune_devices::<chunk::Entity>(store, CHUNKS, devices.clone(), until).await?;
+        prune_devices::<piece::Entity>(store, PIECES, devices.clone(), until).await?;
+        from = devices.end;
     }
     Ok(())
 }
 
+/// The columns of a table of readings by which they are pruned: the device, `first_seq` and `last_at`.
+type PrunedColumns<E> = [<E as EntityTrait>::Column; 3];
+const CHUNKS: PrunedColumns<chunk::Entity> =
+    [chunk::Column::Device, chunk::Column::FirstSeq, chunk::Column::LastAt];
+const PIECES: PrunedColumns<piece::Entity> =
+    [piece::Column::Device, piece::Column::FirstSeq, piece::Column::LastAt];
+
+/// Deletes rows that ended before `until`, a few at a time. They are found beside the writer.
+async fn prune_devices<E: EntityTrait>(
+    store: &SqlStore,
+    [device, first_seq, last_at]: PrunedColumns<E>,
+    devices: Range<i64>,
+    until: i64,
+) -> Result<(), StoreError> {
+    loop {
+        let at_once = store.paces.pruning.size();
+        let mut old: Vec<(i64, i64)> = E::find()
+            .filter(device.is_in(devices.clone()))
+            .filter(last_at.lt(until))
+            .select_only()
+            .columns([device, first_seq])
+            .limit(at_once as u64)
+            .into_tuple()
+            .all(&store.readers)
+            .await
+            .map_err(failed(READINGS))?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        old.sort_unstable();
+        let write = async |sql: &DatabaseTransaction| {
+            for of_one in old.chunk_by(|one, other| one.0 == other.0) {
+                let Some((number, _)) = of_one.first() else { continue };
+                E::delete_many()
+                    .filter(device.eq(*number))
+                    .filter(first_seq.is_in(of_one.iter().map(|(_, seq)| *seq)))
+                    .exec(sql)
+                    .await
+                    .map_err(failed(READINGS))?;
+            }
+            Ok(())
+        };
+        store.paces.pruning.write(store, READINGS, old.len(), write).await?;
+        if old.len() < at_once {
+            return Ok(());
+        }
+    }
+}
+
 /// The number of a device that nothing else remembers must not be given again.
-async fn forget_tombstones(sql: &sea_orm::DatabaseTransaction, until: i64) -> Result<(), StoreError> {
+async fn forget_tombstones(sql: &DatabaseTransaction, until: i64) -> Result<(), StoreError> {
     const FORGET: &str = "forget removed devices";
     let gone: Option<i64> = tombstone::Entity::find()
         .filter(tombstone::Column::Seq.lte(until))
@@ -121,14 +175,15 @@ mod tests {
         let fixture = SqlFixture::new();
         let store = fixture.open().await;
         let mut world = TestFleet::new();
+        let now = world.now;
         let mut commit = async |value: i64| {
             world.tell("a", &format!(r#"{{"t": {value}}}"#));
-            let batch: Batch = world.batch();
-            store.commit(&batch).await.unwrap();
+            let mut batch: Batch = world.batch();
+            store.commit(&mut batch).await.unwrap();
             world.number("a")
         };
         commit(1).await;
-        compact(&store).await.unwrap();
+        compact(&store, now).await.unwrap();
         let device = commit(2).await;
         let later = Timestamp::from_millis(crate::contract::support::NOON + 400 * WRONG_MS);
         let values = async |store: &SqlStore| {
@@ -143,7 +198,7 @@ mod tests {
         assert_eq!(rows().await, 1, "what is in compact goes, and nothing else");
         assert_eq!(values(&store).await, both);
         assert_eq!(values(&*fixture.open().await).await, both, "also after a crash");
-        compact(&store).await.unwrap();
+        compact(&store, now).await.unwrap();
         journal(&store, later).await.unwrap();
         assert_eq!(rows().await, 0);
         assert_eq!(values(&store).await, both);

@@ -37,8 +37,8 @@ pub async fn replay(store: &SqlStore, after: u64, up_to: u64, limit: usize) -> R
         if uint(row.last_seq) <= after {
             continue;
         }
-        for recorded in store.events(REPLAY, row.first_seq, &row.body).await? {
-            if recorded.seq > after && recorded.seq <= up_to && view.is_visible(&recorded) {
+        for recorded in store.events_after(REPLAY, row.first_seq, &row.body, after).await? {
+            if recorded.seq <= up_to && view.is_visible(&recorded) {
                 events.push(Arc::new(recorded));
             }
         }

@@ -5,10 +5,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::entities::{command, device, twin};
-use crate::codec;
 use crate::codec::CodecError;
 use crate::layers::LayerCache;
-use crate::{CommandRecord, Deadline, StoreError, select};
+use crate::{CommandRecord, Deadline, StoreError, history, select};
 use twinhub_domain::{DeviceId, DeviceNumber, Recorded, Timestamp, Twin};
 
 /// `last_seen` of a twin that was never heard: before everything, in every database.
@@ -123,22 +122,25 @@ pub fn from_json<T: DeserializeOwned>(
         .map_err(|error| StoreError::Damaged { operation, detail: format!("{}: {error}", place()) })
 }
 
-/// The events in a blob; `operation` and `place` are for the error.
+/// The events in a blob with `after < seq`; `operation` and `place` are for the error.
 pub fn events(
     operation: &'static str,
     place: i64,
     blob: &[u8],
+    after: u64,
     layers: &LayerCache,
 ) -> Result<Vec<Recorded>, StoreError> {
-    codec::decode(blob, layers).map_err(|error: CodecError| StoreError::Damaged {
-        operation,
-        detail: format!("at {place}: {error}"),
-    })
+    history::decode_block(blob, after, layers).map_err(damaged(operation, place))
 }
 
-/// The messages in a chunk of readings: they name no layers.
+/// The messages in a chunk or a piece.
 pub fn messages(operation: &'static str, place: i64, blob: &[u8]) -> Result<Vec<Recorded>, StoreError> {
-    events(operation, place, blob, &LayerCache::default())
+    history::decode_chunk(blob).map_err(damaged(operation, place))
+}
+
+/// Stored bytes that make no sense.
+pub fn damaged(operation: &'static str, place: i64) -> impl Fn(CodecError) -> StoreError + Copy {
+    move |error| StoreError::Damaged { operation, detail: format!("at {place}: {error}") }
 }
 
 /// Databases have no unsigned numbers; nobody counts to 2^63.

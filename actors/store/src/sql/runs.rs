@@ -5,17 +5,15 @@ mod parts;
 use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement};
-use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
-    Select,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::entities::{meta, run, run_device};
 use super::rows::{self, failed};
-use super::{SqlStore, head, page, write};
+use super::write::{self, WriteSql};
+use super::{SqlStore, head, page};
 use crate::{RunPage, RunPlace, RunQuery, StoreError, select};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
-use twinhub_domain::{DeviceNumber, Timestamp};
+use twinhub_domain::{DeviceNumber, Timestamp, Twin};
 
 use run::Column as C;
 use run_device::Column as P;
@@ -103,11 +101,12 @@ pub async fn last_runs(store: &SqlStore, rules: &[RuleId]) -> Result<Vec<RunEntr
     Ok(last)
 }
 
-/// Writes runs, each once; `is_gone` is true of removed devices. The values of its beginning stay as they were written
+/// Writes runs, each once, with a batch of these `twins`; `is_gone` is true of removed devices. The values of its beginning stay as they were written
 /// first.
 pub async fn write(
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     runs: impl Iterator<Item = &RunEntry>,
+    twins: &[(u64, &Twin)],
     is_gone: impl Fn(DeviceNumber) -> bool,
 ) -> Result<(), StoreError> {
     let runs: Vec<&RunEntry> = runs.collect();
@@ -115,7 +114,7 @@ pub async fn write(
         return Ok(());
     }
     let seqs = seqs(sql, &runs).await?;
-    parts::write(sql, &runs, &seqs, &is_gone).await?;
+    parts::write(sql, &runs, &seqs, twins, &is_gone).await?;
     let (mut telling, mut dull) = (Vec::new(), Vec::new());
     for entry in runs {
         let number = if is_gone(entry.number) { select::NOBODY } else { entry.number };
@@ -130,7 +129,7 @@ pub async fn write(
 }
 
 /// The `seq` of each of these runs: the one that it has, or for a new one the next.
-async fn seqs(sql: &DatabaseTransaction, runs: &[&RunEntry]) -> Result<HashMap<RunId, i64>, StoreError> {
+async fn seqs(sql: &impl WriteSql, runs: &[&RunEntry]) -> Result<HashMap<RunId, i64>, StoreError> {
     let mut known = HashMap::with_capacity(runs.len());
     for some in runs.chunks(write::AT_ONCE) {
         let found: Vec<(Vec<u8>, i64)> = run::Entity::find()
@@ -138,12 +137,12 @@ async fn seqs(sql: &DatabaseTransaction, runs: &[&RunEntry]) -> Result<HashMap<R
             .select_only()
             .columns([C::Id, C::Seq])
             .into_tuple()
-            .all(sql)
+            .all(sql.reads())
             .await
             .map_err(failed(WRITE))?;
         known.extend(found);
     }
-    let before = head::meta_value(sql, meta::RUN_SEQ).await?.unwrap_or_default();
+    let before = head::meta_value(sql.reads(), meta::RUN_SEQ).await?.unwrap_or_default();
     let mut last = before;
     let mut seqs = HashMap::with_capacity(runs.len());
     for entry in runs {
@@ -160,15 +159,13 @@ async fn seqs(sql: &DatabaseTransaction, runs: &[&RunEntry]) -> Result<HashMap<R
 }
 
 /// Removes a device: the runs that it fired are no device's then.
-pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
+pub async fn forget(sql: &impl WriteSql, device: i64) -> Result<(), StoreError> {
     const FORGET: &str = "remove device";
-    run::Entity::update_many()
+    let fired = run::Entity::update_many()
         .col_expr(C::Device, 0i64.into())
         .filter(C::Device.eq(device))
-        .filter(C::Id.in_subquery(parts::of(device)))
-        .exec(sql)
-        .await
-        .map_err(failed(FORGET))?;
+        .filter(C::Id.in_subquery(parts::of(device)));
+    sql.run(FORGET, fired).await?;
     parts::forget(sql, device).await
 }
 

@@ -226,7 +226,7 @@ mod tests {
                     }),
                 }
             }
-            store.commit(&world.batch()).await.unwrap();
+            store.commit(&mut world.batch()).await.unwrap();
             drop(store);
             assert!(written(&folder).values().all(|body| body.starts_with('{')), "{kinds:?}");
 
@@ -261,7 +261,7 @@ mod tests {
         world.automation.deliveries.push(samples::delivery(1, samples::run_id(1)));
         store.put_user(&samples::user(1, "ann"), &[]).await.unwrap();
         world.register("pump", &format!(r#"{{"token_hash": "{}"}}"#, old.token("t0ken")));
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         let key = TokenKey::Named(old.ids().next().unwrap());
         let expected = TokenKeys { keys: BTreeSet::from([key]), devices: 1 };
         assert_eq!(store.token_keys().await.unwrap(), expected);
@@ -310,7 +310,7 @@ mod tests {
         let old_until = Some(world.now.plus_millis(60_000));
         let change = TokenChange::Make { hash, broker_hash: "".into(), old_until };
         world.input("pump", Input::SetToken(change));
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         let all = [named(first), named(second), named(third), TokenKey::Plain];
         let expected = TokenKeys { keys: BTreeSet::from(all), devices: 2 };
         assert_eq!(store.token_keys().await.unwrap(), expected);
@@ -320,7 +320,7 @@ mod tests {
         world.input("pump", Input::SetToken(TokenChange::End));
         let claim = format!(r#"{{"name": "Mine", "claim_code": "{code}"}}"#);
         world.register("lamp", &claim);
-        store.commit(&world.batch()).await.unwrap();
+        store.commit(&mut world.batch()).await.unwrap();
         let expected = TokenKeys { keys: BTreeSet::from([TokenKey::Plain]), devices: 0 };
         assert_eq!(store.token_keys().await.unwrap(), expected);
     }

@@ -1,10 +1,12 @@
 //! Code for SQLite alone.
 
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use sea_orm::sea_query::extension::sqlite::SqliteExpr;
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ColumnTrait, ConnectOptions, SqliteTransactionMode, TransactionOptions};
 use twinhub_domain::IdPattern;
 
@@ -19,6 +21,29 @@ const READER_CACHE: &str = "-1024";
 /// Statements that write the last few rows of many differ by how many, and are seldom met again; only a few are cached:
 /// full ones and those of the hot path are among the last used.
 const CACHED_STATEMENTS: usize = 16;
+
+/// Commits are not to wait for a checkpoint, see `checkpoints`: within a commit SQLite begins one only where the log is
+/// four times as long as usual.
+const AUTOCHECKPOINT_PAGES: &str = "4000";
+
+/// The settings of connections that write beside sea-orm's, alike.
+pub const WRITER_PRAGMAS: [(&str, &str); 6] = [
+    ("foreign_keys", "ON"),
+    ("journal_mode", "WAL"),
+    ("synchronous", "FULL"),
+    ("journal_size_limit", LOG_BYTES),
+    ("cache_size", WRITER_CACHE),
+    ("wal_autocheckpoint", AUTOCHECKPOINT_PAGES),
+];
+
+/// The file of the database at `url`.
+///
+/// # Errors
+/// The URL is none of SQLite's.
+pub fn file(url: &str) -> Result<PathBuf, String> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|error| error.to_string())?;
+    Ok(options.get_filename().to_owned())
+}
 
 /// Is `url` a SQLite database that more than one connection can see?
 pub fn check_url(url: &str) -> Result<(), &'static str> {
@@ -62,6 +87,7 @@ fn connections(url: &str, count: u32, cache: &'static str, busy_timeout: Duratio
                 .busy_timeout(busy_timeout)
                 .pragma("journal_size_limit", LOG_BYTES)
                 .pragma("cache_size", cache)
+                .pragma("wal_autocheckpoint", AUTOCHECKPOINT_PAGES)
                 .statement_cache_capacity(CACHED_STATEMENTS)
         });
     options
@@ -88,11 +114,16 @@ mod tests {
     use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseConnection, Statement, TransactionTrait};
     use tempfile::TempDir;
 
+    use std::time::Duration;
+
+    use crate::sql::write_thread::open;
     use crate::sql::{SqlOptions, SqlStore};
+
+    const PRAGMAS: [&str; 4] = ["synchronous", "journal_mode", "page_size", "journal_size_limit"];
 
     async fn pragmas(sql: &impl ConnectionTrait) -> Vec<String> {
         let mut found = Vec::new();
-        for name in ["synchronous", "journal_mode", "page_size", "journal_size_limit"] {
+        for name in PRAGMAS {
             let asked = Statement::from_string(DatabaseBackend::Sqlite, format!("PRAGMA {name}"));
             let row = sql.query_one_raw(asked).await.unwrap().unwrap();
             let text = row.try_get_by::<String, _>(0);
@@ -119,5 +150,20 @@ mod tests {
         drop(held);
         let turn = store.writer.begin("look").await.unwrap();
         assert_eq!(pragmas(turn.sql()).await, [FULL, "wal", "8192", "67108864"]);
+        drop(turn);
+        let commits = store.writer.thread().look(|sql| PRAGMAS.map(|name| pragma(sql, name))).await.unwrap();
+        assert_eq!(commits, [FULL, "wal", "8192", "67108864"]);
+        let checkpoints = open(&folder.path().join("twinhub.db"), Duration::ZERO).unwrap();
+        assert_eq!(PRAGMAS.map(|name| pragma(&checkpoints, name)), [FULL, "wal", "8192", "67108864"]);
+    }
+
+    fn pragma(sql: &rusqlite::Connection, name: &str) -> String {
+        let value =
+            sql.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
+        match value {
+            rusqlite::types::Value::Text(text) => text,
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            other => panic!("{name} is {other:?}"),
+        }
     }
 }

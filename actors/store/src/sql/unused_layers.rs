@@ -15,7 +15,8 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 use super::entities::{event, fleet, meta};
 use super::layers::KIND;
 use super::rows::{failed, int, uint};
-use super::{SqlStore, events, head, write};
+use super::write::{self, WriteSql};
+use super::{SqlStore, events, head};
 use crate::layers::LayerCache;
 use crate::{StoreError, codec};
 use twinhub_domain::{EventKind, Timestamp};
@@ -70,13 +71,10 @@ pub async fn load(sql: &impl ConnectionTrait, layers: &LayerCache) -> Result<(),
 }
 
 /// The layers of these names are used again: they lose their marks with the batch.
-pub async fn unmark(sql: &impl ConnectionTrait, names: &[Box<str>]) -> Result<(), StoreError> {
+pub async fn unmark(sql: &impl WriteSql, names: &[Box<str>]) -> Result<(), StoreError> {
     for some in names.chunks(write::AT_ONCE) {
-        meta::Entity::delete_many()
-            .filter(meta::Column::Name.is_in(some.iter().map(|name| mark(name))))
-            .exec(sql)
-            .await
-            .map_err(failed(UNUSED))?;
+        let of_some = meta::Column::Name.is_in(some.iter().map(|name| mark(name)));
+        sql.run(UNUSED, meta::Entity::delete_many().filter(of_some)).await?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::http::extract::paging::link;
 use crate::http::gzip::GzipStream;
 use crate::http::problem::ApiError;
 use crate::http::reply::summary;
-use crate::http::turns::TurnKind;
+use crate::http::turns::{Turn, TurnKind};
 use crate::http::warnings;
 
 /// Devices that are read and sent at once.
@@ -45,12 +45,14 @@ struct WholeList {
     gzip: Option<GzipStream>,
     /// A device stands in it already.
     has_items: bool,
+    /// The caller's place among such lists, until all of it is sent.
+    _turn: Turn,
 }
 
 /// Answers with all devices that `find` asks for.
 ///
 /// # Errors
-/// They cannot be found, or not read.
+/// They cannot be found, or not read; or too many such lists go on.
 pub(super) async fn answer(
     request: &HttpRequest,
     params: &[(String, String)],
@@ -62,6 +64,7 @@ pub(super) async fn answer(
         && find.sort.is_none()
         && find.query.sort == DeviceSort::Number
         && find.query.is_for_lists();
+    let turn = access.state.turns.whole_list(access, request).await?;
     // The first devices are read before the answer begins, so that a store that fails is still an error.
     let (left, first, total) = if is_by_number {
         let mut query = DeviceQuery { limit: AT_ONCE as u64, ..find.query };
@@ -69,10 +72,7 @@ pub(super) async fn answer(
         let is_more = go_on_behind(&mut query, &twins);
         (is_more.then(|| DevicesLeft::Numbers(Box::new(query))), twins, total)
     } else {
-        let _turn = match find.filter {
-            Some(_) => Some(access.state.turns.wait(TurnKind::Search, access, request).await?),
-            None => None,
-        };
+        let _search = access.state.turns.wait(TurnKind::Search, access, request).await?;
         let filter = find.filter.clone();
         let AllFoundDevices { devices, warnings } = access.ask(OrderDevices(find)).await??;
         warnings::set_header(&mut response, &warnings);
@@ -90,8 +90,8 @@ pub(super) async fn answer(
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
     response.content_type("application/json");
-    let mut list =
-        WholeList { access: access.clone(), left: left.unwrap_or_default(), gzip, has_items: false };
+    let (access, left) = (access.clone(), left.unwrap_or_default());
+    let mut list = WholeList { access, left, gzip, has_items: false, _turn: turn };
     if list.is_over() {
         let mut text = list.written(&first, true);
         text.push(']');

@@ -1,5 +1,8 @@
 //! The alerts of a comparison as alarms of the hub: raised on the device whose reading is far off, and cleared with the
-//! first comparison in which it is not.
+//! first comparison in which that device's own is not. Which sensor spoke last does not matter to the alarms of the others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tracing::warn;
 use twinhub_actors::HubError;
@@ -13,10 +16,11 @@ use twinhub_mqtt::dialects::cloud_backend::id_of_sensor;
 use twinhub_store::{AlarmQuery, StoreError};
 
 use super::ComparedReading;
+use crate::dialects::cloud_backend::index::TimedReading;
 use crate::http::Access;
 
-/// Active alarms of one type that are looked at: one on each device that was the newest once.
-const MOST: u64 = 100;
+/// Active alarms that are read at once: one on each device that was the newest once.
+const AT_ONCE: u64 = 100;
 
 /// The reason why the alarms are not as the comparison says.
 #[derive(Debug, thiserror::Error)]
@@ -27,41 +31,84 @@ enum AlarmFault {
     Store(#[from] StoreError),
 }
 
-/// Has the alarms be as the comparison says, and say where the weather is simulated. The answer does not wait for better times: the next comparison tries again.
-pub(super) async fn tell(access: &Access, compared: &[ComparedReading], is_simulated: bool) {
+/// Has the alarms be as the comparison says, `newest` being the newest reading of each sensor, and say where the weather is
+/// simulated. The answer does not wait for better times: the next comparison tries again.
+pub(super) async fn tell(
+    access: &Access,
+    compared: &[ComparedReading],
+    newest: &[Arc<TimedReading>],
+    is_simulated: bool,
+) {
     let hub = access.state.hub().of(Caller::Program, Source::Hub);
     for one in compared {
-        if let Err(error) = settle(&hub, one, is_simulated).await {
+        if let Err(error) = settle(&hub, one, newest, is_simulated).await {
             warn!(%error, alarm_type = one.quantity.alert, "an alert of the weather is no alarm");
         }
     }
 }
 
-async fn settle(hub: &Grant, compared: &ComparedReading, is_simulated: bool) -> Result<(), AlarmFault> {
-    let alarm_type = compared.quantity.alert;
-    let query = AlarmQuery {
-        active: Some(true),
-        alarm_type: Some(alarm_type.into()),
-        limit: MOST,
-        ..AlarmQuery::default()
-    };
-    let active = hub.ask(ListAlarms(query)).await??.alarms;
-    let severity = compared.difference.and_then(|difference| compared.quantity.severity(difference));
-    let sensor = compared.newest.as_ref().and_then(|timed| id_of_sensor(&timed.reading.sensor_id).ok());
-    let wanted = sensor.zip(severity);
-    let is_wanted =
-        |alarm: &Alarm| wanted.as_ref().is_some_and(|(device, _)| alarm.originator.device() == Some(device));
+/// Settles the alarms of the device that was compared, and of those that have one already: each by its own newest reading.
+async fn settle(
+    hub: &Grant,
+    compared: &ComparedReading,
+    newest: &[Arc<TimedReading>],
+    is_simulated: bool,
+) -> Result<(), AlarmFault> {
+    let quantity = compared.quantity;
+    let active = active(hub, quantity.alert).await?;
     // An alarm that a rule has raised is the rule's.
-    for alarm in active.iter().filter(|alarm| alarm.rule.is_none() && !is_wanted(alarm)) {
-        let (of, alarm_type) = (alarm.originator.clone(), alarm.alarm_type.clone());
-        hub.change(|reply| ClearType { of, alarm_type, cause: hub.cause(), reply }).await?;
+    let own = active.iter().filter(|alarm| alarm.rule.is_none());
+    let mut devices: BTreeSet<DeviceId> =
+        own.filter_map(|alarm| alarm.originator.device().cloned()).collect();
+    devices.extend(compared.newest.as_deref().and_then(device_of));
+    for device in devices {
+        let last = newest.iter().find(|timed| {
+            *timed.reading.sensor_type == *quantity.name && device_of(timed).as_ref() == Some(&device)
+        });
+        let judged = ComparedReading::of((last.cloned(), quantity), compared.weather);
+        let severity = judged.difference.and_then(|difference| quantity.severity(difference));
+        let of = Originator::Device(device.clone());
+        let mut active = active.iter().filter(|alarm| alarm.originator == of);
+        match severity {
+            None => {
+                if active.any(|alarm| alarm.rule.is_none()) {
+                    let alarm_type = quantity.alert.into();
+                    hub.change(|reply| ClearType { of, alarm_type, cause: hub.cause(), reply }).await?;
+                }
+            }
+            Some(severity) if active.any(|alarm| alarm.severity == severity) => {}
+            Some(severity) => {
+                if let Some(number) = number(hub, &device).await? {
+                    raise(hub, &judged, device, number, severity, is_simulated).await?;
+                }
+            }
+        }
     }
-    let Some((device, severity)) = wanted.clone() else { return Ok(()) };
-    let is_raised = active.iter().any(|alarm| is_wanted(alarm) && alarm.severity == severity);
-    match number(hub, &device).await? {
-        Some(number) if !is_raised => raise(hub, compared, device, number, severity, is_simulated).await,
-        _ => Ok(()),
+    Ok(())
+}
+
+/// The active alarms of this type.
+async fn active(hub: &Grant, alarm_type: &str) -> Result<Vec<Alarm>, AlarmFault> {
+    let mut active = Vec::new();
+    loop {
+        let query = AlarmQuery {
+            active: Some(true),
+            alarm_type: Some(alarm_type.into()),
+            offset: active.len() as u64,
+            limit: AT_ONCE,
+            ..AlarmQuery::default()
+        };
+        let page = hub.ask(ListAlarms(query)).await??.alarms;
+        let is_last = (page.len() as u64) < AT_ONCE;
+        active.extend(page);
+        if is_last {
+            return Ok(active);
+        }
     }
+}
+
+fn device_of(timed: &TimedReading) -> Option<DeviceId> {
+    id_of_sensor(&timed.reading.sensor_id).ok()
 }
 
 async fn raise(

@@ -1,7 +1,7 @@
 //! The sensors that the hub knows, with their newest readings, the last message of each topic, and the counts and
 //! anomalies of a week. Made of the events in order and of what the store has from before.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use twinhub_domain::{DeviceId, Timestamp};
@@ -9,11 +9,17 @@ use twinhub_mqtt::dialects::cloud_backend::CloudReading;
 
 use super::tally::{ReadingCount, ReadingTally, WEEK_MS};
 
-/// The anomalies of a sensor that are kept: as many as an answer has at most.
+/// The anomalies of a device that are kept: as many as an answer has at most.
 const MOST_ANOMALIES: usize = 500;
-/// The topics of a sensor whose last messages are kept: payloads may name another sensor than their topic.
+/// The anomalies of all devices that are kept.
+const MOST_ANOMALIES_OF_ALL: usize = 100_000;
+/// The topics of a device whose last messages are kept: payloads may name another sensor than their topic.
 const MOST_TOPICS: usize = 100;
-/// The origins and protocols of a sensor that are counted by themselves.
+/// Bytes of all payloads that are kept: the oldest messages are without theirs beyond.
+const MOST_PAYLOAD_BYTES: usize = 64 << 20;
+/// The types of a device that are kept, those heard last: more than a twin has room for.
+const MOST_TYPES: usize = 250;
+/// The origins and protocols that are counted by themselves, beside the first of each type, for all types of a device.
 const MOST_SOURCES: usize = 50;
 /// The name of those beyond.
 const OTHER: &str = "other";
@@ -30,16 +36,37 @@ pub struct TimedReading {
 /// Everything known of the sensors.
 #[derive(Debug, Default)]
 pub(super) struct SensorBook {
-    devices: HashMap<DeviceId, BTreeMap<Box<str>, SensorEntry>>,
+    devices: HashMap<DeviceId, DeviceEntry>,
+    /// The anomalies of all devices, the oldest first.
+    anomalies: BTreeSet<(Timestamp, u64, DeviceId)>,
+    payloads: KeptPayloads,
+}
+
+/// A device that is one sensor, or several of different types.
+#[derive(Debug, Default)]
+struct DeviceEntry {
+    sensors: BTreeMap<Box<str>, SensorEntry>,
+    /// The last message of each topic.
+    live: BTreeMap<String, Arc<TimedReading>>,
+    anomalies: BTreeMap<(Timestamp, u64), Arc<TimedReading>>,
+}
+
+/// The messages whose payloads are kept, and how many bytes these have together.
+#[derive(Debug, Default)]
+struct KeptPayloads {
+    bytes: usize,
+    /// The oldest first, by the topic.
+    messages: BTreeSet<(u64, DeviceId, String)>,
 }
 
 /// A sensor: one type of one device.
 #[derive(Debug, Default)]
 struct SensorEntry {
+    /// Without its payload.
     newest: Option<Arc<TimedReading>>,
-    live: BTreeMap<String, Arc<TimedReading>>,
     tallies: HashMap<SourceName, ReadingTally>,
-    anomalies: BTreeMap<(Timestamp, u64), Arc<TimedReading>>,
+    /// The number of the last message.
+    heard: u64,
 }
 
 /// The source of readings.
@@ -64,24 +91,19 @@ pub struct SensorStats {
 impl SensorBook {
     /// Takes in a reading as it comes.
     pub(super) fn hear(&mut self, device: &DeviceId, heard: TimedReading, now: Timestamp) {
-        let source = SourceName::of(&heard.reading);
-        let (at, anomaly) = (heard.at, heard.reading.anomaly);
+        let bare = heard.without_payload();
+        let (at, anomaly) = (bare.at, bare.reading.anomaly);
+        self.keep(device, heard, Arc::clone(&bare));
+        self.count(device, &bare.reading.sensor_type, SourceName::of(&bare.reading), (at, anomaly), now);
         if anomaly {
-            self.note_anomaly(device, heard.clone(), now);
+            self.keep_anomaly(device, bare, now);
         }
-        let heard = Arc::new(heard);
-        let entry = self.entry(device, &heard.reading.sensor_type);
-        entry.count(source, at, anomaly, now);
-        entry.keep_live(&heard);
-        entry.keep_newest(heard);
     }
 
     /// Takes in the newest reading of a sensor, which came before.
     pub(super) fn recall(&mut self, device: &DeviceId, newest: TimedReading) {
-        let newest = Arc::new(newest);
-        let entry = self.entry(device, &newest.reading.sensor_type);
-        entry.keep_live(&newest);
-        entry.keep_newest(newest);
+        let bare = newest.without_payload();
+        self.keep(device, newest, bare);
     }
 
     /// Counts a reading that came before.
@@ -90,29 +112,75 @@ impl SensorBook {
         device: &DeviceId,
         sensor_type: &str,
         source: SourceName,
-        at: Timestamp,
-        anomaly: bool,
+        (at, anomaly): (Timestamp, bool),
         now: Timestamp,
     ) {
-        self.entry(device, sensor_type).count(source, at, anomaly, now);
+        if let Some(entry) = self.devices.get_mut(device) {
+            entry.count(sensor_type, source, (at, anomaly), now);
+        }
     }
 
-    /// Keeps an anomaly, as long as it is one of the last of its sensor and of this week.
-    pub(super) fn note_anomaly(&mut self, device: &DeviceId, mut found: TimedReading, now: Timestamp) {
-        found.reading.raw = None; // no list of them shows it
-        let anomalies = &mut self.entry(device, &found.reading.sensor_type).anomalies;
-        anomalies.insert((found.at, found.id), Arc::new(found));
+    /// Keeps an anomaly, as long as it is one of the last of its device and of this week.
+    pub(super) fn note_anomaly(&mut self, device: &DeviceId, found: &TimedReading, now: Timestamp) {
+        self.keep_anomaly(device, found.without_payload(), now);
+    }
+
+    fn keep_anomaly(&mut self, device: &DeviceId, found: Arc<TimedReading>, now: Timestamp) {
+        let Some(entry) = self.devices.get_mut(device) else { return };
+        self.anomalies.insert((found.at, found.id, device.clone()));
+        entry.anomalies.insert((found.at, found.id), found);
         let oldest = (now.plus_millis(-WEEK_MS), 0);
-        while anomalies.first_key_value().is_some_and(|(key, _)| *key < oldest)
-            || anomalies.len() > MOST_ANOMALIES
+        while entry.anomalies.len() > MOST_ANOMALIES
+            || entry.anomalies.first_key_value().is_some_and(|(key, _)| *key < oldest)
         {
-            anomalies.pop_first();
+            let Some(((at, id), _)) = entry.anomalies.pop_first() else { break };
+            self.anomalies.remove(&(at, id, device.clone()));
+        }
+        while self.anomalies.len() > MOST_ANOMALIES_OF_ALL {
+            let Some((at, id, device)) = self.anomalies.pop_first() else { break };
+            if let Some(entry) = self.devices.get_mut(&device) {
+                entry.anomalies.remove(&(at, id));
+            }
+        }
+    }
+
+    /// Keeps a reading as the newest of its sensor, and as the last message of its topic, where it is that.
+    fn keep(&mut self, device: &DeviceId, heard: TimedReading, bare: Arc<TimedReading>) {
+        let entry = self.devices.entry(device.clone()).or_default();
+        entry.sensor(&bare.reading.sensor_type, bare.id).keep_newest(bare);
+        // The last to come counts, whatever its time.
+        let topic = heard.reading.topic_key();
+        if entry.live.get(&topic).is_some_and(|last| last.id > heard.id) {
+            return;
+        }
+        let heard = Arc::new(heard);
+        if let Some(before) = entry.live.insert(topic.clone(), Arc::clone(&heard)) {
+            self.payloads.let_go(device, &topic, &before);
+        }
+        self.payloads.bind(device, topic, &heard);
+        if entry.live.len() > MOST_TOPICS {
+            let oldest = entry.live.iter().min_by_key(|(_, last)| last.id).map(|(topic, _)| topic.clone());
+            if let Some((topic, last)) = oldest.and_then(|topic| entry.live.remove_entry(&topic)) {
+                self.payloads.let_go(device, &topic, &last);
+            }
+        }
+        while let Some((device, topic)) = self.payloads.too_many() {
+            if let Some(last) = self.devices.get_mut(&device).and_then(|entry| entry.live.get_mut(&topic)) {
+                self.payloads.bytes -= last.payload_bytes();
+                *last = last.without_payload();
+            }
         }
     }
 
     /// The device is gone with all it had.
     pub(super) fn forget(&mut self, device: &DeviceId) {
-        self.devices.remove(device);
+        let Some(entry) = self.devices.remove(device) else { return };
+        for (topic, last) in &entry.live {
+            self.payloads.let_go(device, topic, last);
+        }
+        for (at, id) in entry.anomalies.into_keys() {
+            self.anomalies.remove(&(at, id, device.clone()));
+        }
     }
 
     /// The devices.
@@ -131,7 +199,7 @@ impl SensorBook {
     /// The last message of each topic, by the topic's name.
     pub(super) fn live(&self, reached: ReachedDevices<'_>) -> BTreeMap<String, Arc<TimedReading>> {
         let mut live: BTreeMap<String, Arc<TimedReading>> = BTreeMap::new();
-        for (key, reading) in self.sensors(reached).flat_map(|(_, sensor)| &sensor.live) {
+        for (key, reading) in self.reached(reached).flat_map(|entry| &entry.live) {
             // Two sensors may have been told of on one topic.
             if live.get(key).is_none_or(|other| other.id < reading.id) {
                 live.insert(key.clone(), Arc::clone(reading));
@@ -152,8 +220,8 @@ impl SensorBook {
             return Vec::new();
         }
         let mut found: Vec<_> = self
-            .sensors(reached)
-            .flat_map(|(_, sensor)| sensor.anomalies.range((from, 0)..=(to, u64::MAX)).rev().take(limit))
+            .reached(reached)
+            .flat_map(|entry| entry.anomalies.range((from, 0)..=(to, u64::MAX)).rev().take(limit))
             .map(|(_, reading)| Arc::clone(reading))
             .collect();
         found.sort_unstable_by_key(|reading| std::cmp::Reverse((reading.at, reading.id)));
@@ -183,23 +251,50 @@ impl SensorBook {
         &'a self,
         reached: ReachedDevices<'a>,
     ) -> impl Iterator<Item = (&'a Box<str>, &'a SensorEntry)> {
-        let is_reached = move |device: &DeviceId| reached.is_none_or(|these| these.contains(device));
-        self.devices.iter().filter(move |(device, _)| is_reached(device)).flat_map(|(_, sensors)| sensors)
+        self.reached(reached).flat_map(|entry| &entry.sensors)
     }
 
-    fn entry(&mut self, device: &DeviceId, sensor_type: &str) -> &mut SensorEntry {
-        let sensors = self.devices.entry(device.clone()).or_default();
-        sensors.entry(sensor_type.into()).or_default()
+    fn reached<'a>(&'a self, reached: ReachedDevices<'a>) -> impl Iterator<Item = &'a DeviceEntry> {
+        let is_reached = move |device: &DeviceId| reached.is_none_or(|these| these.contains(device));
+        self.devices.iter().filter(move |(device, _)| is_reached(device)).map(|(_, entry)| entry)
+    }
+}
+
+impl DeviceEntry {
+    /// The sensor of this type, which is heard in message `id`. Where there are too many, the one that was heard longest ago
+    /// goes.
+    fn sensor(&mut self, sensor_type: &str, id: u64) -> &mut SensorEntry {
+        if self.sensors.len() >= MOST_TYPES && !self.sensors.contains_key(sensor_type) {
+            let oldest = self.sensors.iter().min_by_key(|(_, sensor)| sensor.heard);
+            let oldest = oldest.map(|(sensor_type, _)| sensor_type.clone());
+            oldest.and_then(|sensor_type| self.sensors.remove(&sensor_type));
+        }
+        let sensor = self.sensors.entry(sensor_type.into()).or_default();
+        sensor.heard = sensor.heard.max(id);
+        sensor
+    }
+
+    fn count(
+        &mut self,
+        sensor_type: &str,
+        source: SourceName,
+        (at, anomaly): (Timestamp, bool),
+        now: Timestamp,
+    ) {
+        let more =
+            || -> usize { self.sensors.values().map(|sensor| sensor.tallies.len().saturating_sub(1)).sum() };
+        let is_one_more = self
+            .sensors
+            .get(sensor_type)
+            .is_some_and(|sensor| !sensor.tallies.is_empty() && !sensor.tallies.contains_key(&source));
+        let source = if is_one_more && more() >= MOST_SOURCES { SourceName::other() } else { source };
+        if let Some(sensor) = self.sensors.get_mut(sensor_type) {
+            sensor.tallies.entry(source).or_default().count(at, anomaly, now);
+        }
     }
 }
 
 impl SensorEntry {
-    fn count(&mut self, source: SourceName, at: Timestamp, anomaly: bool, now: Timestamp) {
-        let is_one_more = self.tallies.len() >= MOST_SOURCES && !self.tallies.contains_key(&source);
-        let source = if is_one_more { SourceName::other() } else { source };
-        self.tallies.entry(source).or_default().count(at, anomaly, now);
-    }
-
     /// One that comes late is no newer.
     fn keep_newest(&mut self, reading: Arc<TimedReading>) {
         let place = |reading: &TimedReading| (reading.at, reading.id);
@@ -207,18 +302,59 @@ impl SensorEntry {
             self.newest = Some(reading);
         }
     }
+}
 
-    /// The last to come counts, whatever its time.
-    fn keep_live(&mut self, reading: &Arc<TimedReading>) {
-        let key = reading.reading.topic_key();
-        if self.live.get(&key).is_some_and(|last| last.id > reading.id) {
-            return;
+impl KeptPayloads {
+    fn bind(&mut self, device: &DeviceId, topic: String, message: &TimedReading) {
+        let bytes = message.payload_bytes();
+        if bytes > 0 && self.messages.insert((message.id, device.clone(), topic)) {
+            self.bytes += bytes;
         }
-        self.live.insert(key, Arc::clone(reading));
-        if self.live.len() > MOST_TOPICS {
-            let oldest = self.live.iter().min_by_key(|(_, last)| last.id).map(|(key, _)| key.clone());
-            oldest.and_then(|key| self.live.remove(&key));
+    }
+
+    fn let_go(&mut self, device: &DeviceId, topic: &str, message: &TimedReading) {
+        if self.messages.remove(&(message.id, device.clone(), topic.to_owned())) {
+            self.bytes -= message.payload_bytes();
         }
+    }
+
+    /// The topic of the oldest message, where the payloads are too many; its payload is the caller's to take away.
+    fn too_many(&mut self) -> Option<(DeviceId, String)> {
+        let oldest = (self.bytes > MOST_PAYLOAD_BYTES).then(|| self.messages.pop_first()).flatten();
+        oldest.map(|(_, device, topic)| (device, topic))
+    }
+}
+
+impl TimedReading {
+    /// The same without the payload, which most lists do not show.
+    fn without_payload(&self) -> Arc<Self> {
+        let CloudReading {
+            sensor_type,
+            sensor_id,
+            value,
+            unit,
+            origin,
+            source_protocol,
+            anomaly,
+            topic,
+            raw: _,
+        } = &self.reading;
+        let reading = CloudReading {
+            sensor_type: sensor_type.clone(),
+            sensor_id: sensor_id.clone(),
+            value: value.clone(),
+            unit: unit.clone(),
+            origin: origin.clone(),
+            source_protocol: source_protocol.clone(),
+            anomaly: *anomaly,
+            raw: None,
+            topic: topic.clone(),
+        };
+        Arc::new(Self { reading, ..*self })
+    }
+
+    fn payload_bytes(&self) -> usize {
+        self.reading.raw.as_ref().map_or(0, |raw| raw.len())
     }
 }
 
@@ -234,97 +370,4 @@ impl SourceName {
 }
 
 #[cfg(test)]
-mod tests {
-    use twinhub_domain::Number;
-
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_millis(second * 1_000)
-    }
-
-    fn reading(id: u64, second: i64, sensor_type: &str, anomaly: bool) -> TimedReading {
-        let json = format!("[{id}]");
-        let reading = CloudReading {
-            sensor_type: sensor_type.into(),
-            sensor_id: "s".into(),
-            value: Number::whole(id.into()),
-            unit: "".into(),
-            origin: if anomaly { "cloud" } else { "edge" }.into(),
-            source_protocol: "mqtt".into(),
-            anomaly,
-            raw: Some(json.into()),
-            topic: None,
-        };
-        TimedReading { id, at: at(second), reading }
-    }
-
-    fn device(id: &str) -> DeviceId {
-        DeviceId::parse(id).unwrap()
-    }
-
-    fn ids(readings: &[Arc<TimedReading>]) -> Vec<u64> {
-        readings.iter().map(|reading| reading.id).collect()
-    }
-
-    fn book() -> SensorBook {
-        let (mut book, now) = (SensorBook::default(), at(1_000));
-        book.hear(&device("s"), reading(1, 900, "temperature", false), now);
-        book.hear(&device("s"), reading(2, 800, "temperature", true), now);
-        book.hear(&device("s"), reading(3, 950, "humidity", false), now);
-        book.hear(&device("t"), reading(4, 700, "temperature", true), now);
-        book
-    }
-
-    #[test]
-    fn one_that_comes_late_is_history_and_live_and_not_the_newest() {
-        let book = book();
-        assert_eq!(ids(&book.newest(None)), [3, 1, 4]);
-        let live = book.live(None);
-        let live: Vec<_> = live.iter().map(|(key, last)| (&**key, last.id)).collect();
-        assert_eq!(live, [("humidity_s", 3), ("temperature_s", 4)]);
-    }
-
-    #[test]
-    fn a_caller_sees_the_sensors_in_reach() {
-        let (mut book, reached) = (book(), HashSet::from([device("t")]));
-        assert_eq!(ids(&book.newest(Some(&reached))), [4]);
-        assert_eq!(book.stats(Some(&reached), at(0), at(1_000)).total.readings, 1);
-        assert_eq!(ids(&book.anomalies(None, at(0), at(1_000), 9)), [2, 4]);
-        assert_eq!(ids(&book.anomalies(None, at(0), at(1_000), 1)), [2]);
-        assert_eq!(ids(&book.anomalies(None, at(0), at(750), 9)), [4]);
-        assert!(book.anomalies(None, at(9), at(0), 9).is_empty());
-        book.forget(&device("t"));
-        assert_eq!(ids(&book.newest(None)), [3, 1]);
-    }
-
-    #[test]
-    fn counts_are_by_type_origin_and_protocol() {
-        let stats = book().stats(None, at(0), at(1_000));
-        let count = |readings, anomalies| ReadingCount { readings, anomalies };
-        assert_eq!(stats.total, count(4, 2));
-        assert_eq!(
-            stats.by_type,
-            [("humidity".into(), count(1, 0)), ("temperature".into(), count(3, 2))].into()
-        );
-        assert_eq!(stats.by_origin, [("cloud".into(), count(2, 2)), ("edge".into(), count(2, 0))].into());
-        assert_eq!(stats.by_protocol, [("mqtt".into(), count(4, 2))].into());
-    }
-
-    #[test]
-    fn what_senders_make_up_has_its_bounds() {
-        let (mut book, now) = (SensorBook::default(), at(10_000));
-        for id in 0..2_000_u32 {
-            let mut made_up = reading(id.into(), i64::from(id), "t", true);
-            made_up.reading.origin = format!("o{id}").into();
-            made_up.reading.sensor_id = format!("s{id}").into();
-            book.hear(&device("s"), made_up, now);
-        }
-        let stats = book.stats(None, at(0), now);
-        assert_eq!((stats.total.readings, stats.by_origin.len()), (2_000, MOST_SOURCES + 1));
-        assert_eq!(book.live(None).len(), MOST_TOPICS);
-        let anomalies = book.anomalies(None, at(0), now, 10_000);
-        assert_eq!((anomalies.len(), anomalies[0].id), (MOST_ANOMALIES, 1_999));
-        assert_eq!(anomalies[0].reading.raw, None);
-    }
-}
+mod tests;

@@ -16,6 +16,8 @@ use super::{SensorIndex, TimedReading};
 
 /// Values that are read at once.
 const PAGE: usize = 20_000;
+/// Values that are read at once at least: readings of other dialects may stand between those of a sensor.
+const SMALLEST_PAGE: usize = 2_000;
 
 /// A sensor whose history is counted.
 pub(super) struct IndexedSensor {
@@ -53,15 +55,16 @@ impl HistoryStretch<'_> {
         sensor_types: &[Box<str>],
         limit: usize,
     ) -> Result<Vec<TimedReading>, HistoryUnread> {
-        let names: Vec<String> = sensor_types.iter().flat_map(|of| CloudReading::names(of)).collect();
+        let names = sensor_types.iter().flat_map(|of| CloudReading::names(of)).collect();
         let most = CloudReading::names("").len(); // values of one message
-        let values = limit.saturating_add(1).saturating_mul(most);
-        let mut stored = hub.ask(RawHistory(self.query(names, values))).await??;
-        if stored.len() >= values {
-            drop_last_message(&mut stored); // it may have been cut, and there are enough without it
+        let size = limit.saturating_add(1).saturating_mul(most).clamp(SMALLEST_PAGE, PAGE);
+        let mut pages = HistoryPages::of(self, names, size);
+        let mut readings = Vec::new();
+        while readings.len() < limit
+            && let Some(page) = pages.next(hub).await?
+        {
+            readings.extend(page);
         }
-        let mut readings: Vec<TimedReading> =
-            messages(&stored).filter_map(|message| self.reading(message)).collect();
         readings.truncate(limit);
         Ok(readings)
     }
@@ -123,36 +126,64 @@ async fn count_one(
     up_to: u64,
 ) -> Result<(), HistoryUnread> {
     let now = hub.now();
-    let names = CloudReading::names(&sensor.sensor_type);
-    let (mut to, mut counted_there) = (ReadingTime::from(Timestamp::from_millis(i64::MAX)), HashSet::new());
-    loop {
-        let from = now.plus_millis(-WEEK_MS).into();
-        let stretch = HistoryStretch { device: &sensor.device, number: sensor.number, from, to };
-        let mut stored = hub.ask(RawHistory(stretch.query(names.to_vec(), PAGE))).await??;
-        let is_last = stored.len() < PAGE;
-        if !is_last {
-            drop_last_message(&mut stored);
-        }
+    let (from, to) = (now.plus_millis(-WEEK_MS).into(), Timestamp::from_millis(i64::MAX).into());
+    let stretch = HistoryStretch { device: &sensor.device, number: sensor.number, from, to };
+    let mut pages = HistoryPages::of(stretch, CloudReading::names(&sensor.sensor_type).into(), PAGE);
+    while let Some(page) = pages.next(hub).await? {
         let mut book = index.book();
-        for message in messages(&stored) {
-            let Some(found) = stretch.reading(message) else { continue };
-            if found.id > up_to || counted_there.contains(&found.id) {
-                continue;
-            }
+        for found in page.into_iter().filter(|found| found.id <= up_to) {
             let (source, anomaly) = (SourceName::of(&found.reading), found.reading.anomaly);
-            book.count(&sensor.device, &sensor.sensor_type, source, found.at, anomaly, now);
+            book.count(&sensor.device, &sensor.sensor_type, source, (found.at, anomaly), now);
             if anomaly {
-                book.note_anomaly(&sensor.device, found, now);
+                book.note_anomaly(&sensor.device, &found, now);
             }
         }
-        drop(book);
-        let Some(oldest) = stored.last().map(|oldest| oldest.timestamp).filter(|_| !is_last) else {
-            return Ok(());
-        };
-        // The next page begins with this same moment, of which some messages are counted.
-        counted_there = stored.iter().filter(|one| one.timestamp == oldest).map(|one| one.seq).collect();
-        // A moment that fills a page by itself has no next page.
-        to = if to == oldest.next() { oldest } else { oldest.next() };
+    }
+    Ok(())
+}
+
+/// The readings of a stretch, a page at a time, the newest first.
+struct HistoryPages<'a> {
+    /// The part that is still to be read.
+    left: HistoryStretch<'a>,
+    names: Vec<String>,
+    /// Values of a page.
+    size: usize,
+    /// Messages of the moment at which the next page begins, which an earlier page had.
+    had_there: HashSet<u64>,
+    is_over: bool,
+}
+
+impl<'a> HistoryPages<'a> {
+    fn of(stretch: HistoryStretch<'a>, names: Vec<String>, size: usize) -> Self {
+        Self { left: stretch, names, size, had_there: HashSet::new(), is_over: false }
+    }
+
+    /// The next page; it may have no reading of a sensor. None: there is no more.
+    async fn next(&mut self, hub: &Grant) -> Result<Option<Vec<TimedReading>>, HistoryUnread> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let query = self.left.query(self.names.clone(), self.size);
+        let mut stored = hub.ask(RawHistory(query)).await??;
+        self.is_over = stored.len() < self.size;
+        if !self.is_over {
+            drop_last_message(&mut stored); // it may have been cut
+        }
+        let found = messages(&stored).filter_map(|message| self.left.reading(message));
+        let found = found.filter(|found| !self.had_there.contains(&found.id)).collect();
+        match stored.last().map(|oldest| oldest.timestamp) {
+            Some(oldest) => {
+                // The next page begins with this same moment, of which it may have more messages.
+                let there = stored.iter().filter(|one| one.timestamp == oldest);
+                self.had_there = there.map(|one| one.seq).collect();
+                let behind = oldest.next();
+                // A moment that fills a page by itself has no next page.
+                self.left.to = if self.left.to == behind { oldest } else { behind };
+            }
+            None => self.is_over = true,
+        }
+        Ok(Some(found))
     }
 }
 

@@ -48,12 +48,12 @@ impl ReadingTally {
             return;
         }
         let minute = start_of(at, MINUTE_MS);
-        let is_new = !self.minutes.contains_key(&minute);
-        if minute < finest(now) {
-            self.hours.entry(start_of(at, HOUR_MS)).or_default().add(ReadingCount::of(anomaly));
-        } else {
-            self.minutes.entry(minute).or_default().add(ReadingCount::of(anomaly));
-        }
+        let (counts, place) = match minute < finest(now) {
+            true => (&mut self.hours, start_of(at, HOUR_MS)),
+            false => (&mut self.minutes, minute),
+        };
+        let is_new = !counts.contains_key(&place);
+        counts.entry(place).or_default().add(ReadingCount::of(anomaly));
         if is_new {
             self.age(now);
         }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use twinhub_domain::Json;
 use url::Url;
@@ -17,6 +18,8 @@ const LARGEST: usize = 64 * 1024;
 
 /// The status by which the service says that it knows no such city.
 const NO_CITY: u16 = 404;
+/// The statuses by which it takes no more requests with the key: the key is none of its own, or was used too often.
+const KEY_REFUSED: [u16; 3] = [401, 403, 429];
 
 /// The reason why the service told of no weather. None of them shows the address, which has the key in it.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,13 @@ pub(super) enum WeatherFault {
     UnknownCity,
     #[error("it answers {0}")]
     Status(StatusCode),
+    /// It takes no more requests with this key.
+    #[error("it refuses the key with {status}")]
+    Key {
+        status: StatusCode,
+        /// The time for which it asks not to be asked, in ms.
+        retry_after: Option<u64>,
+    },
     #[error("{0}")]
     Request(reqwest::Error),
     #[error("its answer has more than {LARGEST} bytes")]
@@ -53,6 +63,9 @@ pub(super) async fn ask(base: &Url, key: &str, city: &str) -> Result<WeatherRepo
     match answer.status() {
         StatusCode::OK => {}
         status if status.as_u16() == NO_CITY => return Err(WeatherFault::UnknownCity),
+        status if KEY_REFUSED.contains(&status.as_u16()) => {
+            return Err(WeatherFault::Key { status, retry_after: retry_after(answer.headers()) });
+        }
         status => return Err(WeatherFault::Status(status)),
     }
     let mut bytes = Vec::new();
@@ -63,6 +76,12 @@ pub(super) async fn ask(base: &Url, key: &str, city: &str) -> Result<WeatherRepo
         bytes.extend_from_slice(&chunk);
     }
     read(&bytes)
+}
+
+/// The seconds of `Retry-After` as ms; a date there is none.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(seconds.saturating_mul(1_000))
 }
 
 /// `{"main": {"temp": 18.2, "humidity": 72, "pressure": 1015}, "weather": [{"description": "scattered clouds"}]}`

@@ -9,6 +9,11 @@ use twinhub_domain::payload::{self, LONGEST_TEXT, LONGEST_UNIT, PayloadError};
 use twinhub_domain::reading::{ClaimedTime, DeviceType, Telemetry};
 use twinhub_domain::{Input, Json, Object};
 
+/// Bytes of a sensor's id, an origin or a protocol at most. The original's columns have 100 and 20 characters.
+const LONGEST_WORD: usize = 256;
+/// Bytes of a topic's name that is kept.
+const LONGEST_KEY: usize = 512;
+
 /// Reads the payload, whose own words win over those of the topic.
 pub(super) fn decode(topic_type: &str, topic_id: &str, payload: &[u8]) -> Result<Decoded, DecodeError> {
     let mut bad = Vec::new();
@@ -16,16 +21,16 @@ pub(super) fn decode(topic_type: &str, topic_id: &str, payload: &[u8]) -> Result
     let sensor_type = text(&sent, "type", topic_type)?;
     payload::check_property(&sensor_type)
         .map_err(|detail| PayloadError::BadValue { name: "type".into(), detail })?;
-    let sensor_id = text(&sent, "sensor_id", topic_id)?;
+    let sensor_id = bounded(text(&sent, "sensor_id", topic_id)?, "sensor_id", LONGEST_WORD)?;
     let device = id_of_sensor(&sensor_id)?;
     let key = topic_key(topic_type, topic_id);
-    let has_own_key = key != topic_key(&sensor_type, &sensor_id);
+    let has_own_key = key.len() <= LONGEST_KEY && key != topic_key(&sensor_type, &sensor_id);
     let at = time(&sent);
     let reading = CloudReading {
         value: value(&sent)?,
         unit: bounded(text(&sent, "unit", "")?, "unit", LONGEST_UNIT)?,
-        origin: bounded(text(&sent, "origin", "unknown")?, "origin", LONGEST_TEXT)?,
-        source_protocol: bounded(text(&sent, "source_protocol", "mqtt")?, "source_protocol", LONGEST_TEXT)?,
+        origin: bounded(text(&sent, "origin", "unknown")?, "origin", LONGEST_WORD)?,
+        source_protocol: bounded(text(&sent, "source_protocol", "mqtt")?, "source_protocol", LONGEST_WORD)?,
         anomaly: sent.get("anomaly").is_some_and(is_true),
         raw: raw(payload, &mut bad),
         topic: has_own_key.then(|| key.into()),

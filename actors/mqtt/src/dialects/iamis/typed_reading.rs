@@ -31,6 +31,12 @@ pub fn gap_name(sensor_type: &str) -> String {
     format!("{sensor_type}{GAP}")
 }
 
+/// Is it the name of a property of the hub's own, beside a type's readings?
+#[must_use]
+pub fn is_hubs_own(property: &str) -> bool {
+    [ID, GAP].iter().any(|end| property.ends_with(end))
+}
+
 impl TypedReading {
     /// A reading of these parts.
     ///
@@ -46,7 +52,7 @@ impl TypedReading {
         if sensor_type.is_empty() {
             return bad("sensor_type", "must not be empty".into());
         }
-        if [ID, GAP].iter().any(|end| sensor_type.ends_with(end)) {
+        if is_hubs_own(&sensor_type) {
             return bad(
                 "sensor_type",
                 format!("ends in neither `{ID}` nor `{GAP}`: the hub's own properties do"),

@@ -17,8 +17,12 @@ pub struct Model {
     pub last_seq: i64,
     /// Messages in it.
     pub count: i64,
-    /// Its events by time, as `codec` writes them.
+    /// Its events by time, as `codec` writes them, where an earlier version made it; empty otherwise.
     pub body: Vec<u8>,
+    /// As `history` writes it. It stands before the content, which may go on to other pages.
+    pub summary: Option<Vec<u8>>,
+    /// Its events by time, as `history` writes them.
+    pub sealed: Option<Vec<u8>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -35,3 +35,7 @@ pub const LAYERS_LOOKED_AT: &str = "layers_looked_at";
 pub const RUN_SEQ: &str = "run_seq";
 /// Identifies the key that seals secrets.
 pub const KEY_CHECK: &str = "key_check";
+/// All rows of the journal up to this `seq` are packed into blocks.
+pub const PACKED_SEQ: &str = "packed_seq";
+/// The chunks of all devices up to this number are as `history` writes them.
+pub const SEALED_DEVICE: &str = "sealed_device";

@@ -14,6 +14,7 @@ pub mod job_device;
 pub mod journal;
 pub mod meta;
 pub mod outbox;
+pub mod piece;
 pub mod retained;
 pub mod rule;
 pub mod run;

@@ -4,17 +4,18 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, IntoColumnRef, OnConflict, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, DeleteMany, EntityTrait, Order, QueryFilter, QueryOrder,
+    ColumnTrait, Condition, ConnectionTrait, DeleteMany, EntityTrait, Order, QueryFilter, QueryOrder,
     QuerySelect, Select,
 };
 
 use super::super::entities::{device, run, run_device};
+use super::super::reach;
 use super::super::rows::failed;
-use super::super::{reach, write};
+use super::super::write::{self, WriteSql};
 use super::{began, bytes, condition};
 use crate::{RunQuery, StoreError, select};
 use twinhub_domain::run::{RunEntry, RunId};
-use twinhub_domain::{DeviceId, DeviceNumber};
+use twinhub_domain::{DeviceId, DeviceNumber, Twin};
 
 use run_device::Column as P;
 
@@ -57,13 +58,14 @@ pub fn reached(column: impl IntoColumnRef + Clone, query: &RunQuery) -> Conditio
 /// Writes the devices that fired `runs`, which have these `seqs`, and those that they acted upon. Rows that are there stay: a part once had is
 /// had for good.
 pub async fn write(
-    sql: &DatabaseTransaction,
+    sql: &impl WriteSql,
     runs: &[&RunEntry],
     seqs: &HashMap<RunId, i64>,
+    twins: &[(u64, &Twin)],
     is_gone: impl Fn(DeviceNumber) -> bool,
 ) -> Result<(), StoreError> {
     let ids: HashSet<&DeviceId> = runs.iter().flat_map(|entry| select::acted_on(entry)).collect();
-    let numbers = numbers(sql, ids).await?;
+    let numbers = numbers(sql.reads(), ids, twins).await?;
     let mut rows = Vec::new();
     for entry in runs {
         let acted_on = select::acted_on(entry).filter_map(|id| numbers.get(id.as_str()).copied());
@@ -78,13 +80,13 @@ pub async fn write(
 }
 
 /// A device goes.
-pub async fn forget(sql: &DatabaseTransaction, device: i64) -> Result<(), StoreError> {
+pub async fn forget(sql: &impl WriteSql, device: i64) -> Result<(), StoreError> {
     let of_device = run_device::Entity::delete_many().filter(P::Device.eq(device));
-    of_device.exec(sql).await.map(drop).map_err(failed("remove device"))
+    sql.run("remove device", of_device).await
 }
 
 /// Deletes those of `runs` that there are no more.
-pub async fn delete_orphans(sql: &DatabaseTransaction, runs: Vec<Vec<u8>>) -> Result<(), StoreError> {
+pub async fn delete_orphans(sql: &impl ConnectionTrait, runs: Vec<Vec<u8>>) -> Result<(), StoreError> {
     orphans(runs).exec(sql).await.map(drop).map_err(failed("delete the devices of old runs"))
 }
 
@@ -97,14 +99,18 @@ fn orphans(runs: Vec<Vec<u8>>) -> DeleteMany<run_device::Entity> {
     run_device::Entity::delete_many().filter(P::Run.is_in(runs)).filter(Expr::exists(run).not())
 }
 
-/// Of those that there are as this is committed.
+/// Of those that there are as this is committed: that are there before, and that come with this batch.
 async fn numbers(
-    sql: &DatabaseTransaction,
+    sql: &impl ConnectionTrait,
     ids: HashSet<&DeviceId>,
+    twins: &[(u64, &Twin)],
 ) -> Result<HashMap<String, DeviceNumber>, StoreError> {
-    let ids: Vec<&str> = ids.into_iter().map(DeviceId::as_str).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let texts: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
     let mut numbers = HashMap::with_capacity(ids.len());
-    for some in ids.chunks(write::AT_ONCE) {
+    for some in texts.chunks(write::AT_ONCE) {
         let found: Vec<(String, i64)> = device::Entity::find()
             .filter(device::Column::Id.is_in(some.iter().copied()))
             .select_only()
@@ -114,6 +120,9 @@ async fn numbers(
             .await
             .map_err(failed(WRITE))?;
         numbers.extend(found.into_iter().map(|(id, number)| (id, DeviceNumber(number))));
+    }
+    for (_, twin) in twins.iter().filter(|(_, twin)| ids.contains(&twin.id)) {
+        numbers.insert(twin.id.as_str().to_owned(), twin.number);
     }
     Ok(numbers)
 }

@@ -1,0 +1,97 @@
+//! Aggregates of chunks that lie within one bucket: by their summaries, without a look into their content.
+
+use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait};
+use sea_orm::{ColumnTrait, Select, SelectModel, Selector};
+
+use super::chunks::{self, Stretch};
+use super::entities::chunk;
+use super::rows::{self, int};
+use crate::history::{Edge, NumberSummary, NumberSums, SeriesSummary, Summary};
+use crate::{StoreError, select};
+use twinhub_domain::ReadingTime;
+use twinhub_domain::series::{
+    Aggregate, BucketFold, DecimalSum, HistoryQuery, ReadingPosition, SummedReadings,
+};
+
+/// `chunks` for a query of buckets, with no content where a summary does. All of such a chunk is asked for, is within
+/// one bucket and is compacted `until` there.
+pub fn chunks(
+    query: &HistoryQuery,
+    chunks: Select<chunk::Entity>,
+    until: u64,
+) -> Selector<SelectModel<Stretch>> {
+    if matches!(query.aggregate, Aggregate::P50 | Aggregate::P95) {
+        return chunks::stretches(chunks).into_model();
+    }
+    let (first_at, last_at) = (|| Expr::col(chunk::Column::FirstAt), || Expr::col(chunk::Column::LastAt));
+    let interval = Ord::max(query.interval_ms, 1);
+    let does = Condition::all()
+        .add(chunk::Column::Summary.is_not_null())
+        .add(chunk::Column::LastSeq.lte(int(until)))
+        .add_option(query.from.map(|from| first_at().gte(from.ceil().millis())))
+        .add_option(query.to.map(|to| last_at().lt(to.floor().millis())))
+        // A database divides towards zero; before 1970 buckets begin on the other side.
+        .add(first_at().gte(0i64))
+        .add(first_at().div(interval).eq(last_at().div(interval)));
+    let none: Vec<u8> = Vec::new();
+    let content = CaseStatement::new().case(does, none).finally(chunks::content());
+    chunks::stretches_with(chunks, content.into()).into_model()
+}
+
+/// The same for a count of readings.
+pub fn counted(chunks: Select<chunk::Entity>, until: u64) -> Selector<SelectModel<Stretch>> {
+    let does = Condition::all()
+        .add(chunk::Column::Summary.is_not_null())
+        .add(chunk::Column::LastSeq.lte(int(until)));
+    let none: Vec<u8> = Vec::new();
+    let content = CaseStatement::new().case(does, none).finally(chunks::content());
+    chunks::stretches_with(chunks, content.into()).into_model()
+}
+
+/// The number of readings of a chunk, by its summary.
+pub fn count(operation: &'static str, chunk: &Stretch) -> Result<u64, StoreError> {
+    let series = decode(operation, chunk)?.series;
+    let of_one =
+        |series: &SeriesSummary| series.texts + series.numbers.as_ref().map_or(0, |numbers| numbers.count);
+    Ok(series.values().map(of_one).sum())
+}
+
+fn decode(operation: &'static str, chunk: &Stretch) -> Result<Summary, StoreError> {
+    let summary = chunk.summary.as_deref().unwrap_or_default();
+    Summary::decode(summary).map_err(rows::damaged(operation, chunk.first_seq))
+}
+
+/// Takes in the readings of a chunk by its summary. False where their sum is not known exactly and is asked for: then
+/// nothing is taken in.
+pub fn add(
+    operation: &'static str,
+    query: &HistoryQuery,
+    fold: &mut BucketFold,
+    chunk: &Stretch,
+) -> Result<bool, StoreError> {
+    let summary = decode(operation, chunk)?;
+    let is_summed = matches!(query.aggregate, Aggregate::Avg | Aggregate::Sum);
+    let asked = || {
+        let numbers = summary.series.iter().filter(|(name, _)| select::is_asked(query, name));
+        numbers.filter_map(|(name, series)| Some((name, series.numbers.as_ref()?)))
+    };
+    if is_summed && asked().any(|(_, numbers)| sum_of(numbers.sums).is_none()) {
+        return Ok(false);
+    }
+    for (name, NumberSummary { count, min, max, first, last, sums, .. }) in asked() {
+        let place = |edge: &Edge| -> ReadingPosition { (ReadingTime::new(edge.at, edge.nanos), edge.seq, 0) };
+        let sum = sum_of(*sums).unwrap_or(DecimalSum::ZERO);
+        let (first, last) = ((place(first), &first.value), (place(last), &last.value));
+        fold.add_summed(name, &SummedReadings { count: *count, min, max, first, last, sum });
+    }
+    Ok(true)
+}
+
+fn sum_of(sums: NumberSums) -> Option<DecimalSum> {
+    match sums {
+        NumberSums::Exact { scale, sum, .. } | NumberSums::ExactSum { scale, sum, .. } => {
+            DecimalSum::new(sum, scale)
+        }
+        NumberSums::Rounded { .. } => None,
+    }
+}
