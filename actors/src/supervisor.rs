@@ -88,6 +88,7 @@ struct Leaving {
 /// The result of a load.
 type Loaded = (Vec<Twin>, Owners);
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 enum TwinRequest {
     Deliver(Deliver),
     ReadTwin(ReadTwin),

@@ -1,5 +1,6 @@
 //! The bytes that a twin and a connection take, with all that is kept for them beside them: counted by the allocator, so
 //! that no other program and no rest of an earlier moment is in the figures.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::alloc::System;
 use std::io::{Read as _, Write as _};

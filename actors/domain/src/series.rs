@@ -174,7 +174,7 @@ impl BucketFold {
     pub fn add_summed(&mut self, sensor: &str, summed: &SummedReadings<'_>) {
         let aggregate = self.aggregate;
         self.update(summed.first.0.0.floor(), sensor, summed.min, |bucket| {
-            bucket.add_summed(aggregate, summed)
+            bucket.add_summed(aggregate, summed);
         });
     }
 

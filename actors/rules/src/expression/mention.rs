@@ -48,7 +48,7 @@ impl Mention {
         let keys = |object: &Object| object.iter().map(|(key, _)| key.into()).collect::<Vec<Box<str>>>();
         match self.place().0 {
             TwinSection::Reported => {
-                names.extend(twin.reported.iter().map(|property| (*property.name).into()))
+                names.extend(twin.reported.iter().map(|property| (*property.name).into()));
             }
             TwinSection::Desired => names.extend(twin.desired.iter().map(|property| (*property.name).into())),
             TwinSection::Tags => names.extend(keys(&twin.setup.tags)),
