@@ -19,7 +19,7 @@ const IN_A_ROW: u32 = 16;
 pub(crate) struct PathThreads {
     /// The thread of the journal, and of all that comes after a commit.
     pub journal: ArbiterHandle,
-    /// Those of the twins, one at least, which may be the journal's; the supervisor has the first.
+    /// Threads of the twins, one at least, which may be the journal's; the supervisor has the first.
     pub twins: Vec<ArbiterHandle>,
     /// The runtime of the journal's thread, where links may run.
     pub runtime: Option<Handle>,

@@ -128,7 +128,7 @@ pub(crate) struct CommitPlaces(Mutex<PlaceState>);
 struct PlaceState {
     first: u64,
     next: u64,
-    /// Those below `next` that are not committed. One that is never tried again stays.
+    /// Numbers below `next` that are not committed. One that is never tried again stays.
     open: HashSet<u64>,
     next_outgoing: u64,
 }

@@ -303,6 +303,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 /// Makes chunks as they were written row by row, of the pieces and chunks in `new`.
 fn old_chunks(sql: &rusqlite::Connection) {
     sql.execute("DELETE FROM main.chunks", []).unwrap();
+    sql.execute("DELETE FROM main.meta WHERE name = 'sealed_device'", []).unwrap();
     let columns = "device, first_at, first_seq, last_at, last_seq, count";
     let all =
         format!("SELECT {columns}, body FROM new.pieces UNION ALL SELECT {columns}, sealed FROM new.chunks");

@@ -12,7 +12,7 @@ use twinhub_domain::{EventBody, Recorded, Scalar};
 pub struct SealedChunk {
     /// The messages, for [`decode_chunk`].
     pub body: Vec<u8>,
-    /// What is known of them without the body, for [`Summary::decode`].
+    /// The knowledge of them without the body, for [`Summary::decode`].
     pub summary: Vec<u8>,
 }
 

@@ -41,7 +41,7 @@ struct IntegerForm {
     is_unsigned: bool,
     center: i64,
     step: i64,
-    /// What is left, as it is written but for the unit.
+    /// The rest, as it is written but for the unit.
     remainders: Vec<u64>,
     firsts: Vec<i64>,
 }

@@ -209,7 +209,7 @@ impl GroupCounts {
 }
 
 /// Messages that are read: their texts, senders and columns.
-struct MessageReader<'a> {
+struct ColumnReader<'a> {
     bytes: ByteReader<'a>,
     texts: Texts,
     senders: Senders,
@@ -235,7 +235,7 @@ struct MessageReader<'a> {
 pub struct NumberColumn {
     /// The time of each, in ms since the epoch.
     pub at: Vec<i64>,
-    /// What each has behind its millisecond, in ns.
+    /// The nanoseconds of each behind its millisecond.
     pub nanos: Vec<u32>,
     pub seq: Vec<u64>,
     pub values: Vec<f64>,
@@ -245,7 +245,7 @@ const FEWER: CodecError = CodecError::Nonsense("a column is shorter than was cou
 
 /// Reads what [`put`] wrote.
 pub fn get(bytes: &mut ByteReader<'_>) -> Result<Vec<Recorded>, CodecError> {
-    let mut content = MessageReader::get(bytes)?;
+    let mut content = ColumnReader::get(bytes)?;
     let mut series = Vec::with_capacity(content.names.len());
     for (index, groups) in content.groups_of_series().into_iter().enumerate() {
         let name = content.names.get(index).ok_or(FEWER)?;
@@ -292,7 +292,7 @@ pub fn pass(bytes: &mut ByteReader<'_>) -> Result<(), CodecError> {
 
 /// Reads the numbers of the series called `name` alone.
 pub fn numbers(bytes: &mut ByteReader<'_>, name: &str) -> Result<NumberColumn, CodecError> {
-    let mut content = MessageReader::get(bytes)?;
+    let mut content = ColumnReader::get(bytes)?;
     let mut found = NumberColumn::default();
     for (series, groups) in content.groups_of_series().into_iter().enumerate() {
         let length = content.bytes.count()?;
@@ -323,7 +323,7 @@ pub fn numbers(bytes: &mut ByteReader<'_>, name: &str) -> Result<NumberColumn, C
     Ok(found)
 }
 
-impl<'a> MessageReader<'a> {
+impl<'a> ColumnReader<'a> {
     fn get(bytes: &mut ByteReader<'a>) -> Result<Self, CodecError> {
         let (count, readings) = (bytes.varint()?, bytes.varint()?);
         let length = bytes.count()?;

@@ -1,4 +1,4 @@
-//! What is known of a chunk's readings without its body: enough for count, minimum, maximum, sum, mean, standard
+//! The knowledge of a chunk's readings without its body: enough for count, minimum, maximum, sum, mean, standard
 //! deviation, first and last. Summaries of several chunks are merged into one.
 //!
 //! ```text
@@ -50,7 +50,7 @@ pub struct SeriesSummary {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NumberSummary {
     pub count: u64,
-    /// How many of them are booleans.
+    /// The number of them that are booleans.
     pub booleans: u64,
     /// With the digits of the first of the least.
     pub min: Number,

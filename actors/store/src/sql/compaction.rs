@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
@@ -64,6 +65,9 @@ pub async fn compact(store: &SqlStore, now: Timestamp) -> Result<Vec<(DeviceNumb
 
 fn is_due(store: &SqlStore, now: Timestamp) -> bool {
     let Some(oldest) = store.memtable.oldest() else { return false };
+    if !store.has_compacted.swap(true, Ordering::AcqRel) {
+        return true; // events of an earlier run may be older than is kept
+    }
     let MemtableLimits { bytes, age } = store.limits;
     // What is to be deleted soon must be in order before.
     let keeping = store.keeping();

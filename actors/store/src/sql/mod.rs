@@ -159,6 +159,8 @@ pub struct SqlStore {
     paces: Paces,
     merging: MergeQueue,
     packed: PackedPlace,
+    /// The memtable was compacted since the start.
+    has_compacted: AtomicBool,
     layers: Arc<LayerCache>,
     commit_places: CommitPlaces,
     /// A commit's answer got lost: before the next, it must be found out whether it took place.
@@ -238,6 +240,7 @@ impl SqlStore {
             paces: Paces::default(),
             merging: MergeQueue::default(),
             packed: PackedPlace::default(),
+            has_compacted: AtomicBool::new(false),
             layers,
             in_doubt: AtomicBool::new(false),
             maintaining: Mutex::new(()),

@@ -1,4 +1,4 @@
-//! What was written comes back.
+//! Everything that was written comes back.
 
 use super::*;
 use crate::codec;
@@ -90,7 +90,7 @@ fn a_name_may_come_twice_in_a_message_and_nowhere_in_another() {
     check(&[message(1, 5, of(&["1", "2"])), message(2, 5, of(&[])), message(3, 4, of(&["3.5"]))]);
 }
 
-/// What is no telemetry, or too much of it, is written row by row.
+/// Other events than telemetry, and too much of it, are written row by row.
 #[test]
 fn what_does_not_fit_is_written_row_by_row() {
     let mut events = series([number("1"), number("2")]);

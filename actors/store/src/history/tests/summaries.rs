@@ -61,7 +61,7 @@ fn quality_is_counted_by_class() {
     assert_eq!((found.count(), found.uncertain, found.bad), (8, 2, 2));
 }
 
-/// What a later version adds behind a series is passed over.
+/// Additions of a later version behind a series are passed over.
 #[test]
 fn what_is_added_later_is_passed_over() {
     let summary = Summary::of(&refs(&series([number("1.5")])));
