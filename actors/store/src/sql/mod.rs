@@ -159,7 +159,7 @@ pub struct SqlStore {
     paces: Paces,
     merging: MergeQueue,
     packed: PackedPlace,
-    /// The memtable was compacted since the start.
+    /// The memtable was compacted since the start, or an earlier run left nothing in it.
     has_compacted: AtomicBool,
     layers: Arc<LayerCache>,
     commit_places: CommitPlaces,
@@ -228,6 +228,7 @@ impl SqlStore {
         let layers = Arc::new(LayerCache::default());
         layers::load(&readers, &layers).await?;
         let memtable = head::load_memtable(&readers, &layers).await?;
+        let has_nothing = memtable.oldest().is_none();
         let outgoing = head::meta_value(&readers, meta::OUTGOING).await?.unwrap_or_default();
         let writer = WriteConnection::new(url, options.busy_timeout)
             .map_err(|detail| StoreError::Failed { operation: OPEN, detail })?;
@@ -240,7 +241,7 @@ impl SqlStore {
             paces: Paces::default(),
             merging: MergeQueue::default(),
             packed: PackedPlace::default(),
-            has_compacted: AtomicBool::new(false),
+            has_compacted: AtomicBool::new(has_nothing),
             layers,
             in_doubt: AtomicBool::new(false),
             maintaining: Mutex::new(()),
