@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cap::Cap;
 use futures_util::future::join_all;
 use mqtt5::broker::MqttBroker;
-use mqtt5::broker::config::BrokerConfig;
+use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
 use twinhub_actors::hub::{Hub, Settings};
 use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_actors::retained::RetainedInStore;
@@ -97,7 +97,10 @@ async fn twins_and_connections_take_few_bytes() {
     println!("a twin takes {mean} bytes: {each:?}");
 
     let listen = "127.0.0.1:0".parse().unwrap();
-    let mut bare = MqttBroker::with_config(BrokerConfig::new().with_bind_address(listen)).await.unwrap();
+    // Without files: it would write them where the test runs.
+    let storage = StorageConfig { backend: StorageBackend::Memory, ..StorageConfig::default() };
+    let config = BrokerConfig::new().with_bind_address(listen).with_storage(storage);
+    let mut bare = MqttBroker::with_config(config).await.unwrap();
     let bare_address = bare.local_addr().unwrap();
     let running = tokio::spawn(async move { bare.run().await });
     let floor = bytes_of_a_connection(bare_address).await;
