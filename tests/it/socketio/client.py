@@ -13,7 +13,9 @@ client = socketio.Client(reconnection=False)
 
 
 def say(on, **more):
-    print(json.dumps({"on": on, **more}), flush=True)
+    # In one write: the library speaks on several threads, and a line end of its own may come after another's line.
+    sys.stdout.write(json.dumps({"on": on, **more}) + "\n")
+    sys.stdout.flush()
 
 
 @client.event
