@@ -27,7 +27,7 @@ pub async fn run(bench: &Bench, report: &mut BenchmarkReport) -> Result<()> {
     for (broker, outside) in bench.brokers() {
         let passed = alone(outside, load).await?;
         report.add(format!("limit: {broker} alone to one subscriber"), passed, "msg/s", Aim::None);
-        // What the embedded broker passes alone is far above what it is asked for.
+        // The embedded broker alone passes far more than it is asked for.
         for (store, in_memory, embedded) in [("memory", true, 80_000.0), ("disk", false, 60_000.0)] {
             let Some(dir) = bench.store_dir(in_memory)? else { continue };
             let hub = HubProgram::start(&bench.program, dir.path(), outside).await?;

@@ -70,7 +70,7 @@ async fn a_time_is_given_back_as_it_was_sent() {
         assert_eq!(times(&told), expected, "{order}");
     }
 
-    // What one hub gives, another takes, and so does the same after a start: it has it all.
+    // The answer of one hub is taken by another, and by the same after a start: it has it all.
     let again = json!({ "sensor_readings": stored });
     drop(device);
     drop(live);

@@ -8,7 +8,7 @@ type Schemas = components["schemas"];
 const hub = createClient<paths>({ baseUrl: "http://127.0.0.1:8080" });
 const pump = { params: { path: { id: "pump-1" } } };
 
-// What is desired is any object, and what a device reports may be anything.
+// The desired state is any object, and a device may report anything.
 export async function switchOn(): Promise<number> {
     const { data, error, response } = await hub.PATCH("/api/devices/{id}/twin", {
         ...pump,

@@ -30,7 +30,7 @@ const DEVICES: i64 = 1_000;
 const START: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 const COLUMNS: &str = "first_seq, last_seq, at, first_at, last_at, body";
 
-/// What commits took.
+/// The cost of commits.
 #[derive(Default)]
 struct Spent {
     walls: Vec<Duration>,
@@ -38,7 +38,7 @@ struct Spent {
     switches: u64,
 }
 
-/// What the process has taken so far.
+/// The cost of the process so far.
 struct ProcessUsage {
     cpu: Duration,
     switches: u64,

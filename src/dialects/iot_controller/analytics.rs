@@ -159,7 +159,7 @@ impl Counted {
         *self.devices.by_type.entry(twin.profile.text("type").to_owned()).or_default() += 1;
         self.messages += twin.intake.messages;
         self.heard.extend(twin.presence.last_seen.map(|at| (at, twin.number)));
-        // What the hub keeps beside readings is no sensor.
+        // Names that the hub keeps beside readings are no sensors.
         for property in twin.reported.iter().filter(|property| !iamis::is_hubs_own(&property.name)) {
             if let Some(number) = property.value.as_number() {
                 self.sensors.entry(property.name.to_string()).or_default().add(number.as_f64());

@@ -1,6 +1,6 @@
 //! The sessions of all clients: a bounded number of them, and of those of one address.
 //!
-//! Who has not joined and has brought no credential is a stranger. Strangers have a few places of their own, so that no
+//! A client that has not joined and has brought no credential is a stranger. Strangers have a few places of their own, so that no
 //! number of them takes the places of clients.
 
 use std::collections::HashMap;

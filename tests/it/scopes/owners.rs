@@ -103,7 +103,7 @@ async fn an_owner_moves_and_removes_no_group_that_others_reach_through() {
     done(&hub, &olga, Method::DELETE, "/api/groups/beside", &json!({})).await;
 }
 
-/// What an owner does not reach is not changed by what they remove.
+/// Devices that an owner does not reach are not changed by what they remove.
 #[tokio::test]
 async fn an_owner_removes_no_group_with_devices_of_others() {
     let hub = Installation::new().start().await;

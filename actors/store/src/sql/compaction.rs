@@ -69,7 +69,7 @@ fn is_due(store: &SqlStore, now: Timestamp) -> bool {
         return true; // events of an earlier run may be older than is kept
     }
     let MemtableLimits { bytes, age } = store.limits;
-    // What is to be deleted soon must be in order before.
+    // Events that are to be deleted soon must be in order before.
     let keeping = store.keeping();
     let age = age.min(keeping.journal).min(keeping.readings.unwrap_or(Duration::MAX));
     // Of a time in the future a wrong clock is the reason, or one that is not believed now.

@@ -1,7 +1,7 @@
 //! Merging, behind the commits: pieces of a device become larger ones, and chunks, as [`pieces::plan`] says; and chunks
 //! of earlier versions are written anew.
 //!
-//! What is merged is read and made ready beside the writer. The new rows are written and the old ones deleted in one
+//! Readings are read and merged beside the writer. The new rows are written and the old ones deleted in one
 //! transaction, so a crash leaves one or the other. Nothing but this makes or merges pieces while it goes on; a commit
 //! that removes a device does delete them, and then there is nothing to write.
 

@@ -44,7 +44,7 @@ impl PackedPlace {
 
 /// Packs what is due, as far as there is time.
 pub async fn pack(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
-    // What is not in order yet is read at a start, row by row.
+    // Events that are not in order yet are read at a start, row by row.
     let ordered = int(store.memtable.view().after());
     let turn = WorkTurn::begin();
     while !turn.is_over() {
