@@ -44,6 +44,7 @@ use self::settings::{
 };
 use crate::api::firmware::{self, Folder};
 use crate::api::provisioning::over_mqtt;
+use crate::backup;
 use crate::config::{Config, Mqtt};
 use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
@@ -107,6 +108,12 @@ pub enum StartError {
     HttpTaken { address: SocketAddr },
     #[error("cannot use the data folder {}: {source}", path.display())]
     DataDir { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the data folder {} is a part of a backup that was not restored to its end: remove it, and restore the backup anew: \
+         twinhub restore FILE {}",
+        path.display(), path.display()
+    )]
+    HalfRestored { path: PathBuf },
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -192,6 +199,9 @@ impl Application {
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
         let locks = Locks::take(&config.data_dir, &config.database)?;
+        if backup::is_half_restored(&config.data_dir) {
+            return Err(StartError::HalfRestored { path: config.data_dir });
+        }
         private::tighten(&config.data_dir, &config.database);
         let seal = Arc::new(key::load(config.key_file.as_deref(), &config.data_dir)?);
         let listener = listen(config.listen)?;
