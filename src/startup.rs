@@ -1,5 +1,6 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
+mod backup_schedule;
 mod banner;
 pub(crate) mod broker_files;
 pub(crate) mod certificate_watch;
@@ -44,11 +45,12 @@ use self::settings::{
 };
 use crate::api::firmware::{self, Folder};
 use crate::api::provisioning::over_mqtt;
-use crate::backup;
+use crate::backup::{self, BackupError, BackupFolder, BackupSource};
 use crate::config::{Config, Mqtt};
 use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
+use crate::startup::backup_schedule::{BackupSchedule, RunningSchedule};
 use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
 use crate::startup::certificate_watch::CertificateWatch;
 use crate::startup::environment::{EnvironmentError, SeedEnvironment};
@@ -89,6 +91,8 @@ pub struct RunningHub {
     broker_files: Option<FollowingBrokerFiles>,
     #[expect(dead_code, reason = "held for its drop")]
     certificates: Option<CertificateWatch>,
+    #[expect(dead_code, reason = "held for its drop")]
+    backups: Option<RunningSchedule>,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
     locks: Locks,
@@ -114,6 +118,8 @@ pub enum StartError {
         path.display(), path.display()
     )]
     HalfRestored { path: PathBuf },
+    #[error("cannot write backups: {0}")]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -174,6 +180,14 @@ impl StartError {
     }
 }
 
+/// The backups that the hub is to write by itself.
+fn backup_schedule(config: &Config) -> Result<Option<BackupSchedule>, BackupError> {
+    let Some(every) = config.backup_every else { return Ok(None) };
+    let source = BackupSource::of(config, true)?;
+    let folder = BackupFolder::new(config.backup_dir.clone());
+    Ok(Some(BackupSchedule { source, folder, every, keep: config.backup_keep }))
+}
+
 /// The address under which this machine reaches a listener on `address`: one that listens everywhere is at loopback too.
 fn public_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -215,6 +229,7 @@ impl Application {
             return Err(StartError::Clock);
         }
         let tls = tls::start(&config, Arc::clone(&clock) as _)?;
+        let backups = backup_schedule(&config)?;
         if let Some(path) = &config.rules {
             // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
@@ -320,6 +335,7 @@ impl Application {
         let certificates = tls
             .as_ref()
             .map(|tls| certificate_watch::watch(Arc::clone(&hub), Arc::clone(&store), Arc::clone(tls)));
+        let backups = backups.map(|schedule| schedule.follow(Arc::clone(&hub)));
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -338,6 +354,7 @@ impl Application {
             local_key: local_key_file,
             broker_files,
             certificates,
+            backups,
             locks,
             store,
         })

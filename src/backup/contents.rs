@@ -9,8 +9,8 @@ use crate::startup::key;
 
 /// Files in a data folder that are of a running hub alone, or of the database, which is copied by itself.
 const NOT_KEPT: [&str; 6] = ["lock", "local.key", "local.key.new", "instance", "instance.new", "secret.key"];
-/// The folder in it where the schedule puts backups.
-pub(super) const BACKUPS: &str = "backups";
+/// The folder in it where the hub puts its own backups.
+pub const FOLDER: &str = "backups";
 
 /// The places of what a backup has in it.
 #[derive(Clone, Debug)]
@@ -35,11 +35,11 @@ pub(super) struct SourceFile {
 }
 
 impl BackupSource {
-    /// The places as a configuration has them; `file` is the configuration file, if there is one.
+    /// The places as a configuration has them.
     ///
     /// # Errors
     /// The database is no SQLite file.
-    pub fn of(config: &Config, file: Option<PathBuf>, with_key: bool) -> Result<Self, BackupError> {
+    pub fn of(config: &Config, with_key: bool) -> Result<Self, BackupError> {
         let database = config.database.file();
         let database =
             database.ok_or_else(|| BackupError::NotSqlite { database: config.database.to_string() })?;
@@ -48,7 +48,7 @@ impl BackupSource {
             database,
             key: with_key.then(|| key::place(config.key_file.as_deref(), &config.data_dir)),
             rules: config.rules.clone(),
-            configuration: file,
+            configuration: config.file.clone(),
         })
     }
 
@@ -77,7 +77,7 @@ impl BackupSource {
             // A name that is no text is none of ours.
             let Ok(own) = entry.file_name().into_string() else { continue };
             let name = format!("{name}/{own}");
-            if kind.is_dir() && name != format!("{DATA}/{BACKUPS}") {
+            if kind.is_dir() && name != format!("{DATA}/{FOLDER}") {
                 self.add_folder(&from, &name, files)?;
             } else if kind.is_file() && self.is_kept(&from, &name) {
                 files.push(SourceFile { from, name });
@@ -97,7 +97,7 @@ impl BackupSource {
         !is_database
             && name != DATABASE
             && !in_data.is_some_and(|name| NOT_KEPT.contains(&name))
-            && !from.extension().is_some_and(|ending| ending == "part")
+            && from.extension().is_none_or(|ending| ending != "part")
             && (self.key.is_some() || !is_secret)
     }
 }

@@ -11,6 +11,7 @@
 //! no HTTP; the command line and the schedule share it.
 
 mod contents;
+mod folder;
 mod manifest;
 mod read;
 mod restore;
@@ -19,10 +20,10 @@ mod write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use twinhub_domain::Timestamp;
 use twinhub_store::StoreError;
 
-pub use self::contents::BackupSource;
+pub use self::contents::{BackupSource, FOLDER};
+pub use self::folder::{BackupFolder, is_name, name_at};
 pub use self::manifest::{BackedUpFile, BackupManifest};
 pub use self::read::{Verified, verify};
 pub use self::restore::{Restored, is_half_restored, restore};
@@ -67,14 +68,6 @@ pub enum BackupError {
     Newer { path: PathBuf, format: u32, version: String },
     #[error("{} holds {found} already: a backup is restored into an empty folder", folder.display())]
     NotEmpty { folder: PathBuf, found: String },
-}
-
-/// The name of a backup of this moment, which sorts by time: `twinhub-2026-12-01T08-30-00Z.tar`.
-#[must_use]
-pub fn name_at(now: Timestamp) -> String {
-    let time = now.to_string();
-    let seconds = time.split_once('.').map_or(&*time, |(seconds, _)| seconds).replace(':', "-");
-    format!("twinhub-{seconds}Z.tar")
 }
 
 /// Reading failed at this path.

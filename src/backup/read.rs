@@ -14,9 +14,7 @@ use twinhub_store::sql::{SqlOptions, StoredAmount};
 
 use super::manifest::FORMAT;
 use super::write::HashedReader;
-use super::{
-    ABOUT, BackupError, BackupManifest, DATABASE, MANIFEST, Progress, unreadable, unwritable,
-};
+use super::{ABOUT, BackupError, BackupManifest, DATABASE, MANIFEST, Progress, unreadable, unwritable};
 use crate::config::Database;
 
 /// A longer list of files is none.
@@ -95,7 +93,10 @@ pub(super) fn read(
         is_first = false;
         if name == MANIFEST {
             let mut text = Vec::new();
-            entry.take(LONGEST_MANIFEST).read_to_end(&mut text).map_err(|error| damaged(error.to_string()))?;
+            entry
+                .take(LONGEST_MANIFEST)
+                .read_to_end(&mut text)
+                .map_err(|error| damaged(error.to_string()))?;
             manifest = Some(parse(path, &text)?);
             continue;
         }

@@ -6,7 +6,9 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use super::write::sync_folder_of;
-use super::{BackupError, BackupManifest, CONFIGURATION, DATA, Progress, RULES, read, unreadable, unwritable};
+use super::{
+    BackupError, BackupManifest, CONFIGURATION, DATA, Progress, RULES, read, unreadable, unwritable,
+};
 
 /// The file that lies in a folder while it is being filled: no hub starts on such a folder.
 const RESTORING: &str = "restore-unfinished";
@@ -31,7 +33,8 @@ pub fn restore(backup: &Path, folder: &Path, progress: &mut Progress<'_>) -> Res
     read::read(backup, progress, &mut |name, _| place(folder, name).map(drop))?;
     private_folders(folder).map_err(unwritable(folder))?;
     let unfinished = folder.join(RESTORING);
-    let mark = create(&unfinished).and_then(|file| file.sync_all()).and_then(|()| sync_folder_of(&unfinished));
+    let mark =
+        create(&unfinished).and_then(|file| file.sync_all()).and_then(|()| sync_folder_of(&unfinished));
     mark.map_err(unwritable(&unfinished))?;
     let mut restored = (None, None);
     let manifest = read::read(backup, progress, &mut |name, content| {
@@ -48,7 +51,9 @@ pub fn restore(backup: &Path, folder: &Path, progress: &mut Progress<'_>) -> Res
         }
         Ok(())
     })?;
-    fs::remove_file(&unfinished).and_then(|()| sync_folder_of(&unfinished)).map_err(unwritable(&unfinished))?;
+    fs::remove_file(&unfinished)
+        .and_then(|()| sync_folder_of(&unfinished))
+        .map_err(unwritable(&unfinished))?;
     Ok(Restored { manifest, rules: restored.0, configuration: restored.1 })
 }
 

@@ -1,11 +1,12 @@
 //! `twinhub backup`, `restore` and `verify`: all that a hub keeps, in one file and back.
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use twinhub_domain::Timestamp;
+use twinhub_actors::clock::HubClock;
+use twinhub_domain::Clock as _;
 
 use crate::backup::{self, BackupError, BackupManifest, BackupSource, Restored, Verified};
 use crate::cli::print;
@@ -37,8 +38,10 @@ written beside its name first, so that no part of a backup is taken for one. Tha
 
 /// The arguments of `restore`.
 #[derive(Args)]
-#[command(after_help = "It reads the backup once before it writes, so that a damaged one changes nothing. Start with\n\
-    `--data-dir DIR` then.")]
+#[command(
+    after_help = "It reads the backup once before it writes, so that a damaged one changes nothing. Start with\n\
+    `--data-dir DIR` then."
+)]
 pub struct RestoreArgs {
     /// The backup
     #[arg(value_name = "FILE")]
@@ -63,17 +66,17 @@ pub struct VerifyArgs {
 /// The configuration cannot be used, or there is no backup.
 pub fn run(BackupArgs { to, without_key, options }: BackupArgs) -> Result<(), CommandFailed> {
     private::from_now_on();
-    let named = options.config.clone();
     let config = Config::resolve(options).map_err(|error| CommandFailed::Misused(error.into()))?;
-    let source = BackupSource::of(&config, configuration_file(named), !without_key).map_err(failed)?;
-    let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
+    let source = BackupSource::of(&config, !without_key).map_err(failed)?;
+    let now = HubClock::new().now();
     let to = if to.is_dir() { to.join(backup::name_at(now)) } else { to };
     let bar = WorkBar::new();
     let written = backup::write(&source, &to, now, &mut |work, done, all| bar.tell(work, done, all));
     bar.end();
     let BackupManifest { seq, files, with_key, .. } = &written.map_err(failed)?;
     let size = to.metadata().map_or(0, |file| file.len());
-    let key = if *with_key { "with the hub's key: keep it as you keep secrets" } else { "WITHOUT the hub's key" };
+    let key =
+        if *with_key { "with the hub's key: keep it as you keep secrets" } else { "WITHOUT the hub's key" };
     let (to, files, size) = (to.display(), files.len(), HumanBytes(size));
     print(&format!("{to}: {size}, {files} files, up to event {seq}, {key}")).map_err(CommandFailed::Broke)
 }
@@ -132,11 +135,6 @@ pub async fn run_verify(VerifyArgs { backup }: &VerifyArgs) -> Result<(), Comman
         if manifest.with_key { ", with the hub's key" } else { ", WITHOUT the hub's key" },
     );
     print(&text).map_err(CommandFailed::Broke)
-}
-
-/// The configuration file that a start would read.
-fn configuration_file(named: Option<PathBuf>) -> Option<PathBuf> {
-    named.or_else(|| Some(Path::new("twinhub.toml").to_owned()).filter(|file| file.is_file()))
 }
 
 fn failed(error: BackupError) -> CommandFailed {

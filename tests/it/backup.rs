@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::firmware::images;
 use crate::support::hub::{Installation, run, start};
 use crate::support::people::Person;
-use crate::support::{Dice, HubProcess, MqttDevice, WebSocketSession, within};
+use crate::support::{Dice, HubProcess, MqttDevice, WebSocketSession, eventually, within};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -20,11 +20,8 @@ fn text(path: &Path) -> &str {
 /// Runs the program, which must end with `code`, and gives what it said.
 async fn says(args: &[&str], code: i32) -> String {
     let output = run(args, &[]).await;
-    let said = format!(
-        "{}{}",
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap()
-    );
+    let said =
+        format!("{}{}", String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
     said
 }
@@ -85,7 +82,8 @@ async fn under_load_it_is_of_one_moment_and_comes_back_whole() {
     assert!(talking.await.unwrap() > 0, "it took readings in meanwhile");
     assert!(said.contains("with the hub's key"), "{said}");
     assert_eq!(backup.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
     assert_eq!(names, ["hub.tar"], "nothing else is left");
 
     let whole = says(&["verify", text(&backup)], 0).await;
@@ -120,12 +118,15 @@ async fn who_could_sign_in_still_can_and_sealed_secrets_open() {
     let backup = folder.path().join("hub.tar");
     back_up(&installation, &backup).await;
     let bare = folder.path().join("bare.tar");
-    let said = says(&["backup", text(&bare), "--without-key", "--data-dir", text(&installation.data)], 0).await;
+    let said =
+        says(&["backup", text(&bare), "--without-key", "--data-dir", text(&installation.data)], 0).await;
     assert!(said.contains("WITHOUT the hub's key"), "{said}");
 
     let asks = async |data: &Path| {
         let hub = Installation::at(data).start().await;
-        let asked = hub.request(reqwest::Method::GET, "/api/devices").header("Authorization", format!("Bearer {key}"));
+        let asked = hub
+            .request(reqwest::Method::GET, "/api/devices")
+            .header("Authorization", format!("Bearer {key}"));
         asked.send().await.unwrap().status().as_u16()
     };
     let restored = folder.path().join("restored");
@@ -149,7 +150,8 @@ async fn killed(rounds: u32, args: &[&str], mut prepare: impl FnMut(), mut look:
     for _ in 0..rounds {
         prepare();
         let program = start(args);
-        let _ = tokio::time::timeout(Duration::from_micros(dice.below(whole)), std::future::pending::<()>()).await;
+        let _ = tokio::time::timeout(Duration::from_micros(dice.below(whole)), std::future::pending::<()>())
+            .await;
         program.kill().await;
         look().await;
     }
@@ -202,8 +204,9 @@ async fn each_damaged_byte_is_found() {
     back_up(&installation, &backup).await;
     let whole = std::fs::read(&backup).unwrap();
     let mut dice = Dice::new();
-    let mut places: BTreeMap<usize, &str> =
-        (0..10).map(|_| (usize::try_from(dice.below(whole.len() as u64 - 4_096)).unwrap() + 2_048, "chance")).collect();
+    let mut places: BTreeMap<usize, &str> = (0..10)
+        .map(|_| (usize::try_from(dice.below(whole.len() as u64 - 4_096)).unwrap() + 2_048, "chance"))
+        .collect();
     places.insert(whole.len() / 2, "the database");
     let damaged = folder.path().join("damaged.tar");
     for (place, name) in places {
@@ -244,9 +247,52 @@ async fn other_files_are_neither_overwritten_nor_taken_for_backups() {
 
     let hub = installation.start().await;
     let said = says(&["backup", text(folder.path()), "--data-dir", text(&installation.data)], 0).await;
-    assert!(said.contains("/twinhub-20") && said.contains("Z.tar: "), "a folder gets a file with its time: {said}");
+    assert!(
+        said.contains("/twinhub-20") && said.contains("Z.tar: "),
+        "a folder gets a file with its time: {said}"
+    );
     let backup = said.split(": ").next().unwrap().to_owned();
     let said = says(&["restore", &backup, text(&installation.data)], 2).await;
     assert!(said.contains("a backup is restored into an empty folder"), "{said}");
     assert_eq!(hub.json("/health").await["status"], "healthy");
+}
+
+#[tokio::test]
+async fn the_hub_writes_backups_by_itself_and_keeps_the_newest() {
+    let folder = TempDir::new().unwrap();
+    let backups = folder.path().join("backups");
+    let names = || -> Vec<String> {
+        let entries = std::fs::read_dir(&backups).into_iter().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name.ends_with(".tar"));
+        names.sort();
+        names
+    };
+    let installation = Installation::new()
+        .with("--backup-every", "1s")
+        .with("--backup-keep", "2")
+        .with("--backup-dir", text(&backups));
+    let hub = installation.start().await;
+    let first = eventually("the first comes", async || names().first().cloned()).await;
+    eventually("it goes", async || (!names().contains(&first) && names().len() == 2).then_some(())).await;
+    assert_eq!(hub.metric("twinhub_backups_failed_total").await, 0);
+    hub.terminate().await;
+    for name in names() {
+        says(&["verify", text(&backups.join(name))], 0).await;
+    }
+
+    let alarm = async |hub: &HubProcess| {
+        let alarms = hub.json("/api/alarms?active=true").await;
+        alarms.as_array().unwrap().iter().find(|alarm| alarm["type"] == "backup-failed").cloned()
+    };
+    std::fs::remove_dir_all(&backups).unwrap();
+    std::fs::write(&backups, "no folder").unwrap();
+    let hub = installation.start().await;
+    let raised = eventually("an alarm", async || alarm(&hub).await).await;
+    assert!(raised["message"].as_str().unwrap().contains(text(&backups)), "{raised}");
+    assert!(hub.metric("twinhub_backups_failed_total").await > 0);
+    std::fs::remove_file(&backups).unwrap();
+    eventually("it ends", async || alarm(&hub).await.is_none().then_some(())).await;
+    assert!(hub.metric("twinhub_backup_timestamp_seconds").await > 0);
 }
