@@ -30,8 +30,6 @@ use twinhub_domain::reading::ClockWindow;
 use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
-use crate::backup;
-
 pub use database::Database;
 pub use dialects::{DialectAccess, DialectName};
 pub use error::ConfigError;
@@ -120,7 +118,8 @@ pub struct Config {
     pub audit_retention: Option<Duration>,
     /// None: the hub writes no backups by itself.
     pub backup_every: Option<Duration>,
-    pub backup_dir: PathBuf,
+    /// None: `backups` in the data folder.
+    pub backup_dir: Option<PathBuf>,
     pub backup_keep: usize,
     pub rule_secrets: Vec<String>,
     pub webhook_allow: Vec<WebhookPlace>,
@@ -288,7 +287,7 @@ impl Config {
                 .or(file.audit_retention)
                 .map_or(Some(AUDIT_RETENTION), DurationOrNever::duration),
             backup_every: given.backup_every.or(file.backup_every).and_then(DurationOrNever::duration),
-            backup_dir: given.backup_dir.or(file.backup_dir).unwrap_or_else(|| data_dir.join(backup::FOLDER)),
+            backup_dir: given.backup_dir.or(file.backup_dir),
             backup_keep: given.backup_keep.or(file.backup_keep).map_or(BACKUPS, NonZeroUsize::get),
             rule_secrets: given.rule_secrets.or(file.rule_secrets).unwrap_or_default(),
             webhook_allow: given.webhook_allow.or(file.webhook_allow).unwrap_or_default(),

@@ -45,7 +45,7 @@ use self::settings::{
 };
 use crate::api::firmware::{self, Folder};
 use crate::api::provisioning::over_mqtt;
-use crate::backup::{self, BackupError, BackupFolder, BackupSource};
+use crate::backup::{self, BackupError};
 use crate::config::{Config, Mqtt};
 use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
@@ -180,14 +180,6 @@ impl StartError {
     }
 }
 
-/// The backups that the hub is to write by itself.
-fn backup_schedule(config: &Config) -> Result<Option<BackupSchedule>, BackupError> {
-    let Some(every) = config.backup_every else { return Ok(None) };
-    let source = BackupSource::of(config, true)?;
-    let folder = BackupFolder::new(config.backup_dir.clone());
-    Ok(Some(BackupSchedule { source, folder, every, keep: config.backup_keep }))
-}
-
 /// The address under which this machine reaches a listener on `address`: one that listens everywhere is at loopback too.
 fn public_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -229,7 +221,7 @@ impl Application {
             return Err(StartError::Clock);
         }
         let tls = tls::start(&config, Arc::clone(&clock) as _)?;
-        let backups = backup_schedule(&config)?;
+        let backups = BackupSchedule::of(&config)?;
         if let Some(path) = &config.rules {
             // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;

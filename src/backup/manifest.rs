@@ -6,7 +6,7 @@ use twinhub_domain::Timestamp;
 /// The version of what stands where in a backup.
 pub const FORMAT: u32 = 1;
 
-/// What is in a backup.
+/// The list of what is in a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupManifest {
     pub format: u32,

@@ -273,7 +273,7 @@ impl Config {
             ("keep-runs", Some(limit(Some(*keep_runs).filter(|time| *time != Duration::MAX)))),
             ("audit-retention", Some(limit(*audit_retention))),
             ("backup-every", Some(limit(*backup_every))),
-            ("backup-dir", Some(path(backup_dir))),
+            ("backup-dir", backup_dir.as_deref().map(path)),
             ("backup-keep", Some(count(*backup_keep))),
             ("rule-secrets", Some(list(rule_secrets, Clone::clone))),
             ("webhook-allow", Some(list(webhook_allow, ToString::to_string))),

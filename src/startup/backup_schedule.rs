@@ -16,6 +16,7 @@ use twinhub_domain::cause::Source;
 use twinhub_domain::{Cause, DeviceNumber, Timestamp};
 
 use crate::backup::{self, BackupError, BackupFolder, BackupManifest, BackupSource};
+use crate::config::Config;
 
 /// The type of the alarm.
 const ALARM: &str = "backup-failed";
@@ -24,14 +25,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// After one that failed the next is tried no later than this.
 const RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// What is written, where and how often.
+/// The source of these backups, their place and their times.
 #[derive(Clone, Debug)]
 pub(super) struct BackupSchedule {
-    pub source: BackupSource,
-    pub folder: BackupFolder,
-    pub every: Duration,
+    source: BackupSource,
+    folder: BackupFolder,
+    every: Duration,
     /// The newest so many are kept.
-    pub keep: usize,
+    keep: usize,
 }
 
 /// The schedule, until this is dropped.
@@ -45,6 +46,17 @@ impl Drop for RunningSchedule {
 }
 
 impl BackupSchedule {
+    /// As a configuration has it; none where the hub is to write no backups by itself.
+    ///
+    /// # Errors
+    /// There is nothing that it could back up.
+    pub(super) fn of(config: &Config) -> Result<Option<Self>, BackupError> {
+        let Some(every) = config.backup_every else { return Ok(None) };
+        let source = BackupSource::of(config, true)?;
+        let folder = config.backup_dir.clone().unwrap_or_else(|| config.data_dir.join(backup::FOLDER));
+        Ok(Some(Self { source, folder: BackupFolder::new(folder), every, keep: config.backup_keep }))
+    }
+
     /// Has it begin.
     pub(super) fn follow(self, hub: Arc<Hub>) -> RunningSchedule {
         RunningSchedule(actix_rt::spawn(async move {

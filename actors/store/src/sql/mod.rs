@@ -267,6 +267,17 @@ impl SqlStore {
         integrity::damages(&self.readers).await
     }
 
+    /// Reads all events and readings, and says how many there are. `progress` is told how many rows of how many are read.
+    ///
+    /// # Errors
+    /// The database cannot be read, or what is stored is damaged: the error names the first place.
+    pub async fn look_through(
+        &self,
+        progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<StoredAmount, StoreError> {
+        snapshot::look_through(self, progress).await
+    }
+
     /// Counts of what commits did.
     #[must_use]
     pub fn write_counts(&self) -> WriteCounts {

@@ -68,52 +68,47 @@ pub fn copy_database(
     Ok(rows::uint(seq))
 }
 
-impl SqlStore {
-    /// Reads all events and readings, and says how many there are. `progress` is told how many rows of how many are read.
-    ///
-    /// # Errors
-    /// The database cannot be read, or what is stored is damaged: the error names the first place.
-    pub async fn look_through(
-        &self,
-        mut progress: impl FnMut(u64, u64) + Send,
-    ) -> Result<StoredAmount, StoreError> {
-        let sql = &self.readers;
-        let mut all = 0;
-        for count in [
-            chunk::Entity::find().count(sql).await,
-            piece::Entity::find().count(sql).await,
-            journal::Entity::find().count(sql).await,
-        ] {
-            all += count.map_err(failed(LOOK))?;
-        }
-        let mut read = 0;
-        let mut one_more = || {
-            read += 1;
-            progress(read, all);
-        };
-        let mut amount = StoredAmount { seq: self.head().await?.seq, ..StoredAmount::default() };
-        let mut rows = chunk::Entity::find().stream(sql).await.map_err(failed(LOOK))?;
-        while let Some(row) = rows.try_next().await.map_err(failed(LOOK))? {
-            amount.messages += chunks::messages(LOOK, &row)?.len() as u64;
-            if let Some(summary) = &row.summary {
-                Summary::decode(summary).map_err(rows::damaged(LOOK, row.first_seq))?;
-            }
-            one_more();
-        }
-        drop(rows);
-        let mut rows = piece::Entity::find().stream(sql).await.map_err(failed(LOOK))?;
-        while let Some(row) = rows.try_next().await.map_err(failed(LOOK))? {
-            amount.messages += rows::messages(LOOK, row.first_seq, &row.body)?.len() as u64;
-            one_more();
-        }
-        drop(rows);
-        let mut rows = journal::Entity::find().stream(sql).await.map_err(failed(LOOK))?;
-        while let Some(row) = rows.try_next().await.map_err(failed(LOOK))? {
-            amount.events += self.events(LOOK, row.first_seq, &row.body).await?.len() as u64;
-            one_more();
-        }
-        Ok(amount)
+/// See [`SqlStore::look_through`].
+pub async fn look_through(
+    store: &SqlStore,
+    mut progress: impl FnMut(u64, u64) + Send,
+) -> Result<StoredAmount, StoreError> {
+    let sql = &store.readers;
+    let mut all = 0;
+    for count in [
+        chunk::Entity::find().count(sql).await,
+        piece::Entity::find().count(sql).await,
+        journal::Entity::find().count(sql).await,
+    ] {
+        all += count.map_err(failed(LOOK))?;
     }
+    let mut read = 0;
+    let mut one_more = || {
+        read += 1;
+        progress(read, all);
+    };
+    let mut amount = StoredAmount { seq: store.head().await?.seq, ..StoredAmount::default() };
+    let mut rows = chunk::Entity::find().stream(sql).await.map_err(failed(LOOK))?;
+    while let Some(row) = rows.try_next().await.map_err(failed(LOOK))? {
+        amount.messages += chunks::messages(LOOK, &row)?.len() as u64;
+        if let Some(summary) = &row.summary {
+            Summary::decode(summary).map_err(rows::damaged(LOOK, row.first_seq))?;
+        }
+        one_more();
+    }
+    drop(rows);
+    let mut rows = piece::Entity::find().stream(sql).await.map_err(failed(LOOK))?;
+    while let Some(row) = rows.try_next().await.map_err(failed(LOOK))? {
+        amount.messages += rows::messages(LOOK, row.first_seq, &row.body)?.len() as u64;
+        one_more();
+    }
+    drop(rows);
+    let mut rows = journal::Entity::find().stream(sql).await.map_err(failed(LOOK))?;
+    while let Some(row) = rows.try_next().await.map_err(failed(LOOK))? {
+        amount.events += store.events(LOOK, row.first_seq, &row.body).await?.len() as u64;
+        one_more();
+    }
+    Ok(amount)
 }
 
 #[cfg(test)]
