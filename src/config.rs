@@ -116,6 +116,11 @@ pub struct Config {
     pub keep_runs: Duration,
     /// None: for good.
     pub audit_retention: Option<Duration>,
+    /// None: the hub writes no backups by itself.
+    pub backup_every: Option<Duration>,
+    /// None: `backups` in the data folder.
+    pub backup_dir: Option<PathBuf>,
+    pub backup_keep: usize,
     pub rule_secrets: Vec<String>,
     pub webhook_allow: Vec<WebhookPlace>,
     pub webhook_private_redirects: bool,
@@ -130,6 +135,8 @@ pub struct Config {
     pub oidc: Option<OidcConfig>,
     pub open: bool,
     pub open_to_network: bool,
+    /// The configuration file that was read, if any.
+    pub file: Option<PathBuf>,
     /// The settings that were found under the names of other systems.
     pub foreign: Vec<ForeignNote>,
 }
@@ -150,6 +157,8 @@ const IMPORT_LIMIT: usize = 256 << 20;
 pub const RULES: &str = "rules";
 const FIRST_SILENCE: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+/// Backups that are kept.
+const BACKUPS: usize = 7;
 const AUDIT_RETENTION: Duration = Duration::from_secs(365 * 86_400);
 /// A page of devices asks some ten times as it opens, and a program that asks more can be slower or have the option set.
 const RATE_LIMIT: u32 = 50;
@@ -163,7 +172,8 @@ impl Config {
     /// The file cannot be read or understood, or an address is open to the network and must not be.
     pub fn resolve(options: Options) -> Result<Self, ConfigError> {
         let file = file::read(options.config.as_deref())?;
-        Self::combine(options, ForeignEnvironment::read(), file)
+        let path = file::path(options.config.as_deref());
+        Ok(Self { file: path, ..Self::combine(options, ForeignEnvironment::read(), file)? })
     }
 
     fn combine(given: Options, mut foreign: ForeignEnvironment, file: Options) -> Result<Self, ConfigError> {
@@ -276,6 +286,9 @@ impl Config {
                 .audit_retention
                 .or(file.audit_retention)
                 .map_or(Some(AUDIT_RETENTION), DurationOrNever::duration),
+            backup_every: given.backup_every.or(file.backup_every).and_then(DurationOrNever::duration),
+            backup_dir: given.backup_dir.or(file.backup_dir),
+            backup_keep: given.backup_keep.or(file.backup_keep).map_or(BACKUPS, NonZeroUsize::get),
             rule_secrets: given.rule_secrets.or(file.rule_secrets).unwrap_or_default(),
             webhook_allow: given.webhook_allow.or(file.webhook_allow).unwrap_or_default(),
             webhook_private_redirects: given
@@ -290,6 +303,7 @@ impl Config {
             oidc,
             open: given.open.or(file.open).unwrap_or_default(),
             open_to_network,
+            file: None,
             foreign: foreign.notes,
             data_dir,
             database,

@@ -2,6 +2,7 @@
 //! that lives in the actors of `twinhub-actors`.
 
 pub mod api;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod dashboard;

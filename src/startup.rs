@@ -1,5 +1,6 @@
 //! Builds the whole application from its configuration. A port 0 takes a free one: tests use that.
 
+mod backup_schedule;
 mod banner;
 pub(crate) mod broker_files;
 pub(crate) mod certificate_watch;
@@ -44,10 +45,12 @@ use self::settings::{
 };
 use crate::api::firmware::{self, Folder};
 use crate::api::provisioning::over_mqtt;
+use crate::backup::{self, BackupError};
 use crate::config::{Config, Mqtt};
 use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
+use crate::startup::backup_schedule::{BackupSchedule, RunningSchedule};
 use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
 use crate::startup::certificate_watch::CertificateWatch;
 use crate::startup::environment::{EnvironmentError, SeedEnvironment};
@@ -88,6 +91,8 @@ pub struct RunningHub {
     broker_files: Option<FollowingBrokerFiles>,
     #[expect(dead_code, reason = "held for its drop")]
     certificates: Option<CertificateWatch>,
+    #[expect(dead_code, reason = "held for its drop")]
+    backups: Option<RunningSchedule>,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
     locks: Locks,
@@ -107,6 +112,14 @@ pub enum StartError {
     HttpTaken { address: SocketAddr },
     #[error("cannot use the data folder {}: {source}", path.display())]
     DataDir { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the data folder {} is a part of a backup that was not restored to its end: remove it, and restore the backup anew: \
+         twinhub restore FILE {}",
+        path.display(), path.display()
+    )]
+    HalfRestored { path: PathBuf },
+    #[error("cannot write backups: {0}")]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -192,6 +205,9 @@ impl Application {
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
         let locks = Locks::take(&config.data_dir, &config.database)?;
+        if backup::is_half_restored(&config.data_dir) {
+            return Err(StartError::HalfRestored { path: config.data_dir });
+        }
         private::tighten(&config.data_dir, &config.database);
         let seal = Arc::new(key::load(config.key_file.as_deref(), &config.data_dir)?);
         let listener = listen(config.listen)?;
@@ -205,6 +221,7 @@ impl Application {
             return Err(StartError::Clock);
         }
         let tls = tls::start(&config, Arc::clone(&clock) as _)?;
+        let backups = BackupSchedule::of(&config)?;
         if let Some(path) = &config.rules {
             // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
             std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
@@ -310,6 +327,7 @@ impl Application {
         let certificates = tls
             .as_ref()
             .map(|tls| certificate_watch::watch(Arc::clone(&hub), Arc::clone(&store), Arc::clone(tls)));
+        let backups = backups.map(|schedule| schedule.follow(Arc::clone(&hub)));
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -328,6 +346,7 @@ impl Application {
             local_key: local_key_file,
             broker_files,
             certificates,
+            backups,
             locks,
             store,
         })

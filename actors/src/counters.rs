@@ -92,6 +92,10 @@ pub struct Counters {
     pub webhooks_waiting: AtomicU64,
     /// Certificates of devices that end soon, or have ended.
     pub certificates_ending: AtomicU64,
+    /// The time of the last backup that the hub has written by itself, in ms since the epoch; 0 where there is none.
+    pub backup_at: AtomicU64,
+    /// Backups of its own that failed.
+    pub backups_failed: AtomicU64,
     /// Where slow messages spend their time.
     pub slow: SlowMessages,
     /// By device, of those out of service that spoke all the same.

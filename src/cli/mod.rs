@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod backup;
 pub mod devices;
 pub mod doctor;
 pub mod files;
@@ -24,6 +25,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 
 use self::accounts::{KeyArgs, UserArgs};
 use self::audit::AuditArgs;
+use self::backup::{BackupArgs, RestoreArgs, VerifyArgs};
 use self::devices::DevicesArgs;
 use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
@@ -86,6 +88,12 @@ enum CliCommand {
     Audit(AuditArgs),
     /// Have an outside broker know the devices
     Mqtt(MqttArgs),
+    /// Write a backup of all that the hub keeps into one file, while it runs
+    Backup(Box<BackupArgs>),
+    /// Make a data folder of a backup
+    Restore(RestoreArgs),
+    /// Read all of a backup, and say whether it is whole
+    Verify(VerifyArgs),
     /// Say what is wrong with an installation, or weak, and what to do about it
     Doctor(Box<DoctorArgs>),
     /// See or bring up to date the tables of the database
@@ -169,6 +177,9 @@ pub fn run() -> ExitCode {
         CliCommand::User(args) => async_main(accounts::run_user(args)).map_err(with_exit_code),
         CliCommand::Key(args) => async_main(accounts::run_key(args)).map_err(with_exit_code),
         CliCommand::Mqtt(args) => async_main(mqtt::run(args)).map_err(with_exit_code),
+        CliCommand::Backup(args) => backup::run(*args).map_err(with_exit_code),
+        CliCommand::Restore(args) => backup::run_restore(&args).map_err(with_exit_code),
+        CliCommand::Verify(args) => async_main(backup::run_verify(&args)).map_err(with_exit_code),
         CliCommand::Doctor(args) => match ended(async_main(doctor::run(*args))) {
             Ok(code) => return code,
             Err(failed) => Err(failed),

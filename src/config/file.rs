@@ -1,7 +1,7 @@
 //! The configuration file.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
@@ -9,6 +9,11 @@ use super::{ConfigError, Options};
 
 /// Read when no other is named, if it is there.
 pub const DEFAULT: &str = "twinhub.toml";
+
+/// The path of the file that is read: the one called `named`, or the default one where it is there.
+pub(super) fn path(named: Option<&Path>) -> Option<PathBuf> {
+    named.or_else(|| Some(Path::new(DEFAULT)).filter(|path| path.is_file())).map(Path::to_owned)
+}
 
 /// Reads the file called `named`, or the default one, which may be missing.
 pub(super) fn read(named: Option<&Path>) -> Result<Options, ConfigError> {

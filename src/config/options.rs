@@ -214,6 +214,18 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_AUDIT_RETENTION", value_name = "TIME")]
     pub audit_retention: Option<DurationOrNever>,
 
+    /// The time between two backups that the hub writes by itself, or `never` [default: never]
+    #[arg(long, env = "TWINHUB_BACKUP_EVERY", value_name = "TIME")]
+    pub backup_every: Option<DurationOrNever>,
+
+    /// The folder of these backups; better one on another disk [default: backups in the data folder]
+    #[arg(long, env = "TWINHUB_BACKUP_DIR", value_name = "DIR")]
+    pub backup_dir: Option<PathBuf>,
+
+    /// The newest of these backups, so many of which are kept [default: 7]
+    #[arg(long, env = "TWINHUB_BACKUP_KEEP", value_name = "COUNT", value_parser = values::parse_count)]
+    pub backup_keep: Option<NonZeroUsize>,
+
     /// An environment variable, beside TWINHUB_SECRET_…, that rules may sign webhooks with; several times
     #[arg(long, env = "TWINHUB_RULE_SECRETS", value_name = "NAME", value_delimiter = ',')]
     pub rule_secrets: Option<Vec<String>>,

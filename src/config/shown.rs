@@ -195,6 +195,9 @@ impl Config {
             keep_readings,
             keep_runs,
             audit_retention,
+            backup_every,
+            backup_dir,
+            backup_keep,
             rule_secrets,
             webhook_allow,
             webhook_private_redirects,
@@ -206,6 +209,7 @@ impl Config {
             oidc,
             open,
             open_to_network,
+            file: _,
             foreign: _,
         } = self;
         let bytes = |value: &usize| Some(size(*value as u64));
@@ -268,6 +272,9 @@ impl Config {
             ("keep-readings", Some(limit(*keep_readings))),
             ("keep-runs", Some(limit(Some(*keep_runs).filter(|time| *time != Duration::MAX)))),
             ("audit-retention", Some(limit(*audit_retention))),
+            ("backup-every", Some(limit(*backup_every))),
+            ("backup-dir", backup_dir.as_deref().map(path)),
+            ("backup-keep", Some(count(*backup_keep))),
             ("rule-secrets", Some(list(rule_secrets, Clone::clone))),
             ("webhook-allow", Some(list(webhook_allow, ToString::to_string))),
             ("webhook-private-redirects", Some(Value::Boolean(*webhook_private_redirects))),

@@ -9,6 +9,7 @@ use rustix::fs::Mode;
 use tracing::{info, warn};
 
 use crate::api::firmware;
+use crate::backup;
 use crate::config::Database;
 use crate::startup::tls;
 
@@ -16,11 +17,19 @@ use crate::startup::tls;
 type IsOwnFile = fn(&str) -> bool;
 
 /// The files in a data folder that are ours, but for the parts of a database.
-const OURS: [&str; 7] =
-    ["instance", "instance.new", "local.key", "local.key.new", "lock", "secret.key", "secret.key.new"];
-/// The folders in it, of firmware images and of the hub's own authority, and the files in them that are ours.
-const FOLDERS: [(&str, IsOwnFile); 2] =
-    [("firmware", firmware::is_file_name), (tls::FOLDER, is_of_authority)];
+const OURS: [&str; 8] = [
+    "instance",
+    "instance.new",
+    "local.key",
+    "local.key.new",
+    "lock",
+    "restore-unfinished",
+    "secret.key",
+    "secret.key.new",
+];
+/// The folders in it, of firmware images, of the hub's own authority and of its backups, and the files in them that are ours.
+const FOLDERS: [(&str, IsOwnFile); 3] =
+    [("firmware", firmware::is_file_name), (tls::FOLDER, is_of_authority), (backup::FOLDER, backup::is_name)];
 /// A file system's own folder, where one is mounted as the data folder. It says nothing of what else is there.
 const LOST: &str = "lost+found";
 /// The endings of the names of a database's files.

@@ -9,6 +9,7 @@ mod answers;
 mod architecture;
 mod audit;
 mod automation;
+mod backup;
 mod bad_configuration;
 mod bridges;
 mod broker_gone;

@@ -44,6 +44,7 @@ const PRINTS: &[(&str, &str)] = &[
     ("/v1/sensors/latest", "temp-001"),
     ("X-Hub-Signature-256: sha256=$signature", r#""seq""#),
     ("journal?device_id=fan", r#""role":"left_alone""#),
+    ("twinhub verify hub.tar", "whole: "),
     ("transport=polling", r#"42["sensor_data",{"device_id":"test_device","temperature":23.5"#),
 ];
 
@@ -52,7 +53,9 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
     let dir = tempfile::TempDir::with_prefix("twinhub-readme-").unwrap();
     let rules = dir.path().join("rules");
     std::fs::create_dir(&rules).unwrap();
-    let hub = Installation::new().with("--rules", rules.to_str().unwrap()).start().await;
+    // Where the program finds them by itself.
+    let data = dir.path().join("data");
+    let hub = Installation::at(&data).with("--rules", rules.to_str().unwrap()).start().await;
     let shell = Shell::new(dir.path(), &hub);
 
     let mut unseen: Vec<&str> = PRINTS.iter().map(|(begins, _)| *begins).collect();

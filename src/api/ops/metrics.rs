@@ -122,6 +122,12 @@ impl Collector for Scrape {
                 ending.metric_type(),
             )?)?;
         }
+        let failed = ConstCounter::new(get(&counters.backups_failed));
+        let help = "Backups that the hub was to write by itself and that failed";
+        failed.encode(encoder.encode_descriptor("backups_failed", help, None, failed.metric_type())?)?;
+        if let at @ 1.. = get(&counters.backup_at) {
+            gauge(&mut encoder, "backup_timestamp_seconds", "Time of the last of these backups", at / 1_000)?;
+        }
         encode_times(&mut encoder, &counters.slow)?;
         let uptime = ConstGauge::new(uptime_seconds(&self.0));
         let help = "Time since the start";

@@ -77,7 +77,7 @@ pub fn export_devices(command: Command) -> Command {
 
   twinhub devices export                               JSON Lines, to the standard output
   twinhub devices export pumps.csv --query 'type=pump&tag.floor=2'
-  twinhub devices export backup.jsonl
+  twinhub devices export devices.jsonl
 
 Tokens are not in it. {WHOLE}"
     ))

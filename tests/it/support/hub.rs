@@ -236,6 +236,11 @@ pub fn start(args: &[&str]) -> OtherProcess {
 }
 
 impl OtherProcess {
+    /// Ends it as `kill -9` does, wherever it is.
+    pub async fn kill(mut self) {
+        within("it ends", self.0.kill()).await.unwrap();
+    }
+
     /// Asks it to end, as a service manager does.
     pub async fn terminate(mut self) -> ExitStatus {
         send_term(&self.0).await;

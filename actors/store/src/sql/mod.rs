@@ -71,6 +71,7 @@ mod retained;
 mod rows;
 mod runs;
 mod sealed;
+mod snapshot;
 mod sqlite;
 mod summaries;
 mod unused_layers;
@@ -96,6 +97,7 @@ use self::merging::MergeQueue;
 use self::pace::Paces;
 use self::packing::PackedPlace;
 use self::rows::failed;
+pub use self::snapshot::{StoredAmount, copy_database};
 use self::unused_layers::UnusedLayerScan;
 use self::write_connection::WriteConnection;
 pub use self::write_thread::WriteCounts;
@@ -263,6 +265,17 @@ impl SqlStore {
     /// The database cannot be read.
     pub async fn damages(&self) -> Result<Vec<String>, StoreError> {
         integrity::damages(&self.readers).await
+    }
+
+    /// Reads all events and readings, and says how many there are. `progress` is told how many rows of how many are read.
+    ///
+    /// # Errors
+    /// The database cannot be read, or what is stored is damaged: the error names the first place.
+    pub async fn look_through(
+        &self,
+        progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<StoredAmount, StoreError> {
+        snapshot::look_through(self, progress).await
     }
 
     /// Counts of what commits did.
