@@ -50,9 +50,7 @@ const PRINTS: &[(&str, &str)] = &[
 #[tokio::test]
 async fn every_block_of_the_readme_runs_as_it_stands() {
     let dir = tempfile::TempDir::with_prefix("twinhub-readme-").unwrap();
-    let rules = dir.path().join("rules");
-    std::fs::create_dir(&rules).unwrap();
-    let hub = Installation::new().with("--rules", rules.to_str().unwrap()).start().await;
+    let hub = Installation::new().in_folder(dir.path()).start().await;
     let shell = Shell::new(dir.path(), &hub);
 
     let mut unseen: Vec<&str> = PRINTS.iter().map(|(begins, _)| *begins).collect();
@@ -69,7 +67,9 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
             "yaml" => {
                 let file =
                     block.file.as_deref().unwrap_or_else(|| panic!("no file is named before\n{block}"));
-                std::fs::write(dir.path().join(file), &block.text).unwrap();
+                let path = dir.path().join(file);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap(); // a newcomer has none yet
+                std::fs::write(path, &block.text).unwrap();
                 let rule = block.text.lines().find_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
                 let path = format!("/api/automation/rules/{}", rule.unwrap());
                 eventually("the rule is read", async || {
