@@ -188,6 +188,8 @@ item("delete: not another's", call(bob, "DELETE", f"/api/devices/{device}").stat
 token = other.get("auth_token", "")
 answer = call(nobody, "POST", f"/api/devices/{other.get('id')}/data", json={"sensor_readings": {"rpm": 900}}, headers={"Authorization": f"Bearer {token}"})
 item("data: by the device's own token", answer.status_code in (200, 201, 202), answer.text)
+answer = call(nobody, "POST", f"/api/devices/{device}/data", json={"sensor_readings": {"rpm": 900}}, headers={"Authorization": f"Bearer {new['auth_token']}"})
+item("data: by the token that was chosen for it", answer.status_code in (200, 201, 202), answer.text)
 answer = call(nobody, "POST", f"/api/devices/{device}/data", json={"sensor_readings": {"rpm": 900}}, headers={"Authorization": f"Bearer {token}"})
 item("data: not for another", answer.status_code in (403, 404), answer.text)
 now = datetime.datetime.now(datetime.timezone.utc)
