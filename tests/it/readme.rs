@@ -3,12 +3,14 @@
 mod blocks;
 mod shell;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use blocks::{Block, blocks};
 use serde_json::Value;
 use shell::Shell;
 
+use crate::options::rows_of_readme;
 use crate::support::hub::{Installation, run as run_program};
 use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually};
 
@@ -91,6 +93,22 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
         }
     }
     assert!(unseen.is_empty(), "the README has no block with {unseen:?} any more");
+}
+
+#[test]
+fn the_benchmark_s_table_has_each_of_its_parts() {
+    let source = include_str!("../../examples/benchmark/main.rs");
+    let parts = source.split_once("enum BenchmarkPart {").unwrap().1.split_once('}').unwrap().0;
+    let kebab = |name: &str| {
+        let lower =
+            name.chars().flat_map(|c| [c.is_uppercase().then_some('-'), Some(c.to_ascii_lowercase())]);
+        lower.flatten().collect::<String>().trim_matches(['-', ',']).to_owned()
+    };
+    let parts: BTreeSet<String> = parts.split_whitespace().map(kebab).collect();
+    let rows = rows_of_readme("| case | what it measures |");
+    let told =
+        rows.iter().flat_map(|cells| cells[0].split(", ")).map(|name| name.trim_matches('`').to_owned());
+    assert_eq!(told.collect::<BTreeSet<_>>(), parts);
 }
 
 /// Each payload that a device may send is taken.

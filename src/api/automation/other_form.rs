@@ -42,8 +42,8 @@ pub(super) fn is_shown(body: &Object) -> bool {
     body.get("updated_at").is_some()
 }
 
-/// What a rule that is sent back as it was shown says: the members that a rule of the other form may have, and of all
-/// that the hub adds to them nothing but what is another than in `shown`, which is then refused by its name. Of several
+/// The rule that somebody sends back as it was shown: the members that a rule of the other form may have, and of all that
+/// the hub adds to them nothing but what is another than in `shown`, which is then refused by its name. Of several
 /// words for its switch the changed one counts.
 pub(super) fn without_shown(body: &Object, shown: &Object) -> Object {
     let is_same = |key: &str, value: &Json| shown.get(key) == Some(value);
