@@ -22,7 +22,7 @@ mod weather;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use twinhub_actors::slow_messages::SLOW_LOG;
@@ -84,8 +84,8 @@ pub struct Config {
     pub unknown_devices: UnknownDevicesOption,
     /// The times of devices that are believed.
     pub window: ClockWindow,
-    /// The folder with the rule files; none: there are none.
-    pub rules: Option<PathBuf>,
+    /// The folder with the rule files. The default one need not be there.
+    pub rules: PathBuf,
     pub cors: Vec<WebOrigin>,
     pub hosts: Vec<HostName>,
     pub trusted_proxies: Vec<ProxyNetwork>,
@@ -153,7 +153,7 @@ const BODY_LIMIT: usize = 1 << 20;
 const FIRMWARE_LIMIT: u64 = 512_000_000;
 /// Half a million devices. It is never in memory as a whole.
 const IMPORT_LIMIT: usize = 256 << 20;
-/// The folder that is looked for where none is named.
+/// The folder with the rule files where none is named.
 pub const RULES: &str = "rules";
 const FIRST_SILENCE: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
@@ -174,6 +174,12 @@ impl Config {
         let file = file::read(options.config.as_deref())?;
         let path = file::path(options.config.as_deref());
         Ok(Self { file: path, ..Self::combine(options, ForeignEnvironment::read(), file)? })
+    }
+
+    /// The rules folder; none where it is the default one and not there.
+    #[must_use]
+    pub fn rules_there(&self) -> Option<&Path> {
+        Some(self.rules.as_path()).filter(|path| *path != Path::new(RULES) || path.is_dir())
     }
 
     fn combine(given: Options, mut foreign: ForeignEnvironment, file: Options) -> Result<Self, ConfigError> {
@@ -248,10 +254,7 @@ impl Config {
                 given.device_clock_ahead.or(file.device_clock_ahead),
                 given.device_clock_behind.or(file.device_clock_behind),
             ),
-            rules: given
-                .rules
-                .or(file.rules)
-                .or_else(|| Some(RULES.into()).filter(|path: &PathBuf| path.is_dir())),
+            rules: given.rules.or(file.rules).unwrap_or_else(|| RULES.into()),
             cors: given.cors.or(file.cors).or(origins).unwrap_or_default(),
             hosts: given.hosts.or(file.hosts).unwrap_or_default(),
             trusted_proxies: given.trusted_proxies.or(file.trusted_proxies).unwrap_or_default(),

@@ -104,16 +104,11 @@ impl Reload {
             let entry = AuditEntry::new(running.hub.clock.now(), "", Action::HubConfigured);
             running.hub.append_audit(vec![entry.with_detail(detail)], None);
         }
-        if self.started.rules.is_none()
-            && let Some(folder) = &config.rules
-        {
-            warn!(folder = %folder.display(), "a rules folder that was not there at the start is read after a restart");
-        }
         self.held = config;
     }
 
     async fn reload_rules(&self, running: &RunningHub) {
-        let Some(folder) = &self.started.rules else { return };
+        let folder = &self.started.rules;
         let hub = &running.hub;
         if !hub.reload_rules(folder).await {
             return; // it has said why

@@ -222,9 +222,9 @@ impl Application {
         }
         let tls = tls::start(&config, Arc::clone(&clock) as _)?;
         let backups = BackupSchedule::of(&config)?;
-        if let Some(path) = &config.rules {
+        if let Some(path) = config.rules_there() {
             // A misspelt path is told at once; files in it may be broken, and are told by the log and the API.
-            std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.clone(), source })?;
+            std::fs::read_dir(path).map_err(|source| StartError::Rules { path: path.to_owned(), source })?;
         }
         let broker_files = broker_files(&config)?;
         let sign_on = config.oidc.clone().map(SingleSignOn::new).transpose().map_err(StartError::SignOn)?;

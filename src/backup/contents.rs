@@ -20,8 +20,8 @@ pub struct BackupSource {
     pub database: PathBuf,
     /// The hub's key; none: it is left out, and with it the other secret files.
     pub key: Option<PathBuf>,
-    /// The folder with rule files.
-    pub rules: Option<PathBuf>,
+    /// The folder with rule files, which need not be there.
+    pub rules: PathBuf,
     /// The configuration file. It may have passwords in it, and comes along with the key alone.
     pub configuration: Option<PathBuf>,
 }
@@ -56,8 +56,8 @@ impl BackupSource {
     pub(super) fn files(&self) -> Result<Vec<SourceFile>, BackupError> {
         let mut files = Vec::new();
         self.add_folder(&self.data_dir, DATA, &mut files)?;
-        if let Some(rules) = self.rules.as_deref().filter(|rules| rules.is_dir()) {
-            self.add_folder(rules, RULES, &mut files)?;
+        if self.rules.is_dir() {
+            self.add_folder(&self.rules, RULES, &mut files)?;
         }
         if let Some(key) = self.key.as_ref().filter(|key| key.is_file()) {
             files.push(SourceFile { from: key.clone(), name: KEY.to_owned() });
@@ -136,7 +136,7 @@ mod tests {
         let mut source = BackupSource {
             database: data.join("twinhub.db"),
             key: Some(data.join("secret.key")),
-            rules: Some(rules),
+            rules,
             configuration: Some(folder.path().join("twinhub.toml")),
             data_dir: data,
         };
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(names(&source), all);
         source.key = None;
         assert_eq!(names(&source), open);
-        source.rules = Some(folder.path().join("nowhere"));
+        source.rules = folder.path().join("nowhere");
         assert_eq!(names(&source), open[..2]);
     }
 }

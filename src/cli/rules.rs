@@ -68,7 +68,7 @@ fn secrets(config: &Config) -> SecretNames {
 /// # Errors
 /// The folder cannot be read.
 pub fn problems(config: &Config) -> Result<Vec<String>, String> {
-    let sources = match sources::read(&[], config.rules.clone(), &secrets(config)) {
+    let sources = match sources::read(&[], config.rules_there(), &secrets(config)) {
         Ok(sources) => sources,
         Err(CommandFailed::Misused(error) | CommandFailed::Broke(error)) => return Err(format!("{error:#}")),
     };

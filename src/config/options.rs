@@ -134,7 +134,7 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_DEVICE_CLOCK_BEHIND", value_name = "TIME")]
     pub device_clock_behind: Option<DurationOrNever>,
 
-    /// The folder with the rule files [default: rules, if there is one]
+    /// The folder with the rule files [default: rules]
     #[arg(long, env = "TWINHUB_RULES", value_name = "DIR")]
     pub rules: Option<PathBuf>,
 

@@ -252,7 +252,7 @@ impl Config {
             ("unknown-devices", Some(word(*unknown_devices))),
             ("device-clock-ahead", Some(window(clocks.ahead_ms))),
             ("device-clock-behind", Some(window(clocks.behind_ms))),
-            ("rules", rules.as_deref().map(path)),
+            ("rules", Some(path(rules))),
             ("cors", Some(list(cors, |origin| origin.0.clone()))),
             ("hosts", Some(list(hosts, ToString::to_string))),
             ("trusted-proxies", Some(list(trusted_proxies, ToString::to_string))),

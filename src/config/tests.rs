@@ -35,8 +35,9 @@ fn the_window_of_device_clocks_can_be_set() {
 #[test]
 fn rules_are_read_from_the_configured_folder() {
     let rules = |given, file| combine(given, None, file).unwrap().rules;
-    assert_eq!(rules("rules = '/a'", "rules = '/b'"), Some("/a".into()));
-    assert_eq!(rules("", "rules = '/b'"), Some("/b".into()));
+    assert_eq!(rules("rules = '/a'", "rules = '/b'"), Path::new("/a"));
+    assert_eq!(rules("", "rules = '/b'"), Path::new("/b"));
+    assert_eq!(rules("", ""), Path::new("rules"));
 }
 
 #[test]

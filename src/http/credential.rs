@@ -51,7 +51,8 @@ fn bearer(text: &str) -> Result<Option<&str>, ApiError> {
         return Ok(None);
     }
     let token = token.trim_matches(' ');
-    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    // A token that a person chose for a device may have spaces in it.
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if is_token { Ok(Some(token)) } else { Err(ApiError::Authorization) }
 }
 
@@ -102,9 +103,10 @@ mod tests {
         let is = |value, expected| check(&[authorization(value)], "", expected);
         is("Bearer twh_pat_x", Ok(RequestCredential::Bearer("twh_pat_x")));
         is("bearer  twh_pat_x ", Ok(RequestCredential::Bearer("twh_pat_x")));
+        is("Bearer  four words of mine ", Ok(RequestCredential::Bearer("four words of mine")));
         is("Basic YTpi", Ok(RequestCredential::Nothing));
         is("Bearertwh", Ok(RequestCredential::Nothing));
-        for wrong in ["Bearer", "Bearer ", "BEARER   ", "Bearer a b", "Bearer a\tb", "Bearer ä"] {
+        for wrong in ["Bearer", "Bearer ", "BEARER   ", "Bearer a\tb", "Bearer ä"] {
             is(wrong, Err("bad_authorization"));
         }
         check(&[authorization("Bearer a"), authorization("Bearer a")], "", Err("repeated_header"));
@@ -187,7 +189,8 @@ mod tests {
             };
             match RequestCredential::of(&headers, "", COOKIE) {
                 Ok(RequestCredential::Bearer(token)) => {
-                    prop_assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+                    let fits = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+                    prop_assert!(!token.is_empty() && token.trim() == token && token.bytes().all(fits));
                     prop_assert!(has(header::AUTHORIZATION, token));
                     prop_assert_eq!(headers.get_all(header::AUTHORIZATION).count(), 1);
                 }

@@ -112,7 +112,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
     let mut settings = Settings {
         devices: devices(config),
         unknown_devices: unknown_devices(config),
-        rules: config.rules.clone(),
+        rules: Some(config.rules.clone()),
         window: config.window,
         first_silence: config.first_silence,
         slow_log: config.slow_log,

@@ -202,6 +202,27 @@ async fn a_rule_of_either_form_comes_back_as_it_was_shown() {
             assert_eq!(again[name], made[name], "{rule}");
         }
         assert_eq!(again["mode"], made["mode"], "what the other form does not show stays");
+        // A page sends back all that it was shown, with what was changed on it.
+        let listed: Value = hub.json("/api/automation/rules").await;
+        let mut listed =
+            listed.as_array().unwrap().iter().find(|shown| shown["id"] == rule["id"]).unwrap().clone();
+        for mut shown in [again.clone(), listed.take()] {
+            shown["description"] = json!("changed");
+            shown["is_enabled"] = json!(false);
+            let sent = hub.request(reqwest::Method::PUT, &path).json(&shown).send().await.unwrap();
+            assert_eq!(sent.status(), 200, "{shown}: {}", sent.text().await.unwrap());
+            let changed: Value = hub.json(&path).await;
+            assert_eq!((&changed["description"], &changed["enabled"]), (&json!("changed"), &json!(false)));
+            for name in ["name", "trigger_conditions", "actions", "schedule", "mode"] {
+                assert_eq!(changed[name], made[name], "{rule}");
+            }
+            assert_eq!(hub.post(&format!("{path}/enable"), &json!({})).await.status(), 200);
+        }
+        let mut wrong = again;
+        wrong["origin"] = json!("file");
+        let refused = hub.request(reqwest::Method::PUT, &path).json(&wrong).send().await.unwrap();
+        let (status, told) = (refused.status(), refused.text().await.unwrap());
+        assert!(status == 422 && told.contains("origin"), "{status} {told}");
     }
     let nothing = json!({ "name": "never", "trigger_conditions": {}, "actions": action });
     let refused = hub.post("/api/automation/rules", &nothing).await;

@@ -3,12 +3,14 @@
 mod blocks;
 mod shell;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use blocks::{Block, blocks};
 use serde_json::Value;
 use shell::Shell;
 
+use crate::options::rows_of_readme;
 use crate::support::hub::{Installation, run as run_program};
 use crate::support::{HubProcess, Mosquitto, MqttDevice, eventually};
 
@@ -51,11 +53,8 @@ const PRINTS: &[(&str, &str)] = &[
 #[tokio::test]
 async fn every_block_of_the_readme_runs_as_it_stands() {
     let dir = tempfile::TempDir::with_prefix("twinhub-readme-").unwrap();
-    let rules = dir.path().join("rules");
-    std::fs::create_dir(&rules).unwrap();
     // Where the program finds them by itself.
-    let data = dir.path().join("data");
-    let hub = Installation::at(&data).with("--rules", rules.to_str().unwrap()).start().await;
+    let hub = Installation::at(&dir.path().join("data")).in_folder(dir.path()).start().await;
     let shell = Shell::new(dir.path(), &hub);
 
     let mut unseen: Vec<&str> = PRINTS.iter().map(|(begins, _)| *begins).collect();
@@ -72,7 +71,9 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
             "yaml" => {
                 let file =
                     block.file.as_deref().unwrap_or_else(|| panic!("no file is named before\n{block}"));
-                std::fs::write(dir.path().join(file), &block.text).unwrap();
+                let path = dir.path().join(file);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap(); // a newcomer has none yet
+                std::fs::write(path, &block.text).unwrap();
                 let rule = block.text.lines().find_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
                 let path = format!("/api/automation/rules/{}", rule.unwrap());
                 eventually("the rule is read", async || {
@@ -94,6 +95,22 @@ async fn every_block_of_the_readme_runs_as_it_stands() {
         }
     }
     assert!(unseen.is_empty(), "the README has no block with {unseen:?} any more");
+}
+
+#[test]
+fn the_benchmark_s_table_has_each_of_its_parts() {
+    let source = include_str!("../../examples/benchmark/main.rs");
+    let parts = source.split_once("enum BenchmarkPart {").unwrap().1.split_once('}').unwrap().0;
+    let kebab = |name: &str| {
+        let lower =
+            name.chars().flat_map(|c| [c.is_uppercase().then_some('-'), Some(c.to_ascii_lowercase())]);
+        lower.flatten().collect::<String>().trim_matches(['-', ',']).to_owned()
+    };
+    let parts: BTreeSet<String> = parts.split_whitespace().map(kebab).collect();
+    let rows = rows_of_readme("| case | what it measures |");
+    let told =
+        rows.iter().flat_map(|cells| cells[0].split(", ")).map(|name| name.trim_matches('`').to_owned());
+    assert_eq!(told.collect::<BTreeSet<_>>(), parts);
 }
 
 /// Each payload that a device may send is taken.

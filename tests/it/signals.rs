@@ -208,12 +208,31 @@ async fn sighup_tells_of_what_holds_and_not_of_what_is_written() {
     assert_eq!((&told["changed"], &told["needs_restart"]), (&json!("nothing"), &json!("nothing")), "{told}");
     assert_eq!(told["overridden"], "log", "{told}");
 
-    std::fs::create_dir(&folder).unwrap();
     write(&format!("rules = '{}'\n", folder.display()));
     let told = reloaded(&hub, 2).await;
     assert_eq!(told["needs_restart"], "rules", "{told}");
-    let told = hub.logs("a rules folder that was not there").await;
-    assert!(told.contains(folder.to_str().unwrap()) && told.contains("WARN"), "{told}");
+}
+
+/// A newcomer starts the hub first and makes the folder afterwards; `git checkout` takes it away and brings it back.
+#[tokio::test]
+async fn the_rules_folder_may_come_and_go_while_the_hub_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("rules");
+    let hub = Installation::new().in_folder(dir.path()).start().await;
+    assert!(rules(&hub).await.is_empty());
+    let are = async |expected: &[&str]| {
+        eventually("the rules are read", async || (rules(&hub).await == expected).then_some(())).await;
+    };
+    for _ in 0..2 {
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("hot.yaml"), RULE).unwrap();
+        are(&["hot"]).await;
+        std::fs::write(folder.join("hot.yaml"), RULE.replace("  hot:", "  warm:")).unwrap();
+        are(&["warm"]).await;
+        std::fs::remove_dir_all(&folder).unwrap();
+        are(&[]).await;
+    }
+    assert_eq!(hub.terminate().await.code(), Some(0));
 }
 
 #[tokio::test]

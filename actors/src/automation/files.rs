@@ -94,14 +94,16 @@ fn whole(message: String) -> FileProblem {
 pub async fn watch(folder: PathBuf, secrets: SecretNames, automation: Addr<Automation>) {
     let (changed, mut changes) = mpsc::channel(1);
     // Before it is first read, so that no change falls between.
-    let watcher = watcher(&folder, changed);
+    let mut watcher = FolderWatcher::start(&folder, changed);
     load(&folder, &secrets, &automation, true).await;
     tokio::spawn(async move {
-        let _watcher = watcher; // it ends with the last of us
         while changes.recv().await.is_some() {
             settle(&mut changes).await;
             if !automation.connected() {
                 return;
+            }
+            if let Some(watcher) = &mut watcher {
+                watcher.follow(); // another folder may stand there, or the first one
             }
             load(&folder, &secrets, &automation, false).await;
         }
@@ -126,25 +128,57 @@ fn may_change_rules(event: &Event) -> bool {
     }
 }
 
-fn watcher(folder: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-    let on_event = move |event: notify::Result<Event>| {
-        // An error says that something was missed.
-        if event.is_ok_and(|event| !may_change_rules(&event)) {
-            return;
+/// The eye on the rules folder: on all that stands in it, and on the folder above, so that it may be made, removed, and
+/// come again.
+struct FolderWatcher {
+    folder: PathBuf,
+    watcher: RecommendedWatcher,
+}
+
+impl FolderWatcher {
+    /// None where the system cannot say what changes, which the log tells.
+    fn start(folder: &Path, changed: mpsc::Sender<()>) -> Option<Self> {
+        Self::try_start(folder, changed)
+            .inspect_err(|error| {
+                warn!(folder = %folder.display(), %error, "rule files are read at start only");
+            })
+            .ok()
+    }
+
+    fn try_start(folder: &Path, changed: mpsc::Sender<()>) -> notify::Result<Self> {
+        // Events name their paths as the watched ones are named.
+        let folder = std::path::absolute(folder)?;
+        let place = folder.clone();
+        let on_event = move |event: notify::Result<Event>| {
+            // An error says that something was missed.
+            if event.is_ok_and(|event| !is_of(&place, &event) || !may_change_rules(&event)) {
+                return;
+            }
+            let _ = changed.try_send(()); // full says the same
+        };
+        let mut watcher = notify::recommended_watcher(on_event)?;
+        if let Some(above) = folder.parent() {
+            watcher.watch(above, RecursiveMode::NonRecursive)?;
         }
-        let _ = changed.try_send(()); // full says the same
-    };
-    let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
-        watcher.watch(folder, RecursiveMode::Recursive)?;
-        Ok(watcher)
-    });
-    match watcher {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            warn!(folder = %folder.display(), %error, "rule files are read at start only");
-            None
+        let mut started = Self { folder, watcher };
+        started.follow();
+        Ok(started)
+    }
+
+    /// Looks at the folder that stands there now, if one does.
+    fn follow(&mut self) {
+        if !self.folder.is_dir() {
+            return; // the folder above tells when one comes
+        }
+        if let Err(error) = self.watcher.watch(&self.folder, RecursiveMode::Recursive) {
+            warn!(folder = %self.folder.display(), %error, "changes of rule files are not noticed");
         }
     }
+}
+
+/// Is it about the folder, or what is in it? The folder above has other things in it.
+fn is_of(folder: &Path, event: &Event) -> bool {
+    event.paths.is_empty() || event.paths.iter().any(|path| path.starts_with(folder))
 }
 
 /// Reads `folder` and has its rules run, and returns when they do. `first`: nothing ran before. False where the folder
@@ -184,6 +218,41 @@ mod tests {
     use notify::event::{AccessKind, CreateKind, DataChange, MetadataKind, RemoveKind, RenameMode};
 
     use super::*;
+
+    #[test]
+    fn what_stands_beside_the_folder_is_not_of_it() {
+        let check = |path: &str, expected: bool| {
+            let event = Event::new(EventKind::Create(CreateKind::Any)).add_path(path.into());
+            assert_eq!(is_of(Path::new("/hub/rules"), &event), expected, "{path}");
+        };
+        check("/hub/rules", true);
+        check("/hub/rules/upstairs/hall.yaml", true);
+        check("/hub/rules.old", false);
+        check("/hub/hall.yaml", false);
+        check("/hub/data", false);
+        assert!(is_of(Path::new("/hub/rules"), &Event::new(EventKind::Any)), "of what, nobody says");
+    }
+
+    /// A folder that is made while the hub runs is read, and so is one that comes in the place of another.
+    #[tokio::test]
+    async fn a_folder_that_comes_later_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("rules");
+        let (changed, mut changes) = mpsc::channel(1);
+        let mut watcher = FolderWatcher::start(&folder, changed).unwrap();
+        for round in 0..2 {
+            std::fs::create_dir(&folder).unwrap();
+            changes.recv().await.unwrap();
+            watcher.follow();
+            while changes.try_recv().is_ok() {}
+            std::fs::write(folder.join("hall.yaml"), "version: 1").unwrap();
+            changes.recv().await.unwrap();
+            std::fs::remove_dir_all(&folder).unwrap();
+            changes.recv().await.unwrap();
+            settle(&mut changes).await;
+            assert!(!folder.exists(), "round {round}");
+        }
+    }
 
     #[test]
     fn the_database_in_the_folder_changes_no_rules() {

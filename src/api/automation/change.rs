@@ -10,7 +10,7 @@ use twinhub_domain::run::RuleId;
 use twinhub_domain::{EntityTags, Json, Object};
 use twinhub_rules::model::RuleOrigin;
 
-use super::other_form::{SWITCHES, in_our_words, laid_over, whole};
+use super::other_form::{SWITCHES, in_our_words, is_shown, laid_over, whole, without_shown};
 use super::rules::{find_rule, last_runs};
 use super::{ask, audit, view};
 use crate::api::automation::request::RuleSwitch;
@@ -103,10 +103,14 @@ pub async fn put_rule(
     request: HttpRequest,
     RulePath(id): RulePath,
     params: Params,
-    ObjectBody(body): ObjectBody,
+    ObjectBody(mut body): ObjectBody,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     params.finish()?;
+    if is_shown(&body) {
+        let (stands, _) = find_rule(&access, &id).await?;
+        body = without_shown(&body, &view::whole(&stands, None, &[]));
+    }
     let (enabled, if_tag) = (switch(&body)?, if_match_content(&request)?);
     if let Some(other) = body.get("id")
         && rule_id(other)? != id

@@ -24,6 +24,40 @@ const FOREIGN_ALL: [&str; 9] = [
 /// The members under which a rule of our own form shows its triggers and conditions in the other one.
 const SHOWN_WITHIN: [&str; 2] = ["triggers", "conditions"];
 
+/// Members that say what became of a rule. They change by themselves.
+const TOLD: [&str; 9] = [
+    "created_at",
+    "last_run",
+    "last_triggered",
+    "next_at",
+    "rule",
+    "status",
+    "stopped_reason",
+    "updated_at",
+    "warnings",
+];
+
+/// Is it a rule as it is shown, sent back? No form of a rule has such a member.
+pub(super) fn is_shown(body: &Object) -> bool {
+    body.get("updated_at").is_some()
+}
+
+/// The rule that somebody sends back as it was shown: the members that a rule of the other form may have, and of all that
+/// the hub adds to them nothing but what is another than in `shown`, which is then refused by its name. Of several
+/// words for its switch the changed one counts.
+pub(super) fn without_shown(body: &Object, shown: &Object) -> Object {
+    let is_same = |key: &str, value: &Json| shown.get(key) == Some(value);
+    let says = |key: &str, value: &Json| match key {
+        _ if TOLD.contains(&key) => false,
+        _ if FOREIGN_ALL.contains(&key) && !SWITCHES.contains(&key) => true,
+        _ => !is_same(key, value),
+    };
+    body.iter()
+        .filter(|(key, value)| says(key, value))
+        .map(|(key, value)| (key.to_owned(), value.clone()))
+        .collect()
+}
+
 /// A rule of our own form that was shown in the other one, in our words again: its triggers and conditions stand in
 /// `trigger_conditions` there, its alias is `name`, and it has no `schedule`. Any other is given back as it is.
 ///

@@ -159,6 +159,11 @@ pub(crate) fn device_registration(device: NewDevice) -> Result<DeviceRegistratio
         let detail = format!("{} to {} bytes", token::SHORTEST, token::LONGEST);
         return Err(FieldError::bad("auth_token", detail));
     }
+    let fits = |token: &str| token.trim() == token && token.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if token.as_ref().is_some_and(|token| !fits(token)) {
+        let detail = "expected printable ASCII characters, none of them a space at either end: a header takes no others";
+        return Err(FieldError::bad("auth_token", detail));
+    }
     let code = device.claim_code.clone();
     if code.as_ref().is_some_and(|code| !(token::SHORTEST_CODE..=token::LONGEST).contains(&code.len())) {
         let detail = format!("{} to {} bytes", token::SHORTEST_CODE, token::LONGEST);
@@ -253,6 +258,9 @@ mod tests {
         assert_eq!(wrong(r#"{"name": "P", "device_id": "a b"}"#), "device_id");
         assert_eq!(wrong(r#"{"name": "P", "type": 1}"#), "type");
         assert_eq!(wrong(r#"{"name": "P", "auth_token": "short"}"#), "auth_token");
+        for unfit in [r"sixteen letters\n", " sixteen letters", "sechzehn Schlüssel", r"sixteen\tletters"] {
+            assert_eq!(wrong(&format!(r#"{{"name": "P", "auth_token": "{unfit}"}}"#)), "auth_token");
+        }
         assert_eq!(wrong(r#"{"name": "P", "claim_code": "12345"}"#), "claim_code");
         assert_eq!(wrong(r#"{"name": "P", "claimed": false}"#), "claimed");
         assert_eq!(wrong(r#"{"name": "P", "tags": []}"#), "tags");

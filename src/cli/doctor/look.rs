@@ -89,7 +89,7 @@ pub async fn look(config: &Config, named: Option<&Path>) -> Looked {
         data: DataFacts {
             database: config.database.to_string(),
             integrity: in_database.integrity,
-            rules: config.rules.is_some().then(|| rules::problems(config)),
+            rules: config.rules_there().map(|_| rules::problems(config)),
         },
         hub: HubFacts { version: env!("CARGO_PKG_VERSION"), health: health(config, process).await },
     }

@@ -203,8 +203,8 @@ async fn offline(
         DeviceId::parse(text).map_err(|error| CommandFailed::Misused(anyhow!("--device {text}: {error}")))
     };
     let devices = args.devices.iter().map(id).collect::<Result<Vec<_>, _>>()?;
-    let running = match &config.rules {
-        Some(folder) => sources::read(&[], Some(folder.clone()), &secrets(config))?,
+    let running = match config.rules_there() {
+        Some(folder) => sources::read(&[], Some(folder), &secrets(config))?,
         None => Vec::new(),
     };
     let running =

@@ -35,7 +35,7 @@ pub enum ReportFormat {
 
 /// Checks. False where something is wrong.
 pub fn run(args: &CheckArgs, config: &Config) -> Result<bool, CommandFailed> {
-    let sources = sources::read(&args.paths, config.rules.clone(), &secrets(config))?;
+    let sources = sources::read(&args.paths, config.rules_there(), &secrets(config))?;
     let warnings = sources::warnings(&sources);
     let report = match args.format {
         ReportFormat::Text => text(&sources, &warnings),

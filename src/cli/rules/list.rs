@@ -27,7 +27,7 @@ const HEADS: [&str; 6] = ["RULE", "STATUS", "TRIGGERS", "LAST RUN", "NEXT", "FRO
 pub async fn run(args: ListRulesArgs, config: &Config) -> Result<bool, CommandFailed> {
     let print_line = |text: &str| line(text).map_err(CommandFailed::Broke);
     if args.offline {
-        let sources = sources::read(&[], config.rules.clone(), &secrets(config))?;
+        let sources = sources::read(&[], config.rules_there(), &secrets(config))?;
         let mut rows = Vec::new();
         for source in &sources {
             for rule in source.read.as_ref().map(|file| file.rules.as_slice()).unwrap_or_default() {

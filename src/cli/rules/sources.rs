@@ -31,7 +31,7 @@ pub struct RuleSource {
 /// One of them cannot be read.
 pub fn read(
     paths: &[PathBuf],
-    folder: Option<PathBuf>,
+    folder: Option<&Path>,
     secrets: &SecretNames,
 ) -> Result<Vec<RuleSource>, CommandFailed> {
     let named = match (paths, folder) {
@@ -40,7 +40,7 @@ pub fn read(
                 "there is no folder `rules` here: name files, or say --rules DIR"
             )));
         }
-        ([], Some(folder)) => vec![folder],
+        ([], Some(folder)) => vec![folder.to_owned()],
         (paths, _) => paths.to_vec(),
     };
     let mut files = Vec::new();

@@ -24,7 +24,7 @@ pub struct TestArgs {
 
 /// Runs the tests. False where one failed, or a file does not check out.
 pub fn run(args: &TestArgs, config: &Config) -> Result<bool, CommandFailed> {
-    let sources = sources::read(&args.paths, config.rules.clone(), &secrets(config))?;
+    let sources = sources::read(&args.paths, config.rules_there(), &secrets(config))?;
     let print_line = |text: &str| line(text).map_err(CommandFailed::Broke);
     let wrong = check::problems(&sources);
     wrong.iter().try_for_each(|problem| print_line(problem))?;

@@ -399,6 +399,8 @@ statuses = [call(bob, "POST", "/api/devices", json={"name": f"d{n}"}).status_cod
 item("quota: as many and no more", statuses == [201, 201, 409], str(statuses))
 
 # --- removal --------------------------------------------------------------------------------------------------------
+answer = call(nobody, "POST", f"/api/devices/{device}/data", json={"sensor_readings": {"rpm": 900}}, headers={"Authorization": f"Bearer {new['auth_token']}"})
+item("token: one that was chosen is good too", answer.status_code in (200, 201, 202), answer.text)
 item("token: good before", call(nobody, "POST", f"/api/devices/{other.get('id')}/data", json={"sensor_readings": {"rpm": 1}}, headers={"Authorization": f"Bearer {token}"}).status_code in (200, 201, 202))
 answer = call(ann, "DELETE", f"/api/devices/{other.get('id')}")
 item("delete: confirmed", answer.status_code == 200 and bool(body(answer).get("message")), answer.text)

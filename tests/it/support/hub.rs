@@ -54,6 +54,8 @@ pub struct Installation {
     address: &'static str,
     /// Where HTTP listens, if elsewhere.
     http: Option<SocketAddr>,
+    /// The folder in which it is started, if another than that of temporary files.
+    folder: Option<PathBuf>,
 }
 
 impl Installation {
@@ -76,6 +78,7 @@ impl Installation {
             trusted: None,
             address: "127.0.0.1:0",
             http: None,
+            folder: None,
         }
     }
 
@@ -115,6 +118,11 @@ impl Installation {
         Self { http: Some(http), ..self }
     }
 
+    /// Started in this folder, where its files are unless an option says otherwise.
+    pub fn in_folder(self, folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), ..self }
+    }
+
     /// With one more option.
     pub fn with(mut self, option: &str, value: &str) -> Self {
         self.options.extend([option.into(), value.into()]);
@@ -147,7 +155,11 @@ impl Installation {
 
     /// Starts a hub in it and waits until it is ready.
     pub async fn start(&self) -> HubProcess {
-        let mut child = command("sh")
+        let mut command = command("sh");
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        let mut child = command
             .args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.limit), PROGRAM])
             .args(["--listen", &self.http.map_or(self.address.to_owned(), |http| http.to_string())])
             .args(["--mqtt-listen", self.address, "--log-format", "json"])
