@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 use twinhub_domain::cause::Source;
 use twinhub_domain::event::{ChangeKind, TwinChange};
-use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::series::{Aggregate, HistoryQuery, Interval};
 use twinhub_domain::{
     Cause, DeviceId, DeviceNumber, Event, EventBody, Number, Reading, Recorded, Scalar, Timestamp, Twin,
 };
@@ -236,7 +236,7 @@ async fn row_a_batch(path: &Path, messages: u64) -> Outcome<ShapeCosts> {
         sensors: Vec::new(),
         limit,
         newest_first: true,
-        interval_ms: FIVE_MINUTES,
+        interval: Some(Interval::Fixed(FIVE_MINUTES)),
         aggregate: Aggregate::Avg,
     };
     let (day, last) = (query(LONG, 10_000), query(OTHER, 300));

@@ -289,7 +289,7 @@ async fn start(
             sensors: Vec::new(),
             limit: 1,
             newest_first: false,
-            interval_ms: 0,
+            interval: None,
             aggregate: Aggregate::default(),
         };
         let reading = history.first_reading(readings).await?;

@@ -154,3 +154,54 @@ async fn a_file_from_excel_says_how_it_was_read() {
     assert!(text.contains(r#""desired":{"setpoint":21.50}"#), "{text}");
     assert_eq!(hub.json("/api/devices/b").await["tags"]["room"], "1,5");
 }
+
+#[tokio::test]
+async fn days_are_those_of_the_clocks_and_counters_grow_over_resets() {
+    let hub = Installation::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "meter", "name": "Meter" })).await;
+    // A reading an hour over the night in which clocks in Berlin are put back, and a counter that is replaced in it.
+    let begin = "2026-10-24T21:30:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+    let readings: Vec<Value> = (0..30)
+        .map(|hour| {
+            let kwh = if hour < 10 { 100 + hour } else { hour - 10 };
+            json!({ "kwh": kwh, "timestamp": (begin + chrono::Duration::hours(hour)).to_rfc3339() })
+        })
+        .collect();
+    let said = hub.post("/api/devices/meter/data", &json!({ "readings": readings })).await;
+    assert_eq!(said.status(), StatusCode::CREATED);
+    let ask = async |query: &str| hub.json(&format!("/api/devices/meter/data?order=asc&{query}")).await;
+    let days = ask("interval=1d&timezone=Europe/Berlin&agg=increase").await;
+    let day = |start: &str, end: &str, value: u64, count: u64| {
+        json!([format!("2026-10-{start}:00:00.000Z"), format!("2026-10-{end}:00:00.000Z"), value, count])
+    };
+    let told = |buckets: &Value| -> Vec<Value> {
+        let buckets = buckets.as_array().unwrap().iter();
+        buckets.map(|b| json!([b["timestamp"], b["end"], b["value"], b["count"]])).collect()
+    };
+    // 25 hours on the 25th; the step at midnight is of the day that it ends in, and the new counter began at 0.
+    let expected =
+        [day("23T22", "24T22", 0, 1), day("24T22", "25T23", 9 + 15, 25), day("25T23", "26T23", 4, 4)];
+    assert_eq!(told(&days), expected, "{days}");
+    // A page or a range that begins in the middle counts the step from before it as well.
+    let later = ask("interval=1d&timezone=Europe/Berlin&agg=increase&from=2026-10-25T23:00:00Z").await;
+    assert_eq!(told(&later), expected[2..]);
+    let first =
+        hub.get("/api/devices/meter/data?interval=1d&timezone=Europe/Berlin&agg=increase&limit=1").await;
+    let first: Value = first.json().await.unwrap();
+    assert_eq!(told(&first), expected[2..], "the newest alone");
+    let rate = ask("interval=1w&timezone=Europe/Berlin&agg=rate").await;
+    // A week ends between: 24 steps in 25 hours, and 4 in 4.
+    let rates: Vec<f64> =
+        rate.as_array().unwrap().iter().map(|b| b["value"].as_f64().unwrap() * 3_600.0).collect();
+    assert!((rates[0] - 24.0 / 25.0).abs() < 1e-9 && (rates[1] - 1.0).abs() < 1e-9, "{rates:?}");
+    let month = ask("interval=1mo&timezone=Europe/Berlin&agg=count").await;
+    assert_eq!(
+        told(&month),
+        [day("30", "31", 30, 30)].map(|_| json!([
+            "2026-09-30T22:00:00.000Z",
+            "2026-10-31T23:00:00.000Z",
+            30,
+            30
+        ]))
+    );
+}

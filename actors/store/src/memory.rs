@@ -211,6 +211,17 @@ impl Store for MemoryStore {
                 fold.add(&reading.name, (recorded.event.at, recorded.seq, index), &reading.value);
             }
         }
+        for (sensor, start) in fold.first_buckets(query.newest_first, query.limit) {
+            let asked = select::last_before(query, &sensor, start);
+            let readings = inner.of_device(query.device).flat_map(|recorded| {
+                let readings = select::stored_readings(&asked, recorded);
+                readings.into_iter().map(|reading| ((recorded.event.at, recorded.seq), reading))
+            });
+            let last = readings.max_by_key(|(place, _)| *place); // of alike ones the last
+            if let Some((at, value)) = last.and_then(|(_, reading)| reading.number()) {
+                fold.set_before(sensor, at, value);
+            }
+        }
         Ok(fold.finish(query.newest_first, query.limit))
     }
 

@@ -17,6 +17,19 @@ use twinhub_domain::{
     DeviceId, DeviceNumber, Event, EventBody, Json, ReadingTime, Recorded, Scalar, Status, Timestamp, Twin,
 };
 
+/// The query for the last reading of a sensor before `start`.
+pub(crate) fn last_before(query: &HistoryQuery, sensor: &str, start: Timestamp) -> HistoryQuery {
+    HistoryQuery {
+        from: None,
+        to: Some(start.into()),
+        sensors: vec![sensor.to_owned()],
+        limit: 1,
+        newest_first: true,
+        interval: None,
+        ..query.clone()
+    }
+}
+
 /// The number of rows that are no device's.
 pub(crate) const NOBODY: DeviceNumber = DeviceNumber(0);
 

@@ -5,13 +5,14 @@ pub mod schema;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
+use chrono_tz::Tz;
 use serde::Serialize;
 use twinhub_actors::HubError;
 use twinhub_actors::access::InputRequest;
 use twinhub_actors::messages::archive::{BucketHistory, RawHistory};
 use twinhub_domain::payload;
 use twinhub_domain::payload::{ParsedPayload, PayloadError};
-use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::series::{Aggregate, CalendarUnit, HistoryQuery, Interval};
 use twinhub_domain::twin::Rejected;
 use twinhub_domain::{DeviceNumber, Input};
 use utoipa::ToSchema;
@@ -168,7 +169,7 @@ pub async fn get_data(
     let (wanted, page) = history_query(params)?;
     let device = find(&access, &id).await?.number;
     let query = HistoryQuery { device, ..wanted };
-    Ok(if query.interval_ms == 0 {
+    Ok(if query.interval.is_none() {
         let mut found = access.ask(RawHistory(query)).await??;
         let cursors = access.cursors();
         found.iter_mut().for_each(|reading| reading.seq = cursors.seq(reading.seq).unwrap_or_default());
@@ -180,9 +181,8 @@ pub async fn get_data(
 }
 
 fn history_query(mut params: Params) -> Result<(HistoryQuery, HistoryPage), FieldError> {
-    let interval = params.duration("interval")?;
-    let words = "avg, min, max, sum, count, first, last, p50 or p95";
-    let aggregate = params.read("agg", words, Aggregate::parse)?;
+    let interval = interval(&mut params)?;
+    let aggregate = params.read("agg", Aggregate::NAMES, Aggregate::parse)?;
     if interval.is_none() && aggregate.is_some() {
         return Err(bad("agg", "needs an interval"));
     }
@@ -193,7 +193,7 @@ fn history_query(mut params: Params) -> Result<(HistoryQuery, HistoryPage), Fiel
         sensors: params.list("sensor_type"),
         limit: 0,
         newest_first: params.newest_first(true)?,
-        interval_ms: interval.unwrap_or(0),
+        interval,
         aggregate: aggregate.unwrap_or_default(),
     };
     let limit = limit(&mut params, USUAL, MOST)?;
@@ -201,6 +201,26 @@ fn history_query(mut params: Params) -> Result<(HistoryQuery, HistoryPage), Fiel
     params.finish()?;
     page.narrow(&mut query);
     Ok((query, page))
+}
+
+/// The stretches that make a bucket each: of a fixed length, or with a time zone the days, weeks or months there.
+fn interval(params: &mut Params) -> Result<Option<Interval>, FieldError> {
+    let zone =
+        params.read("timezone", "a name of the time zone database, such as Europe/Berlin", |name| {
+            name.parse::<Tz>().ok()
+        })?;
+    match zone {
+        None if params.all().iter().any(|(name, value)| name == "interval" && value == "1mo") => {
+            Err(bad("interval", "a month needs a `timezone`, such as UTC"))
+        }
+        None => Ok(params.duration("interval")?.map(Interval::Fixed)),
+        Some(zone) => {
+            match params.read("interval", "1d, 1w or 1mo beside a timezone", CalendarUnit::parse)? {
+                None => Err(bad("timezone", "needs an interval of 1d, 1w or 1mo")),
+                Some(unit) => Ok(Some(Interval::Local(unit, zone))),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -214,7 +234,10 @@ mod tests {
         ))
         .unwrap();
         let hours = (query.to.unwrap().floor().millis() - query.from.unwrap().floor().millis()) / 3_600_000;
-        assert_eq!((hours, query.interval_ms, query.aggregate), (24, 300_000, Aggregate::P95));
+        assert_eq!(
+            (hours, query.interval, query.aggregate),
+            (24, Some(Interval::Fixed(300_000)), Aggregate::P95)
+        );
         assert_eq!(query.sensors, ["temperature", "humidity"]);
         assert_eq!((page.limit, query.newest_first), (1_000, true));
     }
@@ -225,6 +248,10 @@ mod tests {
         assert_eq!(wrong("interval=5"), "interval");
         assert_eq!(wrong("interval=5m&agg=mean"), "agg");
         assert_eq!(wrong("agg=avg"), "agg");
+        assert_eq!(wrong("interval=1mo"), "interval");
+        assert_eq!(wrong("interval=5m&timezone=UTC"), "interval");
+        assert_eq!(wrong("interval=1d&timezone=Berlin"), "timezone");
+        assert_eq!(wrong("timezone=UTC"), "timezone");
         assert_eq!(wrong("start_date=soon"), "from");
         assert_eq!(wrong("limit=10001"), "limit");
         assert_eq!(wrong("page=0"), "page");

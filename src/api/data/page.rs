@@ -60,7 +60,10 @@ impl HistoryPage {
     pub fn narrow(self, query: &mut HistoryQuery) {
         if let Start::At(at, _) = self.start {
             if query.newest_first {
-                let end = if query.interval_ms == 0 { at.next() } else { at.plus_millis(query.interval_ms) };
+                let end = match query.interval {
+                    None => at.next(),
+                    Some(interval) => interval.around(at.floor()).1.into(),
+                };
                 query.to = Some(query.to.map_or(end, |to| to.min(end)));
             } else {
                 query.from = Some(query.from.map_or(at, |from| from.max(at)));

@@ -73,13 +73,16 @@ pub struct ReadingItem {
     seq: Option<u64>,
 }
 
-/// One sensor's readings within one clock-aligned interval.
+/// One sensor's readings within one interval.
 #[derive(ToSchema)]
 pub struct BucketItem {
     sensor_type: String,
     /// The start of the interval.
     #[schema(format = DateTime)]
     timestamp: String,
+    /// Its end, where `timezone` was given.
+    #[schema(format = DateTime, nullable = false)]
+    end: Option<String>,
     value: f64,
     count: u64,
     min: f64,
@@ -104,10 +107,15 @@ pub struct HistoryParams {
     to: Option<String>,
     /// One or several, parted by commas.
     sensor_type: Option<String>,
-    /// A duration: clock-aligned stretches.
+    /// A duration: stretches counted from 1970 (UTC). With `timezone` it is `1d`, `1w` (from Monday) or `1mo`: those of the
+    /// clocks there.
     #[param(example = "5m")]
     interval: Option<String>,
-    /// `avg` (by default), `min`, `max`, `sum`, `count`, `first`, `last`, `p50` or `p95`.
+    /// The time zone of days, weeks and months, by its name in the time zone database.
+    #[param(example = "Europe/Berlin")]
+    timezone: Option<String>,
+    /// `avg` (by default), `min`, `max`, `sum`, `count`, `first`, `last`, `p50`, `p95`, `increase` or `rate`. `increase` is the
+    /// growth of a counter over its resets, the step from the reading before included, and `rate` the same in a second.
     agg: Option<String>,
     /// 1,000 by default, 10,000 at most.
     limit: Option<u64>,

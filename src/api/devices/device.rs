@@ -201,7 +201,7 @@ async fn detail(access: &Access, twin: &Twin) -> Result<HttpResponse, ApiError> 
         sensors: Vec::new(),
         limit: RECENT,
         newest_first: true,
-        interval_ms: 0,
+        interval: None,
         aggregate: Aggregate::default(),
     };
     let recent = access.ask(RawHistory(recent)).await??;

@@ -98,7 +98,7 @@ impl HistoryWalk {
             sensors: self.names.to_vec(),
             limit: PARTS.saturating_mul(wanted.saturating_add(passed)),
             newest_first: true,
-            interval_ms: 0,
+            interval: None,
             aggregate: Aggregate::default(),
         })
     }

@@ -47,6 +47,12 @@ impl DecimalSum {
         Some(Self { digits: at_scale(self)?.checked_add(at_scale(other)?)?, scale })
     }
 
+    /// The same below zero.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self { digits: -self.digits, ..self } // no number of 30 characters is the least of 128 bits
+    }
+
     /// The whole number that it is, where it is one.
     #[must_use]
     pub fn whole(self) -> Option<i128> {

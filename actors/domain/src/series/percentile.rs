@@ -1,6 +1,6 @@
 //! Percentiles, exact for whole numbers that no double holds.
 
-use super::{finite, mean};
+use super::bucket::{finite, mean};
 use crate::json::{EXACT, Number};
 
 /// A value to sort: the nearest double, and the remainder of a whole number that no double holds.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::support::*;
 use crate::{DeviceQuery, DeviceSort, EventQuery, Store};
-use twinhub_domain::series::HistoryQuery;
+use twinhub_domain::series::{HistoryQuery, Interval};
 use twinhub_domain::twin::{CertificateChange, TokenChange};
 use twinhub_domain::{DeviceId, DeviceNumber, EventKind, Input, Mode, Status, Timestamp, payload};
 
@@ -471,7 +471,8 @@ async fn history_filters_and_limits() {
         let nobody = HistoryQuery { device: DeviceNumber(99), ..query.clone() };
         assert_eq!(values(nobody).await, Vec::<String>::new());
 
-        let buckets = HistoryQuery { interval_ms: 10_000, newest_first: true, limit: 2, ..query };
+        let buckets =
+            HistoryQuery { interval: Some(Interval::Fixed(10_000)), newest_first: true, limit: 2, ..query };
         let told = fixture.store.bucket_history(&buckets).await.unwrap();
         let told: Vec<_> =
             told.iter().map(|b| (b.timestamp.millis() - NOON, b.value.as_f64(), b.count)).collect();

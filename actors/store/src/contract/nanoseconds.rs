@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::EventQuery;
-use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::series::{Aggregate, HistoryQuery, Interval};
 use twinhub_domain::{ReadingTime, Timestamp};
 
 /// Within a millisecond the order, the bounds and the repeats go by the nanosecond, in the memtable and in the chunks.
@@ -36,7 +36,11 @@ async fn nanoseconds_are_kept_and_told_apart() {
             }
             let part = HistoryQuery { from: Some(at(2)), to: Some(at(1_000)), ..history(device) };
             assert_eq!(times(part).await, [2, 3, 4, 5, 6, 7].map(at));
-            let last = HistoryQuery { aggregate: Aggregate::Last, interval_ms: 1_000, ..history(device) };
+            let last = HistoryQuery {
+                aggregate: Aggregate::Last,
+                interval: Some(Interval::Fixed(1_000)),
+                ..history(device)
+            };
             let buckets = fixture.store.bucket_history(&last).await.unwrap();
             assert_eq!((buckets.len(), buckets[0].value.as_str()), (1, "999999"));
             let log = EventQuery { device: Some(device), from: Some(at(1_000)), ..log() };

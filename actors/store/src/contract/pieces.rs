@@ -3,9 +3,10 @@
 use super::query_dump::describe;
 use super::support::*;
 use crate::{EventQuery, SqlOptions, Store};
+use chrono_tz::Tz;
 use std::task::Poll;
 use std::time::Duration;
-use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::series::{Aggregate, CalendarUnit, HistoryQuery, Interval};
 use twinhub_domain::{DeviceNumber, EventKind, ReadingTime, Timestamp};
 
 const HOUR: i64 = 3_600_000;
@@ -23,10 +24,19 @@ async fn assert_alike(sql: &dyn Store, memory: &dyn Store, devices: &[DeviceNumb
                 let asked = HistoryQuery { limit, newest_first, from, to, ..history(*device) };
                 let (found, expected) = (sql.raw_history(&asked).await, memory.raw_history(&asked).await);
                 assert_eq!(found.unwrap(), expected.unwrap(), "{when}: {asked:?}");
-                for word in ["avg", "min", "max", "sum", "count", "first", "last", "p95"] {
-                    for interval_ms in [HOUR / 7, HOUR, DAY, 365 * DAY] {
+                for word in ["avg", "min", "max", "sum", "count", "first", "last", "p95", "increase", "rate"]
+                {
+                    for interval in [
+                        Interval::Fixed(HOUR / 7),
+                        Interval::Fixed(HOUR),
+                        Interval::Fixed(DAY),
+                        Interval::Fixed(365 * DAY),
+                        Interval::Local(CalendarUnit::Day, Tz::Asia__Kathmandu),
+                        Interval::Local(CalendarUnit::Week, Tz::Europe__Berlin),
+                    ] {
+                        let interval = Some(interval);
                         let aggregate = Aggregate::parse(word).unwrap();
-                        let asked = HistoryQuery { interval_ms, aggregate, ..asked.clone() };
+                        let asked = HistoryQuery { interval, aggregate, ..asked.clone() };
                         let (found, expected) =
                             (sql.bucket_history(&asked).await, memory.bucket_history(&asked).await);
                         assert_eq!(found.unwrap(), expected.unwrap(), "{when}: {asked:?}");

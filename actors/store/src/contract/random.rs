@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use super::query_dump::{dump_all, dump_order};
 use super::random_automation::{AutomationWrite, any_automation, write_automation};
 use super::support::*;
+use chrono_tz::Tz;
 use twinhub_domain::duration::GivenDuration;
-use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::series::{Aggregate, CalendarUnit, HistoryQuery, Interval};
 use twinhub_domain::{CommandId, CommandRequest, DeviceNumber, Mode, Object, ReadingTime, Scalar, Timestamp};
 
 #[derive(Clone, Debug)]
@@ -275,7 +276,7 @@ proptest! {
     #[test]
     fn buckets_are_what_a_naive_computation_gives(
         steps in prop::collection::vec(any_step(), 1..60),
-        interval_ms in prop_oneof![Just(1_000i64), Just(60_000), Just(86_400_000), 1..10_000_000i64],
+        interval in any_interval(),
         newest_first in any::<bool>(),
         limit in prop_oneof![Just(2usize), Just(1_000)],
         from in prop::option::of(any_moment()),
@@ -288,7 +289,7 @@ proptest! {
             let (from, to) = (from.map(|at| finer(at, at / 7)), to.map(|at| finer(at, at / 5)));
             let is_asked = |at: ReadingTime| from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to);
             for (_, device) in devices {
-                let query = HistoryQuery { from, to, interval_ms, aggregate, newest_first, limit, ..history(device) };
+                let query = HistoryQuery { from, to, interval: Some(interval), aggregate, newest_first, limit, ..history(device) };
                 let raw = sql.store.raw_history(&history(device)).await.unwrap();
                 let mut naive: BTreeMap<(i64, String), Vec<f64>> = BTreeMap::new();
                 for reading in raw.into_iter().filter(|reading| is_asked(reading.timestamp)) {
@@ -297,7 +298,7 @@ proptest! {
                         Scalar::Bool(is_true) => f64::from(u8::from(*is_true)),
                         Scalar::Text(_) => continue,
                     };
-                    let start = reading.timestamp.floor().millis().div_euclid(interval_ms) * interval_ms;
+                    let start = interval.start_of(reading.timestamp.floor()).millis();
                     naive.entry((start, reading.sensor_type)).or_default().push(value);
                 }
                 let mut expected: Vec<_> = naive
@@ -320,6 +321,17 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+fn any_interval() -> impl Strategy<Value = Interval> {
+    let units = vec![CalendarUnit::Day, CalendarUnit::Week, CalendarUnit::Month];
+    let zones = vec![Tz::UTC, Tz::Europe__Berlin, Tz::Asia__Kolkata, Tz::America__Sao_Paulo];
+    let (unit, zone) = (prop::sample::select(units), prop::sample::select(zones));
+    prop_oneof![
+        prop_oneof![Just(1_000i64), Just(60_000), Just(86_400_000), 1..10_000_000i64]
+            .prop_map(Interval::Fixed),
+        (unit, zone).prop_map(|(unit, zone)| Interval::Local(unit, zone)),
+    ]
 }
 
 #[expect(

@@ -15,7 +15,7 @@ use twinhub_domain::cause::Source;
 use twinhub_domain::event::EventBody;
 use twinhub_domain::fleet::{Layer, Lifecycle};
 use twinhub_domain::reading::ClockWindow;
-use twinhub_domain::series::{Aggregate, HistoryQuery};
+use twinhub_domain::series::{Aggregate, HistoryQuery, Interval};
 use twinhub_domain::twin::presence::FIRST_SILENCE_MS;
 use twinhub_domain::twin::{Change, Registration};
 use twinhub_domain::twin::{LayerLookup, SilenceRule, UnknownListeners};
@@ -382,7 +382,7 @@ pub fn history(device: DeviceNumber) -> HistoryQuery {
         sensors: Vec::new(),
         limit: 1_000_000,
         newest_first: false,
-        interval_ms: 60_000,
+        interval: Some(Interval::Fixed(60_000)),
         aggregate: Aggregate::Avg,
     }
 }

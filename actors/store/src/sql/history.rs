@@ -63,7 +63,8 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
                 break;
             }
             if row.body.is_empty() {
-                if !summaries::add(READ, query, &mut fold, &row)? {
+                if !summaries::is_in_one_bucket(query, &row) || !summaries::add(READ, query, &mut fold, &row)?
+                {
                     unknown.push(row.first_seq);
                 }
                 continue;
@@ -85,6 +86,13 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
             for recorded in row.messages(READ)? {
                 add_message(query, &mut fold, &recorded);
             }
+        }
+    }
+    drop(sql); // a lookup takes a connection of its own
+    for (sensor, start) in fold.first_buckets(query.newest_first, query.limit) {
+        let last = raw(store, &select::last_before(query, &sensor, start)).await?;
+        if let Some((at, value)) = last.first().and_then(StoredReading::number) {
+            fold.set_before(sensor, at, value);
         }
     }
     Ok(fold.finish(query.newest_first, query.limit))

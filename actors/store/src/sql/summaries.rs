@@ -8,10 +8,10 @@ use super::entities::chunk;
 use super::rows::{self, int};
 use crate::history::{Edge, NumberSummary, NumberSums, SeriesSummary, Summary};
 use crate::{StoreError, select};
-use twinhub_domain::ReadingTime;
 use twinhub_domain::series::{
-    Aggregate, BucketFold, DecimalSum, HistoryQuery, ReadingPosition, SummedReadings,
+    Aggregate, BucketFold, DecimalSum, HistoryQuery, Interval, ReadingPosition, SummedReadings,
 };
+use twinhub_domain::{ReadingTime, Timestamp};
 
 /// `chunks` for a query of buckets, with no content where a summary does. All of such a chunk is asked for, is within
 /// one bucket and is compacted `until` there.
@@ -20,19 +20,25 @@ pub fn chunks(
     chunks: Select<chunk::Entity>,
     until: u64,
 ) -> Selector<SelectModel<Stretch>> {
-    if matches!(query.aggregate, Aggregate::P50 | Aggregate::P95) {
+    if query.aggregate.needs_readings() {
         return chunks::stretches(chunks).into_model();
     }
     let (first_at, last_at) = (|| Expr::col(chunk::Column::FirstAt), || Expr::col(chunk::Column::LastAt));
-    let interval = Ord::max(query.interval_ms, 1);
     let does = Condition::all()
         .add(chunk::Column::Summary.is_not_null())
         .add(chunk::Column::LastSeq.lte(int(until)))
         .add_option(query.from.map(|from| first_at().gte(from.ceil().millis())))
-        .add_option(query.to.map(|to| last_at().lt(to.floor().millis())))
-        // A database divides towards zero; before 1970 buckets begin on the other side.
-        .add(first_at().gte(0i64))
-        .add(first_at().div(interval).eq(last_at().div(interval)));
+        .add_option(query.to.map(|to| last_at().lt(to.floor().millis())));
+    let does = match query.interval {
+        Some(Interval::Fixed(ms)) => {
+            let ms = Ord::max(ms, 1);
+            // A database divides towards zero; before 1970 buckets begin on the other side.
+            does.add(first_at().gte(0i64)).add(first_at().div(ms).eq(last_at().div(ms)))
+        }
+        // No database knows the calendar: see [`is_in_one_bucket`].
+        Some(Interval::Local(..)) => does,
+        None => does.add(Expr::val(false)),
+    };
     let none: Vec<u8> = Vec::new();
     let content = CaseStatement::new().case(does, none).finally(chunks::content());
     chunks::stretches_with(chunks, content.into()).into_model()
@@ -54,6 +60,12 @@ pub fn count(operation: &'static str, chunk: &Stretch) -> Result<u64, StoreError
     let of_one =
         |series: &SeriesSummary| series.texts + series.numbers.as_ref().map_or(0, |numbers| numbers.count);
     Ok(series.values().map(of_one).sum())
+}
+
+/// Is all of a chunk within one bucket of `query`?
+pub fn is_in_one_bucket(query: &HistoryQuery, chunk: &Stretch) -> bool {
+    let bucket = |at| query.interval.map(|interval| interval.start_of(Timestamp::from_millis(at)));
+    bucket(chunk.first_at) == bucket(chunk.last_at)
 }
 
 fn decode(operation: &'static str, chunk: &Stretch) -> Result<Summary, StoreError> {

@@ -87,7 +87,7 @@ impl HistoryStretch<'_> {
             sensors,
             limit,
             newest_first: true,
-            interval_ms: 0,
+            interval: None,
             aggregate: Aggregate::default(),
         }
     }

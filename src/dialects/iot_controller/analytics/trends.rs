@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use twinhub_actors::messages::archive::BucketHistory;
-use twinhub_domain::series::{Aggregate, Bucket, HistoryQuery};
+use twinhub_domain::series::{Aggregate, Bucket, HistoryQuery, Interval};
 use twinhub_domain::{DeviceNumber, Timestamp};
 
 use super::share_of;
@@ -95,7 +95,7 @@ impl Trends {
                 sensors: Vec::new(),
                 limit: MOST_BUCKETS,
                 newest_first: true,
-                interval_ms: HOUR_MS,
+                interval: Some(Interval::Fixed(HOUR_MS)),
                 aggregate: Aggregate::Avg,
             };
             let buckets = access.ask(BucketHistory(query)).await??;
@@ -152,6 +152,7 @@ mod tests {
     fn buckets_of_several_devices_are_one_hour() {
         let bucket = |hour: i64, value: &str, count, min: &str, max: &str| Bucket {
             sensor_type: "t".into(),
+            end: None,
             timestamp: Timestamp::from_millis(hour * HOUR_MS),
             value: Number::parse(value).unwrap(),
             count,
