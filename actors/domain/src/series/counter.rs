@@ -21,7 +21,7 @@ impl CounterGrowth {
     /// The growth over `values`, in whatever order, from the reading `before` them on: the step to the first is in it.
     #[must_use]
     pub fn of(values: &mut [CounterValue], before: Option<&(ReadingTime, Number)>) -> Self {
-        values.sort_by(|(one, _), (other, _)| one.cmp(other));
+        values.sort_by_key(|(place, _)| *place);
         let mut exact = Some(DecimalSum::ZERO);
         let mut rounded = 0.0;
         let mut last = before.map(|(at, number)| (*at, number));

@@ -1,5 +1,6 @@
 //! Making buckets of readings.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::bucket::BucketState;
@@ -95,15 +96,15 @@ impl BucketFold {
         if !self.aggregate.is_of_counter() {
             return first;
         }
-        let add = |(start, sensor): (i64, &Box<str>)| {
+        let add = |(start, sensor): (i64, &str)| {
             let start = Timestamp::from_millis(start);
-            let known = first.entry(sensor.clone()).or_insert(start);
+            let known = first.entry(sensor.into()).or_insert(start);
             *known = start.min(*known);
         };
         let of_time = |(start, sensors): (&i64, _)| {
             let sensors: &BTreeMap<Box<str>, BucketState> = sensors;
             let start = *start;
-            sensors.keys().map(move |sensor| (start, sensor)).collect::<Vec<_>>()
+            sensors.keys().map(move |sensor| (start, &**sensor)).collect::<Vec<_>>()
         };
         if newest_first {
             self.buckets.iter().rev().flat_map(of_time).take(limit).for_each(add);
@@ -146,7 +147,7 @@ impl BucketFold {
         }
         if newest_first {
             // Within a time by sensor all the same.
-            buckets.sort_by(|one, other| other.timestamp.cmp(&one.timestamp));
+            buckets.sort_by_key(|bucket| Reverse(bucket.timestamp));
         }
         buckets.truncate(limit);
         buckets

@@ -83,7 +83,7 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
             sensors: Vec::new(),
             limit: 10,
             newest_first: false,
-            interval_ms: 0,
+            interval: None,
             aggregate: Aggregate::Avg,
         };
         ask(archive, RawHistory(of_first)).await.unwrap().len()
