@@ -30,6 +30,8 @@ use twinhub_domain::reading::ClockWindow;
 use twinhub_mqtt::broker::{RetainedLimits, SessionLimits};
 use twinhub_mqtt::dialects::LARGEST_PAYLOAD;
 
+use crate::backup;
+
 pub use database::Database;
 pub use dialects::{DialectAccess, DialectName};
 pub use error::ConfigError;
@@ -180,6 +182,12 @@ impl Config {
     #[must_use]
     pub fn rules_there(&self) -> Option<&Path> {
         Some(self.rules.as_path()).filter(|path| *path != Path::new(RULES) || path.is_dir())
+    }
+
+    /// The folder of the backups that the hub writes by itself.
+    #[must_use]
+    pub fn backups(&self) -> PathBuf {
+        self.backup_dir.clone().unwrap_or_else(|| self.data_dir.join(backup::FOLDER))
     }
 
     fn combine(given: Options, mut foreign: ForeignEnvironment, file: Options) -> Result<Self, ConfigError> {

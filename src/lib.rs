@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod dashboard;
 pub mod dialects;
+pub mod disk;
 pub mod http;
 pub mod import_export;
 pub mod live;

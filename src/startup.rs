@@ -5,8 +5,11 @@ mod banner;
 pub(crate) mod broker_files;
 pub(crate) mod certificate_watch;
 mod dialects;
+pub(crate) mod disk_watch;
 mod environment;
 pub(crate) mod handles;
+mod held_task;
+mod hub_alarm;
 mod instance;
 pub(crate) mod key;
 pub mod local_key;
@@ -50,10 +53,10 @@ use crate::config::{Config, Mqtt};
 use crate::dialects::WeatherSettings;
 use crate::http::{self, Policy};
 use crate::single_sign_on::SingleSignOn;
-use crate::startup::backup_schedule::{BackupSchedule, RunningSchedule};
-use crate::startup::broker_files::{BrokerFiles, FollowingBrokerFiles};
-use crate::startup::certificate_watch::CertificateWatch;
+use crate::startup::backup_schedule::BackupSchedule;
+use crate::startup::broker_files::BrokerFiles;
 use crate::startup::environment::{EnvironmentError, SeedEnvironment};
+use crate::startup::held_task::HeldTask;
 use crate::startup::key::KeyError;
 use crate::startup::local_key::{LocalKey, LocalKeyFile};
 use crate::startup::lock::{LockError, Locks};
@@ -87,12 +90,9 @@ pub struct RunningHub {
     set_up: Option<SetUpToken>,
     #[expect(dead_code, reason = "held for its drop")]
     local_key: LocalKeyFile,
+    /// Tasks beside the hub.
     #[expect(dead_code, reason = "held for its drop")]
-    broker_files: Option<FollowingBrokerFiles>,
-    #[expect(dead_code, reason = "held for its drop")]
-    certificates: Option<CertificateWatch>,
-    #[expect(dead_code, reason = "held for its drop")]
-    backups: Option<RunningSchedule>,
+    tasks: Vec<HeldTask>,
     /// Held to the end: no other hub may use the same data meanwhile.
     #[expect(dead_code, reason = "held for its drop")]
     locks: Locks,
@@ -328,6 +328,7 @@ impl Application {
             .as_ref()
             .map(|tls| certificate_watch::watch(Arc::clone(&hub), Arc::clone(&store), Arc::clone(tls)));
         let backups = backups.map(|schedule| schedule.follow(Arc::clone(&hub)));
+        let disk = disk_watch::watch(Arc::clone(&hub), Arc::clone(&store), web.clone(), &config);
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         Ok(RunningHub {
             http,
@@ -344,9 +345,7 @@ impl Application {
             notices,
             set_up,
             local_key: local_key_file,
-            broker_files,
-            certificates,
-            backups,
+            tasks: broker_files.into_iter().chain(certificates).chain(backups).chain([disk]).collect(),
             locks,
             store,
         })

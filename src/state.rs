@@ -17,6 +17,7 @@ use crate::api::devices::claim_tries::ClaimTries;
 use crate::api::devices::token::PendingCredentials;
 use crate::api::firmware::Folder;
 use crate::dialects::{CloudBackendState, RecentReadings, WeatherSettings};
+use crate::disk::DiskWatch;
 use crate::http::rate_limit::CallerRateLimiter;
 use crate::http::turns::CallerTurns;
 use crate::http::{AnonymousAccess, HttpConnections, Policy};
@@ -88,6 +89,7 @@ pub struct WebState {
     pub(crate) recent_readings: RecentReadings,
     /// The sessions of Socket.IO.
     pub socketio: Arc<SocketIoSessions>,
+    pub disk: Arc<DiskWatch>,
     pub firmware: Folder,
     /// The turns of expensive requests, by caller.
     pub turns: CallerTurns,
@@ -127,6 +129,7 @@ impl WebState {
             hub,
             link,
             socketio: SocketIoSessions::new(Arc::clone(&connections)),
+            disk: Arc::default(),
             connections,
             cookie: cookie(&info.http, settings.tls.is_some()),
             info,

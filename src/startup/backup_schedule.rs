@@ -5,18 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
-use twinhub_actors::access::{Caller, Grant};
-use twinhub_actors::messages::alarms::{ClearType, Raise};
-use twinhub_actors::{Hub, HubError};
-use twinhub_domain::alarm::{Originator, Severity};
-use twinhub_domain::cause::Source;
-use twinhub_domain::{Cause, DeviceNumber, Timestamp};
+use tracing::{error, info};
+use twinhub_actors::Hub;
+use twinhub_domain::Timestamp;
+use twinhub_domain::alarm::Severity;
 
 use crate::backup::{self, BackupError, BackupFolder, BackupManifest, BackupSource};
 use crate::config::Config;
+use crate::startup::held_task::HeldTask;
+use crate::startup::hub_alarm::HubAlarm;
 
 /// The type of the alarm.
 const ALARM: &str = "backup-failed";
@@ -35,16 +32,6 @@ pub(super) struct BackupSchedule {
     keep: usize,
 }
 
-/// The schedule, until this is dropped.
-#[derive(Debug)]
-pub(super) struct RunningSchedule(JoinHandle<()>);
-
-impl Drop for RunningSchedule {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl BackupSchedule {
     /// As a configuration has it; none where the hub is to write no backups by itself.
     ///
@@ -53,14 +40,18 @@ impl BackupSchedule {
     pub(super) fn of(config: &Config) -> Result<Option<Self>, BackupError> {
         let Some(every) = config.backup_every else { return Ok(None) };
         let source = BackupSource::of(config, true)?;
-        let folder = config.backup_dir.clone().unwrap_or_else(|| config.data_dir.join(backup::FOLDER));
-        Ok(Some(Self { source, folder: BackupFolder::new(folder), every, keep: config.backup_keep }))
+        Ok(Some(Self {
+            source,
+            folder: BackupFolder::new(config.backups()),
+            every,
+            keep: config.backup_keep,
+        }))
     }
 
     /// Has it begin.
-    pub(super) fn follow(self, hub: Arc<Hub>) -> RunningSchedule {
-        RunningSchedule(actix_rt::spawn(async move {
-            let grant = hub.of(Caller::Program, Source::Hub);
+    pub(super) fn follow(self, hub: Arc<Hub>) -> HeldTask {
+        HeldTask::begin(async move {
+            let mut alarm = HubAlarm::new(&hub, ALARM);
             let last = self.folder.backups().ok().and_then(|backups| backups.last().map(|(at, _)| *at));
             hub.counters.backup_at.store(millis(last), Ordering::Relaxed);
             let mut due = last.map(|last| after(last, self.every));
@@ -76,18 +67,18 @@ impl BackupSchedule {
                     Ok(manifest) => {
                         info!(seq = manifest.seq, bytes = manifest.size(), folder = %self.folder.path().display(), "backup written");
                         hub.counters.backup_at.store(millis(Some(now)), Ordering::Relaxed);
-                        clear(&grant);
+                        alarm.clear();
                         after(now, self.every)
                     }
                     Err(error) => {
                         error!(%error, "the backup failed");
                         hub.counters.backups_failed.fetch_add(1, Ordering::Relaxed);
-                        raise(&grant, format!("the backup failed: {error}"));
+                        alarm.raise(Severity::Major, format!("the backup failed: {error}"));
                         after(now, self.every.min(RETRY_AFTER))
                     }
                 });
             }
-        }))
+        })
     }
 
     async fn back_up(&self, now: Timestamp) -> Result<BackupManifest, BackupError> {
@@ -115,26 +106,4 @@ fn after(at: Timestamp, time: Duration) -> Timestamp {
 
 fn millis(at: Option<Timestamp>) -> u64 {
     at.and_then(|at| u64::try_from(at.millis()).ok()).unwrap_or_default()
-}
-
-fn cause() -> Cause {
-    Cause::new(Source::Hub, "backup")
-}
-
-fn raise(grant: &Grant, message: String) {
-    let (reply, _) = oneshot::channel(); // nobody waits for it
-    let (alarm_type, severity, number) = (ALARM.into(), Severity::Major, DeviceNumber(0));
-    let (of, rule) = (Originator::Hub, None);
-    said(grant.send(Raise { of, number, alarm_type, severity, message, rule, cause: cause(), reply }));
-}
-
-fn clear(grant: &Grant) {
-    let (reply, _) = oneshot::channel(); // nobody waits for it
-    said(grant.send(ClearType { of: Originator::Hub, alarm_type: ALARM.into(), cause: cause(), reply }));
-}
-
-fn said(sent: Result<(), HubError>) {
-    if let Err(error) = sent {
-        warn!(%error, "the alarm of a backup was not raised or cleared");
-    }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 use twinhub_access::Bridge;
@@ -28,6 +27,7 @@ use twinhub_store::{DeviceQuery, Store as _, StoreError};
 
 pub(crate) use self::folder::{BrokerFolder, reload};
 use crate::config::{Config, Mqtt};
+use crate::startup::held_task::HeldTask;
 
 /// Twins read at once.
 const PAGE: u64 = 500;
@@ -51,16 +51,6 @@ pub(crate) struct BrokerFiles {
     folder: BrokerFolder,
     /// The hub's user name, and the hash of its password.
     hub: Option<(String, String)>,
-}
-
-/// The task, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct FollowingBrokerFiles(JoinHandle<()>);
-
-impl Drop for FollowingBrokerFiles {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl BrokerLogins {
@@ -162,8 +152,8 @@ pub(crate) fn follow(
     store: Arc<SqlStore>,
     files: BrokerFiles,
     pid_file: Option<PathBuf>,
-) -> FollowingBrokerFiles {
-    FollowingBrokerFiles(actix_rt::spawn(async move {
+) -> HeldTask {
+    HeldTask::begin(async move {
         let grant = hub.of(Caller::Program, Source::Hub);
         while let Ok(events) = grant.subscribe().await {
             match follow_from(&store, &hub, events, &files, pid_file.as_deref()).await {
@@ -175,7 +165,7 @@ pub(crate) fn follow(
                 }
             }
         }
-    }))
+    })
 }
 
 /// The reason why the devices have to be read anew.

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 use twinhub_actors::access::{Caller, Grant};
@@ -21,6 +20,8 @@ use twinhub_store::sql::SqlStore;
 use twinhub_store::{AlarmQuery, CertificateEnd, Store as _};
 use twinhub_tls::{CertificateState, ServerTls};
 
+use crate::startup::held_task::HeldTask;
+
 /// The type of these alarms.
 pub(crate) const ALARM: &str = "certificate-expiring";
 /// Certificates are looked at this often: one that was replaced has no alarm any more.
@@ -29,16 +30,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const MOST: u64 = 1_000;
 /// Certificates of devices that end within this time are looked at, in ms.
 const AHEAD_MS: i64 = 14 * 86_400_000;
-
-/// The watch, until this is dropped.
-#[derive(Debug)]
-pub(super) struct CertificateWatch(JoinHandle<()>);
-
-impl Drop for CertificateWatch {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 /// A certificate that is to be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +40,8 @@ struct DueCertificate {
 }
 
 /// Watches the certificate of `tls` and those that are bound to devices.
-pub(super) fn watch(hub: Arc<Hub>, store: Arc<SqlStore>, tls: Arc<ServerTls>) -> CertificateWatch {
-    CertificateWatch(actix_rt::spawn(async move {
+pub(super) fn watch(hub: Arc<Hub>, store: Arc<SqlStore>, tls: Arc<ServerTls>) -> HeldTask {
+    HeldTask::begin(async move {
         let grant = hub.of(Caller::Program, Source::Hub);
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -88,7 +79,7 @@ pub(super) fn watch(hub: Arc<Hub>, store: Arc<SqlStore>, tls: Arc<ServerTls>) ->
             unseen.retain(|device| !hub.certificates.has_shown(device));
             raised = Some(tell(&grant, &before, unseen, due));
         }
-    }))
+    })
 }
 
 /// The certificates that are to be replaced.

@@ -277,6 +277,14 @@ async fn the_hub_writes_backups_by_itself_and_keeps_the_newest() {
     let first = eventually("the first comes", async || names().first().cloned()).await;
     eventually("it goes", async || (!names().contains(&first) && names().len() == 2).then_some(())).await;
     assert_eq!(hub.metric("twinhub_backups_failed_total").await, 0);
+    let disk = eventually("its bytes are counted", async || {
+        let disk = hub.json("/health").await["parts"]["disk"].clone();
+        (!disk["database_kinds"]["journal"].is_null()).then_some(disk)
+    })
+    .await;
+    assert!(disk["free_bytes"].as_u64() > Some(0) && disk["database_bytes"].as_u64() > Some(0), "{disk}");
+    assert!(hub.metric("twinhub_disk_free_bytes").await > 0);
+    assert!(hub.metric("twinhub_stored_bytes{kind=\"database\"}").await > 0);
     hub.terminate().await;
     for name in names() {
         says(&["verify", text(&backups.join(name))], 0).await;

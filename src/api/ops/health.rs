@@ -10,6 +10,7 @@ use twinhub_domain::duration::duration_text;
 use twinhub_mqtt::broker::BrokerFigures;
 use utoipa::ToSchema;
 
+use super::disk_part::DiskPart;
 use super::tls_part::TlsPart;
 use crate::api::devices::device::uptime_seconds;
 use crate::api::schema::words;
@@ -51,6 +52,10 @@ struct HealthParts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     tls: Option<TlsPart>,
+    /// Once it was looked at, a moment after the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    disk: Option<DiskPart>,
 }
 
 /// The store and the journal before it.
@@ -188,11 +193,12 @@ pub async fn get_ready(access: Access) -> HttpResponse {
 impl Health {
     fn of(access: &Access) -> Self {
         let parts = HealthParts::of(access);
-        let HealthParts { store, mqtt, http, twins, feed, automation, tls } = &parts;
+        let HealthParts { store, mqtt, http, twins, feed, automation, tls, disk } = &parts;
         let tls = tls.as_ref().map_or("ok", TlsPart::status);
         let well =
             [store.status, mqtt.status, http.status, twins.status, feed.status, automation.status, tls];
-        let is_well = well.iter().all(|status| *status == "ok");
+        let is_full = disk.as_ref().is_some_and(DiskPart::is_full);
+        let is_well = well.iter().all(|status| *status == "ok") && !is_full;
         let status = if is_well { "healthy" } else { "degraded" };
         let services = ServiceStates::of(access);
         if access.demand(Permission::Monitor).is_err() {
@@ -308,6 +314,7 @@ impl HealthParts {
                 .tls
                 .as_ref()
                 .map(|tls| TlsPart::of(tls.state(), get(&counters.certificates_ending), access.now())),
+            disk: access.state.disk.state().map(DiskPart::of),
         }
     }
 }

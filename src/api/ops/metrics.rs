@@ -14,6 +14,7 @@ use twinhub_actors::slow_messages::{SlowMessages, TimeHistogram};
 use twinhub_mqtt::broker::BrokerFigures;
 
 use crate::api::devices::device::uptime_seconds;
+use crate::disk::{DiskState, StoredFiles};
 use crate::http::Access;
 use crate::http::problem::{ApiError, Problem};
 
@@ -128,6 +129,9 @@ impl Collector for Scrape {
         if let at @ 1.. = get(&counters.backup_at) {
             gauge(&mut encoder, "backup_timestamp_seconds", "Time of the last of these backups", at / 1_000)?;
         }
+        if let Some(disk) = self.0.state.disk.state() {
+            encode_disk(&mut encoder, &disk)?;
+        }
         encode_times(&mut encoder, &counters.slow)?;
         let uptime = ConstGauge::new(uptime_seconds(&self.0));
         let help = "Time since the start";
@@ -207,6 +211,29 @@ fn encode_broker(encoder: &mut DescriptorEncoder<'_>, broker: &BrokerFigures) ->
     for (name, help, value) in since {
         let counter = ConstCounter::new(value);
         counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+    }
+    Ok(())
+}
+
+/// The disk with the data, and what is stored on it.
+fn encode_disk(encoder: &mut DescriptorEncoder<'_>, disk: &DiskState) -> fmt::Result {
+    gauge(encoder, "disk_free_bytes", "Free space of the disk with the data", disk.space.free)?;
+    gauge(encoder, "disk_total_bytes", "Size of the disk with the data", disk.space.total)?;
+    if let Some(ms) = disk.full_in_ms {
+        let seconds = u64::try_from(ms / 1_000).unwrap_or_default();
+        gauge(encoder, "disk_full_in_seconds", "Time until the disk is full at the present pace", seconds)?;
+    }
+    let StoredFiles { database, firmware, backups } = disk.files;
+    let files = [("database", database), ("firmware", firmware), ("backups", backups)];
+    let mut stored =
+        encoder.encode_descriptor("stored_bytes", "Files of the hub, by kind", None, MetricType::Gauge)?;
+    for (kind, bytes) in files {
+        ConstGauge::new(bytes).encode(stored.encode_family(&[("kind", kind)])?)?;
+    }
+    let help = "Parts of the database, by kind";
+    let mut parts = encoder.encode_descriptor("database_bytes", help, None, MetricType::Gauge)?;
+    for (kind, bytes) in &disk.kinds {
+        ConstGauge::new(*bytes).encode(parts.encode_family(&[("kind", kind.as_str())])?)?;
     }
     Ok(())
 }

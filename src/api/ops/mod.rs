@@ -2,6 +2,7 @@
 
 mod certificate;
 mod diagnostics;
+mod disk_part;
 mod health;
 pub(crate) mod metrics;
 pub mod schema;

@@ -62,6 +62,8 @@ words! {
     FirmwareState: fleet::FirmwareState::ALL.map(fleet::FirmwareState::as_str);
     /// The severity of an alarm.
     Severity: alarm::Severity::ALL.map(alarm::Severity::as_str);
+    /// The state of the disk with the data.
+    DiskStatus: ["ok", "filling", "full"];
     /// Whether an alarm holds.
     AlarmStatus: ["active", "cleared"];
     /// The subject of an event. `fleet`: groups, templates, firmware, layouts; `hub`: its clock was set.

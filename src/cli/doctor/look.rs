@@ -29,8 +29,9 @@ use super::people::{PeopleFacts, PersonFacts};
 use crate::cli::remote::Remote;
 use crate::cli::rules;
 use crate::config::{self, Config, Database, DevicesOption, Mqtt, RegistrationOption, TlsOption};
+use crate::disk::{DiskSpace, StoredFiles};
 use crate::startup::local_key::KeyOfHub;
-use crate::startup::{certificate_watch, handles, key, lock, private};
+use crate::startup::{certificate_watch, disk_watch, handles, key, lock, private};
 
 /// Passwords that everybody tries first, beside the user's own name.
 const TRIED_FIRST: [&str; 6] = ["admin", "admin123", "changeme", "password", "secret", "twinhub"];
@@ -306,23 +307,8 @@ fn is_synchronized() -> Option<bool> {
 }
 
 fn disk(config: &Config) -> Option<DiskFacts> {
-    let database = config.database.file();
-    let place = database.as_deref().and_then(Path::parent).unwrap_or(&config.data_dir);
-    let place = std::path::absolute(place).ok()?;
-    let disk = place.ancestors().find_map(|place| rustix::fs::statvfs(place).ok())?;
-    let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    let parts = private::files_of_hub(&config.data_dir, &config.database);
-    let is_part = |path: &&PathBuf| {
-        let (name, database) = (path.file_name(), database.as_deref().and_then(Path::file_name));
-        let (Some(name), Some(database)) = (name, database) else { return false };
-        name.to_string_lossy().starts_with(&*database.to_string_lossy())
-    };
-    Some(DiskFacts {
-        free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
-        all_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
-        free_files: (disk.f_files > 0).then_some(disk.f_favail),
-        database_bytes: parts.iter().filter(is_part).map(|path| bytes(path)).sum(),
-    })
+    let places = disk_watch::places(config);
+    Some(DiskFacts { space: DiskSpace::at(&places)?, database_bytes: StoredFiles::at(&places).database })
 }
 
 async fn health(config: &Config, process: Option<u32>) -> Option<Result<Value, String>> {

@@ -3,16 +3,13 @@
 use twinhub_domain::Timestamp;
 
 use super::finding::Finding;
+use crate::disk::{DiskSpace, LITTLE, TOO_LITTLE};
 
 const CLOCK: &str = "clock";
 const DISK: &str = "disk";
 const HANDLES: &str = "file handles";
 /// A clock that is so far behind what it said before was set back.
 const SET_BACK_MS: i64 = 5_000;
-/// Less than this is too little for a day of an ordinary hub.
-const LITTLE: u64 = 1 << 30;
-/// Less than this, and a commit may fail at any moment.
-const TOO_LITTLE: u64 = 64 << 20;
 
 /// The machine, as it was found.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +29,7 @@ pub struct MachineFacts {
 /// The disk with the data.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskFacts {
-    pub free_bytes: u64,
-    pub all_bytes: u64,
-    /// None where the file system has no such limit.
-    pub free_files: Option<u64>,
+    pub space: DiskSpace,
     /// The database's files, together.
     pub database_bytes: u64,
 }
@@ -80,13 +74,9 @@ fn check_clock(facts: &MachineFacts) -> Finding {
 }
 
 fn check_disk(disk: &DiskFacts) -> Finding {
-    let DiskFacts { free_bytes, all_bytes, free_files, database_bytes } = *disk;
-    let detail = format!(
-        "{} of {} are free, the database has {}",
-        size(free_bytes),
-        size(all_bytes),
-        size(database_bytes)
-    );
+    let DiskFacts { space: DiskSpace { free, total, free_files }, database_bytes } = *disk;
+    let detail =
+        format!("{} of {} are free, the database has {}", size(free), size(total), size(database_bytes));
     let remedy = "make room, or keep less: keep-readings, keep-runs, retention";
     if free_files == Some(0) {
         return Finding::fail(
@@ -95,7 +85,7 @@ fn check_disk(disk: &DiskFacts) -> Finding {
             "make room",
         );
     }
-    match free_bytes {
+    match free {
         ..TOO_LITTLE => Finding::fail(DISK, detail, remedy),
         // A database that is compacted, or brought up to date, may need as much once more.
         free if free < LITTLE || free < database_bytes / 4 => Finding::warn(DISK, detail, remedy),
@@ -134,9 +124,7 @@ mod tests {
             last_written: Some(Timestamp::from_millis(1_800_000_000_000 - 1)),
             is_synchronized: Some(true),
             disk: Some(DiskFacts {
-                free_bytes: 100 * GB,
-                all_bytes: 200 * GB,
-                free_files: Some(1_000),
+                space: DiskSpace { free: 100 * GB, total: 200 * GB, free_files: Some(1_000) },
                 database_bytes: GB,
             }),
             handles: HandleFacts { limit: 65_536, mqtt: 10_000, mqtt_asked: 10_000 },
@@ -166,8 +154,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_found() {
-        let with = |free_bytes, database_bytes, free_files| MachineFacts {
-            disk: Some(DiskFacts { free_bytes, all_bytes: 200 * GB, free_files, database_bytes }),
+        let with = |free, database_bytes, free_files| MachineFacts {
+            disk: Some(DiskFacts { space: DiskSpace { free, total: 200 * GB, free_files }, database_bytes }),
             ..well()
         };
         expect(&with(2 * GB, 7 * GB, None), "");
