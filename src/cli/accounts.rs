@@ -218,8 +218,8 @@ Examples:
 
 Exit status: 0 it was done, 1 it was refused, 2 it could not be done as it was asked.";
 
-const USER_HEADS: [&str; 6] = ["USER", "ROLE", "NAME", "E-MAIL", "SECOND FACTOR", "SINCE"];
-const KEY_HEADS: [&str; 7] = ["KEY", "NAME", "ROLE", "KIND", "ENDS WITH", "LAST USED", "EXPIRES"];
+const USER_HEADS: [&str; 7] = ["USER", "ROLE", "SCOPE", "NAME", "E-MAIL", "SECOND FACTOR", "SINCE"];
+const KEY_HEADS: [&str; 8] = ["KEY", "NAME", "ROLE", "SCOPE", "KIND", "ENDS WITH", "LAST USED", "EXPIRES"];
 
 impl PlaceArgs {
     fn config(self) -> Result<Config, ConfigError> {
@@ -367,11 +367,12 @@ fn life(text: &str) -> Result<i64, String> {
     positive_ms(text).map_err(|error| error.to_string())
 }
 
-fn user_row(user: &Value) -> [String; 6] {
+fn user_row(user: &Value) -> [String; 7] {
     let status = if user["disabled"] == true { " (disabled)" } else { "" };
     [
         format!("{}{status}", text(&user["name"])),
         text(&user["role"]),
+        scope_text(&user["scope"]),
         text(&user["display_name"]),
         text(&user["email"]),
         (if user["has_totp"] == true { "yes" } else { "no" }).into(),
@@ -379,17 +380,30 @@ fn user_row(user: &Value) -> [String; 6] {
     ]
 }
 
-fn key_row(key: &Value) -> [String; 7] {
+fn key_row(key: &Value) -> [String; 8] {
     let last = key["last_used"].as_str().map_or_else(|| "never".into(), moment_in);
     [
         text(&key["id"]),
         text(&key["name"]),
         text(&key["role"]),
+        scope_text(&key["scope"]),
         text(&key["kind"]),
         text(&key["last_4"]),
         last,
         moment_in(&text(&key["expires_at"])),
     ]
+}
+
+/// A scope as `--scope` takes it: `all`, `own`, `group:hall-1,group:hall-2`.
+fn scope_text(scope: &Value) -> String {
+    let parts = |name: &str, kind: &str| -> Vec<String> {
+        let ids = scope[name].as_array().into_iter().flatten();
+        ids.map(|id| format!("{kind}:{}", text(id))).collect()
+    };
+    match scope {
+        Value::String(word) => word.clone(),
+        _ => [parts("groups", "group"), parts("devices", "device")].concat().join(","),
+    }
 }
 
 fn text(value: &Value) -> String {

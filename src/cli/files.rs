@@ -6,6 +6,9 @@ mod import;
 mod report;
 mod upload;
 
+pub(in crate::cli) use self::export::save;
+pub(in crate::cli) use self::import::FileFormat;
+
 use clap::{Args, Subcommand};
 
 use crate::cli::rules::CommandFailed;

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod backup;
+pub mod data;
 pub mod devices;
 pub mod doctor;
 pub mod files;
@@ -26,6 +27,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use self::accounts::{KeyArgs, UserArgs};
 use self::audit::AuditArgs;
 use self::backup::{BackupArgs, RestoreArgs, VerifyArgs};
+use self::data::DataArgs;
 use self::devices::DevicesArgs;
 use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
@@ -67,6 +69,8 @@ enum CliCommand {
     /// Import devices from a file, export them to one, and make them tokens
     #[command(mut_subcommand("import", help::import_devices), mut_subcommand("export", help::export_devices))]
     Devices(DevicesArgs),
+    /// Export readings
+    Data(DataArgs),
     /// Import groups from a file, and export them to one
     #[command(mut_subcommand("import", help::import_groups), mut_subcommand("export", help::export_groups))]
     Groups(FilesArgs),
@@ -173,6 +177,7 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
+        CliCommand::Data(args) => async_main(data::run(args)).map_err(|error| (MISUSED, error)),
         CliCommand::Pair(args) => async_main(pair::run(args)).map_err(with_exit_code),
         CliCommand::User(args) => async_main(accounts::run_user(args)).map_err(with_exit_code),
         CliCommand::Key(args) => async_main(accounts::run_key(args)).map_err(with_exit_code),

@@ -60,7 +60,8 @@ pub(super) fn read_text(cell: &str) -> &str {
 }
 
 /// The cell that says a text.
-pub(super) fn write_text(text: &str) -> String {
+#[must_use]
+pub fn write_text(text: &str) -> String {
     let mark = if is_formula(text.trim_start_matches('\'')) { "'" } else { "" };
     format!("{mark}{text}")
 }

@@ -138,7 +138,7 @@ impl RowWriter {
 }
 
 /// A line of CSV.
-fn line(cells: impl Iterator<Item = String>) -> Vec<u8> {
+pub fn line(cells: impl Iterator<Item = String>) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
     let _ = writer.write_record(cells.map(String::into_bytes)); // into memory
     writer.into_inner().unwrap_or_default()

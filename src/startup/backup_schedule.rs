@@ -67,7 +67,7 @@ impl BackupSchedule {
                     Ok(manifest) => {
                         info!(seq = manifest.seq, bytes = manifest.size(), folder = %self.folder.path().display(), "backup written");
                         hub.counters.backup_at.store(millis(Some(now)), Ordering::Relaxed);
-                        alarm.clear();
+                        alarm.clear().await;
                         after(now, self.every)
                     }
                     Err(error) => {

@@ -29,7 +29,6 @@ pub(super) fn watch(hub: Arc<Hub>, store: Arc<SqlStore>, web: Data<WebState>, co
     let places = places(config);
     HeldTask::begin(async move {
         let mut alarm = HubAlarm::new(&hub, ALARM);
-        let mut was_urgent = true; // it may be, from before the start
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut count_at = Instant::now();
@@ -38,10 +37,8 @@ pub(super) fn watch(hub: Arc<Hub>, store: Arc<SqlStore>, web: Data<WebState>, co
             let Some(state) = look(&web, &places, &hub).await else { continue };
             match state.severity() {
                 Some(severity) => alarm.raise_once(severity, message(&state)),
-                None if was_urgent => alarm.clear(),
-                None => {}
+                None => alarm.clear().await,
             }
-            was_urgent = state.severity().is_some();
             if count_at <= Instant::now() {
                 let begun = Instant::now();
                 match bytes_by_kind(&store).await {

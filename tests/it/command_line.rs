@@ -20,6 +20,7 @@ const RUN: &[(&str, &str, &str)] = &[
     ("rules schema", "automation/files.rs", "files_are_checked_for_programs_and_listed"),
     ("devices import", "import/command_line.rs", "the_command_line_takes_files_in_and_out"),
     ("devices export", "import/command_line.rs", "the_command_line_takes_files_in_and_out"),
+    ("data export", "history.rs", "all_readings_are_exported_as_they_came"),
     ("groups import", "command_line.rs", "files_of_groups_and_templates_come_in_and_go_out"),
     ("groups export", "command_line.rs", "files_of_groups_and_templates_come_in_and_go_out"),
     ("templates import", "command_line.rs", "files_of_groups_and_templates_come_in_and_go_out"),

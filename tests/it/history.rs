@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::HubProcess;
-use crate::support::hub::Installation;
+use crate::support::hub::{Installation, run};
 
 /// Follows `Link: rel="next"` from `path` to the end.
 async fn pages(hub: &HubProcess, path: &str) -> Vec<Vec<Value>> {
@@ -204,4 +204,74 @@ async fn days_are_those_of_the_clocks_and_counters_grow_over_resets() {
             30
         ]))
     );
+}
+
+#[tokio::test]
+async fn all_readings_are_exported_as_they_came() {
+    let hub = Installation::new().start().await;
+    for device in ["a", "b"] {
+        hub.post("/api/devices", &json!({ "device_id": device, "name": "D", "type": device })).await;
+    }
+    // More than are read at once, several of one moment among them, and what comes late.
+    let mut expected = Vec::new();
+    for batch in 0..30_i64 {
+        let at = |n: i64| 1_767_268_800_000 + (if batch == 17 { -1_000_000 } else { batch * 1_000 }) + n / 3;
+        let readings: Vec<Value> =
+            (0..250).map(|n| json!({ "t": format!("x{n}"), "n": n, "timestamp": at(n) })).collect();
+        let said = hub.post("/api/devices/a/data", &json!({ "readings": readings })).await;
+        assert_eq!(said.status(), StatusCode::CREATED, "{}", said.text().await.unwrap());
+        expected.extend((0..250).map(|n| (at(n), batch, n)));
+    }
+    expected.sort_unstable();
+    let exact = r#"{"v": 23.500, "timestamp": "2026-01-02T00:00:00.000000001Z", "units": {"v": "°C"}}"#;
+    let body =
+        hub.request(reqwest::Method::POST, "/api/devices/b/data").header("Content-Type", "application/json");
+    assert_eq!(body.body(exact).send().await.unwrap().status(), StatusCode::CREATED);
+
+    let text = hub.get("/api/data/export").await.text().await.unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers: Vec<i64> = lines.iter().filter_map(|line| line["value"].as_i64()).collect();
+    assert_eq!(numbers, expected.iter().map(|(.., n)| *n).collect::<Vec<_>>(), "each once, by time");
+    assert_eq!(lines.len(), 2 * 7_500 + 1);
+    let last = text.lines().next_back().unwrap();
+    assert_eq!(
+        last,
+        r#"{"device_id":"b","timestamp":"2026-01-02T00:00:00.000000001Z","sensor_type":"v","value":23.500,"unit":"°C"}"#
+    );
+    let csv = hub.request(reqwest::Method::GET, "/api/data/export?type=b").header("Accept", "text/csv");
+    let csv = csv.send().await.unwrap();
+    assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
+    let head = "device_id,timestamp,sensor_type,value,unit,quality_score\n";
+    let row = "b,2026-01-02T00:00:00.000000001Z,v,23.500,°C,\n";
+    assert_eq!(csv.text().await.unwrap(), format!("{head}{row}"));
+    for (query, count) in [
+        ("sensor_type=n&to=2026-01-01T11:59:00Z", 250),
+        ("from=2027-01-01", 0),
+        ("sensor_type=v,n&type=a", 7_500),
+    ] {
+        let text = hub.get(&format!("/api/data/export?{query}")).await.text().await.unwrap();
+        assert_eq!(text.lines().count(), count, "{query}");
+    }
+    let wrong = hub.get("/api/data/export?format=xls").await;
+    assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("readings.csv");
+    let url = format!("http://{}", hub.http);
+    let args = [
+        "data",
+        "export",
+        file.to_str().unwrap(),
+        "--property",
+        "v",
+        "--from",
+        "2026-01-02",
+        "--query",
+        "type=b",
+        "--url",
+        &url,
+    ];
+    let output = run(&args, &[]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{head}{row}"));
 }

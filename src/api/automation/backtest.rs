@@ -1,5 +1,6 @@
 //! `POST /api/automation/backtest`: the runs of a rule over the past.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -72,7 +73,9 @@ pub async fn post_backtest(
         // A client that goes away ends it: this is dropped then.
         let found = backtest::run(&access.grant(), query.clone(), |_| {}).await?;
         drop((permit, turn));
-        return Ok(Document::of(&shown(&query, &found)).send(HttpResponse::Ok()));
+        let cursors = access.cursors();
+        let shown = shown(&query, &found, |run| cursors.run(run));
+        return Ok(Document::of(&shown).send(HttpResponse::Ok()));
     }
     let (frames, mut coming) = mpsc::channel::<Bytes>(8);
     actix_rt::spawn(async move {
@@ -104,7 +107,10 @@ async fn stream(access: Access, query: BacktestRequest, frames: mpsc::Sender<Byt
         }
     };
     let last = match backtest::run(&access.grant(), query.clone(), progress).await {
-        Ok(found) => frame("result", &Json::from(shown(&query, &found)).to_string()),
+        Ok(found) => {
+            let cursors = access.cursors();
+            frame("result", &Json::from(shown(&query, &found, |run| cursors.run(run))).to_string())
+        }
         Err(error) => {
             let problem = ApiError::from(error).problem();
             frame("error", &serde_json::to_string(&problem).unwrap_or_default()) // texts and a number
@@ -216,8 +222,16 @@ fn warm_up(given: Option<&str>) -> Result<Option<i64>, FieldError> {
     }
 }
 
-/// As it is answered.
-pub(crate) fn shown(query: &BacktestRequest, found: &BacktestOutcome) -> Object {
+/// As it is answered; of each run what `told` makes of it, for the caller.
+pub(crate) fn shown<'a>(
+    query: &BacktestRequest,
+    found: &'a BacktestOutcome,
+    told: impl Fn(&'a RunEntry) -> Cow<'a, RunEntry>,
+) -> Object {
+    let listed = |runs: &'a [RunEntry]| {
+        let runs = runs.iter().take(MOST_RUNS);
+        Json::Array(runs.map(|run| view::run(&told(run)).into()).collect())
+    };
     let compared = found.compared.as_ref().map(|compared| {
         let members = [
             ("same", number(compared.same as u64)),
@@ -244,10 +258,6 @@ pub(crate) fn shown(query: &BacktestRequest, found: &BacktestOutcome) -> Object 
     ]
     .into_iter()
     .collect()
-}
-
-fn listed(runs: &[RunEntry]) -> Json {
-    Json::Array(runs.iter().take(MOST_RUNS).map(|run| view::run(run).into()).collect())
 }
 
 impl From<BacktestError> for ApiError {

@@ -140,8 +140,9 @@ pub struct RunAccepted {
 /// Something was taken in.
 #[derive(ToSchema)]
 pub struct EventAccepted {
-    /// Its place in the sequence.
-    seq: u64,
+    /// Its place in the sequence. Not for keys of a webhook alone, and for callers who see a part of the devices.
+    #[schema(nullable = false)]
+    seq: Option<u64>,
 }
 
 /// A run, or why there was none.

@@ -1,5 +1,6 @@
 //! `/api/devices/{id}/data`: readings in, and the history of them, page by page.
 
+mod export;
 mod page;
 pub mod schema;
 
@@ -31,6 +32,7 @@ use crate::http::routes::routes;
 
 routes! {
     Read: self::get_data,
+    Export(stream): export::export_readings,
     Report: self::post_data,
 }
 

@@ -34,6 +34,11 @@ enum Start {
 }
 
 impl HistoryPage {
+    /// The first page, with `limit` items.
+    pub fn first(limit: usize) -> Self {
+        Self { limit, start: Start::Behind(0) }
+    }
+
     /// The page that `after` or `page` name, with `limit` items.
     ///
     /// # Errors
@@ -80,18 +85,28 @@ impl HistoryPage {
         found: &[T],
         time: impl Fn(&T) -> ReadingTime,
     ) -> HttpResponse {
-        let begin = self.skipped().min(found.len());
-        let end = begin.saturating_add(self.limit).min(found.len());
+        let (these, next) = self.part(found, time);
         let to =
             |rel: &str, with: &[(&str, &str)]| link(rel, request.path(), params, &["page", "after"], with);
         let mut links = vec![to("first", &[])];
-        if let Some(last) = found[begin..end].last().map(&time).filter(|_| end < found.len()) {
-            let given = found[..end].iter().rev().take_while(|item| time(item) == last).count();
-            links.push(to("next", &[("after", &Start::At(last, given).to_string())]));
+        if let Some(next) = next {
+            links.push(to("next", &[("after", &next.start.to_string())]));
         }
         let mut response = HttpResponse::Ok();
         response.insert_header((header::LINK, links.join(", ")));
-        response.json(&found[begin..end])
+        response.json(these)
+    }
+
+    /// The items of the page out of those `found`, and the next page; none where this is the last.
+    pub fn part<T>(self, found: &[T], time: impl Fn(&T) -> ReadingTime) -> (&[T], Option<Self>) {
+        let begin = self.skipped().min(found.len());
+        let end = begin.saturating_add(self.limit).min(found.len());
+        let last = found[begin..end].last().map(&time).filter(|_| end < found.len());
+        let next = last.map(|last| {
+            let given = found[..end].iter().rev().take_while(|item| time(item) == last).count();
+            Self { start: Start::At(last, given), ..self }
+        });
+        (&found[begin..end], next)
     }
 
     fn skipped(self) -> usize {

@@ -126,3 +126,17 @@ pub struct HistoryParams {
     /// From 1, in place of `after`: the first 100,000 readings can be reached so.
     page: Option<u64>,
 }
+
+/// The parameters of an export of readings.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReadingsExporting {
+    /// `jsonl` or `csv` [default: what `Accept` names, or jsonl].
+    format: Option<String>,
+    /// Inclusive. RFC 3339 to the nanosecond, a date, or epoch seconds.
+    from: Option<String>,
+    /// Exclusive; a date means to the end of that day [default: now].
+    to: Option<String>,
+    /// One or several, parted by commas.
+    sensor_type: Option<String>,
+}

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt as _, stream};
 use twinhub_access::Action;
 use twinhub_actors::messages::archive::{ListDevices, LoadTwins};
-use twinhub_actors::messages::search::{FindAllDevices, FindDevices};
+use twinhub_actors::messages::search::{FindAllDevices, FindDevices, SearchWarning};
 use twinhub_domain::{DeviceId, DeviceNumber, Json, Object, Twin};
 use twinhub_store::{DeviceQuery, DeviceSort};
 
@@ -32,7 +32,7 @@ const PAGE: u64 = 1_000;
 const SHORT_PAGE: usize = 500;
 
 /// Devices by number, page by page: all that match, however many there are.
-struct Pages {
+pub(in crate::api) struct ExportPages {
     access: Access,
     which: ExportedDevices,
 }
@@ -64,25 +64,12 @@ pub async fn export_devices(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let (format, all) = export_options(&mut params)?;
-    if params.has("sort") {
-        return Err(bad("sort", "an export is in the order of numbers").into());
-    }
-    let FindDevices { query, filter, .. } =
-        list::device_search(params, FixedQuery::default(), &access.tree(), access.now())?;
-    let mut warnings = Vec::new();
+    let asked = asked_devices(params, &access)?;
     let turn = access.state.turns.take(TurnKind::Export, &access, &request)?;
     exported(&access, &DEVICES, format).await;
-    let which = match filter {
-        None => ExportedDevices::by_number(query),
-        Some(_) => {
-            let _turn = access.state.turns.wait(TurnKind::Search, &access, &request).await?;
-            let found = access.ask(FindAllDevices { query, filter }).await??;
-            warnings = found.warnings;
-            ExportedDevices::Found(found.devices.into_iter().map(|(id, _)| id).collect(), 0)
-        }
-    };
+    let (mut pages, warnings) = ExportPages::of(asked, &access, &request).await?;
+    let which = pages.which.clone();
     let templates = access.catalog().iter().next().is_some();
-    let mut pages = Pages { access: access.clone(), which: which.clone() };
     let mut keys = SectionKeys::default();
     if format == Format::Csv {
         // The names of all columns stand first, so all devices are looked through twice.
@@ -111,6 +98,14 @@ pub async fn export_devices(
     let mut response = file(&DEVICES, format);
     warnings::set_header(&mut response, &warnings);
     Ok(response.streaming(body))
+}
+
+/// The devices that the parameters name.
+pub(in crate::api) fn asked_devices(params: Params, access: &Access) -> Result<FindDevices, ApiError> {
+    if params.has("sort") {
+        return Err(bad("sort", "an export is in the order of numbers").into());
+    }
+    Ok(list::device_search(params, FixedQuery::default(), &access.tree(), access.now())?)
 }
 
 /// The format, and whether all is asked for.
@@ -196,9 +191,27 @@ impl ExportedDevices {
     }
 }
 
-impl Pages {
+impl ExportPages {
+    /// The devices that are asked for, and what is to be warned of.
+    pub(in crate::api) async fn of(
+        FindDevices { query, filter, .. }: FindDevices,
+        access: &Access,
+        request: &HttpRequest,
+    ) -> Result<(Self, Vec<SearchWarning>), ApiError> {
+        let (which, warnings) = match filter {
+            None => (ExportedDevices::by_number(query), Vec::new()),
+            Some(_) => {
+                let _turn = access.state.turns.wait(TurnKind::Search, access, request).await?;
+                let found = access.ask(FindAllDevices { query, filter }).await??;
+                let ids = found.devices.into_iter().map(|(id, _)| id).collect();
+                (ExportedDevices::Found(ids, 0), found.warnings)
+            }
+        };
+        Ok((Self { access: access.clone(), which }, warnings))
+    }
+
     /// The next devices; none after the last.
-    async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
+    pub(in crate::api) async fn next(&mut self) -> Result<Option<Vec<Twin>>, ApiError> {
         match &mut self.which {
             ExportedDevices::Query(query) => {
                 let page = self.access.ask(ListDevices(DeviceQuery::clone(query))).await??;

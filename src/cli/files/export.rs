@@ -42,21 +42,26 @@ pub async fn run(table: &'static Table, args: ExportArgs) -> Result<()> {
     if let Some(query) = &args.query {
         path = format!("{path}&{}", query.trim_start_matches(['?', '&']));
     }
-    let (warnings, pieces) = hub.download(&path).await?;
+    save(&hub, &path, &args.file).await
+}
+
+/// Downloads what is at `path` into a file, which has its name once it is whole; `-` is the standard output.
+pub(in crate::cli) async fn save(hub: &Remote, path: &str, file: &Path) -> Result<()> {
+    let (warnings, pieces) = hub.download(path).await?;
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    if is_standard(&args.file) {
+    if is_standard(file) {
         return copy(Box::pin(pieces), &mut std::io::stdout().lock()).await.map(|_| ());
     }
-    let name = args.file.display();
-    let unfinished = unfinished(&args.file);
-    let file = File::create(&unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
-    let mut file = BufWriter::new(file);
-    let written = copy(Box::pin(pieces), &mut file).await.and_then(|size| {
-        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
-        file.and_then(|file| file.sync_all()).with_context(|| format!("cannot write {name}"))?;
-        std::fs::rename(&unfinished, &args.file).with_context(|| format!("cannot write {name}"))?;
+    let name = file.display();
+    let unfinished = unfinished(file);
+    let part = File::create(&unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
+    let mut part = BufWriter::new(part);
+    let written = copy(Box::pin(pieces), &mut part).await.and_then(|size| {
+        let part = part.into_inner().map_err(std::io::IntoInnerError::into_error);
+        part.and_then(|part| part.sync_all()).with_context(|| format!("cannot write {name}"))?;
+        std::fs::rename(&unfinished, file).with_context(|| format!("cannot write {name}"))?;
         Ok(size)
     });
     match written {

@@ -1,6 +1,7 @@
 //! `twinhub rules backtest`: what rules would have done over the past, and how that differs from the version that
 //! runs.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -229,7 +230,7 @@ async fn offline(
     let outcome = backtest::run(&store, wish.clone(), progress).await;
     bar.finish_and_clear();
     let outcome = outcome.map_err(|error| CommandFailed::Broke(error.into()))?;
-    Ok(shown(&wish, &outcome).into())
+    Ok(shown(&wish, &outcome, Cow::Borrowed).into())
 }
 
 fn print_result(result: &Json, zones: &RuleZones, runs_only: bool) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use super::{TwoPeople, done, refused};
-use crate::support::within;
+use crate::support::{WebSocketSession, within};
 
 /// True where a member of this name stands anywhere in it.
 fn has_member(value: &Value, name: &str) -> bool {
@@ -95,5 +95,49 @@ async fn stream_resumes_by_them_and_begins_anew_by_a_number() {
         let mut anew = stream(&people, "?kind=telemetry", Some(last)).await;
         let told = until(&mut anew, "resync").await;
         assert!(told.contains("id: ") && !told.contains("seq"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn lead_on_over_a_websocket() {
+    let people = TwoPeople::start().await;
+    let path = "/api/devices/alpha-pump/data";
+    let first = done(&people.hub, &people.alpha, Method::POST, path, &json!({ "n": 1 })).await;
+    for (device, n) in [("alpha-pump", 2), ("beta-pump", 8), ("alpha-pump", 3)] {
+        let path = format!("/api/devices/{device}/data");
+        done(&people.hub, &people.admin, Method::POST, &path, &json!({ "n": n })).await;
+    }
+    let mut live = WebSocketSession::connect_as(people.hub.http, &people.alpha.cookie).await;
+    live.send(&json!({ "type": "subscribe", "id": "s", "kinds": ["telemetry"], "since": first["cursor"] }))
+        .await;
+    for expected in [None, Some(2), Some(3)] {
+        let frame = live.next().await.unwrap();
+        assert!(!has_member(&frame, "seq"), "{frame}");
+        match expected {
+            None => assert_eq!(frame["type"], "subscribed"),
+            Some(n) => {
+                assert_eq!((&frame["data"]["n"], frame["cursor"].is_string()), (&json!(n), true), "{frame}");
+            }
+        }
+    }
+    // A number of the whole hub begins anew.
+    live.send(&json!({ "type": "subscribe", "id": "n", "kinds": ["telemetry"], "since": 3 })).await;
+    let frames = [live.next().await.unwrap(), live.next().await.unwrap()];
+    assert!(frames.iter().any(|frame| frame["type"] == "resync"), "{frames:?}");
+    assert!(!frames.iter().any(|frame| has_member(frame, "seq")), "{frames:?}");
+}
+
+#[tokio::test]
+async fn are_all_that_a_backtest_has() {
+    let people = TwoPeople::start().await;
+    let path = "/api/devices/alpha-pump/data";
+    done(&people.hub, &people.alpha, Method::POST, path, &json!({ "n": 1 })).await;
+    let rule = json!({ "triggers": [{ "numeric": "alpha-pump.n", "above": 0 }],
+        "actions": [{ "desired": "alpha-pump", "set": { "fan": "on" } }] });
+    let backtest = json!({ "rule": rule });
+    for (person, has_seq) in [(&people.alpha, false), (&people.admin, true)] {
+        let found = done(&people.hub, person, Method::POST, "/api/automation/backtest", &backtest).await;
+        assert_eq!(found["counts"], json!({ "done": 1 }), "{found}");
+        assert_eq!(found["runs"][0]["trigger"]["seq"].is_u64(), has_seq, "{found}");
     }
 }

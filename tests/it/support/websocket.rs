@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -20,16 +22,28 @@ pub struct WebSocketSession {
     sent: HashMap<String, Option<String>>,
 }
 
+fn request(hub: SocketAddr) -> Request {
+    format!("ws://{hub}/api/ws").into_client_request().unwrap()
+}
+
 impl WebSocketSession {
     /// Connects, and is greeted.
     pub async fn connect(hub: SocketAddr) -> Self {
-        Self::greeted(hub, TcpStream::connect(hub).await.unwrap()).await
+        Self::greeted(request(hub), TcpStream::connect(hub).await.unwrap()).await
     }
 
-    async fn greeted(hub: SocketAddr, stream: TcpStream) -> Self {
+    /// The same as a person in a browser, by the cookie of their session.
+    pub async fn connect_as(hub: SocketAddr, cookie: &str) -> Self {
+        let mut request = request(hub);
+        for (name, value) in [("Cookie", cookie.to_owned()), ("Origin", format!("http://{hub}"))] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        Self::greeted(request, TcpStream::connect(hub).await.unwrap()).await
+    }
+
+    async fn greeted(request: Request, stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        let (socket, _) =
-            within("a WebSocket", client_async(format!("ws://{hub}/api/ws"), stream)).await.unwrap();
+        let (socket, _) = within("a WebSocket", client_async(request, stream)).await.unwrap();
         let mut subscriber = Self { socket, sent: HashMap::new() };
         assert_eq!(subscriber.next().await.unwrap()["type"], "hello");
         subscriber
@@ -45,7 +59,7 @@ impl WebSocketSession {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(bytes).unwrap();
         let stream = socket.connect(hub).await.unwrap();
-        Self::greeted(hub, stream).await.subscribed(since).await
+        Self::greeted(request(hub), stream).await.subscribed(since).await
     }
 
     async fn subscribed(self, since: Option<u64>) -> Self {
