@@ -427,7 +427,7 @@ async fn connect(
 }
 
 /// The scheme of the addresses of what is served so.
-fn scheme(over_tls: bool) -> &'static str {
+pub(crate) fn scheme(over_tls: bool) -> &'static str {
     if over_tls { "https" } else { "http" }
 }
 

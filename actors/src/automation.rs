@@ -284,7 +284,11 @@ impl Automation {
             match got {
                 Ok(batch) => {
                     this.following.enqueue(&batch);
-                    this.after(ctx);
+                    if this.following.take_missing() {
+                        this.catch_up(ctx);
+                    } else {
+                        this.after(ctx);
+                    }
                 }
                 Err(RecvError::Lagged(_)) => this.catch_up(ctx),
                 Err(RecvError::Closed) => return, // the hub is shutting down
@@ -293,10 +297,16 @@ impl Automation {
         }));
     }
 
-    /// The engine sees what has come by now, in the midst of a rest too.
-    fn see_what_came(&mut self, ctx: &mut Context<Self>) {
+    /// The engine sees what has come by now, in the midst of a rest too. False: the feed has dropped some of it, which is
+    /// being read now.
+    fn see_what_came(&mut self, ctx: &mut Context<Self>) -> bool {
         self.following.enqueue_waiting();
         self.process_queue(ctx);
+        let is_missing = self.following.take_missing();
+        if is_missing {
+            self.catch_up(ctx);
+        }
+        !is_missing
     }
 
     /// The engine sees what waits to be seen, and its time goes on as far as everything was seen.
@@ -426,7 +436,8 @@ impl Handler<Flush> for Automation {
 
     fn handle(&mut self, Flush { reply }: Flush, ctx: &mut Context<Self>) {
         if matches!(self.phase, AutomationPhase::Running) {
-            self.see_what_came(ctx);
+            // What it has not seen is behind its place, and seen after the next start.
+            let _ = self.see_what_came(ctx);
             self.save();
         }
         send_reply(reply, ());

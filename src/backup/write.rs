@@ -58,10 +58,14 @@ pub fn write(
     let workshop = Workshop::make(to).map_err(unwritable(to))?;
     let manifest = write_archive(source, &workshop, now, progress)?;
     // It fails where another file has come to be there.
-    fs::hard_link(workshop.archive(), to).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => BackupError::Exists { path: to.to_owned() },
-        _ => unwritable(to)(error),
-    })?;
+    match fs::hard_link(workshop.archive(), to) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists || to.exists() => {
+            return Err(BackupError::Exists { path: to.to_owned() });
+        }
+        // A disk of the network, or a stick, may know no second names.
+        Err(_) => fs::rename(workshop.archive(), to).map_err(unwritable(to))?,
+    }
     sync_folder_of(to).map_err(unwritable(to))?;
     Ok(manifest)
 }

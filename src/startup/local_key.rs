@@ -86,6 +86,12 @@ impl KeyOfHub {
         format!("{}://{}", scheme(self.over_tls), public_address(self.http))
     }
 
+    /// The address on which that hub listens, and whether it is served over TLS there.
+    #[must_use]
+    pub fn listener(&self) -> (SocketAddr, bool) {
+        (self.http, self.over_tls)
+    }
+
     /// Is that hub served over TLS?
     #[must_use]
     pub fn is_over_tls(&self) -> bool {

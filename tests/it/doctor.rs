@@ -34,7 +34,8 @@ async fn what_is_wrong_is_said_with_what_to_do() {
     assert!(!installation.data.exists(), "it changes nothing");
 
     let hub = installation.start().await;
-    let (code, told) = doctor(&installation, &["doctor"]).await;
+    let listens = hub.http.to_string();
+    let (code, told) = doctor(&installation, &["doctor", "--listen", &listens]).await;
     assert_eq!((code, lines(&told, "fail")), (Some(0), vec![]), "{told}");
     assert!(told.contains("ok    hub: version") && told.contains("is whole"), "{told}");
     assert!(told.contains("warn  users: there is no user: every program and person"), "{told}");
@@ -43,6 +44,10 @@ async fn what_is_wrong_is_said_with_what_to_do() {
     let failures = lines(&told, "fail").join("\n");
     assert!(failures.contains("there is no user, and without one"), "{told}");
     assert!(failures.contains("HTTP is served in clear on 0.0.0.0:8080"), "{told}");
+    let other = format!(
+        "warn  hub: the one that runs is at http://{listens}, and these options say http://0.0.0.0:8080"
+    );
+    assert!(told.contains(&other), "{told}");
     hub.terminate().await;
 
     let data = installation.data.to_str().unwrap();

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::messages::feed::EventBatch;
 use twinhub_domain::run::AutomationSignal;
@@ -41,6 +42,8 @@ pub(super) struct EventFollower {
     pub armed: Option<Timestamp>,
     /// The number of times that it has seen the clock set.
     pub moves: u32,
+    /// The feed has dropped events that were not taken from it: they are to be read from the store.
+    missing: bool,
     /// There are rules, so that somebody waits for what comes of an event.
     pub has_rules: bool,
     rest: FeedRest,
@@ -87,6 +90,12 @@ impl EventFollower {
         self.rest = FeedRest::Over;
     }
 
+    /// Has the feed dropped events since this was asked last? Then they are to be caught up with before anything goes on.
+    #[must_use]
+    pub fn take_missing(&mut self) -> bool {
+        std::mem::take(&mut self.missing)
+    }
+
     /// Takes what has come during a rest.
     pub fn enqueue_waiting(&mut self) {
         self.enqueue(&EventBatch::from([]));
@@ -97,9 +106,14 @@ impl EventFollower {
         self.queue.extend(batch.iter().cloned());
         while let Some(live) = &mut self.live
             && self.queue.len() < ENOUGH
-            && let Ok(batch) = live.try_recv()
+            && !self.missing
         {
-            self.queue.extend(batch.iter().cloned());
+            match live.try_recv() {
+                Ok(batch) => self.queue.extend(batch.iter().cloned()),
+                // It goes on behind what it has dropped, which must come first.
+                Err(TryRecvError::Lagged(_)) => self.missing = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
         }
     }
 
@@ -232,6 +246,26 @@ mod tests {
         assert!(following.rests());
         following.has_rules = true;
         assert!(!following.rests());
+    }
+
+    #[test]
+    fn events_that_the_feed_has_dropped_are_missed() {
+        let (feed, live) = broadcast::channel(2);
+        let mut following = EventFollower { live: Some(live), ..EventFollower::default() };
+        let send = |seqs: std::ops::Range<u64>| {
+            for seq in seqs {
+                feed.send(EventBatch::from([event(seq, at(1))])).unwrap();
+            }
+        };
+        send(1..6);
+        following.enqueue_waiting();
+        assert!(following.queue.is_empty(), "what stands behind a gap waits");
+        assert!(following.take_missing() && !following.take_missing());
+        following.enqueue_waiting();
+        assert_eq!(following.queue.len(), 2, "what is left in the feed; what was dropped is read before");
+        send(6..11);
+        following.enqueue(&EventBatch::from([event(5, at(1))]));
+        assert!(following.take_missing(), "also behind a batch that came");
     }
 
     #[test]

@@ -108,7 +108,10 @@ impl Automation {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
     ) {
-        self.see_what_came(ctx); // the new rules see what happens from now on
+        // The new rules see what happens from now on.
+        if !self.see_what_came(ctx) {
+            return self.when_ready(ctx, |this, ctx| this.exchange(ctx, then));
+        }
         let rules = self.library.rules();
         self.take_rules(rules, ctx);
         let (deps, wanted) = (Arc::clone(&self.deps), self.engine.wants());

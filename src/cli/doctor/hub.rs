@@ -1,8 +1,11 @@
 //! The hub that runs on the data folder, if one does.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 
 use super::finding::Finding;
+use crate::startup::scheme;
 
 const HUB: &str = "hub";
 
@@ -13,6 +16,10 @@ pub struct HubFacts {
     pub version: &'static str,
     /// Its answer on `/health`; none: no hub runs here. An error: it has the data, and does not answer.
     pub health: Option<Result<Value, String>>,
+    /// The address on which it listens, and whether over TLS; none where that is not known.
+    pub listens: Option<(SocketAddr, bool)>,
+    /// The same by the options that are looked at; port 0 is any.
+    pub asked: Option<(SocketAddr, bool)>,
 }
 
 /// Checks it.
@@ -43,6 +50,16 @@ pub fn check(facts: &HubFacts) -> Vec<Finding> {
             "start it again",
         ));
     }
+    if let (Some(listens), Some(asked)) = (facts.listens, facts.asked)
+        && !is_same(listens, asked)
+    {
+        let said = |(address, over_tls): (SocketAddr, bool)| format!("{}://{address}", scheme(over_tls));
+        found.push(Finding::warn(
+            HUB,
+            format!("the one that runs is at {}, and these options say {}", said(listens), said(asked)),
+            "give doctor the options that it was started with: what is found is about those that are given",
+        ));
+    }
     let parts = health["parts"].as_object();
     for (name, part) in parts.into_iter().flatten() {
         let status = part["status"].as_str().unwrap_or_default();
@@ -62,6 +79,12 @@ pub fn check(facts: &HubFacts) -> Vec<Finding> {
     found
 }
 
+/// Does a hub with these options listen so?
+fn is_same((listens, over_tls): (SocketAddr, bool), (asked, asked_tls): (SocketAddr, bool)) -> bool {
+    let is_port = asked.port() == 0 || asked.port() == listens.port();
+    listens.ip() == asked.ip() && is_port && over_tls == asked_tls
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -70,7 +93,29 @@ mod tests {
     use crate::cli::doctor::testing::bad;
 
     fn expect(health: Option<Result<Value, String>>, expected: &[&str]) {
-        assert_eq!(bad(&check(&HubFacts { version: "0.2.0", health })), expected);
+        let facts = HubFacts { version: "0.2.0", health, ..HubFacts::default() };
+        assert_eq!(bad(&check(&facts)), expected);
+    }
+
+    #[test]
+    fn other_options_than_those_of_the_hub_are_told() {
+        let expect = |asked: &str, over_tls, expected: usize| {
+            let health = Some(Ok(json!({ "version": "0.2.0", "parts": {} })));
+            let listens = Some(("0.0.0.0:8080".parse().unwrap(), true));
+            let asked = Some((asked.parse().unwrap(), over_tls));
+            let facts = HubFacts { version: "0.2.0", health, listens, asked };
+            let found = bad(&check(&facts));
+            assert_eq!(found.len(), expected, "{found:?}");
+            assert!(
+                found.iter().all(|found| found.contains("is at https://0.0.0.0:8080, and these")),
+                "{found:?}"
+            );
+        };
+        expect("0.0.0.0:8080", true, 0);
+        expect("0.0.0.0:0", true, 0);
+        expect("0.0.0.0:8080", false, 1);
+        expect("127.0.0.1:8080", true, 1);
+        expect("0.0.0.0:8081", true, 1);
     }
 
     #[test]

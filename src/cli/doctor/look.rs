@@ -92,7 +92,12 @@ pub async fn look(config: &Config, named: Option<&Path>) -> Looked {
             integrity: in_database.integrity,
             rules: config.rules_there().map(|_| rules::problems(config)),
         },
-        hub: HubFacts { version: env!("CARGO_PKG_VERSION"), health: health(config, process).await },
+        hub: HubFacts {
+            version: env!("CARGO_PKG_VERSION"),
+            health: health(config, process).await,
+            listens: process.and_then(|_| KeyOfHub::read(&config.data_dir)).map(|key| key.listener()),
+            asked: Some((config.listen, config.over_tls())),
+        },
     }
 }
 
