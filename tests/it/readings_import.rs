@@ -7,6 +7,8 @@ use flate2::write::GzEncoder;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use twinhub_actors::clock::SystemClock;
+use twinhub_domain::Clock as _;
 
 use crate::support::hub::{Installation, run};
 use crate::support::people::{PASSWORD, Person};
@@ -100,7 +102,7 @@ async fn readings_move_to_another_hub() {
     // Two readings of one time, name and value are one.
     let different: std::collections::HashSet<&str> = jsonl.lines().collect();
     let report = import(&by_json, "", "application/x-ndjson", jsonl.clone()).await;
-    let repeated = report["skipped"].as_u64().unwrap() as usize;
+    let repeated = usize::try_from(report["skipped"].as_u64().unwrap()).unwrap();
     assert!(repeated <= all - different.len(), "{report}");
     assert_eq!(counted(&report), format!("{} stored, {repeated} known, 0 refused of {all}", all - repeated));
     let moved = exported(&by_json, "jsonl").await;
@@ -143,8 +145,8 @@ async fn an_import_is_no_word_of_the_device() {
     let rules = Rules::of("hot.yaml", HOT);
     let hub = Installation::new().with("--rules", rules.folder()).start().await;
     register(&hub, "boiler").await;
-    let now = chrono::Utc::now();
-    let at = |seconds: i64| (now - chrono::TimeDelta::seconds(seconds)).to_rfc3339();
+    let now = SystemClock.now();
+    let at = |seconds: i64| now.plus_millis(-1_000 * seconds).to_string();
     hub.post("/api/devices/boiler/data", &json!({ "t": 20, "timestamp": at(60) })).await;
     let before = hub.json("/api/devices/boiler/twin").await;
 
