@@ -38,7 +38,7 @@ pub enum ColumnShape {
     Flag,
     /// JSON text.
     Json,
-    /// What a cell of a section is: a number, `true` or `false`, or a text.
+    /// A value as a cell of a section says it: a number, `true` or `false`, or a text.
     Value,
     /// A column for each key, `tags.floor`; or one for all of them, with JSON text.
     Section,

@@ -16,12 +16,12 @@ pub struct PlainInput<R> {
 }
 
 enum PlainBytes<R> {
-    AsIs(BufReader<Counted<R>>),
-    Gzip(Box<MultiGzDecoder<BufReader<Counted<R>>>>),
+    AsIs(BufReader<CountedFile<R>>),
+    Gzip(Box<MultiGzDecoder<BufReader<CountedFile<R>>>>),
 }
 
 /// Counts the bytes that are read of a file.
-struct Counted<R> {
+struct CountedFile<R> {
     file: R,
     position: Rc<Cell<u64>>,
 }
@@ -33,7 +33,8 @@ impl<R: Read> PlainInput<R> {
     /// It cannot be read.
     pub fn new(file: R) -> Result<Self> {
         let position = Rc::<Cell<u64>>::default();
-        let mut file = BufReader::with_capacity(64 << 10, Counted { file, position: Rc::clone(&position) });
+        let mut file =
+            BufReader::with_capacity(64 << 10, CountedFile { file, position: Rc::clone(&position) });
         let bytes = if file.fill_buf()?.starts_with(&GZIP) {
             PlainBytes::Gzip(Box::new(MultiGzDecoder::new(file)))
         } else {
@@ -57,7 +58,7 @@ impl<R: Read> Read for PlainInput<R> {
     }
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountedFile<R> {
     fn read(&mut self, to: &mut [u8]) -> Result<usize> {
         let count = self.file.read(to)?;
         self.position.set(self.position.get() + count as u64);

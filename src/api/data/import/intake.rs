@@ -34,7 +34,7 @@ pub struct GatheredReadings {
     first_line: Option<u64>,
 }
 
-/// What became of gathered rows.
+/// The outcome of gathered rows.
 #[derive(Default)]
 pub struct ReadingsOutcome {
     pub stored: u64,
@@ -84,7 +84,7 @@ impl GatheredReadings {
         let numbers: HashMap<DeviceId, DeviceNumber> =
             known.into_iter().map(|Twin { id, number, .. }| (id, number)).collect();
         let storing = self.devices.into_iter().map(|(device, rows)| {
-            let of = DeviceRows { number: numbers.get(&device).copied(), device, rows };
+            let of = ImportedDevice { number: numbers.get(&device).copied(), device, rows };
             of.store(&access, options)
         });
         let all: Vec<_> = stream::iter(storing).buffer_unordered(DEVICES_AT_ONCE).collect().await;
@@ -112,14 +112,14 @@ impl ReadingsOutcome {
 }
 
 /// The rows of one device.
-struct DeviceRows {
+struct ImportedDevice {
     device: DeviceId,
     /// None: it is not known.
     number: Option<DeviceNumber>,
     rows: Vec<(u64, ReadingRow)>,
 }
 
-impl DeviceRows {
+impl ImportedDevice {
     async fn store(mut self, access: &Access, options: ReadingsImportOptions) -> ReadingsOutcome {
         let mut outcome = ReadingsOutcome::default();
         if self.number.is_none() && options.refuse_unknown {
