@@ -116,6 +116,10 @@ pub struct Config {
     pub keep_readings: Option<Duration>,
     /// The longest there is: whatever their age.
     pub keep_runs: Duration,
+    /// None: for ever, as of the two below.
+    pub keep_commands: Option<Duration>,
+    pub keep_alarms: Option<Duration>,
+    pub keep_events: Option<Duration>,
     /// None: for good.
     pub audit_retention: Option<Duration>,
     /// None: the hub writes no backups by itself.
@@ -161,6 +165,8 @@ const FIRST_SILENCE: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// Backups that are kept.
 const BACKUPS: usize = 7;
+/// The retention of commands that came to their end, and of cleared alarms.
+const KEEP_ENDED: Duration = Duration::from_secs(365 * 86_400);
 const AUDIT_RETENTION: Duration = Duration::from_secs(365 * 86_400);
 /// A page of devices asks some ten times as it opens, and a program that asks more can be slower or have the option set.
 const RATE_LIMIT: u32 = 50;
@@ -293,6 +299,15 @@ impl Config {
                 .keep_runs
                 .or(file.keep_runs)
                 .map_or(KEEP_RUNS, |limit| limit.duration().unwrap_or(Duration::MAX)),
+            keep_commands: given
+                .keep_commands
+                .or(file.keep_commands)
+                .map_or(Some(KEEP_ENDED), DurationOrNever::duration),
+            keep_alarms: given
+                .keep_alarms
+                .or(file.keep_alarms)
+                .map_or(Some(KEEP_ENDED), DurationOrNever::duration),
+            keep_events: given.keep_events.or(file.keep_events).and_then(DurationOrNever::duration),
             audit_retention: given
                 .audit_retention
                 .or(file.audit_retention)

@@ -14,13 +14,16 @@ use crate::startup::RunningHub;
 use crate::telemetry;
 
 /// Keys that hold at once. Others wait for a restart.
-const AT_ONCE: [&str; 17] = [
+const AT_ONCE: [&str; 20] = [
     "body-limit",
     "cors",
     "devices",
     "firmware-limit",
     "hosts",
     "import-limit",
+    "keep-alarms",
+    "keep-commands",
+    "keep-events",
     "keep-readings",
     "keep-runs",
     "log",

@@ -38,13 +38,13 @@ use twinhub_mqtt::broker::{BrokerError, BrokerSettings, EmbeddedBroker};
 use twinhub_mqtt::link::{ConnectError, LinkSettings, RumqttcLink};
 use twinhub_store::StoreError;
 use twinhub_store::seal::Seal;
-use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
+use twinhub_store::sql::{SqlOptions, SqlStore};
 use twinhub_tls::{ServerTls, TlsError};
 
 pub(crate) use self::settings::accounts;
 use self::settings::{
-    anonymous, broker_settings, destinations, devices, largest_payload, runs_on, settings as hub_settings,
-    unknown_devices,
+    anonymous, broker_settings, destinations, devices, keeping, largest_payload, runs_on,
+    settings as hub_settings, unknown_devices,
 };
 use crate::api::firmware::{self, Folder};
 use crate::api::provisioning::over_mqtt;
@@ -361,11 +361,7 @@ impl RunningHub {
         hub.ingress.limit_payloads(config.mqtt_payload_limit.min(self.largest_payload));
         hub.counters.slow.log_from(config.slow_log);
         web.change(Policy::of(config, &web.info.public_url));
-        store.keep(Keeping {
-            journal: config.retention,
-            readings: config.keep_readings,
-            runs: config.keep_runs,
-        });
+        store.keep(keeping(config));
         let listeners: Vec<_> = std::iter::once(*http).chain(*mqtt).chain(*mqtt_over_tls).collect();
         hub.confine_webhooks(destinations(config, &listeners));
     }
@@ -473,13 +469,8 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 async fn open_store(config: &Config, seal: &Arc<Seal>) -> Result<Arc<SqlStore>, StartError> {
-    let options = SqlOptions {
-        keep_journal: config.retention,
-        keep_readings: config.keep_readings,
-        keep_runs: config.keep_runs,
-        seal: Some(Arc::clone(seal)),
-        ..SqlOptions::default()
-    };
+    let options =
+        SqlOptions { keeping: keeping(config), seal: Some(Arc::clone(seal)), ..SqlOptions::default() };
     SqlStore::open(&config.database.url(), options)
         .await
         .map_err(|source| StartError::Store { database: config.database.to_string(), source })

@@ -210,6 +210,18 @@ pub struct Options {
     #[arg(long, env = "TWINHUB_KEEP_RUNS", value_name = "TIME")]
     pub keep_runs: Option<DurationOrNever>,
 
+    /// The time that commands are kept since they were asked for, once they came to their end; or `never` [default: 365d]
+    #[arg(long, env = "TWINHUB_KEEP_COMMANDS", value_name = "TIME")]
+    pub keep_commands: Option<DurationOrNever>,
+
+    /// The time that alarms are kept once they are cleared, or `never` to keep them for good [default: 365d]
+    #[arg(long, env = "TWINHUB_KEEP_ALARMS", value_name = "TIME")]
+    pub keep_alarms: Option<DurationOrNever>,
+
+    /// The time that events other than readings are kept, or `never` to keep them for good [default: never]
+    #[arg(long, env = "TWINHUB_KEEP_EVENTS", value_name = "TIME")]
+    pub keep_events: Option<DurationOrNever>,
+
     /// The time that entries of the audit are kept, or `never` to keep them for good [default: 365d]
     #[arg(long, env = "TWINHUB_AUDIT_RETENTION", value_name = "TIME")]
     pub audit_retention: Option<DurationOrNever>,

@@ -14,6 +14,7 @@ use twinhub_mqtt::broker::{BrokerSettings, RetainedLimits, SessionLimits, TlsLis
 use twinhub_mqtt::dialects::AddedDialects;
 use twinhub_mqtt::dialects::iamis::Iamis;
 use twinhub_rules::file::SecretNames;
+use twinhub_store::sql::Keeping;
 use twinhub_tls::ServerTls;
 
 use crate::config::{self, Config, DurationOrNever, Mqtt};
@@ -48,6 +49,18 @@ pub(crate) fn runs_on(hub: &Hub, own: RunsOn) -> RunsOn {
 /// twice the limit, so that the ingress can say what was too large.
 pub(crate) fn largest_payload(config: &Config) -> usize {
     config.mqtt_payload_limit.saturating_mul(2)
+}
+
+/// The retention periods.
+pub(crate) fn keeping(config: &Config) -> Keeping {
+    Keeping {
+        journal: config.retention,
+        readings: config.keep_readings,
+        runs: config.keep_runs,
+        commands: config.keep_commands,
+        alarms: config.keep_alarms,
+        events: config.keep_events,
+    }
 }
 
 /// Where webhooks may go, from a hub that listens there.

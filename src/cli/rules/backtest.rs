@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use chrono_tz::Tz;
@@ -18,7 +17,7 @@ use twinhub_actors::fleet::groups::TreeNow;
 use twinhub_domain::duration::{duration_ms, positive_ms};
 use twinhub_domain::{Clock as _, DeviceId, Json, Object, Timestamp};
 use twinhub_rules::Rule;
-use twinhub_store::sql::{SqlOptions, SqlStore};
+use twinhub_store::sql::{Keeping, SqlOptions, SqlStore};
 
 use super::print::{count, line, moment_of};
 use super::run_report::{items, member, number};
@@ -211,7 +210,7 @@ async fn offline(
     let running =
         running.into_iter().filter_map(|source| source.read.ok()).flat_map(|file| file.rules).collect();
     // Nothing is to go while it is looked at.
-    let options = SqlOptions { keep_journal: Duration::MAX, keep_readings: None, ..SqlOptions::default() };
+    let options = SqlOptions { keeping: Keeping::FOR_EVER, ..SqlOptions::default() };
     // The tables of a hub that runs are read as they are. Held only while they are brought up to date: a hub may
     // start while the past is looked at.
     let locks = Locks::of_database(&config.database).ok();

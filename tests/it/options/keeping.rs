@@ -1,6 +1,7 @@
 //! Options of how long things are kept and believed.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::hub::Installation;
@@ -163,4 +164,57 @@ async fn old_runs_go() {
         .start()
         .await;
     eventually("it goes", async || (count(&hub).await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_is_over_goes_and_what_goes_on_stays() {
+    let installation = Installation::new();
+    let hub = installation.start().await;
+    for device in ["over", "goes-on"] {
+        let limits = json!({ "t": { "max": 30 } });
+        let body = json!({ "device_id": device, "name": device, "limits": limits });
+        assert_eq!(hub.post("/api/devices", &body).await.status(), 201);
+        report(&hub, device, &json!({ "t": 40 })).await;
+        let asked =
+            hub.post(&format!("/api/devices/{device}/commands"), &json!({ "command_type": "x" })).await;
+        let asked: Value = asked.json().await.unwrap();
+        if device == "over" {
+            let path = format!("/api/commands/{}", asked["id"].as_str().unwrap());
+            let ended = hub.request(Method::DELETE, &path).send().await.unwrap();
+            assert!(ended.status().is_success());
+        }
+    }
+    let whose = async |hub: &HubProcess, list: &str| -> Vec<String> {
+        let list = hub.json(list).await;
+        let whose = list.as_array().unwrap().iter().map(|one| one["device_id"].as_str().unwrap().to_owned());
+        let mut whose: Vec<_> = whose.collect();
+        whose.sort_unstable();
+        whose
+    };
+    let both = ["goes-on", "over"];
+    eventually("both alarms", async || (whose(&hub, "/api/alarms").await == both).then_some(())).await;
+    report(&hub, "over", &json!({ "t": 20 })).await;
+    let cleared = "/api/alarms?active=false";
+    eventually("it clears", async || (whose(&hub, cleared).await == ["over"]).then_some(())).await;
+    assert_eq!(whose(&hub, "/api/commands").await, both);
+    let events = "/api/devices/over/events?kind=twin,presence,command,alarm";
+    assert!(!hub.json(events).await.as_array().unwrap().is_empty());
+    hub.terminate().await;
+
+    let hub = Installation::at(&installation.data)
+        .with("--keep-commands", "1s")
+        .with("--keep-alarms", "1s")
+        .with("--keep-events", "1s")
+        .start()
+        .await;
+    eventually("the command goes", async || {
+        (whose(&hub, "/api/commands").await == ["goes-on"]).then_some(())
+    })
+    .await;
+    eventually("the alarm goes", async || (whose(&hub, "/api/alarms").await == ["goes-on"]).then_some(()))
+        .await;
+    let is_empty = async || hub.json(events).await.as_array().unwrap().is_empty();
+    eventually("the events go", async || is_empty().await.then_some(())).await;
+    assert_eq!(hub.json("/api/devices/over/data").await.as_array().unwrap().len(), 2, "readings stay");
+    assert_eq!(hub.json("/api/devices/over/twin").await["reported"]["t"], 20);
 }

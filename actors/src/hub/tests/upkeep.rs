@@ -10,6 +10,7 @@ use twinhub_domain::run::{RuleId, RunEntry, RunId, RunKind, RunOutcome, TriggerS
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::{CommandRequest, CommandStatus, DeviceNumber, Object, Status};
 use twinhub_mqtt::Intake;
+use twinhub_store::sql::Keeping;
 use twinhub_store::{AutomationChanges, Batch};
 use twinhub_testkit::ManualClock;
 use uuid::Uuid;
@@ -49,9 +50,12 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
     let (folder, hours) = (TempDir::new().unwrap(), Duration::from_hours);
     let path = folder.path().join("twinhub.db");
     let options = SqlOptions {
-        keep_journal: hours(24),
-        keep_readings: Some(hours(48)),
-        keep_runs: hours(72),
+        keeping: Keeping {
+            journal: hours(24),
+            readings: Some(hours(48)),
+            runs: hours(72),
+            ..Keeping::default()
+        },
         ..SqlOptions::default()
     };
     let store = SqlStore::open(&format!("sqlite:{}", path.display()), options).await.unwrap();

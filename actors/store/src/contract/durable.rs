@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::random::broken_off;
 use super::support::*;
+use crate::Keeping;
 use crate::{EventQuery, SqlOptions, SqlStore, StoreError};
 use twinhub_domain::EventKind;
 use twinhub_domain::series::HistoryQuery;
@@ -142,8 +143,11 @@ async fn the_past_is_pruned_and_reported_so() {
 #[tokio::test]
 async fn readings_are_kept_for_their_retention() {
     let day = Duration::from_hours(24);
-    let fixture =
-        Fixture::sql_with(SqlOptions { keep_readings: Some(2 * day), ..SqlOptions::default() }).await;
+    let fixture = Fixture::sql_with(SqlOptions {
+        keeping: Keeping { readings: Some(2 * day), ..Keeping::default() },
+        ..SqlOptions::default()
+    })
+    .await;
     let mut world = TestFleet::new();
     for _ in 0..5 {
         world.tell("a", r#"{"t": 1}"#);
@@ -160,7 +164,11 @@ async fn readings_are_kept_for_their_retention() {
 async fn no_reading_goes_before_its_time() {
     let hour = 60 * 60 * 1000;
     let keep = Some(Duration::from_hours(48));
-    let fixture = Fixture::sql_with(SqlOptions { keep_readings: keep, ..SqlOptions::default() }).await;
+    let fixture = Fixture::sql_with(SqlOptions {
+        keeping: Keeping { readings: keep, ..Keeping::default() },
+        ..SqlOptions::default()
+    })
+    .await;
     let mut world = TestFleet::new();
     for _ in 0..2 {
         world.tell("a", r#"{"t": 1}"#);

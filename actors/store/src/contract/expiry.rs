@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::samples::*;
 use super::support::*;
-use crate::{DeliveryRecord, DeliveryStatus, EventQuery, RunQuery, SqlOptions};
+use crate::{DeliveryRecord, DeliveryStatus, EventQuery, Keeping, RunQuery, SqlOptions};
 use twinhub_domain::EventKind;
 use twinhub_domain::alarm::Alarm;
 use twinhub_domain::run::{RunEntry, RunOutcome};
@@ -59,8 +59,7 @@ async fn each_rule_keeps_its_last_runs_and_dull_ones_push_out_none() {
 #[tokio::test]
 async fn what_is_old_goes() {
     let options = SqlOptions {
-        keep_runs: Duration::from_hours(30 * 24),
-        keep_readings: Some(Duration::from_hours(60 * 24)),
+        keeping: Keeping { readings: Some(Duration::from_hours(60 * 24)), ..Keeping::default() },
         ..SqlOptions::default()
     };
     let fixture = Fixture::sql_with(options).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::Keeping;
 use crate::{
     AutomationChanges, Batch, CommandQuery, CommandRecord, DeviceQuery, EventQuery, FleetChanges,
     MemoryStore, SqlOptions, SqlStore, Store,
@@ -371,7 +372,7 @@ pub fn plan(fixture: &Fixture, statement: &str) -> String {
 
 /// Options with this retention of the journal.
 pub fn keeping_journal(keep_journal: Duration) -> SqlOptions {
-    SqlOptions { keep_journal, ..SqlOptions::default() }
+    SqlOptions { keeping: Keeping { journal: keep_journal, ..Keeping::default() }, ..SqlOptions::default() }
 }
 
 pub fn history(device: DeviceNumber) -> HistoryQuery {

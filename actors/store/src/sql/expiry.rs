@@ -9,20 +9,22 @@ use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use super::entities::{alarm, delivery, event, run};
+use super::entities::{alarm, command, delivery, event, run};
 use super::prune::{self, millis};
 use super::rows::failed;
 use super::{SqlStore, deliveries, events, runs, write};
 use crate::{DeliveryStatus, StoreError};
 use twinhub_domain::run::RunEntry;
-use twinhub_domain::{EventKind, Timestamp};
+use twinhub_domain::{CommandStatus, EventKind, Timestamp};
 
 /// Runs that are kept of a rule: those that did something, and those that did not run.
 const TELLING: u64 = 1_000;
 const DULL: u64 = 200;
-/// The retention of cleared alarms and of finished requests outward.
-const KEEP_CLEARED: Duration = Duration::from_hours(365 * 24);
+/// The retention of finished requests outward.
 const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
+/// Events that go after a time of their own. Those of readings are no rows, and the others go with what they are about.
+const OF_THE_LOG: [EventKind; 5] =
+    [EventKind::Twin, EventKind::Presence, EventKind::Command, EventKind::Alarm, EventKind::Fleet];
 /// The interval between two counts of the rules that ran, and between two searches for old data.
 const COUNT_EVERY_MS: i64 = 60 * 1000;
 const AGE_EVERY_MS: i64 = 60 * 60 * 1000;
@@ -142,11 +144,20 @@ async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
         .add(run::Column::LastAt.lt(keep_runs))
         .add(run::Column::Outcome.ne("running"));
     delete_runs(store, over).await?;
-    let cleared = Condition::all()
-        .add(alarm::Column::Active.eq(false))
-        .add(alarm::Column::RaisedAt.lt(before(KEEP_CLEARED)))
-        .add(alarm::Column::ClearedAt.lt(before(KEEP_CLEARED)));
-    delete::<alarm::Entity>(store, alarm::Column::Id, cleared).await?;
+    if let Some(keep) = keeping.alarms {
+        let cleared = Condition::all()
+            .add(alarm::Column::Active.eq(false))
+            .add(alarm::Column::RaisedAt.lt(before(keep)))
+            .add(alarm::Column::ClearedAt.lt(before(keep)));
+        delete::<alarm::Entity>(store, alarm::Column::Id, cleared).await?;
+    }
+    if let Some(keep) = keeping.commands {
+        let ended = CommandStatus::ALL.into_iter().filter(|status| status.is_final());
+        let ended = Condition::all()
+            .add(command::Column::Status.is_in(ended.map(CommandStatus::as_str)))
+            .add(command::Column::CreatedAt.lt(before(keep)));
+        delete::<command::Entity>(store, command::Column::Id, ended).await?;
+    }
     for status in [DeliveryStatus::Delivered, DeliveryStatus::Failed] {
         let done = Condition::all()
             .add(delivery::Column::Status.eq(deliveries::word(status)))
@@ -156,6 +167,11 @@ async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     }
     old_events(store, EventKind::Rule.as_str(), keep_runs, now).await?;
     old_events(store, EventKind::Job.as_str(), keep_runs, now).await?;
+    if let Some(keep) = keeping.events {
+        for kind in OF_THE_LOG {
+            old_events(store, kind.as_str(), before(keep), now).await?;
+        }
+    }
     match keeping.readings {
         // A backtest wants them as long as there are readings.
         Some(keep) => {

@@ -56,6 +56,7 @@ mod fleet;
 mod head;
 mod history;
 mod integrity;
+mod keeping;
 mod layers;
 mod list_columns;
 mod memtable;
@@ -93,6 +94,7 @@ use twinhub_migrations::{Migrator, MigratorTrait};
 pub use self::compaction::MemtableLimits;
 use self::entities::meta;
 use self::expiry::Expiry;
+pub use self::keeping::Keeping;
 use self::memtable::Memtable;
 use self::merging::MergeQueue;
 use self::pace::Paces;
@@ -123,12 +125,7 @@ use twinhub_domain::{CommandId, DeviceId, DeviceNumber, ReadingTime, Recorded, T
 /// Settings of the store.
 #[derive(Clone, Debug)]
 pub struct SqlOptions {
-    /// The retention of the journal: how far back a subscriber can resume.
-    pub keep_journal: Duration,
-    /// The retention of readings, to the chunk (a day at most); none: for ever.
-    pub keep_readings: Option<Duration>,
-    /// The retention of runs of rules. Of each rule the last 1,000 at most, and the last 200 that did not run.
-    pub keep_runs: Duration,
+    pub keeping: Keeping,
     /// Connections that read, beside the one that writes.
     pub readers: u32,
     /// The key that seals rules, templates and requests outward; none: they are written in clear.
@@ -140,16 +137,6 @@ pub struct SqlOptions {
     pub busy_timeout: Duration,
     /// The events that are held in memory before they are put into order.
     pub limits: MemtableLimits,
-}
-
-/// Retention periods. They may change while the store is open.
-#[derive(Clone, Copy, Debug)]
-pub struct Keeping {
-    /// The time back to which a subscriber can resume.
-    pub journal: Duration,
-    /// None: for ever.
-    pub readings: Option<Duration>,
-    pub runs: Duration,
 }
 
 /// A store in an SQL database.
@@ -181,9 +168,7 @@ pub struct SqlStore {
 impl Default for SqlOptions {
     fn default() -> Self {
         Self {
-            keep_journal: Duration::from_hours(7 * 24),
-            keep_readings: None,
-            keep_runs: Duration::from_hours(30 * 24),
+            keeping: Keeping::default(),
             readers: 2,
             seal: None,
             migrate: true,
@@ -253,11 +238,7 @@ impl SqlStore {
             expiring: Expiry::default(),
             unused_layers: UnusedLayerScan::default(),
             seal: options.seal,
-            keeping: RwLock::new(Keeping {
-                journal: options.keep_journal,
-                readings: options.keep_readings,
-                runs: options.keep_runs,
-            }),
+            keeping: RwLock::new(options.keeping),
         }))
     }
 
