@@ -12,8 +12,8 @@ use crate::clock::retention::RetentionClock;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCertificate, FindCommand, FindEvents, FindExtent, FindPastEvents, FindRun,
     FindSerial, FindSerialHolder, FindToken, LastRuns, ListAlarms, ListCommands, ListDeliveries, ListDevices,
-    ListJobDevices, ListRuns, LoadTwins, PastEvents, RawHistory, Replay, ReplayPage, SerialHolder,
-    StopCompaction,
+    ListJobDevices, ListRuns, LoadTwins, PastEvents, RawHistory, ReadingStatistics, Replay, ReplayPage,
+    SerialHolder, StopCompaction,
 };
 use crate::messages::timers::ClockMoved;
 use twinhub_domain::{Clock, Timestamp};
@@ -156,6 +156,7 @@ answer!(FindCertificate: |store, query| store.find_certificate(&query.0));
 answer!(FindSerial: |store, query| store.find_serial(&query.0));
 answer!(RawHistory: |store, query| store.raw_history(&query.0));
 answer!(BucketHistory: |store, query| store.bucket_history(&query.0));
+answer!(ReadingStatistics: |store, query| store.statistics(&query.0));
 answer!(FindExtent: |store, query| store.extent(query.0));
 answer!(FindEvents: |store, query| store.events(&query.0));
 answer!(LoadTwins: |store, query| store.load(&query.0));

@@ -22,6 +22,7 @@ mod ops;
 mod pairing;
 pub(crate) mod provisioning;
 pub(crate) mod schema;
+mod statistics;
 mod templates;
 pub(crate) mod twin;
 mod users;
@@ -51,5 +52,5 @@ macro_rules! resources {
     };
 }
 
-resources! { devices, twin, commands, data, events, alarms, automation, groups, templates, jobs, firmware, files, auth,
+resources! { devices, twin, commands, data, statistics, events, alarms, automation, groups, templates, jobs, firmware, files, auth,
 users, audit, ops, provisioning, pairing, bridges }

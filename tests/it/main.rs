@@ -71,6 +71,7 @@ mod simulated_fleet;
 mod single_sign_on;
 mod slow_clients;
 mod socketio;
+mod statistics;
 mod steering_api;
 mod store_fails;
 mod templates;

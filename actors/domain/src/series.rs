@@ -5,7 +5,9 @@ mod counter;
 mod decimal_sum;
 mod fold;
 mod interval;
+mod moments;
 mod percentile;
+mod statistics;
 
 pub use bucket::SummedReadings;
 pub(super) use bucket::mean;
@@ -13,6 +15,10 @@ pub use counter::CounterGrowth;
 pub use decimal_sum::DecimalSum;
 pub use fold::BucketFold;
 pub use interval::{CalendarUnit, Interval};
+pub use moments::{TimedMoments, Trend};
+pub use statistics::{
+    NumberStatistics, ReadingGaps, SeriesByName, SeriesStatistics, StatisticsFold, StatisticsQuery,
+};
 
 use serde::Serialize;
 

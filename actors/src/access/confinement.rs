@@ -9,7 +9,7 @@ use crate::messages::alarms;
 use crate::messages::archive::{
     BucketHistory, FindAlarm, FindCommand, FindEvents, FindExtent, FindPastEvents, FindSerial,
     FindSerialHolder, ListAlarms, ListCommands, ListDevices, ListJobDevices, ListRuns, LoadTwins, PastEvents,
-    RawHistory, Replay, ReplayPage, SerialHolder,
+    RawHistory, ReadingStatistics, Replay, ReplayPage, SerialHolder,
 };
 use crate::messages::automation::{DeleteRule, EnableRule, PutRule, ReadRules, RuleCaller, SendSignal};
 use crate::messages::feed::WatchCommands;
@@ -162,7 +162,7 @@ macro_rules! of_number {
     ($this:ident, query) => { $this.0.device };
 }
 
-of_number!(RawHistory: query, BucketHistory: query, FindExtent: itself);
+of_number!(RawHistory: query, BucketHistory: query, ReadingStatistics: query, FindExtent: itself);
 
 impl OfDevice for WatchCommands {
     fn device(&self) -> DeviceKey<'_> {

@@ -141,7 +141,7 @@ asks! {
     archive: Archive {
         Read scoped: archive::ListDevices, archive::ListCommands, archive::ListAlarms, archive::ListJobDevices;
         Read narrowed: archive::FindEvents, archive::ListRuns;
-        Read device: archive::RawHistory, archive::BucketHistory, archive::FindExtent;
+        Read device: archive::RawHistory, archive::BucketHistory, archive::ReadingStatistics, archive::FindExtent;
         Read judged: archive::FindSerial, archive::FindSerialHolder, archive::Replay, archive::LoadTwins,
             archive::FindCommand, archive::FindRun, archive::LastRuns, archive::FindAlarm;
         Export judged: archive::FindPastEvents;

@@ -6,7 +6,7 @@ use actix::Message;
 
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
-use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
+use twinhub_domain::series::{Bucket, HistoryQuery, SeriesByName, StatisticsQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, Recorded, Twin};
 use twinhub_store::{
     AlarmPage, AlarmQuery, CommandPage, CommandQuery, CommandRecord, DeliveryPage, DeliveryQuery,
@@ -52,6 +52,11 @@ pub struct FindCertificate(pub String);
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<StoredReading>, StoreError>")]
 pub struct RawHistory(pub HistoryQuery);
+
+/// The statistics of one device's readings, by name.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<SeriesByName, StoreError>")]
+pub struct ReadingStatistics(pub StatisticsQuery);
 
 /// Readings of one device by clock-aligned interval.
 #[derive(Debug, Message)]

@@ -47,7 +47,7 @@ use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId, Severity};
 use twinhub_domain::fleet::{JobId, Lifecycle, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
-use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
+use twinhub_domain::series::{Bucket, HistoryQuery, SeriesByName, StatisticsQuery, StoredReading};
 use twinhub_domain::{
     Command, CommandId, CommandStatus, DeviceId, DeviceNumber, EventKind, Mode, ReadingTime, Recorded,
     Status, Timestamp, Twin,
@@ -340,6 +340,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Readings by interval.
     async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError>;
+
+    /// The statistics of a device's readings, by name. Costs a summary a chunk where no points are asked for.
+    async fn statistics(&self, query: &StatisticsQuery) -> Result<SeriesByName, StoreError>;
 
     /// The identities of those `messages` (their own time and identity) that there are of this device.
     async fn has_messages(

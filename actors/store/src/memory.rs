@@ -6,6 +6,7 @@ mod bound_keys;
 mod fleet;
 mod reach;
 mod retained;
+mod series;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +30,7 @@ use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::retained::RetainedMessage;
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
-use twinhub_domain::series::{Bucket, BucketFold, HistoryQuery, StoredReading};
+use twinhub_domain::series::{Bucket, HistoryQuery, SeriesByName, StatisticsQuery, StoredReading};
 use twinhub_domain::{
     CommandId, DeviceId, DeviceNumber, EventBody, EventKind, ReadingTime, Recorded, Timestamp, Twin,
 };
@@ -205,24 +206,12 @@ impl Store for MemoryStore {
 
     async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {
         let inner = self.inner();
-        let mut fold = BucketFold::new(query);
-        for recorded in inner.of_device(query.device) {
-            for (index, reading) in select::readings(query, recorded) {
-                fold.add(&reading.name, (recorded.event.at, recorded.seq, index), &reading.value);
-            }
-        }
-        for (sensor, start) in fold.first_buckets(query.newest_first, query.limit) {
-            let asked = select::last_before(query, &sensor, start);
-            let readings = inner.of_device(query.device).flat_map(|recorded| {
-                let readings = select::stored_readings(&asked, recorded);
-                readings.into_iter().map(|reading| ((recorded.event.at, recorded.seq), reading))
-            });
-            let last = readings.max_by_key(|(place, _)| *place); // of alike ones the last
-            if let Some((at, value)) = last.and_then(|(_, reading)| reading.number()) {
-                fold.set_before(sensor, at, value);
-            }
-        }
-        Ok(fold.finish(query.newest_first, query.limit))
+        Ok(series::buckets(query, inner.of_device(query.device)))
+    }
+
+    async fn statistics(&self, query: &StatisticsQuery) -> Result<SeriesByName, StoreError> {
+        let inner = self.inner();
+        Ok(series::statistics(query, inner.of_device(query.device)))
     }
 
     async fn has_messages(
@@ -480,7 +469,7 @@ impl MemoryState {
         }
     }
 
-    fn of_device(&self, device: DeviceNumber) -> impl Iterator<Item = &Arc<Recorded>> {
+    fn of_device(&self, device: DeviceNumber) -> impl Iterator<Item = &Arc<Recorded>> + Clone {
         self.by_device.get(&device).into_iter().flatten()
     }
 }

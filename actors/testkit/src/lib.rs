@@ -20,7 +20,7 @@ use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
-use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
+use twinhub_domain::series::{Bucket, HistoryQuery, SeriesByName, StatisticsQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, ReadingTime, Recorded, Timestamp, Twin};
 use twinhub_store::{
     AccessStore, AlarmPage, AlarmQuery, AutomationState, Batch, BatchPlace, CertificateEnd, ClockDoubt,
@@ -272,6 +272,11 @@ impl Store for FailingStore {
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
         self.may_read("history")?;
         self.inner.raw_history(query).await
+    }
+
+    async fn statistics(&self, query: &StatisticsQuery) -> Result<SeriesByName, StoreError> {
+        self.may_read("statistics")?;
+        self.inner.statistics(query).await
     }
 
     async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {

@@ -208,7 +208,7 @@ fn history_query(mut params: Params) -> Result<(HistoryQuery, HistoryPage), Fiel
 }
 
 /// The stretches that make a bucket each: of a fixed length, or with a time zone the days, weeks or months there.
-fn interval(params: &mut Params) -> Result<Option<Interval>, FieldError> {
+pub(in crate::api) fn interval(params: &mut Params) -> Result<Option<Interval>, FieldError> {
     let zone =
         params.read("timezone", "a name of the time zone database, such as Europe/Berlin", |name| {
             name.parse::<Tz>().ok()

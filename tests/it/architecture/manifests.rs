@@ -27,6 +27,7 @@ pub const PURE: [(&str, &[&str]); 4] = [
             "cron",
             "serde",
             "smallvec",
+            "statrs",
             "thiserror",
             "unicode-normalization",
             "uuid",

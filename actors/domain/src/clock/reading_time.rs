@@ -59,6 +59,13 @@ impl ReadingTime {
         self.nanos
     }
 
+    /// Seconds since the epoch, to a millionth of them or so.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a time to reckon with")]
+    pub fn seconds(self) -> f64 {
+        self.floor().millis() as f64 / 1e3 + f64::from(self.nanos_behind()) / 1e9
+    }
+
     /// This moment moved by `millis`, which may be negative.
     #[must_use]
     pub fn plus_millis(self, millis: i64) -> Self {

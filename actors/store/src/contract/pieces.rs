@@ -1,13 +1,17 @@
 //! Readings in the database: appended in pieces, merged a few times, summarised; and the journal in blocks.
 
 use super::query_dump::describe;
+use super::samples::after_noon;
 use super::support::*;
 use crate::{EventQuery, SqlOptions, Store};
 use chrono_tz::Tz;
 use std::task::Poll;
 use std::time::Duration;
-use twinhub_domain::series::{Aggregate, CalendarUnit, HistoryQuery, Interval};
-use twinhub_domain::{DeviceNumber, EventKind, ReadingTime, Timestamp};
+use twinhub_domain::series::{
+    Aggregate, CalendarUnit, HistoryQuery, Interval, ReadingPosition, SeriesByName, SeriesStatistics,
+    StatisticsQuery,
+};
+use twinhub_domain::{DeviceNumber, EventKind, Number, ReadingTime, Timestamp};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -42,6 +46,17 @@ async fn assert_alike(sql: &dyn Store, memory: &dyn Store, devices: &[DeviceNumb
                         assert_eq!(found.unwrap(), expected.unwrap(), "{when}: {asked:?}");
                     }
                 }
+                for points in [true, false] {
+                    let query = StatisticsQuery {
+                        device: *device,
+                        from: from.unwrap_or(after_noon(-900 * DAY).into()),
+                        to: to.unwrap_or(after_noon(900 * DAY).into()),
+                        sensors: asked.sensors.clone(),
+                        points,
+                    };
+                    let (found, expected) = (sql.statistics(&query).await, memory.statistics(&query).await);
+                    is_same(&found.unwrap(), &expected.unwrap(), &format!("{when}: {query:?}"));
+                }
                 let (device, kinds) = (Some(*device), vec![EventKind::Telemetry]);
                 let asked = EventQuery { device, kinds, limit, newest_first, from, to, ..log() };
                 let (found, expected) =
@@ -50,6 +65,47 @@ async fn assert_alike(sql: &dyn Store, memory: &dyn Store, devices: &[DeviceNumb
             }
         }
         assert_eq!(sql.extent(*device).await.unwrap(), memory.extent(*device).await.unwrap(), "{when}");
+    }
+}
+
+/// Statistics are alike, but for the last digits of doubles.
+fn is_same(found: &SeriesByName, expected: &SeriesByName, when: &str) {
+    let names = |series: &SeriesByName| series.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(found), names(expected), "{when}");
+    for (found, expected) in found.values().zip(expected.values()) {
+        let counted = |one: &SeriesStatistics| (one.texts, one.uncertain, one.bad, one.readings());
+        assert_eq!(counted(found), counted(expected), "{when}");
+        let mut points = [found.points.clone(), expected.points.clone()];
+        points.iter_mut().for_each(|points| {
+            points.sort_unstable_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
+        });
+        assert_eq!(points[0], points[1], "{when}");
+        let (Some(found), Some(expected)) = (&found.numbers, &expected.numbers) else {
+            assert_eq!(found.numbers, expected.numbers, "{when}");
+            continue;
+        };
+        assert_eq!(
+            (found.min.as_f64(), found.max.as_f64()),
+            (expected.min.as_f64(), expected.max.as_f64()),
+            "{when}"
+        );
+        let edge =
+            |((at, seq, _), number): &(ReadingPosition, Number)| (*at, *seq, number.as_str().to_owned());
+        assert_eq!(edge(&found.first), edge(&expected.first), "{when}");
+        assert_eq!(edge(&found.last), edge(&expected.last), "{when}");
+        let (found, expected) = (found.moments, expected.moments);
+        assert_eq!(found.count, expected.count, "{when}");
+        let size = expected.squares.max(expected.mean.powi(2)).max(1.0);
+        let time = expected.time_squares.max(1.0);
+        for (found, expected, size) in [
+            (found.mean, expected.mean, size.sqrt()),
+            (found.squares, expected.squares, size * 1e3),
+            (found.time, expected.time, expected.time),
+            (found.time_squares, expected.time_squares, time),
+            (found.products, expected.products, (size * time).sqrt() * 1e3),
+        ] {
+            assert!((found - expected).abs() <= 1e-6 * size, "{when}: {found} {expected} of {size}");
+        }
     }
 }
 

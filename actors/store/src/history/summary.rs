@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! summary = 0xa1 messages first_at last_at first_seq last_seq count series* checksum     ends as differences
-//! series  = length name texts uncertain bad booleans count [min max first last sums]  what follows is passed over
+//! series  = length name texts uncertain bad booleans count [min max first last sums [moments]]  what follows is passed over
+//! moments = mean of times, squares, products                                       as doubles, see TimedMoments
 //! edge    = at nanoseconds seq number                                                    as differences to the firsts
 //! number  = digits of a decimal and its places, or a text
 //! ```
@@ -18,7 +19,8 @@ use crate::codec::CodecError;
 use crate::codec::bytes::{ByteReader, Decimal, put_signed, put_varint};
 use twinhub_domain::json::EXACT;
 use twinhub_domain::reading::Quality;
-use twinhub_domain::{EventBody, Number, Reading, Recorded, Scalar, Timestamp};
+use twinhub_domain::series::TimedMoments;
+use twinhub_domain::{EventBody, Number, Reading, ReadingTime, Recorded, Scalar, Timestamp};
 
 /// The summary of some messages of one device.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,6 +61,16 @@ pub struct NumberSummary {
     pub first: Edge,
     pub last: Edge,
     pub sums: NumberSums,
+    /// Their times; none in summaries that were written before there was this, and where no double holds it.
+    pub times: Option<TimeMoments>,
+}
+
+/// The part of [`TimedMoments`] that is not in the sums.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimeMoments {
+    time: f64,
+    time_squares: f64,
+    products: f64,
 }
 
 /// The first or the last of some numbers, by time and, within the same time, by place in the sequence.
@@ -81,11 +93,13 @@ struct SeriesFold {
     summary: SeriesSummary,
     /// The doubles nearest to minimum and maximum.
     range: Option<(f64, f64)>,
+    moments: TimedMoments,
 }
 
 impl SeriesFold {
     fn add(&mut self, reading: &Reading, (at, nanos): (Timestamp, u32), seq: u64) {
         let SeriesSummary { texts, uncertain, bad, numbers } = &mut self.summary;
+        let at_second = ReadingTime::new(at, nanos).seconds();
         match Quality::of_score(reading.quality_score) {
             Quality::Good => {}
             Quality::Uncertain => *uncertain += 1,
@@ -101,10 +115,11 @@ impl SeriesFold {
         };
         let nearest = value.as_f64();
         let sums = NumberSums::of(value.as_str());
+        self.moments = self.moments.with(TimedMoments::of(at_second, nearest));
         let (Some(numbers), Some((least, greatest))) = (numbers.as_mut(), &mut self.range) else {
             let first = Edge { at, nanos, seq, value: value.clone() };
             let (min, max, last) = (value.clone(), value, first.clone());
-            *numbers = Some(NumberSummary { count: 1, booleans, min, max, first, last, sums });
+            *numbers = Some(NumberSummary { count: 1, booleans, min, max, first, last, sums, times: None });
             self.range = Some((nearest, nearest));
             return;
         };
@@ -126,6 +141,14 @@ impl SeriesFold {
             numbers.first = edge;
         }
     }
+
+    fn finish(self) -> SeriesSummary {
+        let mut summary = self.summary;
+        if let Some(numbers) = &mut summary.numbers {
+            numbers.times = TimeMoments::of(self.moments);
+        }
+        summary
+    }
 }
 
 impl Summary {
@@ -143,7 +166,7 @@ impl Summary {
                 series.entry(&reading.name).or_default().add(reading, (at, nanos), *seq);
             }
         }
-        all.series = series.into_iter().map(|(name, fold)| (name.into(), fold.summary)).collect();
+        all.series = series.into_iter().map(|(name, fold)| (name.into(), fold.finish())).collect();
         all
     }
 
@@ -249,7 +272,7 @@ impl SeriesSummary {
         put_varint(out, self.bad);
         put_varint(out, numbers.map_or(0, |numbers| numbers.booleans));
         put_varint(out, numbers.map_or(0, |numbers| numbers.count));
-        let Some(NumberSummary { min, max, first, last, sums, .. }) = numbers else { return };
+        let Some(NumberSummary { min, max, first, last, sums, times, .. }) = numbers else { return };
         put_number(out, min);
         put_number(out, max);
         for edge in [first, last] {
@@ -259,6 +282,9 @@ impl SeriesSummary {
             put_number(out, &edge.value);
         }
         sums.put(out);
+        for double in times.iter().flat_map(|times| [times.time, times.time_squares, times.products]) {
+            out.extend(double.to_bits().to_le_bytes());
+        }
     }
 
     fn get(bytes: &mut ByteReader<'_>, whole: &Summary) -> Result<Self, CodecError> {
@@ -277,7 +303,8 @@ impl SeriesSummary {
         };
         let (first, last) = (edge()?, edge()?);
         let sums = NumberSums::get(bytes)?;
-        let numbers = NumberSummary { count, booleans, min, max, first, last, sums };
+        let times = if bytes.0.len() < TimeMoments::SIZE { None } else { Some(TimeMoments::get(bytes)?) };
+        let numbers = NumberSummary { count, booleans, min, max, first, last, sums, times };
         Ok(Self { texts, uncertain, bad, numbers: Some(numbers) })
     }
 }
@@ -285,6 +312,8 @@ impl SeriesSummary {
 impl NumberSummary {
     /// Takes in those of other readings. Where two are alike, the digits of this one stay.
     fn merge(&mut self, other: &Self) {
+        let moments = self.moments().zip(other.moments()).map(|(one, other)| one.with(other));
+        self.times = moments.and_then(TimeMoments::of);
         self.sums = self.sums.with(self.count, other.sums, other.count);
         self.count = self.count.saturating_add(other.count);
         self.booleans = self.booleans.saturating_add(other.booleans);
@@ -303,6 +332,15 @@ impl NumberSummary {
         }
     }
 
+    /// The moments of the numbers and their times, where these are known.
+    #[must_use]
+    pub fn moments(&self) -> Option<TimedMoments> {
+        let TimeMoments { time, time_squares, products } = self.times?;
+        let (count, mean) = (self.count, self.mean());
+        let squares = self.sums.squared_differences(count);
+        Some(TimedMoments { count, time, mean, time_squares, squares, products })
+    }
+
     /// The mean.
     #[must_use]
     pub fn mean(&self) -> f64 {
@@ -319,6 +357,28 @@ impl NumberSummary {
     #[must_use]
     pub fn standard_deviation(&self) -> f64 {
         self.sums.variance(self.count).sqrt()
+    }
+}
+
+impl TimeMoments {
+    /// Bytes of one.
+    const SIZE: usize = 24;
+
+    /// None where no double holds it.
+    fn of(moments: TimedMoments) -> Option<Self> {
+        let TimedMoments { time, time_squares, products, .. } = moments;
+        let is_held = [time, time_squares, products].into_iter().all(f64::is_finite);
+        is_held.then_some(Self { time, time_squares, products })
+    }
+
+    fn get(bytes: &mut ByteReader<'_>) -> Result<Self, CodecError> {
+        let mut double = || {
+            let double = f64::from_bits(bytes.u64()?);
+            Some(double)
+                .filter(|double| double.is_finite())
+                .ok_or(CodecError::Nonsense("moments make no sense"))
+        };
+        Ok(Self { time: double()?, time_squares: double()?, products: double()? })
     }
 }
 

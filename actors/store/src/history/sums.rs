@@ -122,6 +122,12 @@ impl NumberSums {
         if count == 0 { 0.0 } else { self.rounded(count).1 / float(count) }
     }
 
+    /// The sum of the squared differences of `count` numbers to their mean.
+    #[must_use]
+    pub fn squared_differences(self, count: u64) -> f64 {
+        if count == 0 { 0.0 } else { self.rounded(count).1 }
+    }
+
     /// The mean, and the sum of the squared differences to it.
     fn rounded(self, count: u64) -> (f64, f64) {
         let squared_differences = match self {

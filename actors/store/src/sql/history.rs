@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Select, SelectModel, Selector};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Select, SelectModel, Selector,
+    StreamTrait,
+};
 
 use super::chunks::{self, Stretch};
 use super::entities::{chunk, piece};
@@ -76,18 +79,8 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
             }
         }
     }
-    for some in unknown.chunks(write::AT_ONCE) {
-        let chunks = chunk::Entity::find()
-            .filter(chunk::Column::Device.eq(query.device.0))
-            .filter(chunk::Column::FirstSeq.is_in(some.iter().copied()));
-        let mut rows =
-            chunks::stretches(chunks).into_model::<Stretch>().stream(&sql).await.map_err(failed(READ))?;
-        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
-            for recorded in row.messages(READ)? {
-                add_message(query, &mut fold, &recorded);
-            }
-        }
-    }
+    let readings = |recorded: &Recorded| add_message(query, &mut fold, recorded);
+    of_chunks(&sql, query.device, &unknown, readings).await?;
     drop(sql); // a lookup takes a connection of its own
     for (sensor, start) in fold.first_buckets(query.newest_first, query.limit) {
         let last = raw(store, &select::last_before(query, &sensor, start)).await?;
@@ -96,6 +89,26 @@ pub async fn buckets(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<Bucke
         }
     }
     Ok(fold.finish(query.newest_first, query.limit))
+}
+
+/// Gives the messages of those chunks of a device that begin at these places in the sequence.
+pub(super) async fn of_chunks(
+    sql: &(impl ConnectionTrait + StreamTrait),
+    device: DeviceNumber,
+    first_seqs: &[i64],
+    mut take: impl FnMut(&Recorded),
+) -> Result<(), StoreError> {
+    for some in first_seqs.chunks(write::AT_ONCE) {
+        let chunks = chunk::Entity::find()
+            .filter(chunk::Column::Device.eq(device.0))
+            .filter(chunk::Column::FirstSeq.is_in(some.iter().copied()));
+        let mut rows =
+            chunks::stretches(chunks).into_model::<Stretch>().stream(sql).await.map_err(failed(READ))?;
+        while let Some(row) = rows.try_next().await.map_err(failed(READ))? {
+            row.messages(READ)?.iter().for_each(&mut take);
+        }
+    }
+    Ok(())
 }
 
 fn add_message(query: &HistoryQuery, fold: &mut BucketFold, recorded: &Recorded) {
@@ -144,7 +157,7 @@ pub async fn has_messages(
 
 /// Rows come by the end that is met first, so no later row has anything beyond that end. Nothing is asked but the time:
 /// one more condition, and SQLite takes the index for that and sorts.
-fn chunks_by_time(query: &HistoryQuery) -> Select<chunk::Entity> {
+pub(super) fn chunks_by_time(query: &HistoryQuery) -> Select<chunk::Entity> {
     let select = chunks::in_time(query.device, query.from, query.to);
     if query.newest_first {
         select.order_by_desc(chunk::Column::LastAt)
@@ -154,7 +167,7 @@ fn chunks_by_time(query: &HistoryQuery) -> Select<chunk::Entity> {
 }
 
 /// The same of pieces: they are few, and sorted.
-fn pieces_by_time(query: &HistoryQuery) -> Selector<SelectModel<Stretch>> {
+pub(super) fn pieces_by_time(query: &HistoryQuery) -> Selector<SelectModel<Stretch>> {
     let select = pieces::stretches(pieces::in_time(query.device, query.from, query.to));
     let select = if query.newest_first {
         select.order_by_desc(piece::Column::LastAt)

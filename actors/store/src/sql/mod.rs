@@ -75,6 +75,7 @@ mod sealed;
 mod sizes;
 mod snapshot;
 mod sqlite;
+mod statistics;
 mod summaries;
 mod unused_layers;
 mod write;
@@ -119,7 +120,7 @@ use twinhub_domain::Outgoing;
 use twinhub_domain::alarm::{Alarm, AlarmId};
 use twinhub_domain::fleet::{JobId, RecordKind};
 use twinhub_domain::run::{RuleId, RunEntry, RunId};
-use twinhub_domain::series::{Bucket, HistoryQuery, StoredReading};
+use twinhub_domain::series::{Bucket, HistoryQuery, SeriesByName, StatisticsQuery, StoredReading};
 use twinhub_domain::{CommandId, DeviceId, DeviceNumber, ReadingTime, Recorded, Timestamp, Twin};
 
 /// Settings of the store.
@@ -351,6 +352,10 @@ impl Store for SqlStore {
 
     async fn raw_history(&self, query: &HistoryQuery) -> Result<Vec<StoredReading>, StoreError> {
         history::raw(self, query).await
+    }
+
+    async fn statistics(&self, query: &StatisticsQuery) -> Result<SeriesByName, StoreError> {
+        statistics::of_device(self, query).await
     }
 
     async fn bucket_history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, StoreError> {

@@ -44,11 +44,34 @@ pub fn chunks(
     chunks::stretches_with(chunks, content.into()).into_model()
 }
 
+/// `chunks` for statistics between two times, with no content where a summary does: where all of the chunk is between
+/// them and is compacted `until` there.
+pub fn between(
+    (from, to): (ReadingTime, ReadingTime),
+    chunks: Select<chunk::Entity>,
+    until: u64,
+) -> Selector<SelectModel<Stretch>> {
+    let within = Condition::all()
+        .add(chunk::Column::FirstAt.gte(from.ceil().millis()))
+        .add(chunk::Column::LastAt.lt(to.floor().millis()));
+    without_content(chunks, until, within)
+}
+
 /// The same for a count of readings.
 pub fn counted(chunks: Select<chunk::Entity>, until: u64) -> Selector<SelectModel<Stretch>> {
+    without_content(chunks, until, Condition::all())
+}
+
+/// `chunks` with no content where there is a summary, and `also` is so.
+fn without_content(
+    chunks: Select<chunk::Entity>,
+    until: u64,
+    also: Condition,
+) -> Selector<SelectModel<Stretch>> {
     let does = Condition::all()
         .add(chunk::Column::Summary.is_not_null())
-        .add(chunk::Column::LastSeq.lte(int(until)));
+        .add(chunk::Column::LastSeq.lte(int(until)))
+        .add(also);
     let none: Vec<u8> = Vec::new();
     let content = CaseStatement::new().case(does, none).finally(chunks::content());
     chunks::stretches_with(chunks, content.into()).into_model()
@@ -68,7 +91,7 @@ pub fn is_in_one_bucket(query: &HistoryQuery, chunk: &Stretch) -> bool {
     bucket(chunk.first_at) == bucket(chunk.last_at)
 }
 
-fn decode(operation: &'static str, chunk: &Stretch) -> Result<Summary, StoreError> {
+pub fn decode(operation: &'static str, chunk: &Stretch) -> Result<Summary, StoreError> {
     let summary = chunk.summary.as_deref().unwrap_or_default();
     Summary::decode(summary).map_err(rows::damaged(operation, chunk.first_seq))
 }
