@@ -83,7 +83,7 @@ async fn measure(bench: &Bench, report: &mut BenchmarkReport, series: &SensorSer
 
 /// The time by the devices' clocks, which is right.
 #[expect(clippy::disallowed_methods, reason = "devices ask their own clocks")]
-fn now_ms() -> Result<u64> {
+pub fn now_ms() -> Result<u64> {
     Ok(u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?)
 }
 

@@ -13,6 +13,7 @@ mod commands;
 mod compare;
 mod connections;
 mod connects;
+mod data;
 mod disk;
 mod flat_out;
 mod groups;
@@ -105,6 +106,7 @@ enum BenchmarkPart {
     Search,
     History,
     Bytes,
+    Data,
     SensorData,
     SignIn,
     Connects,
@@ -267,6 +269,7 @@ impl BenchmarkPart {
             Self::Search => search::run(bench, report).await,
             Self::History => rest::history(bench, report).await,
             Self::Bytes => bytes::run(bench, report).await,
+            Self::Data => data::run(bench, report).await,
             Self::SensorData => sensor_data::run(bench, report).await,
             Self::SignIn => sign_in::run(bench, report).await,
             Self::Connects => connects::run(bench, report).await,
