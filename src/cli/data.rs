@@ -1,14 +1,16 @@
 //! `twinhub data`: readings out of a running hub, and into it.
 
-use std::path::PathBuf;
+mod parquet;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::files::{FileFormat, ImportWay, ImportedFileArgs, carry_out, save};
 use crate::cli::remote::{HubArgs, Remote};
-use crate::import_export::Format;
 use crate::import_export::columns::READINGS;
+use crate::import_export::{Format, ReadingsFormat};
 
 /// The command `data`.
 #[derive(Args)]
@@ -22,7 +24,7 @@ enum DataAction {
     /// Write the readings of all devices, or of some, into a file
     #[command(after_help = EXPORT_HELP)]
     Export(ReadingsExportArgs),
-    /// Take in readings of any age out of a file: JSON Lines or CSV
+    /// Take in readings of any age out of a file: JSON Lines, CSV or Parquet
     #[command(after_help = IMPORT_HELP)]
     Import(ReadingsImportArgs),
 }
@@ -30,6 +32,7 @@ enum DataAction {
 const EXPORT_HELP: &str = "Examples:
 
   twinhub data export readings.csv --from 2026-11-01 --to 2026-11-30
+  twinhub data export readings.parquet --query type=pump
   twinhub data export --property temperature,humidity --query 'type=pump&tag.floor=2' | gzip > pumps.jsonl.gz
 
 A file has its name once it is whole. Readings are in the order of devices and their times.";
@@ -41,6 +44,7 @@ takes what is newer than it has; no device counts as heard, and no rule runs.
 Examples:
 
   twinhub data import readings.csv.gz
+  twinhub data import readings.parquet
   twinhub data import old.jsonl --timezone Europe/Madrid --dry-run";
 
 /// Lines in a request: so many make few commits, and take a fraction of a second.
@@ -67,7 +71,7 @@ struct ReadingsExportArgs {
     file: PathBuf,
     /// The format of the file [default: as the file's name says, or jsonl]
     #[arg(long, value_name = "FORMAT")]
-    format: Option<FileFormat>,
+    format: Option<ReadingsFileFormat>,
     /// Only readings from this moment on: a time, or a date
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -84,6 +88,32 @@ struct ReadingsExportArgs {
     hub: HubArgs,
 }
 
+/// The format of a file of readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReadingsFileFormat {
+    /// A JSON object a line
+    Jsonl,
+    /// Comma-separated values with a line of names above
+    Csv,
+    /// Columns, as data frames and databases read them
+    Parquet,
+}
+
+impl From<ReadingsFileFormat> for ReadingsFormat {
+    fn from(format: ReadingsFileFormat) -> Self {
+        match format {
+            ReadingsFileFormat::Jsonl => Self::Lines(Format::Jsonl),
+            ReadingsFileFormat::Csv => Self::Lines(Format::Csv),
+            ReadingsFileFormat::Parquet => Self::Parquet,
+        }
+    }
+}
+
+/// Does the name of a file say that it is a Parquet file?
+fn is_parquet(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+}
+
 /// Carries it out. False where a line was refused and reported.
 ///
 /// # Errors
@@ -97,7 +127,9 @@ pub async fn run(DataArgs { action }: DataArgs) -> Result<bool> {
 
 async fn export(args: &ReadingsExportArgs) -> Result<()> {
     let hub = Remote::new(&args.hub)?;
-    let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map_or(Format::Jsonl, Format::from);
+    let named = || FileFormat::of_name(&args.file).map(|format| ReadingsFormat::Lines(format.into()));
+    let named = || if is_parquet(&args.file) { Some(ReadingsFormat::Parquet) } else { named() };
+    let format = args.format.map(ReadingsFormat::from).or_else(named).unwrap_or_default();
     let mut path = format!("/api/data/export?format={}", format.as_str());
     for (name, value) in [("from", &args.from), ("to", &args.to), ("sensor_type", &args.property)] {
         path.extend(parameter(name, value.as_deref()));
@@ -112,7 +144,11 @@ async fn import(args: &ReadingsImportArgs) -> Result<bool> {
     let zone = parameter("timezone", args.timezone.as_deref());
     let unknown = args.refuse_unknown.then_some("refuse");
     let parameters = zone.into_iter().chain(parameter("unknown", unknown)).collect();
-    carry_out(&READINGS, ImportWay { parameters, lines: LINES, tokens: false, file: &args.file }).await
+    let way = ImportWay { parameters, lines: LINES, tokens: false, file: &args.file };
+    if is_parquet(args.file.path()) {
+        return parquet::import(way).await;
+    }
+    carry_out(&READINGS, way).await
 }
 
 /// `&name=value`; none without a value.

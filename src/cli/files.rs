@@ -8,7 +8,8 @@ mod report;
 mod upload;
 
 pub(in crate::cli) use self::export::save;
-pub(in crate::cli) use self::import::{FileFormat, ImportWay, ImportedFileArgs, carry_out};
+pub(in crate::cli) use self::import::{FileFormat, ImportProgress, ImportWay, ImportedFileArgs, carry_out};
+pub(in crate::cli) use self::upload::FileUpload;
 
 use clap::{Args, Subcommand};
 

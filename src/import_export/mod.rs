@@ -35,6 +35,18 @@ pub enum Format {
     Csv,
 }
 
+/// The format of a file of readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadingsFormat {
+    /// A line a reading.
+    Lines(Format),
+    /// A file of columns, for programs that look into many.
+    Parquet,
+}
+
+/// The media type of Parquet.
+const PARQUET: &str = "application/vnd.apache.parquet";
+
 /// The fault of a line, or of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineFault {
@@ -95,6 +107,47 @@ impl Format {
         match self {
             Self::Jsonl => "application/x-ndjson",
             Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
+}
+
+impl Default for ReadingsFormat {
+    fn default() -> Self {
+        Self::Lines(Format::Jsonl)
+    }
+}
+
+impl ReadingsFormat {
+    /// The format of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        if name == "parquet" { Some(Self::Parquet) } else { Format::parse(name).map(Self::Lines) }
+    }
+
+    /// The format that a media type names; none where it names none, or another.
+    #[must_use]
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        if media_type.eq_ignore_ascii_case(PARQUET) {
+            return Some(Self::Parquet);
+        }
+        Format::of_media_type(media_type).map(Self::Lines)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lines(format) => format.as_str(),
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Its media type.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Lines(format) => format.media_type(),
+            Self::Parquet => PARQUET,
         }
     }
 }

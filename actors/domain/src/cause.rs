@@ -50,6 +50,18 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Mqtt,
+        Self::Rest,
+        Self::WebSocket,
+        Self::Rule,
+        Self::Schedule,
+        Self::Hub,
+        Self::Job,
+        Self::Import,
+    ];
+
     /// The word for it on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -351,7 +351,7 @@ pub trait Store: Send + Sync + 'static {
         messages: &[(ReadingTime, u64)],
     ) -> Result<HashSet<u64>, StoreError>;
 
-    /// The amount of this device's data. Reads all its readings: it may take a second for a long history.
+    /// The amount of this device's data, by the summaries of its history.
     async fn extent(&self, device: DeviceNumber) -> Result<DeviceDataCounts, StoreError>;
 
     /// Events, filtered.

@@ -12,6 +12,7 @@ use twinhub_access::Action;
 use twinhub_actors::messages::archive::RawHistory;
 use twinhub_domain::series::{Aggregate, HistoryQuery, StoredReading};
 use twinhub_domain::{DeviceNumber, Json, ReadingTime, Scalar, Twin};
+use twinhub_readings::{ParquetWriter, ReadingRow, ReadingsError};
 
 use super::page::HistoryPage;
 use crate::api::data::schema::ReadingsExporting;
@@ -24,8 +25,10 @@ use crate::http::gzip::GzipStream;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::turns::{Turn, TurnKind};
 use crate::http::warnings;
-use crate::import_export::{Format, cell, writer};
+use crate::import_export::{Format, ReadingsFormat, cell, writer};
 
+/// Rows of a group of a Parquet file: so many are in memory, some 100 bytes each.
+const GROUP: usize = 65_536;
 /// Readings that are read at once.
 const PAGE: usize = 5_000;
 /// The columns of CSV.
@@ -55,8 +58,16 @@ struct ReadingStream {
     /// The device that is being written, and the page that comes next.
     at: Option<(Twin, HistoryPage)>,
     wanted: HistoryQuery,
-    format: Format,
+    writer: ReadingsWriter,
     _turn: Turn,
+}
+
+/// Writes readings as lines, or into a Parquet file.
+enum ReadingsWriter {
+    Lines(Format),
+    Parquet(Box<ParquetWriter>),
+    /// The file is written to its end.
+    Ended,
 }
 
 /// The readings of all devices, or of those that match, by device and time. It is sent as it is read, however much it is; up to now,
@@ -67,7 +78,7 @@ struct ReadingStream {
     tag = "data",
     params(ReadingsExporting, Listing),
     responses(
-        (status = 200, description = "A reading a line; `sort`, `page` and `limit` are not taken", content((String = "application/x-ndjson"), (String = "text/csv")),
+        (status = 200, description = "A reading a line; `sort`, `page` and `limit` are not taken", content((String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet")),
             headers(("X-Warnings" = String, description = "As of `/api/devices`"))),
         (status = 422, description = "A parameter makes no sense", body = Problem),
     )
@@ -77,9 +88,9 @@ pub async fn export_readings(
     mut params: Params,
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
-    let format = match params.read("format", "jsonl or csv", Format::parse)? {
+    let format = match params.read("format", "jsonl, csv or parquet", ReadingsFormat::parse)? {
         Some(format) => format,
-        None => accepted(&request).unwrap_or(Format::Jsonl),
+        None => accepted(&request).unwrap_or_default(),
     };
     let wanted = wanted(&mut params, access.now().into())?;
     let asked = asked_devices(params, &access)?;
@@ -87,15 +98,17 @@ pub async fn export_readings(
     access.audit_done(Action::DataExported, "readings", [("format", Json::from(format.as_str()))]).await;
     let (devices, told) = ExportPages::of(asked, &access, &request).await?;
     let (ahead, at) = (Vec::new(), None);
+    let writer = ReadingsWriter::new(format).map_err(|error| broken_off(&error))?;
     let mut readings =
-        ReadingStream { access: access.clone(), devices, ahead, at, wanted, format, _turn: turn };
+        ReadingStream { access: access.clone(), devices, ahead, at, wanted, writer, _turn: turn };
     let first = readings.next().await?; // a store that does not answer is told while that can still be told
     let rest = stream::try_unfold((readings, first), async |(mut readings, ahead)| {
         let Some(text) = ahead else { return Ok(None) };
         let next = readings.next().await.map_err(|error| broken_off(&error))?;
         Ok(Some((Bytes::from(text), (readings, next))))
     });
-    let header = (format == Format::Csv).then(|| Ok::<_, ApiError>(Bytes::from_static(HEADER.as_bytes())));
+    let header = (format == ReadingsFormat::Lines(Format::Csv))
+        .then(|| Ok::<_, ApiError>(Bytes::from_static(HEADER.as_bytes())));
     let parts = stream::iter(header).chain(rest);
     let mut response = HttpResponse::Ok();
     response
@@ -107,7 +120,9 @@ pub async fn export_readings(
         .insert_header((header::VARY, "Accept, Accept-Encoding"))
         .insert_header((header::CACHE_CONTROL, "no-store"));
     warnings::set_header(&mut response, &told);
-    Ok(match GzipStream::for_client_of(&request) {
+    // Parquet is compressed itself.
+    let gzip = GzipStream::for_client_of(&request).filter(|_| format != ReadingsFormat::Parquet);
+    Ok(match gzip {
         None => response.streaming(parts),
         Some(gzip) => {
             response.insert_header((header::CONTENT_ENCODING, "gzip"));
@@ -117,11 +132,11 @@ pub async fn export_readings(
 }
 
 /// The format that the client likes best of those that it accepts by name.
-fn accepted(request: &HttpRequest) -> Option<Format> {
+fn accepted(request: &HttpRequest) -> Option<ReadingsFormat> {
     let accept = Accept::parse(request).ok()?;
     let mut liked: Vec<_> = accept.0.into_iter().filter(|asked| asked.quality > Quality::ZERO).collect();
     liked.sort_by_key(|asked| Reverse(asked.quality)); // of two alike the first
-    liked.iter().find_map(|asked| Format::of_media_type(asked.item.essence_str()))
+    liked.iter().find_map(|asked| ReadingsFormat::of_media_type(asked.item.essence_str()))
 }
 
 /// The readings that are asked for, of one device each.
@@ -144,7 +159,8 @@ impl ReadingStream {
         loop {
             let Some((twin, page)) = self.at.take() else {
                 if !self.next_device().await? {
-                    return Ok(None);
+                    let rest = self.writer.end().map_err(|error| broken_off(&error))?;
+                    return Ok((!rest.is_empty()).then_some(rest));
                 }
                 continue;
             };
@@ -152,14 +168,10 @@ impl ReadingStream {
             page.narrow(&mut query);
             let found = self.access.ask(RawHistory(query)).await??;
             let (these, next) = page.part(&found, |reading| reading.timestamp);
-            let mut text = Vec::with_capacity(these.len() * 96);
-            for reading in these {
-                write(self.format, twin.id.as_str(), reading, &mut text)
-                    .map_err(|error| broken_off(&error))?;
-            }
+            let bytes = self.writer.write(twin.id.as_str(), these).map_err(|error| broken_off(&error))?;
             self.at = next.map(|next| (twin, next));
-            if !text.is_empty() {
-                return Ok(Some(text));
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
             }
         }
     }
@@ -173,6 +185,57 @@ impl ReadingStream {
         }
         self.at = self.ahead.pop().map(|twin| (twin, HistoryPage::first(PAGE)));
         Ok(true)
+    }
+}
+
+impl ReadingsWriter {
+    fn new(format: ReadingsFormat) -> Result<Self, ReadingsError> {
+        Ok(match format {
+            ReadingsFormat::Lines(format) => Self::Lines(format),
+            ReadingsFormat::Parquet => Self::Parquet(Box::new(ParquetWriter::new()?)),
+        })
+    }
+
+    /// Takes in readings of a device. The bytes that are ready.
+    fn write(&mut self, device: &str, readings: &[StoredReading]) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Lines(format) => {
+                let mut text = Vec::with_capacity(readings.len() * 96);
+                for reading in readings {
+                    write(*format, device, reading, &mut text)?;
+                }
+                Ok(text)
+            }
+            Self::Parquet(file) => {
+                for reading in readings {
+                    file.add(row(device, reading))?;
+                }
+                if file.rows() >= GROUP { Ok(file.group()?) } else { Ok(Vec::new()) }
+            }
+            Self::Ended => Ok(Vec::new()),
+        }
+    }
+
+    /// There are no more. The last bytes; nothing once they were given.
+    fn end(&mut self) -> Result<Vec<u8>, ReadingsError> {
+        match std::mem::replace(self, Self::Ended) {
+            Self::Parquet(file) => file.end(),
+            Self::Lines(_) | Self::Ended => Ok(Vec::new()),
+        }
+    }
+}
+
+/// A reading as a row of a Parquet file.
+fn row(device: &str, reading: &StoredReading) -> ReadingRow {
+    let StoredReading { sensor_type, value, unit, quality_score, timestamp, claimed_at, seq: _ } = reading;
+    ReadingRow {
+        device_id: device.into(),
+        sensor_type: sensor_type.as_str().into(),
+        timestamp: *timestamp,
+        value: value.clone(),
+        unit: unit.as_deref().map(Into::into),
+        quality_score: *quality_score,
+        claimed_at: *claimed_at,
     }
 }
 
@@ -264,14 +327,15 @@ mod tests {
 
     #[test]
     fn the_format_that_is_liked_best_is_taken() {
-        let check = |asked: &str, expected: Option<Format>| {
+        let check = |asked: &str, expected: Option<ReadingsFormat>| {
             let request = TestRequest::default().insert_header(("Accept", asked)).to_http_request();
             assert_eq!(accepted(&request), expected, "{asked}");
         };
-        check("text/csv", Some(Format::Csv));
-        check("application/x-ndjson, text/csv", Some(Format::Jsonl));
-        check("application/x-ndjson;q=0.5, text/csv;q=0.9", Some(Format::Csv));
-        check("text/html, text/csv;q=0, application/jsonl;q=0.1", Some(Format::Jsonl));
+        check("text/csv", Some(ReadingsFormat::Lines(Format::Csv)));
+        check("application/x-ndjson, text/csv", Some(ReadingsFormat::Lines(Format::Jsonl)));
+        check("application/x-ndjson;q=0.5, text/csv;q=0.9", Some(ReadingsFormat::Lines(Format::Csv)));
+        check("text/html, text/csv;q=0, application/jsonl;q=0.1", Some(ReadingsFormat::Lines(Format::Jsonl)));
+        check("application/vnd.apache.parquet, text/csv;q=0.5", Some(ReadingsFormat::Parquet));
         check("*/*", None);
         check("text/html", None);
         check("text", None);

@@ -151,7 +151,7 @@ pub struct ReadingsImporting {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ReadingsExporting {
-    /// `jsonl` or `csv` [default: what `Accept` names, or jsonl].
+    /// `jsonl`, `csv` or `parquet` [default: what `Accept` likes best, or jsonl].
     format: Option<String>,
     /// Inclusive. RFC 3339 to the nanosecond, a date, or epoch seconds.
     from: Option<String>,

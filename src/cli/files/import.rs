@@ -134,13 +134,11 @@ pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
 /// The file cannot be read, or the hub be reached.
 pub(in crate::cli) async fn carry_out(table: &'static Table, way: ImportWay<'_>) -> Result<bool> {
     let args = way.file;
-    let hub = Remote::new(&args.hub)?;
     let name = if is_standard(&args.file) { "stdin".into() } else { args.file.display().to_string() };
     let (mut input, size) = open(&args.file).with_context(|| format!("cannot read {name}"))?;
     let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map(Format::from);
     let mut reader = RowReader::new(table, format, None);
-    let report = ImportReportView::new(&name, args.report.as_deref(), way.tokens)?;
-    let mut upload = FileUpload::new(table, hub, &way, report);
+    let mut upload = FileUpload::begin(table, &way, &name)?;
     let mut progress = ImportProgress::new(size);
     let mut piece = vec![0; PIECE];
     loop {
@@ -167,6 +165,27 @@ pub(in crate::cli) async fn carry_out(table: &'static Table, way: ImportWay<'_>)
 }
 
 impl ImportedFileArgs {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// The hub that takes it in.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn hub(&self) -> Result<Remote> {
+        Remote::new(&self.hub)
+    }
+
+    /// The report about the file, which is called `name`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn report_of(&self, name: &str, has_tokens: bool) -> Result<ImportReportView> {
+        ImportReportView::new(name, self.report.as_deref(), has_tokens)
+    }
+
     /// Is nothing to be changed?
     pub fn is_dry_run(&self) -> bool {
         self.dry_run
@@ -189,14 +208,15 @@ fn open(path: &Path) -> std::io::Result<(FileInput, Option<u64>)> {
 }
 
 /// The progress: a bar on a terminal, a line now and then elsewhere.
-struct ImportProgress {
-    bar: ProgressBar,
+pub struct ImportProgress {
+    pub bar: ProgressBar,
     began: Instant,
     shown: Instant,
 }
 
 impl ImportProgress {
-    fn new(size: Option<u64>) -> Self {
+    /// Of a file of this size, where it has one.
+    pub fn new(size: Option<u64>) -> Self {
         let (bar, template) = match size {
             Some(size) => (ProgressBar::new(size), "{bar:40} {percent:>3} %  {msg}, {eta} left"),
             None => (ProgressBar::new_spinner(), "{spinner} {msg}"),
@@ -206,7 +226,8 @@ impl ImportProgress {
         Self { bar, began: Instant::now(), shown: Instant::now() }
     }
 
-    fn show(&mut self, read: u64, report: &ImportReportView) {
+    /// So much of it is read.
+    pub fn show(&mut self, read: u64, report: &ImportReportView) {
         let rate = u128::from(report.lines) * 1_000 / self.began.elapsed().as_millis().max(1);
         let shown = format!("{} lines, {rate}/s, {} refused", report.lines, report.refused);
         if !std::io::stderr().is_terminal() && self.shown.elapsed() >= PROGRESS_EVERY {

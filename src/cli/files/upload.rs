@@ -37,8 +37,17 @@ pub struct FileUpload {
 }
 
 impl FileUpload {
+    /// To the hub that the arguments name, of the file called `name`.
+    ///
+    /// # Errors
+    /// The hub cannot be asked, or the report not be written.
+    pub fn begin(table: &'static Table, way: &ImportWay<'_>, name: &str) -> Result<Self> {
+        let hub = way.file.hub()?;
+        Ok(Self::new(table, hub, way, way.file.report_of(name, way.tokens)?))
+    }
+
     /// To this hub, as it is asked for.
-    pub fn new(table: &'static Table, hub: Remote, way: &ImportWay<'_>, report: ImportReportView) -> Self {
+    fn new(table: &'static Table, hub: Remote, way: &ImportWay<'_>, report: ImportReportView) -> Self {
         let details = if table.whole { MOST_DETAILS } else { way.lines };
         let path = format!(
             "/api/{}/import?format={}&dry_run={}&details={details}{}",

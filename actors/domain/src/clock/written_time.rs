@@ -24,6 +24,8 @@ pub struct WrittenTime {
 
 /// A number with an exponent beyond this is no time.
 const MOST_PLACES: i64 = 40;
+/// A double of the size of a time is written with fewer digits behind the point than this.
+const MOST_DIGITS: usize = 64;
 /// Nanoseconds in a millisecond.
 const MS: i128 = NS_IN_MS as i128;
 /// The units of epoch numbers, by their size, in ns. The ranges do not overlap: each unit covers 1973 to 5138.
@@ -133,6 +135,9 @@ impl WrittenTime {
 /// the time was counted in one, which is a little beside what it stands for. None where they are not, or it is not as
 /// near to one as a double can tell.
 fn meant_by_double(ns: i128, unit: i128, (whole, fraction): (u128, &str)) -> Option<i128> {
+    if fraction.len() > MOST_DIGITS {
+        return None; // and no text is formatted to 65,536 places
+    }
     let value: f64 = format!("{whole}.{fraction}").parse().ok()?;
     if format!("{value:.*}", fraction.len()) != format!("{whole}.{fraction}") {
         return None;
@@ -283,6 +288,9 @@ mod tests {
         check("1767268800.1227", "2026-01-01T12:00:00.122700Z");
         check("1767268800122.9999", "2026-01-01T12:00:00.122999900Z");
         check("1767268800123.4", "2026-01-01T12:00:00.123400Z");
+        for digits in [63, 64, 65, 70_000] {
+            check(&format!("1767268800.{}", "1".repeat(digits)), "2026-01-01T12:00:00.111111111Z");
+        }
         check("1767268800123456", "2026-01-01T12:00:00.123456Z");
         check("1767268800123456789", "2026-01-01T12:00:00.123456789Z");
         check("1767268800.123456789", "2026-01-01T12:00:00.123456789Z");

@@ -32,7 +32,7 @@ impl CounterGrowth {
                 rounded += value.as_f64() - from.map_or(0.0, Number::as_f64);
                 exact = exact.and_then(|sum| {
                     let sum = sum.with(DecimalSum::of(value)?)?;
-                    from.map_or(Some(sum), |from| sum.with(DecimalSum::of(from)?.negated()))
+                    from.map_or(Some(sum), |from| sum.with(DecimalSum::of(from)?.negated()?))
                 });
             }
             last = Some((*at, value));

@@ -47,10 +47,10 @@ impl DecimalSum {
         Some(Self { digits: at_scale(self)?.checked_add(at_scale(other)?)?, scale })
     }
 
-    /// The same below zero.
+    /// The same with the other sign; none of the least of 128 bits.
     #[must_use]
-    pub fn negated(self) -> Self {
-        Self { digits: -self.digits, ..self } // no number of 30 characters is the least of 128 bits
+    pub fn negated(self) -> Option<Self> {
+        Some(Self { digits: self.digits.checked_neg()?, ..self })
     }
 
     /// The whole number that it is, where it is one.

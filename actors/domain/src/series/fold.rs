@@ -60,6 +60,11 @@ impl BucketFold {
         });
     }
 
+    /// Readings of this time, of which `one` is the number of, will be taken in: their bucket is there already.
+    pub fn expect(&mut self, sensor: &str, at: Timestamp, one: &Number) {
+        self.update(at, sensor, one, |_| {});
+    }
+
     /// Changes the bucket of a sensor at a time; where there is none, one that begins with `first`.
     fn update(&mut self, at: Timestamp, sensor: &str, first: &Number, change: impl FnOnce(&mut BucketState)) {
         let start = self.start_of_next(at);

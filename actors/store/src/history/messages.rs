@@ -7,7 +7,7 @@
 //! ```
 //! `at` and `seq` are columns of [`integers`]; `delay` is the time from `at` to the receipt, `claimed` by how much a claimed
 //! time is before the receipt, and `nanos` what times have below the millisecond: a byte where all have none. A shape is the list of the series that a message's readings are
-//! of; most devices send the same few in every message. MessageColumns of differences begin anew with every device, so the
+//! of; most devices send the same few in every message. Columns of differences begin anew with every device, so the
 //! fewest bytes come of messages in the order of their devices, and of each in the order of their times.
 
 use ahash::AHashMap;

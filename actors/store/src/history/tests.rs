@@ -102,22 +102,9 @@ fn causes() -> impl Strategy<Value = Cause> {
     let run = (any::<u128>(), any::<u8>(), any::<bool>()).prop_map(|(id, depth, even_in_manual)| {
         Arc::new(RunCause { id: RunId(Uuid::from_u128(id)), depth, even_in_manual })
     });
-    let sources = vec![
-        Source::Mqtt,
-        Source::Rest,
-        Source::WebSocket,
-        Source::Rule,
-        Source::Schedule,
-        Source::Hub,
-        Source::Job,
-    ];
     let run = prop_oneof![3 => Just(None), 1 => run.prop_map(Some)];
-    (prop::sample::select(sources), by, run, any::<bool>()).prop_map(|(source, by, run, retained)| Cause {
-        source,
-        by: by.into(),
-        run,
-        retained,
-    })
+    (prop::sample::select(Source::ALL.to_vec()), by, run, any::<bool>())
+        .prop_map(|(source, by, run, retained)| Cause { source, by: by.into(), run, retained })
 }
 
 /// A time in ms: of now, of any year, twice the same.

@@ -69,7 +69,7 @@ fn append(store: &SqlStore, batch: &Batch) {
     store.memtable.append(&batch.events, &batch.removed);
     store.commit_places.note_committed(batch);
     if !batch.removed.is_empty() {
-        store.unused_layers.note_removal();
+        store.unused_layers.note_gone();
     }
 }
 

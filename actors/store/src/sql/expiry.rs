@@ -10,9 +10,10 @@ use sea_orm::{
 };
 
 use super::entities::{alarm, command, delivery, event, run};
+use super::pace::WorkTurn;
 use super::prune::{self, millis};
 use super::rows::failed;
-use super::{SqlStore, deliveries, events, runs, write};
+use super::{SqlStore, deliveries, events, runs};
 use crate::{DeliveryStatus, StoreError};
 use twinhub_domain::run::RunEntry;
 use twinhub_domain::{CommandStatus, EventKind, Timestamp};
@@ -72,18 +73,24 @@ pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> 
         let state = store.expiring.state();
         (state.counted, state.aged)
     };
+    let work = WorkTurn::begin();
     if is_time(counted, COUNT_EVERY_MS) {
         let ran = std::mem::take(&mut store.expiring.state().ran);
         let ran = if counted.is_none() { rules_with_too_many(store).await? } else { ran };
         store.expiring.state().counted = Some(now);
         for rule in ran {
-            too_many(store, &rule, true, TELLING).await?;
-            too_many(store, &rule, false, DULL).await?;
+            too_many(store, &rule, true, TELLING, &work).await?;
+            too_many(store, &rule, false, DULL, &work).await?;
+        }
+        if work.is_over() {
+            store.expiring.state().counted = None; // not all of them may have had their turn
         }
     }
     if is_time(aged, AGE_EVERY_MS) {
-        old(store, now).await?;
-        store.expiring.state().aged = Some(now);
+        old(store, now, &work).await?;
+        if !work.is_over() {
+            store.expiring.state().aged = Some(now);
+        }
     }
     Ok(())
 }
@@ -110,7 +117,13 @@ async fn rules_with_too_many(store: &SqlStore) -> Result<HashSet<String>, StoreE
 }
 
 /// Deletes all but the newest `most` of a rule's runs that are telling, or are not. What still runs stays.
-async fn too_many(store: &SqlStore, rule: &str, telling: bool, most: u64) -> Result<(), StoreError> {
+async fn too_many(
+    store: &SqlStore,
+    rule: &str,
+    telling: bool,
+    most: u64,
+    work: &WorkTurn,
+) -> Result<(), StoreError> {
     use run::Column as C;
 
     let of_rule = Condition::all().add(C::Rule.eq(rule)).add(C::Telling.eq(telling));
@@ -132,10 +145,10 @@ async fn too_many(store: &SqlStore, rule: &str, telling: bool, most: u64) -> Res
         .add(C::Began.lte(began))
         .add(Condition::any().add(C::Began.lt(began)).add(same_time))
         .add(C::Outcome.ne("running"));
-    delete_runs(store, over).await
+    delete_runs(store, over, work).await
 }
 
-async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
+async fn old(store: &SqlStore, now: Timestamp, work: &WorkTurn) -> Result<(), StoreError> {
     let before = |keep: Duration| now.plus_millis(-millis(keep)).millis();
     let keeping = store.keeping();
     let keep_runs = before(keeping.runs);
@@ -143,40 +156,40 @@ async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
         .add(run::Column::Began.lt(keep_runs))
         .add(run::Column::LastAt.lt(keep_runs))
         .add(run::Column::Outcome.ne("running"));
-    delete_runs(store, over).await?;
+    delete_runs(store, over, work).await?;
     if let Some(keep) = keeping.alarms {
         let cleared = Condition::all()
             .add(alarm::Column::Active.eq(false))
             .add(alarm::Column::RaisedAt.lt(before(keep)))
             .add(alarm::Column::ClearedAt.lt(before(keep)));
-        delete::<alarm::Entity>(store, alarm::Column::Id, cleared).await?;
+        delete::<alarm::Entity>(store, alarm::Column::Id, cleared, work).await?;
     }
     if let Some(keep) = keeping.commands {
         let ended = CommandStatus::ALL.into_iter().filter(|status| status.is_final());
         let ended = Condition::all()
             .add(command::Column::Status.is_in(ended.map(CommandStatus::as_str)))
             .add(command::Column::CreatedAt.lt(before(keep)));
-        delete::<command::Entity>(store, command::Column::Id, ended).await?;
+        delete::<command::Entity>(store, command::Column::Id, ended, work).await?;
     }
     for status in [DeliveryStatus::Delivered, DeliveryStatus::Failed] {
         let done = Condition::all()
             .add(delivery::Column::Status.eq(deliveries::word(status)))
             .add(delivery::Column::CreatedAt.lt(before(KEEP_DELIVERED)))
             .add(delivery::Column::EndedAt.lt(before(KEEP_DELIVERED)));
-        delete::<delivery::Entity>(store, delivery::Column::Id, done).await?;
+        delete::<delivery::Entity>(store, delivery::Column::Id, done, work).await?;
     }
-    old_events(store, EventKind::Rule.as_str(), keep_runs, now).await?;
-    old_events(store, EventKind::Job.as_str(), keep_runs, now).await?;
+    old_events(store, EventKind::Rule.as_str(), keep_runs, now, work).await?;
+    old_events(store, EventKind::Job.as_str(), keep_runs, now, work).await?;
     if let Some(keep) = keeping.events {
         for kind in OF_THE_LOG {
-            old_events(store, kind.as_str(), before(keep), now).await?;
+            old_events(store, kind.as_str(), before(keep), now, work).await?;
         }
     }
     match keeping.readings {
         // A backtest wants them as long as there are readings.
         Some(keep) => {
-            old_events(store, events::SIGNAL, before(keep), now).await?;
-            old_events(store, EventKind::Hub.as_str(), before(keep), now).await
+            old_events(store, events::SIGNAL, before(keep), now, work).await?;
+            old_events(store, EventKind::Hub.as_str(), before(keep), now, work).await
         }
         None => Ok(()),
     }
@@ -184,16 +197,22 @@ async fn old(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
 
 /// Deletes the rows of events of a kind from before `until`: from the first on, as far as they are old. Those in the
 /// future of `now` were written by a wrong clock, and do not end the search.
-async fn old_events(store: &SqlStore, word: &str, until: i64, now: Timestamp) -> Result<(), StoreError> {
+async fn old_events(
+    store: &SqlStore,
+    word: &str,
+    until: i64,
+    now: Timestamp,
+    work: &WorkTurn,
+) -> Result<(), StoreError> {
     use event::Column as C;
 
-    let at_once = write::AT_ONCE as u64;
-    loop {
+    while !work.is_over() {
+        let at_once = store.paces.pruning.size();
         let first: Vec<(i64, i64)> = event::Entity::find()
             .filter(C::Kind.eq(word))
             .filter(C::At.lte(now.plus_millis(prune::WRONG_MS).millis()))
             .order_by_asc(C::Seq)
-            .limit(at_once)
+            .limit(at_once as u64)
             .select_only()
             .columns([C::Seq, C::At])
             .into_tuple()
@@ -201,31 +220,38 @@ async fn old_events(store: &SqlStore, word: &str, until: i64, now: Timestamp) ->
             .await
             .map_err(failed(EXPIRE))?;
         let old: Vec<i64> = first.iter().take_while(|(_, at)| *at < until).map(|(seq, _)| *seq).collect();
-        if old.is_empty() {
+        let count = old.len();
+        if count == 0 {
             return Ok(());
         }
-        let all_old = old.len() as u64 == at_once;
-        let turn = store.writer.begin(EXPIRE).await?;
-        event::Entity::delete_many()
-            .filter(C::Seq.is_in(old))
-            .exec(turn.sql())
-            .await
-            .map_err(failed(EXPIRE))?;
-        drop(turn.finish().await?);
-        if !all_old {
+        let write = async |sql: &DatabaseTransaction| {
+            let gone = event::Entity::delete_many().filter(C::Seq.is_in(old));
+            gone.exec(sql).await.map(drop).map_err(failed(EXPIRE))
+        };
+        store.paces.pruning.write(store, EXPIRE, count, write).await?;
+        if word == EventKind::Twin.as_str() {
+            store.unused_layers.note_gone();
+        }
+        if count < at_once {
             return Ok(());
         }
     }
+    Ok(())
 }
 
 /// Deletes runs, and with them the rows of the devices that had a part in them.
-async fn delete_runs(store: &SqlStore, over: Condition) -> Result<(), StoreError> {
-    delete_with::<run::Entity, _>(store, run::Column::Id, over, runs::delete_orphans).await
+async fn delete_runs(store: &SqlStore, over: Condition, work: &WorkTurn) -> Result<(), StoreError> {
+    delete_with::<run::Entity, _>(store, run::Column::Id, over, work, runs::delete_orphans).await
 }
 
 /// Deletes rows.
-async fn delete<E: EntityTrait>(store: &SqlStore, id: E::Column, over: Condition) -> Result<(), StoreError> {
-    delete_with::<E, _>(store, id, over, async |_, _| Ok(())).await
+async fn delete<E: EntityTrait>(
+    store: &SqlStore,
+    id: E::Column,
+    over: Condition,
+    work: &WorkTurn,
+) -> Result<(), StoreError> {
+    delete_with::<E, _>(store, id, over, work, async |_, _| Ok(())).await
 }
 
 /// Deletes rows, few enough in a transaction that a commit need not wait long; and in it, after them, the dependent
@@ -234,36 +260,40 @@ async fn delete_with<E: EntityTrait, F>(
     store: &SqlStore,
     id: E::Column,
     over: Condition,
+    work: &WorkTurn,
     rest: F,
 ) -> Result<(), StoreError>
 where
     F: AsyncFn(&DatabaseTransaction, Vec<Vec<u8>>) -> Result<(), StoreError>,
 {
-    loop {
+    while !work.is_over() {
+        let at_once = store.paces.pruning.size();
         let ids: Vec<Vec<u8>> = E::find()
             .filter(over.clone())
-            .limit(write::AT_ONCE as u64)
+            .limit(at_once as u64)
             .select_only()
             .column(id)
             .into_tuple()
             .all(&store.readers)
             .await
             .map_err(failed(EXPIRE))?;
-        if ids.is_empty() {
+        let count = ids.len();
+        if count == 0 {
             return Ok(());
         }
-        let last = ids.len() < write::AT_ONCE;
-        let turn = store.writer.begin(EXPIRE).await?;
-        E::delete_many()
-            .filter(over.clone())
-            .filter(id.is_in(ids.iter().cloned()))
-            .exec(turn.sql())
-            .await
-            .map_err(failed(EXPIRE))?;
-        rest(turn.sql(), ids).await?;
-        drop(turn.finish().await?);
-        if last {
+        let write = async |sql: &DatabaseTransaction| {
+            E::delete_many()
+                .filter(over.clone())
+                .filter(id.is_in(ids.iter().cloned()))
+                .exec(sql)
+                .await
+                .map_err(failed(EXPIRE))?;
+            rest(sql, ids).await
+        };
+        store.paces.pruning.write(store, EXPIRE, count, write).await?;
+        if count < at_once {
             return Ok(());
         }
     }
+    Ok(())
 }

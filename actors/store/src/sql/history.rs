@@ -35,6 +35,10 @@ pub async fn raw(store: &SqlStore, query: &HistoryQuery) -> Result<Vec<StoredRea
             if found.is_enough_without(&row) {
                 break;
             }
+            if !query.sensors.is_empty() && row.summary.is_some() && !summaries::has_asked(READ, query, &row)?
+            {
+                continue;
+            }
             for recorded in row.messages(READ)? {
                 if recorded.seq <= view.after() {
                     found.add(&recorded);

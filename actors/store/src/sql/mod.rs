@@ -160,7 +160,7 @@ pub struct SqlStore {
     /// One compaction at a time.
     maintaining: Mutex<()>,
     /// The time of the last deletion of old readings.
-    readings_pruned: Mutex<Option<Timestamp>>,
+    readings_pruned: Mutex<prune::ReadingsSweep>,
     expiring: Expiry,
     /// When layers that are not used any more were looked for.
     unused_layers: UnusedLayerScan,
@@ -235,7 +235,7 @@ impl SqlStore {
             layers,
             in_doubt: AtomicBool::new(false),
             maintaining: Mutex::new(()),
-            readings_pruned: Mutex::new(None),
+            readings_pruned: Mutex::default(),
             expiring: Expiry::default(),
             unused_layers: UnusedLayerScan::default(),
             seal: options.seal,
@@ -466,12 +466,16 @@ impl Store for SqlStore {
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
         let _alone = self.maintaining.lock().await;
         let with_readings = compaction::compact(self, now).await?;
-        merging::merge(self, &with_readings, now).await?;
-        packing::pack(self, now).await?;
-        prune::journal(self, now).await?;
-        prune::readings(self, now).await?;
-        expiry::expire(self, now).await?;
-        unused_layers::expire(self, now).await
+        // Each by itself: a damaged row, or a full disk, must not keep old data from being deleted.
+        let done = [
+            merging::merge(self, &with_readings, now).await,
+            packing::pack(self, now).await,
+            prune::journal(self, now).await,
+            prune::readings(self, now).await,
+            expiry::expire(self, now).await,
+            unused_layers::expire(self, now).await,
+        ];
+        done.into_iter().collect()
     }
 
     async fn doubt(&self, doubt: ClockDoubt) -> Result<(), StoreError> {

@@ -6,8 +6,9 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryO
 use tokio::time::Instant;
 
 use super::entities::{chunk, journal, meta, piece, tombstone, twin};
+use super::pace::{self, WorkTurn};
 use super::rows::{failed, int, uint};
-use super::{SqlStore, head, pace, write};
+use super::{SqlStore, head, write};
 use crate::StoreError;
 use twinhub_domain::Timestamp;
 
@@ -24,7 +25,8 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
     let until = now.plus_millis(-millis(store.keeping().journal)).millis();
     // Not all is compacted, though compaction ran just before: commits go on meanwhile.
     let ordered = int(store.memtable.view().after());
-    loop {
+    let work = WorkTurn::begin();
+    while !work.is_over() {
         let at_once = store.paces.pruning.size() as u64;
         let oldest: Vec<(i64, i64, i64)> = journal::Entity::find()
             .select_only()
@@ -51,6 +53,16 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
         drop(done);
         pace::rest(store, began.elapsed()).await;
     }
+    Ok(())
+}
+
+/// How far the readings were looked through.
+#[derive(Default)]
+pub struct ReadingsSweep {
+    /// When the last look ended.
+    ended: Option<Timestamp>,
+    /// The device with which it goes on, where it is not at its end.
+    from: i64,
 }
 
 /// The last row that is old, of the `oldest` (their first and last places, and their times), as far as all before it
@@ -64,22 +76,24 @@ fn last_old(oldest: &[(i64, i64, i64)], ordered: i64, until: i64, now: Timestamp
 /// Deletes chunks and pieces of readings that ended before the retention, where there is one.
 pub async fn readings(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     let Some(keep) = store.keeping().readings else { return Ok(()) };
-    {
-        let mut last = store.readings_pruned.lock().await;
-        if last.is_some_and(|last| (0..READINGS_EVERY_MS).contains(&(now.millis() - last.millis()))) {
-            return Ok(());
-        }
-        *last = Some(now);
+    let mut sweep = store.readings_pruned.lock().await;
+    let is_new = |ended: Timestamp| (0..READINGS_EVERY_MS).contains(&(now.millis() - ended.millis()));
+    if sweep.from == 0 && sweep.ended.is_some_and(is_new) {
+        return Ok(());
     }
     let until = now.plus_millis(-millis(keep)).millis();
     let last = head::largest(&store.readers, twin::Entity, twin::Column::Number).await?;
-    let mut from = 0;
-    while from <= last {
-        let devices = from..from.saturating_add(int(write::AT_ONCE as u64));
-        prune_devices::<chunk::Entity>(store, CHUNKS, devices.clone(), until).await?;
-        prune_devices::<piece::Entity>(store, PIECES, devices.clone(), until).await?;
-        from = devices.end;
+    let work = WorkTurn::begin();
+    while sweep.from <= last {
+        let devices = sweep.from..sweep.from.saturating_add(int(write::AT_ONCE as u64));
+        let is_done = prune_devices::<chunk::Entity>(store, CHUNKS, devices.clone(), until, &work).await?
+            && prune_devices::<piece::Entity>(store, PIECES, devices.clone(), until, &work).await?;
+        if !is_done {
+            return Ok(());
+        }
+        sweep.from = devices.end;
     }
+    *sweep = ReadingsSweep { ended: Some(now), from: 0 };
     Ok(())
 }
 
@@ -90,14 +104,16 @@ const CHUNKS: PrunedColumns<chunk::Entity> =
 const PIECES: PrunedColumns<piece::Entity> =
     [piece::Column::Device, piece::Column::FirstSeq, piece::Column::LastAt];
 
-/// Deletes rows that ended before `until`, a few at a time. They are found beside the writer.
+/// Deletes rows that ended before `until`, a few at a time. They are found beside the writer. False where the turn is over
+/// before all are gone.
 async fn prune_devices<E: EntityTrait>(
     store: &SqlStore,
     [device, first_seq, last_at]: PrunedColumns<E>,
     devices: Range<i64>,
     until: i64,
-) -> Result<(), StoreError> {
-    loop {
+    work: &WorkTurn,
+) -> Result<bool, StoreError> {
+    while !work.is_over() {
         let at_once = store.paces.pruning.size();
         let mut old: Vec<(i64, i64)> = E::find()
             .filter(device.is_in(devices.clone()))
@@ -110,7 +126,7 @@ async fn prune_devices<E: EntityTrait>(
             .await
             .map_err(failed(READINGS))?;
         if old.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         old.sort_unstable();
         let write = async |sql: &DatabaseTransaction| {
@@ -127,9 +143,10 @@ async fn prune_devices<E: EntityTrait>(
         };
         store.paces.pruning.write(store, READINGS, old.len(), write).await?;
         if old.len() < at_once {
-            return Ok(());
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 /// The number of a device that nothing else remembers must not be given again.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::SqlStore;
 use super::entities::journal;
 use super::rows::{failed, int, uint};
+use super::{SqlStore, chunks};
 use crate::{Replayed, StoreError};
 use twinhub_domain::Recorded;
 
@@ -25,11 +25,13 @@ pub async fn replay(store: &SqlStore, after: u64, up_to: u64, limit: usize) -> R
     }
     let mut events: Vec<Arc<Recorded>> = Vec::new();
     let mut pruned = None;
+    // Both as of one moment: rows are packed into others meanwhile.
+    let sql = chunks::snapshot(store, REPLAY).await?;
     let mut rows = journal::Entity::find()
-        .filter(journal::Column::FirstSeq.gte(row_with(store, after + 1).await?))
+        .filter(journal::Column::FirstSeq.gte(row_with(&sql, after + 1).await?))
         .filter(journal::Column::FirstSeq.lte(int(up_to)))
         .order_by_asc(journal::Column::FirstSeq)
-        .stream(&store.readers)
+        .stream(&sql)
         .await
         .map_err(failed(REPLAY))?;
     while let Some(row) = rows.try_next().await.map_err(failed(REPLAY))? {
@@ -52,7 +54,7 @@ pub async fn replay(store: &SqlStore, after: u64, up_to: u64, limit: usize) -> R
 }
 
 /// The key of the row that `seq` is in, if it is still there.
-async fn row_with(store: &SqlStore, seq: u64) -> Result<i64, StoreError> {
+async fn row_with(sql: &impl ConnectionTrait, seq: u64) -> Result<i64, StoreError> {
     let first: Option<i64> = journal::Entity::find()
         .filter(journal::Column::FirstSeq.lte(int(seq)))
         .select_only()
@@ -60,7 +62,7 @@ async fn row_with(store: &SqlStore, seq: u64) -> Result<i64, StoreError> {
         .order_by_desc(journal::Column::FirstSeq)
         .limit(1)
         .into_tuple()
-        .one(&store.readers)
+        .one(sql)
         .await
         .map_err(failed(REPLAY))?;
     Ok(first.unwrap_or_default())

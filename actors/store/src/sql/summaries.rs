@@ -79,10 +79,12 @@ fn without_content(
 
 /// The number of readings of a chunk, by its summary.
 pub fn count(operation: &'static str, chunk: &Stretch) -> Result<u64, StoreError> {
-    let series = decode(operation, chunk)?.series;
-    let of_one =
-        |series: &SeriesSummary| series.texts + series.numbers.as_ref().map_or(0, |numbers| numbers.count);
-    Ok(series.values().map(of_one).sum())
+    Ok(decode(operation, chunk)?.series.values().map(SeriesSummary::count).sum())
+}
+
+/// Does a chunk have readings that are asked for, by its summary?
+pub fn has_asked(operation: &'static str, query: &HistoryQuery, chunk: &Stretch) -> Result<bool, StoreError> {
+    Ok(decode(operation, chunk)?.series.keys().any(|name| select::is_asked(query, name)))
 }
 
 /// Is all of a chunk within one bucket of `query`?
@@ -111,6 +113,9 @@ pub fn add(
         numbers.filter_map(|(name, series)| Some((name, series.numbers.as_ref()?)))
     };
     if is_summed && asked().any(|(_, numbers)| sum_of(numbers.sums).is_none()) {
+        for (name, numbers) in asked() {
+            fold.expect(name, numbers.first.at, &numbers.min); // the bucket counts already
+        }
         return Ok(false);
     }
     for (name, NumberSummary { count, min, max, first, last, sums, .. }) in asked() {

@@ -37,20 +37,20 @@ pub struct UnusedLayerScan(Mutex<ScanState>);
 
 struct ScanState {
     last: Option<Timestamp>,
-    /// Events go with their devices alone. What was removed before the start is not known.
-    are_devices_gone: bool,
+    /// Events go with their devices, and when they are old. What went before the start is not known.
+    are_events_gone: bool,
 }
 
 impl Default for UnusedLayerScan {
     fn default() -> Self {
-        Self(Mutex::new(ScanState { last: None, are_devices_gone: true }))
+        Self(Mutex::new(ScanState { last: None, are_events_gone: true }))
     }
 }
 
 impl UnusedLayerScan {
-    /// Devices are being removed.
-    pub fn note_removal(&self) {
-        self.state().are_devices_gone = true;
+    /// Devices, or old events, are being removed.
+    pub fn note_gone(&self) {
+        self.state().are_events_gone = true;
     }
 
     /// No code in here can panic half way through a change.
@@ -83,9 +83,9 @@ pub async fn unmark(sql: &impl WriteSql, names: &[Box<str>]) -> Result<(), Store
 /// does not name either.
 pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> {
     if is_time(store, now).await? {
-        store.unused_layers.state().are_devices_gone = false;
+        store.unused_layers.state().are_events_gone = false;
         if let Err(error) = mark_unnamed(store, now).await {
-            store.unused_layers.note_removal();
+            store.unused_layers.note_gone();
             return Err(error);
         }
     }
@@ -93,11 +93,11 @@ pub async fn expire(store: &SqlStore, now: Timestamp) -> Result<(), StoreError> 
 }
 
 async fn is_time(store: &SqlStore, now: Timestamp) -> Result<bool, StoreError> {
-    let (last, are_devices_gone) = {
+    let (last, are_events_gone) = {
         let state = store.unused_layers.state();
-        (state.last, state.are_devices_gone)
+        (state.last, state.are_events_gone)
     };
-    if !are_devices_gone || store.layers.kept().is_empty() {
+    if !are_events_gone || store.layers.kept().is_empty() {
         return Ok(false);
     }
     let last = match last {

@@ -34,9 +34,7 @@ fn any_device() -> impl Strategy<Value = DeviceId> {
 }
 
 pub fn any_cause() -> impl Strategy<Value = Cause> {
-    use Source::{Hub, Mqtt, Rest, Rule, Schedule, WebSocket};
-
-    let source = prop::sample::select(vec![Mqtt, Rest, WebSocket, Rule, Schedule, Hub]);
+    let source = prop::sample::select(Source::ALL.to_vec());
     let run = (any_run_id(), any::<u8>(), any::<bool>())
         .prop_map(|(id, depth, even_in_manual)| Arc::new(RunCause { id, depth, even_in_manual }));
     (source, "[x-z]{0,1}", prop::option::weighted(0.3, run), prop::bool::weighted(0.2))
