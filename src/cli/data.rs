@@ -1,13 +1,14 @@
-//! `twinhub data`: readings out of a running hub.
+//! `twinhub data`: readings out of a running hub, and into it.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::cli::files::{FileFormat, save};
+use crate::cli::files::{FileFormat, ImportWay, ImportedFileArgs, carry_out, save};
 use crate::cli::remote::{HubArgs, Remote};
 use crate::import_export::Format;
+use crate::import_export::columns::READINGS;
 
 /// The command `data`.
 #[derive(Args)]
@@ -21,6 +22,9 @@ enum DataAction {
     /// Write the readings of all devices, or of some, into a file
     #[command(after_help = EXPORT_HELP)]
     Export(ReadingsExportArgs),
+    /// Take in readings of any age out of a file: JSON Lines or CSV
+    #[command(after_help = IMPORT_HELP)]
+    Import(ReadingsImportArgs),
 }
 
 const EXPORT_HELP: &str = "Examples:
@@ -29,6 +33,31 @@ const EXPORT_HELP: &str = "Examples:
   twinhub data export --property temperature,humidity --query 'type=pump&tag.floor=2' | gzip > pumps.jsonl.gz
 
 A file has its name once it is whole. Readings are in the order of devices and their times.";
+
+const IMPORT_HELP: &str = "Each line has device_id, timestamp, sensor_type and value, and perhaps unit, quality_score and claimed_at, as an
+export writes them. A reading that is there already is passed over, so that a file may be taken in again. The state of a twin
+takes what is newer than it has; no device counts as heard, and no rule runs.
+
+Examples:
+
+  twinhub data import readings.csv.gz
+  twinhub data import old.jsonl --timezone Europe/Madrid --dry-run";
+
+/// Lines in a request: so many make few commits, and take a fraction of a second.
+const LINES: usize = 50_000;
+
+/// The arguments of `data import`.
+#[derive(Args)]
+struct ReadingsImportArgs {
+    #[command(flatten)]
+    file: ImportedFileArgs,
+    /// The time zone of times that name none, such as Europe/Madrid [default: such lines are refused]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// Refuse lines whose device is not known, and make none
+    #[arg(long)]
+    refuse_unknown: bool,
+}
 
 /// The arguments of `data export`.
 #[derive(Args)]
@@ -55,22 +84,39 @@ struct ReadingsExportArgs {
     hub: HubArgs,
 }
 
-/// Does it.
+/// Carries it out. False where a line was refused and reported.
 ///
 /// # Errors
-/// The hub cannot be asked or does not answer, or the file cannot be written.
-pub async fn run(DataArgs { action: DataAction::Export(args) }: DataArgs) -> Result<()> {
+/// The hub cannot be asked or does not answer, or the file cannot be read or written.
+pub async fn run(DataArgs { action }: DataArgs) -> Result<bool> {
+    match action {
+        DataAction::Export(args) => export(&args).await.map(|()| true),
+        DataAction::Import(args) => import(&args).await,
+    }
+}
+
+async fn export(args: &ReadingsExportArgs) -> Result<()> {
     let hub = Remote::new(&args.hub)?;
     let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map_or(Format::Jsonl, Format::from);
     let mut path = format!("/api/data/export?format={}", format.as_str());
     for (name, value) in [("from", &args.from), ("to", &args.to), ("sensor_type", &args.property)] {
-        if let Some(value) = value {
-            let value = form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
-            path = format!("{path}&{name}={value}");
-        }
+        path.extend(parameter(name, value.as_deref()));
     }
     if let Some(query) = &args.query {
         path = format!("{path}&{}", query.trim_start_matches(['?', '&']));
     }
     save(&hub, &path, &args.file).await
+}
+
+async fn import(args: &ReadingsImportArgs) -> Result<bool> {
+    let zone = parameter("timezone", args.timezone.as_deref());
+    let unknown = args.refuse_unknown.then_some("refuse");
+    let parameters = zone.into_iter().chain(parameter("unknown", unknown)).collect();
+    carry_out(&READINGS, ImportWay { parameters, lines: LINES, tokens: false, file: &args.file }).await
+}
+
+/// `&name=value`; none without a value.
+fn parameter(name: &str, value: Option<&str>) -> Option<String> {
+    let value: String = form_urlencoded::byte_serialize(value?.as_bytes()).collect();
+    Some(format!("&{name}={value}"))
 }

@@ -3,11 +3,12 @@
 mod export;
 pub(crate) mod help;
 mod import;
+mod plain_input;
 mod report;
 mod upload;
 
 pub(in crate::cli) use self::export::save;
-pub(in crate::cli) use self::import::FileFormat;
+pub(in crate::cli) use self::import::{FileFormat, ImportWay, ImportedFileArgs, carry_out};
 
 use clap::{Args, Subcommand};
 

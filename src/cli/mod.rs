@@ -177,7 +177,13 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(failed) => Err(failed),
         },
-        CliCommand::Data(args) => async_main(data::run(args)).map_err(|error| (MISUSED, error)),
+        CliCommand::Data(args) => {
+            let done = async_main(data::run(args)).map_err(CommandFailed::Misused);
+            match ended(done) {
+                Ok(code) => return code,
+                Err(failed) => Err(failed),
+            }
+        }
         CliCommand::Pair(args) => async_main(pair::run(args)).map_err(with_exit_code),
         CliCommand::User(args) => async_main(accounts::run_user(args)).map_err(with_exit_code),
         CliCommand::Key(args) => async_main(accounts::run_key(args)).map_err(with_exit_code),

@@ -7,6 +7,7 @@ use actix_web::http::header::{AcceptEncoding, Encoding, Header as _};
 use actix_web::web::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::{Stream, TryStreamExt as _, stream};
 
 /// The encoder of one answer.
 pub struct GzipStream(GzEncoder<Vec<u8>>);
@@ -28,6 +29,25 @@ impl GzipStream {
         self.0.write_all(text)?;
         self.0.flush()?;
         Ok(std::mem::take(self.0.get_mut()).into())
+    }
+
+    /// All parts of an answer, compressed as they come. One that breaks off has no end, so that a part is not taken for the
+    /// whole.
+    pub fn compress<E>(
+        self,
+        parts: impl Stream<Item = Result<Bytes, E>>,
+        failed: impl Fn(io::Error) -> E,
+    ) -> impl Stream<Item = Result<Bytes, E>> {
+        stream::try_unfold(Some((self, Box::pin(parts), failed)), async |at| {
+            let Some((mut gzip, mut parts, failed)) = at else { return Ok(None) };
+            match parts.try_next().await? {
+                Some(part) => {
+                    let part = gzip.part(&part).map_err(&failed)?;
+                    Ok(Some((part, Some((gzip, parts, failed)))))
+                }
+                None => Ok(Some((gzip.end(b"").map_err(failed)?, None))),
+            }
+        })
     }
 
     /// The last part.

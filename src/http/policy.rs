@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use twinhub_domain::reading::ClockWindow;
+
 use super::client::TrustedProxies;
 use super::{AllowedOrigins, Hosts};
 use crate::config::Config;
@@ -26,6 +28,8 @@ pub struct Policy {
     pub firmware_limit: u64,
     /// The age at which readings are deleted; none: never.
     pub keep_readings: Option<Duration>,
+    /// The times of readings that are believed.
+    pub window: ClockWindow,
 }
 
 impl Policy {
@@ -42,6 +46,7 @@ impl Policy {
             import_limit: config.import_limit,
             firmware_limit: config.firmware_limit,
             keep_readings: config.keep_readings,
+            window: config.window,
         }
     }
 }

@@ -38,6 +38,8 @@ pub enum ColumnShape {
     Flag,
     /// JSON text.
     Json,
+    /// A value as a cell of a section says it: a number, `true` or `false`, or a text.
+    Value,
     /// A column for each key, `tags.floor`; or one for all of them, with JSON text.
     Section,
 }
@@ -142,6 +144,25 @@ pub static TEMPLATES: Table = Table {
             export_only("version"),
             export_only("created_at"),
             export_only("updated_at"),
+        ]
+    }),
+};
+
+/// Readings, which are many: they are written by a writer of their own.
+pub static READINGS: Table = Table {
+    name: "data",
+    key: "device_id",
+    unique: &[],
+    whole: false,
+    columns: LazyLock::new(|| {
+        vec![
+            both("device_id", ColumnShape::Text),
+            both("timestamp", ColumnShape::Text),
+            both("sensor_type", ColumnShape::Text),
+            both("value", ColumnShape::Value),
+            both("unit", ColumnShape::Text),
+            both("quality_score", ColumnShape::Json),
+            both("claimed_at", ColumnShape::Text),
         ]
     }),
 };

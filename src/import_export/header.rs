@@ -132,7 +132,7 @@ impl Header {
 
 impl ColumnMeaning {
     fn read(&mut self, text: String, decimal_comma: bool) -> Result<Option<Json>, LineFault> {
-        if decimal_comma && self.key.is_some() {
+        if decimal_comma && (self.key.is_some() || self.column.shape == ColumnShape::Value) {
             return self.read_any(&text);
         }
         let of_field = |fault: LineFault| {
@@ -144,6 +144,7 @@ impl ColumnMeaning {
             (_, ColumnShape::Text) => Ok((!text.is_empty()).then(|| cell::read_text(&text).into())),
             (_, ColumnShape::Name) => cell::read_name(&text).map_err(of_field),
             (_, ColumnShape::Section) if self.key.is_some() => cell::read(&text).map_err(of_field),
+            (_, ColumnShape::Value) => cell::read(&text).map_err(of_field),
             (_, ColumnShape::Json | ColumnShape::Section) => {
                 let text = text.trim();
                 if text.is_empty() { Ok(None) } else { json(text).map(Some).map_err(of_field) }

@@ -271,6 +271,7 @@ fn row() -> impl Strategy<Value = Object> {
                 }
                 ColumnShape::Name => prop_oneof![text().prop_map(Json::from), Just(Json::Null)].boxed(),
                 ColumnShape::Flag => any::<bool>().prop_map(Json::Bool).boxed(),
+                ColumnShape::Value => value().boxed(),
                 ColumnShape::Json => vec(value(), 1..3).prop_map(|items| Json::Array(items.into())).boxed(),
                 ColumnShape::Section => btree_map(text(), value(), 1..4)
                     .prop_map(|section| Json::Object(section.into_iter().collect()))

@@ -21,6 +21,7 @@ const RUN: &[(&str, &str, &str)] = &[
     ("devices import", "import/command_line.rs", "the_command_line_takes_files_in_and_out"),
     ("devices export", "import/command_line.rs", "the_command_line_takes_files_in_and_out"),
     ("data export", "history.rs", "all_readings_are_exported_as_they_came"),
+    ("data import", "readings_import.rs", "readings_move_to_another_hub"),
     ("groups import", "command_line.rs", "files_of_groups_and_templates_come_in_and_go_out"),
     ("groups export", "command_line.rs", "files_of_groups_and_templates_come_in_and_go_out"),
     ("templates import", "command_line.rs", "files_of_groups_and_templates_come_in_and_go_out"),

@@ -241,8 +241,8 @@ async fn all_readings_are_exported_as_they_came() {
     let csv = hub.request(reqwest::Method::GET, "/api/data/export?type=b").header("Accept", "text/csv");
     let csv = csv.send().await.unwrap();
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
-    let head = "device_id,timestamp,sensor_type,value,unit,quality_score\n";
-    let row = "b,2026-01-02T00:00:00.000000001Z,v,23.500,°C,\n";
+    let head = "device_id,timestamp,sensor_type,value,unit,quality_score,claimed_at\n";
+    let row = "b,2026-01-02T00:00:00.000000001Z,v,23.500,°C,,\n";
     assert_eq!(csv.text().await.unwrap(), format!("{head}{row}"));
     for (query, count) in [
         ("sensor_type=n&to=2026-01-01T11:59:00Z", 250),

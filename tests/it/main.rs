@@ -56,6 +56,7 @@ mod pairing;
 mod preconditions;
 mod proxy;
 mod racing_writers;
+mod readings_import;
 mod readme;
 mod scopes;
 mod search;

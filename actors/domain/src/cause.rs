@@ -10,7 +10,7 @@ use super::run::RunId;
 /// The cause of an event: the door through which it came, and the person or program there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// `mqtt`, `rest`, `websocket`, `rule`, `schedule`, `hub` or `job`.
+    /// `mqtt`, `rest`, `websocket`, `rule`, `schedule`, `hub`, `job` or `import`.
     pub source: Source,
     /// The topic, the person (`user:ann`), the rule's name, the job's id.
     #[serde(default, skip_serializing_if = "str::is_empty")]
@@ -45,6 +45,8 @@ pub enum Source {
     Schedule,
     Hub,
     Job,
+    /// A file of readings, which were taken long ago, perhaps by another program.
+    Import,
 }
 
 impl Source {
@@ -59,6 +61,7 @@ impl Source {
             Self::Schedule => "schedule",
             Self::Hub => "hub",
             Self::Job => "job",
+            Self::Import => "import",
         }
     }
 }
@@ -80,6 +83,12 @@ impl Cause {
     #[must_use]
     pub fn job(&self) -> Option<JobId> {
         if self.source == Source::Job { JobId::parse(&self.by) } else { None }
+    }
+
+    /// It is no event of just now: it sets no rule off, and the device was not heard.
+    #[must_use]
+    pub fn is_of_the_past(&self) -> bool {
+        self.source == Source::Import
     }
 
     /// The hub itself.

@@ -38,7 +38,7 @@ pub use id::{BadDeviceId, DeviceId, DeviceNumber};
 pub use id_pattern::{BadIdPattern, IdPattern};
 pub use json::{Json, Number, Object};
 pub use outgoing::{CommandAttempt, Outgoing, Purpose, PurposeKind};
-pub use reading::{Quality, Reading, Scalar, Telemetry};
+pub use reading::{ImportedReadings, Quality, Reading, Scalar, Telemetry};
 pub use run::{AutomationSignal, RuleId, RunEntry, RunId};
 pub use settings::{DeviceSettings, Gateway};
 pub use status::{Mode, Status};

@@ -217,6 +217,14 @@ pub fn telemetry(bytes: &[u8]) -> Result<Telemetry, PayloadError> {
     }
 }
 
+/// Reads one reading, and its own time: `{"sensor_type": "temperature", "value": 23.5, "unit": "°C", "timestamp": …}`.
+///
+/// # Errors
+/// Names the member that makes no sense.
+pub fn reading(item: Object) -> Result<(Reading, Option<ClaimedTime>), PayloadError> {
+    list::reading(item.into(), String::new)
+}
+
 /// Reads a payload that must be a JSON object.
 ///
 /// # Errors

@@ -60,6 +60,15 @@ pub struct Telemetry {
     pub device_type: Option<Box<DeviceType>>,
 }
 
+/// Readings of one moment out of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportedReadings {
+    pub at: ReadingTime,
+    /// The device's own time, where it was not believed: `at` is then the time of arrival.
+    pub claimed: Option<ReadingTime>,
+    pub readings: Vec<Reading>,
+}
+
 /// The type of a device, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceType(pub Box<str>);

@@ -460,6 +460,7 @@ pub(super) fn permission_for(input: &Input) -> Permission {
         | Input::Claim(_)
         | Input::Template { .. }
         | Input::Refresh(_)
+        | Input::Import(_)
         | Input::SetToken(_)
         | Input::SetCertificate(_)
         | Input::SetLifecycle { .. }

@@ -16,6 +16,7 @@ use crate::hub::LATE;
 use crate::mailbox::send_reply;
 use crate::messages::supervisor::IfUnknown;
 use crate::places::PlaceNow;
+use twinhub_domain::cause::Source;
 use twinhub_domain::receipt::Accepted;
 use twinhub_domain::twin::{CertificateChange, Meaning, Speaker, TokenChange, Translation};
 use twinhub_domain::{DeviceId, Input, Json, Object, Refusal, Timestamp, Twin};
@@ -57,6 +58,9 @@ impl Grant {
         };
         let InputRequest { device, input, because, if_unknown, if_version, want_twin } = request;
         let mut cause = self.cause();
+        if matches!(input, Input::Import(_)) {
+            cause.source = Source::Import;
+        }
         if cause.by.is_empty() {
             cause.by = because.into();
         }

@@ -1,6 +1,9 @@
 //! `GET /api/data/export`: the readings of all devices, or of those of a filter, as a file.
 
+use std::cmp::Reverse;
+
 use actix_web::http::header;
+use actix_web::http::header::{Accept, Header as _, Quality};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt as _, stream};
@@ -17,6 +20,7 @@ use crate::api::files::export::{ExportPages, asked_devices, broken_off};
 use crate::http::Access;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::Params;
+use crate::http::gzip::GzipStream;
 use crate::http::problem::{ApiError, Problem};
 use crate::http::turns::{Turn, TurnKind};
 use crate::http::warnings;
@@ -25,7 +29,7 @@ use crate::import_export::{Format, cell, writer};
 /// Readings that are read at once.
 const PAGE: usize = 5_000;
 /// The columns of CSV.
-const HEADER: &str = "device_id,timestamp,sensor_type,value,unit,quality_score\n";
+const HEADER: &str = "device_id,timestamp,sensor_type,value,unit,quality_score,claimed_at\n";
 
 /// A reading as a line of JSON. A member that it does not have is left out.
 #[derive(Serialize)]
@@ -38,6 +42,8 @@ struct ReadingLine<'a> {
     unit: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quality_score: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<ReadingTime>,
 }
 
 /// The readings that are still to be written.
@@ -90,6 +96,7 @@ pub async fn export_readings(
         Ok(Some((Bytes::from(text), (readings, next))))
     });
     let header = (format == Format::Csv).then(|| Ok::<_, ApiError>(Bytes::from_static(HEADER.as_bytes())));
+    let parts = stream::iter(header).chain(rest);
     let mut response = HttpResponse::Ok();
     response
         .content_type(format.media_type())
@@ -97,15 +104,24 @@ pub async fn export_readings(
             header::CONTENT_DISPOSITION,
             format!("attachment; filename=\"readings.{}\"", format.as_str()),
         ))
+        .insert_header((header::VARY, "Accept, Accept-Encoding"))
         .insert_header((header::CACHE_CONTROL, "no-store"));
     warnings::set_header(&mut response, &told);
-    Ok(response.streaming(stream::iter(header).chain(rest)))
+    Ok(match GzipStream::for_client_of(&request) {
+        None => response.streaming(parts),
+        Some(gzip) => {
+            response.insert_header((header::CONTENT_ENCODING, "gzip"));
+            response.streaming(gzip.compress(parts, |error| broken_off(&error)))
+        }
+    })
 }
 
-/// The first format that the client accepts by name.
+/// The format that the client likes best of those that it accepts by name.
 fn accepted(request: &HttpRequest) -> Option<Format> {
-    let accept = request.headers().get(header::ACCEPT)?.to_str().ok()?;
-    accept.split(',').find_map(Format::of_media_type)
+    let accept = Accept::parse(request).ok()?;
+    let mut liked: Vec<_> = accept.0.into_iter().filter(|asked| asked.quality > Quality::ZERO).collect();
+    liked.sort_by_key(|asked| Reverse(asked.quality)); // of two alike the first
+    liked.iter().find_map(|asked| Format::of_media_type(asked.item.essence_str()))
 }
 
 /// The readings that are asked for, of one device each.
@@ -166,7 +182,7 @@ fn write(
     reading: &StoredReading,
     to: &mut Vec<u8>,
 ) -> Result<(), serde_json::Error> {
-    let StoredReading { sensor_type, value, unit, quality_score, timestamp, .. } = reading;
+    let StoredReading { sensor_type, value, unit, quality_score, timestamp, claimed_at, seq: _ } = reading;
     match format {
         Format::Jsonl => {
             let (unit, quality_score) = (unit.as_deref(), *quality_score);
@@ -177,6 +193,7 @@ fn write(
                 value,
                 unit,
                 quality_score,
+                claimed_at: *claimed_at,
             };
             serde_json::to_writer(&mut *to, &line)?;
             to.push(b'\n');
@@ -189,6 +206,7 @@ fn write(
                 cell::write(&Json::from(value.clone())),
                 cell::write_text(unit.as_deref().unwrap_or_default()),
                 quality_score.map_or_else(String::new, |score| score.to_string()),
+                claimed_at.map_or_else(String::new, |claimed| claimed.to_string()),
             ];
             to.extend(writer::line(cells.into_iter()));
         }
@@ -198,6 +216,7 @@ fn write(
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
     use twinhub_domain::{Number, Timestamp};
 
     use super::*;
@@ -229,17 +248,32 @@ mod tests {
             number("23.50"),
             Some("°C"),
             r#""sensor_type":"t","value":23.50,"unit":"°C""#,
-            "t,23.50,°C,",
+            "t,23.50,°C,,",
         );
-        check("on", Scalar::Bool(true), None, r#""sensor_type":"on","value":true"#, "on,true,,");
-        check("a,b", Scalar::Text("on".into()), None, r#""sensor_type":"a,b","value":"on""#, "\"a,b\",on,,");
+        check("on", Scalar::Bool(true), None, r#""sensor_type":"on","value":true"#, "on,true,,,");
+        check("a,b", Scalar::Text("on".into()), None, r#""sensor_type":"a,b","value":"on""#, "\"a,b\",on,,,");
         check(
             "x",
             Scalar::Text("=1+1".into()),
             None,
             r#""sensor_type":"x","value":"=1+1""#,
-            "x,\"\"\"=1+1\"\"\",,",
+            "x,\"\"\"=1+1\"\"\",,,",
         );
-        check("x", Scalar::Text("7".into()), None, r#""sensor_type":"x","value":"7""#, "x,\"\"\"7\"\"\",,");
+        check("x", Scalar::Text("7".into()), None, r#""sensor_type":"x","value":"7""#, "x,\"\"\"7\"\"\",,,");
+    }
+
+    #[test]
+    fn the_format_that_is_liked_best_is_taken() {
+        let check = |asked: &str, expected: Option<Format>| {
+            let request = TestRequest::default().insert_header(("Accept", asked)).to_http_request();
+            assert_eq!(accepted(&request), expected, "{asked}");
+        };
+        check("text/csv", Some(Format::Csv));
+        check("application/x-ndjson, text/csv", Some(Format::Jsonl));
+        check("application/x-ndjson;q=0.5, text/csv;q=0.9", Some(Format::Csv));
+        check("text/html, text/csv;q=0, application/jsonl;q=0.1", Some(Format::Jsonl));
+        check("*/*", None);
+        check("text/html", None);
+        check("text", None);
     }
 }

@@ -1,6 +1,7 @@
 //! `/api/devices/{id}/data`: readings in, and the history of them, page by page.
 
 mod export;
+mod import;
 mod page;
 pub mod schema;
 
@@ -33,6 +34,7 @@ use crate::http::routes::routes;
 routes! {
     Read: self::get_data,
     Export(stream): export::export_readings,
+    Manage: import::import_readings,
     Report: self::post_data,
 }
 

@@ -127,6 +127,26 @@ pub struct HistoryParams {
     page: Option<u64>,
 }
 
+/// The parameters of an import of readings.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReadingsImporting {
+    /// `jsonl` or `csv` [default: what the content type says, or the first bytes].
+    format: Option<String>,
+    /// Nothing is changed: the answer says what would be.
+    dry_run: Option<bool>,
+    /// The treatment of a line whose device is not known: `create` the device, unclaimed, or `refuse` the line
+    /// [default: create; callers who see a part of the devices: refuse].
+    unknown: Option<String>,
+    /// The time zone of times that name none, by its name in the time zone database [default: such lines are refused].
+    #[param(example = "Europe/Berlin")]
+    timezone: Option<String>,
+    /// The number of the first line, in CSV of the first after the header, where this is a part of a file.
+    first_line: Option<u64>,
+    /// Refusals that are told in full, 100,000 at most [default: 1000].
+    details: Option<usize>,
+}
+
 /// The parameters of an export of readings.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

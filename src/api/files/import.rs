@@ -4,6 +4,7 @@
 mod devices;
 mod groups;
 mod report;
+mod rows;
 mod run;
 mod templates;
 
@@ -33,6 +34,8 @@ use crate::import_export::{FileFault, Format, LineFault, MOST_DETAILS};
 use devices::DeviceImport;
 use groups::GroupImport;
 pub use report::ImportReport;
+pub(crate) use report::{BrokenOff, LineRefused};
+pub(crate) use rows::{BodyRows, RowsEnd};
 use templates::TemplateImport;
 
 /// The default number of refusals that are listed in full.
@@ -178,24 +181,48 @@ async fn import<K: RecordImport>(
     request: &HttpRequest,
     mut options: ImportOptions,
     kind: K,
-    mut body: Payload,
+    body: Payload,
     access: &Access,
 ) -> Result<HttpResponse, ApiError> {
+    options.format = options.format.or_else(|| format_of(request));
+    let work = async move |mut body: Payload, limit| {
+        let done = run::run(kind, &mut body, options, limit).await;
+        (done, body)
+    };
+    carry_out(request, K::table(), body, access, work).await
+}
+
+/// The format that the content type of the body says.
+pub(crate) fn format_of(request: &HttpRequest) -> Option<Format> {
+    let media_type = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Format::of_media_type(media_type)
+}
+
+/// Carries an import out in its caller's turn, and answers with its report. `work` gets the body, of which it reads so
+/// many bytes at most, and gives it back.
+pub(crate) async fn carry_out<W>(
+    request: &HttpRequest,
+    table: &'static Table,
+    body: Payload,
+    access: &Access,
+    work: W,
+) -> Result<HttpResponse, ApiError>
+where
+    W: AsyncFnOnce(Payload, usize) -> (Result<ImportReport, FileFault>, Payload) + 'static,
+{
     let limit = access.state.policy().import_limit;
     if promised(request).is_some_and(|length| length > limit as u64) {
         return Err(ApiError::TooLarge { limit });
     }
-    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    options.format = options.format.or_else(|| media_type.and_then(Format::of_media_type));
     let turn = access.state.turns.take(TurnKind::Import, access, request)?;
     let (told, hears) = oneshot::channel();
     let grant = access.grant();
     // Beside the request: who breaks off has the handler dropped, and the log is to say how far it came.
     actix_rt::spawn(async move {
         let _turn = turn;
-        let done = run::run(kind, &mut body, options, limit).await;
-        log(K::table(), &done);
-        audit(&grant, K::table(), &done).await;
+        let (done, mut body) = work(body, limit).await;
+        log(table, &done);
+        audit(&grant, table, &done).await;
         if done.is_err() {
             drain(&mut body).await;
         }

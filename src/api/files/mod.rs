@@ -2,7 +2,7 @@
 //! templates.
 
 pub(in crate::api) mod export;
-mod import;
+pub(crate) mod import;
 pub mod schema;
 
 use self::export::records;

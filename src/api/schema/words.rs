@@ -45,7 +45,7 @@ macro_rules! every {
 
 words! {
     /// The source of a change.
-    Source: every!(domain::Source: Mqtt, Rest, WebSocket, Rule, Schedule, Hub, Job);
+    Source: every!(domain::Source: Mqtt, Rest, WebSocket, Rule, Schedule, Hub, Job, Import);
     /// The status of a command.
     CommandStatus: domain::CommandStatus::ALL.map(domain::CommandStatus::as_str);
     /// The mode of a twin, which says who drives it.

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::is_standard;
+use super::plain_input::PlainInput;
 use super::report::ImportReportView;
 use super::upload::FileUpload;
 use crate::cli::remote::{HubArgs, Remote};
@@ -19,26 +20,44 @@ use crate::import_export::{Format, RowReader};
 /// The arguments of `import`.
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// The file; `-` is the standard input
+    #[command(flatten)]
+    file: ImportedFileArgs,
+    /// The treatment of a line about something that is there already
+    #[arg(long, value_name = "WHAT", default_value = "refuse")]
+    existing: ExistingRows,
+    /// Make tokens for new devices; they are added to the report, which other users cannot read then
+    #[arg(long, requires = "report")]
+    tokens: bool,
+}
+
+/// The arguments of any import.
+#[derive(Args, Debug)]
+pub struct ImportedFileArgs {
+    /// The file, compressed by gzip or not; `-` is the standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The format of the file [default: as its name or its first bytes say]
     #[arg(long, value_name = "FORMAT")]
     format: Option<FileFormat>,
-    /// The treatment of a line about something that is there already
-    #[arg(long, value_name = "WHAT", default_value = "refuse")]
-    pub existing: ExistingRows,
     /// Change nothing: say what would be refused
     #[arg(long)]
-    pub dry_run: bool,
-    /// Make tokens for new devices; they are added to the report, which other users cannot read then
-    #[arg(long, requires = "report")]
-    pub tokens: bool,
+    dry_run: bool,
     /// Write every refused line with its reason to this file, as JSON Lines
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     #[command(flatten)]
     hub: HubArgs,
+}
+
+/// The way in for the lines of a file.
+pub struct ImportWay<'a> {
+    /// More parameters of the request: `&existing=skip`.
+    pub parameters: String,
+    /// Lines in a request.
+    pub lines: usize,
+    /// The report has tokens.
+    pub tokens: bool,
+    pub file: &'a ImportedFileArgs,
 }
 
 /// The format of a file.
@@ -61,6 +80,8 @@ pub enum ExistingRows {
     Skip,
 }
 
+/// Lines of records in a request.
+const LINES: usize = 2_000;
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
 /// The interval of progress lines where there is no terminal.
@@ -69,6 +90,9 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 impl FileFormat {
     /// The format of a file of this name.
     pub fn of_name(path: &Path) -> Option<Self> {
+        if path.extension()?.eq_ignore_ascii_case("gz") {
+            return Self::of_name(Path::new(path.file_stem()?));
+        }
         match path.extension()?.to_ascii_lowercase().to_str()? {
             "csv" | "tsv" => Some(Self::Csv),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
@@ -97,21 +121,31 @@ impl ExistingRows {
     }
 }
 
-/// Imports. False where a line was refused.
+/// Imports records. False where a line was refused.
 pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
+    let ImportArgs { file, existing, tokens } = args;
+    let parameters = format!("&existing={}&tokens={tokens}", existing.as_str());
+    carry_out(table, ImportWay { parameters, lines: LINES, tokens, file: &file }).await
+}
+
+/// Takes the lines of a file in, which are of this table. False where one was refused.
+///
+/// # Errors
+/// The file cannot be read, or the hub be reached.
+pub(in crate::cli) async fn carry_out(table: &'static Table, way: ImportWay<'_>) -> Result<bool> {
+    let args = way.file;
     let hub = Remote::new(&args.hub)?;
     let name = if is_standard(&args.file) { "stdin".into() } else { args.file.display().to_string() };
     let (mut input, size) = open(&args.file).with_context(|| format!("cannot read {name}"))?;
     let format = args.format.or_else(|| FileFormat::of_name(&args.file)).map(Format::from);
     let mut reader = RowReader::new(table, format, None);
-    let report = ImportReportView::new(&name, args.report.as_deref(), args.tokens)?;
-    let mut upload = FileUpload::new(table, hub, &args, report);
+    let report = ImportReportView::new(&name, args.report.as_deref(), way.tokens)?;
+    let mut upload = FileUpload::new(table, hub, &way, report);
     let mut progress = ImportProgress::new(size);
     let mut piece = vec![0; PIECE];
-    let mut read = 0;
     loop {
         let count = input.read(&mut piece).with_context(|| format!("cannot read {name}"))?;
-        read += count as u64;
+        let read = input.position();
         match count {
             0 => reader.end(),
             count => reader.push(&piece[..count]),
@@ -132,13 +166,26 @@ pub async fn run(table: &'static Table, args: ImportArgs) -> Result<bool> {
     upload.report.finish(&reader.decimal_commas())
 }
 
-fn open(path: &Path) -> std::io::Result<(Box<dyn Read>, Option<u64>)> {
+impl ImportedFileArgs {
+    /// Is nothing to be changed?
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
+/// A file that is read, or the standard input.
+type FileInput = PlainInput<Box<dyn Read>>;
+
+/// Opens a file; with its size, where it has one.
+fn open(path: &Path) -> std::io::Result<(FileInput, Option<u64>)> {
     if is_standard(path) {
-        return Ok((Box::new(std::io::stdin().lock()), None));
+        let input: Box<dyn Read> = Box::new(std::io::stdin().lock());
+        return Ok((PlainInput::new(input)?, None));
     }
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
+    let input: Box<dyn Read> = Box::new(file);
+    Ok((PlainInput::new(input)?, metadata.is_file().then_some(metadata.len())))
 }
 
 /// The progress: a bar on a terminal, a line now and then elsewhere.
@@ -180,6 +227,8 @@ mod tests {
         let of = |name: &str| FileFormat::of_name(Path::new(name));
         assert_eq!(of("pumps.csv"), Some(FileFormat::Csv));
         assert_eq!(of("a.b/PUMPS.JSONL"), Some(FileFormat::Jsonl));
+        assert_eq!(of("pumps.csv.GZ"), Some(FileFormat::Csv));
+        assert_eq!(of(".gz"), None);
         assert_eq!(of("pumps.txt"), None);
         assert_eq!(of("-"), None);
     }

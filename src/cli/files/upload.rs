@@ -7,15 +7,13 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 use twinhub_domain::Json;
 
-use super::import::ImportArgs;
+use super::import::ImportWay;
 use super::report::ImportReportView;
 use crate::cli::remote::Remote;
 use crate::import_export::columns::Table;
 use crate::import_export::unique_values::UniqueValues;
 use crate::import_export::{FileRow, Format, MOST_DETAILS};
 
-/// Lines in a request.
-const LINES: usize = 2_000;
 /// Bytes in a request, about; a line may be longer.
 const BYTES: usize = 8 << 20;
 /// As what they are sent.
@@ -28,6 +26,8 @@ pub struct FileUpload {
     /// Where they go, with all but the number of the first line.
     path: String,
     seen: UniqueValues,
+    /// Lines in a request.
+    most: usize,
     body: Vec<u8>,
     lines: usize,
     /// The number of the body's first line, and of the one that would come next.
@@ -38,21 +38,21 @@ pub struct FileUpload {
 
 impl FileUpload {
     /// To this hub, as it is asked for.
-    pub fn new(table: &'static Table, hub: Remote, args: &ImportArgs, report: ImportReportView) -> Self {
-        let details = if table.whole { MOST_DETAILS } else { LINES };
+    pub fn new(table: &'static Table, hub: Remote, way: &ImportWay<'_>, report: ImportReportView) -> Self {
+        let details = if table.whole { MOST_DETAILS } else { way.lines };
         let path = format!(
-            "/api/{}/import?format={}&existing={}&dry_run={}&tokens={}&details={details}",
+            "/api/{}/import?format={}&dry_run={}&details={details}{}",
             table.name,
             FORMAT.as_str(),
-            args.existing.as_str(),
-            args.dry_run,
-            args.tokens
+            way.file.is_dry_run(),
+            way.parameters
         );
         Self {
             table,
             hub,
             path,
             seen: UniqueValues::default(),
+            most: way.lines,
             body: Vec::new(),
             lines: 0,
             first: 0,
@@ -88,7 +88,7 @@ impl FileUpload {
 
     /// Is it time to send them?
     pub fn is_full(&self) -> bool {
-        !self.table.whole && (self.lines >= LINES || self.body.len() >= BYTES)
+        !self.table.whole && (self.lines >= self.most || self.body.len() >= BYTES)
     }
 
     /// Sends what there is, and tells what became of it.
@@ -110,6 +110,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::cli::files::import::ImportedFileArgs;
     use crate::cli::remote::HUB;
     use crate::import_export::RowReader;
     use crate::import_export::columns::DEVICES;
@@ -117,14 +118,15 @@ mod tests {
     #[derive(Parser)]
     struct ImportCommand {
         #[command(flatten)]
-        args: ImportArgs,
+        args: ImportedFileArgs,
     }
 
     /// The bodies that go out, of a file whose first request is full after `first` rows.
     fn bodies(file: &str, first: usize) -> Vec<(u64, String)> {
         let ImportCommand { args } = ImportCommand::parse_from(["import", "pumps.csv"]);
+        let way = ImportWay { parameters: String::new(), lines: 2_000, tokens: false, file: &args };
         let report = ImportReportView::new("pumps.csv", None, false).unwrap();
-        let mut upload = FileUpload::new(&DEVICES, Remote::at(HUB, None).unwrap(), &args, report);
+        let mut upload = FileUpload::new(&DEVICES, Remote::at(HUB, None).unwrap(), &way, report);
         let mut reader = RowReader::new(&DEVICES, None, None);
         reader.push(file.as_bytes());
         reader.end();

@@ -2,6 +2,7 @@
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
+use twinhub_actors::HubError;
 
 use super::accounts::retry_after;
 use super::{ApiError, PROBLEM_JSON};
@@ -80,6 +81,18 @@ impl ApiError {
 }
 
 /// The refusal of one line of many.
+impl ApiError {
+    /// Does the hub itself not take anything in just now?
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Hub(HubError::Unavailable(_) | HubError::Store(_) | HubError::ShuttingDown)
+                | Self::Store(_)
+        )
+    }
+}
+
 impl From<ApiError> for LineFault {
     fn from(error: ApiError) -> Self {
         Self { column: None, field: error.field(), code: error.code(), error: error.to_string() }

@@ -56,7 +56,7 @@ impl Transport for SensorDataTransport {
     }
 
     fn wants(&mut self, notification: &Notification) -> bool {
-        matches!(notification, Notification::Event { .. })
+        matches!(notification, Notification::Event { event, .. } if !event.event.cause.is_of_the_past())
     }
 
     async fn write(

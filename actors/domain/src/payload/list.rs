@@ -98,7 +98,10 @@ pub(super) fn reading(
     item: Json,
     place: impl Fn() -> String,
 ) -> Result<(Reading, Option<ClaimedTime>), PayloadError> {
-    let at = |field: &str| format!("{}.{field}", place());
+    let at = |field: &str| match place() {
+        place if place.is_empty() => field.to_owned(),
+        place => format!("{place}.{field}"),
+    };
     let Json::Object(mut item) = item else {
         return Err(PayloadError::WrongType { name: place(), expected: "an object", found: item.kind() });
     };

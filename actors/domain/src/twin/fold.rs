@@ -36,7 +36,9 @@ impl Twin {
                 }
                 let filed = Filed { at: event.at, claimed: *claimed, identity: *identity };
                 self.intake.apply_readings(&filed, received);
-                self.hear(received, &event.cause);
+                if !event.cause.is_of_the_past() {
+                    self.hear(received, &event.cause);
+                }
                 if !changed && !self.is_settled_by(readings, received) {
                     return None; // the same again: heard, but the document is as it was
                 }

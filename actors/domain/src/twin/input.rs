@@ -14,7 +14,7 @@ use crate::fleet::{FirmwareReport, FirmwareTask, JobId, JobStep, Layer, Lifecycl
 use crate::id::DeviceId;
 use crate::json::{Json, Object};
 use crate::outgoing::{CommandAttempt, Purpose, PurposeKind};
-use crate::reading::Telemetry;
+use crate::reading::{ImportedReadings, Telemetry};
 use crate::status::Mode;
 use crate::versions::Versions;
 
@@ -27,6 +27,8 @@ pub enum Input {
     Telemetry(Telemetry),
     /// Readings of several moments that came in one message.
     Batch(Box<[Telemetry]>),
+    /// Readings out of a file: of any age, and no word of the device.
+    Import(Box<[ImportedReadings]>),
     /// A merge patch onto `reported`.
     Report(Object),
     /// The device, or its last will, says whether it is there, and perhaps what it is.

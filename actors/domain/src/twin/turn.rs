@@ -63,6 +63,7 @@ impl TwinTurn<'_> {
             }
             Input::Telemetry(telemetry) => self.hear_readings(telemetry)?,
             Input::Batch(samples) => self.hear_batch(samples)?,
+            Input::Import(samples) => self.import_readings(samples),
             Input::Report(reported) => self.hear_report(reported)?,
             Input::DesiredFailed(reasons) => self.hear_failures(reasons)?,
             Input::Presence { online: true, details } => {

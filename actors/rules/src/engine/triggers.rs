@@ -29,7 +29,7 @@ pub(super) struct TriggerCandidate {
 /// The triggers that an event may concern. To be called before the twin takes it in.
 pub(super) fn collect(world: &WatchedTwins, index: &RuleIndex, event: &Event) -> Vec<TriggerCandidate> {
     let mut hits = Vec::new();
-    if event.cause.retained {
+    if event.cause.retained || event.cause.is_of_the_past() {
         return hits; // it says how things stood
     }
     let known = world.devices.get(&event.device);

@@ -334,6 +334,7 @@ pub fn source_of(code: u8) -> Result<Source, CodecError> {
         4 => Source::Schedule,
         5 => Source::Hub,
         6 => Source::Job,
+        7 => Source::Import,
         _ => return Err(CodecError::Nonsense("there is no such source")),
     })
 }

@@ -270,6 +270,7 @@ pub fn source_code(source: Source) -> u8 {
         Source::Schedule => 4,
         Source::Hub => 5,
         Source::Job => 6,
+        Source::Import => 7,
     }
 }
 

@@ -7,12 +7,11 @@ use actix_web::web::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use twinhub_actors::HubError;
 use twinhub_domain::{Json, Object};
 
 use super::report::{BrokenOff, ImportReport, LineRefused, TokenMade};
+use super::rows::{BodyRows, RowsEnd};
 use super::{DeferredLine, ImportOptions, LineOutcome, RecordImport};
-use crate::http::extract::upload_pace::Steady;
 use crate::http::problem::ApiError;
 use crate::import_export::unique_values::UniqueValues;
 use crate::import_export::{FileFault, FileRow, LineFault, RowReader};
@@ -27,7 +26,6 @@ const MOST_LATER: usize = 100_000;
 struct ImportRun<K> {
     kind: Rc<K>,
     options: ImportOptions,
-    reader: RowReader,
     seen: UniqueValues,
     flying: FuturesUnordered<LocalBoxFuture<'static, TriedLine>>,
     /// Lines to be tried again, and why they were refused.
@@ -62,7 +60,6 @@ pub(super) async fn run<K: RecordImport, E: std::fmt::Display>(
 ) -> Result<ImportReport, FileFault> {
     let mut run = ImportRun {
         kind: Rc::new(kind),
-        reader: RowReader::new(K::table(), options.format, options.first_line),
         seen: UniqueValues::default(),
         flying: FuturesUnordered::new(),
         later: Vec::new(),
@@ -74,9 +71,11 @@ pub(super) async fn run<K: RecordImport, E: std::fmt::Display>(
         },
         options,
     };
-    run.all(body, limit).await?;
-    run.retry().await;
-    run.report.decimal_commas = run.reader.decimal_commas().into_iter().map(Into::into).collect();
+    let reader = RowReader::new(K::table(), options.format, options.first_line);
+    let mut rows = BodyRows::new(reader, body, limit);
+    run.all(&mut rows).await?;
+    run.retry(rows.reader.line()).await;
+    run.report.decimal_commas = rows.reader.decimal_commas().into_iter().map(Into::into).collect();
     run.report.refusals = run.refusals.into_values().collect();
     run.report.more_refusals = run.report.refused - run.report.refusals.len() as u64;
     if let Some(tokens) = &mut run.report.tokens {
@@ -86,38 +85,25 @@ pub(super) async fn run<K: RecordImport, E: std::fmt::Display>(
 }
 
 impl<K: RecordImport> ImportRun<K> {
-    async fn all<E: std::fmt::Display>(
-        &mut self,
-        body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
-        limit: usize,
-    ) -> Result<(), FileFault> {
-        let (mut open, mut left, mut steady) = (true, limit, Steady::default());
+    async fn all<S, E>(&mut self, rows: &mut BodyRows<'_, S>) -> Result<(), FileFault>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let mut open = true;
         loop {
-            while self.has_room()
-                && let Some(row) = self.reader.next_row()?
-            {
-                self.begin(row);
-            }
             let reads = open && self.has_room();
             if !reads && self.flying.is_empty() {
                 return Ok(());
             }
             tokio::select! {
-                Some(landed) = self.flying.next() => self.settle(landed),
-                piece = steady.next(body), if reads => match piece {
-                    Ok(Some(Ok(piece))) => match left.checked_sub(piece.len()) {
-                        Some(less) => {
-                            left = less;
-                            self.reader.push(&piece);
-                        }
-                        None => self.break_off(format!("a body has {limit} bytes at most")),
-                    },
-                    Ok(None) => {
-                        open = false;
-                        self.reader.end();
-                    }
-                    Ok(Some(Err(error))) => self.break_off(format!("the body did not arrive whole: {error}")),
-                    Err(slow) => self.break_off(slow.to_string()),
+                biased;
+                Some(landed) = self.flying.next() => self.settle(landed, rows.reader.line()),
+                row = rows.next(), if reads => match row {
+                    Ok(Some(row)) => self.begin(row),
+                    Ok(None) => open = false,
+                    Err(RowsEnd::Unreadable(fault)) => return Err(fault),
+                    Err(RowsEnd::BrokenOff(error)) => self.break_off(error, rows.reader.line()),
                 },
             }
         }
@@ -128,8 +114,7 @@ impl<K: RecordImport> ImportRun<K> {
     }
 
     /// Begins no further line. Lines under way are finished.
-    fn break_off(&mut self, error: String) {
-        let line = self.reader.line();
+    fn break_off(&mut self, error: String, line: u64) {
         self.report.broken_off.get_or_insert(BrokenOff { line, error });
     }
 
@@ -156,7 +141,7 @@ impl<K: RecordImport> ImportRun<K> {
         self.flying.push(landed.boxed_local());
     }
 
-    fn settle(&mut self, TriedLine { line, done }: TriedLine) {
+    fn settle(&mut self, TriedLine { line, done }: TriedLine, next: u64) {
         match done {
             Ok(LineOutcome::Created { id, token }) => {
                 self.report.created += 1;
@@ -170,9 +155,9 @@ impl<K: RecordImport> ImportRun<K> {
                 self.later.push((line, error.into()));
             }
             Err(error) => {
-                if is_outage(&error) {
+                if error.is_outage() {
                     // The next would fare no better, and each would wait for its turn to fail.
-                    self.break_off(error.to_string());
+                    self.break_off(error.to_string(), next);
                 }
                 self.refuse(line.number, line.id, error.into());
             }
@@ -180,7 +165,7 @@ impl<K: RecordImport> ImportRun<K> {
     }
 
     /// Retries lines that may have needed others, as long as that imports any.
-    async fn retry(&mut self) {
+    async fn retry(&mut self, next: u64) {
         let mut before = usize::MAX;
         while !self.later.is_empty() && self.later.len() < before && self.report.broken_off.is_none() {
             before = self.later.len();
@@ -190,7 +175,7 @@ impl<K: RecordImport> ImportRun<K> {
                 let room = IN_FLIGHT - self.flying.len();
                 lines.by_ref().take(room).for_each(|(line, _)| self.fly(line));
                 match self.flying.next().await {
-                    Some(landed) => self.settle(landed),
+                    Some(landed) => self.settle(landed, next),
                     None => break,
                 }
             }
@@ -214,21 +199,13 @@ impl<K: RecordImport> ImportRun<K> {
     }
 }
 
-/// Does the hub itself not take anything in just now?
-fn is_outage(error: &ApiError) -> bool {
-    matches!(
-        error,
-        ApiError::Hub(HubError::Unavailable(_) | HubError::Store(_) | HubError::ShuttingDown)
-            | ApiError::Store(_)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
     use std::collections::BTreeSet;
 
     use futures_util::stream;
+    use twinhub_actors::HubError;
     use twinhub_domain::Object;
 
     use super::*;

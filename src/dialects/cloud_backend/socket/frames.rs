@@ -59,6 +59,9 @@ pub(super) fn answer(text: &[u8], now: Timestamp) -> Option<String> {
 pub(super) fn write_event(recorded: &Recorded, out: &mut Vec<Message>) {
     use twinhub_domain::EventBody::{Alarm, Telemetry};
     let (event, came) = (&recorded.event, recorded.event.received_at);
+    if event.cause.is_of_the_past() {
+        return; // its clients show what is heard now
+    }
     match &event.body {
         Telemetry { .. } => {
             if let Some(reading) = CloudReading::of_event(&event.device, &event.body) {

@@ -16,7 +16,7 @@ use super::TwinTurn;
 use crate::Status;
 use crate::event::{ChangeKind, EventBody, TwinChange};
 use crate::json::{DocumentSize, Json, Object};
-use crate::reading::{DeviceType, Telemetry};
+use crate::reading::{DeviceType, ImportedReadings, Telemetry};
 
 /// The field of a device's type.
 const TYPE: &str = "type";
@@ -116,6 +116,17 @@ impl TwinTurn<'_> {
         match first {
             Some(refusal) if taken + repeated == 0 => Err(refusal),
             _ => Ok(()),
+        }
+    }
+
+    /// Readings out of a file: history takes them all, and the state those that are newer than what it has.
+    pub(super) fn import_readings(&mut self, samples: Box<[ImportedReadings]>) {
+        for ImportedReadings { at, claimed, mut readings } in samples {
+            let excess = self.twin.reported.take_excess(&Object::default(), &mut readings);
+            self.outcome.rejected.extend(excess.into_iter().map(Rejected::without_room));
+            if !readings.is_empty() {
+                self.record_at(at, EventBody::Telemetry { readings, identity: None, claimed, payload: None });
+            }
         }
     }
 
