@@ -107,7 +107,7 @@ impl ForeignDatabase {
         let read = || {
             let mut statement = self.sql.prepare_cached(&query)?;
             let rows = statement.query_map([after], |row| read_row(row, columns.len()))?;
-            rows.collect()
+            rows.collect::<rusqlite::Result<_>>()
         };
         read().map_err(|error| ForeignError::Table { table: table.to_owned(), error })
     }
@@ -160,7 +160,11 @@ mod tests {
         let database = ForeignDatabase::open(&path).unwrap();
         let [table] = &database.tables().unwrap()[..] else { panic!("there is one table") };
         let ForeignTable { name, columns, rows } = table;
-        assert_eq!((name.as_str(), columns.len(), *rows), ("a \" b", 3, 2), "a commit that is none does not count");
+        assert_eq!(
+            (name.as_str(), columns.len(), *rows),
+            ("a \" b", 3, 2),
+            "a commit that is none does not count"
+        );
         let page = |after| {
             let columns = [Some("the value"), None, Some("extra")];
             database.rows(name, &columns, after, 1).unwrap().into_iter().next()
@@ -168,7 +172,10 @@ mod tests {
         let (text, bytes) = (ForeignValue::Text("warm".into()), ForeignValue::Bytes(2));
         assert_eq!(page(None), Some(ForeignRow { rowid: 2, values: vec![text, ForeignValue::Null, bytes] }));
         let (real, text) = (ForeignValue::Real(0.1), ForeignValue::Text("A\u{fffd}".into()));
-        assert_eq!(page(Some(2)), Some(ForeignRow { rowid: 3, values: vec![real, ForeignValue::Null, text] }));
+        assert_eq!(
+            page(Some(2)),
+            Some(ForeignRow { rowid: 3, values: vec![real, ForeignValue::Null, text] })
+        );
         assert_eq!(page(Some(3)), None);
         writer.execute_batch("COMMIT").unwrap();
         assert_eq!(page(Some(3)).map(|row| row.rowid), Some(4));

@@ -1,10 +1,11 @@
 //! Seed 002, the FastAPI cloud backend: `sensor_readings`, and users whose passwords stay behind.
 
+use chrono_tz::Tz;
 use twinhub_domain::payload::{LONGEST_TEXT, LONGEST_UNIT, check_property};
 use twinhub_mqtt::dialects::cloud_backend::CloudReading;
 
 use super::device_book::{DeviceBook, line};
-use super::row::{CellFault, MappedRows, SeedClock, SeedDocument, SeedRow, SeedSample};
+use super::row::{CellFault, MappedRows, MomentBook, STEP_NS, SeedDocument, SeedRow, SeedSample};
 use super::seed::{Seed, SeedTable};
 
 static TABLES: [SeedTable; 1] = [SeedTable {
@@ -27,14 +28,15 @@ static LEFT: [(&str, &str); 1] = [("users", super::USERS)];
 
 /// The reader of its rows.
 pub struct CloudBackendSeed {
-    clock: SeedClock,
+    zone: Tz,
+    moments: MomentBook,
     sensors: DeviceBook,
 }
 
 impl CloudBackendSeed {
-    /// With times that name no zone by this clock; it wrote them in UTC.
-    pub fn new(clock: SeedClock) -> Self {
-        Self { clock, sensors: DeviceBook::default() }
+    /// With times that name no zone of `zone`; it wrote them in UTC.
+    pub fn new(zone: Tz) -> Self {
+        Self { zone, moments: MomentBook::default(), sensors: DeviceBook::default() }
     }
 
     fn reading(&mut self, row: &SeedRow<'_>, into: &mut MappedRows) -> Result<(), CellFault> {
@@ -42,14 +44,14 @@ impl CloudBackendSeed {
         let sensor_type = row.needed_text("sensor_type")?;
         check_property(&sensor_type).map_err(|detail| row.fault("sensor_type", detail))?;
         let value = row.needed_number("value")?;
-        let at = row.time("timestamp", self.clock)?;
+        let at = row.time("timestamp", self.zone)?;
         let mut text = |column, longest: usize| {
-            let text = row.text(column).and_then(|text| match text {
-                Some(text) if text.len() > longest => {
-                    Err(row.fault(column, format!("has {longest} bytes at most, this one has {}", text.len())))
-                }
-                text => Ok(text.map(String::into_boxed_str)),
-            });
+            let text =
+                row.text(column).and_then(|text| match text {
+                    Some(text) if text.len() > longest => Err(row
+                        .fault(column, format!("has {longest} bytes at most, this one has {}", text.len()))),
+                    text => Ok(text.map(String::into_boxed_str)),
+                });
             into.or_without(text)
         };
         let reading = CloudReading {
@@ -70,7 +72,8 @@ impl CloudBackendSeed {
             into.add(row, SeedDocument::Device(line));
         }
         let readings = reading.into_readings(&device);
-        into.add(row, SeedDocument::Sample(SeedSample::new(device, at, readings)));
+        let at = self.moments.moment(device.as_str(), at, STEP_NS);
+        into.add(row, SeedDocument::Sample(SeedSample { device, at, readings }));
         Ok(())
     }
 }

@@ -31,7 +31,8 @@ impl DeviceBook {
         }
         let device = id_of_serial(id).map_err(|error| row.fault(column, error.to_string()))?;
         if device.as_str() != id {
-            into.notes.push(format!("the device `{id}` is `{device}` here, with `{id}` as its serial number"));
+            into.notes
+                .push(format!("the device `{id}` is `{device}` here, with `{id}` as its serial number"));
         }
         self.known.insert(id.to_owned(), device.clone());
         Ok((device, true))

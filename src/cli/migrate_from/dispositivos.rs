@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono_tz::Tz;
 use twinhub_domain::twin::Speaker;
 use twinhub_domain::{DeviceId, Json, Object, Reading, Scalar};
 use twinhub_mqtt::dialects::dispositivos::{Dispositivo, id_of_serial};
 
-use super::row::{CellFault, MappedRows, SeedClock, SeedDocument, SeedRow, SeedSample};
+use super::row::{CellFault, MappedRows, MomentBook, STEP_NS, SeedDocument, SeedRow, SeedSample};
 use super::seed::{Seed, SeedTable};
 
 /// Its guide names the models; their tables are called after them, in one way or another.
@@ -42,16 +43,17 @@ const TEXTS: [&str; 4] = ["nombre", "tipo", "modelo", "descripcion"];
 
 /// The reader of its rows.
 pub struct DispositivosSeed {
-    clock: SeedClock,
+    zone: Tz,
+    moments: MomentBook,
     /// The serial numbers by the ids that the devices have there.
     serials: HashMap<String, String>,
     seen: HashSet<String>,
 }
 
 impl DispositivosSeed {
-    /// With times that name no zone by this clock; it wrote them in UTC.
-    pub fn new(clock: SeedClock) -> Self {
-        Self { clock, serials: HashMap::new(), seen: HashSet::new() }
+    /// With times that name no zone of `zone`; it wrote them in UTC.
+    pub fn new(zone: Tz) -> Self {
+        Self { zone, moments: MomentBook::default(), serials: HashMap::new(), seen: HashSet::new() }
     }
 
     fn device(&mut self, row: &SeedRow<'_>, into: &mut MappedRows) -> Result<(), CellFault> {
@@ -89,7 +91,7 @@ impl DispositivosSeed {
         let unknown = || row.fault("dispositivo_id", format!("there is no device with the id {id}"));
         let serial = self.serials.get(&id).ok_or_else(unknown)?;
         let device = device_id(row, serial)?;
-        let at = row.time("timestamp", self.clock)?;
+        let at = row.time("timestamp", self.zone)?;
         let mut message: Object = [("serial_number", Json::from(serial.as_str()))].into_iter().collect();
         if let Some(parameters) = into.or_without(row.object("parametros")) {
             message.insert("parametros", parameters.into());
@@ -113,7 +115,8 @@ impl DispositivosSeed {
         if readings.is_empty() {
             return Err(row.fault("", "there is neither a reading nor a state in it"));
         }
-        into.add(row, SeedDocument::Sample(SeedSample::new(device, at, readings)));
+        let at = self.moments.moment(device.as_str(), at, STEP_NS);
+        into.add(row, SeedDocument::Sample(SeedSample { device, at, readings }));
         Ok(())
     }
 }

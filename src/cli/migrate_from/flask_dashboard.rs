@@ -1,9 +1,10 @@
 //! Seed 000, the Flask dashboard: `devices`, and a row of `sensor_data` for each message.
 
+use chrono_tz::Tz;
 use twinhub_domain::{Reading, Scalar};
 
 use super::device_book::{DeviceBook, line};
-use super::row::{CellFault, MappedRows, SeedClock, SeedDocument, SeedRow, SeedSample};
+use super::row::{CellFault, MappedRows, MomentBook, STEP_NS, SeedDocument, SeedRow, SeedSample};
 use super::seed::{Seed, SeedTable};
 
 const DEVICES: &str = "devices";
@@ -16,11 +17,7 @@ static TABLES: [SeedTable; 2] = [
     SeedTable {
         name: DEVICES,
         columns: &["device_id", "name"],
-        left: &[
-            ("id", "the hub numbers devices itself"),
-            ("status", OF_THE_HUB),
-            ("last_seen", OF_THE_HUB),
-        ],
+        left: &[("id", "the hub numbers devices itself"), ("status", OF_THE_HUB), ("last_seen", OF_THE_HUB)],
     },
     SeedTable {
         name: READINGS,
@@ -31,14 +28,15 @@ static TABLES: [SeedTable; 2] = [
 
 /// The reader of its rows.
 pub struct FlaskDashboardSeed {
-    clock: SeedClock,
+    zone: Tz,
+    moments: MomentBook,
     devices: DeviceBook,
 }
 
 impl FlaskDashboardSeed {
-    /// With times that name no zone by this clock; it wrote them in UTC.
-    pub fn new(clock: SeedClock) -> Self {
-        Self { clock, devices: DeviceBook::default() }
+    /// With times that name no zone of `zone`; it wrote them in UTC.
+    pub fn new(zone: Tz) -> Self {
+        Self { zone, moments: MomentBook::default(), devices: DeviceBook::default() }
     }
 
     fn device(&mut self, row: &SeedRow<'_>, into: &mut MappedRows) -> Result<(), CellFault> {
@@ -53,7 +51,7 @@ impl FlaskDashboardSeed {
     }
 
     fn reading(&mut self, row: &SeedRow<'_>, into: &mut MappedRows) -> Result<(), CellFault> {
-        let at = row.time("timestamp", self.clock)?;
+        let at = row.time("timestamp", self.zone)?;
         let mut readings = Vec::new();
         for sensor in SENSORS {
             if let Some(number) = into.or_without(row.number(sensor)) {
@@ -65,7 +63,8 @@ impl FlaskDashboardSeed {
             return Err(row.fault("", "there is no reading in it"));
         }
         let device = self.devices.of_reading(row, "device_id", DEVICES, into)?;
-        into.add(row, SeedDocument::Sample(SeedSample::new(device, at, readings)));
+        let at = self.moments.moment(device.as_str(), at, STEP_NS);
+        into.add(row, SeedDocument::Sample(SeedSample { device, at, readings }));
         Ok(())
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use chrono_tz::Tz;
+use twinhub_domain::clock::NS_IN_MS;
 use twinhub_domain::{DeviceId, Json, Number, Object, Reading, ReadingTime, Scalar};
 use twinhub_mqtt::dialects::iamis::{TypedReading, gap_name, id_name};
 
-use super::row::{CellFault, MappedRows, SeedClock, SeedDocument, SeedRow, SeedSample};
+use super::row::{CellFault, MappedRows, MomentBook, SeedDocument, SeedRow, SeedSample};
 use super::seed::{Seed, SeedTable};
 
 static TABLES: [SeedTable; 1] = [SeedTable {
@@ -16,7 +18,8 @@ static TABLES: [SeedTable; 1] = [SeedTable {
 
 /// The reader of its rows.
 pub struct IamisSeed {
-    clock: SeedClock,
+    zone: Tz,
+    moments: MomentBook,
     /// The device that has the readings here.
     device: DeviceId,
     is_made: bool,
@@ -25,9 +28,9 @@ pub struct IamisSeed {
 }
 
 impl IamisSeed {
-    /// With readings of `device`, and times that name no zone by this clock; it wrote them in UTC.
-    pub fn new(clock: SeedClock, device: DeviceId) -> Self {
-        Self { clock, device, is_made: false, last: HashMap::new() }
+    /// With readings of `device`, and times that name no zone of `zone`; it wrote them in UTC.
+    pub fn new(zone: Tz, device: DeviceId) -> Self {
+        Self { zone, moments: MomentBook::default(), device, is_made: false, last: HashMap::new() }
     }
 
     fn reading(&mut self, row: &SeedRow<'_>, into: &mut MappedRows) -> Result<(), CellFault> {
@@ -38,16 +41,18 @@ impl IamisSeed {
             .map_err(|error| row.fault("", error.to_string()))?;
         let id = row.needed_number("id")?;
         // Readings are found by the ms between them.
-        let at = row.time("timestamp", self.clock)?.floor();
+        let at = ReadingTime::from(row.time("timestamp", self.zone)?.floor());
+        let at = self.moments.moment(&sensor_type, at, NS_IN_MS.into()).floor();
         let gap = match self.last.insert(sensor_type.clone(), at.millis()) {
             Some(last) => Scalar::Number(Number::from(at.millis().saturating_sub(last))),
             None => Scalar::Bool(false),
         };
         if !self.is_made {
             self.is_made = true;
-            let line: Object = [("device_id", Json::from(self.device.as_str())), ("name", "Sensor data".into())]
-                .into_iter()
-                .collect();
+            let line: Object =
+                [("device_id", Json::from(self.device.as_str())), ("name", "Sensor data".into())]
+                    .into_iter()
+                    .collect();
             into.add(row, SeedDocument::Device(line));
         }
         let reading = |name: &str, value, unit: Option<&str>| Reading {
@@ -61,7 +66,7 @@ impl IamisSeed {
             reading(&gap_name(&sensor_type), gap, None),
             reading(&id_name(&sensor_type), Scalar::Number(id), None),
         ];
-        let sample = SeedSample::new(self.device.clone(), ReadingTime::from(at), readings);
+        let sample = SeedSample { device: self.device.clone(), at: at.into(), readings };
         into.add(row, SeedDocument::Sample(sample));
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono_tz::Tz;
 use twinhub_domain::{Json, Object, Reading, Scalar};
 use twinhub_mqtt::dialects::dispositivos::id_of_serial;
 
 use super::device_book::{DeviceBook, line};
-use super::row::{CellFault, MappedRows, SeedClock, SeedDocument, SeedRow, SeedSample};
+use super::row::{CellFault, MappedRows, MomentBook, STEP_NS, SeedDocument, SeedRow, SeedSample};
 use super::seed::{Seed, SeedTable};
 
 const GROUPS: &str = "device_groups";
@@ -88,7 +89,8 @@ struct WaitingGroup {
 
 /// The reader of its rows.
 pub struct IotControllerSeed {
-    clock: SeedClock,
+    zone: Tz,
+    moments: MomentBook,
     groups: Vec<WaitingGroup>,
     /// The groups' ids here, by those there.
     group_ids: HashMap<String, String>,
@@ -96,10 +98,10 @@ pub struct IotControllerSeed {
 }
 
 impl IotControllerSeed {
-    /// With times that name no zone by this clock.
-    pub fn new(clock: SeedClock) -> Self {
+    /// With times that name no zone of `zone`.
+    pub fn new(zone: Tz) -> Self {
         let (groups, group_ids, devices) = (Vec::new(), HashMap::new(), DeviceBook::default());
-        Self { clock, groups, group_ids, devices }
+        Self { zone, moments: MomentBook::default(), groups, group_ids, devices }
     }
 
     fn group(&mut self, row: &SeedRow<'_>, into: &mut MappedRows) -> Result<(), CellFault> {
@@ -122,25 +124,22 @@ impl IotControllerSeed {
 
     /// The groups, each with the one above it; one that is its own above, or below one that nobody has, is at the top.
     fn end_of_groups(&mut self, into: &mut MappedRows) {
-        let above: HashMap<String, String> = self
-            .groups
-            .iter()
-            .filter_map(|group| Some((group.id.clone(), group.parent.clone()?)))
-            .collect();
+        let above: HashMap<String, String> =
+            self.groups.iter().filter_map(|group| Some((group.id.clone(), group.parent.clone()?))).collect();
         for WaitingGroup { rowid, id, parent, mut line } in std::mem::take(&mut self.groups) {
             let known = parent.as_ref().map(|parent| (parent, self.group_ids.get(parent)));
             match known {
                 None => {}
                 Some((parent, _)) if is_above(&above, parent, &id) => {
                     let reason = format!("`{parent}` is below it: it is at the top here");
-                    into.faults.push(CellFault { rowid, column: "parent_id", reason });
+                    into.faults.push(CellFault { rowid, column: "parent_id".into(), reason });
                 }
                 Some((_, Some(own))) => {
                     line.insert("parent_group", own.as_str().into());
                 }
                 Some((parent, None)) => {
                     let reason = format!("there is no group `{parent}`: it is at the top here");
-                    into.faults.push(CellFault { rowid, column: "parent_id", reason });
+                    into.faults.push(CellFault { rowid, column: "parent_id".into(), reason });
                 }
             }
             into.documents.push((rowid, SeedDocument::Group(line)));
@@ -192,18 +191,19 @@ impl IotControllerSeed {
                 _ => Err(row.fault("quality_score", format!("{number} is no whole number from 0 to 100"))),
             },
         });
-        let at = row.time("timestamp", self.clock)?;
+        let at = row.time("timestamp", self.zone)?;
         let unit = into.or_without(row.text("unit")).map(Into::into);
         let quality_score = into.or_without(quality);
-        let reading = Reading { name: name.into(), value, unit, quality_score };
         let device = self.devices.of_reading(row, "device_id", DEVICES, into)?;
-        into.add(row, SeedDocument::Sample(SeedSample::new(device, at, vec![reading])));
+        let at = self.moments.moment(&format!("{device}/{name}"), at, STEP_NS);
+        let reading = Reading { name: name.into(), value, unit, quality_score };
+        into.add(row, SeedDocument::Sample(SeedSample { device, at, readings: vec![reading] }));
         Ok(())
     }
 
     /// A log line is a reading `log` of its moment, with its kind and severity beside.
     fn log(&mut self, row: &SeedRow<'_>, into: &mut MappedRows) -> Result<(), CellFault> {
-        let at = row.time("timestamp", self.clock)?;
+        let at = row.time("timestamp", self.zone)?;
         let mut readings = Vec::new();
         for (column, name) in
             [("message", "log"), ("event_type", "log.event_type"), ("severity", "log.severity")]
@@ -217,7 +217,8 @@ impl IotControllerSeed {
             return Err(row.fault("", "there is nothing in it"));
         }
         let device = self.devices.of_reading(row, "device_id", DEVICES, into)?;
-        into.add(row, SeedDocument::Sample(SeedSample::new(device, at, readings)));
+        let at = self.moments.moment(device.as_str(), at, STEP_NS);
+        into.add(row, SeedDocument::Sample(SeedSample { device, at, readings }));
         Ok(())
     }
 

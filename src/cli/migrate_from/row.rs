@@ -1,10 +1,11 @@
 //! A row of another system's table, cell by cell; and what is made of it.
 
+use std::collections::HashMap;
+
 use chrono_tz::Tz;
 use twinhub_domain::clock::WrittenTime;
 use twinhub_domain::payload::shown;
-use twinhub_domain::reading::ClockWindow;
-use twinhub_domain::{DeviceId, Json, Number, Object, Reading, ReadingTime, Timestamp};
+use twinhub_domain::{DeviceId, Json, Number, Object, Reading, ReadingTime};
 use twinhub_store::foreign::{ForeignRow, ForeignValue};
 
 /// A row, with the names of its cells. Cells of columns that the file does not have are null.
@@ -18,7 +19,7 @@ pub struct SeedRow<'a> {
 pub struct CellFault {
     pub rowid: i64,
     /// The name of the column; empty where the row as a whole is at fault.
-    pub column: &'static str,
+    pub column: String,
     pub reason: String,
 }
 
@@ -31,7 +32,7 @@ pub enum SeedDocument {
     Device(Object),
     /// A body of `POST /dispositivos`.
     Dispositivo(Object),
-    /// Readings of one moment: a part of a batch for `POST /api/devices/{id}/data`.
+    /// Readings of one moment: lines of `POST /api/data/import`.
     Sample(SeedSample),
     /// A body of `POST /api/automation/rules`.
     Rule(Object),
@@ -41,8 +42,8 @@ pub enum SeedDocument {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeedSample {
     pub device: DeviceId,
-    pub readings: usize,
-    pub body: Object,
+    pub at: ReadingTime,
+    pub readings: Vec<Reading>,
 }
 
 /// All that rows become.
@@ -55,11 +56,12 @@ pub struct MappedRows {
     pub notes: Vec<String>,
 }
 
-/// The clock by which times without a zone are read, and the times that the hub believes.
-#[derive(Clone, Copy, Debug)]
-pub struct SeedClock {
-    pub zone: Tz,
-    pub now: Timestamp,
+/// The moments that rows were given, by what they are of. Readings of one name and moment would be one reading here, and
+/// files with times to the second have several: those behind the first are a little later each.
+#[derive(Debug, Default)]
+pub struct MomentBook {
+    /// The last row's own time, and the one that it was given.
+    last: HashMap<String, (ReadingTime, ReadingTime)>,
 }
 
 impl<'a> SeedRow<'a> {
@@ -75,7 +77,7 @@ impl<'a> SeedRow<'a> {
 
     /// The fault of one of its cells.
     pub fn fault(&self, column: &'static str, reason: impl Into<String>) -> CellFault {
-        CellFault { rowid: self.row.rowid, column, reason: reason.into() }
+        CellFault { rowid: self.row.rowid, column: column.to_owned(), reason: reason.into() }
     }
 
     fn cell(&self, column: &str) -> &ForeignValue {
@@ -164,22 +166,20 @@ impl<'a> SeedRow<'a> {
         parsed.map(Some).map_err(|error| self.fault(column, format!("expected JSON: {error}")))
     }
 
-    /// The moment of a cell, which the hub has to believe: what it does not believe it would keep under the time of the
-    /// migration.
-    pub fn time(&self, column: &'static str, clock: SeedClock) -> Result<ReadingTime, CellFault> {
+    /// The moment of a cell; one that names no zone is of `zone`.
+    pub fn time(&self, column: &'static str, zone: Tz) -> Result<ReadingTime, CellFault> {
         let written = match self.cell(column) {
             ForeignValue::Text(text) => WrittenTime::parse(text),
             ForeignValue::Whole(number) => WrittenTime::epoch(&number.to_string()),
             ForeignValue::Real(number) => WrittenTime::epoch(&number.to_string()),
             ForeignValue::Null | ForeignValue::Bytes(_) => None,
         };
-        let at = written.ok_or_else(|| self.wrong(column, "a time"))?.in_zone(clock.zone);
-        if ClockWindow::default().holds(at, clock.now, clock.now) {
-            return Ok(at);
-        }
-        Err(self.fault(column, format!("the hub believes times of the last ten years alone, not {at}")))
+        Ok(written.ok_or_else(|| self.wrong(column, "a time"))?.in_zone(zone))
     }
 }
+
+/// The step between rows of one moment, in ns: the originals' times are no finer.
+pub const STEP_NS: i128 = 1_000;
 
 /// The names by which a column may be called: `dispositivo_id|device_id`. The first one is its own.
 pub fn names(column: &'static str) -> impl Iterator<Item = &'static str> {
@@ -187,25 +187,35 @@ pub fn names(column: &'static str) -> impl Iterator<Item = &'static str> {
 }
 
 impl SeedSample {
-    /// Readings of a device at this moment.
-    pub fn new(device: DeviceId, at: ReadingTime, readings: Vec<Reading>) -> Self {
-        let count = readings.len();
-        let readings = readings.into_iter().map(reading).collect();
-        let body = [("sensor_readings", Json::Array(readings)), ("timestamp", at.to_string().into())];
-        Self { device, readings: count, body: body.into_iter().collect() }
+    /// Its lines, without their ends.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.readings.iter().map(|Reading { name, value, unit, quality_score }| {
+            let members = [
+                ("device_id", Some(self.device.as_str().into())),
+                ("timestamp", Some(self.at.to_string().into())),
+                ("sensor_type", Some(Json::String(name.clone()))),
+                ("value", Some(value.clone().into())),
+                ("unit", unit.clone().map(Json::String)),
+                ("quality_score", quality_score.map(|score| i64::from(score).into())),
+            ];
+            let given = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            Json::from(given.collect::<Object>()).to_string()
+        })
     }
 }
 
-fn reading(Reading { name, value, unit, quality_score }: Reading) -> Json {
-    let mut object: Object =
-        [("sensor_type", Json::String(name)), ("value", value.into())].into_iter().collect();
-    if let Some(unit) = unit {
-        object.insert("unit", Json::String(unit));
+impl MomentBook {
+    /// The moment of a row of `what` whose own time is `at`: `step_ns` behind the row before, where that has the same.
+    pub fn moment(&mut self, what: &str, at: ReadingTime, step_ns: i128) -> ReadingTime {
+        let given = match self.last.get(what) {
+            Some((own, given)) if *own == at => {
+                ReadingTime::from_nanos(given.nanos() + step_ns).unwrap_or(*given)
+            }
+            _ => at,
+        };
+        self.last.insert(what.to_owned(), (at, given));
+        given
     }
-    if let Some(score) = quality_score {
-        object.insert("quality_score", i64::from(score).into());
-    }
-    object.into()
 }
 
 impl MappedRows {

@@ -1,5 +1,6 @@
 //! The systems that a file may be of, and how each is told from the others.
 
+use chrono_tz::Tz;
 use clap::ValueEnum;
 use twinhub_domain::DeviceId;
 use twinhub_store::foreign::ForeignTable;
@@ -9,7 +10,7 @@ use super::dispositivos::DispositivosSeed;
 use super::flask_dashboard::FlaskDashboardSeed;
 use super::iamis::IamisSeed;
 use super::iot_controller::IotControllerSeed;
-use super::row::{MappedRows, SeedClock, SeedRow, names};
+use super::row::{MappedRows, SeedRow, names};
 
 /// A system whose file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,14 +101,14 @@ impl SeedNumber {
         }
     }
 
-    /// The reader of its rows.
-    pub fn reader(self, clock: SeedClock, sensor_data_device: DeviceId) -> Box<dyn Seed> {
+    /// The reader of its rows. Times that name no zone are of `zone`.
+    pub fn reader(self, zone: Tz, sensor_data_device: DeviceId) -> Box<dyn Seed> {
         match self {
-            Self::FlaskDashboard => Box::new(FlaskDashboardSeed::new(clock)),
-            Self::Iamis => Box::new(IamisSeed::new(clock, sensor_data_device)),
-            Self::CloudBackend => Box::new(CloudBackendSeed::new(clock)),
-            Self::Dispositivos => Box::new(DispositivosSeed::new(clock)),
-            Self::IotController => Box::new(IotControllerSeed::new(clock)),
+            Self::FlaskDashboard => Box::new(FlaskDashboardSeed::new(zone)),
+            Self::Iamis => Box::new(IamisSeed::new(zone, sensor_data_device)),
+            Self::CloudBackend => Box::new(CloudBackendSeed::new(zone)),
+            Self::Dispositivos => Box::new(DispositivosSeed::new(zone)),
+            Self::IotController => Box::new(IotControllerSeed::new(zone)),
         }
     }
 }
