@@ -113,7 +113,8 @@ impl DispositivosSeed {
             quality_score: None,
         }));
         if readings.is_empty() {
-            return Err(row.fault("", "there is neither a reading nor a state in it"));
+            into.empty(row, "there is neither a reading nor a state in it");
+            return Ok(());
         }
         let at = self.moments.moment(device.as_str(), at, STEP_NS);
         into.add(row, SeedDocument::Sample(SeedSample { device, at, readings }));

@@ -214,7 +214,8 @@ impl IotControllerSeed {
             }
         }
         if readings.is_empty() {
-            return Err(row.fault("", "there is nothing in it"));
+            into.empty(row, "there is nothing in it");
+            return Ok(());
         }
         let device = self.devices.of_reading(row, "device_id", DEVICES, into)?;
         let at = self.moments.moment(device.as_str(), at, STEP_NS);

@@ -163,7 +163,7 @@ impl<'a> SeedRow<'a> {
     pub fn json(&self, column: &'static str) -> Result<Option<Json>, CellFault> {
         let Some(text) = self.text(column)? else { return Ok(None) };
         let parsed = Json::parse(text.as_bytes());
-        parsed.map(Some).map_err(|error| self.fault(column, format!("expected JSON: {error}")))
+        parsed.map(Some).map_err(|error| self.fault(column, error.to_string()))
     }
 
     /// The moment of a cell; one that names no zone is of `zone`.
@@ -222,6 +222,13 @@ impl MappedRows {
     /// Adds what a row becomes.
     pub fn add(&mut self, row: &SeedRow<'_>, document: SeedDocument) {
         self.documents.push((row.rowid(), document));
+    }
+
+    /// A row has nothing in it that can be taken over: told, unless its cells were.
+    pub fn empty(&mut self, row: &SeedRow<'_>, reason: &str) {
+        if !self.faults.last().is_some_and(|fault| fault.rowid == row.rowid()) {
+            self.faults.push(row.fault("", reason));
+        }
     }
 
     /// The value of a cell that a row can do without; none, and told, where it is at fault.
