@@ -27,7 +27,9 @@ impl OldSystem {
         let folder = TempDir::with_prefix("twinhub-old-").unwrap();
         let path = folder.path().join(name);
         let program = Connection::open(&path).unwrap();
-        program.execute_batch(&format!("PRAGMA journal_mode = WAL; {tables}")).unwrap();
+        program
+            .execute_batch(&format!("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = OFF; {tables}"))
+            .unwrap();
         Self { _folder: folder, path, program }
     }
 

@@ -52,7 +52,7 @@ pub struct MappedRows {
     /// Each with the number of its row.
     pub documents: Vec<(i64, SeedDocument)>,
     pub faults: Vec<CellFault>,
-    /// What is other here than there, and no fault.
+    /// Differences between there and here that are no faults.
     pub notes: Vec<String>,
 }
 
@@ -226,7 +226,7 @@ impl MappedRows {
 
     /// A row has nothing in it that can be taken over: told, unless its cells were.
     pub fn empty(&mut self, row: &SeedRow<'_>, reason: &str) {
-        if !self.faults.last().is_some_and(|fault| fault.rowid == row.rowid()) {
+        if self.faults.last().is_none_or(|fault| fault.rowid != row.rowid()) {
             self.faults.push(row.fault("", reason));
         }
     }

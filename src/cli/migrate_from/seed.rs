@@ -85,7 +85,7 @@ impl SeedNumber {
         let has = |table: &'static str, wanted: &[&str], without: &[&str]| {
             find(tables, table).is_some_and(|table| {
                 let is_there = |name: &&str| column(table, name).is_some();
-                wanted.iter().all(|name| is_there(name)) && !without.iter().any(|name| is_there(name))
+                wanted.iter().all(is_there) && !without.iter().any(is_there)
             })
         };
         match self {

@@ -1,4 +1,4 @@
-//! What rows become, on its way into the hub. Each of the requests may come twice: what is there stays as it is.
+//! Mapped rows on their way into the hub. Each of the requests may come twice: what is there stays as it is.
 
 use std::time::Duration;
 
