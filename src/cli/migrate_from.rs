@@ -117,6 +117,9 @@ async fn migrate(args: &MigrateFromArgs, opened: OpenedFile, mut sender: SeedSen
     line(&format!("{} is of {}", args.file.display(), number.as_str()))?;
     let mut seed = number.reader(args.timezone, args.sensor_data_device.0.clone());
     tell_left(&*seed, &tables, &mut sender.report);
+    if number == SeedNumber::Iamis {
+        sender.check_numbers(&args.sensor_data_device.0).await?;
+    }
     let planned = seed.tables().iter().filter_map(|plan| Some((plan, find(&tables, plan.name)?)));
     let planned: Vec<_> = planned.collect();
     let all: u64 = planned.iter().map(|(_, table)| table.rows).sum();

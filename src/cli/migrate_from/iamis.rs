@@ -16,6 +16,11 @@ static TABLES: [SeedTable; 1] = [SeedTable {
     left: &[],
 }];
 
+/// The tag of a device whose first readings were taken over: those of now are numbered behind them.
+pub const TAG: &str = "migrated_from";
+/// Its value.
+pub const TAGGED: &str = "001";
+
 /// The reader of its rows.
 pub struct IamisSeed {
     zone: Tz,
@@ -49,10 +54,13 @@ impl IamisSeed {
         };
         if !self.is_made {
             self.is_made = true;
-            let line: Object =
-                [("device_id", Json::from(self.device.as_str())), ("name", "Sensor data".into())]
-                    .into_iter()
-                    .collect();
+            let tags: Object = [(TAG, Json::from(TAGGED))].into_iter().collect();
+            let members = [
+                ("device_id", self.device.as_str().into()),
+                ("name", "Sensor data".into()),
+                ("tags", tags.into()),
+            ];
+            let line: Object = members.into_iter().collect();
             into.add(row, SeedDocument::Device(line));
         }
         let reading = |name: &str, value, unit: Option<&str>| Reading {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use serde_json::Value;
-use twinhub_domain::{Json, Object};
+use serde_json::{Value, json};
+use twinhub_domain::{DeviceId, Json, Object};
+use twinhub_mqtt::dialects::iamis::is_hubs_own;
 
+use super::iamis::{TAG, TAGGED};
 use super::report::{DocumentKind, MigrationReport};
 use super::row::{CellFault, MappedRows, SeedDocument, SeedSample};
 use crate::cli::remote::{Method, Remote, refused};
@@ -14,6 +16,7 @@ use crate::cli::remote::{Method, Remote, refused};
 const MOST_FIELDS: usize = 8;
 /// Fields without which a device is none.
 const NEEDED: [&str; 2] = ["device_id", "name"];
+const JSON: &str = "application/json";
 /// Lines of a refusal that are listed, the most that may be.
 const DETAILS: usize = 100_000;
 /// The pauses, and their number, while the hub is busy or does not take anything in.
@@ -176,7 +179,7 @@ impl SeedSender {
         };
         let number = body.get("id").filter(|_| kind == DocumentKind::Devices).cloned();
         let text = Json::from(body).to_string();
-        let (status, answer) = ask(hub, path, "application/json", text).await?;
+        let (status, answer) = ask(hub, path, JSON, text).await?;
         match status {
             201 => {
                 self.report.count(kind, 1, 0);
@@ -195,6 +198,32 @@ impl SeedSender {
         Ok(())
     }
 
+    /// Sees to it that readings of seed 001 come before all others of their device: their numbers lead from each to the one
+    /// before, and those that the hub has given begin with 1.
+    ///
+    /// # Errors
+    /// The hub has numbered readings of its own; or it is not there, or says no.
+    pub async fn check_numbers(&self, device: &DeviceId) -> Result<()> {
+        let Some(hub) = &self.hub else { return Ok(()) };
+        let path = format!("/api/devices/{device}");
+        let (status, twin) = hub.answer(Method::GET, &format!("{path}/twin"), JSON, Vec::new()).await?;
+        if status == 404 || twin["tags"][TAG] == TAGGED {
+            return Ok(());
+        }
+        if status != 200 {
+            return Err(said_no(status, &twin));
+        }
+        let numbered = twin["reported"].as_object().into_iter().flatten();
+        if numbered.into_iter().any(|(name, _)| is_hubs_own(name)) {
+            bail!(
+                "sensors have spoken to the hub already, so readings of before cannot be numbered before theirs: \
+                 take them over into a device of another name, with --sensor-data-device"
+            );
+        }
+        let tag = json!({ "tags": { TAG: TAGGED } });
+        hub.send_json(Method::PATCH, &path, Some(&tag)).await.map(drop)
+    }
+
     /// The dashboard of seed 001, where the hub has none yet.
     ///
     /// # Errors
@@ -210,7 +239,7 @@ impl SeedSender {
             self.report.count(kind, 0, 1);
             return Ok(());
         }
-        let (status, answer) = ask(hub, "/api/layout", "application/json", text).await?;
+        let (status, answer) = ask(hub, "/api/layout", JSON, text).await?;
         if status == 200 {
             self.report.count(kind, 1, 0);
             return Ok(());

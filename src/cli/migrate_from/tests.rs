@@ -139,7 +139,7 @@ fn rows_of_iamis() {
             ],
         )],
         &[
-            r#"1: device {"device_id":"sensor-data","name":"Sensor data"}"#,
+            r#"1: device {"device_id":"sensor-data","name":"Sensor data","tags":{"migrated_from":"001"}}"#,
             "1: sensor-data 2026-01-01T12:00:01.500Z temperature=22.5°C temperature#gap=false temperature#id=1",
             "2: sensor-data 2026-01-01T12:00:02.000Z humidity=40% humidity#gap=false humidity#id=2",
             "3: sensor-data 2026-01-01T12:00:03.500Z temperature=23.0°C temperature#gap=2000 temperature#id=5",

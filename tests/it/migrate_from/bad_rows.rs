@@ -107,12 +107,34 @@ async fn files_that_are_none_are_told() {
         assert_eq!(told.lines().count(), 1, "{told}");
     }
     assert!(!none.exists());
-    let away = run(&["migrate-from", old.file(), "--url", "http://127.0.0.1:1"], &[]).await;
-    assert_eq!(away.status.code(), Some(0), "an empty file needs no hub");
     old.sql("INSERT INTO sensor_data VALUES (1, 't', 1, '', '2026-01-01 00:00:00')");
     let away = run(&["migrate-from", old.file(), "--url", "http://127.0.0.1:1"], &[]).await;
     let told = String::from_utf8(away.stderr).unwrap();
     assert!(away.status.code() == Some(1) && told.contains("no hub answers at http://127.0.0.1:1"), "{told}");
+}
+
+/// They would stand in the history, and the route of the original would never come to them.
+#[tokio::test]
+async fn readings_with_numbers_do_not_come_behind_those_of_the_hub() {
+    let old = OldSystem::new("old.db", READINGS);
+    old.sql("INSERT INTO sensor_data VALUES (1, 't', 1, '', '2026-01-01 00:00:00')");
+    let hub = Installation::new().start().await;
+    hub.post("/sensor-data/", &json!({ "sensor_type": "t", "value": 2, "unit": "x" })).await;
+    let before = everything(&hub).await;
+    let (code, told) = migrate(&hub, &old.path, &[]).await;
+    assert!(code == 1 && told.contains("--sensor-data-device"), "{told}");
+    assert_eq!(everything(&hub).await, before);
+    let (code, told) = migrate(&hub, &old.path, &["--sensor-data-device", "before"]).await;
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(hub.json("/api/devices/before/data?sensor_type=t").await[0]["value"], json!(1.0));
+
+    // A device that somebody made, and that nobody has heard, takes them.
+    hub.post("/api/devices", &json!({ "device_id": "made", "name": "Made" })).await;
+    for _ in 0..2 {
+        let (code, told) = migrate(&hub, &old.path, &["--sensor-data-device", "made"]).await;
+        assert_eq!(code, 0, "{told}");
+    }
+    assert_eq!(hub.json("/api/devices/made").await["name"], "Made");
 }
 
 #[tokio::test]

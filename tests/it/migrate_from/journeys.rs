@@ -154,12 +154,13 @@ async fn the_flask_iot_backend_lists_its_dispositivos() {
          INSERT INTO dispositivo VALUES
              (1, 'TMP0603IF1WD', 'Sensor Temp', 'sensor', 'T-01', 'Termómetro', 'activo', '{\"temp\": 23.4}',
                  '{\"modo\": \"manual\", \"encendido\": true}', 1),
-             (2, 'LUZ 7', NULL, NULL, NULL, NULL, 'inactivo', '{}', NULL, 0);
+             (5, 'LUZ 7', NULL, NULL, NULL, NULL, 'inactivo', '{}', NULL, 0);
          INSERT INTO estado_log VALUES (1, 1, 'inactivo', '{\"temp\": 21.5}', '2026-01-01 12:00:00.000000'),
              (2, 1, 'activo', '{\"temp\": 23.4}', '2026-01-01 12:01:00.000000');",
     );
     let hub = Installation::new().start().await;
-    migrate_twice(&hub, &old, &[], 0).await;
+    let told = migrate_twice(&hub, &old, &[], 0).await;
+    assert!(told.contains("the device with the id 5 has the id 2 here"), "{told}");
     let listed = hub.json("/dispositivos").await;
     let expected = json!({ "id": 1, "serial_number": "TMP0603IF1WD", "nombre": "Sensor Temp", "tipo": "sensor",
         "modelo": "T-01", "descripcion": "Termómetro", "estado": "activo", "parametros": { "temp": 23.4 },
