@@ -1,5 +1,9 @@
 //! Rows of each system, and what they become.
 
+use std::collections::BTreeSet;
+
+use clap::ValueEnum as _;
+use proptest::prelude::*;
 use twinhub_domain::{DeviceId, Json, Reading, ReadingTime};
 use twinhub_store::foreign::{ForeignRow, ForeignValue};
 
@@ -352,19 +356,56 @@ fn the_tables_say_whose_they_are() {
     check(&[], None);
 }
 
-proptest::proptest! {
+/// A cell as a file may have it: of any kind, and now and then what its column wants.
+fn any_cell() -> impl Strategy<Value = ForeignValue> {
+    prop_oneof![
+        Just(NULL),
+        any::<i64>().prop_map(i),
+        (0_i64..3).prop_map(i),
+        any::<f64>().prop_map(r),
+        ".*".prop_map(ForeignValue::Text),
+        "[a-c]".prop_map(ForeignValue::Text),
+        prop::sample::select(vec!["2026-01-01 12:00:00", "{\"t\": 1}", "[]", "{", "activo", "-1e400"])
+            .prop_map(t),
+        (0_usize..9).prop_map(ForeignValue::Bytes),
+    ]
+}
+
+proptest! {
+    /// Whatever stands in the cells of a row, it becomes something or is told: none is lost in silence.
+    #[test]
+    fn no_row_is_lost_in_silence(
+        rows in prop::collection::vec(prop::collection::vec(any_cell(), 10), 1..12),
+        zone in prop::sample::select(vec![Tz::UTC, Tz::Europe__Berlin, Tz::America__New_York]),
+    ) {
+        for number in SeedNumber::value_variants() {
+            let mut seed = number.reader(zone, DeviceId::parse("sensor-data").unwrap());
+            for plan in seed.tables() {
+                let mut into = MappedRows::default();
+                for (rowid, values) in (1..).zip(&rows) {
+                    let row = ForeignRow { rowid, values: values.clone() };
+                    seed.map(plan.name, &SeedRow::new(plan.columns, &row), &mut into);
+                }
+                seed.end(plan.name, &mut into);
+                let seen: BTreeSet<i64> =
+                    into.documents.iter().map(|(rowid, _)| *rowid).chain(into.faults.iter().map(|fault| fault.rowid)).collect();
+                prop_assert_eq!(seen.len(), rows.len(), "{} {}: {:?}", number.as_str(), plan.name, into);
+            }
+        }
+    }
+
     /// Rows of one thing never share a moment with the row before, and keep their order; the others keep their time.
     #[test]
-    fn each_row_has_a_moment_of_its_own(seconds in proptest::collection::vec(0_u8..4, 1..40)) {
+    fn each_row_has_a_moment_of_its_own(seconds in prop::collection::vec(0_u8..4, 1..40)) {
         let (mut book, mut again) = (MomentBook::default(), MomentBook::default());
         let mut last: Option<(u8, ReadingTime)> = None;
         for second in seconds {
             let at = ReadingTime::parse(&format!("2026-01-01T12:00:0{second}Z")).unwrap();
             let given = book.moment("a", at, STEP_NS);
-            proptest::prop_assert_eq!(again.moment("a", at, STEP_NS), given, "the same rows, the same moments");
+            prop_assert_eq!(again.moment("a", at, STEP_NS), given, "the same rows, the same moments");
             match last {
-                Some((before, moment)) if before == second => proptest::prop_assert!(given > moment),
-                _ => proptest::prop_assert_eq!(given, at),
+                Some((before, moment)) if before == second => prop_assert!(given > moment),
+                _ => prop_assert_eq!(given, at),
             }
             last = Some((second, given));
         }
