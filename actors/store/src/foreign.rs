@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 /// The time that the other program may keep the file locked; its own commits take milliseconds.
 const BUSY: Duration = Duration::from_secs(30);
@@ -49,6 +49,11 @@ pub enum ForeignError {
     Open(#[source] rusqlite::Error),
     #[error("it is no SQLite database, or cannot be read")]
     Look(#[source] rusqlite::Error),
+    /// SQLite keeps an index of the write-ahead log beside the file, for those who read it, too.
+    #[error(
+        "its folder cannot be written, where SQLite needs a file beside it: copy it, and its -wal, into another"
+    )]
+    Folder(#[source] rusqlite::Error),
     #[error("its table `{table}` cannot be read")]
     Table {
         table: String,
@@ -77,7 +82,7 @@ impl ForeignDatabase {
     pub fn tables(&self) -> Result<Vec<ForeignTable>, ForeignError> {
         let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
             ORDER BY name";
-        let names = texts(&self.sql, names, []).map_err(ForeignError::Look)?;
+        let names = texts(&self.sql, names, []).map_err(ForeignError::of_look)?;
         let table = |name: String| {
             let columns = texts(&self.sql, "SELECT name FROM pragma_table_info(?1)", [&name])?;
             let count = format!("SELECT count(*) FROM {}", quoted(&name));
@@ -125,6 +130,15 @@ fn texts(sql: &Connection, query: &str, bound: impl rusqlite::Params) -> rusqlit
 /// A name as SQL has it.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl ForeignError {
+    fn of_look(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Self::Folder(error),
+            _ => Self::Look(error),
+        }
+    }
 }
 
 impl ForeignValue {
@@ -191,5 +205,8 @@ mod tests {
         std::fs::write(&path, "this is no database, however long the text may be that is in it").unwrap();
         let opened = ForeignDatabase::open(&path).unwrap();
         assert!(matches!(opened.tables(), Err(ForeignError::Look(_))));
+        let read_only_folder = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY_DIRECTORY);
+        let error = rusqlite::Error::SqliteFailure(read_only_folder, None);
+        assert!(matches!(ForeignError::of_look(error), ForeignError::Folder(_)));
     }
 }
