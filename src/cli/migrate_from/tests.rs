@@ -372,7 +372,7 @@ fn any_cell() -> impl Strategy<Value = ForeignValue> {
 }
 
 proptest! {
-    /// Whatever stands in the cells of a row, it becomes something or is told: none is lost in silence.
+    /// A row with any cells becomes something or is told: none is lost in silence.
     #[test]
     fn no_row_is_lost_in_silence(
         rows in prop::collection::vec(prop::collection::vec(any_cell(), 10), 1..12),
