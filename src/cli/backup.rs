@@ -1,16 +1,16 @@
 //! `twinhub backup`, `restore` and `verify`: all that a hub keeps, in one file and back.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 use twinhub_actors::clock::HubClock;
 use twinhub_domain::Clock as _;
 
 use crate::backup::{self, BackupError, BackupManifest, BackupSource, Restored, Verified};
 use crate::cli::print;
 use crate::cli::rules::CommandFailed;
+use crate::cli::work_bar::WorkBar;
 use crate::config::{Config, Options};
 use crate::startup::private;
 
@@ -146,30 +146,5 @@ fn failed(error: BackupError) -> CommandFailed {
         | BackupError::NoBackup { .. }
         | BackupError::Newer { .. } => CommandFailed::Misused(error.into()),
         error => CommandFailed::Broke(error.into()),
-    }
-}
-
-/// A bar on a terminal that shows how far the work is; nothing elsewhere.
-struct WorkBar(ProgressBar);
-
-impl WorkBar {
-    fn new() -> Self {
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {percent} %, {eta} to go");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        Self(bar.with_style(style))
-    }
-
-    fn tell(&self, work: &'static str, done: u64, all: u64) {
-        if self.0.message() != work {
-            self.0.set_message(work);
-            self.0.reset_eta();
-        }
-        self.0.set_length(all);
-        self.0.set_position(done.min(all));
-    }
-
-    fn end(&self) {
-        self.0.finish_and_clear();
     }
 }

@@ -9,11 +9,13 @@ pub mod doctor;
 pub mod files;
 pub mod jobs;
 pub mod migrate;
+pub mod migrate_from;
 pub mod mqtt;
 pub mod pair;
 pub mod remote;
 pub mod rules;
 pub mod simulate;
+mod work_bar;
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -32,6 +34,7 @@ use self::devices::DevicesArgs;
 use self::doctor::DoctorArgs;
 use self::files::{FilesArgs, help};
 use self::jobs::JobsArgs;
+use self::migrate_from::MigrateFromArgs;
 use self::mqtt::MqttArgs;
 use self::pair::PairArgs;
 use self::rules::{CommandFailed, RulesArgs};
@@ -102,6 +105,8 @@ enum CliCommand {
     Doctor(Box<DoctorArgs>),
     /// See or bring up to date the tables of the database
     Migrate(MigrateArgs),
+    /// Take over the database of another system: its devices, readings, rules and layout
+    MigrateFrom(Box<MigrateFromArgs>),
     /// Print the value of every option, and its source
     ///
     /// It takes the options of `serve`, reads the environment and the file as that does, and prints TOML: as a
@@ -196,6 +201,10 @@ pub fn run() -> ExitCode {
             Err(failed) => Err(failed),
         },
         CliCommand::Migrate(args) => run_migrate(args),
+        CliCommand::MigrateFrom(args) => match ended(async_main(migrate_from::run(*args))) {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
         CliCommand::Config(options) => print_config(*options, &matches),
         CliCommand::Openapi => print(&format!("{:#}", api::openapi())).map_err(|error| (FAILED, error)),
         CliCommand::Asyncapi => print(&format!("{:#}", live::asyncapi())).map_err(|error| (FAILED, error)),

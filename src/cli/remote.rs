@@ -262,6 +262,28 @@ impl Remote {
         response.json().await.context("the hub's answer makes no sense")
     }
 
+    /// A request with a body of this type: the status and the answer, null where it is no JSON, also where the hub says
+    /// no.
+    ///
+    /// # Errors
+    /// The hub is not there, or does not know who asks.
+    pub async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        media_type: &str,
+        body: Vec<u8>,
+    ) -> Result<(u16, Value)> {
+        let request = self.request(method, path).header("Content-Type", media_type).body(body);
+        let response = request.send().await.with_context(|| self.no_answer())?;
+        let status = response.status().as_u16();
+        if status == 401 && self.token.is_none() {
+            return Err(self.asks_who());
+        }
+        let text = response.text().await.context("the hub broke off")?;
+        Ok((status, serde_json::from_str(&text).unwrap_or_default()))
+    }
+
     /// A GET of a file, piece by piece; and what the hub warns of.
     ///
     /// # Errors
@@ -282,6 +304,10 @@ impl Remote {
         format!("no hub answers at {}{more}", self.url)
     }
 
+    fn asks_who(&self) -> anyhow::Error {
+        anyhow!("the hub at {} asks who you are: give a key with --token or TWINHUB_TOKEN", self.url)
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.with_context(|| self.no_answer())?;
         let status = response.status();
@@ -289,7 +315,7 @@ impl Remote {
             return Ok(response);
         }
         if status.as_u16() == 401 && self.token.is_none() {
-            bail!("the hub at {} asks who you are: give a key with --token or TWINHUB_TOKEN", self.url);
+            return Err(self.asks_who());
         }
         let text = response.text().await.unwrap_or_default();
         let problem = serde_json::from_str::<Value>(&text).unwrap_or_default();

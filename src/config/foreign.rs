@@ -120,7 +120,10 @@ impl ForeignEnvironment {
         let is_said = given || (in_file && !self.set.contains_key("DATABASE_URL"));
         let (name, url) = self.first(&["DATABASE_URL", "DB_URL"], is_said)?;
         let url = match of_another_program(&url) {
-            Some(why) => Err(format!("{why}, which is left alone: say --database for one of this hub")),
+            Some(why) => Err(format!(
+                "{why}, which is left alone: say --database for one of this hub; `twinhub migrate-from FILE` takes over \
+                 what a system with routes here has in its own"
+            )),
             None => Ok(url),
         };
         self.note("database", name.into(), url)

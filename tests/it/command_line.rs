@@ -36,6 +36,7 @@ const RUN: &[(&str, &str, &str)] = &[
     ("backup", "backup.rs", "other_files_are_neither_overwritten_nor_taken_for_backups"),
     ("restore", "backup.rs", "other_files_are_neither_overwritten_nor_taken_for_backups"),
     ("verify", "backup.rs", "other_files_are_neither_overwritten_nor_taken_for_backups"),
+    ("migrate-from", "migrate_from/bad_rows.rs", "files_that_are_none_are_told"),
     ("migrate status", "command_line.rs", "tables_are_made_and_their_steps_listed"),
     ("migrate up", "command_line.rs", "tables_are_made_and_their_steps_listed"),
     ("user add", "sign_in/commands.rs", "people_and_keys_are_managed_while_no_hub_runs"),
@@ -134,7 +135,9 @@ fn what_the_readme_shows_can_be_typed() {
         let mut command = &top;
         let mut words = shown.split_whitespace().skip(1);
         while let Some(word) = words.next() {
-            if command.has_subcommands() && word.chars().all(|c| c.is_ascii_lowercase()) {
+            let is_name = word.starts_with(|c: char| c.is_ascii_lowercase())
+                && word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            if command.has_subcommands() && is_name {
                 let next = command.find_subcommand(word);
                 command = next.unwrap_or_else(|| panic!("`{shown}`: there is no command `{word}`"));
             } else if let Some(option) = word.strip_prefix("--").filter(|option| *option != "help") {

@@ -2,7 +2,6 @@
 
 mod data;
 mod errors;
-mod import;
 mod layout;
 mod mqtt;
 mod page;

@@ -45,6 +45,7 @@ mod key_rotation;
 mod killed;
 mod lifecycle;
 mod limits;
+mod migrate_from;
 mod mosquitto_files;
 mod mqtt_hub;
 mod nanoseconds;

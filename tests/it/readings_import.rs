@@ -1,5 +1,6 @@
 //! Readings come in from a file, of any age, and are no word of a device.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use flate2::Compression;
@@ -264,4 +265,32 @@ async fn an_import_reaches_the_devices_that_its_caller_sees() {
 fn said(refused: &Value) -> String {
     let text = |name: &str| refused[name].as_str().unwrap_or("-").to_owned();
     format!("{} {} {}", refused["line"], text("field"), text("code"))
+}
+
+/// What reads messages back, such as the dialects of other systems, finds all of each in one event.
+#[tokio::test]
+async fn readings_of_a_moment_stay_together() {
+    let hub = Installation::new().start().await;
+    let mut lines = String::new();
+    for message in 0..3_000_i64 {
+        for name in 0..7 {
+            let at = 1_767_268_800_000 + message;
+            lines += &format!(
+                "{{\"device_id\":\"a\",\"timestamp\":{at},\"sensor_type\":\"p{name}\",\"value\":1}}\n"
+            );
+        }
+    }
+    let report = import(&hub, "", "application/x-ndjson", lines).await;
+    assert_eq!(counted(&report), "21000 stored, 0 known, 0 refused of 21000");
+    let mut places: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for page in 1..=3 {
+        let readings = hub.json(&format!("/api/devices/a/data?order=asc&limit=10000&page={page}")).await;
+        for reading in readings.as_array().unwrap() {
+            let at = reading["timestamp"].as_str().unwrap().to_owned();
+            places.entry(at).or_default().insert(reading["seq"].as_u64().unwrap());
+        }
+    }
+    assert_eq!(places.len(), 3_000);
+    let parted: Vec<_> = places.iter().filter(|(_, places)| places.len() > 1).collect();
+    assert!(parted.is_empty(), "{parted:?}");
 }

@@ -12,6 +12,7 @@ pub mod codec;
 #[cfg(test)]
 mod contract;
 mod fleet;
+pub mod foreign;
 pub mod history;
 pub mod layers;
 pub mod memory;

@@ -32,6 +32,8 @@ pub struct GatheredReadings {
     devices: HashMap<DeviceId, Vec<(u64, ReadingRow)>>,
     count: usize,
     first_line: Option<u64>,
+    /// The device and the time of the last row.
+    last: Option<(DeviceId, ReadingTime)>,
 }
 
 /// The outcome of gathered rows.
@@ -57,6 +59,7 @@ impl GatheredReadings {
     pub fn add(&mut self, line: u64, row: ReadingRow) {
         self.first_line.get_or_insert(line);
         self.count += 1;
+        self.last = Some((row.device.clone(), row.at));
         match self.devices.get_mut(&row.device) {
             Some(rows) => rows.push((line, row)),
             None => drop(self.devices.insert(row.device.clone(), vec![(line, row)])),
@@ -66,6 +69,13 @@ impl GatheredReadings {
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// Are there `most` rows, and is `next` of another moment than the last of them? Those of a moment are one event, as
+    /// the message was that they came with; as long as they are not as many again.
+    pub fn is_full(&self, most: usize, next: &ReadingRow) -> bool {
+        let goes_on = self.last.as_ref().is_some_and(|(device, at)| (device, *at) == (&next.device, next.at));
+        self.count >= most && (!goes_on || self.count >= 2 * most)
     }
 
     /// The line of the first row.
@@ -142,7 +152,7 @@ impl ImportedDevice {
         }
         let mut rows = std::mem::take(&mut self.rows);
         while !rows.is_empty() {
-            let later = rows.split_off(rows.len().min(IN_AN_INPUT));
+            let later = rows.split_off(rows_of_input(&rows));
             let these = std::mem::replace(&mut rows, later);
             self.deliver(these, access, options, &mut outcome).await;
             if outcome.outage.is_some() {
@@ -236,6 +246,17 @@ impl ImportedDevice {
     fn refused(&self, line: u64, error: ApiError) -> RefusedRow {
         RefusedRow { line, device: self.device.to_string(), fault: error.into() }
     }
+}
+
+/// The number of the first rows that go in one input: all that there is room for, up to the end of a moment where one ends
+/// among them.
+fn rows_of_input(rows: &[(u64, ReadingRow)]) -> usize {
+    let at = |index: usize| rows.get(index).map(|(_, row)| row.at);
+    if rows.len() <= IN_AN_INPUT {
+        return rows.len();
+    }
+    let ends = |count: &usize| at(*count) != at(count - 1);
+    (1..=IN_AN_INPUT).rev().find(ends).unwrap_or(IN_AN_INPUT)
 }
 
 /// The rows, which are in the order of their times, as readings of one moment each.

@@ -74,17 +74,13 @@ impl ReadingsImport {
     {
         while self.report.broken_off.is_none() {
             match rows.next().await {
-                Ok(Some(row)) => self.take(row),
+                Ok(Some(row)) => self.take(row).await,
                 Ok(None) => break,
                 Err(RowsEnd::Unreadable(fault)) => return Err(fault),
                 Err(RowsEnd::BrokenOff(error)) => {
                     let line = rows.reader.line();
                     self.report.broken_off = Some(BrokenOff { line, error });
                 }
-            }
-            if self.gathered.len() >= AT_ONCE {
-                self.settle().await;
-                self.store();
             }
             if self.report.lines.is_multiple_of(IN_A_TURN) {
                 tokio::task::yield_now().await;
@@ -103,7 +99,7 @@ impl ReadingsImport {
         self.gathered.first_line().is_some_and(|first| line <= first)
     }
 
-    fn take(&mut self, FileRow { line, fields }: FileRow) {
+    async fn take(&mut self, FileRow { line, fields }: FileRow) {
         self.report.lines += 1;
         let row = match fields {
             Ok(row) => row,
@@ -111,7 +107,13 @@ impl ReadingsImport {
         };
         let id = row.get(READINGS.key).and_then(Json::as_str).map(str::to_owned);
         match ReadingRow::read(row, self.window) {
-            Ok(row) => self.gathered.add(line, row),
+            Ok(row) => {
+                if self.gathered.is_full(AT_ONCE, &row) {
+                    self.settle().await;
+                    self.store();
+                }
+                self.gathered.add(line, row);
+            }
             Err(fault) => self.refuse(line, id, fault),
         }
     }

@@ -125,7 +125,7 @@ impl CloudReading {
 
     /// It as readings of the twin.
     #[must_use]
-    pub(super) fn into_readings(self, device: &DeviceId) -> Vec<Reading> {
+    pub fn into_readings(self, device: &DeviceId) -> Vec<Reading> {
         let Self { sensor_type, sensor_id, value, unit, origin, source_protocol, anomaly, raw, topic } = self;
         let own_id = Some(sensor_id).filter(|sensor_id| **sensor_id != *device.as_str());
         let reading = |end: &str, value: Scalar| Reading {

@@ -83,6 +83,12 @@ impl Dispositivo {
         }
         Ok(message)
     }
+
+    /// The measurements among the parameters.
+    #[must_use]
+    pub fn into_readings(self) -> Vec<Reading> {
+        self.readings
+    }
 }
 
 fn object(document: &mut Object, field: &str) -> Result<Option<Object>, PayloadError> {
