@@ -161,6 +161,17 @@ async fn devices_are_summed_up_together_and_apart() {
     assert_eq!(pumps[0]["previous"]["properties"], json!([]));
     let none = told("type=lamp").await;
     assert_eq!((&none["parts"][0]["devices"], &none["parts"][0]["properties"]), (&json!(0), &json!([])));
-    let wrong = hub.get("/api/statistics?by=colour").await;
-    assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    // A thousand minutes of each of eleven devices are too much for one answer, and of one they are not.
+    for number in 0..8 {
+        register(&hub, &format!("more-{number}"), "lamp").await;
+    }
+    let minutes = format!("from={NEW_YEAR}&to={}&interval=1m&by=device", NEW_YEAR + 60_000);
+    let one = hub.json(&format!("/api/statistics?{minutes}&type=fan")).await;
+    assert_eq!(one["parts"][0]["intervals"].as_array().unwrap().len(), 1_000);
+    for (query, field) in [("by=colour", "by"), (&minutes, "interval")] {
+        let wrong = hub.get(&format!("/api/statistics?{query}")).await;
+        assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        let wrong: Value = wrong.json().await.unwrap();
+        assert_eq!(wrong["field"], field, "{wrong}");
+    }
 }

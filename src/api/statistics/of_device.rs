@@ -25,7 +25,7 @@ use crate::http::reply;
 use crate::http::turns::TurnKind;
 
 /// Readings that are looked at one by one, for percentiles and gaps: with more there are none of these.
-const MOST_POINTS: u64 = 1_000_000;
+pub(super) const MOST_POINTS: u64 = 1_000_000;
 /// Comings and goings that are read at once, and at most: a device with more has no uptime.
 const EVENTS: usize = 1_000;
 const MOST_EVENTS: usize = 100_000;
@@ -156,19 +156,13 @@ async fn uptime(
         return Ok(None);
     }
     let query = EventQuery { device: Some(twin.number), kinds: vec![EventKind::Presence], ..event_query() };
-    let before = EventQuery { to: Some(from), limit: 1, newest_first: true, ..query.clone() };
-    let before = access.ask(FindEvents(before)).await??;
-    let status_of = |body: &EventBody| match body {
-        EventBody::Presence { status, .. } => Some(*status == Status::Online),
-        _ => None,
-    };
-    let mut online = before.first().and_then(|event| status_of(&event.event.body)).unwrap_or_default();
+    let mut online = was_online(access, twin, from, &query).await?;
     let (mut at, mut ms, mut since, mut read) = (began, 0, None, 0);
     loop {
         let page = EventQuery { from: Some(from), to: Some(to), since, limit: EVENTS, ..query.clone() };
         let events = access.ask(FindEvents(page)).await??;
         for event in &events {
-            let Some(next) = status_of(&event.event.body) else { continue };
+            let Some(next) = is_online(&event.event.body) else { continue };
             let then = event.event.at.floor().millis().clamp(at, ended);
             ms += if online { then - at } else { 0 };
             (at, online) = (then, next);
@@ -186,6 +180,33 @@ async fn uptime(
     #[expect(clippy::cast_precision_loss, reason = "a share to look at")]
     let share = ms as f64 / (ended - began) as f64;
     Ok(Some(share))
+}
+
+/// Whether the device was online at `from`. Comings and goings go after `keep-events`: where none is left from before, the
+/// first one since then changed what had been, and without any it is as it was.
+async fn was_online(
+    access: &Access,
+    twin: &Twin,
+    from: ReadingTime,
+    presence: &EventQuery,
+) -> Result<bool, ApiError> {
+    let before = EventQuery { to: Some(from), limit: 1, newest_first: true, ..presence.clone() };
+    let before = access.ask(FindEvents(before)).await??;
+    if let Some(online) = before.first().and_then(|event| is_online(&event.event.body)) {
+        return Ok(online);
+    }
+    let since = EventQuery { from: Some(from), limit: 1, ..presence.clone() };
+    let since = access.ask(FindEvents(since)).await??;
+    let changed_to = since.first().and_then(|event| is_online(&event.event.body));
+    Ok(changed_to.map_or(twin.presence.status == Status::Online, |online| !online))
+}
+
+/// Whether the device came; none where it is another event.
+fn is_online(body: &EventBody) -> Option<bool> {
+    match body {
+        EventBody::Presence { status, .. } => Some(*status == Status::Online),
+        _ => None,
+    }
 }
 
 fn event_query() -> EventQuery {

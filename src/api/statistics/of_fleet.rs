@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::AskedReadings;
 use super::figures::{PropertyFigures, figures};
-use super::of_device::{StretchFigures, length};
+use super::of_device::{MOST_POINTS, StretchFigures, length};
 use super::schema::{StatisticsAsked, StatisticsParted};
 use crate::api::devices::schema::Listing;
 use crate::api::files::export::{ExportPages, asked_devices};
@@ -28,8 +28,8 @@ use crate::http::warnings;
 const AT_ONCE: usize = 8;
 /// Parts of an answer at most.
 const MOST_PARTS: usize = 1_000;
-/// Readings that are looked at one by one, for percentiles: with more there are none.
-const MOST_POINTS: u64 = 1_000_000;
+/// Stretches of all parts of an answer at most: each is kept until the answer is whole.
+const MOST_STRETCHES: usize = 10_000;
 
 /// The statistics of devices.
 #[derive(Debug, Serialize, ToSchema)]
@@ -79,7 +79,7 @@ enum PartedBy {
     responses(
         (status = 200, description = "The statistics; `sort`, `page` and `limit` are not taken", body = FleetFigures,
             headers(("X-Warnings" = String, description = "As of `/api/devices`"))),
-        (status = 422, description = "A parameter makes no sense, or there are more than 1,000 parts", body = Problem),
+        (status = 422, description = "A parameter makes no sense, or there are more than 1,000 parts, or more than 10,000 stretches of them", body = Problem),
     )
 )]
 pub async fn get_statistics(
@@ -105,9 +105,26 @@ pub async fn get_statistics(
             return Err(bad("by", detail).into());
         }
     }
+    if parts.len().saturating_mul(asked.stretches().count()) > MOST_STRETCHES {
+        let detail = format!("makes more than {MOST_STRETCHES} stretches of all parts together");
+        return Err(bad("interval", detail).into());
+    }
+    let (of_period, each) = of_parts(&access, &parts, &asked).await?;
+    let mut of_previous = match asked.compared {
+        true => Some(of_parts(&access, &parts, &asked.before()).await?.0.into_iter()),
+        false => None,
+    };
     let mut told_parts = Vec::with_capacity(parts.len());
-    for (name, devices) in parts {
-        told_parts.push(part(&access, name, &devices, &asked).await?);
+    for ((name, devices), period) in parts.into_iter().zip(of_period) {
+        let mut intervals = Vec::new();
+        for (from, to) in asked.stretches() {
+            let asked = AskedReadings { from, to, ..asked.clone() };
+            intervals.push(stretch(&asked, &devices, together(&access, &devices, &asked, each).await?));
+        }
+        let StretchFigures { properties, .. } = period;
+        let previous = of_previous.as_mut().and_then(Iterator::next);
+        let devices = devices.len() as u64;
+        told_parts.push(PartFigures { name, devices, properties, intervals, previous });
     }
     let AskedReadings { from, to, .. } = asked;
     let mut response = HttpResponse::build(StatusCode::OK);
@@ -115,39 +132,35 @@ pub async fn get_statistics(
     Ok(reply::json_with(response, &FleetFigures { from, to, parts: told_parts }))
 }
 
-async fn part(
+/// The statistics of each part, and whether each reading was looked at for them: where all parts together have not too many.
+async fn of_parts(
     access: &Access,
-    name: String,
-    devices: &[DeviceNumber],
+    parts: &BTreeMap<String, Vec<DeviceNumber>>,
     asked: &AskedReadings,
-) -> Result<PartFigures, ApiError> {
-    let of = async |asked: AskedReadings| -> Result<StretchFigures, ApiError> {
-        let (from, to) = (asked.from, asked.to);
-        let series = series(access, devices, &asked).await?;
-        Ok(StretchFigures { from, to, properties: figures(series, length(from, to), devices.len() == 1) })
-    };
-    let previous = if asked.compared { Some(of(asked.before()).await?) } else { None };
-    let mut intervals = Vec::new();
-    for (from, to) in asked.stretches() {
-        intervals.push(of(AskedReadings { from, to, ..asked.clone() }).await?);
+) -> Result<(Vec<StretchFigures>, bool), ApiError> {
+    let (mut figures, mut readings) = (Vec::with_capacity(parts.len()), 0_u64);
+    for devices in parts.values() {
+        let series = together(access, devices, asked, false).await?;
+        let of_part: u64 = series.values().map(SeriesStatistics::readings).sum();
+        readings = readings.saturating_add(of_part);
+        figures.push(stretch(asked, devices, series));
     }
-    let StretchFigures { properties, .. } = of(asked.clone()).await?;
-    Ok(PartFigures { name, devices: devices.len() as u64, properties, intervals, previous })
+    let each = readings <= MOST_POINTS;
+    if each {
+        figures.clear();
+        for devices in parts.values() {
+            figures.push(stretch(asked, devices, together(access, devices, asked, true).await?));
+        }
+    }
+    Ok((figures, each))
 }
 
-/// The statistics of the devices' readings together, each looked at where they are not too many.
-async fn series(
-    access: &Access,
-    devices: &[DeviceNumber],
-    asked: &AskedReadings,
-) -> Result<SeriesByName, ApiError> {
-    let summed = together(access, devices, asked, false).await?;
-    if summed.values().map(SeriesStatistics::readings).sum::<u64>() > MOST_POINTS {
-        return Ok(summed);
-    }
-    together(access, devices, asked, true).await
+fn stretch(asked: &AskedReadings, devices: &[DeviceNumber], series: SeriesByName) -> StretchFigures {
+    let AskedReadings { from, to, .. } = *asked;
+    StretchFigures { from, to, properties: figures(series, length(from, to), devices.len() == 1) }
 }
 
+/// The statistics of the devices' readings together; with points, each reading is looked at.
 async fn together(
     access: &Access,
     devices: &[DeviceNumber],

@@ -216,5 +216,11 @@ async fn what_is_over_goes_and_what_goes_on_stays() {
     let is_empty = async || hub.json(events).await.as_array().unwrap().is_empty();
     eventually("the events go", async || is_empty().await.then_some(())).await;
     assert_eq!(hub.json("/api/devices/over/data").await.as_array().unwrap().len(), 2, "readings stay");
-    assert_eq!(hub.json("/api/devices/over/twin").await["reported"]["t"], 20);
+    let twin = hub.json("/api/devices/over/twin").await;
+    assert_eq!(twin["reported"]["t"], 20);
+    // Its coming is deleted, and it has not gone since.
+    let comings = hub.json("/api/devices/over/events?kind=presence").await;
+    assert_eq!(comings, json!([]));
+    let statistics = hub.json("/api/devices/over/statistics").await;
+    assert!(statistics["period"]["uptime"].as_f64().unwrap() > 0.0, "{statistics}");
 }
