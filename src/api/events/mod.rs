@@ -81,8 +81,8 @@ pub async fn list_events(
     list(&request, params, &access, device).await
 }
 
-/// Events of one device, for as long as it is there: `retention` says how far back a subscriber can resume, and takes
-/// nothing from this list. Its telemetry is in it as far back as readings are kept.
+/// Events of one device, for as long as it is there and `keep-events` says: `retention`, how far back a subscriber can
+/// resume, takes nothing from this list. Its telemetry is in it as far back as readings are kept.
 #[utoipa::path(
     get,
     path = "/api/devices/{id}/events",

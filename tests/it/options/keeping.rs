@@ -170,6 +170,7 @@ async fn old_runs_go() {
 async fn what_is_over_goes_and_what_goes_on_stays() {
     let installation = Installation::new();
     let hub = installation.start().await;
+    let mut asked_for = Vec::new();
     for device in ["over", "goes-on"] {
         let limits = json!({ "t": { "max": 30 } });
         let body = json!({ "device_id": device, "name": device, "limits": limits });
@@ -178,11 +179,12 @@ async fn what_is_over_goes_and_what_goes_on_stays() {
         let asked =
             hub.post(&format!("/api/devices/{device}/commands"), &json!({ "command_type": "x" })).await;
         let asked: Value = asked.json().await.unwrap();
+        let path = format!("/api/commands/{}", asked["id"].as_str().unwrap());
         if device == "over" {
-            let path = format!("/api/commands/{}", asked["id"].as_str().unwrap());
             let ended = hub.request(Method::DELETE, &path).send().await.unwrap();
             assert!(ended.status().is_success());
         }
+        asked_for.push(path);
     }
     let whose = async |hub: &HubProcess, list: &str| -> Vec<String> {
         let list = hub.json(list).await;
@@ -211,6 +213,9 @@ async fn what_is_over_goes_and_what_goes_on_stays() {
         (whose(&hub, "/api/commands").await == ["goes-on"]).then_some(())
     })
     .await;
+    for (path, status) in asked_for.iter().zip([404, 200]) {
+        assert_eq!(hub.get(path).await.status(), status, "{path}");
+    }
     eventually("the alarm goes", async || (whose(&hub, "/api/alarms").await == ["goes-on"]).then_some(()))
         .await;
     let is_empty = async || hub.json(events).await.as_array().unwrap().is_empty();

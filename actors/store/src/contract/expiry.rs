@@ -1,5 +1,6 @@
 //! Automation's data is deleted when it is old or too much.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::samples::*;
@@ -101,6 +102,79 @@ async fn what_is_old_goes() {
     assert_eq!(at(61).await, (vec![running.clone()], both.clone(), 1, vec![of_rule]));
     assert_eq!(at(366).await, (vec![running.clone()], both, 1, vec![of_rule]), "by when it was cleared");
     assert_eq!(at(367).await, (vec![running], vec![rule_alarm(2, "cool")], 1, vec![of_rule]));
+}
+
+#[tokio::test]
+async fn commands_go_once_they_are_over_and_events_by_their_own_time() {
+    let keeping = Keeping {
+        journal: Duration::from_hours(30 * 24),
+        commands: Some(Duration::from_hours(10 * 24)),
+        events: Some(Duration::from_hours(20 * 24)),
+        ..Keeping::default()
+    };
+    let mut fixture = Fixture::sql_with(SqlOptions { keeping, ..SqlOptions::default() }).await;
+    let mut world = TestFleet::new();
+    world.register("a", "{}");
+    world.tell("a", r#"{"t": 1}"#);
+    world.presence("a", true);
+    let request = asked_once(r#"{"command_type": "reboot"}"#, "order-66");
+    let over = world.command("a", &request);
+    world.cancel(over);
+    let waiting = world.command("a", &asked(r#"{"command_type": "reboot"}"#));
+    world.happen(None, told_alarm(rule_alarm(1, "cool")));
+    let first_part = world.seq;
+    fixture.commit(&mut world.batch()).await;
+    world.wait(15 * DAY);
+    let late = world.command("a", &asked(r#"{"command_type": "reboot"}"#));
+    world.cancel(late);
+    fixture.commit(&mut world.batch()).await;
+    assert!(
+        world.commands[&over].command.status.is_final()
+            && !world.commands[&waiting].command.status.is_final()
+    );
+    let (a, last) = (world.number("a"), world.seq);
+
+    for (day, commands_left, events_left) in [
+        (10, vec![over, waiting, late], 1..=last),
+        (11, vec![waiting, late], 1..=last),
+        (21, vec![waiting, late], first_part + 1..=last),
+        (26, vec![waiting], first_part + 1..=last),
+        (36, vec![waiting], last + 1..=last),
+    ] {
+        world.now = after_noon(day * DAY);
+        fixture.store.maintain(world.now).await.unwrap();
+        fixture.store.maintain(world.now).await.unwrap(); // a second time finds nothing to do
+        let all = fixture.store.commands(&commands()).await.unwrap();
+        let there: BTreeSet<_> = all.commands.iter().map(|record| record.command.id).collect();
+        assert_eq!(there, commands_left.iter().copied().collect(), "day {day}");
+        assert_eq!(all.total, commands_left.len() as u64, "day {day}");
+        for id in [over, waiting, late] {
+            let one = fixture.store.command(id).await.unwrap();
+            assert_eq!(one.is_some(), commands_left.contains(&id), "day {day}");
+        }
+        let with_key = fixture.store.command_with_key(a, "order-66").await.unwrap();
+        assert_eq!(
+            with_key.is_some(),
+            commands_left.contains(&over),
+            "a key goes with its command, day {day}"
+        );
+        let kinds = vec![EventKind::Twin, EventKind::Presence, EventKind::Command, EventKind::Alarm];
+        let told = fixture.store.events(&EventQuery { kinds, ..log() }).await.unwrap();
+        assert!(told.iter().all(|event| events_left.contains(&event.seq)), "day {day}");
+        assert_eq!(told.is_empty(), events_left.is_empty(), "day {day}");
+        // A subscriber resumes within the retention of the journal, whatever went from the lists.
+        let replayed = fixture.store.replay(0, u64::MAX, 99).await.unwrap();
+        assert_eq!(replayed.pruned, day > 30, "day {day}");
+        if day < 30 {
+            assert_eq!(seqs(&replayed.events), (1..=last).collect::<Vec<_>>(), "day {day}");
+        }
+        assert_eq!(
+            fixture.store.raw_history(&history(a)).await.unwrap().len(),
+            1,
+            "readings stay, day {day}"
+        );
+        fixture.reopen().await;
+    }
 }
 
 #[tokio::test]
