@@ -68,7 +68,7 @@ pub enum AnomalyKind {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Anomaly {
     pub kind: AnomalyKind,
-    /// How often what is allowed it is off: above 1. Out of a range it is 1 and the spreads beyond.
+    /// The multiple of what is allowed, above 1. Out of a range it is 1 and the spreads beyond.
     pub score: f64,
     /// The least and the greatest number that would have been none; none where the kind has no such bound.
     pub expected: (Option<f64>, Option<f64>),

@@ -69,7 +69,7 @@ pub struct FoundAnomaly {
     /// `deviation`, `stuck`, `jump`, `rate`, `silence` or `range`.
     #[schema(example = "deviation")]
     kind: &'static str,
-    /// How often what is allowed it is off: above 1. Out of the limits it is 1 and the spreads beyond.
+    /// The multiple of what is allowed, above 1. Out of the limits it is 1 and the spreads beyond.
     score: f64,
     /// The numbers that would have been none; null for `stuck` and `silence`.
     expected: Option<ExpectedNumbers>,
