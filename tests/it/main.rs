@@ -5,6 +5,7 @@
 mod support;
 
 mod alarms_api;
+mod anomalies;
 mod answers;
 mod architecture;
 mod audit;

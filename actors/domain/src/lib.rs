@@ -4,6 +4,7 @@
 //! in as arguments, and effects come back as data.
 
 pub mod alarm;
+pub mod anomaly;
 pub mod cause;
 pub mod clock;
 pub mod command;

@@ -1,5 +1,6 @@
 //! `/api/devices/{id}/data`: readings in, and the history of them, page by page.
 
+mod anomalies;
 mod export;
 mod import;
 mod page;
@@ -33,6 +34,7 @@ use crate::http::routes::routes;
 
 routes! {
     Read: self::get_data,
+    Read: anomalies::get_anomalies,
     Export(stream): export::export_readings,
     Manage: import::import_readings,
     Report: self::post_data,

@@ -160,3 +160,34 @@ pub struct ReadingsExporting {
     /// One or several, parted by commas.
     sensor_type: Option<String>,
 }
+
+/// The anomalies that are asked for, and the settings by which they are told.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AnomaliesAsked {
+    /// Inclusive. RFC 3339 to the nanosecond, a date, or epoch seconds [default: a day before `to`].
+    from: Option<String>,
+    /// Exclusive; a date means to the end of that day [default: now].
+    to: Option<String>,
+    /// One or several, parted by commas.
+    sensor_type: Option<String>,
+    /// `deviation`, `stuck`, `jump`, `rate`, `silence`, `range`: one or several, parted by commas [default: all].
+    kind: Option<String>,
+    /// Only those with at least this score.
+    min_score: Option<f64>,
+    /// Spreads that a number may be off the centre of those before, or `off` [default: 6].
+    deviation: Option<String>,
+    /// Time for which a number may stay the very same.
+    #[param(example = "1h")]
+    stuck: Option<String>,
+    /// Difference from the number before at most.
+    jump: Option<f64>,
+    /// Change in a time at most.
+    #[param(example = "2/min")]
+    rate: Option<String>,
+    /// Time between two numbers at most.
+    #[param(example = "10m")]
+    silence: Option<String>,
+    /// At most 10,000 [default: 1,000].
+    limit: Option<u32>,
+}
