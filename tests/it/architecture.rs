@@ -215,12 +215,13 @@ const DIALECT_WORDS: [&str; 7] =
     ["dispositivo", "horario", "encendido", "parametros", "estado", "reclamad", "iamis"];
 
 /// Where the sources of the program's crates are.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "src",
     "actors/src",
     "actors/access/src",
     "actors/domain/src",
     "actors/mqtt/src",
+    "actors/readings/src",
     "actors/rules/src",
     "actors/socketio/src",
     "actors/store/src",

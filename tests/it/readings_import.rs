@@ -123,6 +123,22 @@ async fn readings_move_to_another_hub() {
     let said = String::from_utf8(told.stdout).unwrap();
     assert!(told.status.success() && said.starts_with(&format!("{all} lines: ")), "{said}");
     assert!(lines(&exported(&by_csv, "csv").await) == lines(&csv));
+    // Out as columns, and in again.
+    let by_parquet = Installation::new().start().await;
+    let columns = folder.path().join("readings.parquet");
+    for (action, hub) in [("export", &hub), ("import", &by_parquet)] {
+        let url = format!("http://{}", hub.http);
+        let done = run(&["data", action, columns.to_str().unwrap(), "--url", &url], &[]).await;
+        assert!(done.status.success(), "{action}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    assert!(lines(&exported(&by_parquet, "jsonl").await) == lines(&jsonl));
+    let asked =
+        hub.request(Method::GET, "/api/data/export").header("Accept", "application/vnd.apache.parquet");
+    let told = asked.send().await.unwrap();
+    assert_eq!(told.headers()["content-type"], "application/vnd.apache.parquet");
+    let told = told.bytes().await.unwrap();
+    assert_eq!((&told[..4], &told[told.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
+    assert!(told.len() < jsonl.len() / 3, "{} bytes of {}", told.len(), jsonl.len());
     // As clients that take gzip get it.
     let packed = by_csv.request(Method::GET, "/api/data/export?format=csv").header("Accept-Encoding", "gzip");
     let packed = packed.send().await.unwrap();

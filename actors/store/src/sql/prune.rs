@@ -56,7 +56,7 @@ pub async fn journal(store: &SqlStore, now: Timestamp) -> Result<(), StoreError>
     Ok(())
 }
 
-/// How far the readings were looked through.
+/// The place to which readings were looked through.
 #[derive(Default)]
 pub struct ReadingsSweep {
     /// When the last look ended.

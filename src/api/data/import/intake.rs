@@ -13,7 +13,7 @@ use twinhub_domain::twin::Rejected;
 use twinhub_domain::{DeviceId, DeviceNumber, Input, ReadingTime, Refusal, Twin};
 
 use super::ReadingsImportOptions;
-use super::row::ReadingRow;
+use super::row::ImportedRow;
 use crate::api::data::page::HistoryPage;
 use crate::http::Access;
 use crate::http::problem::ApiError;
@@ -29,7 +29,7 @@ const PAGE: usize = 5_000;
 /// Rows by their device, in the order of the file.
 #[derive(Default)]
 pub struct GatheredReadings {
-    devices: HashMap<DeviceId, Vec<(u64, ReadingRow)>>,
+    devices: HashMap<DeviceId, Vec<(u64, ImportedRow)>>,
     count: usize,
     first_line: Option<u64>,
     /// The device and the time of the last row.
@@ -56,7 +56,7 @@ pub struct RefusedRow {
 
 impl GatheredReadings {
     /// Takes in the row of this line.
-    pub fn add(&mut self, line: u64, row: ReadingRow) {
+    pub fn add(&mut self, line: u64, row: ImportedRow) {
         self.first_line.get_or_insert(line);
         self.count += 1;
         self.last = Some((row.device.clone(), row.at));
@@ -73,7 +73,7 @@ impl GatheredReadings {
 
     /// Are there `most` rows, and is `next` of another moment than the last of them? Those of a moment are one event, as
     /// the message was that they came with; as long as they are not as many again.
-    pub fn is_full(&self, most: usize, next: &ReadingRow) -> bool {
+    pub fn is_full(&self, most: usize, next: &ImportedRow) -> bool {
         let goes_on = self.last.as_ref().is_some_and(|(device, at)| (device, *at) == (&next.device, next.at));
         self.count >= most && (!goes_on || self.count >= 2 * most)
     }
@@ -126,7 +126,7 @@ struct ImportedDevice {
     device: DeviceId,
     /// None: it is not known.
     number: Option<DeviceNumber>,
-    rows: Vec<(u64, ReadingRow)>,
+    rows: Vec<(u64, ImportedRow)>,
 }
 
 impl ImportedDevice {
@@ -201,7 +201,7 @@ impl ImportedDevice {
 
     async fn deliver(
         &self,
-        rows: Vec<(u64, ReadingRow)>,
+        rows: Vec<(u64, ImportedRow)>,
         access: &Access,
         options: ReadingsImportOptions,
         outcome: &mut ReadingsOutcome,
@@ -228,7 +228,7 @@ impl ImportedDevice {
     }
 
     /// The rows are not stored, for this reason.
-    fn refuse(&self, rows: Vec<(u64, ReadingRow)>, error: ApiError, outcome: &mut ReadingsOutcome) {
+    fn refuse(&self, rows: Vec<(u64, ImportedRow)>, error: ApiError, outcome: &mut ReadingsOutcome) {
         if error.is_outage() {
             let first = rows.iter().map(|(line, _)| *line).min().unwrap_or_default();
             outcome.outage = Some((first, error.to_string()));
@@ -250,7 +250,7 @@ impl ImportedDevice {
 
 /// The number of the first rows that go in one input: all that there is room for, up to the end of a moment where one ends
 /// among them.
-fn rows_of_input(rows: &[(u64, ReadingRow)]) -> usize {
+fn rows_of_input(rows: &[(u64, ImportedRow)]) -> usize {
     let at = |index: usize| rows.get(index).map(|(_, row)| row.at);
     if rows.len() <= IN_AN_INPUT {
         return rows.len();
@@ -260,7 +260,7 @@ fn rows_of_input(rows: &[(u64, ReadingRow)]) -> usize {
 }
 
 /// The rows, which are in the order of their times, as readings of one moment each.
-fn samples(rows: &[(u64, ReadingRow)]) -> Box<[ImportedReadings]> {
+fn samples(rows: &[(u64, ImportedRow)]) -> Box<[ImportedReadings]> {
     let mut samples: Vec<ImportedReadings> = Vec::new();
     for (_, row) in rows {
         match samples.last_mut() {

@@ -19,7 +19,7 @@ pub struct RowWindow {
 
 /// A reading out of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ReadingRow {
+pub struct ImportedRow {
     pub device: DeviceId,
     pub at: ReadingTime,
     /// The device's own time, where it was not believed.
@@ -31,7 +31,7 @@ pub struct ReadingRow {
 const MEMBERS: [&str; 7] =
     ["device_id", "timestamp", "sensor_type", "value", "unit", "quality_score", "claimed_at"];
 
-impl ReadingRow {
+impl ImportedRow {
     /// Reads a row.
     ///
     /// # Errors
@@ -99,9 +99,9 @@ fn fault(error: &PayloadError) -> LineFault {
 mod tests {
     use super::*;
 
-    fn read(text: &str, zone: Option<Tz>) -> Result<ReadingRow, LineFault> {
+    fn read(text: &str, zone: Option<Tz>) -> Result<ImportedRow, LineFault> {
         let Ok(Json::Object(row)) = Json::parse(text.as_bytes()) else { panic!("{text}") };
-        ReadingRow::read(row, RowWindow { zone, until: ReadingTime::parse("2026-12-01T00:00:00Z").unwrap() })
+        ImportedRow::read(row, RowWindow { zone, until: ReadingTime::parse("2026-12-01T00:00:00Z").unwrap() })
     }
 
     #[test]

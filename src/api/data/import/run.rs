@@ -9,7 +9,7 @@ use twinhub_domain::Json;
 
 use super::ReadingsImportOptions;
 use super::intake::{GatheredReadings, ReadingsOutcome, RefusedRow};
-use super::row::{ReadingRow, RowWindow};
+use super::row::{ImportedRow, RowWindow};
 use crate::api::files::import::{BodyRows, BrokenOff, ImportReport, LineRefused, RowsEnd};
 use crate::http::Access;
 use crate::import_export::columns::READINGS;
@@ -106,7 +106,7 @@ impl ReadingsImport {
             Err(fault) => return self.refuse(line, None, fault),
         };
         let id = row.get(READINGS.key).and_then(Json::as_str).map(str::to_owned);
-        match ReadingRow::read(row, self.window) {
+        match ImportedRow::read(row, self.window) {
             Ok(row) => {
                 if self.gathered.is_full(AT_ONCE, &row) {
                     self.settle().await;
