@@ -234,6 +234,7 @@ async fn row_a_batch(path: &Path, messages: u64) -> Outcome<ShapeCosts> {
         from: None,
         to: None,
         sensors: Vec::new(),
+        min_quality: None,
         limit,
         newest_first: true,
         interval: Some(Interval::Fixed(FIVE_MINUTES)),

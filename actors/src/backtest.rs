@@ -287,6 +287,7 @@ async fn start(
             from,
             to: None,
             sensors: Vec::new(),
+            min_quality: None,
             limit: 1,
             newest_first: false,
             interval: None,

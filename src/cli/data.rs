@@ -81,6 +81,9 @@ struct ReadingsExportArgs {
     /// Only these properties, parted by commas
     #[arg(long, value_name = "NAMES")]
     property: Option<String>,
+    /// Only readings whose score is at least this, from 0 to 100; one without a score has nothing against it
+    #[arg(long, value_name = "SCORE")]
+    min_quality: Option<u8>,
     /// Only the devices that their list shows with these parameters: `type=pump&tag.floor=2`
     #[arg(long, value_name = "PARAMETERS")]
     query: Option<String>,
@@ -134,6 +137,7 @@ async fn export(args: &ReadingsExportArgs) -> Result<()> {
     for (name, value) in [("from", &args.from), ("to", &args.to), ("sensor_type", &args.property)] {
         path.extend(parameter(name, value.as_deref()));
     }
+    path.extend(parameter("min_quality", args.min_quality.map(|score| score.to_string()).as_deref()));
     if let Some(query) = &args.query {
         path = format!("{path}&{}", query.trim_start_matches(['?', '&']));
     }

@@ -275,3 +275,26 @@ async fn all_readings_are_exported_as_they_came() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{head}{row}"));
 }
+
+#[tokio::test]
+async fn readings_of_little_worth_can_be_left_out() {
+    let hub = Installation::new().start().await;
+    hub.post("/api/devices", &json!({ "device_id": "a", "name": "A" })).await;
+    let readings = [(10, Some(20)), (20, Some(60)), (30, Some(100)), (40, None)].map(|(value, score)| {
+        json!({ "sensor_type": "t", "value": value, "quality_score": score, "timestamp": 1_767_268_800 + value })
+    });
+    let said = hub.post("/api/devices/a/data", &json!({ "sensor_readings": readings })).await;
+    assert_eq!(said.status(), StatusCode::CREATED);
+    let values = async |query: &str| -> Vec<i64> {
+        let found = hub.json(&format!("/api/devices/a/data?order=asc&from=2026-01-01&{query}")).await;
+        found.as_array().unwrap().iter().map(|reading| reading["value"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(values("").await, [10, 20, 30, 40]);
+    assert_eq!(values("min_quality=60").await, [20, 30, 40]);
+    assert_eq!(values("min_quality=61").await, [30, 40]);
+    assert_eq!(values("min_quality=60&interval=1d&agg=sum").await, [90]);
+    let statistics = hub.json("/api/devices/a/statistics?from=2026-01-01&min_quality=60").await;
+    assert_eq!(statistics["period"]["properties"][0]["mean"], 30.0);
+    let text = hub.get("/api/data/export?min_quality=100").await.text().await.unwrap();
+    assert_eq!(text.lines().count(), 2);
+}

@@ -37,6 +37,8 @@ pub struct HistoryQuery {
     pub to: Option<ReadingTime>,
     /// Only these; empty means all.
     pub sensors: Vec<String>,
+    /// Only readings whose score is at least this; one without a score has nothing against it.
+    pub min_quality: Option<u8>,
     /// Readings or buckets at most.
     pub limit: usize,
     pub newest_first: bool,

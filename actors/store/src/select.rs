@@ -232,7 +232,12 @@ pub(crate) fn readings<'a>(
         }
         _ => &[],
     };
-    readings.iter().enumerate().filter(move |(_, reading)| is_asked(query, &reading.name))
+    let is_good =
+        |score: Option<u8>| query.min_quality.is_none_or(|least| score.is_none_or(|score| score >= least));
+    let is_wanted = move |reading: &twinhub_domain::Reading| {
+        is_asked(query, &reading.name) && is_good(reading.quality_score)
+    };
+    readings.iter().enumerate().filter(move |(_, reading)| is_wanted(reading))
 }
 
 /// Are readings of this name asked for?

@@ -141,7 +141,14 @@ pub async fn get_anomalies(
 /// Refuses to look through more readings than an answer is worth.
 async fn check_size(access: &Access, twin: &Twin, asked: &AskedAnomalies) -> Result<(), ApiError> {
     let HistoryQuery { device, sensors, .. } = asked.readings(twin);
-    let query = StatisticsQuery { device, from: asked.warm_up(), to: asked.to, sensors, points: false };
+    let query = StatisticsQuery {
+        device,
+        from: asked.warm_up(),
+        to: asked.to,
+        sensors,
+        min_quality: None,
+        points: false,
+    };
     let series = access.ask(ReadingStatistics(query)).await??;
     let count: u64 = series.values().map(SeriesStatistics::readings).sum();
     if count > MOST_READINGS {
@@ -203,6 +210,7 @@ impl AskedAnomalies {
             from: Some(self.warm_up()),
             to: Some(self.to),
             sensors: self.sensors.clone(),
+            min_quality: None,
             limit: 0,
             newest_first: false,
             interval: None,

@@ -14,6 +14,7 @@ use twinhub_domain::series::{Aggregate, HistoryQuery, StoredReading};
 use twinhub_domain::{DeviceNumber, Json, ReadingTime, Scalar, Twin};
 use twinhub_readings::{ParquetWriter, ReadingRow, ReadingsError};
 
+use super::min_quality;
 use super::page::HistoryPage;
 use crate::api::data::schema::ReadingsExporting;
 use crate::api::devices::schema::Listing;
@@ -146,6 +147,7 @@ fn wanted(params: &mut Params, now: ReadingTime) -> Result<HistoryQuery, FieldEr
         from: params.start_time("from")?,
         to: params.end_time("to")?.or(Some(now.next())),
         sensors: params.list("sensor_type"),
+        min_quality: min_quality(params)?,
         limit: 0,
         newest_first: false,
         interval: None,

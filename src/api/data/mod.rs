@@ -197,6 +197,7 @@ fn history_query(mut params: Params) -> Result<(HistoryQuery, HistoryPage), Fiel
         from: params.start_time("from")?,
         to: params.end_time("to")?,
         sensors: params.list("sensor_type"),
+        min_quality: min_quality(&mut params)?,
         limit: 0,
         newest_first: params.newest_first(true)?,
         interval,
@@ -207,6 +208,12 @@ fn history_query(mut params: Params) -> Result<(HistoryQuery, HistoryPage), Fiel
     params.finish()?;
     page.narrow(&mut query);
     Ok((query, page))
+}
+
+/// The least score that a reading may have; one without a score has nothing against it.
+pub(in crate::api) fn min_quality(params: &mut Params) -> Result<Option<u8>, FieldError> {
+    params
+        .read("min_quality", "a number from 0 to 100", |text| text.parse().ok().filter(|score| *score <= 100))
 }
 
 /// The stretches that make a bucket each: of a fixed length, or with a time zone the days, weeks or months there.
@@ -262,6 +269,7 @@ mod tests {
         assert_eq!(wrong("limit=10001"), "limit");
         assert_eq!(wrong("page=0"), "page");
         assert_eq!(wrong("page=101"), "page");
+        assert_eq!(wrong("min_quality=101"), "min_quality");
         assert_eq!(wrong("after=soon"), "after");
         assert_eq!(wrong("page=2&after=1.1"), "page");
     }

@@ -107,6 +107,8 @@ pub struct HistoryParams {
     to: Option<String>,
     /// One or several, parted by commas.
     sensor_type: Option<String>,
+    /// Only readings whose `quality_score` is at least this, from 0 to 100; one without a score has nothing against it.
+    min_quality: Option<u8>,
     /// A duration: stretches counted from 1970 (UTC). With `timezone` it is `1d`, `1w` (from Monday) or `1mo`: those of the
     /// clocks there.
     #[param(example = "5m")]
@@ -159,6 +161,8 @@ pub struct ReadingsExporting {
     to: Option<String>,
     /// One or several, parted by commas.
     sensor_type: Option<String>,
+    /// Only readings whose `quality_score` is at least this, from 0 to 100; one without a score has nothing against it.
+    min_quality: Option<u8>,
 }
 
 /// The anomalies that are asked for, and the settings by which they are told.

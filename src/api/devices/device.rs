@@ -199,6 +199,7 @@ async fn detail(access: &Access, twin: &Twin) -> Result<HttpResponse, ApiError> 
         from: None,
         to: None,
         sensors: Vec::new(),
+        min_quality: None,
         limit: RECENT,
         newest_first: true,
         interval: None,

@@ -8,7 +8,7 @@ pub mod schema;
 use twinhub_domain::ReadingTime;
 use twinhub_domain::series::Interval;
 
-use crate::api::data::interval;
+use crate::api::data::{interval, min_quality};
 use crate::http::Access;
 use crate::http::extract::fields::FieldError;
 use crate::http::extract::params::{Params, bad};
@@ -30,6 +30,7 @@ struct AskedReadings {
     from: ReadingTime,
     to: ReadingTime,
     sensors: Vec<String>,
+    min_quality: Option<u8>,
     interval: Option<Interval>,
     /// Beside the period of the same length before.
     compared: bool,
@@ -51,6 +52,7 @@ impl AskedReadings {
             from,
             to,
             sensors: params.list("sensor_type"),
+            min_quality: min_quality(params)?,
             interval: interval(params)?,
             compared: params
                 .read("compare", "previous", |word| (word == "previous").then_some(()))?
@@ -93,6 +95,7 @@ mod tests {
             from: at(from),
             to: at(to),
             sensors: Vec::new(),
+            min_quality: None,
             interval,
             compared: false,
         };

@@ -131,7 +131,14 @@ async fn series(
     asked: &AskedReadings,
 ) -> Result<SeriesByName, ApiError> {
     let AskedReadings { from, to, .. } = *asked;
-    let query = StatisticsQuery { device, from, to, sensors: asked.sensors.clone(), points: false };
+    let query = StatisticsQuery {
+        device,
+        from,
+        to,
+        sensors: asked.sensors.clone(),
+        min_quality: asked.min_quality,
+        points: false,
+    };
     let summed = access.ask(ReadingStatistics(query.clone())).await??;
     if summed.values().map(SeriesStatistics::readings).sum::<u64>() > MOST_POINTS {
         return Ok(summed);

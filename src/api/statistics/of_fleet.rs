@@ -169,7 +169,14 @@ async fn together(
 ) -> Result<SeriesByName, ApiError> {
     let AskedReadings { from, to, .. } = *asked;
     let of_device = async |device: DeviceNumber| -> Result<SeriesByName, ApiError> {
-        let query = StatisticsQuery { device, from, to, sensors: asked.sensors.clone(), points };
+        let query = StatisticsQuery {
+            device,
+            from,
+            to,
+            sensors: asked.sensors.clone(),
+            min_quality: asked.min_quality,
+            points,
+        };
         Ok(access.ask(ReadingStatistics(query)).await??)
     };
     let all = stream::iter(devices.iter().copied()).map(of_device).buffer_unordered(AT_ONCE);

@@ -13,6 +13,8 @@ pub struct StatisticsAsked {
     to: Option<String>,
     /// One or several, parted by commas.
     sensor_type: Option<String>,
+    /// Only readings whose `quality_score` is at least this, from 0 to 100; one without a score has nothing against it.
+    min_quality: Option<u8>,
     /// Statistics of each stretch of this length as well, 1,000 at most: a duration, or with `timezone` `1d`, `1w` or `1mo`.
     #[param(example = "1d")]
     interval: Option<String>,

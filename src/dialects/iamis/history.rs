@@ -96,6 +96,7 @@ impl HistoryWalk {
             from,
             to: to.map(ReadingTime::next),
             sensors: self.names.to_vec(),
+            min_quality: None,
             limit: PARTS.saturating_mul(wanted.saturating_add(passed)),
             newest_first: true,
             interval: None,

@@ -186,6 +186,7 @@ mod tests {
             from: None,
             to: None,
             sensors: Vec::new(),
+            min_quality: None,
             limit: 10,
             newest_first: false,
             interval: Some(Interval::Fixed(60_000)),

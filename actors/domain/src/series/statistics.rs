@@ -18,6 +18,8 @@ pub struct StatisticsQuery {
     pub to: ReadingTime,
     /// Only these; empty means all.
     pub sensors: Vec<String>,
+    /// As of [`HistoryQuery`]: all readings are read then.
+    pub min_quality: Option<u8>,
     /// Each number is given back with its time: all readings are read then.
     pub points: bool,
 }
@@ -81,6 +83,7 @@ impl StatisticsQuery {
             from: Some(self.from),
             to: Some(self.to),
             sensors: self.sensors.clone(),
+            min_quality: self.min_quality,
             limit: usize::MAX,
             newest_first: false,
             interval: None,

@@ -85,6 +85,7 @@ async fn order_is_made_and_what_is_old_goes_while_the_hub_runs() {
             from: None,
             to: None,
             sensors: Vec::new(),
+            min_quality: None,
             limit: 10,
             newest_first: false,
             interval: None,

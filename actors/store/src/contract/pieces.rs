@@ -26,8 +26,11 @@ async fn assert_alike(sql: &dyn Store, memory: &dyn Store, devices: &[DeviceNumb
                 let time = |at| ReadingTime::from(Timestamp::from_millis(at));
                 let (from, to) = (from.map(time), to.map(time));
                 let asked = HistoryQuery { limit, newest_first, from, to, ..history(*device) };
-                let (found, expected) = (sql.raw_history(&asked).await, memory.raw_history(&asked).await);
-                assert_eq!(found.unwrap(), expected.unwrap(), "{when}: {asked:?}");
+                for min_quality in [None, Some(50)] {
+                    let asked = HistoryQuery { min_quality, ..asked.clone() };
+                    let (found, expected) = (sql.raw_history(&asked).await, memory.raw_history(&asked).await);
+                    assert_eq!(found.unwrap(), expected.unwrap(), "{when}: {asked:?}");
+                }
                 for word in ["avg", "min", "max", "sum", "count", "first", "last", "p95", "increase", "rate"]
                 {
                     for interval in [
@@ -40,7 +43,8 @@ async fn assert_alike(sql: &dyn Store, memory: &dyn Store, devices: &[DeviceNumb
                     ] {
                         let interval = Some(interval);
                         let aggregate = Aggregate::parse(word).unwrap();
-                        let asked = HistoryQuery { interval, aggregate, ..asked.clone() };
+                        let min_quality = (limit == 7).then_some(50);
+                        let asked = HistoryQuery { interval, aggregate, min_quality, ..asked.clone() };
                         let (found, expected) =
                             (sql.bucket_history(&asked).await, memory.bucket_history(&asked).await);
                         assert_eq!(found.unwrap(), expected.unwrap(), "{when}: {asked:?}");
@@ -52,6 +56,7 @@ async fn assert_alike(sql: &dyn Store, memory: &dyn Store, devices: &[DeviceNumb
                         from: from.unwrap_or(after_noon(-900 * DAY).into()),
                         to: to.unwrap_or(after_noon(900 * DAY).into()),
                         sensors: asked.sensors.clone(),
+                        min_quality: points.then_some(50),
                         points,
                     };
                     let (found, expected) = (sql.statistics(&query).await, memory.statistics(&query).await);

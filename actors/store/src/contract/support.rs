@@ -381,6 +381,7 @@ pub fn history(device: DeviceNumber) -> HistoryQuery {
         from: None,
         to: None,
         sensors: Vec::new(),
+        min_quality: None,
         limit: 1_000_000,
         newest_first: false,
         interval: Some(Interval::Fixed(60_000)),

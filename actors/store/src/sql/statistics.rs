@@ -25,7 +25,7 @@ pub async fn of_device(store: &SqlStore, query: &StatisticsQuery) -> Result<Seri
     }
     let sql = chunks::snapshot(store, READ).await?;
     let chunks = chunks_by_time(&asked);
-    let chunks = if query.points {
+    let chunks = if query.points || query.min_quality.is_some() {
         chunks::stretches(chunks).into_model()
     } else {
         summaries::between((query.from, query.to), chunks, view.after())

@@ -20,7 +20,7 @@ pub fn chunks(
     chunks: Select<chunk::Entity>,
     until: u64,
 ) -> Selector<SelectModel<Stretch>> {
-    if query.aggregate.needs_readings() {
+    if query.aggregate.needs_readings() || query.min_quality.is_some() {
         return chunks::stretches(chunks).into_model();
     }
     let (first_at, last_at) = (|| Expr::col(chunk::Column::FirstAt), || Expr::col(chunk::Column::LastAt));

@@ -174,6 +174,7 @@ impl ImportedDevice {
                 from: Some(first.at),
                 to: Some(last.at.next()),
                 sensors: names.into_iter().map(str::to_owned).collect(),
+                min_quality: None,
                 limit: 0,
                 newest_first: false,
                 interval: None,

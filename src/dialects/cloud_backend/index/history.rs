@@ -85,6 +85,7 @@ impl HistoryStretch<'_> {
             from: Some(self.from),
             to: Some(self.to),
             sensors,
+            min_quality: None,
             limit,
             newest_first: true,
             interval: None,

@@ -93,6 +93,7 @@ impl Trends {
                 from: Some(from.into()),
                 to: Some(to.plus_millis(1).into()),
                 sensors: Vec::new(),
+                min_quality: None,
                 limit: MOST_BUCKETS,
                 newest_first: true,
                 interval: Some(Interval::Fixed(HOUR_MS)),
