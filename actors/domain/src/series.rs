@@ -58,10 +58,14 @@ pub enum Aggregate {
     Count,
     First,
     Last,
+    /// 5th percentile.
+    P5,
     /// Median.
     P50,
     /// 95th percentile.
     P95,
+    /// The standard deviation, of all there are.
+    Stddev,
     /// The growth of a counter, over resets.
     Increase,
     /// The same in a second.
@@ -119,12 +123,12 @@ pub struct Bucket {
 
 impl Aggregate {
     /// The names of all.
-    pub const NAMES: &str = "avg, min, max, sum, count, first, last, p50, p95, increase or rate";
+    pub const NAMES: &str = "avg, min, max, sum, count, first, last, p5, p50, p95, stddev, increase or rate";
 
     /// Is it made of single readings, so that no sums of several do?
     #[must_use]
     pub fn needs_readings(self) -> bool {
-        matches!(self, Self::P50 | Self::P95) || self.is_of_counter()
+        matches!(self, Self::P5 | Self::P50 | Self::P95 | Self::Stddev) || self.is_of_counter()
     }
 
     /// Does it go by the steps from reading to reading?
@@ -144,8 +148,10 @@ impl Aggregate {
             "count" => Self::Count,
             "first" => Self::First,
             "last" => Self::Last,
+            "p5" => Self::P5,
             "p50" => Self::P50,
             "p95" => Self::P95,
+            "stddev" => Self::Stddev,
             "increase" => Self::Increase,
             "rate" => Self::Rate,
             _ => return None,

@@ -116,7 +116,7 @@ pub struct HistoryParams {
     /// The time zone of days, weeks and months, by its name in the time zone database.
     #[param(example = "Europe/Berlin")]
     timezone: Option<String>,
-    /// `avg` (by default), `min`, `max`, `sum`, `count`, `first`, `last`, `p50`, `p95`, `increase` or `rate`. `increase` is the
+    /// `avg` (by default), `min`, `max`, `sum`, `count`, `first`, `last`, `p5`, `p50`, `p95`, `stddev`, `increase` or `rate`. `increase` is the
     /// growth of a counter over its resets, the step from the reading before included, and `rate` the same in a second.
     agg: Option<String>,
     /// 1,000 by default, 10,000 at most.

@@ -2,7 +2,7 @@
 
 use super::counter::CounterValue;
 use super::percentile::{SortableValue, percentile};
-use super::{Aggregate, CounterGrowth, DecimalSum, ReadingPosition};
+use super::{Aggregate, CounterGrowth, DecimalSum, ReadingPosition, TimedMoments};
 use crate::clock::ReadingTime;
 use crate::json::{EXACT, Number};
 
@@ -36,6 +36,8 @@ pub struct BucketState {
     edge: Option<(ReadingPosition, Number)>,
     /// Every value, where a percentile is asked for.
     values: Vec<SortableValue>,
+    /// The spread, where it is asked for.
+    moments: TimedMoments,
     /// Every value, where the growth of a counter is asked for.
     counter: Vec<CounterValue>,
 }
@@ -55,6 +57,7 @@ impl BucketState {
             exact: Some(DecimalSum::ZERO),
             edge: None,
             values: Vec::new(),
+            moments: TimedMoments::default(),
             counter: Vec::new(),
         }
     }
@@ -65,7 +68,10 @@ impl BucketState {
         self.stretch(number, value);
         match aggregate {
             Aggregate::Avg | Aggregate::Sum => self.add_to_sum(value, DecimalSum::of(number)),
-            Aggregate::P50 | Aggregate::P95 => self.values.push(SortableValue::of(value, number)),
+            Aggregate::Stddev => self.moments = self.moments.with(TimedMoments::of(place.0.seconds(), value)),
+            Aggregate::P5 | Aggregate::P50 | Aggregate::P95 => {
+                self.values.push(SortableValue::of(value, number))
+            }
             Aggregate::First | Aggregate::Last => self.add_edge(aggregate, place, number),
             Aggregate::Increase | Aggregate::Rate => self.counter.push((place, number.clone())),
             Aggregate::Min | Aggregate::Max | Aggregate::Count => {}
@@ -143,8 +149,10 @@ impl BucketState {
             Aggregate::First | Aggregate::Last => {
                 self.edge.take().map_or_else(|| self.max.clone(), |(_, number)| number)
             }
+            Aggregate::P5 => percentile(&mut self.values, 5),
             Aggregate::P50 => percentile(&mut self.values, 50),
             Aggregate::P95 => percentile(&mut self.values, 95),
+            Aggregate::Stddev => finite(self.moments.standard_deviation()),
             Aggregate::Increase => CounterGrowth::of(&mut self.counter, before).increase,
             Aggregate::Rate => CounterGrowth::of(&mut self.counter, before).rate,
         }

@@ -215,7 +215,8 @@ mod tests {
             .collect();
         let alone = match word {
             "count" => "1",
-            "avg" | "sum" | "p50" | "p95" => "7.0",
+            "avg" | "sum" | "p5" | "p50" | "p95" => "7.0",
+            "stddev" => "0.0",
             _ => "7",
         };
         let expected = [format!("-60000: {alone} of 1 7..7"), format!("60000: {expected} of 4 1.0..4")];
@@ -231,6 +232,8 @@ mod tests {
         check("count", "4");
         check("first", "4");
         check("last", "1.0");
+        check("p5", "1.0");
+        check("stddev", "1.2437342963832749");
         check("p50", "1.75");
         check("p95", "3.7749999999999995");
     }

@@ -31,7 +31,8 @@ async fn assert_alike(sql: &dyn Store, memory: &dyn Store, devices: &[DeviceNumb
                     let (found, expected) = (sql.raw_history(&asked).await, memory.raw_history(&asked).await);
                     assert_eq!(found.unwrap(), expected.unwrap(), "{when}: {asked:?}");
                 }
-                for word in ["avg", "min", "max", "sum", "count", "first", "last", "p95", "increase", "rate"]
+                for word in
+                    ["avg", "min", "max", "sum", "count", "first", "last", "p5", "p95", "increase", "rate"]
                 {
                     for interval in [
                         Interval::Fixed(HOUR / 7),
