@@ -14,13 +14,14 @@ pub struct LogFilter(String);
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Our own parts. Others (`sqlx`, `actix_web`) may be named too.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "twinhub",
     "twinhub_access",
     "twinhub_actors",
     "twinhub_domain",
     "twinhub_migrations",
     "twinhub_mqtt",
+    "twinhub_readings",
     "twinhub_rules",
     "twinhub_socketio",
     "twinhub_store",
