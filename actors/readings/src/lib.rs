@@ -47,6 +47,8 @@ pub enum ReadingsError {
     Parquet(#[from] ParquetError),
     #[error("Parquet: {0}")]
     Write(#[from] std::io::Error),
+    #[error("the file is damaged")]
+    Damaged,
     #[error("there is no column `{name}` of the type {expected} in the file")]
     Column { name: &'static str, expected: &'static str },
     #[error("row {row}: `{column}`: {detail}")]

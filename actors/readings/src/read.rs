@@ -1,5 +1,7 @@
 //! Reading a file, some rows at a time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::file::reader::{ChunkReader, FileReader as _, SerializedFileReader};
@@ -47,10 +49,12 @@ impl<R: ChunkReader + 'static> ParquetReadings<R> {
     /// # Errors
     /// It is no Parquet file, or one of other things than readings.
     pub fn new(file: R) -> Result<Self, ReadingsError> {
-        let file = SerializedFileReader::new(file)?;
-        let mut readings = Self { file, next_group: 0, columns: None, rows: 0 };
-        readings.open_group()?;
-        Ok(readings)
+        unbroken(|| {
+            let file = SerializedFileReader::new(file)?;
+            let mut readings = Self { file, next_group: 0, columns: None, rows: 0 };
+            readings.open_group()?;
+            Ok(readings)
+        })
     }
 
     /// The number of rows in the file, as its foot says.
@@ -64,6 +68,10 @@ impl<R: ChunkReader + 'static> ParquetReadings<R> {
     /// # Errors
     /// The file is damaged, or a row is no reading.
     pub fn next_rows(&mut self) -> Result<Option<Vec<ReadingRow>>, ReadingsError> {
+        unbroken(|| self.read_rows())
+    }
+
+    fn read_rows(&mut self) -> Result<Option<Vec<ReadingRow>>, ReadingsError> {
         loop {
             let Some(columns) = &mut self.columns else { return Ok(None) };
             if columns.left > 0 {
@@ -102,6 +110,11 @@ impl<R: ChunkReader + 'static> ParquetReadings<R> {
         }
         Ok(())
     }
+}
+
+/// Reads, where the library asserts of a file what only a sound one keeps: damage ends the reading, and nothing else.
+fn unbroken<T>(read: impl FnOnce() -> Result<T, ReadingsError>) -> Result<T, ReadingsError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(ReadingsError::Damaged))
 }
 
 impl ReadingColumns {
