@@ -98,9 +98,7 @@ impl NumberSums {
     #[must_use]
     pub fn sum(self, count: u64) -> f64 {
         match self {
-            Self::Exact { scale, sum, .. } | Self::ExactSum { scale, sum, .. } => {
-                nearest(&sum.to_string(), scale)
-            }
+            Self::Exact { scale, sum, .. } | Self::ExactSum { scale, sum, .. } => nearest(sum, scale),
             Self::Rounded { mean, .. } => finite(mean * float(count)),
         }
     }
@@ -142,7 +140,7 @@ impl NumberSums {
                         (wide(squares) - sum * (sum / float(count.max(1)))).max(0.0)
                     }
                 };
-                let unit = nearest("1", scale);
+                let unit = nearest(1, scale);
                 differences * unit * unit
             }
             Self::ExactSum { squared_differences, .. } | Self::Rounded { squared_differences, .. } => {
@@ -208,9 +206,18 @@ fn from_zigzag(value: u128) -> i128 {
 }
 
 /// The double nearest to digits with a point.
-fn nearest(digits: &str, scale: u8) -> f64 {
-    format!("{digits}e-{scale}").parse().unwrap_or_default()
+fn nearest(digits: i128, scale: u8) -> f64 {
+    /// Whole numbers up to here are doubles, as are the powers of ten up to the 22nd: their quotient is rounded once.
+    const EXACT_DIGITS: u128 = 1 << 53;
+    match TENS.get(usize::from(scale)) {
+        #[expect(clippy::cast_precision_loss, reason = "it is a double")]
+        Some(ten) if digits.unsigned_abs() <= EXACT_DIGITS => digits as f64 / ten,
+        _ => format!("{digits}e-{scale}").parse().unwrap_or_default(),
+    }
 }
+
+/// Powers of ten.
+const TENS: [f64; 10] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 
 /// Sums may leave the range of doubles; JSON has no infinity.
 fn finite(value: f64) -> f64 {
