@@ -10,28 +10,21 @@ use chrono_tz::Tz;
 
 use self::row::RowWindow;
 use crate::api::data::schema::ReadingsImporting;
-use crate::api::files::import::{ImportReport, carry_out, format_of};
+use crate::api::files::import::{FileOptions, ImportReport, carry_out, format_of};
 use crate::http::Access;
 use crate::http::extract::fields::FieldError;
-use crate::http::extract::params::{Params, bad};
+use crate::http::extract::params::Params;
 use crate::http::problem::{ApiError, Problem};
 use crate::import_export::columns::READINGS;
-use crate::import_export::{Format, MOST_DETAILS};
-
-/// The default number of refusals that are listed in full.
-const DETAILS: usize = 1_000;
 
 /// The options of an import of readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ReadingsImportOptions {
-    format: Option<Format>,
-    dry_run: bool,
+    file: FileOptions,
     /// A device that is not known is refused, and not made.
     refuse_unknown: bool,
     /// The zone of times that name none.
     zone: Option<Tz>,
-    first_line: Option<u64>,
-    details: usize,
 }
 
 /// Takes readings in, of any age and of many devices, as an export writes them. A reading that is there already (of this
@@ -56,7 +49,7 @@ pub async fn import_readings(
     access: Access,
 ) -> Result<HttpResponse, ApiError> {
     let mut options = import_options(params)?;
-    options.format = options.format.or_else(|| format_of(&request));
+    options.file.format = options.file.format.or_else(|| format_of(&request));
     // Whoever sees a part of the devices cannot say in which part a new one would be.
     options.refuse_unknown |= !access.reaches_everywhere();
     let importer = access.clone();
@@ -69,9 +62,8 @@ pub async fn import_readings(
 
 fn import_options(mut params: Params) -> Result<ReadingsImportOptions, FieldError> {
     let zone_name = "a name of the time zone database, such as Europe/Berlin";
+    let file = FileOptions::take(&mut params)?;
     let options = ReadingsImportOptions {
-        format: params.read("format", "jsonl or csv", Format::parse)?,
-        dry_run: params.value("dry_run", "true or false")?.unwrap_or_default(),
         refuse_unknown: params
             .read("unknown", "create or refuse", |word| match word {
                 "create" => Some(false),
@@ -80,16 +72,9 @@ fn import_options(mut params: Params) -> Result<ReadingsImportOptions, FieldErro
             })?
             .unwrap_or_default(),
         zone: params.read("timezone", zone_name, |name| name.parse().ok())?,
-        first_line: params.value("first_line", "the number of a line")?,
-        details: params.value("details", "a whole number")?.unwrap_or(DETAILS),
+        file,
     };
     params.finish()?;
-    if options.details > MOST_DETAILS {
-        return Err(bad("details", format!("{MOST_DETAILS} at most")));
-    }
-    if options.first_line == Some(0) {
-        return Err(bad("first_line", "lines are counted from 1"));
-    }
     Ok(options)
 }
 
@@ -104,23 +89,24 @@ impl ReadingsImportOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import_export::Format;
 
     #[test]
     fn reads_how_it_is_to_be_done() {
         let read = |query: &str| import_options(Params::parse(query));
-        assert_eq!(
-            read("").unwrap(),
-            ReadingsImportOptions { details: DETAILS, ..ReadingsImportOptions::default() }
-        );
+        let usual = read("").unwrap();
+        assert_eq!((usual.refuse_unknown, usual.zone, usual.file.dry_run), (false, None, false));
         let all =
             read("format=csv&dry_run=true&unknown=refuse&timezone=Europe/Madrid&first_line=2001&details=5");
         let expected = ReadingsImportOptions {
-            format: Some(Format::Csv),
-            dry_run: true,
             refuse_unknown: true,
             zone: Some(Tz::Europe__Madrid),
-            first_line: Some(2_001),
-            details: 5,
+            file: FileOptions {
+                format: Some(Format::Csv),
+                dry_run: true,
+                first_line: Some(2_001),
+                details: 5,
+            },
         };
         assert_eq!(all.unwrap(), expected);
         for wrong in

@@ -52,15 +52,24 @@ pub(super) enum IfExists {
     Skip,
 }
 
-/// The options of an import.
+/// The options of any import.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileOptions {
+    pub format: Option<Format>,
+    /// Nothing is changed.
+    pub dry_run: bool,
+    /// The number of the first line, where this is a part of a file.
+    pub first_line: Option<u64>,
+    /// The refusals that are listed in full.
+    pub details: usize,
+}
+
+/// The options of an import of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ImportOptions {
-    pub format: Option<Format>,
     pub existing: IfExists,
-    pub dry_run: bool,
     pub tokens: bool,
-    pub first_line: Option<u64>,
-    pub details: usize,
+    pub file: FileOptions,
 }
 
 /// A kind of record that is imported line by line.
@@ -184,7 +193,7 @@ async fn import<K: RecordImport>(
     body: Payload,
     access: &Access,
 ) -> Result<HttpResponse, ApiError> {
-    options.format = options.format.or_else(|| format_of(request));
+    options.file.format = options.file.format.or_else(|| format_of(request));
     let work = async move |mut body: Payload, limit| {
         let done = run::run(kind, &mut body, options, limit).await;
         (done, body)
@@ -275,22 +284,36 @@ async fn drain<E>(body: &mut (impl Stream<Item = Result<actix_web::web::Bytes, E
 }
 
 fn import_options(mut params: Params) -> Result<ImportOptions, FieldError> {
+    let file = FileOptions::take(&mut params)?;
     let options = ImportOptions {
-        format: params.read("format", "jsonl or csv", Format::parse)?,
         existing: params.read("existing", "refuse, update or skip", IfExists::parse)?.unwrap_or_default(),
-        dry_run: params.value("dry_run", "true or false")?.unwrap_or_default(),
         tokens: params.value("tokens", "true or false")?.unwrap_or_default(),
-        first_line: params.value("first_line", "the number of a line")?,
-        details: params.value("details", "a whole number")?.unwrap_or(DETAILS),
+        file,
     };
     params.finish()?;
-    if options.details > MOST_DETAILS {
-        return Err(bad("details", format!("{MOST_DETAILS} at most")));
-    }
-    if options.first_line == Some(0) {
-        return Err(bad("first_line", "lines are counted from 1"));
-    }
     Ok(options)
+}
+
+impl FileOptions {
+    /// Takes them from the parameters.
+    ///
+    /// # Errors
+    /// One of them makes no sense.
+    pub fn take(params: &mut Params) -> Result<Self, FieldError> {
+        let options = Self {
+            format: params.read("format", "jsonl or csv", Format::parse)?,
+            dry_run: params.value("dry_run", "true or false")?.unwrap_or_default(),
+            first_line: params.value("first_line", "the number of a line")?,
+            details: params.value("details", "a whole number")?.unwrap_or(DETAILS),
+        };
+        if options.details > MOST_DETAILS {
+            return Err(bad("details", format!("{MOST_DETAILS} at most")));
+        }
+        if options.first_line == Some(0) {
+            return Err(bad("first_line", "lines are counted from 1"));
+        }
+        Ok(options)
+    }
 }
 
 impl ImportOptions {
@@ -319,18 +342,14 @@ mod tests {
     #[test]
     fn reads_how_it_is_to_be_done() {
         let read = |query: &str| import_options(Params::parse(query));
-        let usual = ImportOptions { details: DETAILS, ..ImportOptions::default() };
+        let file = FileOptions { details: DETAILS, ..FileOptions::default() };
+        let usual = ImportOptions { file, ..ImportOptions::default() };
         assert_eq!(read("").unwrap(), usual);
         let all =
             read("format=csv&existing=skip&dry_run=true&tokens=true&first_line=2001&details=5").unwrap();
-        let expected = ImportOptions {
-            format: Some(Format::Csv),
-            existing: IfExists::Skip,
-            dry_run: true,
-            tokens: true,
-            first_line: Some(2_001),
-            details: 5,
-        };
+        let file =
+            FileOptions { format: Some(Format::Csv), dry_run: true, first_line: Some(2_001), details: 5 };
+        let expected = ImportOptions { existing: IfExists::Skip, tokens: true, file };
         assert_eq!(all, expected);
         for wrong in
             ["format=xml", "existing=yes", "dry_run=1", "first_line=0", "details=100001", "colour=red"]

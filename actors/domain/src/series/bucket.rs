@@ -70,7 +70,7 @@ impl BucketState {
             Aggregate::Avg | Aggregate::Sum => self.add_to_sum(value, DecimalSum::of(number)),
             Aggregate::Stddev => self.moments = self.moments.with(TimedMoments::of(place.0.seconds(), value)),
             Aggregate::P5 | Aggregate::P50 | Aggregate::P95 => {
-                self.values.push(SortableValue::of(value, number))
+                self.values.push(SortableValue::of(value, number));
             }
             Aggregate::First | Aggregate::Last => self.add_edge(aggregate, place, number),
             Aggregate::Increase | Aggregate::Rate => self.counter.push((place, number.clone())),

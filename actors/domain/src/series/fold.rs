@@ -233,7 +233,7 @@ mod tests {
         check("first", "4");
         check("last", "1.0");
         check("p5", "1.0");
-        check("stddev", "1.2437342963832749");
+        check("stddev", "1.243734296383275");
         check("p50", "1.75");
         check("p95", "3.7749999999999995");
     }

@@ -146,7 +146,7 @@ impl ImportedDevice {
             return outcome;
         }
         outcome.known = (all - self.rows.len()) as u64;
-        if options.dry_run {
+        if options.file.dry_run {
             outcome.stored = self.rows.len() as u64;
             return outcome;
         }

@@ -47,7 +47,7 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::fmt::Display,
 {
-    let reader = RowReader::new(&READINGS, options.format, options.first_line);
+    let reader = RowReader::new(&READINGS, options.file.format, options.file.first_line);
     let mut rows = BodyRows::new(reader, body, limit);
     let mut import = ReadingsImport {
         window: options.window(&access),
@@ -56,7 +56,7 @@ where
         gathered: GatheredReadings::default(),
         storing: None,
         refusals: BTreeMap::new(),
-        report: ImportReport { dry_run: options.dry_run, ..ImportReport::default() },
+        report: ImportReport { dry_run: options.file.dry_run, ..ImportReport::default() },
     };
     import.all(&mut rows).await?;
     let mut report = import.report;
@@ -147,7 +147,7 @@ impl ReadingsImport {
         self.report.refused += 1;
         let refused = LineRefused { device_id: id.clone(), ..LineRefused::new(line, id, fault) };
         self.refusals.insert(line, refused);
-        if self.refusals.len() > self.options.details {
+        if self.refusals.len() > self.options.file.details {
             self.refusals.pop_last(); // the first are told
         }
     }

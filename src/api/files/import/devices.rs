@@ -45,7 +45,7 @@ struct DeviceLine {
 impl DeviceImport {
     /// Takes devices in as it is wished.
     pub fn new(access: Access, options: &ImportOptions) -> Self {
-        Self { access, existing: options.existing, dry_run: options.dry_run, tokens: options.tokens }
+        Self { access, existing: options.existing, dry_run: options.file.dry_run, tokens: options.tokens }
     }
 
     /// The device with this serial number.

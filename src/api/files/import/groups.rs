@@ -31,7 +31,7 @@ pub struct GroupImport {
 impl GroupImport {
     /// Takes groups in as it is wished.
     pub fn new(access: Access, requested: &ImportOptions) -> Self {
-        let trial = requested.dry_run.then(|| RefCell::new(GroupTree::clone(&access.tree())));
+        let trial = requested.file.dry_run.then(|| RefCell::new(GroupTree::clone(&access.tree())));
         Self { access, existing: requested.existing, trial }
     }
 

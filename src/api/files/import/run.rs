@@ -65,13 +65,13 @@ pub(super) async fn run<K: RecordImport, E: std::fmt::Display>(
         later: Vec::new(),
         refusals: BTreeMap::new(),
         report: ImportReport {
-            dry_run: options.dry_run,
+            dry_run: options.file.dry_run,
             tokens: options.tokens.then(Vec::new),
             ..ImportReport::default()
         },
         options,
     };
-    let reader = RowReader::new(K::table(), options.format, options.first_line);
+    let reader = RowReader::new(K::table(), options.file.format, options.file.first_line);
     let mut rows = BodyRows::new(reader, body, limit);
     run.all(&mut rows).await?;
     run.retry(rows.reader.line()).await;
@@ -193,7 +193,7 @@ impl<K: RecordImport> ImportRun<K> {
         self.report.refused += 1;
         let device_id = id.clone().filter(|_| K::table().key == "device_id");
         self.refusals.insert(line, LineRefused { device_id, ..LineRefused::new(line, id, fault) });
-        if self.refusals.len() > self.options.details {
+        if self.refusals.len() > self.options.file.details {
             self.refusals.pop_last(); // they come in as they end, and the first are told
         }
     }
@@ -209,6 +209,7 @@ mod tests {
     use twinhub_domain::Object;
 
     use super::*;
+    use crate::api::files::import::FileOptions;
     use crate::http::extract::fields::FieldError;
     use crate::import_export::columns::{DEVICES, Table};
 
@@ -243,7 +244,8 @@ mod tests {
     async fn report_of(pieces: &[Result<&str, &'static str>], details: usize, limit: usize) -> String {
         let pieces: Vec<_> =
             pieces.iter().map(|piece| piece.map(|text| Bytes::copy_from_slice(text.as_bytes()))).collect();
-        let options = ImportOptions { details, ..ImportOptions::default() };
+        let file = FileOptions { details, ..FileOptions::default() };
+        let options = ImportOptions { file, ..ImportOptions::default() };
         let report = run(ModelTree::default(), &mut stream::iter(pieces), options, limit).await;
         let report = match report {
             Ok(report) => report,

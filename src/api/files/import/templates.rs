@@ -24,7 +24,7 @@ pub struct TemplateImport {
 impl TemplateImport {
     /// Takes templates in as it is wished.
     pub fn new(access: Access, wish: &ImportOptions) -> Self {
-        Self { access, existing: wish.existing, dry_run: wish.dry_run }
+        Self { access, existing: wish.existing, dry_run: wish.file.dry_run }
     }
 
     async fn put(&self, id: &str, said: Object, how: PutMode) -> Result<(), ApiError> {

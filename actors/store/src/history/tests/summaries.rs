@@ -76,6 +76,20 @@ fn what_is_added_later_is_passed_over() {
 
 proptest! {
     #[test]
+    fn a_sum_is_the_double_nearest_to_its_digits(digits in any::<i64>(), shift in 0_u32..63, scale in 0_usize..19) {
+        let digits = (digits >> shift).to_string();
+        let (sign, size) = digits.strip_prefix('-').map_or(("", &*digits), |size| ("-", size));
+        let padded = format!("{size:0>19}");
+        let (whole, fraction) = padded.split_at(padded.len() - scale);
+        let text = format!("{sign}{}{}{fraction}", whole.trim_start_matches('0'), if scale > 0 { "." } else { "" });
+        let text = text.replace("-.", "-0.");
+        let text = if text.starts_with('.') { format!("0{text}") } else { text };
+        let text = if text.is_empty() || text == "-" { "0".to_owned() } else { text };
+        let expected: f64 = text.parse().unwrap();
+        prop_assert_eq!(NumberSums::of(&text).sum(1).abs().to_bits(), expected.abs().to_bits(), "{}", text);
+    }
+
+    #[test]
     fn summaries_of_pieces_are_that_of_all(events in messages(), cut in 0usize..80) {
         let cut = cut.min(events.len());
         let mut merged = Summary::of(&refs(&events[..cut]));
