@@ -292,7 +292,7 @@ async fn readings_of_little_worth_can_be_left_out() {
     assert_eq!(values("").await, [10, 20, 30, 40]);
     assert_eq!(values("min_quality=60").await, [20, 30, 40]);
     assert_eq!(values("min_quality=61").await, [30, 40]);
-    assert_eq!(values("min_quality=60&interval=1d&agg=sum").await, [90]);
+    assert_eq!(values("min_quality=60&interval=1d&agg=count").await, [3]);
     let statistics = hub.json("/api/devices/a/statistics?from=2026-01-01&min_quality=60").await;
     assert_eq!(statistics["period"]["properties"][0]["mean"], 30.0);
     let text = hub.get("/api/data/export?min_quality=100").await.text().await.unwrap();
