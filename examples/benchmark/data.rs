@@ -1,4 +1,4 @@
-//! What people do with history: take it in from a file, sum it up, and take it out.
+//! History in use: it is taken in from a file, summed up, and taken out.
 
 use std::fmt::Write as _;
 use std::path::Path;

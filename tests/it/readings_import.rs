@@ -283,7 +283,7 @@ fn said(refused: &Value) -> String {
     format!("{} {} {}", refused["line"], text("field"), text("code"))
 }
 
-/// What reads messages back, such as the dialects of other systems, finds all of each in one event.
+/// Dialects of other systems, which read messages back, find all of each in one event.
 #[tokio::test]
 async fn readings_of_a_moment_stay_together() {
     let hub = Installation::new().start().await;
@@ -309,4 +309,19 @@ async fn readings_of_a_moment_stay_together() {
     assert_eq!(places.len(), 3_000);
     let parted: Vec<_> = places.iter().filter(|(_, places)| places.len() > 1).collect();
     assert!(parted.is_empty(), "{parted:?}");
+}
+
+#[tokio::test]
+async fn a_text_is_another_value_than_what_it_looks_like() {
+    let hub = Installation::new().start().await;
+    let line = |value: Value| {
+        json!({ "device_id": "a", "timestamp": 1_767_268_800, "sensor_type": "t", "value": value })
+            .to_string()
+    };
+    for value in [json!(5), json!("5"), json!(true), json!("true")] {
+        let report = import(&hub, "", "application/x-ndjson", line(value.clone())).await;
+        assert_eq!(counted(&report), "1 stored, 0 known, 0 refused of 1", "{value}");
+        let again = import(&hub, "", "application/x-ndjson", line(value.clone())).await;
+        assert_eq!(counted(&again), "0 stored, 1 known, 0 refused of 1", "{value}");
+    }
 }

@@ -50,7 +50,7 @@ pub async fn import_readings(
 ) -> Result<HttpResponse, ApiError> {
     let mut options = import_options(params)?;
     options.file.format = options.file.format.or_else(|| format_of(&request));
-    // Whoever sees a part of the devices cannot say in which part a new one would be.
+    // A caller who sees a part of the devices cannot say in which part a new one would be.
     options.refuse_unknown |= !access.reaches_everywhere();
     let importer = access.clone();
     let work = async move |mut body: Payload, limit| {

@@ -189,7 +189,7 @@ async fn uptime(
     Ok(Some(share))
 }
 
-/// Whether the device was online at `from`. Comings and goings go after `keep-events`: where none is left from before, the
+/// The state of the device at `from`: true for online. Comings and goings go after `keep-events`: where none is left from before, the
 /// first one since then changed what had been, and without any it is as it was.
 async fn was_online(
     access: &Access,
@@ -208,7 +208,7 @@ async fn was_online(
     Ok(changed_to.map_or(twin.presence.status == Status::Online, |online| !online))
 }
 
-/// Whether the device came; none where it is another event.
+/// The state that an event of presence brought: true for online; none where it is another event.
 fn is_online(body: &EventBody) -> Option<bool> {
     match body {
         EventBody::Presence { status, .. } => Some(*status == Status::Online),

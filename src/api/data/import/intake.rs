@@ -10,7 +10,7 @@ use twinhub_actors::messages::supervisor::IfUnknown;
 use twinhub_domain::reading::ImportedReadings;
 use twinhub_domain::series::{Aggregate, HistoryQuery};
 use twinhub_domain::twin::Rejected;
-use twinhub_domain::{DeviceId, DeviceNumber, Input, ReadingTime, Refusal, Twin};
+use twinhub_domain::{DeviceId, DeviceNumber, Input, Json, Reading, ReadingTime, Refusal, Twin};
 
 use super::ReadingsImportOptions;
 use super::row::ImportedRow;
@@ -189,13 +189,19 @@ impl ImportedDevice {
                 let (these, behind) = page.part(&found, |reading| reading.timestamp);
                 let of_rows = these.iter().filter(|reading| times.contains(&reading.timestamp));
                 known.extend(of_rows.map(|reading| {
-                    (reading.timestamp, reading.sensor_type.clone(), reading.value.to_string())
+                    (
+                        reading.timestamp,
+                        reading.sensor_type.clone(),
+                        Json::from(reading.value.clone()).to_string(),
+                    )
                 }));
                 next = behind;
             }
         }
+        // As JSON has them: a text `5` is another value than the number.
         self.rows.retain(|(_, row)| {
-            known.insert((row.at, row.reading.name.to_string(), row.reading.value.to_string()))
+            let Reading { name, value, .. } = &row.reading;
+            known.insert((row.at, name.to_string(), Json::from(value.clone()).to_string()))
         });
         Ok(())
     }

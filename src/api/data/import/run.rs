@@ -138,7 +138,7 @@ impl ReadingsImport {
             self.refuse(line, Some(device), fault);
         }
         if let Some((line, error)) = outage {
-            // What comes would fare no better.
+            // The rows that come would fare no better.
             self.report.broken_off = Some(BrokenOff { line, error });
         }
     }
